@@ -1,0 +1,82 @@
+"""The events of a session: the only thing interfaces see. Names and fields are frozen by a test."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class EventSpec:
+    """What an event means and which keys its data has, always all of them."""
+
+    meaning: str
+    fields: tuple[str, ...]
+
+
+EVENTS: dict[str, EventSpec] = {
+    "ready": EventSpec(
+        "the session is open; the first event",
+        ("model", "tools", "version", "cwd", "approval_mode", "sandbox", "max_iterations", "max_budget_usd", "notes"),
+    ),
+    "resumed": EventSpec("an existing thread was opened", ("title", "turns", "pending", "interrupted")),
+    "processing": EventSpec("a turn began; its input is on disk", ("turn", "text")),
+    "assistant_chunk": EventSpec("a piece of a reply, as it streams", ("message_id", "kind", "text")),
+    "assistant_stream_end": EventSpec("the stream of a reply ended", ("message_id", "partial")),
+    "assistant_message": EventSpec("a whole reply", ("message_id", "text", "reasoning", "tool_calls")),
+    "tool_call": EventSpec("a call is about to run", ("id", "name", "args", "message_id")),
+    "tool_log": EventSpec("output of a call while it runs", ("id", "name", "text")),
+    "tool_output": EventSpec("the result of a call", ("id", "name", "text", "ok", "status", "seconds", "artifact")),
+    "tool_state_change": EventSpec("a call moved on", ("id", "name", "state")),
+    "approval_required": EventSpec("calls or a question wait for an answer", ("requests", "configs", "since")),
+    "plan_update": EventSpec("the plan changed", ("steps",)),
+    "usage": EventSpec(
+        "what one model call used",
+        ("model", "source", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
+         "total_cost_usd"),
+    ),
+    "job_update": EventSpec("a run or a job changed its state", ("id", "state", "text")),
+    "compacted": EventSpec("the conversation was shortened", ("before_tokens", "after_tokens", "removed", "artifact")),
+    "interrupted": EventSpec("the turn was stopped by the user", ("reason",)),
+    "undo_complete": EventSpec("turns were taken back or brought back", ("direction", "turns", "text", "notes")),
+    "error": EventSpec(
+        "a fault; retry_in_s says that it is being waited out", ("message", "remedy", "exit_code", "retry_in_s")
+    ),
+    "turn_complete": EventSpec("a turn ended", ("turn", "status", "text", "iterations")),
+    "shutdown": EventSpec("the session is closed", ("reason",)),
+    "result": EventSpec(
+        "the last event of a headless run",
+        ("status", "exit_code", "text", "usage", "cost_usd", "iterations", "thread_id"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a thread. `seq` counts from 1 in a session; `time` is seconds since the epoch."""
+
+    type: str
+    thread_id: str
+    seq: int
+    time: float
+    data: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that stream-json writes as one line."""
+        return asdict(self)
+
+
+class Emit(Protocol):
+    """Send one event; the data must hold exactly the fields of its EventSpec."""
+
+    def __call__(self, type: str, /, **data: Any) -> None: ...
+
+
+def emitter(write: Callable[[dict[str, Any]], None]) -> Emit:
+    """An Emit that checks the fields against EVENTS and hands {type, data} to `write`."""
+
+    def emit(type: str, /, **data: Any) -> None:
+        if set(data) != set(EVENTS[type].fields):
+            raise ValueError(f"event {type} takes {EVENTS[type].fields}, got {tuple(data)}")
+        write({"type": type, "data": data})
+
+    return emit
