@@ -92,7 +92,7 @@ class SetMode:
 
 @dataclass(frozen=True)
 class RunCommand:
-    """Run the user's own shell command (`!cmd`) under the same policy and journal; its output joins the conversation."""
+    """Run the user's own command (`!cmd`) under the same policy and journal; its output joins the conversation."""
 
     command: str
 
