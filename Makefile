@@ -1,0 +1,28 @@
+# The few verbs of this repository. Everything here also runs without make.
+.PHONY: test check fmt bench lock soak readme
+
+test:            ## the tests, as a stranger runs them
+	uv run pytest
+
+check:           ## everything .ci/run asks before the tests
+	uv run ruff check .
+	uv run ruff format --check .
+	uv run mypy
+	uv run lint-imports
+	uv run python scripts/readme.py --check
+
+fmt:             ## format and mend what can be mended
+	uv run ruff check --fix .
+	uv run ruff format .
+
+bench:           ## the measurements of the README; prints a table, writes bench/results.json
+	uv run python -m bench.overhead
+
+lock:            ## renew requirements.lock from pyproject.toml
+	uv run python scripts/lock.py
+
+readme:          ## renew the generated tables of README.md
+	uv run python scripts/readme.py --write
+
+soak:            ## the crash tests a thousand times over; takes hours
+	ML_INTERN_SOAK=1000 uv run pytest -m soak -n 2
