@@ -1,0 +1,47 @@
+"""Print how long admit() takes for 1 MB of hostile and of ordinary text, and its hits on the labelled cases."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from safety.redaction import admit, hold  # noqa: E402  (a script: the checkout first)
+from safety.secret_formats import FORMATS  # noqa: E402
+
+MEGABYTE = 1_000_000
+UNITS = [
+    "a", "A1", "0", " ", "\n", "=", "-", "_", ".", "/", ":", "@", "\\", '"', "token", "token=", "password ",
+    "password: ", "TOKEN ", "api_key", "key-", "://", "://:", "://a:", "://a:b@", "eyJ", "eyJa.", "eyJaaaaaaaaaa.", "-----BEGIN ",
+    "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\n" + "A" * 64 + "\n", "-----END ",
+    "Authorization: ", "authorization", "Bearer ", "Cookie: a=", "cookie:", "[redacted:x]", "[redacted:", "%3D", "\\n",
+    "\x1b[32m", "-u ", "--user a:", "machine h login x password ", "_token", "a_", "sk-a", "SG.a", "'token','", "MTE",
+    "loss: 0.4321 step=12 lr=1e-4\n", "1//0", "A" * 20 + ".", "abcdefgh-",
+]
+
+
+def seconds(text: str) -> float:
+    """Wall time of one admit()."""
+    start = time.perf_counter()
+    admit(text)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    hold({f"HELD_{index}_TOKEN": f"Held{index:03d}valueNobodyHasSeen" for index in range(20)})
+    units = UNITS + sorted({form.literal for form in FORMATS})
+    worst = sorted(((seconds(unit * (MEGABYTE // len(unit))), unit) for unit in units), reverse=True)
+    print(f"hostile inputs of 1 MB: {len(units)}, slowest {worst[0][0]:.2f} s")
+    for took, unit in worst[:6]:
+        print(f"  {took:.2f} s  {unit[:40]!r}")
+    cases = [json.loads(line) for line in (ROOT / "tests/safety/data/secrets.jsonl").read_text().splitlines()]
+    redact = [case for case in cases if case["expected"] == "redact"]
+    keep = [case for case in cases if case["expected"] == "keep"]
+    print(f"redacted {sum(case['secret'] not in admit(case['text']) for case in redact)} of {len(redact)}")
+    print(f"falsely redacted {sum(admit(case['text']) != case['text'] for case in keep)} of {len(keep)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The exact secrets this process holds, and the encodings in which they are looked for."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+SHORTEST_HELD = 8
+_SECRET_NAME = re.compile(r"(?:^|[_-])(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?|APIKEY)\Z", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"://[^\s/@:]{0,256}:([^\s/@]{1,512})@")
+_COMMON_VALUES = frozenset({"disabled", "password", "undefined", "changeme", "redacted", "anonymous", "localhost"})
+
+
+class HeldSecrets:
+    """A set of exact values and of the placeholder of each. It never shows a value."""
+
+    def __init__(self) -> None:
+        self._forms: dict[str, str] = {}
+        self._ordered: tuple[tuple[str, str], ...] = ()
+
+    def add(self, value: str, stand_in: str) -> None:
+        """Hold `value` and every line of it; what is shorter than 8 characters or a common word is ignored."""
+        for part in {value.strip(), *(line.strip() for line in value.splitlines())}:
+            if len(part) >= SHORTEST_HELD and part.lower() not in _COMMON_VALUES:
+                self._forms.update(dict.fromkeys(_encodings(part), stand_in))
+        self._ordered = tuple(sorted(self._forms.items(), key=lambda item: -len(item[0])))
+
+    def clear(self) -> None:
+        """Forget every value."""
+        self._forms.clear()
+        self._ordered = ()
+
+    def redact(self, text: str, placeholder: re.Pattern[str]) -> str:
+        """Replace every held value outside of placeholders: one plain search of the text for each form."""
+        if not any(form in text for form, _ in self._ordered):
+            return text
+        pieces: list[str] = []
+        end = 0
+        for match in placeholder.finditer(text):
+            pieces += [self._replace(text[end : match.start()]), match.group()]
+            end = match.end()
+        return "".join([*pieces, self._replace(text[end:])])
+
+    def _replace(self, text: str) -> str:
+        for form, stand_in in self._ordered:
+            if form in text:
+                text = text.replace(form, stand_in)
+        return text
+
+
+def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that hold a secret by their name, and the passwords within URLs, by variable name."""
+    return dict(_secrets_of(environment))
+
+
+def _secrets_of(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in environment.items():
+        if _SECRET_NAME.search(name) and not _is_path(value):
+            yield name, value
+        elif login := _URL_PASSWORD.search(value):
+            yield name, login.group(1)
+
+
+def _is_path(value: str) -> bool:
+    """Some *_KEY variables name a file: its path is no secret."""
+    try:
+        return value.startswith(("/", "~", "./")) and Path(value).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _encodings(value: str) -> set[str]:
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, quote(raw, safe=""), quote(raw), quote_plus(raw), json.dumps(value)[1:-1], raw.hex()}
+    for lead in range(3):
+        core = _base64_core(raw, lead)
+        forms |= {core, core.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= SHORTEST_HELD}
+
+
+def _base64_core(raw: bytes, lead: int) -> str:
+    """The characters of base64 that `raw` alone decides when it begins `lead` bytes into a group of three."""
+    encoded = base64.b64encode(b"\0" * lead + raw).decode("ascii")
+    first = -(-lead * 8 // 6)
+    return encoded[first : (lead + len(raw)) * 8 // 6]

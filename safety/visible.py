@@ -1,0 +1,34 @@
+"""Show what a terminal would hide: control, bidirectional and zero-width characters become escapes one can read."""
+
+import re
+
+# The Unicode categories Cc, Cf, Zl and Zp, spaces that look like a space and are none, blank letters, tags, variation
+# selectors and lone surrogates. Newline and tab stay: text without them cannot be read.
+_HIDDEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"
+    "\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
+    "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff"
+)
+# U+FE0E and U+FE0F choose how an emoji looks; they are kept behind one other character that is not ASCII, once.
+_HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]|(?<![\u00a1-\ufdff\U0001f000-\U0001faff])[\ufe0e\ufe0f]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible(text: str) -> str:
+    """Return `text` with every hidden character as an escape such as \\x1b or \\u202e; newline and tab are kept.
+
+    Idempotent and linear in the length of the text.
+    """
+    return _HIDDEN_CHARACTER.sub(_escaped, text)
+
+
+def has_hidden(text: str) -> bool:
+    """Tell whether `text` holds a character that `visible` would show as an escape."""
+    return _HIDDEN_CHARACTER.search(text) is not None

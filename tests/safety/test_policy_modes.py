@@ -1,0 +1,29 @@
+import pytest
+
+from safety.policy import CallFacts, verdict
+
+
+@pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
+def test_a_tool_that_only_reads_runs_in_every_mode(mode: str) -> None:
+    assert verdict("read", {"path": "a.txt"}, CallFacts(mode=mode, read_only=True)).kind == "allow"
+
+
+@pytest.mark.parametrize("tool", ["bash", "write", "edit", "some_mcp_tool"])
+@pytest.mark.parametrize(("mode", "kind"), [("ask", "ask"), ("auto", "allow"), ("yolo", "allow"), ("plan", "deny")])
+def test_a_tool_that_can_change_things_goes_by_the_mode(tool: str, mode: str, kind: str) -> None:
+    assert verdict(tool, {"command": "python train.py"}, CallFacts(mode=mode)).kind == kind
+
+
+@pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
+def test_planning_is_never_asked_about(mode: str) -> None:
+    assert verdict("plan", {"steps": []}, CallFacts(mode=mode)).kind == "allow"
+
+
+def test_a_sub_agent_is_refused_where_a_person_would_be_asked() -> None:
+    decided = verdict("write", {"path": "a"}, CallFacts(mode="ask", child=True))
+    assert decided.kind == "deny"
+    assert "nobody to ask" in decided.why
+
+
+def test_plan_mode_says_what_has_to_happen_first() -> None:
+    assert "plan is accepted" in verdict("write", {}, CallFacts(mode="plan")).why
