@@ -1,0 +1,1 @@
+"""Settings, shipped defaults, prompts, paths and the errors a user can meet."""

@@ -1,0 +1,79 @@
+"""The door: hands the command line to one command, and turns every failure into one line and an exit code."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from commands.argv import HELP, RUN, Request, split
+from commands.table import COMMANDS, commands_help
+
+if TYPE_CHECKING:
+    from typer.main import Typer
+
+PROGRAM = "ml-intern"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line and return the exit code. Nothing escapes as a traceback."""
+    try:
+        return dispatch(split(argv))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost door: report() says what it is
+        from commands.failure import report
+
+        return report(error)
+
+
+def dispatch(request: Request) -> int:
+    """Call the command, or print its help or the version."""
+    if request.wants == "version":
+        from configs.version import version
+
+        print(f"{PROGRAM} {version()}")
+        return 0
+    if request.wants == "help":
+        print(help_text(request.command))
+        return 0
+    from typer.main import get_command
+
+    command = get_command(typer_app(request.command))
+    return int(command.main(list(request.words), prog_name=program_name(request.command), standalone_mode=False) or 0)
+
+
+def program_name(command: str) -> str:
+    """The command as it is typed."""
+    return PROGRAM if command == RUN else f"{PROGRAM} {command}"
+
+
+def typer_app(command: str) -> "Typer":
+    """The Typer app of one command; only that command's module is imported."""
+    import typer
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": sorted(HELP)})
+    app.command(command)(_load(command))
+    return app
+
+
+def help_text(command: str) -> str:
+    """The help of a command, a group of them, or the program. Nothing is parsed: for that Typer imports pydantic."""
+    if command in COMMANDS and COMMANDS[command].actions:
+        return commands_help(COMMANDS[command])
+    from typer.main import get_command
+
+    typer_command = get_command(typer_app(command))
+    context = typer_command.context_class(typer_command, info_name=program_name(command))
+    text = typer_command.get_help(context)
+    return f"{text}\n\n{commands_help()}" if command == RUN else text
+
+
+def _load(command: str) -> Callable[..., int]:
+    name, _, action = command.partition(" ")
+    target = "commands.run:run" if command == RUN else COMMANDS[name].actions.get(action) or COMMANDS[name].target
+    module, _, function = target.partition(":")
+    loaded: Callable[..., int] = getattr(import_module(module), function)
+    return loaded
+
+
+if __name__ == "__main__":
+    import ml_intern
+
+    ml_intern.main()

@@ -1,0 +1,78 @@
+"""Every failure leaves the program as one line on stderr, `ml-intern: message (remedy)`, and an exit code."""
+
+import errno
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from configs.errors import MLInternError, TemporaryError, UsageError
+from configs.paths import data_home, private_folder
+
+INTERRUPTED = 130
+
+
+def report(error: BaseException) -> int:
+    """Say what went wrong in one line and return the exit code. The unforeseen also leaves a traceback in a log file."""
+    if isinstance(error, KeyboardInterrupt):
+        return _say("interrupted", INTERRUPTED)
+    if isinstance(error, BrokenPipeError):
+        drop_stdout()
+        return _say("nobody reads the output any more: the pipe is closed", 1)
+    known = as_known(error)
+    return _say(str(known), known.exit_code) if known else _say(_unforeseen(error), 1)
+
+
+def as_known(error: BaseException) -> MLInternError | None:
+    """The error in our own tree, or None when it is in none of its places."""
+    if isinstance(error, MLInternError):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return TemporaryError("the disk is full", "free some space and run it again; the thread can be resumed")
+    return _usage_fault(error) if "typer" in sys.modules else None
+
+
+def _usage_fault(error: BaseException) -> UsageError | None:
+    import typer
+
+    if not isinstance(error, typer.TyperException):
+        return None
+    text = error.format_message().replace("Value error, ", "").rstrip(".")
+    return UsageError(text[:1].lower() + text[1:] if text[1:2].islower() else text, "see --help")
+
+
+def _say(line: str, code: int) -> int:
+    from safety.visible import visible
+
+    with suppress(OSError, ValueError):
+        print(f"ml-intern: {visible(' '.join(line.split()))}", file=sys.stderr, flush=True)
+    return code
+
+
+def drop_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not complain about the closed pipe at exit."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _unforeseen(error: BaseException) -> str:
+    said = f"unexpected {type(error).__name__}: {str(error)[:200]}"
+    try:
+        return f"{said} (the traceback is in {log_traceback(error)})"
+    except OSError as unwritable:
+        return f"{said} (the traceback could not be written: {unwritable})"
+
+
+def log_traceback(error: BaseException) -> Path:
+    """Append the traceback, without secrets, to the error log and return its path."""
+    from safety.redaction import admit, hold_environment
+
+    hold_environment()
+    path = private_folder(private_folder(data_home()) / "logs") / "errors.log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as log:
+        log.write(admit("".join(traceback.format_exception(error))) + "\n")
+    return path

@@ -1,0 +1,204 @@
+"""OPTIONS: every option of the command line, once. Parsing, help, completion and the README's table come from it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from functools import wraps
+from inspect import Parameter, signature
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+from configs.errors import UsageError
+
+OutputFormat = Literal["text", "json", "stream-json"]
+Mode = Literal["ask", "auto", "yolo", "plan"]
+Runtime = Literal["local", "sandbox"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Word(NamedTuple):
+    """How a field of Options stands on the command line. A "/" before a name makes it the switch that says no."""
+
+    names: str
+    metavar: str
+    """Name of the value; empty for a switch."""
+    help: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for on the command line; None means that settings or defaults decide."""
+
+    prompt: Annotated[str | None, Word("", "PROMPT", "what to do; without it, on a terminal: interactive")] = None
+    model: Annotated[str | None, Word("-m --model", "ID", "model id, provider/model; scripted:FILE plays a script")] = (
+        None
+    )
+    base_url: Annotated[str | None, Word("--base-url", "URL", "OpenAI-compatible endpoint for this model")] = None
+    api_key_env: Annotated[
+        str | None, Word("--api-key-env", "NAME", "variable with the key for --base-url (default OPENAI_API_KEY)")
+    ] = None
+    continue_: Annotated[bool, Word("-c --continue", "", "continue the newest thread of this folder")] = False
+    resume: Annotated[
+        str | None, Word("-r --resume", "[THREAD]", "resume by id, unique id prefix or name; without a value, a picker")
+    ] = None
+    fork: Annotated[bool, Word("--fork", "", "with -c or -r: continue on a copy")] = False
+    print_: Annotated[
+        bool, Word("-p --print", "", "headless even on a terminal; the next word is a prompt, never a subcommand")
+    ] = False
+    output_format: Annotated[
+        OutputFormat,
+        Word("--output-format", "FORMAT", "text, json (one object at the end), stream-json (event a line)"),
+    ] = "text"
+    output_schema: Annotated[
+        str | None, Word("--output-schema", "FILE", "the final answer must match this JSON schema")
+    ] = None
+    no_stream: Annotated[bool, Word("--no-stream", "", "whole replies instead of tokens")] = False
+    max_iterations: Annotated[
+        int | None, Word("--max-iterations", "N", "model calls in a turn (default 300, -1 unlimited)")
+    ] = None
+    max_budget_usd: Annotated[
+        float | None, Word("--max-budget-usd", "X", "cap in US dollars over all agents (headless 20, -1 unlimited)")
+    ] = None
+    timeout: Annotated[str | None, Word("--timeout", "DURATION", "cap on time: 90, 90s, 10m, 1h30m")] = None
+    approval_mode: Annotated[
+        Mode | None,
+        Word(
+            "--approval-mode",
+            "MODE",
+            "ask (default on a terminal); auto (default headless): nobody is asked; plan: read-only until the plan is "
+            "accepted; yolo: only deny rules hold",
+        ),
+    ] = None
+    yolo: Annotated[bool, Word("-y --yolo", "", "--approval-mode yolo")] = False
+    sandbox: Annotated[
+        bool | None,
+        Word("--sandbox /--no-sandbox", "", "OS sandbox for local commands; asked for and missing is an error"),
+    ] = None
+    tool_runtime: Annotated[
+        Runtime | None,
+        Word("--tool-runtime", "WHERE", "local; sandbox: bash, read, write, edit in a Hugging Face sandbox"),
+    ] = None
+    sandbox_tools: Annotated[bool, Word("--sandbox-tools", "", "--tool-runtime sandbox")] = False
+    effort: Annotated[
+        Effort | None, Word("--effort", "LEVEL", "reasoning effort: none, minimal, low, medium, high, xhigh, max")
+    ] = None
+    cd: Annotated[str | None, Word("-C --cd", "DIR", "working folder")] = None
+    add_dir: Annotated[list[str], Word("--add-dir", "DIR", "a further folder the tools may touch (repeatable)")] = (
+        field(default_factory=list[str])
+    )
+    config: Annotated[str | None, Word("--config", "FILE", "settings file, stronger than the user's")] = None
+    set_: Annotated[list[str], Word("--set", "KEY=VALUE", "one setting, a.b=value (repeatable)")] = field(
+        default_factory=list[str]
+    )
+    ephemeral: Annotated[bool, Word("--ephemeral", "", "leave nothing on disk")] = False
+    quiet: Annotated[bool, Word("-q --quiet", "", "nothing on stderr but errors")] = False
+    verbose: Annotated[bool, Word("--verbose", "", "show reasoning and the output of tools")] = False
+    version: Annotated[bool, Word("-V --version", "", "print the version")] = False
+
+
+@dataclass(frozen=True)
+class OptionSpec:
+    """One row of OPTIONS."""
+
+    field: str
+    names: tuple[str, ...]
+    metavar: str
+    help: str
+    annotation: Any
+    default: Any
+
+    @property
+    def takes_value(self) -> bool:
+        """False for switches."""
+        return bool(self.metavar)
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """Every word that means this option, "--no-" forms included."""
+        return tuple(name.removeprefix("/") for name in self.names)
+
+
+def _specs() -> dict[str, OptionSpec]:
+    unset, hints = Options(), get_type_hints(Options, include_extras=True)
+    specs = {}
+    for item in fields(Options):
+        annotation, word = get_args(hints[item.name])
+        names = tuple(word.names.split())
+        specs[item.name] = OptionSpec(item.name, names, word.metavar, word.help, annotation, getattr(unset, item.name))
+    return specs
+
+
+OPTIONS: MappingProxyType[str, OptionSpec] = MappingProxyType(_specs())
+SWITCHES: MappingProxyType[str, OptionSpec] = MappingProxyType(
+    {word: spec for spec in OPTIONS.values() for word in spec.switches}
+)
+
+MODEL_OPTIONS = ("model", "base_url", "api_key_env", "effort")
+SETTINGS_OPTIONS = ("cd", "config", "set_")
+
+
+def as_parameter(spec: OptionSpec) -> Parameter:
+    """The parameter Typer reads the option from."""
+    import typer
+
+    if not spec.names:
+        info = typer.Argument(spec.default, help=spec.help, metavar=spec.metavar, show_default=False)
+    else:
+        names = " ".join(spec.names).replace(" /", "/").split()
+        info = typer.Option(
+            spec.default, *names, help=spec.help, metavar=spec.metavar or None, show_default=False, is_eager=False
+        )
+    return Parameter(spec.field, Parameter.KEYWORD_ONLY, default=info, annotation=spec.annotation)
+
+
+def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the named options of the table; they reach it as its keyword `options: Options`.
+
+    The command's own parameters stay as Typer reads them. No names means all of the table.
+    """
+    chosen = [OPTIONS[name] for name in (names or OPTIONS)]
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def wrapped(**given: Any) -> int:
+            options = Options(**{spec.field: given.pop(spec.field) for spec in chosen})
+            return command(options=options, **given)
+
+        own = [
+            parameter for name, parameter in signature(command, eval_str=True).parameters.items() if name != "options"
+        ]
+        parameters = [
+            *(own_parameter.replace(kind=Parameter.KEYWORD_ONLY) for own_parameter in own),
+            *map(as_parameter, chosen),
+        ]
+        wrapped.__dict__["__signature__"] = signature(command).replace(parameters=parameters)
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return decorate
+
+
+def seconds(duration: str) -> float:
+    """Seconds of a DURATION: a bare number is seconds, else numbers with the units s, m, h, d. UsageError otherwise."""
+    import re
+
+    text = duration.strip().lower()
+    if not re.fullmatch(r"\d+(\.\d+)?|(\d+(\.\d+)?[smhd])+", text) or not (total := _sum_of_units(text)):
+        raise UsageError(f"{duration!r} is no duration", "give seconds, or 90s, 10m, 1h30m")
+    return total
+
+
+def _sum_of_units(text: str) -> float:
+    import re
+
+    unit_seconds = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    return sum(float(number) * unit_seconds[unit] for number, unit in re.findall(r"([\d.]+)([smhd]?)", text))
+
+
+def options_table(specs: Iterable[OptionSpec] = OPTIONS.values()) -> str:
+    """The README's table of options, in markdown."""
+    rows = [
+        f"| `{', '.join(spec.switches)}{' ' + spec.metavar if spec.metavar else ''}` | {spec.help} |"
+        for spec in specs
+        if spec.names
+    ]
+    return "\n".join(["| option | meaning |", "|---|---|", *rows])

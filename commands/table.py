@@ -1,0 +1,60 @@
+"""COMMANDS: every subcommand and where it lives. Nothing is imported until its command is called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: one function, or actions named by a second word. Targets are `module:function`."""
+
+    name: str
+    summary: str
+    target: str = ""
+    actions: Mapping[str, str] = field(default_factory=dict[str, str])
+    usage: str = ""
+
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command("demo", "a real run without a key: scripted model, real tools, real training", "commands.demo:demo"),
+        Command(
+            "threads",
+            "list threads, show one",
+            actions={"list": "commands.threads:list_threads", "show": "commands.threads:show_thread"},
+        ),
+        Command(
+            "config",
+            "the settings in force and where each comes from; the files",
+            actions={"show": "commands.config:show_settings", "path": "commands.config:show_paths"},
+        ),
+        Command("tools", "the tools the model is given", "commands.tools:list_tools"),
+        Command(
+            "doctor", "versions, folders, keys by name, programs; --probe asks the model", "commands.doctor:doctor"
+        ),
+        Command("completion", "a completion script", "commands.completion:completion", usage="bash|zsh|fish"),
+    )
+}
+
+KEPT_NAMES: frozenset[str] = frozenset({"approve", "permissions", "sandbox", "jobs", "runs", "mcp", "models", "studio"})
+"""Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
+
+
+def commands_table() -> str:
+    """The README's table of subcommands, in markdown."""
+    rows = []
+    for command in COMMANDS.values():
+        words = " ".join(filter(None, [command.name, "|".join(command.actions), command.usage])).replace("|", "\\|")
+        rows.append(f"| `{words}` | {command.summary} |")
+    return "\n".join(["| command | meaning |", "|---|---|", *rows])
+
+
+def commands_help(group: Command | None = None) -> str:
+    """The subcommands as the help shows them, or the actions of one group."""
+    if group:
+        words = " | ".join(group.actions)
+        return f"Usage: ml-intern {group.name} {words} [OPTIONS]\n\n  {group.summary}. Each has its own --help."
+    width = max(len(command.name) for command in COMMANDS.values()) + 2
+    lines = [f"  {command.name:{width}}{command.summary}" for command in COMMANDS.values()]
+    return "\n".join(["Subcommands (each has its own --help):", *lines])

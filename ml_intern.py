@@ -1,0 +1,26 @@
+"""The entry point. It runs the installed program whatever the working folder and PYTHONPATH hold, so it goes first."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Run ml-intern with the process's arguments and exit with its code."""
+    foreign = {_real(entry) for entry in [".", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]} - {str(HERE)}
+    sys.path[:] = [entry for entry in sys.path if _real(entry) not in foreign]
+    os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
+    os.environ.setdefault("LANGSMITH_TRACING", "false")
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import cli
+
+    sys.exit(cli.main(sys.argv[1:]))
+
+
+def _real(entry: str) -> str:
+    try:
+        return str(Path(entry).resolve())
+    except OSError:  # the working folder was removed
+        return ""
