@@ -16,7 +16,7 @@ fmt:             ## format and mend what can be mended
 	uv run ruff format .
 
 bench:           ## the measurements of the README; prints a table, writes bench/results.json
-	uv run python -m bench.overhead
+	uv run --group bench python -m bench.overhead
 
 lock:            ## renew requirements.lock from pyproject.toml
 	uv run python scripts/lock.py

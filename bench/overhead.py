@@ -1,0 +1,192 @@
+"""What an iteration costs beside the model and the command: 300 iterations of a 2 KB command, answered at once.
+
+Through the direct transport (--base-url), through litellm, and a bare create_agent + ChatLiteLLM program beside them.
+Prints a table and writes bench/results.json. Run: `uv run --group bench python -m bench.overhead`
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
+from bench.server import command
+
+PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
+HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")
+LITELLM_MODEL = "deepseek/deepseek-chat"
+AROUND = 5
+"""Iteration i is read off as the median of i - 5 to i + 5."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one agent; None was not measured."""
+
+    agent: str
+    overhead_ms: float | None = None
+    at_10_ms: float | None = None
+    at_300_ms: float | None = None
+    growth: float | None = None
+    first_request_s: float | None = None
+    peak_mb: float | None = None
+    store_kib: float | None = None
+    resume_s: float | None = None
+
+
+def environment(base: str, home: Path) -> dict[str, str]:
+    """The caller's environment with every provider pointed at the server, and a home of its own."""
+    given = {**os.environ, "ML_INTERN_HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    given |= {"LANGSMITH_TRACING": "false", "OPENAI_API_KEY": "bench", "DEEPSEEK_API_KEY": "bench"}
+    return given | {"DEEPSEEK_API_BASE": f"{base}/v1"}
+
+
+def overheads(seen: Records, alone: float) -> list[float]:
+    """Milliseconds from the end of reply i to request i + 1, less the command's own time."""
+    pairs = zip(seen.sent, seen.received[1:], strict=False)
+    return [1000 * (received - sent - alone) for sent, received in pairs]
+
+
+def at(figures: list[float], iteration: int) -> float:
+    """The median around an iteration counted from 1."""
+    low = max(0, iteration - 1 - AROUND)
+    return statistics.median(figures[low : iteration + AROUND] or figures[-2 * AROUND :])
+
+
+def row(agent: str, seen: Records, used: Usage, alone: float) -> Row:
+    figures = overheads(seen, alone)
+    early, late = at(figures, 10), at(figures, len(figures))
+    return Row(
+        agent, statistics.median(figures), early, late, late / early, seen.received[0] - used.started, used.peak_mb
+    )
+
+
+def store_kib(home: Path) -> float:
+    """Size of the thread database with its journal files."""
+    return sum(path.stat().st_size for path in home.rglob("*.db*") if path.is_file()) / 1024
+
+
+def checked(used: Usage, seen: Records, iterations: int, log: Path) -> None:
+    if used.code or len(seen.received) != iterations + 1:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise SystemExit(f"exit code {used.code} after {len(seen.received)} requests of {iterations + 1}:\n{tail}")
+
+
+def agent(name: str, model: tuple[str, ...], iterations: int, alone: float) -> Row:
+    """Play the iterations with ml-intern, then continue the thread in a new process."""
+    with tempfile.TemporaryDirectory() as folder, model_server(iterations) as base:
+        home, work, log = Path(folder, "home"), Path(folder, "work"), Path(folder, "log")
+        work.mkdir()
+        arguments = [PROGRAM, *HEADLESS, *(word.format(base=base) for word in model)]
+        used = run([*arguments, "Go through the steps."], work, environment(base, home), log)
+        seen = records(base)
+        checked(used, seen, iterations, log)
+        figures = replace(row(name, seen, used, alone), store_kib=store_kib(home))
+        again = run([*arguments, "-c", "Go on."], work, environment(base, home), log)
+        first = records(base).received[len(seen.received) :]
+        if again.code or not first:
+            raise SystemExit(f"resuming ended with exit code {again.code}:\n{log.read_text(errors='replace')[-2000:]}")
+        return replace(figures, resume_s=first[0] - again.started)
+
+
+def bare(iterations: int, alone: float) -> Row:
+    """Play the iterations with the program to compare with."""
+    with tempfile.TemporaryDirectory() as folder, model_server(iterations) as base:
+        log = Path(folder, "log")
+        command = [sys.executable, str(HERE / "bare.py"), LITELLM_MODEL]
+        used = run(command, Path(folder), environment(base, Path(folder)), log)
+        seen = records(base)
+        checked(used, seen, iterations, log)
+        return row("bare create_agent + ChatLiteLLM", seen, used, alone)
+
+
+def help_cpu(times: int = 7) -> float:
+    """Median CPU milliseconds of `ml-intern --help`."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [run([PROGRAM, "--help"], Path(folder), os.environ, Path(folder, "log")) for _ in range(times)]
+    return 1000 * statistics.median(used.cpu for used in runs)
+
+
+def median_row(rows: list[Row]) -> Row:
+    """The median of every figure over repeated runs."""
+    columns = {name: [asdict(each)[name] for each in rows] for name in asdict(rows[0]) if name != "agent"}
+    medians = {name: statistics.median(values) if values[0] is not None else None for name, values in columns.items()}
+    return Row(rows[0].agent, **medians)
+
+
+def measure(iterations: int, repeat: int) -> dict[str, object]:
+    """All figures of this machine."""
+    alone = bash_alone(command(7))
+    makers: list[Callable[[], Row]] = [
+        lambda: agent("ml-intern, direct", ("-m", "bench", "--base-url", "{base}/v1"), iterations, alone),
+        lambda: agent("ml-intern, litellm", ("-m", LITELLM_MODEL), iterations, alone),
+    ]
+    if importlib.util.find_spec("langchain"):
+        makers.append(lambda: bare(iterations, alone))
+    else:
+        print("langchain is not installed: the bare program is left out (uv run --group bench ...)", file=sys.stderr)
+    rows = [median_row([make() for _ in range(repeat)]) for make in makers]
+    names = ("langgraph", "langchain-core", "langchain-litellm", "litellm")
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return {
+        "iterations": iterations,
+        "repeats": repeat,
+        "command_alone_ms": 1000 * alone,
+        "help_cpu_ms": help_cpu(),
+        "rows": [asdict(each) for each in rows],
+        "machine": machine,
+        "versions": {name: version(name) for name in names},
+    }
+
+
+HEADINGS = {
+    "overhead_ms": "overhead, median (ms)",
+    "at_10_ms": "at 10 (ms)",
+    "at_300_ms": "at the last (ms)",
+    "growth": "growth",
+    "first_request_s": "first request (s)",
+    "peak_mb": "peak (MB)",
+    "store_kib": "store (KiB)",
+    "resume_s": "resume (s)",
+}
+
+
+def table(results: Mapping[str, object]) -> str:
+    """The figures as a markdown table."""
+    rows = results["rows"]
+    assert isinstance(rows, list)
+    lines = ["| | " + " | ".join(HEADINGS.values()) + " |", "|---" * (len(HEADINGS) + 1) + "|"]
+    for each in rows:
+        cells = ("" if each[name] is None else f"{each[name]:.{_digits(name)}f}" for name in HEADINGS)
+        lines.append(f"| {each['agent']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _digits(name: str) -> int:
+    return {"growth": 2, "first_request_s": 2, "resume_s": 2, "peak_mb": 0, "store_kib": 0}.get(name, 1)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    asked = parser.parse_args()
+    results = measure(asked.iterations, asked.repeat)
+    asked.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+    print(f"\n--help: {results['help_cpu_ms']:.0f} ms of CPU. The command alone: {results['command_alone_ms']:.1f} ms.")
+    print(f"{results['machine']}; medians of {asked.repeat} runs of {asked.iterations} iterations.")
+
+
+if __name__ == "__main__":
+    main()
