@@ -1,0 +1,236 @@
+"""Opening the thread database: whose file it is, its pragmas, its schema; and transactions on its one thread."""
+
+import errno
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from configs.errors import ConfigurationError, DatabaseUnusable, DiskFull, MLInternError, TemporaryError
+from configs.paths import private_folder
+from store.lock import open_lock_file, try_lock
+from store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 10.0
+WAL_PAGES = 250
+"""Pages (of 4 KiB) the log may grow to before it is folded into the file."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
+
+
+class Database(aiosqlite.Connection):
+    """An aiosqlite connection whose transactions are one hop each to its thread; open it with `open_database`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open_mark: int | None = None
+        super().__init__(self._connect_file, iter_chunk_size=64)
+        # A program that dies without closing must end, not wait for this thread; SQLite is safe at any instant.
+        self._thread.daemon = True
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the database's thread. Raises the store's errors, see `store_error`."""
+        return await self._hop(work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one transaction, on disk when this returns; nothing of it stays when it raises."""
+        return await self._hop(partial(_transaction, work))
+
+    async def close(self) -> None:
+        """Finish what is queued and close; the last one out folds the log into the file."""
+        await super().close()
+        self._drop_mark()
+
+    async def _hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        except sqlite3.Error as fault:
+            raise store_error(fault, self.path) from fault
+        return result
+
+    def _connect_file(self) -> sqlite3.Connection:
+        try:
+            _claim(self.path)
+            self._open_mark = open_lock_file(self.path.with_name(self.path.name + ".open"))
+            return _prepare(self.path, self._open_mark)
+        except BaseException as fault:
+            self._drop_mark()
+            if isinstance(fault, OSError):
+                raise _folder_error(fault, self.path) from fault
+            raise
+
+    def _drop_mark(self) -> None:
+        if self._open_mark is not None:
+            os.close(self._open_mark)
+            self._open_mark = None
+
+
+async def open_database(path: Path) -> Database:
+    """Open the database at `path`, creating file (0600) and folder (0700) when missing.
+
+    Raises DatabaseUnusable (newer, damaged, a symlink, somebody else's), DiskFull, TemporaryError.
+    """
+    database = Database(path)
+    await database
+    return database
+
+
+def store_error(fault: sqlite3.Error, path: Path) -> MLInternError:
+    """What a fault of SQLite means to the user: DiskFull, TemporaryError or DatabaseUnusable."""
+    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_space(path)):
+        return DiskFull(f"no space left to write {path}", "free some space and resume the thread")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return TemporaryError(f"{path} stayed busy for {BUSY_SECONDS:.0f} s", "try again")
+    if code == sqlite3.SQLITE_IOERR:
+        return TemporaryError(f"{path} could not be read or written: {fault}", "check the disk and resume the thread")
+    return DatabaseUnusable(f"{path} cannot be used: {fault}", "see `ml-intern doctor`")
+
+
+def _transaction(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _no_space(path: Path) -> bool:
+    free = os.statvfs(path.parent)
+    return free.f_bavail * free.f_frsize < 1024 * 1024
+
+
+def _folder_error(fault: OSError, path: Path) -> MLInternError:
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space left to create {path}", "free some space and try again")
+    return ConfigurationError(
+        f"{path} cannot be opened: {fault.strerror}", "check its folder, or set ML_INTERN_HOME to another one"
+    )
+
+
+def _claim(path: Path) -> None:
+    """Make sure folder and file are ours and nobody else can read them."""
+    folder = path.parent
+    if folder.exists() and (folder.stat().st_uid != os.geteuid() or folder.stat().st_mode & stat.S_ISVTX):
+        raise DatabaseUnusable(f"{folder} is shared or somebody else's", "set ML_INTERN_HOME to another folder")
+    private_folder(folder)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise DatabaseUnusable(
+                f"{path} is a link, no regular file, or belongs to somebody else", "move it away"
+            ) from None
+        path.chmod(0o600)
+
+
+def _prepare(path: Path, mark: int) -> sqlite3.Connection:
+    """Connect, and set up or check the file while nobody else can have it open."""
+    alone = _wait_for_mark(path, mark)
+    left_behind = alone and _size(path.with_name(path.name + "-wal")) > 0
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _pragmas(connection)
+        _transaction(partial(_check_schema, path), connection)
+        if left_behind:
+            _quick_check(connection)
+    except sqlite3.Error as fault:
+        connection.close()
+        if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and alone:
+            raise _set_aside(path) from fault
+        raise store_error(fault, path) from fault
+    except BaseException:
+        connection.close()
+        raise
+    try_lock(mark, shared=True)
+    return connection
+
+
+def _wait_for_mark(path: Path, mark: int) -> bool:
+    """True: nobody else has the database open, and none can open it yet. False: others have it, set up and checked."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        if try_lock(mark):
+            return True
+        if try_lock(mark, shared=True):
+            return False
+        if time.monotonic() > deadline:
+            raise TemporaryError(f"another process is checking {path}", "try again")
+        time.sleep(0.01)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _pragmas(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+
+
+def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if version > SCHEMA_VERSION and application == APPLICATION_ID:
+        raise DatabaseUnusable(
+            f"{path} was written by a newer ml-intern (schema {version}, this one knows {SCHEMA_VERSION})",
+            "upgrade ml-intern, or set ML_INTERN_HOME to another folder",
+        )
+    if application == APPLICATION_ID:
+        return
+    if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
+        raise DatabaseUnusable(f"{path} is a database of another program", "move it away")
+    for statement in _statements(TABLES):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script: `executescript` would commit the transaction it runs in."""
+    statements, pending = [], ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def _quick_check(connection: sqlite3.Connection) -> None:
+    findings = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
+    if findings != ["ok"]:
+        damage = sqlite3.DatabaseError(findings[0])
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
+
+
+def _set_aside(path: Path) -> DatabaseUnusable:
+    """Rename the damaged file and its log, so that nothing ever writes over them."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    kept = path.with_name(f"{path.name}.damaged-{stamp}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    return DatabaseUnusable(
+        f"{path} is damaged; it was kept as {kept.name}",
+        f"start again with an empty database, or recover it first: sqlite3 {kept} .recover",
+    )

@@ -1,0 +1,108 @@
+"""The journal of tool calls: committed before a call and after it, so that no call runs twice and none is lost."""
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from store.database import Database
+
+_COLUMNS = "thread_id, message_id, position, tool, digest, status, result, handle, started, finished"
+_OF_KEY = "thread_id = ? AND message_id = ? AND position = ?"
+
+
+@dataclass(frozen=True)
+class CallKey:
+    """Names a call: the thread, the AIMessage that asked for it, and its place among that message's calls."""
+
+    thread_id: str
+    message_id: str
+    index: int
+
+
+@dataclass(frozen=True)
+class JournalRow:
+    """What is known of a call. Times are seconds since the epoch."""
+
+    key: CallKey
+    tool: str
+    digest: str
+    status: Literal["started", "finished"]
+    result: dict[str, Any] | None
+    """None while it runs, and again once a later message shows that a checkpoint holds the result."""
+    handle: str | None
+    """How to find what it started: the id of a run or of a sub-agent's thread."""
+    started: float
+    finished: float | None
+
+
+class Journal:
+    """The journal of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, key: CallKey) -> JournalRow | None:
+        """The row of a call, or None when it never started."""
+        rows = await self._select(_OF_KEY, key.thread_id, key.message_id, key.index)
+        return rows[0] if rows else None
+
+    async def start(self, key: CallKey, tool: str, digest: str) -> None:
+        """Write down, on disk, that a call is about to run.
+
+        Empties the results of the thread's other messages in the same transaction: the model has answered since,
+        so a durable checkpoint holds them. A call that is started again keeps its handle.
+        """
+        statement = (
+            "INSERT INTO journal (thread_id, message_id, position, tool, digest, status, started) "
+            "VALUES (?, ?, ?, ?, ?, 'started', ?) ON CONFLICT DO UPDATE SET tool = excluded.tool, "
+            "digest = excluded.digest, status = 'started', started = excluded.started, result = NULL, finished = NULL"
+        )
+        values = (key.thread_id, key.message_id, key.index, tool, digest, time.time())
+
+        def begin(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE journal SET result = NULL WHERE thread_id = ? AND message_id <> ? AND result IS NOT NULL",
+                (key.thread_id, key.message_id),
+            )
+            connection.execute(statement, values)
+
+        await self._database.write(begin)
+
+    async def set_handle(self, key: CallKey, handle: str) -> None:
+        """Keep how to find what a call started. Raises KeyError when the call never started."""
+        await self._update("handle = ?", key, handle)
+
+    async def finish(self, key: CallKey, result: dict[str, Any]) -> None:
+        """Write down, on disk, what a call gave. Raises KeyError when the call never started."""
+        text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+        await self._update("status = 'finished', result = ?, finished = ?", key, text, time.time())
+
+    async def open(self, thread_id: str) -> list[JournalRow]:
+        """The calls of a thread that started and did not finish, oldest first."""
+        return await self._select("thread_id = ? AND status = 'started'", thread_id)
+
+    async def of_message(self, thread_id: str, message_id: str) -> list[JournalRow]:
+        """The calls of one AIMessage, in the model's order."""
+        return await self._select("thread_id = ? AND message_id = ?", thread_id, message_id)
+
+    async def _select(self, where: str, *values: str | int) -> list[JournalRow]:
+        query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY started, position"  # noqa: S608  constants only
+
+        def select(connection: sqlite3.Connection) -> list[JournalRow]:
+            return [_row(found) for found in connection.execute(query, values)]
+
+        return await self._database.read(select)
+
+    async def _update(self, settings: str, key: CallKey, *values: str | float) -> None:
+        statement = f"UPDATE journal SET {settings} WHERE {_OF_KEY}"  # noqa: S608  constants only
+        found = (*values, key.thread_id, key.message_id, key.index)
+        if await self._database.write(lambda connection: connection.execute(statement, found).rowcount) == 0:
+            raise KeyError(key)
+
+
+def _row(found: tuple[Any, ...]) -> JournalRow:
+    thread_id, message_id, position, tool, digest, status, result, *rest = found
+    parsed = json.loads(result) if result is not None else None
+    return JournalRow(CallKey(thread_id, message_id, position), tool, digest, status, parsed, *rest)

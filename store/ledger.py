@@ -1,0 +1,126 @@
+"""The ledger: every paid request, entered before it is sent. It only grows; undo and delete leave it alone."""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from store.database import Database
+
+Source = Literal["main", "research", "compaction", "job"]
+
+_SUMS = (
+    "count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0), "
+    "coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_usd), 0.0), "
+    "coalesce(sum(cost_usd IS NULL AND state <> 'open'), 0), coalesce(sum(state = 'open'), 0)"
+)
+_TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
+
+
+class TokenCounts(Protocol):
+    """What a request used, in tokens; cached ones are part of the input, reasoning ones of the output."""
+
+    @property
+    def input_tokens(self) -> int:
+        """All that was sent."""
+
+    @property
+    def output_tokens(self) -> int:
+        """All that came back."""
+
+    @property
+    def cached_tokens(self) -> int:
+        """Input the provider had in its cache."""
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Output that is reasoning."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a tree of threads. `cost_usd` is the known part, in US dollars."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: float
+    unknown_cost_requests: int
+    """Requests that ended and whose price is not known."""
+    open_requests: int
+    """Requests under way, or cut off by a crash: what they cost is not known."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """The totals of one source and model."""
+
+    source: Source
+    model: str
+    totals: Totals
+
+
+class Ledger:
+    """The ledger of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reserve(self, thread_id: str, root_id: str, source: Source, model: str) -> int:
+        """Enter a request before it is sent, on disk; returns the id of the entry.
+
+        `root_id` is the thread at the top of the tree of agents, `thread_id` itself for the main agent.
+        """
+        statement = (
+            "INSERT INTO ledger (thread_id, root_id, source, model, state, started) VALUES (?, ?, ?, ?, 'open', ?)"
+        )
+        values = (thread_id, root_id, source, model, time.time())
+
+        def enter(connection: sqlite3.Connection) -> int:
+            return connection.execute(statement, values).lastrowid or 0
+
+        return await self._database.write(enter)
+
+    async def settle(self, id: int, used: TokenCounts, cost_usd: float | None) -> Totals:
+        """Close an entry with what was used; a price of None is unknown. Returns the new totals of its tree.
+
+        Raises ValueError when there is no such open entry.
+        """
+        counts = (used.input_tokens, used.output_tokens, used.cached_tokens, used.reasoning_tokens)
+        statement = (
+            "UPDATE ledger SET state = 'settled', input_tokens = ?, output_tokens = ?, cached_tokens = ?, "
+            "reasoning_tokens = ?, cost_usd = ?, finished = ? WHERE id = ? AND state = 'open' RETURNING root_id"
+        )
+        return await self._close(statement, (*counts, cost_usd, time.time(), id))
+
+    async def fail(self, id: int, why: str, cost_usd: float | None = 0.0) -> Totals:
+        """Close an entry whose request failed; None when it may have been charged. Returns the new totals."""
+        statement = (
+            "UPDATE ledger SET state = 'failed', why = ?, cost_usd = ?, finished = ? "
+            "WHERE id = ? AND state = 'open' RETURNING root_id"
+        )
+        return await self._close(statement, (why, cost_usd, time.time(), id))
+
+    async def total(self, root_id: str) -> Totals:
+        """What a tree of agents has used: the thread `root_id` and all below it."""
+        return await self._database.read(lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone()))
+
+    async def by_source(self, root_id: str) -> list[Spending]:
+        """The totals of a tree for each source and model, the dearest first."""
+        query = f"SELECT source, model, {_SUMS} FROM ledger WHERE root_id = ? GROUP BY source, model ORDER BY 8 DESC"  # noqa: S608  constants only
+        return await self._database.read(
+            lambda connection: [
+                Spending(source, model, Totals(*sums)) for source, model, *sums in connection.execute(query, (root_id,))
+            ]
+        )
+
+    async def _close(self, statement: str, values: tuple[float | str | None, ...]) -> Totals:
+        def close(connection: sqlite3.Connection) -> Totals:
+            rows = connection.execute(statement, values).fetchall()
+            if not rows:
+                raise ValueError(f"there is no open entry {values[-1]} in the ledger")
+            return Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
+
+        return await self._database.write(close)

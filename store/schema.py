@@ -1,0 +1,73 @@
+"""The tables of the thread database, in one place, and the version they have."""
+
+APPLICATION_ID = 0x6D6C696E
+"""`mlin`, in the header of the file, so that `file` and we know whose it is."""
+
+SCHEMA_VERSION = 1
+
+TABLES = """
+CREATE TABLE threads (
+    id TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    parent TEXT,
+    forked_at INTEGER,
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('idle', 'running', 'waiting', 'interrupted')),
+    turns INTEGER NOT NULL,
+    cost_usd REAL NOT NULL,
+    redo TEXT NOT NULL
+);
+CREATE INDEX threads_by_parent ON threads (parent) WHERE parent IS NOT NULL;
+
+CREATE TABLE journal (
+    thread_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    tool TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('started', 'finished')),
+    result TEXT,
+    handle TEXT,
+    started REAL NOT NULL,
+    finished REAL,
+    PRIMARY KEY (thread_id, message_id, position)
+) WITHOUT ROWID;
+CREATE INDEX journal_results ON journal (thread_id) WHERE result IS NOT NULL;
+CREATE INDEX journal_open ON journal (thread_id) WHERE status = 'started';
+
+CREATE TABLE ledger (
+    id INTEGER PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    root_id TEXT NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('main', 'research', 'compaction', 'job')),
+    model TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'failed')),
+    input_tokens INTEGER NOT NULL DEFAULT 0 CHECK (input_tokens >= 0),
+    output_tokens INTEGER NOT NULL DEFAULT 0 CHECK (output_tokens >= 0),
+    cached_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cached_tokens >= 0),
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0 CHECK (reasoning_tokens >= 0),
+    cost_usd REAL CHECK (cost_usd >= 0),
+    why TEXT,
+    started REAL NOT NULL,
+    finished REAL
+);
+CREATE INDEX ledger_by_root ON ledger (root_id);
+CREATE TRIGGER ledger_is_kept BEFORE DELETE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is never deleted from'); END;
+CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger WHEN OLD.state <> 'open'
+BEGIN SELECT RAISE(ABORT, 'this entry of the ledger is settled'); END;
+
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    command TEXT NOT NULL,
+    state TEXT NOT NULL,
+    exit_code INTEGER,
+    tail TEXT NOT NULL,
+    started REAL NOT NULL,
+    finished REAL
+);
+CREATE INDEX runs_by_thread ON runs (thread_id);
+"""

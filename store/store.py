@@ -1,0 +1,73 @@
+"""The store: one database of threads, its tables, its checkpointer, and the locks of its threads."""
+
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from store.database import Database, open_database
+from store.journal import Journal
+from store.ledger import Ledger
+from store.lock import hold_thread, lock_path
+from store.runs import Runs
+from store.threads import Threads
+
+if TYPE_CHECKING:
+    from store.saver import Saver
+
+DATABASE_NAME = "threads.db"
+
+
+class Store:
+    """What is kept about threads; open it with `Store.open`. Several processes may have one home open at once."""
+
+    def __init__(self, home: Path, database: Database) -> None:
+        self.home = home
+        self.database = database
+        self.threads = Threads(database)
+        self.journal = Journal(database)
+        self.ledger = Ledger(database)
+        self.runs = Runs(database)
+        self._saver: Saver | None = None
+
+    @classmethod
+    async def open(cls, home: Path) -> Self:
+        """Open the store in the folder `home`, made for its owner alone. Raises what `open_database` raises."""
+        return cls(home, await open_database(home / DATABASE_NAME))
+
+    async def saver(self) -> "Saver":
+        """The LangGraph checkpointer, made on first use since it imports langgraph."""
+        if self._saver is None:
+            from store.saver import Saver
+
+            self._saver = Saver(self.database)
+        return self._saver
+
+    @asynccontextmanager
+    async def hold(self, thread_id: str) -> AsyncIterator[None]:
+        """Hold a thread for this block, so that no other process or session runs it. Raises ThreadLocked."""
+        with hold_thread(self.home / "locks", thread_id):
+            yield
+
+    async def delete(self, thread_id: str) -> Sequence[str]:
+        """Delete a thread nobody holds, with its sub-agents, checkpoints and artifacts. Returns the ids that went.
+
+        What it cost stays in the ledger. Raises ThreadLocked, and UsageError when there is no such thread.
+        """
+        async with self.hold(thread_id):
+            gone = await self.threads.delete(thread_id)
+            for id in gone:
+                shutil.rmtree(self.home / "artifacts" / id, ignore_errors=True)
+                lock_path(self.home / "locks", id).unlink(missing_ok=True)
+        return gone
+
+    async def close(self) -> None:
+        """Close the database; what was returned as written is on disk already."""
+        await self.database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()

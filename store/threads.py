@@ -1,0 +1,209 @@
+"""The table of threads: what lists and pickers show. But for titles and folders, a cache of checkpoints and ledger."""
+
+import difflib
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack
+
+from configs.errors import UsageError
+from store.database import Database
+
+ThreadState = Literal["idle", "running", "waiting", "interrupted"]
+
+_COLUMNS = "id, title, folder, parent, forked_at, created, updated, state, turns, cost_usd, redo"
+_NO_CHILD = "(parent IS NULL OR forked_at IS NOT NULL)"
+
+
+@dataclass(frozen=True)
+class ThreadRow:
+    """A thread. Times are seconds since the epoch, `redo` the checkpoints that undo left, newest last."""
+
+    id: str
+    title: str
+    folder: str
+    parent: str | None
+    """The thread it was forked from, or whose agent started it."""
+    forked_at: int | None
+    """The parent's turn after which it was forked; None for a sub-agent's thread."""
+    created: float
+    updated: float
+    state: ThreadState
+    turns: int
+    cost_usd: float
+    redo: tuple[str, ...]
+
+    @property
+    def child(self) -> bool:
+        """Whether this is the thread of a sub-agent."""
+        return self.parent is not None and self.forked_at is None
+
+
+class ThreadChanges(TypedDict, total=False):
+    """The fields of a thread that can be changed; `updated` follows by itself."""
+
+    title: str
+    folder: str
+    state: ThreadState
+    turns: int
+    cost_usd: float
+    redo: tuple[str, ...]
+
+
+class NewThread(ThreadChanges, total=False):
+    """What a thread may be created with."""
+
+    id: str
+    parent: str | None
+    forked_at: int | None
+    created: float
+    updated: float
+
+
+class Threads:
+    """The threads of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, **fields: Unpack[NewThread]) -> ThreadRow:
+        """Add a thread, with a fresh UUID as its id when none is given. Raises UsageError when the id is taken."""
+        row = _new_row(fields)
+
+        def insert(connection: sqlite3.Connection) -> bool:
+            return _insert(connection, row)
+
+        if not await self._database.write(insert):
+            raise UsageError(f"there is already a thread {row.id}")
+        return row
+
+    async def adopt(self, id: str, **fields: Unpack[ThreadChanges]) -> ThreadRow:
+        """The row of `id`, made from `fields` when there is none: Studio may have started the thread."""
+        row = _new_row({"id": id, **fields})
+
+        def insert(connection: sqlite3.Connection) -> ThreadRow:
+            _insert(connection, row)
+            return _require(connection, id)
+
+        return await self._database.write(insert)
+
+    async def get(self, id: str) -> ThreadRow | None:
+        """The thread with exactly this id, or None."""
+        return await self._database.read(lambda connection: _get(connection, id))
+
+    async def find(self, text: str) -> ThreadRow:
+        """The thread a user means by an id, the unique beginning of one, or a title.
+
+        Raises UsageError, with the nearest names or the candidates.
+        """
+        return await self._database.read(lambda connection: _find(connection, text.strip()))
+
+    async def list(
+        self, folder: str | None = None, limit: int | None = None, *, children: bool = False
+    ) -> Sequence[ThreadRow]:
+        """Threads, newest first; those of one folder; without the threads of sub-agents unless asked for."""
+        wheres = ["folder = :folder"] if folder is not None else []
+        wheres += [] if children else [_NO_CHILD]
+        where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
+        query = f"SELECT {_COLUMNS} FROM threads {where} ORDER BY updated DESC, rowid DESC LIMIT :limit"  # noqa: S608  constants only
+        values = {"folder": folder, "limit": -1 if limit is None else limit}
+        return await self._database.read(
+            lambda connection: [_row(found) for found in connection.execute(query, values)]
+        )
+
+    async def newest(self, folder: str) -> ThreadRow | None:
+        """The thread of this folder that was used last, or None."""
+        return next(iter(await self.list(folder, 1)), None)
+
+    async def update(self, id: str, **changes: Unpack[ThreadChanges]) -> ThreadRow:
+        """Change a thread and return it as it now is. Raises UsageError when there is none."""
+        values: dict[str, Any] = {**changes, "updated": time.time()}
+        if "redo" in values:
+            values["redo"] = json.dumps(values["redo"])
+        settings = ", ".join(f"{name} = :{name}" for name in values if name in NewThread.__annotations__)
+        statement = f"UPDATE threads SET {settings} WHERE id = :id"  # noqa: S608  names from the TypedDict
+
+        def change(connection: sqlite3.Connection) -> ThreadRow:
+            connection.execute(statement, {**values, "id": id})
+            return _require(connection, id)
+
+        return await self._database.write(change)
+
+    async def delete(self, id: str) -> Sequence[str]:
+        """Forget a thread, its sub-agents' threads and their rows; the ledger stays. Returns the ids that went."""
+
+        def remove(connection: sqlite3.Connection) -> Sequence[str]:
+            gone = [_require(connection, id).id, *_children(connection, id)]
+            for thread_id in gone:
+                for table, column in (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id")):
+                    connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608  constants only
+            return gone
+
+        return await self._database.write(remove)
+
+
+def _new_row(fields: Mapping[str, Any]) -> ThreadRow:
+    now = time.time()
+    defaults: dict[str, Any] = {
+        "id": str(uuid.uuid4()), "title": "", "folder": "", "parent": None, "forked_at": None,
+        "created": now, "updated": now, "state": "idle", "turns": 0, "cost_usd": 0.0, "redo": (),
+    }  # fmt: skip
+    return ThreadRow(**{**defaults, **fields})
+
+
+def _row(found: tuple[Any, ...]) -> ThreadRow:
+    *fields, redo = found
+    return ThreadRow(*(*fields, tuple(json.loads(redo))))
+
+
+def _insert(connection: sqlite3.Connection, row: ThreadRow) -> bool:
+    values = [*vars(row).values()][:-1]
+    marks = ", ".join("?" * (len(values) + 1))
+    statement = f"INSERT OR IGNORE INTO threads ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
+    return connection.execute(statement, (*values, json.dumps(row.redo))).rowcount == 1
+
+
+def _get(connection: sqlite3.Connection, id: str) -> ThreadRow | None:
+    found = connection.execute(f"SELECT {_COLUMNS} FROM threads WHERE id = ?", (id,)).fetchone()  # noqa: S608  constants only
+    return _row(found) if found else None
+
+
+def _require(connection: sqlite3.Connection, id: str) -> ThreadRow:
+    row = _get(connection, id)
+    if row is None:
+        raise UsageError(f"there is no thread {id}", "`ml-intern threads list` shows them")
+    return row
+
+
+def _children(connection: sqlite3.Connection, id: str) -> list[str]:
+    tree = (
+        "WITH RECURSIVE tree(id) AS ("
+        "SELECT id FROM threads WHERE parent = ? AND forked_at IS NULL UNION "
+        "SELECT threads.id FROM threads JOIN tree ON threads.parent = tree.id AND forked_at IS NULL"
+        ") SELECT id FROM tree"
+    )
+    return [child for (child,) in connection.execute(tree, (id,))]
+
+
+def _find(connection: sqlite3.Connection, text: str) -> ThreadRow:
+    if exact := _get(connection, text):
+        return exact
+    names = connection.execute("SELECT id, title FROM threads ORDER BY updated DESC").fetchall()
+    wanted = text.casefold()
+    matches = [id for id, title in names if wanted and (id.startswith(text.lower()) or title.casefold() == wanted)]
+    if len(matches) == 1:
+        return _require(connection, matches[0])
+    if matches:
+        raise UsageError(f"{text!r} may be any of {_some(matches, dict(names))}", "give more of the id")
+    known = [name for pair in names for name in pair if name]
+    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "`ml-intern threads list` shows them"
+    raise UsageError(f"there is no thread {text!r}", hint)
+
+
+def _some(ids: list[str], titles: dict[str, str]) -> str:
+    shown = [f"{id[:13]} {titles[id]!r}" if titles[id] else id[:13] for id in ids[:5]]
+    return ", ".join(shown) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
