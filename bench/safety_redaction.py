@@ -14,8 +14,9 @@ from safety.secret_formats import FORMATS  # noqa: E402
 MEGABYTE = 1_000_000
 UNITS = [
     "a", "A1", "0", " ", "\n", "=", "-", "_", ".", "/", ":", "@", "\\", '"', "token", "token=", "password ",
-    "password: ", "TOKEN ", "api_key", "key-", "://", "://:", "://a:", "://a:b@", "eyJ", "eyJa.", "eyJaaaaaaaaaa.", "-----BEGIN ",
-    "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\n" + "A" * 64 + "\n", "-----END ",
+    "password: ", "TOKEN ", "api_key", "key-", "://", "://:", "://a:", "://a:b@", "eyJ", "eyJa.", "eyJaaaaaaaaaa.",
+    "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----",
+    "-----BEGIN RSA PRIVATE KEY-----\n" + "A" * 64 + "\n", "-----END ",
     "Authorization: ", "authorization", "Bearer ", "Cookie: a=", "cookie:", "[redacted:x]", "[redacted:", "%3D", "\\n",
     "\x1b[32m", "-u ", "--user a:", "machine h login x password ", "_token", "a_", "sk-a", "SG.a", "'token','", "MTE",
     "loss: 0.4321 step=12 lr=1e-4\n", "1//0", "A" * 20 + ".", "abcdefgh-",

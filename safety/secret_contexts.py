@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from safety.secret_words import looks_random, looks_secret, names_nothing, same_as_name
+from safety.secret_words import Assignment, looks_random, looks_secret, names_nothing, same_as_name
 
 Stand = Callable[[str], str]
 
@@ -15,29 +15,31 @@ _KEY_BODY = re.compile(
 )
 
 _AUTHORIZATION = re.compile(
-    r"(?i)(authorization\\?[\"']?\s{0,4}[:=,]\s{0,4}(?:[brf]?\\?[\"'])?"
-    r"(?:(?:bearer|basic|token|digest|negotiate|apikey|key)\s{1,4})?)"
-    r"([^\s\"'\\<>`]++)"
+    r"(?i)(authorization\\{0,3}[\"']?\s{0,4}[:=,]\s{0,4}(?:[brf]?\\{0,3}[\"'])?"
+    r"(?:bearer|basic|token|digest|negotiate|apikey|key)\s{1,4})([^\s\"'\\<>`{}]++)"
+)
+_BARE_AUTHORIZATION = re.compile(
+    r"(?i)(authorization\\{0,3}[\"']?\s{0,4}[:=]\s{0,4}(?:[brf]?\\{0,3}[\"'])?)([^\s\"'\\<>`{}]++)"
 )
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s{1,4})([A-Za-z0-9._~+/=-]{12,}+)")
 _COOKIE = re.compile(
     r"(?i)(\b(?:set-)?cookie\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?)([^\s=;\"'\\<>`]{1,128}=[^\r\n\"'\\<>`]++)"
 )
-_URL_LOGIN = re.compile(r"(://[^\s/?#@:\"'<>`]{0,256}:)([^\s/?#\"'<>`]{1,512})@")
-_URL_TOKEN = re.compile(r"(://)([^\s/?#@:\"'<>`\[\]]{16,512})(?=(?::(?:x-oauth-basic)?)?@)")
+_URL_LOGIN = re.compile(r"(://[^\s/?#@:\"'<>`\[]{0,256}:)([^\s/?#\"'<>`]{1,512})@")
+_URL_TOKEN = re.compile(r"(https?://)([^\s/?#@:\"'<>`\[\]]{16,512})(?=(?::(?:x-oauth-basic)?)?@)")
 
 _WORD = (
     r"pass(?:word|wd|phrase|code)|\bpass|_pass|pwd|secret|token|credentials?|"
-    r"(?:api|access|auth|private|signing|encryption|account|master|service|secret|shared|license|subscription)[_-]?key|"
-    r"(?<=[A-Z0-9]_)KEY|(?<=[A-Z0-9]_)PAT"
+    r"(?:api|access|auth|private|signing|encryption|account|master|service|secret|shared|license|subscription)[_-]?key"
 )
 _NAMED = re.compile(
-    rf"((?:(?i:{_WORD}))[0-9]{{0,3}})"
+    rf"((?:(?i:{_WORD})|(?<=[A-Z0-9]_)(?:KEY|PAT))[0-9]{{0,3}})"
     r"((?:\\{0,3}[\"'\]]){0,2}\s{0,4}(?::=|=>|==|[:=,]|%3[dDaA])\s{0,4}(?:\\{0,3}[\"']){0,2}|\s{1,4}(?:\\{0,3}[\"'])?)"
     r"([^\s\"'`,;&<>\\(){}\[\]]++)"
 )
 _USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
 _LONGEST_NAME = 64
+_EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "key"})
 
 
 def redact_contexts(text: str, stand: Stand) -> str:
@@ -72,8 +74,8 @@ def _keep_first(stand_in: str, judge: Callable[[str], bool]) -> Callable[[re.Mat
     return replace
 
 
-def _anything(value: str) -> bool:
-    return len(value) > 0
+def _no_example(value: str) -> bool:
+    return value.lower() not in _EXAMPLES
 
 
 def _long(value: str) -> bool:
@@ -82,11 +84,12 @@ def _long(value: str) -> bool:
 
 _HEADERS: tuple[tuple[re.Pattern[str], str, Callable[[str], bool]], ...] = (
     (_AUTHORIZATION, "authorization", _long),
+    (_BARE_AUTHORIZATION, "authorization", looks_random),
     (_BEARER, "authorization", looks_random),
     (_COOKIE, "cookie", _long),
-    (_URL_LOGIN, "url_password", _anything),
+    (_URL_LOGIN, "url_password", _no_example),
     (_URL_TOKEN, "url_token", looks_random),
-    (_USER_OPTION, "password", _anything),
+    (_USER_OPTION, "password", _no_example),
 )
 
 
@@ -98,7 +101,7 @@ def _named(stand_in: str) -> Callable[[re.Match[str]], str]:
         name = _name_before(lead) + word
         if names_nothing(value) or same_as_name(value, name) or _is_call(text, match.end(), value):
             return match.group()
-        if not looks_secret(name, separator, value, lead):
+        if not looks_secret(Assignment(name, separator, value, lead)):
             return match.group()
         return f"{word}{separator}{stand_in}"
 

@@ -72,10 +72,10 @@ FORMATS: tuple[SecretFormat, ...] = (
     _format("mailchimp_key", "-us", r"(?<![0-9a-f])[0-9a-f]{32}-us[0-9]{1,2}(?![0-9A-Za-z])"),
     _format("twilio_key", "SK", START + r"SK[0-9a-f]{32}(?![A-Za-z0-9])"),
     # Clouds
-    _format("aws_key", "A", r"(?<![A-Za-z0-9+/])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _format("aws_key", "A", START + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     _format("google_key", "AIza", r"AIza[A-Za-z0-9_-]{30,}"),
     _format("google_token", "ya29.", r"ya29\.[A-Za-z0-9_.-]{20,}"),
-    _format("google_refresh", "1//0", r"(?<![0-9A-Za-z])1//0[A-Za-z0-9_-]{30,}"),
+    _format("google_refresh", "1//0", START + r"1//0[A-Za-z0-9_-]{30,}"),
     _format("google_secret", "GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{20,}"),
     _format("azure_key", "AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/]{40,}={0,2}"),
     _format("azure_signature", "sig=", r"(?<=[?&]sig=)[A-Za-z0-9%+/=_-]{20,}"),

@@ -1,6 +1,7 @@
 """Judge a value by itself: is it random enough to be a secret, or a word, a number, a variable, a placeholder."""
 
 import re
+from dataclasses import dataclass
 
 _NOT_SECRET_NAMES = re.compile(
     r"(?i)(?:^|[_.-])(?:eos|bos|pad|unk|sep|cls|mask|image|video|audio|stop|start|end|special|next|new|num|max|min|per|"
@@ -8,20 +9,24 @@ _NOT_SECRET_NAMES = re.compile(
     r"boi|eoi|think|tool|user|assistant|role|n)[_-]?(?:page|token|key)\d*\Z"
 )
 _PASSWORD_NAME = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd)\d*\Z")
+_WORKING_FOLDER = re.compile(r"(?:^|_)(?:OLD)?PWD\Z")
+_BARE_PASS = re.compile(r"(?i)(?:^|[^a-z_-])pass\Z")
 _ACCOUNT_BEFORE = re.compile(r"(?i)\b(?:login|user|machine)\s")
 _PLACEHOLDER_WORD = re.compile(
     r"(?i)your|xxx|\.\.\.|\*\*\*|…|example|change_?me|placeholder|insert|replace|dummy|redacted|<|>|todo|fill"
 )
 _VARIABLE = re.compile(
-    r"\$|%[A-Za-z_]+%|\{\{|env\.|environ|getenv|process\.|secrets\.|self\.|args\.|config\.|settings\.|os\."
+    r"\$|%[A-Za-z_]+%|\{|env\.|environ|getenv|process\.|secrets\.|self\.|args\.|config\.|settings\.|os\."
 )
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_.,]*(?:e[-+]?[0-9]+)?%?\Z")
 _SECRET_ALPHABET = re.compile(r"[A-Za-z0-9_.~+/=!@#$%^*|:?-]+\Z")
-_WORDS = re.compile(r"[A-Za-z]?[a-z]+(?:[-_./][A-Za-z]?[a-z0-9]{0,12})*\Z")
+_WORDS = re.compile(r"(?:[A-Za-z]?[a-z]+(?:[-_./][A-Za-z]?[a-z0-9]{0,12})*|(?:[A-Z]?[a-z]{2,})(?:[A-Z][a-z]{2,})*)\Z")
+_IDENTIFIER = re.compile(r"[a-z_][a-z_.]*\Z")
+_NAME_OF_SECRET = re.compile(r"(?i)[a-z][a-z0-9_.]*_(?:token|key|secret|password)\Z")
 _LITERALS = frozenset({
-    "none", "null", "true", "false", "nil", "undefined", "string", "str", "bool", "int", "optional", "required", "missing",
-    "not", "set", "unset", "is", "the", "a", "an", "and", "or", "in", "of", "for", "to", "from", "redact", "hidden",
-    "masked",
+    "none", "null", "true", "false", "nil", "undefined", "string", "str", "bool", "int", "optional", "required",
+    "missing", "not", "set", "unset", "is", "the", "a", "an", "and", "or", "in", "of", "for", "to", "from", "redact",
+    "hidden", "masked",
 })
 _SHORTEST_PASSWORD = 4
 _SHORTEST_PIN = 6
@@ -53,39 +58,61 @@ def looks_random(value: str) -> bool:
     if len(value) < _SHORTEST_RANDOM or not _SECRET_ALPHABET.match(value):
         return False
     if not _has_digit_and_letter(value):
-        return _mixed_case(value)
+        return _mixed_case(value) and not _WORDS.match(value)
     return not _WORDS.match(value) or len(re.findall(r"[0-9]+", value)) >= 3
 
 
-def looks_secret(name: str, separator: str, value: str, lead: str) -> bool:
-    """Tell whether NAME, the separator and a value that is no placeholder are a secret being set."""
-    if _NOT_SECRET_NAMES.search(name):
-        return False
-    if _PASSWORD_NAME.search(name):
-        return _is_password(name, separator, value, lead)
-    if _NUMBER.match(value) or len(value) < _SHORTEST_TOKEN or not _SECRET_ALPHABET.match(value):
-        return False
-    if separator.isspace() and not _is_option(name):
-        return looks_random(value)
-    return looks_random(value) or (not _WORDS.match(value) and _has_digit_and_letter(value))
+@dataclass(frozen=True)
+class Assignment:
+    """NAME, what stands between (a colon, an equals sign, blanks, quotes), the value, and the text before the name."""
+
+    name: str
+    separator: str
+    value: str
+    lead: str
+
+    @property
+    def is_option(self) -> bool:
+        """`--token value`: the name is an option of a command."""
+        return self.name.startswith("-")
+
+    @property
+    def is_quoted(self) -> bool:
+        """The value stands in quotes."""
+        return self.separator.endswith(('"', "'"))
 
 
-def _is_password(name: str, separator: str, value: str, lead: str) -> bool:
+def looks_secret(found: Assignment) -> bool:
+    """Tell whether an assignment whose value is no placeholder sets a secret."""
+    if _NOT_SECRET_NAMES.search(found.name) or _NAME_OF_SECRET.match(found.value):
+        return False
+    if ("," in found.separator and not found.is_option) or found.lead.endswith("arn:aws:secretsmanager:"):
+        return False
+    if _PASSWORD_NAME.search(found.name):
+        return _is_password(found)
+    if _NUMBER.match(found.value) or len(found.value) < _SHORTEST_TOKEN or not _SECRET_ALPHABET.match(found.value):
+        return False
+    if found.separator.isspace() and not found.is_option:
+        return looks_random(found.value)
+    return looks_random(found.value) or (not _WORDS.match(found.value) and _has_digit_and_letter(found.value))
+
+
+def _is_password(found: Assignment) -> bool:
+    value = found.value
+    if _WORKING_FOLDER.search(found.name) or (found.separator.strip("\"'\\ ") == "" and _BARE_PASS.search(found.name)):
+        return False
     if len(value) < _SHORTEST_PASSWORD or (_NUMBER.match(value) and len(value) < _SHORTEST_PIN):
         return False
-    if separator.isspace() and not (_is_option(name) or _ACCOUNT_BEFORE.search(lead)):
-        return looks_random(value)
-    if "=" in separator or _is_option(name) or '"' in separator or "'" in separator:
-        return True
-    return not value.isalpha() or _mixed_case(value)
+    if found.separator.isspace():
+        named = found.is_option or _ACCOUNT_BEFORE.search(found.lead)
+        return not value.isalpha() and not value.startswith("-") if named else looks_random(value)
+    if _IDENTIFIER.match(value) and not found.is_quoted:
+        return found.name.isupper()
+    return "=" in found.separator or found.is_option or found.is_quoted or not value.isalpha() or _mixed_case(value)
 
 
 def _mixed_case(value: str) -> bool:
     return value.isalpha() and len(re.findall(r"[a-z][A-Z]", value)) >= 4
-
-
-def _is_option(name: str) -> bool:
-    return name.startswith("-")
 
 
 def _has_digit_and_letter(value: str) -> bool:
