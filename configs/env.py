@@ -7,34 +7,18 @@ from pathlib import Path
 
 from configs.errors import ConfigurationError
 
-CREDENTIALS: dict[str, str] = {
-    "ANTHROPIC_API_KEY": "Anthropic",
-    "OPENAI_API_KEY": "OpenAI, or the endpoint of --base-url",
-    "HF_TOKEN": "Hugging Face: the Hub and its inference router",
-    "GEMINI_API_KEY": "Google Gemini",
-    "GOOGLE_API_KEY": "Google Gemini",
-    "OPENROUTER_API_KEY": "OpenRouter",
-    "DEEPSEEK_API_KEY": "DeepSeek",
-    "MISTRAL_API_KEY": "Mistral",
-    "GROQ_API_KEY": "Groq",
-    "XAI_API_KEY": "xAI",
-    "TOGETHERAI_API_KEY": "Together",
-    "TOGETHER_API_KEY": "Together",
-    "FIREWORKS_API_KEY": "Fireworks",
-    "FIREWORKS_AI_API_KEY": "Fireworks",
-    "CEREBRAS_API_KEY": "Cerebras",
-    "COHERE_API_KEY": "Cohere",
-    "NVIDIA_NIM_API_KEY": "NVIDIA NIM",
-    "PERPLEXITYAI_API_KEY": "Perplexity",
-    "MOONSHOT_API_KEY": "Moonshot",
-    "ZAI_API_KEY": "Z.ai",
-    "AZURE_API_KEY": "Azure",
-    "LOCAL_LLM_API_KEY": "a local server",
-    "GITHUB_TOKEN": "GitHub",
-    "SLACK_BOT_TOKEN": "Slack",
-    "SLACK_CHANNEL_ID": "Slack",
-}
-"""Names that a .env file may put into the environment. Endpoints are not among them: a folder must not redirect a key."""
+CREDENTIALS: tuple[str, ...] = (
+    "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY",
+    "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "CODESTRAL_API_KEY", "GROQ_API_KEY", "XAI_API_KEY", "TOGETHERAI_API_KEY",
+    "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "COHERE_API_KEY",
+    "CO_API_KEY", "PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY", "CEREBRAS_API_KEY", "DEEPINFRA_API_KEY",
+    "NEBIUS_API_KEY", "NOVITA_API_KEY", "SAMBANOVA_API_KEY", "HYPERBOLIC_API_KEY", "MOONSHOT_API_KEY", "ZAI_API_KEY",
+    "MINIMAX_API_KEY", "DASHSCOPE_API_KEY", "NVIDIA_NIM_API_KEY", "GITHUB_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY",
+    "VERCEL_AI_GATEWAY_API_KEY", "DATABRICKS_API_KEY", "HOSTED_VLLM_API_KEY", "LITELLM_PROXY_API_KEY", "OLLAMA_API_KEY",
+    "VLLM_API_KEY", "LM_STUDIO_API_KEY", "LLAMACPP_API_KEY", "LOCAL_LLM_API_KEY", "GITHUB_TOKEN", "SLACK_BOT_TOKEN",
+    "SLACK_CHANNEL_ID",
+)  # fmt: skip
+"""Names that a .env file may put into the environment. No endpoints: a folder must not redirect a key."""
 
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
@@ -42,7 +26,7 @@ _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 
 
 def parse_env_file(text: str) -> dict[str, str]:
-    """The names and values of a .env file. Comments, `export` and quotes are understood; other lines are passed over."""
+    """The names and values of a .env file. It knows comments, `export` and quotes, and passes over other lines."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
@@ -61,7 +45,7 @@ def _value(raw: str) -> str:
 
 
 def read_env_files(folders: Iterable[Path]) -> dict[str, str]:
-    """The values of the folders' .env files; a name in an earlier folder wins. A file that cannot be read is an error."""
+    """The values of the folders' .env files; the earlier folder wins. ConfigurationError on an unreadable file."""
     values: dict[str, str] = {}
     for folder in folders:
         path = folder / ".env"

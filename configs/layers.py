@@ -1,0 +1,207 @@
+"""Settings from their layers, weakest first: shipped, user, environment, --config, --set, options; and their sources.
+
+A project's own file is not read yet: nothing in a folder may change settings before a person trusted it.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import ValidationError
+
+from configs.env import adopt_credentials, expand, read_env_files
+from configs.errors import ConfigurationError, UsageError
+from configs.messaging_env import messaging_from
+from configs.paths import settings_home
+from configs.settings import WITHOUT_EFFECT, Settings
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Values: TypeAlias = dict[str, Json]
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE / "cli_agent_config.json"
+FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
+"""Names of a settings file; the second is the older one."""
+PROJECT_FILE = Path(".ml-intern") / FILE_NAMES[0]
+CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
+_ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The values of one place, and how that place is called when somebody asks."""
+
+    source: str
+    values: Values
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings in force, the source of each value by dotted key, and what the user should be told once."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def load(
+    workspace: Path,
+    *,
+    config_file: str | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, Json] | None = None,
+) -> Loaded:
+    """Read every layer and return the settings.
+
+    `.env` files may fill ${NAME} and put credentials into the environment. `options` are settings that the
+    command line gave as options; None is not given.
+
+    Raises:
+        ConfigurationError: a file that cannot be read, is no JSON object, names an unset variable or holds a bad value.
+        UsageError: --config names no file, or --set is no KEY=VALUE of a known key.
+    """
+    known = _names_from_env_files(workspace)
+    layers = [_file_layer(SHIPPED, known)]
+    if user := user_file():
+        layers.append(_file_layer(user, known))
+    layers.append(Layer("environment", messaging_from(known)))
+    if config_file is not None:
+        layers.append(_file_layer(_given_file(config_file), known))
+    layers += [_assignment(text) for text in assignments]
+    layers += [Layer("command line", {key: value}) for key, value in (options or {}).items() if value is not None]
+    return _loaded(layers, _project_note(workspace))
+
+
+def user_file() -> Path | None:
+    """The user's settings file: what ML_INTERN_CLI_CONFIG names, else the one in the settings folder, else None."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigurationError(f"{CONFIG_VARIABLE} names no file: {path}", "mend or unset the variable")
+        return path
+    return next((path for name in FILE_NAMES if (path := settings_home() / name).is_file()), None)
+
+
+def _names_from_env_files(workspace: Path) -> dict[str, str]:
+    """What ${NAME} may stand for. The working folder is not trusted: its .env gives no endpoints."""
+    folder = {name: value for name, value in read_env_files([workspace]).items() if not _is_endpoint(name)}
+    checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
+    values = {**checkout, **folder}
+    adopt_credentials(values)
+    return {**values, **os.environ}
+
+
+def _is_endpoint(name: str) -> bool:
+    return any(word in name.upper() for word in _ENDPOINT_WORDS)
+
+
+def _given_file(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise UsageError(f"--config names no file: {path}")
+    return path
+
+
+def _file_layer(path: Path, known: Mapping[str, str]) -> Layer:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"the settings file {path} is no valid JSON: {error}", "mend it") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(
+            f"the settings file {path} holds no JSON object", 'it looks like {"model_name": "..."}'
+        )
+    source = "shipped" if path == SHIPPED else str(path)
+    return Layer(source, {key: _expanded(value, key, path, known) for key, value in values.items()})
+
+
+def _expanded(value: Json, key: str, path: Path, known: Mapping[str, str]) -> Json:
+    if isinstance(value, dict):
+        return {name: _expanded(inner, f"{key}.{name}", path, known) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_expanded(inner, key, path, known) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return expand(value, known)
+    except KeyError as error:
+        name = error.args[0]
+        raise ConfigurationError(
+            f"{key} in {path} needs the variable {name}, which is not set",
+            f"set it, put it into .env, or write ${{{name}:-default}}",
+        ) from error
+
+
+def _assignment(text: str) -> Layer:
+    key, equals, raw = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UsageError(f"--set {text!r} is no KEY=VALUE", "for example --set model_params.temperature=0.2")
+    if parts[0] not in Settings.model_fields and parts[0] not in WITHOUT_EFFECT:
+        raise UsageError(f"--set: there is no setting {parts[0]!r}", _nearest(parts[0]))
+    try:
+        value: Json = json.loads(raw)
+    except ValueError:
+        value = raw
+    for part in reversed(parts[1:]):
+        value = {part: value}
+    return Layer("--set", {parts[0]: value})
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"did you mean {near[0]!r}?" if near else "ml-intern config show lists them"
+
+
+def _loaded(layers: Iterable[Layer], notes: list[str]) -> Loaded:
+    merged: Values = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        notes += [_note(key, layer.source) for key in layer.values if key not in Settings.model_fields]
+        known = {key: value for key, value in layer.values.items() if key in Settings.model_fields}
+        merged = _merge(merged, known, layer.source, sources)
+    try:
+        return Loaded(Settings.model_validate(merged), sources, tuple(notes))
+    except ValidationError as error:
+        raise _bad_value(error, sources) from error
+
+
+def _note(key: str, source: str) -> str:
+    if key in WITHOUT_EFFECT:
+        return f"{key} in {source} has no effect: {WITHOUT_EFFECT[key]}"
+    return f"{key} in {source} is no known setting and is ignored ({_nearest(key)})"
+
+
+def _merge(base: Values, over: Values, source: str, sources: dict[str, str], prefix: str = "") -> Values:
+    """Objects merge key by key, everything else is replaced; `sources` gets the origin of every leaf."""
+    merged = dict(base)
+    for key, value in over.items():
+        path, before = f"{prefix}{key}", merged.get(key)
+        if isinstance(value, dict):
+            sources[path] = source if not isinstance(before, dict) or not before else sources.get(path, source)
+            merged[key] = _merge(before if isinstance(before, dict) else {}, value, source, sources, f"{path}.")
+        else:
+            merged[key], sources[path] = value, source
+    return merged
+
+
+def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    parts = [str(part) for part in first["loc"]]
+    source = next(
+        (sources[path] for end in range(len(parts), 0, -1) if (path := ".".join(parts[:end])) in sources), "settings"
+    )
+    words = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(f"{'.'.join(parts)} in {source}: {words[:1].lower()}{words[1:]}", "mend the value")
+
+
+def _project_note(workspace: Path) -> list[str]:
+    project = workspace / PROJECT_FILE
+    return [f"{project} is ignored: a folder's own settings need your trust first"] if project.is_file() else []

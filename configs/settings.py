@@ -1,0 +1,56 @@
+"""The settings a user can write down, with their known names. Where their values come from is in configs/layers.py."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+DEFAULT_AUTO_EVENTS = ("approval_required", "error", "turn_complete")
+
+
+def _positive_or_unlimited(number: int) -> int:
+    if number < 1 and number != -1:
+        raise ValueError("must be 1 or more, or -1 for unlimited")
+    return number
+
+
+class Messaging(BaseModel):
+    """Where notifications go, and about which events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    enabled: bool = False
+    auto_event_types: tuple[str, ...] = DEFAULT_AUTO_EVENTS
+    destinations: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+
+
+class Settings(BaseModel):
+    """All settings; the shipped file holds the default of each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-4-5-20250929"
+    compact_model: str | None = None
+    """Summarises when the conversation is compacted; None is the model of the run."""
+    research_model: str | None = None
+    model_params: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further fields of every request: temperature, max_tokens ..."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = 300
+    """Model calls in a turn; -1 is unlimited."""
+    yolo_mode: bool = False
+    confirm_cpu_jobs: bool = True
+    tool_runtime: Literal["local", "sandbox"] = "local"
+    mcpServers: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    messaging: Messaging = Messaging()
+    save_sessions: bool = True
+    share_traces: bool = False
+    personal_trace_repo_template: str | None = "{hf_user}/ml-intern-sessions"
+
+
+WITHOUT_EFFECT: dict[str, str] = {
+    "session_dataset_repo": "threads stay on this machine",
+    "auto_save_interval": "every step is saved",
+    "heartbeat_interval_s": "every step is saved",
+    "auto_file_upload": "nothing is uploaded unasked",
+}
+"""Keys of older files: accepted, and said to do nothing, with the reason."""
