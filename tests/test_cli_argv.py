@@ -89,7 +89,7 @@ def test_several_words_are_refused_instead_of_run_in_part() -> None:
 
 @pytest.mark.parametrize("line", ["threads", "threads lst", "config --json", "threads -C list"])
 def test_a_group_without_its_action_names_the_actions(line: str) -> None:
-    with pytest.raises(UsageError, match="say (threads|config)"):
+    with pytest.raises(UsageError, match=r"say (threads|config)"):
         split(line.split())
 
 
