@@ -1,14 +1,14 @@
 """What a run is given: RunOptions (plain and JSON-able) and Services (clients and callbacks, never saved)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from models.gateway import Models
     from store.store import Store
-    from tools.base import ToolResult, ToolSpec
+    from tools.base import ToolContext, ToolResult, ToolSpec
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 UNLIMITED = -1
@@ -34,11 +34,25 @@ class RunOptions:
     compact_model: str | None = None
     compact_threshold: int = 170_000
     """Tokens above which the conversation is compacted, at most 90 % of the model's window."""
+    root: str = ""
+    """The thread whose budget and events this run belongs to; empty means its own."""
     child: bool = False
     """A sub-agent: it has nobody to ask, a verdict "ask" is a refusal."""
     tool_names: tuple[str, ...] = ()
     """The tools on offer; empty means all."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about this run; said in `ready`."""
     model_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Spawn(Protocol):
+    """Give a task to a sub-agent in a child thread of the calling tool's thread and wait for its report."""
+
+    async def __call__(
+        self, task: str, context: "ToolContext", *, tools: tuple[str, ...], max_iterations: int
+    ) -> "ToolResult":
+        """The report of the sub-agent."""
+        ...
 
 
 @dataclass
@@ -52,9 +66,15 @@ class Services:
     """Used when a caller passes no RunOptions, as Studio does."""
     file_reads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     """Per thread: path -> digest of the content last read or written; write and edit check it."""
-    spawn: "Callable[..., Awaitable[ToolResult]] | None" = None
+    spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; set by graph.children."""
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""
         return self.store.home / "artifacts" / thread_id
+
+
+def context_limit(options: RunOptions, services: Services) -> int:
+    """Tokens above which to compact: the threshold, at most 90 % of the model's window when that is known."""
+    window = services.models.window(options.model)
+    return min(options.compact_threshold, window * 9 // 10) if window else options.compact_threshold

@@ -31,8 +31,16 @@ EVENTS: dict[str, EventSpec] = {
     "plan_update": EventSpec("the plan changed", ("steps",)),
     "usage": EventSpec(
         "what one model call used",
-        ("model", "source", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd",
-         "total_cost_usd"),
+        (
+            "model",
+            "source",
+            "input_tokens",
+            "output_tokens",
+            "cached_tokens",
+            "reasoning_tokens",
+            "cost_usd",
+            "total_cost_usd",
+        ),
     ),
     "job_update": EventSpec("a run or a job changed its state", ("id", "state", "text")),
     "compacted": EventSpec("the conversation was shortened", ("before_tokens", "after_tokens", "removed", "artifact")),
@@ -68,7 +76,8 @@ class Event:
 class Emit(Protocol):
     """Send one event; the data must hold exactly the fields of its EventSpec."""
 
-    def __call__(self, type: str, /, **data: Any) -> None: ...
+    def __call__(self, type: str, /, **data: Any) -> None:
+        """Send an event of this type."""
 
 
 def emitter(write: Callable[[dict[str, Any]], None]) -> Emit:

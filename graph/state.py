@@ -1,9 +1,17 @@
 """AgentState: what a checkpoint holds and undo takes back. Messages and plain JSON values only."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage, ToolMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolCall,
+    ToolMessage,
+    convert_to_messages,
+)
 from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict
 
@@ -33,7 +41,7 @@ def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[An
     merged = list(current)
     position = {message.id: index for index, message in enumerate(merged) if message.id}
     for write in writes:
-        for message in convert_to_messages(write if isinstance(write, list) else [write]):
+        for message in cast(list[AnyMessage], convert_to_messages(write if isinstance(write, list) else [write])):
             if isinstance(message, RemoveMessage):
                 merged = [kept for kept in merged if kept.id != message.id]
                 position = {kept.id: index for index, kept in enumerate(merged) if kept.id}
@@ -62,18 +70,26 @@ class AgentState(TypedDict, total=False):
     """Answers to the open calls, by call id: {type, args?, message?, digest}."""
     iteration: int
     """Model calls made in this turn."""
+    replies: int
+    """Replies of the model in this thread."""
     turn: int
     """User turns of this thread, from 1."""
+    turn_text: str
+    """The beginning of the user's message of this turn, for lists."""
+    turn_before: str | None
+    """Checkpoint that undo of this turn goes back to; "" is the empty thread, None means that nothing can be undone."""
     question: dict[str, Any] | None
     """What doom_check wants to ask the user: {id, text}."""
     guard: dict[str, int]
-    """What doom_check remembers: streak, nudges, malformed, empty, cut."""
+    """What doom_check remembers over a turn: repeats, nudges, malformed, empty, cut, overflows, raised."""
     outcome: Outcome | None
     """Set when the turn is to end; None while it goes on."""
     compaction: dict[str, Any] | None
-    """A wish to compact: {reason: manual|overflow|threshold, keep: str, attempts: int}."""
+    """A wish to compact: {reason: manual | overflow, keep: what must stay, in the user's words}."""
     context_tokens: int
-    """Tokens of the last request as the provider counted them; 0 when unknown."""
+    """Tokens of the last request and its reply as the provider counted them; 0 when unknown."""
+    context_limit: int
+    """Tokens above which the conversation is compacted; 0 when unknown."""
     taint: list[str]
     """Outside sources whose text is in the context."""
     reported_runs: list[str]
@@ -82,7 +98,29 @@ class AgentState(TypedDict, total=False):
     """The date in the system prompt, fixed for a turn so that its prefix stays the same."""
 
 
-def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[Any]]:
+def estimate_tokens(messages: Sequence[AnyMessage]) -> int:
+    """A rough count, four characters a token, for what no provider has counted yet."""
+    return sum(_characters(message) for message in messages) // 4
+
+
+def _characters(message: AnyMessage) -> int:
+    size = len(message.content) if isinstance(message.content, str) else len(str(message.content))
+    if isinstance(message, AIMessage) and message.tool_calls:
+        size += sum(len(str(call["args"])) + len(call["name"]) for call in message.tool_calls)
+    return size
+
+
+def is_users(message: AnyMessage) -> bool:
+    """Whether these are the user's own words, not a correction or a note of the loop."""
+    return message.type == "human" and not message.additional_kwargs.get("note")
+
+
+def note(text: str, id: str) -> HumanMessage:
+    """A message of the loop to the model: sent in the user's role, told apart from the user's words."""
+    return HumanMessage(text, id=id, additional_kwargs={"note": True})
+
+
+def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[ToolCall]]:
     """The newest AIMessage with calls that no ToolMessage after it answers, and those calls in order."""
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
@@ -93,3 +131,14 @@ def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[A
             unanswered = [call for call in message.tool_calls if call["id"] not in answered]
             return (message, unanswered) if unanswered else (None, [])
     return None, []
+
+
+def result_message(call: ToolCall, message: AIMessage, text: str, *, ok: bool) -> ToolMessage:
+    """The result of a call of `message`; its id is the same when it is made again."""
+    return ToolMessage(
+        text,
+        tool_call_id=call["id"] or "",
+        id=f"{message.id}:{call['id']}",
+        name=call["name"],
+        status="success" if ok else "error",
+    )

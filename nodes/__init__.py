@@ -1,0 +1,1 @@
+"""The five nodes of the loop, one file each, its routing function beside it."""

@@ -1,0 +1,43 @@
+"""The whole loop on one screen.
+
+START ----------.
+                v
+   before_model? -> [compact] -> call_model -> doom_check -> approval_interrupt -> execute_tools
+                ^        ^           |            |-> END            |-> END              |-> END
+                |        '- overflow-'            '- correction      |                    |
+                '---------------------------------'------------------'--------------------'
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from graph.context import RunOptions, Services
+from graph.state import AgentState
+from nodes.approval_interrupt import approval_interrupt, route_approval
+from nodes.call_model import call_model, route_model
+from nodes.compact import compact, route_compact
+from nodes.doom_check import doom_check, route_check
+from nodes.execute_tools import execute_tools, route_tools
+from nodes.routing import before_model
+
+AgentGraph = StateGraph[AgentState, RunOptions, AgentState, AgentState]
+
+
+def build_graph(services: Services) -> AgentGraph:
+    """The uncompiled graph with its services bound; the caller compiles it with a checkpointer."""
+    graph: AgentGraph = StateGraph(AgentState, context_schema=RunOptions)
+
+    def add(node: Callable[..., Any], route: Callable[[AgentState], str], *targets: str) -> None:
+        graph.add_node(node.__name__, partial(node, services=services))
+        graph.add_conditional_edges(node.__name__, route, list(targets))
+
+    graph.add_conditional_edges(START, before_model, ["compact", "call_model"])
+    add(call_model, route_model, "compact", "doom_check")
+    add(compact, route_compact, "call_model", END)
+    add(doom_check, route_check, "approval_interrupt", "compact", "call_model", END)
+    add(approval_interrupt, route_approval, "execute_tools", "compact", "call_model", END)
+    add(execute_tools, route_tools, "compact", "call_model", END)
+    return graph

@@ -1,0 +1,261 @@
+"""The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from langchain_core.messages import HumanMessage
+from langgraph.types import Overwrite, StateSnapshot
+
+from configs.errors import UsageError
+from graph.context import RunOptions, Services, context_limit
+from graph.state import AgentState, Outcome, open_calls, result_message
+from store.journal import JournalRow
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.graph.state import CompiledStateGraph
+
+    AgentApp = CompiledStateGraph[AgentState, RunOptions, AgentState, AgentState]
+
+INPUT = "__input__"
+COPY = "__copy__"
+LAST_NODE = "execute_tools"
+"""Updates are written as this node: its router ends the turn when an outcome is set."""
+TITLE = 80
+
+
+@dataclass(frozen=True)
+class TurnInfo:
+    """A turn of the current branch: its number, the beginning of its text, and the checkpoint at its end."""
+
+    number: int
+    text: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The operations on the turns of a thread that is held by this process and not running."""
+
+    app: "AgentApp"
+    services: Services
+    thread_id: str
+
+    def config(self, checkpoint_id: str = "") -> "RunnableConfig":
+        """The config of the thread's head, or of one of its checkpoints."""
+        where = {"thread_id": self.thread_id, **({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
+        return {"configurable": where, "recursion_limit": 1_000_000}
+
+    async def snapshot(self, checkpoint_id: str = "") -> StateSnapshot:
+        """The state at the head, or at one checkpoint."""
+        return await self.app.aget_state(self.config(checkpoint_id))
+
+    async def begin(self, text: str, options: RunOptions) -> int:
+        """Write the user's message durably as the input of a new turn and return the turn's number."""
+        await self.close_open("superseded by the user's next message")
+        head = await self.snapshot()
+        number = int(head.values.get("turn", 0)) + 1
+        before = head.config["configurable"].get("checkpoint_id", "") if head.values else ""
+        await self._write(
+            {
+                **_fresh(options, self.services),
+                "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],
+                "iteration": 0,
+                "guard": {},
+                "turn": number,
+                "turn_text": text[:TITLE],
+                "turn_before": before,
+            },
+            INPUT,
+        )
+        return number
+
+    async def begin_compaction(self, keep: str, options: RunOptions) -> None:
+        """Write the wish to compact; it belongs to the turn before it."""
+        await self.close_open("the user asked for a compaction")
+        wish = {"reason": "manual", "keep": keep}
+        await self._write({**_fresh(options, self.services), "compaction": wish}, INPUT)
+
+    async def close_open(self, why: str) -> list[str]:
+        """Give every open call its result and leave nothing pending; the names of the calls that were cut off."""
+        head = await self.snapshot()
+        message, calls = open_calls(head.values.get("messages", []))
+        if not calls and not head.next and not head.tasks:
+            return []
+        update: dict[str, Any] = {
+            "decisions": {},
+            "question": None,
+            "compaction": None,
+            "outcome": Outcome(status="interrupted", text=why, exit_code=130),
+        }
+        cut_off: list[str] = []
+        if message is not None:
+            rows = {row.key.index: row for row in await self._journal_rows(message.id or "")}
+            update["messages"] = []
+            for call in calls:
+                row = rows.get(next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"]))
+                text, ok, state = _closing(row, why)
+                update["messages"].append(result_message(call, message, text, ok=ok))
+                update.update(state)
+                if row is not None and row.status == "started":
+                    cut_off.append(call["name"])
+                    await self.services.store.journal.finish(
+                        row.key, {"text": text, "ok": False, "status": "interrupted"}
+                    )
+        await self._write(update, LAST_NODE)
+        return cut_off
+
+    async def append_note(self, text: str) -> None:
+        """Add what the user did by hand to the conversation, outside any turn."""
+        await self.close_open("the user ran a command")
+        await self._write(
+            {
+                "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],
+                "outcome": Outcome(status="done", text="", exit_code=0),
+            },
+            LAST_NODE,
+        )
+
+    async def undo(self, count: int) -> tuple[int, str]:
+        """Take back the last `count` turns; how many there were, and the text of the oldest of them.
+
+        Raises:
+            UsageError: there is no turn to take back.
+        """
+        head = await self.snapshot()
+        target, undone, text = head, 0, ""
+        while undone < count and target.values.get("turn_before") is not None:
+            text = str(target.values.get("turn_text", ""))
+            before = str(target.values["turn_before"])
+            undone += 1
+            if not before:
+                await self._remember_tip(head)
+                await self._write(_emptied(), LAST_NODE)
+                return undone, text
+            target = await self.snapshot(before)
+        if not undone:
+            raise UsageError("there is nothing to undo", "the thread has no turn before this point")
+        await self._remember_tip(head)
+        await self._copy(target)
+        return undone, text
+
+    async def redo(self) -> str:
+        """Bring back what the last undo took; the text of the turn that is the newest again.
+
+        Raises:
+            UsageError: nothing was undone, or a new message was written since.
+        """
+        row = await self.services.store.threads.get(self.thread_id)
+        if row is None or not row.redo:
+            raise UsageError("there is nothing to redo", "only an undo with no message after it can be redone")
+        tip = await self.snapshot(row.redo[-1])
+        await self._copy(tip)
+        await self.close_open("not run in this branch")
+        await self.services.store.threads.update(self.thread_id, redo=row.redo[:-1])
+        return str(tip.values.get("turn_text", ""))
+
+    async def history(self) -> list[TurnInfo]:
+        """The turns of the current branch that can be gone back to, oldest first."""
+        snapshot = await self.snapshot()
+        found: list[TurnInfo] = []
+        while snapshot.values.get("turn_before") is not None:
+            end = snapshot.config["configurable"]["checkpoint_id"]
+            found.append(TurnInfo(snapshot.values["turn"], snapshot.values["turn_text"], end))
+            if not snapshot.values["turn_before"]:
+                break
+            snapshot = await self.snapshot(snapshot.values["turn_before"])
+        return found[::-1]
+
+    async def fork(self, turn: int | None) -> str:
+        """A new thread with the conversation up to the end of `turn`; undo stops at its beginning. Its id.
+
+        Raises:
+            UsageError: there is no such turn.
+        """
+        source = await self._at_turn(turn)
+        row = await self.services.store.threads.get(self.thread_id)
+        copy = Turns(self.app, self.services, str(uuid4()))
+        await self.services.store.threads.create(
+            id=copy.thread_id,
+            title=f"{row.title} (fork)" if row else "fork",
+            folder=row.folder if row else "",
+            parent=self.thread_id,
+            forked_at=int(source.values.get("turn", 0)),
+        )
+        values = dict(source.values)
+        kept = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
+        kept["messages"] = Overwrite(values.get("messages", []))
+        kept["recent_calls"] = Overwrite(values.get("recent_calls", []))
+        kept["outcome"] = Outcome(status="done", text="", exit_code=0)
+        await copy._write(kept, LAST_NODE)
+        await copy.close_open("not run in this branch")
+        await self.services.store.threads.update(copy.thread_id, turns=int(values.get("turn", 0)))
+        return copy.thread_id
+
+    async def _at_turn(self, turn: int | None) -> StateSnapshot:
+        if turn is None:
+            return await self.snapshot()
+        for known in await self.history():
+            if known.number == turn:
+                return await self.snapshot(known.end)
+        raise UsageError(f"there is no turn {turn} in this thread", "`ml-intern threads show` lists its turns")
+
+    async def _journal_rows(self, message_id: str) -> list[JournalRow]:
+        return list(await self.services.store.journal.of_message(self.thread_id, message_id))
+
+    async def _remember_tip(self, head: StateSnapshot) -> None:
+        row = await self.services.store.threads.get(self.thread_id)
+        tip = head.config["configurable"]["checkpoint_id"]
+        if row is not None:
+            await self.services.store.threads.update(self.thread_id, redo=(*row.redo, tip))
+
+    async def _copy(self, target: StateSnapshot) -> None:
+        await self.app.aupdate_state(target.config, None, as_node=COPY)
+
+    async def _write(self, values: dict[str, Any], node: str) -> None:
+        await self.app.aupdate_state(self.config(), cast(Any, values), as_node=node)
+
+
+def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:
+    """What every input sets anew."""
+    return {
+        "outcome": None,
+        "question": None,
+        "decisions": {},
+        "day": date.today().isoformat(),
+        "context_limit": context_limit(options, services),
+    }
+
+
+def _emptied() -> dict[str, Any]:
+    return {
+        "messages": Overwrite([]),
+        "recent_calls": Overwrite([]),
+        "plan": [],
+        "decisions": {},
+        "iteration": 0,
+        "replies": 0,
+        "turn": 0,
+        "turn_text": "",
+        "turn_before": None,
+        "question": None,
+        "guard": {},
+        "outcome": Outcome(status="done", text="", exit_code=0),
+        "compaction": None,
+        "context_tokens": 0,
+        "taint": [],
+        "reported_runs": [],
+    }
+
+
+def _closing(row: JournalRow | None, why: str) -> tuple[str, bool, dict[str, Any]]:
+    """Text, success and state of a call that is closed instead of run on."""
+    if row is None:
+        return f"Not run: {why}.", False, {}
+    if row.status == "started":
+        return f"Interrupted ({why}); it may have run in part. Check before you repeat it.", False, {}
+    if row.result is None:
+        return "It ran; its result was not kept.", True, {}
+    return str(row.result["text"]), bool(row.result["ok"]), dict(row.result.get("state") or {})

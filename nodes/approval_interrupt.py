@@ -1,0 +1,123 @@
+"""The node that asks the user: one interrupt for everything that needs an answer. The only caller of interrupt()."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+from tools.run import Judged, judge
+
+from graph.context import RunOptions, Services
+from graph.events import emitter
+from graph.state import AgentState, Outcome, open_calls
+from nodes.results import thread_of, unrun
+from nodes.routing import before_model
+
+DECISIONS = ("approve", "edit", "reject", "respond")
+
+
+async def approval_interrupt(
+    state: AgentState, runtime: Runtime[RunOptions], config: RunnableConfig, *, services: Services
+) -> dict[str, Any]:
+    """Ask about every call that policy says to ask about, and the question of doom_check, in one batch.
+
+    It runs again from its start on every resume, so nothing may happen before the interrupt.
+    """
+    options = runtime.context or services.defaults
+    message, calls = open_calls(state["messages"])
+    if message is None:
+        return {}
+    judged = [judge(call, message, state, options, services) for call in calls]
+    asked = [one for one in judged if one.verdict.kind == "ask" and not options.child]
+    question = state.get("question")
+    if not asked and not question:
+        return {"decisions": {}}
+    answer = interrupt(_batch(asked, question))
+    requests = await _persisted(config, thread_of(runtime)) or _batch(asked, question)["action_requests"]
+    decisions = _bind(answer, requests, {one.call["id"] or "": one.digest for one in judged})
+    if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
+        return _stop(question, calls, message, runtime)
+    return {"decisions": decisions, **(_go_on(state, question) if question else {})}
+
+
+def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
+    """Open calls run; when the user stopped the turn it ends."""
+    if open_calls(state["messages"])[1]:
+        return "execute_tools"
+    return "__end__" if state.get("outcome") else before_model(state)
+
+
+def _batch(asked: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
+    requests: list[dict[str, Any]] = [
+        {
+            "id": one.call["id"],
+            "name": one.call["name"],
+            "args": one.call["args"],
+            "description": one.verdict.why,
+            "digest": one.digest,
+        }
+        for one in asked
+    ]
+    configs = [{"action_name": name, "allowed_decisions": list(DECISIONS)} for name in {r["name"]: 0 for r in requests}]
+    if question:
+        requests.append(
+            {"id": question["id"], "name": "question", "args": {}, "description": question["text"], "digest": ""}
+        )
+        configs.append({"action_name": "question", "allowed_decisions": ["approve", "reject"]})
+    return {"action_requests": requests, "review_configs": configs, "since": time.time()}
+
+
+async def _persisted(config: RunnableConfig, thread_id: str) -> list[dict[str, Any]]:
+    """The requests as they were asked. What policy says now may have changed since, positions with it."""
+    saver = config["configurable"].get("__pregel_checkpointer")
+    if saver is None:
+        return []
+    saved = await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+    for _, channel, value in reversed(saved.pending_writes or [] if saved else []):
+        if channel == "__interrupt__":
+            return cast(list[dict[str, Any]], value[0].value["action_requests"])
+    return []
+
+
+def _bind(answer: Any, requests: list[dict[str, Any]], digests: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Answers by call id. Without an answer, or when the call is not the one asked about, it is rejected."""
+    given = answer.get("decisions", answer) if isinstance(answer, Mapping) else answer
+    if not isinstance(given, Mapping):
+        given = {request["id"]: one for request, one in zip(requests, given or [], strict=False)}
+    return {request["id"]: _decision(given.get(request["id"]), request, digests) for request in requests}
+
+
+def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    digest = request["digest"]
+    if digest != digests.get(request["id"], ""):
+        return {"type": "reject", "message": "the call is not the one that was asked about", "digest": digest}
+    if not isinstance(given, Mapping) or given.get("type") not in DECISIONS:
+        return {"type": "reject", "message": "it was not answered", "digest": digest}
+    decision = {"type": given["type"], "digest": digest}
+    if given.get("message"):
+        decision["message"] = str(given["message"])
+    edited = given.get("args", (given.get("edited_action") or {}).get("args"))
+    return {**decision, "args": edited} if decision["type"] == "edit" else decision
+
+
+def _stop(
+    question: dict[str, Any], calls: list[ToolCall], message: AIMessage, runtime: Runtime[RunOptions]
+) -> dict[str, Any]:
+    text = "Not run: the user chose to stop here."
+    budget = question.get("kind") == "budget"
+    outcome = Outcome(status="limit" if budget else "stopped", text=question["text"], exit_code=124 if budget else 1)
+    return {
+        "messages": unrun(calls, message, text, "rejected", emitter(runtime.stream_writer)),
+        "question": None,
+        "outcome": outcome,
+    }
+
+
+def _go_on(state: AgentState, question: dict[str, Any]) -> dict[str, Any]:
+    guard = dict(state.get("guard") or {})
+    if question.get("kind") == "budget":
+        guard["raised"] = guard.get("raised", 0) + 1
+    return {"question": None, "guard": {**guard, "repeats": 0}}

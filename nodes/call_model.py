@@ -1,0 +1,100 @@
+"""The node that asks the model for one reply. Nothing else: what the reply means is doom_check's business."""
+
+from datetime import date
+from typing import Any, Literal
+
+from langchain_core.messages import AnyMessage, SystemMessage
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+from tools.registry import offered, openai_schemas
+
+from configs.prompt import render_system_prompt
+from graph.context import RunOptions, Services, context_limit
+from graph.events import emitter
+from graph.state import AgentState, note
+from models.faults import ContextOverflow
+from models.gateway import ModelReply, ModelRequest
+from nodes.repair import repair
+from nodes.results import thread_of
+from store.runs import RunRow
+
+
+async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
+    """Stream one reply to the conversation. On a context overflow ask for a compaction instead."""
+    options = runtime.context or services.defaults
+    thread_id = thread_of(runtime)
+    repaired = repair(state["messages"])
+    messages = repaired if repaired is not None else state["messages"]
+    runs = await services.store.runs.finished_unreported(thread_id, state.get("reported_runs", []))
+    news = [_run_note(run) for run in runs]
+    request = _request(state, [*messages, *news], options, services, thread_id)
+    try:
+        reply = await services.models.complete(request, emitter(runtime.stream_writer))
+    except ContextOverflow:
+        return _after_overflow(state)
+    update: dict[str, Any] = {
+        "messages": [*news, reply.message] if repaired is None else Overwrite([*messages, *news, reply.message]),
+        "iteration": state.get("iteration", 0) + 1,
+        "context_tokens": reply.usage.input_tokens + reply.usage.output_tokens,
+        "context_limit": context_limit(options, services),
+        "replies": state.get("replies", 0) + 1,
+        "compaction": None,
+    }
+    if (state.get("guard") or {}).get("overflows"):
+        update["guard"] = {**state["guard"], "overflows": 0}
+    if runs:
+        update["reported_runs"] = [*state.get("reported_runs", []), *(run.id for run in runs)]
+    _announce(reply, runtime)
+    return update
+
+
+def route_model(state: AgentState) -> Literal["compact", "doom_check"]:
+    """An overflow goes to compact, a reply to doom_check."""
+    return "compact" if state.get("compaction") else "doom_check"
+
+
+def _request(
+    state: AgentState, messages: list[AnyMessage], options: RunOptions, services: Services, thread_id: str
+) -> ModelRequest:
+    tools = offered(services.tools, options)
+    descriptions = {name: spec.description for name, spec in tools.items()}
+    system = render_system_prompt(descriptions, options, day=state.get("day") or date.today().isoformat())
+    return ModelRequest(
+        model=options.model,
+        messages=[SystemMessage(system, id="system"), *messages],
+        tools=openai_schemas(tools),
+        thread_id=thread_id,
+        root_id=options.root or thread_id,
+        source="research" if options.child else "main",
+        effort=options.effort,
+        stream=options.stream,
+        params=options.model_params,
+        known_call_ids=frozenset(m.tool_call_id for m in messages if m.type == "tool"),
+        step=state.get("replies", 0),
+    )
+
+
+def _after_overflow(state: AgentState) -> dict[str, Any]:
+    guard = state.get("guard") or {}
+    return {
+        "compaction": {"reason": "overflow", "keep": ""},
+        "guard": {**guard, "overflows": guard.get("overflows", 0) + 1},
+    }
+
+
+def _run_note(run: RunRow) -> AnyMessage:
+    ending = f"exit code {run.exit_code}" if run.exit_code is not None else "outcome unknown, it may have run in part"
+    return note(
+        f"Background run {run.id} ({run.command}) ended: {run.state}, {ending}.\n{run.tail}", id=f"run:{run.id}"
+    )
+
+
+def _announce(reply: ModelReply, runtime: Runtime[RunOptions]) -> None:
+    message = reply.message
+    emitter(runtime.stream_writer)(
+        "assistant_message",
+        message_id=message.id,
+        text=message.text,
+        reasoning=message.additional_kwargs.get("reasoning_content", ""),
+        tool_calls=[{"id": call["id"], "name": call["name"], "args": call["args"]} for call in message.tool_calls],
+    )

@@ -1,0 +1,155 @@
+"""The node that bounds the loop. It changes nothing outside the state: it ends the turn, corrects, or lets pass."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolCall
+from langgraph.runtime import Runtime
+
+from graph.context import UNLIMITED, RunOptions, Services
+from graph.events import emitter
+from graph.state import AgentState, Outcome, note, open_calls
+from nodes.loop_guard import call_signature, repeats
+from nodes.results import thread_of, unrun
+from nodes.routing import before_model
+
+MAX_NUDGES = 2
+MAX_EMPTY = 2
+MAX_CUT = 3
+MAX_MALFORMED = 3
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the checks look at. `guard` is their memory; they write to this copy of it."""
+
+    state: AgentState
+    options: RunOptions
+    services: Services
+    thread_id: str
+    guard: dict[str, int]
+
+    @property
+    def unattended(self) -> bool:
+        """Nobody can be asked."""
+        return self.options.headless or self.options.child
+
+    def count(self, kind: str) -> int:
+        """Count one more of this kind in the guard."""
+        self.guard[kind] = self.guard.get(kind, 0) + 1
+        return self.guard[kind]
+
+
+async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
+    """Look at the newest reply and decide whether the turn may go on, and how."""
+    turn = Turn(
+        state, runtime.context or services.defaults, services, thread_of(runtime), dict(state.get("guard") or {})
+    )
+    message, calls = open_calls(state["messages"])
+    if message is None:
+        update = await _check_text(turn)
+    else:
+        stop = _malformed(turn, message) or _going_round(turn, message, calls)
+        update = stop or await _limits(turn)
+        if "messages" in update:
+            text = update.pop("messages")
+            update["messages"] = unrun(calls, message, text, "refused", emitter(runtime.stream_writer))
+    return {**update, "guard": turn.guard}
+
+
+def route_check(state: AgentState) -> Literal["approval_interrupt", "compact", "call_model", "__end__"]:
+    """Open calls go on to approval, a finished turn ends, a correction goes back to the model."""
+    if open_calls(state["messages"])[1]:
+        return "approval_interrupt"
+    return "__end__" if state.get("outcome") else before_model(state)
+
+
+def _malformed(turn: Turn, message: AIMessage) -> dict[str, Any]:
+    """End the turn when every call of too many replies in a row was unusable."""
+    invalid = message.additional_kwargs.get("invalid_calls", {})
+    if not invalid or any(call["id"] not in invalid for call in message.tool_calls):
+        turn.guard["malformed"] = 0
+        return {}
+    if turn.count("malformed") <= MAX_MALFORMED:
+        return {}
+    fault = next(iter(invalid.values()))["error"]
+    return _stopped(f"the model sent {MAX_MALFORMED + 1} unusable calls in a row ({fault})")
+
+
+def _going_round(turn: Turn, message: AIMessage, calls: list[ToolCall]) -> dict[str, Any]:
+    """Correct a repeated call once, refuse it once, then ask the user; with nobody to ask, stop."""
+    loop = repeats(turn.state.get("recent_calls", []), call_signature(calls[0]["name"], calls[0]["args"]))
+    if not loop:
+        turn.guard["repeats"] = 0
+        return {}
+    match turn.count("repeats"):
+        case 1:
+            return {"messages": f"Not run: {loop}. Say what you learned from it, then do something different."}
+        case 2:
+            return {"messages": f"Refused: {loop}, and you were told so. This call will not be run again."}
+        case _ if turn.unattended:
+            return _stopped(f"{loop}, and the model would not leave it")
+        case _:
+            text = f"The model is going round in circles: {loop}. Let it go on?"
+            return {"question": {"id": f"question:{message.id}", "text": text, "kind": "loop"}}
+
+
+def _stopped(why: str) -> dict[str, Any]:
+    return {"messages": f"Not run: {why}.", "outcome": Outcome(status="failed", text=f"Stopped: {why}", exit_code=1)}
+
+
+async def _limits(turn: Turn) -> dict[str, Any]:
+    """The outcome when no further model call is allowed: the open calls still run, then the turn ends."""
+    cap = turn.options.max_iterations
+    if cap != UNLIMITED and turn.state.get("iteration", 0) >= cap:
+        return {"outcome": Outcome(status="limit", text=f"The limit of {cap} model calls was reached", exit_code=124)}
+    if turn.options.max_budget_usd == UNLIMITED:
+        return {}
+    return await _budget(turn)
+
+
+async def _budget(turn: Turn) -> dict[str, Any]:
+    raised = turn.guard.get("raised", 0)
+    cap = turn.options.max_budget_usd * 2**raised
+    spent = (await turn.services.store.ledger.total(turn.options.root or turn.thread_id)).cost_usd
+    if spent < cap:
+        return {}
+    if turn.unattended:
+        text = f"The budget of {cap:.2f} USD is used up ({spent:.2f} USD spent)"
+        return {"outcome": Outcome(status="limit", text=text, exit_code=124)}
+    text = f"{spent:.2f} USD are spent, the cap is {cap:.2f} USD. Continue with {cap:.2f} USD more?"
+    return {"question": {"id": f"question:budget:{raised}", "text": text, "kind": "budget"}}
+
+
+async def _check_text(turn: Turn) -> dict[str, Any]:
+    """A reply without calls: the end of the turn, or a reason to ask for more."""
+    newest = turn.state["messages"][-1]
+    reason = newest.response_metadata.get("finish_reason", "stop")
+    if reason == "content_filter":
+        return {"outcome": Outcome(status="failed", text="The provider filtered the reply", exit_code=1)}
+    if reason == "length":
+        return await _correct(
+            turn, "cut", MAX_CUT, "Your reply was cut off at its limit. Go on exactly where it ended."
+        )
+    if not newest.text.strip():
+        return await _correct(turn, "empty", MAX_EMPTY, "Your reply was empty. Call a tool, or answer the user.")
+    open_steps = [s["text"] for s in turn.state.get("plan") or [] if s["status"] in ("pending", "in_progress")]
+    if open_steps and turn.guard.get("nudges", 0) < MAX_NUDGES and not await _waiting_for_runs(turn):
+        text = f"The plan has open steps: {'; '.join(open_steps)}. Do them, or mark as dropped what will not be done."
+        return await _correct(turn, "nudges", MAX_NUDGES, text)
+    return {"outcome": Outcome(status="done", text=newest.text, exit_code=0)}
+
+
+async def _correct(turn: Turn, kind: str, most: int, text: str) -> dict[str, Any]:
+    """A note to the model, unless such notes or model calls are used up."""
+    if turn.count(kind) > most:
+        why = f"Stopped after {most} corrections: {text}"
+        return {"outcome": Outcome(status="failed", text=why, exit_code=1)}
+    limits = await _limits(turn)
+    correction: list[AnyMessage] = [note(text, id=f"note_{uuid4().hex}")]
+    return limits if "outcome" in limits else {"messages": correction}
+
+
+async def _waiting_for_runs(turn: Turn) -> bool:
+    return await turn.services.store.runs.pending(turn.thread_id)

@@ -1,0 +1,123 @@
+"""The node that runs the open calls: in the model's order, neighbouring read-only calls side by side."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolCall
+from langgraph.runtime import Runtime
+from tools.run import run_call
+
+from graph.context import RunOptions, Services
+from graph.events import Emit, emitter
+from graph.state import AgentState, open_calls, result_message
+from nodes.loop_guard import signature
+from nodes.results import thread_of, unrun
+from nodes.routing import before_model
+from tools.base import ToolResult
+from tools.calls import tool_call, tool_context
+
+
+async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
+    """Run every open call under policy and journal, and write one result a call."""
+    options = runtime.context or services.defaults
+    message, calls = open_calls(state["messages"])
+    if message is None:
+        return {}
+    emit = emitter(runtime.stream_writer)
+    batch = _Batch(state, message, thread_of(runtime), options, services, emit)
+    answers: list[AnyMessage] = []
+    for group in _groups(calls, services):
+        answers += await _side_by_side(batch, group)
+    return {"messages": answers, "recent_calls": batch.signatures(calls), "decisions": {}, **batch.updates}
+
+
+def route_tools(state: AgentState) -> Literal["compact", "call_model", "__end__"]:
+    """Back to the model, unless the turn is to end."""
+    return "__end__" if state.get("outcome") else before_model(state)
+
+
+def _groups(calls: list[ToolCall], services: Services) -> Iterator[list[ToolCall]]:
+    """Neighbouring read-only calls together, every other call by itself."""
+
+    def reads(call: ToolCall) -> bool:
+        spec = services.tools.get(call["name"])
+        return spec is not None and spec.read_only
+
+    for together, group in groupby(calls, reads):
+        if together:
+            yield list(group)
+        else:
+            yield from ([call] for call in group)
+
+
+async def _side_by_side(batch: "_Batch", calls: list[ToolCall]) -> list[AnyMessage]:
+    tasks = [asyncio.ensure_future(batch.run(call)) for call in calls]
+    try:
+        return [message for messages in await asyncio.gather(*tasks) for message in messages]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Batch:
+    """The open calls of one AIMessage, and what running them changes in the state."""
+
+    def __init__(
+        self,
+        state: AgentState,
+        message: AIMessage,
+        thread_id: str,
+        options: RunOptions,
+        services: Services,
+        emit: Emit,
+    ) -> None:
+        self.state = state
+        self.message = message
+        self.thread_id = thread_id
+        self.options = options
+        self.services = services
+        self.emit = emit
+        self.updates: dict[str, Any] = {}
+        self._results: dict[str, str] = {}
+
+    async def run(self, call: ToolCall) -> list[AnyMessage]:
+        """Answer one call as the user decided."""
+        decision = (self.state.get("decisions") or {}).get(call["id"] or "", {})
+        match decision.get("type"):
+            case "reject":
+                text = f"Not run: the user rejected it. {decision.get('message', '')}".strip()
+                return unrun([call], self.message, text, "rejected", self.emit)
+            case "respond":
+                text = f"Not run; the user answers: {decision.get('message', '')}"
+                return unrun([call], self.message, text, "rejected", self.emit)
+        edited = decision.get("args") if decision.get("type") == "edit" else None
+        result = await self._run(call, edited, approved=bool(decision))
+        self._remember(call, result)
+        text = result.text
+        if edited is not None:
+            text = f"The user changed the call. It ran as {json.dumps(edited, ensure_ascii=False)}\n{text}"
+        return [result_message(call, self.message, text, ok=result.ok)]
+
+    async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
+        context = tool_context(self.state, self.thread_id, self.options, self.services, self.emit, approved=approved)
+        invalid = self.message.additional_kwargs.get("invalid_calls", {}).get(call["id"])
+        return await run_call(tool_call(call, self.message, edited), context, invalid if edited is None else None)
+
+    def _remember(self, call: ToolCall, result: ToolResult) -> None:
+        self._results[call["id"] or ""] = result.text
+        self.updates.update(result.state or {})
+        known = self.updates.get("taint", self.state.get("taint") or [])
+        if new := [source for source in result.taint if source not in known]:
+            self.updates["taint"] = [*known, *new]
+
+    def signatures(self, calls: list[ToolCall]) -> list[str]:
+        """What the loop guard remembers of the calls that ran."""
+        return [
+            signature(call["name"], call["args"], self._results[call["id"] or ""])
+            for call in calls
+            if call["id"] in self._results
+        ]

@@ -1,0 +1,74 @@
+"""Make a conversation shorter without breaking it. Pure functions; calls and their results stay together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+
+from graph.state import estimate_tokens, is_users, note
+
+OLD_OUTPUT = 1_000
+"""Characters an old tool output is shortened to."""
+USER_WORDS = 4_000
+"""Characters kept of each of the user's later messages."""
+
+Group = list[AnyMessage]
+
+
+def groups(messages: Sequence[AnyMessage]) -> list[Group]:
+    """The conversation in pieces that must stay whole: a reply with its results, or one other message."""
+    pieces: list[Group] = []
+    for message in messages:
+        if isinstance(message, ToolMessage) and pieces:
+            pieces[-1].append(message)
+        else:
+            pieces.append([message])
+    return pieces
+
+
+def split(messages: Sequence[AnyMessage], keep_tokens: int) -> tuple[list[AnyMessage], list[AnyMessage]]:
+    """The older part and the newest whole groups of about `keep_tokens`; the last group is always kept."""
+    pieces = groups(messages)
+    start, kept = len(pieces), 0
+    while start > 0:
+        size = estimate_tokens(pieces[start - 1])
+        if kept and kept + size > keep_tokens:
+            break
+        kept += size
+        start -= 1
+    return [m for piece in pieces[:start] for m in piece], [m for piece in pieces[start:] for m in piece]
+
+
+def shorten_outputs(messages: Sequence[AnyMessage], limit: int, where: str) -> list[AnyMessage]:
+    """The messages with tool outputs over `limit` characters cut to head and tail; `where` names the whole."""
+    return [_shortened(m, limit, where) if isinstance(m, ToolMessage) else m for m in messages]
+
+
+def _shortened(message: ToolMessage, limit: int, where: str) -> ToolMessage:
+    text = message.text
+    if len(text) <= limit:
+        return message
+    cut = f"\n[... {len(text) - limit} characters left out here; the whole is in {where} ...]\n"
+    return message.model_copy(update={"content": text[: limit * 2 // 3] + cut + text[-limit // 3 :]})
+
+
+def transcript(messages: Sequence[AnyMessage]) -> str:
+    """The messages as plain text, for a summary and for the artifact that keeps what was removed."""
+    return "\n\n".join(_entry(message) for message in messages)
+
+
+def _entry(message: AnyMessage) -> str:
+    who = {"human": "user" if is_users(message) else "note", "ai": "assistant", "tool": "result"}.get(message.type, "")
+    lines = [f"## {who} {message.name or ''}".rstrip(), message.text]
+    if isinstance(message, AIMessage):
+        lines += [f"-> {call['name']} {call['args']}" for call in message.tool_calls]
+    return "\n".join(line for line in lines if line)
+
+
+def join(task: AnyMessage, summary: str, words: Sequence[AnyMessage], tail: list[AnyMessage], ids: str) -> list[Any]:
+    """The shortened conversation: the first task, what happened since, the newest groups; roles alternate."""
+    said = "\n\n".join(f"The user also said:\n{message.text[:USER_WORDS]}" for message in words)
+    happened = AIMessage("\n\n".join(part for part in (summary, said) if part), id=f"summary_{ids}")
+    if tail and tail[0].type == "human":
+        return [task, happened, *tail]
+    return [task, happened, note("Go on from these notes.", id=f"note_{ids}"), *tail]

@@ -1,0 +1,47 @@
+"""From a call in the conversation to a ToolCall and the context it is judged and run in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages import ToolCall as MessageCall
+
+from graph.context import RunOptions, Services
+from graph.events import Emit
+from graph.state import AgentState
+from tools.base import ToolCall, ToolContext
+
+
+def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:
+    """The call with its place among the calls of its message, and with other arguments when a person edited them."""
+    index = next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"])
+    return ToolCall(
+        name=call["name"],
+        args=call["args"] if args is None else args,
+        id=call["id"] or "",
+        message_id=message.id or "",
+        index=index,
+    )
+
+
+def tool_context(
+    state: AgentState, thread_id: str, options: RunOptions, services: Services, emit: Emit, *, approved: bool = False
+) -> ToolContext:
+    """What the tools of this thread may work with."""
+    return ToolContext(
+        thread_id=thread_id,
+        root_id=options.root or thread_id,
+        workspace=Path(options.workspace),
+        add_dirs=tuple(Path(folder) for folder in options.add_dirs),
+        options=options,
+        services=services,
+        emit=emit,
+        approved=approved,
+        plan=tuple(state.get("plan") or ()),
+        taint=tuple(state.get("taint") or ()),
+    )
+
+
+def silent(type: str, /, **data: Any) -> None:
+    """An Emit for judging a call, where nothing happens that anyone could watch."""
