@@ -14,20 +14,21 @@ INTERRUPTED = 130
 
 
 def report(error: BaseException) -> int:
-    """Say what went wrong in one line and return the exit code. The unforeseen also leaves a traceback in a log file."""
+    """Say what went wrong in one line and return the exit code. The unforeseen leaves its traceback in a log file."""
     if isinstance(error, KeyboardInterrupt):
-        return _say("interrupted", INTERRUPTED)
+        return say("interrupted", INTERRUPTED)
     if isinstance(error, BrokenPipeError):
         drop_stdout()
-        return _say("nobody reads the output any more: the pipe is closed", 1)
     known = as_known(error)
-    return _say(str(known), known.exit_code) if known else _say(_unforeseen(error), 1)
+    return say(str(known), known.exit_code) if known else say(_unforeseen(error), 1)
 
 
 def as_known(error: BaseException) -> MLInternError | None:
     """The error in our own tree, or None when it is in none of its places."""
     if isinstance(error, MLInternError):
         return error
+    if isinstance(error, BrokenPipeError):
+        return MLInternError("nobody reads the output any more: the pipe is closed")
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return TemporaryError("the disk is full", "free some space and run it again; the thread can be resumed")
     return _usage_fault(error) if "typer" in sys.modules else None
@@ -42,7 +43,8 @@ def _usage_fault(error: BaseException) -> UsageError | None:
     return UsageError(text[:1].lower() + text[1:] if text[1:2].islower() else text, "see --help")
 
 
-def _say(line: str, code: int) -> int:
+def say(line: str, code: int) -> int:
+    """Write the line to stderr and return the exit code."""
     from safety.visible import visible
 
     with suppress(OSError, ValueError):

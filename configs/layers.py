@@ -24,6 +24,7 @@ Values: TypeAlias = dict[str, Json]
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "cli_agent_config.json"
+SHIPPED_SOURCE = "shipped"
 FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
 PROJECT_FILE = Path(".ml-intern") / FILE_NAMES[0]
@@ -118,7 +119,7 @@ def _file_layer(path: Path, known: Mapping[str, str]) -> Layer:
         raise ConfigurationError(
             f"the settings file {path} holds no JSON object", 'it looks like {"model_name": "..."}'
         )
-    source = "shipped" if path == SHIPPED else str(path)
+    source = SHIPPED_SOURCE if path == SHIPPED else str(path)
     return Layer(source, {key: _expanded(value, key, path, known) for key, value in values.items()})
 
 

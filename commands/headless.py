@@ -1,0 +1,179 @@
+"""One run without a person: the turn, its limits and signals, and the result that always comes last."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from commands.answer_schema import MAX_CORRECTIONS, AnswerSchema
+from commands.failure import as_known, drop_stdout, say
+from commands.formats import Format, format_for
+from commands.open import open_session
+from commands.options import Options, seconds
+from configs.errors import MLInternError
+from graph.events import Event
+from graph.operations import Interrupt, UserInput
+
+if TYPE_CHECKING:
+    from graph.session import AgentSession
+    from store.ledger import Totals
+
+USAGE_KEYS = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "unknown_cost_requests")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the run ended; `line` is said on stderr when it did not end well."""
+
+    status: str
+    exit_code: int
+    text: str
+    line: str = ""
+    iterations: int = 0
+
+
+SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
+SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
+
+
+async def run_headless(options: Options, prompt: str) -> int:
+    """Run one turn and return the exit code. Whatever happens after this point, the last output is a result."""
+    limit = seconds(options.timeout) if options.timeout is not None else None
+    schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
+    out = format_for(options)
+    try:
+        async with open_session(options, headless=True) as opened:
+            headless = Headless(opened.session, out, schema)
+            with headless.stopped_by(limit, options.timeout or ""):
+                return await headless.run(prompt)
+    except Exception as error:
+        known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
+        out.result(_result(Ending("failed", known.exit_code, str(known)), {}, None, "", 1))
+        raise
+
+
+class Headless:
+    """A run in a session. It ends with the turn, with a signal, at a limit, or when the output is closed."""
+
+    def __init__(self, session: "AgentSession", out: Format, schema: AnswerSchema | None) -> None:
+        self._session = session
+        self._out = out
+        self._schema = schema
+        self._stop: Ending | None = None
+        self._unwritable: Ending | None = None
+        self._sequence = 0
+        self._tasks = set[asyncio.Task[None]]()
+
+    @contextmanager
+    def stopped_by(self, limit: float | None, limit_words: str) -> Iterator[None]:
+        """Within this block SIGINT, SIGTERM and the time limit (seconds) end the run; a second signal kills it."""
+        loop = asyncio.get_running_loop()
+        for number, ending in ((signal.SIGINT, SIGINT), (signal.SIGTERM, SIGTERM)):
+            loop.add_signal_handler(number, self._on_signal, number, ending)
+        words = f"the time limit of {limit_words} was reached"
+        timer = loop.call_later(limit, self.stop, Ending("limit", 124, words, words)) if limit else None
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals, ending: Ending) -> None:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.stop(ending)
+
+    def stop(self, ending: Ending) -> None:
+        """End the run this way, unless it is ending already."""
+        if self._stop is None:
+            self._stop = ending
+            task = asyncio.create_task(self._session.submit(Interrupt()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def run(self, prompt: str) -> int:
+        """Settle the thread, run the turn, write the result; the exit code."""
+        before = await self._session.totals()
+        consumer = asyncio.create_task(self._consume())
+        await self._session.idle()
+        ending = await self._answer(prompt)
+        after = await self._session.totals()
+        thread_id = self._session.thread_id
+        await self._session.close()
+        await consumer
+        usage, cost = _spent(before, after)
+        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1), last=True)
+        ending = self._unwritable or ending
+        return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
+
+    async def _answer(self, prompt: str) -> Ending:
+        if self._schema is None:
+            return await self._turn(prompt)
+        ending = await self._turn(self._schema.instruct(prompt))
+        for corrections_left in range(MAX_CORRECTIONS, -1, -1):
+            if ending.status != "done":
+                return ending
+            text, problem = self._schema.check(ending.text)
+            if not problem:
+                return replace(ending, text=text)
+            if corrections_left:
+                ending = await self._turn(self._schema.correction(problem))
+        return replace(ending, status="failed", exit_code=1, line=f"the answer does not match the schema: {problem}")
+
+    async def _turn(self, text: str) -> Ending:
+        if self._stop is None:
+            await self._session.submit(UserInput(text))
+            await self._session.idle()
+        end = self._session.end
+        if self._stop is not None:
+            return replace(self._stop, iterations=end.iterations if end else 0)
+        if end is None:
+            return Ending("failed", 1, "", "the turn did not end")
+        return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
+
+    def _line(self, status: str, text: str) -> str:
+        if status == "done":
+            return ""
+        if status == "waiting":
+            return f"{text} (answer with `ml-intern -r {self._session.thread_id}`, or run with --approval-mode auto)"
+        return text
+
+    async def _consume(self) -> None:
+        async for event in self._session.events():
+            self._sequence = event.seq
+            self._write(event)
+
+    def _write(self, event: Event, *, last: bool = False) -> None:
+        if self._unwritable:
+            return
+        try:
+            (self._out.result if last else self._out.event)(event)
+        except OSError as error:
+            drop_stdout()
+            known = as_known(error) or MLInternError(f"the output cannot be written: {error.strerror}")
+            self._unwritable = Ending("interrupted", known.exit_code, known.message, str(known))
+            self.stop(self._unwritable)
+
+
+def _spent(before: "Totals", after: "Totals") -> tuple[dict[str, int], float | None]:
+    """Usage of this run and its cost in US dollars; None when the price of a part of it is not known."""
+    usage = {key: getattr(after, key) - getattr(before, key) for key in USAGE_KEYS}
+    unknown = usage["unknown_cost_requests"] or after.open_requests > before.open_requests
+    return usage, None if unknown else after.cost_usd - before.cost_usd
+
+
+def _result(ending: Ending, usage: dict[str, int], cost: float | None, thread_id: str, seq: int) -> Event:
+    data: dict[str, Any] = {
+        "status": ending.status,
+        "exit_code": ending.exit_code,
+        "text": ending.text,
+        "usage": usage or dict.fromkeys(USAGE_KEYS, 0),
+        "cost_usd": cost,
+        "iterations": ending.iterations,
+        "thread_id": thread_id,
+    }
+    return Event("result", thread_id, seq, time.time(), data)

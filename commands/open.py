@@ -1,0 +1,198 @@
+"""Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from commands.choose_model import choose_model
+from commands.options import Options
+from configs.errors import ConfigurationError, SandboxMissing, UsageError
+from configs.layers import Loaded, load
+from configs.paths import data_home
+from graph.context import ApprovalMode, RunOptions
+
+if TYPE_CHECKING:
+    from graph.session import AgentSession
+    from store.store import Store
+    from store.threads import ThreadRow
+
+HEADLESS_BUDGET_USD = 20.0
+ASKING_BUDGET_USD = 5.0
+"""Where an interactive run asks first whether to go on; the question comes again at twice the sum."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session and what it was opened with."""
+
+    session: "AgentSession"
+    loaded: Loaded
+    home: Path
+
+
+@asynccontextmanager
+async def open_store(*, ephemeral: bool = False) -> AsyncIterator["Store"]:
+    """The store in the data home, or in a folder that is removed at the end."""
+    from store.store import Store
+
+    if not ephemeral:
+        async with await Store.open(data_home()) as store:
+            yield store
+        return
+    with TemporaryDirectory(prefix="ml-intern-", ignore_cleanup_errors=True) as folder:
+        async with await Store.open(Path(folder) / "home") as store:
+            yield store
+
+
+@asynccontextmanager
+async def open_session(options: Options, *, headless: bool) -> AsyncIterator[Opened]:
+    """The session a run happens in, new or continued as the options say; it is closed at the end.
+
+    Raises what the settings, the store, the model's route and the thread's lock raise, see configs.errors.
+    """
+    refuse_contradictions(options)
+    async with open_store(ephemeral=options.ephemeral) as store:
+        row = await find_thread(store, options)
+        workspace = working_folder(options, row)
+        loaded = load_settings(options, workspace)
+        run_options = as_run_options(options, loaded, workspace, headless=headless)
+        hold_secrets()
+        async with _session(store, options, run_options, row) as session:
+            yield Opened(session, loaded, store.home)
+
+
+@asynccontextmanager
+async def _session(
+    store: "Store", options: Options, run_options: RunOptions, row: "ThreadRow | None"
+) -> AsyncIterator["AgentSession"]:
+    from graph.session import AgentSession
+    from models.gateway import Models
+    from tools.registry import create_builtin_tools
+
+    models = Models(store.ledger, options.base_url, options.api_key_env or "OPENAI_API_KEY")
+    try:
+        session = await AgentSession.open(
+            store, models, create_builtin_tools(), run_options, thread=row.id if row else None, fork=options.fork
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+    finally:
+        await models.close()
+
+
+def hold_secrets() -> None:
+    """Make redaction know the values of this process: its environment and the stored token of the Hub."""
+    from models.routing import hub_token
+    from safety.redaction import hold, hold_environment
+
+    hold_environment()
+    if token := hub_token(os.environ):
+        hold({"HF_TOKEN": token})
+
+
+def refuse_contradictions(options: Options) -> None:
+    """UsageError for options that exclude each other, SandboxMissing for what was asked for and is not there."""
+    continues = options.continue_ or options.resume is not None
+    if options.continue_ and options.resume is not None:
+        raise UsageError("-c and -r exclude each other", "-c continues the newest thread of this folder, -r names one")
+    if options.fork and not continues:
+        raise UsageError("--fork needs the thread to copy", "add -c or -r THREAD")
+    if options.ephemeral and continues:
+        raise UsageError("--ephemeral keeps no threads, so there is none to continue", "leave out one of the two")
+    if options.yolo and options.approval_mode not in (None, "yolo"):
+        raise UsageError(f"--yolo contradicts --approval-mode {options.approval_mode}", "give one of them")
+    if options.sandbox:
+        raise SandboxMissing("this version has no OS sandbox", "leave out --sandbox")
+
+
+async def find_thread(store: "Store", options: Options) -> "ThreadRow | None":
+    """The thread that -c or -r means. UsageError when there is none."""
+    if options.resume is not None:
+        if not options.resume:
+            raise UsageError("-r needs a thread here", "`ml-intern threads list` shows them")
+        return await store.threads.find(options.resume)
+    if not options.continue_:
+        return None
+    folder = working_folder(options)
+    row = await store.threads.newest(str(folder))
+    if row is None:
+        raise UsageError(f"there is no thread of {folder} yet", "start one, or `ml-intern threads list` shows others")
+    return row
+
+
+def working_folder(options: Options, row: "ThreadRow | None" = None) -> Path:
+    """The folder to work in: -C, else the thread's own while it exists, else the current one.
+
+    Raises:
+        UsageError: -C names no folder.
+        ConfigurationError: the current folder is gone.
+    """
+    if options.cd is not None:
+        folder = Path(options.cd).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"-C names no folder: {options.cd}")
+        return folder.resolve()
+    if row is not None and row.folder and Path(row.folder).is_dir():
+        return Path(row.folder)
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigurationError("the working folder no longer exists", "cd to another, or give -C DIR") from error
+
+
+def load_settings(options: Options, workspace: Path) -> Loaded:
+    """The settings of a run in this folder, the options of the command line among them."""
+    return load(
+        workspace,
+        config_file=options.config,
+        assignments=options.set_,
+        options={
+            "model_name": options.model,
+            "max_iterations": options.max_iterations,
+            "reasoning_effort": options.effort,
+            "tool_runtime": "sandbox" if options.sandbox_tools else options.tool_runtime,
+        },
+    )
+
+
+def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headless: bool) -> RunOptions:
+    """What the graph is told of options and settings."""
+    settings = loaded.settings
+    if settings.tool_runtime == "sandbox":
+        raise SandboxMissing("this version runs no tools in a Hugging Face sandbox", "set tool_runtime to local")
+    model, note = choose_model(loaded, options.base_url)
+    default_mode: ApprovalMode = "yolo" if options.yolo or settings.yolo_mode else "auto" if headless else "ask"
+    default_budget = HEADLESS_BUDGET_USD if headless else ASKING_BUDGET_USD
+    return RunOptions(
+        model=model,
+        workspace=str(workspace),
+        add_dirs=tuple(str(_added(folder)) for folder in options.add_dir),
+        approval_mode=options.approval_mode or default_mode,
+        headless=headless,
+        stream=not options.no_stream,
+        max_iterations=settings.max_iterations,
+        max_budget_usd=default_budget if options.max_budget_usd is None else _budget(options.max_budget_usd),
+        effort=settings.reasoning_effort,
+        compact_model=settings.compact_model,
+        notes=(*loaded.notes, *filter(None, [note])),
+        model_params=settings.model_params,
+    )
+
+
+def _added(folder: str) -> Path:
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"--add-dir names no folder: {folder}")
+    return path.resolve()
+
+
+def _budget(dollars: float) -> float:
+    if dollars != -1 and not dollars > 0:
+        raise UsageError(f"--max-budget-usd {dollars:g} is no budget", "give US dollars, or -1 for unlimited")
+    return dollars

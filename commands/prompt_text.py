@@ -1,0 +1,43 @@
+"""The prompt of a headless run: the words of the command line and what is piped in."""
+
+import os
+import select
+import stat
+import sys
+
+from configs.errors import UsageError
+
+FIRST_BYTE_SECONDS = 3.0
+"""How long a prompt on the command line waits for a pipe that may never say anything."""
+
+
+def read_prompt(given: str | None) -> str:
+    """The prompt, with piped stdin appended as a block. `-` stands for stdin alone.
+
+    Raises:
+        UsageError: there is nothing to do.
+    """
+    words = "" if given in (None, "-") else _clean(given or "")
+    piped = read_stdin(wait=not words)
+    prompt = f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>" if words.strip() and piped.strip() else words or piped
+    if not prompt.strip():
+        raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
+    return prompt
+
+
+def read_stdin(*, wait: bool) -> str:
+    """All of stdin when it is no terminal. Without `wait`, a pipe on which nothing comes is left alone after 3 seconds."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return ""
+    descriptor = sys.stdin.fileno()
+    if not wait and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        ready, _, _ = select.select([descriptor], [], [], FIRST_BYTE_SECONDS)
+        if not ready:
+            print("ml-intern: stdin is open but nothing came; going on without it", file=sys.stderr)
+            return ""
+    return _clean(sys.stdin.buffer.read().decode("utf-8", errors="replace").removeprefix("\ufeff"))
+
+
+def _clean(text: str) -> str:
+    """Without what no provider accepts: NUL and the lone surrogates of undecodable arguments."""
+    return text.replace("\0", "\ufffd").encode("utf-8", errors="replace").decode("utf-8")

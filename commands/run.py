@@ -1,0 +1,34 @@
+"""The hidden command a prompt belongs to: headless with a prompt or without a terminal, else interactive."""
+
+import asyncio
+import sys
+
+from commands.options import Options, takes_options
+from configs.errors import UsageError
+
+
+@takes_options()
+def run(options: Options) -> int:
+    """An autonomous ML engineer for the terminal.
+
+    Without PROMPT, on a terminal: interactive. With PROMPT or piped stdin: headless, one turn; the answer goes to stdout, all
+    else to stderr.
+    """
+    if is_interactive(options):
+        from commands.interactive import run_interactive
+
+        return asyncio.run(run_interactive(options))
+    if options.resume == "":
+        raise UsageError("-r without a thread needs a terminal to pick one", "`ml-intern threads list` shows them")
+    from commands.headless import run_headless
+    from commands.prompt_text import read_prompt
+
+    return asyncio.run(run_headless(options, read_prompt(options.prompt)))
+
+
+def is_interactive(options: Options) -> bool:
+    """Whether a person sits at the other end and gave nothing to do yet."""
+    asked_for_output = options.print_ or options.output_format != "text" or options.output_schema is not None
+    if options.prompt is not None or asked_for_output:
+        return False
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

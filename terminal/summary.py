@@ -1,0 +1,93 @@
+"""What happened, in one line each and safe to print: calls, outcomes, plans, waits. Both renderers use it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from safety.visible import visible
+
+LINE = 100
+TELLING_ARGUMENTS = ("command", "path", "query", "url", "task", "repo", "name")
+"""The argument that tells a call from others of its tool, the first that is there."""
+STEP_MARKS = {"done": "[x]", "in_progress": "[>]", "pending": "[ ]", "dropped": "[-]"}
+
+
+def one_line(text: str, width: int = LINE) -> str:
+    """The text on one line, hidden characters shown, cut to `width` characters."""
+    flat = visible(" ".join(text.split()))
+    return flat if len(flat) <= width else f"{flat[: width - 1]}…"
+
+
+def call_summary(name: str, args: Mapping[str, Any], width: int = LINE) -> str:
+    """The tool and what it was called for."""
+    told = next((str(args[key]) for key in TELLING_ARGUMENTS if args.get(key)), "")
+    if not told and isinstance(args.get("steps"), list):
+        told = f"{len(args['steps'])} steps"
+    if not told and args:
+        told = json.dumps(args, ensure_ascii=False)
+    return one_line(f"{name} {told}".strip(), width)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def outcome(data: Mapping[str, Any]) -> str:
+    """How a call ended, from the data of tool_output: its time, and when it went wrong the telling line."""
+    time = duration(data["seconds"])
+    if data["ok"]:
+        return time
+    return f"{data['status']}, {time}: {one_line(_telling_line(data['text']), LINE)}"
+
+
+def _telling_line(text: str) -> str:
+    """The line of an error text that says most: the last of a traceback, else the first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception"))]
+    return (errors or lines or [""])[-1 if errors else 0].removeprefix("error: ")
+
+
+def plan_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each step."""
+    return [f"{STEP_MARKS.get(step['status'], '[?]')} {one_line(step['text'])}" for step in steps]
+
+
+def wait_line(data: Mapping[str, Any]) -> str:
+    """A fault that is being waited out, from the data of error."""
+    wait = data["retry_in_s"]
+    when = f"; trying again in {duration(wait)}" if wait else ""
+    return one_line(f"{data['message']}{when}", 2 * LINE)
+
+
+def money(cost: float | None) -> str:
+    """US dollars, or that they are not known."""
+    if cost is None:
+        return "cost unknown"
+    return f"${cost:.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.4f}"
+
+
+def tokens(count: int) -> str:
+    """A count of tokens, short."""
+    return f"{count / 1000:.1f}k" if count >= 1000 else str(count)
+
+
+class CallNames:
+    """Remembers what calls were made with, for the line their result gets."""
+
+    def __init__(self) -> None:
+        self._args: dict[str, Mapping[str, Any]] = {}
+
+    def note(self, id: str, args: Mapping[str, Any]) -> None:
+        """Keep the arguments of a call."""
+        self._args[id] = args
+
+    def summary(self, id: str, name: str, width: int = LINE) -> str:
+        """The call in one line, its arguments as far as they are known."""
+        return call_summary(name, self._args.get(id, {}), width)
