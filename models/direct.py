@@ -1,0 +1,214 @@
+"""The direct transport: httpx to an OpenAI-compatible endpoint, without litellm, never redirected to another host."""
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from configs.errors import ConfigurationError
+from models.faults import (
+    REDIRECTS,
+    ConnectFailed,
+    HttpAnswer,
+    ServerFault,
+    Stalled,
+    StreamBroken,
+    detail_of,
+    fault_of,
+    fault_of_detail,
+)
+from models.messages import Encoder, encode
+from models.openai_format import part_of_chunk, part_of_reply
+from models.request import ModelRequest, Part
+from models.routing import Route
+from models.sse import BrokenEvents, DoneMark, events
+from models.transport import Trimming, Waits
+
+MOST_REDIRECTS = 3
+LOOPBACK_RETRIES = 3
+"""A server on this machine that takes no connection is not running: no point in waiting minutes for it."""
+_RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
+_ERROR_BYTES = 64 * 1024
+
+
+class DirectTransport:
+    """Speaks to OpenAI-compatible endpoints; one kept-alive client per origin."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        self._encoder = Encoder()
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
+        """The fragments of one reply. Raises the faults of models.faults."""
+        content = self._body(route, request, trimming)
+        try:
+            async with self._answer(route, content, streamed=request.stream) as response:
+                async for part in _parts(response, route):
+                    yield part
+        except httpx.HTTPError as error:
+            raise fault_of_httpx(error, route, self._waits) from error
+
+    async def get(self, route: Route, path: str) -> Any:
+        """The JSON at a path under the endpoint; None when it gives none. For catalogues, so no fault is raised."""
+        try:
+            response = await self._client(route).get(f"{route.base_url}{path}", headers=_headers(route), timeout=10)
+            return response.json() if response.status_code == 200 else None
+        except (httpx.HTTPError, ValueError):
+            return None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    def _client(self, route: Route) -> httpx.AsyncClient:
+        parts = urlsplit(route.base_url or "")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._clients:
+            self._clients[origin] = httpx.AsyncClient(
+                timeout=httpx.Timeout(self._waits.idle_s, connect=self._waits.connect_s),
+                limits=httpx.Limits(keepalive_expiry=60),
+                follow_redirects=False,
+                trust_env=not route.is_loopback,
+                verify=parts.scheme == "https" and _certificates(),
+            )
+        return self._clients[origin]
+
+    @asynccontextmanager
+    async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
+        """The successful response to a request; its body is read by the caller."""
+        client, url = self._client(route), httpx.URL(f"{route.base_url}/chat/completions")
+        for _ in range(MOST_REDIRECTS + 1):
+            request = client.build_request(
+                "POST", url, content=content, headers=_headers(route), timeout=self._timeout(streamed)
+            )
+            response = await client.send(request, stream=True)
+            try:
+                target = _same_origin_target(response)
+                if target is None:
+                    await _raise_for_status(response, route)
+                    yield response
+                    return
+                url = target
+            finally:
+                await response.aclose()
+        raise ConfigurationError(f"{route.where} redirects in a circle", "check the base URL")
+
+    def _timeout(self, streamed: bool) -> httpx.Timeout:  # noqa: FBT001 - a kind of request, not an option
+        return httpx.Timeout(self._waits.idle_s if streamed else self._waits.whole_s, connect=self._waits.connect_s)
+
+    def _body(self, route: Route, request: ModelRequest, trimming: Trimming) -> bytes:
+        fields: dict[str, Any] = {"model": route.name, "stream": request.stream}
+        fields |= {key: value for key, value in request.params.items() if key not in _RESERVED}
+        if request.stream and not trimming.options:
+            fields["stream_options"] = {"include_usage": True}
+        if request.effort and not trimming.options:
+            fields["reasoning_effort"] = request.effort
+        if request.tools:
+            fields["tools"] = list(request.tools)
+        messages = self._encoder.body(request.messages, reasoning=not trimming.reasoning)
+        return encode(fields)[:-1] + b',"messages":' + messages + b"}"
+
+
+def fault_of_httpx(error: httpx.HTTPError | ssl.SSLError, route: Route, waits: Waits) -> Exception:
+    """The fault that an exception of httpx means."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        retries = LOOPBACK_RETRIES if route.is_loopback else None
+        return ConnectFailed(f"no connection to {route.where}", retries=retries)
+    if isinstance(error, httpx.TimeoutException):
+        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return ConfigurationError(
+            f"{route.where} cannot be called: {type(error).__name__}", "check the base URL and the key"
+        )
+    return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})")
+
+
+async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
+    kind = response.headers.get("content-type", "")
+    if "text/event-stream" not in kind:
+        yield part_of_reply(await _whole(response, route), response.headers)
+        return
+    finished = done = False
+    try:
+        async for event in events(response.aiter_bytes()):
+            if isinstance(event, DoneMark):
+                done = True
+                break
+            if event.get("error"):
+                raise _error_event(event, route)
+            part = part_of_chunk(event, response.headers)
+            finished = finished or part.finish is not None
+            yield part
+    except BrokenEvents as error:
+        raise StreamBroken(f"the reply of {route.where} broke off: {error}") from error
+    if not (finished or done):
+        raise StreamBroken(f"the reply of {route.where} ended in the middle")
+
+
+async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
+    body = await response.aread()
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        answer = HttpAnswer(200, {"content-type": response.headers.get("content-type", "")}, body)
+        if answer.is_html:
+            raise fault_of(answer, route) from error
+        raise ServerFault(f"{route.where} answered with something that is not JSON") from error
+    if isinstance(value, dict) and value.get("error"):
+        raise _error_event(value, route)
+    if not isinstance(value, dict) or not value.get("choices"):
+        raise ServerFault(f"{route.where} answered without a choice")
+    return value
+
+
+async def _raise_for_status(response: httpx.Response, route: Route) -> None:
+    if response.is_success:
+        return
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _ERROR_BYTES:
+            break
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    raise fault_of(HttpAnswer(response.status_code, headers, bytes(body)), route)
+
+
+def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
+    """An error inside a stream that began well: by its status when it has one, else the stream is broken."""
+    detail = detail_of(event)
+    if detail.status:
+        return fault_of_detail(detail.status, detail, route)
+    fault = fault_of_detail(400, detail, route)
+    if type(fault).__name__ != "BadRequest":
+        return fault
+    return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+
+
+def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
+    """Where a redirect of this request leads if it stays with the same server and method."""
+    if response.status_code not in REDIRECTS & {307, 308}:
+        return None
+    here = response.request.url
+    target = here.join(response.headers.get("location", ""))
+    same = (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
+    return target if same else None
+
+
+def _headers(route: Route) -> dict[str, str]:
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream, application/json",
+        "user-agent": "ml-intern",
+    }
+    return headers | ({"authorization": f"Bearer {route.key}"} if route.key else {})
+
+
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()

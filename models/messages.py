@@ -1,0 +1,162 @@
+"""Messages as an OpenAI-compatible endpoint wants them, each converted and encoded once however often it is sent."""
+
+import json
+import re
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+
+Wire = dict[str, Any]
+_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_NOT_RUN = "not run: interrupted before this call was answered"
+
+
+class Encoder:
+    """Remembers what each message looks like on the wire for as long as the message lives.
+
+    A message is known by its identity and never changes once it is in a conversation; a replaced one is a new object.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bool], tuple[weakref.ref[AnyMessage], list[bytes]]] = {}
+
+    def body(self, messages: Sequence[AnyMessage], *, reasoning: bool = True) -> bytes:
+        """The JSON array of the conversation, in UTF-8. `reasoning`: replay the model's own reasoning text."""
+        parts: list[bytes] = []
+        images: list[bytes] = []
+        for message in messages:
+            if images and not isinstance(message, ToolMessage):
+                parts += images
+                images = []
+            encoded = self._encoded(message, reasoning)
+            parts.append(encoded[0])
+            images += encoded[1:]
+        return b"[" + b",".join([*parts, *images]) + b"]"
+
+    def _encoded(self, message: AnyMessage, reasoning: bool) -> list[bytes]:  # noqa: FBT001 - part of the cache key
+        key = (id(message), reasoning)
+        known = self._known.get(key)
+        if known and known[0]() is message:
+            return known[1]
+        encoded = [encode(wire) for wire in convert(message, reasoning=reasoning)]
+        self._known[key] = (weakref.ref(message, lambda _: self._known.pop(key, None)), encoded)
+        return encoded
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON in UTF-8; a lone surrogate becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def convert(message: AnyMessage, *, reasoning: bool = True) -> list[Wire]:
+    """One message in OpenAI's shape, followed by a user message with its images where its role may not hold any."""
+    if isinstance(message, AIMessage):
+        return [_assistant(message, reasoning=reasoning)]
+    if isinstance(message, ToolMessage):
+        return _tool_result(message)
+    if isinstance(message, SystemMessage):
+        return [{"role": "system", "content": _text(message.content)}]
+    if isinstance(message, HumanMessage):
+        return [{"role": "user", "content": _content(message.content)}]
+    raise TypeError(f"a conversation holds no {type(message).__name__}")
+
+
+def repaired(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """The conversation with each call answered right after it, results without a call dropped, and no signed thinking.
+
+    What providers reject a whole conversation for. Messages that need no change are the same objects.
+    """
+    results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
+    return list(_repairs(messages, results))
+
+
+def _repairs(messages: Sequence[AnyMessage], results: dict[str, ToolMessage]) -> Iterator[AnyMessage]:
+    for message in messages:
+        if isinstance(message, AIMessage):
+            yield _without_thinking(message)
+            for call in message.tool_calls:
+                call_id = call["id"] or ""
+                yield results.get(call_id) or ToolMessage(_NOT_RUN, tool_call_id=call_id, name=call["name"])
+        elif not isinstance(message, ToolMessage):
+            yield message
+
+
+def _without_thinking(message: AIMessage) -> AIMessage:
+    signed = {"thinking_blocks", "reasoning_items"}
+    blocks = message.content if isinstance(message.content, list) else []
+    kept = [block for block in blocks if not _is_thinking(block)]
+    if not signed & set(message.additional_kwargs) and len(kept) == len(blocks):
+        return message
+    kwargs = {key: value for key, value in message.additional_kwargs.items() if key not in signed}
+    return message.model_copy(update={"additional_kwargs": kwargs, "content": kept if blocks else message.content})
+
+
+def _assistant(message: AIMessage, *, reasoning: bool) -> Wire:
+    wire: Wire = {"role": "assistant", "content": _text(message.content)}
+    if message.tool_calls:
+        wire["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {
+                    "name": wire_name(call["name"]),
+                    "arguments": json.dumps(call["args"], ensure_ascii=False),
+                },
+            }
+            for call in message.tool_calls
+        ]
+    if reasoning and (thoughts := message.additional_kwargs.get("reasoning_content")):
+        wire["reasoning_content"] = thoughts
+    return wire
+
+
+def wire_name(name: str) -> str:
+    """A tool's name as providers accept it: a hallucinated one must not make them reject the conversation."""
+    return _NAME.sub("_", name)[:64] or "unnamed"
+
+
+def _tool_result(message: ToolMessage) -> list[Wire]:
+    result: Wire = {"role": "tool", "tool_call_id": message.tool_call_id, "content": _text(message.content)}
+    images = [block for block in map(_block, _blocks(message.content)) if block and block["type"] == "image_url"]
+    return [result, {"role": "user", "content": images}] if images else [result]
+
+
+def _content(content: str | list[Any]) -> str | list[Wire]:
+    if isinstance(content, str):
+        return content
+    return [block for block in map(_block, content) if block]
+
+
+def _text(content: str | list[Any]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in map(_block, content) if block and block["type"] == "text")
+
+
+def _blocks(content: str | list[Any]) -> list[Any]:
+    return content if isinstance(content, list) else []
+
+
+def _block(block: Any) -> Wire | None:
+    """One block of content as OpenAI's text or image_url; None for what only its own provider understands."""
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    kind = block.get("type")
+    if kind == "text":
+        return {"type": "text", "text": block.get("text", "")}
+    if kind == "image_url":
+        return {"type": "image_url", "image_url": block["image_url"]}
+    if kind == "image":
+        return {"type": "image_url", "image_url": {"url": _image_url(block)}}
+    return None
+
+
+def _image_url(block: Wire) -> str:
+    data = block.get("base64") or block.get("data")
+    return f"data:{block.get('mime_type', 'image/png')};base64,{data}" if data else str(block.get("url", ""))
+
+
+def _is_thinking(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking", "reasoning")

@@ -1,0 +1,163 @@
+"""Putting a reply together: fragments in, one AIMessage with strictly parsed calls out."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import ToolCall, tool_call
+
+from models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
+from models.request import CallPart, FinishReason, Part, Usage
+
+CHARACTERS_PER_TOKEN = 4
+_FINISH: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+}
+
+
+@dataclass
+class CallDraft:
+    """One tool call while its fragments arrive."""
+
+    id: str = ""
+    name: str = ""
+    args: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class Draft:
+    """A reply while it arrives. `message_id` is minted by the caller."""
+
+    message_id: str
+    text: list[str] = field(default_factory=list[str])
+    reasoning: list[str] = field(default_factory=list[str])
+    calls: list[CallDraft] = field(default_factory=list[CallDraft])
+    finish: str | None = None
+    usage: Usage | None = None
+    extras: dict[str, Any] = field(default_factory=dict[str, Any])
+    _by_index: dict[int, CallDraft] = field(default_factory=dict[int, CallDraft])
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing of the reply has arrived."""
+        return not (self.text or self.reasoning or self.calls)
+
+    def add(self, part: Part) -> None:
+        """Take one fragment."""
+        if part.text:
+            self.text.append(part.text)
+        if part.reasoning:
+            self.reasoning.append(part.reasoning)
+        for call in part.calls:
+            self._add_call(call)
+        self.finish = part.finish or self.finish
+        self.usage = part.usage or self.usage
+        for key, value in (part.extras or {}).items():
+            self.extras[key] = [*self.extras.get(key, []), *value] if isinstance(value, list) else value
+
+    def _add_call(self, part: CallPart) -> None:
+        call = self._slot(part)
+        call.id = call.id or clean_text(part.id or "")
+        call.name = call.name or part.name or ""
+        call.args.append(part.args)
+
+    def _slot(self, part: CallPart) -> CallDraft:
+        """The call a fragment belongs to. Some servers send no index, others index 0 for every call: the id decides."""
+        known = self._by_index.get(part.index) if part.index is not None else self._last(part)
+        another = known is not None and bool(part.name and part.id and known.id and part.id != known.id)
+        if known is None or another:
+            known = CallDraft()
+            self.calls.append(known)
+            if part.index is not None:
+                self._by_index[part.index] = known
+        return known
+
+    def _last(self, part: CallPart) -> CallDraft | None:
+        return None if part.name or not self.calls else self.calls[-1]
+
+    def finish_reason(self) -> FinishReason:
+        """The provider's word in ours. Calls make "stop" into "tool_calls"; "length" stays, for a call may be cut."""
+        reason = _FINISH.get((self.finish or "").lower())
+        return reason or ("tool_calls" if self.calls else "stop")
+
+    def message(self, model: str, usage: Usage, known_call_ids: Collection[str]) -> AIMessage:
+        """The AIMessage: every call in order, with unique ids; what cannot run is listed in "invalid_calls".
+
+        additional_kwargs["invalid_calls"] maps a call's id to {"error": the parser's words, "raw": its first 500
+        characters}; such a call has empty arguments.
+        """
+        invalid: dict[str, dict[str, str]] = {}
+        taken = set(known_call_ids)
+        calls = [_finished_call(call, place, taken, invalid) for place, call in enumerate(self.calls)]
+        kwargs = dict(self.extras)
+        if self.reasoning:
+            kwargs["reasoning_content"] = clean_text("".join(self.reasoning))
+        if invalid:
+            kwargs["invalid_calls"] = invalid
+        return AIMessage(
+            content=clean_text("".join(self.text)),
+            id=self.message_id,
+            tool_calls=calls,
+            additional_kwargs=kwargs,
+            response_metadata={"model": model, "finish_reason": self.finish_reason()},
+            usage_metadata=usage_metadata(usage),
+        )
+
+    def estimate(self, messages: Sequence[AnyMessage]) -> Usage:
+        """Usage guessed from characters, for a provider that sends none; marked as estimated."""
+        written = sum(map(len, self._written()))
+        return Usage(
+            input_tokens=sum(_characters(message) for message in messages) // CHARACTERS_PER_TOKEN,
+            output_tokens=written // CHARACTERS_PER_TOKEN,
+            estimated=True,
+        )
+
+    def _written(self) -> Iterator[str]:
+        yield from self.text
+        yield from self.reasoning
+        for call in self.calls:
+            yield from call.args
+
+
+def usage_metadata(usage: Usage) -> UsageMetadata:
+    """Our usage in LangChain's shape."""
+    return UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+        input_token_details=InputTokenDetails(cache_read=usage.cached_tokens, cache_creation=usage.cache_write_tokens),
+        output_token_details=OutputTokenDetails(reasoning=usage.reasoning_tokens),
+    )
+
+
+def _finished_call(draft: CallDraft, place: int, taken: set[str], invalid: dict[str, dict[str, str]]) -> ToolCall:
+    call_id = draft.id if draft.id and draft.id not in taken else f"call_{uuid4().hex}"
+    taken.add(call_id)
+    raw = "".join(draft.args)
+    args: dict[str, Any] = {}
+    try:
+        args = _runnable_arguments(draft, place, raw)
+    except InvalidArguments as error:
+        invalid[call_id] = {"error": str(error), "raw": clean_text(raw[:RAW_SHOWN])}
+    return tool_call(name=clean_text(draft.name), args=args, id=call_id)
+
+
+def _runnable_arguments(draft: CallDraft, place: int, raw: str) -> dict[str, Any]:
+    if place >= MAX_CALLS:
+        raise InvalidArguments(f"not run: a reply may hold at most {MAX_CALLS} calls, this was number {place + 1}")
+    if not draft.name:
+        raise InvalidArguments("the call names no tool")
+    return parse_arguments(raw)
+
+
+def _characters(message: AnyMessage) -> int:
+    return len(message.content) if isinstance(message.content, str) else len(str(message.content))

@@ -1,0 +1,207 @@
+"""From a model id to the way it is called: transport, address, key. Table-driven and without network."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from configs.errors import ConfigurationError, KeyMissing, ModelUnknown
+from models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
+
+HUB_ROUTER = "https://router.huggingface.co/v1"
+NEAR = 80
+"""Similarity (of 100) from which an unknown prefix counts as a misspelt one."""
+WAYS = "set {names}, try `ml-intern demo`, or use a local server (--base-url URL, or ollama/NAME)"
+
+
+@dataclass(frozen=True)
+class Route:
+    """How one model id is called."""
+
+    model: str
+    """The id as the user wrote it."""
+    name: str
+    """The model as the endpoint knows it."""
+    transport: Literal["direct", "litellm", "scripted"]
+    provider: str
+    base_url: str | None = None
+    key_env: str | None = None
+    """The variable the key comes from."""
+    key: str | None = field(default=None, repr=False)
+    free: bool = False
+    """No charge per call: a script or a local server."""
+    note: str = ""
+    """The route in words."""
+    hint: str = "see `ml-intern models`, or choose another with --model"
+    """The remedy when the endpoint does not know the model."""
+
+    @property
+    def where(self) -> str:
+        """The endpoint, fit for a message: no credentials, no path."""
+        if not self.base_url:
+            return self.provider
+        parts = urlsplit(self.base_url)
+        host = parts.hostname or ""
+        return f"{parts.scheme}://{host}:{parts.port}" if parts.port else f"{parts.scheme}://{host}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """The endpoint is on this machine."""
+        host = urlsplit(self.base_url or "").hostname or ""
+        return host in ("localhost", "::1") or host.startswith("127.")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What --base-url and --api-key-env say."""
+
+    base_url: str
+    key_env: str = "OPENAI_API_KEY"
+
+
+def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: Endpoint | None = None) -> Route:
+    """The route of a model id.
+
+    Raises ModelUnknown for an id without a route, KeyMissing when its key is not set, ConfigurationError for a base URL
+    that is none.
+    """
+    model = model.strip()
+    if model.startswith("scripted:"):
+        return Route(model, model.removeprefix("scripted:"), "scripted", "scripted", free=True, note="scripted model")
+    if endpoint:
+        return _endpoint_route(model, environ, endpoint)
+    prefix, slash, name = model.partition("/")
+    if not slash or not prefix or not name:
+        raise ModelUnknown(f"the model id {model!r} names no provider", _write_as(model))
+    if prefix in LOCAL:
+        return _local_route(model, name, LOCAL[prefix], environ)
+    if prefix == "huggingface":
+        return _hub_route(model, name, environ, "")
+    if names_hub_provider(model):
+        return _hub_route(model, model, environ, "")
+    return _provider_route(model, prefix, environ) if prefix in PROVIDERS else _org_route(model, prefix, environ)
+
+
+def names_hub_provider(model: str) -> bool:
+    """`org/model:provider`, the Hugging Face router's own form."""
+    _, _, name = model.partition("/")
+    base, colon, provider = name.partition(":")
+    plain = provider.replace("-", "").replace("_", "")
+    return bool(base and colon and plain.isalnum() and plain[0].isalpha()) and "/" not in name
+
+
+def hub_token(environ: Mapping[str, str]) -> str | None:
+    """HF_TOKEN, or the token a stored login left in its file."""
+    if token := environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN"):
+        return token.strip()
+    home = environ.get("HF_HOME") or str(Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    path = Path(environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
+    try:
+        return path.read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def checked_url(text: str, name: str = "--base-url") -> str:
+    """An http(s) URL without a trailing slash; /v1 is added when it has no path.
+
+    Raises ConfigurationError when it is none.
+    """
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{name} is not an http(s) URL", "for example http://127.0.0.1:8000/v1")
+    url = text.strip().rstrip("/").removesuffix("/chat/completions")
+    return f"{url}/v1" if not parts.path.strip("/") else url
+
+
+def nearest_prefixes(prefix: str) -> list[str]:
+    """Known prefixes that look like this one, best first."""
+    from rapidfuzz import fuzz, process
+
+    known = [*PROVIDERS, *LOCAL, "huggingface"]
+    found = process.extract(prefix.lower(), known, scorer=fuzz.ratio, limit=3, score_cutoff=50)
+    return [name for name, _, _ in found]
+
+
+def nearest_models(route: Route, known: list[str] | None) -> list[str]:
+    """Up to three models of the endpoint with names like the route's; `known` None: as the price table has them."""
+    from rapidfuzz import fuzz, process
+
+    from models.prices import names_of
+
+    names = names_of(route.provider) if known is None else known
+    found = process.extract(route.name, names, scorer=fuzz.WRatio, limit=3, score_cutoff=50)
+    return [name for name, _, _ in found]
+
+
+def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) -> Route:
+    prefix, _, rest = model.partition("/")
+    name = rest if prefix in LOCAL and rest else model
+    key = environ.get(endpoint.key_env) or None
+    url = checked_url(endpoint.base_url)
+    hint = "name a model this endpoint serves with --model"
+    return Route(model, name, "direct", "endpoint", url, endpoint.key_env, key, note=f"{name} at {url}", hint=hint)
+
+
+def _local_route(model: str, name: str, server: LocalServer, environ: Mapping[str, str]) -> Route:
+    variable = next((key for key in (server.base_env, "LOCAL_LLM_BASE_URL") if environ.get(key)), None)
+    url = checked_url(environ[variable], variable) if variable else server.default
+    url = url if url.endswith("/v1") else f"{url}/v1"
+    key_env = server.key_env if environ.get(server.key_env) else "LOCAL_LLM_API_KEY"
+    note = f"{name} at the local server {url}"
+    hint = "name a model the server has, after pulling or loading it"
+    return Route(model, name, "direct", server.name, url, key_env, environ.get(key_env) or None, True, note, hint)
+
+
+def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) -> Route:
+    token = hub_token(environ)
+    if not token:
+        raise KeyMissing(f"no key for {model}", WAYS.format(names=f"{missing} or HF_TOKEN" if missing else "HF_TOKEN"))
+    url = checked_url(environ.get("ML_INTERN_ROUTER_URL") or HUB_ROUTER, "ML_INTERN_ROUTER_URL")
+    why = f" ({missing} is not set)" if missing else ""
+    hint = f"set {missing} to reach its own provider, or choose another with --model" if missing else ""
+    note = f"{name} through the Hugging Face router{why}"
+    return Route(model, name, "direct", "hub", url, "HF_TOKEN", token, note=note, hint=hint or Route.hint)
+
+
+def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
+    provider: Provider = PROVIDERS[prefix]
+    key_env = next((name for name in provider.key_envs if environ.get(name)), None)
+    base_env = next((name for name in provider.base_envs if environ.get(name)), None)
+    if provider.self_hosted and base_env is None:
+        raise KeyMissing(f"no address for {model}", f"set {provider.base_envs[0]}, or use --base-url URL")
+    if key_env is None and not provider.self_hosted:
+        return _hub_route(model, model, environ, provider.key_envs[0])
+    # An ambient credential (a cloud profile) is read by the provider's own library; only a real key is handed on.
+    key = environ.get(key_env) if key_env and not provider.ambient else None
+    base = (
+        checked_url(environ[base_env], base_env) if base_env and provider.self_hosted else environ.get(base_env or "")
+    )
+    note = f"{model} at its provider ({prefix})"
+    return Route(model, model, "litellm", prefix, base, key_env or provider.key_envs[0], key, note=note)
+
+
+def _org_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
+    near = nearest_prefixes(prefix)
+    if hub_token(environ) and (prefix in HUB_ORGS or not _misspelt(prefix, near)):
+        return _hub_route(model, model, environ, "")
+    nearest = f"nearest: {', '.join(f'{name}/' for name in near)}; " if near else ""
+    raise ModelUnknown(
+        f"unknown provider {prefix!r} in the model id {model!r}",
+        f"{nearest}set HF_TOKEN to use a model of the Hugging Face Hub by its id",
+    )
+
+
+def _misspelt(prefix: str, near: list[str]) -> bool:
+    from rapidfuzz import fuzz
+
+    return bool(near) and fuzz.ratio(prefix.lower(), near[0]) >= NEAR
+
+
+def _write_as(model: str) -> str:
+    from models.prices import providers_of
+
+    found = [f"{provider}/{model}" for provider in providers_of(model) if provider in PROVIDERS]
+    return f"write {' or '.join(found[:3])}" if found else "write provider/model, for example openai/gpt-5"

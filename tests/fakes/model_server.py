@@ -1,0 +1,221 @@
+"""An OpenAI-compatible model server on loopback: scripted replies, every fault, and a record of what it was asked."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+FRAGMENT = 7
+"""Characters of text or arguments in one chunk."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call of a reply; `arguments` as the raw text that is sent."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = "call_1"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answers to one request."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: Sequence[Call] = ()
+    finish: str | None = ""
+    """"" is what fits; None ends the stream without a finish_reason and without [DONE]."""
+    usage: Mapping[str, Any] | None = field(default_factory=lambda: {"prompt_tokens": 20, "completion_tokens": 5})
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes | None = None
+    """Sent as it is instead of a reply; its content type comes from the headers."""
+    cut_after: int | None = None
+    """Break the connection after so many chunks."""
+    stall_after: int | None = None
+    """Send so many chunks and then nothing more."""
+    error_after: int | None = None
+    """Send so many chunks and then an error event."""
+    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Merged into the delta of the first chunk."""
+    one_index: bool = False
+    """All calls at once with index 0, as some servers do."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        return ("tool_calls" if self.calls else "stop") if self.finish == "" else self.finish
+
+
+def error(status: int, message: str = "no", code: str | None = None, **headers: str) -> Reply:
+    """An error answer in OpenAI's shape; header names with underscores for dashes."""
+    body = json.dumps({"error": {"message": message, "type": "error", "code": code}}).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status=status, headers={"content-type": "application/json", **named}, body=body)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request the server received."""
+
+    path: str
+    headers: Mapping[str, str]
+    json: dict[str, Any]
+
+
+class FakeModelServer:
+    """Use as a context manager. `say` queues replies; when none is left, `default` answers."""
+
+    def __init__(self, default: Reply | Callable[[dict[str, Any]], Reply] = Reply(text="ok")) -> None:
+        self.default = default
+        self.asked: list[Asked] = []
+        self.models: list[dict[str, Any]] = [{"id": "fake", "object": "model"}]
+        self.hung_up = threading.Event()
+        """Set when a client left in the middle of a reply."""
+        self.arrived = threading.Event()
+        """Set with each request."""
+        self._queue: list[Reply] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self._app(), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        )
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base URL, ending in /v1."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+
+    def say(self, *replies: Reply) -> None:
+        """Answer the next requests with these."""
+        self._queue.extend(replies)
+
+    def __enter__(self) -> "FakeModelServer":
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.01)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/moved/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/models", self._list, methods=["GET"]),
+            ]
+        )
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": self.models})
+
+    async def _complete(self, request: Request) -> Response:
+        asked = Asked(request.url.path, dict(request.headers), await request.json())
+        self.asked.append(asked)
+        reply = self._queue.pop(0) if self._queue else self._fallback(asked.json)
+        self.arrived.set()
+        if reply.body is not None:
+            return Response(reply.body, reply.status, dict(reply.headers))
+        if asked.json.get("stream"):
+            return StreamingResponse(self._stream(reply), reply.status, dict(reply.headers), "text/event-stream")
+        return JSONResponse(whole(reply), reply.status, dict(reply.headers))
+
+    def _fallback(self, asked: dict[str, Any]) -> Reply:
+        return self.default(asked) if callable(self.default) else self.default
+
+    async def _stream(self, reply: Reply) -> AsyncIterator[bytes]:
+        sent = 0
+        try:
+            for chunk in [*chunks(reply), None]:
+                if sent == reply.cut_after:
+                    raise ConnectionAbortedError
+                if sent == reply.stall_after:
+                    await asyncio.sleep(60)
+                if sent == reply.error_after:
+                    yield event({"error": {"message": "the engine died", "type": "internal_error"}})
+                    return
+                if chunk is not None:
+                    yield event(chunk)
+                sent += 1
+            if reply.finish is not None:
+                yield b"data: [DONE]\n\n"
+        except (asyncio.CancelledError, GeneratorExit):
+            self.hung_up.set()
+            raise
+
+
+def event(data: Mapping[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def chunks(reply: Reply) -> list[dict[str, Any]]:
+    """The chunks of a streamed reply: role, reasoning, text, the calls in interleaved fragments, the end, the usage."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", **reply.fields}]
+    deltas += [{"reasoning_content": piece} for piece in pieces(reply.reasoning)]
+    deltas += [{"content": piece} for piece in pieces(reply.text)]
+    deltas += call_deltas(reply)
+    found = [chunk({"index": 0, "delta": delta, "finish_reason": None}) for delta in deltas]
+    if reply.finish_reason is not None:
+        found.append(chunk({"index": 0, "delta": {}, "finish_reason": reply.finish_reason}))
+    if reply.usage is not None and reply.finish is not None:
+        found.append({**chunk(), "usage": dict(reply.usage)})
+    return found
+
+
+def chunk(*choices: dict[str, Any]) -> dict[str, Any]:
+    """The envelope of a chunk."""
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake", "choices": list(choices)}
+
+
+def call_deltas(reply: Reply) -> list[dict[str, Any]]:
+    """Each call's head, then the fragments of all arguments in turn."""
+    if reply.one_index:
+        return [{"tool_calls": [whole_call(call, 0)]} for call in reply.calls]
+    heads = [{"tool_calls": [{**whole_call(call, place), "function": {"name": call.name, "arguments": ""}}]}
+             for place, call in enumerate(reply.calls)]  # fmt: skip
+    rows = [pieces(call.arguments) for call in reply.calls]
+    body = [
+        {"tool_calls": [{"index": place, "function": {"arguments": row[turn]}}]}
+        for turn in range(max(map(len, rows), default=0))
+        for place, row in enumerate(rows)
+        if turn < len(row)
+    ]
+    return [*heads, *body]
+
+
+def whole_call(call: Call, index: int) -> dict[str, Any]:
+    """A call as one object."""
+    identity = {} if call.id is None else {"id": call.id}
+    return {"index": index, **identity, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def whole(reply: Reply) -> dict[str, Any]:
+    """A reply that is not streamed."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, **reply.fields}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+    if reply.calls:
+        message["tool_calls"] = [whole_call(call, place) for place, call in enumerate(reply.calls)]
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+    usage = {} if reply.usage is None else {"usage": dict(reply.usage)}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "fake", "choices": [choice], **usage}
+
+
+def pieces(text: str) -> list[str]:
+    """`text` in fragments."""
+    return [text[start : start + FRAGMENT] for start in range(0, len(text), FRAGMENT)]
