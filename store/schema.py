@@ -21,6 +21,37 @@ CREATE TABLE threads (
 );
 CREATE INDEX threads_by_parent ON threads (parent) WHERE parent IS NOT NULL;
 
+CREATE TABLE lanes (
+    no INTEGER PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    UNIQUE (thread_id, namespace)
+);
+CREATE TABLE name_sets (no INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
+CREATE TABLE bases (no INTEGER PRIMARY KEY, lane INTEGER NOT NULL, raw BLOB NOT NULL);
+CREATE INDEX bases_by_lane ON bases (lane);
+CREATE TABLE checkpoints (
+    no INTEGER PRIMARY KEY,
+    lane INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    parent BLOB,
+    source TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    names INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX checkpoints_by_id ON checkpoints (lane, id);
+CREATE TABLE task_writes (
+    no INTEGER PRIMARY KEY,
+    lane INTEGER NOT NULL,
+    checkpoint BLOB NOT NULL,
+    task BLOB NOT NULL,
+    names INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX task_writes_by_checkpoint ON task_writes (lane, checkpoint);
+
 CREATE TABLE journal (
     thread_id TEXT NOT NULL,
     message_id TEXT NOT NULL,

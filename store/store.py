@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from store.checkpoints import Checkpoints
 from store.database import Database, open_database
 from store.journal import Journal
 from store.ledger import Ledger
@@ -29,6 +30,7 @@ class Store:
         self.journal = Journal(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)
+        self.checkpoints = Checkpoints(database)
         self._saver: Saver | None = None
 
     @classmethod
@@ -63,8 +65,12 @@ class Store:
         return gone
 
     async def close(self) -> None:
-        """Close the database; what was returned as written is on disk already."""
-        await self.database.close()
+        """Write what the checkpointer still holds and close the database."""
+        try:
+            if self._saver:
+                await self._saver.flush()
+        finally:
+            await self.database.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 from configs.errors import UsageError
+from store.checkpoints import delete_checkpoints
 from store.database import Database
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
@@ -138,6 +139,7 @@ class Threads:
         def remove(connection: sqlite3.Connection) -> Sequence[str]:
             gone = [_require(connection, id).id, *_children(connection, id)]
             for thread_id in gone:
+                delete_checkpoints(connection, thread_id)
                 for table, column in (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id")):
                     connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608  constants only
             return gone
