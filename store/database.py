@@ -21,7 +21,7 @@ from store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 T = TypeVar("T")
 
 BUSY_SECONDS = 10.0
-WAL_PAGES = 250
+WAL_PAGES = 64
 """Pages (of 4 KiB) the log may grow to before it is folded into the file."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,5 +1,6 @@
 """The checkpointer: LangGraph's SQLite saver over our tables, with a strict serializer and one commit a superstep."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ from store.checkpoints import CheckpointBytes, Lane, Link, TaskBytes
 from store.database import Database
 
 T = TypeVar("T")
+
+HOLD_SECONDS = 0.1
+"""How long the writes of a task wait for the checkpoint that consumes them, which is a moment behind them."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,17 @@ class _Wanted:
 class Saver(AsyncSqliteSaver):
     """Checkpoints of all threads in the thread database.
 
-    The writes of a finished task are committed together with the checkpoint that consumes them, in one transaction;
-    those that no checkpoint may follow (an interrupt, an answer, an error) at once. Only what is in the serializer's
-    list of safe types is ever built from a row.
+    The writes of a finished task are committed together with the checkpoint that consumes them, in one transaction,
+    or after HOLD_SECONDS; those that no checkpoint may follow (an interrupt, an answer, an error) at once. Only what
+    is in the serializer's list of safe types is ever built from a row.
     """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
         self._database = database
         self._held: dict[Lane, list[TaskBytes]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self.is_setup = True
 
     async def setup(self) -> None:
@@ -116,11 +122,21 @@ class Saver(AsyncSqliteSaver):
         )
         if not WRITES_IDX_MAP.keys().isdisjoint(channels):
             await self._commit(lane)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush_soon)
 
     async def flush(self) -> None:
         """Commit what is held."""
         for lane in list(self._held):
             await self._commit(lane)
+
+    async def finish(self) -> None:
+        """Commit what is held and let nothing run on after it."""
+        if self._timer:
+            self._timer.cancel()
+        if self._flushing:
+            await asyncio.wait([self._flushing])
+        await self.flush()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the newest one of its thread; None when there is none."""
@@ -169,6 +185,13 @@ class Saver(AsyncSqliteSaver):
             )
 
         return await self._read(lane, load)
+
+    def _flush_soon(self) -> None:
+        self._timer = None
+        if self._held:
+            self._flushing = asyncio.create_task(self.flush())
+            # What failed is held still: the next commit says why.
+            self._flushing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _commit(self, lane: Lane, link: Link | None = None, raw: bytes = b"") -> None:
         """One transaction: the writes held for a lane, and a checkpoint. What fails stays held; twice does no harm."""

@@ -68,7 +68,7 @@ class Store:
         """Write what the checkpointer still holds and close the database."""
         try:
             if self._saver:
-                await self._saver.flush()
+                await self._saver.finish()
         finally:
             await self.database.close()
 
