@@ -48,8 +48,8 @@ def typer_app(command: str) -> "Typer":
     """The Typer app of one command; only that command's module is imported."""
     import typer
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": sorted(HELP)})
-    app.command(command)(_load(command))
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(command, context_settings={"help_option_names": sorted(HELP)})(_load(command))
     return app
 
 

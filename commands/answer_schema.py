@@ -50,7 +50,7 @@ class AnswerSchema:
         )
 
     def check(self, answer: str) -> tuple[str, str]:
-        """The JSON text of the answer, out of its fence when it has one, and what is wrong with it ("" when nothing is)."""
+        """The JSON text of the answer, without a fence around it, and what is wrong with it ("" when nothing is)."""
         from jsonschema import ValidationError
         from jsonschema.validators import validator_for
 

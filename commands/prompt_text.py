@@ -26,7 +26,7 @@ def read_prompt(given: str | None) -> str:
 
 
 def read_stdin(*, wait: bool) -> str:
-    """All of stdin when it is no terminal. Without `wait`, a pipe on which nothing comes is left alone after 3 seconds."""
+    """All of stdin when it is no terminal. Without `wait`, a pipe that says nothing for 3 seconds is left alone."""
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return ""
     descriptor = sys.stdin.fileno()

@@ -11,8 +11,8 @@ from configs.errors import UsageError
 def run(options: Options) -> int:
     """An autonomous ML engineer for the terminal.
 
-    Without PROMPT, on a terminal: interactive. With PROMPT or piped stdin: headless, one turn; the answer goes to stdout, all
-    else to stderr.
+    Without PROMPT, on a terminal: interactive. With PROMPT or piped stdin: headless, one turn; the answer
+    goes to stdout, all else to stderr.
     """
     if is_interactive(options):
         from commands.interactive import run_interactive

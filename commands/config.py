@@ -1,0 +1,84 @@
+"""`config show` and `config path`: the settings in force, the source of each, and where everything is kept."""
+
+import json as json_module
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.open import hold_secrets, load_settings, working_folder
+from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from commands.output import JSON_HELP, columns, print_json, print_lines
+from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
+from configs.paths import cache_home, data_home, settings_home
+
+HIDDEN = "[hidden]"
+_SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
+_SECRET_FOLDERS = frozenset({"env", "headers"})
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+
+
+@takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")
+def show_settings(options: Options, json: Json = False) -> int:
+    """Show every setting in force and where its value is from. Secrets are never shown."""
+    loaded = load_settings(options, working_folder(options))
+    hold_secrets()
+    shown = {path: {"value": value, "source": source} for path, value, source in _leaves(loaded)}
+    if json:
+        return print_json({"settings": shown, "notes": list(loaded.notes)})
+    rows = [
+        (path, json_module.dumps(leaf["value"], ensure_ascii=False), leaf["source"]) for path, leaf in shown.items()
+    ]
+    return print_lines([*columns([("SETTING", "VALUE", "FROM"), *rows]), *(f"note: {note}" for note in loaded.notes)])
+
+
+def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
+    """Path, safe value and source of every value that is no object, and of empty objects."""
+    from safety.redaction import admit
+
+    def walk(value: Any, path: tuple[str, ...], source: str) -> Iterator[tuple[str, Any, str]]:
+        source = loaded.sources.get(".".join(path), source)
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from walk(inner, (*path, key), source)
+        else:
+            secret = _is_secret(path) and value not in (None, "", {})
+            yield ".".join(path), HIDDEN if secret else json_module.loads(admit(json_module.dumps(value))), source
+
+    for key, value in loaded.settings.model_dump(mode="json").items():
+        yield from walk(value, (key,), "default")
+
+
+def _is_secret(path: tuple[str, ...]) -> bool:
+    if path[0] == "model_params":
+        return False
+    return bool(_SECRET_KEY.search(path[-1])) or any(folder in _SECRET_FOLDERS for folder in path[:-1])
+
+
+def show_paths(json: Json = False) -> int:
+    """Show the files and folders ml-intern reads and writes."""
+    paths = known_paths()
+    if json:
+        return print_json({name: {"path": str(path), "exists": path.exists()} for name, path in paths.items()})
+    rows = [(name, str(path), "" if path.exists() else "(not there)") for name, path in paths.items()]
+    return print_lines(columns([("WHAT", "PATH", ""), *rows]))
+
+
+def known_paths() -> dict[str, Path]:
+    """Every place, by what it is for."""
+    settings = user_file() if os.environ.get(CONFIG_VARIABLE) else None
+    home = data_home()
+    return {
+        "user settings": settings or user_file() or settings_home() / FILE_NAMES[0],
+        "shipped settings": SHIPPED,
+        "data": home,
+        "threads": home / "threads.db",
+        "artifacts": home / "artifacts",
+        "prompt history": home / "history",
+        "error log": home / "logs" / "errors.log",
+        "cache": cache_home(),
+    }

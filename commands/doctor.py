@@ -1,0 +1,187 @@
+"""`doctor`: what is installed, where things are kept, which keys are there by name; with --probe one model call."""
+
+import asyncio
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.choose_model import choose_model
+from commands.config import known_paths
+from commands.open import hold_secrets, load_settings, open_store, working_folder
+from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from commands.output import JSON_HELP, columns, print_json, print_lines, size
+from configs.env import CREDENTIALS
+from configs.errors import MLInternError
+from configs.layers import Loaded
+
+PACKAGES = (
+    "ml-intern",
+    "langgraph",
+    "langgraph-checkpoint-sqlite",
+    "langchain-core",
+    "langchain-litellm",
+    "litellm",
+    "langchain-mcp-adapters",
+    "mcp",
+    "huggingface_hub",
+)
+PROGRAMS = {
+    "git": "for the history of your project",
+    "uv": "runs scripts with their dependencies",
+    "bwrap": "the OS sandbox (Debian: apt install bubblewrap)",
+}
+
+
+@takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS)
+def doctor(
+    options: Options,
+    probe: Annotated[bool, typer.Option("--probe", help="ask the model for one word")] = False,
+    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> int:
+    """Show versions, programs, folders, keys by name and the model a run would use."""
+    loaded = load_settings(options, working_folder(options))
+    hold_secrets()
+    report: dict[str, dict[str, str]] = {
+        "versions": _versions(),
+        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()},
+        "folders": _folders(),
+        "keys": _keys(),
+        "model": _model(loaded, options),
+        "notes": {str(number): note for number, note in enumerate(loaded.notes, start=1)},
+    }
+    fault = asyncio.run(_look_at_database(report))
+    if probe and fault is None:
+        fault = asyncio.run(_probe(loaded, options, report))
+    if json:
+        print_json(report)
+    else:
+        print_lines(_as_text(report))
+    if fault:
+        raise fault
+    return 0
+
+
+def _versions() -> dict[str, str]:
+    own = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "system": platform.platform()}
+    return own | {name: _installed(name) for name in PACKAGES}
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _program(name: str, purpose: str) -> str:
+    path = shutil.which(name) or (_own_uv() if name == "uv" else None)
+    if path is None:
+        return f"not found: {purpose}"
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{path} does not answer: {error}"
+    return f"{(done.stdout or done.stderr).strip().partition(chr(10))[0]} ({path})"
+
+
+def _own_uv() -> str | None:
+    from uv import find_uv_bin
+
+    try:
+        return str(find_uv_bin())
+    except FileNotFoundError:
+        return None
+
+
+def _folders() -> dict[str, str]:
+    return {name: f"{path} ({_size_of(path)})" for name, path in known_paths().items()}
+
+
+def _size_of(path: Path) -> str:
+    if not path.exists():
+        return "not there yet"
+    if path.is_file():
+        return size(path.stat().st_size)
+    return size(sum(file.lstat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink()))
+
+
+def _keys() -> dict[str, str]:
+    from models.routing import hub_token
+
+    found = {name: "set" for name in CREDENTIALS if os.environ.get(name)}
+    if "HF_TOKEN" not in found and hub_token(os.environ):
+        found["HF_TOKEN"] = "stored login"  # noqa: S105 - says where it is, not what
+    return found
+
+
+def _model(loaded: Loaded, options: Options) -> dict[str, str]:
+    from models.routing import Endpoint, find_route
+
+    endpoint = Endpoint(options.base_url, options.api_key_env or "OPENAI_API_KEY") if options.base_url else None
+    try:
+        model, note = choose_model(loaded, options.base_url)
+        route = find_route(model, os.environ, endpoint)
+    except MLInternError as error:
+        return {"model": f"none: {error}"}
+    found = {"model": model, "route": route.note, "key": route.key_env or "needs none", "note": note}
+    return {name: value for name, value in found.items() if value}
+
+
+async def _look_at_database(report: dict[str, dict[str, str]]) -> MLInternError | None:
+    """Add what the thread database says of itself; a new one is not made for it."""
+    if not known_paths()["threads"].exists():
+        return None
+    try:
+        async with open_store() as store:
+            report["folders"]["number of threads"] = str(len(await store.threads.list()))
+    except MLInternError as error:
+        report["folders"]["threads"] += f": {error}"
+        return error
+    return None
+
+
+async def _probe(loaded: Loaded, options: Options, report: dict[str, Any]) -> MLInternError | None:
+    """One short call, entered in the ledger like any other; what it said and took, or the fault."""
+    from langchain_core.messages import HumanMessage
+
+    from models.gateway import ModelRequest, Models
+
+    waits: list[str] = []
+
+    def emit(type: str, /, **data: Any) -> None:
+        if type == "error":
+            waits.append(str(data["message"]))
+
+    started = time.monotonic()
+    async with open_store(ephemeral=True) as store:
+        models = Models(store.ledger, options.base_url, options.api_key_env or "OPENAI_API_KEY")
+        try:
+            model, _ = choose_model(loaded, options.base_url)
+            request = ModelRequest(model, [HumanMessage("Answer with the one word: ready", id="probe")], stream=False)
+            reply = await models.complete(request, emit)
+        except MLInternError as error:
+            report["model"]["probe"] = f"failed: {error}"
+            return error
+        finally:
+            await models.close()
+    used = f"{reply.usage.input_tokens} + {reply.usage.output_tokens} tokens"
+    report["model"]["probe"] = f"{reply.message.text.strip()[:80]!r} after {time.monotonic() - started:.1f} s, {used}"
+    report["model"] |= {f"wait {number}": wait for number, wait in enumerate(waits, start=1)}
+    return None
+
+
+def _as_text(report: dict[str, dict[str, str]]) -> list[str]:
+    lines: list[str] = []
+    for section, rows in report.items():
+        shown = rows or ({"none": "see `ml-intern demo` for a run without one"} if section == "keys" else {})
+        if shown:
+            lines += [section, *(f"  {line}" for line in columns(list(shown.items())))]
+    return lines

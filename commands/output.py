@@ -1,0 +1,53 @@
+"""How subcommands show things: aligned columns for people, JSON with --json. All text is made safe to print."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from io import TextIOWrapper
+from typing import Any
+
+from safety.visible import visible
+
+JSON_HELP = "one JSON value instead of text"
+
+
+def print_json(value: Any) -> int:
+    """Print the value and return the exit code of success."""
+    _print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    return 0
+
+
+def print_lines(lines: Iterable[str]) -> int:
+    """Print the lines and return the exit code of success."""
+    for line in lines:
+        _print(visible(line))
+    return 0
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines with aligned columns; the last column is not padded."""
+    flat = [[visible(" ".join(cell.split())) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*flat, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in flat]
+
+
+def local_time(epoch: float) -> str:
+    """Seconds since the epoch as local date and time."""
+    return datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def size(count: int) -> str:
+    """A number of bytes as a person reads it."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _print(text: str) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(text)

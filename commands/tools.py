@@ -1,0 +1,29 @@
+"""`tools`: what the model is given to work with."""
+
+from typing import Annotated
+
+import typer
+
+from commands.output import JSON_HELP, columns, print_json, print_lines
+
+
+def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> int:
+    """List the tools, the built-in ones and those of installed packages."""
+    from tools.registry import create_builtin_tools
+
+    tools = sorted(create_builtin_tools().values(), key=lambda spec: spec.name)
+    if json:
+        return print_json(
+            [
+                {
+                    "name": spec.name,
+                    "description": spec.description,
+                    "read_only": spec.read_only,
+                    "timeout": spec.timeout,
+                    "parameters": spec.parameters.model_json_schema(),
+                }
+                for spec in tools
+            ]
+        )
+    rows = [(spec.name, "reads" if spec.read_only else "asks", spec.description.partition("\n")[0]) for spec in tools]
+    return print_lines(columns([("TOOL", "", "WHAT IT DOES"), *rows]))
