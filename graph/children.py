@@ -45,6 +45,7 @@ class Children:
         store = self.services.store
         options = replace(
             context.options,
+            model=context.options.research_model or context.options.model,
             child=True,
             headless=True,
             root=context.root_id,

@@ -32,6 +32,8 @@ class RunOptions:
     """Cap over the whole tree of agents in US dollars; -1 is unlimited."""
     effort: str | None = None
     compact_model: str | None = None
+    research_model: str | None = None
+    """The model of sub-agents; None is the main one."""
     compact_threshold: int = 170_000
     """Tokens above which the conversation is compacted, at most 90 % of the model's window."""
     root: str = ""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from langgraph.types import Command
-from tools.registry import offered
 
 from configs.errors import MLInternError, UsageError
 from graph import operations as ops
 from graph.context import RunOptions, Services
 from graph.events import Event, emitter
-from graph.fault_log import log_fault
 from graph.runner import Runner, TurnEnd, is_pending, waiting_batch
 from graph.turns import Turns
+from safety.fault_log import log_fault
 from safety.redaction import admit
+from tools.registry import offered
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage

@@ -2,19 +2,34 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.messages import AIMessage
+from langchain_core.messages import ToolCall as MessageCall
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
-from tools.run import Judged, judge
 
 from graph.context import RunOptions, Services
 from graph.events import emitter
 from graph.state import AgentState, Outcome, open_calls
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
+from safety.policy import Verdict
+from tools.base import ToolCall, ToolContext
+from tools.calls import tool_call, tool_context
+from tools.run import judge, unusable
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A call, what policy says to it, and the digest its answer is bound to."""
+
+    call: ToolCall
+    verdict: Verdict
+    digest: str
+
 
 DECISIONS = ("approve", "edit", "reject", "respond")
 
@@ -30,14 +45,15 @@ async def approval_interrupt(
     message, calls = open_calls(state["messages"])
     if message is None:
         return {}
-    judged = [judge(call, message, state, options, services) for call in calls]
-    asked = [one for one in judged if one.verdict.kind == "ask" and not options.child]
+    context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
+    judged = _judge(calls, message, context)
+    asked = [one for one in judged if one.verdict.kind == "ask"]
     question = state.get("question")
     if not asked and not question:
         return {"decisions": {}}
     answer = interrupt(_batch(asked, question))
     requests = await _persisted(config, thread_of(runtime)) or _batch(asked, question)["action_requests"]
-    decisions = _bind(answer, requests, {one.call["id"] or "": one.digest for one in judged})
+    decisions = _bind(answer, requests, {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
         return _stop(question, calls, message, runtime)
     return {"decisions": decisions, **(_go_on(state, question) if question else {})}
@@ -50,12 +66,23 @@ def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "ca
     return "__end__" if state.get("outcome") else before_model(state)
 
 
+def _judge(calls: list[MessageCall], message: AIMessage, context: ToolContext) -> list[Judged]:
+    """Policy's word on every call that can run at all."""
+    invalid = message.additional_kwargs.get("invalid_calls", {})
+    found = [tool_call(call, message) for call in calls]
+    return [
+        Judged(call, judge(call, context), call.digest(context.workspace, context.sandbox_profile))
+        for call in found
+        if unusable(call, context, invalid.get(call.id)) is None
+    ]
+
+
 def _batch(asked: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
     requests: list[dict[str, Any]] = [
         {
-            "id": one.call["id"],
-            "name": one.call["name"],
-            "args": one.call["args"],
+            "id": one.call.id,
+            "name": one.call.name,
+            "args": dict(one.call.args),
             "description": one.verdict.why,
             "digest": one.digest,
         }
@@ -104,7 +131,7 @@ def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -
 
 
 def _stop(
-    question: dict[str, Any], calls: list[ToolCall], message: AIMessage, runtime: Runtime[RunOptions]
+    question: dict[str, Any], calls: list[MessageCall], message: AIMessage, runtime: Runtime[RunOptions]
 ) -> dict[str, Any]:
     text = "Not run: the user chose to stop here."
     budget = question.get("kind") == "budget"

@@ -1,0 +1,42 @@
+"""The events are a contract with every interface: their names and fields change only on purpose."""
+
+import pytest
+
+from graph.events import EVENTS, emitter
+
+FROZEN = {
+    "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd notes",
+    "resumed": "title turns pending interrupted",
+    "processing": "turn text",
+    "assistant_chunk": "message_id kind text",
+    "assistant_stream_end": "message_id partial",
+    "assistant_message": "message_id text reasoning tool_calls",
+    "tool_call": "id name args message_id",
+    "tool_log": "id name text",
+    "tool_output": "id name text ok status seconds artifact",
+    "tool_state_change": "id name state",
+    "approval_required": "requests configs since",
+    "plan_update": "steps",
+    "usage": "model source input_tokens output_tokens cached_tokens reasoning_tokens cost_usd total_cost_usd",
+    "job_update": "id state text",
+    "compacted": "before_tokens after_tokens removed artifact",
+    "interrupted": "reason",
+    "undo_complete": "direction turns text notes",
+    "error": "message remedy exit_code retry_in_s",
+    "turn_complete": "turn status text iterations",
+    "shutdown": "reason",
+    "result": "status exit_code text usage cost_usd iterations thread_id",
+}
+
+
+def test_names_and_fields_are_frozen() -> None:
+    assert {name: " ".join(spec.fields) for name, spec in EVENTS.items()} == FROZEN
+
+
+def test_an_event_with_other_fields_is_refused_where_it_is_made() -> None:
+    sent: list[object] = []
+    emit = emitter(sent.append)
+    emit("interrupted", reason="because")
+    with pytest.raises(ValueError, match="interrupted takes"):
+        emit("interrupted", why="because")
+    assert sent == [{"type": "interrupted", "data": {"reason": "because"}}]

@@ -1,0 +1,99 @@
+"""The bash tool: one command in the workspace, its output and its exit code."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from pydantic import Field
+
+from tools.base import Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.environment import child_environment, shell, uv_links
+from tools.output import shorten_file
+from tools.process import Command, Finished, run_command
+
+DEFAULT_SECONDS = 120
+MOST_SECONDS = 10 * 3600
+
+
+class BashArgs(ToolArgs):
+    """What bash takes."""
+
+    command: str = Field(min_length=1, description="The command, as bash understands it.")
+    timeout: int = Field(
+        DEFAULT_SECONDS, ge=1, le=MOST_SECONDS, description="Seconds after which it is stopped; up to 36000 (10 hours)."
+    )
+    workdir: str = Field(".", description="Folder to run in, inside the workspace.")
+
+
+@tool(timeout=None, path_args=("workdir",))
+async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
+    """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
+
+    Each call is a new shell: `cd` and variables do not carry over. There is no terminal and stdin is empty, so pass
+    --yes and the like where a program would ask. Long output is shortened to its beginning and end; the whole is kept in
+    a file that the result names. Processes still running when the command ends are ended. Use `uv` to install packages.
+    Give training and other long work a timeout that fits. Prefer read, write and edit for files.
+    """
+    folder = await asyncio.to_thread(_folder, args.workdir, context)
+    output = context.artifact_path()
+    environment = await asyncio.to_thread(lambda: child_environment(os.environ, uv_links()))
+    command = Command(
+        argv=(shell(), "-c", args.command),
+        folder=folder,
+        environment=environment,
+        output=output,
+        mark=context.mark,
+        timeout=args.timeout,
+    )
+    try:
+        finished = await run_command(
+            command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
+        )
+    except (OSError, ValueError) as error:
+        raise ToolFault(f"the command could not run: {error}") from error
+    return await asyncio.to_thread(_result, finished, output, args.timeout)
+
+
+def _folder(workdir: str, context: ToolContext) -> Path:
+    folder = context.resolve(workdir)
+    if not folder.is_dir():
+        raise ToolFault(f"there is no folder {workdir}; leave workdir out to run in the workspace")
+    return folder
+
+
+def _result(finished: Finished, output: Path, seconds: int) -> ToolResult:
+    shown = shorten_file(output, finished.characters)
+    shortened = len(shown) < finished.characters
+    if not shortened:
+        output.unlink(missing_ok=True)
+    body = shown if not shown or shown.endswith("\n") else f"{shown}\n"
+    return ToolResult(
+        text=f"{body or '(no output)' + chr(10)}[{'; '.join(_closing(finished, seconds))}]",
+        ok=finished.ending == "exited" and finished.exit_code == 0,
+        status=_status(finished),
+        artifact=str(output) if shortened else None,
+    )
+
+
+def _status(finished: Finished) -> Status:
+    if finished.ending == "timeout":
+        return "timeout"
+    return "done" if finished.ending == "exited" and finished.exit_code == 0 else "failed"
+
+
+def _closing(finished: Finished, seconds: int) -> list[str]:
+    if finished.ending == "timeout":
+        return [
+            f"timed out after {seconds} s; all its processes were ended; a longer timeout is up to {MOST_SECONDS} s"
+        ]
+    if finished.ending == "output cap":
+        return ["stopped: it wrote more output than may be kept; all its processes were ended; send output to a file"]
+    left = finished.ended_processes
+    return [_exit(finished.exit_code), *([f"{left} background process(es) it left were ended"] if left else [])]
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"

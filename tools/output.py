@@ -1,0 +1,63 @@
+"""The size of results: head and tail for the model, the whole in an artifact file."""
+
+import os
+from pathlib import Path
+
+from configs.paths import private_folder
+
+RESULT_CHARACTERS = 20_000
+HEAD_CHARACTERS = 8_000
+TAIL_CHARACTERS = 11_000
+_WIDEST_CHARACTER = 4
+
+
+def head_and_tail(head: str, tail: str, left_out: int, path: Path) -> str:
+    """Two ends of a text, whole lines where they are short enough, and where the `left_out` characters between them are."""
+    kept_head, kept_tail = _up_to_newline(head), _from_newline(tail)
+    missing = left_out + len(head) - len(kept_head) + len(tail) - len(kept_tail)
+    return f"{kept_head}\n[... {missing:,} characters left out; all of it: {path} ...]\n{kept_tail}"
+
+
+def _up_to_newline(head: str) -> str:
+    kept, newline, _ = head.rpartition("\n")
+    return kept if newline and len(kept) > len(head) // 2 else head
+
+
+def _from_newline(tail: str) -> str:
+    _, newline, kept = tail.partition("\n")
+    return kept if newline and len(kept) > len(tail) // 2 else tail
+
+
+def shorten(text: str, path: Path) -> str:
+    """`text` as the model gets it; over RESULT_CHARACTERS the whole is written to `path` and the ends are kept."""
+    if len(text) <= RESULT_CHARACTERS:
+        return text
+    write_private(path, text)
+    left_out = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
+    return head_and_tail(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out, path)
+
+
+def shorten_file(path: Path, characters: int) -> str:
+    """The two ends of a text that is in a file already, of `characters` characters; all of it when it is short.
+
+    The file is never read whole, and there is room for a closing line within RESULT_CHARACTERS.
+    """
+    if characters <= HEAD_CHARACTERS + TAIL_CHARACTERS:
+        return path.read_text(encoding="utf-8", errors="replace")
+    with path.open("rb") as file:
+        head = file.read(HEAD_CHARACTERS * _WIDEST_CHARACTER).decode(errors="replace")[:HEAD_CHARACTERS]
+        file.seek(-min(path.stat().st_size, TAIL_CHARACTERS * _WIDEST_CHARACTER), os.SEEK_END)
+        tail = file.read().decode(errors="replace")[-TAIL_CHARACTERS:]
+    return head_and_tail(head, tail, characters - len(head) - len(tail), path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read (0600, its folder 0700)."""
+    private_folder(path.parent)
+    with open(path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline="") as file:  # noqa: PTH123 Path.open takes no opener
+        file.write(text)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """An opener for `open` that creates files for their owner alone."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -1,0 +1,40 @@
+"""The plan tool: the list of steps that the user sees and the loop holds the model to."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+
+_MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]", "dropped": "[-]"}
+
+
+class Step(ToolArgs):
+    """One step of the plan."""
+
+    text: str = Field(min_length=1, max_length=300, description="What is to be done, in one line.")
+    status: Literal["pending", "in_progress", "done", "dropped"] = Field(
+        "pending", description="dropped: it will not be done, and the answer says why."
+    )
+
+
+class PlanArgs(ToolArgs):
+    """What plan takes."""
+
+    steps: list[Step] = Field(max_length=50, description="All steps in order, the finished ones too.")
+
+
+@tool(path_args=(), asks=False)
+async def plan(args: PlanArgs, context: ToolContext) -> ToolResult:
+    """Write down or update the plan: all its steps with their status. The user sees it.
+
+    Use it for work of more than two steps. Exactly one step is in progress while you work; mark it done when it is done
+    and verified, before you begin the next.
+    """
+    active = [step for step in args.steps if step.status == "in_progress"]
+    if len(active) > 1:
+        raise ToolFault(f"{len(active)} steps are in progress; keep one in progress and the others pending")
+    steps = [step.model_dump() for step in args.steps]
+    context.emit("plan_update", steps=steps)
+    lines = [f"{_MARKS[step.status]} {step.text}" for step in args.steps]
+    return ToolResult("\n".join(["Plan:", *lines]), state={"plan": steps})

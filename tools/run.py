@@ -1,0 +1,150 @@
+"""Running one call: arguments, policy, journal, the tool itself, redaction, size. Nobody else runs a tool."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from rapidfuzz import process as fuzzy
+
+from configs.errors import MLInternError
+from safety.fault_log import log_fault
+from safety.policy import CallFacts, Verdict, verdict
+from safety.redaction import admit, has_placeholder
+from store.journal import JournalRow
+from tools.arguments import malformed, parse
+from tools.base import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure, real_path
+from tools.output import shorten
+from tools.registry import offered
+
+LOST = "the process died while this ran; it may have run in part. Check what it left before you repeat it."
+FORGOTTEN = "this call ran before; its result is already in the conversation"
+
+
+def judge(call: ToolCall, context: ToolContext) -> Verdict:
+    """What policy says to a call, from the facts as they are now."""
+    spec = context.services.tools.get(call.name)
+    facts = CallFacts(
+        mode=context.options.approval_mode,
+        read_only=spec.read_only if spec else True,
+        child=context.options.child,
+        sandboxed=context.sandbox_profile != "none",
+        taint=context.taint,
+        workspace=str(context.workspace),
+        home=str(Path.home()),
+        paths=tuple(_paths(spec, call.args, context)) if spec else (),
+    )
+    return verdict(call.name, call.args, facts)
+
+
+async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | None = None) -> ToolResult:
+    """Run a call at most once and return its result; a fault of the tool becomes a failed result.
+
+    `invalid` holds the parser's words when the arguments were no JSON object. Errors of the store are raised.
+    """
+    began = time.monotonic()
+    running = replace(context, call_id=call.id, key=call.key(context.thread_id))
+    result = unusable(call, running, invalid) or _refused(call, running)
+    if result is None:
+        result = await _once(call, running)
+    running.emit(
+        "tool_output",
+        id=call.id,
+        name=call.name,
+        text=result.text,
+        ok=result.ok,
+        status=result.status,
+        seconds=round(time.monotonic() - began, 3),
+        artifact=result.artifact,
+    )
+    return result
+
+
+def unusable(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | None) -> ToolResult | None:
+    """Why the call cannot run whatever anybody says to it, or None: unknown tool, arguments that do not fit."""
+    tools = offered(context.services.tools, context.options)
+    spec = tools.get(call.name)
+    if spec is None:
+        nearest = [name for name, _, _ in fuzzy.extract(call.name, list(tools), limit=3)]
+        return failure(f"there is no tool {call.name!r}; the nearest are {', '.join(nearest)}", "invalid")
+    if invalid is not None:
+        return failure(malformed(spec, invalid), "invalid")
+    if has_placeholder(call.args):
+        return failure("the arguments hold a placeholder of a redacted secret; name the variable instead", "refused")
+    try:
+        parse(spec, call.args)
+    except ToolFault as fault:
+        return failure(str(fault), "invalid")
+    return None
+
+
+def _refused(call: ToolCall, context: ToolContext) -> ToolResult | None:
+    said = judge(call, context)
+    if said.kind == "deny" or (said.kind == "ask" and not context.approved):
+        return failure(f"refused: {said.why}", "refused")
+    return None
+
+
+async def _once(call: ToolCall, context: ToolContext) -> ToolResult:
+    """Run the call unless the journal knows that it ran."""
+    spec = context.services.tools[call.name]
+    journal, key = context.services.store.journal, call.key(context.thread_id)
+    row = await journal.find(key)
+    if row is not None and row.status == "finished":
+        return ToolResult.from_json(row.result) if row.result else ToolResult(FORGOTTEN)
+    if row is not None and spec.on_resume == "report":
+        result = failure(f"interrupted: {LOST}", "interrupted")
+    else:
+        if row is None:
+            await journal.start(key, call.name, call.digest(context.workspace, context.sandbox_profile))
+        _announce(call, context)
+        result = _admitted(await _run(spec, parse(spec, call.args), context, row), context)
+    await journal.finish(key, result.as_json())
+    context.emit("tool_state_change", id=call.id, name=call.name, state="done" if result.ok else "failed")
+    return result
+
+
+def _announce(call: ToolCall, context: ToolContext) -> None:
+    context.emit("tool_call", id=call.id, name=call.name, args=dict(call.args), message_id=call.message_id)
+    context.emit("tool_state_change", id=call.id, name=call.name, state="running")
+
+
+async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: JournalRow | None) -> ToolResult:
+    try:
+        async with asyncio.timeout(spec.timeout):
+            if row is not None and row.handle and spec.reattach is not None:
+                given = await spec.reattach(row.handle, args, context)
+            else:
+                given = await spec.handler(args, context)
+    except TimeoutError:
+        return failure(f"timed out after {spec.timeout:g} s", "timeout")
+    except ToolFault as fault:
+        return failure(str(fault))
+    except MLInternError:
+        raise
+    except Exception as error:  # noqa: BLE001 a tool's own fault is told to the model; the traceback goes to the log
+        logged = log_fault(context.services.store.home, context.thread_id, error)
+        return failure(logged.message)
+    return ToolResult(given) if isinstance(given, str) else given
+
+
+def _admitted(result: ToolResult, context: ToolContext) -> ToolResult:
+    """The result as it may enter the conversation: secrets replaced, long text in an artifact file."""
+    text = admit(result.text)
+    path = context.artifact_path(".full.txt")
+    short = shorten(text, path)
+    return replace(result, text=short, artifact=result.artifact or (str(path) if short != text else None))
+
+
+def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> list[str]:
+    named = [args[name] for name in spec.path_args if isinstance(args.get(name), str)]
+    found: list[str] = []
+    for text in named:
+        try:
+            found.append(str(real_path(text, context.workspace)))
+        except ToolFault:
+            found.append(text)
+    return found

@@ -1,0 +1,120 @@
+"""The processes of a command: which there are, and how all of them end. TERM first, KILL after a grace time."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.environment import CALL_MARK
+
+GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_KILL_SECONDS = 5.0
+_PROC = Path("/proc")
+
+
+def members(session: int | None, mark: str | None = None) -> list[int]:
+    """Living processes of a session and, with `mark`, those anywhere that carry the mark in their environment.
+
+    `timeout` and `set -m` leave the process group, `setsid` the session; the environment stays. Where there is no
+    /proc only the process group is known.
+    """
+    if not _PROC.is_dir():
+        return [session] if session is not None and _group_lives(session) else []
+    return [pid for pid in _pids() if _belongs(pid, session, mark)]
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid())
+
+
+def _belongs(pid: int, session: int | None, mark: str | None) -> bool:
+    found = _session_of(pid)
+    return found is not None and (found == session or _marked(pid, mark))
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a process; None when it is gone or a zombie."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[3])
+
+
+def _marked(pid: int, mark: str | None) -> bool:
+    if mark is None:
+        return False
+    try:
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    values = [
+        entry.partition(b"=")[2] for entry in environment.split(b"\0") if entry.startswith(CALL_MARK.encode() + b"=")
+    ]
+    return any(mark.encode() in value.split(b":") for value in values)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def end_all(session: int | None, mark: str | None = None, grace: float = GRACE_SECONDS) -> int:
+    """End every process of the session: TERM, up to `grace` seconds, KILL. Cancelled meanwhile, it kills at once.
+
+    Returns:
+        How many processes there were to end.
+    """
+    hurry = threading.Event()
+    work = asyncio.ensure_future(asyncio.to_thread(_end_all, session, mark, grace, hurry))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        hurry.set()
+        await asyncio.wait({work})
+        raise
+
+
+def _end_all(session: int | None, mark: str | None, grace: float, hurry: threading.Event) -> int:
+    found = members(session, mark)
+    if not found:
+        return 0
+    _signal(session, found, signal.SIGTERM)
+    if not _wait_until_gone(session, mark, grace, hurry):
+        _kill(session, mark)
+    return len(found)
+
+
+def _wait_until_gone(session: int | None, mark: str | None, grace: float, hurry: threading.Event) -> bool:
+    deadline = time.monotonic() + grace
+    while members(session, mark):
+        if time.monotonic() > deadline or hurry.wait(_POLL_SECONDS):
+            return False
+    return True
+
+
+def _kill(session: int | None, mark: str | None) -> None:
+    """KILL until none is left: a process can start others between the listing and the signal."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (found := members(session, mark)) and time.monotonic() < deadline:
+        _signal(session, found, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def _signal(session: int | None, pids: list[int], number: signal.Signals) -> None:
+    if session is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(session, number)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
