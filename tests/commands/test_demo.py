@@ -1,0 +1,127 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from commands.demo import make_folder, packages
+from configs import demo as files
+from configs.errors import UsageError
+
+PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
+SCRIPTED = f"scripted:{files.SCRIPT}"
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    return {**os.environ, "ML_INTERN_HOME": str(home), **extra}
+
+
+def program(home: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *words],
+        env=environment(home, **extra),
+        cwd=home.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def shown(home: Path, thread: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(program(home, "threads", "show", thread, "--json").stdout)
+    return found
+
+
+def newest(home: Path) -> str:
+    rows = json.loads(program(home, "threads", "list", "--json").stdout)
+    return str(rows[0]["id"])
+
+
+@pytest.fixture
+def package_index() -> None:
+    """Skips where the packages of the demo can be had neither from an index nor from uv's cache."""
+    wanted = [word for package in packages() for word in ("--with", package)]
+    done = subprocess.run(
+        ["uv", "run", "--no-project", *wanted, "python", "-c", "pass"], capture_output=True, text=True, check=False
+    )
+    if done.returncode and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
+        pytest.skip("needs the package index")
+
+
+def test_the_script_holds_no_metric() -> None:
+    steps = yaml.safe_load(files.SCRIPT.read_text())
+    said = [step["text"] for step in steps]
+    cards = [
+        call["args"]["content"] for step in steps for call in step.get("tool_calls", []) if call["name"] == "write"
+    ]
+    filled_in = re.compile(r"\$\{result:(?:[^{}]|\{[^{}]*\})+\}")
+    texts = [filled_in.sub("", text) for text in (*said, cards[-1])]
+    assert [number for text in texts for number in re.findall(r"\d+\.\d+", text)] == []
+
+
+def test_the_folder_is_new_and_holds_the_settings_with_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = make_folder(None, 11), make_folder(None, 11)
+    assert first != second
+    assert first.parent == tmp_path
+    assert json.loads((first / "experiment.json").read_text())["seed"] == 11
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        make_folder(str(tmp_path), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_without_the_package_index_one_line_says_so_and_nothing_is_started(tmp_path: Path) -> None:
+    done = program(tmp_path / "home", "demo", UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 75
+    assert "needs the package index once" in done.stderr.splitlines()[-1]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("ml-intern-demo-")]
+
+
+def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
+    script, home = tmp_path / "model.yaml", tmp_path / "home"
+    script.write_text("- text: I would rather not.\n")
+    done = program(home, "demo", "-m", f"scripted:{script}", "--dir", "work")
+    assert (done.returncode, done.stdout) == (0, "I would rather not.\n")
+    messages = shown(home, newest(home))["messages"]
+    assert messages[0]["text"] == files.TASK.read_text().strip()
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("package_index")
+def test_a_run_fails_is_mended_and_leaves_numbers_that_come_from_training(tmp_path: Path) -> None:
+    home, metrics = tmp_path / "home", {}
+    for seed in (7, 8):
+        folder = tmp_path / f"seed{seed}"
+        done = program(home, "demo", "--seed", str(seed), "--dir", str(folder))
+        assert done.returncode == 0, done.stderr
+        assert "the model is scripted" in done.stderr
+        metrics[seed] = json.loads((folder / "metrics.json").read_text())
+        card = (folder / "README.md").read_text()
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "baseline_accuracy", "wrong", "seed"):
+            assert str(metrics[seed][name]) in card
+        assert str(metrics[seed]["accuracy"]) in done.stdout
+        assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert metrics[7]["accuracy"] > 0.9 > metrics[7]["baseline_accuracy"]
+    assert {name for name in metrics[7] if metrics[7][name] != metrics[8][name]} >= {"seed", "accuracy", "macro_f1"}
+
+    thread = newest(home)
+    results = [message for message in shown(home, thread)["messages"] if message["role"] == "tool"]
+    assert [message["name"] for message in results if not message["ok"]] == ["bash"]
+    assert any("unexpected keyword argument 'multi_class'" in message["text"] for message in results)
+
+    again = program(home, "-r", thread, "-m", SCRIPTED, "what was the accuracy?")
+    assert again.returncode == 0, again.stderr
+    assert f"accuracy {metrics[8]['accuracy']} with seed 8" in again.stdout
