@@ -1,0 +1,64 @@
+"""A session with a person at the terminal."""
+
+import asyncio
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from commands.open import open_session, open_store, working_folder
+from commands.options import Options
+from configs.errors import UsageError
+from terminal.app import App
+from terminal.completer import PromptCompleter
+from terminal.picker import pick_thread
+from terminal.prompt import Prompt
+from terminal.screen import Screen, open_console
+from terminal.summary import money
+
+TERMINATED = 143
+LISTED_THREADS = 20
+
+
+async def run_interactive(options: Options) -> int:
+    """Open a session, talk until the user leaves, and return the exit code."""
+    for name in ("output_schema", "timeout"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for a headless run", "give a PROMPT too")
+    screen = Screen(open_console(), verbose=options.verbose)
+    if options.resume == "":
+        options = replace(options, resume=await _picked(options, screen))
+    main = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: main and main.cancel())
+    try:
+        return await _talk(options, screen)
+    except asyncio.CancelledError:
+        return TERMINATED
+
+
+async def _talk(options: Options, screen: Screen) -> int:
+    async with open_session(options, headless=False) as opened:
+        session = opened.session
+
+        def toolbar() -> str:
+            return f" {session.options.model}  {session.options.approval_mode}  {money(screen.total_cost)}"
+
+        history = None if options.ephemeral else opened.home / "history"
+        prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
+        await App(session, screen, prompt).run()
+        used = await session.totals()
+        if used.requests and not options.ephemeral:
+            screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")
+    return 0
+
+
+async def _picked(options: Options, screen: Screen) -> str:
+    """The thread chosen from a list: those of this folder, or of all when it has none."""
+    async with open_store() as store:
+        folder = str(working_folder(options))
+        rows = await store.threads.list(folder, LISTED_THREADS) or await store.threads.list(None, LISTED_THREADS)
+    prompt = Prompt(None, PromptCompleter(Path(folder)), str)
+    chosen = await pick_thread(screen, prompt, rows)
+    if chosen is None:
+        raise UsageError("no thread was chosen")
+    return chosen

@@ -1,0 +1,152 @@
+"""What the slash commands do. Each takes the App and the words after the command's name."""
+
+from typing import TYPE_CHECKING
+
+from graph import operations as ops
+from terminal.picker import pick_thread
+from terminal.summary import money, plan_lines, tokens
+
+if TYPE_CHECKING:
+    from graph.context import ApprovalMode
+    from terminal.app import App
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+async def show_help(app: "App", _: str) -> None:
+    """The list of commands and keys."""
+    from terminal.slash import help_lines
+
+    for line in help_lines():
+        app.screen.line(line)
+
+
+async def new(app: "App", _: str) -> None:
+    """A new thread."""
+    await app.perform(ops.New())
+    app.screen.line("a new thread", "dim")
+
+
+async def clear(app: "App", _: str) -> None:
+    """A new thread on an empty screen."""
+    app.screen.console.clear()
+    await new(app, "")
+
+
+async def undo(app: "App", argument: str) -> None:
+    """Take turns back; the text of the oldest of them is offered for editing."""
+    if argument and not (argument.isdecimal() and int(argument)):
+        app.screen.line("write /undo or /undo N", "red")
+        return
+    await app.perform(ops.Undo(int(argument or 1)))
+
+
+async def redo(app: "App", _: str) -> None:
+    """Bring back what undo took."""
+    await app.perform(ops.Redo())
+
+
+async def fork(app: "App", argument: str) -> None:
+    """Go on in a copy."""
+    if argument and not argument.isdecimal():
+        app.screen.line("write /fork or /fork TURN, a number", "red")
+        return
+    await app.perform(ops.Fork(int(argument) if argument else None))
+
+
+async def resume(app: "App", argument: str) -> None:
+    """Go on in another thread."""
+    thread = argument or await pick_thread(app.screen, app.prompt, await app.threads())
+    if thread:
+        await app.perform(ops.Resume(thread))
+
+
+async def rename(app: "App", argument: str) -> None:
+    """Give the thread a title."""
+    if not argument:
+        app.screen.line("write /rename TITLE", "red")
+        return
+    await app.perform(ops.Rename(argument))
+    app.screen.line(f"the thread is now called {argument!r}", "dim")
+
+
+async def compact(app: "App", argument: str) -> None:
+    """Shorten the conversation."""
+    await app.perform(ops.Compact(argument))
+
+
+async def model(app: "App", argument: str) -> None:
+    """Show or change the model."""
+    if argument:
+        await app.perform(ops.SetModel(argument))
+    app.screen.line(f"model: {app.options.model}", "dim")
+
+
+async def effort(app: "App", argument: str) -> None:
+    """Show or change the reasoning effort."""
+    if argument and argument not in EFFORTS:
+        app.screen.line(f"effort is one of {', '.join(EFFORTS)}", "red")
+        return
+    if argument:
+        await app.perform(ops.SetEffort(argument))
+    app.screen.line(f"reasoning effort: {app.options.effort or 'as the model has it'}", "dim")
+
+
+async def plan(app: "App", argument: str) -> None:
+    """Show the plan, or turn plan mode on and off."""
+    modes: dict[str, ApprovalMode] = {"on": "plan", "off": "ask"}
+    if argument in modes:
+        await _set_mode(app, modes[argument])
+        return
+    for line in plan_lines(await app.session.plan()) or ["there is no plan"]:
+        app.screen.line(line)
+
+
+async def cost(app: "App", _: str) -> None:
+    """What was used so far."""
+    used = await app.session.totals()
+    unknown = f", and {used.unknown_cost_requests} requests of unknown price" if used.unknown_cost_requests else ""
+    app.screen.line(f"{used.requests} requests, {money(used.cost_usd)}{unknown}")
+    app.screen.line(
+        f"{tokens(used.input_tokens)} tokens in ({tokens(used.cached_tokens)} cached), "
+        f"{tokens(used.output_tokens)} out ({tokens(used.reasoning_tokens)} reasoning)"
+    )
+
+
+async def tools(app: "App", _: str) -> None:
+    """The tools of the model."""
+    offered = app.session.services.tools
+    for name in app.tools:
+        about = offered[name].description.partition("\n")[0] if name in offered else ""
+        app.screen.line(f"{name:12}{about}")
+
+
+async def yolo(app: "App", _: str) -> None:
+    """Stop asking, or ask again."""
+    await _set_mode(app, "ask" if app.options.approval_mode == "yolo" else "yolo")
+
+
+async def status(app: "App", _: str) -> None:
+    """Where we are."""
+    options = app.options
+    app.screen.line(f"thread   {app.session.thread_id}")
+    app.screen.line(f"folder   {options.workspace}")
+    app.screen.line(f"model    {options.model}, effort {options.effort or 'as the model has it'}")
+    app.screen.line(f"approval {options.approval_mode}")
+    await cost(app, "")
+
+
+async def leave(app: "App", _: str) -> None:
+    """End the session."""
+    app.leaving = True
+
+
+async def _set_mode(app: "App", mode: "ApprovalMode") -> None:
+    await app.perform(ops.SetMode(mode))
+    said = {
+        "yolo": "nothing is asked any more; only deny rules hold (/yolo asks again)",
+        "ask": "calls that can change something are asked about",
+        "plan": "only reading until /plan off accepts the plan",
+        "auto": "nobody is asked",
+    }
+    app.screen.line(f"approval: {app.options.approval_mode}; {said[app.options.approval_mode]}", "dim")

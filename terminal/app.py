@@ -1,0 +1,210 @@
+"""The interactive session: what is typed becomes operations, events become output, and Ctrl-C does what it should."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graph import operations as ops
+from terminal.approval import Dialogue, Left
+from terminal.keys import no_echo
+from terminal.mentions import expand_mentions
+from terminal.prompt import Prompt, Rewind
+from terminal.slash import find_command, nearest
+from terminal.summary import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graph.context import RunOptions
+    from graph.events import Event
+    from graph.session import AgentSession
+    from store.threads import ThreadRow
+    from terminal.screen import Screen
+
+LISTED_THREADS = 15
+
+
+class App:
+    """One interactive session. `run` returns when the user leaves."""
+
+    def __init__(self, session: "AgentSession", screen: "Screen", prompt: Prompt) -> None:
+        self.session = session
+        self.screen = screen
+        self.prompt = prompt
+        self.leaving = False
+        self.tools: tuple[str, ...] = ()
+        self._greeted = False
+        self._prefill = ""
+        self._waiting: Sequence[dict[str, Any]] = ()
+        self._fault: Exception | None = None
+        self._interrupts = 0
+        self._tasks = set[asyncio.Task[Any]]()
+
+    @property
+    def options(self) -> "RunOptions":
+        """The options the next turn runs with."""
+        return self.session.options
+
+    async def threads(self) -> "Sequence[ThreadRow]":
+        """Threads to choose from, those of this folder."""
+        return await self.session.services.store.threads.list(self.options.workspace, LISTED_THREADS)
+
+    async def run(self) -> None:
+        """Take messages until the user leaves."""
+        consumer = asyncio.create_task(self._consume())
+        try:
+            await self.perform(None)
+            while not self.leaving:
+                await self._next()
+        finally:
+            await self.session.close()
+            await consumer
+
+    async def perform(self, operation: ops.Operation | None) -> None:
+        """Carry out an operation and answer what it asks; None only waits for what is under way."""
+        while True:
+            await self._carried_out(operation)
+            if not self._waiting or self.leaving:
+                return
+            operation = await self._answered()
+            if operation is None:
+                return
+
+    # --- what is typed
+
+    async def _next(self) -> None:
+        default, self._prefill = self._prefill, ""
+        try:
+            line = await self.prompt.message(default)
+            self._interrupts = 0
+            await self.take(line)
+        except KeyboardInterrupt:
+            self._interrupts += 1
+            self.leaving = self._interrupts > 1
+            if not self.leaving:
+                self.screen.line("Ctrl-C again or Ctrl-D quits", "dim")
+        except EOFError:
+            self.leaving = True
+        except Rewind:
+            await self.perform(ops.Undo())
+
+    async def take(self, line: str) -> None:
+        """Do what one line says: a slash command, a shell command, or a message."""
+        command, argument, name = find_command(line)
+        if command:
+            await command.run(self, argument)
+        elif name:
+            hint = f"; did you mean {near}?" if (near := nearest(name)) else "; /help lists them"
+            self.screen.line(f"there is no command {name}{hint}", "red")
+        elif line.startswith("!") and line[1:].strip():
+            await self.perform(ops.RunCommand(line[1:].strip()))
+        elif line.strip():
+            await self._send(line)
+
+    async def _send(self, text: str) -> None:
+        expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs)
+        for note in expanded.notes:
+            self.screen.line(note, "dim")
+        await self.perform(ops.UserInput(expanded.text))
+
+    # --- operations and what they ask
+
+    async def _carried_out(self, operation: ops.Operation | None) -> None:
+        self._waiting = ()
+        with no_echo(), self._interruptible():
+            if operation is not None:
+                await self.session.submit(operation)
+            done = asyncio.ensure_future(self.session.idle())
+            self._tasks.add(done)
+            await asyncio.wait({done})
+            self._tasks.discard(done)
+        if self._fault:
+            raise self._fault
+
+    async def _answered(self) -> ops.Operation | None:
+        """The answer to what waits; None when the user left it waiting."""
+        dialogue = Dialogue(self.screen, self.prompt, Path(self.options.workspace))
+        try:
+            return ops.ExecApproval(await dialogue.decide(self._waiting))
+        except KeyboardInterrupt:
+            return ops.Interrupt()
+        except Left:
+            self.screen.line("left waiting; resuming the thread asks again", "dim")
+            self.leaving = True
+            return None
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C interrupts what is under way; a second one leaves."""
+        pressed = 0
+
+        def on_interrupt() -> None:
+            nonlocal pressed
+            pressed += 1
+            if pressed == 1:
+                task = asyncio.ensure_future(self.session.submit(ops.Interrupt()))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return
+            self.leaving = True
+            for task in self._tasks:
+                task.cancel()
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, on_interrupt)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    # --- events
+
+    async def _consume(self) -> None:
+        """Show every event. A fault in showing one is kept for `perform`: the session must not stall on it."""
+        async for event in self.session.events():
+            try:
+                await self._take_event(event)
+            except Exception as error:  # noqa: BLE001 - raised again by perform
+                self._fault = self._fault or error
+
+    async def _take_event(self, event: "Event") -> None:
+        self.screen.show(event)
+        if event.type == "ready":
+            self.tools = tuple(event.data["tools"])
+            self._greet(event.data)
+        elif event.type == "resumed":
+            await self._show_last_exchange()
+        elif event.type == "approval_required":
+            self._waiting = event.data["requests"]
+        elif event.type == "undo_complete":
+            self._moved(event.data)
+
+    def _greet(self, data: dict[str, Any]) -> None:
+        if self._greeted:
+            return
+        self._greeted = True
+        self.screen.line(f"ml-intern {data['version']}  {data['model']}  approval: {data['approval_mode']}", "bold")
+        self.screen.line(f"{data['cwd']}  (/help shows the commands)", "dim")
+        for note in data["notes"]:
+            self.screen.line(f"note: {note}", "yellow")
+
+    def _moved(self, data: dict[str, Any]) -> None:
+        what = "taken back" if data["direction"] == "undo" else "brought back"
+        self.screen.line(f"{what}: {data['turns']} turn(s), from {one_line(data['text'], 60)!r}", "dim")
+        for note in data["notes"]:
+            self.screen.line(note, "dim")
+        if data["direction"] == "undo":
+            self._prefill = data["text"]
+
+    async def _show_last_exchange(self) -> None:
+        """The end of the conversation, so that one knows where one is."""
+        messages = await self.session.history()
+        asked = next((message for message in reversed(messages) if message.type == "human"), None)
+        answered = next((message for message in reversed(messages) if message.type == "ai" and message.text), None)
+        if asked:
+            self.screen.line(f"> {one_line(asked.text, 200)}", "dim")
+        if answered:
+            self.screen.markdown(answered.text)

@@ -1,0 +1,140 @@
+"""The approval dialogue: shows what would run and takes an answer for each request."""
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from terminal.preview import preview
+
+if TYPE_CHECKING:
+    from graph.operations import Decision
+    from terminal.screen import Screen
+
+QUESTION = "question"
+EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
+"""The argument that editing is about; of other tools all of them are edited, as JSON."""
+ALL_LINES = 100_000
+
+
+class Asks(Protocol):
+    """Something that can ask for one line; None for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+
+    async def line(self, question: str, default: str = "") -> str | None:
+        """The answer."""
+
+
+class Left(Exception):
+    """The user left without an answer; the requests go on waiting."""
+
+
+class Dialogue:
+    """Asks about one batch of requests."""
+
+    def __init__(self, screen: "Screen", asks: Asks, workspace: Path) -> None:
+        self._screen = screen
+        self._asks = asks
+        self._workspace = workspace
+
+    async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
+        """A decision for each request by its id. Raises Left for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+        decisions: dict[str, Decision] = {}
+        for number, request in enumerate(requests):
+            answer = await self._one(request, len(requests) - number)
+            if answer is None:
+                return decisions | {waiting["id"]: {"type": "approve"} for waiting in requests[number:]}
+            decisions[request["id"]] = answer
+        return decisions
+
+    async def _one(self, request: Mapping[str, Any], waiting: int) -> "Decision | None":
+        """The decision, or None when the answer was yes to all."""
+        self._present(request)
+        question = _question(request, waiting)
+        while True:
+            word, _, rest = (await self._line(question)).strip().partition(" ")
+            if waiting > 1 and word.lower() in ("a", "all"):
+                return None
+            if decision := await self._decision(word.lower(), rest.strip(), request):
+                return decision
+
+    async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
+        """What the word decides; None when it decides nothing (yet)."""
+        if word in ("y", "yes"):
+            return {"type": "approve"}
+        if word in ("n", "no"):
+            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
+        if word in ("r", "reason"):
+            return {"type": "reject", "message": rest or await self._line("why not? ")}
+        if request["name"] == QUESTION:
+            return None
+        if word in ("e", "edit"):
+            return await self._edited(request)
+        if word in ("v", "view"):
+            self._screen.lines(preview(request["name"], request["args"], self._workspace, ALL_LINES))
+        return None
+
+    def _present(self, request: Mapping[str, Any]) -> None:
+        if request["name"] == QUESTION:
+            self._screen.line(request["description"], "bold yellow")
+            return
+        self._screen.line(f"{request['name']} asks to run ({request['description']}):", "bold yellow")
+        self._screen.lines(preview(request["name"], request["args"], self._workspace))
+
+    async def _line(self, question: str) -> str:
+        answer = await self._asks.line(question)
+        if answer is None:
+            raise Left
+        return answer
+
+    async def _edited(self, request: Mapping[str, Any]) -> "Decision | None":
+        """The call with other arguments; None when the edit came to nothing."""
+        name = EDITED_ARGUMENT.get(request["name"], "")
+        before = str(request["args"][name]) if name else json.dumps(request["args"], ensure_ascii=False, indent=2)
+        after = await self._edit_text(before)
+        if after is None or after == before:
+            self._screen.line("nothing was changed", "dim")
+            return None
+        try:
+            args = {**request["args"], name: after} if name else json.loads(after)
+        except ValueError as error:
+            self._screen.line(f"that is no JSON: {error}", "red")
+            return None
+        self._screen.lines(preview(request["name"], args, self._workspace))
+        return {"type": "edit", "args": args} if await self._confirmed() else None
+
+    async def _confirmed(self) -> bool:
+        return (await self._line("run it like this (y, or anything else to go back)? ")).strip().lower() in ("y", "yes")
+
+    async def _edit_text(self, text: str) -> str | None:
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if editor:
+            return await asyncio.to_thread(edit_in, editor, text)
+        if "\n" in text:
+            self._screen.line("text of several lines needs $EDITOR", "red")
+            return None
+        return await self._asks.line("edit: ", text)
+
+
+def _question(request: Mapping[str, Any], waiting: int) -> str:
+    everything = "  a yes to all" if waiting > 1 else ""
+    if request["name"] == QUESTION:
+        return f"y yes  n no{everything}: "
+    return f"y yes  n no  r no, with a reason  e edit  v view{everything}: "
+
+
+def edit_in(editor: str, text: str) -> str | None:
+    """The text after the user's editor was closed, without the newline editors add; None when the editor failed."""
+    with tempfile.TemporaryDirectory(prefix="ml-intern-") as folder:
+        path = Path(folder) / "edit.txt"
+        path.write_text(text, encoding="utf-8")
+        try:
+            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        except (OSError, ValueError):
+            return None
+        after = path.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None
+    return after if after is None or text.endswith("\n") else after.removesuffix("\n")

@@ -1,0 +1,79 @@
+"""`@path` in a message: the file's content is added to it as a block."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_BYTES = 100_000
+MOST_NAMES = 200
+_MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
+_CLOSING = ",.;:!?)]}'\""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The message with its files, and a word on each mention for the user."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = ()) -> Expanded:
+    """Append the files that `text` mentions, each once. A mention of nothing that exists stays a word."""
+    blocks: dict[Path, str] = {}
+    notes: list[str] = []
+    for quoted, bare in _MENTION.findall(text):
+        path = _existing(quoted or bare, workspace)
+        if path is None or path in blocks:
+            continue
+        if not _allowed(path, workspace, add_dirs):
+            notes.append(f"@{quoted or bare} is outside the working folder and was not added")
+            continue
+        blocks[path], note = _block(path, workspace)
+        notes.append(note)
+    return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes))
+
+
+def _existing(name: str, workspace: Path) -> Path | None:
+    for candidate in (name, name.rstrip(_CLOSING)):
+        try:
+            path = (workspace / Path(candidate).expanduser()).resolve() if candidate else None
+            if path and path.exists():
+                return path
+        except (OSError, RuntimeError, ValueError):
+            continue
+    return None
+
+
+def _allowed(path: Path, workspace: Path, add_dirs: Sequence[str]) -> bool:
+    return any(path.is_relative_to(root.resolve()) for root in (workspace, *map(Path, add_dirs)))
+
+
+def _block(path: Path, workspace: Path) -> tuple[str, str]:
+    root = workspace.resolve()
+    name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    try:
+        if path.is_dir():
+            names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
+            more = f"\n… {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            listing = "\n".join(names[:MOST_NAMES])
+            return f'<folder path="{name}">\n{listing}{more}\n</folder>', f"added the names in {name}"
+        return _file(path, name)
+    except OSError as error:
+        return f'<file path="{name}">(cannot be read: {error.strerror})</file>', f"cannot read {name}: {error.strerror}"
+
+
+def _file(path: Path, name: str) -> tuple[str, str]:
+    if not path.is_file():
+        return f'<file path="{name}">(no regular file)</file>', f"{name} is no regular file"
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    whole = path.stat().st_size
+    if b"\0" in content:
+        return f'<file path="{name}">(binary, {whole} bytes)</file>', f"{name} is binary: only its name was added"
+    text = content[:MOST_BYTES].decode("utf-8", errors="replace")
+    if whole <= MOST_BYTES:
+        return f'<file path="{name}">\n{text.rstrip()}\n</file>', f"added {name}"
+    cut = f"(cut: the first {MOST_BYTES} of {whole} bytes; read shows the rest)"
+    return f'<file path="{name}">\n{text}\n{cut}\n</file>', f"added the beginning of {name}"

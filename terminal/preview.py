@@ -1,0 +1,80 @@
+"""What a waiting call would do, as text to look at before saying yes: the command, the diff, the arguments."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safety.visible import visible
+
+MOST_LINES = 60
+MOST_BYTES = 1_000_000
+Kind = Literal["plain", "added", "removed", "place"]
+
+
+@dataclass(frozen=True)
+class PreviewLine:
+    """One line and what it is in a diff."""
+
+    text: str
+    kind: Kind = "plain"
+
+
+def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MOST_LINES) -> list[PreviewLine]:
+    """The lines to show for a call, at most so many and a word on the rest, hidden characters made visible."""
+    if name == "bash":
+        lines = _command(args)
+    elif name in ("write", "edit") and isinstance(args.get("path"), str):
+        lines = _diff(args, workspace)
+    else:
+        lines = [PreviewLine(line) for line in json.dumps(args, ensure_ascii=False, indent=2).splitlines()]
+    return _cut([PreviewLine(visible(line.text), line.kind) for line in lines], most)
+
+
+def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
+    rest = {key: value for key, value in args.items() if key != "command"}
+    lines = [
+        PreviewLine(f"$ {line}" if not number else f"  {line}") for number, line in enumerate(_lines(args["command"]))
+    ]
+    return [*lines, *(PreviewLine(f"{key}: {value}") for key, value in rest.items())]
+
+
+def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
+    before = _content(workspace, str(args["path"]))
+    if "content" in args:
+        after = str(args["content"])
+    elif before is not None and str(args.get("old", "")) in before:
+        after = before.replace(str(args["old"]), str(args.get("new", "")), -1 if args.get("replace_all") else 1)
+    else:
+        before, after = str(args.get("old", "")), str(args.get("new", ""))
+    found = difflib.unified_diff(_lines(before or ""), _lines(after), lineterm="", n=2)
+    title = f"{args['path']}{'' if before is not None else ' (new file)'}"
+    return [PreviewLine(title), *(PreviewLine(line, _kind(line)) for line in list(found)[2:])]
+
+
+def _kind(line: str) -> Kind:
+    kinds: dict[str, Kind] = {"+": "added", "-": "removed", "@": "place"}
+    return kinds.get(line[:1], "plain")
+
+
+def _content(workspace: Path, name: str) -> str | None:
+    """The file as it is, when it is a readable text file inside the workspace and not too large to compare."""
+    try:
+        path = (workspace / name).resolve()
+        if not path.is_relative_to(workspace.resolve()) or not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return None
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n")
+
+
+def _cut(lines: list[PreviewLine], most: int) -> list[PreviewLine]:
+    if len(lines) <= most:
+        return lines
+    return [*lines[:most], PreviewLine(f"… {len(lines) - most} more lines: v shows them", "place")]

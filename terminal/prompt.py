@@ -1,0 +1,93 @@
+"""The prompt of an interactive session: several lines, history, completion; and plain questions."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from safety.redaction import admit
+from terminal.keys import forget_keys
+
+if TYPE_CHECKING:
+    from prompt_toolkit.completion import Completer
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+
+class Rewind(Exception):
+    """Esc Esc was pressed: the last turn is to be taken back."""
+
+
+class PrivateHistory(FileHistory):
+    """The history file: for its owner alone (0600), without secrets."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        path.chmod(0o600)
+        super().__init__(str(path))
+
+    def store_string(self, string: str) -> None:
+        """Append one entry."""
+        super().store_string(admit(string))
+
+
+class Prompt:
+    """Asks the user. `history` is the file of earlier messages; None keeps them in memory."""
+
+    def __init__(self, history: Path | None, completer: "Completer", toolbar: Callable[[], str]) -> None:
+        kept: History = PrivateHistory(history) if history else InMemoryHistory()
+        self._messages: PromptSession[str] = PromptSession(
+            history=kept,
+            completer=completer,
+            complete_while_typing=False,
+            multiline=True,
+            prompt_continuation="  ",
+            key_bindings=_bindings(),
+            bottom_toolbar=toolbar,
+            enable_open_in_editor=False,
+        )
+
+    async def message(self, default: str = "") -> str:
+        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc."""
+        with patch_stdout(raw=True):
+            return await self._messages.prompt_async("> ", default=default)
+
+    async def line(self, question: str, default: str = "") -> str | None:
+        """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.
+
+        Raises KeyboardInterrupt for Ctrl-C.
+        """
+        forget_keys()
+        asked: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        try:
+            return await asked.prompt_async(question, default=default)
+        except EOFError:
+            return None
+
+
+def _bindings() -> KeyBindings:
+    keys = KeyBindings()
+
+    def bind(sequence: Iterable[str], action: "Callable[[KeyPressEvent], None]") -> None:
+        keys.add(*sequence)(action)
+
+    def rewind(event: "KeyPressEvent") -> None:
+        event.app.exit(exception=Rewind())
+
+    bind(["enter"], lambda event: event.current_buffer.validate_and_handle())
+    bind(["c-j"], lambda event: event.current_buffer.insert_text("\n"))
+    bind(["c-c"], _clear_or_interrupt)
+    bind(["escape", "escape"], rewind)
+    return keys
+
+
+def _clear_or_interrupt(event: "KeyPressEvent") -> None:
+    if event.current_buffer.text:
+        event.current_buffer.reset()
+    else:
+        event.app.exit(exception=KeyboardInterrupt())

@@ -1,0 +1,195 @@
+"""Events on a terminal: streamed markdown, one line a tool call, the plan, what goes on now and how a turn ended."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.spinner import Spinner
+from rich.text import Text
+
+from graph.events import Event
+from safety.visible import visible
+from terminal.markdown_stream import MarkdownStream
+from terminal.preview import PreviewLine
+from terminal.summary import CallNames, duration, money, one_line, outcome, plan_lines, tokens, wait_line
+
+KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
+MOST_OUTPUT_LINES = 40
+
+
+def open_console() -> Console:
+    """The console of this process's stdout. Markup, emoji codes and highlighting are off: text is shown as it is."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+class Screen:
+    """Shows what happens. Knows events only; asks nothing."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self.console = console
+        self._verbose = verbose
+        self._live: Live | None = None
+        self._stream = MarkdownStream()
+        self._streamed: str | None = None
+        self._calls = CallNames()
+        self._activity = ""
+        self._said = ""
+        self._began = time.monotonic()
+        self._spent = {"input_tokens": 0, "output_tokens": 0}
+        self._cost: float | None = 0.0
+        self.total_cost: float | None = 0.0
+        unicode = (console.encoding or "").lower().startswith("utf")
+        self._marks = {True: "✓", False: "✗"} if unicode else {True: "+", False: "!"}
+        self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "resumed": self._resumed,
+            "processing": self._processing,
+            "assistant_chunk": self._chunk,
+            "assistant_stream_end": self._stream_end,
+            "assistant_message": self._message,
+            "tool_call": self._tool_call,
+            "tool_log": lambda data: self._now(data["text"].strip().rpartition("\n")[2]),
+            "tool_output": self._tool_output,
+            "plan_update": self._plan,
+            "usage": self._usage,
+            "job_update": lambda data: self.line(f"{data['id']} {data['state']}: {data['text']}"),
+            "compacted": self._compacted,
+            "error": self._error,
+            "interrupted": lambda data: self._end(f"interrupted {data['reason']}", "yellow"),
+            "approval_required": lambda _: self._stop(),
+            "turn_complete": self._turn_complete,
+        }
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if handler := self._show.get(event.type):
+            handler(event.data)
+
+    def line(self, text: str, style: str = "") -> None:
+        """One line of ours, hidden characters shown."""
+        self.console.print(Text(visible(text), style=style))
+
+    def lines(self, lines: Iterable[PreviewLine]) -> None:
+        """Lines of a preview; they were made safe already."""
+        for line in lines:
+            self.console.print(Text(f"  {line.text}", style=KIND_STYLES[line.kind]))
+
+    def markdown(self, text: str) -> None:
+        """A block of the model's text."""
+        if text.strip():
+            self.console.print(Markdown(visible(text), hyperlinks=False))
+
+    # --- what is going on now
+
+    def _processing(self, _: dict[str, Any]) -> None:
+        self._began, self._cost = time.monotonic(), 0.0
+        self._spent = dict.fromkeys(self._spent, 0)
+        self._now("thinking")
+
+    def _now(self, activity: str) -> None:
+        self._activity = one_line(activity) or self._activity
+        if self._live is None and self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._live = Live(
+                console=self.console, get_renderable=self._moving, transient=True, refresh_per_second=8, screen=False
+            )
+            self._live.start()
+
+    def _moving(self) -> RenderableType:
+        tail = self._stream.rest(max(self.console.height - 6, 4))
+        status = f" {self._activity} ({duration(time.monotonic() - self._began)}, Ctrl-C stops)"
+        spinner = Spinner("dots", Text(status, style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(Markdown(visible(tail), hyperlinks=False), spinner) if tail.strip() else spinner
+
+    def _stop(self) -> None:
+        self.markdown(self._stream.flush())
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    # --- the reply
+
+    def _chunk(self, data: dict[str, Any]) -> None:
+        if data["kind"] == "reasoning":
+            self._now(f"thinking: {data['text']}" if self._verbose else "thinking")
+            return
+        self._streamed = data["message_id"]
+        self._now("writing")
+        for block in self._stream.feed(data["text"]):
+            self.markdown(block)
+
+    def _stream_end(self, data: dict[str, Any]) -> None:
+        self.markdown(self._stream.flush())
+        if data["partial"]:
+            self.line("(cut off; what is above may be incomplete)", "yellow")
+
+    def _message(self, data: dict[str, Any]) -> None:
+        if self._verbose and data["reasoning"]:
+            self.console.print(Text(visible(data["reasoning"].strip()), style="dim italic"))
+        if data["message_id"] != self._streamed:
+            self.markdown(data["text"])
+        for call in data["tool_calls"]:
+            self._calls.note(call["id"], call["args"])
+
+    # --- tools
+
+    def _tool_call(self, data: dict[str, Any]) -> None:
+        self._calls.note(data["id"], data["args"])
+        self._now(self._calls.summary(data["id"], data["name"]))
+
+    def _tool_output(self, data: dict[str, Any]) -> None:
+        width = max(self.console.width - 24, 40)
+        summary = self._calls.summary(data["id"], data["name"], width)
+        style = "green" if data["ok"] else "red"
+        self.console.print(
+            Text.assemble((f"{self._marks[data['ok']]} ", style), summary, (f"  {outcome(data)}", "dim"))
+        )
+        if self._verbose:
+            shown = visible(data["text"].strip()).splitlines()[:MOST_OUTPUT_LINES]
+            self.console.print(Text("\n".join(f"  {line}" for line in shown), style="dim"))
+        if self._live is not None:
+            self._now("thinking")
+
+    def _plan(self, data: dict[str, Any]) -> None:
+        for line, step in zip(plan_lines(data["steps"]), data["steps"], strict=True):
+            done = step["status"] in ("done", "dropped")
+            self.console.print(Text(f"  {line}", style="dim" if done else "bold" if line.startswith("[>]") else ""))
+
+    def _compacted(self, data: dict[str, Any]) -> None:
+        self.line(f"conversation shortened from {data['before_tokens']} to {data['after_tokens']} tokens", "dim")
+
+    # --- how it ended
+
+    def _resumed(self, data: dict[str, Any]) -> None:
+        self.line(f"resumed {data['title']!r}, {data['turns']} turns", "dim")
+        if data["interrupted"]:
+            self.line(f"interrupted, may have run in part: {', '.join(data['interrupted'])}", "yellow")
+
+    def _usage(self, data: dict[str, Any]) -> None:
+        for key in self._spent:
+            self._spent[key] += data[key]
+        known = self._cost is not None and data["cost_usd"] is not None
+        self._cost = (self._cost or 0.0) + data["cost_usd"] if known else None
+        self.total_cost = data["total_cost_usd"]
+
+    def _error(self, data: dict[str, Any]) -> None:
+        if data["retry_in_s"] is not None:
+            self.line(wait_line(data), "yellow")
+            return
+        self._stop()
+        remedy = f" ({data['remedy']})" if data["remedy"] else ""
+        self._said = f"{data['message']}{remedy}"
+        self.line(one_line(self._said, 1000), "red")
+
+    def _turn_complete(self, data: dict[str, Any]) -> None:
+        if data["status"] == "done":
+            used = f"{tokens(self._spent['input_tokens'])} in, {tokens(self._spent['output_tokens'])} out"
+            self._end(f"{duration(time.monotonic() - self._began)}, {used}, {money(self._cost)}", "dim")
+        else:
+            self._end("" if data["text"] == self._said else f"{data['status']}: {data['text']}", "yellow")
+
+    def _end(self, text: str, style: str) -> None:
+        self._stop()
+        if text:
+            self.line(text, style)
