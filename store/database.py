@@ -1,11 +1,13 @@
 """Opening the thread database: whose file it is, its pragmas, its schema; and transactions on its one thread."""
 
+import asyncio
 import errno
 import os
 import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -51,9 +53,15 @@ class Database(aiosqlite.Connection):
         await super().close()
         self._drop_mark()
 
+    async def ended(self) -> None:
+        """Wait until the thread is gone; it speaks to the event loop until then."""
+        await asyncio.to_thread(self._thread.join)
+
     async def _hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake of ours, not the file's state
         except sqlite3.Error as fault:
             raise store_error(fault, self.path) from fault
         return result
@@ -81,7 +89,11 @@ async def open_database(path: Path) -> Database:
     Raises DatabaseUnusable (newer, damaged, a symlink, somebody else's), DiskFull, TemporaryError.
     """
     database = Database(path)
-    await database
+    try:
+        await database
+    except BaseException:
+        await database.ended()
+        raise
     return database
 
 
@@ -142,22 +154,26 @@ def _claim(path: Path) -> None:
 def _prepare(path: Path, mark: int) -> sqlite3.Connection:
     """Connect, and set up or check the file while nobody else can have it open."""
     alone = _wait_for_mark(path, mark)
-    left_behind = alone and _size(path.with_name(path.name + "-wal")) > 0
+    try:
+        if alone and _size(path.with_name(path.name + "-wal")) > 0:
+            _quick_check(path)
+        connection = _connect(path)
+    except sqlite3.Error as fault:
+        if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and alone:
+            raise _set_aside(path) from fault
+        raise store_error(fault, path) from fault
+    try_lock(mark, shared=True)
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _pragmas(connection)
         _transaction(partial(_check_schema, path), connection)
-        if left_behind:
-            _quick_check(connection)
-    except sqlite3.Error as fault:
-        connection.close()
-        if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and alone:
-            raise _set_aside(path) from fault
-        raise store_error(fault, path) from fault
     except BaseException:
         connection.close()
         raise
-    try_lock(mark, shared=True)
     return connection
 
 
@@ -214,8 +230,10 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _quick_check(connection: sqlite3.Connection) -> None:
-    findings = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
+def _quick_check(path: Path) -> None:
+    """Look for damage after an unclean end. Read-only: closing a writer would fold the log into the damaged file."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+        findings = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
     if findings != ["ok"]:
         damage = sqlite3.DatabaseError(findings[0])
         damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

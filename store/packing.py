@@ -3,8 +3,13 @@
 import re
 import zlib
 
+from configs.errors import DatabaseUnusable
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WINDOW = 16 * 1024
+_CHECKSUM = 4
+_GREGORIAN_TICKS = 0x01B21DD213814000
+"""From the start of UUID time (1582) to the epoch, in units of 100 ns (RFC 9562)."""
 
 TASK_DICTIONARY = (
     b"\xa4type\xa4system\xa4type\xa5human\xa2id\xa7example\xc2\xadreasoning_content\xaddecisions\xa4plan\xa4text"
@@ -40,15 +45,34 @@ def unpack_id(packed: bytes | str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def time_of_id(id: str) -> float:
+    """When a checkpoint was made, in seconds since the epoch, from its UUID of version 6; 0.0 for any other id."""
+    if not _UUID.fullmatch(id) or id[14] != "6":
+        return 0.0
+    ticks = int(id[:8] + id[9:13] + id[15:18], 16)
+    return (ticks - _GREGORIAN_TICKS) / 1e7
+
+
 def deflate(raw: bytes, base: bytes) -> bytes:
-    """`raw` as its difference to `base`."""
+    """`raw` as its difference to `base`, and a checksum, which SQLite does not keep."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS, zdict=base)
-    return packer.compress(raw) + packer.flush()
+    return zlib.crc32(raw).to_bytes(_CHECKSUM) + packer.compress(raw) + packer.flush()
 
 
 def inflate(packed: bytes, base: bytes) -> bytes:
-    """What `deflate` was given with the same base. Raises zlib.error when the bytes are damaged."""
-    return zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=base).decompress(packed)
+    """What `deflate` was given with the same base. Raises DatabaseUnusable when the bytes are damaged."""
+    try:
+        raw = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=base).decompress(packed[_CHECKSUM:])
+    except zlib.error as fault:
+        raise damaged_row() from fault
+    if zlib.crc32(raw).to_bytes(_CHECKSUM) != packed[:_CHECKSUM]:
+        raise damaged_row()
+    return raw
+
+
+def damaged_row() -> DatabaseUnusable:
+    """The error for a checkpoint that cannot be read, in a database that otherwise can."""
+    return DatabaseUnusable("a checkpoint of this thread is damaged", "undo to an earlier turn, or fork before it")
 
 
 def as_base(raw: bytes) -> bytes:

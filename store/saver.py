@@ -29,6 +29,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from store import checkpoints as tables
 from store.checkpoints import CheckpointBytes, Lane, Link, TaskBytes
 from store.database import Database
+from store.packing import damaged_row
 
 T = TypeVar("T")
 
@@ -219,9 +220,15 @@ class Saver(AsyncSqliteSaver):
         facts = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False, separators=(",", ":"))
         return facts.encode("utf-8", "ignore") + b"\n" + self.serde.dumps_typed({**checkpoint, "id": ""})[1]
 
+    def _load(self, packed: bytes) -> Any:
+        try:
+            return self.serde.loads_typed(("msgpack", packed))
+        except ValueError as fault:
+            raise damaged_row() from fault
+
     def _decode(self, found: CheckpointBytes) -> tuple[Checkpoint, CheckpointMetadata]:
         facts, _, packed = found.raw.partition(b"\n")
-        checkpoint: Checkpoint = self.serde.loads_typed(("msgpack", packed))
+        checkpoint: Checkpoint = self._load(packed)
         checkpoint["id"] = found.id
         return checkpoint, json.loads(facts)
 
@@ -251,7 +258,7 @@ class Saver(AsyncSqliteSaver):
         """
         kept: dict[tuple[str, int], _Write] = {}
         for task in tasks:
-            path, pairs = self.serde.loads_typed(("msgpack", task.raw))
+            path, pairs = self._load(task.raw)
             replaces = all(channel in WRITES_IDX_MAP for channel, _ in pairs)
             for position, (channel, value) in enumerate(pairs):
                 write = _Write(path, task.task_id, WRITES_IDX_MAP.get(channel, position), channel, value)

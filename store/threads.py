@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 from configs.errors import UsageError
-from store.checkpoints import delete_checkpoints
+from store.checkpoints import Lane, delete_checkpoints, line, newest_id
 from store.database import Database
+from store.packing import time_of_id
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 
@@ -100,12 +101,14 @@ class Threads:
 
         Raises UsageError, with the nearest names or the candidates.
         """
+        await self._adopt_unlisted()
         return await self._database.read(lambda connection: _find(connection, text.strip()))
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
     ) -> Sequence[ThreadRow]:
         """Threads, newest first; those of one folder; without the threads of sub-agents unless asked for."""
+        await self._adopt_unlisted()
         wheres = ["folder = :folder"] if folder is not None else []
         wheres += [] if children else [_NO_CHILD]
         where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
@@ -145,6 +148,28 @@ class Threads:
             return gone
 
         return await self._database.write(remove)
+
+    async def _adopt_unlisted(self) -> None:
+        """Make rows for threads that have checkpoints and no row: Studio, or an older copy of the table."""
+        if await self._database.read(_unlisted):
+            await self._database.write(_list_unlisted)
+
+
+def _unlisted(connection: sqlite3.Connection) -> Sequence[str]:
+    query = "SELECT thread_id FROM lanes WHERE namespace = '' AND thread_id NOT IN (SELECT id FROM threads)"
+    return [id for (id,) in connection.execute(query)]
+
+
+def _list_unlisted(connection: sqlite3.Connection) -> None:
+    for id in _unlisted(connection):
+        lane = Lane(id)
+        links = list(line(connection, lane, newest_id(connection, lane) or ""))
+        times = [time_of_id(link.id) for link in links] or [0.0]
+        turns = sum(link.source == "input" for link in links)
+        cost = "SELECT coalesce(sum(cost_usd), 0.0) FROM ledger WHERE root_id = ?"
+        (cost_usd,) = connection.execute(cost, (id,)).fetchone()
+        fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns, "cost_usd": cost_usd}
+        _insert(connection, _new_row(fields))
 
 
 def _new_row(fields: Mapping[str, Any]) -> ThreadRow:

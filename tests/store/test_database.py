@@ -1,0 +1,242 @@
+"""Opening the database: whose it is, who may read it, which versions and states of it are refused."""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from configs.errors import DatabaseUnusable, DiskFull, TemporaryError
+from store.database import Database, open_database
+from store.schema import SCHEMA_VERSION
+from store.store import DATABASE_NAME, Store
+from tests.store.conftest import Start, finish, line_of, query
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def run(database: Database, statement: str) -> object:
+    return await database.read(lambda connection: connection.execute(statement).fetchone()[0])
+
+
+async def test_the_folder_and_every_file_in_it_are_for_their_owner_alone(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with await Store.open(home) as store:
+            await store.threads.create(title="private")
+            assert mode(home) == 0o700
+            assert {path.name for path in home.iterdir()} >= {DATABASE_NAME, f"{DATABASE_NAME}-wal"}
+            assert {mode(path) for path in home.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+
+
+async def test_a_file_that_others_could_read_is_made_private(home: Path) -> None:
+    await (await Store.open(home)).close()
+    (home / DATABASE_NAME).chmod(0o644)
+    await (await Store.open(home)).close()
+    assert mode(home / DATABASE_NAME) == 0o600
+
+
+async def test_every_commit_reaches_the_disk_and_the_schema_is_not_trusted(store: Store) -> None:
+    assert await run(store.database, "PRAGMA journal_mode") == "wal"
+    assert await run(store.database, "PRAGMA synchronous") == 2
+    assert await run(store.database, "PRAGMA busy_timeout") == 10_000
+    assert await run(store.database, "PRAGMA trusted_schema") == 0
+    assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
+
+
+async def test_a_symlink_is_refused_and_its_target_left_alone(home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    home.mkdir()
+    (home / DATABASE_NAME).symlink_to(target)
+    with pytest.raises(DatabaseUnusable, match="link"):
+        await Store.open(home)
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
+@pytest.mark.parametrize("what", ["", DATABASE_NAME])
+async def test_somebody_elses_file_or_folder_is_refused(home: Path, what: str) -> None:
+    await (await Store.open(home)).close()
+    os.chown(home / what, 65534, 65534)
+    with pytest.raises(DatabaseUnusable, match="somebody else"):
+        await Store.open(home)
+
+
+async def test_a_folder_everybody_shares_is_refused_with_its_mode_left_alone(home: Path) -> None:
+    home.mkdir()
+    home.chmod(0o1777)
+    with pytest.raises(DatabaseUnusable, match="shared"):
+        await Store.open(home)
+    assert home.stat().st_mode & 0o7777 == 0o1777
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_was(home: Path) -> None:
+    await (await Store.open(home)).close()
+    query(home, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = (home / DATABASE_NAME).read_bytes()
+    with pytest.raises(DatabaseUnusable, match="newer ml-intern"):
+        await Store.open(home)
+    assert (home / DATABASE_NAME).read_bytes() == before
+
+
+async def test_a_database_of_another_program_is_refused_and_left_as_it_was(home: Path) -> None:
+    home.mkdir()
+    query(home, "CREATE TABLE theirs (x)")
+    with pytest.raises(DatabaseUnusable, match="another program"):
+        await Store.open(home)
+    assert query(home, "SELECT name FROM sqlite_schema") == [("theirs",)]
+
+
+async def test_a_damaged_file_is_set_aside_unchanged_and_the_next_start_is_empty(home: Path) -> None:
+    home.mkdir()
+    (home / DATABASE_NAME).write_bytes(b"no database at all" * 500)
+    with pytest.raises(DatabaseUnusable, match="it was kept as") as raised:
+        await Store.open(home)
+    (kept,) = home.glob("*.damaged-*")
+    assert kept.name in str(raised.value)
+    assert kept.read_bytes() == b"no database at all" * 500
+    async with await Store.open(home) as store:
+        assert await store.threads.list() == []
+    assert kept.read_bytes() == b"no database at all" * 500
+
+
+CRASH = """
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from store.store import Store
+
+    async def main():
+        store = await Store.open(Path(sys.argv[1]))
+        for number in range(300):
+            await store.threads.create(title=f"thread {number}" * 10)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(main())
+"""
+
+
+async def test_what_was_committed_survives_a_kill(home: Path, start: Start) -> None:
+    finish(start(CRASH, home))
+    async with await Store.open(home) as store:
+        assert len(await store.threads.list()) == 300
+        assert await run(store.database, "PRAGMA integrity_check") == "ok"
+
+
+async def test_damage_is_found_after_an_unclean_end_and_the_log_is_kept_with_the_file(home: Path, start: Start) -> None:
+    finish(start(CRASH, home))
+    path = home / DATABASE_NAME
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(os.urandom(size // 2))
+    log = home / f"{DATABASE_NAME}-wal"
+    before = path.read_bytes(), log.read_bytes()
+    with pytest.raises(DatabaseUnusable, match="damaged"):
+        await Store.open(home)
+    (kept,) = (found for found in home.glob("*.damaged-*") if found.name.endswith("Z"))
+    assert (kept.read_bytes(), kept.with_name(f"{kept.name}-wal").read_bytes()) == before
+    assert not path.exists()
+    assert not log.exists()
+
+
+async def test_a_damaged_file_that_is_open_elsewhere_is_not_moved(store: Store, home: Path) -> None:
+    with (home / DATABASE_NAME).open("r+b") as file:
+        file.write(b"x" * 100)
+    (home / f"{DATABASE_NAME}-wal").write_bytes(b"")
+    with pytest.raises(DatabaseUnusable):
+        await open_database(home / DATABASE_NAME)
+    assert (home / DATABASE_NAME).exists()
+
+
+async def test_a_full_disk_is_said_nothing_is_half_written_and_work_goes_on_when_there_is_room(store: Store) -> None:
+    pages = await run(store.database, "PRAGMA page_count")
+    await run(store.database, f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(DiskFull, match="no space"):
+        await store.threads.create(title="x" * 100_000)
+    assert await store.threads.list() == []
+    await run(store.database, "PRAGMA max_page_count = 1000000")
+    await store.threads.create(title="x" * 100_000)
+    assert len(await store.threads.list()) == 1
+
+
+async def test_nothing_of_a_transaction_stays_when_it_raises(store: Store) -> None:
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO name_sets (names) VALUES ('half')")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        await store.database.write(work)
+    assert await run(store.database, "SELECT count(*) FROM name_sets") == 0
+
+
+async def test_a_database_that_stays_locked_is_a_passing_fault(store: Store, home: Path) -> None:
+    await run(store.database, "PRAGMA busy_timeout = 20")
+    other = sqlite3.connect(home / DATABASE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TemporaryError, match="busy"):
+        await store.threads.create()
+    other.close()
+    await store.threads.create()
+
+
+OPEN_AND_WRITE = """
+    import asyncio, sys
+    from pathlib import Path
+    from store.store import Store
+
+    async def main():
+        print("up", flush=True)
+        sys.stdin.readline()
+        async with await Store.open(Path(sys.argv[1])) as store:
+            for _ in range(20):
+                await store.threads.create(folder=sys.argv[2])
+
+    asyncio.run(main())
+"""
+
+
+async def test_processes_that_start_at_once_set_up_one_database_and_lose_nothing(home: Path, start: Start) -> None:
+    processes = [start(OPEN_AND_WRITE, home, number) for number in range(6)]
+    assert [line_of(process) for process in processes] == ["up"] * 6
+    await asyncio.gather(*(asyncio.to_thread(finish, process, "go\n") for process in processes))
+    assert [process.returncode for process in processes] == [0] * 6
+    async with await Store.open(home) as store:
+        assert len(await store.threads.list()) == 120
+
+
+def test_a_program_that_never_closes_the_store_ends_all_the_same(home: Path, start: Start) -> None:
+    program = """
+        import asyncio, sys
+        from pathlib import Path
+        from store.store import Store
+
+        loop = asyncio.new_event_loop()
+        store = loop.run_until_complete(Store.open(Path(sys.argv[1])))
+        print("open", flush=True)
+        sys.exit(5)
+    """
+    process = start(program, home)
+    assert finish(process) == "open\n"
+    assert process.returncode == 5
+
+
+def test_opening_the_store_and_listing_threads_does_not_import_langgraph(home: Path, start: Start) -> None:
+    program = """
+        import asyncio, sys
+        from pathlib import Path
+        from store.store import Store
+
+        async def main():
+            async with await Store.open(Path(sys.argv[1])) as store:
+                await store.threads.list()
+                print([name for name in sys.modules if name.partition(".")[0] in ("langgraph", "langchain_core")])
+
+        asyncio.run(main())
+    """
+    assert finish(start(program, home)) == "[]\n"

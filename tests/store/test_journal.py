@@ -1,0 +1,100 @@
+"""The journal: what is known of a call at any instant, for as long as it may be needed."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import DiskFull
+from store.journal import CallKey
+from store.store import Store
+from tests.store.conftest import Start, finish
+
+KEY = CallKey("t", "m1", 0)
+
+
+async def test_a_call_that_never_started_has_no_row(store: Store) -> None:
+    assert await store.journal.find(KEY) is None
+
+
+async def test_a_started_call_is_open_until_it_finishes(store: Store) -> None:
+    await store.journal.start(KEY, "bash", "digest")
+    (row,) = await store.journal.open("t")
+    assert (row.key, row.tool, row.digest, row.status, row.result) == (KEY, "bash", "digest", "started", None)
+    await store.journal.finish(KEY, {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
+    assert await store.journal.open("t") == []
+    found = await store.journal.find(KEY)
+    assert found is not None
+    assert (found.status, found.result) == ("finished", {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
+    assert found.finished is not None
+    assert found.finished >= found.started
+
+
+async def test_the_start_of_another_message_empties_older_results_of_the_same_thread_only(store: Store) -> None:
+    others = [CallKey("t", "m1", 1), CallKey("other", "m1", 0)]
+    for key in (KEY, *others):
+        await store.journal.start(key, "bash", "d")
+        await store.journal.finish(key, {"text": "result"})
+    await store.journal.start(CallKey("t", "m2", 0), "bash", "d")
+    rows = [await store.journal.find(key) for key in (KEY, *others)]
+    assert [row.result if row else "missing" for row in rows] == [None, None, {"text": "result"}]
+    assert [row.status if row else "missing" for row in rows] == ["finished"] * 3
+
+
+async def test_the_calls_of_one_message_keep_their_results_and_the_models_order(store: Store) -> None:
+    for index in (0, 1, 2):
+        key = CallKey("t", "m1", index)
+        await store.journal.start(key, "read", "d")
+        await store.journal.finish(key, {"text": str(index)})
+    rows = await store.journal.of_message("t", "m1")
+    assert [(row.key.index, row.result) for row in rows] == [(n, {"text": str(n)}) for n in range(3)]
+    assert await store.journal.of_message("t", "m2") == []
+
+
+async def test_a_handle_is_kept_while_the_call_runs_and_over_a_second_start(store: Store) -> None:
+    await store.journal.start(KEY, "spawn", "d")
+    await store.journal.set_handle(KEY, "child-thread")
+    await store.journal.start(KEY, "spawn", "d2")
+    (row,) = await store.journal.open("t")
+    assert (row.handle, row.digest) == ("child-thread", "d2")
+
+
+async def test_a_call_that_never_started_can_neither_finish_nor_have_a_handle(store: Store) -> None:
+    with pytest.raises(KeyError):
+        await store.journal.finish(KEY, {})
+    with pytest.raises(KeyError):
+        await store.journal.set_handle(KEY, "h")
+
+
+async def test_a_call_whose_start_found_no_room_never_started_and_older_results_stay(store: Store) -> None:
+    await store.journal.start(KEY, "bash", "d")
+    await store.journal.finish(KEY, {"text": "result"})
+    await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
+    later = CallKey("t", "m2", 0)
+    with pytest.raises(DiskFull):
+        await store.journal.start(later, "bash", "x" * 100_000)
+    assert await store.journal.find(later) is None
+    row = await store.journal.find(KEY)
+    assert row is not None
+    assert row.result == {"text": "result"}
+
+
+async def test_start_and_finish_are_on_disk_when_they_return(home: Path, start: Start) -> None:
+    program = """
+        import asyncio, os, signal, sys
+        from pathlib import Path
+        from store.journal import CallKey
+        from store.store import Store
+
+        async def main():
+            store = await Store.open(Path(sys.argv[1]))
+            await store.journal.start(CallKey("t", "m", 0), "bash", "d")
+            await store.journal.finish(CallKey("t", "m", 0), {"text": "done"})
+            await store.journal.start(CallKey("t", "m", 1), "bash", "d")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        asyncio.run(main())
+    """
+    finish(start(program, home))
+    async with await Store.open(home) as store:
+        rows = await store.journal.of_message("t", "m")
+        assert [(row.status, row.result) for row in rows] == [("finished", {"text": "done"}), ("started", None)]

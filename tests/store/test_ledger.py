@@ -1,0 +1,89 @@
+"""The ledger: every request counts, in its whole tree, from before it is sent; nothing is ever taken back."""
+
+import sqlite3
+
+import pytest
+
+from store.ledger import Totals
+from store.store import Store
+from tests.store.graphs import Tokens
+
+NOTHING = Totals(0, 0, 0, 0, 0, 0.0, 0, 0)
+
+
+async def test_a_tree_that_spent_nothing_has_zero_totals(store: Store) -> None:
+    assert await store.ledger.total("root") == NOTHING
+    assert await store.ledger.by_source("root") == []
+
+
+async def test_totals_hold_the_requests_of_all_sub_agents_and_of_no_other_tree(store: Store) -> None:
+    for thread, root in (("root", "root"), ("child", "root"), ("grandchild", "root"), ("other", "other")):
+        await store.ledger.settle(await store.ledger.reserve(thread, root, "main", "m"), Tokens(), 0.25)
+    assert await store.ledger.total("root") == Totals(3, 300, 30, 150, 15, 0.75, 0, 0)
+    assert (await store.ledger.total("other")).requests == 1
+
+
+async def test_a_request_counts_as_open_from_before_it_is_sent(store: Store) -> None:
+    await store.ledger.reserve("root", "root", "main", "m")
+    totals = await store.ledger.total("root")
+    assert (totals.requests, totals.open_requests, totals.unknown_cost_requests) == (1, 1, 0)
+
+
+async def test_unknown_prices_are_counted_apart_and_add_nothing(store: Store) -> None:
+    for cost in (0.5, None, None, 0.0):
+        await store.ledger.settle(await store.ledger.reserve("root", "root", "main", "m"), Tokens(), cost)
+    totals = await store.ledger.total("root")
+    assert (totals.requests, totals.cost_usd, totals.unknown_cost_requests) == (4, 0.5, 2)
+    assert totals.input_tokens == 400
+
+
+async def test_a_failed_request_costs_nothing_unless_it_may_have_been_charged(store: Store) -> None:
+    refused = await store.ledger.reserve("root", "root", "main", "m")
+    cut_off = await store.ledger.reserve("root", "root", "main", "m")
+    assert (await store.ledger.fail(refused, "429")).unknown_cost_requests == 0
+    totals = await store.ledger.fail(cut_off, "the stream broke", None)
+    assert (totals.requests, totals.open_requests, totals.unknown_cost_requests, totals.cost_usd) == (2, 0, 1, 0.0)
+
+
+async def test_settling_returns_the_new_totals_of_the_tree(store: Store) -> None:
+    await store.ledger.settle(await store.ledger.reserve("child", "root", "research", "m"), Tokens(), 1.0)
+    totals = await store.ledger.settle(await store.ledger.reserve("root", "root", "main", "m"), Tokens(), 2.0)
+    assert totals == await store.ledger.total("root")
+    assert totals.cost_usd == 3.0
+
+
+async def test_spending_is_told_apart_by_source_and_model_the_dearest_first(store: Store) -> None:
+    for source, model, cost in (("main", "a", 1.0), ("main", "b", 5.0), ("job", "a10g", 9.0), ("main", "a", 1.0)):
+        await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)  # type: ignore[arg-type]
+    rows = await store.ledger.by_source("root")
+    assert [(row.source, row.model, row.totals.cost_usd) for row in rows] == [
+        ("job", "a10g", 9.0),
+        ("main", "b", 5.0),
+        ("main", "a", 2.0),
+    ]
+
+
+async def test_an_entry_is_settled_once(store: Store) -> None:
+    id = await store.ledger.reserve("root", "root", "main", "m")
+    await store.ledger.settle(id, Tokens(), 1.0)
+    with pytest.raises(ValueError, match="no open entry"):
+        await store.ledger.settle(id, Tokens(), 0.0)
+    with pytest.raises(ValueError, match="no open entry"):
+        await store.ledger.fail(id + 1, "never reserved")
+    assert (await store.ledger.total("root")).cost_usd == 1.0
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM ledger", "UPDATE ledger SET cost_usd = 0"])
+async def test_the_database_itself_refuses_to_take_spending_back(store: Store, statement: str) -> None:
+    await store.ledger.settle(await store.ledger.reserve("root", "root", "main", "m"), Tokens(), 1.0)
+    with pytest.raises(sqlite3.IntegrityError, match="ledger"):
+        await store.database.write(lambda db: db.execute(statement).rowcount)
+    assert (await store.ledger.total("root")).cost_usd == 1.0
+
+
+async def test_a_negative_price_or_count_is_refused(store: Store) -> None:
+    id = await store.ledger.reserve("root", "root", "main", "m")
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        await store.ledger.settle(id, Tokens(), -1.0)
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        await store.ledger.settle(id, Tokens(input_tokens=-5), 1.0)

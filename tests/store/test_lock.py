@@ -1,0 +1,104 @@
+"""One process runs a thread: the others are told who, and get it when the holder is gone, however it went."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ThreadLocked
+from store.lock import lock_path
+from store.store import Store
+from tests.store.conftest import Start, finish, line_of
+
+HOLD = """
+    import asyncio, sys
+    from pathlib import Path
+    from store.store import Store
+
+    async def main():
+        async with await Store.open(Path(sys.argv[1])) as store, store.hold(sys.argv[2]):
+            print("held", flush=True)
+            sys.stdin.readline()
+
+    asyncio.run(main())
+"""
+
+
+async def test_a_thread_that_another_process_runs_is_refused_with_its_process_id(store: Store, start: Start) -> None:
+    process = start(HOLD, store.home, "t1")
+    assert line_of(process) == "held"
+    with pytest.raises(ThreadLocked, match=f"process {process.pid}") as raised:
+        async with store.hold("t1"):
+            pass
+    assert raised.value.exit_code == 75
+    async with store.hold("t2"):
+        pass
+    finish(process, "done\n")
+    async with store.hold("t1"):
+        pass
+
+
+async def test_a_killed_process_holds_nothing(store: Store, start: Start) -> None:
+    process = start(HOLD, store.home, "t1")
+    assert line_of(process) == "held"
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    async with store.hold("t1"):
+        pass
+
+
+async def test_of_many_processes_that_want_a_thread_at_once_one_gets_it(home: Path, start: Start) -> None:
+    program = """
+        import asyncio, sys
+        from pathlib import Path
+        from configs.errors import ThreadLocked
+        from store.store import Store
+
+        async def main():
+            async with await Store.open(Path(sys.argv[1])) as store:
+                try:
+                    async with store.hold("t1"):
+                        print("held", flush=True)
+                        sys.stdin.readline()
+                except ThreadLocked:
+                    print("refused", flush=True)
+
+        asyncio.run(main())
+    """
+    processes = [start(program, home) for _ in range(6)]
+    assert sorted(line_of(process) for process in processes) == ["held"] + ["refused"] * 5
+    for process in processes:
+        finish(process, "done\n")
+
+
+async def test_two_sessions_of_one_process_exclude_each_other(store: Store) -> None:
+    async with store.hold("t1"):
+        with pytest.raises(ThreadLocked):
+            async with store.hold("t1"):
+                pass
+
+
+async def test_the_lock_is_given_back_when_the_run_fails(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="failed"):
+        async with store.hold("t1"):
+            raise RuntimeError("failed")
+    async with store.hold("t1"):
+        pass
+
+
+@pytest.mark.parametrize("id", ["../../etc/passwd", "a/b", "", ".", "x" * 300, "ünï"])
+def test_a_lock_file_stays_in_its_folder_whatever_the_id(id: str, tmp_path: Path) -> None:
+    assert lock_path(tmp_path, id).parent == tmp_path
+    assert len(lock_path(tmp_path, id).name) < 110
+
+
+async def test_a_lock_file_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    path = lock_path(store.home / "locks", "t1")
+    path.parent.mkdir()
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        async with store.hold("t1"):
+            pass
+    assert target.read_text() == "mine"

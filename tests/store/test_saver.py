@@ -1,0 +1,234 @@
+"""The checkpointer: what a graph wrote is what it reads, over undo, fork, interrupts, crashes and full disks."""
+
+import asyncio
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import ormsgpack
+import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.types import Command, Overwrite
+
+from configs.errors import DatabaseUnusable, DiskFull
+from store.packing import TASK_DICTIONARY, deflate
+from store.store import DATABASE_NAME, Store
+from tests.store.conftest import Start, finish, line_of, query
+from tests.store.graphs import Agent, config, question
+
+
+def ids(values: dict[str, Any]) -> list[str]:
+    return [message.id for message in values["messages"]]
+
+
+async def head(app: Any, thread_id: str) -> dict[str, Any]:
+    values: dict[str, Any] = (await app.aget_state(config(thread_id))).values
+    return values
+
+
+async def test_what_a_run_left_is_what_another_process_finds(store: Store, home: Path) -> None:
+    app = Agent(5).compiled(await store.saver())
+    values = await app.ainvoke(question("go"), config("t"), durability="sync")
+    async with await Store.open(home) as other:
+        found = await head(Agent(5).compiled(await other.saver()), "t")
+    assert found == await head(app, "t")
+    assert ids(found) == ids(values)
+    assert len(found["messages"]) == 11
+    assert found["recent_calls"] == values["recent_calls"]
+
+
+async def test_undo_redo_and_compaction_keep_every_branch_whole(store: Store) -> None:
+    app = Agent(2).compiled(await store.saver())
+    first = await app.ainvoke(question("one", 1), config("t"), durability="sync")
+    before = (await app.aget_state(config("t"))).config["configurable"]["checkpoint_id"]
+    second = await app.ainvoke(question("two", 2), config("t"), durability="sync")
+    tip = (await app.aget_state(config("t"))).config["configurable"]["checkpoint_id"]
+    await app.aupdate_state(config("t", before), None, as_node="__copy__")
+    assert ids(await head(app, "t")) == ids(first)
+    third = await app.ainvoke(question("three", 3), config("t"), durability="sync")
+    assert ids(await head(app, "t")) == ids(third)
+    await app.aupdate_state(config("t", tip), None, as_node="__copy__")
+    assert ids(await head(app, "t")) == ids(second)
+    summary = [HumanMessage("what happened", id="summary")]
+    await app.aupdate_state(config("t"), {"messages": Overwrite(summary)}, as_node="execute_tools")
+    await app.aupdate_state(config("t"), {"messages": [HumanMessage("more", id="more")]}, as_node="execute_tools")
+    assert ids(await head(app, "t")) == ["summary", "more"]
+    assert ids((await app.aget_state(config("t", tip))).values) == ids(second)
+
+
+async def test_a_pending_question_is_on_disk_before_the_run_returns_and_is_answered_from_elsewhere(
+    store: Store, home: Path
+) -> None:
+    app = Agent(3, ask_at=2).compiled(await store.saver())
+    async for _ in app.astream(question("go"), config("t"), durability="sync"):
+        pass
+    async with await Store.open(home) as other:
+        there = Agent(3, ask_at=2).compiled(await other.saver())
+        (pending,) = (await there.aget_state(config("t"))).interrupts
+        assert pending.value == {"may": "it?"}
+        values = await there.ainvoke(Command(resume="approve"), config("t"), durability="sync")
+    assert values["decisions"] == {"open": {"type": "approve"}}
+    assert len(values["messages"]) == 7
+    assert await head(app, "t") == values
+
+
+async def test_a_result_and_its_checkpoint_are_written_together_or_not_at_all(store: Store) -> None:
+    agent = Agent(50, result_bytes=20_000)
+    app = agent.compiled(await store.saver())
+    pages = await store.database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await store.database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 50}").fetchone())
+    with pytest.raises(DiskFull):
+        await app.ainvoke(question("go"), config("t"), durability="sync")
+    await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    stopped = await app.aget_state(config("t"))
+    assert 1 < len(stopped.values["messages"]) < 101
+    assert len(await store.checkpoints.line("t")) == stopped.metadata["step"] + 2
+    values = await app.ainvoke(None, config("t"), durability="sync")
+    assert len(values["messages"]) == 101
+
+
+async def test_writes_that_no_checkpoint_follows_are_written_all_the_same(store: Store, home: Path) -> None:
+    app = Agent(1).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    newest = (await store.checkpoints.line("t"))[0].id
+    before = query(home, "SELECT count(*) FROM task_writes")
+    where = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": newest}}
+    await (await store.saver()).aput_writes(where, [("guard", {})], "b7e23ec2-9f0a-4bf0-8e0c-6a7b0c4f9d11")
+    async with asyncio.timeout(30):
+        while query(home, "SELECT count(*) FROM task_writes") == before:  # noqa: ASYNC110  another connection's view
+            await asyncio.sleep(0.02)
+
+
+async def test_closing_the_store_writes_what_was_held(home: Path) -> None:
+    async with await Store.open(home) as store:
+        where = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
+        await (await store.saver()).aput_writes(where, [("guard", {"a": 1})], "task")
+    assert query(home, "SELECT count(*) FROM task_writes") == [(1,)]
+
+
+RUN = """
+    import asyncio, sys
+    from pathlib import Path
+    from store.store import Store
+    from tests.store.graphs import Agent, config, question
+
+    async def main():
+        store = await Store.open(Path(sys.argv[1]))
+        app = Agent(1000, result_bytes=2000).compiled(await store.saver())
+        async for step in app.astream(question("go"), config("t"), durability="sync"):
+            print(len((await app.aget_state(config("t"))).values["messages"]), flush=True)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 6, 15])
+async def test_a_killed_run_loses_nothing_that_was_seen_and_goes_on(home: Path, start: Start, steps: int) -> None:
+    process = start(RUN, home)
+    seen = [int(line_of(process)) for _ in range(steps)]
+    process.kill()
+    finish(process)
+    async with await Store.open(home) as store:
+        assert await store.database.read(lambda db: db.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
+        app = Agent(10).compiled(await store.saver())
+        assert len((await head(app, "t"))["messages"]) >= seen[-1]
+        assert len((await app.ainvoke(None, config("t"), durability="sync"))["messages"]) == 21
+
+
+@pytest.mark.parametrize("table", ["checkpoints", "task_writes"])
+async def test_a_forged_row_runs_no_code(store: Store, home: Path, tmp_path: Path, table: str) -> None:
+    app = Agent(1).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    proof = tmp_path / "proof"
+    call = ormsgpack.Ext(0, ormsgpack.packb(("os", "system", f"touch {proof}")))
+    checkpoint = {
+        "v": 4,
+        "ts": "",
+        "id": "",
+        "channel_values": {"plan": call},
+        "channel_versions": {},
+        "versions_seen": {},
+    }
+    raw = b"{}\n" + ormsgpack.packb(checkpoint)
+    if table == "task_writes":
+        raw = ormsgpack.packb(["", [["messages", call]]])
+    forge(home, table, raw)
+    saver = await store.saver()
+    found = await saver.aget_tuple(config("t"))
+    assert found is not None
+    assert [one async for one in saver.alist(config("t"))]
+    await saver.aget_delta_channel_history(config=config("t"), channels=["messages"])
+    assert str(proof) in str(found)
+    assert not proof.exists()
+
+
+def forge(home: Path, table: str, raw: bytes) -> None:
+    """Put a body of an attacker's into every row."""
+    connection = sqlite3.connect(home / DATABASE_NAME)
+    with connection:
+        connection.execute("UPDATE bases SET raw = x'00'")
+        base = TASK_DICTIONARY if table == "task_writes" else b"\0"
+        connection.execute(f"UPDATE {table} SET body = ?", (deflate(raw, base),))
+        if table == "task_writes":
+            plain = b"{}\n" + ormsgpack.packb({"channel_values": {}, "channel_versions": {}, "versions_seen": {}})
+            connection.execute("UPDATE checkpoints SET body = ?", (deflate(plain, b"\0"),))
+            connection.execute("UPDATE task_writes SET checkpoint = (SELECT max(id) FROM checkpoints)")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE checkpoints SET body = x'ffffffff'",
+        "UPDATE checkpoints SET body = substr(body, 1, length(body) - 3)",
+        "UPDATE bases SET raw = replace(raw, CAST('Step' AS BLOB), CAST('Stop' AS BLOB))",
+        "UPDATE task_writes SET body = x''",
+    ],
+)
+async def test_a_damaged_row_is_said_and_not_guessed_at(store: Store, home: Path, damage: str) -> None:
+    app = Agent(1).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    query(home, damage)
+    with pytest.raises(DatabaseUnusable, match="damaged"):
+        await app.aget_state(config("t"))
+
+
+async def test_three_hundred_iterations_with_two_kilobyte_results_stay_small_also_while_open(home: Path) -> None:
+    async with await Store.open(home) as store:
+        app = Agent(300, result_bytes=2048).compiled(await store.saver())
+        values = await app.ainvoke(question("go"), config("t"), durability="sync")
+        assert len(values["messages"]) == 601
+        assert sum(path.stat().st_size for path in home.iterdir()) < 1750 * 1024
+    assert sum(path.stat().st_size for path in home.iterdir()) < 1300 * 1024
+
+
+async def test_threads_of_one_process_run_side_by_side(store: Store) -> None:
+    saver = await store.saver()
+    runs = [Agent(5).compiled(saver).ainvoke(question("go"), config(f"t{n}"), durability="sync") for n in range(5)]
+    for values in await asyncio.gather(*runs):
+        assert len(values["messages"]) == 11
+    for number in range(5):
+        assert len((await head(Agent(5).compiled(saver), f"t{number}"))["messages"]) == 11
+
+
+async def test_the_lines_of_a_thread_show_where_its_turns_began(store: Store) -> None:
+    app = Agent(1).compiled(await store.saver())
+    for turn in (1, 2):
+        await app.ainvoke(question("go", turn), config("t"), durability="sync")
+    links = await store.checkpoints.line("t")
+    assert [link.source for link in links].count("input") == 2
+    assert [link.parent for link in links[:-1]] == [link.id for link in links[1:]]
+    assert links[-1].parent is None
+    assert await store.checkpoints.line("t", links[3].id) == links[3:]
+    assert await store.checkpoints.line("nobody") == []
+
+
+async def test_a_copy_of_the_file_made_while_it_runs_opens(store: Store, home: Path, tmp_path: Path) -> None:
+    await Agent(3).compiled(await store.saver()).ainvoke(question("go"), config("t"), durability="sync")
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    for path in home.glob(f"{DATABASE_NAME}*"):
+        shutil.copy(path, copy)
+    async with await Store.open(copy) as other:
+        assert len((await head(Agent(3).compiled(await other.saver()), "t"))["messages"]) == 7

@@ -1,0 +1,163 @@
+"""The table of threads: how one is found, what lists show, what deleting takes along."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ThreadLocked, UsageError
+from store.journal import CallKey
+from store.runs import RunRow
+from store.store import DATABASE_NAME, Store
+from tests.store.conftest import query
+from tests.store.graphs import Tokens, write_checkpoints
+
+
+async def test_a_thread_is_found_by_its_id_by_a_unique_beginning_of_it_and_by_its_title(store: Store) -> None:
+    row = await store.threads.create(id="aaaa-1", title="Train a Model", folder="/ws")
+    await store.threads.create(id="bbbb-1")
+    for text in ("aaaa-1", "a", "AAAA", "train a model", " Train a Model "):
+        assert await store.threads.find(text) == row
+
+
+async def test_an_exact_id_wins_over_longer_ones_that_begin_with_it(store: Store) -> None:
+    await store.threads.create(id="abc")
+    await store.threads.create(id="abcd")
+    assert (await store.threads.find("abc")).id == "abc"
+
+
+async def test_an_ambiguous_beginning_names_the_candidates(store: Store) -> None:
+    await store.threads.create(id="abc-1", title="first")
+    await store.threads.create(id="abd-1")
+    await store.threads.create(id="xyz", title="ab")
+    with pytest.raises(UsageError, match=r"may be any of .*first.*give more of the id") as raised:
+        await store.threads.find("ab")
+    assert raised.value.exit_code == 2
+    assert all(name in str(raised.value) for name in ("abc-1", "abd-1", "xyz"))
+
+
+async def test_an_unknown_thread_brings_the_nearest_names(store: Store) -> None:
+    await store.threads.create(title="Fine-tune the tokenizer")
+    with pytest.raises(UsageError, match="did you mean Fine-tune the tokenizer"):
+        await store.threads.find("Fine-tune the tokeniser")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "%", "_", "*", "nothing like it"])
+async def test_no_text_is_a_pattern(store: Store, text: str) -> None:
+    await store.threads.create(id="abc", title="title")
+    with pytest.raises(UsageError, match="no thread"):
+        await store.threads.find(text)
+
+
+async def test_a_taken_id_is_refused_and_its_thread_kept(store: Store) -> None:
+    await store.threads.create(id="a", title="first")
+    with pytest.raises(UsageError, match="already"):
+        await store.threads.create(id="a", title="second")
+    assert (await store.threads.find("a")).title == "first"
+
+
+async def test_lists_are_newest_first_and_follow_every_change(store: Store) -> None:
+    for name in "abc":
+        await store.threads.create(id=name)
+    await store.threads.update("a", turns=1)
+    assert [row.id for row in await store.threads.list()] == ["a", "c", "b"]
+    assert [row.id for row in await store.threads.list(limit=1)] == ["a"]
+
+
+async def test_a_folder_has_its_own_threads_and_its_newest_one(store: Store) -> None:
+    await store.threads.create(id="a", folder="/one")
+    await store.threads.create(id="b", folder="/two")
+    assert [row.id for row in await store.threads.list("/one")] == ["a"]
+    newest = await store.threads.newest("/two")
+    assert newest is not None
+    assert newest.id == "b"
+    assert await store.threads.newest("/three") is None
+
+
+async def test_threads_of_sub_agents_are_listed_on_request_and_forks_always(store: Store) -> None:
+    await store.threads.create(id="main", folder="/ws")
+    await store.threads.create(id="fork", folder="/ws", parent="main", forked_at=2)
+    child = await store.threads.create(id="child", folder="/ws", parent="main")
+    assert child.child
+    assert {row.id for row in await store.threads.list()} == {"main", "fork"}
+    assert {row.id for row in await store.threads.list(children=True)} == {"main", "fork", "child"}
+    newest = await store.threads.newest("/ws")
+    assert newest is not None
+    assert newest.id == "fork"
+
+
+async def test_the_tips_that_redo_returns_to_keep_their_order(store: Store) -> None:
+    await store.threads.create(id="a")
+    assert (await store.threads.update("a", redo=("tip1", "tip2"))).redo == ("tip1", "tip2")
+    row = await store.threads.get("a")
+    assert row is not None
+    assert row.redo == ("tip1", "tip2")
+    assert (await store.threads.update("a", redo=())).redo == ()
+
+
+async def test_only_known_states_are_written(store: Store) -> None:
+    await store.threads.create(id="a")
+    assert (await store.threads.update("a", state="waiting")).state == "waiting"
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        await store.threads.update("a", state="sleeping")  # type: ignore[typeddict-item]
+
+
+async def test_changing_or_deleting_what_is_not_there_is_an_error(store: Store) -> None:
+    with pytest.raises(UsageError, match="no thread"):
+        await store.threads.update("a", title="x")
+    with pytest.raises(UsageError, match="no thread"):
+        await store.threads.delete("a")
+
+
+async def test_adopting_makes_a_row_once_and_keeps_the_one_there_is(store: Store) -> None:
+    assert (await store.threads.adopt("studio", folder="/ws")).folder == "/ws"
+    assert (await store.threads.adopt("studio", folder="/other")).folder == "/ws"
+
+
+async def test_a_thread_without_a_row_is_listed_with_what_checkpoints_and_ledger_know(store: Store) -> None:
+    await write_checkpoints(store, "studio-thread", turns=3)
+    await store.ledger.settle(await store.ledger.reserve("studio-thread", "studio-thread", "main", "m"), Tokens(), 0.5)
+    (row,) = await store.threads.list()
+    assert (row.id, row.turns, row.cost_usd) == ("studio-thread", 3, 0.5)
+    assert 1_700_000_000 < row.created <= row.updated
+    assert (await store.threads.find("studio")).id == "studio-thread"
+
+
+async def test_deleting_takes_sub_agents_checkpoints_and_artifacts_and_leaves_forks_and_the_ledger(
+    store: Store,
+) -> None:
+    await store.threads.create(id="main")
+    await store.threads.create(id="child", parent="main")
+    await store.threads.create(id="grandchild", parent="child")
+    await store.threads.create(id="fork", parent="main", forked_at=1)
+    for id in ("main", "child", "grandchild", "fork"):
+        await write_checkpoints(store, id, turns=1)
+        await store.journal.start(CallKey(id, "m", 0), "bash", "d")
+        await store.runs.add(RunRow(f"run-{id}", id, "true"))
+        await store.ledger.reserve(id, "main", "main", "m")
+        (store.home / "artifacts" / id).mkdir(parents=True)
+    assert set(await store.delete("main")) == {"main", "child", "grandchild"}
+    for table, column in (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id"), ("lanes", "thread_id")):
+        assert query(store.home, f"SELECT DISTINCT {column} FROM {table}") == [("fork",)]
+    lanes = "SELECT count(*) FROM {} WHERE lane NOT IN (SELECT no FROM lanes)"
+    for table in ("checkpoints", "bases", "task_writes"):
+        assert query(store.home, lanes.format(table)) == [(0,)]
+    assert [path.name for path in (store.home / "artifacts").iterdir()] == ["fork"]
+    assert (await store.ledger.total("main")).requests == 4
+
+
+async def test_a_thread_that_runs_is_not_deleted(store: Store) -> None:
+    await store.threads.create(id="a")
+    async with store.hold("a"):
+        with pytest.raises(ThreadLocked):
+            await store.delete("a")
+    assert await store.threads.get("a") is not None
+
+
+async def test_text_of_any_kind_comes_back_as_it_was(store: Store, home: Path) -> None:
+    title = "'; DROP TABLE threads; -- \x00 \u202e ü 🚀"
+    row = await store.threads.create(title=title, redo=("a'b", '"'))
+    assert await store.threads.get(row.id) == row
+    assert query(home, "SELECT redo FROM threads") == [(json.dumps(["a'b", '"']),)]
+    assert (home / DATABASE_NAME).exists()
