@@ -1,1 +1,211 @@
 """The litellm transport: every provider that is not reached directly, through langchain-litellm's ChatLiteLLM."""
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from configs.errors import ModelFailed
+from models.direct import fault_of_httpx
+from models.faults import (
+    ContextOverflow,
+    ErrorDetail,
+    HttpAnswer,
+    Refused,
+    Retryable,
+    Stalled,
+    StreamBroken,
+    clean_words,
+    fault_of,
+    fault_of_detail,
+    overflow_of,
+    read_detail,
+)
+from models.messages import PerMessage, Wire, convert, in_order
+from models.openai_format import part_of_reply
+from models.request import CallPart, ModelRequest, Part, Usage
+from models.routing import Route
+from models.transport import Trimming, Waits
+
+if TYPE_CHECKING:
+    from models.litellm_chat import Sent
+
+CHAT_MODULE = "models.litellm_chat"
+CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
+           "openrouter/anthropic/")  # fmt: skip
+"""Models whose prompt cache wants marks; the others cache by themselves."""
+KEPT = ("thinking_blocks", "reasoning_items")
+"""additional_kwargs that have to go back with the conversation."""
+SLACK_S = 5
+
+
+class LiteLLMTransport:
+    """Speaks to every provider litellm knows."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        self._wires = PerMessage(convert)
+        self._plain_wires = PerMessage(lambda message: convert(message, reasoning=False))
+
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
+        """The fragments of one reply. Raises the faults of models.faults."""
+        if CHAT_MODULE not in sys.modules:
+            await asyncio.to_thread(_import_litellm)
+        from models.litellm_chat import OBSERVED, Observed, ended
+
+        sent, observed = self._sent(route, request, trimming), Observed()
+        OBSERVED.set(observed)
+        try:
+            async with aclosing(_parts(sent, request)) as parts:
+                while (part := await self._next(parts, route)) is not None:
+                    yield part
+        except Retryable:
+            raise
+        except Exception as error:
+            raise fault_of_litellm(error, observed.refusal, route, self._waits) from error
+        if request.stream and not ended(sent.answer):
+            raise _unfinished(observed.refusal, route)
+
+    async def close(self) -> None:
+        """Close litellm's clients."""
+        if CHAT_MODULE in sys.modules:
+            from models.litellm_chat import close_clients
+
+            await close_clients()
+
+    async def _next(self, parts: AsyncGenerator[Part, None], route: Route) -> Part | None:
+        try:
+            async with asyncio.timeout(self._waits.idle_s + SLACK_S):
+                return await anext(parts, None)
+        except TimeoutError as error:
+            raise Stalled(f"{route.where} sent nothing for {self._waits.idle_s:g} s") from error
+
+    def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
+        from models.litellm_chat import Sent, supports_effort
+
+        converted = self._plain_wires if trimming.reasoning else self._wires
+        call: dict[str, Any] = dict(request.params)
+        if request.tools:
+            call["tools"] = list(request.tools)
+        if request.effort and not trimming.options and supports_effort(route.name):
+            call["reasoning_effort"] = request.effort
+        wait = self._waits.idle_s if request.stream else self._waits.whole_s
+        return Sent(
+            messages=[_own_copy(wire) for wire in in_order(request.messages, converted)],
+            fields={"model": route.name, "api_key": route.key, "api_base": route.base_url, "request_timeout": wait},
+            call=call,
+            cache_marks=route.name.startswith(CACHING),
+        )
+
+
+async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, None]:
+    from models.litellm_chat import Chat, reported_usage
+
+    chat = Chat.of(sent)
+    if not request.stream:
+        message = await chat.ainvoke(list(request.messages), **sent.call)
+        whole = part_of_reply(sent.answer.model_dump(), {})
+        yield replace(whole, extras=_kept(message))
+        return
+    usage: Usage | None = None
+    try:
+        stream = cast("AsyncGenerator[AIMessageChunk, None]", chat.astream(list(request.messages), **sent.call))
+        async with aclosing(stream):
+            async for chunk in stream:
+                usage = _usage(chunk) or usage
+                yield _part(chunk)
+    finally:
+        await sent.close()
+    yield Part(usage=usage if reported_usage(sent.answer) else None)
+
+
+def fault_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
+    """The fault an exception out of litellm means: by the HTTP answer where there was one, else by its class."""
+    from litellm import exceptions
+
+    if isinstance(error, exceptions.ContextWindowExceededError):
+        detail = read_detail(refusal.body) if refusal else ErrorDetail(words=str(error))
+        return overflow_of(400, detail) or ContextOverflow("the conversation does not fit the model's window")
+    if refusal:
+        return fault_of(refusal, route)
+    if isinstance(error, exceptions.ContentPolicyViolationError):
+        return Refused("the provider's content filter refused the request", "rephrase the task")
+    if http := _httpx_error(error):
+        return fault_of_httpx(http, route, waits)
+    if isinstance(error, exceptions.Timeout):
+        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+    status = getattr(error, "status_code", None)
+    if isinstance(error, exceptions.MidStreamFallbackError) and status in (None, 500, 503):
+        return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    if isinstance(status, int) and 400 <= status < 600:
+        return fault_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
+    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(str(error), route)}")
+
+
+def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
+    return fault_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} ended in the middle")
+
+
+def _httpx_error(error: BaseException) -> httpx.HTTPError | None:
+    """The httpx error an exception came from, through any of the ways litellm wraps one."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError):
+            return one
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            waiting += [getattr(one, "original_exception", None), one.__cause__, one.__context__]
+    return None
+
+
+def _part(chunk: BaseMessage) -> Part:
+    calls = chunk.tool_call_chunks if isinstance(chunk, AIMessageChunk) else []
+    return Part(
+        text=chunk.content if isinstance(chunk.content, str) else "",
+        reasoning=chunk.additional_kwargs.get("reasoning_content") or "",
+        calls=tuple(CallPart(call["index"], call["id"], call["name"], call["args"] or "") for call in calls),
+        finish=chunk.response_metadata.get("finish_reason"),
+        extras=_kept(chunk),
+    )
+
+
+def _kept(message: BaseMessage) -> dict[str, Any] | None:
+    return {key: message.additional_kwargs[key] for key in KEPT if message.additional_kwargs.get(key)} or None
+
+
+def _usage(chunk: BaseMessage) -> Usage | None:
+    reported = chunk.usage_metadata if isinstance(chunk, AIMessageChunk) else None
+    if not reported:
+        return None
+    read, written = reported.get("input_token_details", {}), reported.get("output_token_details", {})
+    cost = chunk.response_metadata.get("response_cost")
+    return Usage(
+        input_tokens=reported["input_tokens"],
+        output_tokens=reported["output_tokens"],
+        cached_tokens=read.get("cache_read", 0),
+        cache_write_tokens=read.get("cache_creation", 0),
+        reasoning_tokens=written.get("reasoning", 0),
+        cost_usd=float(cost) if isinstance(cost, int | float) else None,
+    )
+
+
+def _own_copy(wire: Wire) -> Wire:
+    """litellm's transformations write into the messages they are given."""
+    calls = wire.get("tool_calls")
+    own = {"tool_calls": [{**call, "function": {**call["function"]}} for call in calls]} if calls else {}
+    return {**wire, **own}
+
+
+def _import_litellm() -> None:
+    """In a thread, since it takes seconds; without the file of prices it would fetch on import."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    importlib.import_module(CHAT_MODULE)

@@ -3,46 +3,67 @@
 import json
 import re
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 Wire = dict[str, Any]
+Made = TypeVar("Made")
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NOT_RUN = "not run: interrupted before this call was answered"
 
 
-class Encoder:
-    """Remembers what each message looks like on the wire for as long as the message lives.
+class PerMessage(Generic[Made]):
+    """Remembers what was made of a message for as long as the message lives.
 
     A message is known by its identity and never changes once it is in a conversation; a replaced one is a new object.
     """
 
+    def __init__(self, make: Callable[[AnyMessage], Made]) -> None:
+        self._make = make
+        self._made: dict[int, tuple[weakref.ref[AnyMessage], Made]] = {}
+
+    def __call__(self, message: AnyMessage) -> Made:
+        """What `make` returned for this message, made now if it was not before."""
+        key = id(message)
+        known = self._made.get(key)
+        if known and known[0]() is message:
+            return known[1]
+        made = self._make(message)
+        self._made[key] = (weakref.ref(message, lambda _: self._made.pop(key, None)), made)
+        return made
+
+
+class Encoder:
+    """Encodes conversations, each message once however often it is sent."""
+
     def __init__(self) -> None:
-        self._known: dict[tuple[int, bool], tuple[weakref.ref[AnyMessage], list[bytes]]] = {}
+        self._whole = PerMessage(lambda message: _encoded(message, reasoning=True))
+        self._plain = PerMessage(lambda message: _encoded(message, reasoning=False))
 
     def body(self, messages: Sequence[AnyMessage], *, reasoning: bool = True) -> bytes:
         """The JSON array of the conversation, in UTF-8. `reasoning`: replay the model's own reasoning text."""
-        parts: list[bytes] = []
-        images: list[bytes] = []
-        for message in messages:
-            if images and not isinstance(message, ToolMessage):
-                parts += images
-                images = []
-            encoded = self._encoded(message, reasoning)
-            parts.append(encoded[0])
-            images += encoded[1:]
-        return b"[" + b",".join([*parts, *images]) + b"]"
+        encoded = self._whole if reasoning else self._plain
+        parts: Iterator[bytes] = in_order(messages, encoded)
+        return b"[" + b",".join(parts) + b"]"
 
-    def _encoded(self, message: AnyMessage, reasoning: bool) -> list[bytes]:  # noqa: FBT001 - part of the cache key
-        key = (id(message), reasoning)
-        known = self._known.get(key)
-        if known and known[0]() is message:
-            return known[1]
-        encoded = [encode(wire) for wire in convert(message, reasoning=reasoning)]
-        self._known[key] = (weakref.ref(message, lambda _: self._known.pop(key, None)), encoded)
-        return encoded
+
+def in_order(messages: Sequence[AnyMessage], converted: Callable[[AnyMessage], list[Made]]) -> Iterator[Made]:
+    """Each message's own part; the images of tool results follow the whole group of results they belong to."""
+    images: list[Made] = []
+    for message in messages:
+        if images and not isinstance(message, ToolMessage):
+            yield from images
+            images = []
+        own, *pictures = converted(message)
+        yield own
+        images += pictures
+    yield from images
+
+
+def _encoded(message: AnyMessage, *, reasoning: bool) -> list[bytes]:
+    return [encode(wire) for wire in convert(message, reasoning=reasoning)]
 
 
 def encode(value: Any) -> bytes:

@@ -179,7 +179,13 @@ def chunks(reply: Reply) -> list[dict[str, Any]]:
 
 def chunk(*choices: dict[str, Any]) -> dict[str, Any]:
     """The envelope of a chunk."""
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake", "choices": list(choices)}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "fake",
+        "choices": list(choices),
+    }
 
 
 def call_deltas(reply: Reply) -> list[dict[str, Any]]:
@@ -201,7 +207,12 @@ def call_deltas(reply: Reply) -> list[dict[str, Any]]:
 def whole_call(call: Call, index: int) -> dict[str, Any]:
     """A call as one object."""
     identity = {} if call.id is None else {"id": call.id}
-    return {"index": index, **identity, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    return {
+        "index": index,
+        **identity,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
 
 
 def whole(reply: Reply) -> dict[str, Any]:
@@ -213,7 +224,14 @@ def whole(reply: Reply) -> dict[str, Any]:
         message["tool_calls"] = [whole_call(call, place) for place, call in enumerate(reply.calls)]
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
     usage = {} if reply.usage is None else {"usage": dict(reply.usage)}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "fake", "choices": [choice], **usage}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "fake",
+        "choices": [choice],
+        **usage,
+    }
 
 
 def pieces(text: str) -> list[str]:

@@ -1,0 +1,84 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, SystemMessage
+
+from graph.events import Emit, emitter
+from models.gateway import ModelReply, ModelRequest, Models
+from models.transport import Waits
+from store.store import Store
+from tests.fakes.model_server import FakeModelServer
+
+QUICK = Waits(connect_s=5, idle_s=5, whole_s=5, retries=3, first_backoff_s=0.01, longest_backoff_s=0.02)
+TOOLS = [{"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}]
+
+
+class Bench:
+    """Models before a fake server, and what they emitted."""
+
+    def __init__(self, server: FakeModelServer, store: Store, models: Models, model: str) -> None:
+        self.server = server
+        self.store = store
+        self.models = models
+        self.model = model
+        self.events: list[dict[str, Any]] = []
+
+    @property
+    def emit(self) -> Emit:
+        return emitter(self.events.append)
+
+    def request(self, **fields: Any) -> ModelRequest:
+        messages = [SystemMessage("be brief"), HumanMessage("hello")]
+        return ModelRequest(**{"model": self.model, "messages": messages, "thread_id": "t", "root_id": "t"} | fields)
+
+    async def ask(self, **fields: Any) -> ModelReply:
+        return await self.models.complete(self.request(**fields), self.emit)
+
+    def data(self, type: str) -> list[dict[str, Any]]:
+        return [event["data"] for event in self.events if event["type"] == type]
+
+    def shown(self, kind: str = "text") -> str:
+        return "".join(chunk["text"] for chunk in self.data("assistant_chunk") if chunk["kind"] == kind)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeModelServer]:
+    with FakeModelServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Callable[..., Bench]]:
+    opened: list[Models] = []
+
+    def make(transport: str = "direct", waits: Waits = QUICK, **environ: str) -> Bench:
+        if transport == "direct":
+            models = Models(store.ledger, server.url, "THE_KEY", waits, {"THE_KEY": "sk-very-secret", **environ})
+        else:
+            keys = {"HOSTED_VLLM_API_BASE": server.url, "HOSTED_VLLM_API_KEY": "sk-very-secret"}
+            models = Models(store.ledger, waits=waits, environ={**keys, **environ})
+        opened.append(models)
+        return Bench(server, store, models, "fake" if transport == "direct" else "hosted_vllm/fake")
+
+    yield make
+    for models in opened:
+        await models.close()
+
+
+@pytest.fixture(params=["direct", "litellm"])
+def bench(request: pytest.FixtureRequest, open_bench: Callable[..., Bench]) -> Bench:
+    """The same promises hold for both transports."""
+    return open_bench(request.param)
+
+
+@pytest.fixture
+def direct(open_bench: Callable[..., Bench]) -> Bench:
+    return open_bench("direct")
