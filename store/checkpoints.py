@@ -7,6 +7,8 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from store.database import Database
 from store.packing import TASK_DICTIONARY, as_base, deflate, inflate, pack_id, unpack_id
@@ -32,7 +34,7 @@ WITH RECURSIVE line(depth, id, parent) AS (
     UNION ALL
     SELECT depth + 1, older.id, older.parent
     FROM line CROSS JOIN checkpoints older ON older.lane = :lane AND older.id = line.parent WHERE depth < :depth
-) SELECT names, checkpoint, task, body FROM line CROSS JOIN task_writes ON lane = :lane AND checkpoint = line.id
+) SELECT checkpoint, names, task, body FROM line CROSS JOIN task_writes ON lane = :lane AND checkpoint = line.id
 ORDER BY depth DESC, no
 """
 _ENDLESS = 2**62
@@ -149,13 +151,14 @@ def load_writes(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) 
 
 def load_line_writes(
     connection: sqlite3.Connection, lane: Lane, from_id: str, depth: int, channels: Collection[str]
-) -> Iterator[TaskBytes]:
-    """The tasks that wrote to any of `channels`, at a checkpoint and at `depth` ancestors of it, oldest first."""
+) -> Iterator[tuple[str, list[TaskBytes]]]:
+    """The writes made at a checkpoint and at `depth` ancestors of it, oldest first, where any was to `channels`."""
     wanted = {number for number, names in _name_sets(connection).items() if not names.isdisjoint(channels)}
     values = {"lane": _find_lane(connection, lane), "id": pack_id(from_id), "depth": depth}
-    for names, *found in connection.execute(_LINE_WRITES, values):
-        if names in wanted:
-            yield _task(*found)
+    for checkpoint, found in groupby(connection.execute(_LINE_WRITES, values), key=itemgetter(0)):
+        rows = list(found)
+        if any(names in wanted for _, names, _, _ in rows):
+            yield unpack_id(checkpoint), [_task(checkpoint, task, body) for _, _, task, body in rows]
 
 
 def line(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> Iterator[Link]:

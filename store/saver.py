@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import groupby, islice
-from operator import attrgetter, itemgetter
+from itertools import islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -280,19 +280,13 @@ class Saver(AsyncSqliteSaver):
                 wanted -= held
                 if not wanted:
                     break
-        for id, tasks in self._line_writes(connection, lane, list(passed), channels):
+        ids = list(passed)
+        rows = tables.load_line_writes(connection, lane, ids[0], len(ids) - 1, channels) if ids else ()
+        for id, tasks in rows:
             for write in self._ordered(tasks):
                 if write.channel in passed[id]:
                     history[write.channel]["writes"].append((write.task_id, write.channel, write.value))
         return history
-
-    @staticmethod
-    def _line_writes(
-        connection: sqlite3.Connection, lane: Lane, ids: list[str], channels: Sequence[str]
-    ) -> Iterator[tuple[str, Iterator[TaskBytes]]]:
-        if ids:
-            found = tables.load_line_writes(connection, lane, ids[0], len(ids) - 1, channels)
-            yield from groupby(found, key=attrgetter("checkpoint_id"))
 
     def _seed(
         self, connection: sqlite3.Connection, lane: Lane, id: str, history: Mapping[str, DeltaChannelHistory]
