@@ -1,4 +1,4 @@
-"""The arguments of a call: checked strictly against the tool's model, and what the model is told when they do not fit."""
+"""The arguments of a call: checked strictly against the tool's parameters, and what is said when they do not fit."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a tool is: its spec, the call, the context it runs in and the result it gives. Running one lives in tools/run.py."""
+"""What a tool is: its spec, a call of it, the context it runs in, the result it gives. tools/run.py runs it."""
 
 import hashlib
 import inspect
@@ -110,19 +110,24 @@ class ToolContext:
         return tuple(folder.resolve() for folder in (self.workspace, *self.add_dirs))
 
     def resolve(self, path_text: str, *, reading: bool = False) -> Path:
-        """The real path `path_text` names, symlinks followed. Reading may also go to the thread's artifacts.
+        """The real path `path_text` names, symlinks followed. Reading may also go to the artifacts of threads.
 
         Raises:
-            ToolFault: the path is empty, unusable, or outside the workspace and the added folders.
+            ToolFault: the path is empty, unusable, in the folder ml-intern keeps its own files in, or outside the
+                workspace and the added folders.
         """
-        path = real_path(path_text, self.workspace)
-        allowed = (*self.roots(), self.artifact_folder.resolve()) if reading else self.roots()
-        if any(path.is_relative_to(root) for root in allowed):
+        path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
+        if reading and path.is_relative_to(home / "artifacts"):
             return path
-        raise ToolFault(
-            f"path outside the workspace: {path} is not in {self.workspace}; "
-            "work inside it, or ask the user to start with --add-dir FOLDER"
-        )
+        within = [root for root in self.roots() if path.is_relative_to(root)]
+        if not within:
+            raise ToolFault(
+                f"path outside the workspace: {path} is not in {self.workspace}; "
+                "work inside it, or ask the user to start with --add-dir FOLDER"
+            )
+        if path.is_relative_to(home) and not any(root.is_relative_to(home) for root in within):
+            raise ToolFault(f"{path} belongs to ml-intern itself (its threads and settings); leave it alone")
+        return path
 
     def artifact_path(self, suffix: str = ".txt") -> Path:
         """Where the whole of this call's result goes when it is too long for the conversation."""
@@ -186,13 +191,17 @@ class ToolCall:
 class Handler(Protocol):
     """The function of a tool. Text alone stands for a result that went well."""
 
-    def __call__(self, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]: ...
+    def __call__(self, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]:
+        """Do what the tool is for. A ToolFault becomes a failed result."""
+        ...
 
 
 class Reattach(Protocol):
     """Find again, by its handle, what a call had started when the process died, and give its result."""
 
-    def __call__(self, handle: str, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]: ...
+    def __call__(self, handle: str, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]:
+        """Give the result of what the handle names, waiting for it if need be."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -240,7 +249,7 @@ def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
     given = _Traits(**traits)
 
     def specify(handler: Handler) -> ToolSpec:
-        name = given.name or getattr(handler, "__name__", "")
+        name = given.name or str(getattr(handler, "__name__", ""))
         description = inspect.getdoc(handler)
         if not description:
             raise TypeError(f"the tool {name} has no docstring; it is what the model is told")

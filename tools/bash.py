@@ -14,6 +14,7 @@ from tools.process import Command, Finished, run_command
 
 DEFAULT_SECONDS = 120
 MOST_SECONDS = 10 * 3600
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class BashArgs(ToolArgs):
@@ -31,9 +32,9 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
 
     Each call is a new shell: `cd` and variables do not carry over. There is no terminal and stdin is empty, so pass
-    --yes and the like where a program would ask. Long output is shortened to its beginning and end; the whole is kept in
-    a file that the result names. Processes still running when the command ends are ended. Use `uv` to install packages.
-    Give training and other long work a timeout that fits. Prefer read, write and edit for files.
+    --yes and the like where a program would ask. Long output is shortened to its beginning and end; the whole is kept
+    in a file that the result names and read can show. Processes still running when the command ends are ended with it.
+    Give training and other long work a timeout that fits. Prefer read, write and edit for files. `uv` is there.
     """
     folder = await asyncio.to_thread(_folder, args.workdir, context)
     output = context.artifact_path()
@@ -63,17 +64,12 @@ def _folder(workdir: str, context: ToolContext) -> Path:
 
 
 def _result(finished: Finished, output: Path, seconds: int) -> ToolResult:
-    shown = shorten_file(output, finished.characters)
-    shortened = len(shown) < finished.characters
+    shown, shortened = shorten_file(output, finished.characters)
     if not shortened:
         output.unlink(missing_ok=True)
-    body = shown if not shown or shown.endswith("\n") else f"{shown}\n"
-    return ToolResult(
-        text=f"{body or '(no output)' + chr(10)}[{'; '.join(_closing(finished, seconds))}]",
-        ok=finished.ending == "exited" and finished.exit_code == 0,
-        status=_status(finished),
-        artifact=str(output) if shortened else None,
-    )
+    lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(_closing(finished, seconds))}]"]
+    status = _status(finished)
+    return ToolResult("\n".join(lines), status == "done", status, artifact=str(output) if shortened else None)
 
 
 def _status(finished: Finished) -> Status:
@@ -94,6 +90,6 @@ def _closing(finished: Finished, seconds: int) -> list[str]:
 
 
 def _exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"

@@ -1,4 +1,4 @@
-"""Program output as text one can read: decoded, without terminal sequences, a rewritten line kept in its last form only."""
+"""Program output as text one can read: decoded, no terminal sequences, a rewritten line in its last form only."""
 
 import codecs
 import re
@@ -8,7 +8,7 @@ from safety.visible import visible
 LONGEST_PIECE = 1 << 20
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
-    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC with their end: text behind an open one stays
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC and their end; behind an open one text stays
     r"|\x1b[ -/]*[0-~]"
     r"|\x9b[0-?]*[ -/]*[@-~]"
 )

@@ -4,12 +4,18 @@ import asyncio
 from pathlib import Path
 
 from pydantic import Field
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from tools.files import diff, load, mark_seen, replace, require_seen
+from tools.diffs import diff
+from tools.files import load, mark_seen, replace, require_seen
 
 SHOWN_PLACES = 10
+SHOWN_LINES = 20
+LEAST_LIKENESS = 50
+COMPARED = 400
+# Bytes that are no UTF-8 are kept through decoding and encoding.
+_KEEP = "surrogateescape"
 
 
 class EditArgs(ToolArgs):
@@ -30,59 +36,68 @@ async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
     `old` must occur exactly once: add lines around it until it does, or set replace_all.
     """
     path = context.resolve(args.path)
-    return await asyncio.to_thread(_edit, path, args, context)
+    return ToolResult(await asyncio.to_thread(_edit, path, args, context))
 
 
-def _edit(path: Path, args: EditArgs, context: ToolContext) -> ToolResult:
+def _edit(path: Path, args: EditArgs, context: ToolContext) -> str:
     shown = context.name_of(path)
-    content = load(path, shown)
-    require_seen(context, path, content, shown)
     if args.old == args.new:
         raise ToolFault("old and new are the same; nothing to change")
-    try:
-        before = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ToolFault(f"{shown} is not UTF-8 text; change it with a script") from error
-    old, new = _with_endings(before, args.old), _with_endings(before, args.new)
-    after = _replaced(before, old, new, args.replace_all, shown)
-    replace(path, after.encode("utf-8"), shown)
-    mark_seen(context, path, after.encode("utf-8"))
-    return ToolResult(f"Edited {shown}.\n{diff(before, after, shown)}")
+    before = load(path, shown).decode("utf-8", _KEEP)
+    known = require_seen(context, path, shown)
+    old, new = _with_endings(before, args.old, args.new)
+    count = _checked(before.count(old), before, old, args, shown)
+    after = before.replace(old, new)
+    mark_seen(context, path, replace(path, after.encode("utf-8", _KEEP), shown, known))
+    times = f" in {count} places" if count > 1 else ""
+    return f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
 
 
-def _with_endings(text: str, piece: str) -> str:
-    """`piece` with the line endings of the file: models write LF, the file may hold CRLF throughout."""
-    windows = "\r\n" in text and text.count("\r\n") == text.count("\n")
-    return piece.replace("\r\n", "\n").replace("\n", "\r\n") if windows else piece
+def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:
+    """Both pieces with the line endings of the place they are for: models write LF, the file may hold CRLF."""
+    windows = old.replace("\r\n", "\n").replace("\n", "\r\n")
+    throughout = "\r\n" in text and text.count("\r\n") == text.count("\n")
+    if throughout or (old not in text and windows in text):
+        return windows, new.replace("\r\n", "\n").replace("\n", "\r\n")
+    return old, new
 
 
-def _replaced(before: str, old: str, new: str, everywhere: bool, shown: str) -> str:  # noqa: FBT001 as the tool's argument
-    count = before.count(old)
+def _checked(count: int, text: str, old: str, args: EditArgs, shown: str) -> int:
+    """How often the piece is replaced. Raises ToolFault when that is unclear."""
     if not count:
-        raise ToolFault(f"the text to replace is not in {shown}. {_nearest(before, old)}")
-    if count > 1 and not everywhere:
-        places = [str(before.count("\n", 0, at) + 1) for at in _places(before, old)]
+        raise ToolFault(f"the text to replace is not in {shown}. {_nearest(_readable(text), args.old)}")
+    if count > 1 and not args.replace_all:
+        lines = ", ".join(str(line) for line in _lines_of(text, old))
         raise ToolFault(
-            f"the text to replace occurs {count} times in {shown}, at lines {', '.join(places[:SHOWN_PLACES])}; "
-            "give more of the lines around it, or set replace_all"
+            f"the text to replace occurs {count} times in {shown}, at lines {lines}"
+            f"{' ...' if count > SHOWN_PLACES else ''}; give more of the lines around it, or set replace_all"
         )
-    return before.replace(old, new)
+    return count
 
 
-def _places(text: str, piece: str) -> list[int]:
+def _lines_of(text: str, piece: str) -> list[int]:
     found, at = list[int](), text.find(piece)
-    while at >= 0:
-        found.append(at)
+    while at >= 0 and len(found) < SHOWN_PLACES:
+        found.append(text.count("\n", 0, at) + 1)
         at = text.find(piece, at + len(piece))
     return found
 
 
 def _nearest(text: str, old: str) -> str:
-    """The lines of the file that are most like what was looked for."""
-    lines, height = text.splitlines(), len(old.splitlines())
-    best = fuzz.partial_ratio_alignment(old, text)
-    if best is None or best.score < 50:
+    """Where the file is most like what was looked for, judged by its longest line."""
+    wanted = old.strip("\r\n").splitlines()
+    longest = max(range(len(wanted)), key=lambda at: len(wanted[at].strip())) if wanted else 0
+    lines = text.split("\n")
+    stripped = [line.strip()[:COMPARED] for line in lines]
+    best = process.extractOne(wanted[longest].strip()[:COMPARED] if wanted else "", stripped, scorer=fuzz.ratio)
+    if best is None or best[1] < LEAST_LIKENESS:
         return "Nothing in it is like that; read it again."
-    first = text.count("\n", 0, best.dest_start)
-    near = "\n".join(f"{number + 1:>6}\t{lines[number]}" for number in range(first, min(first + height, len(lines))))
-    return f"The nearest text is:\n{near}"
+    first = max(best[2] - longest, 0)
+    near = lines[first : first + min(len(wanted), SHOWN_LINES)]
+    same = [line.split() for line in near] == [line.split() for line in wanted[: len(near)]]
+    listed = "\n".join(f"{first + at + 1:>6}\t{line.rstrip(chr(13))[:COMPARED]}" for at, line in enumerate(near))
+    return f"The nearest text is{' the same but for its whitespace' if same else ''}:\n{listed}"
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", _KEEP).decode("utf-8", "replace")

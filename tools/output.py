@@ -12,7 +12,7 @@ _WIDEST_CHARACTER = 4
 
 
 def head_and_tail(head: str, tail: str, left_out: int, path: Path) -> str:
-    """Two ends of a text, whole lines where they are short enough, and where the `left_out` characters between them are."""
+    """The two ends of a text, cut at a line where one is near; `left_out` characters lie between them."""
     kept_head, kept_tail = _up_to_newline(head), _from_newline(tail)
     missing = left_out + len(head) - len(kept_head) + len(tail) - len(kept_tail)
     return f"{kept_head}\n[... {missing:,} characters left out; all of it: {path} ...]\n{kept_tail}"
@@ -28,33 +28,33 @@ def _from_newline(tail: str) -> str:
     return kept if newline and len(kept) > len(tail) // 2 else tail
 
 
-def shorten(text: str, path: Path) -> str:
-    """`text` as the model gets it; over RESULT_CHARACTERS the whole is written to `path` and the ends are kept."""
+def shorten(text: str, path: Path) -> tuple[str, bool]:
+    """`text` as the model gets it, and whether that is only its ends: then the whole was written to `path`."""
     if len(text) <= RESULT_CHARACTERS:
-        return text
+        return text, False
     write_private(path, text)
     left_out = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
-    return head_and_tail(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out, path)
+    return head_and_tail(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out, path), True
 
 
-def shorten_file(path: Path, characters: int) -> str:
-    """The two ends of a text that is in a file already, of `characters` characters; all of it when it is short.
+def shorten_file(path: Path, characters: int) -> tuple[str, bool]:
+    """The same for a text of that many characters that is in `path` already. The file is never read whole.
 
-    The file is never read whole, and there is room for a closing line within RESULT_CHARACTERS.
+    A closing line of a few hundred characters still fits within RESULT_CHARACTERS.
     """
     if characters <= HEAD_CHARACTERS + TAIL_CHARACTERS:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes().decode(errors="replace"), False
     with path.open("rb") as file:
         head = file.read(HEAD_CHARACTERS * _WIDEST_CHARACTER).decode(errors="replace")[:HEAD_CHARACTERS]
         file.seek(-min(path.stat().st_size, TAIL_CHARACTERS * _WIDEST_CHARACTER), os.SEEK_END)
         tail = file.read().decode(errors="replace")[-TAIL_CHARACTERS:]
-    return head_and_tail(head, tail, characters - len(head) - len(tail), path)
+    return head_and_tail(head, tail, characters - len(head) - len(tail), path), True
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone may read (0600, its folder 0700)."""
     private_folder(path.parent)
-    with open(path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline="") as file:  # noqa: PTH123 Path.open takes no opener
+    with open(path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline="") as file:
         file.write(text)
 
 

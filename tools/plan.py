@@ -24,7 +24,7 @@ class PlanArgs(ToolArgs):
     steps: list[Step] = Field(max_length=50, description="All steps in order, the finished ones too.")
 
 
-@tool(path_args=(), asks=False)
+@tool(path_args=(), asks=False, on_resume="rerun")
 async def plan(args: PlanArgs, context: ToolContext) -> ToolResult:
     """Write down or update the plan: all its steps with their status. The user sees it.
 

@@ -1,4 +1,4 @@
-"""Run a command in a session of its own: output to a file under a byte cap, no child left when it ends or is stopped."""
+"""Run a command in a session of its own: output to a file under a byte cap, no child left once it ended."""
 
 import asyncio
 import os

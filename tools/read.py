@@ -1,61 +1,68 @@
-"""The read tool: a text file with line numbers, a part at a time."""
+"""The read tool: a text file with line numbers, a part at a time; of a folder, what is in it."""
 
 import asyncio
+from pathlib import Path
 
 from pydantic import Field
 
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from tools.files import load, mark_seen
+from tools.files import digest_of, mark_seen, regular
+from tools.listing import binary_kind, count_lines, listing
 
 MOST_LINES = 2_000
-MOST_LINE = 2_000
-MOST_CHARACTERS = 18_000
+MOST_ENTRIES = 200
 
 
 class ReadArgs(ToolArgs):
     """What read takes."""
 
-    path: str = Field(min_length=1, description="The file, relative to the workspace or absolute.")
-    offset: int = Field(1, ge=1, description="The first line to show.")
+    path: str = Field(min_length=1, description="The file or folder, relative to the workspace or absolute.")
+    offset: int = Field(1, description="The first line to show; a negative one counts from the end.")
     limit: int = Field(MOST_LINES, ge=1, le=MOST_LINES, description="How many lines to show at most.")
 
 
 @tool(read_only=True)
 async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
-    """Read a text file of the workspace, with line numbers. Read a file before you write or edit it.
+    """Read a text file of the workspace, with line numbers, or list a folder. Read a file before you write or edit it.
 
-    Give offset and limit for a part of a long file. Files that tools left in the thread's artifacts can be read too.
+    Give offset and limit for a part of a long file. The files that hold the whole of a long output can be read too.
+    Control characters are shown as escapes such as \\x1b.
     """
     path = context.resolve(args.path, reading=True)
+    return ToolResult(await asyncio.to_thread(_read, path, args, context))
+
+
+def _read(path: Path, args: ReadArgs, context: ToolContext) -> str:
     shown = context.name_of(path)
-    content = await asyncio.to_thread(load, path, shown)
-    if b"\0" in content[:8_192]:
-        raise ToolFault(f"{shown} is binary ({len(content):,} bytes); look at it with bash: file, xxd, or python")
-    mark_seen(context, path, content)
-    return ToolResult(_numbered(content.decode("utf-8", "replace"), args, shown))
+    try:
+        return _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
+    except OSError as error:
+        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
 
 
-def _numbered(text: str, args: ReadArgs, shown: str) -> str:
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    if not lines:
+def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
+    size = regular(path, shown).st_size
+    if kind := binary_kind(path):
+        raise ToolFault(f"{shown} is binary, {size:,} bytes: {kind}. Look into it with a command")
+    mark_seen(context, path, digest_of(path))
+    total = count_lines(path)
+    if not total:
         return f"{shown} is empty"
-    if args.offset > len(lines):
-        raise ToolFault(f"{shown} has {len(lines)} lines; offset {args.offset} is after its end")
-    taken, size = list[str](), 0
-    for number, line in enumerate(lines[args.offset - 1 : args.offset - 1 + args.limit], start=args.offset):
-        entry = f"{number:>6}\t{_cut(line.removesuffix(chr(13)))}"
-        size += len(entry) + 1
-        if size > MOST_CHARACTERS and taken:
-            break
-        taken.append(entry)
-    last = args.offset + len(taken) - 1
-    more = (
-        [f"[lines {args.offset} to {last} of {len(lines)}; go on with offset {last + 1}]"] if last < len(lines) else []
-    )
-    return "\n".join([*taken, *more])
+    first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
+    if first > total:
+        raise ToolFault(f"{shown} has {total:,} lines; offset {args.offset} is after its end")
+    part = listing(path, first, args.limit, total)
+    more = f"lines {first:,} to {part.last:,} of {total:,}; go on with offset {part.last + 1}"
+    notes = [*part.notes, *([more] if part.last < total else [])]
+    return "\n".join([part.text, *(f"[{note}]" for note in notes)])
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= MOST_LINE else f"{line[:MOST_LINE]} [... {len(line) - MOST_LINE} more characters]"
+def _folder(path: Path, shown: str) -> str:
+    entries = sorted(path.iterdir(), key=lambda entry: (not entry.is_dir(), entry.name))
+    lines = [f"{entry.name}/" if entry.is_dir() else f"{entry.name}{_size(entry)}" for entry in entries[:MOST_ENTRIES]]
+    more = [f"[{len(entries) - MOST_ENTRIES:,} more]"] if len(entries) > MOST_ENTRIES else []
+    return "\n".join([f"{shown} is a folder of {len(entries):,}:", *lines, *more])
+
+
+def _size(entry: Path) -> str:
+    return f"  {entry.stat().st_size:,} bytes" if entry.is_file() else "  (no regular file)"

@@ -10,15 +10,16 @@ from typing import Any
 from pydantic import BaseModel
 from rapidfuzz import process as fuzzy
 
-from configs.errors import MLInternError
+from configs.errors import LimitReached, MLInternError, TemporaryError
 from safety.fault_log import log_fault
 from safety.policy import CallFacts, Verdict, verdict
 from safety.redaction import admit, has_placeholder
 from store.journal import JournalRow
 from tools.arguments import malformed, parse
 from tools.base import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure, real_path
-from tools.output import shorten
+from tools.output import RESULT_CHARACTERS, shorten
 from tools.registry import offered
+from tools.sessions import end_all
 
 LOST = "the process died while this ran; it may have run in part. Check what it left before you repeat it."
 FORGOTTEN = "this call ran before; its result is already in the conversation"
@@ -37,7 +38,10 @@ def judge(call: ToolCall, context: ToolContext) -> Verdict:
         home=str(Path.home()),
         paths=tuple(_paths(spec, call.args, context)) if spec else (),
     )
-    return verdict(call.name, call.args, facts)
+    said = verdict(call.name, call.args, facts)
+    if spec is not None and not spec.asks and said.kind == "ask":
+        return Verdict("allow", f"{call.name} is never asked about")
+    return said
 
 
 async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | None = None) -> ToolResult:
@@ -69,7 +73,8 @@ def unusable(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | 
     spec = tools.get(call.name)
     if spec is None:
         nearest = [name for name, _, _ in fuzzy.extract(call.name, list(tools), limit=3)]
-        return failure(f"there is no tool {call.name!r}; the nearest are {', '.join(nearest)}", "invalid")
+        known = ", ".join(nearest) or "none"
+        return failure(f"there is no tool {call.name[:100]!r}; the nearest are {known}", "invalid")
     if invalid is not None:
         return failure(malformed(spec, invalid), "invalid")
     if has_placeholder(call.args):
@@ -96,47 +101,82 @@ async def _once(call: ToolCall, context: ToolContext) -> ToolResult:
     if row is not None and row.status == "finished":
         return ToolResult.from_json(row.result) if row.result else ToolResult(FORGOTTEN)
     if row is not None and spec.on_resume == "report":
-        result = failure(f"interrupted: {LOST}", "interrupted")
+        result = await _lost(context)
     else:
         if row is None:
             await journal.start(key, call.name, call.digest(context.workspace, context.sandbox_profile))
         _announce(call, context)
-        result = _admitted(await _run(spec, parse(spec, call.args), context, row), context)
+        result = await _admitted(await _run(spec, parse(spec, call.args), context, row), context)
     await journal.finish(key, result.as_json())
     context.emit("tool_state_change", id=call.id, name=call.name, state="done" if result.ok else "failed")
     return result
 
 
+async def _lost(context: ToolContext) -> ToolResult:
+    """What to say of a call the process died in. Processes that outlived it end here: nobody reads them any more."""
+    left = await end_all(None, context.mark)
+    ended = f" {left} process(es) of it still ran and were ended." if left else ""
+    return failure(f"interrupted: {LOST}{ended}", "interrupted")
+
+
 def _announce(call: ToolCall, context: ToolContext) -> None:
-    context.emit("tool_call", id=call.id, name=call.name, args=dict(call.args), message_id=call.message_id)
+    context.emit("tool_call", id=call.id, name=call.name, args=_admitted_value(call.args), message_id=call.message_id)
     context.emit("tool_state_change", id=call.id, name=call.name, state="running")
 
 
+def _admitted_value(value: Any) -> Any:
+    """A JSON value with secrets replaced in its strings."""
+    if isinstance(value, str):
+        return admit(value)
+    if isinstance(value, Mapping):
+        return {key: _admitted_value(item) for key, item in value.items()}
+    return [_admitted_value(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: JournalRow | None) -> ToolResult:
+    limit = asyncio.timeout(spec.timeout)
     try:
-        async with asyncio.timeout(spec.timeout):
-            if row is not None and row.handle and spec.reattach is not None:
-                given = await spec.reattach(row.handle, args, context)
-            else:
-                given = await spec.handler(args, context)
-    except TimeoutError:
-        return failure(f"timed out after {spec.timeout:g} s", "timeout")
+        async with limit:
+            return _result_of(spec, await _handled(spec, args, context, row))
     except ToolFault as fault:
         return failure(str(fault))
-    except MLInternError:
+    except (TemporaryError, LimitReached):
         raise
-    except Exception as error:  # noqa: BLE001 a tool's own fault is told to the model; the traceback goes to the log
+    except MLInternError as error:
+        return failure(str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 whatever a tool raises is told to the model
+        if limit.expired():
+            return failure(f"timed out after {spec.timeout:g} s and was stopped; it may have run in part", "timeout")
         logged = log_fault(context.services.store.home, context.thread_id, error)
         return failure(logged.message)
-    return ToolResult(given) if isinstance(given, str) else given
 
 
-def _admitted(result: ToolResult, context: ToolContext) -> ToolResult:
+async def _handled(spec: ToolSpec, args: BaseModel, context: ToolContext, row: JournalRow | None) -> object:
+    if row is not None and row.handle and spec.reattach is not None:
+        return await spec.reattach(row.handle, args, context)
+    return await spec.handler(args, context)
+
+
+def _result_of(spec: ToolSpec, given: object) -> ToolResult:
+    """The result a handler gave; nothing but text and a ToolResult is one. Raises TypeError."""
+    if isinstance(given, str):
+        return ToolResult(given)
+    if isinstance(given, ToolResult):
+        return given
+    raise TypeError(f"the tool {spec.name} returned {type(given).__name__}, not text or a ToolResult")
+
+
+async def _admitted(result: ToolResult, context: ToolContext) -> ToolResult:
     """The result as it may enter the conversation: secrets replaced, long text in an artifact file."""
-    text = admit(result.text)
+    if len(result.text) > RESULT_CHARACTERS:
+        return await asyncio.to_thread(_kept, result, context)
+    return _kept(result, context)
+
+
+def _kept(result: ToolResult, context: ToolContext) -> ToolResult:
     path = context.artifact_path(".full.txt")
-    short = shorten(text, path)
-    return replace(result, text=short, artifact=result.artifact or (str(path) if short != text else None))
+    text, shortened = shorten(admit(result.text), path)
+    return replace(result, text=text, artifact=result.artifact or (str(path) if shortened else None))
 
 
 def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> list[str]:

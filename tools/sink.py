@@ -1,4 +1,4 @@
-"""Where the output of a running command goes: cleaned and redacted, to a file under a byte cap and to a throttled log."""
+"""Where the output of a running command goes: cleaned and redacted, to a capped file and to a throttled log."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class OutputFile:
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         private_folder(path.parent)
-        self._file = open(  # noqa: PTH123, SIM115 Path.open takes no opener; closed by close()
+        self._file = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
             path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
         )
         self._cleaner = StreamCleaner()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, ToolResult, tool
-from tools.files import diff, load, mark_seen, replace, require_seen
+from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.diffs import diff
+from tools.files import MOST_BYTES, mark_seen, regular, replace, require_seen
 
 
 class WriteArgs(ToolArgs):
@@ -23,19 +24,42 @@ async def write(args: WriteArgs, context: ToolContext) -> ToolResult:
     For a change of a part of a file use edit.
     """
     path = context.resolve(args.path)
-    return await asyncio.to_thread(_write, path, args.content, context)
+    return ToolResult(await asyncio.to_thread(_write, path, args.content, context))
 
 
-def _write(path: Path, text: str, context: ToolContext) -> ToolResult:
+def _write(path: Path, text: str, context: ToolContext) -> str:
     shown = context.name_of(path)
-    existed = path.exists()
-    before = load(path, shown) if existed else b""
-    if existed:
-        require_seen(context, path, before, shown)
-    content = text.encode("utf-8", "replace")
-    replace(path, content, shown)
-    mark_seen(context, path, content)
-    if not existed:
-        return ToolResult(f"Created {shown}: {len(text.splitlines())} lines, {len(content):,} bytes.")
-    changes = diff(before.decode("utf-8", "replace"), text, shown)
-    return ToolResult(f"Replaced {shown}.\n{changes or 'Its content is the same as before.'}")
+    content = text.encode("utf-8")
+    before = _before(path, shown, context) if path.exists() else None
+    digest = replace(path, content, shown, before[0] if before else None)
+    mark_seen(context, path, digest)
+    if before is None:
+        return f"Created {shown}: {len(text.splitlines()):,} lines, {len(content):,} bytes."
+    return f"Replaced {shown}.\n{_changes(before[1], text, shown)}"
+
+
+def _before(path: Path, shown: str, context: ToolContext) -> tuple[str, str | None]:
+    """Digest and text of the file to be replaced; no text when it is too long to compare. Raises ToolFault."""
+    try:
+        size = regular(path, shown).st_size
+        digest = require_seen(context, path, shown)
+        return digest, path.read_bytes().decode("utf-8", "replace") if size <= MOST_BYTES else None
+    except OSError as error:
+        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+
+
+def _changes(before: str | None, after: str, shown: str) -> str:
+    if before is None:
+        return "It was too large for a diff."
+    if before == after:
+        return "Its content is the same as before."
+    old, new = _endings(before), _endings(after)
+    endings = f"Line endings changed: {old} to {new}.\n" if old != new else ""
+    return f"{endings}{diff(before, after, shown)}".strip()
+
+
+def _endings(text: str) -> str:
+    windows = text.count("\r\n")
+    if not windows:
+        return "LF"
+    return "CRLF" if windows == text.count("\n") else "CRLF and LF mixed"
