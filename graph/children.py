@@ -30,8 +30,15 @@ class Children:
         if not resume:
             await context.set_handle(child_id)
         # A run started inside a node would count as its subgraph; an empty context makes it a run of its own.
+        # Its events go out from here, though: the parent's stream is found through the parent's context.
+        here = contextvars.copy_context()
+
+        def emit(type: str, /, **data: Any) -> None:
+            here.run(lambda: context.emit(type, **data))
+
         run = asyncio.get_running_loop().create_task(
-            self._run(child_id, task, context, tools, max_iterations), context=contextvars.Context()
+            self._run(child_id, task, replace(context, emit=emit), tools, max_iterations),
+            context=contextvars.Context(),
         )
         try:
             return await run

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from models.gateway import Models
     from store.ledger import Totals
     from store.store import Store
-    from store.threads import ThreadState
+    from store.threads import ThreadRow, ThreadState
     from tools.base import ToolSpec
 
 TITLE_LENGTH = 60
@@ -220,11 +220,11 @@ class AgentSession:
             requests = [{key: request[key] for key in shown} for request in batch["action_requests"]]
             self._emit("approval_required", requests=requests, configs=batch["review_configs"], since=batch["since"])
 
-    async def _thread_row(self, **changes: Any) -> None:
+    async def _thread_row(self, **changes: Any) -> "ThreadRow":
         threads = self.services.store.threads
         if await threads.get(self.thread_id) is None:
             await threads.create(id=self.thread_id, folder=self.options.workspace)
-        await threads.update(self.thread_id, **changes)
+        return await threads.update(self.thread_id, **changes)
 
     async def _settle(self, _: Settle) -> None:
         snapshot = await self._turns.snapshot()
@@ -236,9 +236,9 @@ class AgentSession:
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
         text = admit(op.text)
+        row = await self._thread_row(state="running")
         number = await self._turns.begin(text, self.options)
-        row = await self.services.store.threads.get(self.thread_id)
-        title = row.title if row is not None and row.title else " ".join(text.split())[:TITLE_LENGTH]
+        title = row.title or " ".join(text.split())[:TITLE_LENGTH]
         await self._thread_row(title=title, turns=number, redo=())
         self._emit("processing", turn=number, text=text)
         await self._run(None)

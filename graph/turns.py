@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     AgentApp = CompiledStateGraph[AgentState, RunOptions, AgentState, AgentState]
 
-INPUT = "__input__"
+INPUT = "__start__"
 COPY = "__copy__"
 LAST_NODE = "execute_tools"
 """Updates are written as this node: its router ends the turn when an outcome is set."""

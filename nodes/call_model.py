@@ -3,20 +3,21 @@
 from datetime import date
 from typing import Any, Literal
 
-from langchain_core.messages import AnyMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
-from tools.registry import offered, openai_schemas
 
 from configs.prompt import render_system_prompt
 from graph.context import RunOptions, Services, context_limit
 from graph.events import emitter
 from graph.state import AgentState, note
 from models.faults import ContextOverflow
-from models.gateway import ModelReply, ModelRequest
+from models.gateway import ModelRequest
+from nodes.admitted import AdmittedEmit, admitted_message
 from nodes.repair import repair
 from nodes.results import thread_of
 from store.runs import RunRow
+from tools.registry import offered, openai_schemas
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
@@ -29,11 +30,12 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     news = [_run_note(run) for run in runs]
     request = _request(state, [*messages, *news], options, services, thread_id)
     try:
-        reply = await services.models.complete(request, emitter(runtime.stream_writer))
+        reply = await services.models.complete(request, AdmittedEmit(emitter(runtime.stream_writer)))
     except ContextOverflow:
         return _after_overflow(state)
+    message = admitted_message(reply.message)
     update: dict[str, Any] = {
-        "messages": [*news, reply.message] if repaired is None else Overwrite([*messages, *news, reply.message]),
+        "messages": [*news, message] if repaired is None else Overwrite([*messages, *news, message]),
         "iteration": state.get("iteration", 0) + 1,
         "context_tokens": reply.usage.input_tokens + reply.usage.output_tokens,
         "context_limit": context_limit(options, services),
@@ -44,7 +46,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
         update["guard"] = {**state["guard"], "overflows": 0}
     if runs:
         update["reported_runs"] = [*state.get("reported_runs", []), *(run.id for run in runs)]
-    _announce(reply, runtime)
+    _announce(message, runtime)
     return update
 
 
@@ -89,8 +91,7 @@ def _run_note(run: RunRow) -> AnyMessage:
     )
 
 
-def _announce(reply: ModelReply, runtime: Runtime[RunOptions]) -> None:
-    message = reply.message
+def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:
     emitter(runtime.stream_writer)(
         "assistant_message",
         message_id=message.id,

@@ -106,7 +106,8 @@ def _unable(manual: bool) -> Outcome:  # noqa: FBT001 a word for the outcome
 
 async def _shorten(work: Work, *, manual: bool, hard: bool) -> list[AnyMessage] | None:
     where = str(work.artifact)
-    keep = max(1, int(work.limit / TAIL_SHARE / work.scale / (4 if hard else 1)))
+    room = estimate_tokens(work.messages) if manual else work.limit / work.scale
+    keep = max(1, int(room / TAIL_SHARE / (4 if hard else 1)))
     older, tail = split(work.messages, keep)
     if not manual and not hard:
         light = [*shorten_outputs(older, OLD_OUTPUT, where), *tail]

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from graph.operations import ExecApproval, UserInput
 from graph.session import AgentSession
 from graph.state import is_users
 from store.store import Store
-from tests.graph.conftest import Lab, bash
+from tests.graph.conftest import Lab, bash, until
 
 MESSAGE = "please count"
 STEPS = (
@@ -28,9 +29,9 @@ STEPS = (
 )
 
 
-def killed_at(statement: int) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that counts the SQL statements of every connection and kills this process at the given one."""
-    seen = 0
+def kill_at(statement: int) -> None:
+    """Count the SQL statements of every connection opened from now on, and kill this process at the given one."""
+    seen, connect = 0, sqlite3.connect
 
     def count(sql: str) -> None:
         nonlocal seen
@@ -38,11 +39,12 @@ def killed_at(statement: int) -> Callable[[str, tuple[Any, ...]], None]:
         if seen == statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "sqlite3.connect/handle":
-            arguments[0].set_trace_callback(count)
+    def counted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(count)
+        return connection
 
-    return hook
+    sqlite3.connect = counted  # type: ignore[assignment]
 
 
 async def live(lab: Lab, model: str, acknowledged: Path) -> dict[str, Any]:
@@ -51,10 +53,11 @@ async def live(lab: Lab, model: str, acknowledged: Path) -> dict[str, Any]:
         threads = await store.threads.list()
     thread = threads[0].id if threads else None
     async with lab.session(model, thread=thread, approval_mode="ask") as session:
-        if not any(is_users(message) for message in await session.history()):
-            await session.submit(UserInput(MESSAGE))
-        elif not await _unfinished(session):
+        pending = thread is not None and (await until(session, "resumed"))[-1].data["pending"]
+        if not pending and await session.history():
             return await _found(session)
+        if not pending:
+            await session.submit(UserInput(MESSAGE))
         async for event in session.events():
             if event.type == "processing":
                 acknowledged.touch()
@@ -63,10 +66,6 @@ async def live(lab: Lab, model: str, acknowledged: Path) -> dict[str, Any]:
             if event.type == "turn_complete":
                 break
         return await _found(session)
-
-
-async def _unfinished(session: AgentSession) -> bool:
-    return (await session.history())[-1].text != "counted"
 
 
 async def _found(session: AgentSession) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def trial(folder: Path, statement: int) -> dict[str, Any]:
     model, acknowledged, report = lab.script(*STEPS), folder / "acknowledged", folder / "report.json"
 
     def doomed() -> None:
-        sys.addaudithook(killed_at(statement))
+        kill_at(statement)
         asyncio.run(live(lab, model, acknowledged))
 
     def survivor() -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("first", [1, 2])
 def test_killed_at_every_statement_and_resumed(tmp_path: Path, first: int, record_property: Any) -> None:
     parent = subprocess.run(
-        [sys.executable, "-m", "tests.graph.crash", str(tmp_path), str(first), "6"],
+        [sys.executable, "-m", "tests.graph.crash", str(tmp_path), str(first), "17"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -219,3 +219,29 @@ async def test_compacting_on_request_keeps_the_task_and_can_be_undone_to(lab: La
     assert compacted["after_tokens"] < compacted["before_tokens"]
     assert texts[0] == "message 0"
     assert any("Notes: all well." in text for text in texts)
+
+
+SECRET = "hf_" + "FaKe" * 8 + "Ab"
+
+
+async def test_a_secret_in_a_message_a_reply_or_a_result_reaches_no_event_and_no_checkpoint(lab: Lab) -> None:
+    (lab.workspace / "leak").write_text(f"token={SECRET}\n")
+    model = lab.script({"text": f"I see {SECRET}", "tool_calls": [bash("cat leak")]}, {"text": f"so {SECRET} it is"})
+    async with lab.session(model) as session:
+        events = await turn(session, UserInput(f"use {SECRET}"))
+        history = await session.history()
+    assert data(events, "turn_complete")[0]["status"] == "done"
+    streamed = "".join(chunk["text"] for chunk in data(events, "assistant_chunk"))
+    assert "I see" in streamed
+    for text in (streamed, str([event.data for event in events]), str(history)):
+        assert SECRET not in text
+    kept = [path for path in lab.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert kept == []
+
+
+async def test_a_call_whose_arguments_hold_a_secret_is_refused(lab: Lab) -> None:
+    model = lab.script({"tool_calls": [bash(f"echo {SECRET} > stolen")]}, {"text": "ok", "expect": "variable"})
+    async with lab.session(model) as session:
+        events = await turn(session, UserInput("go"))
+    assert data(events, "turn_complete")[0]["text"] == "ok"
+    assert not (lab.workspace / "stolen").exists()
