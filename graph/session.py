@@ -184,7 +184,8 @@ class AgentSession:
 
     def _fault(self, operation: "ops.Operation | Settle", error: MLInternError) -> None:
         self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
-        if isinstance(operation, Settle | ops.UserInput | ops.ExecApproval | ops.Compact):
+        begun = isinstance(operation, Settle | ops.UserInput | ops.ExecApproval | ops.Compact)
+        if begun and not isinstance(error, UsageError):
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
 

@@ -80,7 +80,7 @@ async def test_a_second_answer_is_an_error_and_runs_nothing(lab: Lab) -> None:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         answer = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}})
         await turn(session, answer)
-        events = await turn(session, answer)
+        events = await turn(session, answer, "error")
     assert data(events, "error")[0]["exit_code"] == 2
     assert (lab.workspace / "log").read_text() == "x\n"
 

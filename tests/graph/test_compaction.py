@@ -1,0 +1,52 @@
+"""A long turn goes on through compaction: nothing is lost from the file, the task stays, calls stay paired."""
+
+from pathlib import Path
+
+from langchain_core.messages import AIMessage, ToolMessage
+
+from graph.operations import Undo, UserInput
+from tests.graph.conftest import Lab, bash, data, turn
+
+BIG = 3_000
+
+
+def noisy(lab: Lab, calls: int) -> str:
+    """A script of one turn with many calls whose outputs do not repeat."""
+    steps = [{"tool_calls": [bash(f"seq {n * 10_000} {n * 10_000 + BIG // 6}")]} for n in range(1, calls + 1)]
+    return lab.script(*steps, {"text": "finished"}, {"summary": "Notes: numbers were printed."})
+
+
+async def test_one_long_turn_is_compacted_and_finishes(lab: Lab) -> None:
+    async with lab.session(noisy(lab, 40), compact_threshold=6_000) as session:
+        events = await turn(session, UserInput("print many numbers"))
+        history = await session.history()
+    assert data(events, "turn_complete")[0]["text"] == "finished"
+    compactions = data(events, "compacted")
+    assert len(compactions) >= 2
+    assert all(one["after_tokens"] < one["before_tokens"] for one in compactions)
+    assert history[0].text == "print many numbers"
+    open_ids = {call["id"] for m in history if isinstance(m, AIMessage) for call in m.tool_calls}
+    assert open_ids == {m.tool_call_id for m in history if isinstance(m, ToolMessage)}
+
+
+async def test_what_was_removed_stays_readable_by_the_agent(lab: Lab) -> None:
+    async with lab.session(noisy(lab, 12), compact_threshold=6_000) as session:
+        events = await turn(session, UserInput("go"))
+        kept = Path(data(events, "compacted")[0]["artifact"]).read_text()
+    assert "10001\n10002\n" in kept
+
+
+async def test_undo_lands_before_a_compaction(lab: Lab) -> None:
+    model = noisy(lab, 12)
+    async with lab.session(model, compact_threshold=6_000) as session:
+        await turn(session, UserInput("go"))
+        await turn(session, Undo())
+        assert await session.history() == []
+
+
+async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: Lab) -> None:
+    model = lab.script({"text": "x"}, {"text": "y"})
+    async with lab.session(model, compact_threshold=100) as session:
+        events = await turn(session, UserInput("word " * 2_000))
+        assert data(events, "turn_complete")[0]["status"] == "failed"
+        assert "does not fit" in data(events, "turn_complete")[0]["text"]
