@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from commands.options import Options
 from configs.errors import UsageError
 from terminal.app import App
 from terminal.completer import PromptCompleter
+from terminal.keys import no_echo
 from terminal.picker import pick_thread
 from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
@@ -37,7 +39,9 @@ async def run_interactive(options: Options) -> int:
 
 
 async def _talk(options: Options, screen: Screen) -> int:
-    async with open_session(options, headless=False) as opened:
+    async with AsyncExitStack() as stack:
+        with no_echo():
+            opened = await stack.enter_async_context(open_session(options, headless=False))
         session = opened.session
 
         def toolbar() -> str:

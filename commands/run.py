@@ -15,8 +15,10 @@ def run(options: Options) -> int:
     goes to stdout, all else to stderr.
     """
     if is_interactive(options):
-        from commands.interactive import run_interactive
+        from terminal.keys import no_echo
 
+        with no_echo():  # what is typed while the packages load is for the prompt
+            from commands.interactive import run_interactive
         return asyncio.run(run_interactive(options))
     if options.resume == "":
         raise UsageError("-r without a thread needs a terminal to pick one", "`ml-intern threads list` shows them")

@@ -38,6 +38,7 @@ class App:
         self.tools: tuple[str, ...] = ()
         self._greeted = False
         self._prefill = ""
+        self._sent: list[str] = []
         self._waiting: Sequence[dict[str, Any]] = ()
         self._fault: Exception | None = None
         self._interrupts = 0
@@ -108,6 +109,7 @@ class App:
         expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs)
         for note in expanded.notes:
             self.screen.line(note, "dim")
+        self._sent.append(text)
         await self.perform(ops.UserInput(expanded.text))
 
     # --- operations and what they ask
@@ -121,6 +123,7 @@ class App:
             self._tasks.add(done)
             await asyncio.wait({done})
             self._tasks.discard(done)
+        self.screen.stop()
         if self._fault:
             raise self._fault
 
@@ -197,7 +200,12 @@ class App:
         for note in data["notes"]:
             self.screen.line(note, "dim")
         if data["direction"] == "undo":
-            self._prefill = data["text"]
+            self._prefill = self._as_typed(data["text"])
+
+    def _as_typed(self, text: str) -> str:
+        """The message as it was typed here, without its files; else what is known of it."""
+        typed = (line for line in reversed(self._sent) if line.startswith(text) or text.startswith(line))
+        return next(typed, text)
 
     async def _show_last_exchange(self) -> None:
         """The end of the conversation, so that one knows where one is."""

@@ -8,14 +8,15 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def no_echo() -> Iterator[None]:
-    """Within this block the terminal does not echo keys; Ctrl-C still works."""
+    """Within this block the terminal shows no keys and keeps them as they were typed; Ctrl-C still works."""
     try:
         before = termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, ValueError, OSError):
         yield
         return
     changed = [*before]
-    changed[3] &= ~termios.ECHO
+    changed[0] &= ~termios.ICRNL
+    changed[3] &= ~(termios.ECHO | termios.ICANON)
     termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
     try:
         yield

@@ -36,7 +36,8 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MOS
 def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
     rest = {key: value for key, value in args.items() if key != "command"}
     lines = [
-        PreviewLine(f"$ {line}" if not number else f"  {line}") for number, line in enumerate(_lines(args["command"]))
+        PreviewLine(f"$ {line}" if not number else f"  {line}")
+        for number, line in enumerate(str(args.get("command", "")).split("\n"))
     ]
     return [*lines, *(PreviewLine(f"{key}: {value}") for key, value in rest.items())]
 
@@ -49,9 +50,13 @@ def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
         after = before.replace(str(args["old"]), str(args.get("new", "")), -1 if args.get("replace_all") else 1)
     else:
         before, after = str(args.get("old", "")), str(args.get("new", ""))
-    found = difflib.unified_diff(_lines(before or ""), _lines(after), lineterm="", n=2)
-    title = f"{args['path']}{'' if before is not None else ' (new file)'}"
-    return [PreviewLine(title), *(PreviewLine(line, _kind(line)) for line in list(found)[2:])]
+    if before is None:
+        return [
+            PreviewLine(f"{args['path']} (new)"),
+            *(PreviewLine(f"+{line}", "added") for line in after.splitlines()),
+        ]
+    found = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
+    return [PreviewLine(str(args["path"])), *(PreviewLine(line, _kind(line)) for line in found)]
 
 
 def _kind(line: str) -> Kind:
@@ -68,10 +73,6 @@ def _content(workspace: Path, name: str) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):
         return None
-
-
-def _lines(text: str) -> list[str]:
-    return text.split("\n")
 
 
 def _cut(lines: list[PreviewLine], most: int) -> list[PreviewLine]:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
+from rich.markdown import Heading, Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -23,6 +23,23 @@ MOST_OUTPUT_LINES = 40
 def open_console() -> Console:
     """The console of this process's stdout. Markup, emoji codes and highlighting are off: text is shown as it is."""
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+class PlainHeading(Heading):
+    """A heading where the text begins, not in the middle of the screen."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class ReplyMarkdown(Markdown):
+    """The model's markdown. Links show where they lead: the text could say something else."""
+
+    elements: ClassVar = {**Markdown.elements, "heading_open": PlainHeading}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(visible(text), hyperlinks=False)
 
 
 class Screen:
@@ -57,8 +74,10 @@ class Screen:
             "job_update": lambda data: self.line(f"{data['id']} {data['state']}: {data['text']}"),
             "compacted": self._compacted,
             "error": self._error,
-            "interrupted": lambda data: self._end(f"interrupted {data['reason']}", "yellow"),
-            "approval_required": lambda _: self._stop(),
+            "interrupted": lambda data: self._end(
+                f"interrupted {data['reason'].removeprefix('interrupted ')}", "yellow"
+            ),
+            "approval_required": lambda _: self.stop(),
             "turn_complete": self._turn_complete,
         }
 
@@ -79,7 +98,7 @@ class Screen:
     def markdown(self, text: str) -> None:
         """A block of the model's text."""
         if text.strip():
-            self.console.print(Markdown(visible(text), hyperlinks=False))
+            self.console.print(ReplyMarkdown(text))
 
     # --- what is going on now
 
@@ -100,9 +119,10 @@ class Screen:
         tail = self._stream.rest(max(self.console.height - 6, 4))
         status = f" {self._activity} ({duration(time.monotonic() - self._began)}, Ctrl-C stops)"
         spinner = Spinner("dots", Text(status, style="dim", no_wrap=True, overflow="ellipsis"))
-        return Group(Markdown(visible(tail), hyperlinks=False), spinner) if tail.strip() else spinner
+        return Group(ReplyMarkdown(tail), spinner) if tail.strip() else spinner
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Nothing moves any more: what was streamed is printed for good."""
         self.markdown(self._stream.flush())
         if self._live is not None:
             self._live.stop()
@@ -177,7 +197,7 @@ class Screen:
         if data["retry_in_s"] is not None:
             self.line(wait_line(data), "yellow")
             return
-        self._stop()
+        self.stop()
         remedy = f" ({data['remedy']})" if data["remedy"] else ""
         self._said = f"{data['message']}{remedy}"
         self.line(one_line(self._said, 1000), "red")
@@ -190,6 +210,6 @@ class Screen:
             self._end("" if data["text"] == self._said else f"{data['status']}: {data['text']}", "yellow")
 
     def _end(self, text: str, style: str) -> None:
-        self._stop()
+        self.stop()
         if text:
             self.line(text, style)

@@ -48,10 +48,12 @@ def outcome(data: Mapping[str, Any]) -> str:
 
 
 def _telling_line(text: str) -> str:
-    """The line of an error text that says most: the last of a traceback, else the first."""
+    """The line of a failed result that says most: its first, or of a command the last error, and how it ended."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception"))]
-    return (errors or lines or [""])[-1 if errors else 0].removeprefix("error: ")
+    if len(lines) < 2 or not lines[-1].startswith("["):
+        return "".join(lines[:1]).removeprefix("error: ")
+    errors = [line for line in lines[:-1] if line.partition(":")[0].endswith(("Error", "Exception", "error"))]
+    return f"{(errors or lines[:-1])[-1]} {lines[-1]}"
 
 
 def plan_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
