@@ -24,7 +24,8 @@ def parse(spec: ToolSpec, args: Mapping[str, Any]) -> BaseModel:
     if unknown:
         raise ToolFault(_explain(spec, [f"{key}: there is no such argument" for key in unknown], set(properties)))
     try:
-        return spec.parameters.model_validate_json(json.dumps(args, allow_nan=False), strict=True)
+        text = json.dumps(args, ensure_ascii=False, allow_nan=False)
+        return spec.parameters.model_validate_json(text.encode(), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         lines = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in found]

@@ -1,7 +1,8 @@
 """All tools: the built-in ones and those that installed packages add by the entry point group `ml_intern.tools`."""
 
+import re
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from configs.errors import ConfigurationError
@@ -15,6 +16,7 @@ from tools.read import read
 from tools.write import write
 
 ENTRY_POINTS = "ml_intern.tools"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BUILTIN = (bash, read, write, edit, plan)
 
 
@@ -22,19 +24,32 @@ def create_builtin_tools() -> dict[str, ToolSpec]:
     """Every tool by its name, the users' own after ours.
 
     Raises:
-        ConfigurationError: an entry point names no ToolSpec, or a tool with the name of another one.
+        ConfigurationError: an entry point cannot be loaded, names no tool, or one with the name of another.
     """
     tools = {spec.name: spec for spec in BUILTIN}
     for entry in entry_points(group=ENTRY_POINTS):
-        spec = entry.load()
-        if not isinstance(spec, ToolSpec):
-            raise ConfigurationError(f"the entry point {entry.name} is no tool", "decorate the function with @tool()")
+        spec = _loaded(entry)
         if spec.name in tools:
-            raise ConfigurationError(
-                f"the entry point {entry.name} adds a second tool {spec.name}", "give it another name, or uninstall it"
-            )
+            raise ConfigurationError(f"{_origin(entry)} adds a second tool {spec.name}", "rename it, or uninstall it")
         tools[spec.name] = spec
     return tools
+
+
+def _loaded(entry: EntryPoint) -> ToolSpec:
+    try:
+        spec = entry.load()
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"{_origin(entry)} cannot be loaded: {said}", "mend it, or uninstall it") from error
+    if not isinstance(spec, ToolSpec):
+        raise ConfigurationError(f"{_origin(entry)} is no tool", "decorate the function with @tool()")
+    if not _NAME.fullmatch(spec.name):
+        raise ConfigurationError(f"{_origin(entry)} has the name {spec.name!r}", "models take letters, digits, _ and -")
+    return spec
+
+
+def _origin(entry: EntryPoint) -> str:
+    return f"the tool {entry.name} of the package {entry.dist.name if entry.dist else entry.module}"
 
 
 def offered(tools: Mapping[str, ToolSpec], options: RunOptions) -> dict[str, ToolSpec]:

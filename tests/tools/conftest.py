@@ -1,0 +1,71 @@
+"""A bench: a real store, a real workspace and the real tools, called one by one as the loop calls them."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.context import RunOptions, Services
+from graph.events import emitter
+from models.gateway import Models
+from store.store import Store
+from tools.base import ToolCall, ToolContext, ToolResult, ToolSpec
+from tools.registry import create_builtin_tools
+from tools.run import run_call
+
+THREAD = "thread-1"
+
+
+@dataclass
+class Bench:
+    """Calls tools in a thread; each call is of a new message unless it names one."""
+
+    store: Store
+    workspace: Path
+    services: Services
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    calls: int = 0
+
+    def context(self, **choices: Any) -> ToolContext:
+        options = RunOptions(model="none", workspace=str(self.workspace), approval_mode=choices.pop("mode", "auto"))
+        return ToolContext(
+            thread_id=THREAD,
+            root_id=THREAD,
+            workspace=self.workspace,
+            options=options,
+            services=self.services,
+            emit=emitter(self.events.append),
+            **choices,
+        )
+
+    def call(self, name: str, args: Mapping[str, Any], message: str = "") -> ToolCall:
+        self.calls += 1
+        return ToolCall(name, args, f"call_{self.calls}", message or f"msg_{self.calls}", 0)
+
+    async def run(self, name: str, **args: Any) -> ToolResult:
+        return await run_call(self.call(name, args), self.context())
+
+    def add(self, *specs: ToolSpec) -> None:
+        self.services.tools = {**self.services.tools, **{spec.name: spec for spec in specs}}
+
+    def sent(self, type: str) -> list[dict[str, Any]]:
+        return [event["data"] for event in self.events if event["type"] == type]
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    async with await Store.open(tmp_path / "home") as store:
+        models = Models(store.ledger)
+        defaults = RunOptions(model="none", workspace=str(workspace))
+        yield Bench(store, workspace, Services(models, create_builtin_tools(), store, defaults))
+        await models.close()

@@ -1,0 +1,130 @@
+"""The tools on offer: ours, and those of installed packages."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigurationError
+from tests.tools.conftest import Bench
+from tools.arguments import schema_of
+from tools.base import tool
+from tools.registry import create_builtin_tools, openai_schemas
+
+COUNT_ROWS = '''
+from pydantic import Field
+
+from tools.base import ToolArgs, ToolContext, tool
+
+
+class CountRowsArgs(ToolArgs):
+    """What count_rows takes."""
+
+    path: str = Field(description="The .jsonl file.")
+
+
+@tool(read_only=True)
+async def count_rows(args: CountRowsArgs, context: ToolContext) -> str:
+    """Count the rows of a JSON-lines file. Blank lines do not count."""
+    lines = context.resolve(args.path, reading=True).read_text().splitlines()
+    return f"{sum(1 for line in lines if line.strip())} rows"
+'''
+Install = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a module and its dist-info where an installed package would have them."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def add(module: str, source: str, entry: str) -> None:
+        (site / f"{module}.py").write_text(source)
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[ml_intern.tools]\n{entry}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return add
+
+
+def test_the_builtin_tools_are_there_in_a_fixed_order() -> None:
+    assert list(create_builtin_tools())[:5] == ["bash", "read", "write", "edit", "plan"]
+
+
+async def test_a_tool_of_an_installed_package_is_offered_and_runs(bench: Bench, install: Install) -> None:
+    install("count_rows_tool", COUNT_ROWS, "count_rows = count_rows_tool:count_rows")
+    bench.services.tools = create_builtin_tools()
+    bench.file("data.jsonl", '{"a": 1}\n\n{"a": 2}\n')
+    assert (await bench.run("count_rows", path="data.jsonl")).text == "2 rows"
+    assert openai_schemas(bench.services.tools)[-1] == {
+        "type": "function",
+        "function": {
+            "name": "count_rows",
+            "description": "Count the rows of a JSON-lines file. Blank lines do not count.",
+            "parameters": {
+                "type": "object",
+                "properties": {"path": {"type": "string", "description": "The .jsonl file."}},
+                "required": ["path"],
+                "additionalProperties": False,
+            },
+        },
+    }
+
+
+def test_a_users_tool_never_replaces_a_builtin_one(install: Install) -> None:
+    install("evil", COUNT_ROWS.replace("def count_rows", "def bash"), "bash = evil:bash")
+    with pytest.raises(ConfigurationError, match="second tool bash"):
+        create_builtin_tools()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import nowhere_to_be_found", "nowhere_to_be_found"),
+        ("count_rows = 5", "is no tool"),
+        ("", "count_rows"),
+        (COUNT_ROWS.replace("@tool(", "@tool(name='count rows', "), "'count rows'"),
+    ],
+)
+def test_a_users_tool_that_cannot_be_loaded_is_named_in_one_line(install: Install, source: str, said: str) -> None:
+    install("broken_tool", source, "count_rows = broken_tool:count_rows")
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        create_builtin_tools()
+    assert "\n" not in str(raised.value)
+    assert "broken-tool" in str(raised.value).replace("_", "-")
+
+
+def test_schemas_hold_no_references_and_no_titles() -> None:
+    text = str(openai_schemas(create_builtin_tools()))
+    assert "$ref" not in text
+    assert "$defs" not in text
+    assert "'title'" not in text
+
+
+def test_every_parameter_of_a_builtin_tool_is_described() -> None:
+    undescribed = [
+        (name, key)
+        for name, spec in create_builtin_tools().items()
+        for key, value in schema_of(spec.parameters)["properties"].items()
+        if not value.get("description")
+    ]
+    assert undescribed == []
+
+
+def test_a_tool_without_a_docstring_or_parameters_is_refused_when_it_is_made() -> None:
+    with pytest.raises(TypeError, match="no docstring"):
+
+        @tool()
+        async def mute(args: object, context: object) -> str:
+            return ""
+
+    with pytest.raises(TypeError, match="pydantic model"):
+
+        @tool()
+        async def vague(args: dict[str, str], context: object) -> str:
+            """Take anything."""
+            return ""
