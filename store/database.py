@@ -1,7 +1,6 @@
 """Opening the thread database: whose file it is, its pragmas, its schema; and transactions on its one thread."""
 
 import asyncio
-import errno
 import os
 import sqlite3
 import stat
@@ -15,9 +14,9 @@ from typing import TypeVar
 
 import aiosqlite
 
-from configs.errors import ConfigurationError, DatabaseUnusable, DiskFull, MLInternError, TemporaryError
+from configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from configs.paths import private_folder
-from store.lock import open_lock_file, try_lock
+from store.lock import file_error, open_lock_file, try_lock
 from store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
@@ -74,7 +73,7 @@ class Database(aiosqlite.Connection):
         except BaseException as fault:
             self._drop_mark()
             if isinstance(fault, OSError):
-                raise _folder_error(fault, self.path) from fault
+                raise file_error(fault, self.path) from fault
             raise
 
     def _drop_mark(self) -> None:
@@ -124,14 +123,6 @@ def _transaction(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Co
 def _no_space(path: Path) -> bool:
     free = os.statvfs(path.parent)
     return free.f_bavail * free.f_frsize < 1024 * 1024
-
-
-def _folder_error(fault: OSError, path: Path) -> MLInternError:
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"no space left to create {path}", "free some space and try again")
-    return ConfigurationError(
-        f"{path} cannot be opened: {fault.strerror}", "check its folder, or set ML_INTERN_HOME to another one"
-    )
 
 
 def _claim(path: Path) -> None:

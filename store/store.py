@@ -1,5 +1,6 @@
 """The store: one database of threads, its tables, its checkpointer, and the locks of its threads."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -49,7 +50,7 @@ class Store:
     @asynccontextmanager
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Hold a thread for this block, so that no other process or session runs it. Raises ThreadLocked."""
-        with hold_thread(self.home / "locks", thread_id):
+        async with hold_thread(self.home / "locks", thread_id):
             yield
 
     async def delete(self, thread_id: str) -> Sequence[str]:
@@ -59,10 +60,14 @@ class Store:
         """
         async with self.hold(thread_id):
             gone = await self.threads.delete(thread_id)
-            for id in gone:
-                shutil.rmtree(self.home / "artifacts" / id, ignore_errors=True)
-                lock_path(self.home / "locks", id).unlink(missing_ok=True)
+            await asyncio.to_thread(self._delete_files, gone)
         return gone
+
+    def _delete_files(self, thread_ids: Sequence[str]) -> None:
+        for id in thread_ids:
+            if id and Path(id).name == id != "..":  # an id is any text: it must not lead out of the folder
+                shutil.rmtree(self.home / "artifacts" / id, ignore_errors=True)
+            lock_path(self.home / "locks", id).unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Write what the checkpointer still holds and close the database."""

@@ -1,12 +1,14 @@
 """One process runs a thread: the others are told who, and get it when the holder is gone, however it went."""
 
+import asyncio
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from configs.errors import ThreadLocked
-from store.lock import lock_path
+from configs.errors import ConfigurationError, ThreadLocked
+from store.lock import claim_lock, lock_path, open_lock_file
 from store.store import Store
 from tests.store.conftest import Start, finish, line_of
 
@@ -51,7 +53,7 @@ async def test_of_many_processes_that_want_a_thread_at_once_one_gets_it(home: Pa
     program = """
         import asyncio, sys
         from pathlib import Path
-        from configs.errors import ThreadLocked
+        from configs.errors import ConfigurationError, ThreadLocked
         from store.store import Store
 
         async def main():
@@ -78,12 +80,47 @@ async def test_two_sessions_of_one_process_exclude_each_other(store: Store) -> N
                 pass
 
 
+async def test_a_lock_file_deleted_with_its_thread_is_not_held_twice(store: Store) -> None:
+    await store.threads.create(id="t1")
+    folder = store.home / "locks"
+    async with store.hold("t1"):
+        stale = open_lock_file(lock_path(folder, "t1"))
+    await store.delete("t1")
+    assert list(folder.iterdir()) == []
+    with pytest.raises(ThreadLocked):
+        claim_lock(stale, "t1")
+    os.close(stale)
+
+
 async def test_the_lock_is_given_back_when_the_run_fails(store: Store) -> None:
     with pytest.raises(RuntimeError, match="failed"):
         async with store.hold("t1"):
             raise RuntimeError("failed")
     async with store.hold("t1"):
         pass
+
+
+async def test_a_run_cancelled_while_it_takes_the_lock_leaves_it_free(store: Store) -> None:
+    async def run() -> None:
+        async with store.hold("t1"):
+            await asyncio.Event().wait()
+
+    for _ in range(20):
+        task = asyncio.create_task(run())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    async with asyncio.timeout(30):
+        await until_free(store, "t1")
+
+
+async def until_free(store: Store, thread_id: str) -> None:
+    while True:
+        try:
+            async with store.hold(thread_id):
+                return
+        except ThreadLocked:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("id", ["../../etc/passwd", "a/b", "", ".", "x" * 300, "ünï"])
@@ -98,7 +135,7 @@ async def test_a_lock_file_that_is_a_link_is_refused(store: Store, tmp_path: Pat
     path = lock_path(store.home / "locks", "t1")
     path.parent.mkdir()
     path.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(ConfigurationError, match="symbolic links"):
         async with store.hold("t1"):
             pass
     assert target.read_text() == "mine"

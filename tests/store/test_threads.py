@@ -147,6 +147,17 @@ async def test_deleting_takes_sub_agents_checkpoints_and_artifacts_and_leaves_fo
     assert (await store.ledger.total("main")).requests == 4
 
 
+@pytest.mark.parametrize("id", ["../other", "..", ".", "/tmp/x", "a/../../other"])
+async def test_deleting_never_leaves_the_folder_of_artifacts(store: Store, id: str) -> None:
+    kept = [store.home / "other" / "file", store.home / "artifacts" / "a" / "file"]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("kept")
+    await store.threads.create(id=id)
+    assert await store.delete(id) == [id]
+    assert [path.read_text() for path in kept] == ["kept", "kept"]
+
+
 async def test_a_thread_that_runs_is_not_deleted(store: Store) -> None:
     await store.threads.create(id="a")
     async with store.hold("a"):
