@@ -34,12 +34,16 @@ CLIENTS: list[httpx.AsyncClient] = []
 """Every client litellm made in this process."""
 
 
+class AskedTwice(httpx.ReadError):
+    """litellm tried to repeat a request by itself; why it did is in the context of this error."""
+
+
 async def once_only(request: httpx.Request) -> None:
     """Let a call ask each address once: litellm tries lost connections again by itself, unseen and maybe paid twice."""
     observed = OBSERVED.get()
     if observed is not None and request.method == "POST":
         if request.url in observed.urls:
-            raise httpx.ReadError("the connection was lost")
+            raise AskedTwice("the connection was lost")
         observed.urls.add(request.url)
 
 

@@ -155,11 +155,13 @@ def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
 
 def _httpx_error(error: BaseException) -> httpx.HTTPError | None:
     """The httpx error an exception came from, through any of the ways litellm wraps one."""
+    from models.litellm_chat import AskedTwice
+
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError):
+        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError | AskedTwice):
             return one
         if one is not None and id(one) not in seen:
             seen.add(id(one))

@@ -13,13 +13,14 @@ from models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, p
 from models.request import CallPart, FinishReason, Part, Usage
 
 CHARACTERS_PER_TOKEN = 4
+REFUSAL = "refusal"
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
     "max_tokens": "length",
     "max_output_tokens": "length",
     "model_context_window_exceeded": "length",
     "content_filter": "content_filter",
-    "refusal": "content_filter",
+    REFUSAL: "content_filter",
     "safety": "content_filter",
 }
 
@@ -59,7 +60,8 @@ class Draft:
             self.reasoning.append(part.reasoning)
         for call in part.calls:
             self._add_call(call)
-        self.finish = part.finish or self.finish
+        if self.finish != REFUSAL:  # what follows a refusal is a plain "stop"
+            self.finish = part.finish or self.finish
         self.usage = part.usage or self.usage
         for key, value in (part.extras or {}).items():
             self.extras[key] = [*self.extras.get(key, []), *value] if isinstance(value, list) else value

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from configs.errors import ConfigurationError, KeyMissing, ModelUnknown
 from models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
@@ -40,11 +40,7 @@ class Route:
     @property
     def where(self) -> str:
         """The endpoint, fit for a message: no credentials, no path."""
-        if not self.base_url:
-            return self.provider
-        parts = urlsplit(self.base_url)
-        host = parts.hostname or ""
-        return f"{parts.scheme}://{host}:{parts.port}" if parts.port else f"{parts.scheme}://{host}"
+        return shown_url(self.base_url).removesuffix(urlsplit(self.base_url).path) if self.base_url else self.provider
 
     @property
     def is_loopback(self) -> bool:
@@ -110,10 +106,20 @@ def checked_url(text: str, name: str = "--base-url") -> str:
     Raises ConfigurationError when it is none.
     """
     parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise ConfigurationError(f"{name} is not an http(s) URL", "for example http://127.0.0.1:8000/v1")
     url = text.strip().rstrip("/").removesuffix("/chat/completions")
     return f"{url}/v1" if not parts.path.strip("/") else url
+
+
+def shown_url(url: str) -> str:
+    """A URL without the credentials, query and fragment it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def nearest_prefixes(prefix: str) -> list[str]:
@@ -142,7 +148,9 @@ def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) 
     key = environ.get(endpoint.key_env) or None
     url = checked_url(endpoint.base_url)
     hint = "name a model this endpoint serves with --model"
-    return Route(model, name, "direct", "endpoint", url, endpoint.key_env, key, note=f"{name} at {url}", hint=hint)
+    return Route(
+        model, name, "direct", "endpoint", url, endpoint.key_env, key, note=f"{name} at {shown_url(url)}", hint=hint
+    )
 
 
 def _local_route(model: str, name: str, server: LocalServer, environ: Mapping[str, str]) -> Route:
@@ -150,7 +158,7 @@ def _local_route(model: str, name: str, server: LocalServer, environ: Mapping[st
     url = checked_url(environ[variable], variable) if variable else server.default
     url = url if url.endswith("/v1") else f"{url}/v1"
     key_env = server.key_env if environ.get(server.key_env) else "LOCAL_LLM_API_KEY"
-    note = f"{name} at the local server {url}"
+    note = f"{name} at the local server {shown_url(url)}"
     hint = "name a model the server has, after pulling or loading it"
     return Route(model, name, "direct", server.name, url, key_env, environ.get(key_env) or None, True, note, hint)
 

@@ -1,3 +1,5 @@
+import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,19 @@ class Bench:
         self.models = models
         self.model = model
         self.events: list[dict[str, Any]] = []
+        self._happened: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @property
     def emit(self) -> Emit:
-        return emitter(self.events.append)
+        return emitter(self._write)
+
+    def _write(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self._happened[event["type"]].set()
+
+    async def until(self, type: str) -> None:
+        """Wait for the first event of a type."""
+        await self._happened[type].wait()
 
     def request(self, **fields: Any) -> ModelRequest:
         messages = [SystemMessage("be brief"), HumanMessage("hello")]
@@ -59,12 +70,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Callable[..., Bench]]:
     opened: list[Models] = []
 
-    def make(transport: str = "direct", waits: Waits = QUICK, **environ: str) -> Bench:
+    def make(transport: str = "direct", waits: Waits = QUICK, url: str = server.url) -> Bench:
         if transport == "direct":
-            models = Models(store.ledger, server.url, "THE_KEY", waits, {"THE_KEY": "sk-very-secret", **environ})
+            models = Models(store.ledger, url, "THE_KEY", waits, {"THE_KEY": "sk-very-secret"})
         else:
-            keys = {"HOSTED_VLLM_API_BASE": server.url, "HOSTED_VLLM_API_KEY": "sk-very-secret"}
-            models = Models(store.ledger, waits=waits, environ={**keys, **environ})
+            keys = {"HOSTED_VLLM_API_BASE": url, "HOSTED_VLLM_API_KEY": "sk-very-secret"}
+            models = Models(store.ledger, waits=waits, environ=keys)
         opened.append(models)
         return Bench(server, store, models, "fake" if transport == "direct" else "hosted_vllm/fake")
 

@@ -87,7 +87,7 @@ async def test_missing_and_repeated_call_ids_are_minted(bench: Bench) -> None:
 
 
 async def test_calls_after_the_sixteenth_do_not_run(bench: Bench) -> None:
-    bench.server.say(Reply(calls=[Call("bash", '{"n": %d}' % n, f"call_{n}") for n in range(18)]))
+    bench.server.say(Reply(calls=[Call("bash", json.dumps({"n": n}), f"call_{n}") for n in range(18)]))
 
     reply = await bench.ask(tools=TOOLS)
 
