@@ -9,6 +9,8 @@ from commands.options import Options
 from graph.events import Event
 from terminal.plain import PlainRenderer
 
+LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x7F, 0x85, 0x2028, 0x2029)}
+
 
 class Format(Protocol):
     """Writes what happens as it happens, and the result at the end. BrokenPipeError when nobody reads any more."""
@@ -73,11 +75,12 @@ def format_for(options: Options) -> Format:
 
 
 def as_line(value: Any) -> str:
-    """One line of JSON. NaN and infinity become null: they are no JSON."""
+    """One line of JSON, for whatever a reader takes for a line end. NaN and infinity become null: they are no JSON."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
+        line = json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
+    return line.translate(LINE_ENDS)
 
 
 def _shown(text: str, out: TextIO) -> str:

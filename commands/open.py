@@ -1,8 +1,8 @@
 """Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from store.store import Store
     from store.threads import ThreadRow
 
+HOME_VARIABLE = "ML_INTERN_HOME"
 HEADLESS_BUDGET_USD = 20.0
 ASKING_BUDGET_USD = 5.0
 """Where an interactive run asks first whether to go on; the question comes again at twice the sum."""
@@ -61,8 +62,23 @@ async def open_session(options: Options, *, headless: bool) -> AsyncIterator[Ope
         loaded = load_settings(options, workspace)
         run_options = as_run_options(options, loaded, workspace, headless=headless)
         hold_secrets()
-        async with _session(store, options, run_options, row) as session:
-            yield Opened(session, loaded, store.home)
+        with _everything_in(store.home if options.ephemeral else None):
+            async with _session(store, options, run_options, row) as session:
+                yield Opened(session, loaded, store.home)
+
+
+@contextmanager
+def _everything_in(home: Path | None) -> Iterator[None]:
+    """Within this block caches and logs go to `home` too; None changes nothing."""
+    before = os.environ.get(HOME_VARIABLE)
+    os.environ |= {HOME_VARIABLE: str(home)} if home else {}
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[HOME_VARIABLE] = before
+        elif home:
+            del os.environ[HOME_VARIABLE]
 
 
 @asynccontextmanager
