@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from typing import Any, cast
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -76,13 +77,13 @@ def tools() -> str:
 def loop() -> str:
     """The picture in graph/build.py, and the edges of the graph it builds."""
     build = importlib.import_module("graph.build")
-    picture = inspect.cleandoc(build.__doc__ or "").partition("\n\n")[2]
+    picture = textwrap.dedent((build.__doc__ or "").partition("\n\n")[2]).strip("\n").rstrip()
     drawn = build.build_graph(cast(Any, None)).compile().get_graph()
     following: dict[str, list[str]] = {name: [] for name in drawn.nodes if name != "__end__"}
     for edge in drawn.edges:
         following[edge.source].append(_node(edge.target))
     rows = ([_node(name), _node_does(name), ", ".join(sorted(targets))] for name, targets in following.items())
-    return f"```text\n{inspect.cleandoc(picture)}\n```\n\n" + table(["node", "what it does", "next"], rows)
+    return f"```text\n{picture}\n```\n\n" + table(["node", "what it does", "next"], rows)
 
 
 def _node(name: str) -> str:
@@ -128,7 +129,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def renewed(text: str) -> str:
     """The README's text with every generated part made anew. KeyError when it names a part nobody makes."""
-    return BLOCK.sub(lambda found: found[1] + BLOCKS[found[2]]() + found[3], text)
+    return BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]]()}\n{found[3]}", text)
 
 
 def stale(text: str) -> list[str]:
