@@ -3,9 +3,7 @@
 import errno
 import os
 import sys
-import traceback
 from contextlib import suppress
-from pathlib import Path
 
 from configs.errors import MLInternError, TemporaryError, UsageError
 from configs.paths import data_home, private_folder
@@ -61,20 +59,11 @@ def drop_stdout() -> None:
 
 
 def _unforeseen(error: BaseException) -> str:
-    said = f"unexpected {type(error).__name__}: {str(error)[:200]}"
-    try:
-        return f"{said} (the traceback is in {log_traceback(error)})"
-    except OSError as unwritable:
-        return f"{said} (the traceback could not be written: {unwritable})"
-
-
-def log_traceback(error: BaseException) -> Path:
-    """Append the traceback, without secrets, to the error log and return its path."""
+    from safety.fault_log import log_fault
     from safety.redaction import admit, hold_environment
 
     hold_environment()
-    path = private_folder(private_folder(data_home()) / "logs") / "errors.log"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as log:
-        log.write(admit("".join(traceback.format_exception(error))) + "\n")
-    return path
+    try:
+        return str(log_fault(private_folder(data_home()), "(none)", error))
+    except OSError as unwritable:
+        return admit(f"internal error: {type(error).__name__}: {error} (no log could be written: {unwritable})")

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from commands.choose_model import choose_model
+from commands.open_store import open_store as open_store
 from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
 from configs.layers import Loaded, load
-from configs.paths import data_home
 from graph.context import ApprovalMode, RunOptions
 
 if TYPE_CHECKING:
@@ -33,20 +32,6 @@ class Opened:
     session: "AgentSession"
     loaded: Loaded
     home: Path
-
-
-@asynccontextmanager
-async def open_store(*, ephemeral: bool = False) -> AsyncIterator["Store"]:
-    """The store in the data home, or in a folder that is removed at the end."""
-    from store.store import Store
-
-    if not ephemeral:
-        async with await Store.open(data_home()) as store:
-            yield store
-        return
-    with TemporaryDirectory(prefix="ml-intern-", ignore_cleanup_errors=True) as folder:
-        async with await Store.open(Path(folder) / "home") as store:
-            yield store
 
 
 @asynccontextmanager

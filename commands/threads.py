@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.open import open_store
+from commands.open_store import open_store
 from commands.output import JSON_HELP, columns, local_time, print_json, print_lines
 from terminal.summary import call_summary, money, plan_lines
 
