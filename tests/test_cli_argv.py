@@ -76,7 +76,7 @@ def test_other_prompts_run(prompt: str) -> None:
     assert split([prompt]).words == ("--", prompt)
 
 
-@pytest.mark.parametrize("word", [*COMMANDS, *KEPT_NAMES, "thread"])
+@pytest.mark.parametrize("word", [*COMMANDS, *sorted(KEPT_NAMES), "thread"])
 @pytest.mark.parametrize("switch", ["-p", "--print", "-qp", "-pq"])
 def test_p_forces_a_prompt(word: str, switch: str) -> None:
     assert split([switch, word]).words == (switch, "--", word)
