@@ -18,6 +18,7 @@ import typer
 
 from commands.open import open_store
 from commands.options import Options, takes_options
+from commands.run import is_interactive
 from configs import demo as files
 from configs.errors import ConfigurationError, TemporaryError, UsageError
 
@@ -47,16 +48,22 @@ def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) 
     work = make_folder(folder, seed)
     say(f"demo: working in {work}")
     task = files.TASK.read_text(encoding="utf-8").strip()
-    code = _run(replace(options, model=options.model or SCRIPTED, cd=str(work), prompt=task))
+    code = _run(replace(options, model=options.model or SCRIPTED, cd=str(work)), task, scripted=options.model is None)
     for line in asyncio.run(_how_to_go_on(work, options.model)):
         say(line)
     return code
 
 
-def _run(options: Options) -> int:
-    from commands.headless import run_headless
+def _run(options: Options, task: str, *, scripted: bool) -> int:
+    if not is_interactive(options):
+        from commands.headless import run_headless
 
-    return asyncio.run(run_headless(options, options.prompt or ""))
+        return asyncio.run(run_headless(options, task))
+    from commands.demo_guide import OneTurn, TaskFirst
+    from commands.interactive import run_interactive
+
+    guide = OneTurn if scripted else TaskFirst
+    return asyncio.run(run_interactive(options, lambda session, person: guide(session, person, task)))
 
 
 def make_folder(wanted: str | None, seed: int) -> Path:

@@ -2,14 +2,16 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from commands.open import open_session, open_store, working_folder
 from commands.options import Options
 from configs.errors import UsageError
-from terminal.app import App
+from terminal.app import App, Messages
 from terminal.completer import PromptCompleter
 from terminal.keys import no_echo
 from terminal.picker import pick_thread
@@ -17,12 +19,17 @@ from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
 from terminal.summary import money
 
+if TYPE_CHECKING:
+    from graph.session import AgentSession
+
+    Guide = Callable[[AgentSession, Prompt], Messages]
+
 TERMINATED = 143
 LISTED_THREADS = 20
 
 
-async def run_interactive(options: Options) -> int:
-    """Open a session, talk until the user leaves, and return the exit code."""
+async def run_interactive(options: Options, guide: "Guide | None" = None) -> int:
+    """Open a session, talk until the user leaves, and return the exit code. `guide` stands between us and the user."""
     for name in ("output_schema", "timeout"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for a headless run", "give a PROMPT too")
@@ -33,12 +40,12 @@ async def run_interactive(options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, lambda: main and main.cancel())
     try:
-        return await _talk(options, screen)
+        return await _talk(options, screen, guide)
     except asyncio.CancelledError:
         return TERMINATED
 
 
-async def _talk(options: Options, screen: Screen) -> int:
+async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
     async with AsyncExitStack() as stack:
         with no_echo():
             opened = await stack.enter_async_context(open_session(options, headless=False))
@@ -49,7 +56,7 @@ async def _talk(options: Options, screen: Screen) -> int:
 
         history = None if options.ephemeral else opened.home / "history"
         prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
-        await App(session, screen, prompt).run()
+        await App(session, screen, guide(session, prompt) if guide else prompt).run()
         used = await session.totals()
         if used.requests and not options.ephemeral:
             screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")

@@ -5,13 +5,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from graph import operations as ops
-from terminal.approval import Dialogue, Left
+from terminal.approval import Asks, Dialogue, Left
 from terminal.keys import no_echo
 from terminal.mentions import expand_mentions
-from terminal.prompt import Prompt, Rewind
+from terminal.prompt import Rewind
 from terminal.slash import find_command, nearest
 from terminal.summary import one_line
 
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 LISTED_THREADS = 15
 
 
+class Messages(Asks, Protocol):
+    """Where messages come from, and the answers to questions."""
+
+    async def message(self, default: str = "") -> str:
+        """The next message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc."""
+
+
 class App:
     """One interactive session. `run` returns when the user leaves."""
 
-    def __init__(self, session: "AgentSession", screen: "Screen", prompt: Prompt) -> None:
+    def __init__(self, session: "AgentSession", screen: "Screen", prompt: Messages) -> None:
         self.session = session
         self.screen = screen
         self.prompt = prompt
