@@ -1,9 +1,10 @@
 """The direct transport: httpx to an OpenAI-compatible endpoint, without litellm, never redirected to another host."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from models.transport import Trimming, Waits
 MOST_REDIRECTS = 3
 LOOPBACK_RETRIES = 3
 """A server on this machine that takes no connection is not running: no point in waiting minutes for it."""
+READ_OUT_S = 0.1
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
 _ERROR_BYTES = 64 * 1024
 
@@ -136,8 +138,9 @@ async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
         yield part_of_reply(await _whole(response, route), response.headers)
         return
     finished = done = False
+    stream = events(response.aiter_bytes())
     try:
-        async for event in events(response.aiter_bytes()):
+        async for event in stream:
             if isinstance(event, DoneMark):
                 done = True
                 break
@@ -150,6 +153,15 @@ async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
         raise StreamBroken(f"the reply of {route.where} broke off: {error}") from error
     if not (finished or done):
         raise StreamBroken(f"the reply of {route.where} ended in the middle")
+    await _read_out(stream)
+
+
+async def _read_out(stream: AsyncIterator[object]) -> None:
+    """Read past the end mark, where the body ends at once as a rule: only then can the connection be used again."""
+    with suppress(TimeoutError, BrokenEvents):
+        async with asyncio.timeout(READ_OUT_S):
+            async for _ in stream:
+                pass
 
 
 async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:

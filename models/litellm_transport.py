@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from models.litellm_chat import Sent
 
 CHAT_MODULE = "models.litellm_chat"
+LITELLM_SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the table of prices is fetched while importing
+    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else the whole history is searched for base64 after every reply
+}
 CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
            "openrouter/anthropic/")  # fmt: skip
 """Models whose prompt cache wants marks; the others cache by themselves."""
@@ -57,7 +61,7 @@ class LiteLLMTransport:
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
         """The fragments of one reply. Raises the faults of models.faults."""
         if CHAT_MODULE not in sys.modules:
-            await asyncio.to_thread(_import_litellm)
+            await asyncio.to_thread(import_litellm)
         from models.litellm_chat import OBSERVED, Observed, ended
 
         sent, observed = self._sent(route, request, trimming), Observed()
@@ -207,7 +211,12 @@ def _own_copy(wire: Wire) -> Wire:
     return {**wire, **own}
 
 
-def _import_litellm() -> None:
-    """In a thread, since it takes seconds; without the file of prices it would fetch on import."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    importlib.import_module(CHAT_MODULE)
+def import_litellm() -> None:
+    """Import litellm with settings it reads from the environment only; call it in a thread, since it takes seconds."""
+    set_here = [name for name in LITELLM_SETTINGS if name not in os.environ]
+    os.environ.update({name: LITELLM_SETTINGS[name] for name in set_here})
+    try:
+        importlib.import_module(CHAT_MODULE)
+    finally:
+        for name in set_here:
+            del os.environ[name]

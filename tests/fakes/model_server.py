@@ -85,7 +85,9 @@ class FakeModelServer:
         self.arrived = threading.Event()
         """Set with each request."""
         self._queue: list[Reply] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # With the protocol named, asyncio turns Nagle's algorithm off; else small chunks wait 40 ms for each other.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         self._server = uvicorn.Server(
             uvicorn.Config(self._app(), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
         )
@@ -116,6 +118,7 @@ class FakeModelServer:
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/moved/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/messages", self._complete, methods=["POST"]),
                 Route("/v1/models", self._list, methods=["GET"]),
             ]
         )
