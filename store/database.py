@@ -21,6 +21,7 @@ from store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 
+SQLITE_VERSION = sqlite3.sqlite_version
 BUSY_SECONDS = 10.0
 WAL_PAGES = 64
 """Pages (of 4 KiB) the log may grow to before it is folded into the file."""
@@ -190,6 +191,7 @@ def _pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {2 * WAL_PAGES * 4096}")  # one long commit must not keep its space
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:

@@ -212,6 +212,28 @@ async def test_threads_of_one_process_run_side_by_side(store: Store) -> None:
         assert len((await head(Agent(5).compiled(saver), f"t{number}"))["messages"]) == 11
 
 
+async def test_processes_run_different_threads_of_one_database_at_once(home: Path, start: Start) -> None:
+    program = """
+        import asyncio, sys
+        from pathlib import Path
+        from store.store import Store
+        from tests.store.graphs import Agent, config, question
+
+        async def main():
+            async with await Store.open(Path(sys.argv[1])) as store:
+                app = Agent(20).compiled(await store.saver())
+                await app.ainvoke(question("go"), config(sys.argv[2]), durability="sync")
+
+        asyncio.run(main())
+    """
+    processes = [start(program, home, f"t{number}") for number in range(4)]
+    await asyncio.gather(*(asyncio.to_thread(finish, process) for process in processes))
+    assert [process.returncode for process in processes] == [0] * 4
+    async with await Store.open(home) as store:
+        app = Agent(20).compiled(await store.saver())
+        assert [len((await head(app, f"t{number}"))["messages"]) for number in range(4)] == [41] * 4
+
+
 async def test_the_lines_of_a_thread_show_where_its_turns_began(store: Store) -> None:
     app = Agent(1).compiled(await store.saver())
     for turn in (1, 2):
