@@ -13,6 +13,8 @@ from models.transport import Waits
 from store.store import Store
 from tests.fakes.model_server import FakeModelServer
 
+PROVIDER_OF = {"litellm": "hosted_vllm", "openai sdk": "openai"}
+"""litellm speaks to most providers by itself and to some through OpenAI's SDK: the same promises hold."""
 QUICK = Waits(connect_s=5, idle_s=5, whole_s=5, retries=3, first_backoff_s=0.01, longest_backoff_s=0.02)
 TOOLS = [{"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}]
 
@@ -74,17 +76,18 @@ async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Cal
         if transport == "direct":
             models = Models(store.ledger, url, "THE_KEY", waits, {"THE_KEY": "sk-very-secret"})
         else:
-            keys = {"HOSTED_VLLM_API_BASE": url, "HOSTED_VLLM_API_KEY": "sk-very-secret"}
-            models = Models(store.ledger, waits=waits, environ=keys)
+            variable = PROVIDER_OF[transport].upper()
+            environ = {f"{variable}_API_BASE": url, f"{variable}_API_KEY": "sk-very-secret"}
+            models = Models(store.ledger, waits=waits, environ=environ)
         opened.append(models)
-        return Bench(server, store, models, "fake" if transport == "direct" else "hosted_vllm/fake")
+        return Bench(server, store, models, "fake" if transport == "direct" else f"{PROVIDER_OF[transport]}/fake")
 
     yield make
     for models in opened:
         await models.close()
 
 
-@pytest.fixture(params=["direct", "litellm"])
+@pytest.fixture(params=["direct", "litellm", "openai sdk"])
 def bench(request: pytest.FixtureRequest, open_bench: Callable[..., Bench]) -> Bench:
     """The same promises hold for both transports."""
     return open_bench(request.param)

@@ -1,0 +1,73 @@
+"""What holds for a whole process: what it imports, and that the fixed set of packages works together."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from langchain_mcp_adapters.client import MultiServerMCPClient
+from langchain_mcp_adapters.tools import load_mcp_tools
+
+from tests.fakes import mcp_server
+from tests.fakes.model_server import FakeModelServer, Reply
+from tests.models.conftest import Bench
+
+DIRECT_CALL = """
+import asyncio, sys
+from pathlib import Path
+from langchain_core.messages import HumanMessage
+from graph.events import emitter
+from models.gateway import ModelRequest, Models
+from store.store import Store
+
+async def main():
+    async with await Store.open(Path(sys.argv[2])) as store:
+        models = Models(store.ledger, sys.argv[1], environ={})
+        reply = await models.complete(ModelRequest("fake", [HumanMessage("x")]), emitter(lambda event: None))
+        await models.close()
+    print(reply.message.content, sorted({"litellm", "openai", "langchain_litellm"} & set(sys.modules)))
+
+asyncio.run(main())
+"""
+
+
+def test_the_direct_transport_never_imports_litellm(server: FakeModelServer, tmp_path: Path) -> None:
+    server.say(Reply(text="direct"))
+    command = [sys.executable, "-W", "error", "-c", DIRECT_CALL, server.url, str(tmp_path / "home")]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+
+    assert (done.stdout, done.stderr) == ("direct []\n", "")
+
+
+async def test_a_litellm_completion_and_an_mcp_call_work_in_one_process(bench: Bench) -> None:
+    connection = {"transport": "stdio", "command": sys.executable, "args": [mcp_server.__file__]}
+    client = MultiServerMCPClient({"fake": connection})  # type: ignore[dict-item]
+    async with client.session("fake") as session:
+        (add,) = await load_mcp_tools(session)
+
+        reply, summed = await asyncio.gather(bench.ask(), add.ainvoke({"a": 2, "b": 3}))
+
+    assert reply.message.content == "ok"
+    assert "5" in str(summed)
+
+
+async def test_calls_side_by_side_do_not_mix(bench: Bench) -> None:
+    bench.server.default = lambda asked: Reply(text=asked["messages"][-1]["content"] * 20)
+    requests = [bench.request() for _ in range(8)]
+    for place, request in enumerate(requests):
+        request.messages[-1].content = f"word{place} "
+
+    replies = await asyncio.gather(*(bench.models.complete(request, bench.emit) for request in requests))
+
+    assert [reply.message.content for reply in replies] == [f"word{place} " * 20 for place in range(8)]
+    assert (await bench.store.ledger.total("t")).requests == 8
+
+
+async def test_a_fault_of_one_call_does_not_touch_its_neighbour(bench: Bench) -> None:
+    bench.server.say(Reply(status=503, body=b"", headers={}))
+
+    replies = await asyncio.gather(*(bench.ask() for _ in range(3)))
+
+    assert [reply.message.content for reply in replies] == ["ok"] * 3
+    assert len(bench.data("error")) == 1
