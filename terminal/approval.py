@@ -99,10 +99,9 @@ class Dialogue:
         if after is None or after == before:
             self._screen.line("nothing was changed", "dim")
             return None
-        try:
-            args = {**request["args"], name: after} if name else json.loads(after)
-        except ValueError as error:
-            self._screen.line(f"that is no JSON: {error}", "red")
+        args = {**request["args"], name: after} if name else _json_object(after)
+        if args is None:
+            self._screen.line("that is no JSON object", "red")
             return None
         self._screen.lines(preview(request["name"], args, self._workspace))
         return {"type": "edit", "args": args} if await self._confirmed() else None
@@ -118,6 +117,14 @@ class Dialogue:
             self._screen.line("text of several lines needs $EDITOR", "red")
             return None
         return await self._asks.line("edit: ", text)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _question(request: Mapping[str, Any], waiting: int) -> str:

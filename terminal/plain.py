@@ -63,8 +63,7 @@ class PlainRenderer:
             self._block(data["text"])
 
     def _plan_update(self, data: dict[str, Any]) -> None:
-        for line in plan_lines(data["steps"]):
-            self._line(f"  {line}")
+        self._block("\n".join(plan_lines(data["steps"])))
 
     def _compacted(self, data: dict[str, Any]) -> None:
         self._line(f"conversation shortened from {data['before_tokens']} to {data['after_tokens']} tokens")

@@ -1,0 +1,64 @@
+"""What is shown of a call before somebody says yes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from terminal.preview import MOST_LINES, preview
+
+
+def lines(name: str, args: dict[str, Any], folder: Path, most: int = MOST_LINES) -> list[str]:
+    return [line.text for line in preview(name, args, folder, most)]
+
+
+def test_a_command_is_shown_whole_with_hidden_characters_visible(tmp_path: Path) -> None:
+    args = {"command": "echo a\nrm -rf x\u202e\x1b[8m", "timeout": 9}
+    assert lines("bash", args, tmp_path) == ["$ echo a", "  rm -rf x\\u202e\\x1b[8m", "timeout: 9"]
+
+
+def test_a_carriage_return_hides_nothing(tmp_path: Path) -> None:
+    assert lines("bash", {"command": "evil\rgood"}, tmp_path) == ["$ evil\\x0dgood"]
+
+
+def test_a_new_file_is_shown_as_added(tmp_path: Path) -> None:
+    assert lines("write", {"path": "n.txt", "content": "a\nb\n"}, tmp_path) == ["n.txt (new)", "+a", "+b"]
+
+
+def test_a_changed_file_is_shown_as_a_diff(tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_text("one\ntwo\nthree\n")
+    written = preview("write", {"path": "f.txt", "content": "one\n2\nthree\n"}, tmp_path)
+    edited = preview("edit", {"path": "f.txt", "old": "two", "new": "2"}, tmp_path)
+    assert written == edited
+    assert [(line.text, line.kind) for line in written[2:]] == [
+        (" one", "plain"),
+        ("-two", "removed"),
+        ("+2", "added"),
+        (" three", "plain"),
+    ]
+
+
+def test_an_edit_of_text_that_is_not_there_shows_both_texts(tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_text("other")
+    assert lines("edit", {"path": "f.txt", "old": "a", "new": "b"}, tmp_path)[-2:] == ["-a", "+b"]
+
+
+def test_no_file_outside_the_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "work").mkdir()
+    shown = lines("write", {"path": "../secret", "content": "x"}, tmp_path / "work")
+    assert shown == ["../secret (new)", "+x"]
+
+
+@pytest.mark.parametrize(
+    "args", [{}, {"path": 3}, {"path": "a\0b", "content": "x"}, {"command": 5}, {"path": "x" * 5000}]
+)
+@pytest.mark.parametrize("name", ["bash", "write", "edit", "other"])
+def test_odd_arguments_are_shown_too(name: str, args: dict[str, Any], tmp_path: Path) -> None:
+    assert lines(name, args, tmp_path)
+
+
+def test_a_long_preview_is_cut_and_says_so(tmp_path: Path) -> None:
+    args = {"command": "\n".join(["x"] * 100)}
+    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows them"
+    assert len(lines("bash", args, tmp_path, 1000)) == 100

@@ -1,0 +1,38 @@
+"""The table of slash commands, and what is taken for one."""
+
+import pytest
+
+from terminal.slash import BY_NAME, SLASH_COMMANDS, find_command, help_lines, nearest, slash_table
+
+
+def test_no_two_commands_share_a_name() -> None:
+    assert len(BY_NAME) == sum(len(command.names) for command in SLASH_COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["/help", "/quit", "/usage", "/tokens", "/context", "/HELP"])
+def test_names_and_aliases_are_found(name: str) -> None:
+    command, argument, _ = find_command(f"{name} some words")
+    assert command is not None
+    assert argument == "some words"
+
+
+@pytest.mark.parametrize(
+    "line", ["hello", "/etc/hosts is wrong", " /help", "a /help", "/tmp/x", "@/help", "/undo\nthen"]
+)
+def test_other_lines_are_messages(line: str) -> None:
+    command, _, name = find_command(line)
+    assert (command, name) == (None, "")
+
+
+def test_an_unknown_command_is_named_with_its_nearest() -> None:
+    assert find_command("/hlep me") == (None, "me", "/hlep")
+    assert nearest("/hlep") == "/help"
+    assert nearest("/zzzz") == ""
+
+
+def test_help_and_the_readmes_table_hold_every_command() -> None:
+    text, table = "\n".join(help_lines()), slash_table()
+    for command in SLASH_COMMANDS:
+        for name in command.names:
+            assert name in text
+            assert f"{name}" in table
