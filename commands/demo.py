@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,10 @@ from commands.options import Options, takes_options
 from commands.run import is_interactive
 from configs import demo as files
 from configs.errors import ConfigurationError, TemporaryError, UsageError
+
+if TYPE_CHECKING:
+    from graph.session import AgentSession
+    from terminal.app import Messages
 
 SCRIPTED = f"scripted:{files.SCRIPT}"
 DEFAULT_SEED = 7
@@ -49,7 +53,7 @@ def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) 
     say(f"demo: working in {work}")
     task = files.TASK.read_text(encoding="utf-8").strip()
     code = _run(replace(options, model=options.model or SCRIPTED, cd=str(work)), task, scripted=options.model is None)
-    for line in asyncio.run(_how_to_go_on(work, options.model)):
+    for line in asyncio.run(_how_to_go_on(work, options.model, code)):
         say(line)
     return code
 
@@ -62,8 +66,14 @@ def _run(options: Options, task: str, *, scripted: bool) -> int:
     from commands.demo_guide import OneTurn, TaskFirst
     from commands.interactive import run_interactive
 
-    guide = OneTurn if scripted else TaskFirst
-    return asyncio.run(run_interactive(options, lambda session, person: guide(session, person, task)))
+    guides: list[TaskFirst] = []
+
+    def guide(session: "AgentSession", person: "Messages") -> TaskFirst:
+        guides.append((OneTurn if scripted else TaskFirst)(session, person, task))
+        return guides[0]
+
+    code = asyncio.run(run_interactive(options, guide))
+    return code or (guides[0].exit_code if scripted and guides else 0)
 
 
 def make_folder(wanted: str | None, seed: int) -> Path:
@@ -108,7 +118,7 @@ def fetch_packages(say: Callable[[str], None]) -> None:
     """
     say("demo: fetching scikit-learn and matplotlib if they are not there yet (once, about 80 MB)")
     wanted = [word for package in packages() for word in ("--with", package)]
-    command = ["uv", "run", "--no-project", *wanted, "python", "-c", "import sklearn, matplotlib"]
+    command = ["uv", "run", "--no-project", *wanted, "python", "-c", "pass"]
     try:
         done = subprocess.run(
             command,
@@ -150,22 +160,24 @@ def _environment() -> Mapping[str, str]:
     return child_environment(os.environ, uv_links())
 
 
-async def _how_to_go_on(folder: Path, model: str | None) -> list[str]:
+async def _how_to_go_on(folder: Path, model: str | None, code: int) -> list[str]:
     """The lines after the run: the files, the thread, and what can be done with it."""
     async with open_store() as store:
         row = await store.threads.newest(str(folder))
     if row is None:
         return []
     thread = row.id[:8]
-    left = ", ".join(sorted(path.name for path in folder.iterdir()))
-    played = shlex.quote(model or SCRIPTED)
     lines = [
-        f"demo: {folder} holds {left}",
+        f"demo: {folder} holds {', '.join(sorted(path.name for path in folder.iterdir()))}",
         f"demo: thread {row.id}",
         f"  show it:       ml-intern threads show {thread}",
-        f'  continue it:   ml-intern -r {thread} -m {played} "read the numbers again"',
     ]
-    return lines if model else [*lines, "  a real model:  ml-intern demo -m MODEL, or -r with -m MODEL"]
+    if code == 0 or model:
+        played = shlex.quote(model or SCRIPTED)
+        lines.append(f'  continue it:   ml-intern -r {thread} -m {played} "read the numbers again"')
+    if model is None:
+        lines.append(f"  a real model:  ml-intern demo -m MODEL, or ml-intern -r {thread} -m MODEL")
+    return lines
 
 
 def _say(line: str) -> None:

@@ -26,6 +26,11 @@ class TaskFirst:
         print(f"> {task}\n")
         return task
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the last turn ended with."""
+        return self._session.end.exit_code if self._session.end else 0
+
     async def further(self, default: str) -> str:
         """The next message of the person."""
         return await self._person.message(default)
