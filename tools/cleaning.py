@@ -16,8 +16,10 @@ _BACKSPACED = re.compile(r"[^\x08\n]\x08")
 
 
 def clean(text: str) -> str:
-    """Clean a whole text: sequences stripped, lines rewritten by CR in their last form, controls shown escaped."""
-    return visible("\n".join(_last_form(line) for line in strip_sequences(text).split("\n")))
+    """Clean a whole text: lines rewritten by CR in their last form, sequences stripped, controls shown escaped."""
+    if "\r" in text:
+        text = "\n".join(_last_form(line) for line in text.split("\n"))
+    return visible(strip_sequences(text))
 
 
 def strip_sequences(text: str) -> str:
@@ -60,8 +62,9 @@ class StreamCleaner:
     def _forget_rewritten(self) -> None:
         """Drop what CR rewrote already, so that a progress bar of any length stays one line."""
         body = self._open.rstrip("\r")
-        if "\r" in body:
-            self._open = self._open[body.rindex("\r") + 1 :]
+        if "\r" in self._open:
+            # A CR at the end may be half of a CRLF; one stands for any number of them.
+            self._open = body.rpartition("\r")[2] + ("\r" if len(body) < len(self._open) else "")
 
     def _cut_long_line(self) -> str:
         if len(self._open) <= LONGEST_PIECE:

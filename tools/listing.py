@@ -93,7 +93,7 @@ def _long_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     while line := file.readline(_LINE_BYTES):
         left_out, end = 0, line[-1:]
         while end != b"\n" and (more := file.readline(CHUNK_BYTES)):
-            left_out, end = left_out + len(more), more[-1:]
+            left_out, end = left_out + len(more.removesuffix(b"\n")), more[-1:]
         yield line, left_out
 
 

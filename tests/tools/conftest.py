@@ -1,9 +1,11 @@
 """A bench: a real store, a real workspace and the real tools, called one by one as the loop calls them."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -15,7 +17,23 @@ from tools.base import ToolCall, ToolContext, ToolResult, ToolSpec
 from tools.registry import create_builtin_tools
 from tools.run import run_call
 
-THREAD = "thread-1"
+# Its own for each test process: the mark of a call's processes holds it, and a sweep knows no workers.
+THREAD = f"thread-{uuid4()}"
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    async with asyncio.timeout(30):
+        while not done():  # noqa: ASYNC110 nothing tells of another process's file
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody reaps does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @dataclass

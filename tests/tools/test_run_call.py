@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from configs.errors import KeyMissing, LimitReached
-from tests.tools.conftest import THREAD, Bench
+from tests.tools.conftest import THREAD, Bench, until
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.run import run_call
 
@@ -135,8 +135,7 @@ async def test_a_call_with_a_handle_is_reattached(bench: Bench) -> None:
     bench.add(launch)
     call = bench.call("launch", {})
     task = asyncio.create_task(run_call(call, bench.context()))
-    while not started:
-        await asyncio.sleep(0)
+    await until(lambda: bool(started))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -162,8 +161,7 @@ async def test_a_tool_with_reattach_that_died_before_it_had_a_handle_runs_again(
 async def test_a_cancelled_call_is_left_as_started(bench: Bench) -> None:
     call = bench.call("bash", {"command": "echo ready > sign; sleep 100"})
     task = asyncio.create_task(run_call(call, bench.context()))
-    while not (bench.workspace / "sign").exists():
-        await asyncio.sleep(0.01)
+    await until((bench.workspace / "sign").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
