@@ -8,7 +8,7 @@ START ----------.
                 '---------------------------------'------------------'--------------------'
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from nodes.call_model import call_model, route_model
 from nodes.compact import compact, route_compact
 from nodes.doom_check import doom_check, route_check
 from nodes.execute_tools import execute_tools, route_tools
-from nodes.routing import before_model
+from nodes.routing import route_start
 
 AgentGraph = StateGraph[AgentState, RunOptions, AgentState, AgentState]
 
@@ -30,11 +30,11 @@ def build_graph(services: Services) -> AgentGraph:
     """The uncompiled graph with its services bound; the caller compiles it with a checkpointer."""
     graph: AgentGraph = StateGraph(AgentState, context_schema=RunOptions)
 
-    def add(node: Callable[..., Any], route: Callable[[AgentState], str], *targets: str) -> None:
+    def add(node: Callable[..., Any], route: Callable[[AgentState], Awaitable[str]], *targets: str) -> None:
         graph.add_node(node.__name__, partial(node, services=services))
         graph.add_conditional_edges(node.__name__, route, list(targets))
 
-    graph.add_conditional_edges(START, before_model, ["compact", "call_model"])
+    graph.add_conditional_edges(START, route_start, ["compact", "call_model"])
     add(call_model, route_model, "compact", "doom_check")
     add(compact, route_compact, "call_model", END)
     add(doom_check, route_check, "approval_interrupt", "compact", "call_model", END)

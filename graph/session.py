@@ -69,9 +69,9 @@ class AgentSession:
             ops.Redo: self._redo,
             ops.Fork: self._fork,
             ops.Rename: self._rename,
-            ops.SetModel: self._set_model,
-            ops.SetEffort: self._set_effort,
-            ops.SetMode: self._set_mode,
+            ops.SetModel: lambda op: self._change(model=op.model),
+            ops.SetEffort: lambda op: self._change(effort=op.level),
+            ops.SetMode: lambda op: self._change(approval_mode=op.mode),
             ops.RunCommand: self._run_command,
             ops.New: self._new,
             ops.Resume: self._resume,
@@ -333,20 +333,15 @@ class AgentSession:
 
     # --- changing the run
 
-    async def _set_model(self, op: ops.SetModel) -> None:
-        self.services.models.route(op.model)
-        self.options = replace(self.options, model=op.model)
-        self._greet()
-
-    async def _set_effort(self, op: ops.SetEffort) -> None:
-        self.options = replace(self.options, effort=op.level)
-        self._greet()
-
-    async def _set_mode(self, op: ops.SetMode) -> None:
-        self.options = replace(self.options, approval_mode=op.mode)
+    async def _change(self, **changes: Any) -> None:
+        """Other options from the next run on. Raises what the model's route raises."""
+        options = replace(self.options, **changes)
+        self.services.models.route(options.model)
+        self.options = options
         self._greet()
 
     async def _run_command(self, op: ops.RunCommand) -> None:
+        await self._turns.close_open("the user ran a command")
         await self._thread_row()
         output = await self._runner.run_command(self._turns, op.command, self.options, self._publish)
         await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"))

@@ -39,19 +39,23 @@ def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[An
     Deterministic and the same for any batching of the writes: it mints neither ids nor times.
     """
     merged = list(current)
-    position = {message.id: index for index, message in enumerate(merged) if message.id}
     for write in writes:
         for message in cast(list[AnyMessage], convert_to_messages(write if isinstance(write, list) else [write])):
+            place = _place(merged, message.id)
             if isinstance(message, RemoveMessage):
-                merged = [kept for kept in merged if kept.id != message.id]
-                position = {kept.id: index for index, kept in enumerate(merged) if kept.id}
-            elif message.id and message.id in position:
-                merged[position[message.id]] = message
+                del merged[place : place + 1]
             else:
-                if message.id:
-                    position[message.id] = len(merged)
-                merged.append(message)
+                merged[place : place + 1] = [message]
     return merged
+
+
+def _place(messages: list[AnyMessage], id: str | None) -> int:
+    """Where the message with this id is, searched from the end; after the last one when there is none."""
+    if id:
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index].id == id:
+                return index
+    return len(messages)
 
 
 def append_recent(current: list[str], writes: Sequence[list[str]]) -> list[str]:

@@ -109,7 +109,6 @@ class Turns:
 
     async def append_note(self, text: str) -> None:
         """Add what the user did by hand to the conversation, outside any turn."""
-        await self.close_open("the user ran a command")
         await self._write(
             {
                 "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],

@@ -59,7 +59,7 @@ async def approval_interrupt(
     return {"decisions": decisions, **(_go_on(state, question) if question else {})}
 
 
-def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
+async def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
     """Open calls run; when the user stopped the turn it ends."""
     if open_calls(state["messages"])[1]:
         return "execute_tools"

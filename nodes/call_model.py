@@ -50,7 +50,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     return update
 
 
-def route_model(state: AgentState) -> Literal["compact", "doom_check"]:
+async def route_model(state: AgentState) -> Literal["compact", "doom_check"]:
     """An overflow goes to compact, a reply to doom_check."""
     return "compact" if state.get("compaction") else "doom_check"
 

@@ -75,7 +75,7 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     }
 
 
-def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
+async def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
     """On to the model; a compaction the user asked for, or one that could not be done, ends here."""
     return "__end__" if state.get("outcome") else "call_model"
 

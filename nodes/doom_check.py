@@ -58,7 +58,7 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
     return {**update, "guard": turn.guard}
 
 
-def route_check(state: AgentState) -> Literal["approval_interrupt", "compact", "call_model", "__end__"]:
+async def route_check(state: AgentState) -> Literal["approval_interrupt", "compact", "call_model", "__end__"]:
     """Open calls go on to approval, a finished turn ends, a correction goes back to the model."""
     if open_calls(state["messages"])[1]:
         return "approval_interrupt"

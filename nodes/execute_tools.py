@@ -34,7 +34,7 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     return {"messages": answers, "recent_calls": batch.signatures(calls), "decisions": {}, **batch.updates}
 
 
-def route_tools(state: AgentState) -> Literal["compact", "call_model", "__end__"]:
+async def route_tools(state: AgentState) -> Literal["compact", "call_model", "__end__"]:
     """Back to the model, unless the turn is to end."""
     return "__end__" if state.get("outcome") else before_model(state)
 

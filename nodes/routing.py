@@ -15,6 +15,11 @@ def before_model(state: AgentState) -> Literal["compact", "call_model"]:
     return "compact" if limit and context_size(state) > limit else "call_model"
 
 
+async def route_start(state: AgentState) -> Literal["compact", "call_model"]:
+    """Where a run begins. Asynchronous, as every router here: LangGraph sends plain functions to a thread."""
+    return before_model(state)
+
+
 def context_size(state: AgentState) -> int:
     """Tokens of the next request: the provider's last count and an estimate of what came after it."""
     messages = state.get("messages", [])
