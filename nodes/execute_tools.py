@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
-from tools.run import run_call
 
 from graph.context import RunOptions, Services
 from graph.events import Emit, emitter
@@ -18,6 +17,7 @@ from nodes.results import thread_of, unrun
 from nodes.routing import before_model
 from tools.base import ToolResult
 from tools.calls import tool_call, tool_context
+from tools.run import run_call
 
 
 async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
