@@ -36,24 +36,25 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     in a file that the result names and read can show. Processes still running when the command ends are ended with it.
     Give training and other long work a timeout that fits. Prefer read, write and edit for files. `uv` is there.
     """
-    folder = await asyncio.to_thread(_folder, args.workdir, context)
-    output = context.artifact_path()
-    environment = await asyncio.to_thread(lambda: child_environment(os.environ, uv_links()))
-    command = Command(
-        argv=(shell(), "-c", args.command),
-        folder=folder,
-        environment=environment,
-        output=output,
-        mark=context.mark,
-        timeout=args.timeout,
-    )
     try:
+        command = await asyncio.to_thread(_command, args, context)
         finished = await run_command(
             command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
         )
     except (OSError, ValueError) as error:
         raise ToolFault(f"the command could not run: {error}") from error
-    return await asyncio.to_thread(_result, finished, output, args.timeout)
+    return await asyncio.to_thread(_result, finished, command)
+
+
+def _command(args: BashArgs, context: ToolContext) -> Command:
+    return Command(
+        argv=(shell(), "-c", args.command),
+        folder=_folder(args.workdir, context),
+        environment=child_environment(os.environ, uv_links()),
+        output=context.artifact_path(),
+        mark=context.mark,
+        timeout=args.timeout,
+    )
 
 
 def _folder(workdir: str, context: ToolContext) -> Path:
@@ -63,13 +64,13 @@ def _folder(workdir: str, context: ToolContext) -> Path:
     return folder
 
 
-def _result(finished: Finished, output: Path, seconds: int) -> ToolResult:
-    shown, shortened = shorten_file(output, finished.characters)
+def _result(finished: Finished, command: Command) -> ToolResult:
+    shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
-        output.unlink(missing_ok=True)
-    lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(_closing(finished, seconds))}]"]
+        command.output.unlink(missing_ok=True)
+    lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(_closing(finished, command.timeout))}]"]
     status = _status(finished)
-    return ToolResult("\n".join(lines), status == "done", status, artifact=str(output) if shortened else None)
+    return ToolResult("\n".join(lines), status == "done", status, artifact=str(command.output) if shortened else None)
 
 
 def _status(finished: Finished) -> Status:
@@ -78,10 +79,10 @@ def _status(finished: Finished) -> Status:
     return "done" if finished.ending == "exited" and finished.exit_code == 0 else "failed"
 
 
-def _closing(finished: Finished, seconds: int) -> list[str]:
+def _closing(finished: Finished, seconds: float) -> list[str]:
     if finished.ending == "timeout":
         return [
-            f"timed out after {seconds} s; all its processes were ended; a longer timeout is up to {MOST_SECONDS} s"
+            f"timed out after {seconds:g} s; all its processes were ended; a longer timeout is up to {MOST_SECONDS} s"
         ]
     if finished.ending == "output cap":
         return ["stopped: it wrote more output than may be kept; all its processes were ended; send output to a file"]

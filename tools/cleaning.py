@@ -6,6 +6,9 @@ import re
 from safety.visible import visible
 
 LONGEST_PIECE = 1 << 20
+LONGEST_WORD = 1 << 16
+SHOWN_CHARACTERS = 2_000
+_WORD_ENDS = " \t,;\"'"
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC and their end; behind an open one text stays
@@ -56,8 +59,10 @@ class StreamCleaner:
 
     @property
     def unfinished(self) -> str:
-        """The line being written, as it stands now."""
-        return clean(self._open[-4_000:])
+        """The line being written, as it stands now, but for its last word: the rest of a secret may follow it."""
+        shown = self._open.rstrip("\r")[-SHOWN_CHARACTERS:]
+        whole = shown.partition(" ")[2] if len(self._open) > SHOWN_CHARACTERS else shown
+        return clean(whole if self._open.endswith("\r") else whole.rpartition(" ")[0])
 
     def _forget_rewritten(self) -> None:
         """Drop what CR rewrote already, so that a progress bar of any length stays one line."""
@@ -69,5 +74,7 @@ class StreamCleaner:
     def _cut_long_line(self) -> str:
         if len(self._open) <= LONGEST_PIECE:
             return ""
-        piece, self._open = self._open, ""
+        # A secret that is cut in two is found in neither piece: cut between words where there are any.
+        cut = max(self._open.rfind(end, LONGEST_PIECE - LONGEST_WORD) for end in _WORD_ENDS) + 1
+        piece, self._open = (self._open[:cut], self._open[cut:]) if cut else (self._open, "")
         return clean(piece)

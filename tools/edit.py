@@ -1,7 +1,6 @@
 """The edit tool: replace an exact piece of a file, and nothing else of it."""
 
 import asyncio
-from pathlib import Path
 
 from pydantic import Field
 from rapidfuzz import fuzz, process
@@ -35,11 +34,11 @@ async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
 
     `old` must occur exactly once: add lines around it until it does, or set replace_all.
     """
+    return ToolResult(await asyncio.to_thread(_edit, args, context))
+
+
+def _edit(args: EditArgs, context: ToolContext) -> str:
     path = context.resolve(args.path)
-    return ToolResult(await asyncio.to_thread(_edit, path, args, context))
-
-
-def _edit(path: Path, args: EditArgs, context: ToolContext) -> str:
     shown = context.name_of(path)
     if args.old == args.new:
         raise ToolFault("old and new are the same; nothing to change")

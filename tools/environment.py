@@ -10,7 +10,7 @@ from pathlib import Path
 from configs.paths import cache_home, private_folder
 
 CALL_MARK = "ML_INTERN_CALL"
-_SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD)$", re.IGNORECASE)
+_SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT)$", re.IGNORECASE)
 _VENV_NAMES = ("VIRTUAL_ENV", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON")
 _SET_BY_UV_RUN = ("UV", "UV_RUN_RECURSION_DEPTH", "VIRTUAL_ENV_PROMPT")
 # There is no terminal: no pager, no question, no colour, and Python's output as it is written.

@@ -28,11 +28,11 @@ async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
     Give offset and limit for a part of a long file. The files that hold the whole of a long output can be read too.
     Control characters are shown as escapes such as \\x1b.
     """
+    return ToolResult(await asyncio.to_thread(_read, args, context))
+
+
+def _read(args: ReadArgs, context: ToolContext) -> str:
     path = context.resolve(args.path, reading=True)
-    return ToolResult(await asyncio.to_thread(_read, path, args, context))
-
-
-def _read(path: Path, args: ReadArgs, context: ToolContext) -> str:
     shown = context.name_of(path)
     try:
         return _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)

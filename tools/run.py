@@ -26,7 +26,7 @@ FORGOTTEN = "this call ran before; its result is already in the conversation"
 
 
 def judge(call: ToolCall, context: ToolContext) -> Verdict:
-    """What policy says to a call, from the facts as they are now."""
+    """What policy says to a call, from the facts as they are now. It looks at files, so it belongs in a thread."""
     spec = context.services.tools.get(call.name)
     facts = CallFacts(
         mode=context.options.approval_mode,
@@ -51,7 +51,8 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
     """
     began = time.monotonic()
     running = replace(context, call_id=call.id, key=call.key(context.thread_id))
-    result = unusable(call, running, invalid) or _refused(call, running)
+    # Judging looks at paths: LangGraph's server allows no file access on the event loop.
+    result = unusable(call, running, invalid) or await asyncio.to_thread(_refused, call, running)
     if result is None:
         result = await _once(call, running)
     running.emit(
@@ -147,7 +148,7 @@ async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: Journ
     except (Exception, SystemExit) as error:  # noqa: BLE001 whatever a tool raises is told to the model
         if limit.expired():
             return failure(f"timed out after {spec.timeout:g} s and was stopped; it may have run in part", "timeout")
-        logged = log_fault(context.services.store.home, context.thread_id, error)
+        logged = await asyncio.to_thread(log_fault, context.services.store.home, context.thread_id, error)
         return failure(logged.message)
 
 

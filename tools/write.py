@@ -23,11 +23,11 @@ async def write(args: WriteArgs, context: ToolContext) -> ToolResult:
 
     For a change of a part of a file use edit.
     """
-    path = context.resolve(args.path)
-    return ToolResult(await asyncio.to_thread(_write, path, args.content, context))
+    return ToolResult(await asyncio.to_thread(_write, args.path, args.content, context))
 
 
-def _write(path: Path, text: str, context: ToolContext) -> str:
+def _write(path_text: str, text: str, context: ToolContext) -> str:
+    path = context.resolve(path_text)
     shown = context.name_of(path)
     content = text.encode("utf-8")
     before = _before(path, shown, context) if path.exists() else None

@@ -172,6 +172,26 @@ async def test_output_is_told_while_the_command_runs(bench: Bench) -> None:
     assert "".join(log["text"] for log in bench.sent("tool_log")) == "begun\nover\n"
 
 
+async def test_a_progress_bar_is_told_as_a_line_that_will_be_replaced(bench: Bench) -> None:
+    script = "i=0; until [ -e go ]; do printf '\\r%d of many ' $((i++)); sleep 0.05; done; echo over"
+    task = asyncio.create_task(bench.run("bash", command=script))
+    await until(lambda: len(bench.sent("tool_log")) > 1)
+    bench.file("go", "")
+    await task
+    *progress, last = [log["text"] for log in bench.sent("tool_log")]
+    assert {text.lstrip("0123456789") for text in progress} == {" of many\r"}
+    assert last.endswith(" of many over\n")
+
+
+async def test_half_a_secret_at_the_end_of_an_unfinished_line_is_not_told(bench: Bench) -> None:
+    script = "printf 'the token is hf_aB3dE5gH7jK9mN'; until [ -e go ]; do sleep 0.01; done; echo 1pQ3sT5vW7yZ9bC1dE3f"
+    task = asyncio.create_task(bench.run("bash", command=script))
+    await until(lambda: bool(bench.sent("tool_log")))
+    bench.file("go", "")
+    await task
+    assert "aB3dE5gH7jK9mN" not in str([bench.sent("tool_log"), bench.sent("tool_output")])
+
+
 async def test_a_flood_is_told_in_few_events_of_bounded_size(bench: Bench) -> None:
     await bench.run("bash", command="seq 1 300000")
     logs = bench.sent("tool_log")

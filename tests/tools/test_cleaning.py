@@ -64,9 +64,16 @@ def test_a_line_without_end_is_handed_on_in_pieces() -> None:
 def test_a_progress_bar_of_any_length_takes_no_memory() -> None:
     cleaner = StreamCleaner()
     for number in range(100_000):
-        assert cleaner.feed(b"\r%d%%" % number) == ""
-    assert cleaner.unfinished == "99999%"
-    assert cleaner.finish() == "99999%"
+        assert cleaner.feed(b"\rstep %d%%" % number) == ""
+    assert cleaner.unfinished == "step"
+    assert cleaner.finish() == "step 99999%"
+
+
+def test_a_long_line_is_cut_between_words() -> None:
+    cleaner = StreamCleaner()
+    pieces = [cleaner.feed(b"0123456789abcde " * 4_096) for _ in range(64)]
+    assert {piece[-1:] for piece in pieces} <= {"", " "}
+    assert "".join(pieces) + cleaner.finish() == "0123456789abcde " * 4_096 * 64
 
 
 @pytest.mark.parametrize("piece", [b"\x1b", b"\x1b]", b"\x1b[", b"\x08", b"a\x08", b"\r", b"\x00", b"\xff", b"\x1bP1"])
