@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
 from bench.server import command
@@ -23,6 +24,8 @@ from bench.server import command
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")
 LITELLM_MODEL = "deepseek/deepseek-chat"
+YARDSTICK = "import langgraph.graph, langgraph.checkpoint.sqlite.aio"
+"""Nothing built on LangGraph starts faster than this: it tells the machine's speed."""
 AROUND = 5
 """Iteration i is read off as the median of i - 5 to i + 5."""
 
@@ -108,10 +111,10 @@ def bare(iterations: int, alone: float) -> Row:
         return row("bare create_agent + ChatLiteLLM", seen, used, alone)
 
 
-def help_cpu(times: int = 7) -> float:
-    """Median CPU milliseconds of `ml-intern --help`."""
+def cpu_ms(*command: str, times: int = 7) -> float:
+    """Median CPU milliseconds of a command."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = [run([PROGRAM, "--help"], Path(folder), os.environ, Path(folder, "log")) for _ in range(times)]
+        runs = [run(command, Path(folder), os.environ, Path(folder, "log")) for _ in range(times)]
     return 1000 * statistics.median(used.cpu for used in runs)
 
 
@@ -122,7 +125,7 @@ def median_row(rows: list[Row]) -> Row:
     return Row(rows[0].agent, **medians)
 
 
-def measure(iterations: int, repeat: int) -> dict[str, object]:
+def measure(iterations: int, repeat: int) -> dict[str, Any]:
     """All figures of this machine."""
     alone = bash_alone(command(7))
     makers: list[Callable[[], Row]] = [
@@ -140,7 +143,8 @@ def measure(iterations: int, repeat: int) -> dict[str, object]:
         "iterations": iterations,
         "repeats": repeat,
         "command_alone_ms": 1000 * alone,
-        "help_cpu_ms": help_cpu(),
+        "help_cpu_ms": cpu_ms(PROGRAM, "--help"),
+        "langgraph_cpu_ms": cpu_ms(sys.executable, "-c", YARDSTICK),
         "rows": [asdict(each) for each in rows],
         "machine": machine,
         "versions": {name: version(name) for name in names},
@@ -159,15 +163,25 @@ HEADINGS = {
 }
 
 
-def table(results: Mapping[str, object]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     """The figures as a markdown table."""
-    rows = results["rows"]
-    assert isinstance(rows, list)
     lines = ["| | " + " | ".join(HEADINGS.values()) + " |", "|---" * (len(HEADINGS) + 1) + "|"]
-    for each in rows:
+    for each in results["rows"]:
         cells = ("" if each[name] is None else f"{each[name]:.{_digits(name)}f}" for name in HEADINGS)
         lines.append(f"| {each['agent']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def notes(results: Mapping[str, Any]) -> str:
+    """What belongs under the table: the single figures, the machine, the versions."""
+    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    sentences = (
+        f"`--help` takes {results['help_cpu_ms']:.0f} ms of CPU.",
+        f"A yardstick of this machine: importing LangGraph and its saver alone takes {results['langgraph_cpu_ms']:.0f} ms.",
+        f"The command by itself takes {results['command_alone_ms']:.1f} ms, which is taken off every iteration.",
+        f"Medians of {results['repeats']} runs of {results['iterations']} iterations on {results['machine']}; {versions}.",
+    )
+    return " ".join(sentences)
 
 
 def _digits(name: str) -> int:
@@ -184,8 +198,7 @@ def main() -> None:
     results = measure(asked.iterations, asked.repeat)
     asked.out.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
-    print(f"\n--help: {results['help_cpu_ms']:.0f} ms of CPU. The command alone: {results['command_alone_ms']:.1f} ms.")
-    print(f"{results['machine']}; medians of {asked.repeat} runs of {asked.iterations} iterations.")
+    print(f"\n{notes(results)}")
 
 
 if __name__ == "__main__":

@@ -103,16 +103,11 @@ def _first_sentence(text: str) -> str:
 
 def figures() -> str:
     """The last results of bench/overhead.py."""
+    from bench.overhead import notes
     from bench.overhead import table as overhead_table
 
     results = json.loads((ROOT / "bench" / "results.json").read_text())
-    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    return (
-        f"{overhead_table(results)}\n\n"
-        f"`--help` takes {results['help_cpu_ms']:.0f} ms of CPU. The command by itself takes "
-        f"{results['command_alone_ms']:.1f} ms, which is taken off every iteration. "
-        f"Medians of {results['repeats']} runs on {results['machine']}; {versions}."
-    )
+    return f"{overhead_table(results)}\n\n{notes(results)}"
 
 
 BLOCKS: dict[str, Callable[[], str]] = {

@@ -1,6 +1,7 @@
 """Kill -9 at any moment of a turn with an approval and four calls: nothing runs twice, nothing is lost."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,16 +13,18 @@ import pytest
 from tests.graph.crash import MESSAGE
 
 ROOT = Path(__file__).parents[2]
+STRIDE = int(os.environ.get("ML_INTERN_KILL_STRIDE", "17"))
+"""Every so many statements there is a kill; `make soak` kills at each."""
 
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_killed_at_every_statement_and_resumed(tmp_path: Path, first: int, record_property: Any) -> None:
     parent = subprocess.run(
-        [sys.executable, "-m", "tests.graph.crash", str(tmp_path), str(first), "17"],
+        [sys.executable, "-m", "tests.graph.crash", str(tmp_path), str(first), str(STRIDE)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=300 * 17 / STRIDE,
         check=False,
     )
     assert parent.returncode == 0, parent.stderr
