@@ -177,9 +177,9 @@ def notes(results: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     sentences = (
         f"`--help` takes {results['help_cpu_ms']:.0f} ms of CPU.",
-        f"A yardstick of this machine: importing LangGraph and its saver alone takes {results['langgraph_cpu_ms']:.0f} ms.",
+        f"A yardstick of the machine: importing LangGraph and its saver alone takes {results['langgraph_cpu_ms']:.0f} ms.",
         f"The command by itself takes {results['command_alone_ms']:.1f} ms, which is taken off every iteration.",
-        f"Medians of {results['repeats']} runs of {results['iterations']} iterations on {results['machine']}; {versions}.",
+        f"Medians of {results['repeats']} runs of {results['iterations']} iterations; {results['machine']}; {versions}.",
     )
     return " ".join(sentences)
 
