@@ -175,11 +175,12 @@ def table(results: Mapping[str, Any]) -> str:
 def notes(results: Mapping[str, Any]) -> str:
     """What belongs under the table: the single figures, the machine, the versions."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    runs = f"{results['repeats']} runs of {results['iterations']} iterations"
     sentences = (
         f"`--help` takes {results['help_cpu_ms']:.0f} ms of CPU.",
-        f"A yardstick of the machine: importing LangGraph and its saver alone takes {results['langgraph_cpu_ms']:.0f} ms.",
+        f"A yardstick: importing LangGraph and its saver alone takes {results['langgraph_cpu_ms']:.0f} ms here.",
         f"The command by itself takes {results['command_alone_ms']:.1f} ms, which is taken off every iteration.",
-        f"Medians of {results['repeats']} runs of {results['iterations']} iterations; {results['machine']}; {versions}.",
+        f"Medians of {runs}; {results['machine']}; {versions}.",
     )
     return " ".join(sentences)
 
