@@ -2,10 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from store.checkpoints import Checkpoints
 from store.database import Database, open_database
@@ -16,7 +16,7 @@ from store.runs import Runs
 from store.threads import Threads
 
 if TYPE_CHECKING:
-    from store.saver import Saver
+    from langgraph.checkpoint.base import BaseCheckpointSaver
 
 DATABASE_NAME = "threads.db"
 
@@ -24,7 +24,7 @@ DATABASE_NAME = "threads.db"
 class Store:
     """What is kept about threads; open it with `Store.open`. Several processes may have one home open at once."""
 
-    def __init__(self, home: Path, database: Database) -> None:
+    def __init__(self, home: Path, database: Database, make_saver: "MakeSaver | None" = None) -> None:
         self.home = home
         self.database = database
         self.threads = Threads(database)
@@ -32,19 +32,21 @@ class Store:
         self.ledger = Ledger(database)
         self.runs = Runs(database)
         self.checkpoints = Checkpoints(database)
-        self._saver: Saver | None = None
+        self._make_saver = make_saver or _own_saver
+        self._saver: BaseCheckpointSaver[Any] | None = None
 
     @classmethod
-    async def open(cls, home: Path) -> Self:
-        """Open the store in the folder `home`, made for its owner alone. Raises what `open_database` raises."""
-        return cls(home, await open_database(home / DATABASE_NAME))
+    async def open(cls, home: Path, make_saver: "MakeSaver | None" = None) -> Self:
+        """Open the store in the folder `home`, made for its owner alone. Raises what `open_database` raises.
 
-    async def saver(self) -> "Saver":
+        `make_saver` gives another checkpointer than our own: the seam to other savers of LangGraph.
+        """
+        return cls(home, await open_database(home / DATABASE_NAME), make_saver)
+
+    async def saver(self) -> "BaseCheckpointSaver[Any]":
         """The LangGraph checkpointer, made on first use since it imports langgraph."""
         if self._saver is None:
-            from store.saver import Saver
-
-            self._saver = Saver(self.database)
+            self._saver = self._make_saver(self)
         return self._saver
 
     @asynccontextmanager
@@ -72,8 +74,8 @@ class Store:
     async def close(self) -> None:
         """Write what the checkpointer still holds and close the database."""
         try:
-            if self._saver:
-                await self._saver.finish()
+            if finish := getattr(self._saver, "finish", None):
+                await finish()
         finally:
             await self.database.close()
 
@@ -82,3 +84,12 @@ class Store:
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+
+MakeSaver = Callable[[Store], "BaseCheckpointSaver[Any]"]
+
+
+def _own_saver(store: Store) -> "BaseCheckpointSaver[Any]":
+    from store.saver import Saver
+
+    return Saver(store.database)

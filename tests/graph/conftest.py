@@ -15,7 +15,7 @@ from graph.events import Event
 from graph.operations import Operation
 from graph.session import AgentSession
 from models.gateway import Models
-from store.store import Store
+from store.store import MakeSaver, Store
 from tools.base import ToolSpec
 from tools.registry import create_builtin_tools
 
@@ -30,6 +30,7 @@ class Lab:
     workspace: Path
     tools: Mapping[str, ToolSpec] = field(default_factory=create_builtin_tools)
     scripts: int = 0
+    make_saver: MakeSaver | None = None
 
     def script(self, *steps: dict[str, Any]) -> str:
         """A model id that plays these steps."""
@@ -45,7 +46,7 @@ class Lab:
     async def session(
         self, model: str, *, thread: str | None = None, fork: bool = False, **choices: Any
     ) -> AsyncIterator[AgentSession]:
-        async with await Store.open(self.home) as store:
+        async with await Store.open(self.home, self.make_saver) as store:
             models = Models(store.ledger)
             session = await AgentSession.open(
                 store, models, self.tools, self.options(model, **choices), thread=thread, fork=fork
