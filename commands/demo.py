@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from graph.session import AgentSession
     from terminal.app import Messages
 
+PROGRAM = "uv run ml-intern" if "UV_RUN_RECURSION_DEPTH" in os.environ else "ml-intern"
+"""How the user starts the program: `uv run` leaves it on nobody's PATH."""
 SCRIPTED = f"scripted:{files.SCRIPT}"
 DEFAULT_SEED = 7
 GREATEST_SEED = 2**32 - 1
@@ -170,13 +172,13 @@ async def _how_to_go_on(folder: Path, model: str | None, code: int) -> list[str]
     lines = [
         f"demo: {folder} holds {', '.join(sorted(path.name for path in folder.iterdir()))}",
         f"demo: thread {row.id}",
-        f"  show it:       ml-intern threads show {thread}",
+        f"  show it:       {PROGRAM} threads show {thread}",
     ]
     if code == 0 or model:
         played = shlex.quote(model or SCRIPTED)
-        lines.append(f'  continue it:   ml-intern -r {thread} -m {played} "read the numbers again"')
+        lines.append(f'  continue it:   {PROGRAM} -r {thread} -m {played} "read the numbers again"')
     if model is None:
-        lines.append(f"  a real model:  ml-intern demo -m MODEL, or ml-intern -r {thread} -m MODEL")
+        lines.append(f"  a real model:  {PROGRAM} demo -m MODEL, or {PROGRAM} -r {thread} -m MODEL")
     return lines
 
 
