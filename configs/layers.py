@@ -24,6 +24,8 @@ Values: TypeAlias = dict[str, Json]
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "cli_agent_config.json"
+FRONTEND = HERE / "frontend_agent_config.json"
+"""The defaults of Studio and of servers, in the place of SHIPPED."""
 SHIPPED_SOURCE = "shipped"
 FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
@@ -55,18 +57,19 @@ def load(
     config_file: str | None = None,
     assignments: Sequence[str] = (),
     options: Mapping[str, Json] | None = None,
+    defaults: Path = SHIPPED,
 ) -> Loaded:
     """Read every layer and return the settings.
 
     `.env` files may fill ${NAME} and put credentials into the environment. `options` are settings that the
-    command line gave as options; None is not given.
+    command line gave as options; None is not given. `defaults` is the weakest file: SHIPPED or FRONTEND.
 
     Raises:
         ConfigurationError: a file that cannot be read, is no JSON object, names an unset variable or holds a bad value.
         UsageError: --config names no file, or --set is no KEY=VALUE of a known key.
     """
     known = _names_from_env_files(workspace)
-    layers = [_file_layer(SHIPPED, known)]
+    layers = [_file_layer(defaults, known)]
     if user := user_file():
         layers.append(_file_layer(user, known))
     layers.append(Layer("environment", messaging_from(known)))
@@ -119,7 +122,7 @@ def _file_layer(path: Path, known: Mapping[str, str]) -> Layer:
         raise ConfigurationError(
             f"the settings file {path} holds no JSON object", 'it looks like {"model_name": "..."}'
         )
-    source = SHIPPED_SOURCE if path == SHIPPED else str(path)
+    source = SHIPPED_SOURCE if path in (SHIPPED, FRONTEND) else str(path)
     return Layer(source, {key: _expanded(value, key, path, known) for key, value in values.items()})
 
 
