@@ -13,6 +13,7 @@ import httpx
 from configs.errors import ConfigurationError
 from models.faults import (
     REDIRECTS,
+    BadRequest,
     ConnectFailed,
     HttpAnswer,
     ServerFault,
@@ -29,12 +30,15 @@ from models.routing import Route
 from models.sse import BrokenEvents, DoneMark, events
 from models.transport import Trimming, Waits
 
+FAILED_ENDS = ("error", "abort")
+"""finish_reasons of engines that died in the middle of a reply."""
 MOST_REDIRECTS = 3
 LOOPBACK_RETRIES = 3
 """A server on this machine that takes no connection is not running: no point in waiting minutes for it."""
 READ_OUT_S = 0.1
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
-_ERROR_BYTES = 64 * 1024
+ERROR_BYTES = 64 * 1024
+WHOLE_BYTES = 64 * 1024 * 1024
 
 
 class DirectTransport:
@@ -58,9 +62,9 @@ class DirectTransport:
     async def get(self, route: Route, path: str) -> Any:
         """The JSON at a path under the endpoint; None when it gives none. For catalogues, so no fault is raised."""
         try:
-            response = await self._client(route).get(f"{route.base_url}{path}", headers=_headers(route), timeout=10)
+            response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
             return response.json() if response.status_code == 200 else None
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
 
     async def close(self) -> None:
@@ -85,7 +89,7 @@ class DirectTransport:
     @asynccontextmanager
     async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
         """The successful response to a request; its body is read by the caller."""
-        client, url = self._client(route), httpx.URL(f"{route.base_url}/chat/completions")
+        client, url = self._client(route), _url(route, "/chat/completions")
         for _ in range(MOST_REDIRECTS + 1):
             request = client.build_request(
                 "POST", url, content=content, headers=_headers(route), timeout=self._timeout(streamed)
@@ -118,8 +122,12 @@ class DirectTransport:
         return encode(fields)[:-1] + b',"messages":' + messages + b"}"
 
 
-def fault_of_httpx(error: httpx.HTTPError | ssl.SSLError, route: Route, waits: Waits) -> Exception:
+def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
     """The fault that an exception of httpx means."""
+    if _untrusted(error):
+        return ConfigurationError(
+            f"the certificate of {route.where} is not trusted", "check the address, or SSL_CERT_FILE"
+        )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         retries = LOOPBACK_RETRIES if route.is_loopback else None
         return ConnectFailed(f"no connection to {route.where}", retries=retries)
@@ -130,6 +138,15 @@ def fault_of_httpx(error: httpx.HTTPError | ssl.SSLError, route: Route, waits: W
             f"{route.where} cannot be called: {type(error).__name__}", "check the base URL and the key"
         )
     return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})")
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """A certificate was the reason, somewhere down the chain of causes."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
@@ -147,6 +164,8 @@ async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
             if event.get("error"):
                 raise _error_event(event, route)
             part = part_of_chunk(event, response.headers)
+            if part.finish in FAILED_ENDS:
+                raise _error_event(event, route)
             finished = finished or part.finish is not None
             yield part
     except BrokenEvents as error:
@@ -165,7 +184,7 @@ async def _read_out(stream: AsyncIterator[object]) -> None:
 
 
 async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
-    body = await response.aread()
+    body = await _read(response, WHOLE_BYTES)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -183,13 +202,18 @@ async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
 async def _raise_for_status(response: httpx.Response, route: Route) -> None:
     if response.is_success:
         return
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    raise fault_of(HttpAnswer(response.status_code, headers, await _read(response, ERROR_BYTES)), route)
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    """The body, cut at about so many bytes."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _ERROR_BYTES:
+        if len(body) > most:
             break
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    raise fault_of(HttpAnswer(response.status_code, headers, bytes(body)), route)
+    return bytes(body)
 
 
 def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
@@ -198,9 +222,8 @@ def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
     if detail.status:
         return fault_of_detail(detail.status, detail, route)
     fault = fault_of_detail(400, detail, route)
-    if type(fault).__name__ != "BadRequest":
-        return fault
-    return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    broken = StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    return broken if isinstance(fault, BadRequest) else fault
 
 
 def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
@@ -211,6 +234,11 @@ def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
     target = here.join(response.headers.get("location", ""))
     same = (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
     return target if same else None
+
+
+def _url(route: Route, path: str) -> httpx.URL:
+    base = httpx.URL(route.base_url or "")
+    return base.copy_with(path=base.path + path)
 
 
 def _headers(route: Route) -> dict[str, str]:

@@ -40,6 +40,8 @@ OVERFLOW_CODES = frozenset({
     "model_context_window_exceeded", "request_too_large",
 })  # fmt: skip
 FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked", "invalid_prompt"})
+RETRY_CODES = frozenset({"tool_use_failed", "json_validate_failed"})
+"""The model wrote what its provider could not read: it may do better."""
 UNKNOWN_MODEL_CODES = frozenset({"model_not_found", "model_not_supported", "unknown_model"})
 # vLLM, SGLang, TGI and several routed providers answer an overflow with a plain 400 or 422 and no code for it.
 OVERFLOW_WORDINGS = tuple(
@@ -186,7 +188,7 @@ def fault_of_detail(
         return ModelUnknown(f"{route.where} does not know the model {route.name!r}", route.hint)
     if status == 429:
         return RateLimited(said, retry_after(headers or {}))
-    if status in (408, 409, 425) or status >= 500:
+    if status in (408, 409, 425) or (status >= 500 and status not in (501, 505)) or detail.codes & RETRY_CODES:
         return ServerFault(said, retry_after(headers or {}))
     return BadRequest(said)
 

@@ -30,6 +30,7 @@ from models.faults import (
 )
 from models.messages import PerMessage, Wire, convert, in_order
 from models.openai_format import part_of_reply
+from models.prices import longest_output_of
 from models.request import CallPart, ModelRequest, Part, Usage
 from models.routing import Route
 from models.transport import Trimming, Waits
@@ -45,6 +46,9 @@ LITELLM_SETTINGS = {
 CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
            "openrouter/anthropic/")  # fmt: skip
 """Models whose prompt cache wants marks; the others cache by themselves."""
+LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
+"""Models that want a limit on their output; litellm's own default of 4,096 tokens cuts longer files in the middle."""
+MAX_OUTPUT = 32_000
 KEPT = ("thinking_blocks", "reasoning_items")
 """additional_kwargs that have to go back with the conversation."""
 SLACK_S = 5
@@ -55,13 +59,15 @@ class LiteLLMTransport:
 
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
+        self._loaded = False
         self._wires = PerMessage(convert)
         self._plain_wires = PerMessage(lambda message: convert(message, reasoning=False))
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
         """The fragments of one reply. Raises the faults of models.faults."""
-        if CHAT_MODULE not in sys.modules:
+        if not self._loaded:  # sys.modules would name it while it is still being imported
             await asyncio.to_thread(import_litellm)
+            self._loaded = True
         from models.litellm_chat import OBSERVED, Observed, ended
 
         sent, observed = self._sent(route, request, trimming), Observed()
@@ -100,6 +106,8 @@ class LiteLLMTransport:
             call["tools"] = list(request.tools)
         if request.effort and not trimming.options and supports_effort(route.name):
             call["reasoning_effort"] = request.effort
+        if route.name.startswith(LIMITED):
+            call.setdefault("max_tokens", min(longest_output_of(route.name) or MAX_OUTPUT, MAX_OUTPUT))
         wait = self._waits.idle_s if request.stream else self._waits.whole_s
         return Sent(
             messages=[_own_copy(wire) for wire in in_order(request.messages, converted)],

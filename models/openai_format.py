@@ -5,29 +5,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.parsing import clean_text
-from models.request import CallPart, Part, Usage
+from models.request import REFUSAL, CallPart, Part, Usage
 
 SERVED_BY = "x-inference-provider"
 
 
 def part_of_chunk(chunk: Mapping[str, Any], headers: Mapping[str, str]) -> Part:
-    """The fragment in one chunk of a stream."""
-    choices = chunk.get("choices") or [{}]
-    return _part(choices[0].get("delta") or {}, choices[0], usage_of(chunk.get("usage"), headers))
+    """The fragment in one chunk of a stream; what is not in OpenAI's shape is left out."""
+    choice = _first(chunk.get("choices"))
+    return _part(_mapping(choice.get("delta")), choice, usage_of(chunk.get("usage"), headers))
 
 
 def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> Part:
     """A whole reply that was not streamed, as one fragment."""
-    choice = reply["choices"][0]
-    return _part(choice.get("message") or {}, choice, usage_of(reply.get("usage"), headers))
+    choice = _first(reply.get("choices"))
+    return _part(_mapping(choice.get("message")), choice, usage_of(reply.get("usage"), headers))
 
 
 def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | None:
     """Usage as providers report it; None when they do not."""
     if not isinstance(usage, Mapping) or not (usage.get("prompt_tokens") or usage.get("completion_tokens")):
         return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    written = usage.get("completion_tokens_details") or {}
+    prompt = _mapping(usage.get("prompt_tokens_details"))
+    written = _mapping(usage.get("completion_tokens_details"))
     return Usage(
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
@@ -41,25 +41,37 @@ def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | No
 
 def _part(message: Mapping[str, Any], choice: Mapping[str, Any], usage: Usage | None) -> Part:
     refusal = _text(message.get("refusal"))
-    calls = message.get("tool_calls") or ()
+    calls = message.get("tool_calls")
     return Part(
         text=_text(message.get("content")) + refusal,
         reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
-        calls=tuple(_call(call) for call in calls),
-        finish="refusal" if refusal else choice.get("finish_reason"),
+        calls=tuple(_call(call) for call in calls if isinstance(call, Mapping)) if isinstance(calls, list) else (),
+        finish=REFUSAL if refusal else _string(choice.get("finish_reason")),
         usage=usage,
     )
 
 
 def _call(call: Mapping[str, Any]) -> CallPart:
-    function = call.get("function") or {}
+    function, index = _mapping(call.get("function")), call.get("index")
     args = function.get("arguments")
     return CallPart(
-        index=call.get("index"),
-        id=call.get("id"),
-        name=function.get("name"),
+        index=index if isinstance(index, int) else None,
+        id=_string(call.get("id")),
+        name=_string(function.get("name")),
         args=args if isinstance(args, str) else "" if args is None else json.dumps(args),
     )
+
+
+def _first(choices: Any) -> Mapping[str, Any]:
+    return _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _text(content: Any) -> str:
@@ -67,7 +79,7 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(block.get("text", "") for block in content if isinstance(block, dict))
+        return "".join(_text(block.get("text")) for block in content if isinstance(block, dict))
     return ""
 
 

@@ -72,6 +72,12 @@ def window_of(model: str) -> int | None:
     return window if isinstance(window, int) else None
 
 
+def longest_output_of(model: str) -> int | None:
+    """The output tokens `provider/model` can write; None when the table does not know it."""
+    limit = _entry(model).get("max_output_tokens")
+    return limit if isinstance(limit, int) else None
+
+
 def providers_of(name: str) -> list[str]:
     """The providers that have a model of this bare name, its own maker first."""
     own = [table()[name]["litellm_provider"]] if name in table() else []

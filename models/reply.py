@@ -9,11 +9,12 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import ToolCall, tool_call
 
+from configs.errors import ModelFailed
 from models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
-from models.request import CallPart, FinishReason, Part, Usage
+from models.request import REFUSAL, CallPart, FinishReason, Part, Usage
 
 CHARACTERS_PER_TOKEN = 4
-REFUSAL = "refusal"
+MAX_CHARACTERS = 16_000_000
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
     "max_tokens": "length",
@@ -45,6 +46,7 @@ class Draft:
     finish: str | None = None
     usage: Usage | None = None
     extras: dict[str, Any] = field(default_factory=dict[str, Any])
+    _characters: int = 0
     _by_index: dict[int, CallDraft] = field(default_factory=dict[int, CallDraft])
 
     @property
@@ -53,7 +55,10 @@ class Draft:
         return not (self.text or self.reasoning or self.calls)
 
     def add(self, part: Part) -> None:
-        """Take one fragment."""
+        """Take one fragment. Raises ModelFailed when the reply does not come to an end."""
+        self._characters += len(part.text) + len(part.reasoning) + sum(len(call.args) for call in part.calls)
+        if self._characters > MAX_CHARACTERS:
+            raise ModelFailed(f"the reply went on beyond {MAX_CHARACTERS:,} characters", "try another model")
         if part.text:
             self.text.append(part.text)
         if part.reasoning:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage
 
+REFUSAL = "refusal"
+"""The finish of a reply in which the model refuses."""
 Source = Literal["main", "research", "compaction", "job"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -30,6 +32,8 @@ class ModelRequest:
     """Further fields of the request: temperature, max_tokens ..."""
     known_call_ids: frozenset[str] = frozenset()
     """Tool call ids the thread already holds; a reply that repeats one gets a new id."""
+    cap_usd: float | None = None
+    """US dollars the whole tree of agents may spend; a request that might exceed it is not sent. None: no cap."""
     step: int | None = None
     """Replies the thread has had so far, for a scripted model; None counts the AIMessages."""
 

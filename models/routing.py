@@ -105,15 +105,23 @@ def checked_url(text: str, name: str = "--base-url") -> str:
 
     Raises ConfigurationError when it is none.
     """
-    parts = urlsplit(text.strip())
     try:
+        parts = urlsplit(text.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         valid = False
     if not valid:
         raise ConfigurationError(f"{name} is not an http(s) URL", "for example http://127.0.0.1:8000/v1")
-    url = text.strip().rstrip("/").removesuffix("/chat/completions")
-    return f"{url}/v1" if not parts.path.strip("/") else url
+    path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def checked_key(environ: Mapping[str, str], name: str | None) -> str | None:
+    """The key a variable holds. Raises ConfigurationError, without showing it, when it could not be sent."""
+    key = (environ.get(name) or "").strip() if name else ""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(f"{name} holds characters that no key has", f"set {name} anew")
+    return key or None
 
 
 def shown_url(url: str) -> str:
@@ -145,7 +153,7 @@ def nearest_models(route: Route, known: list[str] | None) -> list[str]:
 def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) -> Route:
     prefix, _, rest = model.partition("/")
     name = rest if prefix in LOCAL and rest else model
-    key = environ.get(endpoint.key_env) or None
+    key = checked_key(environ, endpoint.key_env)
     url = checked_url(endpoint.base_url)
     hint = "name a model this endpoint serves with --model"
     return Route(
@@ -160,7 +168,7 @@ def _local_route(model: str, name: str, server: LocalServer, environ: Mapping[st
     key_env = server.key_env if environ.get(server.key_env) else "LOCAL_LLM_API_KEY"
     note = f"{name} at the local server {shown_url(url)}"
     hint = "name a model the server has, after pulling or loading it"
-    return Route(model, name, "direct", server.name, url, key_env, environ.get(key_env) or None, True, note, hint)
+    return Route(model, name, "direct", server.name, url, key_env, checked_key(environ, key_env), True, note, hint)
 
 
 def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) -> Route:
@@ -183,7 +191,7 @@ def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Rout
     if key_env is None and not provider.self_hosted:
         return _hub_route(model, model, environ, provider.key_envs[0])
     # An ambient credential (a cloud profile) is read by the provider's own library; only a real key is handed on.
-    key = environ.get(key_env) if key_env and not provider.ambient else None
+    key = None if provider.ambient else checked_key(environ, key_env)
     base = (
         checked_url(environ[base_env], base_env) if base_env and provider.self_hosted else environ.get(base_env or "")
     )

@@ -111,7 +111,7 @@ class ScriptedTransport:
 def load_script(path: Path) -> list[Step]:
     """The steps of a script file. Raises ConfigurationError, in one line, for a file that is none."""
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = yaml.safe_load(path.expanduser().read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(
             f"cannot read the script {path}: {error.strerror}", "check the path after scripted:"

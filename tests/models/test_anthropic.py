@@ -74,6 +74,7 @@ async def test_calls_thinking_usage_and_cost_are_read(claude: Bench) -> None:
     assert reply.finish_reason == "tool_calls"
     assert (reply.usage.input_tokens, reply.usage.cached_tokens, reply.usage.cache_write_tokens) == (1110, 1000, 100)
     assert reply.usage.output_tokens == 40
+    assert claude.server.asked[0].json["max_tokens"] >= 32_000
     assert reply.cost_usd == pytest.approx(10 * 3e-06 + 1000 * 3e-07 + 100 * 3.75e-06 + 40 * 1.5e-05)
 
 

@@ -1,6 +1,5 @@
 """What a fault becomes, over both transports."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,8 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from configs.errors import ConfigurationError, KeyMissing, ModelFailed, ModelUnknown, ProviderUnavailable
 from models.faults import BadRequest, ContextOverflow, QuotaExhausted, Refused
 from models.transport import Waits
-from tests.fakes.model_server import Call, FakeModelServer, Reply, error
-from tests.models.conftest import QUICK, TOOLS, Bench
+from tests.fakes.model_server import FakeModelServer, Reply, error
+from tests.models.conftest import QUICK, Bench
 
 VLLM_OVERFLOW = (
     "This model's maximum context length is 8192 tokens. However, you requested 9001 tokens "
@@ -190,52 +189,6 @@ async def test_options_a_server_rejects_are_left_out_from_then_on(direct: Bench)
     assert len(direct.server.asked) == 3
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        Reply(text="half a sentence that", cut_after=3),
-        Reply(text="half a sentence that", error_after=3),
-        Reply(text="half a sentence that", finish=None),
-    ],
-    ids=["cut", "error event", "no end"],
-)
-async def test_a_reply_broken_in_the_middle_is_discarded_and_asked_for_again(bench: Bench, broken: Reply) -> None:
-    bench.server.say(broken, Reply(text="the whole sentence"))
-
-    reply = await bench.ask()
-
-    assert reply.message.content == "the whole sentence"
-    first, second = bench.data("assistant_stream_end")
-    assert first["partial"]
-    assert second == {"message_id": reply.message.id, "partial": False}
-    assert first["message_id"] != second["message_id"]
-    assert len(bench.data("error")) == 1
-    totals = await bench.store.ledger.total("t")
-    assert (totals.requests, totals.unknown_cost_requests) == (2, 2)
-
-
-async def test_a_reply_cut_inside_arguments_yields_no_call(bench: Bench) -> None:
-    whole = Call("bash", '{"command": "rm -rf build/cache"}')
-    bench.server.say(Reply(calls=[whole], cut_after=4), Reply(calls=[whole], finish=None), Reply(text="nothing to run"))
-
-    reply = await bench.ask(tools=TOOLS)
-
-    assert reply.message.tool_calls == []
-    assert reply.message.content == "nothing to run"
-
-
-@pytest.mark.parametrize("after", [0, 3])
-@pytest.mark.parametrize("transport", ["direct", "litellm"])
-async def test_a_stalled_stream_is_tried_again(open_bench: Callable[..., Bench], transport: str, after: int) -> None:
-    bench = open_bench(transport, Waits(idle_s=0.3, retries=1, first_backoff_s=0.01))
-    bench.server.say(Reply(text="never finished", stall_after=after), Reply(text="finished"))
-
-    reply = await bench.ask()
-
-    assert reply.message.content == "finished"
-    assert "sent nothing for 0.3 s" in bench.data("error")[0]["message"]
-
-
 @pytest.mark.parametrize("transport", ["direct", "litellm"])
 async def test_a_server_that_does_not_run_is_named(open_bench: Callable[..., Bench], transport: str) -> None:
     with FakeModelServer() as server:
@@ -278,58 +231,22 @@ async def test_a_redirect_on_the_same_server_is_followed(direct: Bench) -> None:
     assert direct.server.asked[1].path == "/moved/chat/completions"
 
 
-async def test_cancelling_hangs_up_at_once_and_leaves_nothing_running(bench: Bench) -> None:
-    bench.server.say(Reply(text="a long story", stall_after=2))
-    before = asyncio.all_tasks()
-    asking = asyncio.create_task(bench.ask())
-    await bench.until("assistant_chunk")
-
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-
-    assert await asyncio.to_thread(bench.server.hung_up.wait, 10)
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before <= set()
-    assert bench.data("assistant_stream_end")[0]["partial"]
-    totals = await bench.store.ledger.total("t")
-    assert (totals.open_requests, totals.unknown_cost_requests) == (0, 1)
-
-
-async def test_a_wait_can_be_cancelled(bench: Bench) -> None:
-    bench.server.say(error(429, "later", retry_after="300"))
-    asking = asyncio.create_task(bench.ask())
-    await bench.until("error")
-
-    asking.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-
-
-async def test_an_answer_that_is_no_reply_is_a_passing_fault(direct: Bench) -> None:
-    junk = Reply(body=b"{}", headers={"content-type": "application/json"})
-    direct.server.say(junk, Reply(body=b"data: {oops\n\n", headers={"content-type": "text/event-stream"}))
-
-    reply = await direct.ask()
-
-    assert reply.message.content == "ok"
-    assert len(direct.data("error")) == 2
-
-
-async def test_a_whole_reply_to_a_streamed_request_is_read(direct: Bench) -> None:
-    body = b'{"choices": [{"message": {"content": "not streamed"}, "finish_reason": "stop"}]}'
-    direct.server.say(Reply(body=body, headers={"content-type": "application/json"}))
-
-    assert (await direct.ask()).message.content == "not streamed"
-
-
 async def test_a_refusal_by_the_model_counts_as_filtered(direct: Bench) -> None:
     direct.server.say(Reply(fields={"refusal": "I cannot help with that."}))
 
     reply = await direct.ask()
 
     assert (reply.finish_reason, reply.message.content) == ("content_filter", "I cannot help with that.")
+
+
+async def test_a_rejection_that_stays_does_not_cost_later_calls_their_options(direct: Bench) -> None:
+    direct.server.say(*[error(400, "no")] * 2)
+    with pytest.raises(BadRequest):
+        await direct.ask(effort="high")
+
+    await direct.ask(effort="high")
+
+    assert direct.server.asked[-1].json["reasoning_effort"] == "high"
 
 
 def test_the_errors_that_end_a_call_have_their_exit_codes() -> None:

@@ -117,6 +117,7 @@ def test_local_servers_have_an_address_and_need_no_key(
         ("http://127.0.0.1:8000/", "http://127.0.0.1:8000/v1"),
         ("https://host/api/v2/", "https://host/api/v2"),
         ("https://host/v1/chat/completions", "https://host/v1"),
+        ("https://host/openai/v1?api-version=1", "https://host/openai/v1?api-version=1"),
     ],
 )
 def test_a_base_url_is_completed_and_takes_the_id_as_it_stands(nothing: dict[str, str], given: str, url: str) -> None:
@@ -125,7 +126,9 @@ def test_a_base_url_is_completed_and_takes_the_id_as_it_stands(nothing: dict[str
     assert (route.transport, route.base_url, route.name, route.key) == ("direct", url, "org/name", "k")
 
 
-@pytest.mark.parametrize("given", ["localhost:8000", "ftp://host", "http://", "nonsense", "http://host:port"])
+@pytest.mark.parametrize(
+    "given", ["localhost:8000", "ftp://host", "http://", "nonsense", "http://host:port", "http://[::1"]
+)
 def test_a_base_url_that_is_none_is_one_clear_line(nothing: dict[str, str], given: str) -> None:
     with pytest.raises(ConfigurationError, match="--base-url"):
         find_route("x", nothing, Endpoint(given))
@@ -143,3 +146,15 @@ def test_neither_keys_nor_credentials_in_urls_are_shown(nothing: dict[str, str])
     assert "sk-secret" not in repr(route)
     assert route.where == "https://host:8443"
     assert "pass" not in route.note
+
+
+@pytest.mark.parametrize("key", ["sk-…", "sk-a b", "sk-\x00a"])
+def test_a_key_that_cannot_be_sent_is_said_without_showing_it(nothing: dict[str, str], key: str) -> None:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY holds characters") as raised:
+        find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": key})
+
+    assert key not in str(raised.value)
+
+
+def test_a_key_pasted_with_its_line_end_is_trimmed(nothing: dict[str, str]) -> None:
+    assert find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": " sk-a\r\n"}).key == "sk-a"

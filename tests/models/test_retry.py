@@ -1,0 +1,43 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.errors import ProviderUnavailable
+from models.faults import ConnectFailed, RateLimited, ServerFault
+from models.retry import Patience
+from models.transport import Waits
+
+
+def longest(low: float, high: float) -> float:
+    return high
+
+
+def test_backoff_doubles_from_a_second_to_a_minute() -> None:
+    patience = Patience(Waits(), jitter=longest)
+
+    waits = [patience.wait_after(ServerFault("down")) for _ in range(10)]
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+    with pytest.raises(ProviderUnavailable, match="after 11 tries"):
+        patience.wait_after(ServerFault("down"))
+
+
+@given(st.integers(0, 9))
+def test_jitter_is_full(used: int) -> None:
+    patience = Patience(Waits(), used=used)
+
+    assert 0 <= patience.wait_after(ServerFault("down")) <= min(60, 2**used)
+
+
+def test_the_providers_wish_goes_before_the_backoff() -> None:
+    patience = Patience(Waits(), jitter=longest)
+
+    assert patience.wait_after(RateLimited("slow", 7.5)) == 7.5
+    assert patience.wait_after(RateLimited("slow", 86_400)) == 600
+
+
+def test_a_fault_may_want_fewer_tries() -> None:
+    patience = Patience(Waits(), used=3)
+
+    with pytest.raises(ProviderUnavailable):
+        patience.wait_after(ConnectFailed("no connection", retries=3))
