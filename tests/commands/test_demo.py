@@ -12,6 +12,7 @@ import yaml
 from commands.demo import make_folder, packages
 from configs import demo as files
 from configs.errors import UsageError
+from tests.terminal.test_interactive import Terminal
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 SCRIPTED = f"scripted:{files.SCRIPT}"
@@ -101,21 +102,13 @@ def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
 
 @pytest.mark.index
 @pytest.mark.usefixtures("package_index")
-def test_a_run_fails_is_mended_and_leaves_numbers_that_come_from_training(tmp_path: Path) -> None:
-    home, metrics = tmp_path / "home", {}
-    for seed in (7, 8):
-        folder = tmp_path / f"seed{seed}"
-        done = program(home, "demo", "--seed", str(seed), "--dir", str(folder))
-        assert done.returncode == 0, done.stderr
-        assert "the model is scripted" in done.stderr
-        metrics[seed] = json.loads((folder / "metrics.json").read_text())
-        card = (folder / "README.md").read_text()
-        for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "baseline_accuracy", "wrong", "seed"):
-            assert str(metrics[seed][name]) in card
-        assert str(metrics[seed]["accuracy"]) in done.stdout
-        assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    assert metrics[7]["accuracy"] > 0.9 > metrics[7]["baseline_accuracy"]
-    assert {name for name in metrics[7] if metrics[7][name] != metrics[8][name]} >= {"seed", "accuracy", "macro_f1"}
+def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "work"
+    done = program(home, "demo", "--seed", "7", "--dir", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "the model is scripted" in done.stderr
+    metrics = check_what_is_left(folder, seed=7)
+    assert str(metrics["accuracy"]) in done.stdout
 
     thread = newest(home)
     results = [message for message in shown(home, thread)["messages"] if message["role"] == "tool"]
@@ -124,4 +117,40 @@ def test_a_run_fails_is_mended_and_leaves_numbers_that_come_from_training(tmp_pa
 
     again = program(home, "-r", thread, "-m", SCRIPTED, "what was the accuracy?")
     assert again.returncode == 0, again.stderr
-    assert f"accuracy {metrics[8]['accuracy']} with seed 8" in again.stdout
+    assert f"accuracy {metrics['accuracy']} with seed 7" in again.stdout
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("package_index")
+def test_on_a_terminal_the_first_command_asks_and_another_seed_gives_other_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    terminal = Terminal(["demo", "--seed", "8", "--dir", str(folder)], tmp_path, tmp_path / "home")
+    try:
+        before = terminal.expect("asks to run")
+        terminal.expect("v view:")
+        terminal.enter("y")
+        after = terminal.expect("show it:")
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()
+    assert "bash" not in before.partition("a look at the data")[0]
+    assert "asks to run" not in after
+    first = check_what_is_left(folder, seed=8)
+
+    settings = folder / "experiment.json"
+    settings.write_text(settings.read_text().replace('"seed": 8', '"seed": 9'))
+    subprocess.run(["uv", "run", "train.py"], cwd=folder, check=True, capture_output=True)
+    second = json.loads((folder / "metrics.json").read_text())
+    assert {name for name in first if first[name] != second[name]} >= {"seed", "accuracy", "baseline_accuracy"}
+
+
+def check_what_is_left(folder: Path, seed: int) -> dict[str, Any]:
+    """The metrics, after a look at the card and the plot."""
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    card = (folder / "README.md").read_text()
+    for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "baseline_accuracy", "wrong", "seed"):
+        assert str(metrics[name]) in card
+    assert metrics["seed"] == seed
+    assert metrics["accuracy"] > 0.9 > metrics["baseline_accuracy"]
+    assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    return metrics
