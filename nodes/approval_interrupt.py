@@ -47,13 +47,12 @@ async def approval_interrupt(
         return {}
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     judged = _judge(calls, message, context)
-    asked = [one for one in judged if one.verdict.kind == "ask"]
     question = state.get("question")
-    if not asked and not question:
+    batch = await _asked_before(config, runtime) or _batch(judged, question)
+    if not batch["action_requests"]:
         return {"decisions": {}}
-    answer = interrupt(_batch(asked, question))
-    requests = await _persisted(config, thread_of(runtime)) or _batch(asked, question)["action_requests"]
-    decisions = _bind(answer, requests, {one.call.id: one.digest for one in judged})
+    answer = interrupt(batch)
+    decisions = _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
         return _stop(question, calls, message, runtime)
     return {"decisions": decisions, **(_go_on(state, question) if question else {})}
@@ -77,7 +76,7 @@ def _judge(calls: list[MessageCall], message: AIMessage, context: ToolContext) -
     ]
 
 
-def _batch(asked: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
+def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
     requests: list[dict[str, Any]] = [
         {
             "id": one.call.id,
@@ -86,7 +85,8 @@ def _batch(asked: list[Judged], question: dict[str, Any] | None) -> dict[str, An
             "description": one.verdict.why,
             "digest": one.digest,
         }
-        for one in asked
+        for one in judged
+        if one.verdict.kind == "ask"
     ]
     configs = [{"action_name": name, "allowed_decisions": list(DECISIONS)} for name in {r["name"]: 0 for r in requests}]
     if question:
@@ -97,16 +97,18 @@ def _batch(asked: list[Judged], question: dict[str, Any] | None) -> dict[str, An
     return {"action_requests": requests, "review_configs": configs, "since": time.time()}
 
 
-async def _persisted(config: RunnableConfig, thread_id: str) -> list[dict[str, Any]]:
-    """The requests as they were asked. What policy says now may have changed since, positions with it."""
-    saver = config["configurable"].get("__pregel_checkpointer")
-    if saver is None:
-        return []
-    saved = await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
-    for _, channel, value in reversed(saved.pending_writes or [] if saved else []):
-        if channel == "__interrupt__":
-            return cast(list[dict[str, Any]], value[0].value["action_requests"])
-    return []
+async def _asked_before(config: RunnableConfig, runtime: Runtime[RunOptions]) -> dict[str, Any] | None:
+    """The batch as it was asked, on a resume. What policy says now may have changed since: an answer stays an answer
+    to what was asked."""
+    saver, here = config["configurable"].get("__pregel_checkpointer"), runtime.execution_info
+    if saver is None or here is None:
+        return None
+    where = {"thread_id": here.thread_id, "checkpoint_ns": "", "checkpoint_id": here.checkpoint_id}
+    saved = await saver.aget_tuple({"configurable": where})
+    for task_id, channel, value in reversed(saved.pending_writes or [] if saved else []):
+        if channel == "__interrupt__" and task_id == here.task_id:
+            return cast(dict[str, Any], value[0].value)
+    return None
 
 
 def _bind(answer: Any, requests: list[dict[str, Any]], digests: Mapping[str, str]) -> dict[str, dict[str, Any]]:
