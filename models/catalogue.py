@@ -1,6 +1,7 @@
 """What an endpoint says about its models at /models: names, windows and prices. Asked once; silence means unknown."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -98,7 +99,8 @@ def read_catalogue(answer: Any) -> dict[str, Offer]:
 
 def _window(entry: Mapping[str, Any]) -> int | None:
     """The window; with several providers behind one name, the smallest, since any of them may serve."""
-    places = [entry, entry.get("meta") or {}, *_serving(entry)]
+    meta = entry.get("meta")
+    places = [entry, meta if isinstance(meta, Mapping) else {}, *_serving(entry)]
     found = [
         place[key] for place in places for key in _WINDOW_KEYS if isinstance(place.get(key), int) and place[key] > 0
     ]
@@ -125,6 +127,7 @@ def _price(pricing: Any, per: int) -> Price | None:
     values = [pricing.get("input", pricing.get("prompt")), pricing.get("output", pricing.get("completion"))]
     try:
         read, written = (float(value) / per for value in values if value is not None)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return Price((Rates(read, written),))
+    sound = all(math.isfinite(rate) and rate >= 0 for rate in (read, written))
+    return Price((Rates(read, written),)) if sound else None

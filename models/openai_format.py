@@ -7,6 +7,8 @@ from typing import Any
 from models.parsing import clean_text
 from models.request import REFUSAL, CallPart, Part, Usage
 
+MOST_TOKENS, MOST_DOLLARS = 10**12, 10**6
+"""Beyond these a figure is no figure, and the ledger could not add it up."""
 SERVED_BY = "x-inference-provider"
 
 
@@ -84,11 +86,12 @@ def _text(content: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < MOST_TOKENS else 0
 
 
 def _cost(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < MOST_DOLLARS else None
 
 
 def visible(text: str) -> str:

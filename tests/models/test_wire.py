@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.openai_format import part_of_chunk, part_of_reply
+from models.catalogue import read_catalogue
+from models.openai_format import part_of_chunk, part_of_reply, usage_of
 from models.request import CallPart
 from models.sse import BrokenEvents, DoneMark, events
 
@@ -18,7 +19,9 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYS = ["choices", "delta", "message", "content", "tool_calls", "function", "arguments", "index", "id", "name", "usage",
-        "finish_reason", "refusal", "prompt_tokens", "prompt_tokens_details", "text", "reasoning"]  # fmt: skip
+        "finish_reason", "refusal", "prompt_tokens", "prompt_tokens_details", "text",
+        "reasoning", "provider", "status", "pricing", "input", "output"]  # fmt: skip
+CATALOGUE_KEYS = ["meta", "providers", "pricing", "context_length", "max_model_len"]
 SHAPED = st.recursive(JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner))
 
 
@@ -64,6 +67,19 @@ async def test_what_is_no_json_object_is_said(data: bytes) -> None:
 def test_no_object_whatever_its_shape_is_more_than_an_odd_fragment(value: dict[str, Any]) -> None:
     part_of_chunk({"choices": [value], **value}, {})
     part_of_reply({"choices": [{"message": value}], "usage": value}, {})
+
+
+@given(st.lists(st.fixed_dictionaries({"id": st.text()}, optional=dict.fromkeys(CATALOGUE_KEYS, SHAPED))))
+def test_no_catalogue_whatever_its_shape_stops_a_call(entries: list[dict[str, Any]]) -> None:
+    assert set(read_catalogue({"data": entries})) == {entry["id"] for entry in entries}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**30, True, "7"])
+def test_a_figure_that_is_none_is_not_entered(value: object) -> None:
+    usage = usage_of({"prompt_tokens": 5, "completion_tokens": value, "cost": value})
+
+    assert usage is not None
+    assert (usage.output_tokens in (0, 1), usage.cost_usd) == (True, None)
 
 
 def test_arguments_that_come_as_an_object_are_taken() -> None:
