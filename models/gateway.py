@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -72,24 +72,27 @@ class Models:
         QuotaExhausted.
         """
         route = self.route(request.model)
-        patience = Patience(self._waits)
+        patience, trimming = Patience(self._waits), self._trimmings.get(request.model, Trimming())
         if route.provider == "hub":
             self._catalogues.start(route)
         while True:
             try:
-                return await self._attempt(route, request, emit)
+                reply = await self._attempt(route, request, trimming, emit)
             except Retryable as fault:
                 seconds = patience.wait_after(fault)
                 _tell_wait(emit, fault.message, seconds)
                 await asyncio.sleep(seconds)
             except BadRequest as error:
-                request = self._repair(route, request, error)
+                request, trimming = plainer(request, trimming, error)
                 _tell_wait(emit, f"{error.message}; trying once more with a plainer request", 0.0)
             except ContextOverflow as overflow:
                 self._windows |= {request.model: overflow.tokens} if overflow.tokens else {}
                 raise
             except ModelUnknown as error:
                 raise await self._with_nearest(route, error) from error
+            else:
+                self._trimmings[request.model] = trimming
+                return reply
 
     async def close(self) -> None:
         """Close every connection and stop what runs in the background."""
@@ -97,11 +100,11 @@ class Models:
         for transport in self._transports.values():
             await transport.close()
 
-    async def _attempt(self, route: Route, request: ModelRequest, emit: Emit) -> ModelReply:
+    async def _attempt(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
         entry = await self._ledger.reserve(request.thread_id, request.root_id, request.source, request.model)
         draft = Draft(f"msg_{uuid4().hex}")
         try:
-            await self._receive(route, request, draft, emit)
+            await self._receive(self._transport(route).stream(route, request, trimming), request, draft, emit)
         except BaseException as error:
             if request.stream and not draft.is_empty:
                 emit("assistant_stream_end", message_id=draft.message_id, partial=True)
@@ -109,9 +112,10 @@ class Models:
             raise
         return await self._settled(entry, route, request, draft, emit)
 
-    async def _receive(self, route: Route, request: ModelRequest, draft: Draft, emit: Emit) -> None:
-        trimming = self._trimmings.get(request.model, Trimming())
-        async with aclosing(self._transport(route).stream(route, request, trimming)) as parts:
+    async def _receive(
+        self, stream: AsyncGenerator[Part, None], request: ModelRequest, draft: Draft, emit: Emit
+    ) -> None:
+        async with aclosing(stream) as parts:
             async for part in parts:
                 draft.add(part)
                 if request.stream:
@@ -152,16 +156,6 @@ class Models:
             price = price_of(route.model) if route.transport == "litellm" else None
         return price.cost(usage) if price else None
 
-    def _repair(self, route: Route, request: ModelRequest, error: BadRequest) -> ModelRequest:
-        """A plainer form of a rejected request: history repaired, then without options. Raises the error after that."""
-        messages = repaired(request.messages)
-        if [*map(id, messages)] != [*map(id, request.messages)]:
-            return replace(request, messages=messages)
-        if self._trimmings.get(route.model) == PLAINEST:
-            raise error
-        self._trimmings[route.model] = PLAINEST
-        return request
-
     async def _with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
         known = list(await self._catalogues.offers(route)) if route.transport == "direct" else None
         near = nearest_models(route, known)
@@ -171,6 +165,16 @@ class Models:
         if route.transport not in self._transports:
             self._transports[route.transport] = _open_transport(route, self._waits)
         return self._transports[route.transport]
+
+
+def plainer(request: ModelRequest, trimming: Trimming, error: BadRequest) -> tuple[ModelRequest, Trimming]:
+    """A plainer form of a rejected request: its history repaired, then without options. Raises the error after that."""
+    messages = repaired(request.messages)
+    if [*map(id, messages)] != [*map(id, request.messages)]:
+        return replace(request, messages=messages), trimming
+    if trimming == PLAINEST:
+        raise error
+    return request, PLAINEST
 
 
 def _open_transport(route: Route, waits: Waits) -> Transport:
