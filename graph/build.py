@@ -35,7 +35,7 @@ def build_graph(services: Services) -> AgentGraph:
         graph.add_conditional_edges(node.__name__, route, list(targets))
 
     graph.add_conditional_edges(START, route_start, ["compact", "call_model"])
-    add(call_model, route_model, "compact", "doom_check")
+    add(call_model, route_model, "compact", "doom_check", END)
     add(compact, route_compact, "call_model", END)
     add(doom_check, route_check, "approval_interrupt", "compact", "call_model", END)
     add(approval_interrupt, route_approval, "execute_tools", "compact", "call_model", END)

@@ -42,6 +42,7 @@ EVENTS: dict[str, EventSpec] = {
             "total_cost_usd",
         ),
     ),
+    "budget": EventSpec("half, then four fifths of the budget are used", ("spent_usd", "cap_usd", "unpriced_requests")),
     "job_update": EventSpec("a run or a job changed its state", ("id", "state", "text")),
     "compacted": EventSpec("the conversation was shortened", ("before_tokens", "after_tokens", "removed", "artifact")),
     "interrupted": EventSpec("the turn was stopped by the user", ("reason",)),

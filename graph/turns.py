@@ -24,6 +24,8 @@ COPY = "__copy__"
 LAST_NODE = "execute_tools"
 """Updates are written as this node: its router ends the turn when an outcome is set."""
 TITLE = 80
+LASTING = ("raised", "warned")
+"""What the guard remembers over turns: how often the budget was raised, and the share it warned at."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Turns:
                 **_fresh(options, self.services),
                 "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],
                 "iteration": 0,
-                "guard": {},
+                "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
                 "turn": number,
                 "turn_text": text[:TITLE],
                 "turn_before": before,

@@ -10,12 +10,13 @@ from uuid import uuid4
 
 from configs.errors import ModelUnknown
 from graph.events import Emit
+from graph.state import estimate_tokens
 from models.catalogue import Catalogues, offer_of
 from models.direct import DirectTransport
 from models.faults import BadRequest, ContextOverflow, Retryable, Stalled, StreamBroken
 from models.messages import repaired
 from models.openai_format import visible
-from models.prices import price_of, window_of
+from models.prices import Price, price_of, window_of
 from models.reply import Draft
 from models.request import CallPart as CallPart
 from models.request import ModelReply as ModelReply
@@ -25,11 +26,18 @@ from models.request import Usage as Usage
 from models.retry import Patience
 from models.routing import Endpoint, Route, find_route, nearest_models
 from models.transport import Transport, Trimming, Waits
+from store.ledger import Worst
 
 if TYPE_CHECKING:
     from store.ledger import Ledger
 
 PLAINEST = Trimming(options=True, reasoning=True)
+
+
+LONGEST_REPLY = 8_192
+"""Output tokens reserved for a reply when the request sets no max_tokens."""
+SCHEMA_TOKENS = 3_000
+"""Input tokens reserved for the schemas of the tools."""
 
 
 class Models:
@@ -101,7 +109,8 @@ class Models:
             await transport.close()
 
     async def _attempt(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
-        entry = await self._ledger.reserve(request.thread_id, request.root_id, request.source, request.model)
+        worst = Worst(await self._worst(route, request), request.cap_usd) if request.cap_usd is not None else None
+        entry = await self._ledger.reserve(request.thread_id, request.root_id, request.source, request.model, worst)
         draft = Draft(f"msg_{uuid4().hex}")
         try:
             await self._receive(self._transport(route).stream(route, request, trimming), request, draft, emit)
@@ -147,14 +156,22 @@ class Models:
         """US dollars of a call: what the provider says, else by price; None when either is unknown."""
         if usage.cost_usd is not None or route.free:
             return usage.cost_usd or 0.0
-        if usage.estimated:
-            return None
+        price = None if usage.estimated else await self._price(route, usage.served_by)
+        return price.cost(usage) if price else None
+
+    async def _worst(self, route: Route, request: ModelRequest) -> float | None:
+        """The most the request may cost, in US dollars; None when its price is unknown."""
+        if route.free:
+            return 0.0
+        price = await self._price(route, None)
+        longest = int(request.params.get("max_tokens") or LONGEST_REPLY)
+        return price.cost(Usage(estimate_tokens(request.messages) * 4 // 3 + SCHEMA_TOKENS, longest)) if price else None
+
+    async def _price(self, route: Route, served_by: str | None) -> Price | None:
         if route.provider == "hub":
             offer = offer_of(await self._catalogues.offers(route), route)
-            price = offer.price(usage.served_by) if offer else None
-        else:
-            price = price_of(route.model) if route.transport == "litellm" else None
-        return price.cost(usage) if price else None
+            return offer.price(served_by) if offer else None
+        return price_of(route.model) if route.transport == "litellm" else None
 
     async def _with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
         known = list(await self._catalogues.offers(route)) if route.transport == "direct" else None

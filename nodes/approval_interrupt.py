@@ -148,5 +148,5 @@ def _stop(
 def _go_on(state: AgentState, question: dict[str, Any]) -> dict[str, Any]:
     guard = dict(state.get("guard") or {})
     if question.get("kind") == "budget":
-        guard["raised"] = guard.get("raised", 0) + 1
+        guard |= {"raised": guard.get("raised", 0) + 1, "warned": 0}
     return {"question": None, "guard": {**guard, "repeats": 0}}

@@ -7,13 +7,15 @@ from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from configs.errors import LimitReached
 from configs.prompt import render_system_prompt
 from graph.context import RunOptions, Services, context_limit
 from graph.events import emitter
-from graph.state import AgentState, note
+from graph.state import AgentState, Outcome, note
 from models.faults import ContextOverflow
 from models.gateway import ModelRequest
 from nodes.admitted import AdmittedEmit, admitted_message
+from nodes.budget import hard_cap
 from nodes.repair import repair
 from nodes.results import thread_of
 from store.runs import RunRow
@@ -33,6 +35,8 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
         reply = await services.models.complete(request, AdmittedEmit(emitter(runtime.stream_writer)))
     except ContextOverflow:
         return _after_overflow(state)
+    except LimitReached as reached:
+        return {"outcome": Outcome(status="limit", text=str(reached), exit_code=reached.exit_code)}
     message = admitted_message(reply.message)
     update: dict[str, Any] = {
         "messages": [*news, message] if repaired is None else Overwrite([*messages, *news, message]),
@@ -50,8 +54,10 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     return update
 
 
-async def route_model(state: AgentState) -> Literal["compact", "doom_check"]:
-    """An overflow goes to compact, a reply to doom_check."""
+async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__end__"]:
+    """An overflow goes to compact, a reply to doom_check; without a budget for the call the turn ends."""
+    if state.get("outcome"):
+        return "__end__"
     return "compact" if state.get("compaction") else "doom_check"
 
 
@@ -72,6 +78,7 @@ def _request(
         stream=options.stream,
         params=options.model_params,
         known_call_ids=frozenset(m.tool_call_id for m in messages if m.type == "tool"),
+        cap_usd=hard_cap(state, options),
         step=state.get("replies", 0),
     )
 

@@ -10,6 +10,7 @@ from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from configs.errors import LimitReached
 from configs.paths import private_folder
 from configs.prompt import prompt
 from graph.context import RunOptions, Services, context_limit
@@ -17,6 +18,7 @@ from graph.events import Emit, emitter
 from graph.state import AgentState, Outcome, estimate_tokens, is_users
 from models.faults import ContextOverflow
 from models.gateway import ModelRequest
+from nodes.budget import hard_cap
 from nodes.results import thread_of
 from nodes.routing import context_size
 from nodes.shorten import OLD_OUTPUT, join, shorten_outputs, split, transcript
@@ -41,6 +43,7 @@ class Work:
     thread_id: str
     keep: str
     emit: Emit
+    cap_usd: float | None
     artifact: Path
     """The file that keeps what is shortened here."""
 
@@ -93,6 +96,7 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
         thread_id=thread_of(runtime),
         keep=(state.get("compaction") or {}).get("keep", ""),
         emit=emitter(runtime.stream_writer),
+        cap_usd=hard_cap(state, options),
         artifact=services.artifacts(thread_of(runtime)) / f"compaction-{uuid4().hex[:8]}.md",
     )
 
@@ -145,10 +149,11 @@ async def _summary(work: Work, middle: list[AnyMessage], words: int) -> str:
         root_id=work.options.root or work.thread_id,
         source="compaction",
         stream=work.options.stream,
+        cap_usd=work.cap_usd,
     )
     try:
         reply = await work.services.models.complete(request, _only_usage(work.emit))
-    except ContextOverflow:
+    except (ContextOverflow, LimitReached):
         return ""
     return reply.message.text.strip()
 

@@ -8,8 +8,9 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 
 from graph.context import UNLIMITED, RunOptions, Services
-from graph.events import emitter
+from graph.events import Emit, emitter
 from graph.state import AgentState, Outcome, note, open_calls
+from nodes.budget import cap_of, check_budget, question, used_up
 from nodes.loop_guard import call_signature, repeats
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
@@ -29,6 +30,7 @@ class Turn:
     services: Services
     thread_id: str
     guard: dict[str, int]
+    emit: Emit
 
     @property
     def unattended(self) -> bool:
@@ -43,9 +45,8 @@ class Turn:
 
 async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
     """Look at the newest reply and decide whether the turn may go on, and how."""
-    turn = Turn(
-        state, runtime.context or services.defaults, services, thread_of(runtime), dict(state.get("guard") or {})
-    )
+    options, emit = runtime.context or services.defaults, emitter(runtime.stream_writer)
+    turn = Turn(state, options, services, thread_of(runtime), dict(state.get("guard") or {}), emit)
     message, calls = open_calls(state["messages"])
     if message is None:
         update = await _check_text(turn)
@@ -54,7 +55,7 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
         update = stop or await _limits(turn)
         if "messages" in update:
             text = update.pop("messages")
-            update["messages"] = unrun(calls, message, text, "refused", emitter(runtime.stream_writer))
+            update["messages"] = unrun(calls, message, text, "refused", emit)
     return {**update, "guard": turn.guard}
 
 
@@ -104,22 +105,17 @@ async def _limits(turn: Turn) -> dict[str, Any]:
     cap = turn.options.max_iterations
     if cap != UNLIMITED and turn.state.get("iteration", 0) >= cap:
         return {"outcome": Outcome(status="limit", text=f"The limit of {cap} model calls was reached", exit_code=124)}
-    if turn.options.max_budget_usd == UNLIMITED:
-        return {}
-    return await _budget(turn)
+    budget = cap_of(turn.state, turn.options)
+    return {} if budget is None else await _budget(turn, budget)
 
 
-async def _budget(turn: Turn) -> dict[str, Any]:
-    raised = turn.guard.get("raised", 0)
-    cap = turn.options.max_budget_usd * 2**raised
-    spent = (await turn.services.store.ledger.total(turn.options.root or turn.thread_id)).cost_usd
-    if spent < cap:
+async def _budget(turn: Turn, cap: float) -> dict[str, Any]:
+    used = await turn.services.store.ledger.total(turn.options.root or turn.thread_id)
+    if not check_budget(used, cap, turn.guard, turn.emit):
         return {}
     if turn.unattended:
-        text = f"The budget of {cap:.2f} USD is used up ({spent:.2f} USD spent)"
-        return {"outcome": Outcome(status="limit", text=text, exit_code=124)}
-    text = f"{spent:.2f} USD are spent, the cap is {cap:.2f} USD. Continue with {cap:.2f} USD more?"
-    return {"question": {"id": f"question:budget:{raised}", "text": text, "kind": "budget"}}
+        return {"outcome": used_up(used, cap)}
+    return {"question": question(used, cap, turn.guard.get("raised", 0))}
 
 
 async def _check_text(turn: Turn) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 from graph.context import RunOptions, Services
 from graph.events import Emit, emitter
 from graph.state import AgentState, open_calls, result_message
+from nodes.budget import with_cap
 from nodes.loop_guard import signature
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
@@ -27,7 +28,7 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     if message is None:
         return {}
     emit = emitter(runtime.stream_writer)
-    batch = _Batch(state, message, thread_of(runtime), options, services, emit)
+    batch = _Batch(state, message, thread_of(runtime), with_cap(state, options), services, emit)
     answers: list[AnyMessage] = []
     for group in _groups(calls, services):
         answers += await _side_by_side(batch, group)

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from configs.errors import LimitReached
 from store.database import Database
 
 Source = Literal["main", "research", "compaction", "job"]
@@ -15,6 +16,18 @@ _SUMS = (
     "coalesce(sum(cost_usd IS NULL AND state <> 'open'), 0), coalesce(sum(state = 'open'), 0)"
 )
 _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
+
+
+CALLS_PER_DOLLAR = 50
+"""A cap of one dollar allows so many requests whose price nobody knows."""
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The most a request may cost, in US dollars (None: unknown), and the cap of its tree (None: there is none)."""
+
+    usd: float | None = None
+    cap_usd: float | None = None
 
 
 class TokenCounts(Protocol):
@@ -68,17 +81,26 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def reserve(self, thread_id: str, root_id: str, source: Source, model: str) -> int:
+    async def reserve(
+        self, thread_id: str, root_id: str, source: Source, model: str, worst: Worst | None = None
+    ) -> int:
         """Enter a request before it is sent, on disk; returns the id of the entry.
 
-        `root_id` is the thread at the top of the tree of agents, `thread_id` itself for the main agent.
+        `root_id` is the thread at the top of the tree of agents, `thread_id` itself for the main agent. Requests side
+        by side see each other's reservations: together they never exceed the cap.
+
+        Raises:
+            LimitReached: the cap does not allow the most that the request may cost.
         """
+        worst = worst or Worst()
         statement = (
-            "INSERT INTO ledger (thread_id, root_id, source, model, state, started) VALUES (?, ?, ?, ?, 'open', ?)"
+            "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
+            "VALUES (?, ?, ?, ?, 'open', ?, ?)"
         )
-        values = (thread_id, root_id, source, model, time.time())
+        values = (thread_id, root_id, source, model, worst.usd, time.time())
 
         def enter(connection: sqlite3.Connection) -> int:
+            _check_cap(connection, root_id, worst)
             return connection.execute(statement, values).lastrowid or 0
 
         return await self._database.write(enter)
@@ -124,3 +146,21 @@ class Ledger:
             return Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
 
         return await self._database.write(close)
+
+
+_COMMITTED = (
+    "SELECT coalesce(sum(coalesce(cost_usd, iif(state = 'open', reserved_usd, 0.0), 0.0)), 0.0), "
+    "coalesce(sum(cost_usd IS NULL AND (state <> 'open' OR reserved_usd IS NULL)), 0) FROM ledger WHERE root_id = ?"
+)
+
+
+def _check_cap(connection: sqlite3.Connection, root_id: str, worst: Worst) -> None:
+    if worst.cap_usd is None:
+        return
+    committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()
+    cap, remedy = f"the budget of {worst.cap_usd:.2f} USD", "allow more with --max-budget-usd; -1 is unlimited"
+    if worst.usd is not None and committed + worst.usd > worst.cap_usd:
+        spent = f"{committed:.4f} USD are spent or reserved, and the next request may cost {worst.usd:.4f}"
+        raise LimitReached(f"{cap} does not allow the next request: {spent}", remedy)
+    if worst.usd is None and unpriced >= worst.cap_usd * CALLS_PER_DOLLAR:
+        raise LimitReached(f"{cap} stands for {unpriced} requests of unknown price, and they are used up", remedy)

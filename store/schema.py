@@ -79,6 +79,7 @@ CREATE TABLE ledger (
     output_tokens INTEGER NOT NULL DEFAULT 0 CHECK (output_tokens >= 0),
     cached_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cached_tokens >= 0),
     reasoning_tokens INTEGER NOT NULL DEFAULT 0 CHECK (reasoning_tokens >= 0),
+    reserved_usd REAL CHECK (reserved_usd >= 0),
     cost_usd REAL CHECK (cost_usd >= 0),
     why TEXT,
     started REAL NOT NULL,

@@ -18,6 +18,7 @@ FROZEN = {
     "approval_required": "requests configs since",
     "plan_update": "steps",
     "usage": "model source input_tokens output_tokens cached_tokens reasoning_tokens cost_usd total_cost_usd",
+    "budget": "spent_usd cap_usd unpriced_requests",
     "job_update": "id state text",
     "compacted": "before_tokens after_tokens removed artifact",
     "interrupted": "reason",
