@@ -1,0 +1,134 @@
+"""The graph as LangGraph's server runs it: every run holds its thread, and the saver is the thread database's own."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+
+from configs.errors import UsageError
+from configs.paths import data_home
+from graph.build import build_graph
+from graph.context import Services
+from graph.runner import Runner
+from graph.served_options import ServedOptions
+from graph.served_run import StudioChoices, served_run
+from models.gateway import Models
+from store.saver import Saver
+from store.store import Store
+from tools.registry import create_builtin_tools
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+
+
+class LateServices(Services):
+    """Services of a graph that is compiled before there is an event loop to open them in."""
+
+    def __init__(self) -> None:
+        pass
+
+    def fill(self, services: Services) -> None:
+        """Become these services."""
+        vars(self).update(vars(services))
+
+
+class ServedSaver(Saver):
+    """The saver as the server may use it besides running the graph: a thread goes whole, and is not copied raw."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.database)
+        self._store = store
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread with all that belongs to it. Raises ThreadLocked while somebody runs it."""
+        if await self._store.threads.get(str(thread_id)) is not None:
+            await self._store.delete(str(thread_id))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:  # noqa: ARG002
+        """Raises UsageError: a raw copy would let an approval count in two threads."""
+        raise UsageError("a thread is not copied here", f"fork it: ml-intern -r {source_thread_id} --fork")
+
+
+class Serving:
+    """What the runs of a server share. `checkpointer` opens it in the server's event loop and closes it."""
+
+    def __init__(self) -> None:
+        self.services = LateServices()
+        self._runner: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        """The graph on its own saver. Raises RuntimeError outside of `checkpointer`."""
+        if self._runner is None:
+            raise RuntimeError("the server has not opened the checkpointer that langgraph.json names")
+        return self._runner
+
+    @asynccontextmanager
+    async def checkpointer(self) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+        """The saver on the file that the command line uses."""
+        served = await asyncio.to_thread(ServedOptions.read)
+        tools = await asyncio.to_thread(create_builtin_tools)
+        async with await Store.open(data_home(), ServedSaver) as store:
+            models = Models(store.ledger, served.base_url, served.api_key_env)
+            self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run))
+            self._runner = await Runner.create(self.services)
+            try:
+                yield await store.saver()
+            finally:
+                self._runner = None
+                await models.close()
+
+
+class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
+    """The compiled graph, each run and each change of its state under the lock of its thread."""
+
+    def __init__(self, *, serving: Serving, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.serving = serving
+
+    def copy(self, update: dict[str, Any] | None = None) -> Self:
+        """A copy as the server makes one for each request, on our saver.
+
+        The server wraps the saver in an adapter that counts versions in another way and hides how we read histories.
+        """
+        update = dict(update or {})
+        if update.get("checkpointer") is not None:
+            update["checkpointer"] = self.serving.runner.app.checkpointer
+        return super().copy(update)
+
+    def get_input_jsonschema(self, config: "RunnableConfig | None" = None) -> dict[str, Any]:
+        """What Studio offers to fill in: messages, and no other part of the state."""
+        schema = super().get_input_jsonschema(config)
+        return {**schema, "properties": {"messages": schema["properties"]["messages"]}, "required": ["messages"]}
+
+    async def astream(
+        self, input: Any, config: "RunnableConfig | None" = None, *, context: Any = None, **choices: Any
+    ) -> AsyncGenerator[Any]:
+        """Run on the thread of `config`, which is held until the run ends."""
+        if config is None or self.checkpointer is None:
+            raise UsageError("a run needs a thread", "create one first")
+        async with served_run(self.serving.runner, config, context) as run:
+            start, config = await run.begin(input)
+            choices = {**choices, "durability": "sync"}
+            stream = cast(AsyncGenerator[Any], super().astream(start, config, context=run.options, **choices))
+            async with aclosing(stream):
+                async for part in stream:
+                    yield part
+
+    async def abulk_update_state(self, config: "RunnableConfig", supersteps: Sequence[Sequence[Any]]) -> Any:
+        """Change the state of a thread that nobody runs."""
+        async with self.serving.runner.services.store.hold(str(config["configurable"]["thread_id"])):
+            return await super().abulk_update_state(config, supersteps)
+
+
+def studio_graph(serving: Serving) -> StudioGraph:
+    """The graph without a checkpointer, its services bound."""
+    parts: Mapping[str, Any] = vars(build_graph(serving.services).compile())
+    return StudioGraph(serving=serving, **{**parts, "context_schema": StudioChoices})
+
+
+SERVING = Serving()
+"""Here, since the server loads graph/studio.py once for the graph and once more for the checkpointer."""
