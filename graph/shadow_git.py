@@ -1,0 +1,274 @@
+"""Run git on a repository of our own whose work tree is the user's folder. What is kept is decided in graph.shadow."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from configs.paths import private_folder
+from store.lock import open_lock_file, try_lock
+
+SECONDS = 120.0
+"""The longest that one git command may take."""
+LISTING_SECONDS = 20.0
+LOCK_STEP = 0.01
+CHUNK_BYTES = 1 << 20
+IGNORE_SOME = "name in .gitignore what undo need not bring back"
+_KEPT_VARIABLES = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# No conversion, filter or encoding that the user's .gitattributes name: files come back byte for byte.
+_ATTRIBUTES = "* -text -filter -ident !eol !working-tree-encoding\n"
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tbare = false
+\tlogallrefupdates = false
+\tautocrlf = false
+\tcompression = 0
+\tprotectNTFS = false
+\tprotectHFS = false
+\tfsmonitor = false
+\thooksPath = /dev/null
+\tattributesFile = /dev/null
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[commit]
+\tgpgSign = false
+"""
+
+
+class NoSnapshot(Exception):
+    """Why files could not be kept or brought back, and what can be done about it, in words for the user."""
+
+    def __init__(self, why: str, remedy: str = "", *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.remedy = remedy
+        self.lasting = lasting
+        """It will be so for every turn of this session."""
+
+
+@dataclass
+class Stop:
+    """Ends the git processes of a session when it closes, and lets no new one start."""
+
+    _running: set["subprocess.Popen[bytes]"] = field(default_factory=set["subprocess.Popen[bytes]"])
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    stopped: bool = False
+
+    def now(self) -> None:
+        """End them."""
+        with self._guard:
+            self.stopped = True
+            for process in self._running:
+                process.kill()
+
+    def add(self, process: "subprocess.Popen[bytes]") -> None:
+        """Take in a process that was just started."""
+        with self._guard:
+            self._running.add(process)
+            if self.stopped:
+                process.kill()
+
+    def remove(self, process: "subprocess.Popen[bytes]") -> None:
+        """Forget a process that has ended."""
+        with self._guard:
+            self._running.discard(process)
+
+
+@dataclass
+class ShadowGit:
+    """git with `folder` as its GIT_DIR and `root` as its work tree; nothing of the user's configuration applies.
+
+    Its methods block: call them in a thread, within `held`. They raise NoSnapshot when git fails.
+    """
+
+    folder: Path
+    root: Path
+    index: Path
+    ignore_file: str = ""
+    """The user's core.excludesFile, when it is set."""
+    stop: Stop = field(default_factory=Stop)
+    _lock: tuple[int, ...] = ()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other sessions out of the repository. Its git processes hold the lock too, until they end."""
+        private_folder(self.folder)
+        descriptor = open_lock_file(self.folder / "lock")
+        try:
+            self._wait_for(descriptor)
+            self._lock = (descriptor,)
+            self.index.with_name(f"{self.index.name}.lock").unlink(missing_ok=True)  # of a git that was killed
+            yield
+        finally:
+            self._lock = ()
+            os.close(descriptor)
+
+    def _wait_for(self, descriptor: int) -> None:
+        for _ in range(int(SECONDS / LOCK_STEP)):
+            if try_lock(descriptor):
+                return
+            if self.stop.stopped:
+                raise NoSnapshot("the session was closed meanwhile")
+            time.sleep(LOCK_STEP)
+        raise NoSnapshot("another session works on the snapshots of this folder", "try again")
+
+    def create(self, excludes: str) -> None:
+        """Make the repository when it is missing, and write what it ignores besides the user's .gitignore files."""
+        for name in ("objects/info", "objects/pack", "refs", "info"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        texts = {"HEAD": "ref: refs/heads/none\n", "config": _CONFIG, "info/attributes": _ATTRIBUTES}
+        for name, text in {**texts, "info/exclude": excludes}.items():
+            path = self.folder / name
+            if not path.is_file() or path.read_text(errors="surrogateescape") != text:
+                path.write_text(text, errors="surrogateescape")
+
+    def run(self, *arguments: str, stdin: bytes = b"", ok: Sequence[int] = (0,), root: Path | None = None) -> bytes:
+        """What git prints to its standard output. `ok` are the exit codes that are no failure."""
+        with self._started(*arguments, seconds=SECONDS, root=root or self.root) as process:
+            out, err = process.communicate(stdin)
+        if process.returncode not in ok:
+            raise self._failure(arguments[0], process.returncode, err)
+        return out
+
+    def entries(self, *arguments: str, most: int) -> list[bytes]:
+        """What git lists, its entries ended by NUL. More than `most` of them are refused without listing the rest."""
+        pieces: list[bytes] = []
+        count = 0
+        with self._started(*arguments, seconds=LISTING_SECONDS, root=self.root, errors=False) as process:
+            assert process.stdout is not None  # noqa: S101  it was asked for
+            while chunk := os.read(process.stdout.fileno(), CHUNK_BYTES):
+                pieces.append(chunk)
+                count += chunk.count(b"\0")
+                if count > most:
+                    process.kill()
+                    raise NoSnapshot(f"there are more than {most:,} files in it", IGNORE_SOME, lasting=True)
+            process.wait()
+        if process.returncode:
+            raise self._failure(arguments[0], process.returncode, b"")
+        return b"".join(pieces).split(b"\0")[:-1]
+
+    @contextmanager
+    def blobs(self) -> Iterator[Callable[[str, IO[bytes]], None]]:
+        """Within this block, a function that copies the content of a blob to an open file."""
+        with self._started("cat-file", "--batch", seconds=10 * SECONDS, root=self.root, errors=False) as process:
+            source, asking = process.stdout, process.stdin
+            assert source is not None  # noqa: S101  both were asked for
+            assert asking is not None  # noqa: S101
+
+            def copy(blob: str, target: IO[bytes]) -> None:
+                asking.write(f"{blob}\n".encode())
+                asking.flush()
+                header = source.readline().split()
+                if len(header) != 3:
+                    raise NoSnapshot("a file of the snapshot is missing")
+                left = int(header[2])
+                while left and (chunk := source.read(min(left, CHUNK_BYTES))):
+                    target.write(chunk)
+                    left -= len(chunk)
+                if left or source.read(1) != b"\n":
+                    raise NoSnapshot("git ended while it brought a file back")
+
+            yield copy
+            asking.close()
+
+    @contextmanager
+    def _started(
+        self, *arguments: str, seconds: float, root: Path, errors: bool = True
+    ) -> "Iterator[subprocess.Popen[bytes]]":
+        program = shutil.which("git")
+        if program is None or not root.is_dir():
+            raise NoSnapshot("git is not on PATH" if program is None else f"the folder {root} is gone")
+        options = ("-c", f"core.excludesFile={self.ignore_file}") if self.ignore_file else ()
+        process = subprocess.Popen(
+            [program, *options, *arguments],
+            cwd=root,
+            env=self._environment(root),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            pass_fds=self._lock,
+        )
+        timer = threading.Timer(seconds, process.kill)
+        timer.daemon = True
+        with process:
+            self.stop.add(process)
+            timer.start()
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                timer.cancel()
+                self.stop.remove(process)
+
+    def _environment(self, root: Path) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        return {
+            **kept,
+            "LC_ALL": "C",
+            "GIT_DIR": str(self.folder),
+            "GIT_WORK_TREE": str(root),
+            "GIT_INDEX_FILE": str(self.index),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LITERAL_PATHSPECS": "1",
+        }
+
+    def _failure(self, command: str, code: int, errors: bytes) -> NoSnapshot:
+        if self.stop.stopped:
+            return NoSnapshot("the session was closed meanwhile")
+        if code < 0:
+            return NoSnapshot(f"git {command} took too long or was ended", lasting=True)
+        said = errors.decode(errors="replace").strip().splitlines()
+        return NoSnapshot(f"git {command} failed: {said[0] if said else f'exit code {code}'}")
+
+
+@dataclass(frozen=True)
+class UsersIgnores:
+    """What the user's own git says about a workspace: the top of its repository, and what is ignored in it."""
+
+    top: Path
+    excludes: str = ""
+    """Patterns of the repository's info/exclude."""
+    ignore_file: str = ""
+
+
+def users_ignores(workspace: Path) -> UsersIgnores:
+    """Ask the user's git, which only reads. In no repository, or where it ignores the workspace, that is the top."""
+    ignore_file = _ask(workspace, "config", "--type=path", "--get", "core.excludesFile").strip()
+    found = _ask(workspace, "rev-parse", "--show-toplevel", "--git-path", "info/exclude").splitlines()
+    if len(found) != 2 or not workspace.is_relative_to(found[0]):
+        return UsersIgnores(workspace, ignore_file=ignore_file)
+    top, patterns = Path(found[0]), workspace / found[1]
+    if top != workspace and _ask(top, "check-ignore", "--", str(workspace)):
+        return UsersIgnores(workspace, ignore_file=ignore_file)
+    text = patterns.read_text(errors="surrogateescape") if patterns.is_file() else ""
+    return UsersIgnores(top, text, ignore_file)
+
+
+def _ask(folder: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    found = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env={**environment, "GIT_TERMINAL_PROMPT": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+        start_new_session=True,
+    )
+    return os.fsdecode(found.stdout) if found.returncode == 0 else ""
