@@ -16,7 +16,7 @@ from models.direct import DirectTransport
 from models.faults import BadRequest, ContextOverflow, Retryable, Stalled, StreamBroken
 from models.messages import repaired
 from models.openai_format import visible
-from models.prices import Price, price_of, window_of
+from models.prices import Price, longest_output_of, price_of, window_of
 from models.reply import Draft
 from models.request import CallPart as CallPart
 from models.request import ModelReply as ModelReply
@@ -35,7 +35,9 @@ PLAINEST = Trimming(options=True, reasoning=True)
 
 
 LONGEST_REPLY = 8_192
-"""Output tokens reserved for a reply when the request sets no max_tokens."""
+"""Output tokens reserved for a reply when neither the request nor the table sets a limit."""
+LONGEST_KNOWN_REPLY = 32_000
+"""Output tokens reserved at most: no transport asks for more."""
 SCHEMA_TOKENS = 3_000
 """Input tokens reserved for the schemas of the tools."""
 
@@ -164,7 +166,8 @@ class Models:
         if route.free:
             return 0.0
         price = await self._price(route, None)
-        longest = int(request.params.get("max_tokens") or LONGEST_REPLY)
+        known = longest_output_of(route.model) if route.transport == "litellm" else None
+        longest = int(request.params.get("max_tokens") or min(known or LONGEST_REPLY, LONGEST_KNOWN_REPLY))
         return price.cost(Usage(estimate_tokens(request.messages) * 4 // 3 + SCHEMA_TOKENS, longest)) if price else None
 
     async def _price(self, route: Route, served_by: str | None) -> Price | None:
