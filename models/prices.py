@@ -43,9 +43,8 @@ class Price:
         return fresh * rates.input + cached + written + usage.output_tokens * rates.output
 
 
-@lru_cache(maxsize=1)
 def table() -> dict[str, dict[str, Any]]:
-    """The whole table by model name; empty when litellm is not installed."""
+    """The whole table by model name; empty without litellm. Not kept: it is 7 MB, and litellm has its own."""
     found = find_spec("litellm")
     path = Path(found.origin).parent / TABLE_FILE if found and found.origin else None
     if path is None or not path.is_file():
@@ -80,8 +79,9 @@ def longest_output_of(model: str) -> int | None:
 
 def providers_of(name: str) -> list[str]:
     """The providers that have a model of this bare name, its own maker first."""
-    own = [table()[name]["litellm_provider"]] if name in table() else []
-    return [*own, *(key.split("/")[0] for key in table() if key.endswith(f"/{name}") and key.count("/") == 1)]
+    entries = table()
+    own = [entries[name]["litellm_provider"]] if name in entries else []
+    return [*own, *(key.split("/")[0] for key in entries if key.endswith(f"/{name}") and key.count("/") == 1)]
 
 
 def names_of(provider: str) -> list[str]:
@@ -92,11 +92,13 @@ def names_of(provider: str) -> list[str]:
     return [key if key.startswith(f"{provider}/") else f"{provider}/{key}" for key in chat]
 
 
+@lru_cache(maxsize=64)
 def _entry(model: str) -> Mapping[str, Any]:
     provider, _, name = model.partition("/")
-    if model in table():
-        return table()[model]
-    entry = table().get(name, {})
+    entries = table()
+    if model in entries:
+        return entries[model]
+    entry = entries.get(name, {})
     return entry if _is_of(entry, provider) else {}
 
 
