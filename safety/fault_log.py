@@ -10,9 +10,17 @@ from safety.redaction import admit
 
 
 def log_fault(home: Path, thread_id: str, error: BaseException) -> MLInternError:
-    """Append the traceback to `home`/logs/errors.log and return the error a user may see."""
-    log = private_folder(home / "logs") / "errors.log"
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%FT%TZ', time.gmtime())} thread {thread_id}\n")
-        file.write(admit("".join(traceback.format_exception(error))))
-    return MLInternError(admit(f"internal error: {type(error).__name__}: {error}"), f"the traceback is in {log}")
+    """Append the traceback to `home`/logs/errors.log and return the error a user may see.
+
+    A log that cannot be written is said in the remedy: what led here may be a full disk.
+    """
+    words = admit(f"internal error: {type(error).__name__}: {error}")
+    log = home / "logs" / "errors.log"
+    try:
+        private_folder(log.parent)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%FT%TZ', time.gmtime())} thread {thread_id}\n")
+            file.write(admit("".join(traceback.format_exception(error))))
+    except OSError as fault:
+        return MLInternError(words, f"the traceback could not be written to {log}: {fault.strerror}")
+    return MLInternError(words, f"the traceback is in {log}")

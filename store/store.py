@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 DATABASE_NAME = "threads.db"
+LOCKS = "locks"
 
 
 class Store:
@@ -27,7 +28,7 @@ class Store:
     def __init__(self, home: Path, database: Database, make_saver: "MakeSaver | None" = None) -> None:
         self.home = home
         self.database = database
-        self.threads = Threads(database)
+        self.threads = Threads(database, home / LOCKS)
         self.journal = Journal(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)
@@ -52,7 +53,7 @@ class Store:
     @asynccontextmanager
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Hold a thread for this block, so that no other process or session runs it. Raises ThreadLocked."""
-        async with hold_thread(self.home / "locks", thread_id):
+        async with hold_thread(self.home / LOCKS, thread_id):
             yield
 
     async def delete(self, thread_id: str) -> Sequence[str]:
@@ -69,7 +70,7 @@ class Store:
         for id in thread_ids:
             if id and Path(id).name == id != "..":  # an id is any text: it must not lead out of the folder
                 shutil.rmtree(self.home / "artifacts" / id, ignore_errors=True)
-            lock_path(self.home / "locks", id).unlink(missing_ok=True)
+            lock_path(self.home / LOCKS, id).unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Write what the checkpointer still holds and close the database."""

@@ -6,12 +6,14 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from configs.errors import UsageError
 from store.checkpoints import Lane, delete_checkpoints, line, newest_id
 from store.database import Database
+from store.lock import is_held
 from store.packing import time_of_id
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
@@ -34,6 +36,7 @@ class ThreadRow:
     created: float
     updated: float
     state: ThreadState
+    """A thread that was running when its process died is interrupted."""
     turns: int
     cost_usd: float
     redo: tuple[str, ...]
@@ -68,8 +71,9 @@ class NewThread(ThreadChanges, total=False):
 class Threads:
     """The threads of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, locks: Path) -> None:
         self._database = database
+        self._locks = locks
 
     async def create(self, **fields: Unpack[NewThread]) -> ThreadRow:
         """Add a thread, with a fresh UUID as its id when none is given. Raises UsageError when the id is taken."""
@@ -94,7 +98,12 @@ class Threads:
 
     async def get(self, id: str) -> ThreadRow | None:
         """The thread with exactly this id, or None."""
-        return await self._database.read(lambda connection: _get(connection, id))
+
+        def get(connection: sqlite3.Connection) -> ThreadRow | None:
+            row = _get(connection, id)
+            return self._seen(row) if row else None
+
+        return await self._database.read(get)
 
     async def find(self, text: str) -> ThreadRow:
         """The thread a user means by an id, the unique beginning of one, or a title.
@@ -102,7 +111,7 @@ class Threads:
         Raises UsageError, with the nearest names or the candidates.
         """
         await self._adopt_unlisted()
-        return await self._database.read(lambda connection: _find(connection, text.strip()))
+        return await self._database.read(lambda connection: self._seen(_find(connection, text.strip())))
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
@@ -115,7 +124,7 @@ class Threads:
         query = f"SELECT {_COLUMNS} FROM threads {where} ORDER BY updated DESC, rowid DESC LIMIT :limit"  # noqa: S608  constants only
         values = {"folder": folder, "limit": -1 if limit is None else limit}
         return await self._database.read(
-            lambda connection: [_row(found) for found in connection.execute(query, values)]
+            lambda connection: [self._seen(_row(found)) for found in connection.execute(query, values)]
         )
 
     async def newest(self, folder: str) -> ThreadRow | None:
@@ -148,6 +157,11 @@ class Threads:
             return gone
 
         return await self._database.write(remove)
+
+    def _seen(self, row: ThreadRow) -> ThreadRow:
+        """The row as a reader should see it: nothing runs in a thread that no process holds."""
+        dead = row.state == "running" and not is_held(self._locks, row.id)
+        return replace(row, state="interrupted") if dead else row
 
     async def _adopt_unlisted(self) -> None:
         """Make rows for threads that have checkpoints and no row: Studio, or an older copy of the table."""
