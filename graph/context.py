@@ -57,6 +57,14 @@ class Spawn(Protocol):
         ...
 
 
+class TurnFiles(Protocol):
+    """Keeps the files of the workspace as they are at the start of a turn."""
+
+    async def settled(self) -> None:
+        """Wait until they are kept, before anything may change them."""
+        ...
+
+
 @dataclass
 class Services:
     """What nodes and tools work with; bound when the graph is built, never checkpointed."""
@@ -70,6 +78,8 @@ class Services:
     """Per thread: path -> digest of the content last read or written; write and edit check it."""
     spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; set by graph.children."""
+    files: "TurnFiles | None" = None
+    """Set by the session; None where nobody takes snapshots, as in Studio."""
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""

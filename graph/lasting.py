@@ -11,21 +11,26 @@ from graph.state import AgentState
 
 MOST_NAMED = 3
 LONGEST = 60
+MOST_SEARCHED = 10_000
 _TOOLS = {
     "jobs": "jobs",
     "notify": "messages",
     "hub_repos": "changes on the Hub",
     "sandbox": "sandboxes",
 }
-_COMMANDS = (
-    (r"\bgit\b[^;|&\n]*\bpush\b", "pushes"),
-    (r"\b(?:hf|huggingface-cli)\s+(?:upload|repo|jobs)\b|push_to_hub|upload_(?:file|folder)\b", "changes on the Hub"),
-    (
-        r"\bgit\b[^;|&\n]*\b(?:add|am|branch|checkout|cherry-pick|commit|fetch|init|merge|pull|rebase|reset|stash|switch|tag)\b",
-        "what git did to the repository itself",
-    ),
-    (r"\b(?:pip3?|uv|conda|mamba|npm|apt|apt-get)\b[^;|&\n]*\b(?:install|uninstall|add|remove|sync)\b", "packages"),
-    (r"\b(?:gh|glab)\s+(?:pr|issue|release|repo)\b|\bcurl\b[^;|&\n]*\s(?:-X|--request|-d|--data\S*|-F)\b", "requests"),
+_LOCAL = {"write", "edit", "plan", "read"}
+_GIT = "add|am|branch|checkout|cherry-pick|commit|fetch|init|merge|pull|rebase|reset|stash|switch|tag"
+_COMMANDS = tuple(
+    (re.compile(pattern + r"[^;|&\n]*"), what)
+    for pattern, what in (
+        (r"\bgit\b[^;|&\n]*\bpush\b", "pushes"),
+        (r"\b(?:hf|huggingface-cli)\s+(?:upload|repo|jobs)\b", "changes on the Hub"),
+        (r"\b(?:push_to_hub|upload_file|upload_folder)\b", "changes on the Hub"),
+        (rf"\bgit\b[^;|&\n]*\b(?:{_GIT})\b", "what git did to the repository itself"),
+        (r"\b(?:pip3?|uv|conda|npm|apt|apt-get)\b[^;|&\n]*\b(?:install|uninstall|add|remove|sync)\b", "packages"),
+        (r"\b(?:gh|glab)\s+(?:pr|issue|release|repo)\b", "requests"),
+        (r"\bcurl\b[^;|&\n]*\s(?:-X|--request|-d|--data\S*|-F)\b", "requests"),
+    )
 )
 
 
@@ -59,11 +64,11 @@ def _ran(call: ToolCall, results: Mapping[str, AnyMessage]) -> bool:
     return result is not None and not result.text.startswith("Not run")
 
 
-def lasting(undone: Undone) -> list[str]:
+def lasting(undone: Undone, services: Services) -> list[str]:
     """A line for each kind of thing that stays, with the calls that made it."""
     found: dict[str, list[str]] = {}
     for call in undone.calls:
-        for what, words in _effects(call):
+        for what, words in _effects(call, services):
             found.setdefault(what, []).append(words)
     lines = [f"not undone: {what} ({_listed(words)})" for what, words in found.items()]
     if undone.whole or found:
@@ -71,15 +76,19 @@ def lasting(undone: Undone) -> list[str]:
     return ["not undone: jobs, pushes and messages, if there were any before the conversation was compacted"]
 
 
-def _effects(call: ToolCall) -> list[tuple[str, str]]:
-    if call["name"] in _TOOLS:
-        return [(_TOOLS[call["name"]], _shortened(" ".join(str(value) for value in call["args"].values())))]
-    if call["name"] == "bash":
-        command = str(call["args"].get("command", ""))
+def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
+    name = call["name"]
+    if name == "bash":
+        command = str(call["args"].get("command", ""))[:MOST_SEARCHED]
         return [(what, _shortened(found[0])) for pattern, what in _COMMANDS if (found := re.search(pattern, command))]
-    if call["name"].startswith("mcp_"):
-        return [("what servers of other programs did", call["name"])]
-    return []
+    spec = services.tools.get(name)
+    if name in _LOCAL or (spec is not None and spec.read_only):
+        return []
+    return [(_TOOLS.get(name, "what other tools did"), _shortened(f"{name} {_values(call)}"))]
+
+
+def _values(call: ToolCall) -> str:
+    return " ".join(str(value) for value in call["args"].values())
 
 
 def _shortened(text: str) -> str:

@@ -43,16 +43,23 @@ class Compact:
     keep: str = ""
 
 
+Scope = Literal["both", "conversation", "files"]
+"""What an undo or a redo moves."""
+
+
 @dataclass(frozen=True)
 class Undo:
     """Take the last turns back."""
 
     turns: int = 1
+    files: Scope = "both"
 
 
 @dataclass(frozen=True)
 class Redo:
     """Bring back what the last undo took."""
+
+    files: Scope = "both"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import uuid4
 
-from tools.run import run_call
-
 from configs.errors import ApprovalNeeded
 from graph.build import build_graph
 from graph.children import Children
@@ -15,6 +13,7 @@ from graph.events import emitter
 from graph.turns import Turns
 from tools.base import ToolCall
 from tools.calls import tool_context
+from tools.run import run_call
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -72,9 +71,21 @@ def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
     return cast(Mapping[str, Any], snapshot.interrupts[0].value) if snapshot.interrupts else None
 
 
+def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `approval_required`."""
+    shown = ("id", "name", "args", "description")
+    requests = [{key: request[key] for key in shown} for request in batch["action_requests"]]
+    return {"requests": requests, "configs": batch["review_configs"], "since": batch["since"]}
+
+
 def is_pending(snapshot: "StateSnapshot") -> bool:
     """Whether work is left that nobody has to be asked about. `next` can be empty while tasks are not."""
     return not snapshot.interrupts and bool(snapshot.next or snapshot.tasks)
+
+
+def pending_kind(snapshot: "StateSnapshot") -> str:
+    """What a thread waits for: approval, work (to go on), or "" when for nothing."""
+    return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
 
 
 def turn_end(snapshot: "StateSnapshot") -> TurnEnd:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -15,11 +15,14 @@ from configs.errors import MLInternError, UsageError
 from graph import operations as ops
 from graph.context import RunOptions, Services
 from graph.events import Event, emitter
-from graph.runner import Runner, TurnEnd, is_pending, waiting_batch
-from graph.turns import Turns
+from graph.files import Snapshots
+from graph.greeting import ready
+from graph.rewind import Rewind, UndoPreview
+from graph.row import Row, title_of
+from graph.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
+from graph.turns import TurnInfo, Turns
 from safety.fault_log import log_fault
 from safety.redaction import admit
-from tools.registry import offered
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from store.threads import ThreadRow, ThreadState
     from tools.base import ToolSpec
 
-TITLE_LENGTH = 60
 STATES: "dict[str, ThreadState]" = {"waiting": "waiting", "interrupted": "interrupted"}
 
 
@@ -51,6 +53,8 @@ class AgentSession:
         self.end: TurnEnd | None = None
         self._runner = runner
         self._turns = Turns(runner.app, services, "")
+        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self._warn)
+        services.files = self._files
         self._operations: asyncio.Queue[ops.Operation | Settle] = asyncio.Queue()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._sequence = 0
@@ -65,8 +69,8 @@ class AgentSession:
             ops.ExecApproval: self._exec_approval,
             ops.Interrupt: self._interrupt,
             ops.Compact: self._compact,
-            ops.Undo: self._undo,
-            ops.Redo: self._redo,
+            ops.Undo: self._move,
+            ops.Redo: self._move,
             ops.Fork: self._fork,
             ops.Rename: self._rename,
             ops.SetModel: lambda op: self._change(model=op.model),
@@ -144,6 +148,14 @@ class AgentSession:
         steps: list[PlanStep] = (await self._turns.snapshot()).values.get("plan", [])
         return steps
 
+    async def turns(self) -> list[TurnInfo]:
+        """The turns that can be gone back to, oldest first."""
+        return await self._turns.history()
+
+    async def preview_undo(self, turns: int = 1, files: ops.Scope = "both") -> UndoPreview:
+        """What an undo would do, file by file; ask between turns. Raises what an undo raises, see graph.rewind."""
+        return await self._rewind.preview(ops.Undo(turns, files))
+
     async def totals(self) -> "Totals":
         """What the thread and its sub-agents have used so far."""
         return await self.services.store.ledger.total(self.thread_id)
@@ -156,6 +168,7 @@ class AgentSession:
                 await self._perform(operation)
                 self._operations.task_done()
         finally:
+            await self._files.close()
             await self._held.aclose()
             self._emit("shutdown", reason="closed")
             self._events.put_nowait(None)
@@ -189,6 +202,9 @@ class AgentSession:
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
 
+    def _warn(self, message: str, remedy: str) -> None:
+        self._emit("error", message=message, remedy=remedy, exit_code=None, retry_in_s=None)
+
     def _publish(self, event: Mapping[str, Any]) -> None:
         self._sequence += 1
         self._events.put_nowait(Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"]))
@@ -196,7 +212,7 @@ class AgentSession:
     # --- turns
 
     async def _run(self, start: Any) -> None:
-        await self._thread_row(state="running")
+        await self._row.change(state="running")
         end = await self._runner.run(self._turns, start, self.options, self._publish)
         await self._complete(end)
 
@@ -211,37 +227,35 @@ class AgentSession:
 
     async def _ended(self, end: TurnEnd) -> None:
         self.end = end
-        cost = (await self.totals()).cost_usd
-        await self._thread_row(state=STATES.get(end.status, "idle"), cost_usd=cost)
+        await self._row.renew(STATES.get(end.status, "idle"))
 
     async def _ask_again(self) -> None:
         batch = waiting_batch(await self._turns.snapshot())
         if batch is not None:
-            shown = ("id", "name", "args", "description")
-            requests = [{key: request[key] for key in shown} for request in batch["action_requests"]]
-            self._emit("approval_required", requests=requests, configs=batch["review_configs"], since=batch["since"])
+            self._emit("approval_required", **as_asked(batch))
 
-    async def _thread_row(self, **changes: Any) -> "ThreadRow":
-        threads = self.services.store.threads
-        if await threads.get(self.thread_id) is None:
-            await threads.create(id=self.thread_id, folder=self.options.workspace)
-        return await threads.update(self.thread_id, **changes)
+    @property
+    def _row(self) -> Row:
+        return Row(self._turns, self.options.workspace)
 
     async def _settle(self, _: Settle) -> None:
         snapshot = await self._turns.snapshot()
+        if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
+            self._files.go_on(snapshot.values.get("turn_files", ""), self.thread_id)
         if snapshot.interrupts:
             await self._complete(TurnEnd("waiting", "waits for an approval", 3))
         elif is_pending(snapshot):
             await self._run(None)
+        else:
+            await self._row.correct()
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
         text = admit(op.text)
-        row = await self._thread_row(state="running")
-        number = await self._turns.begin(text, self.options)
-        title = row.title or " ".join(text.split())[:TITLE_LENGTH]
-        await self._thread_row(title=title, turns=number, redo=())
+        row = await self._row.change(state="running")
+        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id))
         self._emit("processing", turn=number, text=text)
+        await self._row.change(title=row.title or title_of(text), turns=number, redo=())
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
@@ -265,25 +279,22 @@ class AgentSession:
 
     # --- moving in and between threads
 
-    async def _undo(self, op: ops.Undo) -> None:
-        await self._turns.close_open("taken back by the user")
-        count, text = await self._turns.undo(op.turns)
-        await self._moved("undo", count, text)
+    @property
+    def _rewind(self) -> Rewind:
+        return Rewind(self._turns, self._files, self.services)
 
-    async def _redo(self, _: ops.Redo) -> None:
-        await self._moved("redo", 1, await self._turns.redo())
-
-    async def _moved(self, direction: str, turns: int, text: str) -> None:
+    async def _move(self, op: ops.Undo | ops.Redo) -> None:
+        moved = await (self._rewind.undo(op) if isinstance(op, ops.Undo) else self._rewind.redo(op))
         number = int((await self._turns.snapshot()).values.get("turn", 0))
-        await self._thread_row(turns=number, state="idle")
-        notes = ["files on disk, jobs, pushes and messages stay as they are"] if direction == "undo" else []
-        self._emit("undo_complete", direction=direction, turns=turns, text=text, notes=notes)
+        await self._row.change(turns=number, state="idle")
+        direction = "undo" if isinstance(op, ops.Undo) else "redo"
+        self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
 
     async def _fork(self, op: ops.Fork) -> None:
         await self._enter(await self._turns.fork(op.turn))
 
     async def _rename(self, op: ops.Rename) -> None:
-        await self._thread_row(title=op.title.strip())
+        await self._row.change(title=op.title.strip())
 
     async def _new(self, _: ops.New) -> None:
         await self._enter(None)
@@ -300,36 +311,26 @@ class AgentSession:
         thread_id = row.id if row is not None else str(uuid4())
         if thread_id == self.thread_id:
             return
-        held = AsyncExitStack()
-        await held.enter_async_context(store.hold(thread_id))
+        turns = replace(self._turns, thread_id=thread_id)
+        async with AsyncExitStack() as taking:
+            await taking.enter_async_context(store.hold(thread_id))
+            found = await self._found(turns, row) if row is not None else None
+            held = taking.pop_all()
         await self._held.aclose()
-        self._held = held
-        self._turns = replace(self._turns, thread_id=thread_id)
+        self._held, self._turns = held, turns
         self._greet()
-        if row is not None:
-            await self._greet_again(row.title, row.turns)
+        if found is not None:
+            self._emit("resumed", **found)
             self._operations.put_nowait(Settle())
 
     def _greet(self) -> None:
-        options = self.options
-        self._emit(
-            "ready",
-            model=options.model,
-            tools=sorted(offered(self.services.tools, options)),
-            version=version("ml-intern"),
-            cwd=options.workspace,
-            approval_mode=options.approval_mode,
-            sandbox="none",
-            max_iterations=options.max_iterations,
-            max_budget_usd=options.max_budget_usd,
-            notes=list(options.notes),
-        )
+        self._emit("ready", **ready(self.options, self.services, self._files.notes))
 
-    async def _greet_again(self, title: str, turns: int) -> None:
-        snapshot = await self._turns.snapshot()
-        cut_off = [row.tool for row in await self.services.store.journal.open(self.thread_id)]
-        pending = "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
-        self._emit("resumed", title=title, turns=turns, pending=pending, interrupted=cut_off)
+    async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
+        """What is said of a thread that is opened again."""
+        pending = pending_kind(await turns.snapshot())
+        cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
+        return {"title": row.title, "turns": row.turns, "pending": pending, "interrupted": cut_off}
 
     # --- changing the run
 
@@ -342,6 +343,7 @@ class AgentSession:
 
     async def _run_command(self, op: ops.RunCommand) -> None:
         await self._turns.close_open("the user ran a command")
-        await self._thread_row()
+        await self._row.change()
+        await self._files.settled()
         output = await self._runner.run_command(self._turns, op.command, self.options, self._publish)
         await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"))

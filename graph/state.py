@@ -82,6 +82,8 @@ class AgentState(TypedDict, total=False):
     """The beginning of the user's message of this turn, for lists."""
     turn_before: str | None
     """Checkpoint that undo of this turn goes back to; "" is the empty thread, None means that nothing can be undone."""
+    turn_files: str
+    """Name of the snapshot of the workspace's files at the start of this turn; "" when there is none."""
     question: dict[str, Any] | None
     """What doom_check wants to ask the user: {id, text}."""
     guard: dict[str, int]

@@ -1,7 +1,7 @@
 """The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -35,6 +35,23 @@ class TurnInfo:
     number: int
     text: str
     end: str
+    ended: float | None
+    """When that checkpoint was written, seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class UndoPlan:
+    """The newest turns of a thread, which undo takes back, and what it goes back to; None is the empty thread."""
+
+    head: StateSnapshot
+    target: StateSnapshot | None
+    turns: int
+    number: int
+    """The number of the oldest of the turns."""
+    text: str
+    """The beginning of its message."""
+    files: tuple[str, ...]
+    """The names of the turns' snapshots, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,11 @@ class Turns:
         """The state at the head, or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
-    async def begin(self, text: str, options: RunOptions) -> int:
-        """Write the user's message durably as the input of a new turn and return the turn's number."""
+    async def begin(self, text: str, options: RunOptions, files: str = "") -> int:
+        """Write the user's message durably as the input of a new turn and return the turn's number.
+
+        `files` names the snapshot of the workspace's files as they are now.
+        """
         await self.close_open("superseded by the user's next message")
         head = await self.snapshot()
         number = int(head.values.get("turn", 0)) + 1
@@ -69,6 +89,7 @@ class Turns:
                 "turn": number,
                 "turn_text": text[:TITLE],
                 "turn_before": before,
+                "turn_files": files,
             },
             INPUT,
         )
@@ -119,31 +140,35 @@ class Turns:
             LAST_NODE,
         )
 
-    async def undo(self, count: int) -> tuple[int, str]:
-        """Take back the last `count` turns; how many there were, and the text of the oldest of them.
+    async def plan_undo(self, count: int) -> UndoPlan:
+        """The last `count` turns, or as many as there are.
 
         Raises:
             UsageError: there is no turn to take back.
         """
         head = await self.snapshot()
-        target, undone, text = head, 0, ""
-        while undone < count and target.values.get("turn_before") is not None:
-            text = str(target.values.get("turn_text", ""))
+        target: StateSnapshot | None = head
+        undone: list[StateSnapshot] = []
+        while target is not None and len(undone) < count and target.values.get("turn_before") is not None:
+            undone.append(target)
             before = str(target.values["turn_before"])
-            undone += 1
-            if not before:
-                await self._remember_tip(head)
-                await self._write(_emptied(), LAST_NODE)
-                return undone, text
-            target = await self.snapshot(before)
+            target = await self.snapshot(before) if before else None
         if not undone:
             raise UsageError("there is nothing to undo", "the thread has no turn before this point")
-        await self._remember_tip(head)
-        await self._copy(target)
-        return undone, text
+        oldest = undone[-1].values
+        files = tuple(str(turn.values.get("turn_files", "")) for turn in reversed(undone))
+        return UndoPlan(head, target, len(undone), int(oldest["turn"]), str(oldest.get("turn_text", "")), files)
 
-    async def redo(self) -> str:
-        """Bring back what the last undo took; the text of the turn that is the newest again.
+    async def undo(self, plan: UndoPlan) -> None:
+        """Take the turns of the plan back; redo can bring them again."""
+        await self.remember_tip(plan.head)
+        if plan.target is None:
+            await self._write(_emptied(), LAST_NODE)
+        else:
+            await self._copy(plan.target)
+
+    async def tip(self) -> StateSnapshot:
+        """What redo brings back.
 
         Raises:
             UsageError: nothing was undone, or a new message was written since.
@@ -151,10 +176,15 @@ class Turns:
         row = await self.services.store.threads.get(self.thread_id)
         if row is None or not row.redo:
             raise UsageError("there is nothing to redo", "only an undo with no message after it can be redone")
-        tip = await self.snapshot(row.redo[-1])
+        return await self.snapshot(row.redo[-1])
+
+    async def redo(self, tip: StateSnapshot) -> str:
+        """Bring back what the last undo took; the text of the turn that is the newest again."""
         await self._copy(tip)
         await self.close_open("not run in this branch")
-        await self.services.store.threads.update(self.thread_id, redo=row.redo[:-1])
+        row = await self.services.store.threads.get(self.thread_id)
+        if row is not None:
+            await self.services.store.threads.update(self.thread_id, redo=row.redo[:-1])
         return str(tip.values.get("turn_text", ""))
 
     async def history(self) -> list[TurnInfo]:
@@ -163,7 +193,8 @@ class Turns:
         found: list[TurnInfo] = []
         while snapshot.values.get("turn_before") is not None:
             end = snapshot.config["configurable"]["checkpoint_id"]
-            found.append(TurnInfo(snapshot.values["turn"], snapshot.values["turn_text"], end))
+            ended = datetime.fromisoformat(snapshot.created_at).timestamp() if snapshot.created_at else None
+            found.append(TurnInfo(snapshot.values["turn"], snapshot.values["turn_text"], end, ended))
             if not snapshot.values["turn_before"]:
                 break
             snapshot = await self.snapshot(snapshot.values["turn_before"])
@@ -206,7 +237,8 @@ class Turns:
     async def _journal_rows(self, message_id: str) -> list[JournalRow]:
         return list(await self.services.store.journal.of_message(self.thread_id, message_id))
 
-    async def _remember_tip(self, head: StateSnapshot) -> None:
+    async def remember_tip(self, head: StateSnapshot) -> None:
+        """Let redo bring back this state."""
         row = await self.services.store.threads.get(self.thread_id)
         tip = head.config["configurable"]["checkpoint_id"]
         if row is not None:
@@ -241,6 +273,7 @@ def _emptied() -> dict[str, Any]:
         "turn": 0,
         "turn_text": "",
         "turn_before": None,
+        "turn_files": "",
         "question": None,
         "guard": {},
         "outcome": Outcome(status="done", text="", exit_code=0),

@@ -27,6 +27,8 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     message, calls = open_calls(state["messages"])
     if message is None:
         return {}
+    if services.files is not None:
+        await services.files.settled()
     emit = emitter(runtime.stream_writer)
     batch = _Batch(state, message, thread_of(runtime), with_cap(state, options), services, emit)
     answers: list[AnyMessage] = []

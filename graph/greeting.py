@@ -1,0 +1,23 @@
+"""What a session says when it opens: the data of `ready`."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from graph.context import RunOptions, Services
+from tools.registry import offered
+
+
+def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
+    """The fields of `ready`; `notes` come after those of the options."""
+    return {
+        "model": options.model,
+        "tools": sorted(offered(services.tools, options)),
+        "version": version("ml-intern"),
+        "cwd": options.workspace,
+        "approval_mode": options.approval_mode,
+        "sandbox": "none",
+        "max_iterations": options.max_iterations,
+        "max_budget_usd": options.max_budget_usd,
+        "notes": [*options.notes, *notes],
+    }
