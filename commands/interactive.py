@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from commands.options import Options
 from configs.errors import UsageError
 from terminal.app import App, Messages
 from terminal.completer import PromptCompleter
-from terminal.keys import no_echo
 from terminal.picker import pick_thread
 from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
@@ -46,9 +44,7 @@ async def run_interactive(options: Options, guide: "Guide | None" = None) -> int
 
 
 async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
-    async with AsyncExitStack() as stack:
-        with no_echo():
-            opened = await stack.enter_async_context(open_session(options, headless=False))
+    async with open_session(options, headless=False) as opened:
         session = opened.session
 
         def toolbar() -> str:

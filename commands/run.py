@@ -1,6 +1,5 @@
 """The hidden command a prompt belongs to: headless with a prompt or without a terminal, else interactive."""
 
-import asyncio
 import sys
 
 from commands.options import Options, takes_options
@@ -14,12 +13,15 @@ def run(options: Options) -> int:
     Without PROMPT, on a terminal: interactive. With PROMPT or piped stdin: headless, one turn; the answer
     goes to stdout, all else to stderr.
     """
-    if is_interactive(options):
-        from terminal.keys import no_echo
+    import asyncio
 
-        with no_echo():  # what is typed while the packages load is for the prompt
+    if is_interactive(options):
+        from terminal.keys import quiet_keys
+
+        with quiet_keys():  # from the beginning: what is typed while the packages load is for the prompt
             from commands.interactive import run_interactive
-        return asyncio.run(run_interactive(options))
+
+            return asyncio.run(run_interactive(options))
     if options.resume == "":
         raise UsageError("-r without a thread needs a terminal to pick one", "`ml-intern threads list` shows them")
     from commands.headless import run_headless

@@ -2,14 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from graph import operations as ops
 from terminal.approval import Asks, Dialogue, Left
-from terminal.keys import no_echo
+from terminal.keys import ctrl_c_is_a_key
 from terminal.mentions import expand_mentions
 from terminal.prompt import Rewind
 from terminal.slash import find_command, nearest
@@ -48,8 +46,9 @@ class App:
         self._sent: list[str] = []
         self._waiting: Sequence[dict[str, Any]] = ()
         self._fault: Exception | None = None
-        self._interrupts = 0
-        self._tasks = set[asyncio.Task[Any]]()
+        self._presses = 0
+        self._under_way: asyncio.Future[None] | None = None
+        self._submission: asyncio.Future[None] | None = None
 
     @property
     def options(self) -> "RunOptions":
@@ -63,6 +62,7 @@ class App:
     async def run(self) -> None:
         """Take messages until the user leaves."""
         consumer = asyncio.create_task(self._consume())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._on_interrupt)
         try:
             await self.perform(None)
             while not self.leaving:
@@ -84,20 +84,27 @@ class App:
     # --- what is typed
 
     async def _next(self) -> None:
-        default, self._prefill = self._prefill, ""
         try:
-            line = await self.prompt.message(default)
-            self._interrupts = 0
-            await self.take(line)
-        except KeyboardInterrupt:
-            self._interrupts += 1
-            self.leaving = self._interrupts > 1
-            if not self.leaving:
-                self.screen.line("Ctrl-C again or Ctrl-D quits", "dim")
+            line = await self._message()
         except EOFError:
             self.leaving = True
         except Rewind:
             await self.perform(ops.Undo())
+        else:
+            await self.take(line)
+
+    async def _message(self) -> str:
+        """One message. Ctrl-C twice is EOFError, as Ctrl-D is."""
+        default, self._prefill = self._prefill, ""
+        with ctrl_c_is_a_key():
+            try:
+                return await self.prompt.message(default)
+            except KeyboardInterrupt:
+                self.screen.line("Ctrl-C again or Ctrl-D quits", "dim")
+            try:
+                return await self.prompt.message()
+            except KeyboardInterrupt as twice:
+                raise EOFError from twice
 
     async def take(self, line: str) -> None:
         """Do what one line says: a slash command, a shell command, or a message."""
@@ -122,14 +129,12 @@ class App:
     # --- operations and what they ask
 
     async def _carried_out(self, operation: ops.Operation | None) -> None:
-        self._waiting = ()
-        with no_echo(), self._interruptible():
-            if operation is not None:
-                await self.session.submit(operation)
-            done = asyncio.ensure_future(self.session.idle())
-            self._tasks.add(done)
-            await asyncio.wait({done})
-            self._tasks.discard(done)
+        self._waiting, self._presses = (), 0
+        if operation is not None:
+            await self.session.submit(operation)
+        self._under_way = asyncio.ensure_future(self.session.idle())
+        await asyncio.wait({self._under_way})
+        self._under_way = None
         self.screen.stop()
         if self._fault:
             raise self._fault
@@ -146,29 +151,16 @@ class App:
             self.leaving = True
             return None
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C interrupts what is under way; a second one leaves."""
-        pressed = 0
-
-        def on_interrupt() -> None:
-            nonlocal pressed
-            pressed += 1
-            if pressed == 1:
-                task = asyncio.ensure_future(self.session.submit(ops.Interrupt()))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                return
+    def _on_interrupt(self) -> None:
+        """Ctrl-C interrupts what is under way; a second one leaves. At the prompt it is a key and does not get here."""
+        if self._under_way is None:
+            return
+        self._presses += 1
+        if self._presses == 1:
+            self._submission = asyncio.ensure_future(self.session.submit(ops.Interrupt()))
+        else:
             self.leaving = True
-            for task in self._tasks:
-                task.cancel()
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
+            self._under_way.cancel()
 
     # --- events
 

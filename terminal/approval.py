@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from terminal.keys import shown_keys
 from terminal.preview import preview
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def edit_in(editor: str, text: str) -> str | None:
         path = Path(folder) / "edit.txt"
         path.write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+            with shown_keys():
+                done = subprocess.run([*shlex.split(editor), str(path)], check=False)
         except (OSError, ValueError):
             return None
         after = path.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None

@@ -2,22 +2,39 @@
 
 import sys
 import termios
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+_COOKED_INPUT = termios.ICRNL
+_COOKED_LOCAL = termios.ECHO | termios.ICANON
+
+
+def quiet_keys() -> AbstractContextManager[None]:
+    """Within this block the terminal shows no keys and keeps them as they were typed; Ctrl-C still interrupts."""
+    return _mode(lambda flags, local: (flags & ~_COOKED_INPUT, local & ~_COOKED_LOCAL))
+
+
+def shown_keys() -> AbstractContextManager[None]:
+    """Within this block, inside one of quiet_keys, another program has the terminal as it expects it."""
+    return _mode(lambda flags, local: (flags | _COOKED_INPUT, local | _COOKED_LOCAL))
+
+
+def ctrl_c_is_a_key() -> AbstractContextManager[None]:
+    """Within this block Ctrl-C is kept for the next prompt to read, not sent as a signal."""
+    return _mode(lambda flags, local: (flags, local & ~termios.ISIG))
 
 
 @contextmanager
-def no_echo() -> Iterator[None]:
-    """Within this block the terminal shows no keys and keeps them as they were typed; Ctrl-C still works."""
+def _mode(changed: Callable[[int, int], tuple[int, int]]) -> Iterator[None]:
+    """Change the input and local flags of the terminal, as long as there is one."""
     try:
         before = termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, ValueError, OSError):
         yield
         return
-    changed = [*before]
-    changed[0] &= ~termios.ICRNL
-    changed[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
+    after = [*before]
+    after[0], after[3] = changed(before[0], before[3])
+    termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, after)
     try:
         yield
     finally:

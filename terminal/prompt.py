@@ -55,7 +55,7 @@ class Prompt:
     async def message(self, default: str = "") -> str:
         """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc."""
         with patch_stdout(raw=True):
-            return await self._messages.prompt_async("> ", default=default)
+            return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
 
     async def line(self, question: str, default: str = "") -> str | None:
         """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.
@@ -65,7 +65,7 @@ class Prompt:
         forget_keys()
         asked: PromptSession[str] = PromptSession(history=InMemoryHistory())
         try:
-            return await asked.prompt_async(question, default=default)
+            return await asked.prompt_async(question, default=default, handle_sigint=False)
         except EOFError:
             return None
 

@@ -1,0 +1,249 @@
+"""The installed program on a real terminal, typed at by a test."""
+
+import fcntl
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.env import CREDENTIALS
+
+PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
+OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+WAIT = 40
+CTRL_C, CTRL_D, CTRL_J, ESCAPE = "\x03", "\x04", "\n", "\x1b"
+CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\][^\x07]*\x07")
+
+
+class Terminal:
+    """A terminal with the program in it: type, and wait for what appears."""
+
+    def __init__(self, argv: list[str], folder: Path, home: Path) -> None:
+        kept = {
+            name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "NO_COLOR", "PYTHONPATH")
+        }
+        extra = {"ML_INTERN_HOME": str(home), "HF_HOME": str(home), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        self._main, child = os.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", OWN_TERMINAL, PROGRAM, *argv],
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            cwd=folder,
+            env={**kept, **extra},
+            start_new_session=True,
+        )
+        os.close(child)
+        self._seen = ""
+        self._raw = b""
+
+    def type(self, text: str) -> None:
+        os.write(self._main, text.encode())
+
+    def enter(self, text: str) -> None:
+        self.type(f"{text}\r")
+
+    def expect(self, text: str) -> str:
+        """Wait for the text in what was not expected before, and return what came with it."""
+        deadline = time.monotonic() + WAIT
+        while text not in self._seen:
+            assert time.monotonic() < deadline, f"{text!r} did not appear in:\n{self._seen}"
+            assert self._read(), f"the program ended before {text!r}:\n{self._seen}"
+        before, _, self._seen = self._seen.partition(text)
+        return before + text
+
+    def prompt(self) -> str:
+        """Wait until the prompt stands."""
+        return self.expect("\n>")
+
+    def ended(self) -> int:
+        """Wait for the end of the program and return its exit code."""
+        deadline = time.monotonic() + WAIT
+        while self._read():
+            assert time.monotonic() < deadline, f"the program did not end:\n{self._seen}"
+        return self.process.wait(WAIT)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._main], [], [], 0.2)
+        if not ready:
+            return self.process.poll() is None
+        try:
+            self._raw += os.read(self._main, 65536)
+        except OSError:
+            return False
+        text = CONTROL.sub("", self._raw.decode("utf-8", errors="ignore"))
+        if "\x1b" not in text[-20:]:
+            self._seen, self._raw = self._seen + text, b""
+        return True
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._main)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+    (tmp_path / "work").mkdir()
+
+    def start(*steps: dict[str, Any], options: tuple[str, ...] = ()) -> Terminal:
+        script = tmp_path / "script.yaml"
+        if steps:
+            script.write_text(yaml.safe_dump(list(steps)))
+        terminal = Terminal(["-m", f"scripted:{script}", *options], tmp_path / "work", tmp_path / "home")
+        opened.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+
+
+def bash(command: str) -> dict[str, Any]:
+    return {"tool_calls": [{"name": "bash", "args": {"command": command}}]}
+
+
+def test_a_session_from_the_first_prompt_to_continuing_it(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    """Reject with a reason, edit, approve, two lines, undo, a shell command, leave; then -c goes on."""
+    work = tmp_path / "work"
+    terminal = start(
+        bash("echo first > out.txt"), bash("echo second > out.txt"), {"text": "It is **done**."}, {"text": "More."}
+    )
+    terminal.prompt()
+    terminal.type(f"make{CTRL_J}a file\r")
+    assert "$ echo first > out.txt" in terminal.expect("y yes")
+    terminal.enter("r another word")
+    assert "rejected it. another word" in terminal.expect("$ echo second > out.txt")
+    terminal.enter("e")
+    terminal.expect("edit: ")
+    terminal.enter(" && echo third >> out.txt")
+    terminal.expect("run it like this")
+    terminal.enter("y")
+    terminal.expect("It is done.")
+    assert (work / "out.txt").read_text() == "second\nthird\n"
+    terminal.prompt()
+    terminal.enter("!cat out.txt; exit 4")
+    terminal.expect("third [exit code 4]")
+    terminal.enter("/undo")
+    terminal.expect("taken back: 1 turn(s)")
+    terminal.prompt()
+    terminal.expect("a file")
+    terminal.type(CTRL_C)
+    terminal.enter("/redo")
+    terminal.expect("brought back: 1 turn(s)")
+    terminal.enter("/exit")
+    terminal.expect("go on with: ml-intern -r ")
+    assert terminal.ended() == 0
+    assert (tmp_path / "home" / "history").stat().st_mode & 0o777 == 0o600
+    again = start(options=("-c",))
+    again.expect("resumed 'make a file'")
+    again.expect("It is done.")
+    again.prompt()
+    again.enter("more")
+    again.expect("More.")
+    again.type(CTRL_D)
+    assert again.ended() == 0
+
+
+def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = start(bash("touch began; sleep 600"), bash("sleep 600"), {"text": "later"}, options=("--yolo",))
+    terminal.prompt()
+    terminal.enter("go")
+    while not (tmp_path / "work" / "began").exists():
+        time.sleep(0.05)
+    terminal.type(CTRL_C)
+    assert "may have run in part: bash" in terminal.prompt()
+    terminal.type(CTRL_C)
+    terminal.expect("Ctrl-C again or Ctrl-D quits")
+    terminal.type(CTRL_C)
+    assert terminal.ended() == 0
+
+
+def test_keys_typed_before_a_question_do_not_answer_it(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    step = {**bash("touch evil"), "delay": 2}
+    terminal = start(step, {"text": "fine"})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.expect("thinking")
+    terminal.enter("y")
+    terminal.expect("y yes")
+    terminal.enter("n")
+    terminal.expect("fine")
+    assert not (tmp_path / "work" / "evil").exists()
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
+def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = start(bash("touch made"), {"text": "fine"})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.expect("y yes")
+    terminal.type(CTRL_D)
+    terminal.expect("left waiting")
+    assert terminal.ended() == 0
+    again = start(options=("-r",))
+    again.expect("which one")
+    again.enter("1")
+    assert "$ touch made" in again.expect("y yes")
+    again.enter("y")
+    again.expect("fine")
+    assert (tmp_path / "work" / "made").exists()
+    again.process.send_signal(signal.SIGTERM)
+    assert again.ended() == 143
+
+
+def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    (tmp_path / "work" / "notes.txt").write_text("remember")
+    terminal = start({"text": "one"}, {"text": "two"}, {"text": "three"}, options=("--ephemeral",))
+    terminal.prompt()
+    terminal.enter("see @notes.txt")
+    terminal.expect("added notes.txt")
+    for line, said in (
+        ("/help", "Esc Esc takes the last turn back"),
+        ("/hepl", "did you mean /help?"),
+        ("/cost", "1 requests"),
+        ("/status", "approval ask"),
+        ("/tools", "bash"),
+        ("/plan", "there is no plan"),
+        ("/yolo", "nothing is asked any more"),
+        ("/yolo", "are asked about"),
+        ("/effort high", "reasoning effort: high"),
+        ("/model scripted:/other.yaml", "model: scripted:/other.yaml"),
+        ("/model nonsense/x", "unknown provider 'nonsense'"),
+        ("/rename A title", "now called 'A title'"),
+        ("/redo", "nothing to redo"),
+        ("/fork", "resumed 'A title (fork)'"),
+        ("/new", "a new thread"),
+        ("/undo", "nothing to undo"),
+        ("/resume A title", "resumed 'A title'"),
+    ):
+        terminal.prompt()
+        terminal.enter(line)
+        terminal.expect(line)
+        terminal.expect(said)
+    terminal.prompt()
+    terminal.type(f"{ESCAPE}{ESCAPE}")
+    terminal.expect("taken back: 1 turn(s)")
+    terminal.prompt()
+    terminal.expect("see @notes.txt")
+    terminal.type(CTRL_C)
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+    assert not (tmp_path / "home").exists()
