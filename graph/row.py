@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from store.threads import ThreadChanges, ThreadRow, ThreadState
 
 TITLE_LENGTH = 60
+STATES: "dict[str, ThreadState]" = {"waiting": "waiting", "interrupted": "interrupted"}
+"""The state of a thread whose turn ended so; after any other end it is idle."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from graph.events import Event, emitter
 from graph.files import Snapshots
 from graph.greeting import ready
 from graph.rewind import Rewind, UndoPreview
-from graph.row import Row, title_of
+from graph.row import STATES, Row, title_of
 from graph.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
 from graph.turns import TurnInfo, Turns
 from safety.fault_log import log_fault
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     from models.gateway import Models
     from store.ledger import Totals
     from store.store import Store
-    from store.threads import ThreadRow, ThreadState
+    from store.threads import ThreadRow
     from tools.base import ToolSpec
-
-STATES: "dict[str, ThreadState]" = {"waiting": "waiting", "interrupted": "interrupted"}
 
 
 class Settle:
