@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.open import hold_secrets, load_settings, working_folder
+from commands.open import load_settings, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, columns, print_json, print_lines
 from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
 from configs.paths import cache_home, data_home, settings_home
+from models.secrets import hold_secrets
 
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)

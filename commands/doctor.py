@@ -15,12 +15,13 @@ import typer
 
 from commands.choose_model import choose_model
 from commands.config import known_paths
-from commands.open import hold_secrets, load_settings, open_store, working_folder
+from commands.open import load_settings, open_store, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, columns, print_json, print_lines, size
 from configs.env import CREDENTIALS
 from configs.errors import MLInternError
 from configs.layers import Loaded
+from models.secrets import hold_secrets
 
 PACKAGES = (
     "ml-intern",

@@ -13,6 +13,7 @@ from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
 from configs.layers import Loaded, load
 from graph.context import ApprovalMode, RunOptions
+from models.secrets import hold_secrets
 
 if TYPE_CHECKING:
     from graph.session import AgentSession
@@ -85,16 +86,6 @@ async def _session(
             await session.close()
     finally:
         await models.close()
-
-
-def hold_secrets() -> None:
-    """Make redaction know the values of this process: its environment and the stored token of the Hub."""
-    from models.routing import hub_token
-    from safety.redaction import hold, hold_environment
-
-    hold_environment()
-    if token := hub_token(os.environ):
-        hold({"HF_TOKEN": token})
 
 
 def refuse_contradictions(options: Options) -> None:

@@ -33,11 +33,14 @@ COMMANDS: dict[str, Command] = {
         Command(
             "doctor", "versions, folders, keys by name, programs; --probe asks the model", "commands.doctor:doctor"
         ),
+        Command(
+            "studio", "a local server for LangGraph Studio on your threads (extra [studio])", "commands.studio:studio"
+        ),
         Command("completion", "a completion script", "commands.completion:completion", usage="bash|zsh|fish"),
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"approve", "permissions", "sandbox", "jobs", "runs", "mcp", "models", "studio"})
+KEPT_NAMES: frozenset[str] = frozenset({"approve", "permissions", "sandbox", "jobs", "runs", "mcp", "models"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

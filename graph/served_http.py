@@ -14,20 +14,23 @@ from starlette.websockets import WebSocketClose
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-STUDIO = "https://smith.langchain.com"
+STUDIO = frozenset({"", "https://smith.langchain.com", "https://eu.smith.langchain.com"})
+"""Origins of the page; no page at all is a program."""
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+CLOSED = ("/deploy", "/internal")
+"""Paths that the server has besides its documented ones: one uploads the working folder, others reset the server."""
 REFUSAL = "only programs and pages of this machine and LangGraph Studio may use this server"
 
 
 class LocalOnly:
-    """Refuse requests that a page from elsewhere sent, and those for another name than this machine's."""
+    """Refuse requests that a page from elsewhere sent, those for another name than this machine's, and closed paths."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request or websocket, with 403 when it is refused."""
-        if scope["type"] == "lifespan" or may_speak(dict(scope["headers"])):
+        if scope["type"] == "lifespan" or may_speak(scope["path"], dict(scope["headers"])):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await WebSocketClose(1008, REFUSAL)(scope, receive, send)
@@ -35,10 +38,12 @@ class LocalOnly:
             await PlainTextResponse(REFUSAL, 403)(scope, receive, send)
 
 
-def may_speak(headers: dict[bytes, bytes]) -> bool:
-    """Whether a request with these headers is one of ours. Browsers always say a page's origin on a change."""
+def may_speak(path: str, headers: dict[bytes, bytes]) -> bool:
+    """Whether a request is one of ours. A browser says its page's origin with every request that changes something."""
     origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
-    return _name(f"//{host}") in LOCAL and (origin in ("", STUDIO) or _name(origin) in LOCAL)
+    if path.startswith(CLOSED):
+        return False
+    return _name(f"//{host}") in LOCAL and (origin in STUDIO or _name(origin) in LOCAL)
 
 
 def _name(address: str) -> str:

@@ -5,7 +5,8 @@ Nothing here imports langgraph.
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,10 @@ from graph.context import RunOptions
 
 VARIABLE = "ML_INTERN_STUDIO"
 """The environment variable in which `ml-intern studio` tells the server what it was told."""
+OVERWRITTEN = ("DATABASE_URI", "REDIS_URI", "MIGRATIONS_PATH", "N_JOBS_PER_WORKER", "ALLOW_PRIVATE_NETWORK")
+"""Variables with everyday names that the server sets for itself; the commands of tools get the caller's."""
+BUDGET_USD = 5.0
+"""Where a run of a server that was told nothing asks first whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class ServedOptions:
     run: RunOptions
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The caller's values of OVERWRITTEN."""
 
     @classmethod
     def read(cls) -> Self:
@@ -42,6 +49,7 @@ class ServedOptions:
                 workspace=str(Path.cwd()),
                 approval_mode="yolo" if settings.yolo_mode else "ask",
                 max_iterations=settings.max_iterations,
+                max_budget_usd=BUDGET_USD,
                 effort=settings.reasoning_effort,
                 compact_model=settings.compact_model,
                 research_model=settings.research_model,
@@ -52,3 +60,10 @@ class ServedOptions:
     def as_text(self) -> str:
         """What `read` reads."""
         return json.dumps(asdict(self))
+
+    def give_back(self, environ: MutableMapping[str, str]) -> None:
+        """Put the caller's values back, once the server has read its own."""
+        environ.pop(VARIABLE, None)
+        for name in OVERWRITTEN:
+            environ.pop(name, None)
+        environ.update(self.environ)

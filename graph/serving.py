@@ -1,27 +1,38 @@
 """The graph as LangGraph's server runs it: every run holds its thread, and the saver is the thread database's own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
+from starlette.exceptions import HTTPException
 
-from configs.errors import UsageError
+from configs.errors import MLInternError, ThreadLocked, UsageError
 from configs.paths import data_home
 from graph.build import build_graph
 from graph.context import Services
+from graph.row import Row
 from graph.runner import Runner
+from graph.served_input import StudioChoices
 from graph.served_options import ServedOptions
-from graph.served_run import StudioChoices, served_run
+from graph.served_run import served_run
+from graph.turns import Turns
 from models.gateway import Models
+from models.secrets import hold_secrets
+from safety.fault_log import log_fault
 from store.saver import Saver
 from store.store import Store
 from tools.registry import create_builtin_tools
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
+
+
+class RunFailed(RuntimeError):
+    """Why a run failed, in one line. The server passes on the words of RuntimeError, but not those of ours."""
 
 
 class LateServices(Services):
@@ -43,13 +54,15 @@ class ServedSaver(Saver):
         self._store = store
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete a thread with all that belongs to it. Raises ThreadLocked while somebody runs it."""
-        if await self._store.threads.get(str(thread_id)) is not None:
-            await self._store.delete(str(thread_id))
+        """Delete a thread with all that belongs to it. HTTPException while somebody runs it."""
+        with _as_http():
+            if await self._store.threads.get(str(thread_id)) is not None:
+                await self._store.delete(str(thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:  # noqa: ARG002
-        """Raises UsageError: a raw copy would let an approval count in two threads."""
-        raise UsageError("a thread is not copied here", f"fork it: ml-intern -r {source_thread_id} --fork")
+        """Raises HTTPException: a raw copy would let an approval count in two threads."""
+        with _as_http():
+            raise UsageError("a thread is not copied here", f"fork it: ml-intern -r {source_thread_id} --fork")
 
 
 class Serving:
@@ -70,6 +83,8 @@ class Serving:
     async def checkpointer(self) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         """The saver on the file that the command line uses."""
         served = await asyncio.to_thread(ServedOptions.read)
+        served.give_back(os.environ)
+        await asyncio.to_thread(hold_secrets)
         tools = await asyncio.to_thread(create_builtin_tools)
         async with await Store.open(data_home(), ServedSaver) as store:
             models = Models(store.ledger, served.base_url, served.api_key_env)
@@ -107,21 +122,46 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
     async def astream(
         self, input: Any, config: "RunnableConfig | None" = None, *, context: Any = None, **choices: Any
     ) -> AsyncGenerator[Any]:
-        """Run on the thread of `config`, which is held until the run ends."""
-        if config is None or self.checkpointer is None:
-            raise UsageError("a run needs a thread", "create one first")
-        async with served_run(self.serving.runner, config, context) as run:
-            start, config = await run.begin(input)
-            choices = {**choices, "durability": "sync"}
-            stream = cast(AsyncGenerator[Any], super().astream(start, config, context=run.options, **choices))
-            async with aclosing(stream):
-                async for part in stream:
-                    yield part
+        """Run on the thread of `config`, which is held until the run ends. Raises RunFailed."""
+        with self._as_failed_run(config):
+            if config is None or self.checkpointer is None:
+                raise UsageError("a run needs a thread", "create one first")
+            async with served_run(self.serving.runner, config, context) as run:
+                start, config = await run.begin(input)
+                choices = {**choices, "durability": "sync"}
+                stream = cast(AsyncGenerator[Any], super().astream(start, config, context=run.options, **choices))
+                async with aclosing(stream):
+                    async for part in stream:
+                        yield part
 
     async def abulk_update_state(self, config: "RunnableConfig", supersteps: Sequence[Sequence[Any]]) -> Any:
-        """Change the state of a thread that nobody runs."""
-        async with self.serving.runner.services.store.hold(str(config["configurable"]["thread_id"])):
-            return await super().abulk_update_state(config, supersteps)
+        """Change the state of a thread that nobody runs. Raises HTTPException."""
+        services = self.serving.runner.services
+        turns = Turns(self.serving.runner.app, services, str(config["configurable"]["thread_id"]))
+        with _as_http():
+            async with services.store.hold(turns.thread_id):
+                changed = await super().abulk_update_state(config, supersteps)
+                await Row(turns, services.defaults.workspace).change()
+                return changed
+
+    @contextmanager
+    def _as_failed_run(self, config: "RunnableConfig | None") -> Iterator[None]:
+        try:
+            yield
+        except MLInternError as error:
+            raise RunFailed(str(error)) from error
+        except Exception as error:
+            thread_id = str((config or {}).get("configurable", {}).get("thread_id", "(none)"))
+            raise RunFailed(str(log_fault(data_home(), thread_id, error))) from error
+
+
+@contextmanager
+def _as_http() -> Iterator[None]:
+    """Failures as answers that the server passes on."""
+    try:
+        yield
+    except MLInternError as error:
+        raise HTTPException(409 if isinstance(error, ThreadLocked) else 422, str(error)) from error
 
 
 def studio_graph(serving: Serving) -> StudioGraph:

@@ -1,0 +1,145 @@
+"""`studio`: LangGraph's local server on the threads of the command line, for LangGraph Studio and its SDK."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from commands.failure import say
+from commands.open import as_run_options, working_folder
+from commands.open_store import open_store
+from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from commands.output import print_lines
+from commands.studio_server import GRAPH, Server, free_port
+from configs.errors import ConfigurationError, KeyMissing
+from configs.layers import FRONTEND, Json, Loaded, load
+from graph.served_options import OVERWRITTEN, ServedOptions
+
+if TYPE_CHECKING:
+    from httpx import AsyncClient
+
+    from store.store import Store
+
+PAGE = "https://smith.langchain.com/studio/"
+MODEL_VARIABLE = "ML_INTERN_DEFAULT_MODEL_ID"
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+SYNC_SECONDS = 2.0
+MOST_THREADS = 500
+
+Port = Annotated[int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="port (default 2024)")]
+
+
+@takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS, "approval_mode", "max_iterations", "max_budget_usd", "add_dir")
+def studio(port: Port = None, *, options: Options) -> int:
+    """Serve your threads on this machine to LangGraph Studio and its SDK, until Ctrl-C. Nothing is traced or sent."""
+    if not (find_spec("langgraph_cli") and find_spec("langgraph_api")):
+        raise ConfigurationError(
+            "LangGraph's server is not installed", "uv sync --extra studio, or: pip install 'ml-intern[studio]'"
+        )
+    return asyncio.run(_serve(served_options(options), free_port(port)))
+
+
+def served_options(options: Options) -> ServedOptions:
+    """What the runs of the server work with. Without a key it serves too: threads can be looked at."""
+    workspace = working_folder(options)
+    loaded = _settings(options, workspace, options.model or os.environ.get(MODEL_VARIABLE))
+    try:
+        run = as_run_options(options, loaded, workspace, headless=False)
+    except KeyMissing as error:
+        say(f"threads can be looked at, but not run: {error}", 0)
+        loaded = _settings(options, workspace, loaded.settings.model_name)
+        run = as_run_options(options, loaded, workspace, headless=False)
+    environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
+    return ServedOptions(run, options.base_url, options.api_key_env or "OPENAI_API_KEY", environ)
+
+
+def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
+    chosen: dict[str, Json] = {
+        "model_name": model,
+        "max_iterations": options.max_iterations,
+        "reasoning_effort": options.effort,
+    }
+    return load(workspace, config_file=options.config, assignments=options.set_, options=chosen, defaults=FRONTEND)
+
+
+async def _serve(served: ServedOptions, port: int) -> int:
+    """Run the server until a signal comes; the exit code that says which."""
+    stopped = _first_signal()
+    with TemporaryDirectory(prefix="ml-intern-studio-", ignore_cleanup_errors=True) as folder:
+        server = await Server.start(Path(folder), port, served)
+        attending = asyncio.ensure_future(_attend(server, served))
+        try:
+            await asyncio.wait([attending, stopped], return_when=asyncio.FIRST_COMPLETED)
+            return stopped.result() if stopped.done() else attending.result()
+        finally:
+            attending.cancel()
+            await asyncio.wait({attending})
+            await server.end()
+
+
+def _first_signal() -> "asyncio.Future[int]":
+    """Becomes the exit code for the first signal that asks the program to end."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(code: int) -> None:
+        if not stopped.done():
+            stopped.set_result(code)
+
+    for sign, code in EXIT_CODES.items():
+        loop.add_signal_handler(sign, stop, code)
+    return stopped
+
+
+async def _attend(server: Server, served: ServedOptions) -> int:
+    """Say where the server is, and keep its list of threads up to date. Raises what says that it ended."""
+    from httpx import AsyncClient
+
+    await server.ready()
+    print_lines(_greeting(server, served))
+    sys.stdout.flush()
+    listed = set[str]()
+    async with open_store() as store, AsyncClient(base_url=server.url, trust_env=False) as client:
+        while server.process.returncode is None:
+            await _list_threads(store, client, listed)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(server.process.wait(), SYNC_SECONDS)
+    raise server.ended()
+
+
+def _greeting(server: Server, served: ServedOptions) -> Iterator[str]:
+    yield f"threads of {served.run.workspace} and all others at {server.url}; model {served.run.model}"
+    yield f"LangGraph Studio, a page hosted by LangChain and optional: {PAGE}?baseUrl={server.url}"
+    yield f"what the server says: {server.log}; Ctrl-C ends it"
+    yield from served.run.notes
+
+
+async def _list_threads(store: "Store", client: "AsyncClient", listed: set[str]) -> None:
+    """Tell the server of threads it does not know: Studio lists only those."""
+    from httpx import TransportError
+
+    rows = [row for row in await store.threads.list(limit=MOST_THREADS) if row.id not in listed and _is_uuid(row.id)]
+    for row in reversed(rows):
+        about = {"graph_id": GRAPH, "title": row.title, "folder": row.folder}
+        try:
+            await client.post("/threads", json={"thread_id": row.id, "metadata": about, "if_exists": "do_nothing"})
+        except TransportError:  # it is ending
+            return
+        listed.add(row.id)
+
+
+def _is_uuid(text: str) -> bool:
+    """Whether the server takes this id."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
