@@ -1,0 +1,29 @@
+"""The measurement of bench/ still measures: it plays a short run, and no figure of it is judged here."""
+
+import subprocess
+
+from bench.overhead import agent, at, overheads
+from bench.process import Records
+from bench.server import command
+
+
+def test_the_command_prints_2_kb_and_no_two_are_the_same() -> None:
+    printed = [subprocess.run(["bash", "-c", command(i)], capture_output=True, check=True).stdout for i in (0, 299)]
+    assert [len(text) for text in printed] == [2048, 2048]
+    assert printed[0] != printed[1]
+
+
+def test_overhead_is_the_time_between_a_reply_and_the_next_request_less_the_command() -> None:
+    seen = Records(received=[0.0, 1.5, 3.0], sent=[1.0, 2.0, 3.0], sizes=[1, 2, 3])
+    assert overheads(seen, alone=0.1) == [400.0, 900.0]
+    assert at([1.0] * 4 + [5.0] * 11 + [9.0] * 20, 10) == 5.0
+
+
+def test_a_run_and_its_resume_are_measured() -> None:
+    row = agent("ml-intern, direct", ("-m", "bench", "--base-url", "{base}/v1"), 3, alone=0.0)
+    missing = [
+        name
+        for name in ("overhead_ms", "first_request_s", "peak_mb", "store_kib", "resume_s")
+        if not getattr(row, name)
+    ]
+    assert missing == []
