@@ -144,9 +144,9 @@ class Snapshots:
                 self._records.write(name, thread, shadow.take())
 
     def _opened(self) -> Shadow:
+        if not self._workspace.is_dir():
+            raise NoSnapshot(f"the folder {self._workspace} is gone")
         if self._shadow is None:
-            if not self._workspace.is_dir():
-                raise NoSnapshot(f"the folder {self._workspace} is gone")
             self._shadow = Shadow(self._records.folder, self._workspace, self._home, self._limits, self._stop)
         return self._shadow
 
@@ -171,7 +171,7 @@ class Snapshots:
         shadow = self._opened()
         with shadow.git.held():
             plan = self._plan(shadow, target)
-            return _restored(shadow, plan, plan.kept, shadow.line_counts(plan.now.id, target.id))
+            return _restored(plan, plan.kept, shadow.line_counts(plan.now.id, target.id))
 
     def _restore(self, names: Sequence[str], before: str, thread: str) -> Restored:
         target = self._target(names)
@@ -186,7 +186,7 @@ class Snapshots:
             except OSError as error:
                 why = f"the files could not be brought back: {error.strerror}"
                 raise NoSnapshot(why, "free some space on the disk and try again") from error
-            return _restored(shadow, plan, {**plan.kept, **restorer.kept}, {})
+            return _restored(plan, {**plan.kept, **restorer.kept}, {})
 
     def _plan(self, shadow: Shadow, target: Tree) -> Plan:
         # What is about to change is saved first, however large it is and whatever is ignored by now.
@@ -207,9 +207,7 @@ def _tree_of(record: Record) -> Tree:
     return record.tree
 
 
-def _restored(
-    shadow: Shadow, plan: Plan, kept: dict[bytes, str], counts: dict[bytes, tuple[int, int] | None]
-) -> Restored:
+def _restored(plan: Plan, kept: dict[bytes, str], counts: dict[bytes, tuple[int, int] | None]) -> Restored:
     kinds: dict[bytes, Literal["changed", "created", "removed"]] = dict.fromkeys(plan.remove, "removed")
     kinds |= {change.path: "created" if change.status == "A" else "changed" for change in plan.write}
     changes = (
@@ -221,5 +219,5 @@ def _restored(
         tuple(changes),
         {os.fsdecode(path): why for path, why in kept.items()},
         {os.fsdecode(path): why for path, why in plan.now.left_out.items()},
-        tuple(os.fsdecode(path) for path in shadow.ignored()),
+        tuple(sorted(os.fsdecode(path) for path in plan.now.ignored)),
     )

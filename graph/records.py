@@ -51,18 +51,28 @@ class Records:
             found = json.loads(self._path(name).read_text())
         except FileNotFoundError:
             return None
-        tree = None if found["tree"] is None else _tree_from(found["tree"])
+        about = self.folder / "trees" / f"{found['about']}.json"
+        tree = _tree_from(json.loads(about.read_text())) if found["about"] else None
         return Record(found["thread"], found["taken"], tree, found["why_not"])
 
     def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "") -> Record:
         """Keep a snapshot under this name. Raises OSError."""
-        record = Record(thread, time.time(), tree, why_not)
-        if tree is not None:
-            _write(private_folder(self.folder / "refs" / FOLDER) / name, f"{tree.id}\n")
-        as_json = {"thread": thread, "taken": record.taken, "tree": tree and _tree_json(tree), "why_not": why_not}
         private_folder(self.folder)
+        record = Record(thread, time.time(), tree, why_not)
+        about = self._write_about(tree, name) if tree is not None else ""
+        as_json = {"thread": thread, "taken": record.taken, "about": about, "why_not": why_not}
         _write(private_folder(self.folder / "records") / f"{name}.json", json.dumps(as_json))
         return record
+
+    def _write_about(self, tree: Tree, name: str) -> str:
+        """Keep what is known of a tree, once for all snapshots with the same; its file's name."""
+        _write(private_folder(self.folder / "refs" / FOLDER) / name, f"{tree.id}\n")
+        text = json.dumps(_tree_json(tree))
+        about = hashlib.sha256(text.encode()).hexdigest()
+        path = private_folder(self.folder / "trees") / f"{about}.json"
+        if not path.exists():
+            _write(path, text)
+        return about
 
     def _path(self, name: str) -> Path:
         return self.folder / "records" / f"{name}.json"
@@ -82,6 +92,7 @@ def _tree_json(tree: Tree) -> dict[str, Any]:
         "usual_modes": tree.usual_modes,
         "empty": [os.fsdecode(path) for path in tree.empty],
         "bare": [os.fsdecode(path) for path in tree.bare],
+        "ignored": sorted(os.fsdecode(path) for path in tree.ignored),
     }
 
 
@@ -94,4 +105,5 @@ def _tree_from(found: Mapping[str, Any]) -> Tree:
         (plain, executable),
         [os.fsencode(path) for path in found["empty"]],
         [os.fsencode(path) for path in found["bare"]],
+        frozenset(os.fsencode(path) for path in found["ignored"]),
     )

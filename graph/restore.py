@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from graph.scan import RealFolders, folder_of, stat_of
-from graph.shadow import Change, Shadow, Tree
+from graph.shadow import HALF_WRITTEN, Change, Shadow, Tree
 
 CopyBlob = Callable[[str, IO[bytes]], None]
 
@@ -30,24 +30,22 @@ class Plan:
 def plan_restore(shadow: Shadow, now: Tree, target: Tree) -> Plan:
     """Compare the workspace as it is `now` with the `target`. Raises NoSnapshot."""
     changes = shadow.diff(now.id, target.id)
-    kept = {change.path: why for change in changes if (why := _why_kept(change.path, now, target))}
-    remove = [change.path for change in changes if change.status == "D" and change.path not in kept]
-    if remove and any(folder_of(b"/" + change.path) + b"/.gitignore" == b"/" + change.path for change in changes):
-        # What was ignored then is not in the target, which does not mean that it was not there.
-        kept |= dict.fromkeys(shadow.ignored_in(target.id, remove), "it was ignored then")
+    kept = {change.path: why for change in changes if (why := _why_kept(change, now, target))}
     return Plan(
         now,
         target,
-        tuple(path for path in remove if path not in kept),
+        tuple(change.path for change in changes if change.status == "D" and change.path not in kept),
         tuple(change for change in changes if change.status != "D" and change.path not in kept),
         kept,
     )
 
 
-def _why_kept(path: bytes, now: Tree, target: Tree) -> str:
-    if why := now.left_out_with(path):
-        return why
-    return f"it was left out then: {why}" if (why := target.left_out_with(path)) else ""
+def _why_kept(change: Change, now: Tree, target: Tree) -> str:
+    if change.status == "D":
+        # It is not in the target, which does not mean that it was not there.
+        why = target.why_missing(change.path, ignored=True)
+        return f"not kept then: {why}" if why else ""
+    return now.why_missing(change.path, ignored=False)
 
 
 @dataclass
@@ -126,7 +124,7 @@ class Restorer:
         if (found := stat_of(self._root + change.path)) and stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(0, "a folder with other files stands in its place")
         path = self._at(change.path)
-        fresh = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        fresh = path.with_name(f"{HALF_WRITTEN}{secrets.token_hex(8)}")
         try:
             _fill(fresh, change, self.plan.target, copy)
             if found:

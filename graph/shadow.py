@@ -1,19 +1,19 @@
 """Trees of a workspace's files, kept byte for byte in a git repository beside it, and how two of them differ."""
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graph.scan import Limits, Scan
-from graph.shadow_git import IGNORE_SOME, NoSnapshot, ShadowGit, Stop, users_ignores
+from graph.shadow_git import IGNORE_SOME, NoSnapshot, ShadowGit, Stop, too_many, users_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MOST_LOOKED_AT = 1000
 """Folders that are searched for empty ones."""
+HALF_WRITTEN = ".ml-intern-undo-"
+"""How the names of files begin that are being brought back."""
 _UNLIMITED = 1 << 62
 # Made again by the tool that made them; a .gitignore of the user can take them in with "!".
 _MADE_AGAIN = (
@@ -37,11 +37,18 @@ class Tree:
     """Folders with nothing in them."""
     bare: Collection[bytes] = ()
     """Folders that hold no file of the snapshot, the topmost of each."""
+    ignored: Collection[bytes] = ()
+    """What the user's ignore files name, whole folders as one."""
 
-    def left_out_with(self, path: bytes) -> str:
-        """Why `path`, or a folder it is in, was not taken; "" when it was."""
-        folders = (path[: at + 1] for at, character in enumerate(path) if character == ord("/"))
-        return self.left_out.get(path) or next(filter(None, map(self.left_out.get, folders)), "")
+    def why_missing(self, path: bytes, *, ignored: bool) -> str:
+        """Why `path`, or a folder it is in, was not taken; "" when it was, or was not there.
+
+        With `ignored`, that it is ignored is a reason too.
+        """
+        for at in (path, *(path[: at + 1] for at, character in enumerate(path) if character == ord("/"))):
+            if at in self.left_out or (ignored and at in self.ignored):
+                return self.left_out.get(at, "ignored")
+        return ""
 
     def mode(self, path: bytes, *, executable: bool) -> int:
         """The permission bits of a file."""
@@ -69,11 +76,11 @@ class Shadow:
         ignores = users_ignores(workspace)
         inside = workspace.relative_to(ignores.top)
         self._prefix = b"" if inside == Path() else os.fsencode(inside) + b"/"
-        self._within = ("--", str(inside)) if self._prefix else ()
+        self._within = ("--", f":(literal){inside}") if self._prefix else ()
         name = f"index-{len(self._prefix)}"
         self.git = ShadowGit(folder, ignores.top, folder / name, ignores.ignore_file, stop)
         own = f"/{_escaped(home.relative_to(ignores.top))}/" if home.is_relative_to(ignores.top) else ""
-        self._excludes = "\n".join([*_MADE_AGAIN, ignores.excludes, own, ""])
+        self._excludes = "\n".join([*_MADE_AGAIN, ignores.excludes, own, f"{HALF_WRITTEN}*", ""])
 
     def take(self, forced: Collection[bytes] = (), *, limited: bool = True) -> Tree:
         """The files as they are now. Those in `forced` are taken whatever their size, and when they are ignored too."""
@@ -97,45 +104,54 @@ class Shadow:
             self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=self._joined(dropped))
         added = self._joined(scan.kept)
         self.git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=added)
-        id = self._write_tree() if scan.kept else EMPTY_TREE
+        written, others, ignored = self.git.side_by_side(
+            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and scan.kept else ())),
+            self._listing("-o", "--directory"),
+            self._listing("-o", "-i", "--directory"),
+        )
         usual = (_usual(scan.modes, executable=False), _usual(scan.modes, executable=True))
         unusual = {path: mode for path, mode in scan.modes.items() if mode != usual[_executable(mode)]}
-        bare = [top[:-1] for top in self._files("-o", "--directory") if top[-1:] == b"/" and top not in scan.left_out]
-        return Tree(id, scan.left_out, unusual, usual, self._empty_folders(bare), bare)
+        bare = [path[:-1] for path in self._split(others) if path[-1:] == b"/" and path not in scan.left_out]
+        empty = list(self._empty_folders(bare))
+        id = written.decode().strip() if scan.kept else EMPTY_TREE
+        return Tree(id, scan.left_out, unusual, usual, empty, bare, frozenset(self._cleared(self._split(ignored))))
 
-    def _write_tree(self) -> str:
-        below = (f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix else ()
-        return self.git.run("write-tree", *below).decode().strip()
+    def _cleared(self, ignored: Iterable[bytes]) -> Iterator[bytes]:
+        """What is ignored, without files that a killed undo left half written."""
+        for path in ignored:
+            if path.rpartition(b"/")[2].startswith(os.fsencode(HALF_WRITTEN)):
+                Path(os.fsdecode(self.root + path)).unlink(missing_ok=True)
+            else:
+                yield path
 
     def _scan(self, forced: Collection[bytes], most: int) -> tuple[Scan, list[bytes]]:
         """Every path that is there, and what the index holds and should not."""
         since = self.git.index.stat().st_mtime_ns if self.git.index.is_file() else 0
         scan = Scan(self.root, self.limits, frozenset(forced), since)
-        tracked, others = self._listed(2 * most)
-        ignored = self._ignored_tracked().difference(forced) if tracked else set[bytes]()
+        tracked, others = self._listed(most)
+        ignored = set(self._split(self.git.run(*self._listing("-c", "-i")))) if tracked else set[bytes]()
+        ignored.difference_update(forced)
         for path in dict.fromkeys([*tracked, *others, *forced]):
             if path.endswith(b"/"):
                 scan.left_out[path] = "a repository of its own"
             elif path not in ignored:
                 scan.look(path)
         if len(scan.kept) > most:
-            raise NoSnapshot(f"there are more than {most:,} files in it", IGNORE_SOME, lasting=True)
+            raise too_many(most)
         return scan, [path for path in (*ignored, *scan.gone, *scan.left_out) if path in tracked]
 
     def _listed(self, most: int) -> tuple[dict[bytes, None], list[bytes]]:
         """What the index holds, and what else is there: files, and with a slash repositories within this one."""
-        arguments = ("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard", *self._within)
-        found = self.git.entries(*arguments, most=most)
+        found = self.git.entries(*self._listing("-t", "-c", "-o"), most=most)
         skip = len(b"H ") + len(self._prefix)
         tracked = dict.fromkeys(entry[skip:] for entry in found if not entry.startswith(b"?"))
         return tracked, [entry[skip:] for entry in found if entry.startswith(b"?")]
 
-    def _ignored_tracked(self) -> set[bytes]:
-        return set(self._files("-c", "-i"))
+    def _listing(self, *options: str) -> tuple[str, ...]:
+        return ("ls-files", "-z", *options, "--exclude-standard", *self._within)
 
-    def _files(self, *options: str) -> list[bytes]:
-        arguments = ("ls-files", "-z", *options, "--exclude-standard", *self._within)
-        return self._unprefixed(self.git.entries(*arguments, most=_UNLIMITED))
+    def _split(self, listed: bytes) -> list[bytes]:
+        return [path[len(self._prefix) :] for path in listed.split(b"\0")[:-1]]
 
     def _check_room(self, scan: Scan) -> None:
         if scan.new_bytes > self.limits.new_bytes:
@@ -145,41 +161,16 @@ class Shadow:
         if disk.f_bavail * disk.f_frsize < scan.new_bytes + self.limits.free_bytes:
             raise NoSnapshot(f"the disk of {self.git.folder} is nearly full", "free some space")
 
-    def _empty_folders(self, bare: Collection[bytes]) -> Collection[bytes]:
+    def _empty_folders(self, bare: Collection[bytes]) -> Iterator[bytes]:
         """Folders with nothing in them, among `bare` ones and what is in those."""
-        looked = (walked for top in bare for walked in os.walk(self.root + top))
-        found = [
-            os.path.relpath(folder, self.root)
-            for (folder, folders, files), _ in zip(looked, range(MOST_LOOKED_AT), strict=False)
-            if not folders and not files
-        ]
-        return set(found) - self._named(found, self.git.root) if found else ()
-
-    def ignored(self) -> list[bytes]:
-        """What is ignored now, whole folders as one."""
-        return self._files("-o", "-i", "--directory")
-
-    def ignored_in(self, tree: str, paths: Collection[bytes]) -> set[bytes]:
-        """Which of `paths` are ignored by the .gitignore files of a tree."""
-        with TemporaryDirectory() as folder:
-            top = Path(folder)
-            workspace = Path(folder, os.fsdecode(self._prefix))
-            for above in Path(os.fsdecode(self._prefix)).parents if self._prefix else ():
-                _copy_ignores(self.git.root / above, top / above)
-            with self.git.blobs() as copy:
-                for path, mode, blob in self._entries(tree):
-                    if f"/{os.fsdecode(path)}".endswith("/.gitignore") and stat.S_ISREG(mode):
-                        target = workspace / os.fsdecode(path)
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        with target.open("wb") as file:
-                            copy(blob, file)
-            return self._named(paths, top)
-
-    def _named(self, paths: Collection[bytes], top: Path) -> set[bytes]:
-        """Which of `paths` the ignore files below `top` name."""
-        asked = self._joined(paths)
-        found = self.git.run("check-ignore", "--no-index", "-z", "--stdin", stdin=asked, ok=(0, 1), root=top)
-        return set(self._unprefixed(found.split(b"\0")[:-1]))
+        looked = 0
+        for top in bare:
+            for folder, folders, files in os.walk(self.root + top):
+                looked += 1
+                if looked > MOST_LOOKED_AT:
+                    return
+                if not folders and not files:
+                    yield os.path.relpath(folder, self.root)
 
     def diff(self, before: str, after: str) -> list[Change]:
         """What differs between two trees, in the order of the paths."""
@@ -212,9 +203,6 @@ class Shadow:
     def _joined(self, paths: Iterable[bytes]) -> bytes:
         return b"".join(self._prefix + path + b"\0" for path in paths)
 
-    def _unprefixed(self, paths: Iterable[bytes]) -> list[bytes]:
-        return [path[len(self._prefix) :] for path in paths]
-
 
 def _executable(mode: int) -> bool:
     return bool(mode & 0o100)
@@ -223,12 +211,6 @@ def _executable(mode: int) -> bool:
 def _usual(modes: Mapping[bytes, int], *, executable: bool) -> int:
     found = Counter(mode for mode in modes.values() if _executable(mode) is executable)
     return found.most_common(1)[0][0] if found else (0o755 if executable else 0o644)
-
-
-def _copy_ignores(source: Path, target: Path) -> None:
-    if (source / ".gitignore").is_file():
-        target.mkdir(parents=True, exist_ok=True)
-        (target / ".gitignore").write_bytes((source / ".gitignore").read_bytes())
 
 
 def _escaped(path: Path) -> str:

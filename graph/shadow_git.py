@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -53,6 +53,11 @@ class NoSnapshot(Exception):
         self.remedy = remedy
         self.lasting = lasting
         """It will be so for every turn of this session."""
+
+
+def too_many(most: int) -> NoSnapshot:
+    """What it means that there are more than `most` files."""
+    return NoSnapshot(f"there are more than {most:,} files in it", IGNORE_SOME, lasting=True)
 
 
 @dataclass
@@ -140,7 +145,7 @@ class ShadowGit:
         return out
 
     def entries(self, *arguments: str, most: int) -> list[bytes]:
-        """What git lists, its entries ended by NUL. More than `most` of them are refused without listing the rest."""
+        """What git lists, its entries ended by NUL. Where it is far more than `most`, the rest is not listed at all."""
         pieces: list[bytes] = []
         count = 0
         with self._started(*arguments, seconds=LISTING_SECONDS, root=self.root, errors=False) as process:
@@ -148,13 +153,25 @@ class ShadowGit:
             while chunk := os.read(process.stdout.fileno(), CHUNK_BYTES):
                 pieces.append(chunk)
                 count += chunk.count(b"\0")
-                if count > most:
-                    process.kill()
-                    raise NoSnapshot(f"there are more than {most:,} files in it", IGNORE_SOME, lasting=True)
+                if count > 2 * most:  # a file that was moved is listed twice
+                    raise too_many(most)
             process.wait()
         if process.returncode:
             raise self._failure(arguments[0], process.returncode, b"")
         return b"".join(pieces).split(b"\0")[:-1]
+
+    def side_by_side(self, *commands: Sequence[str]) -> list[bytes]:
+        """What several commands print that do not disturb each other."""
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(self._started(*command, seconds=SECONDS, root=self.root, errors=False))
+                for command in commands
+            ]
+            printed = [process.communicate()[0] for process in running]
+        for command, process in zip(commands, running, strict=True):
+            if process.returncode:
+                raise self._failure(command[0], process.returncode, b"")
+        return printed
 
     @contextmanager
     def blobs(self) -> Iterator[Callable[[str, IO[bytes]], None]]:
@@ -224,7 +241,6 @@ class ShadowGit:
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_LITERAL_PATHSPECS": "1",
         }
 
     def _failure(self, command: str, code: int, errors: bytes) -> NoSnapshot:
