@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
 from configs.layers import Loaded, load
 from graph.context import ApprovalMode, RunOptions
+from graph.run_options import from_settings
 from models.secrets import hold_secrets
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "ML_INTERN_HOME"
 HEADLESS_BUDGET_USD = 20.0
-ASKING_BUDGET_USD = 5.0
-"""Where an interactive run asks first whether to go on; the question comes again at twice the sum."""
 
 
 @dataclass(frozen=True)
@@ -159,21 +158,18 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
     if settings.tool_runtime == "sandbox":
         raise SandboxMissing("this version runs no tools in a Hugging Face sandbox", "set tool_runtime to local")
     model, note = choose_model(loaded, options.base_url)
+    by_settings = from_settings(settings, workspace)
     default_mode: ApprovalMode = "yolo" if options.yolo or settings.yolo_mode else "auto" if headless else "ask"
-    default_budget = HEADLESS_BUDGET_USD if headless else ASKING_BUDGET_USD
-    return RunOptions(
+    default_budget = HEADLESS_BUDGET_USD if headless else by_settings.max_budget_usd
+    return replace(
+        by_settings,
         model=model,
-        workspace=str(workspace),
         add_dirs=tuple(str(_added(folder)) for folder in options.add_dir),
         approval_mode=options.approval_mode or default_mode,
         headless=headless,
         stream=not options.no_stream,
-        max_iterations=settings.max_iterations,
         max_budget_usd=default_budget if options.max_budget_usd is None else _budget(options.max_budget_usd),
-        effort=settings.reasoning_effort,
-        compact_model=settings.compact_model,
         notes=(*loaded.notes, *filter(None, [note])),
-        model_params=settings.model_params,
     )
 
 

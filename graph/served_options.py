@@ -14,13 +14,12 @@ from pydantic import TypeAdapter
 
 from configs.layers import FRONTEND, load
 from graph.context import RunOptions
+from graph.run_options import from_settings
 
 VARIABLE = "ML_INTERN_STUDIO"
 """The environment variable in which `ml-intern studio` tells the server what it was told."""
 OVERWRITTEN = ("DATABASE_URI", "REDIS_URI", "MIGRATIONS_PATH", "N_JOBS_PER_WORKER", "ALLOW_PRIVATE_NETWORK")
 """Variables with everyday names that the server sets for itself; the commands of tools get the caller's."""
-BUDGET_USD = 5.0
-"""Where a run of a server that was told nothing asks first whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,7 @@ class ServedOptions:
         """
         if told := os.environ.get(VARIABLE):
             return TypeAdapter(cls).validate_json(told)
-        settings = load(Path.cwd(), defaults=FRONTEND).settings
-        return cls(
-            RunOptions(
-                model=settings.model_name,
-                workspace=str(Path.cwd()),
-                approval_mode="yolo" if settings.yolo_mode else "ask",
-                max_iterations=settings.max_iterations,
-                max_budget_usd=BUDGET_USD,
-                effort=settings.reasoning_effort,
-                compact_model=settings.compact_model,
-                research_model=settings.research_model,
-                model_params=settings.model_params,
-            )
-        )
+        return cls(from_settings(load(Path.cwd(), defaults=FRONTEND).settings, Path.cwd()))
 
     def as_text(self) -> str:
         """What `read` reads."""

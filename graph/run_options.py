@@ -1,0 +1,24 @@
+"""The options of a run as the settings have them; what the command line adds is put over it."""
+
+from pathlib import Path
+
+from configs.settings import Settings
+from graph.context import RunOptions
+
+ASKING_BUDGET_USD = 5.0
+"""Where a run with a person at hand asks first whether to go on; the question comes again at twice the sum."""
+
+
+def from_settings(settings: Settings, workspace: Path) -> RunOptions:
+    """What the settings say of a run in this folder, with a person at hand."""
+    return RunOptions(
+        model=settings.model_name,
+        workspace=str(workspace),
+        approval_mode="yolo" if settings.yolo_mode else "ask",
+        max_iterations=settings.max_iterations,
+        max_budget_usd=ASKING_BUDGET_USD,
+        effort=settings.reasoning_effort,
+        compact_model=settings.compact_model,
+        research_model=settings.research_model,
+        model_params=settings.model_params,
+    )
