@@ -12,6 +12,7 @@ from commands.options import Options
 from configs.errors import UsageError
 from terminal.app import App, Messages
 from terminal.completer import PromptCompleter
+from terminal.keys import quiet_keys
 from terminal.picker import pick_thread
 from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
@@ -28,6 +29,11 @@ LISTED_THREADS = 20
 
 async def run_interactive(options: Options, guide: "Guide | None" = None) -> int:
     """Open a session, talk until the user leaves, and return the exit code. `guide` stands between us and the user."""
+    with quiet_keys():
+        return await _interactive(options, guide)
+
+
+async def _interactive(options: Options, guide: "Guide | None") -> int:
     for name in ("output_schema", "timeout"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for a headless run", "give a PROMPT too")

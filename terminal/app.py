@@ -88,10 +88,13 @@ class App:
             line = await self._message()
         except EOFError:
             self.leaving = True
+            return
         except Rewind:
-            await self.perform(ops.Undo())
-        else:
+            line = "/undo"
+        try:
             await self.take(line)
+        except KeyboardInterrupt:  # at a question of a command
+            self.screen.line("nothing was done", "dim")
 
     async def _message(self) -> str:
         """One message. Ctrl-C twice is EOFError, as Ctrl-D is."""
@@ -124,7 +127,7 @@ class App:
         for note in expanded.notes:
             self.screen.line(note, "dim")
         self._sent.append(text)
-        await self.perform(ops.UserInput(expanded.text))
+        await self.perform(ops.UserInput(expanded.text, typed=text))
 
     # --- operations and what they ask
 
@@ -195,10 +198,11 @@ class App:
 
     def _moved(self, data: dict[str, Any]) -> None:
         what = "taken back" if data["direction"] == "undo" else "brought back"
-        self.screen.line(f"{what}: {data['turns']} turn(s), from {one_line(data['text'], 60)!r}", "dim")
+        if data["turns"]:
+            self.screen.line(f"{what}: {data['turns']} turn(s), from {one_line(data['text'], 60)!r}", "dim")
         for note in data["notes"]:
             self.screen.line(note, "dim")
-        if data["direction"] == "undo":
+        if data["direction"] == "undo" and data["turns"]:
             self._prefill = self._as_typed(data["text"])
 
     def _as_typed(self, text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 from graph.events import Event
 from safety.visible import visible
-from terminal.summary import CallNames, one_line, outcome, plan_lines, wait_line
+from terminal.summary import CallNames, budget_line, one_line, outcome, plan_lines, wait_line
 
 MOST_OUTPUT_LINES = 40
 
@@ -25,6 +25,7 @@ class PlainRenderer:
             "tool_output": self._tool_output,
             "plan_update": self._plan_update,
             "compacted": self._compacted,
+            "budget": lambda data: self._line(budget_line(data)),
             "job_update": lambda data: self._line(f"{data['id']} {data['state']}: {data['text']}"),
             "error": self._error,
         }

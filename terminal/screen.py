@@ -14,7 +14,7 @@ from graph.events import Event
 from safety.visible import visible
 from terminal.markdown_stream import MarkdownStream
 from terminal.preview import PreviewLine
-from terminal.summary import CallNames, duration, money, one_line, outcome, plan_lines, tokens, wait_line
+from terminal.summary import CallNames, budget_line, duration, money, one_line, outcome, plan_lines, tokens, wait_line
 
 KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
 MOST_OUTPUT_LINES = 40
@@ -73,6 +73,7 @@ class Screen:
             "usage": self._usage,
             "job_update": lambda data: self.line(f"{data['id']} {data['state']}: {data['text']}"),
             "compacted": self._compacted,
+            "budget": lambda data: self.line(budget_line(data), "yellow"),
             "error": self._error,
             "interrupted": lambda data: self._end(
                 f"interrupted {data['reason'].removeprefix('interrupted ')}", "yellow"

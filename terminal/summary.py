@@ -68,6 +68,13 @@ def wait_line(data: Mapping[str, Any]) -> str:
     return one_line(f"{data['message']}{when}", 2 * LINE)
 
 
+def budget_line(data: Mapping[str, Any]) -> str:
+    """How much of the budget is used, from the data of budget."""
+    unpriced = data["unpriced_requests"]
+    more = f", and {unpriced} requests of unknown price" if unpriced else ""
+    return f"{money(data['spent_usd'])} of {money(data['cap_usd'])} are spent{more}"
+
+
 def money(cost: float | None) -> str:
     """US dollars, or that they are not known."""
     if cost is None:

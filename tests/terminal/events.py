@@ -55,6 +55,7 @@ TURN = (
     event("error", message="busy", retry_in_s=3.0),
     event("assistant_chunk", message_id="m2", text="cut o"),
     event("assistant_stream_end", message_id="m2", partial=True),
+    event("budget", spent_usd=2.5, cap_usd=5.0, unpriced_requests=1),
     event("compacted", before_tokens=9, after_tokens=3, removed=1),
     event("assistant_message", message_id="m3", text="Done: [here](http://x)."),
     event("turn_complete", turn=1, text="Done: [here](http://x).", iterations=2),

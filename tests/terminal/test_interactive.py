@@ -24,6 +24,7 @@ OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 WAIT = 40
+LEFT_OUT = ("NO_COLOR", "PYTHONPATH", "COLUMNS", "LINES")
 CTRL_C, CTRL_D, CTRL_J, ESCAPE = "\x03", "\x04", "\n", "\x1b"
 CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
@@ -32,9 +33,7 @@ class Terminal:
     """A terminal with the program in it: type, and wait for what appears."""
 
     def __init__(self, argv: list[str], folder: Path, home: Path) -> None:
-        kept = {
-            name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "NO_COLOR", "PYTHONPATH")
-        }
+        kept = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, *LEFT_OUT)}
         extra = {"ML_INTERN_HOME": str(home), "HF_HOME": str(home), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         self._main, child = os.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
@@ -59,16 +58,19 @@ class Terminal:
 
     def expect(self, text: str) -> str:
         """Wait for the text in what was not expected before, and return what came with it."""
-        deadline = time.monotonic() + WAIT
-        while text not in self._seen:
-            assert time.monotonic() < deadline, f"{text!r} did not appear in:\n{self._seen}"
-            assert self._read(), f"the program ended before {text!r}:\n{self._seen}"
-        before, _, self._seen = self._seen.partition(text)
-        return before + text
+        return self._await(re.compile(re.escape(text)))
 
     def prompt(self) -> str:
         """Wait until the prompt stands."""
-        return self.expect("\n>")
+        return self._await(re.compile(r"[\r\n]>"))
+
+    def _await(self, wanted: re.Pattern[str]) -> str:
+        deadline = time.monotonic() + WAIT
+        while not (found := wanted.search(self._seen)):
+            assert time.monotonic() < deadline, f"{wanted.pattern!r} did not appear in:\n{self._seen}"
+            assert self._read(), f"the program ended before {wanted.pattern!r}:\n{self._seen}"
+        before, self._seen = self._seen[: found.end()], self._seen[found.end() :]
+        return before
 
     def ended(self) -> int:
         """Wait for the end of the program and return its exit code."""
@@ -119,34 +121,24 @@ def bash(command: str) -> dict[str, Any]:
     return {"tool_calls": [{"name": "bash", "args": {"command": command}}]}
 
 
-def test_a_session_from_the_first_prompt_to_continuing_it(start: Callable[..., Terminal], tmp_path: Path) -> None:
-    """Reject with a reason, edit, approve, two lines, undo, a shell command, leave; then -c goes on."""
-    work = tmp_path / "work"
+def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[..., Terminal], tmp_path: Path) -> None:
     terminal = start(
         bash("echo first > out.txt"), bash("echo second > out.txt"), {"text": "It is **done**."}, {"text": "More."}
     )
     terminal.prompt()
     terminal.type(f"make{CTRL_J}a file\r")
-    assert "$ echo first > out.txt" in terminal.expect("y yes")
+    assert "$ echo first > out.txt" in terminal.expect("v view")
     terminal.enter("r another word")
     assert "rejected it. another word" in terminal.expect("$ echo second > out.txt")
+    terminal.expect("v view")
     terminal.enter("e")
     terminal.expect("edit: ")
     terminal.enter(" && echo third >> out.txt")
     terminal.expect("run it like this")
     terminal.enter("y")
     terminal.expect("It is done.")
-    assert (work / "out.txt").read_text() == "second\nthird\n"
+    assert (tmp_path / "work" / "out.txt").read_text() == "second\nthird\n"
     terminal.prompt()
-    terminal.enter("!cat out.txt; exit 4")
-    terminal.expect("third [exit code 4]")
-    terminal.enter("/undo")
-    terminal.expect("taken back: 1 turn(s)")
-    terminal.prompt()
-    terminal.expect("a file")
-    terminal.type(CTRL_C)
-    terminal.enter("/redo")
-    terminal.expect("brought back: 1 turn(s)")
     terminal.enter("/exit")
     terminal.expect("go on with: ml-intern -r ")
     assert terminal.ended() == 0
@@ -159,6 +151,37 @@ def test_a_session_from_the_first_prompt_to_continuing_it(start: Callable[..., T
     again.expect("More.")
     again.type(CTRL_D)
     assert again.ended() == 0
+
+
+def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    made = tmp_path / "work" / "out.txt"
+    terminal = start(bash("echo one > out.txt"), {"text": "It is done."}, options=("--yolo",))
+    terminal.prompt()
+    terminal.enter("make a file")
+    terminal.expect("It is done.")
+    terminal.prompt()
+    terminal.enter("!cat out.txt; exit 4")
+    terminal.expect("one [exit code 4]")
+    terminal.prompt()
+    terminal.enter("/undo")
+    assert "remove      out.txt" in terminal.expect("take back: b both")
+    terminal.type(CTRL_C)
+    terminal.expect("nothing was done")
+    assert made.exists()
+    terminal.prompt()
+    terminal.enter("/undo")
+    terminal.expect("take back: b both")
+    terminal.enter("b")
+    terminal.expect("taken back: 1 turn(s)")
+    assert not made.exists()
+    terminal.prompt()
+    terminal.expect("make a file")
+    terminal.type(CTRL_C)
+    terminal.enter("/redo")
+    terminal.expect("brought back: 1 turn(s)")
+    assert made.exists()
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
 
 
 def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Terminal], tmp_path: Path) -> None:
@@ -182,7 +205,7 @@ def test_keys_typed_before_a_question_do_not_answer_it(start: Callable[..., Term
     terminal.enter("go")
     terminal.expect("thinking")
     terminal.enter("y")
-    terminal.expect("y yes")
+    terminal.expect("v view")
     terminal.enter("n")
     terminal.expect("fine")
     assert not (tmp_path / "work" / "evil").exists()
@@ -194,14 +217,14 @@ def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Ter
     terminal = start(bash("touch made"), {"text": "fine"})
     terminal.prompt()
     terminal.enter("go")
-    terminal.expect("y yes")
+    terminal.expect("v view")
     terminal.type(CTRL_D)
     terminal.expect("left waiting")
     assert terminal.ended() == 0
     again = start(options=("-r",))
     again.expect("which one")
     again.enter("1")
-    assert "$ touch made" in again.expect("y yes")
+    assert "$ touch made" in again.expect("v view")
     again.enter("y")
     again.expect("fine")
     assert (tmp_path / "work" / "made").exists()
@@ -216,7 +239,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
     terminal.enter("see @notes.txt")
     terminal.expect("added notes.txt")
     for line, said in (
-        ("/help", "Esc Esc takes the last turn back"),
+        ("/help", "@path mentions a file"),
         ("/hepl", "did you mean /help?"),
         ("/cost", "1 requests"),
         ("/status", "approval ask"),
