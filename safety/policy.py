@@ -1,14 +1,24 @@
 """The verdict on a call: allow, ask or deny, with the reason. Pure: the caller gathers the facts."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from graph.context import ApprovalMode
+from safety.rules import NO_RULES, Rule, Rules, Subject
+from safety.shell import Examined, examine
+from safety.shell_credentials import command_paths
+from safety.shell_outward import destinations, is_private, outward_reason
+from safety.shell_paths import Place, is_credential, is_own_home, is_project_secret, lexical, no_files
 
 VerdictKind = Literal["allow", "ask", "deny"]
 
 PLAN_TOOL = "plan"
+SHELL_TOOL = "bash"
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_OWN_REMOTES = frozenset({"origin", "hf jobs"})
+"""Where the checkout came from, and jobs of the token's owner: named unless outside text is in the context."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,27 @@ class CallFacts:
     home: str = ""
     """Absolute, resolved path of the user's home folder."""
     paths: tuple[str, ...] = ()
-    """Absolute, resolved paths the call touches."""
+    """Absolute, resolved paths the call touches; for the shell, the folder it runs in."""
+    add_dirs: tuple[str, ...] = ()
+    """Further folders the tools may touch."""
+    own_homes: tuple[str, ...] = ()
+    """ml-intern's data, settings and cache folders."""
+    resolve: Callable[[str], str] = lexical
+    """Follows links (os.path.realpath); by default no file is looked at."""
+    match: Callable[[str], tuple[str, ...]] = no_files
+    """The files a pattern stands for (glob.glob); by default none is known."""
+    rules: Rules = NO_RULES
+    destinations: tuple[str, ...] = ()
+    """Where the call sends something: repository ids, hosts. The shell's are found in its command."""
+    public: bool = False
+    """What it sends there anybody can see."""
+    user_text: str = ""
+    """What the user wrote in this thread: a destination found in it was named by the user."""
+    owner: str = ""
+    """Namespace of the token's owner."""
+    cost_usd: float | None = 0.0
+    """Worst price of the call; None when it is not known."""
+    budget_left_usd: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -40,25 +70,118 @@ class Verdict:
     why: str
 
 
-def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:  # noqa: ARG001
+def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
     """Decide about the call of `tool` with `args`. A sub-agent's `ask` is a `deny` that says so."""
-    decided = _by_mode(tool, facts)
+    examined = _examined(tool, args, facts)
+    subject = _subject(tool, args, facts, examined)
+    decided = (
+        _always_denied(facts, examined)
+        or _by_rule(facts.rules.decide(subject), facts)
+        or _by_reading(subject, facts, examined)
+        or _by_mode(subject, facts, examined)
+    )
     if decided.kind == "ask" and facts.child:
         return Verdict("deny", f"{decided.why}; a sub-agent has nobody to ask")
     return decided
 
 
-def _by_mode(tool: str, facts: CallFacts) -> Verdict:
-    if facts.read_only:
-        return Verdict("allow", f"{tool} only reads")
+def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examined | None:
+    command = args.get("command")
+    if tool != SHELL_TOOL or not isinstance(command, str):
+        return None
+    place = Place(
+        facts.workspace or "/",
+        home=facts.home or "/nonexistent-home",
+        cwd=facts.paths[0] if facts.paths else "",
+        add_dirs=facts.add_dirs,
+        own_homes=facts.own_homes,
+        resolve=facts.resolve,
+        match=facts.match,
+    )
+    return examine(command, place, sandboxed=facts.sandboxed)
+
+
+def _subject(tool: str, args: Mapping[str, object], facts: CallFacts, examined: Examined | None) -> Subject:
+    scene = examined.scene if examined else None
+    return Subject(
+        tool,
+        args,
+        commands=examined.started if examined else (),
+        plain=examined.plain if examined else None,
+        reading=examined.reading if examined else frozenset(),
+        paths=(*facts.paths, *(command_paths(scene) if scene else ())) if facts.rules.rules else facts.paths,
+        destinations=(*facts.destinations, *(destinations(scene) if scene else ())),
+        cost_usd=facts.cost_usd,
+        workspace=facts.workspace or "/",
+        home=facts.home or "/",
+    )
+
+
+def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | None:
+    """The few things that hold in every mode, yolo too."""
+    if examined and examined.risk.kind == "deny":
+        return Verdict("deny", f"refused in every mode: {examined.risk.why}")
+    if credential := next((path for path in facts.paths if is_credential(path)), ""):
+        return Verdict("deny", f"refused in every mode: {credential} holds credentials")
+    if own := next((path for path in facts.paths if is_own_home(path, facts.home, facts.own_homes)), ""):
+        return Verdict("deny", f"refused in every mode: {own} belongs to ml-intern itself")
+    return None
+
+
+def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:
+    """Deny holds everywhere; ask where somebody is asked; allow lifts the question, but not the limits of plan mode."""
+    if rule is None:
+        return None
+    why = f"the rule {rule.effect} {rule.describes}" + (f": {rule.why}" if rule.why else "")
+    if rule.effect == "deny" or (rule.effect == "ask" and facts.mode == "ask"):
+        return Verdict(rule.effect, why)
+    return Verdict("allow", why) if rule.effect == "allow" and facts.mode != "plan" else None
+
+
+def _by_reading(subject: Subject, facts: CallFacts, examined: Examined | None) -> Verdict | None:
+    """What only reads runs in every mode. Project secrets are asked about where somebody can be asked."""
+    if examined and examined.risk.kind == "auto" and (facts.mode != "plan" or _only_reads(examined)):
+        return Verdict("allow", examined.risk.why)
+    if facts.mode == "ask" and (secret := next((path for path in facts.paths if is_project_secret(path)), "")):
+        return Verdict("ask", f"{secret} usually holds secrets")
+    return Verdict("allow", f"{subject.tool} only reads") if facts.read_only else None
+
+
+def _only_reads(examined: Examined) -> bool:
+    return examined.plain is not None and set(examined.plain) <= examined.reading
+
+
+def _by_mode(subject: Subject, facts: CallFacts, examined: Examined | None) -> Verdict:
+    if subject.tool == PLAN_TOOL:
+        return Verdict("allow", "planning changes nothing")
     if facts.mode == "plan":
-        return _in_plan_mode(tool)
-    if facts.mode == "ask" and tool != PLAN_TOOL:
-        return Verdict("ask", f"{tool} can change things")
+        return Verdict("deny", f"{subject.tool} can change things; plan mode only reads until the plan is accepted")
+    if facts.mode == "ask":
+        return Verdict("ask", examined.risk.why if examined else f"{subject.tool} can change things")
+    if facts.mode == "auto" and (against := _against_auto(subject, facts, examined)):
+        return Verdict("deny", against)
     return Verdict("allow", f"mode {facts.mode}")
 
 
-def _in_plan_mode(tool: str) -> Verdict:
-    if tool == PLAN_TOOL:
-        return Verdict("allow", "planning is what this mode is for")
-    return Verdict("deny", f"{tool} can change things; plan mode only reads until the plan is accepted")
+def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None) -> str:
+    """What nobody may decide while nobody is asked: money over the cap, places the user did not name."""
+    if facts.cost_usd is not None and facts.cost_usd > facts.budget_left_usd:
+        return f"it may cost {facts.cost_usd:.2f} USD and {facts.budget_left_usd:.2f} are left; ask for a larger budget"
+    scene = examined.scene if examined else None
+    is_public = facts.public or (scene is not None and not is_private(scene))
+    foreign = [place for place in subject.destinations if not _is_named(place, facts, is_public=is_public)]
+    if not foreign:
+        return ""
+    what = outward_reason(scene) if scene else subject.tool
+    tainted = f", and text from {facts.taint[0]} is in the context" if facts.taint else ""
+    return f"{what} would send to {foreign[0]}, which the user did not name{tainted}; ask the user to name it"
+
+
+def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
+    """The user wrote it, it is this machine, or it is the token owner's own and private."""
+    if destination in _LOCAL or (destination != "unknown" and destination.lower() in facts.user_text.lower()):
+        return True
+    if destination in _OWN_REMOTES:
+        return not facts.taint
+    is_own = bool(facts.owner) and destination.lower().startswith(f"{facts.owner.lower()}/")
+    return is_own and not is_public

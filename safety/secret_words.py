@@ -23,11 +23,40 @@ _SECRET_ALPHABET = re.compile(r"[A-Za-z0-9_.~+/=!@#$%^*|:?-]+\Z")
 _WORDS = re.compile(r"(?:[A-Za-z]?[a-z]+(?:[-_./][A-Za-z]?[a-z0-9]{0,12})*|(?:[A-Z]?[a-z]{2,})(?:[A-Z][a-z]{2,})*)\Z")
 _IDENTIFIER = re.compile(r"[a-z_][a-z_.]*\Z")
 _NAME_OF_SECRET = re.compile(r"(?i)[a-z][a-z0-9_.]*_(?:token|key|secret|password)\Z")
-_LITERALS = frozenset({
-    "none", "null", "true", "false", "nil", "undefined", "string", "str", "bool", "int", "optional", "required",
-    "missing", "not", "set", "unset", "is", "the", "a", "an", "and", "or", "in", "of", "for", "to", "from", "redact",
-    "hidden", "masked",
-})
+_LITERALS = frozenset(
+    {
+        "none",
+        "null",
+        "true",
+        "false",
+        "nil",
+        "undefined",
+        "string",
+        "str",
+        "bool",
+        "int",
+        "optional",
+        "required",
+        "missing",
+        "not",
+        "set",
+        "unset",
+        "is",
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "in",
+        "of",
+        "for",
+        "to",
+        "from",
+        "redact",
+        "hidden",
+        "masked",
+    }
+)
 _SHORTEST_PASSWORD = 4
 _SHORTEST_PIN = 6
 _SHORTEST_TOKEN = 12

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from safety.shell_denied import denial
-from safety.shell_exfiltration import outward_reason
 from safety.shell_invocations import Scene, scene_of
 from safety.shell_paths import Place
-from safety.shell_reading import judge_reading
+from safety.shell_reading import judge_command, judge_reading
 from safety.shell_sandboxed import judge_sandboxed
 from safety.shell_tree import PLAIN_KINDS
 from safety.shell_words import NotPlain, PlainCommand, plain_commands
@@ -28,8 +27,24 @@ class Risk:
 
     kind: RiskKind
     why: str
-    outward: str = ""
-    """How it sends or publishes something, or ""."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A command with its risk and what rules look at."""
+
+    risk: Risk
+    scene: Scene | None = None
+    """None for what was refused before it was parsed."""
+    plain: tuple[tuple[str, ...], ...] | None = None
+    """Its commands as word lists when it is plain, else None."""
+    reading: frozenset[tuple[str, ...]] = frozenset()
+    """Those of them that only read."""
+
+    @property
+    def started(self) -> tuple[tuple[str, ...], ...]:
+        """Every program it would start, nested ones too, as word lists."""
+        return tuple((one.name, *one.arguments) for one in (self.scene.invocations if self.scene else ()) if one.name)
 
 
 def classify(command: str, place: Place, *, sandboxed: bool = False) -> Risk:
@@ -38,28 +53,46 @@ def classify(command: str, place: Place, *, sandboxed: bool = False) -> Risk:
     auto: it only reads inside the workspace; in the sandbox it may also run the project's code and write there.
     deny: one of the few things that are refused in every mode. ask: everything else.
     """
+    return examine(command, place, sandboxed=sandboxed).risk
+
+
+def examine(command: str, place: Place, *, sandboxed: bool = False) -> Examined:
+    """Judge a command as `classify` does, and keep what rules and the dialogue need."""
+    if refusal := _refused_unread(command):
+        return Examined(refusal)
+    scene = scene_of(command, place)
+    plain = _plain(command, scene)
+    commands = None if isinstance(plain, str) else tuple(tuple(word.text for word in one.words) for one in plain)
+    against = plain if isinstance(plain, str) else judge_reading(plain, place)
+    reading = frozenset[tuple[str, ...]]() if isinstance(plain, str) else _reading(plain, place)
+    if reason := denial(scene):
+        return Examined(Risk("deny", reason), scene, commands, reading)
+    if against and sandboxed and not has_hidden(command):
+        against, allowed = judge_sandboxed(scene), "the sandbox holds it"
+    else:
+        allowed = "it only reads inside the workspace"
+    return Examined(Risk("ask", against) if against else Risk("auto", allowed), scene, commands, reading)
+
+
+def _refused_unread(command: str) -> Risk | None:
     if "\0" in command:
         return Risk("deny", "it holds a NUL byte")
     if len(command) > LONGEST_COMMAND:
         return Risk("deny", f"it is longer than {LONGEST_COMMAND:,} characters; put it into a script file")
-    if not command.strip():
-        return Risk("ask", "it is empty")
-    scene = scene_of(command, place)
-    if reason := denial(scene):
-        return Risk("deny", reason)
-    if has_hidden(command.replace("\r\n", "\n")):
-        return Risk("ask", "it holds hidden characters", outward_reason(scene))
-    against = _against_reading(command, scene)
-    if against and sandboxed:
-        against = judge_sandboxed(scene)
-        return Risk("ask", against, outward_reason(scene)) if against else Risk("auto", "the sandbox holds it")
-    return (
-        Risk("ask", against, outward_reason(scene)) if against else Risk("auto", "it only reads inside the workspace")
-    )
+    return None if command.strip() else Risk("ask", "it is empty")
 
 
-def _against_reading(command: str, scene: Scene) -> str:
+def _reading(plain: list[PlainCommand], place: Place) -> frozenset[tuple[str, ...]]:
+    where = frozenset({place.folder})
+    only_read = (one for one in plain if not judge_command(one.words, place, where))
+    return frozenset(tuple(word.text for word in one.words) for one in only_read)
+
+
+def _plain(command: str, scene: Scene) -> list[PlainCommand] | str:
+    """The commands when grammar and strict reader agree on them, else what stands against it."""
     shell = scene.shells[0]
+    if has_hidden(command):
+        return "it holds hidden characters"
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
@@ -68,9 +101,7 @@ def _against_reading(command: str, scene: Scene) -> str:
         commands = plain_commands(command)
     except NotPlain as reason:
         return f"it uses {reason}"
-    if not _same_reading(commands, scene):
-        return "two readings of it differ"
-    return judge_reading(commands, scene.place)
+    return commands if _same_reading(commands, scene) else "two readings of it differ"
 
 
 def _same_reading(commands: list[PlainCommand], scene: Scene) -> bool:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from safety.shell_invocations import Invocation, resolved
-from safety.shell_paths import Place, is_credential, is_project_secret, is_within
+from safety.shell_invocations import Invocation, Scene, resolved
+from safety.shell_paths import Place, is_credential, is_own_home, is_project_secret, is_within
 from safety.word_table import words
 
 _PREFIX = re.compile(r"\A(?:--?[A-Za-z][\w-]*=|[A-Za-z_][\w.]*=)?[<@]?(?:file://(?:localhost)?)?")
@@ -39,16 +39,18 @@ def touched_credential(invocation: Invocation, place: Place) -> str:
 
 def touched_own_home(invocation: Invocation, place: Place) -> str:
     """A path of ml-intern's own data, settings or cache that the command names, or ""."""
-    roots = (
-        *place.own_homes,
-        *(f"{place.home}/{sub}/ml-intern" for sub in (".local/share", ".config", ".cache", ".local/state")),
-    )
-    return next((path for path in _paths(invocation, place) if any(is_within(path, root) for root in roots)), "")
+    paths = _paths(invocation, place)
+    return next((path for path in paths if is_own_home(path, place.home, place.own_homes)), "")
 
 
 def touched_secret(invocation: Invocation, place: Place) -> str:
     """A credential or a project's secret file that the command names, or ""."""
     return next((path for path in _paths(invocation, place) if is_credential(path) or is_project_secret(path)), "")
+
+
+def command_paths(scene: Scene) -> tuple[str, ...]:
+    """Every path that a text names, absolute, for rules about paths."""
+    return tuple(dict.fromkeys(path for one in scene.invocations for path in _paths(one, scene.place)))
 
 
 def _is_own_work(path: str, place: Place) -> bool:

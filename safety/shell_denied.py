@@ -151,7 +151,7 @@ def _targets_of_kill(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _is_foreign_process(word: str) -> bool:
-    return word in {"0", "1", "-1", "$PPID", "$$"} or "PPID" in word or word.startswith("$(")
+    return word in {"0", "1", "-1", "$PPID"} or "PPID" in word or word.startswith("$(")
 
 
 def _opens_container_engine(scene: Scene, one: Invocation) -> bool:

@@ -164,23 +164,3 @@ def rewrites_remote(_scene: Scene, one: Invocation) -> bool:
     if one.name == "gh":
         return words[:2] in {("repo", "delete"), ("release", "delete"), ("secret", "set")}
     return one.name in {"hf", "huggingface-cli"} and words[:2] in {("repo", "delete"), ("repos", "delete")}
-
-
-_OUTWARD = re.compile(
-    r"(?:hf|huggingface-cli) (?:upload|upload-large-folder|repos? (?:create|settings|branch|tag)|jobs|endpoints|"
-    r"discussions|buckets|sync)\b|"
-    r"git (?:\S+ )*?push\b|gh (?:pr|issue|gist|release|repo) (?:create|edit|comment|merge|close|review)|gh api "
-    r".*(?:-X|--method|-f|-F)|"
-    r"twine upload|(?:uv|npm|pnpm|yarn|cargo|poetry) publish|(?:docker|podman) push|wandb (?:sync|artifact put)|"
-    r"kaggle .*(?:create|version|push|submit)|"
-    r"(?:aws s3|gsutil|gcloud storage|rclone|azcopy) (?:cp|mv|sync|rsync|copy)|(?:scp|sftp|rsync|ssh|mail|sendmail|nc|"
-    r"ncat|telnet|croc|wormhole)\b|"
-    r"(?:curl|wget|http|https|xh) .*(?:-d|-F|-T|-X|--data\S*|--form|--upload-file|--json|--request|--post-\S+|"
-    r"--method|\b(?:POST|PUT|PATCH|DELETE)\b)"
-)
-
-
-def outward_reason(scene: Scene) -> str:
-    """The first command that sends, publishes or spends outside this machine, or ""."""
-    texts = (" ".join((one.name, *one.arguments))[:2000] for one in scene.invocations)
-    return next((" ".join(found.group().split()[:3]) for text in texts if (found := _OUTWARD.match(text))), "")

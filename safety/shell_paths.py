@@ -114,6 +114,12 @@ def is_project_secret(path: str) -> bool:
     return _PROJECT_SECRET.search(path) is not None
 
 
+def is_own_home(path: str, home: str, own_homes: Iterable[str]) -> bool:
+    """A file of ml-intern itself: its threads, settings, approvals."""
+    roots = [f"{home}/{folder}/ml-intern" for folder in (".local/share", ".config", ".cache", ".local/state")]
+    return any(is_within(path, root) for root in (*roots, *own_homes))
+
+
 def is_persistence(path: str) -> bool:
     """A file that makes something run later or elsewhere: cron, shell start files, services, keys that may log in."""
     return _PERSISTENCE.search(path) is not None

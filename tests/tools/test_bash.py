@@ -66,9 +66,12 @@ async def test_a_folder_that_is_not_there_is_named(bench: Bench) -> None:
 
 async def test_a_command_that_cannot_be_started_is_a_fault_in_one_line(bench: Bench) -> None:
     too_long = await bench.run("bash", command=f"true {'x' * 3_000_000}")
-    assert too_long.text.startswith("error: the command could not run: [Errno 7] Argument list too long")
+    assert (
+        too_long.text
+        == "error: refused: refused in every mode: it is longer than 100,000 characters; put it into a script file"
+    )
     nul = await bench.run("bash", command="echo \0")
-    assert nul.text == "error: the command could not run: embedded null byte"
+    assert nul.text == "error: refused: refused in every mode: it holds a NUL byte"
 
 
 async def test_at_a_timeout_no_process_is_left_whatever_it_ignores(bench: Bench) -> None:

@@ -111,7 +111,7 @@ async def test_a_pipe_is_refused_and_never_waited_for(bench: Bench) -> None:
     assert "pipe is no regular file" in (await bench.run("read", path="pipe")).text
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "link/passwd", "~/.ssh/id_rsa", "file-link"])
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "link/passwd", "~/notes.txt", "file-link"])
 async def test_paths_that_lead_out_of_the_workspace_are_refused_with_the_remedy(bench: Bench, path: str) -> None:
     (bench.workspace / "link").symlink_to("/etc")
     (bench.workspace / "file-link").symlink_to("/etc/passwd")
