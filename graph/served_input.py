@@ -47,7 +47,7 @@ def users_text(given: Any) -> str:
     said = given.get("messages") or []
     try:
         messages = cast("list[AnyMessage]", convert_to_messages(said if isinstance(said, list) else [said]))
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, KeyError, TypeError) as error:
         raise wanted from error
     if not messages or any(not is_users(message) or not _is_text(message.content) for message in messages):
         raise wanted
