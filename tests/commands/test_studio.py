@@ -1,0 +1,79 @@
+"""`studio`: what it says when it cannot start, and what it tells the server."""
+
+import json
+import socket
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from commands.studio_server import GRAPH, QUIET, SERVED, free_port, server_environment
+from configs.errors import TemporaryError
+from graph.context import RunOptions
+from graph.served_options import VARIABLE, ServedOptions
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str, folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run code in a process with no keys and a home of its own."""
+    clean = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "ML_INTERN_HOME": str(folder / "home"), **environ}
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("missing", ["langgraph_cli", "langgraph_api"])
+def test_without_the_extra_it_is_one_line_with_the_remedy(missing: str, tmp_path: Path) -> None:
+    done = python(f"sys.modules[{missing!r}] = None; import cli; sys.exit(cli.main(['studio']))", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (78, "", 1)
+    assert "uv sync --extra studio" in done.stderr
+    assert "pip install 'ml-intern[studio]'" in done.stderr
+
+
+def test_a_port_in_use_is_one_line_and_without_a_wish_another_one_is_taken() -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(TemporaryError, match=f"port {port} is in use"):
+            free_port(port)
+    assert free_port(None) > 0
+
+
+def test_without_a_key_it_says_so_and_serves_the_threads(tmp_path: Path) -> None:
+    code = "from commands.studio import served_options; from commands.options import Options; "
+    done = python(f"{code}print(served_options(Options()).run.model)", tmp_path)
+    assert done.stdout == "anthropic/claude-sonnet-4-5-20250929\n"
+    assert "threads can be looked at, but not run" in done.stderr
+    named = python(f"{code}print(served_options(Options()).run.model)", tmp_path, ML_INTERN_DEFAULT_MODEL_ID="ollama/x")
+    assert (named.stdout, named.stderr) == ("ollama/x\n", "")
+
+
+def test_the_server_is_told_by_us_alone_and_speaks_to_nobody() -> None:
+    served = ServedOptions(RunOptions(model="m", workspace="/w"))
+    given = {"LANGSMITH_API_KEY": "k", "LANGSMITH_TRACING": "true", "LANGGRAPH_AUTH": "x", "OPENAI_API_KEY": "k"}
+    told = server_environment(given, served)
+    assert told == {"OPENAI_API_KEY": "k", **QUIET, VARIABLE: served.as_text()}
+    assert QUIET["LANGSMITH_TRACING"] == "false"
+    assert QUIET["LANGGRAPH_CLI_NO_ANALYTICS"] == "1"
+
+
+def test_langgraph_json_names_what_the_command_serves() -> None:
+    written = json.loads((ROOT / "langgraph.json").read_text())
+    assert written["graphs"].keys() == SERVED["graphs"].keys() == {GRAPH}
+    for path in (written["graphs"][GRAPH], written["checkpointer"]["path"], written["http"]["app"]):
+        file, _, name = path.partition(":")
+        spec = spec_from_file_location("loaded_by_path", ROOT / file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert hasattr(module, name)
+    assert {**written["http"], "app": ""} == {**SERVED["http"], "app": ""}
+
+
+def test_the_wheel_needs_no_file_of_the_checkout() -> None:
+    named = [SERVED["graphs"][GRAPH], SERVED["checkpointer"]["path"], SERVED["http"]["app"]]
+    assert not [path for path in named if "/" in path]
