@@ -118,8 +118,9 @@ class Screen:
 
     def _moving(self) -> RenderableType:
         tail = self._stream.rest(max(self.console.height - 6, 4))
-        status = f" {self._activity} ({duration(time.monotonic() - self._began)}, Ctrl-C stops)"
-        spinner = Spinner("dots", Text(status, style="dim", no_wrap=True, overflow="ellipsis"))
+        activity = one_line(self._activity, max(self.console.width - 35, 20))
+        status = f"{activity} ({duration(time.monotonic() - self._began)}, Ctrl-C stops)"
+        spinner = Spinner("dots", Text(status, style="dim"))
         return Group(ReplyMarkdown(tail), spinner) if tail.strip() else spinner
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ import yaml
 from commands.demo import make_folder, packages
 from configs import demo as files
 from configs.errors import UsageError
-from tests.terminal.test_interactive import Terminal
+from tests.terminal.driver import Terminal
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 SCRIPTED = f"scripted:{files.SCRIPT}"

@@ -1,14 +1,6 @@
 """The installed program on a real terminal, typed at by a test."""
 
-import fcntl
-import os
-import re
-import select
 import signal
-import struct
-import subprocess
-import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,86 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.env import CREDENTIALS
-
-PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
-OWN_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
-WAIT = 40
-LEFT_OUT = ("NO_COLOR", "PYTHONPATH", "COLUMNS", "LINES")
-CTRL_C, CTRL_D, CTRL_J, ESCAPE = "\x03", "\x04", "\n", "\x1b"
-CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\][^\x07]*\x07")
-
-
-class Terminal:
-    """A terminal with the program in it: type, and wait for what appears."""
-
-    def __init__(self, argv: list[str], folder: Path, home: Path) -> None:
-        kept = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, *LEFT_OUT)}
-        extra = {"ML_INTERN_HOME": str(home), "HF_HOME": str(home), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-        self._main, child = os.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", OWN_TERMINAL, PROGRAM, *argv],
-            stdin=child,
-            stdout=child,
-            stderr=child,
-            cwd=folder,
-            env={**kept, **extra},
-            start_new_session=True,
-        )
-        os.close(child)
-        self._seen = ""
-        self._raw = b""
-
-    def type(self, text: str) -> None:
-        os.write(self._main, text.encode())
-
-    def enter(self, text: str) -> None:
-        self.type(f"{text}\r")
-
-    def expect(self, text: str) -> str:
-        """Wait for the text in what was not expected before, and return what came with it."""
-        return self._await(re.compile(re.escape(text)))
-
-    def prompt(self) -> str:
-        """Wait until the prompt stands."""
-        return self._await(re.compile(r"[\r\n]>"))
-
-    def _await(self, wanted: re.Pattern[str]) -> str:
-        deadline = time.monotonic() + WAIT
-        while not (found := wanted.search(self._seen)):
-            assert time.monotonic() < deadline, f"{wanted.pattern!r} did not appear in:\n{self._seen}"
-            assert self._read(), f"the program ended before {wanted.pattern!r}:\n{self._seen}"
-        before, self._seen = self._seen[: found.end()], self._seen[found.end() :]
-        return before
-
-    def ended(self) -> int:
-        """Wait for the end of the program and return its exit code."""
-        deadline = time.monotonic() + WAIT
-        while self._read():
-            assert time.monotonic() < deadline, f"the program did not end:\n{self._seen}"
-        return self.process.wait(WAIT)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._main], [], [], 0.2)
-        if not ready:
-            return self.process.poll() is None
-        try:
-            self._raw += os.read(self._main, 65536)
-        except OSError:
-            return False
-        text = CONTROL.sub("", self._raw.decode("utf-8", errors="ignore"))
-        if "\x1b" not in text[-20:]:
-            self._seen, self._raw = self._seen + text, b""
-        return True
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._main)
+from tests.terminal.driver import CTRL_C, CTRL_D, CTRL_J, ESCAPE, Terminal
 
 
 @pytest.fixture
