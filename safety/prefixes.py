@@ -11,10 +11,9 @@ from safety.word_table import words
 DEFAULT_ARITY = 1
 # How many words name a command; the longest entry that fits decides.
 _ARITY_LINES = """
-2 git hf gh docker podman kubectl npm pnpm yarn cargo go pip pip3 uv conda mamba poetry
-2 pipenv pixi hatch rye pdm brew apt apt-get dnf yum systemctl terraform aws az dvc mlflow wandb kaggle accelerate jupyter
-2 make just tox nox ruff black mypy python python3 node ruby perl Rscript julia torchrun deepspeed ollama ssh-keygen twine
-2 helm openssl svn hg tmux
+2 git hf gh docker podman kubectl npm pnpm yarn cargo go pip pip3 uv conda mamba poetry pipenv pixi hatch rye pdm brew
+2 apt apt-get dnf yum systemctl terraform aws az dvc mlflow wandb kaggle accelerate jupyter make just tox nox ruff black
+2 mypy python python3 node ruby perl Rscript julia torchrun deepspeed ollama ssh-keygen twine helm openssl svn hg tmux
 3 docker compose
 3 docker image
 3 docker container

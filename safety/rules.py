@@ -1,4 +1,4 @@
-"""Rules of the user: allow, ask or deny by tool, argument, command prefix, path, destination, price. The strongest decides.
+"""Rules of the user: allow, ask or deny by tool, argument, command prefix, path, destination, price. Deny wins.
 
 Reading them from settings, with their examples, is in safety/rule_settings.py.
 """

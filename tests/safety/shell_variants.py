@@ -17,7 +17,7 @@ WRAPPINGS = (
     "bash <<< {q}", "sh <<'EOF'\n{}\nEOF", "$({})", "`{}`", "echo $({})", 'echo "$({})"', "cat <({})", "ls $({})",
     "x=$({})", "{} | cat", "ls | {}", "{} 2>/dev/null", "{} > out.txt", "{} &", "# note\n{}", "ls #\n{}",
     "ls \\\n; {}", "  {}", "\t{}", "stdbuf -o0 {}", "xargs -I% {}", "builtin {}", "coproc {}", "trap {q} EXIT",
-    "find . -exec {} \\;", "watch {q}", "echo a; echo b; {}", "ls | grep x && {}", "cd src && {}",
+    "find . -exec {} \\;", "watch {q}", "echo a; echo b; {}", "ls | grep x && {}", "cd src; {}",
     "test -f x && {}", "git status; {}", "unset A; {}", "export A=1; {}", "set -e; {}",
     "shopt -s expand_aliases; {}", "alias ls=id; {}", "until {}; do :; done", "[[ -f x ]] && {}",
 )  # fmt: skip
