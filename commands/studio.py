@@ -59,7 +59,7 @@ def served_options(options: Options) -> ServedOptions:
         loaded = _settings(options, workspace, loaded.settings.model_name)
         run = as_run_options(options, loaded, workspace, headless=False)
     environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
-    return ServedOptions(run, options.base_url, options.api_key_env or "OPENAI_API_KEY", environ)
+    return ServedOptions(run, options.base_url, options.api_key_env or "OPENAI_API_KEY", environ, attended=True)
 
 
 def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:

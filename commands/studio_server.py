@@ -70,7 +70,7 @@ class Server:
                 sys.executable, "-I", "-m", "langgraph_cli", "dev", *words, "--no-browser", "--no-reload",
                 cwd=folder,
                 env=server_environment(os.environ, served),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

@@ -31,6 +31,8 @@ class ServedOptions:
     api_key_env: str = "OPENAI_API_KEY"
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     """The caller's values of OVERWRITTEN."""
+    attended: bool = False
+    """Its stdin is a pipe from `ml-intern studio`: when that is gone, however it went, the server ends."""
 
     @classmethod
     def read(cls) -> Self:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -29,6 +30,11 @@ from tools.registry import create_builtin_tools
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
+
+
+STDIN = 0
+CLIENTS_SECONDS = 3.0
+"""How long an interrupted server may wait for its clients to go; a second interrupt ends the wait."""
 
 
 class RunFailed(RuntimeError):
@@ -90,6 +96,8 @@ class Serving:
             models = Models(store.ledger, served.base_url, served.api_key_env)
             self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run))
             self._runner = await Runner.create(self.services)
+            if served.attended:
+                _end_with_stdin()
             try:
                 yield await store.saver()
             finally:
@@ -162,6 +170,18 @@ def _as_http() -> Iterator[None]:
         yield
     except MLInternError as error:
         raise HTTPException(409 if isinstance(error, ThreadLocked) else 422, str(error)) from error
+
+
+def _end_with_stdin() -> None:
+    """Interrupt the server when its stdin, to which nobody ever writes, is closed at the other end."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(STDIN)
+        os.kill(os.getpid(), signal.SIGINT)
+        loop.call_later(CLIENTS_SECONDS, os.kill, os.getpid(), signal.SIGINT)
+
+    loop.add_reader(STDIN, end)
 
 
 def studio_graph(serving: Serving) -> StudioGraph:

@@ -62,8 +62,8 @@ async def until_true(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @contextmanager
-def running_studio(folder: Path) -> Iterator[Studio]:
-    """`ml-intern studio` with a home and a workspace in `folder`, ended by Ctrl-C."""
+def started_studio(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Studio]]:
+    """`ml-intern studio` with a home and a workspace in `folder`, and how to reach it."""
     workspace = folder / "workspace"
     workspace.mkdir()
     lab, port = Lab(folder / "home", workspace), free_port(None)
@@ -75,12 +75,18 @@ def running_studio(folder: Path) -> Iterator[Studio]:
         text=True,
     )
     assert process.stdout is not None
-    try:
+    with process.stdout:
         said = process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in said, said
-        yield Studio(f"http://127.0.0.1:{port}", lab)
-        assert process.poll() is None
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.stdout.close()
-        assert process.wait(30) == 130
+        yield process, Studio(f"http://127.0.0.1:{port}", lab)
+
+
+@contextmanager
+def running_studio(folder: Path) -> Iterator[Studio]:
+    """The same, ended by Ctrl-C."""
+    with started_studio(folder) as (process, studio):
+        try:
+            yield studio
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130

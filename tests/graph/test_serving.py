@@ -86,6 +86,18 @@ async def test_a_run_that_is_tried_again_repeats_no_message_and_gives_no_answer_
     assert [path.name for path in lab.workspace.iterdir()] == ["one"]
 
 
+async def test_an_answer_may_name_its_interrupt_and_edit_a_call_as_studio_does(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lab.script({"tool_calls": [bash("touch wrong")]}, {"text": "A"})
+    async with serving(lab, model, monkeypatch, approval_mode="ask") as served:
+        await served.run(said("go"))
+        [waiting] = (await served.state()).interrupts
+        edited = {"name": "bash", "args": {"command": "touch right"}}
+        await served.run(Command(resume={waiting.id: {"decisions": [{"type": "edit", "edited_action": edited}]}}))
+    assert [path.name for path in lab.workspace.iterdir()] == ["right"]
+
+
 async def test_a_message_at_an_older_checkpoint_goes_on_from_there(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(lab, lab.script({"text": "A"}, {"text": "B"}), monkeypatch) as served:
         await served.run(said("one"))

@@ -1,6 +1,7 @@
 """LangGraph Studio and the command line on the same threads, over the real server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from configs.errors import ThreadLocked
 from graph.operations import ExecApproval, Redo, Undo, UserInput
 from store.store import Store
 from tests.graph.conftest import bash, data, turn, until
-from tests.graph.studio import Studio, running_studio, until_true
+from tests.graph.studio import Studio, running_studio, started_studio, until_true
 
 pytest.importorskip("langgraph_api", reason="needs the extra [studio]: uv sync --extra studio")
 
@@ -180,3 +181,22 @@ def test_pages_from_elsewhere_are_refused(server: Studio) -> None:
 def test_the_servers_files_are_for_the_owner_alone(server: Studio) -> None:
     [log] = (server.lab.home / "logs").glob("studio-*.log")
     assert (log.stat().st_mode & 0o777, Path(log.parent).stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_the_server_ends_with_the_command_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
+    with started_studio(tmp_path) as (process, studio):
+        assert httpx.get(studio.url + "/ok").is_success
+        process.kill()
+        process.wait()
+        for _ in range(300):
+            if not answers(studio.url):
+                return
+            time.sleep(0.1)
+        raise AssertionError("the server outlived its command by 30 seconds")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url + "/ok", timeout=1).is_success
+    except httpx.TransportError:
+        return False
