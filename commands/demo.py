@@ -63,8 +63,9 @@ def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) 
 def _run(options: Options, task: str, *, scripted: bool) -> int:
     if not is_interactive(options):
         from commands.headless import run_headless
+        from graph.operations import UserInput
 
-        return asyncio.run(run_headless(options, task))
+        return asyncio.run(run_headless(options, UserInput(task)))
     from commands.demo_guide import OneTurn, TaskFirst
     from commands.interactive import run_interactive
 

@@ -15,7 +15,7 @@ from commands.open import open_session
 from commands.options import Options, seconds
 from configs.errors import MLInternError
 from graph.events import Event
-from graph.operations import Interrupt, UserInput
+from graph.operations import ExecApproval, Interrupt, UserInput
 
 if TYPE_CHECKING:
     from graph.session import AgentSession
@@ -35,11 +35,13 @@ class Ending:
     iterations: int = 0
 
 
+Task = UserInput | ExecApproval
+"""What a run without a person does: a new message, or the answers to what waits."""
 SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
 SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
 
 
-async def run_headless(options: Options, prompt: str) -> int:
+async def run_headless(options: Options, task: Task) -> int:
     """Run one turn and return the exit code. Whatever happens after this point, the last output is a result."""
     limit = seconds(options.timeout) if options.timeout is not None else None
     schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
@@ -48,7 +50,7 @@ async def run_headless(options: Options, prompt: str) -> int:
         async with open_session(options, headless=True) as opened:
             headless = Headless(opened.session, out, schema)
             with headless.stopped_by(limit, options.timeout or ""):
-                return await headless.run(prompt)
+                return await headless.run(task)
     except Exception as error:
         known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
         out.result(_result(Ending("failed", known.exit_code, str(known)), {}, None, "", 1))
@@ -95,12 +97,12 @@ class Headless:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def run(self, prompt: str) -> int:
+    async def run(self, task: Task) -> int:
         """Settle the thread, run the turn, write the result; the exit code."""
         before = await self._session.totals()
         consumer = asyncio.create_task(self._consume())
         await self._session.idle()
-        ending = await self._answer(prompt)
+        ending = await self._answer(task)
         after = await self._session.totals()
         thread_id = self._session.thread_id
         await self._session.close()
@@ -110,10 +112,12 @@ class Headless:
         ending = self._unwritable or ending
         return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
 
-    async def _answer(self, prompt: str) -> Ending:
+    async def _answer(self, task: Task) -> Ending:
         if self._schema is None:
-            return await self._turn(prompt)
-        ending = await self._turn(self._schema.instruct(prompt))
+            return await self._turn(task)
+        if isinstance(task, UserInput):
+            task = UserInput(self._schema.instruct(task.text), task.text if task.typed is None else task.typed)
+        ending = await self._turn(task)
         for corrections_left in range(MAX_CORRECTIONS, -1, -1):
             if ending.status != "done":
                 return ending
@@ -121,12 +125,12 @@ class Headless:
             if not problem:
                 return replace(ending, text=text)
             if corrections_left:
-                ending = await self._turn(self._schema.correction(problem))
+                ending = await self._turn(UserInput(self._schema.correction(problem), typed=""))
         return replace(ending, status="failed", exit_code=1, line=f"the answer does not match the schema: {problem}")
 
-    async def _turn(self, text: str) -> Ending:
+    async def _turn(self, task: Task) -> Ending:
         if self._stop is None:
-            await self._session.submit(UserInput(text))
+            await self._session.submit(task)
             await self._session.idle()
         end = self._session.end
         if self._stop is not None:

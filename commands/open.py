@@ -1,11 +1,11 @@
 """Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from commands.choose_model import choose_model
 from commands.open_store import open_store as open_store
@@ -169,8 +169,15 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
         headless=headless,
         stream=not options.no_stream,
         max_budget_usd=default_budget if options.max_budget_usd is None else _budget(options.max_budget_usd),
-        notes=(*loaded.notes, *filter(None, [note])),
+        notes=(*loaded.notes, *filter(None, [note]), *_oddities(by_settings.permissions)),
     )
+
+
+def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is odd about the rules of the settings. Raises ConfigurationError for one that is none."""
+    from tools.facts import written_rules
+
+    return written_rules(permissions).warnings if any(permissions.values()) else ()
 
 
 def _added(folder: str) -> Path:

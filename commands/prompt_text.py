@@ -6,23 +6,27 @@ import stat
 import sys
 
 from configs.errors import UsageError
+from graph.operations import UserInput
 
 FIRST_BYTE_SECONDS = 3.0
 """How long a prompt on the command line waits for a pipe that may never say anything."""
 
 
-def read_prompt(given: str | None) -> str:
-    """The prompt, with piped stdin appended as a block. `-` stands for stdin alone.
+def read_prompt(given: str | None) -> UserInput:
+    """The prompt, with piped stdin appended as a block; only what stands on the command line then is the user's word.
+
+    `-` stands for stdin alone.
 
     Raises:
         UsageError: there is nothing to do.
     """
     words = "" if given in (None, "-") else _clean(given or "")
     piped = read_stdin(wait=not words)
-    prompt = f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>" if words.strip() and piped.strip() else words or piped
-    if not prompt.strip():
+    if words.strip() and piped.strip():
+        return UserInput(f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>", typed=words)
+    if not (words or piped).strip():
         raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
-    return prompt
+    return UserInput(words or piped)
 
 
 def read_stdin(*, wait: bool) -> str:

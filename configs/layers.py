@@ -31,6 +31,8 @@ FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
 PROJECT_FILE = Path(".ml-intern") / FILE_NAMES[0]
 CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
+ADDED_UP = "permissions."
+"""Lists under this key are joined over the layers: a stronger layer must not drop a weaker one's rules."""
 _ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 
 
@@ -184,13 +186,15 @@ def _note(key: str, source: str) -> str:
 
 
 def _merge(base: Values, over: Values, source: str, sources: dict[str, str], prefix: str = "") -> Values:
-    """Objects merge key by key, everything else is replaced; `sources` gets the origin of every leaf."""
+    """Objects merge key by key, rules add up, everything else is replaced; `sources` gets the origin of every leaf."""
     merged = dict(base)
     for key, value in over.items():
         path, before = f"{prefix}{key}", merged.get(key)
         if isinstance(value, dict):
             sources[path] = source if not isinstance(before, dict) or not before else sources.get(path, source)
             merged[key] = _merge(before if isinstance(before, dict) else {}, value, source, sources, f"{path}.")
+        elif isinstance(value, list) and isinstance(before, list) and path.startswith(ADDED_UP):
+            merged[key], sources[path] = [*before, *value], source if value else sources[path]
         else:
             merged[key], sources[path] = value, source
     return merged

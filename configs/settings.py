@@ -23,6 +23,16 @@ class Messaging(BaseModel):
     destinations: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
 
 
+class PermissionLists(BaseModel):
+    """Rules about calls, as safety/rule_settings.py reads them: a string such as "bash(git push)", or an object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow: tuple[JsonValue, ...] = ()
+    ask: tuple[JsonValue, ...] = ()
+    deny: tuple[JsonValue, ...] = ()
+
+
 class Settings(BaseModel):
     """All settings; the shipped file holds the default of each."""
 
@@ -38,6 +48,8 @@ class Settings(BaseModel):
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = 300
     """Model calls in a turn; -1 is unlimited."""
     yolo_mode: bool = False
+    permissions: PermissionLists = PermissionLists()
+    """Deny beats ask beats allow; every layer's rules hold."""
     confirm_cpu_jobs: bool = True
     tool_runtime: Literal["local", "sandbox"] = "local"
     mcpServers: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)

@@ -54,6 +54,7 @@ class Children:
             context.options,
             model=context.options.research_model or context.options.model,
             child=True,
+            user_text=context.user_text,
             headless=True,
             root=context.root_id,
             tool_names=tools,

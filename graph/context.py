@@ -45,6 +45,10 @@ class RunOptions:
     notes: tuple[str, ...] = ()
     """What the user should know about this run; said in `ready`."""
     model_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    permissions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Rules from the settings: {"allow": [...], "ask": [...], "deny": [...]}, see safety/rule_settings.py."""
+    user_text: str = ""
+    """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
 
 
 class Spawn(Protocol):
@@ -78,6 +82,8 @@ class Services:
     """Per thread: path -> digest of the content last read or written; write and edit check it."""
     spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; set by graph.children."""
+    owner: str = ""
+    """Namespace of the Hub token's owner, where it is known without asking the Hub."""
     files: "TurnFiles | None" = None
     """Set by the session; None where nobody takes snapshots, as in Studio."""
 

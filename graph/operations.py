@@ -22,6 +22,8 @@ class UserInput:
     """A message of the user; it starts a turn, and answers what is open with "superseded"."""
 
     text: str
+    typed: str | None = None
+    """The user's own words in it, where files or a pipe were added to them; None when it is all of it."""
 
 
 @dataclass(frozen=True)

@@ -21,4 +21,5 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         compact_model=settings.compact_model,
         research_model=settings.research_model,
         model_params=settings.model_params,
+        permissions=settings.permissions.model_dump(mode="json"),
     )

@@ -244,14 +244,13 @@ class AgentSession:
             await self._complete(TurnEnd("waiting", "waits for an approval", 3))
         elif is_pending(snapshot):
             await self._run(None)
-        else:
-            await self._row.correct()
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
         text = admit(op.text)
         row = await self._row.change(state="running")
-        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id))
+        typed = None if op.typed is None else admit(op.typed)
+        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id), typed)
         self._emit("processing", turn=number, text=text)
         await self._row.change(title=row.title or title_of(text), turns=number, redo=())
         await self._run(None)
@@ -327,6 +326,8 @@ class AgentSession:
     async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
         """What is said of a thread that is opened again."""
         pending = pending_kind(await turns.snapshot())
+        if not pending:
+            await Row(turns, row.folder).correct()
         cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
         return {"title": row.title, "turns": row.turns, "pending": pending, "interrupted": cut_off}
 
@@ -344,4 +345,4 @@ class AgentSession:
         await self._row.change()
         await self._files.settled()
         output = await self._runner.run_command(self._turns, op.command, self.options, self._publish)
-        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"))
+        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"), admit(op.command))

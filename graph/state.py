@@ -16,6 +16,10 @@ from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict
 
 RECENT_CALLS = 30
+TYPED = "typed"
+"""Where a message of the user keeps the user's own words when its text holds more than those."""
+SUMMARY = "summary_"
+"""What the id of a compaction's notes begins with."""
 
 
 class PlanStep(TypedDict):
@@ -119,6 +123,21 @@ def _characters(message: AnyMessage) -> int:
 def is_users(message: AnyMessage) -> bool:
     """Whether these are the user's own words, not a correction or a note of the loop."""
     return message.type == "human" and not message.additional_kwargs.get("note")
+
+
+def users_words(messages: Sequence[AnyMessage]) -> str:
+    """All the user typed in this conversation, without the files, pipes and outputs that came along with it.
+
+    A compaction keeps what it removes of it beside its notes.
+    """
+    return "\n".join(filter(None, map(_typed, messages)))
+
+
+def _typed(message: AnyMessage) -> str:
+    if is_users(message):
+        return str(message.additional_kwargs.get(TYPED, message.text))
+    is_summary = message.type == "ai" and (message.id or "").startswith(SUMMARY)
+    return str(message.additional_kwargs.get(TYPED, "")) if is_summary else ""
 
 
 def note(text: str, id: str) -> HumanMessage:

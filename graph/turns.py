@@ -10,7 +10,7 @@ from langgraph.types import Overwrite, StateSnapshot
 
 from configs.errors import UsageError
 from graph.context import RunOptions, Services, context_limit
-from graph.state import AgentState, Outcome, open_calls, result_message
+from graph.state import TYPED, AgentState, Outcome, open_calls, result_message
 from store.journal import JournalRow
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ class Turns:
         """The state at the head, or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
-    async def begin(self, text: str, options: RunOptions, files: str = "") -> int:
+    async def begin(self, text: str, options: RunOptions, files: str = "", typed: str | None = None) -> int:
         """Write the user's message durably as the input of a new turn and return the turn's number.
 
-        `files` names the snapshot of the workspace's files as they are now.
+        `files` names the snapshot of the workspace's files as they are now, `typed` is what of the text the user
+        typed; None: all of it.
         """
         await self.close_open("superseded by the user's next message")
         head = await self.snapshot()
@@ -83,7 +84,7 @@ class Turns:
         await self._write(
             {
                 **_fresh(options, self.services),
-                "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],
+                "messages": [_users_message(text, typed)],
                 "iteration": 0,
                 "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
                 "turn": number,
@@ -130,11 +131,11 @@ class Turns:
         await self._write(update, LAST_NODE)
         return cut_off
 
-    async def append_note(self, text: str) -> None:
-        """Add what the user did by hand to the conversation, outside any turn."""
+    async def append_note(self, text: str, typed: str = "") -> None:
+        """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it."""
         await self._write(
             {
-                "messages": [HumanMessage(text, id=f"user_{uuid4().hex}")],
+                "messages": [_users_message(text, typed)],
                 "outcome": Outcome(status="done", text="", exit_code=0),
             },
             LAST_NODE,
@@ -249,6 +250,12 @@ class Turns:
 
     async def _write(self, values: dict[str, Any], node: str) -> None:
         await self.app.aupdate_state(self.config(), cast(Any, values), as_node=node)
+
+
+def _users_message(text: str, typed: str | None) -> HumanMessage:
+    return HumanMessage(
+        text, id=f"user_{uuid4().hex}", additional_kwargs={} if typed is None or typed == text else {TYPED: typed}
+    )
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:

@@ -46,7 +46,7 @@ async def approval_interrupt(
     if message is None:
         return {}
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
-    judged = _judge(calls, message, context)
+    judged = await _judge(calls, message, context)
     question = state.get("question")
     batch = await _asked_before(config, runtime) or _batch(judged, question)
     if not batch["action_requests"]:
@@ -65,12 +65,12 @@ async def route_approval(state: AgentState) -> Literal["execute_tools", "compact
     return "__end__" if state.get("outcome") else before_model(state)
 
 
-def _judge(calls: list[MessageCall], message: AIMessage, context: ToolContext) -> list[Judged]:
+async def _judge(calls: list[MessageCall], message: AIMessage, context: ToolContext) -> list[Judged]:
     """Policy's word on every call that can run at all."""
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
     return [
-        Judged(call, judge(call, context), call.digest(context.workspace, context.sandbox_profile))
+        Judged(call, await judge(call, context), call.digest(context.workspace, context.sandbox_profile))
         for call in found
         if unusable(call, context, invalid.get(call.id)) is None
     ]

@@ -15,7 +15,7 @@ from configs.paths import private_folder
 from configs.prompt import prompt
 from graph.context import RunOptions, Services, context_limit
 from graph.events import Emit, emitter
-from graph.state import AgentState, Outcome, estimate_tokens, is_users
+from graph.state import AgentState, Outcome, estimate_tokens
 from models.faults import ContextOverflow
 from models.gateway import ModelRequest
 from nodes.budget import hard_cap
@@ -121,13 +121,12 @@ async def _shorten(work: Work, *, manual: bool, hard: bool) -> list[AnyMessage] 
         older, tail = tail[:1], tail[1:]
     tail = shorten_outputs(tail, max(OLD_OUTPUT, keep * 2), where) if hard or work.size(tail) > keep * 2 else tail
     task, middle = older[0], older[1:]
-    words = [message for message in middle if is_users(message)]
     for limit in SUMMARY_WORDS if middle else ():
         summary = await _summary(work, shorten_outputs(middle, OLD_OUTPUT, where), limit)
-        shorter: list[AnyMessage] = join(task, summary, words, tail, uuid4().hex) if summary else []
+        shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
         if shorter and work.size(shorter) < work.limit:
             return shorter
-    cut = join(task, f"[What came between is in {where}.]", words, tail, uuid4().hex)
+    cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)
     return cut if work.size(cut) < work.limit and len(cut) < len(work.messages) + 2 else None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from graph.state import estimate_tokens, is_users, note
+from graph.state import SUMMARY, TYPED, estimate_tokens, is_users, note, users_words
 
 OLD_OUTPUT = 1_000
 """Characters an old tool output is shortened to."""
@@ -65,10 +65,11 @@ def _entry(message: AnyMessage) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def join(task: AnyMessage, summary: str, words: Sequence[AnyMessage], tail: list[AnyMessage], ids: str) -> list[Any]:
+def join(task: AnyMessage, summary: str, middle: Sequence[AnyMessage], tail: list[AnyMessage], ids: str) -> list[Any]:
     """The shortened conversation: the first task, what happened since, the newest groups; roles alternate."""
-    said = "\n\n".join(f"The user also said:\n{message.text[:USER_WORDS]}" for message in words)
-    happened = AIMessage("\n\n".join(part for part in (summary, said) if part), id=f"summary_{ids}")
+    said = "\n\n".join(f"The user also said:\n{one.text[:USER_WORDS]}" for one in middle if is_users(one))
+    text = "\n\n".join(part for part in (summary, said) if part)
+    happened = AIMessage(text, id=f"{SUMMARY}{ids}", additional_kwargs={TYPED: users_words(middle)})
     if tail and tail[0].type == "human":
         return [task, happened, *tail]
     return [task, happened, note("Go on from these notes.", id=f"note_{ids}"), *tail]

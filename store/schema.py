@@ -102,4 +102,14 @@ CREATE TABLE runs (
     finished REAL
 );
 CREATE INDEX runs_by_thread ON runs (thread_id);
+
+CREATE TABLE permissions (
+    id INTEGER PRIMARY KEY,
+    folder TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    created REAL NOT NULL,
+    UNIQUE (folder, thread_id, tool, prefix)
+);
 """

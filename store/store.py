@@ -12,6 +12,7 @@ from store.database import Database, open_database
 from store.journal import Journal
 from store.ledger import Ledger
 from store.lock import hold_thread, lock_path
+from store.permissions import Permissions
 from store.runs import Runs
 from store.threads import Threads
 
@@ -32,6 +33,7 @@ class Store:
         self.journal = Journal(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)
+        self.permissions = Permissions(database)
         self.checkpoints = Checkpoints(database)
         self._make_saver = make_saver or _own_saver
         self._saver: BaseCheckpointSaver[Any] | None = None

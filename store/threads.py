@@ -68,6 +68,9 @@ class NewThread(ThreadChanges, total=False):
     updated: float
 
 
+_OF_A_THREAD = (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id"), ("permissions", "thread_id"))
+
+
 class Threads:
     """The threads of a database."""
 
@@ -152,7 +155,7 @@ class Threads:
             gone = [_require(connection, id).id, *_children(connection, id)]
             for thread_id in gone:
                 delete_checkpoints(connection, thread_id)
-                for table, column in (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id")):
+                for table, column in _OF_A_THREAD:
                     connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608  constants only
             return gone
 

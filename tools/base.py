@@ -90,6 +90,8 @@ class ToolContext:
     """A person said yes to this call, with exactly these arguments."""
     plan: "tuple[PlanStep, ...]" = ()
     taint: tuple[str, ...] = ()
+    user_text: str = ""
+    """What the user typed in this thread, or, for a sub-agent, in the thread at the top."""
     sandbox_profile: str = "none"
     """Name of the wall that local commands run behind; part of a call's digest."""
     key: CallKey | None = None
@@ -205,6 +207,30 @@ class Reattach(Protocol):
 
 
 @dataclass(frozen=True)
+class Reach:
+    """What a call reaches outside this machine."""
+
+    destinations: tuple[str, ...] = ()
+    """Repository ids or hosts it sends something to."""
+    public: bool = False
+    """Anybody can see what it sends there."""
+    cost_usd: float | None = 0.0
+    """Worst price; None when it is not known."""
+
+
+NO_REACH = Reach()
+UNKNOWN_REACH = Reach(("unknown",), public=True, cost_usd=None)
+
+
+class FindReach(Protocol):
+    """Tell what a call would reach. It may ask the network for a price; it changes nothing."""
+
+    def __call__(self, args: Mapping[str, Any], context: ToolContext, /) -> Awaitable[Reach]:
+        """The reach of a call with these arguments, which fit the tool's parameters."""
+        ...
+
+
+@dataclass(frozen=True)
 class ToolSpec:
     """A tool: what the model is told of it, and how it is run."""
 
@@ -224,6 +250,8 @@ class ToolSpec:
     """The arguments that name files; policy looks at where they lead."""
     reattach: Reattach | None = None
     """Needed where on_resume is "reattach"."""
+    reach: FindReach | None = None
+    """For tools that send something out or spend money."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +263,7 @@ class _Traits:
     asks: bool | None = None
     path_args: tuple[str, ...] = field(default=("path",))
     reattach: Reattach | None = None
+    reach: FindReach | None = None
 
 
 def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
@@ -264,6 +293,7 @@ def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
             asks=not given.read_only if given.asks is None else given.asks,
             path_args=given.path_args,
             reattach=given.reattach,
+            reach=given.reach,
         )
 
     return specify

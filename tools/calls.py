@@ -9,7 +9,7 @@ from langchain_core.messages import ToolCall as MessageCall
 
 from graph.context import RunOptions, Services
 from graph.events import Emit
-from graph.state import AgentState
+from graph.state import AgentState, users_words
 from tools.base import ToolCall, ToolContext
 
 
@@ -40,6 +40,7 @@ def tool_context(
         approved=approved,
         plan=tuple(state.get("plan") or ()),
         taint=tuple(state.get("taint") or ()),
+        user_text=options.user_text if options.child else users_words(state.get("messages") or ()),
     )
 
 

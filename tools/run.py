@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,11 +11,12 @@ from rapidfuzz import process as fuzzy
 
 from configs.errors import LimitReached, MLInternError, TemporaryError
 from safety.fault_log import log_fault
-from safety.policy import CallFacts, Verdict, verdict
+from safety.policy import Verdict, verdict
 from safety.redaction import admit, has_placeholder
 from store.journal import JournalRow
 from tools.arguments import malformed, parse
-from tools.base import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure, real_path
+from tools.base import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure
+from tools.facts import facts_of
 from tools.output import RESULT_CHARACTERS, shorten
 from tools.registry import offered
 from tools.sessions import end_all
@@ -25,20 +25,12 @@ LOST = "the process died while this ran; it may have run in part. Check what it 
 FORGOTTEN = "this call ran before; its result is already in the conversation"
 
 
-def judge(call: ToolCall, context: ToolContext) -> Verdict:
-    """What policy says to a call, from the facts as they are now. It looks at files, so it belongs in a thread."""
+async def judge(call: ToolCall, context: ToolContext) -> Verdict:
+    """What policy says to a call, from the facts as they are now."""
     spec = context.services.tools.get(call.name)
-    facts = CallFacts(
-        mode=context.options.approval_mode,
-        read_only=spec.read_only if spec else True,
-        child=context.options.child,
-        sandboxed=context.sandbox_profile != "none",
-        taint=context.taint,
-        workspace=str(context.workspace),
-        home=str(Path.home()),
-        paths=tuple(_paths(spec, call.args, context)) if spec else (),
-    )
-    said = verdict(call.name, call.args, facts)
+    facts = await facts_of(call, spec, context)
+    # Judging looks at paths: LangGraph's server allows no file access on the event loop.
+    said = await asyncio.to_thread(verdict, call.name, call.args, facts)
     if spec is not None and not spec.asks and said.kind == "ask":
         return Verdict("allow", f"{call.name} is never asked about")
     return said
@@ -51,8 +43,7 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
     """
     began = time.monotonic()
     running = replace(context, call_id=call.id, key=call.key(context.thread_id))
-    # Judging looks at paths: LangGraph's server allows no file access on the event loop.
-    result = unusable(call, running, invalid) or await asyncio.to_thread(_refused, call, running)
+    result = unusable(call, running, invalid) or await _refused(call, running)
     if result is None:
         result = await _once(call, running)
     running.emit(
@@ -87,8 +78,8 @@ def unusable(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | 
     return None
 
 
-def _refused(call: ToolCall, context: ToolContext) -> ToolResult | None:
-    said = judge(call, context)
+async def _refused(call: ToolCall, context: ToolContext) -> ToolResult | None:
+    said = await judge(call, context)
     if said.kind == "deny" or (said.kind == "ask" and not context.approved):
         return failure(f"refused: {said.why}", "refused")
     return None
@@ -178,14 +169,3 @@ def _kept(result: ToolResult, context: ToolContext) -> ToolResult:
     path = context.artifact_path(".full.txt")
     text, shortened = shorten(admit(result.text), path)
     return replace(result, text=text, artifact=result.artifact or (str(path) if shortened else None))
-
-
-def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> list[str]:
-    named = [args[name] for name in spec.path_args if isinstance(args.get(name), str)]
-    found: list[str] = []
-    for text in named:
-        try:
-            found.append(str(real_path(text, context.workspace)))
-        except ToolFault:
-            found.append(text)
-    return found

@@ -70,6 +70,18 @@ def test_each_layer_beats_the_one_below_and_is_named_as_source(tmp_path: Path, w
     assert result.sources["save_sessions"] == "shipped"
 
 
+def test_the_rules_of_every_layer_hold(tmp_path: Path, write: Callable[..., Path]) -> None:
+    user = write(permissions={"deny": ["bash(git push)"], "allow": ["bash(make)"]})
+    given = tmp_path / "given.json"
+    given.write_text('{"permissions": {"deny": [], "allow": [{"command": "pytest"}]}}')
+    result = loaded(tmp_path, config_file=str(given))
+    assert result.settings.permissions.deny == ("bash(git push)",)
+    assert result.settings.permissions.allow == ("bash(make)", {"command": "pytest"})
+    assert result.sources["permissions.deny"] == str(user)
+    with pytest.raises(ConfigurationError, match=r"permissions\.alow"):
+        loaded(tmp_path, assignments=["permissions.alow=[]"])
+
+
 def test_an_existing_users_file_works_unchanged(tmp_path: Path, write: Callable[..., Path]) -> None:
     write(
         model_name="anthropic/claude-opus-4-6",

@@ -36,4 +36,4 @@ async def test_the_plan_may_be_written_in_plan_mode_and_is_never_asked_about(ben
     from tools.run import judge
 
     call = bench.call("plan", {"steps": []})
-    assert [judge(call, bench.context(mode=mode)).kind for mode in ("plan", "ask", "auto")] == ["allow"] * 3
+    assert [(await judge(call, bench.context(mode=mode))).kind for mode in ("plan", "ask", "auto")] == ["allow"] * 3

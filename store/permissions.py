@@ -1,0 +1,84 @@
+"""The table of "always" answers: what a user allowed for good in a folder, or for one thread there."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from store.database import Database
+
+_COLUMNS = "id, folder, thread_id, tool, prefix, created"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What an answer allows: commands that begin with these words, or, without words, a whole tool."""
+
+    tool: str
+    prefix: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The grant as a user reads it."""
+        return " ".join(self.prefix) or self.tool
+
+    def as_json(self) -> dict[str, Any]:
+        """The grant as an interrupt keeps it."""
+        return {"tool": self.tool, "prefix": list(self.prefix)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The grant that `as_json` wrote."""
+        return cls(data["tool"], tuple(data["prefix"]))
+
+
+@dataclass(frozen=True)
+class PermissionRow:
+    """A grant with where it holds: in this folder, and there only in one thread unless `thread_id` is None."""
+
+    id: int
+    folder: str
+    thread_id: str | None
+    grant: Grant
+    created: float
+
+
+class Permissions:
+    """The stored answers of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, folder: str, thread_id: str | None, grants: Sequence[Grant]) -> None:
+        """Remember grants; those that hold already stay as they are."""
+        columns = _COLUMNS.removeprefix("id, ")
+        statement = f"INSERT OR IGNORE INTO permissions ({columns}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608  constants only
+        now = time.time()
+        rows = [(folder, thread_id or "", one.tool, json.dumps(one.prefix), now) for one in grants]
+        await self._database.write(lambda connection: connection.executemany(statement, rows).rowcount)
+
+    async def in_force(self, folder: str, thread_id: str) -> Sequence[PermissionRow]:
+        """What holds for a thread that works in this folder."""
+        return await self._database.read(_selection("folder = ? AND thread_id IN ('', ?)", folder, thread_id))
+
+    async def list(self, folder: str | None = None) -> Sequence[PermissionRow]:
+        """All answers, or those of one folder, oldest first."""
+        if folder is None:
+            return await self._database.read(_selection("1"))
+        return await self._database.read(_selection("folder = ?", folder))
+
+    async def remove(self, id: int) -> bool:
+        """Forget an answer; whether there was one."""
+        statement = "DELETE FROM permissions WHERE id = ?"
+        return bool(await self._database.write(lambda connection: connection.execute(statement, (id,)).rowcount))
+
+
+def _selection(where: str, *values: str) -> Callable[[sqlite3.Connection], list[PermissionRow]]:
+    query = f"SELECT {_COLUMNS} FROM permissions WHERE {where} ORDER BY id"  # noqa: S608  constants only
+    return lambda connection: [_row(*found) for found in connection.execute(query, values)]
+
+
+def _row(id: int, folder: str, thread_id: str, tool: str, prefix: str, created: float) -> PermissionRow:
+    return PermissionRow(id, folder, thread_id or None, Grant(tool, tuple(json.loads(prefix))), created)

@@ -1,0 +1,121 @@
+"""The facts that policy judges a call by: where it leads, the rules in force, what the user said, what it may cost."""
+
+import asyncio
+import glob
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from configs.paths import cache_home, data_home, settings_home
+from graph.context import UNLIMITED
+from safety.policy import CallFacts
+from safety.rule_settings import parse_rules
+from safety.rules import Rule, Rules
+from store.permissions import Grant
+from tools.base import NO_REACH, UNKNOWN_REACH, Reach, ToolCall, ToolContext, ToolFault, ToolSpec, real_path
+
+_MOST_FILES = 2_000
+_MOST_PATTERNS = 3
+_ELSEWHERE = ("/",)
+"""What a pattern that cannot be looked through within reason stands for."""
+
+
+async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
+    """What is known about a call. It reads files and the store, and changes nothing."""
+    store = context.services.store
+    granted = await store.permissions.in_force(str(context.workspace), context.root_id)
+    reach = await _reach(call, spec, context)
+    # LangGraph's server allows no file access on the event loop.
+    here = await asyncio.to_thread(_local_facts, call, spec, context)
+    return replace(
+        here,
+        rules=written_rules(context.options.permissions).joined(Rules(tuple(rule_of(row.grant) for row in granted))),
+        destinations=reach.destinations,
+        public=reach.public,
+        cost_usd=reach.cost_usd,
+        budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,
+    )
+
+
+def _local_facts(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
+    return CallFacts(
+        mode=context.options.approval_mode,
+        read_only=spec.read_only if spec else True,
+        child=context.options.child,
+        sandboxed=context.sandbox_profile != "none",
+        taint=context.taint,
+        workspace=os.path.realpath(context.workspace),
+        home=os.path.realpath(Path.home()),
+        paths=tuple(_paths(spec, call.args, context)) if spec else (),
+        add_dirs=tuple(os.path.realpath(folder) for folder in context.add_dirs),
+        own_homes=_own_homes(context),
+        resolve=os.path.realpath,
+        match=matching_files,
+        user_text=context.user_text,
+        owner=context.services.owner,
+    )
+
+
+async def _reach(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> Reach:
+    if spec is None or spec.reach is None:
+        return NO_REACH
+    try:
+        return await spec.reach(call.args, context)
+    except ToolFault:
+        return UNKNOWN_REACH
+
+
+def written_rules(permissions: Mapping[str, Any]) -> Rules:
+    """The rules of the settings. Raises ConfigurationError for one that is none."""
+    return _parsed(json.dumps(permissions))
+
+
+@lru_cache(maxsize=32)
+def _parsed(permissions: str) -> Rules:
+    return parse_rules(json.loads(permissions), "settings")
+
+
+def rule_of(grant: Grant) -> Rule:
+    """The rule that an "always" answer stands for. Files that other programs obey stay out of it."""
+    return Rule("allow", tool=grant.tool, prefix=grant.prefix, ordinary=not grant.prefix, why="you said always")
+
+
+async def _budget_left(context: ToolContext) -> float:
+    if context.options.max_budget_usd == UNLIMITED:
+        return math.inf
+    return context.options.max_budget_usd - (await context.services.store.ledger.total(context.root_id)).cost_usd
+
+
+def _own_homes(context: ToolContext) -> tuple[str, ...]:
+    folders = (context.services.store.home, data_home(), cache_home(), settings_home())
+    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+
+
+def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Sequence[str]:
+    """Where the arguments that name files lead. The artifacts of threads are there to be read."""
+    artifacts = Path(os.path.realpath(context.services.store.home)) / "artifacts"
+    found = [_led_to(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
+    return [path for path in found if not (spec.read_only and Path(path).is_relative_to(artifacts))]
+
+
+def _led_to(text: str, workspace: Path) -> str:
+    try:
+        return str(real_path(text, workspace))
+    except ToolFault:
+        return text
+
+
+def matching_files(pattern: str) -> tuple[str, ...]:
+    """The files a pattern of bash stands for; "/" among them when there are too many to look at."""
+    if len(re.findall(r"/[^/]*[*?\[][^/]*", pattern)) > _MOST_PATTERNS:
+        return _ELSEWHERE
+    files = glob.iglob(pattern.replace("[^", "[!"))  # noqa: PTH207  the pattern is a whole path, and text
+    found = tuple(islice(files, _MOST_FILES + 1))
+    return found if len(found) <= _MOST_FILES else (*found, *_ELSEWHERE)
