@@ -23,8 +23,10 @@ T = TypeVar("T")
 
 SQLITE_VERSION = sqlite3.sqlite_version
 BUSY_SECONDS = 10.0
-WAL_PAGES = 64
-"""Pages (of 4 KiB) the log may grow to before it is folded into the file."""
+PAGE_BYTES = 1024
+"""Small pages: rows of two to three kilobytes would leave half of a larger one empty."""
+WAL_PAGES = 256
+"""Pages the log may grow to before it is folded into the file."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
@@ -188,10 +190,11 @@ def _size(path: Path) -> int:
 
 def _pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {2 * WAL_PAGES * 4096}")  # one long commit must not keep its space
+    connection.execute(f"PRAGMA journal_size_limit = {2 * WAL_PAGES * PAGE_BYTES}")  # one long commit must not keep its space
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
