@@ -21,8 +21,20 @@ COMMANDS: dict[str, Command] = {
         Command("demo", "a real run without a key: scripted model, real tools, real training", "commands.demo:demo"),
         Command(
             "threads",
-            "list threads, show one",
-            actions={"list": "commands.threads:list_threads", "show": "commands.threads:show_thread"},
+            "list and show threads, move in them, export, import, replay, delete and prune them",
+            actions={
+                "list": "commands.threads:list_threads",
+                "show": "commands.threads:show_thread",
+                "rename": "commands.threads_move:rename",
+                "fork": "commands.threads_move:fork",
+                "undo": "commands.threads_move:undo",
+                "redo": "commands.threads_move:redo",
+                "export": "commands.threads_export:export",
+                "import": "commands.threads_export:import_",
+                "replay": "commands.threads_replay:replay",
+                "delete": "commands.threads_move:delete",
+                "prune": "commands.threads_prune:prune",
+            },
         ),
         Command(
             "config",

@@ -133,7 +133,7 @@ def load_checkpoints(
 ) -> Iterator[CheckpointBytes]:
     """The checkpoints of a lane, newest first: all, the one with this id, or those before one."""
     wheres = ""
-    values: list[int | bytes | str] = [_find_lane(connection, lane)]
+    values: list[int | bytes | str] = [find_lane(connection, lane)]
     for where, wanted in (("id = ?", id), ("id < ?", before)):
         if wanted:
             wheres += f" AND {where}"
@@ -145,7 +145,7 @@ def load_checkpoints(
 def load_writes(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> list[TaskBytes]:
     """The writes made at a checkpoint, in the order they came."""
     query = "SELECT checkpoint, task, body FROM task_writes WHERE lane = ? AND checkpoint = ? ORDER BY no"
-    rows = connection.execute(query, (_find_lane(connection, lane), pack_id(checkpoint_id)))
+    rows = connection.execute(query, (find_lane(connection, lane), pack_id(checkpoint_id)))
     return [_task(*found) for found in rows]
 
 
@@ -153,8 +153,8 @@ def load_line_writes(
     connection: sqlite3.Connection, lane: Lane, from_id: str, depth: int, channels: Collection[str]
 ) -> Iterator[tuple[str, list[TaskBytes]]]:
     """The writes made at a checkpoint and at `depth` ancestors of it, oldest first, where any was to `channels`."""
-    wanted = {number for number, names in _name_sets(connection).items() if not names.isdisjoint(channels)}
-    values = {"lane": _find_lane(connection, lane), "id": pack_id(from_id), "depth": depth}
+    wanted = {number for number, names in name_sets(connection).items() if not names.isdisjoint(channels)}
+    values = {"lane": find_lane(connection, lane), "id": pack_id(from_id), "depth": depth}
     for checkpoint, found in groupby(connection.execute(_LINE_WRITES, values), key=itemgetter(0)):
         rows = list(found)
         if any(names in wanted for _, names, _, _ in rows):
@@ -163,8 +163,8 @@ def load_line_writes(
 
 def line(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> Iterator[Link]:
     """A checkpoint and its ancestors, newest first."""
-    sets, seen = _name_sets(connection), set[bytes | str]()
-    values = {"lane": _find_lane(connection, lane), "id": pack_id(checkpoint_id), "depth": _ENDLESS}
+    sets, seen = name_sets(connection), set[bytes | str]()
+    values = {"lane": find_lane(connection, lane), "id": pack_id(checkpoint_id), "depth": _ENDLESS}
     for id, parent, source, step, names in connection.execute(_LINE, values):
         if id in seen:  # a checkpoint put again under its own descendant closes the line to a ring
             return
@@ -175,7 +175,7 @@ def line(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> Iter
 def newest_id(connection: sqlite3.Connection, lane: Lane) -> str | None:
     """The id of the newest checkpoint, or None."""
     query = "SELECT max(id) FROM checkpoints WHERE lane = ?"
-    (newest,) = connection.execute(query, (_find_lane(connection, lane),)).fetchone()
+    (newest,) = connection.execute(query, (find_lane(connection, lane),)).fetchone()
     return unpack_id(newest) if newest else None
 
 
@@ -197,7 +197,7 @@ def _task(checkpoint: bytes | str, task: bytes | str, body: bytes) -> TaskBytes:
     return TaskBytes(unpack_id(checkpoint), unpack_id(task), inflate(body, TASK_DICTIONARY))
 
 
-def _find_lane(connection: sqlite3.Connection, lane: Lane) -> int:
+def find_lane(connection: sqlite3.Connection, lane: Lane) -> int:
     """The number of a lane, 0 for one without checkpoints."""
     query = "SELECT no FROM lanes WHERE thread_id = ? AND namespace = ?"
     found = connection.execute(query, (lane.thread_id, lane.namespace)).fetchone()
@@ -206,10 +206,11 @@ def _find_lane(connection: sqlite3.Connection, lane: Lane) -> int:
 
 def _number_of_lane(connection: sqlite3.Connection, lane: Lane) -> int:
     statement = "INSERT INTO lanes (thread_id, namespace) VALUES (?, ?)"
-    return _find_lane(connection, lane) or _inserted(connection, statement, lane.thread_id, lane.namespace)
+    return find_lane(connection, lane) or _inserted(connection, statement, lane.thread_id, lane.namespace)
 
 
-def _name_sets(connection: sqlite3.Connection) -> dict[int, frozenset[str]]:
+def name_sets(connection: sqlite3.Connection) -> dict[int, frozenset[str]]:
+    """The sets of channel names by their numbers."""
     rows = connection.execute("SELECT no, names FROM name_sets")
     return {number: frozenset(json.loads(names)) for number, names in rows}
 

@@ -87,6 +87,16 @@ class Journal:
         """The calls of one AIMessage, in the model's order."""
         return await self._select("thread_id = ? AND message_id = ?", thread_id, message_id)
 
+    async def spans(self, thread_id: str) -> dict[CallKey, tuple[float, float | None]]:
+        """When each call of a thread began and ended, in seconds since the epoch; None while it runs."""
+        query = "SELECT thread_id, message_id, position, started, finished FROM journal WHERE thread_id = ?"
+
+        def select(connection: sqlite3.Connection) -> dict[CallKey, tuple[float, float | None]]:
+            rows = connection.execute(query, (thread_id,))
+            return {CallKey(*key): (started, finished) for *key, started, finished in rows}
+
+        return await self._database.read(select)
+
     async def _select(self, where: str, *values: str | int) -> list[JournalRow]:
         query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY started, position"  # noqa: S608  constants only
 

@@ -75,6 +75,20 @@ class Spending:
     totals: Totals
 
 
+@dataclass(frozen=True)
+class PaidRequest:
+    """One request that was answered: its entry in the ledger. `finished` is seconds since the epoch."""
+
+    source: Source
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: float | None
+    finished: float
+
+
 class Ledger:
     """The ledger of a database."""
 
@@ -136,6 +150,16 @@ class Ledger:
             lambda connection: [
                 Spending(source, model, Totals(*sums)) for source, model, *sums in connection.execute(query, (root_id,))
             ]
+        )
+
+    async def requests(self, root_id: str) -> list[PaidRequest]:
+        """The answered requests of a tree, in the order they ended."""
+        query = (
+            "SELECT source, model, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_usd, finished "
+            "FROM ledger WHERE root_id = ? AND state = 'settled' ORDER BY finished, id"
+        )
+        return await self._database.read(
+            lambda connection: [PaidRequest(*found) for found in connection.execute(query, (root_id,))]
         )
 
     async def _close(self, statement: str, values: tuple[float | str | None, ...]) -> Totals:
