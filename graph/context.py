@@ -85,7 +85,7 @@ class Services:
     owner: str = ""
     """Namespace of the Hub token's owner, where it is known without asking the Hub."""
     files: "TurnFiles | None" = None
-    """Set by the session; None where nobody takes snapshots, as in Studio."""
+    """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""

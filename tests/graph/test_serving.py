@@ -173,8 +173,11 @@ def test_a_server_that_was_told_nothing_goes_by_the_settings_for_servers(
     monkeypatch.setenv("ML_INTERN_DEFAULT_MODEL_ID", "ollama/small")
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.chdir(lab.workspace)
+    lab.home.mkdir()
+    (lab.home / "cli_agent_config.json").write_text('{"permissions": {"deny": ["bash(git push)"]}}')
     run = ServedOptions.read().run
     assert (run.model, run.workspace, run.approval_mode) == ("ollama/small", str(lab.workspace), "ask")
+    assert run.permissions["deny"] == ["bash(git push)"]
 
 
 @pytest.mark.parametrize(
