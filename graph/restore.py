@@ -13,7 +13,7 @@ from typing import IO
 from graph.scan import RealFolders, folder_of, stat_of
 from graph.shadow import HALF_WRITTEN, Change, Shadow, Tree
 
-CopyBlob = Callable[[str, IO[bytes]], None]
+CopyBlob = Callable[[IO[bytes]], None]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Restorer:
         self._remove_empty({folder_of(path) for path in self.done} | set(self.plan.now.empty))
         self._folders.forget()
         if self.plan.write:
-            with self.shadow.git.blobs() as copy:
-                for change in self.plan.write:
-                    self._try(change.path, partial(self._write, change, copy))
+            with self.shadow.git.blobs([change.blob for change in self.plan.write]) as blobs:
+                for at, change in enumerate(self.plan.write):
+                    self._try(change.path, partial(self._write, change, partial(blobs.copy, at)))
         for folder in self.plan.target.empty:
             self._try(folder, partial(self._make_folder, folder), counted=False)
 
@@ -130,15 +130,16 @@ class Restorer:
             if found:
                 _give(fresh, found)
             fresh.replace(path)
-        finally:
+        except BaseException:
             fresh.unlink(missing_ok=True)
+            raise
 
 
 def _fill(fresh: Path, change: Change, target: Tree, copy: CopyBlob) -> None:
     """Write the content of a change to a new file, or as a new symlink."""
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w+b") as file:
-        copy(change.blob, file)
+        copy(file)
         if not stat.S_ISLNK(change.mode):
             os.fchmod(descriptor, target.mode(change.path, executable=bool(change.mode & 0o100)))
             return

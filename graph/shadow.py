@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graph.scan import Limits, Scan
-from graph.shadow_git import IGNORE_SOME, NoSnapshot, ShadowGit, Stop, too_many, users_ignores
+from graph.shadow_git import IGNORE_SOME, NoSnapshot, ShadowGit, Stop, too_many
+from graph.users_git import users_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MOST_LOOKED_AT = 1000
@@ -86,7 +87,7 @@ class Shadow:
         """The files as they are now. Those in `forced` are taken whatever their size, and when they are ignored too."""
         if not self.workspace.is_dir():
             raise NoSnapshot(f"the folder {self.workspace} is gone")
-        self.git.create(self._excludes)
+        self.git.create(str(self.workspace), self._excludes)
         try:
             return self._take(forced, limited=limited)
         except NoSnapshot as fault:

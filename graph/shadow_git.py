@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ SECONDS = 120.0
 LISTING_SECONDS = 20.0
 LOCK_STEP = 0.01
 CHUNK_BYTES = 1 << 20
+ASKED_AHEAD = 500
 IGNORE_SOME = "name in .gitignore what undo need not bring back"
 _KEPT_VARIABLES = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # No conversion, filter or encoding that the user's .gitattributes name: files come back byte for byte.
@@ -126,12 +127,12 @@ class ShadowGit:
             time.sleep(LOCK_STEP)
         raise NoSnapshot("another session works on the snapshots of this folder", "try again")
 
-    def create(self, excludes: str) -> None:
+    def create(self, workspace: str, excludes: str) -> None:
         """Make the repository when it is missing, and write what it ignores besides the user's .gitignore files."""
         for name in ("objects/info", "objects/pack", "refs", "info"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         texts = {"HEAD": "ref: refs/heads/none\n", "config": _CONFIG, "info/attributes": _ATTRIBUTES}
-        for name, text in {**texts, "info/exclude": excludes}.items():
+        for name, text in {**texts, "info/exclude": excludes, "workspace": workspace}.items():
             path = self.folder / name
             if not path.is_file() or path.read_text(errors="surrogateescape") != text:
                 path.write_text(text, errors="surrogateescape")
@@ -174,28 +175,13 @@ class ShadowGit:
         return printed
 
     @contextmanager
-    def blobs(self) -> Iterator[Callable[[str, IO[bytes]], None]]:
-        """Within this block, a function that copies the content of a blob to an open file."""
+    def blobs(self, ids: Sequence[str]) -> Iterator["Blobs"]:
+        """Within this block, the contents of blobs can be read in the order of `ids`."""
         with self._started("cat-file", "--batch", seconds=10 * SECONDS, root=self.root, errors=False) as process:
-            source, asking = process.stdout, process.stdin
-            assert source is not None  # noqa: S101  both were asked for
-            assert asking is not None  # noqa: S101
-
-            def copy(blob: str, target: IO[bytes]) -> None:
-                asking.write(f"{blob}\n".encode())
-                asking.flush()
-                header = source.readline().split()
-                if len(header) != 3:
-                    raise NoSnapshot("a file of the snapshot is missing")
-                left = int(header[2])
-                while left and (chunk := source.read(min(left, CHUNK_BYTES))):
-                    target.write(chunk)
-                    left -= len(chunk)
-                if left or source.read(1) != b"\n":
-                    raise NoSnapshot("git ended while it brought a file back")
-
-            yield copy
-            asking.close()
+            assert process.stdin is not None  # noqa: S101  both were asked for
+            assert process.stdout is not None  # noqa: S101
+            yield Blobs(ids, process.stdin, process.stdout)
+            process.stdin.close()
 
     @contextmanager
     def _started(
@@ -252,39 +238,38 @@ class ShadowGit:
         return NoSnapshot(f"git {command} failed: {said[0] if said else f'exit code {code}'}")
 
 
-@dataclass(frozen=True)
-class UsersIgnores:
-    """What the user's own git says about a workspace: the top of its repository, and what is ignored in it."""
+class Blobs:
+    """Reads blobs from `git cat-file --batch`, which is asked for some of them ahead."""
 
-    top: Path
-    excludes: str = ""
-    """Patterns of the repository's info/exclude."""
-    ignore_file: str = ""
+    def __init__(self, ids: Sequence[str], questions: IO[bytes], answers: IO[bytes]) -> None:
+        self._ids = ids
+        self._questions = questions
+        self._answers = answers
+        self._asked = 0
+        self._read = 0
 
+    def copy(self, at: int, target: IO[bytes]) -> None:
+        """Copy the content of blob number `at` to an open file; those before it can no longer be read."""
+        if self._read < at:
+            with Path(os.devnull).open("wb") as nowhere:
+                while self._read < at:
+                    self._next(nowhere)
+        self._next(target)
 
-def users_ignores(workspace: Path) -> UsersIgnores:
-    """Ask the user's git, which only reads. In no repository, or where it ignores the workspace, that is the top."""
-    ignore_file = _ask(workspace, "config", "--type=path", "--get", "core.excludesFile").strip()
-    found = _ask(workspace, "rev-parse", "--show-toplevel", "--git-path", "info/exclude").splitlines()
-    if len(found) != 2 or not workspace.is_relative_to(found[0]):
-        return UsersIgnores(workspace, ignore_file=ignore_file)
-    top, patterns = Path(found[0]), workspace / found[1]
-    if top != workspace and _ask(top, "check-ignore", "--", str(workspace)):
-        return UsersIgnores(workspace, ignore_file=ignore_file)
-    text = patterns.read_text(errors="surrogateescape") if patterns.is_file() else ""
-    return UsersIgnores(top, text, ignore_file)
-
-
-def _ask(folder: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    found = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env={**environment, "GIT_TERMINAL_PROMPT": "0"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-        start_new_session=True,
-    )
-    return os.fsdecode(found.stdout) if found.returncode == 0 else ""
+    def _next(self, target: IO[bytes]) -> None:
+        if self._asked <= self._read:
+            # Few enough for the pipe to hold them, however long the answers are.
+            ahead = self._ids[self._asked : self._asked + ASKED_AHEAD]
+            self._questions.write("".join(f"{id}\n" for id in ahead).encode())
+            self._questions.flush()
+            self._asked += len(ahead)
+        self._read += 1
+        header = self._answers.readline().split()
+        if len(header) != 3:
+            raise NoSnapshot("a file of the snapshot is missing")
+        left = int(header[2])
+        while left and (chunk := self._answers.read(min(left, CHUNK_BYTES))):
+            target.write(chunk)
+            left -= len(chunk)
+        if left or self._answers.read(1) != b"\n":
+            raise NoSnapshot("git ended while it brought a file back")

@@ -97,8 +97,6 @@ async def test_the_users_global_ignore_file_is_honoured(tmp_path: Path, monkeypa
     (tmp_path / "ignore").write_text("*.swp\n")
     (tmp_path / "gitconfig").write_text(f"[core]\n\texcludesFile = {tmp_path}/ignore\n\tautocrlf = true\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".gitconfig").write_text((tmp_path / "gitconfig").read_text())
     workspace = Workspace(tmp_path / "work", tmp_path / "home")
     workspace.write("a.swp", "before")
     workspace.write("crlf", b"a\r\nb\r\n")
