@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from commands.open import as_run_options, working_folder
 from commands.open_store import open_store
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import print_lines
-from commands.studio_server import GRAPH, Server, free_port
+from commands.studio_server import GRAPH, Server, free_port, server_folder
 from configs.errors import ConfigurationError, KeyMissing
 from configs.layers import FRONTEND, Json, Loaded, load
 from graph.served_options import OVERWRITTEN, ServedOptions
@@ -74,8 +73,8 @@ def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
 async def _serve(served: ServedOptions, port: int) -> int:
     """Run the server until a signal comes; the exit code that says which."""
     stopped = _first_signal()
-    with TemporaryDirectory(prefix="ml-intern-studio-", ignore_cleanup_errors=True) as folder:
-        server = await Server.start(Path(folder), port, served)
+    with server_folder(port) as folder:
+        server = await Server.start(folder, port, served)
         attending = asyncio.ensure_future(_attend(server, served))
         try:
             await asyncio.wait([attending, stopped], return_when=asyncio.FIRST_COMPLETED)

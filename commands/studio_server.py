@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -59,7 +61,7 @@ class Server:
 
     @classmethod
     async def start(cls, folder: Path, port: int, served: ServedOptions) -> Self:
-        """Start it with `folder` for its own files, which must not outlive it: it would repeat runs it finds there."""
+        """Start it with `folder`, which is a server_folder, for its own files."""
         config = folder / "langgraph.json"
         config.write_text(json.dumps(SERVED), encoding="utf-8")
         log = private_folder(data_home() / "logs") / f"studio-{port}.log"
@@ -110,6 +112,17 @@ class Server:
                 return
             os.killpg(self.process.pid, sign)
             await asyncio.wait({asyncio.ensure_future(self.process.wait())}, timeout=seconds)
+
+
+@contextmanager
+def server_folder(port: int) -> Iterator[Path]:
+    """A folder for the server's own files, empty at its start and gone at its end: it repeats runs it finds there."""
+    folder = data_home() / "studio" / str(port)
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    try:
+        yield private_folder(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def server_environment(environ: Mapping[str, str], served: ServedOptions) -> dict[str, str]:

@@ -180,7 +180,9 @@ def test_pages_from_elsewhere_are_refused(server: Studio) -> None:
 
 def test_the_servers_files_are_for_the_owner_alone(server: Studio) -> None:
     [log] = (server.lab.home / "logs").glob("studio-*.log")
-    assert (log.stat().st_mode & 0o777, Path(log.parent).stat().st_mode & 0o777) == (0o600, 0o700)
+    [folder] = (server.lab.home / "studio").iterdir()
+    modes = [path.stat().st_mode & 0o777 for path in (log, log.parent, folder)]
+    assert modes == [0o600, 0o700, 0o700]
 
 
 def test_the_server_ends_with_the_command_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
