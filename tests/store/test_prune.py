@@ -1,0 +1,94 @@
+"""Making the database small: what is dropped is gone, what is kept keeps its line, the file shrinks."""
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from configs.errors import UsageError
+from store import prune
+from store.store import DATABASE_NAME, Store
+from tests.store.conftest import query
+from tests.store.graphs import Agent, config, question, write_checkpoints
+
+
+async def test_the_sizes_of_threads_are_what_their_rows_hold(store: Store, home: Path) -> None:
+    await write_checkpoints(store, "small", 1)
+    app = Agent(5, result_bytes=20_000).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("large"), durability="sync")
+    found = await prune.sizes(store.database)
+    assert found.keys() == {"small", "large"}
+    assert found["large"] > 60_000 > found["small"] > 500
+    rows = "SELECT (SELECT sum(length(body)) FROM checkpoints) + (SELECT sum(length(body)) FROM task_writes)"
+    assert query(home, f"{rows} + (SELECT sum(length(raw)) FROM bases)") == [(sum(found.values()),)]
+
+
+async def test_a_kept_checkpoint_gets_its_nearest_kept_ancestor_as_parent(store: Store) -> None:
+    await write_checkpoints(store, "t", 3)
+    links = await prune.links(store.database, "t")
+    line = [link.id for link in await store.checkpoints.line("t")]
+    keep = {line[0], line[4], line[-1]}
+    freed = await prune.weight(store.database, "t", keep)
+    before = (await prune.sizes(store.database))["t"]
+    await prune.drop_others(store.database, "t", links, keep)
+    assert [link.id for link in await store.checkpoints.line("t")] == [line[0], line[4], line[-1]]
+    assert (await prune.sizes(store.database))["t"] == before - freed
+
+
+async def test_dropping_touches_no_other_thread(store: Store) -> None:
+    await write_checkpoints(store, "t", 2)
+    await write_checkpoints(store, "other", 2)
+    before = await prune.links(store.database, "other")
+    links = await prune.links(store.database, "t")
+    await prune.drop_others(store.database, "t", links, {max(links)})
+    assert len(await prune.links(store.database, "t")) == 1
+    assert await prune.links(store.database, "other") == before
+    app = Agent(1).compiled(await store.saver())
+    assert len((await app.aget_state(config("other"))).values["messages"]) == 6
+
+
+async def test_the_file_shrinks_when_threads_went(store: Store, home: Path) -> None:
+    app = Agent(20, result_bytes=20_000).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    await store.threads.list()
+    await store.delete("t")
+    size = (home / DATABASE_NAME).stat().st_size
+    freed = await prune.vacuum(store.database)
+    assert freed > 300_000
+    assert (home / DATABASE_NAME).stat().st_size == size - freed
+    assert (home / f"{DATABASE_NAME}-wal").stat().st_size == 0
+
+
+async def test_the_file_shrinks_while_another_process_has_it_open(store: Store, home: Path) -> None:
+    app = Agent(20, result_bytes=20_000).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    async with await Store.open(home) as other:
+        await other.threads.list()
+        await store.delete("t")
+        assert await prune.vacuum(store.database) > 300_000
+        assert await other.threads.list() == []
+        await other.threads.create(title="after")
+
+
+async def test_a_backup_is_a_whole_database_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+    await write_checkpoints(store, "t", 2)
+    await store.threads.list()
+    copy = tmp_path / "copy" / DATABASE_NAME
+    copy.parent.mkdir(mode=0o700)
+    assert await prune.backup(store.database, copy) == copy.stat().st_size
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    async with await Store.open(copy.parent) as other:
+        assert [row.id for row in await other.threads.list()] == ["t"]
+        app = Agent(1).compiled(await other.saver())
+        assert len((await app.aget_state(config("t"))).values["messages"]) == 6
+
+
+async def test_a_backup_overwrites_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mine")
+    for target in (tmp_path / "there", tmp_path / "no folder" / "file"):
+        with pytest.raises(UsageError, match="cannot be made"):
+            await prune.backup(store.database, target)
+    assert (tmp_path / "there").read_text() == "mine"
