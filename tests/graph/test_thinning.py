@@ -130,7 +130,7 @@ async def test_thinning_twice_finds_nothing_more(lab: Lab) -> None:
 
 
 async def test_a_full_disk_while_thinning_leaves_everything_reachable(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    lab: Lab,
 ) -> None:
     async with lab.session(noisy(lab, 20), compact_threshold=THRESHOLD) as session:
         await turn(session, UserInput("numbers"))
