@@ -10,11 +10,15 @@ from graph.context import ApprovalMode
 
 
 class Decision(TypedDict):
-    """An answer to one open call: edit carries the new args, reject and respond a message."""
+    """An answer to one open call: edit carries the new args, reject and respond a message.
+
+    `always` goes with approve: what the request offers is allowed from now on, in this thread or in this folder.
+    """
 
     type: Literal["approve", "edit", "reject", "respond"]
     message: NotRequired[str]
     args: NotRequired[dict[str, Any]]
+    always: NotRequired[Literal["thread", "folder"]]
 
 
 @dataclass(frozen=True)

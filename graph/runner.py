@@ -75,7 +75,10 @@ def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
 def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `approval_required`."""
     shown = ("id", "name", "args", "description")
-    requests = [{key: request[key] for key in shown} for request in batch["action_requests"]]
+    requests = [
+        {key: request[key] for key in shown} | {"always": request.get("always", [])}
+        for request in batch["action_requests"]
+    ]
     return {"requests": requests, "configs": batch["review_configs"], "since": batch["since"]}
 
 

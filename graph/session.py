@@ -13,6 +13,7 @@ from langgraph.types import Command
 
 from configs.errors import MLInternError, UsageError
 from graph import operations as ops
+from graph.answers import check_answers, remember_always
 from graph.context import RunOptions, Services
 from graph.events import Event, emitter
 from graph.files import Snapshots
@@ -256,15 +257,9 @@ class AgentSession:
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
-        snapshot = await self._turns.snapshot()
-        batch = waiting_batch(snapshot)
-        asked = {request["id"] for request in batch["action_requests"]} if batch else set[str]()
-        if not asked:
-            raise UsageError("nothing waits for an approval in this thread", "it was answered, or the turn has ended")
-        if unknown := set(op.decisions) - asked:
-            raise UsageError(
-                f"no such request: {', '.join(sorted(unknown))}", f"waiting are {', '.join(sorted(asked))}"
-            )
+        batch = check_answers(waiting_batch(await self._turns.snapshot()), op.decisions)
+        folder, thread_id = self.options.workspace, self.thread_id
+        await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
         await self._run(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _interrupt(self, _: ops.Interrupt) -> None:

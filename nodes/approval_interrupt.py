@@ -17,6 +17,8 @@ from graph.state import AgentState, Outcome, open_calls
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
 from safety.policy import Verdict
+from store.permissions import Grant
+from tools.always import always_offers
 from tools.base import ToolCall, ToolContext
 from tools.calls import tool_call, tool_context
 from tools.run import judge, unusable
@@ -29,6 +31,8 @@ class Judged:
     call: ToolCall
     verdict: Verdict
     digest: str
+    always: tuple[Grant, ...] = ()
+    """What "yes, always" would allow, where that is an answer."""
 
 
 DECISIONS = ("approve", "edit", "reject", "respond")
@@ -69,11 +73,13 @@ async def _judge(calls: list[MessageCall], message: AIMessage, context: ToolCont
     """Policy's word on every call that can run at all."""
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
-    return [
-        Judged(call, await judge(call, context), call.digest(context.workspace, context.sandbox_profile))
-        for call in found
-        if unusable(call, context, invalid.get(call.id)) is None
-    ]
+    return [await _judged(call, context) for call in found if unusable(call, context, invalid.get(call.id)) is None]
+
+
+async def _judged(call: ToolCall, context: ToolContext) -> Judged:
+    said = await judge(call, context)
+    always = await always_offers(call, context) if said.kind == "ask" else ()
+    return Judged(call, said, call.digest(context.workspace, context.sandbox_profile), always)
 
 
 def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
@@ -84,6 +90,7 @@ def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, A
             "args": dict(one.call.args),
             "description": one.verdict.why,
             "digest": one.digest,
+            "always": [grant.as_json() for grant in one.always],
         }
         for one in judged
         if one.verdict.kind == "ask"

@@ -85,11 +85,9 @@ def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
     return decided
 
 
-def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examined | None:
-    command = args.get("command")
-    if tool != SHELL_TOOL or not isinstance(command, str):
-        return None
-    place = Place(
+def place_of(facts: CallFacts) -> Place:
+    """Where a command of the shell would run."""
+    return Place(
         facts.workspace or "/",
         home=facts.home or "/nonexistent-home",
         cwd=facts.paths[0] if facts.paths else "",
@@ -98,7 +96,13 @@ def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examin
         resolve=facts.resolve,
         match=facts.match,
     )
-    return examine(command, place, sandboxed=facts.sandboxed)
+
+
+def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examined | None:
+    command = args.get("command")
+    if tool != SHELL_TOOL or not isinstance(command, str):
+        return None
+    return examine(command, place_of(facts), sandboxed=facts.sandboxed)
 
 
 def _subject(tool: str, args: Mapping[str, object], facts: CallFacts, examined: Examined | None) -> Subject:

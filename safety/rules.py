@@ -70,10 +70,14 @@ class Rule:
             and all(_searched(pattern, subject.args.get(name)) for name, pattern in self.args)
             and self._matches_commands(subject)
             and self._matches_paths(subject)
-            and (not self.ordinary or all(_is_ordinary(path, subject.workspace) for path in subject.paths))
+            and self.may_touch(subject.paths, subject.workspace)
             and (not self.destination or any(fnmatchcase(one, self.destination) for one in subject.destinations))
             and (self.price_over_usd is None or subject.cost_usd is None or subject.cost_usd > self.price_over_usd)
         )
+
+    def may_touch(self, paths: tuple[str, ...], workspace: str) -> bool:
+        """Tell whether an `ordinary` rule speaks about these paths; every other rule does."""
+        return not self.ordinary or all(_is_ordinary(path, workspace) for path in paths)
 
     def covers(self, command: tuple[str, ...]) -> bool:
         """Tell whether a command begins with the rule's prefix."""
@@ -153,6 +157,7 @@ class Rules:
         prefixed = [
             rule for rule in self._by_effect["allow"]
             if rule.prefix and not rule.path and not rule.args and fnmatchcase(subject.tool, rule.tool)
+            and rule.may_touch(subject.paths, subject.workspace)
         ]  # fmt: skip
         last: Rule | None = None
         for command in subject.plain or ():

@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from safety.visible import visible
 from terminal.keys import shown_keys
 from terminal.preview import preview
 
@@ -21,6 +22,7 @@ QUESTION = "question"
 EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
 """The argument that editing is about; of other tools all of them are edited, as JSON."""
 ALL_LINES = 100_000
+ALWAYS: "Mapping[str, Literal['thread', 'folder']]" = {"t": "thread", "g": "folder"}
 
 
 class Asks(Protocol):
@@ -73,6 +75,8 @@ class Dialogue:
             return {"type": "reject", "message": rest or await self._line("why not? ")}
         if request["name"] == QUESTION:
             return None
+        if word in ALWAYS and request.get("always"):
+            return {"type": "approve", "always": ALWAYS[word]}
         if word in ("e", "edit"):
             return await self._edited(request)
         if word in ("v", "view"):
@@ -85,6 +89,8 @@ class Dialogue:
             return
         self._screen.line(f"{request['name']} asks to run ({request['description']}):", "bold yellow")
         self._screen.lines(preview(request["name"], request["args"], self._workspace))
+        if offered := request.get("always"):
+            self._screen.line(f"t or g also allow, on ordinary files here: {granted_words(offered)}", "dim")
 
     async def _line(self, question: str) -> str:
         answer = await self._asks.line(question)
@@ -132,7 +138,15 @@ def _question(request: Mapping[str, Any], waiting: int) -> str:
     everything = "  a yes to all" if waiting > 1 else ""
     if request["name"] == QUESTION:
         return f"y yes  n no{everything}: "
-    return f"y yes  n no  r no, with a reason  e edit  v view{everything}: "
+    always = "  t always in this thread  g always in this folder" if request.get("always") else ""
+    return f"y yes{always}  n no  r no, with a reason  e edit  v view{everything}: "
+
+
+def granted_words(grants: Sequence[Mapping[str, Any]]) -> str:
+    """What grants allow, as a user reads it."""
+    return visible(
+        "; ".join(f"{' '.join(one['prefix'])} ..." if one["prefix"] else f"every {one['tool']}" for one in grants)
+    )
 
 
 def edit_in(editor: str, text: str) -> str | None:

@@ -83,8 +83,8 @@ def _parsed(permissions: str) -> Rules:
 
 
 def rule_of(grant: Grant) -> Rule:
-    """The rule that an "always" answer stands for. Files that other programs obey stay out of it."""
-    return Rule("allow", tool=grant.tool, prefix=grant.prefix, ordinary=not grant.prefix, why="you said always")
+    """The rule that an "always" answer stands for. It is about ordinary files of the workspace only."""
+    return Rule("allow", tool=grant.tool, prefix=grant.prefix, ordinary=True, why="you said always")
 
 
 async def _budget_left(context: ToolContext) -> float:

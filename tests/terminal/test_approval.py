@@ -147,3 +147,22 @@ def test_an_editor_that_fails_changes_nothing(editor: str) -> None:
 def test_editors_that_add_a_newline_change_nothing() -> None:
     add = f"{sys.executable} -c \"import sys; open(sys.argv[1], 'a').write(chr(10))\""
     assert edit_in(add, "text") == "text"
+
+
+ALWAYS = {**BASH, "always": [{"tool": "bash", "prefix": ["git", "add"]}, {"tool": "bash", "prefix": ["make"]}]}
+
+
+@pytest.mark.parametrize(("word", "scope"), [("t", "thread"), ("g", "folder")])
+async def test_always_is_offered_with_its_prefixes_and_where_it_holds(word: str, scope: str) -> None:
+    person = Person(word)
+    decisions, shown = await decided(person, ALWAYS)
+    assert decisions["c1"] == {"type": "approve", "always": scope}
+    assert "git add ...; make ..." in shown
+    assert "t always in this thread  g always in this folder" in person.questions[0]
+
+
+@pytest.mark.parametrize("word", ["t", "g"])
+async def test_without_an_offer_always_is_no_answer(word: str) -> None:
+    decisions, shown = await decided(Person(word, "n"), {**BASH, "always": []})
+    assert decisions["c1"] == {"type": "reject"}
+    assert "always" not in shown
