@@ -1,0 +1,15 @@
+"""How often faults are played: few times in the normal run, a thousand times by `make soak`. Seeds are printed."""
+
+import os
+import secrets
+from collections.abc import Callable
+
+SOAK = int(os.environ.get("ML_INTERN_SOAK", "0"))
+"""Real processes that are killed, and races, when soaking; 0 is the normal run."""
+PROCESSES = SOAK or 40
+SEED = os.environ.get("ML_INTERN_FAULT_SEED") or (secrets.token_hex(4) if SOAK else "1")
+"""A soak draws a new one each time; the run that failed is repeated by giving its own."""
+PROPERTY = "faults"
+
+Report = Callable[[str, object], None]
+"""pytest's record_property; what is recorded as `faults` stands in the summary of the run."""

@@ -1,0 +1,67 @@
+"""The n-th statement fails, for every n: one clear line, exit code 75, and a thread that goes on."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from configs.errors import MLInternError, TemporaryError
+from tests.faults.broken_sqlite import FAULTS, FailAt
+from tests.faults.counts import PROPERTY, SOAK, Report
+from tests.faults.lab import FaultLab, mark_effect
+from tests.faults.lives import go_on, live, whole_life
+from tests.faults.scenarios import SCENARIOS, Scenario, short
+from tests.faults.user import Stopped
+
+SHORT = short(mark_effect)
+THREADS = [SHORT, *(make(mark_effect) for make in SCENARIOS)] if SOAK else [SHORT]
+FOREVER = 10**9
+
+
+@pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_statement_fails_once(folder: Path, scenario: Scenario, fault: str, record_property: Report) -> None:
+    ends = play(folder, scenario, fault, times=1, stride=1)
+    record_property(PROPERTY, f"{ends.total()} statements of {scenario.name} failed with {fault}: {said(ends)}")
+
+
+@pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
+def test_a_disk_stays_full_from_a_statement_on(folder: Path, scenario: Scenario, record_property: Report) -> None:
+    ends = play(folder, scenario, "FULL", times=FOREVER, stride=1 if SOAK else 5)
+    assert ends["through"] == 0
+    record_property(PROPERTY, f"{ends.total()} times the disk stayed full in {scenario.name}: {said(ends)}")
+
+
+def play(folder: Path, scenario: Scenario, fault: str, *, times: int, stride: int) -> Counter[str]:
+    """How lives with a fault end; each must be followed by one that goes through."""
+    whole, ends = whole_life(folder / "whole", scenario), Counter[str]()
+    for statement in range(1, whole.statements + 1, stride):
+        lab, plan = scenario.lab(folder / str(statement), str(statement)), FailAt(statement, fault, times)
+        try:
+            ends[one_life(lab, scenario, plan)] += 1
+            assert go_on(lab, scenario, whole) == []
+        except BaseException as error:
+            error.add_note(f"statement {statement}, {plan.played!r}, in {lab.root}")
+            raise
+    return ends
+
+
+def one_life(lab: FaultLab, scenario: Scenario, plan: FailAt) -> str:
+    """A life with a fault ends in one line with a remedy and exit code 75, or goes through all the same."""
+    try:
+        live(lab, scenario, plan)
+    except Stopped:
+        error = lab.record.newest("error")
+        line, remedy, code, end = error["message"], error["remedy"], error["exit_code"], "in the session"
+    except MLInternError as error:
+        line, remedy, code, end = error.message, error.remedy, error.exit_code, "on opening"
+    else:
+        return "through"
+    assert (code, "\n" in line) == (TemporaryError.exit_code, False), line
+    assert remedy
+    assert "internal error" not in line
+    return end
+
+
+def said(ends: Counter[str]) -> str:
+    return ", ".join(f"{number} {end}" for end, number in sorted(ends.items()))
