@@ -30,7 +30,10 @@ def read_conversation(text: str, name: str) -> Read:
     """Read the text of the file `name`. Raises UsageError when it holds no conversation, or several."""
     left_out: Counter[str] = Counter()
     whole = _parsed(text)
-    found = _from_lines(text, left_out, name) if whole is None else _from_value(whole, left_out)
+    try:
+        found = _from_lines(text, left_out, name) if whole is None else _from_value(whole, left_out)
+    except RecursionError as fault:
+        raise UsageError(f"{name} is nested too deeply to be read", f"give {WHAT_IS_READ}") from fault
     if found is None or not found.messages:
         raise UsageError(f"{name} holds no conversation", f"give {WHAT_IS_READ}")
     messages, repaired = paired(found.messages)

@@ -1,0 +1,46 @@
+"""Conversations as plain data, for the tests of the formats."""
+
+from outbound.conversation import Call, Conversation, Ending, Message
+
+HOSTILE = "</pre></script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e"
+
+
+def two_turns() -> Conversation:
+    """Two turns: a plan and a failed command, then an answer."""
+    plan = Call("call_1", "plan", {"steps": [{"text": "look", "status": "done"}]})
+    command = Call("call_2", "bash", {"command": "cat f\nexit 3", "timeout": 5})
+    return Conversation(
+        thread_id="11111111-2222-4333-8444-555555555555",
+        title="What is it?",
+        folder="/home/me/work",
+        model="anthropic/claude",
+        created=1_760_000_000.0,
+        updated=1_760_000_100.0,
+        cost_usd=0.25,
+        messages=(
+            Message("user", "what is it?", turn=1, time=1_760_000_001.0),
+            Message("assistant", "Let me see.", "msg_1", (plan, command), "I should look.", time=1_760_000_002.0),
+            Message("tool", "Plan:\n[x] look", call_id="call_1", name="plan", time=1_760_000_003.0, seconds=0.5),
+            Message(
+                "tool", "```\nno such file", call_id="call_2", name="bash", ok=False, time=1_760_000_009.0, seconds=5
+            ),
+            Message("note", "Go on."),
+            Message("assistant", "It is **42**.", "msg_2"),
+            Message("user", "sure?", turn=2, time=1_760_000_050.0),
+            Message("assistant", "Yes.", "msg_3", time=1_760_000_060.0),
+        ),
+        endings={1: Ending("done", "It is **42**.", 0, 2, 1_760_000_010.0)},
+    )
+
+
+def hostile() -> Conversation:
+    """A conversation whose every text tries to be more than text."""
+    call = Call("c", HOSTILE, {HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}})
+    link = f"[click](javascript:alert(1)) ![pixel](https://evil.example/p.png) {HOSTILE}\n\n<b onclick=x>raw</b>"
+    messages = (
+        Message("user", HOSTILE, images=("https://evil.example/i.png", 'data:image/png;base64,"><script>')),
+        Message("assistant", link, "m", (call,), HOSTILE),
+        Message("tool", HOSTILE, call_id="c", name=HOSTILE),
+        Message("note", HOSTILE),
+    )
+    return Conversation(HOSTILE, messages, title=HOSTILE, folder=HOSTILE, model=HOSTILE)

@@ -1,0 +1,159 @@
+"""What a conversation is exported as."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from graph.events import EVENTS
+from outbound.conversation import Call, Conversation, Message, Usage
+from outbound.event_lines import events_of
+from outbound.formats import FORMATS, exported
+from outbound.markdown import fenced, in_ticks
+from tests.outbound.conversations import hostile, two_turns
+
+LOADING = {"script", "link", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "svg", "template"}
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_text_of_the_thread_is_in_every_format_meant_to_hold_it(name: str) -> None:
+    text = exported(two_turns(), name)
+    shown = Page(text).text if name == "html" else text
+    for part in ("what is it?", "Let me see.", "no such file", "sure?", "Yes.", "11111111-2222"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_secret_leaves_in_any_format(name: str) -> None:
+    secret = "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH"
+    call = Call("c", "bash", {"command": f"echo {secret}", "deep": [{"token": secret}]})
+    messages = (
+        Message("user", secret),
+        Message("assistant", secret, "m", (call,), f"thought {secret}"),
+        Message("tool", secret, call_id="c"),
+    )
+    assert secret not in exported(Conversation("t", messages, title=secret), name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_thread_can_be_exported(name: str) -> None:
+    assert exported(Conversation("t", ()), name)
+
+
+def test_the_page_loads_and_runs_nothing_whatever_the_thread_says() -> None:
+    page = Page(exported(hostile(), "html"))
+    assert page.open == []
+    assert LOADING.isdisjoint({tag for tag, _ in page.tags})
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert "style" not in attributes
+        assert not str(attributes.get("href", "")).lower().startswith(("javascript:", "data:", "vbscript:"))
+        if tag == "img":
+            assert str(attributes["src"]).startswith("data:image/")
+    (policy,) = [str(found["content"]) for tag, found in page.tags if "http-equiv" in found]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert "<script>alert(1)</script>" in page.text
+    assert "\x1b" not in page.text
+    assert "\u202e" not in page.text
+
+
+def test_the_page_is_for_light_and_dark_and_renders_replies() -> None:
+    text = exported(two_turns(), "html")
+    assert "prefers-color-scheme: dark" in text
+    assert "<strong>42</strong>" in text
+    assert 'class="failed"' in text
+    assert re.search(r"url\(|@import|http://|https://", text) is None
+
+
+def test_markdown_fences_hold_whatever_is_in_them() -> None:
+    assert fenced("a\n```\nb\n````\n") == "`````\na\n```\nb\n````\n`````"
+    assert in_ticks("a ``b`` c") == "```a ``b`` c```"
+    assert in_ticks("`a`") == "`` `a` ``"
+    text = exported(two_turns(), "markdown")
+    assert "````text\n```\nno such file\n````" in text
+    assert text.startswith("# What is it?\n\n- thread: `11111111-")
+
+
+def test_openai_messages_hold_nothing_a_provider_would_refuse() -> None:
+    whole = json.loads(exported(two_turns(), "openai"))
+    roles = [message["role"] for message in whole["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool", "user", "assistant", "user", "assistant"]
+    known = {"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content"}
+    assert all(set(message) <= known for message in whole["messages"])
+    calls = whole["messages"][1]["tool_calls"]
+    assert [set(call) for call in calls] == [{"id", "type", "function"}] * 2
+    assert json.loads(calls[1]["function"]["arguments"]) == {"command": "cat f\nexit 3", "timeout": 5}
+    assert [message["tool_call_id"] for message in whole["messages"][2:4]] == ["call_1", "call_2"]
+    assert (whole["session_id"], whole["model_name"]) == (two_turns().thread_id, "anthropic/claude")
+
+
+def test_events_have_the_frozen_fields_and_are_numbered_in_order_of_time() -> None:
+    events = [json.loads(line) for line in exported(two_turns(), "events").splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert (events[0]["type"], events[-1]["type"]) == ("ready", "result")
+    assert all(tuple(event) == ("type", "thread_id", "seq", "time", "data") for event in events)
+    assert all(sorted(event["data"]) == sorted(EVENTS[event["type"]].fields) for event in events)
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+
+
+def test_events_tell_what_happened_and_how_each_turn_ended() -> None:
+    events = list(events_of(two_turns(), "1.0"))
+    assert [event.type for event in events] == [
+        "ready", "processing", "assistant_message", "tool_call", "plan_update", "tool_output", "tool_call",
+        "tool_output", "assistant_message", "turn_complete", "processing", "assistant_message", "turn_complete",
+        "shutdown", "result",
+    ]  # fmt: skip
+    ends = [event.data for event in events if event.type == "turn_complete"]
+    assert [(end["turn"], end["status"], end["text"], end["iterations"]) for end in ends] == [
+        (1, "done", "It is **42**.", 2),
+        (2, "done", "Yes.", 1),
+    ]
+    assert (events[-1].data["status"], events[-1].data["text"], events[-1].data["cost_usd"]) == ("done", "Yes.", 0.25)
+    outputs = [event.data for event in events if event.type == "tool_output"]
+    assert [(found["ok"], found["status"], found["seconds"]) for found in outputs] == [
+        (True, "done", 0.5),
+        (False, "failed", 5),
+    ]
+
+
+def test_what_was_paid_for_stands_where_it_was_paid() -> None:
+    paid = (
+        Usage("m", "main", 10, 2, 0, 0, 0.5, 1_760_000_001.5),
+        Usage("m", "main", 10, 2, 0, 0, None, 1_760_000_055.0),
+    )
+    whole = Conversation("t", two_turns().messages, created=1_760_000_000.0, requests=paid)
+    events = list(events_of(whole, "1.0"))
+    places = [place for place, event in enumerate(events) if event.type == "usage"]
+    assert [events[place + 1].type for place in places] == ["assistant_message", "assistant_message"]
+    assert [events[place].data["total_cost_usd"] for place in places] == [0.5, 0.5]
+
+
+def test_a_turn_without_an_answer_is_not_called_done() -> None:
+    events = list(events_of(Conversation("t", (Message("user", "go"),)), "1.0"))
+    assert [event.data["status"] for event in events if event.type in ("turn_complete", "result")] == [
+        "interrupted"
+    ] * 2
