@@ -123,6 +123,8 @@ class Snapshots:
             await asyncio.to_thread(self._take_now, name, thread)
         except NoSnapshot as fault:
             await self._failed(name, thread, fault)
+        except OSError as error:
+            await self._failed(name, thread, NoSnapshot(f"{error.strerror}: {error.filename or self._records.folder}"))
         except Exception as error:  # noqa: BLE001  a turn must not fail for its snapshot; the traceback goes to the log
             await self._failed(name, thread, NoSnapshot(log_fault(self._home, thread, error).message))
 
@@ -156,6 +158,8 @@ class Snapshots:
             self._opened()
         except NoSnapshot as fault:
             return fault.why
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
         return ""
 
     def _target(self, names: Sequence[str]) -> Tree:

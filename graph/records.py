@@ -49,10 +49,12 @@ class Records:
         """The record of this name, or None. Raises OSError."""
         try:
             found = json.loads(self._path(name).read_text())
-        except FileNotFoundError:
+            about = self.folder / "trees" / f"{found['about']}.json"
+            tree = _tree_from(json.loads(about.read_text())) if found["about"] else None
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        about = self.folder / "trees" / f"{found['about']}.json"
-        tree = _tree_from(json.loads(about.read_text())) if found["about"] else None
+        except (ValueError, KeyError) as error:
+            return Record("", 0, None, f"its record is damaged: {error}")
         return Record(found["thread"], found["taken"], tree, found["why_not"])
 
     def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "") -> Record:

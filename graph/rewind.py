@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graph.state import AgentState
 
 MOST_NAMED = 5
+REMEDY = "undo the conversation alone, or try again"
 KINDS = {"changed": "changed back", "created": "brought back", "removed": "removed"}
 
 
@@ -125,8 +126,9 @@ async def _or_error(work: Any) -> Restored:
     try:
         return cast(Restored, await work)
     except NoSnapshot as fault:
-        remedy = fault.remedy or "undo the conversation alone, or try again"
-        raise TemporaryError(f"nothing was undone: {fault.why}", remedy) from fault
+        raise TemporaryError(f"the turn stays: {fault.why}", fault.remedy or REMEDY) from fault
+    except OSError as error:
+        raise TemporaryError(f"the turn stays: {error.filename or 'a file'}: {error.strerror}", REMEDY) from error
 
 
 def _undone(plan: UndoPlan) -> Undone:

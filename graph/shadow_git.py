@@ -112,10 +112,12 @@ class ShadowGit:
         try:
             self._wait_for(descriptor)
             self._lock = (descriptor,)
-            self.index.with_name(f"{self.index.name}.lock").unlink(missing_ok=True)  # of a git that was killed
-            yield
+            try:
+                self.index.with_name(f"{self.index.name}.lock").unlink(missing_ok=True)  # of a git that was killed
+                yield
+            finally:
+                self._lock = ()
         finally:
-            self._lock = ()
             os.close(descriptor)
 
     def _wait_for(self, descriptor: int) -> None:

@@ -72,6 +72,8 @@ class PlainRenderer:
     def _error(self, data: dict[str, Any]) -> None:
         if data["retry_in_s"] is not None:
             self._line(wait_line(data))
+        elif data["exit_code"] is None:  # a warning; what ends the run is said at its end
+            self._line(f"note: {data['message']}" + (f" ({data['remedy']})" if data["remedy"] else ""))
 
     def _block(self, text: str) -> None:
         lines = visible(text.strip()).splitlines()

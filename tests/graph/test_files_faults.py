@@ -114,6 +114,14 @@ async def test_files_that_are_missing_from_the_snapshot_end_in_one_line(workspac
     assert workspace.read("a") == "after"
 
 
+@pytest.mark.parametrize("folder", ["records", "trees"])
+async def test_a_damaged_record_is_one_line(workspace: Workspace, folder: str) -> None:
+    name = await workspace.take()
+    shadow = shadow_folder(workspace.home.resolve(), workspace.folder.resolve())
+    next((shadow / folder).glob("*.json")).write_text("{")
+    assert "its record is damaged" in await workspace.snapshots.why_not([name])
+
+
 async def test_sessions_on_one_workspace_wait_for_each_other(workspace: Workspace) -> None:
     for number in range(20):
         workspace.write(f"f{number}", "before")

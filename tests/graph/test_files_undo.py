@@ -238,6 +238,19 @@ async def test_without_git_it_is_said_when_the_session_opens_and_conversations_a
     assert (lab.workspace / "f").read_text() == "one\n"
 
 
+async def test_a_turn_does_not_fail_for_its_snapshot(lab: Lab) -> None:
+    lab.home.mkdir()
+    (lab.home / "snapshots").write_text("in the way")
+    async with lab.session(two_turns(lab)) as session:
+        events = await turn(session, UserInput("one"), "turn_complete")
+        [warning] = data(events, "error")
+        assert warning["exit_code"] is None
+        assert warning["message"].startswith("undo will not bring the files of this turn back")
+        assert data(events, "turn_complete")[0]["status"] == "done"
+        assert "the files stay as they are" in await notes(session, Undo())
+        assert await session.history() == []
+
+
 async def test_the_users_own_command_is_taken_back_with_the_turn_before_it_and_redone(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
