@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,25 +75,6 @@ class Records:
         if not path.exists():
             _write(path, text)
         return about
-
-    def workspace(self) -> str:
-        """The folder whose files these are; "" when it is not known."""
-        path = self.folder / "workspace"
-        return path.read_text(errors="surrogateescape") if path.is_file() else ""
-
-    def names(self) -> list[str]:
-        """The names of all records."""
-        return sorted(path.stem for path in (self.folder / "records").glob("*.json"))
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Forget records; what only they held can then be pruned. Raises OSError."""
-        for name in names:
-            self._path(name).unlink(missing_ok=True)
-            (self.folder / "refs" / FOLDER / name).unlink(missing_ok=True)
-        used = {json.loads(self._path(name).read_text())["about"] for name in self.names()}
-        for path in (self.folder / "trees").glob("*.json"):
-            if path.stem not in used:
-                path.unlink()
 
     def _path(self, name: str) -> Path:
         return self.folder / "records" / f"{name}.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.kept_files import forget_files, kept_files
+from graph.forget import forget_snapshots
 from graph.records import shadow_folder
 from graph.scan import Limits
 from graph.shadow_git import NoSnapshot
@@ -174,7 +174,7 @@ async def test_snapshots_of_another_folder_are_refused(workspace: Workspace, tmp
     assert "another folder" in await other.snapshots.why_not([name])
 
 
-async def test_snapshots_nobody_needs_are_forgotten_and_the_others_still_work(workspace: Workspace) -> None:
+async def test_snapshots_of_a_thread_are_forgotten_and_the_others_still_work(workspace: Workspace) -> None:
     workspace.write("a", os.urandom(300_000))
     dropped = await workspace.take()
     workspace.write("b", "before")
@@ -182,23 +182,20 @@ async def test_snapshots_nobody_needs_are_forgotten_and_the_others_still_work(wo
     snapshots = workspace.session()
     kept = snapshots.begin("another thread")
     await snapshots.settled()
-    [found] = kept_files(workspace.home)
-    assert (found.workspace, found.snapshots) == (str(workspace.folder.resolve()), 2)
-    freed = forget_files(workspace.home, lambda record: record.thread == "thread")
-    assert freed > 300_000
+    forgotten = forget_snapshots(workspace.home, {"thread"})
+    assert forgotten.snapshots == 1
+    assert forgotten.freed > 300_000
     assert not await snapshots.is_taken(dropped)
     workspace.write("b", "after")
     await workspace.restore(kept)
     assert workspace.read("b") == "before"
 
 
-async def test_all_snapshots_can_be_forgotten(workspace: Workspace) -> None:
-    workspace.write("a", "x" * 100_000)
+async def test_snapshots_are_taken_again_after_all_were_forgotten(workspace: Workspace) -> None:
+    workspace.write("a", "before")
     await workspace.take()
-    forget_files(workspace.home, lambda record: True)
-    assert [found.snapshots for found in kept_files(workspace.home)] == [0]
+    assert forget_snapshots(workspace.home, {"thread"}).snapshots == 1
     name = await workspace.take()
-    workspace.write("a", "y")
+    workspace.write("a", "after")
     await workspace.restore(name)
-    assert workspace.read("a") == "x" * 100_000
-    assert kept_files(workspace.home / "nothing here") == []
+    assert workspace.read("a") == "before"
