@@ -13,6 +13,7 @@ from graph.shadow_git import NoSnapshot
 from graph.turns import Turns, UndoPlan
 from safety.redaction import admit
 from safety.visible import visible
+from store.runs import RUNNING
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -63,7 +64,7 @@ class Rewind:
         plan = await self.turns.plan_undo(op.turns)
         undone = _undone(plan)
         restored, notes = await self._files_back(op.files, plan, undone)
-        stays = lasting(undone, self.services)
+        stays = await self._stays(undone)
         if op.files == "files":
             await self.turns.remember_tip(plan.head)
             await self.turns.append_note(_told(plan, restored))
@@ -99,8 +100,14 @@ class Rewind:
             else:
                 found = await _or_error(self.files.preview(plan.files))
                 changes, notes = found.changes, _stays(found)
-        notes += lasting(undone, self.services)
+        notes += await self._stays(undone)
         return UndoPreview(plan.turns, plan.text, changes, [admit(visible(note)) for note in notes])
+
+    async def _stays(self, undone: Undone) -> list[str]:
+        runs = await self.services.store.runs.list(self.turns.thread_id)
+        going = [run.command for run in runs if run.state == RUNNING]
+        goes_on = [f"not undone: runs that still go on, and write what they write ({_named(going)})"] if going else []
+        return [*lasting(undone, self.services), *goes_on]
 
     def _wants_files(self, scope: Scope, undone: Undone) -> bool:
         # What the user did to the files since is not ours to take back with a turn that changed none.

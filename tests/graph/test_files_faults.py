@@ -75,6 +75,16 @@ async def test_a_snapshot_that_a_crash_prevented_is_taken_by_the_next_session(wo
     assert workspace.read("a") == "before"
 
 
+async def test_a_turn_that_ran_no_tool_needs_no_snapshot_of_its_own(workspace: Workspace) -> None:
+    never = workspace.snapshots.name_of("the process ended before it was taken")
+    workspace.write("a", "before")
+    name = await workspace.take()
+    workspace.write("a", "after")
+    await workspace.snapshots.restore([never, name], workspace.snapshots.name_of("undo"), "thread")
+    assert workspace.read("a") == "before"
+    assert await workspace.snapshots.why_not([never]) == "no snapshot was finished"
+
+
 async def test_what_a_killed_git_left_behind_is_cleared_away(workspace: Workspace) -> None:
     workspace.write("a", "before")
     await workspace.take()

@@ -10,6 +10,7 @@ from graph.operations import ExecApproval, Interrupt, Redo, RunCommand, Undo, Us
 from graph.records import shadow_folder
 from graph.session import AgentSession
 from store.lock import open_lock_file, try_lock
+from store.runs import RunRow
 from tests.graph.conftest import Lab, bash, data, turn, until
 from tests.graph.workspace import git, picture, repository
 
@@ -184,6 +185,15 @@ async def test_undo_says_what_stays(lab: Lab) -> None:
     ]
     assert not (lab.workspace / "f").exists()
     assert "by the agent" in git(lab.workspace, "log", "--oneline")
+
+
+async def test_undo_says_which_runs_still_go_on(lab: Lab) -> None:
+    async with lab.session(two_turns(lab)) as session:
+        await turn(session, UserInput("one"))
+        for state in ("running", "done"):
+            await session.services.store.runs.add(RunRow(state, session.thread_id, f"train-{state}.sh", state))
+        said = await notes(session, Undo())
+    assert "not undone: runs that still go on, and write what they write (train-running.sh)" in said
 
 
 async def test_undo_names_what_it_left_alone(lab: Lab) -> None:
