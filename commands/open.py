@@ -164,7 +164,7 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
     return replace(
         by_settings,
         model=model,
-        add_dirs=tuple(str(_added(folder)) for folder in options.add_dir),
+        add_dirs=run_folders(options),
         approval_mode=options.approval_mode or default_mode,
         headless=headless,
         stream=not options.no_stream,
@@ -178,6 +178,11 @@ def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:
     from tools.facts import written_rules
 
     return written_rules(permissions).warnings if any(permissions.values()) else ()
+
+
+def run_folders(options: Options) -> tuple[str, ...]:
+    """The further folders of a run, resolved. UsageError when one is none."""
+    return tuple(str(_added(folder)) for folder in options.add_dir)
 
 
 def _added(folder: str) -> Path:

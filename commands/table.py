@@ -41,6 +41,15 @@ COMMANDS: dict[str, Command] = {
             "the settings in force and where each comes from; the files",
             actions={"show": "commands.config:show_settings", "path": "commands.config:show_paths"},
         ),
+        Command(
+            "permissions",
+            "the rules in force, what they say to a command, the kept answers",
+            actions={
+                "list": "commands.permissions:list_rules",
+                "test": "commands.permissions:judge",
+                "remove": "commands.permissions:remove",
+            },
+        ),
         Command("tools", "the tools the model is given", "commands.tools:list_tools"),
         Command(
             "doctor", "versions, folders, keys by name, programs; --probe asks the model", "commands.doctor:doctor"
@@ -52,7 +61,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"approve", "permissions", "sandbox", "jobs", "runs", "mcp", "models"})
+KEPT_NAMES: frozenset[str] = frozenset({"approve", "sandbox", "jobs", "runs", "mcp", "models"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

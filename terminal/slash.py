@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from terminal import actions
+from terminal.permissions import permissions
 
 if TYPE_CHECKING:
     from terminal.app import App
@@ -56,6 +57,13 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/cost", "/usage", "/tokens", "/context"), "", "what the thread has used so far", actions.cost),
     SlashCommand(("/tools",), "", "the tools the model has", actions.tools),
+    SlashCommand(
+        ("/permissions",),
+        "[test COMMAND|remove N]",
+        "the rules in force; what they say to a command; forget an answer",
+        permissions,
+        ("test", "remove"),
+    ),
     SlashCommand(("/yolo",), "", "stop asking, or ask again", actions.yolo),
     SlashCommand(("/status",), "", "thread, folder, model and mode", actions.status),
     SlashCommand(("/exit", "/quit"), "", "leave; the thread can be resumed", actions.leave),

@@ -10,7 +10,9 @@ from langchain_core.messages import ToolCall as MessageCall
 from graph.context import RunOptions, Services
 from graph.events import Emit
 from graph.state import AgentState, users_words
+from safety.policy import SHELL_TOOL, Verdict
 from tools.base import ToolCall, ToolContext
+from tools.run import judge
 
 
 def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:
@@ -42,6 +44,12 @@ def tool_context(
         taint=tuple(state.get("taint") or ()),
         user_text=options.user_text if options.child else users_words(state.get("messages") or ()),
     )
+
+
+async def judge_command(command: str, thread_id: str, options: RunOptions, services: Services) -> Verdict:
+    """What policy would say to a command of the shell in this thread."""
+    call = ToolCall(name=SHELL_TOOL, args={"command": command}, id="", message_id="", index=0)
+    return await judge(call, tool_context({}, thread_id, options, services, silent))
 
 
 def silent(type: str, /, **data: Any) -> None:

@@ -1,0 +1,86 @@
+"""`permissions list`, `test`, `remove`: the rules in force here, what they say to a command, the "always" answers."""
+
+import asyncio
+import shlex
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.open import load_settings, run_folders, working_folder
+from commands.open_store import open_store
+from commands.options import SETTINGS_OPTIONS, Options, takes_options
+from commands.output import JSON_HELP, print_json, print_lines
+from configs.errors import UsageError
+from terminal.permissions import answer_line, rule_lines
+
+if TYPE_CHECKING:
+    from safety.policy import Verdict
+    from store.permissions import PermissionRow
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+Everywhere = Annotated[bool, typer.Option("--all", help="answers of every folder, not just of this one")]
+NO_THREAD = "(none)"
+
+
+@takes_options(*SETTINGS_OPTIONS)
+def list_rules(options: Options, everywhere: Everywhere = False, json: Json = False) -> int:
+    """Show the rules of the settings and the answers kept for this folder."""
+    from tools.facts import written_rules
+
+    folder = working_folder(options)
+    permissions = load_settings(options, folder).settings.permissions.model_dump(mode="json")
+    rules, answers = written_rules(permissions), asyncio.run(_answers(None if everywhere else str(folder)))
+    if json:
+        return print_json({"rules": permissions, "warnings": list(rules.warnings), "answers": list(map(_row, answers))})
+    lines = [*rule_lines(rules), *map(answer_line, answers)]
+    return print_lines(lines or ["no rules: what only reads runs, the rest is as the approval mode says"])
+
+
+async def _answers(folder: str | None) -> "list[PermissionRow]":
+    async with open_store() as store:
+        return list(await store.permissions.list(folder))
+
+
+def _row(row: "PermissionRow") -> dict[str, Any]:
+    return {**asdict(row), "grant": row.grant.as_json()}
+
+
+@takes_options(*SETTINGS_OPTIONS, "approval_mode", "sandbox", "add_dir")
+def judge(
+    options: Options,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="as bash would get it")],
+    json: Json = False,
+) -> int:
+    """Say what policy does with a shell command here: allow, ask or deny, and why. Nothing is run."""
+    text = command[0] if len(command) == 1 else shlex.join(command)
+    said = asyncio.run(_verdict(options, text))
+    return print_json({"verdict": said.kind, "why": said.why}) if json else print_lines([f"{said.kind}: {said.why}"])
+
+
+async def _verdict(options: Options, command: str) -> "Verdict":
+    from graph.context import Services
+    from graph.run_options import from_settings
+    from models.gateway import Models
+    from tools.calls import judge_command
+    from tools.registry import create_builtin_tools
+
+    folder = working_folder(options)
+    run = from_settings(load_settings(options, folder).settings, folder)
+    mode = options.approval_mode or run.approval_mode
+    run = replace(run, approval_mode=mode, add_dirs=run_folders(options))
+    async with open_store() as store:
+        services = Services(Models(store.ledger), create_builtin_tools(), store, run)
+        return await judge_command(command, NO_THREAD, run, services)
+
+
+def remove(number: Annotated[int, typer.Argument(metavar="NUMBER", help="as `permissions list` shows it")]) -> int:
+    """Forget an "always" answer."""
+    if not asyncio.run(_remove(number)):
+        raise UsageError(f"there is no answer {number}", "`ml-intern permissions list --all` shows them")
+    return print_lines([f"answer {number} is forgotten"])
+
+
+async def _remove(number: int) -> bool:
+    async with open_store() as store:
+        return await store.permissions.remove(number)
