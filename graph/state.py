@@ -76,6 +76,8 @@ class AgentState(TypedDict, total=False):
     plan: list[PlanStep]
     decisions: dict[str, dict[str, Any]]
     """Answers to the open calls, by call id: {type, args?, message?, digest}."""
+    rejected: dict[str, str]
+    """Calls the user rejected since the last message, by digest, with the reason: they are not asked about again."""
     iteration: int
     """Model calls made in this turn."""
     replies: int

@@ -85,6 +85,7 @@ class Turns:
             {
                 **_fresh(options, self.services),
                 "messages": [_users_message(text, typed)],
+                "rejected": {},
                 "iteration": 0,
                 "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
                 "turn": number,
@@ -275,6 +276,7 @@ def _emptied() -> dict[str, Any]:
         "recent_calls": Overwrite([]),
         "plan": [],
         "decisions": {},
+        "rejected": {},
         "iteration": 0,
         "replies": 0,
         "turn": 0,

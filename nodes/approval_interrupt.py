@@ -52,11 +52,13 @@ async def approval_interrupt(
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     judged = await _judge(calls, message, context)
     question = state.get("question")
-    batch = await _asked_before(config, runtime) or _batch(judged, question)
+    repeated = _repeated(judged, state.get("rejected") or {})
+    new = [one for one in judged if one.call.id not in repeated]
+    batch = await _asked_before(config, runtime) or _batch(new, question)
     if not batch["action_requests"]:
-        return {"decisions": {}}
+        return {"decisions": repeated}
     answer = interrupt(batch)
-    decisions = _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
+    decisions = repeated | _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
         return _stop(question, calls, message, runtime)
     return {"decisions": decisions, **(_go_on(state, question) if question else {})}
@@ -80,6 +82,21 @@ async def _judged(call: ToolCall, context: ToolContext) -> Judged:
     said = await judge(call, context)
     always = await always_offers(call, context) if said.kind == "ask" else ()
     return Judged(call, said, call.digest(context.workspace, context.sandbox_profile), always)
+
+
+def _repeated(judged: list[Judged], rejected: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Answers to calls that the user rejected before, unchanged: nobody is asked again."""
+    said = "the user rejected this same call before and is not asked again"
+    return {
+        one.call.id: _unanswered(": ".join(filter(None, [said, rejected[one.digest]])), one.digest)
+        for one in judged
+        if one.verdict.kind == "ask" and one.digest in rejected
+    }
+
+
+def _unanswered(why: str, digest: str) -> dict[str, Any]:
+    """A rejection that is no answer of the user to this call."""
+    return {"type": "reject", "message": why, "digest": digest, "unasked": True}
 
 
 def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
@@ -129,9 +146,9 @@ def _bind(answer: Any, requests: list[dict[str, Any]], digests: Mapping[str, str
 def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
     digest = request["digest"]
     if digest != digests.get(request["id"], ""):
-        return {"type": "reject", "message": "the call is not the one that was asked about", "digest": digest}
+        return _unanswered("the call is not the one that was asked about", digest)
     if not isinstance(given, Mapping) or given.get("type") not in DECISIONS:
-        return {"type": "reject", "message": "it was not answered", "digest": digest}
+        return _unanswered("it was not answered", digest)
     decision = {"type": given["type"], "digest": digest}
     if given.get("message"):
         decision["message"] = str(given["message"])

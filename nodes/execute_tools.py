@@ -91,7 +91,11 @@ class _Batch:
         """Answer one call as the user decided."""
         decision = (self.state.get("decisions") or {}).get(call["id"] or "", {})
         match decision.get("type"):
+            case "reject" if decision.get("unasked"):
+                self._results[call["id"] or ""] = "rejected"  # for the loop guard: nobody else stops a repetition
+                return unrun([call], self.message, f"Not run: {decision['message']}", "rejected", self.emit)
             case "reject":
+                self._remember_rejected(decision)
                 text = f"Not run: the user rejected it. {decision.get('message', '')}".strip()
                 return unrun([call], self.message, text, "rejected", self.emit)
             case "respond":
@@ -109,6 +113,10 @@ class _Batch:
         context = tool_context(self.state, self.thread_id, self.options, self.services, self.emit, approved=approved)
         invalid = self.message.additional_kwargs.get("invalid_calls", {}).get(call["id"])
         return await run_call(tool_call(call, self.message, edited), context, invalid if edited is None else None)
+
+    def _remember_rejected(self, decision: dict[str, Any]) -> None:
+        known = self.updates.get("rejected", self.state.get("rejected") or {})
+        self.updates["rejected"] = {**known, decision["digest"]: decision.get("message", "")}
 
     def _remember(self, call: ToolCall, result: ToolResult) -> None:
         self._results[call["id"] or ""] = result.text
