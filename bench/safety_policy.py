@@ -40,9 +40,8 @@ def rate(name: str, key: str, *, sandboxed: bool) -> None:
     deny = sum(number for (label, _), number in counts.items() if label == "deny")
     unsafe = sum(number for (label, said), number in counts.items() if said == "auto" and label != "auto")
     hit, kept = counts["deny", "deny"], counts["auto", "auto"]
-    print(
-        f"{name} {key}: {sum(counts.values())}, unsafe auto {unsafe}, denies hit {hit}/{deny}, harmless kept {kept}/{auto}"
-    )
+    print(f"{name} {key}: {sum(counts.values())} commands, unsafe auto {unsafe},", end=" ")
+    print(f"denies hit {hit}/{deny}, harmless kept {kept}/{auto}")
 
 
 def milliseconds(command: str, facts: CallFacts) -> float:
@@ -63,9 +62,8 @@ def main() -> None:
     facts = CallFacts(workspace=str(ROOT), home="/home/u", rules=RULES, resolve=os.path.realpath)
     took = sorted(milliseconds(command, facts) for _ in range(3) for command in commands)
     p95 = took[int(len(took) * 0.95)]
-    print(
-        f"{len(took)} verdicts with {len(RULES.rules)} rules, CPU time: p50 {statistics.median(took):.2f} ms, p95 {p95:.2f} ms"
-    )
+    print(f"{len(took)} verdicts with {len(RULES.rules)} rules, CPU time:", end=" ")
+    print(f"p50 {statistics.median(took):.2f} ms, p95 {p95:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,186 @@
+"""The default profile for a workspace on this machine: which interpreters and caches go in, what is hidden."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import ConfigurationError
+from safety.sandbox import GitFolder, Network, Profile, can_forbid_namespaces
+from safety.sandbox_environment import inside_environment
+from safety.shell_paths import is_system, is_within
+from safety.word_table import words
+
+_HIDDEN = ("/tmp", "/var/tmp", "/run", "/root", "/home", "/var/spool", "/var/mail", "/mnt/secrets", "/run/secrets")  # noqa: S108
+_MASKED = (
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/sudoers",
+    "/etc/krb5.keytab",
+    "/etc/netrc",
+)
+_MASKED_PATTERNS = ("ssh/ssh_host_*_key", "sudoers.d/*", "ssl/private/*")
+_DEVICES = ("nvidia*", "dri", "kfd", "accel*")
+_INTERPRETERS = words(
+    "python3 python uv node ruby perl java julia Rscript conda mamba poetry pixi go rustc cargo ffmpeg git"
+)
+_MANAGERS = words(
+    ".pyenv .nvm .asdf .rbenv .sdkman .volta .rustup miniconda3 anaconda3 miniforge3 mambaforge .conda .pixi"
+)
+_HF_CACHES = ("hub", "datasets", "xet", "assets")
+_GUARDED = ("hooks", "config", "config.worktree", "commondir", "info/attributes")
+_REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /srv /dev /proc /sys /run")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller wants of a sandbox."""
+
+    workspace: str
+    add_dirs: tuple[str, ...] = ()
+    network: Network = "off"
+    secrets: tuple[str, ...] = ()
+    """Names of variables that this command alone gets, shown at approval."""
+    own_homes: tuple[str, ...] = ()
+    """ml-intern's own folders; never seen inside."""
+
+
+def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
+    """Look at this machine and build the profile; `environment` is the one commands would have without a sandbox.
+
+    Raises:
+        ConfigurationError: the workspace is a folder that must not be handed over, as / or the home.
+    """
+    home = os.path.realpath(environment.get("HOME") or Path.home())
+    workspace = check_folder(wish.workspace, home)
+    added = tuple(check_folder(folder, home) for folder in wish.add_dirs)
+    hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *wish.own_homes) if Path(path).is_dir()))
+    roots = (workspace, *added)
+    return Profile(
+        workspace=workspace,
+        home=home,
+        writable=(*added, *_caches(environment, home)),
+        readable=tuple(_readable(environment, home, hidden, workspace)),
+        hidden=tuple(path for path in hidden if path not in roots),
+        masked=tuple(_masked()),
+        hidden_inside=tuple(path for path in wish.own_homes if Path(path).is_dir() and _is_below(path, roots)),
+        git=tuple(_git_folders(roots)),
+        devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
+        environment=inside_environment(environment, wish.secrets) | _git_identity(),
+        network=wish.network,
+        nested_namespaces=not can_forbid_namespaces(),
+    )
+
+
+def check_folder(folder: str, home: str) -> str:
+    """The resolved path of a folder that may be handed to a sandbox.
+
+    Raises:
+        ConfigurationError: it is /, the home or above it, or part of the system.
+    """
+    path = os.path.realpath(folder)
+    if (
+        path in _REFUSED
+        or is_within(home, path)
+        or (is_system(path) and not path.startswith(("/opt/", "/srv/", "/var/")))
+    ):
+        raise ConfigurationError(f"{path} cannot be the folder of a sandbox", "work in a folder of its own: -C DIR")
+    return path
+
+
+def _is_below(path: str, roots: Iterable[str]) -> bool:
+    return any(is_within(os.path.realpath(path), root) for root in roots)
+
+
+def _masked() -> Iterator[str]:
+    patterns = (str(path) for pattern in _MASKED_PATTERNS for path in Path("/etc").glob(pattern))
+    yield from (path for path in (*_MASKED, *patterns) if Path(path).is_file())
+
+
+def _git_folders(roots: Iterable[str]) -> Iterator[GitFolder]:
+    for root in roots:
+        git = Path(root, ".git")
+        if git.is_dir() and not git.is_symlink():
+            (git / "hooks").mkdir(exist_ok=True)
+            yield GitFolder(str(git), tuple(part for part in _GUARDED if (git / part).exists()))
+        elif git.is_file():
+            yield GitFolder(str(git))
+
+
+def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
+    """uv's cache and the data of the Hugging Face cache, made when missing. Its token and its code stay outside."""
+    cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    hf_home = environment.get("HF_HOME") or f"{cache}/huggingface"
+    wanted = [environment.get("UV_CACHE_DIR") or f"{cache}/uv", *(f"{hf_home}/{name}" for name in _HF_CACHES)]
+    named = [environment[name] for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME") if environment.get(name)]
+    for path in dict.fromkeys([*wanted, *named, f"{cache}/torch"]):
+        Path(path).mkdir(parents=True, exist_ok=True)
+        yield os.path.realpath(path)
+
+
+def _readable(environment: Mapping[str, str], home: str, hidden: tuple[str, ...], workspace: str) -> Iterator[str]:
+    """PATH entries and interpreters that lie in hidden folders, never the home itself or what holds it."""
+    entries = [entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/")]
+    found = [
+        *entries,
+        *(f"{home}/{name}" for name in _MANAGERS),
+        f"{home}/.local/share/uv/python",
+        f"{home}/.local/share/uv/tools",
+    ]
+    found += [
+        prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=os.pathsep.join(entries)))
+    ]
+    found += [prefix for venv in (environment.get("VIRTUAL_ENV", ""), f"{workspace}/.venv") for prefix in _venv(venv)]
+    found += _link_targets(entries, hidden)
+    for path in dict.fromkeys(found):
+        is_hidden = any(is_within(path, folder) for folder in hidden)
+        if is_hidden and Path(path).exists() and not is_within(home, path) and path != f"{home}/.local":
+            yield path
+
+
+def _prefixes(executable: str | None) -> list[str]:
+    """The folders an interpreter needs: where it lies, and the prefix above its bin."""
+    if executable is None:
+        return []
+    real = Path(os.path.realpath(executable))
+    prefix = real.parent.parent if real.parent.name in {"bin", "shims"} else real.parent
+    # ~/.cargo and the like hold credentials beside their bin.
+    keeps_credentials = prefix.name.startswith(".") and prefix.name not in _MANAGERS | {".venv"}
+    return [str(real.parent)] if keeps_credentials else [str(prefix), *_venv(str(prefix))]
+
+
+def _venv(folder: str) -> list[str]:
+    """A virtual environment and the interpreter it was made from (`home` in its pyvenv.cfg)."""
+    settings = Path(folder, "pyvenv.cfg")
+    if not folder or not settings.is_file():
+        return []
+    lines = (line.partition("=") for line in settings.read_text(errors="replace").splitlines())
+    base = next((value.strip() for name, _, value in lines if name.strip() == "home"), "")
+    return [folder, str(Path(os.path.realpath(base)).parent)] if base else [folder]
+
+
+def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
+    """What links in hidden PATH entries lead to, as uv's link to its own binary."""
+    links = [
+        link for entry in entries if any(is_within(entry, folder) for folder in hidden) and Path(entry).is_dir()
+        for link in Path(entry).iterdir() if link.is_symlink()
+    ]  # fmt: skip
+    return [os.path.realpath(link) for link in links[:200]]
+
+
+def _git_identity() -> dict[str, str]:
+    """Name and address for commits, since the user's git settings stay outside."""
+    command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    known = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    roles = [(role, part) for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")]
+    return {
+        f"GIT_{role}_{part}": known[f"user.{part.lower()}"] for role, part in roles if f"user.{part.lower()}" in known
+    }
