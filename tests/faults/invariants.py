@@ -26,6 +26,7 @@ def broken(lab: FaultLab, reference: Sequence[Message]) -> list[str]:
     return [
         *lab.record.all("violation"),
         *_differences(lab, final, reference),
+        *effects_twice(lab),
         *_effects(lab, final),
         *_decisions(lab, final),
         *_spending(lab),
@@ -58,10 +59,19 @@ def _plain(text: str) -> str:
     return VARYING.sub("#", text)
 
 
+def effects_twice(lab: FaultLab) -> list[str]:
+    """The calls that had their effect more than once."""
+    return [f"{call} ran {times} times" for call, times in _ran(lab).items() if times > 1]
+
+
+def _ran(lab: FaultLab) -> Counter[str]:
+    """How often each call had its effect, by its message and place; a fork's calls are its parent's."""
+    return Counter(line.split()[0].partition("/")[2] for line in lab.effects())
+
+
 def _effects(lab: FaultLab, final: Sequence[Message]) -> Iterator[str]:
-    """No call had its effect twice; one that is said to have run had it once, one that is said not to have, never."""
-    marks = Counter(line.split()[0].partition("/")[2] for line in lab.effects())
-    yield from (f"{mark} ran {times} times" for mark, times in marks.items() if times > 1)
+    """A call that is said to have run had its effect; one that is said not to have, had none."""
+    marks = _ran(lab)
     for message in final:
         if message.get("name") not in ("bash", "mark") or message["text"].startswith("1\n2\n3\n"):
             continue

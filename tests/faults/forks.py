@@ -1,0 +1,118 @@
+"""Lives of a user in forked children: killed by SIGKILL at a moment, waited for, and what they leave behind."""
+
+import asyncio
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import langgraph.pregel.main  # noqa: F401 loaded here, once for all children
+
+from tests.faults.invariants import broken
+from tests.faults.lab import FaultLab
+from tests.faults.scenarios import Scenario
+from tests.faults.user import User
+
+MARK = "ML_INTERN_FAULT_TRIAL"
+PATIENCE = 60
+"""Seconds after which a child that should have ended is killed."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A life without kills: the conversation at its end, its database statements, its seconds."""
+
+    final: Sequence[dict[str, Any]]
+    statements: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a child is killed: at a statement, or after so many seconds; neither means never."""
+
+    statement: int = 0
+    seconds: float = 0.0
+
+
+def count_statements(statement: int) -> list[int]:
+    """Count the statements of every connection opened from now on; at the given one this process is killed."""
+    seen, connect = [0], sqlite3.connect
+
+    def count(sql: str) -> None:
+        seen[0] += 1
+        if seen[0] == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(count)
+        return connection
+
+    sqlite3.connect = counted  # type: ignore[assignment]
+    return seen
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Run `work` in a forked child; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.alarm(int(PATIENCE))
+    try:
+        work()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 a child that fails says so and never runs the parent's code
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        os._exit(1)
+
+
+def wait(pid: int, seconds: float = PATIENCE) -> int:
+    """The wait status of a child, which is killed when it has not ended after so many seconds."""
+    ended = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    if not poll.poll(seconds * 1000):
+        os.kill(pid, signal.SIGKILL)
+    os.close(ended)
+    return os.waitpid(pid, 0)[1]
+
+
+def leftovers(mark: Path) -> list[str]:
+    """Processes that were started with this mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(f"{entry.name} {(entry / 'cmdline').read_bytes().decode(errors='replace')}")
+        except OSError:
+            continue
+    return found
+
+
+def life(lab: FaultLab, scenario: Scenario, moment: Moment) -> int:
+    """One life of the user in a child process, killed at `moment`; its wait status."""
+
+    def work() -> None:
+        os.environ[MARK] = str(lab.root)
+        seen, began = count_statements(moment.statement), time.monotonic()
+        asyncio.run(User(lab, scenario).live())
+        lab.record.add(whole={"statements": seen[0], "seconds": time.monotonic() - began}, left=leftovers(lab.root))
+
+    return wait(fork(work), moment.seconds or PATIENCE)
+
+
+def whole_life(folder: Path, scenario: Scenario) -> Whole:
+    """What a scenario comes to without kills. Raises RuntimeError when even that fails."""
+    lab = scenario.lab(folder)
+    status = life(lab, scenario, Moment())
+    final = lab.record.newest("final")
+    if status or (faults := broken(lab, final)):
+        raise RuntimeError(f"{scenario.name} fails without faults: {status} {faults}")
+    return Whole(final, **lab.record.newest("whole"))
