@@ -2,9 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from configs.errors import KeyMissing, UsageError
+from configs.errors import ConfigurationError, KeyMissing, UsageError
 from configs.layers import SHIPPED_SOURCE, Loaded
+
+if TYPE_CHECKING:
+    from commands.options import Options
+    from store.store import Store
+    from store.threads import ThreadRow
 
 FIRST_CHOICES: Mapping[str, str] = {
     "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5-20250929",
@@ -24,6 +30,29 @@ NO_MODEL = KeyMissing(
     "set ANTHROPIC_API_KEY, OPENAI_API_KEY, another provider's key or HF_TOKEN, here or in .env; "
     "or name a local server: -m ollama/NAME, or -m NAME --base-url URL; or try `ml-intern demo`, which needs none",
 )
+
+
+async def model_of(store: "Store", row: "ThreadRow") -> str:
+    """The model a thread, or the one it was forked from, was run with last; empty when neither was."""
+    return await store.ledger.last_model(row.id) or await store.ledger.last_model(row.parent or "")
+
+
+def keep_model(kept: str, loaded: Loaded, options: "Options") -> tuple[str, str]:
+    """The model a thread ran with while it can be called, else as for a new thread; and a note, or "".
+
+    Raises what `choose_model` does.
+    """
+    from models.routing import Endpoint, find_route
+
+    if not kept or options.model is not None:
+        return choose_model(loaded, options.base_url)
+    key_env = options.api_key_env or Endpoint.key_env
+    try:
+        find_route(kept, os.environ, Endpoint(options.base_url, key_env) if options.base_url else None)
+    except ConfigurationError as error:
+        model, _ = choose_model(loaded, options.base_url)
+        return model, f"the thread ran with {kept}, which cannot be called now: {error.message}; {model} is used"
+    return kept, ""
 
 
 def choose_model(loaded: Loaded, base_url: str | None) -> tuple[str, str]:

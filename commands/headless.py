@@ -143,7 +143,7 @@ class Headless:
         if status == "done":
             return ""
         if status == "waiting":
-            return f"{text} (answer with `ml-intern -r {self._session.thread_id}`, or run with --approval-mode auto)"
+            return f"{text} (see and answer it with `ml-intern approve {self._session.thread_id}`)"
         return text
 
     async def _consume(self) -> None:

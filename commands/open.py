@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.choose_model import choose_model
+from commands.choose_model import keep_model, model_of
 from commands.open_store import open_store as open_store
 from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
@@ -45,7 +45,8 @@ async def open_session(options: Options, *, headless: bool) -> AsyncIterator[Ope
         row = await find_thread(store, options)
         workspace = working_folder(options, row)
         loaded = load_settings(options, workspace)
-        run_options = as_run_options(options, loaded, workspace, headless=headless)
+        kept = await model_of(store, row) if row else ""
+        run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         hold_secrets()
         with _everything_in(store.home if options.ephemeral else None):
             async with _session(store, options, run_options, row) as session:
@@ -152,12 +153,12 @@ def load_settings(options: Options, workspace: Path) -> Loaded:
     )
 
 
-def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headless: bool) -> RunOptions:
-    """What the graph is told of options and settings."""
+def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headless: bool, kept: str = "") -> RunOptions:
+    """What the graph is told of options and settings; `kept` is the model of the thread that is continued."""
     settings = loaded.settings
     if settings.tool_runtime == "sandbox":
         raise SandboxMissing("this version runs no tools in a Hugging Face sandbox", "set tool_runtime to local")
-    model, note = choose_model(loaded, options.base_url)
+    model, note = keep_model(kept, loaded, options)
     by_settings = from_settings(settings, workspace)
     default_mode: ApprovalMode = "yolo" if options.yolo or settings.yolo_mode else "auto" if headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if headless else by_settings.max_budget_usd

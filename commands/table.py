@@ -42,6 +42,12 @@ COMMANDS: dict[str, Command] = {
             actions={"show": "commands.config:show_settings", "path": "commands.config:show_paths"},
         ),
         Command(
+            "approve",
+            "answer what a thread waits for and go on with it; without an answer, show it",
+            "commands.approve:approve",
+            usage='THREAD [--all] [--id ID] [--reject ID "REASON"]',
+        ),
+        Command(
             "permissions",
             "the rules in force, what they say to a command, the kept answers",
             actions={
@@ -61,7 +67,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"approve", "sandbox", "jobs", "runs", "mcp", "models"})
+KEPT_NAMES: frozenset[str] = frozenset({"sandbox", "jobs", "runs", "mcp", "models"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

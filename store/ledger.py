@@ -152,6 +152,12 @@ class Ledger:
             ]
         )
 
+    async def last_model(self, thread_id: str) -> str:
+        """The model that a thread itself asked last; empty when it asked none."""
+        query = "SELECT model FROM ledger WHERE thread_id = ? AND source = 'main' ORDER BY id DESC LIMIT 1"
+        found = await self._database.read(lambda connection: connection.execute(query, (thread_id,)).fetchone())
+        return str(found[0]) if found else ""
+
     async def requests(self, root_id: str) -> list[PaidRequest]:
         """The answered requests of a tree, in the order they ended."""
         query = (

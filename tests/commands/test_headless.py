@@ -169,7 +169,7 @@ def test_asking_stops_resumably_with_exit_3(run: Run, script: Script, place: Pat
     asked = run("--approval-mode", "ask", "--output-format", "json", "-m", model, "go")
     assert asked.code == asked.json["exit_code"] == 3
     assert asked.json["status"] == "waiting"
-    assert f"ml-intern -r {asked.json['thread_id']}" in asked.err
+    assert f"ml-intern approve {asked.json['thread_id']}" in asked.err
     assert not (place / "here").exists()
     assert run("threads", "list", "--json").json[0]["state"] == "waiting"
     again = run("-c", "-m", model, "never mind")

@@ -1,0 +1,128 @@
+"""`approve`: shows what a thread waits for, or answers it from any terminal and goes on with the run."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.open_thread import read_thread
+from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from commands.output import JSON_HELP, print_json, print_lines
+from configs.errors import ApprovalNeeded, UsageError
+from graph.operations import Decision, ExecApproval
+from terminal.preview import preview
+
+if TYPE_CHECKING:
+    from graph.turns import Turns
+
+OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
+LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
+MODE_OPTIONS = ("approval_mode", "yolo", "sandbox", "add_dir")
+
+ThreadAndReasons = Annotated[
+    list[str], typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title", show_default=False)
+]
+Everything = Annotated[bool, typer.Option("--all", help="yes to everything that no --reject names")]
+Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="yes to this call (repeatable)")]
+Rejected = Annotated[
+    list[str] | None, typer.Option("--reject", metavar='ID "REASON"', help="no to this call, and why (repeatable)")
+]
+Json = Annotated[bool, typer.Option("--json", help=f"what waits, as {JSON_HELP}")]
+
+
+@takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS, *MODE_OPTIONS, *LIMIT_OPTIONS, *OUTPUT_OPTIONS)
+def approve(
+    words: ThreadAndReasons,
+    everything: Everything = False,
+    ids: Ids = None,
+    rejected: Rejected = None,
+    json: Json = False,
+    *,
+    options: Options,
+) -> int:
+    """Answer what a thread waits for, and go on with its run; without an answer, show what waits and exit 3.
+
+    The run goes on headless, with the thread's own model, in mode ask unless --approval-mode says otherwise.
+    """
+    thread_id, batch, folder = asyncio.run(_waiting(words[0]))
+    requests: Sequence[Mapping[str, Any]] = batch["requests"]
+    if not (everything or ids or rejected):
+        print_json({"thread_id": thread_id, **batch}) if json else print_lines(_shown(thread_id, requests, folder))
+        return ApprovalNeeded.exit_code
+    no = _with_reasons(rejected or [], words[1:])
+    decisions = decisions_for(requests, everything=everything, yes=ids or [], no=no)
+    mode = options.approval_mode or ("yolo" if options.yolo else "ask")
+    return _go_on(replace(options, resume=thread_id, approval_mode=mode), decisions)
+
+
+def _go_on(options: Options, decisions: Mapping[str, Decision]) -> int:
+    from commands.headless import run_headless
+
+    return asyncio.run(run_headless(options, ExecApproval(decisions)))
+
+
+async def _waiting(thread: str) -> tuple[str, dict[str, Any], str]:
+    """The thread's id, what it waits for (the data of `approval_required`), and its folder. Raises UsageError."""
+    async with read_thread(thread) as found:
+        return found.row.id, await _batch(found.turns), found.row.folder
+
+
+async def _batch(turns: "Turns") -> dict[str, Any]:
+    from graph.runner import as_asked, waiting_batch
+
+    batch = waiting_batch(await turns.snapshot())
+    if batch is None:
+        raise UsageError(
+            f"nothing waits for an approval in thread {turns.thread_id}", "`ml-intern threads list` shows each state"
+        )
+    return as_asked(batch)
+
+
+def _with_reasons(ids: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
+    """Each rejected id with its reason; one reason alone is that of all."""
+    if (len(reasons) > 1 and len(reasons) != len(ids)) or (reasons and not ids):
+        raise UsageError(
+            f"{len(ids)} --reject and {len(reasons)} reasons", 'write --reject ID "REASON" for each, the reason quoted'
+        )
+    given = [*reasons] * len(ids) if len(reasons) == 1 else [*reasons] or [""] * len(ids)
+    return dict(zip(ids, given, strict=True))
+
+
+def decisions_for(
+    requests: Sequence[Mapping[str, Any]], *, everything: bool, yes: Sequence[str], no: Mapping[str, str]
+) -> dict[str, Decision]:
+    """An answer to every request. Raises UsageError for ids that are none, and for requests left without an answer."""
+    asked = [str(request["id"]) for request in requests]
+    refused = {_full_id(id, asked): reason for id, reason in no.items()}
+    allowed = {_full_id(id, asked) for id in yes}
+    if twice := allowed & set(refused):
+        raise UsageError(f"--id and --reject both name {twice.pop()}")
+    left = [request for request in requests if request["id"] not in refused and request["id"] not in allowed]
+    if left and not everything:
+        named = ", ".join(f"{request['id']} ({request['name']})" for request in left)
+        raise UsageError(f"without an answer: {named}", "add --id or --reject for each, or --all for yes to the rest")
+    return {id: _no(refused[id]) if id in refused else Decision(type="approve") for id in asked}
+
+
+def _no(reason: str) -> Decision:
+    return Decision(type="reject", message=reason) if reason else Decision(type="reject")
+
+
+def _full_id(text: str, asked: Sequence[str]) -> str:
+    found = [id for id in asked if id == text] or [id for id in asked if text and id.startswith(text)]
+    if len(found) != 1:
+        raise UsageError(f"{text!r} names {'no request' if not found else 'several requests'}", f"{', '.join(asked)}")
+    return found[0]
+
+
+def _shown(thread_id: str, requests: Sequence[Mapping[str, Any]], folder: str) -> list[str]:
+    lines: list[str] = []
+    for request in requests:
+        lines += [f"{request['id']}  {request['name']}: {request['description']}"]
+        if request["name"] != "question":
+            lines += [f"    {line.text}" for line in preview(request["name"], request["args"], Path(folder))]
+    how = f'ml-intern approve {thread_id} --all, or --id ID, or --reject ID "REASON"'
+    return [*lines, f"answer: {how}; or talk it over: ml-intern -r {thread_id}"]
