@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 from configs.errors import SandboxMissing
+from safety.egress import Egress, Upstream, interpreter
+from safety.network_hosts import NO_HOSTS, Hosts
 from safety.seccomp import seccomp_filter
 
-Network = Literal["off", "on"]
+Network = Literal["off", "list", "on"]
 
 _WALLS = (
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
@@ -57,6 +59,10 @@ class Profile:
     devices: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network: Network = "off"
+    hosts: Hosts = NO_HOSTS
+    """What network `list` lets through."""
+    upstream: Upstream | None = None
+    """The proxy this machine itself goes through."""
     nested_namespaces: bool = True
     """False where this bubblewrap can forbid further user namespaces (0.8 and later)."""
 
@@ -68,11 +74,13 @@ class Profile:
 
 @dataclass
 class Wrapped:
-    """A command inside the sandbox. Start it with exactly this environment and these descriptors, then close()."""
+    """A command inside the sandbox. Start it with this environment and these descriptors; close() when it has ended."""
 
     argv: list[str]
     pass_fds: tuple[int, ...]
     environment: dict[str, str]
+    egress: Egress | None = None
+    """The way out with network `list`; it knows what it refused."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,10 +89,12 @@ class Wrapped:
         self.close()
 
     def close(self) -> None:
-        """Close our copies of the descriptors, once the command was started or not."""
-        for descriptor in self.pass_fds:
+        """End the way out and close our copies of the descriptors."""
+        if self.egress is not None:
+            self.egress.close()
+        for descriptor in self.pass_fds[:1]:
             os.close(descriptor)
-        self.pass_fds = ()
+        self.pass_fds, self.egress = (), None
 
 
 def sandbox_command(profile: Profile, argv: list[str], seccomp: int | None = None, folder: str = "") -> list[str]:
@@ -93,7 +103,7 @@ def sandbox_command(profile: Profile, argv: list[str], seccomp: int | None = Non
     `seccomp` is the descriptor the filter is read from. The environment is the one bubblewrap is started with, so that
     no value stands in a command line.
     """
-    command = ["bwrap", *_WALLS, *(["--unshare-net"] if profile.network == "off" else [])]
+    command = ["bwrap", *_WALLS, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/dev/shm"]  # noqa: S108
     for device in profile.devices:
@@ -131,7 +141,12 @@ def wrap(argv: list[str], profile: Profile, folder: str = "") -> Wrapped:
     os.write(descriptor, seccomp_filter())
     os.lseek(descriptor, 0, os.SEEK_SET)
     environment = {**profile.environment, "PWD": folder or profile.workspace}
-    return Wrapped(sandbox_command(profile, argv, descriptor, folder), (descriptor,), environment)
+    if profile.network != "list":
+        return Wrapped(sandbox_command(profile, argv, descriptor, folder), (descriptor,), environment)
+    egress = Egress(profile.hosts, profile.upstream)
+    command = sandbox_command(profile, egress.command(argv, interpreter()), descriptor, folder)
+    egress.start()
+    return Wrapped(command, (descriptor, egress.channel.fileno()), {**environment, **egress.environment()}, egress)
 
 
 def require() -> None:

@@ -3,11 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import ConfigurationError
+from safety.egress import upstream_of
+from safety.network_hosts import NO_HOSTS, hosts_for
 from safety.sandbox import GitFolder, Network, Profile, can_forbid_namespaces
 from safety.sandbox_environment import inside_environment
 from safety.shell_paths import is_system, is_within
@@ -47,6 +50,8 @@ class Wish:
     """Names of variables that this command alone gets, shown at approval."""
     own_homes: tuple[str, ...] = ()
     """ml-intern's own folders; never seen inside."""
+    hosts: tuple[str, ...] = ()
+    """What the user allows besides with network `list`: hosts, .domains, URLs."""
 
 
 def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
@@ -72,6 +77,8 @@ def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
         devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
         environment=inside_environment(environment, wish.secrets) | _git_identity(),
         network=wish.network,
+        hosts=hosts_for(environment, wish.hosts) if wish.network == "list" else NO_HOSTS,
+        upstream=upstream_of(environment),
         nested_namespaces=not can_forbid_namespaces(),
     )
 
@@ -135,7 +142,7 @@ def _readable(environment: Mapping[str, str], home: str, hidden: tuple[str, ...]
         prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=os.pathsep.join(entries)))
     ]
     found += [prefix for venv in (environment.get("VIRTUAL_ENV", ""), f"{workspace}/.venv") for prefix in _venv(venv)]
-    found += _link_targets(entries, hidden)
+    found += [*_link_targets(entries, hidden), sys.base_prefix]
     for path in dict.fromkeys(found):
         is_hidden = any(is_within(path, folder) for folder in hidden)
         if is_hidden and Path(path).exists() and not is_within(home, path) and path != f"{home}/.local":
