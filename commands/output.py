@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from safety.visible import visible
+from terminal.summary import size as size
 
 JSON_HELP = "one JSON value instead of text"
 
@@ -35,16 +36,6 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def local_time(epoch: float) -> str:
     """Seconds since the epoch as local date and time."""
     return datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def size(count: int) -> str:
-    """A number of bytes as a person reads it."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def _print(text: str) -> None:

@@ -117,9 +117,7 @@ async def _delete_old(store: "Store", wishes: Wishes, done: Pruning, *, do_it: b
     gone = set[str]()
     if wishes.older_than is None:
         return gone
-    from store.prune import sizes
-
-    oldest, found = time.time() - wishes.older_than, await sizes(store.database)
+    oldest, found = time.time() - wishes.older_than, await store.checkpoints.sizes()
     rows = await store.threads.list(children=True)
     for row in [row for row in rows if not row.child][wishes.keep :]:
         if row.updated >= oldest:
@@ -154,10 +152,8 @@ def _artifacts(store: "Store", id: str) -> int:
 
 
 async def _thin_long(store: "Store", wishes: Wishes, gone: set[str], done: Pruning, *, do_it: bool) -> None:
-    from store.prune import sizes
-
     left = gone | set(done.held)
-    found = await sizes(store.database)
+    found = await store.checkpoints.sizes()
     for row in await store.threads.list(children=True):
         if row.id in left or found.get(row.id, 0) <= wishes.larger_than:
             continue

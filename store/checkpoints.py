@@ -38,6 +38,7 @@ WITH RECURSIVE line(depth, id, parent) AS (
 ORDER BY depth DESC, no
 """
 _ENDLESS = 2**62
+_PARTS = (("checkpoints", "body"), ("task_writes", "body"), ("bases", "raw"))
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,23 @@ class Checkpoints:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def sizes(self, thread_ids: Sequence[str] | None = None) -> dict[str, int]:
+        """Bytes that the checkpoints of these threads take, or of all, by thread."""
+        named = None if thread_ids is None else json.dumps(list(thread_ids))
+
+        def add_up(connection: sqlite3.Connection) -> dict[str, int]:
+            found: dict[str, int] = {}
+            for table, column in _PARTS:
+                query = (
+                    f"SELECT thread_id, sum(length({column})) FROM lanes CROSS JOIN {table} ON lane = lanes.no "  # noqa: S608  constants only
+                    "WHERE :named IS NULL OR thread_id IN (SELECT value FROM json_each(:named)) GROUP BY thread_id"
+                )
+                for thread_id, count in connection.execute(query, {"named": named}):
+                    found[thread_id] = found.get(thread_id, 0) + count
+            return found
+
+        return await self._database.read(add_up)
 
     async def line(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[Link]:
         """A checkpoint (the newest when None is given) and its ancestors, newest first; empty when there is none."""

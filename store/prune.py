@@ -13,25 +13,6 @@ from store.checkpoints import Lane, Link, find_lane, name_sets
 from store.database import Database
 from store.packing import pack_id, unpack_id
 
-_PARTS = (("checkpoints", "body"), ("task_writes", "body"), ("bases", "raw"))
-
-
-async def sizes(database: Database) -> dict[str, int]:
-    """Bytes that the checkpoints of each thread take, by its id."""
-    found: dict[str, int] = {}
-
-    def add_up(connection: sqlite3.Connection) -> None:
-        for table, column in _PARTS:
-            query = (
-                f"SELECT thread_id, sum(length({column})) FROM {table} "  # noqa: S608  constants only
-                "JOIN lanes ON lanes.no = lane GROUP BY lane"
-            )
-            for thread_id, count in connection.execute(query):
-                found[thread_id] = found.get(thread_id, 0) + count
-
-    await database.read(add_up)
-    return found
-
 
 async def links(database: Database, thread_id: str) -> dict[str, Link]:
     """Every checkpoint of a thread by its id, those of abandoned branches too."""

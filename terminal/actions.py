@@ -101,9 +101,15 @@ async def fork(app: "App", argument: str) -> None:
 
 async def resume(app: "App", argument: str) -> None:
     """Go on in another thread."""
-    thread = argument or await pick_thread(app.screen, app.prompt, await app.threads())
+    thread = argument or await _chosen(app)
     if thread:
         await app.perform(ops.Resume(thread))
+
+
+async def _chosen(app: "App") -> str | None:
+    rows = await app.threads()
+    sizes = await app.session.services.store.checkpoints.sizes([row.id for row in rows])
+    return await pick_thread(app.screen, app.prompt, rows, sizes)
 
 
 async def rename(app: "App", argument: str) -> None:

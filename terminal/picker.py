@@ -1,14 +1,18 @@
 """Choose a thread from a numbered list."""
 
-from collections.abc import Sequence
-from datetime import datetime
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from terminal.summary import one_line
+from terminal.summary import age, money, one_line, size
 
 if TYPE_CHECKING:
     from store.threads import ThreadRow
     from terminal.screen import Screen
+
+TITLE = 48
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 class Asks(Protocol):
@@ -18,17 +22,24 @@ class Asks(Protocol):
         """The answer, or None for Ctrl-C and Ctrl-D."""
 
 
-async def pick_thread(screen: "Screen", asks: Asks, rows: "Sequence[ThreadRow]") -> str | None:
-    """The id of the thread the user chooses, or None."""
+async def pick_thread(
+    screen: "Screen", asks: Asks, rows: "Sequence[ThreadRow]", sizes: Mapping[str, int] = NO_SIZES
+) -> str | None:
+    """The id of the thread the user chooses, or None. `sizes` are bytes, by thread."""
     if not rows:
         screen.line("there are no threads yet", "yellow")
         return None
+    now = time.time()
     for number, row in enumerate(rows, start=1):
-        used = datetime.fromtimestamp(row.updated).astimezone().strftime("%Y-%m-%d %H:%M")
-        screen.line(f"{number:3}  {used}  {row.turns:3} turns  {one_line(row.title or '(untitled)', 60)}  {row.folder}")
+        screen.line(f"{number:3}  {_about(row, now, sizes.get(row.id, 0))}")
     answer = await asks.line("which one (number, empty for none)? ")
     if not answer or not answer.strip():
         return None
     if answer.strip().isdecimal() and 1 <= int(answer) <= len(rows):
         return rows[int(answer) - 1].id
     return answer.strip()
+
+
+def _about(row: "ThreadRow", now: float, count: int) -> str:
+    used = f"{age(now - row.updated):>6}  {row.state:11}  {row.turns:3} turns  {money(row.cost_usd):>7}"
+    return f"{used}  {size(count):>9}  {one_line(row.title or '(untitled)', TITLE)}  {row.folder}"

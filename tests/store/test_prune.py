@@ -17,7 +17,7 @@ async def test_the_sizes_of_threads_are_what_their_rows_hold(store: Store, home:
     await write_checkpoints(store, "small", 1)
     app = Agent(5, result_bytes=20_000).compiled(await store.saver())
     await app.ainvoke(question("go"), config("large"), durability="sync")
-    found = await prune.sizes(store.database)
+    found = await store.checkpoints.sizes()
     assert found.keys() == {"small", "large"}
     assert found["large"] > 60_000 > found["small"] > 500
     rows = "SELECT (SELECT sum(length(body)) FROM checkpoints) + (SELECT sum(length(body)) FROM task_writes)"
@@ -30,10 +30,10 @@ async def test_a_kept_checkpoint_gets_its_nearest_kept_ancestor_as_parent(store:
     line = [link.id for link in await store.checkpoints.line("t")]
     keep = {line[0], line[4], line[-1]}
     freed = await prune.weight(store.database, "t", keep)
-    before = (await prune.sizes(store.database))["t"]
+    before = (await store.checkpoints.sizes())["t"]
     await prune.drop_others(store.database, "t", links, keep)
     assert [link.id for link in await store.checkpoints.line("t")] == [line[0], line[4], line[-1]]
-    assert (await prune.sizes(store.database))["t"] == before - freed
+    assert (await store.checkpoints.sizes())["t"] == before - freed
 
 
 async def test_dropping_touches_no_other_thread(store: Store) -> None:
