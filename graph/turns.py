@@ -10,8 +10,8 @@ from langgraph.types import Overwrite, StateSnapshot
 
 from configs.errors import UsageError
 from graph.context import RunOptions, Services, context_limit
-from graph.state import TYPED, AgentState, Outcome, open_calls, result_message
-from store.journal import JournalRow
+from graph.state import TYPED, AgentState, Outcome, open_calls
+from graph.strays import close_call, close_strays, closing_results
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -103,40 +103,40 @@ class Turns:
         wish = {"reason": "manual", "keep": keep}
         await self._write({**_fresh(options, self.services), "compaction": wish}, INPUT)
 
-    async def close_open(self, why: str) -> list[str]:
-        """Give every open call its result and leave nothing pending; the names of the calls that were cut off."""
+    async def close_open(self, why: str, source: str = "") -> list[str]:
+        """Give every open call its result and leave nothing pending; the names of the calls that were cut off.
+
+        `source` is the thread this one was copied from: what ran there is told here, and left alone.
+        """
         head = await self.snapshot()
         message, calls = open_calls(head.values.get("messages", []))
+        at = (message.id if message else None) or ""
+        cut_off = await close_strays(self, at, why)
         if not calls and not head.next and not head.tasks:
-            return []
+            return cut_off
+        rows = await self.services.store.journal.of_message(source or self.thread_id, at)
+        for row in rows:
+            if row.status == "started" and not source:
+                cut_off.append(row.tool)
+                await close_call(self, row, why)
         update: dict[str, Any] = {
             "decisions": {},
             "question": None,
             "compaction": None,
             "outcome": Outcome(status="interrupted", text=why, exit_code=130),
         }
-        cut_off: list[str] = []
-        if message is not None:
-            rows = {row.key.index: row for row in await self._journal_rows(message.id or "")}
-            update["messages"] = []
-            for call in calls:
-                row = rows.get(next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"]))
-                text, ok, state = _closing(row, why)
-                update["messages"].append(result_message(call, message, text, ok=ok))
-                update.update(state)
-                if row is not None and row.status == "started":
-                    cut_off.append(call["name"])
-                    await self.services.store.journal.finish(
-                        row.key, {"text": text, "ok": False, "status": "interrupted"}
-                    )
-        await self._write(update, LAST_NODE)
+        results = closing_results(head.values, {row.key.index: row for row in rows}, why)
+        await self._write({**update, **results}, LAST_NODE)
         return cut_off
 
-    async def append_note(self, text: str, typed: str = "") -> None:
-        """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it."""
+    async def append_note(self, text: str, typed: str = "", id: str = "") -> None:
+        """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it.
+
+        It takes the place of an earlier note with the same `id`.
+        """
         await self._write(
             {
-                "messages": [_users_message(text, typed)],
+                "messages": [_users_message(text, typed, id)],
                 "outcome": Outcome(status="done", text="", exit_code=0),
             },
             LAST_NODE,
@@ -224,7 +224,7 @@ class Turns:
         kept["recent_calls"] = Overwrite(values.get("recent_calls", []))
         kept["outcome"] = Outcome(status="done", text="", exit_code=0)
         await copy._write(kept, LAST_NODE)
-        await copy.close_open("not run in this branch")
+        await copy.close_open("not run in this branch", source=self.thread_id)
         await self.services.store.threads.update(copy.thread_id, turns=int(values.get("turn", 0)))
         return copy.thread_id
 
@@ -235,9 +235,6 @@ class Turns:
             if known.number == turn:
                 return await self.snapshot(known.end)
         raise UsageError(f"there is no turn {turn} in this thread", "`ml-intern threads show` lists its turns")
-
-    async def _journal_rows(self, message_id: str) -> list[JournalRow]:
-        return list(await self.services.store.journal.of_message(self.thread_id, message_id))
 
     async def remember_tip(self, head: StateSnapshot) -> None:
         """Let redo bring back this state."""
@@ -253,10 +250,9 @@ class Turns:
         await self.app.aupdate_state(self.config(), cast(Any, values), as_node=node)
 
 
-def _users_message(text: str, typed: str | None) -> HumanMessage:
-    return HumanMessage(
-        text, id=f"user_{uuid4().hex}", additional_kwargs={} if typed is None or typed == text else {TYPED: typed}
-    )
+def _users_message(text: str, typed: str | None, id: str = "") -> HumanMessage:
+    kept = {} if typed is None or typed == text else {TYPED: typed}
+    return HumanMessage(text, id=id or f"user_{uuid4().hex}", additional_kwargs=kept)
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:
@@ -291,14 +287,3 @@ def _emptied() -> dict[str, Any]:
         "taint": [],
         "reported_runs": [],
     }
-
-
-def _closing(row: JournalRow | None, why: str) -> tuple[str, bool, dict[str, Any]]:
-    """Text, success and state of a call that is closed instead of run on."""
-    if row is None:
-        return f"Not run: {why}.", False, {}
-    if row.status == "started":
-        return f"Interrupted ({why}); it may have run in part. Check before you repeat it.", False, {}
-    if row.result is None:
-        return "It ran; its result was not kept.", True, {}
-    return str(row.result["text"]), bool(row.result["ok"]), dict(row.result.get("state") or {})
