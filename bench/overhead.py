@@ -182,7 +182,7 @@ def notes(results: Mapping[str, Any]) -> str:
         f"The command by itself takes {results['command_alone_ms']:.1f} ms, which is taken off every iteration.",
         f"Medians of {runs}; {results['machine']}; {versions}.",
     )
-    return " ".join(sentences)
+    return " ".join(filter(None, [*sentences, results["remark"]]))
 
 
 def _digits(name: str) -> int:
@@ -195,8 +195,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=300)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--remark", default="", help="a sentence about the circumstances, for the README")
     asked = parser.parse_args()
-    results = measure(asked.iterations, asked.repeat)
+    results = measure(asked.iterations, asked.repeat) | {"remark": asked.remark}
     asked.out.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
     print(f"\n{notes(results)}")
