@@ -14,6 +14,7 @@ from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_opt
 from commands.output import JSON_HELP, columns, print_json, print_lines
 from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
 from configs.paths import cache_home, data_home, settings_home
+from configs.trust import trust_file
 from models.secrets import hold_secrets
 
 HIDDEN = "[hidden]"
@@ -76,6 +77,7 @@ def known_paths() -> dict[str, Path]:
     return {
         "user settings": settings or user_file() or settings_home() / FILE_NAMES[0],
         "shipped settings": SHIPPED,
+        "trusted folders": trust_file(),
         "data": home,
         "threads": home / "threads.db",
         "artifacts": home / "artifacts",

@@ -17,6 +17,7 @@ from terminal.picker import pick_thread
 from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
 from terminal.summary import money
+from terminal.trust import ask_trust
 
 if TYPE_CHECKING:
     from graph.session import AgentSession
@@ -50,7 +51,10 @@ async def _interactive(options: Options, guide: "Guide | None") -> int:
 
 
 async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
-    async with open_session(options, headless=False) as opened:
+    async def trusting(folder: Path) -> None:
+        await ask_trust(screen, Prompt(None, PromptCompleter(folder), str), folder)
+
+    async with open_session(options, headless=False, ask_trust=trusting) as opened:
         session = opened.session
 
         def toolbar() -> str:
@@ -70,8 +74,9 @@ async def _picked(options: Options, screen: Screen) -> str:
     async with open_store() as store:
         folder = str(working_folder(options))
         rows = await store.threads.list(folder, LISTED_THREADS) or await store.threads.list(None, LISTED_THREADS)
+        sizes = await store.checkpoints.sizes([row.id for row in rows])
     prompt = Prompt(None, PromptCompleter(Path(folder)), str)
-    chosen = await pick_thread(screen, prompt, rows)
+    chosen = await pick_thread(screen, prompt, rows, sizes)
     if chosen is None:
         raise UsageError("no thread was chosen")
     return chosen

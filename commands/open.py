@@ -1,7 +1,7 @@
 """Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,8 +35,12 @@ class Opened:
 
 
 @asynccontextmanager
-async def open_session(options: Options, *, headless: bool) -> AsyncIterator[Opened]:
+async def open_session(
+    options: Options, *, headless: bool, ask_trust: Callable[[Path], Awaitable[None]] | None = None
+) -> AsyncIterator[Opened]:
     """The session a run happens in, new or continued as the options say; it is closed at the end.
+
+    `ask_trust` asks a person about the working folder before its settings are read.
 
     Raises what the settings, the store, the model's route and the thread's lock raise, see configs.errors.
     """
@@ -44,6 +48,8 @@ async def open_session(options: Options, *, headless: bool) -> AsyncIterator[Ope
     async with open_store(ephemeral=options.ephemeral) as store:
         row = await find_thread(store, options)
         workspace = working_folder(options, row)
+        if ask_trust and not options.ephemeral:
+            await ask_trust(workspace)
         loaded = load_settings(options, workspace)
         kept = await model_of(store, row) if row else ""
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)

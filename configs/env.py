@@ -20,6 +20,14 @@ CREDENTIALS: tuple[str, ...] = (
 )  # fmt: skip
 """Names that a .env file may put into the environment. No endpoints: a folder must not redirect a key."""
 
+ENDPOINTS: tuple[str, ...] = (
+    "ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE", "OPENAI_BASE_URL", "OPENAI_API_BASE", "LOCAL_LLM_BASE_URL",
+    "OLLAMA_BASE_URL", "VLLM_BASE_URL", "LM_STUDIO_BASE_URL", "LLAMACPP_BASE_URL", "HF_ENDPOINT", "GITHUB_API_URL",
+    "SLACK_API_URL",
+)  # fmt: skip
+"""Names that only a folder the user trusts may put into the environment."""
+
+_ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
@@ -61,9 +69,23 @@ def _read(path: Path) -> dict[str, str]:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 
 
+def is_endpoint(name: str) -> bool:
+    """Whether a variable of this name may say where requests go."""
+    return any(word in name.upper() for word in _ENDPOINT_WORDS)
+
+
 def adopt_credentials(values: Mapping[str, str]) -> list[str]:
     """Put the known credentials among `values` into the environment, where not set already; the names that were."""
-    adopted = [name for name in CREDENTIALS if values.get(name) and not os.environ.get(name)]
+    return _adopt(CREDENTIALS, values)
+
+
+def adopt_endpoints(values: Mapping[str, str]) -> list[str]:
+    """The same for known endpoints. Only for values from a folder that is trusted."""
+    return _adopt(ENDPOINTS, values)
+
+
+def _adopt(names: Iterable[str], values: Mapping[str, str]) -> list[str]:
+    adopted = [name for name in names if values.get(name) and not os.environ.get(name)]
     for name in adopted:
         os.environ[name] = values[name]
     return adopted

@@ -1,6 +1,6 @@
-"""Settings from their layers, weakest first: shipped, user, environment, --config, --set, options; and their sources.
+"""Settings from their layers, weakest first: shipped, user, project, environment, --config, --set, options.
 
-A project's own file is not read yet: nothing in a folder may change settings before a person trusted it.
+Nothing in a folder changes settings before a person trusted it (configs/trust.py).
 """
 
 import difflib
@@ -13,11 +13,12 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from configs.env import adopt_credentials, expand, read_env_files
+from configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
 from configs.errors import ConfigurationError, UsageError
 from configs.messaging_env import messaging_from
 from configs.paths import settings_home
 from configs.settings import WITHOUT_EFFECT, Settings
+from configs.trust import PROJECT_FILE, is_trusted, wishes_of
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Values: TypeAlias = dict[str, Json]
@@ -29,11 +30,9 @@ FRONTEND = HERE / "frontend_agent_config.json"
 SHIPPED_SOURCE = "shipped"
 FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
-PROJECT_FILE = Path(".ml-intern") / FILE_NAMES[0]
 CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
 ADDED_UP = "permissions."
 """Lists under this key are joined over the layers: a stronger layer must not drop a weaker one's rules."""
-_ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 
 
 @dataclass(frozen=True)
@@ -70,16 +69,19 @@ def load(
         ConfigurationError: a file that cannot be read, is no JSON object, names an unset variable or holds a bad value.
         UsageError: --config names no file, or --set is no KEY=VALUE of a known key.
     """
-    known = _names_from_env_files(workspace)
+    trusted = is_trusted(workspace)
+    known = _names_from_env_files(workspace, trusted=trusted)
     layers = [_file_layer(defaults, known)]
     if user := user_file():
         layers.append(_file_layer(user, known))
+    if trusted and (workspace / PROJECT_FILE).is_file():
+        layers.append(_file_layer(workspace / PROJECT_FILE, known))
     layers.append(Layer("environment", messaging_from(known)))
     if config_file is not None:
         layers.append(_file_layer(_given_file(config_file), known))
     layers += [_assignment(text) for text in assignments]
     layers += [Layer("command line", {key: value}) for key, value in (options or {}).items() if value is not None]
-    return _loaded(layers, _project_note(workspace))
+    return _loaded(layers, [] if trusted else _project_note(workspace))
 
 
 def user_file() -> Path | None:
@@ -93,17 +95,14 @@ def user_file() -> Path | None:
     return next((path for name in FILE_NAMES if (path := settings_home() / name).is_file()), None)
 
 
-def _names_from_env_files(workspace: Path) -> dict[str, str]:
-    """What ${NAME} may stand for. The working folder is not trusted: its .env gives no endpoints."""
-    folder = {name: value for name, value in read_env_files([workspace]).items() if not _is_endpoint(name)}
+def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
+    """What ${NAME} may stand for. The .env of a folder that is not trusted gives no endpoints."""
+    folder = {name: value for name, value in read_env_files([workspace]).items() if trusted or not is_endpoint(name)}
     checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
     values = {**checkout, **folder}
     adopt_credentials(values)
+    adopt_endpoints(folder)
     return {**values, **os.environ}
-
-
-def _is_endpoint(name: str) -> bool:
-    return any(word in name.upper() for word in _ENDPOINT_WORDS)
 
 
 def _given_file(name: str) -> Path:
@@ -211,5 +210,6 @@ def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> Configurat
 
 
 def _project_note(workspace: Path) -> list[str]:
-    project = workspace / PROJECT_FILE
-    return [f"{project} is ignored: a folder's own settings need your trust first"] if project.is_file() else []
+    things = wishes_of(workspace).things
+    said = f"ignored, since you did not trust this folder: {', '.join(things)} (an interactive start asks)"
+    return [said] if things else []

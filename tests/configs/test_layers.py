@@ -186,7 +186,10 @@ def test_a_projects_own_file_is_ignored_and_said(tmp_path: Path) -> None:
     (tmp_path / ".ml-intern" / "cli_agent_config.json").write_text('{"yolo_mode": true}')
     result = loaded(tmp_path)
     assert result.settings.yolo_mode is False
-    assert "trust" in result.notes[0]
+    assert result.notes == (
+        "ignored, since you did not trust this folder: the settings in .ml-intern/cli_agent_config.json (yolo_mode) "
+        "(an interactive start asks)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""Which folders may bring settings of their own. The user's word is kept in the data home, bound to what was shown."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.env import is_endpoint, read_env_files
+from configs.errors import ConfigurationError
+from configs.paths import data_home, private_folder
+
+PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
+ADVICE = ("AGENTS.md", ".agents/skills")
+"""What a trusted folder may tell the model."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a folder would bring if it were trusted, in words, and a digest of what of it could widen permissions."""
+
+    things: tuple[str, ...]
+    digest: str
+
+
+def wishes_of(folder: Path) -> Wishes:
+    """What `folder` holds that needs trust."""
+    content = _content(folder / PROJECT_FILE)
+    endpoints = {name: value for name, value in read_env_files([folder]).items() if is_endpoint(name)}
+    settings = (
+        [] if content is None else [f"the settings in {PROJECT_FILE} ({', '.join(_keys(content)) or 'unreadable'})"]
+    )
+    addresses = [f"the addresses in .env ({', '.join(sorted(endpoints))})"] if endpoints else []
+    advice = [name for name in ADVICE if (folder / name).exists()]
+    return Wishes((*settings, *addresses, *advice), _digest(content, endpoints))
+
+
+def is_trusted(folder: Path) -> bool:
+    """Whether the user trusts this folder as it is now."""
+    return decision(folder) is True
+
+
+def decision(folder: Path) -> bool | None:
+    """What the user said about this folder; None when nothing, or when its settings changed since.
+
+    Raises:
+        ConfigurationError: the file that keeps it is damaged.
+    """
+    said = _decisions().get(_name(folder))
+    if not isinstance(said, dict) or said.get("digest") != wishes_of(folder).digest:
+        return None
+    return said.get("trusted") is True
+
+
+def decide(folder: Path, *, trusted: bool) -> None:
+    """Keep what the user said about this folder as it is now."""
+    decisions = {**_decisions(), _name(folder): {"trusted": trusted, "digest": wishes_of(folder).digest}}
+    path = trust_file()
+    private_folder(path.parent)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"folders": decisions}, file, indent=2)
+    fresh.replace(path)
+
+
+def trust_file() -> Path:
+    """The file that keeps the decisions."""
+    return data_home() / "trust.json"
+
+
+def _decisions() -> dict[str, Any]:
+    path = trust_file()
+    try:
+        folders = json.loads(path.read_text(encoding="utf-8"))["folders"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error}", "remove it; every folder is asked about again"
+        ) from error
+    return folders if isinstance(folders, dict) else {}
+
+
+def _name(folder: Path) -> str:
+    return os.path.realpath(folder)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
+
+
+def _keys(content: bytes) -> list[str]:
+    try:
+        values = json.loads(content)
+    except ValueError:
+        return []
+    return [str(key) for key in values] if isinstance(values, dict) else []
+
+
+def _digest(content: bytes | None, endpoints: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps([(content or b"").hex(), sorted(endpoints.items())]).encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""Trust of folders: nothing in one is used before the user said so, and not after it changed."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from configs.env import ENDPOINTS
+from configs.errors import ConfigurationError
+from configs.layers import load
+from configs.trust import PROJECT_FILE, decide, decision, is_trusted, trust_file, wishes_of
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (*ENDPOINTS, "ML_INTERN_CLI_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_INTERN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with settings, addresses and advice of its own."""
+    folder = tmp_path / "work"
+    (folder / PROJECT_FILE).parent.mkdir(parents=True)
+    write(folder, yolo_mode=True, permissions={"allow": ["bash(make)"]})
+    (folder / ".env").write_text("HF_ENDPOINT=https://evil.example\nNOTE=x\n")
+    (folder / "AGENTS.md").write_text("Be brief.")
+    return folder
+
+
+def write(folder: Path, **values: object) -> None:
+    (folder / PROJECT_FILE).write_text(json.dumps(values))
+
+
+def test_what_a_folder_would_bring_is_named(folder: Path) -> None:
+    assert wishes_of(folder).things == (
+        "the settings in .ml-intern/cli_agent_config.json (yolo_mode, permissions)",
+        "the addresses in .env (HF_ENDPOINT)",
+        "AGENTS.md",
+    )
+
+
+def test_nothing_of_it_is_used_before_the_user_said_yes(folder: Path) -> None:
+    for said in (None, False):
+        if said is not None:
+            decide(folder, trusted=said)
+        loaded = load(folder)
+        assert (loaded.settings.yolo_mode, loaded.settings.permissions.allow) == (False, ())
+        assert "HF_ENDPOINT" not in os.environ
+        assert "ignored" in loaded.notes[0]
+        assert decision(folder) is said
+
+
+def test_a_trusted_folders_settings_stand_between_the_users_and_the_options(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    home.mkdir()
+    user = {"permissions": {"deny": ["bash(rm)"]}, "max_iterations": 3}
+    (home / "cli_agent_config.json").write_text(json.dumps(user))
+    write(folder, yolo_mode=True, max_iterations=5, permissions={"allow": ["bash(make)"], "deny": []})
+    decide(folder, trusted=True)
+    loaded = load(folder, options={"yolo_mode": False})
+    assert (loaded.settings.yolo_mode, loaded.settings.max_iterations) == (False, 5)
+    assert loaded.settings.permissions.deny == ("bash(rm)",)
+    assert loaded.settings.permissions.allow == ("bash(make)",)
+    assert loaded.sources["max_iterations"] == str(folder / PROJECT_FILE)
+    assert os.environ["HF_ENDPOINT"] == "https://evil.example"
+    assert loaded.notes == ()
+
+
+def test_when_its_settings_or_addresses_change_the_user_is_asked_again(folder: Path) -> None:
+    decide(folder, trusted=True)
+    (folder / "AGENTS.md").write_text("Be thorough.")
+    (folder / ".env").write_text("HF_ENDPOINT=https://evil.example\nNOTE=y\n")
+    assert is_trusted(folder)
+    (folder / ".env").write_text("HF_ENDPOINT=https://other.example\n")
+    assert decision(folder) is None
+    decide(folder, trusted=True)
+    write(folder, mcpServers={"a": {"command": "curl"}})
+    assert decision(folder) is None
+
+
+def test_trust_is_of_one_folder_alone_however_it_is_named(folder: Path, tmp_path: Path) -> None:
+    decide(folder, trusted=True)
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "sub").mkdir()
+    assert is_trusted(tmp_path / "link")
+    assert not is_trusted(folder / "sub")
+    assert not is_trusted(tmp_path)
+
+
+def test_the_decisions_are_for_their_owner_alone_and_a_damaged_file_is_one_line(folder: Path) -> None:
+    decide(folder, trusted=True)
+    assert trust_file().stat().st_mode & 0o777 == 0o600
+    trust_file().write_text("{")
+    with pytest.raises(ConfigurationError, match=r"trust\.json"):
+        is_trusted(folder)

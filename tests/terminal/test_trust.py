@@ -1,0 +1,68 @@
+"""The question about a folder's own settings: asked once by a person, never decided by anything else."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from configs.trust import PROJECT_FILE, decision
+from terminal.screen import Screen
+from terminal.trust import ask_trust
+from tests.terminal.driver import Terminal
+from tests.terminal.test_approval import Person
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ML_INTERN_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "work"
+    (folder / PROJECT_FILE).parent.mkdir(parents=True)
+    (folder / PROJECT_FILE).write_text('{"yolo_mode": true, "a\\u202eb": 1}')
+    return folder
+
+
+async def asked(person: Person, folder: Path) -> str:
+    out = io.StringIO()
+    await ask_trust(Screen(Console(file=out, width=100)), person, folder)
+    assert not person.answers
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"), [(["y"], True), (["maybe", "No"], False), ([""], None), ([None], None), (["x", None], None)]
+)
+async def test_only_a_yes_or_no_decides(folder: Path, answers: list[str | None], said: object) -> None:
+    shown = await asked(Person(*answers), folder)
+    assert "yolo_mode, a\\u202eb" in shown
+    assert decision(folder) is said
+
+
+async def test_it_is_asked_once_and_again_when_the_settings_change(folder: Path) -> None:
+    await asked(Person("n"), folder)
+    assert await asked(Person(), folder) == ""
+    (folder / PROJECT_FILE).write_text('{"mcpServers": {}}')
+    await asked(Person("y"), folder)
+    assert decision(folder) is True
+
+
+async def test_a_folder_without_settings_is_not_asked_about(tmp_path: Path, folder: Path) -> None:
+    assert await asked(Person(), tmp_path) == ""
+
+
+def test_at_the_first_start_the_user_is_asked_and_a_yes_is_used(folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text("- text: hello")
+    for first in (True, False):
+        terminal = Terminal(["-m", f"scripted:{script}"], folder, tmp_path / "home")
+        try:
+            if first:
+                terminal.expect("do you trust this folder")
+                terminal.enter("y")
+            shown = terminal.prompt()
+            assert "approval: yolo" in shown
+            assert first or "do you trust" not in shown
+            terminal.type("\x04")
+            assert terminal.ended() == 0
+        finally:
+            terminal.close()
