@@ -27,11 +27,12 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
         day: the date as YYYY-MM-DD.
     """
     tools = "\n".join(f"- {name}: {text.strip().splitlines()[0]}" for name, text in descriptions.items())
-    role = prompt("child" if options.child else "attended" if not options.headless else "unattended")
+    roles = ["child" if options.child else "attended" if not options.headless else "unattended"]
+    roles += ["planning"] if options.approval_mode == "plan" else []
     return prompt("system").substitute(
         tools=tools or "(none)",
         day=day,
         workspace=options.workspace,
         mode=options.approval_mode,
-        role=role.substitute().strip(),
+        role="\n\n".join(prompt(role).substitute().strip() for role in roles),
     )

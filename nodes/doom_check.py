@@ -131,7 +131,8 @@ async def _check_text(turn: Turn) -> dict[str, Any]:
     if not newest.text.strip():
         return await _correct(turn, "empty", MAX_EMPTY, "Your reply was empty. Call a tool, or answer the user.")
     open_steps = [s["text"] for s in turn.state.get("plan") or [] if s["status"] in ("pending", "in_progress")]
-    if open_steps and turn.guard.get("nudges", 0) < MAX_NUDGES and not await _waiting_for_runs(turn):
+    planning = turn.options.approval_mode == "plan"
+    if open_steps and not planning and turn.guard.get("nudges", 0) < MAX_NUDGES and not await _waiting_for_runs(turn):
         text = f"The plan has open steps: {'; '.join(open_steps)}. Do them, or mark as dropped what will not be done."
         return await _correct(turn, "nudges", MAX_NUDGES, text)
     return {"outcome": Outcome(status="done", text=newest.text, exit_code=0)}

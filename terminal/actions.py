@@ -21,6 +21,7 @@ SCOPES: dict[str, ops.Scope] = {
 }
 FILE_CHANGES = {"changed": "change back", "created": "bring back", "removed": "remove"}
 LISTED_CHANGES = 15
+ACCEPTED = "I accept the plan. Carry it out."
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
@@ -144,13 +145,19 @@ async def effort(app: "App", argument: str) -> None:
 
 
 async def plan(app: "App", argument: str) -> None:
-    """Show the plan, or turn plan mode on and off."""
-    modes: dict[str, ApprovalMode] = {"on": "plan", "off": "ask"}
-    if argument in modes:
+    """Show the plan, turn plan mode on and off, or accept the plan and have it carried out."""
+    modes: dict[str, ApprovalMode] = {"on": "plan", "off": "ask", "accept": "ask"}
+    if argument and argument not in modes:
+        app.screen.line("write /plan, /plan on, /plan off or /plan accept", "red")
+    elif not argument:
+        for line in plan_lines(await app.session.plan()) or ["there is no plan"]:
+            app.screen.line(line)
+    elif argument != "on" and app.options.approval_mode != "plan":
+        app.screen.line("plan mode is not on", "red")
+    else:
         await _set_mode(app, modes[argument])
-        return
-    for line in plan_lines(await app.session.plan()) or ["there is no plan"]:
-        app.screen.line(line)
+        if argument == "accept":
+            await app.perform(ops.UserInput(ACCEPTED))
 
 
 async def cost(app: "App", _: str) -> None:
@@ -197,7 +204,7 @@ async def _set_mode(app: "App", mode: "ApprovalMode") -> None:
     said = {
         "yolo": "nothing is asked any more; only deny rules hold (/yolo asks again)",
         "ask": "calls that can change something are asked about",
-        "plan": "only reading until /plan off accepts the plan",
+        "plan": "only reading; /plan accept carries the plan out, /plan off leaves it",
         "auto": "nobody is asked",
     }
     app.screen.line(f"approval: {app.options.approval_mode}; {said[app.options.approval_mode]}", "dim")

@@ -186,6 +186,8 @@ class App:
             self._waiting = event.data["requests"]
         elif event.type == "undo_complete":
             self._moved(event.data)
+        elif event.type == "turn_complete" and self.options.approval_mode == "plan":
+            self.screen.line("planning: /plan accept carries the plan out, a message changes it", "dim")
 
     def _greet(self, data: dict[str, Any]) -> None:
         if self._greeted:

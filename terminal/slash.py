@@ -53,7 +53,11 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/model",), "[ID]", "show the model, or use another one", actions.model),
     SlashCommand(("/effort",), "[LEVEL]", "show the reasoning effort, or change it", actions.effort, actions.EFFORTS),
     SlashCommand(
-        ("/plan",), "[on|off]", "show the plan; on: only reading until off accepts it", actions.plan, ("on", "off")
+        ("/plan",),
+        "[on|off|accept]",
+        "show the plan; on: only reading, until accept carries the plan out or off leaves it",
+        actions.plan,
+        ("on", "off", "accept"),
     ),
     SlashCommand(("/cost", "/usage", "/tokens", "/context"), "", "what the thread has used so far", actions.cost),
     SlashCommand(("/tools",), "", "the tools the model has", actions.tools),

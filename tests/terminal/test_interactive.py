@@ -186,3 +186,50 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
     assert not (tmp_path / "home").exists()
+
+
+def test_a_plan_is_made_without_changes_and_carried_out_when_it_is_accepted(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    terminal = start(
+        bash("touch early"),
+        {"text": "The plan."},
+        bash("touch made"),
+        {"text": "Done."},
+        options=("--approval-mode", "plan"),
+    )
+    terminal.prompt()
+    terminal.enter("make it")
+    terminal.expect("/plan accept carries the plan out")
+    assert not (tmp_path / "work" / "early").exists()
+    terminal.prompt()
+    terminal.enter("/plan accept")
+    assert "$ touch made" in terminal.expect("y yes")
+    terminal.enter("y")
+    terminal.expect("Done.")
+    terminal.prompt()
+    terminal.enter("/plan accept")
+    terminal.expect("plan mode is not on")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
+def test_always_in_this_thread_is_not_asked_again(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = start(bash("touch one"), bash("touch two"), bash("mkdir three"), {"text": "Done."})
+    terminal.prompt()
+    terminal.enter("go")
+    assert "touch ..." in terminal.expect("v view:")
+    terminal.enter("t")
+    terminal.expect("$ mkdir three")
+    terminal.expect("v view:")
+    assert (tmp_path / "work" / "two").exists()
+    terminal.enter("n")
+    terminal.expect("Done.")
+    terminal.prompt()
+    terminal.enter("/permissions")
+    terminal.expect("touch ...  (in thread")
+    terminal.prompt()
+    terminal.enter("/permissions remove 1")
+    terminal.expect("answer 1 is forgotten")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
