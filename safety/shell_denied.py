@@ -26,6 +26,10 @@ _TOKEN_PRINTERS = re.compile(
     r"item get)|bw get|"
     r"gpg .*--export-secret|keyring get|kubectl config view .*--raw|wandb (?:login --relogin)"
 )
+# Programs whose words are shown or searched for, and not run.
+_DATA = words("echo printf grep egrep fgrep rg ag ack git ssh cat head tail wc ls hf gh")
+_STARTERS = words("enable link edit load bootstrap")
+_PROCESS_FINDERS = frozenset({"ps", "pgrep", "pidof", "grep", "top", "nvidia-smi"})
 _KILLERS = frozenset({"pkill", "killall", "killall5", "skill", "slay", "xkill"})
 _POWER = frozenset({"shutdown", "reboot", "poweroff", "halt", "telinit"})
 _SCHEDULERS = frozenset({"crontab", "at", "batch"})
@@ -49,7 +53,10 @@ _DOWNLOAD_IN_CODE = re.compile(
     r"(?:curl|wget)\b[^\n|;]{0,300}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|(?:exec|"
     r"eval)\([^\n]{0,80}(?:urlopen|requests\.get|urlretrieve)"
 )
-_REVERSE_SHELL = re.compile(r"/dev/(?:tcp|udp)/|pty\.spawn\(|socket\.socket\([^\n]{0,200}(?:dup2|subprocess)")
+_REVERSE_SHELL = re.compile(
+    r"/dev/(?:tcp|udp)/|pty\.spawn\(|fsockopen\(|socket\.socket\([^\n]{0,200}(?:dup2|subprocess)"
+)
+_FORKS_IN_CODE = re.compile(r"fork\s+while\s+fork|while\s*\(?(?:True|1)\)?\s*[:{]\s*(?:os\.)?fork")
 _FORK_BOMB = re.compile(
     r"(?<![:\w.])([:\w.]{1,32})\s{0,3}\(\s{0,3}\)\s{0,3}\{[^}]{0,200}?(?<![:\w.])\1\s{0,3}\|\s{0,3}\1\s{0,3}&"
 )
@@ -79,9 +86,13 @@ def _touches_own_home(scene: Scene, one: Invocation) -> bool:
 def _ruins_folders(scene: Scene, one: Invocation) -> bool:
     """Removes or changes the home, the workspace's parents or the system."""
     sweeping = one.name in _CHANGERS and one.has("R", "recursive")
+    is_data = one.name in _DATA and "rebase" not in one.arguments
+    if not is_data and any(_REMOVAL_IN_CODE.search(word) for word in one.arguments if " " in word):
+        return True
     deleting = one.name == "find" and ("-delete" in one.arguments or not _REMOVERS.isdisjoint(one.arguments))
-    if one.name not in _REMOVERS and not sweeping and not deleting:
-        return _REMOVAL_IN_CODE.search(one.code) is not None
+    removing = one.name in _REMOVERS or (one.name.startswith("$") and one.has("rf"))
+    if not removing and not sweeping and not deleting:
+        return False
     if one.has("", "no-preserve-root"):
         return True
     words = one.operands[:-1] if one.name == "mv" else find_folders(one.arguments) if deleting else one.operands
@@ -91,13 +102,14 @@ def _ruins_folders(scene: Scene, one: Invocation) -> bool:
 def _is_vital(scene: Scene, one: Invocation, word: str) -> bool:
     place = scene.place
     base = re.sub(r"/+(?:\*\*?|\.\*|\.\[[^/]*)?\Z", "", word) or "/"
+    base = re.sub(r"\A~[\w-]+(?=/|\Z)", place.home, base)
     for path in resolved(one, base, place):
         if any(
             place.resolve(path) == root or path.startswith(root.rstrip("/") + "/")
             for root in (place.workspace, *place.add_dirs)
         ):
             continue
-        if is_system(path) or holds_any(path, (place.home, place.workspace)):
+        if is_system(path) or holds_any(path, (place.home, place.workspace, "/root", "/home")):
             return True
     return False
 
@@ -106,9 +118,13 @@ def _writes_persistence(scene: Scene, one: Invocation) -> bool:
     """Makes something run later, or lets somebody in: cron, shell start files, services."""
     if one.name in _SCHEDULERS and "-l" not in one.arguments:
         return True
+    if one.name in {"systemctl", "launchctl"} and not _STARTERS.isdisjoint(one.arguments):
+        return True
     targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
     if one.name in _WRITERS:
-        targets += [word.partition("=")[2] if word.startswith("of=") else word for word in one.operands]
+        words_written = one.operands[-1:] if one.name in {"cp", "install"} else one.operands
+        is_reading = one.name == "sed" and not one.has("i", "in-place")
+        targets += [] if is_reading else [word.removeprefix("of=") for word in words_written]
     return any(is_persistence(path) for word in targets for path in resolved(one, word, scene.place))
 
 
@@ -121,7 +137,9 @@ def _writes_disk(scene: Scene, one: Invocation) -> bool:
     return any(is_disk(path) for word in targets for path in resolved(one, word, scene.place))
 
 
-def _is_fork_bomb(scene: Scene, _one: Invocation) -> bool:
+def _is_fork_bomb(scene: Scene, one: Invocation) -> bool:
+    if _FORKS_IN_CODE.search(one.code):
+        return True
     calls = (
         re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\||&)", body)
         for shell in scene.shells
@@ -130,18 +148,24 @@ def _is_fork_bomb(scene: Scene, _one: Invocation) -> bool:
     return any(calls) or _FORK_BOMB.search(scene.text) is not None
 
 
-def _kills(_scene: Scene, one: Invocation) -> bool:
+def _kills(scene: Scene, one: Invocation) -> bool:
     """Processes it did not start: by name, all at once, its own parent."""
     if one.name in _KILLERS or one.name in _POWER:
         return True
     if one.name == "kill":
-        return "xargs" in one.wrappers or any(_is_foreign_process(word) for word in _targets_of_kill(one.arguments))
-    if one.name == "fuser":
-        return one.has("k", "kill")
+        named = [other for other in scene.invocations if other.name in _PROCESS_FINDERS and _feeds(scene, other, one)]
+        return bool(named) or any(_is_foreign_process(word) for word in _targets_of_kill(one.arguments))
+    if one.name in {"fuser", "tmux"}:
+        return (one.name == "fuser" and one.has("k", "kill")) or "kill-server" in one.arguments
     return (one.name == "init" and bool({"0", "6"} & set(one.arguments))) or (
         one.name == "systemctl"
         and bool({"stop", "disable", "mask", "poweroff", "reboot", "halt", "kill"} & set(one.arguments))
     )
+
+
+def _feeds(scene: Scene, other: Invocation, one: Invocation) -> bool:
+    """`other` stands before `one` in its pipeline, or in one of its words."""
+    return other in scene.upstream(one) or (other.command.host >= 0 and one in _hosts(scene, other))
 
 
 def _targets_of_kill(arguments: tuple[str, ...]) -> list[str]:
@@ -151,7 +175,7 @@ def _targets_of_kill(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _is_foreign_process(word: str) -> bool:
-    return word in {"0", "1", "-1", "$PPID"} or "PPID" in word or word.startswith("$(")
+    return word in {"0", "1", "-1", "$PPID"} or "PPID" in word
 
 
 def _opens_container_engine(scene: Scene, one: Invocation) -> bool:
@@ -177,8 +201,10 @@ def _runs_download(scene: Scene, one: Invocation) -> bool:
     """A download, or decoded text, that a shell or an interpreter runs at once."""
     if _DOWNLOAD_IN_CODE.search(one.code):
         return True
-    if _reads_program_from_stdin(one) and any(_is_source(other) for other in scene.upstream(one)):
-        return True
+    if _reads_program_from_stdin(one):
+        fed_by = [one, *_hosts(scene, one)] if one.command.host >= 0 else [one]
+        if any(_is_source(other) for fed in fed_by for other in scene.upstream(fed)):
+            return True
     if not _is_source(one) or one.command.host < 0:
         return False
     if one.command.names_command or any(host.name.startswith("$(") for host in _hosts(scene, one)):

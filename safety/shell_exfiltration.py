@@ -13,8 +13,9 @@ NETWORK_CLIENTS = words(
 )
 _TUNNELS = words(
     "ngrok cloudflared localtunnel lt bore frpc frps chisel autossh sshuttle pagekite localxpose zrok ligolo inlets "
-    "tmate upterm gotty ttyd openvpn wg-quick tor"
+    "pyngrok tmate upterm gotty ttyd openvpn wg-quick tor"
 )
+_RUNS_PACKAGE = re.compile(r"(?:npx|bunx|uvx|pipx|pnpm|yarn|python[\d.]*)\Z")
 _SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?)\Z")
 # The only hosts a token may be sent to, even when a person approves the command.
 TOKEN_HOSTS: dict[str, tuple[str, ...]] = {
@@ -56,7 +57,7 @@ _UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 def is_tunnel(_scene: Scene, one: Invocation) -> bool:
     """A way in from outside, or a forwarded port."""
-    if one.name in _TUNNELS:
+    if one.name in _TUNNELS or (_RUNS_PACKAGE.match(one.name) and not _TUNNELS.isdisjoint(one.arguments)):
         return True
     words = " ".join(one.arguments)
     if one.name == "ssh":
