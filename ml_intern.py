@@ -14,6 +14,8 @@ def main() -> None:
     os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
     os.environ.setdefault("LANGSMITH_TRACING", "false")
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    # httpx's own command line, imported with it, brings rich and a tenth of a second; None makes httpx go without.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import cli
 
     sys.exit(cli.main(sys.argv[1:]))
