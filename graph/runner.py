@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, cast
-from uuid import uuid4
 
 from configs.errors import ApprovalNeeded
 from graph.build import build_graph
@@ -57,10 +56,12 @@ class Runner:
         return turn_end(await turns.snapshot())
 
     async def run_command(
-        self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]
+        self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str
     ) -> str:
-        """Run the user's own command as a call of bash; its result's text. Only what holds in every mode stops it."""
-        id = f"user_{uuid4().hex}"
+        """Run the user's own command as a call of bash, in the journal under `id`; its result's text.
+
+        Only what holds in every mode stops it.
+        """
         call = ToolCall(name="bash", args={"command": command}, id=id, message_id=id, index=0)
         own = replace(options, approval_mode="yolo")
         context = tool_context({}, turns.thread_id, own, self.services, emitter(publish))

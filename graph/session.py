@@ -321,9 +321,10 @@ class AgentSession:
     async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
         """What is said of a thread that is opened again."""
         pending = pending_kind(await turns.snapshot())
-        if not pending:
-            await Row(turns, row.folder).correct()
         cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
+        if not pending:
+            await turns.close_open("the process died")
+            await Row(turns, row.folder).correct()
         return {"title": row.title, "turns": row.turns, "pending": pending, "interrupted": cut_off}
 
     # --- changing the run
@@ -339,5 +340,8 @@ class AgentSession:
         await self._turns.close_open("the user ran a command")
         await self._row.change()
         await self._files.settled()
-        output = await self._runner.run_command(self._turns, op.command, self.options, self._publish)
-        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"), admit(op.command))
+        # The note is there before the command: whatever ends it, the model knows that it may have run.
+        id, typed = f"user_{uuid4().hex}", admit(op.command)
+        await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
+        output = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
+        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"), typed, id)

@@ -1,6 +1,7 @@
 """AgentState: what a checkpoint holds and undo takes back. Messages and plain JSON values only."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from langchain_core.messages import (
@@ -43,9 +44,11 @@ def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[An
     Deterministic and the same for any batching of the writes: it mints neither ids nor times.
     """
     merged = list(current)
+    known = {message.id for message in merged}
     for write in writes:
         for message in cast(list[AnyMessage], convert_to_messages(write if isinstance(write, list) else [write])):
-            place = _place(merged, message.id)
+            place = _place(merged, message.id) if message.id in known else len(merged)
+            known.add(message.id)
             if isinstance(message, RemoveMessage):
                 del merged[place : place + 1]
             else:
@@ -71,7 +74,7 @@ class AgentState(TypedDict, total=False):
     """The state of a thread. Everything here is taken back by undo; what must never be is in the store's tables."""
 
     messages: Annotated[list[AnyMessage], DeltaChannel(append_messages, snapshot_frequency=1000)]
-    recent_calls: Annotated[list[str], DeltaChannel(append_recent, snapshot_frequency=1000)]
+    recent_calls: Annotated[list[str], DeltaChannel(append_recent, snapshot_frequency=RECENT_CALLS)]
     """Signatures of the last calls, for the loop guard; kept apart since compaction removes messages."""
     plan: list[PlanStep]
     decisions: dict[str, dict[str, Any]]
@@ -158,6 +161,14 @@ def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[T
             unanswered = [call for call in message.tool_calls if call["id"] not in answered]
             return (message, unanswered) if unanswered else (None, [])
     return None, []
+
+
+def as_run(text: str, decision: Mapping[str, Any]) -> str:
+    """A result that begins with the call as it ran, where the user's decision was another one than the model's."""
+    args = decision.get("args")
+    if decision.get("type") != "edit" or args is None:
+        return text
+    return f"The user changed the call. It ran as {json.dumps(args, ensure_ascii=False)}\n{text}"
 
 
 def result_message(call: ToolCall, message: AIMessage, text: str, *, ok: bool) -> ToolMessage:

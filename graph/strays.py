@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from graph.state import open_calls, result_message
+from graph.state import as_run, open_calls, result_message
 from tools.base import mark_of
 from tools.sessions import end_all
 
@@ -46,12 +46,13 @@ def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]",
     update: dict[str, Any] = {}
     if message is None:
         return update
-    taint = list(values.get("taint") or [])
+    taint, decisions = list(values.get("taint") or []), values.get("decisions") or {}
     update["messages"] = []
     for call in calls:
         row = rows.get(next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"]))
         text, ok = _closing(row, why)
-        update["messages"].append(result_message(call, message, text, ok=ok))
+        said = as_run(text, decisions.get(call["id"] or "", {}) if row else {})
+        update["messages"].append(result_message(call, message, said, ok=ok))
         result = (row.result if row else None) or {}
         update.update(result.get("state") or {})
         taint += [source for source in result.get("taint") or [] if source not in taint]

@@ -1,7 +1,6 @@
 """The node that runs the open calls: in the model's order, neighbouring read-only calls side by side."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import RunOptions, Services
 from graph.events import Emit, emitter
-from graph.state import AgentState, open_calls, result_message
+from graph.state import AgentState, as_run, open_calls, result_message
 from nodes.budget import with_cap
 from nodes.loop_guard import signature
 from nodes.results import thread_of, unrun
@@ -104,10 +103,7 @@ class _Batch:
         edited = decision.get("args") if decision.get("type") == "edit" else None
         result = await self._run(call, edited, approved=bool(decision))
         self._remember(call, result)
-        text = result.text
-        if edited is not None:
-            text = f"The user changed the call. It ran as {json.dumps(edited, ensure_ascii=False)}\n{text}"
-        return [result_message(call, self.message, text, ok=result.ok)]
+        return [result_message(call, self.message, as_run(result.text, decision), ok=result.ok)]
 
     async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
         context = tool_context(self.state, self.thread_id, self.options, self.services, self.emit, approved=approved)
