@@ -55,9 +55,9 @@ class Spawn(Protocol):
     """Give a task to a sub-agent in a child thread of the calling tool's thread and wait for its report."""
 
     async def __call__(
-        self, task: str, context: "ToolContext", *, tools: tuple[str, ...], max_iterations: int
+        self, task: str, context: "ToolContext", *, tools: tuple[str, ...], max_iterations: int, resume: str = ""
     ) -> "ToolResult":
-        """The report of the sub-agent."""
+        """The report of the sub-agent. `resume` is the child thread to go on with, as the call's handle names it."""
         ...
 
 
