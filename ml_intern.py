@@ -1,5 +1,6 @@
 """The entry point. It runs the installed program whatever the working folder and PYTHONPATH hold, so it goes first."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ def main() -> None:
     os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
     os.environ.setdefault("LANGSMITH_TRACING", "false")
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    gc.set_threshold(50_000)  # at 700, the default, importing alone runs the collector a hundred times for nothing
     # httpx's own command line, imported with it, brings rich and a tenth of a second; None makes httpx go without.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import cli
