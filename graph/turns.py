@@ -175,19 +175,37 @@ class Turns:
         Raises:
             UsageError: nothing was undone, or a new message was written since.
         """
-        row = await self.services.store.threads.get(self.thread_id)
-        if row is None or not row.redo:
-            raise UsageError("there is nothing to redo", "only an undo with no message after it can be redone")
-        return await self.snapshot(row.redo[-1])
+        row, head = await self.services.store.threads.get(self.thread_id), await self.snapshot()
+        for id in reversed(row.redo if row else ()):
+            tip = await self.snapshot(id)
+            if _is_same(tip, head):  # what was cut off between the row and the checkpoint
+                continue
+            if await self._was_undone(tip, head):
+                return tip
+            break
+        raise UsageError("there is nothing to redo", "only an undo with no message after it can be redone")
 
     async def redo(self, tip: StateSnapshot) -> str:
         """Bring back what the last undo took; the text of the turn that is the newest again."""
         await self._copy(tip)
         await self.close_open("not run in this branch")
-        row = await self.services.store.threads.get(self.thread_id)
-        if row is not None:
-            await self.services.store.threads.update(self.thread_id, redo=row.redo[:-1])
+        row, id = await self.services.store.threads.get(self.thread_id), _id(tip)
+        if row is not None and id in row.redo:
+            await self.services.store.threads.update(self.thread_id, redo=row.redo[: row.redo.index(id)])
         return str(tip.values.get("turn_text", ""))
+
+    async def _was_undone(self, tip: StateSnapshot, head: StateSnapshot) -> bool:
+        """Whether the head is what an undo of the turns before `tip` left, and nothing was written since.
+
+        The thread's row does not tell: a new message is in the checkpoints before the row forgets the tips.
+        """
+        if _parent(head) == _id(tip):
+            return _source(head) == "update"
+        while before := tip.values.get("turn_before"):
+            tip = await self.snapshot(before)
+            if _is_same(tip, head):
+                return True
+        return False
 
     async def history(self) -> list[TurnInfo]:
         """The turns of the current branch that can be gone back to, oldest first."""
@@ -248,6 +266,25 @@ class Turns:
 
     async def _write(self, values: dict[str, Any], node: str) -> None:
         await self.app.aupdate_state(self.config(), cast(Any, values), as_node=node)
+
+
+def _is_same(one: StateSnapshot, other: StateSnapshot) -> bool:
+    """Whether two checkpoints are the same, or one is a copy: LangGraph gives it the original's parent."""
+    if _id(one) == _id(other):
+        return True
+    return _parent(one) == _parent(other) != "" and "fork" in (_source(one), _source(other))
+
+
+def _id(snapshot: StateSnapshot) -> str:
+    return str(snapshot.config["configurable"].get("checkpoint_id", ""))
+
+
+def _parent(snapshot: StateSnapshot) -> str:
+    return str(snapshot.parent_config["configurable"]["checkpoint_id"]) if snapshot.parent_config else ""
+
+
+def _source(snapshot: StateSnapshot) -> str:
+    return str((snapshot.metadata or {}).get("source", ""))
 
 
 def _users_message(text: str, typed: str | None, id: str = "") -> HumanMessage:

@@ -21,6 +21,8 @@ class Action:
     operation: Operation
     after: tuple[str, ...]
     answers: Answers = "yes"
+    refused: bool = False
+    """It must be refused, since there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,12 @@ def undo(effect: Effect) -> Scenario:
         *talk("one", "two"),
         Action(Undo(), ("one",)),
         Action(Redo(), ("one", "two")),
+        Action(Redo(), ("one", "two"), refused=True),
         Action(Undo(), ("one",)),
+        Action(Undo(), ()),
+        Action(Redo(), ("one",)),
         Action(UserInput("other"), ("one", "other")),
+        Action(Redo(), ("one", "other"), refused=True),
         Action(Fork(), ("one", "other")),
         Action(UserInput("in the fork"), ("one", "other", "in the fork")),
         Action(Undo(), ("one", "other")),

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
+from configs.errors import UsageError
 from graph.events import Event
 from graph.operations import Decision, ExecApproval, Fork
 from graph.session import AgentSession
@@ -89,12 +90,28 @@ class User:
         begun = self.record.newest("acknowledged", -1) >= place
         if found != action.after and (begun or found != before):
             self.record.add(violation=f"action {place}, acknowledged: {begun}, finds the messages {found}")
-        forked = isinstance(action.operation, Fork)
-        if found != action.after or (forked and not self.record.all("forked")):
+        forking = isinstance(action.operation, Fork)
+        if found != action.after or action.refused or (forking and not self.record.all("forked")):
             self.record.add(submitted=place)
             await session.submit(action.operation)
-            await (self._forked(session) if forked else self._turn(session, action, place))
+            await self._follow(session, action, place)
         self.record.add(done=place)
+
+    async def _follow(self, session: AgentSession, action: Action, place: int) -> None:
+        if isinstance(action.operation, Fork):
+            await self._forked(session)
+        elif action.refused:
+            await self._refused(session)
+        else:
+            await self._turn(session, action, place)
+
+    async def _refused(self, session: AgentSession) -> None:
+        try:
+            event = await self._until(session, *CLOSING)
+            self.record.add(violation=f"what had to be refused ended with {event.type}")
+        except Stopped:
+            if self.record.newest("error")["exit_code"] != UsageError.exit_code:
+                raise
 
     async def _forked(self, session: AgentSession) -> None:
         event = await self._until(session, "resumed")
