@@ -29,6 +29,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from store import checkpoints as tables
 from store.checkpoints import CheckpointBytes, Lane, Link, TaskBytes
 from store.database import Database
+from store.histories import NOTHING, Histories, Step
 from store.packing import damaged_row
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Saver(AsyncSqliteSaver):
         super().__init__(database, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
         self._database = database
         self._held: dict[Lane, list[TaskBytes]] = {}
+        self._histories = Histories()
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self.is_setup = True
@@ -169,7 +171,12 @@ class Saver(AsyncSqliteSaver):
         """Forget all checkpoints of a thread."""
         for lane in [lane for lane in self._held if lane.thread_id == str(thread_id)]:
             del self._held[lane]
-        await self._database.write(lambda connection: tables.delete_checkpoints(connection, str(thread_id)))
+
+        def delete(connection: sqlite3.Connection) -> None:
+            self._histories.forget_thread(str(thread_id))
+            tables.delete_checkpoints(connection, str(thread_id))
+
+        await self._database.write(delete)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -201,6 +208,8 @@ class Saver(AsyncSqliteSaver):
             return
 
         def save(connection: sqlite3.Connection) -> None:
+            for id in {task.checkpoint_id for task in held} | ({link.id} if link else set()):
+                self._histories.forget(lane, id)
             tables.save_writes(connection, lane, held)
             if link:
                 tables.save_checkpoint(connection, lane, link, raw)
@@ -269,32 +278,45 @@ class Saver(AsyncSqliteSaver):
     def _history(
         self, connection: sqlite3.Connection, lane: Lane, start: str, channels: Sequence[str]
     ) -> dict[str, DeltaChannelHistory]:
-        """Walk to the nearest values held, then read the writes since; those made at `start` are not part of it."""
-        history: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
-        passed: dict[str, frozenset[str]] = {}
-        wanted = frozenset(channels)
-        for link in islice(tables.line(connection, lane, start), 1, None):
-            passed[link.id] = wanted
-            if held := wanted & link.channels:
-                self._seed(connection, lane, link.id, {channel: history[channel] for channel in held})
-                wanted -= held
-                if not wanted:
-                    break
-        ids = list(passed)
-        rows = tables.load_line_writes(connection, lane, ids[0], len(ids) - 1, channels) if ids else ()
-        for id, tasks in rows:
-            for write in self._ordered(tasks):
-                if write.channel in passed[id]:
-                    history[write.channel]["writes"].append((write.task_id, write.channel, write.value))
-        return history
+        """The nearest value held and the writes since; those made at `start` are not part of it."""
+        self._histories.make_room()
+        found = next(tables.line(connection, lane, start), None)
+        parent = found.parent if found else None
+        gaps: dict[str, list[str]] = {}
+        for channel in channels:
+            if gap := self._histories.gap(lane, channel, start, parent):
+                gaps.setdefault(gap, []).append(channel)
+        for gap, wanting in gaps.items():
+            self._fill(connection, lane, gap, wanting)
+        return {channel: self._histories.history(lane, channel, start, parent) for channel in channels}
 
-    def _seed(
-        self, connection: sqlite3.Connection, lane: Lane, id: str, history: Mapping[str, DeltaChannelHistory]
-    ) -> None:
-        if found := tables.load_checkpoint(connection, lane, id):
-            values = self._decode(found)[0]["channel_values"]
-            for channel, entry in history.items():
-                entry["seed"] = values[channel]
+    def _fill(self, connection: sqlite3.Connection, lane: Lane, first: str, channels: Sequence[str]) -> None:
+        """Remember the steps of a checkpoint and its ancestors, up to those that hold values or are remembered."""
+        passed: dict[str, tuple[Link, frozenset[str]]] = {}
+        wanted = frozenset(channels)
+        for link in tables.line(connection, lane, first):
+            wanted = frozenset(name for name in wanted if not self._histories.knows(lane, name, link.id))
+            if not wanted:
+                break
+            passed[link.id] = link, wanted
+            wanted -= link.channels
+        written = self._written(connection, lane, first, len(passed) - 1, channels) if passed else {}
+        for id, (link, names) in passed.items():
+            held = self._values(connection, lane, id) if names & link.channels else {}
+            for name in names:
+                writes = [write for write in written.get(id, ()) if write[1] == name]
+                value = held[name] if name in link.channels else NOTHING
+                self._histories.remember(lane, name, id, Step(link.parent, writes, value))
+
+    def _written(
+        self, connection: sqlite3.Connection, lane: Lane, first: str, depth: int, channels: Sequence[str]
+    ) -> dict[str, list[PendingWrite]]:
+        rows = tables.load_line_writes(connection, lane, first, depth, channels)
+        return {id: [(one.task_id, one.channel, one.value) for one in self._ordered(tasks)] for id, tasks in rows}
+
+    def _values(self, connection: sqlite3.Connection, lane: Lane, id: str) -> Mapping[str, Any]:
+        found = tables.load_checkpoint(connection, lane, id)
+        return self._decode(found)[0]["channel_values"] if found else {}
 
 
 def _lane(config: RunnableConfig) -> Lane:

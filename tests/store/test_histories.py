@@ -1,0 +1,94 @@
+"""What the checkpointer remembers of a thread's past changes nothing in what is read."""
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.types import Overwrite
+
+from store import histories
+from store.checkpoints import Lane
+from store.histories import Histories, Step
+from store.saver import Saver
+from store.store import Store
+from tests.store.graphs import Agent, config, question
+
+LANE = Lane("t")
+
+
+def texts(values: dict[str, Any]) -> list[str]:
+    return [str(message.id) for message in values["messages"]]
+
+
+async def states(store: Store) -> dict[str, Any]:
+    """The state at every checkpoint of the thread, newest first, as this store reads it."""
+    app = Agent(2).compiled(await store.saver())
+    line = await store.checkpoints.line("t")
+    return {link.id: (await app.aget_state(config("t", link.id))).values for link in line}
+
+
+async def test_every_state_reads_the_same_with_and_without_what_is_remembered(store: Store) -> None:
+    app = Agent(2).compiled(await store.saver())
+    for turn in range(1, 5):
+        await app.ainvoke(question("go", turn), config("t"), durability="sync")
+        if turn == 2:
+            summary = {"messages": Overwrite([HumanMessage("so far", id="summary")])}
+            await app.aupdate_state(config("t"), summary, as_node="execute_tools")
+    async with await Store.open(store.home) as fresh:
+        from_disk = {}
+        for id in list(await states(fresh)):
+            async with await Store.open(store.home) as one:
+                app = Agent(2).compiled(await one.saver())
+                from_disk[id] = (await app.aget_state(config("t", id))).values
+    assert await states(store) == from_disk
+    assert await states(store) == from_disk
+
+
+async def test_what_is_done_to_a_state_that_was_read_changes_no_other(store: Store) -> None:
+    app = Agent(2).compiled(await store.saver())
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    await app.aupdate_state(config("t"), {"messages": Overwrite([HumanMessage("a", id="a")])}, as_node="execute_tools")
+    await app.aupdate_state(config("t"), {"plan": []}, as_node="execute_tools")
+    first = (await app.aget_state(config("t"))).values
+    first["messages"].append(HumanMessage("mine", id="mine"))
+    first["recent_calls"].clear()
+    second = (await app.aget_state(config("t"))).values
+    assert texts(second) == ["a"]
+    assert len(second["recent_calls"]) == 2
+
+
+async def test_a_checkpoint_that_is_put_again_is_read_again(store: Store) -> None:
+    saver = await store.saver()
+    assert isinstance(saver, Saver)
+    app = Agent(1).compiled(saver)
+    await app.ainvoke(question("go"), config("t"), durability="sync")
+    line = await store.checkpoints.line("t")
+    before = texts((await app.aget_state(config("t"))).values)
+    held = await saver.aget_tuple(config("t", line[-2].id))
+    assert held is not None
+    held.checkpoint["channel_values"]["messages"] = [HumanMessage("other", id="other")]
+    parent = held.parent_config
+    assert parent is not None
+    await saver.aput(parent, held.checkpoint, held.metadata, {})
+    assert texts((await app.aget_state(config("t"))).values) != before
+    await saver.adelete_thread("t")
+    assert (await app.aget_state(config("t"))).values == {}
+
+
+def test_a_gap_is_never_read_as_a_beginning() -> None:
+    known = Histories()
+    known.remember(LANE, "messages", "b", Step("a", [("task", "messages", 2)]))
+    assert known.gap(LANE, "messages", "c", "b") == "a"
+    with pytest.raises(KeyError):
+        known.history(LANE, "messages", "c", "b")
+    known.remember(LANE, "messages", "a", Step(None, [("task", "messages", 1)]))
+    assert known.history(LANE, "messages", "c", "b") == {"writes": [("task", "messages", 1), ("task", "messages", 2)]}
+
+
+def test_too_much_is_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MOST_STEPS", 3)
+    known = Histories()
+    for number in range(4):
+        known.remember(LANE, "messages", str(number), Step(None, []))
+    known.make_room()
+    assert not any(known.knows(LANE, "messages", str(number)) for number in range(4))
