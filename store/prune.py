@@ -57,8 +57,9 @@ async def weight(database: Database, thread_id: str, keep: Collection[str]) -> i
 async def drop_others(database: Database, thread_id: str, links: Mapping[str, Link], keep: Collection[str]) -> None:
     """Forget every checkpoint in `links` that is not in `keep`, in one transaction.
 
-    A kept one whose parent goes gets its nearest kept ancestor as parent. The caller has seen to it that no kept one
-    needs the writes of one that goes, and holds the thread.
+    A kept one whose parent goes gets its nearest kept ancestor as parent; the oldest keeps the name of its own, by
+    which it and its copies know each other. The caller has seen to it that no kept one needs the writes of one that
+    goes, and holds the thread.
     """
     lane = Lane(thread_id)
     gone = [pack_id(id) for id in links if id not in keep]
@@ -69,7 +70,7 @@ async def drop_others(database: Database, thread_id: str, links: Mapping[str, Li
         for table, column in (("checkpoints", "id"), ("task_writes", "checkpoint")):
             statement = f"DELETE FROM {table} WHERE lane = ? AND {column} = ?"  # noqa: S608  constants only
             connection.executemany(statement, [(number, id) for id in gone])
-        parents = [(pack_id(parent) if parent else None, number, pack_id(id)) for id, parent in moved]
+        parents = [(pack_id(parent), number, pack_id(id)) for id, parent in moved if parent]
         connection.executemany("UPDATE checkpoints SET parent = ? WHERE lane = ? AND id = ?", parents)
         unused = "DELETE FROM bases WHERE lane = :lane AND no NOT IN (SELECT base FROM checkpoints WHERE lane = :lane)"
         connection.execute(unused, {"lane": number})

@@ -84,6 +84,18 @@ async def test_a_thinned_thread_goes_on_and_is_undone_redone_and_forked(lab: Lab
         assert await session.history() == []
 
 
+async def test_redo_knows_its_turn_again_when_all_before_it_went(lab: Lab) -> None:
+    async with lab.session(noisy(lab, 4)) as session:
+        await turn(session, UserInput("numbers"))
+        await turn(session, Compact(), "turn_complete", "error")
+        await turn(session, UserInput("two"))
+        await turn(session, Undo())
+        many, few = await thinned(session)
+        assert few < many
+        [again] = data(await turn(session, Redo()), "undo_complete")
+        assert (again["direction"], again["text"]) == ("redo", "two")
+
+
 async def test_branches_that_nothing_leads_to_are_gone_and_the_line_is_whole(lab: Lab) -> None:
     async with lab.session(lab.script(*({"text": text} for text in "ABCDEFG"))) as session:
         for message in ("one", "two"):
