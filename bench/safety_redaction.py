@@ -72,10 +72,10 @@ UNITS = [
 
 
 def seconds(text: str) -> float:
-    """Wall time of one admit()."""
-    start = time.perf_counter()
+    """CPU time of one admit(): the wall clock shows the neighbours."""
+    start = time.thread_time()
     admit(text)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def main() -> None:
