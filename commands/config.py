@@ -81,6 +81,7 @@ def known_paths() -> dict[str, Path]:
         "data": home,
         "threads": home / "threads.db",
         "artifacts": home / "artifacts",
+        "snapshots": home / "snapshots",
         "prompt history": home / "history",
         "error log": home / "logs" / "errors.log",
         "cache": cache_home(),
