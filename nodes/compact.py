@@ -22,6 +22,7 @@ from nodes.budget import hard_cap
 from nodes.results import thread_of
 from nodes.routing import context_size
 from nodes.shorten import OLD_OUTPUT, join, shorten_outputs, split, transcript
+from store.lock import file_error
 
 TAIL_SHARE = 4
 """One part in so many of the limit is kept as it is."""
@@ -168,5 +169,9 @@ def _only_usage(emit: Emit) -> Emit:
 
 
 def _keep_whole(work: Work) -> None:
-    private_folder(work.artifact.parent)
-    work.artifact.write_text(transcript(work.messages), encoding="utf-8", errors="replace")
+    """Write the conversation as it was. Raises DiskFull or ConfigurationError: what is shortened must be somewhere."""
+    try:
+        private_folder(work.artifact.parent)
+        work.artifact.write_text(transcript(work.messages), encoding="utf-8", errors="replace")
+    except OSError as fault:
+        raise file_error(fault, work.artifact) from fault

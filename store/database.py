@@ -112,6 +112,8 @@ def store_error(fault: sqlite3.Error, path: Path) -> MLInternError:
 
 
 def _transaction(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    if connection.in_transaction:  # a fault of the disk kept the last one from being rolled back
+        connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)

@@ -11,11 +11,11 @@ TAIL_CHARACTERS = 11_000
 _WIDEST_CHARACTER = 4
 
 
-def head_and_tail(head: str, tail: str, left_out: int, path: Path) -> str:
-    """The two ends of a text, cut at a line where one is near; `left_out` characters lie between them."""
+def head_and_tail(head: str, tail: str, left_out: int, rest: str) -> str:
+    """The two ends of a text, cut at a line where one is near; `left_out` characters lie between, `rest` says where."""
     kept_head, kept_tail = _up_to_newline(head), _from_newline(tail)
     missing = left_out + len(head) - len(kept_head) + len(tail) - len(kept_tail)
-    return f"{kept_head}\n[... {missing:,} characters left out; all of it: {path} ...]\n{kept_tail}"
+    return f"{kept_head}\n[... {missing:,} characters left out; {rest} ...]\n{kept_tail}"
 
 
 def _up_to_newline(head: str) -> str:
@@ -29,12 +29,16 @@ def _from_newline(tail: str) -> str:
 
 
 def shorten(text: str, path: Path) -> tuple[str, bool]:
-    """`text` as the model gets it, and whether that is only its ends: then the whole was written to `path`."""
+    """`text` as the model gets it, and whether the whole was written to `path` since that is only its ends."""
     if len(text) <= RESULT_CHARACTERS:
         return text, False
-    write_private(path, text)
+    try:
+        write_private(path, text)
+        kept, rest = True, f"all of it: {path}"
+    except OSError as fault:  # the call ran: a full disk must not make its result unknown
+        kept, rest = False, f"they could not be kept: {fault.strerror}"
     left_out = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
-    return head_and_tail(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out, path), True
+    return head_and_tail(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out, rest), kept
 
 
 def shorten_file(path: Path, characters: int) -> tuple[str, bool]:
@@ -48,7 +52,7 @@ def shorten_file(path: Path, characters: int) -> tuple[str, bool]:
         head = file.read(HEAD_CHARACTERS * _WIDEST_CHARACTER).decode(errors="replace")[:HEAD_CHARACTERS]
         file.seek(-min(path.stat().st_size, TAIL_CHARACTERS * _WIDEST_CHARACTER), os.SEEK_END)
         tail = file.read().decode(errors="replace")[-TAIL_CHARACTERS:]
-    return head_and_tail(head, tail, characters - len(head) - len(tail), path), True
+    return head_and_tail(head, tail, characters - len(head) - len(tail), f"all of it: {path}"), True
 
 
 def write_private(path: Path, text: str) -> None:

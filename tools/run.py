@@ -167,5 +167,5 @@ async def _admitted(result: ToolResult, context: ToolContext) -> ToolResult:
 
 def _kept(result: ToolResult, context: ToolContext) -> ToolResult:
     path = context.artifact_path(".full.txt")
-    text, shortened = shorten(admit(result.text), path)
-    return replace(result, text=text, artifact=result.artifact or (str(path) if shortened else None))
+    text, kept = shorten(admit(result.text), path)
+    return replace(result, text=text, artifact=result.artifact or (str(path) if kept else None))
