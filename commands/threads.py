@@ -1,7 +1,7 @@
 """`threads list` and `threads show`. Nothing here takes a thread's lock: a thread may be running meanwhile."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.open_store import open_store
+from commands.open_thread import read_thread
 from commands.output import JSON_HELP, columns, local_time, print_json, print_lines
-from terminal.summary import call_summary, money, plan_lines
+from terminal.summary import call_summary, money, one_line, plan_lines
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-    from store.store import Store
+    from graph.turns import TurnInfo
     from store.threads import ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
@@ -56,31 +57,19 @@ def show_thread(
     thread: Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")],
     json: Json = False,
 ) -> int:
-    """Show a thread: its state, its conversation and its plan."""
-    row, values = asyncio.run(_read(thread))
-    messages = values.get("messages", [])
+    """Show a thread: its state, its conversation, its plan, and the turns it can go back to."""
+    row, values, turns = asyncio.run(_read(thread))
+    messages, plan = values.get("messages", []), values.get("plan", [])
     if json:
         shown = [message_json(message) for message in messages]
-        return print_json({"thread": thread_json(row), "messages": shown, "plan": values.get("plan", [])})
-    return print_lines([*_header(row), *_conversation(messages), *_plan(values.get("plan", []))])
+        listed = [{"number": turn.number, "text": turn.text, "ended": turn.ended} for turn in turns]
+        return print_json({"thread": thread_json(row), "messages": shown, "plan": plan, "turns": listed})
+    return print_lines([*_header(row), *_conversation(messages), *_plan(plan), *_turns(turns)])
 
 
-async def _read(text: str) -> "tuple[ThreadRow, dict[str, Any]]":
-    async with open_store() as store:
-        row = await store.threads.find(text)
-        return row, await read_state(store, row.id)
-
-
-async def read_state(store: "Store", thread_id: str) -> dict[str, Any]:
-    """The state of a thread as its last checkpoint holds it."""
-    from graph.context import RunOptions, Services
-    from graph.runner import Runner
-    from graph.turns import Turns
-    from models.gateway import Models
-
-    services = Services(Models(store.ledger), {}, store, RunOptions(model="", workspace=""))
-    runner = await Runner.create(services)
-    return dict((await Turns(runner.app, services, thread_id).snapshot()).values)
+async def _read(text: str) -> "tuple[ThreadRow, Mapping[str, Any], Sequence[TurnInfo]]":
+    async with read_thread(text) as found:
+        return found.row, (await found.turns.snapshot()).values, await found.turns.history()
 
 
 def message_json(message: "AnyMessage") -> dict[str, Any]:
@@ -117,3 +106,7 @@ def _conversation(messages: "list[AnyMessage]") -> Iterator[str]:
 
 def _plan(steps: list[dict[str, Any]]) -> list[str]:
     return ["", "[plan]", *plan_lines(steps)] if steps else []
+
+
+def _turns(turns: "Sequence[TurnInfo]") -> list[str]:
+    return ["", "[turns]", *(f"{turn.number:3}  {one_line(turn.text)}" for turn in turns)] if len(turns) > 1 else []

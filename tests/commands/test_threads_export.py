@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from commands.open_thread import turns_of
 from graph.branch import turn_points
 from graph.events import EVENTS
 from graph.state import users_words
@@ -110,11 +111,9 @@ def test_what_an_imported_file_says_is_not_the_users_word(run: Run, place: Path,
 
 
 async def state(home: Path, thread: str) -> dict[str, Any]:
-    from commands.threads import read_state
-
     async with await Store.open(home) as store:
         assert [point.number for point in await turn_points(await store.saver(), thread)] == [1]
-        return await read_state(store, thread)
+        return dict((await (await turns_of(store, thread, "")).snapshot()).values)
 
 
 def test_an_import_is_repaired_redacted_and_says_what_it_left_out(run: Run, place: Path) -> None:

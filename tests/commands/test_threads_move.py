@@ -136,6 +136,12 @@ def test_fork_copies_up_to_a_turn_and_leaves_the_source_alone(run: Run, thread: 
     assert "there is no turn 7" in done.err
 
 
+def test_show_lists_the_turns_to_fork_at(run: Run, thread: str) -> None:
+    assert run("threads", "show", thread).out.endswith("[turns]\n  1  write one\n  2  write three\n")
+    turns = run("threads", "show", thread, "--json").json["turns"]
+    assert [(turn["number"], turn["text"]) for turn in turns] == [(1, "write one"), (2, "write three")]
+
+
 def test_rename_gives_a_title_to_find_it_by(run: Run, thread: str) -> None:
     assert (
         run("threads", "rename", thread[:8], "  the\nfirst  one ").out
