@@ -24,5 +24,5 @@ lock:            ## renew requirements.lock from pyproject.toml
 readme:          ## renew the generated tables of README.md
 	uv run python scripts/readme.py --write
 
-soak:            ## kill the agent at every statement of a turn, not at every 17th; takes half an hour
-	ML_INTERN_KILL_STRIDE=1 uv run pytest tests/graph/test_kill.py
+soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario; takes hours
+	ML_INTERN_SOAK=1000 uv run pytest tests/faults -n 2

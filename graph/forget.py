@@ -76,8 +76,11 @@ def _forget(folder: Path, threads: Collection[str]) -> int:
 
 
 def _forget_trees(folder: Path) -> None:
-    """Remove what was written about trees that no record names."""
-    named = {json.loads(path.read_text()).get("about") for path in (folder / "records").glob("*.json")}
+    """Remove what was written about trees that no record names. A record that cannot be read may name any of them."""
+    try:
+        named = {json.loads(path.read_text())["about"] for path in (folder / "records").glob("*.json")}
+    except (ValueError, KeyError):
+        return
     for path in (folder / "trees").glob("*.json"):
         if path.stem not in named:
             path.unlink()

@@ -1,7 +1,7 @@
 """The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.types import Overwrite, StateSnapshot
 
 from configs.errors import UsageError
+from graph.branch import turn_points
 from graph.context import RunOptions, Services, context_limit
 from graph.state import TYPED, AgentState, Outcome, open_calls
 from graph.strays import close_call, close_strays, closing_results
@@ -209,15 +210,8 @@ class Turns:
 
     async def history(self) -> list[TurnInfo]:
         """The turns of the current branch that can be gone back to, oldest first."""
-        snapshot = await self.snapshot()
-        found: list[TurnInfo] = []
-        while snapshot.values.get("turn_before") is not None:
-            end = snapshot.config["configurable"]["checkpoint_id"]
-            ended = datetime.fromisoformat(snapshot.created_at).timestamp() if snapshot.created_at else None
-            found.append(TurnInfo(snapshot.values["turn"], snapshot.values["turn_text"], end, ended))
-            if not snapshot.values["turn_before"]:
-                break
-            snapshot = await self.snapshot(snapshot.values["turn_before"])
+        points = await turn_points(await self.services.store.saver(), self.thread_id)
+        found = [TurnInfo(p.number, p.text, p.checkpoint, p.time or None) for p in points if p.before is not None]
         return found[::-1]
 
     async def fork(self, turn: int | None) -> str:

@@ -1,6 +1,8 @@
 """The measurement of bench/ still measures: it plays a short run, and no figure of it is judged here."""
 
 import subprocess
+import sys
+from pathlib import Path
 
 from bench.overhead import agent, at, overheads
 from bench.process import Records
@@ -27,3 +29,12 @@ def test_a_run_and_its_resume_are_measured() -> None:
         if not getattr(row, name)
     ]
     assert missing == []
+
+
+def test_long_threads_are_measured() -> None:
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-m", "bench.threads", "2"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for figure in ("list 500 threads", "to the first request", "database of 2 turns", "undo without files"):
+        assert figure in done.stdout

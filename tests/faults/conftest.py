@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.faults.counts import SOAK
+from tests.graph.conftest import Lab
 
 MEMORY = Path("/dev/shm")
 NORMAL_SECONDS = 300
@@ -27,3 +28,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="ml-intern-faults-", dir=MEMORY) as path:
         yield Path(path)
+
+
+@pytest.fixture
+def lab(folder: Path) -> Lab:
+    (folder / "workspace").mkdir()
+    return Lab(folder / "home", folder / "workspace")

@@ -18,6 +18,18 @@ VARYING = re.compile(
 Message = dict[str, Any]
 
 
+def broken_in_session(lab: FaultLab) -> list[str]:
+    """The promises that were broken in a session that went on after a fault; what it says then is its own affair."""
+    final = lab.record.newest("final")
+    return [
+        *lab.record.all("violation"),
+        *effects_twice(lab),
+        *_effects(lab, final),
+        *_spending(lab),
+        *_rows(lab),
+    ]
+
+
 def broken(lab: FaultLab, reference: Sequence[Message]) -> list[str]:
     """The promises that were broken, one line each; `reference` is the conversation of a life without faults."""
     final = lab.record.newest("final")

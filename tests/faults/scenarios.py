@@ -165,7 +165,8 @@ def long_thread(effect: Effect) -> Scenario:
 
 def short(effect: Effect) -> Scenario:
     """One turn with an approved call: few enough statements to let each of them fail."""
-    return Scenario("short", [says("may I", effect("a")), says("A")], talk("one"), {"approval_mode": "ask"})
+    steps = [says("may I", effect("a")), says("A"), says("B")]
+    return Scenario("short", steps, talk("one"), {"approval_mode": "ask"})
 
 
 SCENARIOS: tuple[Callable[[Effect], Scenario], ...] = (

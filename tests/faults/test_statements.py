@@ -1,17 +1,21 @@
 """The n-th statement fails, for every n: one clear line, exit code 75, and a thread that goes on."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from configs.errors import MLInternError, TemporaryError
-from tests.faults.broken_sqlite import FAULTS, FailAt
+from graph.operations import ExecApproval, UserInput
+from graph.session import AgentSession
+from tests.faults.broken_sqlite import FAULTS, FailAt, broken_sqlite
 from tests.faults.counts import PROPERTY, SOAK, Report
+from tests.faults.invariants import broken_in_session
 from tests.faults.lab import FaultLab, mark_effect
 from tests.faults.lives import go_on, live, whole_life
 from tests.faults.scenarios import SCENARIOS, Scenario, short
-from tests.faults.user import Stopped
+from tests.faults.user import Stopped, conversation, users
 
 SHORT = short(mark_effect)
 THREADS = [SHORT, *(make(mark_effect) for make in SCENARIOS)] if SOAK else [SHORT]
@@ -30,6 +34,46 @@ def test_a_disk_stays_full_from_a_statement_on(folder: Path, scenario: Scenario,
     ends = play(folder, scenario, "FULL", times=FOREVER, stride=1 if SOAK else 5)
     assert ends["through"] == 0
     record_property(PROPERTY, f"{ends.total()} times the disk stayed full in {scenario.name}: {said(ends)}")
+
+
+def test_a_session_goes_on_after_a_fault(folder: Path, record_property: Report) -> None:
+    ends, statement = Counter[str](), 0
+    while ends["through"] == 0:
+        statement += 1 if SOAK else 3
+        lab, plan = SHORT.lab(folder / str(statement)), FailAt(statement, "FULL")
+        with broken_sqlite(plan):
+            end = asyncio.run(stay(lab))
+        ends[end] += 1
+        if end != "on opening":
+            assert broken_in_session(lab) == [], f"statement {statement}, {plan.played!r}, in {lab.root}"
+    record_property(PROPERTY, f"{ends.total()} sessions with a fault: {said(ends)}")
+
+
+async def stay(lab: FaultLab) -> str:
+    """A user who meets a fault and says something new in the same session."""
+    try:
+        async with lab.session(None, **SHORT.choices) as session:
+            end, texts = await follow(session, UserInput("one")), ["one"]
+            if end == "failed":
+                assert await follow(session, UserInput("go on")) == "done"
+                texts = [*(texts if users(await session.history())[0] == "one" else []), "go on"]
+            history = await session.history()
+            lab.record.add(final=conversation(history), thread=session.thread_id)
+            assert [*users(history)] == texts
+    except MLInternError:
+        return "on opening"
+    return "through" if end == "done" else "in the session"
+
+
+async def follow(session: AgentSession, operation: UserInput) -> str:
+    """The status of the turn at its end; what it asks for is approved."""
+    await session.submit(operation)
+    async for event in session.events():
+        if event.type == "approval_required":
+            await session.submit(ExecApproval({r["id"]: {"type": "approve"} for r in event.data["requests"]}))
+        if event.type == "turn_complete":
+            return str(event.data["status"])
+    raise AssertionError("the session ended")
 
 
 def play(folder: Path, scenario: Scenario, fault: str, *, times: int, stride: int) -> Counter[str]:
