@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.open import open_store
-from commands.options import Options, takes_options
+from commands.options import MODEL_OPTIONS, Options, takes_options
 from commands.run import is_interactive
 from configs import demo as files
 from configs.errors import ConfigurationError, TemporaryError, UsageError
@@ -38,9 +38,7 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=GREATEST_SE
 Folder = Annotated[str | None, typer.Option("--dir", metavar="DIR", help="a new or empty folder to work in")]
 
 
-@takes_options(
-    "model", "base_url", "api_key_env", "effort", "print_", "output_format", "approval_mode", "quiet", "verbose"
-)
+@takes_options(*MODEL_OPTIONS, "print_", "output_format", "approval_mode", "sandbox", "quiet", "verbose")
 def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) -> int:
     """Train a digit classifier in a new folder: a plan, a script that fails first and is mended, a model card.
 

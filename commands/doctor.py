@@ -52,7 +52,7 @@ def doctor(
     hold_secrets()
     report: dict[str, dict[str, str]] = {
         "versions": _versions(),
-        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()},
+        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()} | {"sandbox": _sandbox()},
         "folders": _folders(),
         "keys": _keys(),
         "model": _model(loaded, options),
@@ -91,6 +91,13 @@ def _program(name: str, purpose: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{path} does not answer: {error}"
     return f"{(done.stdout or done.stderr).strip().partition(chr(10))[0]} ({path})"
+
+
+def _sandbox() -> str:
+    from safety.sandbox import missing
+
+    problem = missing()
+    return "works" if problem is None else f"{problem[0]} ({problem[1]})"
 
 
 def _own_uv() -> str | None:

@@ -1,18 +1,18 @@
 """Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.choose_model import keep_model, model_of
+from commands.ephemeral import everything_in
 from commands.open_store import open_store as open_store
 from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
 from configs.layers import Loaded, load
-from graph.context import ApprovalMode, RunOptions
+from graph.context import ApprovalMode, RunOptions, Sandbox
 from graph.run_options import from_settings
 from models.secrets import hold_secrets
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from store.store import Store
     from store.threads import ThreadRow
 
-HOME_VARIABLE = "ML_INTERN_HOME"
 HEADLESS_BUDGET_USD = 20.0
 
 
@@ -48,29 +47,16 @@ async def open_session(
     async with open_store(ephemeral=options.ephemeral) as store:
         row = await find_thread(store, options)
         workspace = working_folder(options, row)
+        options = await behind_the_same_wall(store, row, options) if row else options
         if ask_trust and not options.ephemeral:
             await ask_trust(workspace)
         loaded = load_settings(options, workspace)
         kept = await model_of(store, row) if row else ""
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         hold_secrets()
-        with _everything_in(store.home if options.ephemeral else None):
+        with everything_in(store.home if options.ephemeral else None):
             async with _session(store, options, run_options, row) as session:
                 yield Opened(session, loaded, store.home)
-
-
-@contextmanager
-def _everything_in(home: Path | None) -> Iterator[None]:
-    """Within this block caches and logs go to `home` too; None changes nothing."""
-    before = os.environ.get(HOME_VARIABLE)
-    os.environ |= {HOME_VARIABLE: str(home)} if home else {}
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[HOME_VARIABLE] = before
-        elif home:
-            del os.environ[HOME_VARIABLE]
 
 
 @asynccontextmanager
@@ -105,8 +91,20 @@ def refuse_contradictions(options: Options) -> None:
         raise UsageError("--ephemeral keeps no threads, so there is none to continue", "leave out one of the two")
     if options.yolo and options.approval_mode not in (None, "yolo"):
         raise UsageError(f"--yolo contradicts --approval-mode {options.approval_mode}", "give one of them")
-    if options.sandbox:
-        raise SandboxMissing("this version has no OS sandbox", "leave out --sandbox")
+
+
+async def behind_the_same_wall(store: "Store", row: "ThreadRow", options: Options) -> Options:
+    """The options with --no-sandbox when what waits in the thread was asked about without one.
+
+    An answer is bound to the wall it was given for.
+    """
+    if row.state != "waiting" or options.sandbox is not None:
+        return options
+    from commands.open_thread import turns_of
+    from graph.runner import waiting_batch
+
+    batch = waiting_batch(await (await turns_of(store, row.id, row.folder)).snapshot()) or {}
+    return replace(options, sandbox=False) if batch.get("sandbox") == "none" else options
 
 
 async def find_thread(store: "Store", options: Options) -> "ThreadRow | None":
@@ -168,15 +166,18 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
     by_settings = from_settings(settings, workspace)
     default_mode: ApprovalMode = "yolo" if options.yolo or settings.yolo_mode else "auto" if headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if headless else by_settings.max_budget_usd
+    folders = run_folders(options)
+    sandbox, unwalled = run_sandbox(options, loaded, [str(workspace), *folders])
     return replace(
         by_settings,
         model=model,
-        add_dirs=run_folders(options),
+        add_dirs=folders,
+        sandbox=sandbox,
         approval_mode=options.approval_mode or default_mode,
         headless=headless,
         stream=not options.no_stream,
         max_budget_usd=default_budget if options.max_budget_usd is None else _budget(options.max_budget_usd),
-        notes=(*loaded.notes, *filter(None, [note]), *_oddities(by_settings.permissions)),
+        notes=(*loaded.notes, *filter(None, [note, unwalled]), *_oddities(by_settings.permissions)),
     )
 
 
@@ -185,6 +186,15 @@ def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:
     from tools.facts import written_rules
 
     return written_rules(permissions).warnings if any(permissions.values()) else ()
+
+
+def run_sandbox(options: Options, loaded: Loaded, folders: Sequence[str]) -> tuple[Sandbox, str]:
+    """The wall around the commands of a run in these folders, and a note when there is none. Raises SandboxMissing."""
+    from graph.sandbox_choice import choose_sandbox
+
+    settings = loaded.settings.sandbox
+    asked = {} if options.sandbox is None else {"enabled": options.sandbox}
+    return choose_sandbox(settings.model_copy(update=asked), folders)
 
 
 def run_folders(options: Options) -> tuple[str, ...]:

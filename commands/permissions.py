@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.open import load_settings, run_folders, working_folder
+from commands.open import load_settings, run_folders, run_sandbox, working_folder
 from commands.open_store import open_store
 from commands.options import SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, print_json, print_lines
@@ -66,9 +66,11 @@ async def _verdict(options: Options, command: str) -> "Verdict":
     from tools.registry import create_builtin_tools
 
     folder = working_folder(options)
-    run = from_settings(load_settings(options, folder).settings, folder)
+    loaded, folders = load_settings(options, folder), run_folders(options)
+    run = from_settings(loaded.settings, folder)
+    sandbox, _ = run_sandbox(options, loaded, [str(folder), *folders])
     mode = options.approval_mode or run.approval_mode
-    run = replace(run, approval_mode=mode, add_dirs=run_folders(options))
+    run = replace(run, approval_mode=mode, add_dirs=folders, sandbox=sandbox)
     async with open_store() as store:
         services = Services(Models(store.ledger), create_builtin_tools(), store, run)
         return await judge_command(command, NO_THREAD, run, services)

@@ -37,7 +37,9 @@ MOST_THREADS = 500
 Port = Annotated[int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="port (default 2024)")]
 
 
-@takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS, "approval_mode", "max_iterations", "max_budget_usd", "add_dir")
+@takes_options(
+    *MODEL_OPTIONS, *SETTINGS_OPTIONS, "approval_mode", "sandbox", "max_iterations", "max_budget_usd", "add_dir"
+)
 def studio(port: Port = None, *, options: Options) -> int:
     """Serve your threads on this machine to LangGraph Studio and its SDK, until Ctrl-C. Nothing is traced or sent."""
     if not (find_spec("langgraph_cli") and find_spec("langgraph_api")):

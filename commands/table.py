@@ -56,6 +56,7 @@ COMMANDS: dict[str, Command] = {
                 "remove": "commands.permissions:remove",
             },
         ),
+        Command("sandbox", "one command behind the agent's own wall", "commands.sandbox:sandbox", usage="-- COMMAND"),
         Command("tools", "the tools the model is given", "commands.tools:list_tools"),
         Command(
             "doctor", "versions, folders, keys by name, programs; --probe asks the model", "commands.doctor:doctor"
@@ -67,7 +68,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"sandbox", "jobs", "runs", "mcp", "models"})
+KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs", "mcp", "models"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

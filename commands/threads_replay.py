@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,14 +35,25 @@ def replay(
     if speed is not None and not speed > 0:
         raise UsageError(f"--speed {speed:g} is no speed", "2 is twice as fast as it was")
     conversation = admitted(asyncio.run(_read(thread)))
-    show = _lines() if json else _Watched(verbose=verbose).show
+    events = events_of(conversation, version())
+    if json:
+        _play(events, _lines(), speed)
+        return 0
+    watched = _Watched(verbose=verbose)
+    try:
+        _play(events, watched.show, speed)
+    finally:
+        watched.stop()
+    return 0
+
+
+def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", speed: float | None) -> None:
     before: float | None = None
-    for event in events_of(conversation, version()):
+    for event in events:
         if speed and before is not None:
             time.sleep(min((event.time - before) / speed, LONGEST_WAIT))
         show(event)
         before = event.time
-    return 0
 
 
 async def _read(thread: str) -> "Conversation":
@@ -79,5 +90,7 @@ class _Watched:
             self._screen.line(f"turn {event.data['turn']}, {duration(event.time - self._began)}", "dim")
         else:
             self._screen.show(event)
-        if event.type == "result":
-            self._screen.stop()
+
+    def stop(self) -> None:
+        """Nothing moves any more, and the cursor is shown."""
+        self._screen.stop()

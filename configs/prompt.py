@@ -34,5 +34,16 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
         day=day,
         workspace=options.workspace,
         mode=options.approval_mode,
-        role="\n\n".join(prompt(role).substitute().strip() for role in roles),
+        role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_sandboxed(options)]),
     )
+
+
+def _sandboxed(options: "RunOptions") -> list[str]:
+    if options.sandbox == "none":
+        return []
+    network = {
+        "off": "There is no network.",
+        "list": f"The network reaches {', '.join(['the package index', 'the Hub', 'GitHub', *options.sandbox_hosts])}.",
+        "on": "The network is open.",
+    }
+    return [prompt("sandboxed").substitute(network=network[options.sandbox]).strip()]

@@ -33,6 +33,19 @@ class PermissionLists(BaseModel):
     deny: tuple[JsonValue, ...] = ()
 
 
+class SandboxSettings(BaseModel):
+    """The OS sandbox around local commands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool | None = None
+    """None: where bubblewrap is there."""
+    network: Literal["off", "list", "on"] = "list"
+    """list: the package index, the Hub, GitHub, and `hosts`."""
+    hosts: tuple[str, ...] = ()
+    """Hosts, .domains or URLs."""
+
+
 class Settings(BaseModel):
     """All settings; the shipped file holds the default of each."""
 
@@ -50,6 +63,7 @@ class Settings(BaseModel):
     yolo_mode: bool = False
     permissions: PermissionLists = PermissionLists()
     """Deny beats ask beats allow; every layer's rules hold."""
+    sandbox: SandboxSettings = SandboxSettings()
     confirm_cpu_jobs: bool = True
     tool_runtime: Literal["local", "sandbox"] = "local"
     mcpServers: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)

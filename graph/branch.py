@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from store.packing import time_of_id
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
     from graph.state import Outcome
 
@@ -51,5 +51,12 @@ async def _point(saver: "BaseCheckpointSaver[Any]", thread_id: str, checkpoint: 
         before=values.get("turn_before"),
         outcome=values.get("outcome"),
         iterations=int(values.get("iteration", 0)),
-        time=time_of_id(held.checkpoint["id"]),
+        time=time_of_id(_made_at(held)),
     )
+
+
+def _made_at(held: "CheckpointTuple") -> str:
+    """The id that tells when the state came about: a copy, as undo and redo make it, has its original's parent."""
+    if held.metadata.get("source") == "fork" and held.parent_config:
+        return str(held.parent_config["configurable"]["checkpoint_id"])
+    return held.checkpoint["id"]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tools.base import ToolContext, ToolResult, ToolSpec
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
+Sandbox = Literal["none", "off", "list", "on"]
+"""The wall around local commands: none, or bubblewrap with this network."""
 UNLIMITED = -1
 
 
@@ -47,8 +49,16 @@ class RunOptions:
     model_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     permissions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Rules from the settings: {"allow": [...], "ask": [...], "deny": [...]}, see safety/rule_settings.py."""
+    sandbox: Sandbox = "none"
+    sandbox_hosts: tuple[str, ...] = ()
+    """Hosts that the user allows besides, where the sandbox's network is "list"."""
     user_text: str = ""
     """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
+
+
+def sandbox_name(options: RunOptions) -> str:
+    """The wall around local commands in words: part of what an approval is bound to."""
+    return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])
 
 
 class Spawn(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from graph.context import RunOptions, Services
+from graph.context import RunOptions, Services, sandbox_name
 from tools.registry import offered
 
 
@@ -16,7 +16,7 @@ def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict
         "version": version("ml-intern"),
         "cwd": options.workspace,
         "approval_mode": options.approval_mode,
-        "sandbox": "none",
+        "sandbox": sandbox_name(options),
         "max_iterations": options.max_iterations,
         "max_budget_usd": options.max_budget_usd,
         "notes": [*options.notes, *notes],

@@ -22,4 +22,5 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         research_model=settings.research_model,
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
+        sandbox_hosts=settings.sandbox.hosts,
     )

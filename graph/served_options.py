@@ -6,7 +6,7 @@ Nothing here imports langgraph.
 import json
 import os
 from collections.abc import Mapping, MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from configs.layers import FRONTEND, load
 from graph.context import RunOptions
 from graph.run_options import from_settings
+from graph.sandbox_choice import choose_sandbox
 
 VARIABLE = "ML_INTERN_STUDIO"
 """The environment variable in which `ml-intern studio` tells the server what it was told."""
@@ -43,7 +44,10 @@ class ServedOptions:
         """
         if told := os.environ.get(VARIABLE):
             return TypeAdapter(cls).validate_json(told)
-        return cls(from_settings(load(Path.cwd(), defaults=FRONTEND).settings, Path.cwd()))
+        settings = load(Path.cwd(), defaults=FRONTEND).settings
+        sandbox, note = choose_sandbox(settings.sandbox, [str(Path.cwd())])
+        run = replace(from_settings(settings, Path.cwd()), sandbox=sandbox, notes=tuple(filter(None, [note])))
+        return cls(run)
 
     def as_text(self) -> str:
         """What `read` reads."""

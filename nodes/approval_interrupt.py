@@ -54,7 +54,7 @@ async def approval_interrupt(
     question = state.get("question")
     repeated = _repeated(judged, state.get("rejected") or {})
     new = [one for one in judged if one.call.id not in repeated]
-    batch = await _asked_before(config, runtime) or _batch(new, question)
+    batch = await _asked_before(config, runtime) or {**_batch(new, question), "sandbox": context.sandbox_profile}
     if not batch["action_requests"]:
         return {"decisions": repeated}
     answer = interrupt(batch)

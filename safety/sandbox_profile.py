@@ -118,13 +118,18 @@ def _git_folders(roots: Iterable[str]) -> Iterator[GitFolder]:
             yield GitFolder(str(git))
 
 
-def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
-    """uv's cache and the data of the Hugging Face cache, made when missing. Its token and its code stay outside."""
+def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:
+    """uv's cache and the data of the Hugging Face cache. Its token and its code stay outside."""
     cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
     hf_home = environment.get("HF_HOME") or f"{cache}/huggingface"
     wanted = [environment.get("UV_CACHE_DIR") or f"{cache}/uv", *(f"{hf_home}/{name}" for name in _HF_CACHES)]
     named = [environment[name] for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME") if environment.get(name)]
-    for path in dict.fromkeys([*wanted, *named, f"{cache}/torch"]):
+    return tuple(dict.fromkeys([*wanted, *named, f"{cache}/torch"]))
+
+
+def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
+    """The cache folders, made when missing: what is written to one that is not there would be lost."""
+    for path in cache_folders(environment, home):
         Path(path).mkdir(parents=True, exist_ok=True)
         yield os.path.realpath(path)
 

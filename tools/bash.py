@@ -1,19 +1,20 @@
 """The bash tool: one command in the workspace, its output and its exit code."""
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 
 from pydantic import Field
 
 from tools.base import Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from tools.environment import child_environment, shell, uv_links
+from tools.environment import shell
 from tools.output import shorten_file
 from tools.process import Command, Finished, run_command
+from tools.walls import Walled, walled
 
 DEFAULT_SECONDS = 120
 MOST_SECONDS = 10 * 3600
+MOST_HOSTS = 5
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -37,23 +38,29 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     Give training and other long work a timeout that fits. Prefer read, write and edit for files. `uv` is there.
     """
     try:
-        command = await asyncio.to_thread(_command, args, context)
-        finished = await run_command(
-            command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
-        )
+        folder = await asyncio.to_thread(_folder, args.workdir, context)
+        argv = (await asyncio.to_thread(shell), "-c", args.command)
+        async with walled(argv, folder, context) as wall:
+            command = _command(args, folder, wall, context)
+            finished = await run_command(
+                command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
+            )
+            refused = wall.refused
     except (OSError, ValueError) as error:
         raise ToolFault(f"the command could not run: {error}") from error
-    return await asyncio.to_thread(_result, finished, command)
+    return await asyncio.to_thread(_result, finished, command, refused)
 
 
-def _command(args: BashArgs, context: ToolContext) -> Command:
+def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -> Command:
     return Command(
-        argv=(shell(), "-c", args.command),
-        folder=_folder(args.workdir, context),
-        environment=child_environment(os.environ, uv_links()),
+        argv=wall.argv,
+        folder=folder,
+        environment=wall.environment,
         output=context.artifact_path(),
         mark=context.mark,
         timeout=args.timeout,
+        pass_fds=wall.pass_fds,
+        wrapper=wall.wrapped is not None,
     )
 
 
@@ -64,11 +71,12 @@ def _folder(workdir: str, context: ToolContext) -> Path:
     return folder
 
 
-def _result(finished: Finished, command: Command) -> ToolResult:
+def _result(finished: Finished, command: Command, refused: tuple[str, ...]) -> ToolResult:
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
         command.output.unlink(missing_ok=True)
-    lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(_closing(finished, command.timeout))}]"]
+    closing = [*_closing(finished, command.timeout), *([_refusal(refused)] if refused else [])]
+    lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(closing)}]"]
     status = _status(finished)
     return ToolResult("\n".join(lines), status == "done", status, artifact=str(command.output) if shortened else None)
 
@@ -88,6 +96,14 @@ def _closing(finished: Finished, seconds: float) -> list[str]:
         return ["stopped: it wrote more output than may be kept; all its processes were ended; send output to a file"]
     left = finished.ended_processes
     return [_exit(finished.exit_code), *([f"{left} background process(es) it left were ended"] if left else [])]
+
+
+def _refusal(hosts: tuple[str, ...]) -> str:
+    more = f" and {len(hosts) - MOST_HOSTS} more" if len(hosts) > MOST_HOSTS else ""
+    return (
+        f"the sandbox let nothing through to {', '.join(hosts[:MOST_HOSTS])}{more}: ask the user to allow it "
+        "(settings, sandbox.hosts) if the task needs it"
+    )
 
 
 def _exit(code: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.messages import ToolCall as MessageCall
 
-from graph.context import RunOptions, Services
+from graph.context import RunOptions, Services, sandbox_name
 from graph.events import Emit
 from graph.state import AgentState, users_words
 from safety.policy import SHELL_TOOL, Verdict
@@ -42,6 +42,7 @@ def tool_context(
         approved=approved,
         plan=tuple(state.get("plan") or ()),
         taint=tuple(state.get("taint") or ()),
+        sandbox_profile=sandbox_name(options),
         user_text=options.user_text if options.child else users_words(state.get("messages") or ()),
     )
 

@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from configs.paths import cache_home, data_home, settings_home
 from graph.context import UNLIMITED
 from safety.policy import CallFacts
 from safety.rule_settings import parse_rules
 from safety.rules import Rule, Rules
 from store.permissions import Grant
 from tools.base import NO_REACH, UNKNOWN_REACH, Reach, ToolCall, ToolContext, ToolFault, ToolSpec, real_path
+from tools.walls import own_homes
 
 _MOST_FILES = 2_000
 _MOST_PATTERNS = 3
@@ -94,8 +94,7 @@ async def _budget_left(context: ToolContext) -> float:
 
 
 def _own_homes(context: ToolContext) -> tuple[str, ...]:
-    folders = (context.services.store.home, data_home(), cache_home(), settings_home())
-    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in (context.services.store.home, *own_homes())))
 
 
 def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Sequence[str]:

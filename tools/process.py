@@ -30,6 +30,10 @@ class Command:
     """Seconds until every process of the command is ended."""
     output_bytes: int = OUTPUT_BYTES
     """Bytes of output after which it is ended."""
+    pass_fds: tuple[int, ...] = ()
+    """Descriptors it is to have."""
+    wrapper: bool = False
+    """The first process only holds the others, which die with it: it is not asked to end before them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ async def _start(command: Command, write_end: int) -> asyncio.subprocess.Process
         stdin=asyncio.subprocess.DEVNULL,
         stdout=write_end,
         stderr=write_end,
+        pass_fds=command.pass_fds,
         start_new_session=True,
     )
 
@@ -92,7 +97,8 @@ async def _attend(
         ending = await _until_end(process, pump, command.timeout)
     finally:
         # What left the session on purpose may live on after a normal end, and not after any other.
-        ended = await end_all(process.pid, None if ending == "exited" else command.mark)
+        mark = None if ending == "exited" else command.mark
+        ended = await end_all(process.pid, mark, spare=process.pid if command.wrapper else None)
         pipe.stop()
         await asyncio.wait({pump})
     await process.wait()

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools.environment import CALL_MARK
@@ -69,14 +70,18 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-async def end_all(session: int | None, mark: str | None = None, grace: float = GRACE_SECONDS) -> int:
+async def end_all(
+    session: int | None, mark: str | None = None, grace: float = GRACE_SECONDS, *, spare: int | None = None
+) -> int:
     """End every process of the session: TERM, up to `grace` seconds, KILL. Cancelled meanwhile, it kills at once.
+
+    `spare` is a process that gets no TERM: the others die with it, and they are to have their grace.
 
     Returns:
         How many processes there were to end.
     """
     hurry = threading.Event()
-    work = asyncio.ensure_future(asyncio.to_thread(_end_all, session, mark, grace, hurry))
+    work = asyncio.ensure_future(asyncio.to_thread(_end_all, _Target(session, mark, spare), grace, hurry))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -85,29 +90,41 @@ async def end_all(session: int | None, mark: str | None = None, grace: float = G
         raise
 
 
-def _end_all(session: int | None, mark: str | None, grace: float, hurry: threading.Event) -> int:
-    found = members(session, mark)
+@dataclass(frozen=True)
+class _Target:
+    session: int | None
+    mark: str | None
+    spare: int | None
+
+    def members(self) -> list[int]:
+        return members(self.session, self.mark)
+
+
+def _end_all(target: _Target, grace: float, hurry: threading.Event) -> int:
+    found = target.members()
     if not found:
         return 0
-    _signal(session, found, signal.SIGTERM)
-    if not _wait_until_gone(session, mark, grace, hurry):
-        _kill(session, mark)
+    _signal(
+        target.session if target.spare is None else None, [pid for pid in found if pid != target.spare], signal.SIGTERM
+    )
+    if not _wait_until_gone(target, grace, hurry):
+        _kill(target)
     return len(found)
 
 
-def _wait_until_gone(session: int | None, mark: str | None, grace: float, hurry: threading.Event) -> bool:
+def _wait_until_gone(target: _Target, grace: float, hurry: threading.Event) -> bool:
     deadline = time.monotonic() + grace
-    while members(session, mark):
+    while target.members():
         if time.monotonic() > deadline or hurry.wait(_POLL_SECONDS):
             return False
     return True
 
 
-def _kill(session: int | None, mark: str | None) -> None:
+def _kill(target: _Target) -> None:
     """KILL until none is left: a process can start others between the listing and the signal."""
     deadline = time.monotonic() + _KILL_SECONDS
-    while (found := members(session, mark)) and time.monotonic() < deadline:
-        _signal(session, found, signal.SIGKILL)
+    while (found := target.members()) and time.monotonic() < deadline:
+        _signal(target.session, found, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
 
 

@@ -22,7 +22,7 @@ def waiting(run: Run, script: Script) -> Waiting:
 
     def start(*commands: str, then: tuple[dict[str, Any], ...] = ({"text": "done"},)) -> tuple[str, list[str]]:
         model = script({"tool_calls": [call("bash", command=command) for command in commands]}, *then)
-        done = run("-m", model, "--approval-mode", "ask", "--output-format", "json", "go")
+        done = run("-m", model, "--no-sandbox", "--approval-mode", "ask", "--output-format", "json", "go")
         assert (done.code, done.json["status"], done.json["exit_code"]) == (3, "waiting", 3)
         thread = done.json["thread_id"]
         assert f"ml-intern approve {thread}" in done.err

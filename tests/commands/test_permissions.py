@@ -55,7 +55,9 @@ def test_answers_are_listed_and_forgotten(run: Run, place: Path) -> None:
             await store.permissions.add("/elsewhere", "0123456789", [Grant("write")])
 
     asyncio.run(answer())
-    assert run("permissions", "test", "--", "git add -A").out.startswith("allow: the rule allow bash git add")
+    assert run("permissions", "test", "--no-sandbox", "--", "git add -A").out.startswith(
+        "allow: the rule allow bash git add"
+    )
     assert run("permissions", "list").out == f"1     git add ...  (for good, in {place})\n"
     listed = run("permissions", "list", "--all", "--json").json["answers"]
     assert [(one["id"], one["folder"], one["thread_id"], one["grant"]) for one in listed] == [
@@ -65,5 +67,5 @@ def test_answers_are_listed_and_forgotten(run: Run, place: Path) -> None:
     assert run("permissions", "remove", "1").code == 0
     again = run("permissions", "remove", "1")
     assert (again.code, "no answer 1" in again.err) == (2, True)
-    assert run("permissions", "test", "--", "git add -A").out.startswith("ask: ")
+    assert run("permissions", "test", "--no-sandbox", "--", "git add -A").out.startswith("ask: ")
     assert run("permissions", "list").out.startswith("no rules")

@@ -16,6 +16,7 @@ from graph.state import users_words
 from outbound.formats import FORMATS
 from store.store import Store
 from tests.commands.conftest import Done, call
+from tests.terminal.driver import CTRL_C, Terminal
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
@@ -168,6 +169,27 @@ def test_replay_shows_the_thread_again_and_runs_nothing(run: Run, thread: str, p
     assert "\x1b" not in done.out
     assert [path.name for path in place.iterdir()] == ["f"]
     assert len(run("threads", "list", "--json").json) == 1
+
+
+def test_replay_stops_at_ctrl_c(run: Run, thread: str, place: Path, tmp_path: Path) -> None:
+    terminal = Terminal(["threads", "replay", thread, "--speed", "0.0001"], place, tmp_path / "home")
+    try:
+        terminal.expect("Looking.")
+        terminal.type(CTRL_C)
+        terminal.expect("interrupted")
+        assert terminal.ended() == 130
+    finally:
+        terminal.close()
+
+
+def test_a_copy_made_by_redo_does_not_make_a_turn_longer(run: Run, thread: str) -> None:
+    lines = run("threads", "replay", thread, "--json").events
+    before = [event["time"] for event in lines if event["type"] == "turn_complete"]
+    run("threads", "undo", thread)
+    run("threads", "redo", thread)
+    lines = run("threads", "replay", thread, "--json").events
+    after = [event["time"] for event in lines if event["type"] == "turn_complete"]
+    assert after == pytest.approx(before, abs=0.5)
 
 
 def test_replay_as_json_is_the_exported_events(run: Run, thread: str) -> None:

@@ -68,7 +68,15 @@ def started_studio(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Stud
     workspace.mkdir()
     lab, port = Lab(folder / "home", workspace), free_port(None)
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("ml-intern"), "studio", "--port", str(port), "-m", "ollama/none"],
+        [
+            Path(sys.executable).with_name("ml-intern"),
+            "studio",
+            "--no-sandbox",
+            "--port",
+            str(port),
+            "-m",
+            "ollama/none",
+        ],
         cwd=workspace,
         env={**os.environ, "ML_INTERN_HOME": str(lab.home)},
         stdout=subprocess.PIPE,

@@ -21,7 +21,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         script = tmp_path / "script.yaml"
         if steps:
             script.write_text(yaml.safe_dump(list(steps)))
-        terminal = Terminal(["-m", f"scripted:{script}", *options], tmp_path / "work", tmp_path / "home")
+        terminal = Terminal(
+            ["--no-sandbox", "-m", f"scripted:{script}", *options], tmp_path / "work", tmp_path / "home"
+        )
         opened.append(terminal)
         return terminal
 

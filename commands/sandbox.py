@@ -1,0 +1,62 @@
+"""`sandbox -- COMMAND`: one command behind the wall that the agent's own commands have, on this terminal."""
+
+import os
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.open import load_settings, run_folders, run_sandbox, working_folder
+from commands.options import SETTINGS_OPTIONS, Options, takes_options
+from configs.errors import UsageError
+
+NetworkOption = Annotated[str | None, typer.Option("--network", metavar="off|list|on", help="instead of the settings'")]
+NETWORKS = ("off", "list", "on")
+
+
+@takes_options(*SETTINGS_OPTIONS, "add_dir")
+def sandbox(
+    options: Options,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="a program with arguments, or one text")],
+    network: NetworkOption = None,
+) -> int:
+    """Run a command in the OS sandbox and end with its exit code. One word alone is given to bash."""
+    from tools.environment import shell
+
+    folder = working_folder(options)
+    if network is not None and network not in NETWORKS:
+        raise UsageError(f"--network {network} is none of {', '.join(NETWORKS)}")
+    argv = [shell(), "-c", *command] if len(command) == 1 else command
+    return _run(replace(options, sandbox=True), folder, argv, network)
+
+
+def _run(options: Options, folder: Path, argv: list[str], network: str | None) -> int:
+    from graph.run_options import from_settings
+    from safety.sandbox import mend_git, wrap
+    from tools.environment import child_environment, uv_links
+    from tools.walls import own_homes, run_profile
+
+    loaded, folders = load_settings(options, folder), run_folders(options)
+    settings = loaded.settings.sandbox.model_copy(update={"network": network} if network else {})
+    loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
+    wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
+    run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
+    profile = run_profile(run, child_environment(os.environ, uv_links()), own_homes())
+    try:
+        with wrap(argv, profile) as wrapped:
+            return _ended(
+                subprocess.Popen(wrapped.argv, env=wrapped.environment, pass_fds=wrapped.pass_fds, cwd=folder)
+            )
+    finally:
+        mend_git(profile)
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the command, passing signals on: it has no terminal of its own to get them from."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: process.send_signal(number))
+    code = process.wait()
+    return code if code >= 0 else 128 - code

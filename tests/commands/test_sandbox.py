@@ -1,0 +1,98 @@
+"""The OS sandbox on the command line: default, asked for, declined, and `sandbox -- COMMAND`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from safety.sandbox import missing
+from tests.commands.conftest import Done, call
+
+Run = Callable[..., Done]
+Script = Callable[..., str]
+needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+
+
+@pytest.fixture
+def no_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A PATH on which bwrap is not."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "bash").symlink_to("/bin/bash")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    missing.cache_clear()
+    yield
+    missing.cache_clear()
+
+
+def ready(done: Done) -> tuple[str, str]:
+    data = done.events[0]["data"]
+    return data["sandbox"], " ".join(data["notes"])
+
+
+@needs_sandbox
+def test_by_default_commands_run_in_the_sandbox_and_ready_says_so(run: Run, script: Script, place: Path) -> None:
+    model = script({"tool_calls": [call("bash", command=f"touch in ../out; ls {place.parent}")]}, {"text": "ok"})
+    done = run("--output-format", "stream-json", "-m", model, "go")
+    assert ready(done) == ("bwrap network list", "")
+    assert (place / "in").exists()
+    assert not (place.parent / "out").exists()
+
+
+@needs_sandbox
+def test_in_the_sandbox_the_projects_code_runs_unasked_and_without_it_is_asked_about(run: Run, script: Script) -> None:
+    def asks(*options: str) -> int:
+        model = script({"tool_calls": [call("bash", command="python3 -c 'print(1)' > out")]}, {"text": "ok"})
+        return run("--approval-mode", "ask", *options, "-m", model, "go").code
+
+    assert (asks(), asks("--sandbox"), asks("--no-sandbox")) == (0, 0, 3)
+    test = ("permissions", "test", "--json")
+    assert run(*test, "--", "python3 train.py").json["verdict"] == "allow"
+    assert run(*test, "--no-sandbox", "--", "python3 train.py").json["verdict"] == "ask"
+
+
+@needs_sandbox
+def test_the_settings_choose_the_network_and_decline_the_sandbox(run: Run, script: Script) -> None:
+    def shown(*options: str) -> str:
+        return ready(run("--output-format", "stream-json", *options, "-m", script({"text": "ok"}), "go"))[0]
+
+    assert shown("--set", "sandbox.network=off") == "bwrap network off"
+    assert shown("--set", 'sandbox.hosts=["mirror.example"]') == "bwrap network list mirror.example"
+    assert shown("--set", "sandbox.enabled=false") == "none"
+    assert shown("--set", "sandbox.enabled=false", "--sandbox") == "bwrap network list"
+
+
+def test_without_bubblewrap_it_runs_and_ready_says_so(run: Run, script: Script, no_bubblewrap: None) -> None:
+    model = script({"tool_calls": [call("bash", command="echo hi")]}, {"text": "ok"})
+    done = run("--output-format", "stream-json", "-m", model, "go")
+    sandbox, notes = ready(done)
+    assert (done.code, sandbox) == (0, "none")
+    assert "without the OS sandbox: bubblewrap is not installed (apt install bubblewrap" in notes
+
+
+@pytest.mark.parametrize("argv", [["--sandbox", "go"], ["--set", "sandbox.enabled=true", "go"]])
+def test_asked_for_and_missing_is_an_error_and_nothing_runs(
+    run: Run, script: Script, no_bubblewrap: None, argv: list[str]
+) -> None:
+    done = run("-q", "-m", script({"text": "ok"}), *argv)
+    assert (done.code, done.out) == (78, "")
+    assert "apt install bubblewrap" in done.err
+
+
+@needs_sandbox
+@pytest.mark.parametrize("folder", ["/", "~", "/tmp", "/etc"])
+def test_a_folder_that_must_not_be_handed_over_has_no_sandbox(run: Run, script: Script, folder: str) -> None:
+    argv = ("-C", folder, "--ephemeral", "-m", script({"text": "ok"}), "go")
+    assert "cannot be the folder of a sandbox" in ready(run("--output-format", "stream-json", *argv))[1]
+    assert run("--sandbox", *argv).code == 78
+    assert run("sandbox", "-C", folder, "--", "true").code == 78
+
+
+@needs_sandbox
+def test_a_command_runs_in_it_and_its_exit_code_is_passed_on(run: Run, place: Path) -> None:
+    done = run("sandbox", "--", "touch in ../out; echo done; exit 7")
+    assert (done.code, done.out) == (7, "done\n")
+    assert (place / "in").exists()
+    assert not (place.parent / "out").exists()
+    assert run("sandbox", "--", "test", "a b", "=", "a b").code == 0
+    assert run("sandbox", "--network", "none", "--", "true").code == 2
+    assert run("sandbox").code == 2

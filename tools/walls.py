@@ -1,0 +1,78 @@
+"""The OS sandbox around a local command: the profile of a run, the wrapped command, and what is mended after it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.paths import cache_home, data_home, settings_home
+from graph.context import RunOptions
+from safety.sandbox import Profile, Wrapped, mend_git, wrap
+from safety.sandbox_profile import Wish, profile_for
+from tools.base import ToolContext
+from tools.environment import child_environment, uv_links
+
+
+@dataclass(frozen=True)
+class Walled:
+    """A command as it is to be started: behind the wall, or without one when the run has none."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    pass_fds: tuple[int, ...] = ()
+    wrapped: Wrapped | None = None
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """host:port of the connections that the wall refused so far."""
+        egress = self.wrapped.egress if self.wrapped else None
+        return tuple(dict.fromkeys(egress.refused)) if egress else ()
+
+
+@asynccontextmanager
+async def walled(argv: tuple[str, ...], folder: Path, context: ToolContext) -> AsyncIterator[Walled]:
+    """Within this block the command can be started; what the wall needs ends with it.
+
+    Raises:
+        SandboxMissing: the run has a sandbox and it does not work any more.
+        ConfigurationError: the workspace cannot be handed to a sandbox.
+    """
+    environment = await asyncio.to_thread(lambda: child_environment(os.environ, uv_links()))
+    if context.options.sandbox == "none":
+        yield Walled(argv, environment)
+        return
+    homes = (context.services.store.home, *own_homes())
+    profile = await asyncio.to_thread(run_profile, context.options, environment, homes)
+    wrapped = await asyncio.to_thread(wrap, list(argv), profile, str(folder))
+    try:
+        yield Walled(tuple(wrapped.argv), wrapped.environment, wrapped.pass_fds, wrapped)
+    finally:
+        await asyncio.shield(asyncio.to_thread(_ended, wrapped, profile))
+
+
+def _ended(wrapped: Wrapped, profile: Profile) -> None:
+    wrapped.close()
+    mend_git(profile)
+
+
+def own_homes() -> tuple[Path, ...]:
+    """ml-intern's own folders, which no command sees."""
+    return (data_home(), cache_home(), settings_home())
+
+
+def run_profile(options: RunOptions, environment: Mapping[str, str], homes: tuple[Path, ...]) -> Profile:
+    """The profile of a run's commands, whose environment would be this one without a wall.
+
+    Raises:
+        ConfigurationError: the workspace cannot be handed to a sandbox.
+    """
+    wish = Wish(
+        options.workspace,
+        add_dirs=options.add_dirs,
+        network="off" if options.sandbox == "none" else options.sandbox,
+        own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
+        hosts=options.sandbox_hosts,
+    )
+    return profile_for(wish, environment)
