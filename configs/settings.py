@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from configs.hosts import check_hosts
+
 DEFAULT_AUTO_EVENTS = ("approval_required", "error", "turn_complete")
 
 
@@ -46,6 +48,15 @@ class SandboxSettings(BaseModel):
     """Hosts, .domains or URLs."""
 
 
+class WebSettings(BaseModel):
+    """What web_read may fetch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    private_hosts: tuple[str, ...] = ()
+    """Hosts, as host or host:port, that may be read although their address is private or this machine's."""
+
+
 class Settings(BaseModel):
     """All settings; the shipped file holds the default of each."""
 
@@ -64,6 +75,9 @@ class Settings(BaseModel):
     permissions: PermissionLists = PermissionLists()
     """Deny beats ask beats allow; every layer's rules hold."""
     sandbox: SandboxSettings = SandboxSettings()
+    hosts: Annotated[dict[str, str], AfterValidator(check_hosts)] = Field(default_factory=dict)
+    """Other base URLs of services, see configs/hosts.py."""
+    web: WebSettings = WebSettings()
     confirm_cpu_jobs: bool = True
     tool_runtime: Literal["local", "sandbox"] = "local"
     mcpServers: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)

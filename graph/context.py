@@ -52,6 +52,10 @@ class RunOptions:
     sandbox: Sandbox = "none"
     sandbox_hosts: tuple[str, ...] = ()
     """Hosts that the user allows besides, where the sandbox's network is "list"."""
+    hosts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other base URLs of the services that tools speak to, see configs/hosts.py."""
+    private_hosts: tuple[str, ...] = ()
+    """Hosts (host or host:port) that web_read may fetch although they are private."""
     user_text: str = ""
     """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
 

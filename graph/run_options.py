@@ -23,4 +23,6 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,
+        hosts=settings.hosts,
+        private_hosts=settings.web.private_hosts,
     )
