@@ -36,7 +36,9 @@ def dispatch(request: Request) -> int:
     from typer.main import get_command
 
     command = get_command(typer_app(request.command))
-    return int(command.main(list(request.words), prog_name=program_name(request.command), standalone_mode=False) or 0)
+    # Typer's own main() would turn Ctrl-C into a silent exit code; report() has a line for it.
+    with command.make_context(program_name(request.command), list(request.words)) as context:
+        return int(command.invoke(context) or 0)
 
 
 def program_name(command: str) -> str:

@@ -1,7 +1,6 @@
 """`threads replay`: a thread's events once more, rebuilt from its conversation. No model is called, no tool is run."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,21 +36,22 @@ def replay(
     conversation = admitted(asyncio.run(_read(thread)))
     events = events_of(conversation, version())
     if json:
-        _play(events, _lines(), speed)
+        asyncio.run(_play(events, _lines(), speed))
         return 0
     watched = _Watched(verbose=verbose)
     try:
-        _play(events, watched.show, speed)
+        asyncio.run(_play(events, watched.show, speed))
     finally:
         watched.stop()
     return 0
 
 
-def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", speed: float | None) -> None:
+async def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", speed: float | None) -> None:
+    """Show the events. Ctrl-C strikes between two of them, never while the screen is drawn."""
     before: float | None = None
     for event in events:
-        if speed and before is not None:
-            time.sleep(min((event.time - before) / speed, LONGEST_WAIT))
+        waited = (event.time - before) / speed if speed and before is not None else 0.0
+        await asyncio.sleep(min(waited, LONGEST_WAIT))
         show(event)
         before = event.time
 
