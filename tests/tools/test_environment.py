@@ -105,6 +105,7 @@ async def test_uv_in_a_command_does_not_install_into_the_agents_venv(
     monkeypatch.setenv("ML_INTERN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin", "/bin"]))
+    monkeypatch.delenv("UV_PYTHON", raising=False)
     result = await bench.run("bash", command="command -v uv; uv pip install --offline nothing-of-that-name")
     assert result.text.startswith(f"{tmp_path}/home/cache/bin/uv\n")
     assert "No virtual environment found" in result.text
