@@ -1,6 +1,17 @@
-"""What the whole run says at its end: how many faults were played."""
+"""What holds for the whole run: the Hub's library stays away from the user's home; how many faults were played."""
+
+import atexit
+import os
+import shutil
+import tempfile
 
 import pytest
+
+# The library reads these when it is imported.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="ml-intern-tests-hf-")
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,238 @@
+"""The server of the fake Hub: one app on two loopback addresses, faults on demand, a record of every request."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.fakes.hub.accounts import Account, Refused, need_writer, refusal, token_of
+from tests.fakes.hub.storage import Blob, Repository, Storage
+
+OWNER = "ada"
+TOKEN = "hf_fakeAdaTokenOfTheLoopbackHub0001"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that arrived. `host` is the name it was sent to."""
+
+    method: str
+    host: str
+    path: str
+    query: str
+    token: str | None
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass
+class Fault:
+    """What happens to the next requests whose path holds `part` instead of, or before, an answer."""
+
+    part: str
+    response: Callable[[], Response] | None
+    left: int
+    seconds: float
+    method: str = ""
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.left != 0 and self.part in path and method in (self.method or method)
+
+
+class FakeHub:
+    """Use as a context manager. `url` is the endpoint; `cdn_url` the other host that large files come from."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.storage = Storage()
+        self.accounts: dict[str, Account] = {TOKEN: Account(OWNER, ("lab",))}
+        """By token."""
+        self.asked: list[Asked] = []
+        self.papers: dict[str, dict[str, Any]] = {}
+        """By arXiv id, in the shape of /api/papers/{id}; `markdown` is its full text, `daily` puts it into the list."""
+        self.docs: dict[str, str] = {}
+        """Pages of documentation: path ("/docs/trl/sft_trainer") -> markdown."""
+        self.collections: list[dict[str, Any]] = []
+        self.leaderboards: dict[str, list[dict[str, Any]]] = {}
+        self.router_models: list[dict[str, Any]] = []
+        self.openapi: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "Hub"}, "paths": {}}
+        self._faults: list[Fault] = []
+        self._sockets = [_listener(), _listener()]
+        from tests.fakes.hub import jobs, viewer
+
+        self.viewer = viewer.Viewer()
+        self.jobs = jobs.Jobs(self, folder)
+        config = uvicorn.Config(
+            _RawPaths(self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
+
+    @property
+    def cdn_url(self) -> str:
+        """Another host, for the same-origin rules of every client."""
+        return f"http://localhost:{self._sockets[1].getsockname()[1]}"
+
+    @property
+    def viewer_url(self) -> str:
+        """For the setting hosts.dataset_viewer."""
+        return f"{self.url}/viewer"
+
+    def environment(self, home: Path, token: str | None = TOKEN) -> dict[str, str]:
+        """What a process needs to take this for the Hub; `home` becomes HF_HOME."""
+        named = {
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        return named | ({"HF_TOKEN": token} if token else {})
+
+    def add(
+        self, kind: str, id: str, files: Mapping[str, str | bytes | Blob] | None = None, **about: Any
+    ) -> Repository:
+        """A repository with one commit of these files; without any it is empty and has no tree."""
+        repository = self.storage.add(Repository(kind, id, **about))
+        if files is not None:
+            repository.commit({path: _blob(path, content) for path, content in files.items()}, "initial commit")
+        return repository
+
+    def repository(self, kind: str, id: str) -> Repository:
+        found = self.storage.find(kind, id)
+        assert found is not None, f"there is no {kind} {id}"
+        return found
+
+    def fail(self, part: str, status: int, times: int = -1, method: str = "", **headers: str) -> None:
+        """Answer requests whose path holds `part` with this status; -1 is always. Underscores stand for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        said = {"error": f"the fake says {status}"}
+        self._faults.append(Fault(part, lambda: JSONResponse(said, status, named), times, 0, method))
+
+    def delay(self, part: str, seconds: float, times: int = -1) -> None:
+        """Answer such requests only after some seconds."""
+        self._faults.append(Fault(part, None, times, seconds))
+
+    def redirect(self, part: str, to: str, times: int = -1) -> None:
+        """Send such requests elsewhere."""
+        self._faults.append(Fault(part, lambda: RedirectResponse(to, 307), times, 0))
+
+    def mend(self) -> None:
+        """No more faults."""
+        self._faults.clear()
+
+    def tokens_at(self, host: str) -> list[Asked]:
+        """The requests that brought a token to this host name."""
+        return [asked for asked in self.asked if asked.token and asked.host.partition(":")[0] == host]
+
+    def account(self, request: Request) -> Account | None:
+        """Who asks; a token that is none is refused as such."""
+        token = token_of(request)
+        if token is None:
+            return None
+        if token not in self.accounts:
+            raise refusal(401, "Invalid credentials in Authorization header")
+        return self.accounts[token]
+
+    def writer(self, request: Request, namespace: str) -> Account:
+        """Who writes there, or a refusal."""
+        return need_writer(namespace, self.account(request))
+
+    def __enter__(self) -> "FakeHub":
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.01)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.jobs.close()
+        self._server.should_exit = True
+        self._thread.join()
+        for listener in self._sockets:
+            listener.close()
+
+    def _app(self) -> Starlette:
+        from tests.fakes.hub import catalogue, discussions, files, jobs_api, repositories, viewer
+
+        rooms = (catalogue, discussions, files, jobs_api, viewer, repositories)
+        listed = [entry for room in rooms for entry in room.ROUTES]
+        return Starlette(
+            routes=[Route(path, self._handler(answer), methods=methods.split()) for methods, path, answer in listed]
+        )
+
+    def _handler(self, answer: Callable[["FakeHub", Request], Any]) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(self, request)
+            except Refused as refused:
+                return refused.response
+
+        async def recorded(request: Request) -> Response:
+            headers = dict(request.headers)
+            path = unquote(request.url.path)
+            self.asked.append(
+                Asked(request.method, headers.get("host", ""), path, request.url.query, token_of(request), headers)
+            )
+            fault = next((one for one in self._faults if one.matches(request.method, path)), None)
+            if fault is not None:
+                fault.left -= 1
+                await asyncio.sleep(fault.seconds)
+                if fault.response is not None:
+                    return fault.response()
+            return await handle(request)
+
+        return recorded
+
+
+class _RawPaths:
+    """Routes see paths as they came: the slash of a branch refs/pr/1 stays %2F until a handler takes it apart."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("ascii")}
+        with contextlib.suppress(ConnectionError):
+            await self._app(scope, receive, send)
+
+
+def _listener() -> socket.socket:
+    # With the protocol named, asyncio turns Nagle's algorithm off.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
+def _blob(path: str, content: str | bytes | Blob) -> Blob:
+    if isinstance(content, Blob):
+        return content
+    raw = content.encode() if isinstance(content, str) else content
+    from tests.fakes.hub.storage import upload_mode
+
+    return Blob(raw, lfs=upload_mode(path, len(raw)) == "lfs")
+
+
+def scrubbed_environment() -> dict[str, str]:
+    """This process's environment without anything that names a Hub or holds a token."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "HUGGING")) and not name.endswith("_TOKEN")
+    }
