@@ -16,7 +16,7 @@ CREDENTIALS: tuple[str, ...] = (
     "MINIMAX_API_KEY", "DASHSCOPE_API_KEY", "NVIDIA_NIM_API_KEY", "GITHUB_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY",
     "VERCEL_AI_GATEWAY_API_KEY", "DATABRICKS_API_KEY", "HOSTED_VLLM_API_KEY", "LITELLM_PROXY_API_KEY", "OLLAMA_API_KEY",
     "VLLM_API_KEY", "LM_STUDIO_API_KEY", "LLAMACPP_API_KEY", "LOCAL_LLM_API_KEY", "GITHUB_TOKEN", "SLACK_BOT_TOKEN",
-    "SLACK_CHANNEL_ID",
+    "SLACK_CHANNEL_ID", "S2_API_KEY", "BRAVE_API_KEY", "TAVILY_API_KEY",
 )  # fmt: skip
 """Names that a .env file may put into the environment. No endpoints: a folder must not redirect a key."""
 

@@ -1,4 +1,4 @@
-"""The mark of what comes from outside: where it is from, where it ends, nothing hidden in it, and the taint it leaves."""
+"""The mark of what comes from outside: where it is from, where it ends, nothing hidden in it, the taint it leaves."""
 
 import re
 
@@ -15,7 +15,8 @@ _FORGED = re.compile(rf"\[(?=(?:end of )?{_MARK}\b)", re.IGNORECASE)
 
 def outside(text: str, source: str, *, ok: bool = True) -> ToolResult:
     """A result that shows a stranger's text. `source` is its address: it is named, and becomes a taint."""
-    return ToolResult(marked(text, source), ok=ok, status="done" if ok else "failed", taint=(visible(source),))
+    taint = visible(source.partition("?")[0])
+    return ToolResult(marked(text, source), ok=ok, status="done" if ok else "failed", taint=(taint,))
 
 
 def marked(text: str, source: str) -> str:

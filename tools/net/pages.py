@@ -34,17 +34,19 @@ class Page:
     body: bytes
 
 
-async def fetch(url: str, private_hosts: Sequence[str] = (), *, most: int = MOST_BYTES) -> Page:
-    """The page at `url`, at most `most` bytes of it, within SECONDS.
+async def fetch(
+    url: str, private_hosts: Sequence[str] = (), *, seconds: float = SECONDS, most: int = MOST_BYTES
+) -> Page:
+    """The page at `url`, when it has no more than `most` bytes and is there within `seconds`.
 
     Raises:
         ToolFault: no http address, a private one, too large, too slow, too many redirects, or not a success.
     """
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return await _followed(target_of(url), tuple(private_hosts), most)
     except TimeoutError as error:
-        raise ToolFault(f"{url[:200]} was not there within {SECONDS:g} s; read another page") from error
+        raise ToolFault(f"{url[:200]} was not there within {seconds:g} s; read another page") from error
 
 
 async def _followed(target: Target, private_hosts: Sequence[str], most: int) -> Page:
@@ -62,7 +64,7 @@ async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page 
 
     proxy = _proxy_for(target, private_hosts)
     address = await _checked_address(target, private_hosts, by_proxy=proxy is not None)
-    verify = certificates() if target.scheme == "https" else False
+    verify = await asyncio.to_thread(certificates) if target.scheme == "https" else False
     try:
         async with httpx.AsyncClient(proxy=proxy, trust_env=False, verify=verify, timeout=_CONNECT_SECONDS) as client:
             response = await client.send(_request(client, target, address), stream=True)

@@ -157,7 +157,7 @@ async def open_service(
         timeout=httpx.Timeout(IDLE_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=parts.hostname not in {"127.0.0.1", "localhost", "::1"},
-        verify=certificates() if parts.scheme == "https" else False,
+        verify=await asyncio.to_thread(certificates) if parts.scheme == "https" else False,
     ) as client:
         yield Service(name, base.rstrip("/"), client, most)
 

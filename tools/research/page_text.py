@@ -1,0 +1,87 @@
+"""The text of a fetched page: markdown of HTML and PDF from a process of its own, plain text as it is."""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from tools.base import ToolFault
+from tools.net.pages import Page
+
+SECONDS = 40.0
+SIDE_BY_SIDE = 2
+_CHILD = Path(__file__).with_name("page_text_child.py")
+_HTML = ("text/html", "application/xhtml+xml")
+_PLAIN = (
+    "text/",
+    "application/json",
+    "application/x-ndjson",
+    "application/xml",
+    "application/yaml",
+    "application/toml",
+)
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class PageText:
+    """What a page says. `note` tells what is odd about it."""
+
+    title: str
+    text: str
+    note: str = ""
+
+
+async def text_of(page: Page) -> PageText:
+    """The text of a page.
+
+    Raises:
+        ToolFault: it is no text, or no text could be made of it.
+    """
+    kind = page.content_type.partition(";")[0].strip().lower()
+    if page.body.startswith(b"%PDF-"):
+        return await _by_child(page, "pdf")
+    if kind in _HTML or (not kind and page.body.lstrip()[:1] == b"<"):
+        return await _by_child(page, "html")
+    if b"\0" in page.body[:4096] or not (kind.startswith(_PLAIN) or kind.endswith(("+json", "+xml")) or not kind):
+        size = f"{len(page.body):,} bytes"
+        raise ToolFault(f"{page.url[:200]} is no text but {kind or 'unknown data'}, {size}; download it with a command")
+    return PageText("", page.body.decode("utf-8", "replace"))
+
+
+async def _by_child(page: Page, kind: str) -> PageText:
+    loop = asyncio.get_running_loop()
+    async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
+        out = await _run(page, kind)
+    try:
+        found = json.loads(out)
+    except ValueError as error:
+        raise ToolFault(f"no text can be made of {page.url[:200]}; read another page") from error
+    if not found["text"].strip():
+        why = found["note"] or "it may build itself with scripts"
+        raise ToolFault(f"{page.url[:200]} holds no text: {why}; read another page")
+    return PageText(found["title"], found["text"], found["note"])
+
+
+async def _run(page: Page, kind: str) -> bytes:
+    """The child's output; what it needs of the environment is a locale."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(_CHILD), kind, page.url[:2000],
+        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, _ = await process.communicate(page.body)
+            return out
+    except TimeoutError as error:
+        raise ToolFault(f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page") from error
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,68 @@
+"""Makes text of a page or PDF on stdin: run as a program of its own, since what it reads is hostile at times.
+
+Started as `python -I page_text_child.py KIND URL`; KIND is html or pdf. Writes one JSON object: title, text, note.
+"""
+
+import io
+import json
+import logging
+import resource
+import sys
+from itertools import islice
+
+MEMORY_BYTES = 3 * 1024**3
+CPU_SECONDS = 40
+MOST_PAGES = 150
+MOST_CHARACTERS = 3_000_000
+
+
+def from_html(body: bytes, url: str) -> dict[str, str]:
+    """The main text of a page as markdown; where none is found, all its text."""
+    import trafilatura
+
+    tree = trafilatura.load_html(body)
+    if tree is None:
+        return {"title": "", "text": "", "note": ""}
+    known = trafilatura.extract_metadata(tree, default_url=url)
+    title = str((known.title if known else "") or "")
+    text = trafilatura.extract(
+        tree, url=url, output_format="markdown", include_links=True, include_comments=False, favor_recall=True
+    )
+    if text and text.strip():
+        return {"title": title, "text": text, "note": ""}
+    whole = trafilatura.html2txt(body).strip()
+    return {"title": title, "text": whole, "note": "no article was found in it; this is all its text" if whole else ""}
+
+
+def from_pdf(body: bytes) -> dict[str, str]:
+    """The text of a PDF, page by page."""
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    reader = PdfReader(io.BytesIO(body))
+    if reader.is_encrypted and not reader.decrypt(""):
+        return {"title": "", "text": "", "note": "it is encrypted"}
+    texts = [page.extract_text() for page in islice(reader.pages, MOST_PAGES)]
+    if not any(text.strip() for text in texts):
+        return {"title": "", "text": "", "note": "its pages are images"}
+    pages = [f"## Page {number}\n\n{text}" for number, text in enumerate(texts, start=1)]
+    total = len(reader.pages)
+    note = f"the first {MOST_PAGES} of its {total} pages" if total > MOST_PAGES else ""
+    title = str((reader.metadata.title if reader.metadata else "") or "")
+    return {"title": title, "text": "\n\n".join(pages), "note": note}
+
+
+def main() -> None:
+    """Read stdin, write the object."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    kind, url = sys.argv[1:3]
+    body = sys.stdin.buffer.read()
+    found = from_pdf(body) if kind == "pdf" else from_html(body, url)
+    found["text"] = found["text"][:MOST_CHARACTERS]
+    # ASCII with escapes: a lone surrogate in a page must not break the way back.
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
