@@ -74,7 +74,7 @@ def test_config_show_names_the_source_of_each_value_and_hides_secrets(
     values: dict[str, Any] = {
         "max_iterations": 7,
         "messaging": {"destinations": {"slack.ops": {"token": "${SLACK_TOKEN_OF_MINE}", "channel": "C1"}}},
-        "mcpServers": {"a": {"url": "https://x", "headers": {"X-Custom": "private"}, "env": {"NAME": "private"}}},
+        "mcpServers": {"a": {"url": "https://x", "headers": {"X-Custom": "hushed"}, "env": {"NAME": "hushed"}}},
         "model_params": {"max_tokens": 99},
     }
     (tmp_path / "home").mkdir()
@@ -88,7 +88,7 @@ def test_config_show_names_the_source_of_each_value_and_hides_secrets(
     assert settings["messaging.destinations.slack.ops.channel"]["value"] == "C1"
     assert settings["messaging.destinations.slack.ops.token"]["value"] == "[hidden]"
     text = run("config", "show").out
-    for secret in ("xoxb-1234567890", "private"):
+    for secret in ("xoxb-1234567890", "hushed"):
         assert secret not in done.out + text
     assert {path.partition(".")[0] for path in settings} == set(Settings.model_fields)
 
