@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from graph.context import RunOptions
+from tests.fakes.hub import FakeHub
 from tests.fakes.website import Website
 from tests.tools.conftest import Bench
 from tools.base import ToolContext, ToolResult
@@ -62,3 +63,19 @@ def site(reader: Reader, sites: tuple[Website, Website]) -> Website:
     sites[0].seen.clear()
     reader.options = replace(reader.options, private_hosts=(sites[0].host,))
     return sites[0]
+
+
+@pytest.fixture(scope="module")
+def one_hub() -> Iterator[FakeHub]:
+    with FakeHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(one_hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """A Hub without content, which nobody is signed in to."""
+    for kept in (one_hub.asked, one_hub.papers, one_hub.docs, one_hub.collections):
+        kept.clear()
+    one_hub.mend()
+    monkeypatch.setenv("HF_ENDPOINT", one_hub.url)
+    return one_hub
