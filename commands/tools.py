@@ -1,10 +1,13 @@
 """`tools`: what the model is given to work with."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.output import JSON_HELP, columns, print_json, print_lines
+
+if TYPE_CHECKING:
+    from tools.base import ToolSpec
 
 
 def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> int:
@@ -19,11 +22,18 @@ def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = F
                     "name": spec.name,
                     "description": spec.description,
                     "read_only": spec.read_only,
+                    "may_only_read": spec.reads is not None,
                     "timeout": spec.timeout,
                     "parameters": spec.parameters.model_json_schema(),
                 }
                 for spec in tools
             ]
         )
-    rows = [(spec.name, "reads" if spec.read_only else "asks", spec.description.partition("\n")[0]) for spec in tools]
+    rows = [(spec.name, _kind(spec), spec.description.partition("\n")[0]) for spec in tools]
     return print_lines(columns([("TOOL", "", "WHAT IT DOES"), *rows]))
+
+
+def _kind(spec: "ToolSpec") -> str:
+    if spec.read_only:
+        return "reads"
+    return "reads or asks" if spec.reads else "asks"

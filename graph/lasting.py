@@ -45,8 +45,7 @@ class Undone:
 
     def may_have_changed_files(self, services: Services) -> bool:
         """Whether something ran that does more than read."""
-        specs = (services.tools.get(call["name"]) for call in self.calls)
-        return not self.whole or any(spec is None or not spec.read_only for spec in specs)
+        return not self.whole or not all(_only_reads(call, services) for call in self.calls)
 
 
 def undone_calls(before: AgentState, after: AgentState) -> Undone:
@@ -81,10 +80,14 @@ def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
     if name == "bash":
         command = str(call["args"].get("command", ""))[:MOST_SEARCHED]
         return [(what, _shortened(found[0])) for pattern, what in _COMMANDS if (found := re.search(pattern, command))]
-    spec = services.tools.get(name)
-    if name in _LOCAL or (spec is not None and spec.read_only):
+    if name in _LOCAL or _only_reads(call, services):
         return []
     return [(_TOOLS.get(name, "what other tools did"), _shortened(f"{name} {_values(call)}"))]
+
+
+def _only_reads(call: ToolCall, services: Services) -> bool:
+    spec = services.tools.get(call["name"])
+    return spec is not None and spec.only_reads(call["args"])
 
 
 def _values(call: ToolCall) -> str:

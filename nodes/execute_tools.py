@@ -46,7 +46,7 @@ def _groups(calls: list[ToolCall], services: Services) -> Iterator[list[ToolCall
 
     def reads(call: ToolCall) -> bool:
         spec = services.tools.get(call["name"])
-        return spec is not None and spec.read_only
+        return spec is not None and spec.only_reads(call["args"])
 
     for together, group in groupby(calls, reads):
         if together:

@@ -53,6 +53,10 @@ class CallFacts:
     """Where the call sends something: repository ids, hosts. The shell's are found in its command."""
     public: bool = False
     """What it sends there anybody can see."""
+    irreversible: bool = False
+    """What it does there cannot be taken back."""
+    unknown: str = ""
+    """Why it could not be found out what the call would reach."""
     user_text: str = ""
     """What the user wrote in this thread: a destination found in it was named by the user."""
     owner: str = ""
@@ -161,7 +165,7 @@ def _by_mode(subject: Subject, facts: CallFacts, examined: Examined | None) -> V
     if facts.mode == "plan":
         return Verdict("deny", f"{subject.tool} can change things; plan mode only reads until the plan is accepted")
     if facts.mode == "ask":
-        return Verdict("ask", examined.risk.why if examined else f"{subject.tool} can change things")
+        return Verdict("ask", examined.risk.why if examined else _outcome(subject, facts))
     if facts.mode == "auto" and (against := _against_auto(subject, facts, examined)):
         return Verdict("deny", against)
     return Verdict("allow", f"mode {facts.mode}")
@@ -172,13 +176,25 @@ def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None)
     if facts.cost_usd is not None and facts.cost_usd > facts.budget_left_usd:
         return f"it may cost {facts.cost_usd:.2f} USD and {facts.budget_left_usd:.2f} are left; ask for a larger budget"
     scene = examined.scene if examined else None
-    is_public = facts.public or (scene is not None and not is_private(scene))
+    is_public = facts.public or facts.irreversible or (scene is not None and not is_private(scene))
     foreign = [place for place in subject.destinations if not _is_named(place, facts, is_public=is_public)]
     if not foreign:
         return ""
-    what = outward_reason(scene) if scene else subject.tool
+    if facts.unknown:
+        return f"it is not known what {subject.tool} would reach: {facts.unknown}"
+    what = f"{outward_reason(scene)} would send to {foreign[0]}" if scene else _outcome(subject, facts, foreign[0])
     tainted = f", and text from {facts.taint[0]} is in the context" if facts.taint else ""
-    return f"{what} would send to {foreign[0]}, which the user did not name{tainted}; ask the user to name it"
+    instead = "keep it private, or " if facts.public and _is_own(foreign[0], facts) else ""
+    return f"{what}, which the user did not name{tainted}; {instead}ask the user to name it"
+
+
+def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:
+    """What the call of a tool would do, as far as it is known."""
+    if not subject.destinations or facts.unknown:
+        return f"{subject.tool} can change things"
+    reached = destination or ", ".join(subject.destinations)
+    public = ", for anybody to see" if facts.public else ""
+    return f"{subject.tool} would {'delete or move' if facts.irreversible else 'write to'} {reached}{public}"
 
 
 def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
@@ -187,5 +203,8 @@ def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
         return True
     if destination in _OWN_REMOTES:
         return not facts.taint
-    is_own = bool(facts.owner) and destination.lower().startswith(f"{facts.owner.lower()}/")
-    return is_own and not is_public
+    return _is_own(destination, facts) and not is_public
+
+
+def _is_own(destination: str, facts: CallFacts) -> bool:
+    return bool(facts.owner) and destination.lower().startswith(f"{facts.owner.lower()}/")

@@ -214,12 +214,20 @@ class Reach:
     """Repository ids or hosts it sends something to."""
     public: bool = False
     """Anybody can see what it sends there."""
+    irreversible: bool = False
+    """What it does there cannot be taken back, as the deletion of a repository."""
     cost_usd: float | None = 0.0
     """Worst price; None when it is not known."""
+    unknown: str = ""
+    """Why the rest could not be found out."""
 
 
 NO_REACH = Reach()
-UNKNOWN_REACH = Reach(("unknown",), public=True, cost_usd=None)
+
+
+def unknown_reach(why: str) -> Reach:
+    """The reach of a call of which nothing is known."""
+    return Reach(("unknown",), public=True, cost_usd=None, unknown=why)
 
 
 class FindReach(Protocol):
@@ -240,6 +248,8 @@ class ToolSpec:
     handler: Handler
     read_only: bool = False
     """It changes nothing: it runs unasked, next to others like it, and again after a crash."""
+    reads: Callable[[Mapping[str, Any]], bool] | None = None
+    """For a tool that does both: whether a call with these arguments is like one of a read-only tool."""
     on_resume: OnResume = "report"
     """What to do with a call the process died in."""
     timeout: float | None = DEFAULT_TIMEOUT
@@ -253,11 +263,20 @@ class ToolSpec:
     reach: FindReach | None = None
     """For tools that send something out or spend money."""
 
+    def only_reads(self, args: Mapping[str, Any]) -> bool:
+        """Whether a call with these arguments changes nothing."""
+        return self.read_only or (self.reads is not None and self.reads(args))
+
+    def after_crash(self, args: Mapping[str, Any]) -> OnResume:
+        """What to do with such a call when the process died in it."""
+        return "rerun" if self.only_reads(args) and self.on_resume == "report" else self.on_resume
+
 
 @dataclass(frozen=True)
 class _Traits:
     name: str | None = None
     read_only: bool = False
+    reads: Callable[[Mapping[str, Any]], bool] | None = None
     on_resume: OnResume | None = None
     timeout: float | None = DEFAULT_TIMEOUT
     asks: bool | None = None
@@ -288,6 +307,7 @@ def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
             parameters=_parameters_of(handler, name),
             handler=handler,
             read_only=given.read_only,
+            reads=given.reads,
             on_resume=given.on_resume or ("rerun" if given.read_only else "report"),
             timeout=given.timeout,
             asks=not given.read_only if given.asks is None else given.asks,

@@ -18,7 +18,7 @@ from safety.policy import CallFacts
 from safety.rule_settings import parse_rules
 from safety.rules import Rule, Rules
 from store.permissions import Grant
-from tools.base import NO_REACH, UNKNOWN_REACH, Reach, ToolCall, ToolContext, ToolFault, ToolSpec, real_path
+from tools.base import NO_REACH, Reach, ToolCall, ToolContext, ToolFault, ToolSpec, real_path, unknown_reach
 from tools.walls import own_homes
 
 _MOST_FILES = 2_000
@@ -39,6 +39,8 @@ async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) 
         rules=written_rules(context.options.permissions).joined(Rules(tuple(rule_of(row.grant) for row in granted))),
         destinations=reach.destinations,
         public=reach.public,
+        irreversible=reach.irreversible,
+        unknown=reach.unknown,
         cost_usd=reach.cost_usd,
         budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,
     )
@@ -47,7 +49,7 @@ async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) 
 def _local_facts(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
     return CallFacts(
         mode=context.options.approval_mode,
-        read_only=spec.read_only if spec else True,
+        read_only=spec.only_reads(call.args) if spec else True,
         child=context.options.child,
         sandboxed=context.sandbox_profile != "none",
         taint=context.taint,
@@ -68,8 +70,8 @@ async def _reach(call: ToolCall, spec: ToolSpec | None, context: ToolContext) ->
         return NO_REACH
     try:
         return await spec.reach(call.args, context)
-    except ToolFault:
-        return UNKNOWN_REACH
+    except ToolFault as fault:
+        return unknown_reach(str(fault))
 
 
 def written_rules(permissions: Mapping[str, Any]) -> Rules:
@@ -101,7 +103,7 @@ def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Seq
     """Where the arguments that name files lead. The artifacts of threads are there to be read."""
     artifacts = Path(os.path.realpath(context.services.store.home)) / "artifacts"
     found = [_led_to(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
-    return [path for path in found if not (spec.read_only and Path(path).is_relative_to(artifacts))]
+    return [path for path in found if not (spec.only_reads(args) and Path(path).is_relative_to(artifacts))]
 
 
 def _led_to(text: str, workspace: Path) -> str:

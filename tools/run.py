@@ -92,7 +92,7 @@ async def _once(call: ToolCall, context: ToolContext) -> ToolResult:
     row = await journal.find(key)
     if row is not None and row.status == "finished":
         return ToolResult.from_json(row.result) if row.result else ToolResult(FORGOTTEN)
-    if row is not None and spec.on_resume == "report":
+    if row is not None and spec.after_crash(call.args) == "report":
         result = await _lost(context)
     else:
         if row is None:
