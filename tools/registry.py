@@ -15,6 +15,7 @@ from tools.plan import plan
 from tools.read import read
 from tools.research.docs_read import docs_read
 from tools.research.docs_search import docs_search
+from tools.research.github import github
 from tools.research.papers import papers
 from tools.research.web_read import web_read
 from tools.research.web_search import web_search
@@ -22,7 +23,7 @@ from tools.write import write
 
 ENTRY_POINTS = "ml_intern.tools"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-BUILTIN = (bash, read, write, edit, plan, docs_search, docs_read, papers, web_search, web_read)
+BUILTIN = (bash, read, write, edit, plan, docs_search, docs_read, papers, github, web_search, web_read)
 
 
 def create_builtin_tools() -> dict[str, ToolSpec]:
