@@ -60,6 +60,11 @@ def _once(text: str) -> str:
     return redact_contexts(text, placeholder)
 
 
+def contains_held(text: str) -> bool:
+    """Tell whether a value given to `hold` stands in `text`, in any of its encodings."""
+    return _HELD.redact(text, _PLACEHOLDER) != text
+
+
 def has_placeholder(value: object) -> bool:
     """Tell whether a placeholder stands anywhere in a string or in nested lists and mappings, keys included."""
     if isinstance(value, str):

@@ -45,7 +45,11 @@ class Listing:
 def binary_kind(path: Path) -> str | None:
     """What kind of binary file it is; None for text. Raises OSError."""
     with path.open("rb") as file:
-        start = file.read(8_192)
+        return kind_of(file.read(8_192))
+
+
+def kind_of(start: bytes) -> str | None:
+    """What kind of binary file begins so; None for text."""
     named = next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
     return named or ("unknown binary data" if b"\0" in start else None)
 

@@ -11,6 +11,8 @@ from tools.arguments import schema_of
 from tools.base import ToolSpec
 from tools.bash import bash
 from tools.edit import edit
+from tools.hub.hub_repos import hub_repos
+from tools.hub.hub_search import hub_search
 from tools.plan import plan
 from tools.read import read
 from tools.research.docs_read import docs_read
@@ -23,7 +25,21 @@ from tools.write import write
 
 ENTRY_POINTS = "ml_intern.tools"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-BUILTIN = (bash, read, write, edit, plan, docs_search, docs_read, papers, github, web_search, web_read)
+BUILTIN = (
+    bash,
+    read,
+    write,
+    edit,
+    plan,
+    docs_search,
+    docs_read,
+    papers,
+    hub_search,
+    hub_repos,
+    github,
+    web_search,
+    web_read,
+)
 
 
 def create_builtin_tools() -> dict[str, ToolSpec]:

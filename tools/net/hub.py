@@ -32,14 +32,14 @@ _failures = threading.local()
 _ready = False
 
 
-def hub_api() -> "HfApi":
-    """The client of the Hub. It blocks: call it by `ask_hub`. The token is HF_TOKEN's or the stored login's."""
+def hub_api(token: str | None = None) -> "HfApi":
+    """The client of the Hub. It blocks: call it by `ask_hub`. Without `token`, HF_TOKEN's or the stored login's."""
     os.environ.setdefault("AI_AGENT", "ml-intern")
     from huggingface_hub import HfApi, get_token
 
     _silence()
     _limit()
-    token = hub_token(os.environ) or get_token()
+    token = token or hub_token(os.environ) or get_token()
     return HfApi(endpoint=hub_url(), token=token or False, library_name="ml-intern", library_version=version())
 
 

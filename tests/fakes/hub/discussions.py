@@ -136,7 +136,7 @@ async def change(hub: "FakeHub", request: Request) -> Response:
         case other:
             raise refusal(404, f"no {other}")
     found["events"].append(new)
-    return JSONResponse({"newMessage": new})
+    return JSONResponse(dict.fromkeys(("newMessage", "newTitle", "newStatus"), new))
 
 
 _ONE = "/api/{kind}/{ns}/{name}/discussions"

@@ -1,6 +1,7 @@
 """Routes about whole repositories: list, describe, create, delete, move, duplicate, branches, tags, settings."""
 
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -240,6 +241,15 @@ async def runtime(hub: "FakeHub", request: Request) -> Response:
     return JSONResponse(space.extra.get("runtime", known))
 
 
+async def space_logs(hub: "FakeHub", request: Request) -> Response:
+    space = need_reader(
+        hub.storage.find("spaces", f"{word(request, 'ns')}/{word(request, 'name')}"), hub.account(request)
+    )
+    lines = space.extra.get(f"{word(request, 'log')}_log", ["===== Application Startup =====", "Running on local URL"])
+    events = [{"data": line, "timestamp": moment(datetime.now(UTC))} for line in lines]
+    return Response("".join(f"data: {json.dumps(one)}\n\n" for one in events), media_type="text/event-stream")
+
+
 async def auth_check(hub: "FakeHub", request: Request) -> Response:
     readable(hub, request, content=True)
     return JSONResponse({})
@@ -251,6 +261,7 @@ ROUTES = [
     ("DELETE", "/api/repos/delete", delete),
     ("POST", "/api/repos/move", move),
     ("GET", "/api/spaces/{ns}/{name}/runtime", runtime),
+    ("GET", "/api/spaces/{ns}/{name}/logs/{log}", space_logs),
     ("PUT", f"{_ONE}/settings", settings),
     ("GET", f"{_ONE}/refs", refs),
     ("GET", f"{_ONE}/auth-check", auth_check),

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: searching it, its repositories, the datasets on it."""

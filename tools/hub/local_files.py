@@ -1,0 +1,97 @@
+"""The files of the workspace that an upload means: which they are, and those that must not leave."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safety.redaction import contains_held
+from safety.shell_paths import is_credential, is_project_secret
+from tools.base import ToolContext, ToolFault
+from tools.files import regular
+
+MOST_BYTES = 50 * 1000**3
+"""Of one file; the Hub takes no larger ones."""
+_MOST_SEARCHED = 20_000_000
+_SHA256_DIGITS = 64
+IGNORED = (".git", ".git/*", "*/.git", "*/.git/*", ".cache/huggingface/*", "*/.cache/huggingface/*", "*.pyc")
+"""Patterns of what is never meant."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file here and its path in the repository."""
+
+    path: Path
+    path_in_repo: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an upload takes, relative to its folder, and what it leaves out because it usually holds secrets."""
+
+    files: tuple[LocalFile, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(one.size for one in self.files)
+
+
+def selected(local: Path, context: ToolContext, into: str, patterns: Sequence[str] = ()) -> Selection:
+    """The file, or the files of the folder, that go to `into` in the repository.
+
+    Raises:
+        ToolFault: there is none, one lies outside the workspace, is too large, or holds a secret of this process.
+    """
+    shown = context.name_of(local)
+    found = _folder(local, into, patterns) if local.is_dir() else Selection((_single(local, shown, into),))
+    if not found.files:
+        raise ToolFault(f"{shown} holds no files{' that match' if patterns else ''}; nothing was uploaded")
+    for one in found.files:
+        _check(one, context)
+    return found
+
+
+def _single(local: Path, shown: str, into: str) -> LocalFile:
+    size = regular(local, shown).st_size
+    if is_project_secret(str(local)):
+        raise ToolFault(f"{shown} usually holds secrets and is not uploaded")
+    target = into.strip("/")
+    return LocalFile(local, f"{target}/{local.name}".strip("/") if not target or into.endswith("/") else target, size)
+
+
+def _folder(local: Path, into: str, patterns: Sequence[str]) -> Selection:
+    """As the library itself picks them."""
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    every = sorted(path.relative_to(local).as_posix() for path in local.glob("**/*") if path.is_file())
+    wanted = list(filter_repo_objects(every, allow_patterns=list(patterns) or None, ignore_patterns=list(IGNORED)))
+    secret = tuple(name for name in wanted if is_project_secret(name) or is_credential(name))
+    prefix = f"{into.strip('/')}/" if into.strip("/") else ""
+    kept = [name for name in wanted if name not in secret]
+    files = (LocalFile(local / name, prefix + name, (local / name).stat().st_size) for name in kept)
+    return Selection(tuple(files), secret)
+
+
+def _check(one: LocalFile, context: ToolContext) -> None:
+    shown = context.name_of(one.path)
+    context.resolve(str(one.path), reading=True)
+    if one.size > MOST_BYTES:
+        raise ToolFault(f"{shown} has {one.size:,} bytes; the Hub takes at most {MOST_BYTES:,} a file: split it")
+    if one.size <= _MOST_SEARCHED and contains_held(one.path.read_bytes().decode("latin-1")):
+        raise ToolFault(f"{shown} holds a secret of this machine (a token or key) and is not uploaded; remove it first")
+
+
+def digest_like(path: Path, other: str) -> str:
+    """The digest of a file's content in the form that `other` has: sha256 (LFS), or git's own. Raises OSError."""
+    with path.open("rb") as file:
+        if len(other) == _SHA256_DIGITS:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        head = b"blob %d\0" % path.stat().st_size
+        sha = hashlib.sha1(head, usedforsecurity=False)
+        while piece := file.read(1 << 20):
+            sha.update(piece)
+        return sha.hexdigest()

@@ -1,0 +1,117 @@
+"""The diff operation of hub_repos: two revisions, or a revision against a folder of the workspace."""
+
+import asyncio
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tools.base import ToolContext, ToolFault, ToolResult
+from tools.hub.figures import size
+from tools.hub.local_files import LocalFile, Selection, digest_like, selected
+from tools.hub.remote import beginning
+from tools.hub.repo_args import HubReposArgs
+from tools.hub.repo_reading import page_of
+from tools.listing import kind_of
+from tools.net.hub import ask_hub
+from tools.provenance import outside
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MOST_FILES = 20_000
+MOST_SHOWN = 20
+MOST_COMPARED = 200_000
+"""Bytes up to which a file's lines are compared."""
+SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """A file on one side: what identifies its content, and its size."""
+
+    digest: str
+    size: int
+
+
+async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
+    """What changes from revision to against, or from revision to the folder or file `local`."""
+    if bool(args.against) == bool(args.local):
+        raise ToolFault("diff needs against (another revision) or local (a folder here), one of them")
+    here = None
+    if args.local:
+        here = await asyncio.to_thread(selected, context.resolve(args.local, reading=True), context, args.path)
+    text = await ask_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
+    return outside(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
+
+
+def _compared(api: "HfApi", args: HubReposArgs, here: Selection | None) -> str:
+    old = _tree(api, args, args.revision)
+
+    def there(revision: str, sides: Mapping[str, Side], path: str) -> bytes | None:
+        if path not in sides:
+            return b""
+        most = sides[path].size
+        return beginning(api, args.repo, args.type, revision or None, path, most) if most <= MOST_COMPARED else None
+
+    if here is None:
+        new = _tree(api, args, args.against)
+        return _told(old, new, lambda path: (there(args.revision, old, path), there(args.against, new, path)))
+    local = {one.path_in_repo: one for one in here.files}
+    new = {path: Side(digest_like(one.path, _digest_of(old, path)), one.size) for path, one in local.items()}
+    return _told(
+        {path: side for path, side in old.items() if path in new},
+        new,
+        lambda path: (there(args.revision, old, path), _content(local[path])),
+    )
+
+
+def _digest_of(sides: Mapping[str, Side], path: str) -> str:
+    return sides[path].digest if path in sides else ""
+
+
+def _content(file: LocalFile) -> bytes | None:
+    return file.path.read_bytes() if file.size <= MOST_COMPARED else None
+
+
+def _tree(api: "HfApi", args: HubReposArgs, revision: str) -> dict[str, Side]:
+    found = api.list_repo_tree(args.repo, recursive=True, revision=revision or None, repo_type=args.type)
+    files: list[Any] = [one for one in islice(found, MOST_FILES + 1) if hasattr(one, "size")]
+    if len(files) > MOST_FILES:
+        raise ToolFault(f"{args.about} has more than {MOST_FILES:,} files; compare single ones with read")
+    inside = args.path.strip("/")
+    return {
+        one.path: Side(one.lfs.sha256 if one.lfs else one.blob_id, one.size)
+        for one in files
+        if not inside or one.path == inside or one.path.startswith(f"{inside}/")
+    }
+
+
+Pair = Callable[[str], tuple[bytes | None, bytes | None]]
+
+
+def _told(old: Mapping[str, Side], new: Mapping[str, Side], pair: Pair) -> str:
+    """A line for each file that differs, then the lines of the first ones."""
+    changed = [path for path in sorted({*old, *new}) if _digest_of(old, path) != _digest_of(new, path)]
+    if not changed:
+        return "no file differs"
+    lines = [_summary(path, old.get(path), new.get(path)) for path in changed]
+    lines += [line for path in changed[:MOST_SHOWN] for line in _hunks(path, *pair(path))]
+    more = [f"[the lines of {len(changed) - MOST_SHOWN} more files are not shown]"] if len(changed) > MOST_SHOWN else []
+    return "\n".join([*lines, *more])
+
+
+def _summary(path: str, old: Side | None, new: Side | None) -> str:
+    if old is None and new is not None:
+        return f"added {path}  {size(new.size)}"
+    if new is None and old is not None:
+        return f"removed {path}  {size(old.size)}"
+    return f"changed {path}  {size(old.size if old else 0)} to {size(new.size if new else 0)}"
+
+
+def _hunks(path: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
+    if old is None or new is None or kind_of(old[:8_192]) or kind_of(new[:8_192]):
+        return
+    before, after = (content.decode("utf-8", "replace").splitlines() for content in (old, new))
+    yield from difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm="")

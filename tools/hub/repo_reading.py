@@ -1,0 +1,166 @@
+"""The operations of hub_repos that look at a repository: info, list, read, refs, commits, runtime, logs, account."""
+
+import asyncio
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from configs.hosts import hub_url
+from tools.base import ToolFault, ToolResult
+from tools.hub.figures import count, day, size
+from tools.hub.remote import PREFIXES, beginning, entry
+from tools.hub.repo_args import HubReposArgs, given
+from tools.listing import kind_of
+from tools.net.hub import ask_hub
+from tools.net.service import NotThere
+from tools.provenance import outside
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MOST_READ = 2_000_000
+"""Bytes of a file that are fetched to be shown."""
+_CARD_LINES = 60
+_HINTS = {"a parquet file": "the tool datasets shows its rows", "GGUF weights": "operation info shows its size"}
+
+
+def page_of(args: HubReposArgs) -> str:
+    """The address of the repository."""
+    return f"{hub_url()}/{PREFIXES[args.type]}{args.repo}"
+
+
+async def account(_: HubReposArgs) -> str:
+    """Who the token belongs to and what it may do."""
+    told = await ask_hub(lambda api: api.whoami(), "the account")
+    organisations = ", ".join(str(one["name"]) for one in told.get("orgs", [])) or "none"
+    token = (told.get("auth") or {}).get("accessToken") or {}
+    pays = {True: "can pay for jobs", False: "has no way to pay for jobs"}.get(told.get("canPay") or False, "")
+    facts = [
+        f"signed in as {told['name']}",
+        f"organisations: {organisations}",
+        f"token: {token.get('role', 'unknown')}",
+    ]
+    return "; ".join(filter(None, [*facts, "PRO" if told.get("isPro") else "", pays]))
+
+
+async def info(args: HubReposArgs) -> ToolResult:
+    """What the Hub knows about it, with the metadata of its card."""
+    found = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type, revision=args.at), args.about)
+    return outside(_about(found, args), page_of(args))
+
+
+def _about(found: Any, args: HubReposArgs) -> str:
+    weights = getattr(found, "safetensors", None)
+    lines = [
+        f"{args.about} · {'private' if found.private else 'public'}"
+        + (f" · gated ({found.gated})" if found.gated else ""),
+        f"commit {found.sha or 'none: it is empty'}",
+        f"updated {day(found.last_modified)} · created {day(found.created_at)}",
+        f"{count(getattr(found, 'downloads', 0) or 0)} downloads in 30 days · {count(found.likes or 0)} likes",
+        f"{count(weights.total)} parameters ({', '.join(weights.parameters)})" if weights else "",
+        f"{len(found.siblings or [])} files",
+        f"tags: {', '.join(found.tags or []) or 'none'}",
+    ]
+    card = found.card_data.to_yaml().splitlines() if found.card_data else []
+    more = [f"[{len(card) - _CARD_LINES} more lines]"] if len(card) > _CARD_LINES else []
+    return "\n".join([*filter(None, lines), *(["card:", *card[:_CARD_LINES], *more] if card else ["no card metadata"])])
+
+
+async def list_files(args: HubReposArgs) -> ToolResult:
+    """The files and folders below a path, with their sizes."""
+
+    def entries(api: "HfApi") -> list[Any]:
+        tree = api.list_repo_tree(
+            args.repo, args.path.strip("/") or None, recursive=args.recursive, revision=args.at, repo_type=args.type
+        )
+        return list(islice(tree, args.limit + 1))
+
+    try:
+        found = await ask_hub(entries, args.about)
+    except NotThere:
+        if await is_empty(args):
+            return ToolResult(f"{args.about} is empty: it has no files yet")
+        raise
+    lines = [_entry(one) for one in found[: args.limit]]
+    more = [f"[the first {args.limit}; name a folder in path, or a larger limit]"] if len(found) > args.limit else []
+    return outside("\n".join([*lines, *more]) or "(no files)", f"{page_of(args)}/tree/{args.revision or 'main'}")
+
+
+async def is_empty(args: HubReposArgs) -> bool:
+    """Whether the repository is there and was never committed to: then it has no tree."""
+    if args.revision or args.path.strip("/"):
+        return False
+    refs = await ask_hub(lambda api: api.list_repo_refs(args.repo, repo_type=args.type), args.about)
+    return not refs.branches
+
+
+def _entry(found: Any) -> str:
+    return f"{found.path}  {size(found.size)}" if hasattr(found, "size") else f"{found.path}/"
+
+
+async def read(args: HubReposArgs) -> ToolResult:
+    """A text file, or some lines of it. Of a large one only the beginning is fetched."""
+    given(args, "path")
+    path = args.path.strip("/")
+    found = await ask_hub(lambda api: entry(api, args.repo, args.type, args.at, path), args.about)
+    if found is None:
+        raise NotThere(f"{args.about} has no file {path}; operation list shows what is there")
+    if not hasattr(found, "size"):
+        return await list_files(args)
+    most = min(found.size, MOST_READ)
+    content = await ask_hub(lambda api: beginning(api, args.repo, args.type, args.at, path, most), args.about)
+    source = f"{page_of(args)}/blob/{args.revision or 'main'}/{path}"
+    if kind := kind_of(content[:8_192]):
+        hint = _HINTS.get(kind, "operation download puts it into the workspace")
+        raise ToolFault(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
+    return outside(await asyncio.to_thread(_lines, content, args, found.size), source)
+
+
+def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
+    lines = content.decode("utf-8", "replace").splitlines()
+    shown = lines[args.offset - 1 : args.offset - 1 + args.limit]
+    if not shown:
+        raise ToolFault(f"{args.path} has {len(lines):,} lines; offset {args.offset} is after its end")
+    last = args.offset - 1 + len(shown)
+    notes = [f"lines {args.offset:,} to {last:,} of {len(lines):,}"] if len(shown) < len(lines) else []
+    if whole > len(content):
+        notes.append(f"only the first {size(len(content))} of {size(whole)} are read; operation download gets all")
+    return "\n".join([*shown, *(f"[{note}]" for note in notes)])
+
+
+async def refs(args: HubReposArgs) -> ToolResult:
+    """Branches, tags and pull requests."""
+    found = await ask_hub(
+        lambda api: api.list_repo_refs(args.repo, repo_type=args.type, include_pull_requests=True), args.about
+    )
+    kinds = {"branch": found.branches, "tag": found.tags, "pull request": found.pull_requests or []}
+    lines = [f"{kind} {one.name} at {one.target_commit[:12]}" for kind, every in kinds.items() for one in every]
+    return outside("\n".join(lines[: args.limit]) or "(none: it is empty)", f"{page_of(args)}/refs")
+
+
+async def commits(args: HubReposArgs) -> ToolResult:
+    """The newest commits of a revision."""
+    found = await ask_hub(
+        lambda api: api.list_repo_commits(args.repo, repo_type=args.type, revision=args.at), args.about
+    )
+    lines = [f"{one.commit_id[:12]} {day(one.created_at)} {', '.join(one.authors)}: {one.title}" for one in found]
+    more = [f"[{len(lines) - args.limit} older]"] if len(lines) > args.limit else []
+    return outside("\n".join([*lines[: args.limit], *more]), f"{page_of(args)}/commits/{args.revision or 'main'}")
+
+
+async def runtime(args: HubReposArgs) -> str:
+    """The state and hardware of a space."""
+    found = await ask_hub(lambda api: api.get_space_runtime(args.repo), f"space {args.repo}")
+    asleep = f"; sleeps after {found.sleep_time} s" if found.sleep_time else ""
+    return f"space {args.repo}: {found.stage}, hardware {found.hardware or 'none'}{asleep}"
+
+
+async def logs(args: HubReposArgs) -> ToolResult:
+    """The last lines that a space wrote, of its build when it does not run."""
+
+    def lines(api: "HfApi") -> list[str]:
+        building = "BUILD" in str(api.get_space_runtime(args.repo).stage).upper()
+        return list(deque(api.fetch_space_logs(args.repo, build=building), maxlen=args.limit))
+
+    found = await ask_hub(lines, f"space {args.repo}")
+    return outside("\n".join(line.rstrip("\n") for line in found) or "(nothing yet)", f"{hub_url()}/spaces/{args.repo}")

@@ -1,0 +1,160 @@
+"""The operations of hub_repos that move files: upload and download, done by a process that can be ended."""
+
+import asyncio
+import glob
+import shutil
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.base import ToolContext, ToolFault
+from tools.hub.card import CARD, check_card
+from tools.hub.figures import size
+from tools.hub.local_files import IGNORED, Selection, selected
+from tools.hub.repo_args import HubReposArgs, given
+from tools.hub.repo_reading import page_of
+from tools.hub.transfer import transferred
+from tools.net.hub import ask_hub
+from tools.net.service import NotThere
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MOST_CHECKED = 1_000
+MOST_FILES = 100_000
+MOST_NAMED = 10
+_SPARE_BYTES = 1_000_000_000
+
+
+async def upload(args: HubReposArgs, context: ToolContext) -> str:
+    """Upload a file or a folder, look whether all is there, and say what the card lacks."""
+    given(args, "local")
+    if args.create_pr and args.revision:
+        raise ToolFault("create_pr makes a pull request against main; leave revision out")
+    local = context.resolve(args.local, reading=True)
+    chosen = await asyncio.to_thread(selected, local, context, args.path, args.patterns)
+    wishes = await asyncio.to_thread(_card_wishes, chosen, args)
+    made = await _prepared(args)
+    what = f"{len(chosen.files)} file{'s' if len(chosen.files) > 1 else ''}, {size(chosen.size)}"
+    _log(context, f"uploading {what} to {args.about}")
+    done = await transferred("upload", _arguments(args, local, chosen), args.about, context)
+    where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
+    checked = await _checked(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
+    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_of(args)}", checked, *_left_out(chosen)]
+    if not any(one.path_in_repo == CARD for one in chosen.files) and not await _has_card(args):
+        wishes = ("the repository has no README.md: write one and upload it",)
+    return "\n".join([*lines, *(f"card: {wish}" for wish in wishes)])
+
+
+def _log(context: ToolContext, text: str) -> None:
+    context.emit("tool_log", id=context.call_id, name="hub_repos", text=f"{text}\n")
+
+
+def _card_wishes(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
+    """What the card lacks. Raises ToolFault for one the Hub would refuse."""
+    card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
+    if card is None:
+        return ()
+    found = check_card(card.path.read_text("utf-8", "replace"), args.type)
+    if found.errors:
+        raise ToolFault(f"the card {card.path.name} was refused, nothing was uploaded: {'; '.join(found.errors)}")
+    return found.wishes
+
+
+async def _prepared(args: HubReposArgs) -> str:
+    """The visibility of the repository, which is made, private, when it is missing."""
+    try:
+        found = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
+    except NotThere:
+        if args.type == "space":
+            raise ToolFault(f"there is no {args.about}; create it first, with its sdk") from None
+        await ask_hub(lambda api: api.create_repo(args.repo, repo_type=args.type, private=True), args.about)
+        return "private, new"
+    return "private" if found.private else "public"
+
+
+def _arguments(args: HubReposArgs, local: Path, chosen: Selection) -> dict[str, Any]:
+    """What the library is called with. Of a folder exactly the chosen files are named."""
+    known = {
+        "repo_id": args.repo,
+        "repo_type": args.type,
+        "revision": args.at,
+        "create_pr": args.create_pr,
+        "commit_message": args.message or None,
+    }
+    if not local.is_dir():
+        return {**known, "path_or_fileobj": str(local), "path_in_repo": chosen.files[0].path_in_repo}
+    within = {
+        "allow_patterns": list(args.patterns) or None,
+        "ignore_patterns": [*IGNORED, *map(glob.escape, chosen.left_out)],
+    }
+    return {**known, **within, "folder_path": str(local), "path_in_repo": args.path.strip("/")}
+
+
+async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
+    """What the Hub says it has now, against what was sent."""
+    expected = {one.path_in_repo: one.size for one in chosen.files[:MOST_CHECKED]}
+
+    def sizes(api: "HfApi") -> dict[str, int]:
+        found = api.get_paths_info(args.repo, list(expected), revision=revision or None, repo_type=args.type)
+        return {one.path: one.size for one in found if hasattr(one, "size")}
+
+    there = await ask_hub(sizes, args.about)
+    wrong = [path for path, length in expected.items() if there.get(path) != length]
+    if wrong:
+        raise ToolFault(
+            f"the upload to {args.about} ended, but {len(wrong)} of {len(expected)} files are missing or of another "
+            f"size there: {', '.join(wrong[:MOST_NAMED])}; list the repository and upload them again"
+        )
+    part = f"the first {len(expected):,} files" if len(chosen.files) > len(expected) else "every file"
+    return f"checked: {part} is there with its size"
+
+
+def _left_out(chosen: Selection) -> list[str]:
+    if not chosen.left_out:
+        return []
+    return [f"left out, since they usually hold secrets: {', '.join(chosen.left_out[:MOST_NAMED])}"]
+
+
+async def _has_card(args: HubReposArgs) -> bool:
+    return bool(await ask_hub(lambda api: api.file_exists(args.repo, CARD, repo_type=args.type), args.about))
+
+
+async def download(args: HubReposArgs, context: ToolContext) -> str:
+    """Download a file, the files that match, or all, into a folder of the workspace."""
+    given(args, "local")
+    folder = context.resolve(args.local)
+    patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
+    sizes = await ask_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
+    total = sum(sizes.values())
+    if not sizes:
+        raise ToolFault(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
+    free = await asyncio.to_thread(_free_bytes, folder)
+    if total + _SPARE_BYTES > free:
+        raise ToolFault(f"{args.about} needs {size(total)} and {size(free)} are free here; download less, by patterns")
+    what = f"{len(sizes)} file{'s' if len(sizes) > 1 else ''}, {size(total)}"
+    _log(context, f"downloading {what} of {args.about}")
+    asked: Mapping[str, Any] = {
+        "repo_id": args.repo,
+        "repo_type": args.type,
+        "revision": args.at,
+        "local_dir": str(folder),
+        "allow_patterns": patterns or None,
+    }
+    await transferred("download", asked, args.about, context)
+    names = ", ".join(list(sizes)[:MOST_NAMED]) + (" ..." if len(sizes) > MOST_NAMED else "")
+    return f"downloaded {what} of {args.about} into {context.name_of(folder)}: {names}"
+
+
+def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict[str, int]:
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    tree = api.list_repo_tree(args.repo, recursive=True, revision=args.at, repo_type=args.type)
+    files = {one.path: one.size for one in islice(tree, MOST_FILES) if hasattr(one, "size")}
+    return {path: files[path] for path in filter_repo_objects(files, allow_patterns=patterns or None)}
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    return shutil.disk_usage(there).free
