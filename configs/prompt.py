@@ -35,6 +35,7 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
         workspace=options.workspace,
         mode=options.approval_mode,
         role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_sandboxed(options)]),
+        advice=prompt("advice").substitute(advice=options.advice) if options.advice else "",
     )
 
 

@@ -56,6 +56,8 @@ class RunOptions:
     """Other base URLs of the services that tools speak to, see configs/hosts.py."""
     private_hosts: tuple[str, ...] = ()
     """Hosts (host or host:port) that web_read may fetch although they are private."""
+    advice: str = ""
+    """What the trusted folder tells the model, see configs/advice.py."""
     user_text: str = ""
     """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from configs.advice import advice_of
 from configs.settings import Settings
 from graph.context import RunOptions
+from safety.redaction import admit
 
 ASKING_BUDGET_USD = 5.0
 """Where a run with a person at hand asks first whether to go on; the question comes again at twice the sum."""
@@ -25,4 +27,5 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         sandbox_hosts=settings.sandbox.hosts,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
+        advice=admit(advice_of(workspace)),
     )

@@ -1,0 +1,68 @@
+"""What a trusted folder tells the model: its AGENTS.md, and the skills it names. Advice: it widens no permission."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from configs.trust import ADVICE, is_trusted
+
+AGENTS_FILE, SKILLS_FOLDER = ADVICE
+MOST_CHARACTERS = 20_000
+"""Of AGENTS.md; the rest is left out, and that is said."""
+MOST_SKILLS = 60
+_SKILL_FILE = "SKILL.md"
+_DESCRIPTION = 400
+
+
+def advice_of(folder: Path) -> str:
+    """The advice of `folder` as markdown; empty when the user does not trust it, or when it has none."""
+    if not is_trusted(folder):
+        return ""
+    agents, skills = _agents(folder), list(_skills(folder))
+    parts = [f"## {AGENTS_FILE}\n\n{agents}"] if agents else []
+    if skills:
+        head = f"## Skills\n\nRead the {_SKILL_FILE} of one that fits the task before you begin, with the read tool."
+        parts.append("\n".join([head, "", *skills]))
+    return "\n\n".join(parts)
+
+
+def _agents(folder: Path) -> str:
+    text = _text(folder / AGENTS_FILE, folder).strip()
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return f"{text[:MOST_CHARACTERS]}\n[... {len(text) - MOST_CHARACTERS:,} characters left out; read the file]"
+
+
+def _skills(folder: Path) -> Iterator[str]:
+    """A line for each skill: its name, what it is for, where it is."""
+    root = folder / SKILLS_FOLDER
+    found = sorted(root.glob(f"*/{_SKILL_FILE}")) if root.is_dir() else []
+    for path in found[:MOST_SKILLS]:
+        about = _front_matter(_text(path, folder))
+        name = about.get("name") or path.parent.name
+        description = " ".join(about.get("description", "").split())[:_DESCRIPTION]
+        yield f"- {name}: {description or '(no description)'} ({path.relative_to(folder)})"
+    if len(found) > MOST_SKILLS:
+        yield f"- {len(found) - MOST_SKILLS} more in {SKILLS_FOLDER}"
+
+
+def _text(path: Path, folder: Path) -> str:
+    """The text of a file; empty when there is none, or when it is a link to somewhere outside the folder."""
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return ""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(2 * MOST_CHARACTERS)
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
+
+
+def _front_matter(text: str) -> dict[str, str]:
+    import yaml
+
+    if not text.startswith("---"):
+        return {}
+    try:
+        found = yaml.safe_load(text[3:].partition("\n---")[0])
+    except yaml.YAMLError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
