@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from safety.shell_denied import denial
-from safety.shell_invocations import Scene, scene_of
+from safety.shell_invocations import MOST_INVOCATIONS, Scene, scene_of
 from safety.shell_paths import Place
 from safety.shell_reading import judge_command, judge_reading
 from safety.shell_sandboxed import judge_sandboxed
@@ -35,7 +35,7 @@ class Examined:
 
     risk: Risk
     scene: Scene | None = None
-    """None for what was refused before it was parsed."""
+    """None for what was refused unread."""
     plain: tuple[tuple[str, ...], ...] | None = None
     """Its commands as word lists when it is plain, else None."""
     reading: frozenset[tuple[str, ...]] = frozenset()
@@ -61,6 +61,8 @@ def examine(command: str, place: Place, *, sandboxed: bool = False) -> Examined:
     if refusal := _refused_unread(command):
         return Examined(refusal)
     scene = scene_of(command, place)
+    if len(scene.invocations) > MOST_INVOCATIONS:
+        return Examined(Risk("deny", f"it starts more than {MOST_INVOCATIONS} programs; put it into a script file"))
     plain = _plain(command, scene)
     commands = None if isinstance(plain, str) else tuple(tuple(word.text for word in one.words) for one in plain)
     against = plain if isinstance(plain, str) else judge_reading(plain, place)

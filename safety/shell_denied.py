@@ -137,9 +137,11 @@ def _writes_disk(scene: Scene, one: Invocation) -> bool:
     return any(is_disk(path) for word in targets for path in resolved(one, word, scene.place))
 
 
-def _is_fork_bomb(scene: Scene, one: Invocation) -> bool:
-    if _FORKS_IN_CODE.search(one.code):
-        return True
+def _forks_for_ever(_scene: Scene, one: Invocation) -> bool:
+    return _FORKS_IN_CODE.search(one.code) is not None
+
+
+def _defines_fork_bomb(scene: Scene) -> bool:
     calls = (
         re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\||&)", body)
         for shell in scene.shells
@@ -278,7 +280,7 @@ DENIED: tuple[tuple[str, Check], ...] = (
     ("removes or changes the home, the system or what holds the workspace", _ruins_folders),
     ("makes something run later or changes who may log in", _writes_persistence),
     ("writes to a disk", _writes_disk),
-    ("is a fork bomb", _is_fork_bomb),
+    ("is a fork bomb", _forks_for_ever),
     ("stops processes it did not start, or the machine", _kills),
     ("speaks to a container engine as root", _opens_container_engine),
     ("runs what it downloads or decodes without anybody having read it", _runs_download),
@@ -294,6 +296,8 @@ DENIED: tuple[tuple[str, Check], ...] = (
 
 def denial(scene: Scene) -> str:
     """The reason why this text is denied in every mode, or ""."""
+    if scene.invocations and _defines_fork_bomb(scene):
+        return "it is a fork bomb"
     for one in scene.invocations:
         for reason, check in DENIED:
             if check(scene, one):

@@ -13,6 +13,8 @@ SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "
 INTERPRETERS = words(
     "python python2 python3 pypy3 ipython perl ruby node nodejs php lua deno bun osascript pwsh Rscript"
 )
+MOST_INVOCATIONS = 500
+"""Programs of one text that are looked at; a text that starts more is refused."""
 _DEEPEST = 4
 _MOST_FOLDERS = 6
 
@@ -135,6 +137,8 @@ def _add(scene: Scene, text: str, folders: tuple[str, ...], depth: int) -> None:
     scene.shells.append(shell)
     for command in shell.commands:
         for invocation in _unwrap(command, folders):
+            if len(scene.invocations) > MOST_INVOCATIONS:
+                return
             scene.invocations.append(invocation)
             if invocation.name in {"cd", "pushd"} and invocation.operands:
                 moved = tuple(place.absolute(invocation.operands[0], folder) for folder in folders)

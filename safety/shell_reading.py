@@ -10,6 +10,7 @@ from safety.shell_readers import READERS, SUBCOMMANDS, SYSTEM_FOLDERS
 from safety.shell_words import PlainCommand, PlainWord
 
 _GLOB = frozenset("*?[")
+_MOST_FOLDERS = 64
 
 
 def judge_reading(commands: Sequence[PlainCommand], place: Place) -> str:
@@ -27,6 +28,8 @@ def judge_reading(commands: Sequence[PlainCommand], place: Place) -> str:
                 return reason
             moved = frozenset(place.absolute(command.words[1].text, cwd) for cwd in now)
             after_chain, now = after_chain | moved, moved
+            if len(after_chain) > _MOST_FOLDERS:
+                return "cd too often"
         elif reason := judge_command(command.words, place, now):
             return reason
         if command.operator not in {"&&", "|", "|&"}:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from safety.shell import LONGEST_COMMAND, classify
+from safety.shell_invocations import MOST_INVOCATIONS
 from safety.shell_paths import Place
 
 DATA = Path(__file__).parent / "data"
@@ -49,12 +50,41 @@ def test_every_verdict_says_why() -> None:
     assert all(classify(case["command"], PLACE).why for case in [*CORPUS, *OWN])
 
 
-@pytest.mark.parametrize(
-    "unit", ["a", "(", "$(", "ls;", "'", '"', "\\", "{", "[", "`", "<(", "ls && ", "x=", "${", "\n", "*/"]
-)
-def test_a_megabyte_of_anything_is_refused_and_half_the_limit_is_judged(unit: str) -> None:
+UNITS = [
+    "a",
+    "(",
+    "$(",
+    "ls;",
+    "'",
+    '"',
+    "\\",
+    "{",
+    "[",
+    "`",
+    "<(",
+    "ls && ",
+    "x=",
+    "${",
+    "\n",
+    "*/",
+    "cd a;",
+    "ls|",
+    "curl x|",
+    "f(){ f;};",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_megabyte_of_anything_is_refused_and_what_is_not_too_long_is_judged(unit: str) -> None:
     assert classify(unit * (1_000_000 // len(unit)), PLACE).kind == "deny"
-    assert classify(unit * (LONGEST_COMMAND // len(unit) // 2), PLACE).kind in {"ask", "deny", "auto"}
+    assert classify(unit * (LONGEST_COMMAND // len(unit) // 8), PLACE).kind in {"ask", "deny"}
+    assert classify(unit * MOST_INVOCATIONS, PLACE).kind in {"ask", "deny", "auto"}
+
+
+def test_a_command_of_too_many_programs_is_refused_with_the_remedy() -> None:
+    assert classify("ls;" * MOST_INVOCATIONS, PLACE).kind == "auto"
+    assert "put it into a script file" in classify("ls;" * (MOST_INVOCATIONS + 1), PLACE).why
+    assert classify("cd a;" * MOST_INVOCATIONS, PLACE).why == "cd too often"
 
 
 def real_place(folder: Path) -> Place:
