@@ -12,6 +12,7 @@ from safety.redaction import admit, hold  # noqa: E402  (a script: the checkout 
 from safety.secret_formats import FORMATS  # noqa: E402
 
 MEGABYTE = 1_000_000
+LOG_LINE = "epoch 3 step=1200 loss: 0.4321 lr=1e-4 Saving to ./out/checkpoint-1200 https://huggingface.co/org/model\n"
 UNITS = [
     "a",
     "A1",
@@ -85,6 +86,8 @@ def main() -> None:
     print(f"hostile inputs of 1 MB: {len(units)}, slowest {worst[0][0]:.2f} s")
     for took, unit in worst[:6]:
         print(f"  {took:.2f} s  {unit[:40]!r}")
+    log = (LOG_LINE * 30)[:2000]
+    print(f"2 KB of a training log: {min(seconds(log) for _ in range(100)) * 1e6:.0f} µs")
     cases = [json.loads(line) for line in (ROOT / "tests/safety/data/secrets.jsonl").read_text().splitlines()]
     redact = [case for case in cases if case["expected"] == "redact"]
     keep = [case for case in cases if case["expected"] == "keep"]

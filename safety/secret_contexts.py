@@ -1,9 +1,11 @@
 """Secrets told by what stands around them: private key blocks, headers, URLs with a password, and NAME_TOKEN=value."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from safety.secret_words import Assignment, looks_random, looks_secret, names_nothing, same_as_name
+from safety.word_table import words
 
 Stand = Callable[[str], str]
 
@@ -28,9 +30,12 @@ _COOKIE = re.compile(
 _URL_LOGIN = re.compile(r"(://[^\s/?#@:\"'<>`\[]{0,256}:)([^\s/?#\"'<>`]{1,512})@")
 _URL_TOKEN = re.compile(r"(https?://)([^\s/?#@:\"'<>`\[\]]{16,512})(?=(?::(?:x-oauth-basic)?)?@)")
 
+_KEYS = sorted(
+    words("api access auth private signing encryption account master service secret shared license subscription")
+)
 _WORD = (
     r"pass(?:word|wd|phrase|code)|\bpass|_pass|pwd|secret|token|credentials?|"
-    r"(?:api|access|auth|private|signing|encryption|account|master|service|secret|shared|license|subscription)[_-]?key"
+    rf"(?:{'|'.join(_KEYS)})[_-]?key"
 )
 _NAMED = re.compile(
     rf"((?:(?i:{_WORD})|(?<=[A-Z0-9]_)(?:KEY|PAT))[0-9]{{0,3}})"
@@ -38,6 +43,11 @@ _NAMED = re.compile(
     r"([^\s\"'`,;&<>\\(){}\[\]]++)"
 )
 _USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
+# Where _NAMED can begin, found by plain searches: trying it at every position takes a hundred times as long.
+_PLAIN_WORDS = ("pass", "_pass", "pwd", "secret", "token", "credential")
+_KEY_NAMES = tuple(f"{word}{sign}" for word in _KEYS for sign in ("", "_", "-"))
+_ODD_CASE = "\u0130\u0131\u017f\u212a"
+"""Letters that a pattern without case takes for i, s and k, and lower() does not."""
 _LONGEST_NAME = 64
 _EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "key"})
 
@@ -45,9 +55,44 @@ _EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "
 def redact_contexts(text: str, stand: Stand) -> str:
     """Replace what its surroundings name a secret; `stand` makes the placeholder of a kind. Linear in the length."""
     text = _key_blocks(text, stand("private_key"))
-    for pattern, kind, judge in _HEADERS:
-        text = pattern.sub(_keep_first(stand(kind), judge), text)
-    return _NAMED.sub(_named(stand("value")), text)
+    lowered = text.lower()
+    is_odd = len(lowered) != len(text) or any(letter in text for letter in _ODD_CASE)
+    for header in _HEADERS:
+        if is_odd or any(word in lowered for word in header.words):
+            text = header.pattern.sub(_keep_first(stand(header.kind), header.judge), text)
+    replace = _named(stand("value"))
+    return (
+        _NAMED.sub(replace, text) if is_odd else _replaced(text, sorted({*_named_starts(text, text.lower())}), replace)
+    )
+
+
+def _named_starts(text: str, lowered: str) -> Iterator[int]:
+    """Every position at which _NAMED may match, and few others."""
+    for word in _PLAIN_WORDS:
+        yield from _positions(lowered, word)
+    for at in _positions(lowered, "key"):
+        if lowered.endswith(_KEY_NAMES, 0, at):
+            yield from (at - len(name) for name in _KEY_NAMES if lowered.endswith(name, 0, at))
+        yield at
+    yield from _positions(text, "PAT")
+
+
+def _positions(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _replaced(text: str, starts: list[int], replace: Callable[[re.Match[str]], str]) -> str:
+    """What _NAMED.sub gives when it can match at `starts` only."""
+    pieces: list[str] = []
+    end = 0
+    for start in starts:
+        if start >= end and (match := _NAMED.match(text, start)):
+            pieces += [text[end:start], replace(match)]
+            end = match.end()
+    return "".join([*pieces, text[end:]])
 
 
 def _key_blocks(text: str, stand_in: str) -> str:
@@ -82,14 +127,24 @@ def _long(value: str) -> bool:
     return len(value) >= 8
 
 
-_HEADERS: tuple[tuple[re.Pattern[str], str, Callable[[str], bool]], ...] = (
-    (_AUTHORIZATION, "authorization", _long),
-    (_BARE_AUTHORIZATION, "authorization", looks_random),
-    (_BEARER, "authorization", looks_random),
-    (_COOKIE, "cookie", _long),
-    (_URL_LOGIN, "url_password", _no_example),
-    (_URL_TOKEN, "url_token", looks_random),
-    (_USER_OPTION, "password", _no_example),
+@dataclass(frozen=True)
+class Header:
+    """A pattern whose second group is a secret when `judge` says so; it is tried on text with one of `words`."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    kind: str
+    judge: Callable[[str], bool]
+
+
+_HEADERS = (
+    Header(("authorization",), _AUTHORIZATION, "authorization", _long),
+    Header(("authorization",), _BARE_AUTHORIZATION, "authorization", looks_random),
+    Header(("bearer", "basic"), _BEARER, "authorization", looks_random),
+    Header(("cookie",), _COOKIE, "cookie", _long),
+    Header(("://",), _URL_LOGIN, "url_password", _no_example),
+    Header(("://",), _URL_TOKEN, "url_token", looks_random),
+    Header(("-u",), _USER_OPTION, "password", _no_example),
 )
 
 
