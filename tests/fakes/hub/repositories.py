@@ -1,7 +1,7 @@
 """Routes about whole repositories: list, describe, create, delete, move, duplicate, branches, tags, settings."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -246,7 +246,8 @@ async def space_logs(hub: "FakeHub", request: Request) -> Response:
         hub.storage.find("spaces", f"{word(request, 'ns')}/{word(request, 'name')}"), hub.account(request)
     )
     lines = space.extra.get(f"{word(request, 'log')}_log", ["===== Application Startup =====", "Running on local URL"])
-    events = [{"data": line, "timestamp": moment(datetime.now(UTC))} for line in lines]
+    written = moment(datetime.now(UTC) - timedelta(minutes=1))  # the client drops what is newer than its request
+    events = [{"data": line, "timestamp": written} for line in lines]
     return Response("".join(f"data: {json.dumps(one)}\n\n" for one in events), media_type="text/event-stream")
 
 
