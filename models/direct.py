@@ -91,8 +91,9 @@ class DirectTransport:
         """The successful response to a request; its body is read by the caller."""
         client, url = self._client(route), _url(route, "/chat/completions")
         for _ in range(MOST_REDIRECTS + 1):
+            headers = {**_headers(route), "Content-Length": str(len(content))}
             request = client.build_request(
-                "POST", url, content=content, headers=_headers(route), timeout=self._timeout(streamed)
+                "POST", url, content=_once(content), headers=headers, timeout=self._timeout(streamed)
             )
             response = await client.send(request, stream=True)
             try:
@@ -120,6 +121,11 @@ class DirectTransport:
             fields["tools"] = list(request.tools)
         messages = self._encoder.body(request.messages, reasoning=not trimming.reasoning)
         return encode(fields)[:-1] + b',"messages":' + messages + b"}"
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    """The body, let go of when it is sent: httpx keeps request and response in a cycle until it is collected."""
+    yield content
 
 
 def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:

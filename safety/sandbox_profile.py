@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from configs.errors import ConfigurationError
@@ -75,7 +76,7 @@ def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
         hidden_inside=tuple(path for path in wish.own_homes if Path(path).is_dir() and _is_below(path, roots)),
         git=tuple(_git_folders(roots)),
         devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
-        environment=inside_environment(environment, wish.secrets) | _git_identity(),
+        environment=inside_environment(environment, wish.secrets) | dict(_git_identity(environment.get("HOME", home))),
         network=wish.network,
         hosts=hosts_for(environment, wish.hosts) if wish.network == "list" else NO_HOSTS,
         upstream=upstream_of(environment),
@@ -136,22 +137,35 @@ def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
 
 def _readable(environment: Mapping[str, str], home: str, hidden: tuple[str, ...], workspace: str) -> Iterator[str]:
     """PATH entries and interpreters that lie in hidden folders, never the home itself or what holds it."""
-    entries = [entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/")]
+    entries = tuple(entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/"))
     found = [
         *entries,
         *(f"{home}/{name}" for name in _MANAGERS),
         f"{home}/.local/share/uv/python",
         f"{home}/.local/share/uv/tools",
-    ]
-    found += [
-        prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=os.pathsep.join(entries)))
+        *_reached(entries, tuple(_changed(entry) for entry in entries), hidden),
     ]
     found += [prefix for venv in (environment.get("VIRTUAL_ENV", ""), f"{workspace}/.venv") for prefix in _venv(venv)]
-    found += [*_link_targets(entries, hidden), sys.base_prefix]
+    found.append(sys.base_prefix)
     for path in dict.fromkeys(found):
         is_hidden = any(is_within(path, folder) for folder in hidden)
         if is_hidden and Path(path).exists() and not is_within(home, path) and path != f"{home}/.local":
             yield path
+
+
+@lru_cache(maxsize=8)
+def _reached(entries: tuple[str, ...], _changed_at: tuple[int, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """What PATH leads to: interpreters and the targets of links. Looked up again when one of its folders changed."""
+    path = os.pathsep.join(entries)
+    prefixes = (prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=path)))
+    return (*prefixes, *_link_targets(entries, hidden))
+
+
+def _changed(folder: str) -> int:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _prefixes(executable: str | None) -> list[str]:
@@ -184,15 +198,16 @@ def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
     return [os.path.realpath(link) for link in links[:200]]
 
 
-def _git_identity() -> dict[str, str]:
-    """Name and address for commits, since the user's git settings stay outside."""
+@lru_cache(maxsize=8)
+def _git_identity(_home: str) -> tuple[tuple[str, str], ...]:
+    """Name and address for commits, since the user's git settings stay outside. Asked once for a home."""
     command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return {}
+        return ()
     known = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
     roles = [(role, part) for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")]
-    return {
-        f"GIT_{role}_{part}": known[f"user.{part.lower()}"] for role, part in roles if f"user.{part.lower()}" in known
-    }
+    return tuple(
+        (f"GIT_{role}_{part}", known[f"user.{part.lower()}"]) for role, part in roles if f"user.{part.lower()}" in known
+    )
