@@ -2,17 +2,25 @@
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
-from graph.context import Services
+from graph.context import Review, RunOptions, Services, Share
 from graph.turns import Turns
 from tools.base import ToolContext, ToolResult
 
 if TYPE_CHECKING:
     from graph.turns import AgentApp
+
+AT_ONCE = 2
+"""Sub-agents of one tree that run at the same time; further ones wait."""
+MOST_CORRECTIONS = 1
+"""How often a sub-agent is asked to mend its report."""
+_LINE = 160
 
 
 @dataclass(frozen=True)
@@ -21,79 +29,146 @@ class Children:
 
     app: "AgentApp"
     services: Services
+    slots: "WeakValueDictionary[str, asyncio.Semaphore]" = field(default_factory=WeakValueDictionary)
 
     async def __call__(
-        self, task: str, context: ToolContext, *, tools: tuple[str, ...], max_iterations: int, resume: str = ""
+        self, task: str, context: ToolContext, share: Share, *, resume: str = "", review: Review | None = None
     ) -> ToolResult:
-        """Give `task` to a sub-agent with these tools, or go on with the child thread `resume`; its report."""
+        """Give `task` to a sub-agent, or go on with the child thread `resume`; its report as `review` leaves it."""
         child_id = resume or str(uuid4())
         if not resume:
             await context.set_handle(child_id)
-        # A run started inside a node would count as its subgraph; an empty context makes it a run of its own.
-        # Its events go out from here, though: the parent's stream is found through the parent's context.
+        progress = _Progress(context, share)
+        slot = self.slots.setdefault(context.root_id, asyncio.Semaphore(AT_ONCE))
+        if slot.locked():
+            progress.line(f"waits: {AT_ONCE} sub-agents are at work")
+        async with slot:
+            return await self._apart(_Child(self, child_id, task, context, share, review), progress)
+
+    async def _apart(self, child: "_Child", progress: "_Progress") -> ToolResult:
+        """Run a child in a context of its own; it ends with its caller.
+
+        A run started inside a node would count as its subgraph; an empty context makes it a run of its own. Its events
+        go out from here, though: the parent's stream is found through the parent's context.
+        """
         here = contextvars.copy_context()
 
-        def emit(type: str, /, **data: Any) -> None:
-            here.run(lambda: context.emit(type, **data))
+        def publish(event: Mapping[str, Any]) -> None:
+            here.run(progress.show, event)
 
-        run = asyncio.get_running_loop().create_task(
-            self._run(child_id, task, replace(context, emit=emit), tools, max_iterations),
-            context=contextvars.Context(),
-        )
+        run = asyncio.get_running_loop().create_task(child.run(publish), context=contextvars.Context())
         try:
             return await run
         finally:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
 
-    async def _run(
-        self, child_id: str, task: str, context: ToolContext, tools: tuple[str, ...], max_iterations: int
-    ) -> ToolResult:
-        store = self.services.store
-        options = replace(
-            context.options,
-            model=context.options.research_model or context.options.model,
-            child=True,
-            user_text=context.user_text,
-            headless=True,
-            root=context.root_id,
-            tool_names=tools,
-            max_iterations=max_iterations,
+
+@dataclass(frozen=True)
+class _Child:
+    """One sub-agent."""
+
+    owner: Children
+    id: str
+    task: str
+    context: ToolContext
+    share: Share
+    review: Review | None
+
+    async def run(self, publish: Any) -> ToolResult:
+        """Begin the child's thread or go on with it, to its report."""
+        store, turns, options = (
+            self.owner.services.store,
+            Turns(self.owner.app, self.owner.services, self.id),
+            self._options(),
         )
-        turns = Turns(self.app, self.services, child_id)
-        async with store.hold(child_id):
-            if await store.threads.get(child_id) is None:
+        async with store.hold(self.id):
+            if await store.threads.get(self.id) is None:
                 await store.threads.create(
-                    id=child_id, title=task[:80], folder=options.workspace, parent=context.thread_id
+                    id=self.id, title=self.task[:80], folder=options.workspace, parent=self.context.thread_id
                 )
             if not (await turns.snapshot()).values:
-                await turns.begin(task, options)
-            async for part in self.app.astream(
-                None,
-                turns.config(),
-                context=options,
-                stream_mode=["custom"],
-                version="v2",
-                durability="sync",
-            ):
-                _pass_on(cast(Mapping[str, Any], part["data"]), context)
-            return _report((await turns.snapshot()).values)
+                await turns.begin(self.task, options)
+            while True:
+                values = await self._to_the_end(turns, options, publish)
+                result, correction = self._reviewed(values)
+                if not correction or values.get("turn", 1) > MOST_CORRECTIONS:
+                    return result
+                await turns.begin(correction, options, typed="")
+
+    async def _to_the_end(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
+        """Run the turn under way to its end; the state then."""
+        async for part in self.owner.app.astream(
+            None, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
+        ):
+            publish(cast(Mapping[str, Any], part["data"]))
+        values = (await turns.snapshot()).values
+        own = await self.owner.services.store.ledger.own(self.context.root_id, self.id)
+        await self.owner.services.store.threads.update(self.id, turns=int(values.get("turn", 0)), cost_usd=own.cost_usd)
+        return values
+
+    def _options(self) -> RunOptions:
+        given, share = self.context.options, self.share
+        return replace(
+            given,
+            model=given.research_model or given.model,
+            child=True,
+            user_text=self.context.user_text,
+            headless=True,
+            root=self.context.root_id,
+            tool_names=share.tools,
+            max_iterations=share.max_iterations,
+            share_tokens=share.max_tokens,
+            share_usd=share.max_usd,
+        )
+
+    def _reviewed(self, values: Mapping[str, Any]) -> tuple[ToolResult, str]:
+        """The report, and what its author should mend first."""
+        result = _report(values)
+        if self.review is None or not result.ok:
+            return result, ""
+        reviewed = self.review(result.text, _seen(values))
+        return replace(result, text=f"{reviewed.text}\n\n(its thread: {self.id})"), reviewed.correction
 
 
-def _pass_on(event: Mapping[str, Any], context: ToolContext) -> None:
-    """A line for what the sub-agent does, and its spending as it is."""
-    data = event["data"]
-    match event["type"]:
-        case "usage":
-            context.emit("usage", **data)
-        case "tool_call":
-            _line(context, f"{data['name']} {data['args']}"[:200])
-        case "error":
-            _line(context, str(data["message"]))
+class _Progress:
+    """Shows what a sub-agent does, a line each, as output of the call that started it."""
+
+    def __init__(self, context: ToolContext, share: Share) -> None:
+        self._context = context
+        self._most = share.max_iterations
+        self._replies = 0
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """A line for each call and each failure; its spending as it is."""
+        data = event["data"]
+        match event["type"]:
+            case "usage":
+                self._context.emit("usage", **data)
+            case "assistant_message":
+                self._replies += 1
+            case "tool_call":
+                self.line(f"[{self._replies}/{self._most}] {data['name']} {_words(data['args'])}")
+            case "tool_output" if not data["ok"]:
+                self.line(f"{data['name']}: {data['text']}")
+            case "error":
+                self.line(str(data["message"]))
+
+    def line(self, text: str) -> None:
+        """One line of output."""
+        shown = " ".join(text.split())[:_LINE]
+        self._context.emit("tool_log", id=self._context.call_id, name="sub-agent", text=f"{shown}\n")
 
 
-def _line(context: ToolContext, text: str) -> None:
-    context.emit("tool_log", id=context.call_id, name="sub-agent", text=text)
+def _words(args: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in args.items())
+
+
+def _seen(values: Mapping[str, Any]) -> Sequence[str]:
+    """What a sub-agent read and called. Compaction drops messages, but not the sources in the taint."""
+    messages = values.get("messages", [])
+    calls = [json.dumps(call["args"]) for m in messages if m.type == "ai" for call in m.tool_calls]
+    return [*(values.get("taint") or ()), *calls, *(m.text for m in messages if m.type == "tool")]
 
 
 def _report(values: Mapping[str, Any]) -> ToolResult:

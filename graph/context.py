@@ -1,6 +1,6 @@
 """What a run is given: RunOptions (plain and JSON-able) and Services (clients and callbacks, never saved)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -42,6 +42,10 @@ class RunOptions:
     """The thread whose budget and events this run belongs to; empty means its own."""
     child: bool = False
     """A sub-agent: it has nobody to ask, a verdict "ask" is a refusal."""
+    share_tokens: int = UNLIMITED
+    """Tokens that a sub-agent may use for itself; -1 is unlimited."""
+    share_usd: float = UNLIMITED
+    """US dollars that a sub-agent may use for itself, within the budget of its tree; -1 is unlimited."""
     tool_names: tuple[str, ...] = ()
     """The tools on offer; empty means all."""
     notes: tuple[str, ...] = ()
@@ -67,11 +71,39 @@ def sandbox_name(options: RunOptions) -> str:
     return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a sub-agent is given: its tools, and what it may use for itself. -1 is unlimited."""
+
+    tools: tuple[str, ...]
+    max_iterations: int
+    """Model calls."""
+    max_tokens: int = UNLIMITED
+    """Input and output of all its model calls together."""
+    max_usd: float = UNLIMITED
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A report as it goes to the agent that asked, and what its author should mend first, if anything."""
+
+    text: str
+    correction: str = ""
+
+
+class Review(Protocol):
+    """Look at the report of a sub-agent. `seen` holds what it read, called and was told."""
+
+    def __call__(self, report: str, seen: Sequence[str], /) -> Reviewed:
+        """The report with what is to be known about it."""
+        ...
+
+
 class Spawn(Protocol):
     """Give a task to a sub-agent in a child thread of the calling tool's thread and wait for its report."""
 
     async def __call__(
-        self, task: str, context: "ToolContext", *, tools: tuple[str, ...], max_iterations: int, resume: str = ""
+        self, task: str, context: "ToolContext", share: Share, *, resume: str = "", review: Review | None = None
     ) -> "ToolResult":
         """The report of the sub-agent. `resume` is the child thread to go on with, as the call's handle names it."""
         ...

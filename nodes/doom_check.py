@@ -14,6 +14,7 @@ from nodes.budget import cap_of, check_budget, question, used_up
 from nodes.loop_guard import call_signature, repeats
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
+from nodes.share import MAX_REMINDERS, NEARLY, share_used
 
 MAX_NUDGES = 2
 MAX_EMPTY = 2
@@ -52,7 +53,7 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
         update = await _check_text(turn)
     else:
         stop = _malformed(turn, message) or _going_round(turn, message, calls)
-        update = stop or await _limits(turn)
+        update = stop or await _limits(turn) or await _share(turn)
         if "messages" in update:
             text = update.pop("messages")
             update["messages"] = unrun(calls, message, text, "refused", emit)
@@ -107,6 +108,18 @@ async def _limits(turn: Turn) -> dict[str, Any]:
         return {"outcome": Outcome(status="limit", text=f"The limit of {cap} model calls was reached", exit_code=124)}
     budget = cap_of(turn.state, turn.options)
     return {} if budget is None else await _budget(turn, budget)
+
+
+async def _share(turn: Turn) -> dict[str, Any]:
+    """A sub-agent near the end of its share is told to report; one that will not is ended."""
+    if not turn.options.child:
+        return {}
+    used, words = await share_used(turn.state, turn.options, turn.services, turn.thread_id)
+    if used < NEARLY:
+        return {}
+    if turn.count("reminders") <= MAX_REMINDERS:
+        return {"messages": f"Not run: {words} are used. Report now what you found and what you did not find."}
+    return {"outcome": Outcome(status="limit", text=f"Its share is used up: {words}", exit_code=124)}
 
 
 async def _budget(turn: Turn, cap: float) -> dict[str, Any]:

@@ -143,6 +143,13 @@ class Ledger:
         """What a tree of agents has used: the thread `root_id` and all below it."""
         return await self._database.read(lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone()))
 
+    async def own(self, root_id: str, thread_id: str) -> Totals:
+        """What one thread of a tree has used by itself."""
+        query = f"{_TOTAL} AND thread_id = ?"
+        return await self._database.read(
+            lambda connection: Totals(*connection.execute(query, (root_id, thread_id)).fetchone())
+        )
+
     async def by_source(self, root_id: str) -> list[Spending]:
         """The totals of a tree for each source and model, the dearest first."""
         query = f"SELECT source, model, {_SUMS} FROM ledger WHERE root_id = ? GROUP BY source, model ORDER BY 8 DESC"  # noqa: S608  constants only

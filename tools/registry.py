@@ -19,6 +19,7 @@ from tools.research.docs_read import docs_read
 from tools.research.docs_search import docs_search
 from tools.research.github import github
 from tools.research.papers import papers
+from tools.research.research import research
 from tools.research.web_read import web_read
 from tools.research.web_search import web_search
 from tools.write import write
@@ -31,6 +32,7 @@ BUILTIN = (
     write,
     edit,
     plan,
+    research,
     docs_search,
     docs_read,
     papers,

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from graph.context import RunOptions
+from graph.context import RunOptions, Share
 from graph.events import Emit
 from graph.session import AgentSession
 from models.gateway import ModelReply, ModelRequest, Models
@@ -71,14 +71,14 @@ async def mark(args: MarkArgs, context: ToolContext) -> str:
 
 async def _ask_again(handle: str, args: AskArgs, context: ToolContext) -> ToolResult:
     assert context.spawn is not None
-    return await context.spawn(args.question, context, tools=CHILD_TOOLS, max_iterations=9, resume=handle)
+    return await context.spawn(args.question, context, Share(CHILD_TOOLS, 20), resume=handle)
 
 
 @tool(on_resume="reattach", reattach=_ask_again, timeout=None, path_args=())
 async def ask(args: AskArgs, context: ToolContext) -> ToolResult:
     """Ask a sub-agent."""
     assert context.spawn is not None
-    return await context.spawn(args.question, context, tools=CHILD_TOOLS, max_iterations=9)
+    return await context.spawn(args.question, context, Share(CHILD_TOOLS, 20))
 
 
 TOOLS: Mapping[str, ToolSpec] = {**create_builtin_tools(), "mark": mark, "ask": ask}

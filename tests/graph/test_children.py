@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from graph.context import Share
 from graph.operations import UserInput
 from tests.graph.conftest import Lab, bash, data, turn
 from tools.base import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
@@ -18,7 +19,7 @@ def lab_with_ask(lab: Lab) -> Lab:
     async def ask(args: AskArgs, context: ToolContext) -> ToolResult:
         """Ask a sub-agent."""
         assert context.services.spawn is not None
-        return await context.services.spawn(args.question, context, tools=("read", "bash"), max_iterations=5)
+        return await context.services.spawn(args.question, context, Share(("read", "bash"), 5))
 
     tools: Mapping[str, ToolSpec] = {**lab.tools, "ask": ask}
     return Lab(lab.home, lab.workspace, tools)
