@@ -9,6 +9,7 @@ from configs.layers import SHIPPED_SOURCE, Loaded
 
 if TYPE_CHECKING:
     from commands.options import Options
+    from models.routing import Endpoint
     from store.store import Store
     from store.threads import ThreadRow
 
@@ -42,17 +43,25 @@ def keep_model(kept: str, loaded: Loaded, options: "Options") -> tuple[str, str]
 
     Raises what `choose_model` does.
     """
-    from models.routing import Endpoint, find_route
+    from models.routing import find_route
 
     if not kept or options.model is not None:
         return choose_model(loaded, options.base_url)
-    key_env = options.api_key_env or Endpoint.key_env
     try:
-        find_route(kept, os.environ, Endpoint(options.base_url, key_env) if options.base_url else None)
+        find_route(kept, os.environ, endpoint_of(options, kept))
     except ConfigurationError as error:
         model, _ = choose_model(loaded, options.base_url)
         return model, f"the thread ran with {kept}, which cannot be called now: {error.message}; {model} is used"
     return kept, ""
+
+
+def endpoint_of(options: "Options", model: str) -> "Endpoint | None":
+    """What --base-url says, for the model it was given with."""
+    from models.routing import Endpoint
+
+    if options.base_url is None:
+        return None
+    return Endpoint(options.base_url, options.api_key_env or Endpoint.key_env, model)
 
 
 def choose_model(loaded: Loaded, base_url: str | None) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.choose_model import choose_model
+from commands.choose_model import choose_model, endpoint_of
 from commands.config import known_paths
 from commands.open import load_settings, open_store, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
@@ -131,12 +131,11 @@ def _keys() -> dict[str, str]:
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:
-    from models.routing import Endpoint, find_route
+    from models.routing import find_route
 
-    endpoint = Endpoint(options.base_url, options.api_key_env or "OPENAI_API_KEY") if options.base_url else None
     try:
         model, note = choose_model(loaded, options.base_url)
-        route = find_route(model, os.environ, endpoint)
+        route = find_route(model, os.environ, endpoint_of(options, model))
     except MLInternError as error:
         return {"model": f"none: {error}"}
     found = {"model": model, "route": route.note, "key": route.key_env or "needs none", "note": note}
@@ -170,9 +169,9 @@ async def _probe(loaded: Loaded, options: Options, report: dict[str, Any]) -> ML
 
     started = time.monotonic()
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, options.base_url, options.api_key_env or "OPENAI_API_KEY")
+        model, _ = choose_model(loaded, options.base_url)
+        models = Models(store.ledger, endpoint_of(options, model))
         try:
-            model, _ = choose_model(loaded, options.base_url)
             request = ModelRequest(model, [HumanMessage("Answer with the one word: ready", id="probe")], stream=False)
             reply = await models.complete(request, emit)
         except MLInternError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.choose_model import keep_model, model_of
+from commands.choose_model import endpoint_of, keep_model, model_of
 from commands.ephemeral import everything_in
 from commands.open_store import open_store as open_store
 from commands.options import Options
@@ -67,7 +67,7 @@ async def _session(
     from models.gateway import Models
     from tools.registry import create_builtin_tools
 
-    models = Models(store.ledger, options.base_url, options.api_key_env or "OPENAI_API_KEY")
+    models = Models(store.ledger, endpoint_of(options, run_options.model))
     try:
         session = await AgentSession.open(
             store, models, create_builtin_tools(), run_options, thread=row.id if row else None, fork=options.fork

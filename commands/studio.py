@@ -13,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from commands.choose_model import endpoint_of
 from commands.failure import say
 from commands.open import as_run_options, working_folder
 from commands.open_store import open_store
@@ -60,7 +61,7 @@ def served_options(options: Options) -> ServedOptions:
         loaded = _settings(options, workspace, loaded.settings.model_name)
         run = as_run_options(options, loaded, workspace, headless=False)
     environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
-    return ServedOptions(run, options.base_url, options.api_key_env or "OPENAI_API_KEY", environ, attended=True)
+    return ServedOptions(run, endpoint_of(options, run.model), environ, attended=True)
 
 
 def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:

@@ -57,6 +57,12 @@ COMMANDS: dict[str, Command] = {
             },
         ),
         Command("sandbox", "one command behind the agent's own wall", "commands.sandbox:sandbox", usage="-- COMMAND"),
+        Command(
+            "models",
+            "the ways to a model, what can be called now, and what is known of one",
+            "commands.models:show_models",
+            usage="[--available] [ID]",
+        ),
         Command("tools", "the tools the model is given", "commands.tools:list_tools"),
         Command(
             "doctor", "versions, folders, keys by name, programs; --probe asks the model", "commands.doctor:doctor"
@@ -68,7 +74,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs", "mcp", "models"})
+KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs", "mcp"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

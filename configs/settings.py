@@ -66,8 +66,11 @@ class Settings(BaseModel):
     compact_model: str | None = None
     """Summarises when the conversation is compacted; None is the model of the run."""
     research_model: str | None = None
+    """Of sub-agents; None is the model of the run."""
+    fallback_model: str | None = None
+    """Asked when another model stays unavailable or has no credit left; None: nothing is asked in its place."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of every request: temperature, max_tokens ..."""
+    """Further fields of the requests to the run's own model: temperature, max_tokens ..."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = 300
     """Model calls in a turn; -1 is unlimited."""

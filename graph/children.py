@@ -109,9 +109,11 @@ class _Child:
 
     def _options(self) -> RunOptions:
         given, share = self.context.options, self.share
+        model = given.research_model or given.model
         return replace(
             given,
-            model=given.research_model or given.model,
+            model=model,
+            model_params=given.model_params if model == given.model else {},
             child=True,
             user_text=self.context.user_text,
             headless=True,

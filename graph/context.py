@@ -36,6 +36,8 @@ class RunOptions:
     compact_model: str | None = None
     research_model: str | None = None
     """The model of sub-agents; None is the main one."""
+    fallback_model: str | None = None
+    """The model asked when another stays unavailable; None: none."""
     compact_threshold: int = 170_000
     """Tokens above which the conversation is compacted, at most 90 % of the model's window."""
     root: str = ""
@@ -64,6 +66,11 @@ class RunOptions:
     """What the trusted folder tells the model, see configs/advice.py."""
     user_text: str = ""
     """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model the run may ask."""
+        return (self.model, *filter(None, (self.compact_model, self.research_model, self.fallback_model)))
 
 
 def sandbox_name(options: RunOptions) -> str:
@@ -142,5 +149,5 @@ class Services:
 
 def context_limit(options: RunOptions, services: Services) -> int:
     """Tokens above which to compact: the threshold, at most 90 % of the model's window when that is known."""
-    window = services.models.window(options.model)
+    window = services.models.window(services.models.acting(options.model, options.fallback_model))
     return min(options.compact_threshold, window * 9 // 10) if window else options.compact_threshold

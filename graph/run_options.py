@@ -22,6 +22,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         effort=settings.reasoning_effort,
         compact_model=settings.compact_model,
         research_model=settings.research_model,
+        fallback_model=settings.fallback_model,
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,

@@ -16,6 +16,7 @@ from configs.layers import FRONTEND, load
 from graph.context import RunOptions
 from graph.run_options import from_settings
 from graph.sandbox_choice import choose_sandbox
+from models.routing import Endpoint
 
 VARIABLE = "ML_INTERN_STUDIO"
 """The environment variable in which `ml-intern studio` tells the server what it was told."""
@@ -28,8 +29,7 @@ class ServedOptions:
     """The options of every run of a server, and where its models are."""
 
     run: RunOptions
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
+    endpoint: Endpoint | None = None
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     """The caller's values of OVERWRITTEN."""
     attended: bool = False

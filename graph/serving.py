@@ -93,7 +93,7 @@ class Serving:
         await asyncio.to_thread(hold_secrets)
         tools = await asyncio.to_thread(create_builtin_tools)
         async with await Store.open(data_home(), ServedSaver) as store:
-            models = Models(store.ledger, served.base_url, served.api_key_env)
+            models = Models(store.ledger, served.endpoint)
             self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run))
             self._runner = await Runner.create(self.services)
             if served.attended:

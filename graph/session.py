@@ -98,7 +98,8 @@ class AgentSession:
             ThreadLocked: another process holds it.
         """
         services = Services(models=models, tools=tools, store=store, defaults=options)
-        models.route(options.model)
+        for model in options.models:
+            models.route(model)
         session = cls(services, await Runner.create(services))
         await session._enter(thread, fork=fork)
         session._worker = asyncio.create_task(session._work())

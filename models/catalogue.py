@@ -1,11 +1,14 @@
-"""What an endpoint says about its models at /models: names, windows and prices. Asked once; silence means unknown."""
+"""What an endpoint says about its models at /models: windows, prices, abilities. Asked once; silence means unknown."""
 
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from models.abilities import UNKNOWN, Abilities
+from models.local_servers import EVERY, Told, dialect_of
 from models.prices import Price, Rates
 from models.routing import Route
 
@@ -21,6 +24,9 @@ class Offer:
     id: str
     window: int | None = None
     prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    abilities: Abilities = UNKNOWN
+    serving: "Mapping[str, Offer]" = field(default_factory=dict[str, "Offer"])
+    """What each provider behind a router has of it."""
 
     def price(self, served_by: str | None) -> Price | None:
         """The price of the provider that served; without its name, the one price all of them ask, if they do."""
@@ -44,6 +50,7 @@ class Catalogues:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._fetches: dict[str, asyncio.Task[dict[str, Offer]]] = {}
+        self._renewed = set[str]()
 
     def start(self, route: Route) -> None:
         """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
@@ -73,8 +80,27 @@ class Catalogues:
         await asyncio.gather(*self._fetches.values(), return_exceptions=True)
         self._fetches.clear()
 
+    def renew(self, route: Route) -> None:
+        """Ask a server on this machine once more, if it did not tell the window: now the model is loaded."""
+        offer = self.known(route)
+        if route.is_loopback and offer is not None and offer.window is None and route.base_url not in self._renewed:
+            self._renewed.add(route.base_url or "")
+            self._fetches.pop(route.base_url or "")
+            self.start(route)
+
     async def _fetch(self, route: Route) -> dict[str, Offer]:
-        return read_catalogue(await self._reader.get(route, "/models"))
+        answer = await self._reader.get(route, "/models")
+        offers = read_catalogue(answer)
+        dialect = dialect_of(route.provider, answer) if offers and route.is_loopback else None
+        if dialect is None:
+            return offers
+        parts = urlsplit(route.base_url or "")
+        told = dialect.read(
+            await self._reader.get(replace(route, base_url=f"{parts.scheme}://{parts.netloc}"), dialect.path)
+        )
+        known = {name: _with(offer, told.get(name) or told.get(EVERY)) for name, offer in offers.items()}
+        # A server that tells of EVERY model has one, and takes any name for it.
+        return known | ({EVERY: next(iter(known.values()))} if EVERY in told else {})
 
 
 def offer_of(offers: Mapping[str, Offer], route: Route) -> Offer | None:
@@ -82,10 +108,8 @@ def offer_of(offers: Mapping[str, Offer], route: Route) -> Offer | None:
     if route.name in offers:
         return offers[route.name]
     base, _, provider = route.name.rpartition(":")
-    offer = offers.get(base)
-    if offer is None:
-        return None
-    return Offer(offer.id, offer.window, {name: price for name, price in offer.prices.items() if name == provider})
+    offer = offers.get(base) or offers.get(EVERY)
+    return offer.serving.get(provider, offer) if offer else None  # ":fastest" and the like name no provider
 
 
 def read_catalogue(answer: Any) -> dict[str, Offer]:
@@ -94,7 +118,27 @@ def read_catalogue(answer: Any) -> dict[str, Offer]:
     if not isinstance(entries, list):
         return {}
     models = [entry for entry in entries if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)]
-    return {entry["id"]: Offer(entry["id"], _window(entry), _prices(entry)) for entry in models}
+    return {entry["id"]: _offer(entry) for entry in models}
+
+
+def _offer(entry: Mapping[str, Any]) -> Offer:
+    id, images = entry["id"], _sees(entry)
+    serving = {
+        str(one.get("provider")): Offer(id, _window(one), _prices({"providers": [one]}), Abilities(_calls(one), images))
+        for one in _serving(entry)
+    }
+    calling = {_calls(one) for one in [*_serving(entry)] or [entry]}
+    tools = calling.pop() if len(calling) == 1 else None
+    return Offer(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
+
+
+def _with(offer: Offer, told: Told | None) -> Offer:
+    """The offer with what the server told besides."""
+    if told is None:
+        return offer
+    new, old = told.abilities, offer.abilities
+    abilities = Abilities(*(a if a is not None else b for a, b in ((new.tools, old.tools), (new.images, old.images))))
+    return replace(offer, window=told.window or offer.window, abilities=abilities)
 
 
 def _window(entry: Mapping[str, Any]) -> int | None:
@@ -105,6 +149,27 @@ def _window(entry: Mapping[str, Any]) -> int | None:
         place[key] for place in places for key in _WINDOW_KEYS if isinstance(place.get(key), int) and place[key] > 0
     ]
     return min(found, default=None)
+
+
+def _sees(entry: Mapping[str, Any]) -> bool | None:
+    """Whether images go in, in the words of routers and of Mistral."""
+    architecture = entry.get("architecture")
+    modalities = architecture.get("input_modalities") if isinstance(architecture, Mapping) else None
+    return "image" in modalities if isinstance(modalities, list) else _capability(entry, "vision")
+
+
+def _calls(entry: Mapping[str, Any]) -> bool | None:
+    """Whether the model calls tools, in the words of the Hugging Face router, of OpenRouter and of Mistral."""
+    told, parameters = entry.get("supports_tools"), entry.get("supported_parameters")
+    if isinstance(told, bool):
+        return told
+    return "tools" in parameters if isinstance(parameters, list) else _capability(entry, "function_calling")
+
+
+def _capability(entry: Mapping[str, Any], name: str) -> bool | None:
+    capabilities = entry.get("capabilities")
+    told = capabilities.get(name) if isinstance(capabilities, Mapping) else None
+    return told if isinstance(told, bool) else None
 
 
 def _prices(entry: Mapping[str, Any]) -> dict[str, Price]:

@@ -23,7 +23,7 @@ from models.faults import (
     fault_of,
     fault_of_detail,
 )
-from models.messages import Encoder, encode
+from models.messages import Conversion, encode
 from models.openai_format import part_of_chunk, part_of_reply
 from models.request import ModelRequest, Part
 from models.routing import Route
@@ -46,7 +46,7 @@ class DirectTransport:
 
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
-        self._encoder = Encoder()
+        self._encoded = Conversion(encode)
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
@@ -119,8 +119,8 @@ class DirectTransport:
             fields["reasoning_effort"] = request.effort
         if request.tools:
             fields["tools"] = list(request.tools)
-        messages = self._encoder.body(request.messages, reasoning=not trimming.reasoning)
-        return encode(fields)[:-1] + b',"messages":' + messages + b"}"
+        messages = b",".join(part for _, part in self._encoded(request.messages, request.model, trimming))
+        return b'%b,"messages":[%b]}' % (encode(fields)[:-1], messages)
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
@@ -244,7 +244,7 @@ def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
 
 def _url(route: Route, path: str) -> httpx.URL:
     base = httpx.URL(route.base_url or "")
-    return base.copy_with(path=base.path + path)
+    return base.copy_with(path=base.path.rstrip("/") + path)
 
 
 def _headers(route: Route) -> dict[str, str]:

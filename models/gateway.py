@@ -8,15 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from configs.errors import ModelUnknown
+from langchain_core.messages import HumanMessage
+
+from configs.errors import ConfigurationError, MLInternError, ModelUnknown, ProviderUnavailable
 from graph.events import Emit
 from graph.state import estimate_tokens
-from models.catalogue import Catalogues, offer_of
+from models.abilities import Abilities
+from models.catalogue import Catalogues
 from models.direct import DirectTransport
-from models.faults import BadRequest, ContextOverflow, Retryable, Stalled, StreamBroken
-from models.messages import repaired
+from models.faults import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
+from models.knowledge import Knowledge
+from models.messages import has_images, repaired
 from models.openai_format import visible
-from models.prices import Price, longest_output_of, price_of, window_of
 from models.reply import Draft
 from models.request import CallPart as CallPart
 from models.request import ModelReply as ModelReply
@@ -24,15 +27,12 @@ from models.request import ModelRequest as ModelRequest
 from models.request import Part as Part
 from models.request import Usage as Usage
 from models.retry import Patience
-from models.routing import Endpoint, Route, find_route, nearest_models
+from models.routing import Endpoint, Route, find_route
 from models.transport import Transport, Trimming, Waits
 from store.ledger import Worst
 
 if TYPE_CHECKING:
     from store.ledger import Ledger
-
-PLAINEST = Trimming(options=True, reasoning=True)
-
 
 LONGEST_REPLY = 8_192
 """Output tokens reserved for a reply when neither the request nor the table sets a limit."""
@@ -48,32 +48,38 @@ class Models:
     def __init__(
         self,
         ledger: "Ledger",
-        base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
+        endpoint: Endpoint | None = None,
         waits: Waits | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._ledger = ledger
-        self._endpoint = Endpoint(base_url, api_key_env) if base_url else None
+        self.endpoint = endpoint
         self._waits = waits or Waits()
         self._environ = os.environ if environ is None else environ
         self._direct = DirectTransport(self._waits)
         self._catalogues = Catalogues(self._direct)
         self._transports: dict[str, Transport] = {"direct": self._direct}
-        self._windows: dict[str, int] = {}
-        self._trimmings: dict[str, Trimming] = {}
+        self.known = Knowledge(self._catalogues)
+        self._down: set[str] = set()
+        """Models that did not answer, for which their fallback did: they are tried once, not ten times."""
 
     def route(self, model: str) -> Route:
         """How a model id is called. Raises ModelUnknown, KeyMissing or ConfigurationError."""
-        return find_route(model, self._environ, self._endpoint)
+        return find_route(model, self._environ, self.endpoint)
 
     def window(self, model: str) -> int | None:
-        """The context window in tokens: as an overflow named it, else as a catalogue or the table says."""
+        """The context window in tokens, as far as it is known now."""
+        return self.known.window(self.route(model))
+
+    def abilities(self, model: str) -> Abilities:
+        """What a model can do, as far as it is known now."""
+        return self.known.abilities(self.route(model))
+
+    def look_up(self, model: str) -> None:
+        """Begin to ask the model's endpoint about it."""
         route = self.route(model)
-        learned = self._windows.get(model)
-        if learned is None and (offer := self._catalogues.known(route)):
-            learned = offer.window
-        return learned or (window_of(model) if route.transport == "litellm" else None)
+        if route.transport == "direct":
+            self._catalogues.start(route)
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """One reply. Passing faults are waited out, each wait one `error` event; cancelling stops at once.
@@ -81,28 +87,77 @@ class Models:
         Raises what `route` raises, and ContextOverflow, ProviderUnavailable, ModelFailed (BadRequest, Refused),
         QuotaExhausted.
         """
+        if not request.fallback or request.fallback == request.model:
+            return await self._complete(request, emit, Patience(self._waits))
+        waits = replace(self._waits, retries=0) if request.model in self._down else self._waits
+        try:
+            reply = await self._complete(request, emit, Patience(waits))
+        except (ProviderUnavailable, QuotaExhausted) as error:
+            self._down.add(request.model)
+            _tell(emit, f"{error.message}; the fallback model {request.fallback} is asked instead")
+            return await self._complete(replace(request, model=request.fallback), emit, Patience(self._waits))
+        self._down.discard(request.model)
+        return reply
+
+    async def _complete(self, request: ModelRequest, emit: Emit, patience: Patience) -> ModelReply:
         route = self.route(request.model)
-        patience, trimming = Patience(self._waits), self._trimmings.get(request.model, Trimming())
-        if route.provider == "hub":
-            self._catalogues.start(route)
+        await self._prepare(route, request)
+        trimming = self.known.trimming(route)
         while True:
             try:
                 reply = await self._attempt(route, request, trimming, emit)
             except Retryable as fault:
                 seconds = patience.wait_after(fault)
-                _tell_wait(emit, fault.message, seconds)
+                _tell(emit, fault.message, seconds)
                 await asyncio.sleep(seconds)
             except BadRequest as error:
-                request, trimming = plainer(request, trimming, error)
-                _tell_wait(emit, f"{error.message}; trying once more with a plainer request", 0.0)
+                request, trimming, how = await self._plainer(route, request, trimming, error, emit)
+                _tell(emit, f"{error.message}; trying once more {how}")
             except ContextOverflow as overflow:
-                self._windows |= {request.model: overflow.tokens} if overflow.tokens else {}
+                self.known.windows |= {request.model: overflow.tokens} if overflow.tokens else {}
                 raise
             except ModelUnknown as error:
-                raise await self._with_nearest(route, error) from error
+                raise await self.known.with_nearest(route, error) from error
             else:
-                self._trimmings[request.model] = trimming
+                self.known.trimmings[request.model] = trimming
+                self._catalogues.renew(route)
                 return reply
+
+    async def _prepare(self, route: Route, request: ModelRequest) -> None:
+        """Ask the endpoint about its models, once. A server on this machine tells before the first request.
+
+        Raises ConfigurationError when the request has tools and the endpoint says that the model calls none.
+        """
+        if route.transport == "direct":
+            self._catalogues.start(route)
+            if route.is_loopback:
+                await self._catalogues.offers(route)
+        if request.tools and route.transport == "direct" and self.known.abilities(route).tools is False:
+            raise no_tools(route)
+
+    async def _plainer(
+        self, route: Route, request: ModelRequest, trimming: Trimming, error: BadRequest, emit: Emit
+    ) -> tuple[ModelRequest, Trimming, str]:
+        """A plainer form of a rejected request, and what makes it so. Raises the error when there is none.
+
+        Some servers reject tools in words of their own: that the same model answers without them tells.
+        """
+        found = plainer(request, trimming, sees=self.known.abilities(route).images)
+        if found is not None or not request.tools:
+            if found is None:
+                raise error
+            return found
+        bare = replace(request, tools=(), messages=[HumanMessage("Say: ready", id="bare")], stream=False)
+        try:
+            await self._attempt(route, bare, trimming, emit)
+        except (Retryable, MLInternError):
+            raise error from None
+        self.known.without_tools.add(request.model)
+        raise no_tools(route) from error
+
+    def acting(self, model: str, fallback: str | None) -> str:
+        """Which of the two answers now."""
+        return fallback if fallback and model in self._down else model
 
     async def close(self) -> None:
         """Close every connection and stop what runs in the background."""
@@ -149,8 +204,6 @@ class Models:
             cost_usd=cost,
             total_cost_usd=totals.cost_usd,
         )
-        if route.transport == "direct":
-            self._catalogues.start(route)
         message = draft.message(request.model, usage, request.known_call_ids)
         return ModelReply(message, usage, draft.finish_reason(), cost)
 
@@ -158,28 +211,17 @@ class Models:
         """US dollars of a call: what the provider says, else by price; None when either is unknown."""
         if usage.cost_usd is not None or route.free:
             return usage.cost_usd or 0.0
-        price = None if usage.estimated else await self._price(route, usage.served_by)
+        price = None if usage.estimated else await self.known.price(route, usage.served_by)
         return price.cost(usage) if price else None
 
     async def _worst(self, route: Route, request: ModelRequest) -> float | None:
         """The most the request may cost, in US dollars; None when its price is unknown."""
         if route.free:
             return 0.0
-        price = await self._price(route, None)
-        known = longest_output_of(route.model) if route.transport == "litellm" else None
-        longest = int(request.params.get("max_tokens") or min(known or LONGEST_REPLY, LONGEST_KNOWN_REPLY))
+        price, known = await self.known.price(route), self.known.longest_output(route)
+        asked = request.params.get("max_tokens")
+        longest = asked if isinstance(asked, int) else min(known or LONGEST_REPLY, LONGEST_KNOWN_REPLY)
         return price.cost(Usage(estimate_tokens(request.messages) * 4 // 3 + SCHEMA_TOKENS, longest)) if price else None
-
-    async def _price(self, route: Route, served_by: str | None) -> Price | None:
-        if route.provider == "hub":
-            offer = offer_of(await self._catalogues.offers(route), route)
-            return offer.price(served_by) if offer else None
-        return price_of(route.model) if route.transport == "litellm" else None
-
-    async def _with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
-        known = list(await self._catalogues.offers(route)) if route.transport == "direct" else None
-        near = nearest_models(route, known)
-        return ModelUnknown(error.message, f"nearest: {', '.join(near)}; {error.remedy}") if near else error
 
     def _transport(self, route: Route) -> Transport:
         if route.transport not in self._transports:
@@ -187,14 +229,26 @@ class Models:
         return self._transports[route.transport]
 
 
-def plainer(request: ModelRequest, trimming: Trimming, error: BadRequest) -> tuple[ModelRequest, Trimming]:
-    """A plainer form of a rejected request: its history repaired, then without options. Raises the error after that."""
+def plainer(
+    request: ModelRequest, trimming: Trimming, *, sees: bool | None
+) -> tuple[ModelRequest, Trimming, str] | None:
+    """A plainer form of a rejected request and what makes it so; None after the last. `sees`: it does see images."""
     messages = repaired(request.messages)
     if [*map(id, messages)] != [*map(id, request.messages)]:
-        return replace(request, messages=messages), trimming
-    if trimming == PLAINEST:
-        raise error
-    return request, PLAINEST
+        return replace(request, messages=messages), trimming, "with the conversation repaired"
+    if not sees and not trimming.images and has_images(request.messages):
+        return request, replace(trimming, images=True), "without the images, which this model may not see"
+    if not (trimming.options and trimming.reasoning):
+        return request, replace(trimming, options=True, reasoning=True), "with a plainer request"
+    return None
+
+
+def no_tools(route: Route) -> ConfigurationError:
+    """The model cannot do what an agent does."""
+    return ConfigurationError(
+        f"{route.name} at {route.where} cannot call tools, and without them nothing can be done",
+        "choose another model with --model; `ml-intern models` tells which can",
+    )
 
 
 def _open_transport(route: Route, waits: Waits) -> Transport:
@@ -214,7 +268,7 @@ def _show(part: Part, message_id: str, emit: Emit) -> None:
             emit("assistant_chunk", message_id=message_id, kind=kind, text=visible(text))
 
 
-def _tell_wait(emit: Emit, message: str, seconds: float) -> None:
+def _tell(emit: Emit, message: str, seconds: float = 0.0) -> None:
     emit("error", message=message, remedy="", exit_code=None, retry_in_s=round(seconds, 1))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import litellm
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AnyMessage, BaseMessage
 from langchain_litellm import ChatLiteLLM
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 from pydantic import PrivateAttr
@@ -83,6 +83,8 @@ class Sent:
     """One call on its way: the messages as converted by us, and what litellm answered."""
 
     messages: list[Wire]
+    sources: list[AnyMessage]
+    """The message each of them was made of: ChatLiteLLM takes signed thinking from it."""
     cache_marks: bool = False
     """Mark the system prompt and the newest message for the provider's prompt cache."""
     answer: Any = None

@@ -28,7 +28,7 @@ from models.faults import (
     overflow_of,
     read_detail,
 )
-from models.messages import PerMessage, Wire, convert, in_order
+from models.messages import Conversion, Wire
 from models.openai_format import part_of_reply
 from models.prices import longest_output_of
 from models.request import CallPart, ModelRequest, Part, Usage
@@ -60,8 +60,7 @@ class LiteLLMTransport:
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
         self._loaded = False
-        self._wires = PerMessage(convert)
-        self._plain_wires = PerMessage(lambda message: convert(message, reasoning=False))
+        self._wires = Conversion(lambda wire: wire)
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
         """The fragments of one reply. Raises the faults of models.faults."""
@@ -100,7 +99,7 @@ class LiteLLMTransport:
     def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
         from models.litellm_chat import Sent, supports_effort
 
-        converted = self._plain_wires if trimming.reasoning else self._wires
+        wires = [*self._wires(request.messages, request.model, trimming)]
         call: dict[str, Any] = dict(request.params)
         if request.tools:
             call["tools"] = list(request.tools)
@@ -110,7 +109,8 @@ class LiteLLMTransport:
             call.setdefault("max_tokens", min(longest_output_of(route.name) or MAX_OUTPUT, MAX_OUTPUT))
         wait = self._waits.idle_s if request.stream else self._waits.whole_s
         return Sent(
-            messages=[_own_copy(wire) for wire in in_order(request.messages, converted)],
+            messages=[_own_copy(wire) for _, wire in wires],
+            sources=[message for message, _ in wires],
             fields={"model": route.name, "api_key": route.key, "api_base": route.base_url, "request_timeout": wait},
             call=call,
             cache_marks=route.name.startswith(CACHING),
@@ -122,13 +122,13 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, No
 
     chat = Chat.of(sent)
     if not request.stream:
-        message = await chat.ainvoke(list(request.messages), **sent.call)
+        message = await chat.ainvoke(sent.sources, **sent.call)
         whole = part_of_reply(sent.answer.model_dump(), {})
         yield replace(whole, extras=_kept(message))
         return
     usage: Usage | None = None
     try:
-        stream = cast("AsyncGenerator[AIMessageChunk, None]", chat.astream(list(request.messages), **sent.call))
+        stream = cast("AsyncGenerator[AIMessageChunk, None]", chat.astream(sent.sources, **sent.call))
         async with aclosing(stream):
             async for chunk in stream:
                 usage = _usage(chunk) or usage

@@ -8,9 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
+from models.transport import WHOLE, Trimming
+
 Wire = dict[str, Any]
 Made = TypeVar("Made")
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
+UNSEEN = "[an image was here; this model does not see images]"
 _NOT_RUN = "not run: interrupted before this call was answered"
 
 
@@ -35,35 +38,50 @@ class PerMessage(Generic[Made]):
         return made
 
 
-class Encoder:
-    """Encodes conversations, each message once however often it is sent."""
+class Conversion(Generic[Made]):
+    """Converts conversations, each message once for each way it is sent, however often that is."""
 
-    def __init__(self) -> None:
-        self._whole = PerMessage(lambda message: _encoded(message, reasoning=True))
-        self._plain = PerMessage(lambda message: _encoded(message, reasoning=False))
+    def __init__(self, finish: Callable[[Wire], Made]) -> None:
+        self._finish = finish
+        self._ways: dict[tuple[bool, bool], PerMessage[list[Made]]] = {}
 
-    def body(self, messages: Sequence[AnyMessage], *, reasoning: bool = True) -> bytes:
-        """The JSON array of the conversation, in UTF-8. `reasoning`: replay the model's own reasoning text."""
-        encoded = self._whole if reasoning else self._plain
-        parts: Iterator[bytes] = in_order(messages, encoded)
-        return b"[" + b",".join(parts) + b"]"
+    def __call__(
+        self, messages: Sequence[AnyMessage], model: str = "", trimming: Trimming = WHOLE
+    ) -> Iterator[tuple[AnyMessage, Made]]:
+        """Each message's own part, with the message it is of; a model gets back its own reasoning alone.
+
+        The images of tool results follow the whole group of results they belong to.
+        """
+        images = not trimming.images
+        theirs = self._way(reasoning=False, images=images)
+        own = theirs if trimming.reasoning else self._way(reasoning=True, images=images)
+        pictures: list[tuple[AnyMessage, Made]] = []
+        for message in messages:
+            if pictures and not isinstance(message, ToolMessage):
+                yield from pictures
+                pictures = []
+            written_by = message.response_metadata.get("model", model)
+            part, *its_pictures = (own if written_by == model or not model else theirs)(message)
+            yield message, part
+            pictures += ((message, picture) for picture in its_pictures)
+        yield from pictures
+
+    def _way(self, *, reasoning: bool, images: bool) -> PerMessage[list[Made]]:
+        if (reasoning, images) not in self._ways:
+            self._ways[reasoning, images] = PerMessage(
+                lambda message: [self._finish(wire) for wire in convert(message, reasoning=reasoning, images=images)]
+            )
+        return self._ways[reasoning, images]
 
 
-def in_order(messages: Sequence[AnyMessage], converted: Callable[[AnyMessage], list[Made]]) -> Iterator[Made]:
-    """Each message's own part; the images of tool results follow the whole group of results they belong to."""
-    images: list[Made] = []
-    for message in messages:
-        if images and not isinstance(message, ToolMessage):
-            yield from images
-            images = []
-        own, *pictures = converted(message)
-        yield own
-        images += pictures
-    yield from images
+def has_images(messages: Sequence[AnyMessage]) -> bool:
+    """Whether a conversation holds images."""
+    return any(is_image(block) for message in messages for block in _blocks(message.content))
 
 
-def _encoded(message: AnyMessage, *, reasoning: bool) -> list[bytes]:
-    return [encode(wire) for wire in convert(message, reasoning=reasoning)]
+def is_image(block: Any) -> bool:
+    """Whether a block of content is an image."""
+    return isinstance(block, dict) and block.get("type") in ("image", "image_url")
 
 
 def encode(value: Any) -> bytes:
@@ -71,10 +89,12 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def convert(message: AnyMessage, *, reasoning: bool = True) -> list[Wire]:
+def convert(message: AnyMessage, *, reasoning: bool = True, images: bool = True) -> list[Wire]:
     """One message in OpenAI's shape, followed by a user message with its images where its role may not hold any."""
     if isinstance(message, AIMessage):
         return [_assistant(message, reasoning=reasoning)]
+    if not images and any(map(is_image, _blocks(message.content))):
+        message = message.model_copy(update={"content": [*map(_without_image, _blocks(message.content))]})
     if isinstance(message, ToolMessage):
         return _tool_result(message)
     if isinstance(message, SystemMessage):
@@ -82,6 +102,10 @@ def convert(message: AnyMessage, *, reasoning: bool = True) -> list[Wire]:
     if isinstance(message, HumanMessage):
         return [{"role": "user", "content": _content(message.content)}]
     raise TypeError(f"a conversation holds no {type(message).__name__}")
+
+
+def _without_image(block: Any) -> Any:
+    return {"type": "text", "text": UNSEEN} if is_image(block) else block
 
 
 def repaired(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

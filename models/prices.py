@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from models.abilities import UNKNOWN, Abilities
 from models.request import Usage
 
 TABLE_FILE = "model_prices_and_context_window_backup.json"
@@ -53,28 +54,58 @@ def table() -> dict[str, dict[str, Any]]:
     return entries
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What the table says of one model; empty when it does not know it."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def price(self) -> Price | None:
+        """Its rates."""
+        base = _rates(self.values, "", 0)
+        if base is None:
+            return None
+        limits = sorted((int(found[1]) for key in self.values if (found := _TIER.fullmatch(key))), reverse=True)
+        tiers = [_rates(self.values, f"_above_{limit}k_tokens", limit * 1000) for limit in limits]
+        return Price((*filter(None, tiers), base))
+
+    @property
+    def window(self) -> int | None:
+        """The input tokens it takes."""
+        window = self.values.get("max_input_tokens") or self.values.get("max_tokens")
+        return window if isinstance(window, int) else None
+
+    @property
+    def longest_output(self) -> int | None:
+        """The output tokens it can write."""
+        limit = self.values.get("max_output_tokens")
+        return limit if isinstance(limit, int) else None
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do: what the table leaves out is unknown, but for the effort."""
+        if not self.values:
+            return UNKNOWN
+        modalities = self.values.get("supported_modalities")
+        images = "image" in modalities if isinstance(modalities, list) else _flag(self.values, "supports_vision")
+        effort = _flag(self.values, "supports_reasoning") is True
+        return Abilities(_flag(self.values, "supports_function_calling"), images, effort)
+
+
 def price_of(model: str) -> Price | None:
     """The price of `provider/model`; None when the table does not know it."""
-    entry = _entry(model)
-    base = _rates(entry, "", 0)
-    if base is None:
-        return None
-    limits = sorted((int(found[1]) for key in entry if (found := _TIER.fullmatch(key))), reverse=True)
-    tiers = [_rates(entry, f"_above_{limit}k_tokens", limit * 1000) for limit in limits]
-    return Price((*filter(None, tiers), base))
+    return entry_of(model).price
 
 
 def window_of(model: str) -> int | None:
     """The input tokens `provider/model` takes; None when the table does not know it."""
-    entry = _entry(model)
-    window = entry.get("max_input_tokens") or entry.get("max_tokens")
-    return window if isinstance(window, int) else None
+    return entry_of(model).window
 
 
 def longest_output_of(model: str) -> int | None:
     """The output tokens `provider/model` can write; None when the table does not know it."""
-    limit = _entry(model).get("max_output_tokens")
-    return limit if isinstance(limit, int) else None
+    return entry_of(model).longest_output
 
 
 def providers_of(name: str) -> list[str]:
@@ -84,22 +115,30 @@ def providers_of(name: str) -> list[str]:
     return [*own, *(key.split("/")[0] for key in entries if key.endswith(f"/{name}") and key.count("/") == 1)]
 
 
+def entries_of(provider: str) -> dict[str, Entry]:
+    """The chat models of a provider, by `provider/model`."""
+    chat = {
+        key: entry
+        for key, entry in table().items()
+        if entry.get("mode") in ("chat", "responses") and _is_of(entry, provider)
+    }
+    return {key if key.startswith(f"{provider}/") else f"{provider}/{key}": Entry(entry) for key, entry in chat.items()}
+
+
 def names_of(provider: str) -> list[str]:
     """The chat models of a provider, as `provider/model`."""
-    chat = (
-        key for key, entry in table().items() if entry.get("mode") in ("chat", "responses") and _is_of(entry, provider)
-    )
-    return [key if key.startswith(f"{provider}/") else f"{provider}/{key}" for key in chat]
+    return [*entries_of(provider)]
 
 
 @lru_cache(maxsize=64)
-def _entry(model: str) -> Mapping[str, Any]:
+def entry_of(model: str) -> Entry:
+    """What the table says of `provider/model`."""
     provider, _, name = model.partition("/")
     entries = table()
     if model in entries:
-        return entries[model]
+        return Entry(entries[model])
     entry = entries.get(name, {})
-    return entry if _is_of(entry, provider) else {}
+    return Entry(entry if _is_of(entry, provider) else {})
 
 
 def _is_of(entry: Mapping[str, Any], provider: str) -> bool:
@@ -115,6 +154,11 @@ def _rates(entry: Mapping[str, Any], suffix: str, above: int) -> Rates | None:
     )
     read, written, cache_read, cache_write = (_number(entry.get(f"{name}{suffix}")) for name in names)
     return None if read is None or written is None else Rates(read, written, cache_read, cache_write, above)
+
+
+def _flag(entry: Mapping[str, Any], name: str) -> bool | None:
+    value = entry.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

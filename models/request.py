@@ -30,6 +30,8 @@ class ModelRequest:
     """False: no assistant_chunk events, and a plain (not streamed) request where the provider allows."""
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further fields of the request: temperature, max_tokens ..."""
+    fallback: str | None = None
+    """The model asked when this one stays unavailable; None: none."""
     known_call_ids: frozenset[str] = frozenset()
     """Tool call ids the thread already holds; a reply that repeats one gets a new id."""
     cap_usd: float | None = None

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 from configs.errors import ConfigurationError, KeyMissing, ModelUnknown
 from models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
 
+HUB_PREFIX = "huggingface"
+"""Before an id of the Hub that another prefix would claim."""
 HUB_ROUTER = "https://router.huggingface.co/v1"
 NEAR = 80
 """Similarity (of 100) from which an unknown prefix counts as a misspelt one."""
@@ -51,10 +53,17 @@ class Route:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What --base-url and --api-key-env say."""
+    """What --base-url and --api-key-env say. It serves `model`, and every id that names no provider of its own."""
 
     base_url: str
     key_env: str = "OPENAI_API_KEY"
+    model: str = ""
+
+    def serves(self, model: str) -> bool:
+        """Whether this id is asked for here: another provider's model must not be sent to this server."""
+        prefix, slash, _ = model.partition("/")
+        elsewhere = bool(slash) and (prefix in LOCAL or prefix in PROVIDERS or prefix == HUB_PREFIX)
+        return model == self.model or not (elsewhere or names_hub_provider(model))
 
 
 def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: Endpoint | None = None) -> Route:
@@ -66,14 +75,14 @@ def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: En
     model = model.strip()
     if model.startswith("scripted:"):
         return Route(model, model.removeprefix("scripted:"), "scripted", "scripted", free=True, note="scripted model")
-    if endpoint:
+    if endpoint and endpoint.serves(model):
         return _endpoint_route(model, environ, endpoint)
     prefix, slash, name = model.partition("/")
     if not slash or not prefix or not name:
         raise ModelUnknown(f"the model id {model!r} names no provider", _write_as(model))
     if prefix in LOCAL:
         return _local_route(model, name, LOCAL[prefix], environ)
-    if prefix == "huggingface":
+    if prefix == HUB_PREFIX:
         return _hub_route(model, name, environ, "")
     if names_hub_provider(model):
         return _hub_route(model, model, environ, "")
@@ -134,7 +143,7 @@ def nearest_prefixes(prefix: str) -> list[str]:
     """Known prefixes that look like this one, best first."""
     from rapidfuzz import fuzz, process
 
-    known = [*PROVIDERS, *LOCAL, "huggingface"]
+    known = [*PROVIDERS, *LOCAL, HUB_PREFIX]
     found = process.extract(prefix.lower(), known, scorer=fuzz.ratio, limit=3, score_cutoff=50)
     return [name for name, _, _ in found]
 

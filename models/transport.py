@@ -31,6 +31,11 @@ class Trimming:
     """stream_options and reasoning_effort."""
     reasoning: bool = False
     """The model's own reasoning text."""
+    images: bool = False
+    """Images; a word stands in their place."""
+
+
+WHOLE = Trimming()
 
 
 class Transport(Protocol):

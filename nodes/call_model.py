@@ -77,6 +77,7 @@ def _request(
         effort=options.effort,
         stream=options.stream,
         params=options.model_params,
+        fallback=options.fallback_model,
         known_call_ids=frozenset(m.tool_call_id for m in messages if m.type == "tool"),
         cap_usd=hard_cap(state, options),
         step=state.get("replies", 0),

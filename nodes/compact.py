@@ -138,17 +138,21 @@ async def _summary(work: Work, middle: list[AnyMessage], words: int) -> str:
     if len(text) > room:
         text = f"{text[: room // 3]}\n[...]\n{text[-room * 2 // 3 :]}"
     keep = f"The user asks that this stays: {work.keep}" if work.keep else ""
+    options = work.options
+    model = options.compact_model or options.model
     request = ModelRequest(
-        model=work.options.compact_model or work.options.model,
+        model=model,
         messages=[
             SystemMessage(prompt("compact").substitute(words=words, keep=keep), id="system"),
             HumanMessage(text, id="middle"),
         ],
         tools=[],
         thread_id=work.thread_id,
-        root_id=work.options.root or work.thread_id,
+        root_id=options.root or work.thread_id,
         source="compaction",
-        stream=work.options.stream,
+        stream=options.stream,
+        params=options.model_params if model == options.model else {},
+        fallback=options.fallback_model,
         cap_usd=work.cap_usd,
     )
     try:

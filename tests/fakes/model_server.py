@@ -80,6 +80,8 @@ class FakeModelServer:
         self.default = default
         self.asked: list[Asked] = []
         self.models: list[dict[str, Any]] = [{"id": "fake", "object": "model"}]
+        self.pages: dict[str, Any] = {}
+        """Further JSON to be read, by path from the root: what a server says in its own words."""
         self.hung_up = threading.Event()
         """Set when a client left in the middle of a reply."""
         self.arrived = threading.Event()
@@ -120,11 +122,16 @@ class FakeModelServer:
                 Route("/moved/chat/completions", self._complete, methods=["POST"]),
                 Route("/v1/messages", self._complete, methods=["POST"]),
                 Route("/v1/models", self._list, methods=["GET"]),
+                Route("/{path:path}", self._page, methods=["GET"]),
             ]
         )
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse({"object": "list", "data": self.models})
+
+    async def _page(self, request: Request) -> Response:
+        found = self.pages.get(request.url.path)
+        return Response(status_code=404) if found is None else JSONResponse(found)
 
     async def _complete(self, request: Request) -> Response:
         asked = Asked(request.url.path, dict(request.headers), await request.json())

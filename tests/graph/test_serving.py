@@ -15,6 +15,7 @@ from graph.served_input import EXAMPLE, given_choices, users_text
 from graph.served_options import OVERWRITTEN, VARIABLE, ServedOptions
 from graph.serving import RunFailed, Serving, StudioGraph, studio_graph
 from graph.studio import graph
+from models.routing import Endpoint
 from tests.graph.conftest import Lab, bash
 
 THREAD = "0192f0c0-0000-7000-8000-000000000001"
@@ -158,7 +159,7 @@ def test_the_options_reach_the_server_and_the_commands_of_tools_get_the_callers_
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = lab.options("m", add_dirs=("/a",), model_params={"temperature": 0.5}, max_budget_usd=2.5)
-    told = ServedOptions(options, "http://127.0.0.1:1/v1", "KEY", {"DATABASE_URI": "mine"})
+    told = ServedOptions(options, Endpoint("http://127.0.0.1:1/v1", "KEY"), {"DATABASE_URI": "mine"})
     monkeypatch.setenv(VARIABLE, told.as_text())
     assert ServedOptions.read() == told
     environ = dict.fromkeys((*OVERWRITTEN, VARIABLE), "the server's") | {"HOME": "/home"}

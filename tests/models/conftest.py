@@ -9,6 +9,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from graph.events import Emit, emitter
 from models.gateway import ModelReply, ModelRequest, Models
+from models.routing import Endpoint
 from models.transport import Waits
 from store.store import Store
 from tests.fakes.model_server import FakeModelServer
@@ -74,7 +75,7 @@ async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Cal
 
     def make(transport: str = "direct", waits: Waits = QUICK, url: str = server.url) -> Bench:
         if transport == "direct":
-            models = Models(store.ledger, url, "THE_KEY", waits, {"THE_KEY": "sk-very-secret"})
+            models = Models(store.ledger, Endpoint(url, "THE_KEY"), waits, {"THE_KEY": "sk-very-secret"})
         else:
             variable = PROVIDER_OF[transport].upper()
             environ = {f"{variable}_API_BASE": url, f"{variable}_API_KEY": "sk-very-secret"}

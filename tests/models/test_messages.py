@@ -3,32 +3,32 @@ import json
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from models.messages import Encoder, repaired
+from models.messages import Conversion, encode, repaired
+from models.transport import Trimming
 
 PICTURE = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
 
 
-def sent(messages: list[AnyMessage], **options: bool) -> list[dict[str, object]]:
-    decoded: list[dict[str, object]] = json.loads(Encoder().body(messages, **options))
-    return decoded
+def sent(messages: list[AnyMessage], model: str = "", **left_out: bool) -> list[dict[str, object]]:
+    return [json.loads(part) for _, part in Conversion(encode)(messages, model, Trimming(**left_out))]
 
 
 def test_a_replaced_message_is_encoded_anew_though_its_id_stays() -> None:
-    encoder = Encoder()
+    encoded = Conversion(encode)
     long, short = ToolMessage("x" * 100, tool_call_id="c", id="m"), ToolMessage("cut", tool_call_id="c", id="m")
 
-    first, second = encoder.body([long]), encoder.body([short])
+    [(_, first)], [(_, second)] = encoded([long]), encoded([short])
 
     assert b"xxx" in first
     assert b"cut" in second
 
 
 def test_what_was_encoded_goes_with_its_message() -> None:
-    encoder = Encoder()
+    encoded = Conversion(encode)
     for turn in range(100):
-        encoder.body([HumanMessage(f"message {turn}")])
+        [*encoded([HumanMessage(f"message {turn}")])]
 
-    assert len(encoder._whole._made) <= 1
+    assert sum(len(way._made) for way in encoded._ways.values()) <= 1
 
 
 def test_images_of_results_follow_the_whole_group_of_results() -> None:
@@ -50,7 +50,32 @@ def test_reasoning_is_replayed_unless_a_server_rejects_it() -> None:
     message = AIMessage("hi", additional_kwargs={"reasoning_content": "hm"})
 
     assert sent([message])[0]["reasoning_content"] == "hm"
-    assert "reasoning_content" not in sent([message], reasoning=False)[0]
+    assert "reasoning_content" not in sent([message], reasoning=True)[0]
+
+
+def test_reasoning_goes_back_only_to_the_model_that_wrote_it() -> None:
+    kwargs = {"reasoning_content": "hm"}
+    history: list[AnyMessage] = [
+        AIMessage("a", additional_kwargs=kwargs, response_metadata={"model": "one/x"}),
+        AIMessage("b", additional_kwargs=kwargs, response_metadata={"model": "two/y"}),
+    ]
+
+    assert ["reasoning_content" in message for message in sent(history, "two/y")] == [False, True]
+    assert ["reasoning_content" in message for message in sent(history, "one/x")] == [True, False]
+
+
+def test_for_a_model_that_does_not_see_a_word_stands_in_the_place_of_images() -> None:
+    history: list[AnyMessage] = [
+        HumanMessage([{"type": "text", "text": "look"}, PICTURE]),
+        AIMessage("", tool_calls=[{"name": "read", "args": {}, "id": "a"}]),
+        ToolMessage([{"type": "text", "text": "a plot"}, PICTURE], tool_call_id="a"),
+    ]
+
+    user, _, result = sent(history, images=True)
+
+    assert "base64" not in json.dumps([user, result])
+    assert "does not see images" in json.dumps(user)
+    assert str(result["content"]).startswith("a plot\n[an image was here")
 
 
 def test_blocks_only_one_provider_understands_stay_behind() -> None:
@@ -79,4 +104,4 @@ def test_repairing_takes_signed_thinking_away() -> None:
 
 @pytest.mark.parametrize("text", ["\x00 nul", "\ud800", "\u2028 line", "emoji 😀"])
 def test_any_text_is_sent_as_valid_json(text: str) -> None:
-    assert json.loads(Encoder().body([HumanMessage(text)]))[0]["role"] == "user"
+    assert sent([HumanMessage(text)])[0]["role"] == "user"

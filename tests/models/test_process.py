@@ -18,11 +18,12 @@ from pathlib import Path
 from langchain_core.messages import HumanMessage
 from graph.events import emitter
 from models.gateway import ModelRequest, Models
+from models.routing import Endpoint
 from store.store import Store
 
 async def main():
     async with await Store.open(Path(sys.argv[2])) as store:
-        models = Models(store.ledger, sys.argv[1], environ={})
+        models = Models(store.ledger, Endpoint(sys.argv[1]), environ={})
         reply = await models.complete(ModelRequest("fake", [HumanMessage("x")]), emitter(lambda event: None))
         await models.close()
     print(reply.message.content, sorted({"litellm", "openai", "langchain_litellm"} & set(sys.modules)))

@@ -158,3 +158,25 @@ def test_a_key_that_cannot_be_sent_is_said_without_showing_it(nothing: dict[str,
 
 def test_a_key_pasted_with_its_line_end_is_trimmed(nothing: dict[str, str]) -> None:
     assert find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": " sk-a\r\n"}).key == "sk-a"
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("org/name", "k"),
+        ("name", "k"),
+        ("openai/gpt-oss-120b", "k"),
+        ("anthropic/claude-haiku-4-5", "a"),
+        ("ollama/qwen3", None),
+        ("org/model:provider", "h"),
+    ],
+)
+def test_an_endpoint_is_for_its_own_model_and_for_ids_that_name_no_provider(
+    nothing: dict[str, str], model: str, key: str | None
+) -> None:
+    endpoint = Endpoint("http://127.0.0.1:8000", "K", "openai/gpt-oss-120b")
+
+    route = find_route(model, nothing | {"K": "k", "ANTHROPIC_API_KEY": "a", "HF_TOKEN": "h"}, endpoint)
+
+    assert route.key == key
+    assert (route.base_url == "http://127.0.0.1:8000/v1") is (key == "k")

@@ -1,0 +1,189 @@
+"""`models`: the ways to a model, the models that can be called now, and what is known of one."""
+
+import asyncio
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.choose_model import choose_model, endpoint_of
+from commands.open import load_settings, working_folder
+from commands.open_store import open_store
+from commands.options import SETTINGS_OPTIONS, Options, takes_options
+from commands.output import JSON_HELP, columns, print_json, print_lines
+from configs.errors import MLInternError
+from models.secrets import hold_secrets
+
+if TYPE_CHECKING:
+    from models.describe import Described, Way
+    from models.prices import Price, Rates
+
+MILLION = 1_000_000
+Id = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="a model id; with --available, words that ids must hold")
+]
+Available = Annotated[bool, typer.Option("--available", help="the models that can be called now")]
+
+
+@takes_options("base_url", "api_key_env", *SETTINGS_OPTIONS)
+def show_models(
+    options: Options,
+    id: Id = None,
+    available: Available = False,
+    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> int:
+    """Show how models are reached, which can be called now, or one of them: route, key, window, price, abilities."""
+    loaded = load_settings(options, working_folder(options))
+    hold_secrets()
+    if available:
+        return _show_available(asyncio.run(_available(options, id or "")), json=json)
+    if id is not None:
+        return _show_one(asyncio.run(_described(options, id)), json=json)
+    try:
+        chosen, note = choose_model(loaded, options.base_url)
+    except MLInternError as error:
+        chosen, note = "", str(error)
+    return _show_ways(chosen, note, json=json)
+
+
+async def _described(options: Options, id: str) -> "Described":
+    from models.describe import describe
+    from models.gateway import Models
+
+    async with open_store(ephemeral=True) as store:
+        models = Models(store.ledger, endpoint_of(options, id))
+        try:
+            return await describe(models, id)
+        finally:
+            await models.close()
+
+
+async def _available(options: Options, words: str) -> "list[Described]":
+    from models.describe import available
+    from models.gateway import Models
+
+    async with open_store(ephemeral=True) as store:
+        models = Models(store.ledger, endpoint_of(options, "any"))
+        try:
+            return await available(models, os.environ, words)
+        finally:
+            await models.close()
+
+
+def _show_ways(chosen: str, note: str, *, json: bool) -> int:
+    from models.describe import ways
+
+    found = sorted(ways(os.environ), key=lambda way: not way.key)
+    if json:
+        return print_json({"model": chosen or None, "note": note, "ways": [asdict(way) for way in found]})
+    rows = [("IDS", "REACHED THROUGH", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
+    used = f"in use here: {chosen or 'none'}{f' ({note})' if note else ''}"
+    return print_lines([*columns(rows), used, "`ml-intern models --available` lists what can be called now"])
+
+
+def _ids(prefix: str) -> str:
+    from models.routing import HUB_PREFIX
+
+    return "org/model[:provider]" if prefix == HUB_PREFIX else f"{prefix}/..."
+
+
+def _key_state(way: "Way") -> str:
+    if way.key:
+        return f"{way.key} is set"
+    return f"{way.keys[0]} is not set" if way.keys else "needs none"
+
+
+def _show_available(found: "list[Described]", *, json: bool) -> int:
+    if json:
+        return print_json([_as_json(one) for one in found])
+    if not found:
+        return print_lines(["no model can be called: `ml-intern models` shows which keys are asked for"])
+    head = ("MODEL", "WINDOW", "IN / OUT PER MILLION", "TOOLS", "IMAGES", "EFFORT")
+    return print_lines(columns([head, *map(_row, found)]))
+
+
+def _row(one: "Described") -> tuple[str, ...]:
+    able = one.abilities
+    price = "free" if one.free else _in_and_out(one.price.tiers[-1]) if one.price else "unknown"
+    return (one.model, _count(one.window), price, _can(able.tools), _can(able.images), _can(able.effort))
+
+
+def _show_one(one: "Described", *, json: bool) -> int:
+    if json:
+        print_json(_as_json(one))
+    else:
+        print_lines(columns(_rows(one)))
+    if one.fault:
+        raise one.fault
+    return 0
+
+
+def _rows(one: "Described") -> list[tuple[str, str]]:
+    able = one.abilities
+    rows = [
+        ("model", one.model),
+        ("route", one.route),
+        ("key", one.key or ("missing" if one.fault else "needs none")),
+        ("window", f"{_count(one.window)} tokens" if one.window else "unknown until a catalogue or a fault tells"),
+        ("longest reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
+        *(("price", line) for line in _price_lines(one)),
+        ("tools", _can(able.tools)),
+        ("images", _can(able.images)),
+        ("effort", _can(able.effort)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _price_lines(one: "Described") -> list[str]:
+    if one.free or one.price is None:
+        return ["free" if one.free else "unknown"]
+    return [_rates_line(rates) for rates in reversed(one.price.tiers)]
+
+
+def _rates_line(rates: "Rates") -> str:
+    more = [
+        f"{name} ${rate * MILLION:g}"
+        for name, rate in (("cached", rates.cache_read), ("written to the cache", rates.cache_write))
+        if rate is not None
+    ]
+    above = f"above {rates.above:,} tokens: " if rates.above else ""
+    return f"{above}{_in_and_out(rates)} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
+
+
+def _in_and_out(rates: "Rates") -> str:
+    return f"${rates.input * MILLION:g} in, ${rates.output * MILLION:g} out"
+
+
+def _can(able: bool | None) -> str:  # noqa: FBT001 - a fact, not an option
+    return {None: "unknown", True: "yes", False: "no"}[able]
+
+
+def _count(number: int | None) -> str:
+    return f"{number:,}" if number else "unknown"
+
+
+def _as_json(one: "Described") -> dict[str, Any]:
+    return {
+        "model": one.model,
+        "route": one.route,
+        "key": one.key,
+        "window": one.window,
+        "longest_output": one.longest_output,
+        "free": one.free,
+        "price_per_million": _price_json(one.price),
+        **asdict(one.abilities),
+        "fault": str(one.fault) if one.fault else None,
+    }
+
+
+def _price_json(price: "Price | None") -> list[dict[str, float | int | None]] | None:
+    if price is None:
+        return None
+    return [
+        {
+            name: value if name == "above" or value is None else round(value * MILLION, 6)
+            for name, value in asdict(rates).items()
+        }
+        for rates in reversed(price.tiers)
+    ]

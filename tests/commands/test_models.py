@@ -1,0 +1,76 @@
+"""`models`: what can be called, and what is known of one id."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.commands.conftest import Done
+from tests.fakes.model_server import FakeModelServer
+
+Run = Callable[..., Done]
+CLAUDE = "anthropic/claude-sonnet-4-5-20250929"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeModelServer]:
+    with FakeModelServer() as running:
+        yield running
+
+
+def test_every_way_to_a_model_is_listed_with_its_key_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
+    lines = run("models").out.splitlines()
+    assert lines[1].split() == ["deepseek/...", "its", "provider", "DEEPSEEK_API_KEY", "is", "set"]
+    assert any(line.startswith("ollama/...") for line in lines)
+    assert "in use here: deepseek/deepseek-chat" in lines[-2]
+    shown = run("models", "--json")
+    assert shown.json["model"] == "deepseek/deepseek-chat"
+    assert "fake" not in shown.out
+
+
+def test_one_model_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-fake-0123456789")
+    told = run("models", CLAUDE, "--json").json
+    assert told["key"] == "ANTHROPIC_API_KEY"
+    assert (told["tools"], told["images"], told["effort"]) == (True, True, True)
+    assert told["window"] >= 200_000
+    assert {"input", "output", "cache_read", "cache_write", "above"} == set(told["price_per_million"][0])
+    text = run("models", CLAUDE).out
+    assert "route          anthropic/" in text
+    assert "per million tokens (cached $" in text
+
+
+def test_a_model_without_its_key_is_explained_too_and_the_remedy_named(run: Run) -> None:
+    done = run("models", CLAUDE)
+    assert done.code == 78
+    assert "key            missing" in done.out
+    assert "set ANTHROPIC_API_KEY" in done.err
+
+
+def test_an_unknown_prefix_is_an_error_with_the_nearest_names(run: Run) -> None:
+    done = run("models", "antropic/claude")
+    assert done.code == 78
+    assert "nearest: anthropic/" in done.err
+
+
+def test_what_can_be_called_is_listed_from_the_table_and_from_running_servers(
+    run: Run, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.models = [{"id": "smol", "max_model_len": 4096}]
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
+    monkeypatch.setenv("VLLM_BASE_URL", server.url)
+    for name in ("OLLAMA", "LM_STUDIO", "LLAMACPP"):
+        monkeypatch.setenv(f"{name}_BASE_URL", "http://127.0.0.1:9")
+    found = {one["model"]: one for one in run("models", "--available", "--json").json}
+    assert found["vllm/smol"]["window"] == 4096
+    assert found["vllm/smol"]["free"] is True
+    assert found["deepseek/deepseek-chat"]["tools"] is True
+    assert not any(name.startswith("openai/") for name in found)
+    some = run("models", "--available", "SMOL").out.splitlines()
+    assert [line.split()[0] for line in some] == ["MODEL", "vllm/smol"]
+
+
+def test_an_endpoint_tells_of_its_own_models(run: Run, server: FakeModelServer) -> None:
+    server.models = [{"id": "theirs", "architecture": {"input_modalities": ["text", "image"]}}]
+    (told,) = run("models", "--available", "theirs", "--base-url", server.url, "--json").json
+    assert (told["model"], told["images"], told["key"]) == ("theirs", True, None)

@@ -1,0 +1,121 @@
+"""What a model can do: told by its endpoint, learned from what is rejected, and said plainly."""
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from configs.errors import ConfigurationError
+from models.abilities import Abilities
+from models.catalogue import read_catalogue
+from models.faults import BadRequest
+from tests.fakes.model_server import Reply, error
+from tests.models.conftest import TOOLS, Bench
+
+PICTURE = HumanMessage(
+    [{"type": "text", "text": "look"}, {"type": "image", "base64": "aGk=", "mime_type": "image/png"}]
+)
+PROPS = {
+    "default_generation_settings": {"n_ctx": 4096},
+    "modalities": {"vision": False},
+    "chat_template_caps": {"supports_tools": False, "supports_tool_calls": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "abilities"),
+    [
+        ({}, Abilities()),
+        ({"providers": [{"provider": "a", "supports_tools": True}]}, Abilities(tools=True)),
+        (
+            {"providers": [{"provider": "a", "supports_tools": True}, {"provider": "b", "supports_tools": False}]},
+            Abilities(),
+        ),
+        ({"architecture": {"input_modalities": ["text", "image"]}}, Abilities(images=True)),
+        ({"architecture": {"input_modalities": ["text"]}}, Abilities(images=False)),
+        ({"supported_parameters": ["max_tokens", "tools"]}, Abilities(tools=True)),
+        ({"capabilities": {"function_calling": False, "vision": True}}, Abilities(tools=False, images=True)),
+    ],
+)
+def test_abilities_are_read_in_the_words_of_each_endpoint(entry: dict[str, Any], abilities: Abilities) -> None:
+    assert read_catalogue({"data": [{"id": "m", **entry}]})["m"].abilities == abilities
+
+
+async def test_a_model_that_calls_no_tools_is_said_before_anything_is_sent(direct: Bench) -> None:
+    direct.server.models = [{"id": "smol.gguf", "owned_by": "llamacpp", "meta": {"n_ctx_train": 8192}}]
+    direct.server.pages["/props"] = PROPS
+
+    with pytest.raises(ConfigurationError, match="cannot call tools"):
+        await direct.ask(tools=TOOLS)
+
+    assert direct.server.asked == []
+    assert (await direct.ask()).message.content == "ok"
+    assert direct.models.window(direct.model) == 4096
+
+
+async def test_a_server_that_rejects_tools_in_its_own_words_is_understood(bench: Bench) -> None:
+    def picky(asked: dict[str, Any]) -> Reply:
+        return error(400, "smol does not support that") if asked.get("tools") else Reply(text="ready")
+
+    bench.server.default = picky
+
+    with pytest.raises(ConfigurationError, match="cannot call tools"):
+        await bench.ask(tools=TOOLS)
+
+    assert bench.models.abilities(bench.model).tools is False
+    assert len(bench.server.asked) <= 3
+    assert (await bench.store.ledger.total("t")).requests == len(bench.server.asked)
+
+
+async def test_a_request_rejected_for_another_reason_keeps_its_own_words(bench: Bench) -> None:
+    bench.server.default = error(400, "the stars are wrong")
+
+    with pytest.raises(BadRequest, match="the stars are wrong"):
+        await bench.ask(tools=TOOLS)
+
+    assert len(bench.server.asked) <= 4
+
+
+async def test_images_a_model_rejects_are_left_out_from_then_on_and_it_is_said(bench: Bench) -> None:
+    def blind(asked: dict[str, Any]) -> Reply:
+        return error(400, "no images") if "image_url" in str(asked["messages"]) else Reply(text="ok")
+
+    bench.server.default = blind
+
+    for _ in range(2):
+        await bench.ask(messages=[PICTURE])
+
+    assert len(bench.server.asked) == 3
+    assert "does not see images" in str(bench.server.asked[-1].json["messages"])
+    assert "without the images" in bench.data("error")[0]["message"]
+    assert bench.models.abilities(bench.model).images is False
+
+
+async def test_a_model_known_to_be_blind_is_never_sent_an_image(direct: Bench) -> None:
+    direct.server.models = [{"id": "fake", "architecture": {"input_modalities": ["text"]}}]
+
+    await direct.ask(messages=[PICTURE])
+
+    assert "image_url" not in str(direct.server.asked[0].json["messages"])
+
+
+async def test_a_window_that_is_known_only_once_the_model_is_loaded_is_asked_again(direct: Bench) -> None:
+    direct.server.models = [{"id": "fake", "owned_by": "library"}]
+    await direct.ask()
+    direct.server.pages["/api/ps"] = {"models": [{"model": "fake", "context_length": 4096}]}
+
+    await direct.ask()
+    await direct.ask()
+
+    assert direct.models.window(direct.model) == 4096
+
+
+async def test_lm_studio_tells_the_window_a_model_was_loaded_with(direct: Bench) -> None:
+    direct.server.models = [{"id": "fake", "owned_by": "organization_owner"}]
+    loaded = {"loaded_instances": [{"config": {"context_length": 8000}}], "capabilities": {"vision": True}}
+    direct.server.pages["/api/v1/models"] = {"models": [{"key": "fake", **loaded}]}
+
+    await direct.ask()
+
+    assert direct.models.window(direct.model) == 8000
+    assert direct.models.abilities(direct.model).images is True
