@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from tools.base import ToolFault
 from tools.net.addresses import Target, check_public, is_named, resolve, target_of
-from tools.net.service import NotThere, TooMany, Unavailable, certificates, user_agent
+from tools.net.service import NotThere, TooMany, Unavailable, certificates, load_httpx, user_agent
 
 if TYPE_CHECKING:
     import httpx
@@ -21,6 +21,7 @@ SECONDS = 30.0
 MOST_BYTES = 10_000_000
 MOST_REDIRECTS = 8
 _CONNECT_SECONDS = 10.0
+_PIECE = 250_000
 _REDIRECTS = {301, 302, 303, 307, 308}
 _ACCEPT = "text/markdown, text/html;q=0.9, application/xhtml+xml;q=0.9, text/plain;q=0.8, */*;q=0.5"
 
@@ -44,6 +45,7 @@ async def fetch(
     """
     try:
         async with asyncio.timeout(seconds):
+            await load_httpx()
             return await _followed(target_of(url), tuple(private_hosts), most)
     except TimeoutError as error:
         raise ToolFault(f"{url[:200]} was not there within {seconds:g} s; read another page") from error
@@ -64,9 +66,10 @@ async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page 
 
     proxy = _proxy_for(target, private_hosts)
     address = await _checked_address(target, private_hosts, by_proxy=proxy is not None)
-    verify = await asyncio.to_thread(certificates) if target.scheme == "https" else False
     try:
-        async with httpx.AsyncClient(proxy=proxy, trust_env=False, verify=verify, timeout=_CONNECT_SECONDS) as client:
+        async with httpx.AsyncClient(
+            proxy=proxy, trust_env=False, verify=certificates(), timeout=_CONNECT_SECONDS
+        ) as client:
             response = await client.send(_request(client, target, address), stream=True)
             try:
                 if response.status_code in _REDIRECTS:
@@ -129,15 +132,15 @@ def _check(response: "httpx.Response", target: Target) -> None:
 
 async def _body(response: "httpx.Response", target: Target, most: int) -> bytes:
     body = bytearray()
-    async for chunk in _decoded(response, most):
+    async for chunk in _decoded(response):
         body += chunk
         if len(body) > most:
             raise ToolFault(f"{target.url[:200]} is larger than {most:,} bytes and is not read")
     return bytes(body)
 
 
-async def _decoded(response: "httpx.Response", most: int) -> AsyncIterator[bytes]:
-    """The body's bytes; what a few compressed ones stand for is never unfolded beyond the limit."""
+async def _decoded(response: "httpx.Response") -> AsyncIterator[bytes]:
+    """The body's bytes; what a few compressed ones stand for is unfolded piece by piece."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         async for chunk in response.aiter_raw():
@@ -145,6 +148,9 @@ async def _decoded(response: "httpx.Response", most: int) -> AsyncIterator[bytes
     elif encoding in ("gzip", "x-gzip", "deflate"):
         unfold = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         async for chunk in response.aiter_raw():
-            yield unfold.decompress(chunk, most + 1)
+            yield unfold.decompress(chunk, _PIECE)
+            while unfold.unconsumed_tail:
+                await asyncio.sleep(0)  # others have their turn between two pieces
+                yield unfold.decompress(unfold.unconsumed_tail, _PIECE)
     else:
         raise ToolFault(f"the page is compressed by {encoding[:50]!r}, which was not asked for")

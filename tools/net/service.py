@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MOST_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 0.5
+_loading = threading.Lock()
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -149,6 +151,7 @@ async def open_service(
     name: str, base: str, headers: Mapping[str, str] | None = None, most: int = MOST_BYTES
 ) -> AsyncIterator[Service]:
     """A client of the service at `base`, closed at the end. `headers` go to it and to nobody else."""
+    await load_httpx()
     import httpx
 
     parts = urlsplit(base)
@@ -157,9 +160,28 @@ async def open_service(
         timeout=httpx.Timeout(IDLE_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=parts.hostname not in {"127.0.0.1", "localhost", "::1"},
-        verify=await asyncio.to_thread(certificates) if parts.scheme == "https" else False,
+        verify=certificates(),
     ) as client:
         yield Service(name, base.rstrip("/"), client, most)
+
+
+async def load_httpx() -> None:
+    """Import httpx, and what it imports with its first request, where that does not hold up the event loop."""
+    await asyncio.to_thread(_load_once)
+
+
+def _load_once() -> None:
+    with _loading:
+        _load()
+
+
+@cache
+def _load() -> None:
+    import anyio
+    import httpx
+
+    httpx.AsyncHTTPTransport(verify=certificates())
+    anyio.run(anyio.sleep, 0)
 
 
 def user_agent() -> str:
