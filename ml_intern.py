@@ -10,6 +10,15 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     """Run ml-intern with the process's arguments and exit with its code."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # while the program was still being imported
+        sys.stderr.write("ml-intern: interrupted\n")
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
     foreign = {_real(entry) for entry in [".", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]} - {str(HERE)}
     sys.path[:] = [entry for entry in sys.path if _real(entry) not in foreign]
     os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
@@ -20,7 +29,7 @@ def main() -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import cli
 
-    sys.exit(cli.main(sys.argv[1:]))
+    return cli.main(sys.argv[1:])
 
 
 def _real(entry: str) -> str:
