@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 SOAK = int(os.environ.get("ML_INTERN_SOAK", "0"))
 """Real processes that are killed, and races, when soaking; 0 is the normal run."""
+EVERY_FAULT = bool(SOAK or os.environ.get("ML_INTERN_EVERY_FAULT"))
+"""Each statement fails with each fault, not with one of them in turn: .ci/run asks for it."""
 PROCESSES = SOAK or 40
 SEED = os.environ.get("ML_INTERN_FAULT_SEED") or (secrets.token_hex(4) if SOAK else "1")
 """A soak draws a new one each time; the run that failed is repeated by giving its own."""

@@ -10,7 +10,7 @@ from configs.errors import MLInternError, TemporaryError
 from graph.operations import ExecApproval, UserInput
 from graph.session import AgentSession
 from tests.faults.broken_sqlite import FAULTS, FailAt, broken_sqlite
-from tests.faults.counts import PROPERTY, SOAK, Report
+from tests.faults.counts import EVERY_FAULT, PROPERTY, SOAK, Report
 from tests.faults.invariants import broken_in_session
 from tests.faults.lab import FaultLab, mark_effect
 from tests.faults.lives import go_on, live, whole_life
@@ -25,13 +25,15 @@ FOREVER = 10**9
 @pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_statement_fails_once(folder: Path, scenario: Scenario, fault: str, record_property: Report) -> None:
-    ends = play(folder, scenario, fault, times=1, stride=1)
+    """Every statement fails with each fault; where that takes too long, with one of the faults in turn."""
+    steps = range(1, FOREVER) if EVERY_FAULT else range(1 + list(FAULTS).index(fault), FOREVER, len(FAULTS))
+    ends = play(folder, scenario, fault, times=1, steps=steps)
     record_property(PROPERTY, f"{ends.total()} statements of {scenario.name} failed with {fault}: {said(ends)}")
 
 
 @pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
 def test_a_disk_stays_full_from_a_statement_on(folder: Path, scenario: Scenario, record_property: Report) -> None:
-    ends = play(folder, scenario, "FULL", times=FOREVER, stride=1 if SOAK else 5)
+    ends = play(folder, scenario, "FULL", times=FOREVER, steps=range(1, FOREVER, 1 if SOAK else 5))
     assert ends["through"] == 0
     record_property(PROPERTY, f"{ends.total()} times the disk stayed full in {scenario.name}: {said(ends)}")
 
@@ -76,10 +78,10 @@ async def follow(session: AgentSession, operation: UserInput) -> str:
     raise AssertionError("the session ended")
 
 
-def play(folder: Path, scenario: Scenario, fault: str, *, times: int, stride: int) -> Counter[str]:
-    """How lives with a fault end; each must be followed by one that goes through."""
+def play(folder: Path, scenario: Scenario, fault: str, *, times: int, steps: range) -> Counter[str]:
+    """How lives with a fault at these statements end; each must be followed by one that goes through."""
     whole, ends = whole_life(folder / "whole", scenario), Counter[str]()
-    for statement in range(1, whole.statements + 1, stride):
+    for statement in range(steps.start, whole.statements + 1, steps.step):
         lab, plan = scenario.lab(folder / str(statement), str(statement)), FailAt(statement, fault, times)
         try:
             ends[one_life(lab, scenario, plan)] += 1
