@@ -27,6 +27,9 @@ _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 class ToolFault(Exception):
     """A failure with its remedy in one short text; it becomes a failed result, never a traceback."""
 
+    taint: tuple[str, ...] = ()
+    """Outside sources whose words are in the text."""
+
 
 class ToolArgs(BaseModel):
     """The parameters of a tool. Keys nobody declared are refused."""

@@ -11,6 +11,7 @@ from tools.arguments import schema_of
 from tools.base import ToolSpec
 from tools.bash import bash
 from tools.edit import edit
+from tools.hub.datasets import datasets
 from tools.hub.hub_repos import hub_repos
 from tools.hub.hub_search import hub_search
 from tools.plan import plan
@@ -36,6 +37,7 @@ BUILTIN = (
     docs_search,
     docs_read,
     papers,
+    datasets,
     hub_search,
     hub_repos,
     github,

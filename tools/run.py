@@ -131,7 +131,7 @@ async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: Journ
         async with limit:
             return _result_of(spec, await _handled(spec, args, context, row))
     except ToolFault as fault:
-        return failure(str(fault))
+        return replace(failure(str(fault)), taint=fault.taint)
     except (TemporaryError, LimitReached):
         raise
     except MLInternError as error:

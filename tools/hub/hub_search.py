@@ -49,6 +49,11 @@ async def hub_search(args: HubSearchArgs, _: ToolContext) -> ToolResult:
     you choose. For a dataset look into it with datasets, operation inspect. Do not swap a model or dataset that the
     user named for another one.
     """
+    return await searched(args)
+
+
+async def searched(args: HubSearchArgs) -> ToolResult:
+    """What the search finds, a line or two for each."""
     if args.kind == "served_models":
         lines = await served_models(args.query, args.author, args.limit)
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from configs.version import version
+from safety.visible import visible
 from tools.base import ToolFault
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ MOST_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 0.5
+_MOST_WORDS = 10_000
 _loading = threading.Lock()
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -125,19 +127,25 @@ class Service:
         return bytes(body)
 
     async def _check(self, response: "httpx.Response") -> None:
+        if response.status_code >= 300:
+            words = await _words(response)
+            fault = self._fault(response, words)
+            fault.taint = (self.base,) if words else ()
+            raise fault
+
+    def _fault(self, response: "httpx.Response", words: str) -> ToolFault:
+        """What an answer that is no success means."""
         status = response.status_code
-        if status < 300:
-            return
         if status in (404, 410):
-            raise NotThere(f"{self.name} has nothing at {urlsplit(str(response.url)).path}")
+            return NotThere(f"{self.name} has nothing at {urlsplit(str(response.url)).path}{words}")
         if status == 429:
             seconds = _seconds(response.headers.get("retry-after", ""))
             when = f"in {seconds:.0f} s" if seconds is not None else "later"
-            raise TooMany(f"{self.name} takes no more requests now (429); try again {when}", seconds)
+            return TooMany(f"{self.name} takes no more requests now (429); try again {when}", seconds)
         if status >= 500:
-            raise Unavailable(f"{self.name} failed ({status}); try again later")
+            return Unavailable(f"{self.name} failed ({status}){words}; try again later")
         why = {401: "the key is not accepted", 403: "access is refused"}.get(status, "the request is not accepted")
-        raise ToolFault(f"{self.name} answered {status}: {why}")
+        return ToolFault(f"{self.name} answered {status}: {why}{words}")
 
     def _same_origin(self, url: str) -> str:
         here, there = urlsplit(self.base), urlsplit(url)
@@ -195,6 +203,21 @@ def certificates() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
+
+
+async def _words(response: "httpx.Response") -> str:
+    """What the service itself says about an error, where it says it as JSON. A stranger's text, shown as such."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _MOST_WORDS:
+            return ""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return ""
+    said = (told.get("error") or told.get("message") or told.get("detail")) if isinstance(told, Mapping) else None
+    return f' (it says: "{" ".join(visible(said[:300]).split())}")' if isinstance(said, str) else ""
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.fakes.hub.accounts import Account, Refused, need_writer, refusal, token_of
 from tests.fakes.hub.storage import Blob, Repository, Storage
+from tests.fakes.hub.viewer import Row, Viewer
 
 OWNER = "ada"
 TOKEN = "hf_fakeAdaTokenOfTheLoopbackHub0001"
@@ -69,9 +71,9 @@ class FakeHub:
         self.openapi: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "Hub"}, "paths": {}}
         self._faults: list[Fault] = []
         self._sockets = [_listener(), _listener()]
-        from tests.fakes.hub import jobs, viewer
+        from tests.fakes.hub import jobs
 
-        self.viewer = viewer.Viewer()
+        self.viewer = Viewer()
         self.jobs = jobs.Jobs(self, folder)
         config = uvicorn.Config(
             _RawPaths(self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
@@ -112,6 +114,25 @@ class FakeHub:
         repository = self.storage.add(Repository(kind, id, **about))
         if files is not None:
             repository.commit({path: _blob(path, content) for path, content in files.items()}, "initial commit")
+        return repository
+
+    def add_dataset(
+        self, id: str, splits: Mapping[str, Sequence[Row]], config: str = "default", **about: Any
+    ) -> Repository:
+        """A dataset the viewer shows, with its rows as JSON lines, and as parquet on the branch of the Hub's own."""
+        import pyarrow
+        from pyarrow import parquet
+
+        labels = about.pop("labels", None)
+        self.viewer.put(id, splits, config, labels)
+        repository = self.storage.find("datasets", id) or self.add("datasets", id, {}, **about)
+        for name, rows in splits.items():
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            repository.commit({f"{config}/{name}.jsonl": Blob(lines.encode())}, f"add {name}")
+            file = pyarrow.BufferOutputStream()
+            parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), file)
+            blob = Blob(file.getvalue().to_pybytes(), lfs=True)
+            repository.commit({f"{config}/{name}/0000.parquet": blob}, "convert", revision="refs/convert/parquet")
         return repository
 
     def repository(self, kind: str, id: str) -> Repository:

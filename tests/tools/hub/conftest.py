@@ -1,6 +1,7 @@
 """The tools of the Hub against the fake one: its address and token are in the environment, as a user would set them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from huggingface_hub import HfApi, close_session
 
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub.server import TOKEN
+from tests.tools.conftest import Bench
+from tools.base import ToolContext
 
 
 @pytest.fixture
@@ -17,6 +20,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
             monkeypatch.delenv(name, raising=False)
         for name, value in hub.environment(tmp_path / "hf").items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("ML_INTERN_ROUTER_URL", f"{hub.url}/v1")
         yield hub
         close_session()
 
@@ -25,3 +29,20 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
 def client(hub: FakeHub) -> HfApi:
     """The real client, for a second opinion on what a tool did."""
     return HfApi(endpoint=hub.url, token=TOKEN)
+
+
+class HubBench(Bench):
+    """A bench whose settings name the fake Hub's dataset viewer."""
+
+    hosts: dict[str, str]
+
+    def context(self, **choices: object) -> ToolContext:
+        context = super().context(**choices)
+        return replace(context, options=replace(context.options, hosts=self.hosts))
+
+
+@pytest.fixture
+def desk(bench: Bench, hub: FakeHub) -> HubBench:
+    desk = HubBench(bench.store, bench.workspace, bench.services)
+    desk.hosts = {"dataset_viewer": hub.viewer_url}
+    return desk

@@ -1,0 +1,168 @@
+"""SQL over the parquet files of a dataset, by DuckDB, which sees these files and nothing else."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from configs.hosts import hub_url
+from tools.base import ToolContext, ToolFault, ToolResult
+from tools.hub.figures import size
+from tools.hub.viewer import chosen_config, open_viewer
+from tools.net.blocking import in_thread
+from tools.net.hub import ask_hub
+from tools.provenance import outside
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MOST_BYTES = 3_000_000_000
+"""Of parquet files that a query may fetch."""
+MOST_FILES = 5_000
+FETCH_SECONDS = 500.0
+QUERY_SECONDS = 90.0
+_CELL = 300
+_CONVERTED = "refs/convert/parquet"
+_INSTALL = "SQL needs DuckDB: the user can install ml-intern with the extra [sql]; operation rows filters without it"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A parquet file of a split."""
+
+    split: str
+    path: str
+    size: int
+    revision: str | None
+
+
+async def answered(dataset: str, config: str, sql: str, limit: int, context: ToolContext) -> ToolResult:
+    """The rows a query gives, at most `limit`.
+
+    Raises:
+        ToolFault: DuckDB is not installed, the dataset has no parquet files or too large ones, or the query fails.
+    """
+    _need_duckdb()
+    parts = await _parts(dataset, config, context)
+    wanted = [part for part in parts if part.split in sql] or parts
+    total = sum(part.size for part in wanted)
+    if total > MOST_BYTES:
+        raise ToolFault(f"the query needs {size(total)} of parquet files, at most {size(MOST_BYTES)}; name one split")
+    files = await ask_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
+    query = _Query(files, sql, limit)
+    try:
+        text = await in_thread(query.run, seconds=QUERY_SECONDS, what="DuckDB")
+    finally:
+        query.stop()
+    return outside(text, f"{hub_url()}/datasets/{dataset}")
+
+
+def _need_duckdb() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("duckdb") is None:
+        raise ToolFault(_INSTALL)
+
+
+async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
+    """The parquet files the Hub made of it; where there are none, its own."""
+    try:
+        async with open_viewer(dataset, context) as viewer:
+            config = chosen_config(await viewer.splits(), config)
+            if found := [_part(one) for one in await viewer.parquet(config)]:
+                return found
+    except ToolFault:
+        if config:
+            raise
+    found = await ask_hub(lambda api: _own_parts(api, dataset), f"dataset {dataset}")
+    if not found:
+        raise ToolFault(f"dataset {dataset} has no parquet files; read its rows, or load it in a script")
+    return found
+
+
+def _part(one: Mapping[str, Any]) -> Part:
+    path = unquote(urlsplit(str(one["url"])).path.partition("/resolve/")[2]).removeprefix(f"{_CONVERTED}/")
+    return Part(str(one["split"]), path, int(one.get("size") or 0), _CONVERTED)
+
+
+def _own_parts(api: "HfApi", dataset: str) -> list[Part]:
+    tree = api.list_repo_tree(dataset, recursive=True, repo_type="dataset")
+    files: list[Any] = [one for one in islice(tree, MOST_FILES) if one.path.endswith(".parquet")]
+    return [
+        Part(PurePosixPath(one.path).name.partition("-")[0].partition(".")[0], one.path, one.size, None)
+        for one in files
+    ]
+
+
+def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, list[str]]:
+    """The files in the Hub's cache, by split."""
+    found: dict[str, list[str]] = {}
+    for part in parts:
+        path = api.hf_hub_download(dataset, part.path, repo_type="dataset", revision=part.revision)
+        found.setdefault(part.split, []).append(str(Path(path).resolve()))
+    return found
+
+
+class _Query:
+    """One query over files that stand as tables. It can be stopped from another thread."""
+
+    def __init__(self, files: Mapping[str, Sequence[str]], sql: str, limit: int) -> None:
+        self._files = files
+        self._sql = sql
+        self._limit = limit
+        self._connection: Any = None
+        self._stopped = threading.Event()
+
+    def run(self) -> str:
+        """The answer as text. Raises ToolFault with what DuckDB says against the query."""
+        import duckdb
+
+        self._connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": "2GB"})
+        try:
+            self._open_files()
+            if self._stopped.is_set():
+                raise ToolFault("the query was stopped")
+            statements = self._connection.extract_statements(self._sql)
+            if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+                raise ToolFault("one SELECT is wanted; that was something else")
+            answer = self._connection.execute(statements[0])
+            return _table([str(one[0]) for one in answer.description], answer.fetchmany(self._limit + 1), self._limit)
+        except duckdb.Error as error:
+            said = " ".join(str(error).split())[:500]
+            raise ToolFault(f"the query failed: {said}; the tables are {', '.join(self._files)}") from error
+        finally:
+            self._connection.close()
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        import duckdb
+
+        self._stopped.set()
+        if self._connection is not None:
+            with suppress(duckdb.ConnectionException):  # it ended, and closed the connection
+                self._connection.interrupt()
+
+    def _open_files(self) -> None:
+        """A view for each split; after that no other file and no network can be reached, whatever the query says."""
+        every = [path for paths in self._files.values() for path in paths]
+        self._connection.execute("SET allowed_paths = ?", [every])
+        for setting in ("enable_external_access = false", "lock_configuration = true"):
+            self._connection.execute(f"SET {setting}")
+        for split, paths in self._files.items():
+            name = split.replace('"', '""')
+            self._connection.from_parquet(list(paths)).create_view(name)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> str:
+    lines = [" | ".join(columns), *(" | ".join(map(_cell, row)) for row in rows[:limit])]
+    more = [f"[the first {limit} rows; there are more]"] if len(rows) > limit else []
+    return "\n".join([*lines, *more])
+
+
+def _cell(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _CELL else f"{text[:_CELL]}…"
