@@ -7,8 +7,11 @@ from typing import Any
 from safety.visible import visible
 
 LINE = 100
-TELLING_ARGUMENTS = ("command", "path", "query", "url", "task", "repo", "name")
-"""The argument that tells a call from others of its tool, the first that is there."""
+TELLING_ARGUMENTS = (
+    "command", "question", "query", "url", "task", "repo", "repository", "dataset", "paper", "page", "path", "owner",
+    "name",
+)  # fmt: skip
+"""The argument that tells a call from others of its tool, the first that is there; its operation stands before it."""
 STEP_MARKS = {"done": "[x]", "in_progress": "[>]", "pending": "[ ]", "dropped": "[-]"}
 
 
@@ -23,9 +26,10 @@ def call_summary(name: str, args: Mapping[str, Any], width: int = LINE) -> str:
     told = next((str(args[key]) for key in TELLING_ARGUMENTS if args.get(key)), "")
     if not told and isinstance(args.get("steps"), list):
         told = f"{len(args['steps'])} steps"
-    if not told and args:
+    operation = args.get("operation", "")
+    if not told and not operation and args:
         told = json.dumps(args, ensure_ascii=False)
-    return one_line(f"{name} {told}".strip(), width)
+    return one_line(" ".join(filter(None, (name, str(operation), told))), width)
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,8 @@ from terminal.summary import call_summary, duration, money, one_line, outcome, p
         ("plan", {"steps": [{}, {}]}, "plan 2 steps"),
         ("other", {"n": 1}, 'other {"n": 1}'),
         ("other", {}, "other"),
+        ("papers", {"operation": "read", "paper": "2106.09685"}, "papers read 2106.09685"),
+        ("papers", {"operation": "trending"}, "papers trending"),
         ("bash", {"command": "echo \x1b[2J\u202e"}, "bash echo \\x1b[2J\\u202e"),
         ("bash", {"command": ["odd"]}, "bash ['odd']"),
     ],
