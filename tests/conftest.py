@@ -1,4 +1,4 @@
-"""What holds for the whole run: the Hub's library stays away from the user's home; how many faults were played."""
+"""What holds for the whole run: the Hub's library stays away from the user's home; what its tests counted."""
 
 import atexit
 import os
@@ -14,16 +14,20 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 
+SECTIONS = {"faults": "faults played", "reached": "reached"}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    lines = [
-        f"{report.nodeid.rpartition('::')[2]}: {value}"
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, value in report.user_properties
-        if name == "faults"
-    ]
-    if lines:
-        terminalreporter.section("faults played")
-        for line in sorted(lines):
-            terminalreporter.write_line(line)
+    for property, title in SECTIONS.items():
+        lines = [
+            f"{report.nodeid.rpartition('::')[2]}: {value}"
+            for report in reports
+            if isinstance(report, pytest.TestReport) and report.when == "call"
+            for name, value in report.user_properties
+            if name == property
+        ]
+        if lines:
+            terminalreporter.section(title)
+            for line in sorted(lines):
+                terminalreporter.write_line(line)

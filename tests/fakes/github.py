@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.fakes.loopback import Loopback
@@ -24,7 +24,6 @@ class GitHub(Loopback):
         self.files: dict[str, dict[str, bytes]] = {}
         self.stars: dict[str, int] = {}
         self.status = 0
-        self.elsewhere = ""
         super().__init__(
             [
                 Route("/search/code", self._checked(self._search_code)),
@@ -45,8 +44,6 @@ class GitHub(Loopback):
 
     def _checked(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def checked(request: Request) -> Response:
-            if self.elsewhere:
-                return RedirectResponse(self.elsewhere, 301)
             given = request.headers.get("authorization", "")
             if given and given not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
                 return _error(401, "Bad credentials")

@@ -8,6 +8,7 @@ from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +35,8 @@ class Loopback:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.seen: list[Seen] = []
+        self.elsewhere = ""
+        """Where every request is redirected to, when it is set."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._server = uvicorn.Server(
@@ -80,6 +83,6 @@ class Loopback:
             headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
             query = scope["query_string"].decode()
             self.seen.append(Seen(scope["method"], scope["path"], query, headers))
-            await app(scope, receive, send)
+            await (RedirectResponse(self.elsewhere) if self.elsewhere else app)(scope, receive, send)
 
         return record

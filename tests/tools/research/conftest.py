@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import close_session
 
 from graph.context import RunOptions
 from tests.fakes.hub import FakeHub
@@ -32,6 +33,10 @@ class Reader:
     def hosts(self, **urls: str) -> None:
         """Send services of these names elsewhere."""
         self.options = replace(self.options, hosts={**self.options.hosts, **urls})
+
+    def allow(self, *hosts: str) -> None:
+        """Let pages be read from these private hosts."""
+        self.options = replace(self.options, private_hosts=hosts)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def other_site(sites: tuple[Website, Website]) -> Website:
 def site(reader: Reader, sites: tuple[Website, Website]) -> Website:
     """A site that may be read although it is on loopback; /away leads to `other_site`, which may not."""
     sites[0].seen.clear()
-    reader.options = replace(reader.options, private_hosts=(sites[0].host,))
+    reader.allow(sites[0].host)
     return sites[0]
 
 
@@ -69,6 +74,7 @@ def site(reader: Reader, sites: tuple[Website, Website]) -> Website:
 def one_hub() -> Iterator[FakeHub]:
     with FakeHub() as hub:
         yield hub
+    close_session()
 
 
 @pytest.fixture
