@@ -1,5 +1,6 @@
 """A cache of fetched pages with a full-text index, in a file of its own: what it holds can be fetched again."""
 
+import asyncio
 import re
 import sqlite3
 import time
@@ -114,14 +115,14 @@ class PageCache:
 @asynccontextmanager
 async def open_pages(folder: Path) -> AsyncIterator[PageCache]:
     """The cache in `folder`, made when missing; a damaged or older one is begun anew."""
-    private_folder(folder)
+    await asyncio.to_thread(private_folder, folder)
     path = folder / FILE
     try:
         connection = await _connected(path)
     except sqlite3.OperationalError:
         raise  # busy, or the disk is full: the file is sound
     except sqlite3.DatabaseError:
-        _remove(path)
+        await asyncio.to_thread(_remove, path)
         connection = await _connected(path)
     try:
         yield PageCache(connection)

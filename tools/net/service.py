@@ -190,6 +190,7 @@ def _load() -> None:
 
     httpx.AsyncHTTPTransport(verify=certificates())
     anyio.run(anyio.sleep, 0)
+    user_agent()
 
 
 def user_agent() -> str:

@@ -14,7 +14,7 @@ from tools.provenance import outside
 from tools.research.docs_library import Library, age_words, open_library, split_address
 from tools.research.http_api import operations
 from tools.research.page_text import PageText
-from tools.research.web_read import shown
+from tools.research.sections import shown
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 _MOST_LISTED = 400
@@ -56,7 +56,7 @@ async def _page(library: Library, path: str, section: str) -> ToolResult:
     except NotThere as fault:
         raise ToolFault(f"there is no page {path}; {await _nearest(library, path)}") from fault
     age = age_words(page)
-    text = shown(PageText("", page.text, age), section, path)
+    text = shown(PageText("", page.text, age), path, section)
     return outside(text, hub_url() + path)
 
 

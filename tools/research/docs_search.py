@@ -44,8 +44,11 @@ async def docs_search(args: DocsSearchArgs, context: ToolContext) -> ToolResult:
             found, note = await _pages(library, args, context)
     if not found:
         where = f" in {args.product}" if args.product else ""
-        listed = "docs_read with an empty page lists the products"
-        return ToolResult(f"nothing found for {args.query!r}{where}{_after(note)}; use other words; {listed}")
+        if note:
+            raise ToolFault(f"nothing found for {args.query!r}{where}: {note}")
+        return ToolResult(
+            f"nothing found for {args.query!r}{where}; use other words; docs_read with an empty page lists the products"
+        )
     return outside("\n\n".join([*found, *([f"({note})"] if note else [])]), f"{hub_url()}/docs")
 
 
@@ -118,7 +121,3 @@ async def _operations(library: Library, args: DocsSearchArgs) -> list[str]:
     if not known:
         await library.cache.put(await asyncio.to_thread(operations, description))
     return [_cached_hit(hit) for hit in await library.search_index(args.query, SHELF, args.limit)]
-
-
-def _after(note: str) -> str:
-    return f" ({note})" if note else ""

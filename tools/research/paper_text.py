@@ -11,6 +11,7 @@ from tools.net.hub import ask_hub
 from tools.net.pages import fetch
 from tools.net.service import NotThere
 from tools.research.page_text import text_of
+from tools.research.sections import head_and_text
 
 _NEW = re.compile(r"(?<![\d.])(\d{4}\.\d{4,5}(?:v\d+)?)(?![\d])")
 _OLD = re.compile(r"\b([a-z-]+(?:\.[A-Z]{2})?/\d{7}(?:v\d+)?)\b")
@@ -57,7 +58,7 @@ async def full_text(paper: str, hosts: Mapping[str, str], private_hosts: Sequenc
     for kind, most in (("html", 20_000_000), ("pdf", _MOST_PDF_BYTES)):
         try:
             found = await text_of(page := await fetch(f"{base}/{kind}/{paper}", allowed, most=most))
-            return PaperText(f"# {found.title}\n\n{found.text}" if found.title else found.text, page.url)
+            return PaperText(head_and_text(found), page.url)
         except NotThere:
             said.append(f"arXiv has no {kind} of it")
         except ToolFault as fault:

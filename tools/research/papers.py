@@ -13,8 +13,7 @@ from tools.research.page_text import PageText
 from tools.research.paper_hub import numbered
 from tools.research.paper_text import arxiv_id, full_text, versionless
 from tools.research.scholar import no_answer, open_scholar
-from tools.research.sections import outline, sections_of
-from tools.research.web_read import shown
+from tools.research.sections import outline, sections_of, shown
 
 Operation = Literal[
     "search", "trending", "details", "linked", "read", "citations", "references", "snippets", "recommend"
@@ -110,7 +109,7 @@ async def _details(paper: str, context: ToolContext) -> ToolResult:
 async def _read(paper: str, section: str, context: ToolContext) -> ToolResult:
     found = await full_text(paper, context.options.hosts, context.options.private_hosts)
     if section:
-        return outside(shown(PageText("", found.text), section, f"arXiv:{paper}"), found.url)
+        return outside(shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
     sections = sections_of(found.text)
     if not sections:
         return outside(found.text, found.url)

@@ -8,6 +8,7 @@ from rapidfuzz import fuzz
 from rapidfuzz import process as fuzzy
 
 from tools.base import ToolFault
+from tools.research.page_text import PageText
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)")
@@ -15,6 +16,8 @@ _ANCHOR = re.compile(r"\[\[([^\]]+)\]\]")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _CLOSE_ENOUGH = 75
 MOST_OUTLINED = 80
+LONG = 15_000
+"""Characters above which the sections of a page are listed before its text."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,21 @@ def outline(sections: Sequence[Section]) -> str:
     lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections[:MOST_OUTLINED]]
     more = [f"[{len(sections) - MOST_OUTLINED} more]"] if len(sections) > MOST_OUTLINED else []
     return "\n".join([*lines, *more])
+
+
+def shown(found: PageText, where: str, section: str = "") -> str:
+    """A page's text, or one section of it; above a long text stands what it consists of. Raises ToolFault."""
+    sections = sections_of(found.text)
+    if section:
+        return find_section(sections, section, where).text
+    notes = [f"({found.note})"] if found.note else []
+    listed = [f"Its sections, with their length:\n{outline(sections)}"] if len(found.text) > LONG and sections else []
+    return "\n\n".join([*notes, *listed, head_and_text(found)])
+
+
+def head_and_text(found: PageText) -> str:
+    """The text under its title, which it may begin with already."""
+    return f"# {found.title}\n\n{found.text}" if found.title and found.title not in found.text[:500] else found.text
 
 
 def _headings(lines: Sequence[str]) -> list[tuple[int, int, str]]:

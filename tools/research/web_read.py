@@ -5,11 +5,8 @@ from pydantic import Field
 from tools.base import ToolArgs, ToolContext, ToolResult, tool
 from tools.net.pages import fetch
 from tools.provenance import outside
-from tools.research.page_text import PageText, text_of
-from tools.research.sections import find_section, outline, sections_of
-
-LONG = 15_000
-"""Characters above which the sections of a page are listed before its text."""
+from tools.research.page_text import text_of
+from tools.research.sections import shown
 
 
 class WebReadArgs(ToolArgs):
@@ -29,15 +26,4 @@ async def web_read(args: WebReadArgs, context: ToolContext) -> ToolResult:
     """
     page = await fetch(args.url, context.options.private_hosts)
     found = await text_of(page)
-    return outside(shown(found, args.section, page.url), page.url)
-
-
-def shown(found: PageText, section: str, where: str) -> str:
-    """A page's text, or one section of it; above a long text stands what it consists of."""
-    sections = sections_of(found.text)
-    if section:
-        return find_section(sections, section, where).text
-    head = [f"# {found.title}"] if found.title and found.title not in found.text[:500] else []
-    notes = [f"({found.note})"] if found.note else []
-    listed = [f"Its sections, with their length:\n{outline(sections)}"] if len(found.text) > LONG and sections else []
-    return "\n\n".join([*head, *notes, *listed, found.text])
+    return outside(shown(found, page.url, args.section), page.url)

@@ -106,6 +106,21 @@ async def test_every_operation_is_reached_within_its_size_and_each_key_stays_at_
     record_property("reached", f"{len(CALLS)} calls of {len({name for name, _ in CALLS})} reading tools")
 
 
+async def test_nothing_of_it_blocks_the_event_loop(reader: Reader, world: World) -> None:
+    blockbuster = pytest.importorskip(
+        "blockbuster"
+    )  # it comes with LangGraph's server, which runs every tool behind it
+    for name, args in CALLS:
+        given = {key: value.replace("SITE", world.site.url) if key == "url" else value for key, value in args.items()}
+        guard = blockbuster.BlockBuster()
+        guard.activate()
+        try:
+            result = await reader.run(name, **given)
+        finally:
+            guard.deactivate()
+        assert result.ok, (name, args, result.text)
+
+
 async def test_no_key_follows_a_redirect_to_another_host(
     reader: Reader, world: World, record_property: Callable[[str, object], None]
 ) -> None:
