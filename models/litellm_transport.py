@@ -1,6 +1,7 @@
 """The litellm transport: every provider that is not reached directly, through langchain-litellm's ChatLiteLLM."""
 
 import asyncio
+import gc
 import importlib
 import os
 import sys
@@ -52,6 +53,8 @@ MAX_OUTPUT = 32_000
 KEPT = ("thinking_blocks", "reasoning_items")
 """additional_kwargs that have to go back with the conversation."""
 SLACK_S = 5
+COLLECT_AFTER = 2_000
+"""New objects after which garbage is collected."""
 
 
 class LiteLLMTransport:
@@ -228,3 +231,6 @@ def import_litellm() -> None:
     finally:
         for name in set_here:
             del os.environ[name]
+    # It keeps every request, history and all, in cycles: they are collected often, and what was imported is left alone.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
