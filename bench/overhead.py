@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
 from bench.server import command
+from safety.sandbox import missing
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")
@@ -128,10 +129,15 @@ def median_row(rows: list[Row]) -> Row:
 def measure(iterations: int, repeat: int) -> dict[str, Any]:
     """All figures of this machine."""
     alone = bash_alone(command(7))
+    direct, litellm = ("-m", "bench", "--base-url", "{base}/v1"), ("-m", LITELLM_MODEL)
     makers: list[Callable[[], Row]] = [
-        lambda: agent("ml-intern, direct", ("-m", "bench", "--base-url", "{base}/v1"), iterations, alone),
-        lambda: agent("ml-intern, litellm", ("-m", LITELLM_MODEL), iterations, alone),
+        lambda: agent("ml-intern, direct", (*direct, "--no-sandbox"), iterations, alone),
+        lambda: agent("ml-intern, litellm", (*litellm, "--no-sandbox"), iterations, alone),
     ]
+    if missing() is None:
+        makers.insert(1, lambda: agent("ml-intern, direct, in the sandbox", direct, iterations, alone))
+    else:
+        print("the sandbox does not work here: its row is left out", file=sys.stderr)
     if importlib.util.find_spec("langchain"):
         makers.append(lambda: bare(iterations, alone))
     else:
