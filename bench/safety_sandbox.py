@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from safety.sandbox import wrap  # noqa: E402  (a script: the checkout first)
+from safety.sandbox import Profile, wrap  # noqa: E402  (a script: the checkout first)
 from safety.sandbox_profile import Wish, profile_for  # noqa: E402
 
 RUNS = 100
@@ -30,18 +30,19 @@ def p50(action: Callable[[], object]) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        profile = profile_for(Wish(folder), os.environ)
-
-        def inside() -> None:
-            with wrap(["bash", "-c", "true"], profile) as wrapped:
-                subprocess.run(wrapped.argv, env=wrapped.environment, pass_fds=wrapped.pass_fds, check=True)
-
         plain = p50(lambda: subprocess.run(["bash", "-c", "true"], check=True, cwd=folder))
-        walled = p50(inside)
-        print(
-            f"bash -c true, p50 of {RUNS}: {plain:.1f} ms plainly, {walled:.1f} ms inside: {walled - plain:.1f} ms more"
-        )
+        print(f"bash -c true, p50 of {RUNS}: {plain:.1f} ms without a sandbox")
+        for network in ("list", "off", "on"):
+            profile = profile_for(Wish(folder, network=network), os.environ)
+            walled = p50(lambda profile=profile: inside(profile))
+            print(f"  inside, network {network}: {walled:.1f} ms, {walled - plain:.1f} ms more")
         print(f"building the profile: {p50(lambda: profile_for(Wish(folder), os.environ)):.1f} ms")
+
+
+def inside(profile: Profile) -> None:
+    with wrap(["bash", "-c", "true"], profile) as wrapped, wrapped.start() as process:
+        if process.wait():
+            raise SystemExit("the command failed")
 
 
 if __name__ == "__main__":

@@ -47,9 +47,7 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     profile = run_profile(run, child_environment(os.environ, uv_links()), own_homes())
     try:
         with wrap(argv, profile) as wrapped:
-            return _ended(
-                subprocess.Popen(wrapped.argv, env=wrapped.environment, pass_fds=wrapped.pass_fds, cwd=folder)
-            )
+            return _ended(wrapped.start(cwd=folder))
     finally:
         mend_git(profile)
 

@@ -1,22 +1,21 @@
 """The way out of a sandbox with network `list`: a proxy on the host that connects to allowed hosts and to nothing else.
 
-The listeners live in the sandbox's network and are handed over by safety/egress_inside.py; so nothing inside bridges.
+Its listeners live in the sandbox's network (safety/listeners.py); so nothing inside bridges.
 """
 
 import asyncio
 import base64
 import contextlib
-import os
+import json
 import re
 import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from safety.listeners import open_listeners, warm_up
 from safety.network_hosts import Hosts
 
 PROXY_PORT = 3128
@@ -27,7 +26,6 @@ _HEAD_SECONDS = 30
 _CONNECT_SECONDS = 30
 _CHUNK = 262_144
 _REQUEST = re.compile(rb"([A-Z]+) (?:http://)?(\[[0-9a-fA-F:.]+\]|[^\s/:@]+)(?::([0-9]{1,5}))?(/\S*)? HTTP/1\.[01]\r\n")
-_INSIDE = (Path(__file__).parent / "egress_inside.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,31 @@ class Egress:
         self.hosts, self.upstream = hosts, upstream
         self.refused: list[str] = []
         """host:port of every connection that was refused."""
-        self._ours, self.channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.reached: list[str] = []
+        """The same of every connection that was made."""
+        self.problem = ""
+        """Why there is no way out at all."""
         self._stop: Callable[[], object] = bool
-        self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
+        self._told, self._tells = socket.socketpair()
+        """bubblewrap says which process it made, and goes on when it is told to."""
+        self._go, self._waits = socket.socketpair()
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports to listen on inside: the proxy's, then those forwarded as they are."""
         return (PROXY_PORT, *(port for port in self.hosts.loopback_ports if port != PROXY_PORT))
 
-    def command(self, argv: list[str], python: str) -> list[str]:
-        """The command that opens the listeners inside and then becomes `argv`."""
-        ports = ",".join(map(str, self.ports))
-        return [python, "-I", "-S", "-c", _INSIDE, str(self.channel.fileno()), ports, *argv]
+    @property
+    def pass_fds(self) -> tuple[int, ...]:
+        """The descriptors that bubblewrap is to have."""
+        return (self._tells.fileno(), self._waits.fileno())
+
+    @property
+    def options(self) -> list[str]:
+        """What bubblewrap is to be told: the command waits until the proxy listens."""
+        return ["--info-fd", str(self._tells.fileno()), "--block-fd", str(self._waits.fileno())]
 
     @staticmethod
     def environment() -> dict[str, str]:
@@ -82,29 +91,44 @@ class Egress:
         }
 
     def start(self) -> None:
-        """Begin to wait for the listeners."""
+        """Begin to wait for the sandbox."""
+        warm_up()
         self._thread.start()
 
     def close(self) -> None:
         """End every connection and the thread."""
         self._ending.set()
         self._stop()
-        with contextlib.suppress(OSError):
-            self._ours.shutdown(socket.SHUT_RDWR)
-        self.channel.close()
+        for ours in (self._told, self._go):
+            with contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        self._ours.close()
+        for each in (self._told, self._tells, self._go, self._waits):
+            each.close()
 
     def _run(self) -> None:
-        try:
-            _, descriptors, _, _ = socket.recv_fds(self._ours, 64, len(self.ports))
-        except OSError:
+        process = self._process()
+        if process is None:
             return
-        listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        try:
+            listeners = open_listeners(process, self.ports)
+        except OSError as error:
+            listeners, self.problem = [], str(error)
+        with contextlib.suppress(OSError):
+            self._go.send(b".")
         if listeners and not self._ending.is_set():
             asyncio.run(self._serve(listeners))
         for listener in listeners:
             listener.close()
+
+    def _process(self) -> int | None:
+        """The number of the first process inside; None when there is none any more."""
+        said = b""
+        while b"}" not in said:
+            if not (chunk := self._told.recv(4096)):
+                return None
+            said += chunk
+        return int(json.loads(said)["child-pid"])
 
     async def _serve(self, listeners: list[socket.socket]) -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -120,7 +144,9 @@ class Egress:
     def _forwarder(self, port: int) -> Serve:
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(OSError, asyncio.TimeoutError):
-                await _join(reader, writer, await _open("127.0.0.1", port))
+                remote = await _open("127.0.0.1", port)
+                self.reached.append(f"127.0.0.1:{port}")
+                await _join(reader, writer, remote)
             await _close(writer)
 
         return forward
@@ -150,6 +176,7 @@ class Egress:
             said = f"{name}:{port} is not on the sandbox's list of hosts; ask the user to allow it"
             await _answer(writer, "403 Forbidden", said)
             return
+        self.reached.append(f"{name}:{port}")
         if is_tunnel:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
@@ -218,8 +245,3 @@ async def _close(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         writer.close()
         await writer.wait_closed()
-
-
-def interpreter() -> str:
-    """The real path of the Python that opens the listeners inside; its prefix has to be readable there."""
-    return os.path.realpath(sys.executable)

@@ -6,17 +6,20 @@ before `wrap`.
 
 import os
 import shutil
+import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from configs.errors import SandboxMissing
-from safety.egress import Egress, Upstream, interpreter
+from safety.connections import Connections, can_answer
+from safety.egress import Egress, Upstream
 from safety.network_hosts import NO_HOSTS, Hosts
 from safety.seccomp import seccomp_filter
+from safety.wrapped import Wrapped
 
 Network = Literal["off", "list", "on"]
 
@@ -72,36 +75,11 @@ class Profile:
         return f"bwrap network {self.network}"
 
 
-@dataclass
-class Wrapped:
-    """A command inside the sandbox. Start it with this environment and these descriptors; close() when it has ended."""
-
-    argv: list[str]
-    pass_fds: tuple[int, ...]
-    environment: dict[str, str]
-    egress: Egress | None = None
-    """The way out with network `list`; it knows what it refused."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the way out and close our copies of the descriptors."""
-        if self.egress is not None:
-            self.egress.close()
-        for descriptor in self.pass_fds[:1]:
-            os.close(descriptor)
-        self.pass_fds, self.egress = (), None
-
-
-def sandbox_command(profile: Profile, argv: list[str], seccomp: int | None = None, folder: str = "") -> list[str]:
+def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "") -> list[str]:
     """The bubblewrap command line that runs `argv` in `folder` (the workspace by default).
 
-    `seccomp` is the descriptor the filter is read from. The environment is the one bubblewrap is started with, so that
-    no value stands in a command line.
+    `options` are further ones of bubblewrap. The environment is the one bubblewrap is started with, so that no value
+    stands in a command line.
     """
     command = ["bwrap", *_WALLS, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
@@ -120,8 +98,7 @@ def sandbox_command(profile: Profile, argv: list[str], seccomp: int | None = Non
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
     command += [part for git in profile.git for part in _guard(git)]
-    command += ["--seccomp", str(seccomp)] if seccomp is not None else []
-    return [*command, "--chdir", folder or profile.workspace, "--", *argv]
+    return [*command, *options, "--chdir", folder or profile.workspace, "--", *argv]
 
 
 def _guard(git: GitFolder) -> list[str]:
@@ -130,23 +107,34 @@ def _guard(git: GitFolder) -> list[str]:
     return ["--bind", git.path, git.path, *(word for path in guarded for word in ("--ro-bind", path, path))]
 
 
-def wrap(argv: list[str], profile: Profile, folder: str = "") -> Wrapped:
-    """Wrap a command. The caller starts `Wrapped.argv` with `Wrapped.environment` and `pass_fds`, then closes it.
+def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> Wrapped:
+    """Wrap a command. The caller starts it, and closes it when it has ended.
 
     Raises:
         SandboxMissing: bubblewrap is not there or not allowed to make its namespaces.
     """
     require()
+    answers = _can_answer()
     descriptor = os.memfd_create("seccomp", 0)
-    os.write(descriptor, seccomp_filter())
+    os.write(descriptor, seccomp_filter(unix=answers))
     os.lseek(descriptor, 0, os.SEEK_SET)
-    environment = {**profile.environment, "PWD": folder or profile.workspace}
-    if profile.network != "list":
-        return Wrapped(sandbox_command(profile, argv, descriptor, folder), (descriptor,), environment)
-    egress = Egress(profile.hosts, profile.upstream)
-    command = sandbox_command(profile, egress.command(argv, interpreter()), descriptor, folder)
-    egress.start()
-    return Wrapped(command, (descriptor, egress.channel.fileno()), {**environment, **egress.environment()}, egress)
+    options, environment = ["--seccomp", str(descriptor)], {**profile.environment, "PWD": folder or profile.workspace}
+    egress = Egress(profile.hosts, profile.upstream) if profile.network == "list" else None
+    if egress is not None:
+        options += egress.options
+        environment |= egress.environment()
+        egress.start()
+    connections = Connections(abstract=profile.network != "on") if answers else None
+    if connections is not None:
+        connections.start()
+    return Wrapped(sandbox_command(profile, argv, options, folder), environment, descriptor, connections, egress)
+
+
+@lru_cache(maxsize=1)
+def _can_answer() -> bool:
+    """Tell whether connect() can be answered from outside; a bubblewrap that is setuid would lose its privileges."""
+    found = shutil.which("bwrap")
+    return can_answer() and found is not None and not os.stat(found).st_mode & stat.S_ISUID  # noqa: PTH116
 
 
 def require() -> None:

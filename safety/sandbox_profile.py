@@ -147,10 +147,9 @@ def _readable(environment: Mapping[str, str], home: str, hidden: tuple[str, ...]
     ]
     found += [prefix for venv in (environment.get("VIRTUAL_ENV", ""), f"{workspace}/.venv") for prefix in _venv(venv)]
     found.append(sys.base_prefix)
-    for path in dict.fromkeys(found):
-        is_hidden = any(is_within(path, folder) for folder in hidden)
-        if is_hidden and Path(path).exists() and not is_within(home, path) and path != f"{home}/.local":
-            yield path
+    wanted = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
+    present = [path for path in wanted if any(is_within(path, folder) for folder in hidden) and Path(path).exists()]
+    yield from (path for path in present if not any(is_within(path, other) for other in present if other != path))
 
 
 @lru_cache(maxsize=8)

@@ -1,19 +1,24 @@
-"""The seccomp filter of the sandbox, as the bytes bubblewrap takes: only internet sockets, no keyrings, no io_uring.
+"""The seccomp filters of the sandbox, as bytes: few kinds of sockets, no keyrings, no io_uring.
 
 A network namespace does not hold unix sockets that have a path, nor vsock; io_uring opens sockets past any filter on
-socket(2); the keyrings of a user are shared by all its namespaces.
+socket(2); the keyrings of a user are shared by all its namespaces. A datagram socket sends to any path without
+connect(), also one of a pair.
 """
 
 import platform
 import struct
 from dataclasses import dataclass
 
-_LOAD, _EQUAL, _GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _KILL, _DENY = 0x7FFF0000, 0x80000000, 0x00050000 | 1  # SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO | EPERM
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+_LOAD, _EQUAL, _GREATER_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+# SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO | EPERM, _USER_NOTIF
+_ALLOW, _KILL, _DENY, _NOTIFY = 0x7FFF0000, 0x80000000, 0x00050000 | 1, 0x7FC00000
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data
 _X32 = 0x40000000
 _FAMILIES = (2, 10, 16)
 """AF_INET, AF_INET6, and AF_NETLINK, which the resolver of glibc needs."""
+_UNIX = 1
+_KIND, _CONNECTED_KINDS = 0xF, (1, 5)
+"""Of a socket's type the part that says what it is; SOCK_STREAM and SOCK_SEQPACKET send nothing before connect()."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,15 @@ class Machine:
 
     audit: int
     socket: int
+    socketpair: int
+    connect: int
     denied: tuple[int, ...]
     """io_uring_setup, add_key, request_key, keyctl, bpf, userfaultfd, perf_event_open."""
 
 
 MACHINES: dict[str, Machine] = {
-    "x86_64": Machine(0xC000003E, 41, (425, 248, 249, 250, 321, 323, 298)),
-    "aarch64": Machine(0xC00000B7, 198, (425, 217, 218, 219, 280, 282, 241)),
+    "x86_64": Machine(0xC000003E, 41, 53, 42, (425, 248, 249, 250, 321, 323, 298)),
+    "aarch64": Machine(0xC00000B7, 198, 199, 203, (425, 217, 218, 219, 280, 282, 241)),
 }
 
 
@@ -36,8 +43,8 @@ def _step(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
     return struct.pack("<HBBI", code, on_true, on_false, value)
 
 
-def seccomp_filter(machine: str | None = None) -> bytes:
-    """The program for `machine` (this one by default).
+def seccomp_filter(machine: str | None = None, *, unix: bool = False) -> bytes:
+    """The program for `machine` (this one by default). `unix`: unix sockets too, where somebody answers connect().
 
     Raises:
         KeyError: no numbers are known for it.
@@ -53,7 +60,34 @@ def seccomp_filter(machine: str | None = None) -> bytes:
     ]
     for number in known.denied:
         steps += [_step(_EQUAL, number, 0, 1), _step(_RETURN, _DENY)]
+    pair = _of_connected_kind()
+    steps += [_step(_EQUAL, known.socketpair, 0, len(pair)), *pair]
     steps += [_step(_EQUAL, known.socket, 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
     for family in _FAMILIES:
         steps += [_step(_EQUAL, family, 0, 1), _step(_RETURN, _ALLOW)]
+    if unix:
+        steps += [_step(_EQUAL, _UNIX, 1, 0), _step(_RETURN, _DENY), *_of_connected_kind()]
     return b"".join([*steps, _step(_RETURN, _DENY)])
+
+
+def _of_connected_kind() -> list[bytes]:
+    steps = [_step(_LOAD, _SECOND_ARGUMENT), _step(_AND, _KIND)]
+    for kind in _CONNECTED_KINDS:
+        steps += [_step(_EQUAL, kind, 0, 1), _step(_RETURN, _ALLOW)]
+    return [*steps, _step(_RETURN, _DENY)]
+
+
+def notifying_filter(machine: str | None = None) -> bytes:
+    """The program that hands every connect() to a listener; the other one refuses foreign architectures."""
+    known = MACHINES[machine or platform.machine()]
+    return b"".join(
+        [
+            _step(_LOAD, _ARCHITECTURE),
+            _step(_EQUAL, known.audit, 1, 0),
+            _step(_RETURN, _ALLOW),
+            _step(_LOAD, _NUMBER),
+            _step(_EQUAL, known.connect, 0, 1),
+            _step(_RETURN, _NOTIFY),
+            _step(_RETURN, _ALLOW),
+        ]
+    )

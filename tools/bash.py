@@ -10,7 +10,7 @@ from tools.base import Status, ToolArgs, ToolContext, ToolFault, ToolResult, too
 from tools.environment import shell
 from tools.output import shorten_file
 from tools.process import Command, Finished, run_command
-from tools.walls import Walled, walled
+from tools.walls import Traffic, Walled, walled
 
 DEFAULT_SECONDS = 120
 MOST_SECONDS = 10 * 3600
@@ -45,10 +45,10 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
             )
-            refused = wall.refused
+            traffic = wall.traffic
     except (OSError, ValueError) as error:
         raise ToolFault(f"the command could not run: {error}") from error
-    return await asyncio.to_thread(_result, finished, command, refused)
+    return await asyncio.to_thread(_result, finished, command, traffic)
 
 
 def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -> Command:
@@ -59,8 +59,7 @@ def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -
         output=context.artifact_path(),
         mark=context.mark,
         timeout=args.timeout,
-        pass_fds=wall.pass_fds,
-        wrapper=wall.wrapped is not None,
+        wrapped=wall.wrapped,
     )
 
 
@@ -71,11 +70,11 @@ def _folder(workdir: str, context: ToolContext) -> Path:
     return folder
 
 
-def _result(finished: Finished, command: Command, refused: tuple[str, ...]) -> ToolResult:
+def _result(finished: Finished, command: Command, traffic: Traffic) -> ToolResult:
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
         command.output.unlink(missing_ok=True)
-    closing = [*_closing(finished, command.timeout), *([_refusal(refused)] if refused else [])]
+    closing = [*_closing(finished, command.timeout), *_said_of(traffic)]
     lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(closing)}]"]
     status = _status(finished)
     return ToolResult("\n".join(lines), status == "done", status, artifact=str(command.output) if shortened else None)
@@ -98,12 +97,16 @@ def _closing(finished: Finished, seconds: float) -> list[str]:
     return [_exit(finished.exit_code), *([f"{left} background process(es) it left were ended"] if left else [])]
 
 
-def _refusal(hosts: tuple[str, ...]) -> str:
-    more = f" and {len(hosts) - MOST_HOSTS} more" if len(hosts) > MOST_HOSTS else ""
-    return (
-        f"the sandbox let nothing through to {', '.join(hosts[:MOST_HOSTS])}{more}: ask the user to allow it "
+def _said_of(traffic: Traffic) -> list[str]:
+    if traffic.problem:
+        return [f"the sandbox had no network: {traffic.problem}"]
+    if not traffic.refused:
+        return []
+    more = f" and {len(traffic.refused) - MOST_HOSTS} more" if len(traffic.refused) > MOST_HOSTS else ""
+    return [
+        f"the sandbox let nothing through to {', '.join(traffic.refused[:MOST_HOSTS])}{more}: ask the user to allow it "
         "(settings, sandbox.hosts) if the task needs it"
-    )
+    ]
 
 
 def _exit(code: int | None) -> str:

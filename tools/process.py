@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from safety.wrapped import Wrapped
 from tools.environment import CALL_MARK
 from tools.pipes import PipeReader
 from tools.sessions import end_all
@@ -30,10 +34,8 @@ class Command:
     """Seconds until every process of the command is ended."""
     output_bytes: int = OUTPUT_BYTES
     """Bytes of output after which it is ended."""
-    pass_fds: tuple[int, ...] = ()
-    """Descriptors it is to have."""
-    wrapper: bool = False
-    """The first process only holds the others, which die with it: it is not asked to end before them."""
+    wrapped: Wrapped | None = None
+    """The sandbox it runs in. Its first process only holds the others, which die with it: it is ended last."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,40 @@ async def run_command(command: Command, on_output: Callable[[str], None]) -> Fin
         pipe.close()
 
 
-async def _start(command: Command, write_end: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *command.argv,
-        cwd=command.folder,
-        env={**command.environment, CALL_MARK: _mark_within(command)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=write_end,
-        stderr=write_end,
-        pass_fds=command.pass_fds,
-        start_new_session=True,
-    )
+class _Walled:
+    """A process in a sandbox, which asyncio did not start; what is used of asyncio's Process."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", ended: asyncio.Event) -> None:
+        self._process, self._ended = process, ended
+        self.pid = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        return self._process.wait()
+
+
+Process = asyncio.subprocess.Process | _Walled
+
+
+async def _start(command: Command, write_end: int) -> Process:
+    environment = {**command.environment, CALL_MARK: _mark_within(command)}
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": write_end, "stderr": write_end}
+    if command.wrapped is None:
+        return await asyncio.create_subprocess_exec(
+            *command.argv, cwd=command.folder, env=environment, start_new_session=True, **streams
+        )
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_end() -> None:
+        with suppress(RuntimeError):  # the loop ended meanwhile: nobody waits
+            loop.call_soon_threadsafe(ended.set)
+
+    options = {"cwd": command.folder, "environment": environment, "start_new_session": True, **streams}
+    return _Walled(await asyncio.to_thread(partial(command.wrapped.start, on_end=on_end, **options)), ended)
 
 
 def _mark_within(command: Command) -> str:
@@ -88,9 +113,7 @@ def _mark_within(command: Command) -> str:
     return f"{outer}:{command.mark}" if outer else command.mark
 
 
-async def _attend(
-    process: asyncio.subprocess.Process, pipe: PipeReader, command: Command, on_output: Callable[[str], None]
-) -> Finished:
+async def _attend(process: Process, pipe: PipeReader, command: Command, on_output: Callable[[str], None]) -> Finished:
     pump = asyncio.create_task(_pump(pipe, command, OutputLog(on_output)))
     ending: Ending | None = None
     try:
@@ -98,14 +121,14 @@ async def _attend(
     finally:
         # What left the session on purpose may live on after a normal end, and not after any other.
         mark = None if ending == "exited" else command.mark
-        ended = await end_all(process.pid, mark, spare=process.pid if command.wrapper else None)
+        ended = await end_all(process.pid, mark, spare=process.pid if command.wrapped else None)
         pipe.stop()
         await asyncio.wait({pump})
     await process.wait()
     return Finished(process.returncode, ending, (await pump).characters, ended)
 
 
-async def _until_end(process: asyncio.subprocess.Process, pump: "asyncio.Task[OutputFile]", seconds: float) -> Ending:
+async def _until_end(process: Process, pump: "asyncio.Task[OutputFile]", seconds: float) -> Ending:
     exited = asyncio.create_task(process.wait())
     try:
         async with asyncio.timeout(seconds):

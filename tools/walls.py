@@ -9,10 +9,21 @@ from pathlib import Path
 
 from configs.paths import cache_home, data_home, settings_home
 from graph.context import RunOptions
-from safety.sandbox import Profile, Wrapped, mend_git, wrap
+from safety.sandbox import Profile, mend_git, wrap
 from safety.sandbox_profile import Wish, profile_for
+from safety.wrapped import Wrapped
 from tools.base import ToolContext
 from tools.environment import child_environment, uv_links
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """host:port of the connections that a command made and of those that were refused, where its sandbox knows them."""
+
+    reached: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    problem: str = ""
+    """Why there was no way out at all."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +32,15 @@ class Walled:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    pass_fds: tuple[int, ...] = ()
     wrapped: Wrapped | None = None
 
     @property
-    def refused(self) -> tuple[str, ...]:
-        """host:port of the connections that the wall refused so far."""
+    def traffic(self) -> Traffic:
+        """What went through the way out so far, and what did not."""
         egress = self.wrapped.egress if self.wrapped else None
-        return tuple(dict.fromkeys(egress.refused)) if egress else ()
+        if egress is None:
+            return Traffic()
+        return Traffic(tuple(dict.fromkeys(egress.reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
 
 
 @asynccontextmanager
@@ -45,9 +57,9 @@ async def walled(argv: tuple[str, ...], folder: Path, context: ToolContext) -> A
         return
     homes = (context.services.store.home, *own_homes())
     profile = await asyncio.to_thread(run_profile, context.options, environment, homes)
-    wrapped = await asyncio.to_thread(wrap, list(argv), profile, str(folder))
+    wrapped = await asyncio.to_thread(wrap, argv, profile, str(folder))
     try:
-        yield Walled(tuple(wrapped.argv), wrapped.environment, wrapped.pass_fds, wrapped)
+        yield Walled(argv, wrapped.environment, wrapped)
     finally:
         await asyncio.shield(asyncio.to_thread(_ended, wrapped, profile))
 

@@ -71,7 +71,64 @@ print(s.recv(99).decode())""",
     "an abstract unix socket": _UNIX % "\\0{abstract}",
     "a unix socket in the workspace": _UNIX % "inside.sock",
     "a unix socket outside": _UNIX % "{outside}/s",
+    "a unix socket in the workspace, not waiting": _UNIX.replace("s.settimeout(3)", "s.setblocking(False)").replace(
+        "print(", "import time; time.sleep(0.3); print("
+    )
+    % "inside.sock",
+    "a unix socket by a link": "os.symlink('{ws}/inside.sock', '/tmp/l{mark}')\n" + _UNIX % "/tmp/l{mark}",
+    "a unix socket by a linked folder": "os.symlink('{ws}', '/tmp/d{mark}')\n" + _UNIX % "/tmp/d{mark}/inside.sock",
+    "a unix socket by the root of a process": _UNIX % "/proc/self/root{ws}/inside.sock",
+    "a unix socket by the folder of a process": _UNIX % "/proc/self/cwd/inside.sock",
+    "a unix socket by its descriptor": (
+        "f = os.open('{ws}/inside.sock', os.O_PATH)\n" + _UNIX.replace("'%s'", "f'/proc/self/fd/{{f}}'")
+    ),
+    "a unix socket that is swapped in": """import threading
+mine = socket.socket(1)
+mine.bind('/tmp/m{mark}')
+mine.listen(999)
+libc.symlink(b'/tmp/m{mark}', b'/tmp/l{mark}')
+def swap():
+    for _ in range(20000):
+        for target in (b'{ws}/inside.sock', b'/tmp/m{mark}'):
+            libc.symlink(target, b'/tmp/n{mark}')
+            libc.rename(b'/tmp/n{mark}', b'/tmp/l{mark}')
+threading.Thread(target=swap, daemon=True).start()
+for _ in range(300):
+    s = socket.socket(1)
+    s.settimeout(0.2)
+    try:
+        s.connect('/tmp/l{mark}')
+        if s.getpeername() != '/tmp/m{mark}':
+            print(s.recv(99).decode())
+            break
+    except OSError:
+        pass
+""",
+    "a unix socket by an address that changes": """import threading
+mine = socket.socket(1)
+mine.bind('/tmp/m{mark}')
+mine.listen(999)
+good, bad = (b'\\x01\\x00' + p.encode() + bytes(110 - len(p)) for p in ('/tmp/m{mark}', '{ws}/inside.sock'))
+buffer = ctypes.create_string_buffer(112)
+buffer.raw = good
+def change():
+    for _ in range(200000):
+        ctypes.memmove(buffer, bad, 112)
+        ctypes.memmove(buffer, good, 112)
+threading.Thread(target=change, daemon=True).start()
+for _ in range(300):
+    s = socket.socket(1)
+    s.settimeout(0.2)
+    if libc.connect(s.fileno(), buffer, 110) == 0 and s.getpeername() != '/tmp/m{mark}':
+        try:
+            print(s.recv(99).decode())
+            break
+        except OSError:
+            pass
+""",
     "a unix datagram socket": "socket.socket(1, 2)\nprint('{canary}')",
+    "a unix datagram socket by its raw kind": "socket.socket(1, 3)\nprint('{canary}')",
+    "a unix socket by a pair": "a, b = socket.socketpair(1, 2)\na.sendto(b'x', 'inside.dgram')\nprint('{canary}')",
     "vsock": "socket.socket(40, 1)\nprint('{canary}')",
     "a packet socket": "socket.socket(17, 3)\nprint('{canary}')",
     "the crypto socket": "socket.socket(38, 5)\nprint('{canary}')",

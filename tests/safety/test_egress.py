@@ -1,16 +1,16 @@
 import http.server
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from wrapped_runs import run_wrapped
 
 from safety.egress import Upstream, upstream_of
 from safety.network_hosts import hosts_for
-from safety.sandbox import missing, wrap
+from safety.sandbox import missing
 from safety.sandbox_profile import Wish, profile_for
 
 needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
@@ -106,19 +106,8 @@ def inside(folder: Path, command: str, **settings: str) -> tuple[str, list[str]]
     (folder / "ws/fetch.py").write_text(FETCH)
     (folder / "ws/talk.py").write_text(TALK)
     environment = {**os.environ, "HOME": str(folder / "home"), **settings}
-    with wrap(["bash", "-c", command], profile_for(Wish(str(folder / "ws"), network="list"), environment)) as wrapped:
-        done = subprocess.run(
-            wrapped.argv,
-            env=wrapped.environment,
-            pass_fds=wrapped.pass_fds,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert wrapped.egress is not None
-        return done.stdout + done.stderr, wrapped.egress.refused
+    ran = run_wrapped(["bash", "-c", command], profile_for(Wish(str(folder / "ws"), network="list"), environment), 60)
+    return ran.out + ran.err, ran.refused
 
 
 @needs_sandbox

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from wrapped_runs import run_wrapped
 
 from configs.errors import ConfigurationError
 from safety.sandbox import GitFolder, Profile, mend_git, missing, sandbox_command, wrap
@@ -22,7 +23,7 @@ def test_the_command_line_is_built_from_the_profile_alone() -> None:
     profile = Profile(
         "/ws", "/home/u", writable=("/cache",), readable=("/home/u/bin",), hidden=("/tmp", "/home/u"), git=(git,)
     )
-    command = sandbox_command(profile, ["bash", "-c", "ls"], seccomp=7, folder="/ws/sub")
+    command = sandbox_command(profile, ["bash", "-c", "ls"], ["--seccomp", "7"], folder="/ws/sub")
     assert command[0] == "bwrap"
     assert command[-6:] == ["--chdir", "/ws/sub", "--", "bash", "-c", "ls"]
     assert {
@@ -92,17 +93,8 @@ def test_a_commondir_that_appeared_in_git_is_removed(tmp_path: Path) -> None:
 def inside(workspace: Path, command: str, home: Path, **wish: object) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
     profile = profile_for(Wish(str(workspace), **wish), environment)  # type: ignore[arg-type]
-    with wrap(["bash", "-c", command], profile) as wrapped:
-        done = subprocess.run(
-            wrapped.argv,
-            env=wrapped.environment,
-            pass_fds=wrapped.pass_fds,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    return done.returncode, done.stdout + done.stderr
+    ran = run_wrapped(["bash", "-c", command], profile)
+    return ran.code, ran.out + ran.err
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from escape_cases import CREDENTIAL_FILES, ESCAPES, Escape
+from wrapped_runs import run_wrapped
 
-from safety.sandbox import missing, wrap
+from safety.sandbox import Network, missing
 from safety.sandbox_profile import Wish, profile_for
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
@@ -24,7 +25,8 @@ PYTHON = shutil.which("python3") or "python3"
 class World:
     """A home with secrets, a workspace with a repository, and a machine full of things to reach for."""
 
-    def __init__(self, base: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, base: Path, stack: contextlib.ExitStack, network: Network) -> None:
+        self.network: Network = network
         self.canary = f"canary-{uuid.uuid4().hex}"
         self.mark = str(uuid.uuid4().int)[:12]
         self.names = {name: base / name for name in ("home", "ws", "outside", "own")}
@@ -36,6 +38,7 @@ class World:
         self.udp = self._serve(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))[1]
         for address in (f"\0abstract{self.mark}", str(base / "ws/inside.sock"), str(base / "outside/s")):
             self._serve(socket.AF_UNIX, socket.SOCK_STREAM, address)
+        self._serve(socket.AF_UNIX, socket.SOCK_DGRAM, str(base / "ws/inside.dgram"))
         self.environment = {**os.environ, "HOME": str(base / "home"), "SECRET_TOKEN": self.canary}
         self.victim = self._victim()
         self.shared = self._shared_memory()
@@ -52,7 +55,11 @@ class World:
         )
         for file in (self.names["outside"] / "file", self.names["own"] / "threads.db", self.tmp, self.shm):
             file.write_text(f"before {self.canary}\n")
-        self.stack.callback(lambda: [file.unlink(missing_ok=True) for file in (self.tmp, self.shm)])
+        self.stack.callback(self._remove_scratch)
+
+    def _remove_scratch(self) -> None:
+        for file in (self.tmp, self.shm, *Path("/tmp").glob(f"[a-z]{self.mark}")):
+            file.unlink(missing_ok=True)
 
     def _repository(self) -> None:
         subprocess.run(["git", "init", "-q", self.names["ws"]], check=True)
@@ -69,7 +76,9 @@ class World:
         with contextlib.suppress(OSError):
             while True:
                 if kind == socket.SOCK_DGRAM:
-                    server.sendto(self.canary.encode(), server.recvfrom(99)[1])
+                    sender = server.recvfrom(99)[1]
+                    if sender:  # the end of a pair has no name
+                        server.sendto(self.canary.encode(), sender)
                 else:
                     with server.accept()[0] as client:
                         client.sendall(self.canary.encode())
@@ -114,16 +123,13 @@ class World:
     def run(self, escape: Escape, *, inside: bool) -> str:
         """The output of the command, in the sandbox or, as the control, outside."""
         command = ["bash", "-c", self.fill(escape.command)]
-        given: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         if not inside:
-            done = subprocess.run(command, cwd=self.names["ws"], env=self.environment, timeout=60, check=False, **given)  # type: ignore[call-overload]
-            return str(done.stdout.decode(errors="replace"))
-        wish = Wish(str(self.names["ws"]), own_homes=(str(self.names["own"]),))
-        with wrap(command, profile_for(wish, self.environment)) as wrapped:
-            done = subprocess.run(
-                wrapped.argv, env=wrapped.environment, pass_fds=wrapped.pass_fds, timeout=60, check=False, **given
-            )  # type: ignore[call-overload]
-        return str(done.stdout.decode(errors="replace"))
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            done = subprocess.run(command, cwd=self.names["ws"], env=self.environment, timeout=60, check=False, **quiet)
+            return done.stdout.decode(errors="replace")
+        wish = Wish(str(self.names["ws"]), own_homes=(str(self.names["own"]),), network=self.network)
+        ran = run_wrapped(command, profile_for(wish, self.environment), timeout=60)
+        return ran.out + ran.err
 
     def state(self, path: str) -> object:
         """What is at a path, to compare."""
@@ -164,11 +170,11 @@ def make_world() -> Iterator[object]:
     cache.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
 
-        def make() -> World:
+        def make(network: Network = "list") -> World:
             base = cache / f"w{uuid.uuid4().hex[:8]}"
             base.mkdir()
             stack.callback(shutil.rmtree, base, ignore_errors=True)
-            return World(base, stack)
+            return World(base, stack, network)
 
         yield make
 
@@ -178,6 +184,11 @@ def test_what_works_outside_does_not_work_inside(escape: Escape, make_world: obj
     if not make_world().escapes(escape, inside=False):  # type: ignore[operator]
         pytest.skip("the control does not work on this machine")
     assert not make_world().escapes(escape, inside=True)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("escape", [one for one in ESCAPES if "unix" in one.name], ids=lambda escape: escape.name)
+def test_an_open_network_opens_no_unix_socket(escape: Escape, make_world: object) -> None:
+    assert not make_world("on").escapes(escape, inside=True)  # type: ignore[operator]
 
 
 def test_there_are_at_least_sixty_ways_out() -> None:

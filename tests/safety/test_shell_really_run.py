@@ -3,12 +3,12 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
+from wrapped_runs import run_wrapped
 
-from safety.sandbox import Profile, missing, wrap
+from safety.sandbox import Profile, missing
 from safety.shell import classify
 from safety.shell_paths import Place
 
@@ -88,17 +88,9 @@ def run_all(commands: list[str], base: Path) -> str:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(base / "home"), "LANG": "C.UTF-8"}
     profile = Profile(str(base / "ws"), str(base / "home"), readable=(str(base),), environment=environment)
     command = ["/usr/bin/python3", str(base / "runner.py"), str(base / "commands.json")]
-    with wrap(command, profile) as wrapped:
-        done = subprocess.run(
-            wrapped.argv,
-            env=wrapped.environment,
-            pass_fds=wrapped.pass_fds,
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return done.stdout.decode(errors="replace")
+    ran = run_wrapped(command, profile, timeout=300)
+    assert ran.code == 0, ran.err
+    return ran.out
 
 
 needs = pytest.mark.skipif(
