@@ -6,10 +6,9 @@ import platform
 import shutil
 import sqlite3
 import subprocess
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,6 +17,7 @@ from commands.config import known_paths
 from commands.open import load_settings, open_store, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, columns, print_json, print_lines, size
+from commands.probe import probe as ask_model
 from configs.env import CREDENTIALS
 from configs.errors import MLInternError
 from configs.layers import Loaded
@@ -39,12 +39,19 @@ PROGRAMS = {
     "uv": "runs scripts with their dependencies",
     "bwrap": "the OS sandbox (Debian: apt install bubblewrap)",
 }
+GET_TOKENS = {
+    "GITHUB_TOKEN": "not set; the tool github wants one: `gh auth token` prints yours, or make one with no scope at "
+    "https://github.com/settings/personal-access-tokens",
+    "HF_TOKEN": "not set; for the Hub and its router: `hf auth login`, or make one at "
+    "https://huggingface.co/settings/tokens",
+}
+"""How to get the tokens that are for more than a model."""
 
 
 @takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS)
 def doctor(
     options: Options,
-    probe: Annotated[bool, typer.Option("--probe", help="ask the model for one word")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="ask the model for a reply, a stream, a tool call")] = False,
     json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> int:
     """Show versions, programs, folders, keys by name and the model a run would use."""
@@ -60,7 +67,8 @@ def doctor(
     }
     fault = asyncio.run(_look_at_database(report))
     if probe and fault is None:
-        fault = asyncio.run(_probe(loaded, options, report))
+        report["probe"] = {}
+        fault = asyncio.run(ask_model(loaded, options, report["probe"]))
     if json:
         print_json(report)
     else:
@@ -127,7 +135,7 @@ def _keys() -> dict[str, str]:
     found = {name: "set" for name in CREDENTIALS if os.environ.get(name)}
     if "HF_TOKEN" not in found and hub_token(os.environ):
         found["HF_TOKEN"] = "stored login"  # noqa: S105 - says where it is, not what
-    return found
+    return found | {name: how for name, how in GET_TOKENS.items() if name not in found}
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:
@@ -138,7 +146,7 @@ def _model(loaded: Loaded, options: Options) -> dict[str, str]:
         route = find_route(model, os.environ, endpoint_of(options, model))
     except MLInternError as error:
         return {"model": f"none: {error}"}
-    found = {"model": model, "route": route.note, "key": route.key_env or "needs none", "note": note}
+    found = {"model": model, "route": route.note, "key": route.key_used or "needs none", "note": note}
     return {name: value for name, value in found.items() if value}
 
 
@@ -155,40 +163,9 @@ async def _look_at_database(report: dict[str, dict[str, str]]) -> MLInternError 
     return None
 
 
-async def _probe(loaded: Loaded, options: Options, report: dict[str, Any]) -> MLInternError | None:
-    """One short call, entered in the ledger like any other; what it said and took, or the fault."""
-    from langchain_core.messages import HumanMessage
-
-    from models.gateway import ModelRequest, Models
-
-    waits: list[str] = []
-
-    def emit(type: str, /, **data: Any) -> None:
-        if type == "error":
-            waits.append(str(data["message"]))
-
-    started = time.monotonic()
-    async with open_store(ephemeral=True) as store:
-        model, _ = choose_model(loaded, options.base_url)
-        models = Models(store.ledger, endpoint_of(options, model))
-        try:
-            request = ModelRequest(model, [HumanMessage("Answer with the one word: ready", id="probe")], stream=False)
-            reply = await models.complete(request, emit)
-        except MLInternError as error:
-            report["model"]["probe"] = f"failed: {error}"
-            return error
-        finally:
-            await models.close()
-    used = f"{reply.usage.input_tokens} + {reply.usage.output_tokens} tokens"
-    report["model"]["probe"] = f"{reply.message.text.strip()[:80]!r} after {time.monotonic() - started:.1f} s, {used}"
-    report["model"] |= {f"wait {number}": wait for number, wait in enumerate(waits, start=1)}
-    return None
-
-
 def _as_text(report: dict[str, dict[str, str]]) -> list[str]:
     lines: list[str] = []
     for section, rows in report.items():
-        shown = rows or ({"none": "see `ml-intern demo` for a run without one"} if section == "keys" else {})
-        if shown:
-            lines += [section, *(f"  {line}" for line in columns(list(shown.items())))]
+        if rows:
+            lines += [section, *(f"  {line}" for line in columns(list(rows.items())))]
     return lines

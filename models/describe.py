@@ -8,7 +8,7 @@ from models.abilities import UNKNOWN, Abilities
 from models.gateway import Models
 from models.prices import Entry, Price, entries_of, entry_of
 from models.providers import LOCAL, PROVIDERS
-from models.routing import HUB_PREFIX, Route, hub_token
+from models.routing import HUB_PREFIX, hub_token
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ async def describe(models: Models, model: str) -> Described:
     return Described(
         model,
         route.note,
-        _key(route),
+        route.key_used,
         models.known.window(route),
         models.known.longest_output(route),
         await models.known.price(route),
@@ -96,11 +96,6 @@ def _of_table(id: str, entry: Entry, how: str, key: str | None, fault: KeyMissin
     return Described(
         id, how, key, entry.window, entry.longest_output, entry.price, abilities=entry.abilities, fault=fault
     )
-
-
-def _key(route: Route) -> str | None:
-    """The variable of the key that is sent. A provider's own library finds more than keys by itself."""
-    return route.key_env if route.key or route.transport == "litellm" else None
 
 
 def _matches(id: str, words: str) -> bool:

@@ -45,6 +45,11 @@ class Route:
         return shown_url(self.base_url).removesuffix(urlsplit(self.base_url).path) if self.base_url else self.provider
 
     @property
+    def key_used(self) -> str | None:
+        """The variable of the key that is sent. A provider's own library finds more than keys by itself."""
+        return self.key_env if self.key or self.transport == "litellm" else None
+
+    @property
     def is_loopback(self) -> bool:
         """The endpoint is on this machine."""
         host = urlsplit(self.base_url or "").hostname or ""
