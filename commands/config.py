@@ -12,6 +12,7 @@ import typer
 from commands.open import load_settings, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, columns, print_json, print_lines
+from configs.kept import keys_file
 from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
 from configs.paths import cache_home, data_home, settings_home
 from configs.trust import trust_file
@@ -77,6 +78,7 @@ def known_paths() -> dict[str, Path]:
     return {
         "user settings": settings or user_file() or settings_home() / FILE_NAMES[0],
         "shipped settings": SHIPPED,
+        "kept keys": keys_file(),
         "trusted folders": trust_file(),
         "data": home,
         "threads": home / "threads.db",

@@ -45,6 +45,11 @@ def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) 
     Without -m the model is scripted and no key is needed; the package index is, once. On a terminal the first
     command asks; headless nothing does.
     """
+    return run_demo(options, seed, folder)
+
+
+def run_demo(options: Options, seed: int, folder: str | None) -> int:
+    """Make the folder, run the demo in it, say how to go on; the exit code."""
     say = _quiet if options.quiet else _say
     if options.model is None:
         say("demo: the model is scripted; the graph, the tools, the training and the numbers are real")

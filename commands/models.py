@@ -60,13 +60,13 @@ async def _described(options: Options, id: str) -> "Described":
 
 
 async def _available(options: Options, words: str) -> "list[Described]":
-    from models.describe import available
+    from models.describe import available, ways
     from models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
         models = Models(store.ledger, endpoint_of(options, "any"))
         try:
-            return await available(models, os.environ, words)
+            return await available(models, ways(os.environ), words)
         finally:
             await models.close()
 

@@ -51,15 +51,16 @@ class Probe:
     async def run(self, found: dict[str, str]) -> None:
         """Write each finding as it is made. Raises what stops the model from answering at all."""
         try:
-            found["reply"] = await self._reply()
+            found["reply"] = await self.reply()
             found["streaming"] = await self._streaming()
             found["tool call"] = await self._tool_call()
             found["window"] = await self._window()
         finally:
             found |= {f"wait {place}": text for place, text in enumerate(self._told("error", "message"), start=1)}
-            found["cost"] = await self._cost()
+            found["cost"] = await self.cost()
 
-    async def _reply(self) -> str:
+    async def reply(self) -> str:
+        """A whole reply, and how long it took."""
         began = time.monotonic()
         reply = await self._ask("Answer with the one word: ready", stream=False)
         return f"{_shown(reply)} after {time.monotonic() - began:.1f} s"
@@ -124,7 +125,8 @@ class Probe:
     def _told(self, type: str, key: str) -> list[str]:
         return [str(data[key]) for name, _, data in self.events if name == type]
 
-    async def _cost(self) -> str:
+    async def cost(self) -> str:
+        """What the requests so far cost."""
         from terminal.summary import money
 
         used = await self.store.ledger.total("probe")
@@ -141,6 +143,20 @@ async def probe(loaded: Loaded, options: Options, found: dict[str, str]) -> MLIn
         found.setdefault("reply", f"failed: {error}")
         return error
     return None
+
+
+async def first_word(model: str) -> str:
+    """What a model says when it is asked for one word, and what that took. Raises what the call does."""
+    from models.gateway import Models
+    from models.transport import Waits
+
+    async with open_store(ephemeral=True) as store:
+        models = Models(store.ledger, waits=Waits(retries=1))
+        try:
+            one = Probe(store, models, model)
+            return f"{await one.reply()} ({await one.cost()})"
+        finally:
+            await models.close()
 
 
 @asynccontextmanager

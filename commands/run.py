@@ -3,7 +3,7 @@
 import sys
 
 from commands.options import Options, takes_options
-from configs.errors import UsageError
+from configs.errors import KeyMissing, UsageError
 
 
 @takes_options()
@@ -16,18 +16,35 @@ def run(options: Options) -> int:
     import asyncio
 
     if is_interactive(options):
-        from terminal.keys import quiet_keys
-
-        with quiet_keys():  # from the beginning: what is typed while the packages load is for the prompt
-            from commands.interactive import run_interactive
-
-            return asyncio.run(run_interactive(options))
+        return run_with_person(options)
     if options.resume == "":
         raise UsageError("-r without a thread needs a terminal to pick one", "`ml-intern threads list` shows them")
     from commands.headless import run_headless
     from commands.prompt_text import read_prompt
 
     return asyncio.run(run_headless(options, read_prompt(options.prompt)))
+
+
+def run_with_person(options: Options) -> int:
+    """The interactive session; without a key for its model a set-up comes first, and once the question for the Hub."""
+    import asyncio
+
+    from terminal.keys import quiet_keys, shown_keys
+
+    while True:
+        try:
+            with quiet_keys():  # from the beginning: what is typed while the packages load is for the prompt
+                from commands.interactive import run_interactive
+                from commands.set_up import offer_hub_login, set_up
+
+                with shown_keys():
+                    offer_hub_login(options)
+                return asyncio.run(run_interactive(options))
+        except KeyMissing as missing:
+            found = set_up(options, missing)
+            if isinstance(found, int):
+                return found
+            options = found
 
 
 def is_interactive(options: Options) -> bool:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
 from configs.errors import ConfigurationError, UsageError
+from configs.kept import kept_keys
 from configs.messaging_env import messaging_from
 from configs.paths import settings_home
 from configs.settings import WITHOUT_EFFECT, Settings
@@ -99,9 +100,10 @@ def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
     """What ${NAME} may stand for. The .env of a folder that is not trusted gives no endpoints."""
     folder = {name: value for name, value in read_env_files([workspace]).items() if trusted or not is_endpoint(name)}
     checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
-    values = {**checkout, **folder}
+    kept = kept_keys()
+    values = {**kept, **checkout, **folder}
     adopt_credentials(values)
-    adopt_endpoints(folder)
+    adopt_endpoints({**kept, **folder})
     return {**values, **os.environ}
 
 

@@ -1,6 +1,6 @@
 """What can be said of a model id before it is called: route, key by name, window, price, abilities."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from configs.errors import KeyMissing
@@ -60,13 +60,13 @@ async def describe(models: Models, model: str) -> Described:
     )
 
 
-async def available(models: Models, environ: Mapping[str, str], words: str = "") -> list[Described]:
+async def available(models: Models, among: Iterable[Way], words: str = "") -> list[Described]:
     """The models that can be called with the keys at hand and the servers that run, those with `words` in their ids."""
     found: list[Described] = []
     if models.endpoint:
         offers = await models.known.offers(models.route(models.endpoint.model))
         found += [await describe(models, id) for id in sorted(filter(None, offers)) if _matches(id, words)]
-    for way in ways(environ):
+    for way in among:
         if way.prefix in PROVIDERS and way.key is not None:
             table = sorted(entries_of(way.prefix).items())
             found += [_of_table(id, entry, way.how, way.key) for id, entry in table if _matches(id, words)]

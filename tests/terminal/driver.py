@@ -26,9 +26,14 @@ CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\]
 class Terminal:
     """A terminal with the program in it: type, and wait for what appears."""
 
-    def __init__(self, argv: list[str], folder: Path, home: Path) -> None:
+    def __init__(self, argv: list[str], folder: Path, home: Path, **environment: str) -> None:
         kept = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, *LEFT_OUT)}
-        extra = {"ML_INTERN_HOME": str(home), "HF_HOME": str(home), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        extra = {
+            "ML_INTERN_HOME": str(home),
+            "HF_HOME": str(home),
+            "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+        } | environment
         self._main, child = os.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
         self.process = subprocess.Popen(
@@ -37,7 +42,7 @@ class Terminal:
             stdout=child,
             stderr=child,
             cwd=folder,
-            env={**kept, **extra},
+            env={**kept, **extra, **environment},
             start_new_session=True,
         )
         os.close(child)
@@ -57,6 +62,13 @@ class Terminal:
     def prompt(self) -> str:
         """Wait until the prompt stands."""
         return self._await(re.compile(r"[\r\n]>"))
+
+    def takes_keys(self) -> None:
+        """Wait until the terminal hands on each key as it is typed: what came before that may be dropped."""
+        deadline = time.monotonic() + WAIT
+        while termios.tcgetattr(self._main)[3] & termios.ICANON:
+            assert time.monotonic() < deadline, f"the program does not read keys:\n{self._seen}"
+            time.sleep(0.01)
 
     def _await(self, wanted: re.Pattern[str]) -> str:
         deadline = time.monotonic() + WAIT

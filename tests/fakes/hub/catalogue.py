@@ -32,6 +32,20 @@ async def whoami(hub: "FakeHub", request: Request) -> Response:
     )
 
 
+async def device_code(hub: "FakeHub", request: Request) -> Response:
+    """The beginning of a login with the browser; the first question for its token comes too early."""
+    hub.logins_pending = 1
+    page = f"{hub.url}/device"
+    return JSONResponse({"device_code": "D", "user_code": "WORD-1234", "verification_uri": page, "interval": 0})
+
+
+async def device_token(hub: "FakeHub", request: Request) -> Response:
+    if hub.logins_pending:
+        hub.logins_pending -= 1
+        return JSONResponse({"error": "authorization_pending"}, 400)
+    return JSONResponse({"access_token": next(iter(hub.accounts)), "token_type": "bearer"})
+
+
 async def validate_yaml(hub: "FakeHub", request: Request) -> Response:
     content = (await request.json())["content"]
     match = re.match(r"---\n(.*?)\n---", content, re.DOTALL)
@@ -140,6 +154,8 @@ async def openapi(hub: "FakeHub", request: Request) -> Response:
 
 ROUTES = [
     ("GET", "/api/whoami-v2", whoami),
+    ("POST", "/oauth/device", device_code),
+    ("POST", "/oauth/token", device_token),
     ("POST", "/api/validate-yaml", validate_yaml),
     ("GET", "/api/papers/search", search_papers),
     ("GET", "/api/daily_papers", daily_papers),

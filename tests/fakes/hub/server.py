@@ -67,6 +67,7 @@ class FakeHub:
         """Pages of documentation: path ("/docs/trl/sft_trainer") -> markdown."""
         self.collections: list[dict[str, Any]] = []
         self.leaderboards: dict[str, list[dict[str, Any]]] = {}
+        self.logins_pending = 0
         self.router_models: list[dict[str, Any]] = []
         self.openapi: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "Hub"}, "paths": {}}
         self._faults: list[Fault] = []
