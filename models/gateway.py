@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 
-from configs.errors import ConfigurationError, MLInternError, ModelUnknown, ProviderUnavailable
+from configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, ProviderUnavailable
 from graph.events import Emit
 from graph.state import estimate_tokens
 from models.abilities import Abilities
@@ -27,7 +27,7 @@ from models.request import ModelRequest as ModelRequest
 from models.request import Part as Part
 from models.request import Usage as Usage
 from models.retry import Patience
-from models.routing import Endpoint, Route, find_route
+from models.routing import Endpoint, Route, find_route, named_hub_token
 from models.transport import Transport, Trimming, Waits
 from store.ledger import Worst
 
@@ -105,7 +105,7 @@ class Models:
         trimming = self.known.trimming(route)
         while True:
             try:
-                reply = await self._attempt(route, request, trimming, emit)
+                reply = await self._learning(route, request, trimming, emit)
             except Retryable as fault:
                 seconds = patience.wait_after(fault)
                 _tell(emit, fault.message, seconds)
@@ -113,15 +113,33 @@ class Models:
             except BadRequest as error:
                 request, trimming, how = await self._plainer(route, request, trimming, error, emit)
                 _tell(emit, f"{error.message}; trying once more {how}")
-            except ContextOverflow as overflow:
-                self.known.windows |= {request.model: overflow.tokens} if overflow.tokens else {}
-                raise
-            except ModelUnknown as error:
-                raise await self.known.with_nearest(route, error) from error
+            except KeyMissing:
+                old, route = route, await self._renewed(route)
+                if old.key == route.key:
+                    raise
             else:
                 self.known.trimmings[request.model] = trimming
                 self._catalogues.renew(route)
                 return reply
+
+    async def _learning(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
+        """One attempt; its faults teach the window and name the nearest models."""
+        try:
+            return await self._attempt(route, request, trimming, emit)
+        except ContextOverflow as overflow:
+            self.known.windows |= {request.model: overflow.tokens} if overflow.tokens else {}
+            raise
+        except ModelUnknown as error:
+            raise await self.known.with_nearest(route, error) from error
+
+    async def _renewed(self, route: Route) -> Route:
+        """The route with a new token, where a login at the Hub had run out and its library renewed it."""
+        if route.provider != "hub" or self._environ is not os.environ or named_hub_token(self._environ):
+            return route
+        from huggingface_hub import get_token
+
+        await asyncio.to_thread(get_token)
+        return self.route(route.model)
 
     async def _prepare(self, route: Route, request: ModelRequest) -> None:
         """Ask the endpoint about its models, once. A server on this machine tells before the first request.

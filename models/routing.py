@@ -102,10 +102,15 @@ def names_hub_provider(model: str) -> bool:
     return bool(base and colon and plain.isalnum() and plain[0].isalpha()) and "/" not in name
 
 
+def named_hub_token(environ: Mapping[str, str]) -> str:
+    """The token the environment itself names, or ""."""
+    return (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "").strip()
+
+
 def hub_token(environ: Mapping[str, str]) -> str | None:
     """HF_TOKEN, or the token a stored login left in its file."""
-    if token := environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN"):
-        return token.strip()
+    if token := named_hub_token(environ):
+        return token
     home = environ.get("HF_HOME") or str(Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     path = Path(environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
     try:
