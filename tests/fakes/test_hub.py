@@ -33,8 +33,8 @@ def api(hub: FakeHub) -> HfApi:
     return HfApi(endpoint=hub.url, token=TOKEN)
 
 
-def run(hub: FakeHub, home: Path, *command: str) -> str:
-    environment = {**scrubbed_environment(), **hub.environment(home)}
+def run(hub: FakeHub, home: Path, *command: str, xet: bool = False) -> str:
+    environment = {**scrubbed_environment(), **hub.environment(home, xet=xet)}
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -189,3 +189,37 @@ def test_the_hf_command_uploads_lists_and_downloads(hub: FakeHub, tmp_path: Path
     run(hub, tmp_path, HF, "download", "ada/cli", "metrics.json", "--local-dir", "down")
     assert json.loads((tmp_path / "down" / "metrics.json").read_text()) == {"f1": 0.9}
     assert "ada/cli" in run(hub, tmp_path, HF, "models", "ls", "--author", "ada", "--json")
+
+
+def test_xet_uploads_and_a_local_script_in_a_bucket(hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.safetensors").write_bytes(b"\1" * 300_000)
+    (tmp_path / "out" / "README.md").write_text("# Hi\n")
+    (tmp_path / "train.py").write_text(
+        "import pathlib, sys\n"
+        "print('trained with', sys.argv[1])\n"
+        "pathlib.Path(__file__).with_name('metrics.json').write_text('{\"f1\": 1}')\n"
+    )
+    program = """
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_repo("ada/x", private=True)
+api.upload_folder(repo_id="ada/x", folder_path="out")
+assert open(api.hf_hub_download("ada/x", "model.safetensors"), "rb").read() == b"\\1" * 300_000
+job = api.run_uv_job("train.py", script_args=["0.1"], namespace="ada", image="uv")
+print(list(api.fetch_job_logs(job_id=job.id, namespace="ada", follow=True))[-1:])
+api.wait_for_job(job.id, namespace="ada")
+(made,) = [one for one in api.list_bucket_tree("ada/jobs-artifacts") if one.path.endswith("metrics.json")]
+api.download_bucket_files("ada/jobs-artifacts", [(made, "metrics.json")])
+print(open("metrics.json").read())
+"""
+    printed = run(hub, tmp_path, sys.executable, "-c", program, xet=True)
+    assert printed.endswith("['trained with 0.1']\n{\"f1\": 1}\n")
+    assert hub.repository("models", "ada/x").files["model.safetensors"].content == b"\1" * 300_000
+    assert not any("/lfs/objects/batch" in asked.path for asked in hub.asked)
+    (job,) = hub.jobs.found.values()
+    assert job.wait() == "COMPLETED"
+    assert sorted(path.partition("/")[2] for path in hub.jobs.buckets["ada/jobs-artifacts"]) == [
+        "metrics.json",
+        "train.py",
+    ]

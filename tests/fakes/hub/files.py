@@ -137,6 +137,8 @@ def _change(hub: "FakeHub", line: dict[str, Any]) -> tuple[str, Blob | None]:
             return value["path"], Blob(base64.b64decode(value["content"]))
         case "lfsFile":
             content = hub.storage.content(value["oid"])
+            if content is None and (stored := hub.xet.by_sha256(value["oid"])):
+                content = hub.storage.uploaded[value["oid"]] = hub.xet.get(stored)
             if content is None:
                 raise refusal(400, f"Your push was rejected: {value['path']} was not uploaded to LFS")
             return value["path"], Blob(content, lfs=True)

@@ -194,6 +194,7 @@ class Jobs:
             self._kill(job)
         self._read(job)
         code = job.process.wait()
+        self._keep(job, mounts)
         limit.cancel()
         job.become("COMPLETED" if code == 0 else "ERROR", None if code == 0 else f"Job failed with exit code: {code}")
 
@@ -228,6 +229,16 @@ class Jobs:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
             yield volume["mountPath"], str(folder)
+
+    def _keep(self, job: Job, mounts: dict[str, str]) -> None:
+        """What a job wrote into its buckets stays there."""
+        for volume in job.spec.get("volumes") or []:
+            if volume["type"] == "bucket" and not volume.get("readOnly"):
+                prefix = f"{volume['path'].strip('/')}/" if volume.get("path") else ""
+                folder = Path(mounts[volume["mountPath"]])
+                for path in (path for path in folder.rglob("*") if path.is_file()):
+                    files = self.buckets.setdefault(volume["source"], {})
+                    files[prefix + path.relative_to(folder).as_posix()] = path.read_bytes()
 
     def _volume(self, volume: dict[str, Any]) -> dict[str, bytes]:
         prefix = f"{volume['path'].strip('/')}/" if volume.get("path") else ""

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,9 +73,10 @@ class FakeHub:
         self.openapi: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "Hub"}, "paths": {}}
         self._faults: list[Fault] = []
         self._sockets = [_listener(), _listener()]
-        from tests.fakes.hub import jobs
+        from tests.fakes.hub import jobs, xet
 
         self.viewer = Viewer()
+        self.xet = xet.Xet()
         self.jobs = jobs.Jobs(self, folder)
         config = uvicorn.Config(
             _RawPaths(self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
@@ -96,15 +98,15 @@ class FakeHub:
         """For the setting hosts.dataset_viewer."""
         return f"{self.url}/viewer"
 
-    def environment(self, home: Path, token: str | None = TOKEN) -> dict[str, str]:
-        """What a process needs to take this for the Hub; `home` becomes HF_HOME."""
+    def environment(self, home: Path, token: str | None = TOKEN, *, xet: bool = False) -> dict[str, str]:
+        """What a process needs to take this for the Hub; `home` becomes HF_HOME. `xet`: upload as by default."""
         named = {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(home),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_XET": "0" if xet else "1",
         }
         return named | ({"HF_TOKEN": token} if token else {})
 
@@ -184,15 +186,16 @@ class FakeHub:
 
     def __exit__(self, *exception: object) -> None:
         self.jobs.close()
+        self.xet.close()
         self._server.should_exit = True
         self._thread.join()
         for listener in self._sockets:
             listener.close()
 
     def _app(self) -> Starlette:
-        from tests.fakes.hub import catalogue, discussions, files, jobs_api, repositories, viewer
+        from tests.fakes.hub import catalogue, discussions, files, jobs_api, repositories, viewer, xet
 
-        rooms = (catalogue, discussions, files, jobs_api, viewer, repositories)
+        rooms = (catalogue, discussions, files, jobs_api, viewer, xet, repositories)
         listed = [entry for room in rooms for entry in room.ROUTES]
         return Starlette(
             routes=[Route(path, self._handler(answer), methods=methods.split()) for methods, path, answer in listed]
@@ -204,6 +207,9 @@ class FakeHub:
                 return await answer(self, request)
             except Refused as refused:
                 return refused.response
+            except Exception:
+                traceback.print_exc()  # a fault of the fake itself, for whoever reads the test's output
+                raise
 
         async def recorded(request: Request) -> Response:
             headers = dict(request.headers)

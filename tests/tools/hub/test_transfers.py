@@ -226,3 +226,16 @@ async def test_a_diff_against_a_folder_shows_what_an_upload_would_change(hub: Fa
     assert "-2\n+3" in text
     assert "same.txt" not in text
     assert "only-there" not in text
+
+
+async def test_by_default_files_go_up_by_xet(hub: FakeHub, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "0")
+    bench.file("out/model.safetensors", b"\2" * 500_000)
+    bench.file("out/README.md", GOOD_CARD)
+    result = await upload(bench, "out")
+    assert "checked: every file is there with its size" in result.text
+    assert hub.repository("models", "ada/m").files["model.safetensors"].content == b"\2" * 500_000
+    assert not any("/lfs/objects/batch" in asked.path for asked in hub.asked)
+    single = await upload(bench, "out/model.safetensors", path="copy.safetensors", create_pr=True)
+    assert "pull request 1" in single.text
+    assert len(bench.sent("tool_log")) >= 3
