@@ -39,7 +39,9 @@ def serve() -> None:
         hub = stack.enter_context(FakeHub())
         hub.docs |= {f"/docs/trl/page{n}": LONG_PAGE for n in range(40)}
         hub.papers["2106.09685"] = {"id": "2106.09685", "title": "LoRA", "markdown": LONG_PAGE}
-        hub.add("datasets", "ada/data", {"README.md": "# Data", "data.jsonl": '{"text": "a"}\n' * 1000})
+        hub.add("datasets", "ada/data", {"README.md": "# Data"})
+        hub.add_dataset("ada/data", {"train": [{"text": SECTION, "label": n % 3} for n in range(300)]})
+        hub.add("models", "ada/model", {f"part{n}/log.txt": SECTION * 200 for n in range(500)})
         github.files["o/r"] = {f"examples/train_{n}.py": b"import torch\n" * 2000 for n in range(40)}
         where = {"site": site.url, "arxiv": arxiv.url, "scholar": scholar.url, "github": github.url, "hub": hub.url}
         print(json.dumps(where), flush=True)
@@ -78,6 +80,19 @@ def calls(site: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def hub_calls() -> list[tuple[str, dict[str, Any]]]:
+    """Thirty reads of the Hub: repositories, files, datasets, SQL."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    found += [("hub_repos", {"operation": "read", "repo": "ada/model", "path": f"part{n}/log.txt"}) for n in range(8)]
+    found += [("hub_repos", {"operation": "list", "repo": "ada/model", "recursive": True, "limit": 1000})] * 4
+    found += [("hub_repos", {"operation": "info", "repo": "ada/model"})] * 3
+    found += [("datasets", {"operation": "inspect", "dataset": "ada/data"})] * 5
+    found += [("datasets", {"operation": "rows", "dataset": "ada/data", "limit": 100, "offset": n}) for n in range(5)]
+    found += [("datasets", {"operation": "sql", "dataset": "ada/data", "sql": "SELECT count(*) FROM train"})] * 2
+    found += [("hub_search", {"kind": "models", "query": "model"})] * 3
+    return found
+
+
 @dataclass
 class Heart:
     """Ticks, and remembers by how much each tick was late, and how long the thread itself ran, in milliseconds."""
@@ -105,7 +120,7 @@ class Heart:
         ordered = sorted(self.late)
         longest, most, median = ordered[-1], ordered[len(ordered) * 99 // 100], ordered[len(ordered) // 2]
         figures = f"longest {longest:6.1f}, 99 % {most:5.1f}, median {median:.2f}"
-        return f"{what:28} late by, ms: {figures}; most CPU of the loop between two ticks {max(self.own):5.1f}"
+        return f"{what:36} late by, ms: {figures}; most CPU of the loop between two ticks {max(self.own):5.1f}"
 
 
 async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
@@ -130,7 +145,8 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
             return result.ok or "/bomb" in str(args)
 
         async def reads(turn: int) -> None:
-            wanted = enumerate(calls(where["site"])[:READS], start=turn * READS)
+            kind = calls(where["site"]) if turn % 2 == 0 else hub_calls()
+            wanted = enumerate(kind[:READS], start=turn * READS)
             done = await asyncio.gather(*(read(number, name, args) for number, (name, args) in wanted))
             assert len(done) == READS
             assert all(done), "a read failed"
@@ -141,16 +157,16 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
         for turn in range(rounds):
             heart = Heart()
             seconds = await heart.during(reads(turn))
-            print(
-                heart.line(f"{READS} reads in {seconds:.1f} s"), "(imports included)" if turn == 0 else "", flush=True
-            )
+            what = "of all kinds" if turn % 2 == 0 else "of the Hub"
+            first = "(imports included)" if turn < 2 else ""
+            print(heart.line(f"{READS} reads {what} in {seconds:.1f} s"), first, flush=True)
     print(f"the aim is under {AIM_MS:.0f} ms; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--serve", action="store_true")
     given = parser.parse_args()
     if given.serve:

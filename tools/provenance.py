@@ -1,6 +1,8 @@
 """The mark of what comes from outside: where it is from, where it ends, nothing hidden in it, the taint it leaves."""
 
+import asyncio
 import re
+from collections.abc import Callable
 
 from safety.visible import visible
 from tools.base import ToolResult
@@ -17,6 +19,11 @@ def outside(text: str, source: str, *, ok: bool = True) -> ToolResult:
     """A result that shows a stranger's text. `source` is its address: it is named, and becomes a taint."""
     taint = visible(source.partition("?")[0])
     return ToolResult(marked(text, source), ok=ok, status="done" if ok else "failed", taint=(taint,))
+
+
+async def outside_made(make: Callable[[], str], source: str) -> ToolResult:
+    """The same of a text that takes a while to make: made and marked in a thread, since the event loop goes on."""
+    return await asyncio.to_thread(lambda: outside(make(), source))
 
 
 def marked(text: str, source: str) -> str:

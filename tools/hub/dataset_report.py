@@ -21,7 +21,7 @@ from tools.hub.dataset_shape import Row, conversations, fitting, type_words
 from tools.hub.viewer import Rows, Viewer, chosen_config, chosen_split, listed, open_viewer
 from tools.net.hub import ask_hub
 from tools.output import write_private
-from tools.provenance import outside
+from tools.provenance import outside_made
 
 SAMPLES = 3
 _CELL = 300
@@ -61,8 +61,8 @@ async def report(dataset: str, config: str, split: str, context: ToolContext) ->
         if config or split:
             raise
         found = await _from_files(known.id, f"the dataset viewer does not show it: {fault}")
-    lines = [*_head(known), *await _configurations(found, context), *_body(found)]
-    return outside("\n".join(lines), f"{hub_url()}/datasets/{known.id}")
+    head = [*_head(known), *await _configurations(found, context)]
+    return await outside_made(lambda: "\n".join([*head, *_body(found)]), f"{hub_url()}/datasets/{known.id}")
 
 
 async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:

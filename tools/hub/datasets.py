@@ -14,7 +14,7 @@ from tools.hub.dataset_sql import answered
 from tools.hub.hub_search import HubSearchArgs, Sort, searched
 from tools.hub.viewer import MOST_ROWS, Page, Rows, chosen_config, chosen_split, open_viewer
 from tools.net.hub import ask_hub
-from tools.provenance import outside
+from tools.provenance import outside, outside_made
 
 CELL_CHARACTERS = 600
 _BY_NAME = ("inspect", "rows", "sql", "leaderboard")
@@ -104,7 +104,7 @@ async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
     total = f" of {found.total:,}" if found.total is not None else ""
     part = "; the viewer holds only a part of this split" if found.partial else ""
     note = f"[{config}, {split}: rows {found.first:,} to {last - 1:,}{total}{part}]"
-    return outside("\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
+    return await outside_made(lambda: "\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
 
 
 def shown_rows(found: Rows) -> list[str]:

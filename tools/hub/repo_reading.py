@@ -1,7 +1,7 @@
 """The operations of hub_repos that look at a repository: info, list, read, refs, commits, runtime, logs, account."""
 
-import asyncio
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +10,18 @@ from tools.base import ToolFault, ToolResult
 from tools.hub.figures import count, day, size
 from tools.hub.remote import PREFIXES, beginning, entry
 from tools.hub.repo_args import HubReposArgs, given
-from tools.listing import kind_of
+from tools.listing import LINE_CHARACTERS, kind_of
 from tools.net.hub import ask_hub
 from tools.net.service import NotThere
-from tools.provenance import outside
+from tools.provenance import outside, outside_made
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MOST_READ = 2_000_000
 """Bytes of a file that are fetched to be shown."""
+MOST_SHOWN = 150_000
+"""Characters of it that are given at once; offset goes on."""
 _CARD_LINES = 60
 _HINTS = {"a parquet file": "the tool datasets shows its rows", "GGUF weights": "operation info shows its size"}
 
@@ -81,9 +83,12 @@ async def list_files(args: HubReposArgs) -> ToolResult:
         if await is_empty(args):
             return ToolResult(f"{args.about} is empty: it has no files yet")
         raise
-    lines = [_entry(one) for one in found[: args.limit]]
     more = [f"[the first {args.limit}; name a folder in path, or a larger limit]"] if len(found) > args.limit else []
-    return outside("\n".join([*lines, *more]) or "(no files)", f"{page_of(args)}/tree/{args.revision or 'main'}")
+
+    def shown() -> str:
+        return "\n".join([*map(_entry, found[: args.limit]), *more]) or "(no files)"
+
+    return await outside_made(shown, f"{page_of(args)}/tree/{args.revision or 'main'}")
 
 
 async def is_empty(args: HubReposArgs) -> bool:
@@ -113,12 +118,12 @@ async def read(args: HubReposArgs) -> ToolResult:
     if kind := kind_of(content[:8_192]):
         hint = _HINTS.get(kind, "operation download puts it into the workspace")
         raise ToolFault(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
-    return outside(await asyncio.to_thread(_lines, content, args, found.size), source)
+    return await outside_made(lambda: _lines(content, args, found.size), source)
 
 
 def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
     lines = content.decode("utf-8", "replace").splitlines()
-    shown = lines[args.offset - 1 : args.offset - 1 + args.limit]
+    shown = list(_cut(lines[args.offset - 1 : args.offset - 1 + args.limit]))
     if not shown:
         raise ToolFault(f"{args.path} has {len(lines):,} lines; offset {args.offset} is after its end")
     last = args.offset - 1 + len(shown)
@@ -126,6 +131,17 @@ def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
     if whole > len(content):
         notes.append(f"only the first {size(len(content))} of {size(whole)} are read; operation download gets all")
     return "\n".join([*shown, *(f"[{note}]" for note in notes)])
+
+
+def _cut(lines: list[str]) -> Iterator[str]:
+    """The lines as they are shown, up to MOST_SHOWN characters of them."""
+    length = 0
+    for line in lines:
+        short = line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}… ({len(line):,} characters)"
+        length += len(short)
+        if length > MOST_SHOWN:
+            return
+        yield short
 
 
 async def refs(args: HubReposArgs) -> ToolResult:
