@@ -1,7 +1,7 @@
 """Opens what a command needs: the working folder, settings, the store, and a session made of them all."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from graph.run_options import from_settings
 from models.secrets import hold_secrets
 
 if TYPE_CHECKING:
+    from configs.mcp_servers import McpServer
     from graph.session import AgentSession
     from store.store import Store
     from store.threads import ThreadRow
@@ -55,29 +56,38 @@ async def open_session(
         hold_secrets()
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         with everything_in(store.home if options.ephemeral else None):
-            async with _session(store, options, run_options, row) as session:
+            mcp = loaded.settings.mcpServers
+            async with _session(store, options, run_options, row, mcp) as session:
                 yield Opened(session, loaded, store.home)
 
 
 @asynccontextmanager
 async def _session(
-    store: "Store", options: Options, run_options: RunOptions, row: "ThreadRow | None"
+    store: "Store",
+    options: Options,
+    run_options: RunOptions,
+    row: "ThreadRow | None",
+    mcp: "Mapping[str, McpServer]",
 ) -> AsyncIterator["AgentSession"]:
     from graph.session import AgentSession
     from models.gateway import Models
+    from tools.mcp.servers import open_servers
     from tools.registry import create_builtin_tools
 
     models = Models(store.ledger, endpoint_of(options, run_options.model))
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(models.close)
+        builtin = create_builtin_tools()
+        servers, tools = await stack.enter_async_context(open_servers(mcp, store.home, builtin))
+        if run_options.headless:
+            await servers.settled()
+            run_options = replace(run_options, notes=(*run_options.notes, *servers.problems()))
         session = await AgentSession.open(
-            store, models, create_builtin_tools(), run_options, thread=row.id if row else None, fork=options.fork
+            store, models, tools, run_options, thread=row.id if row else None, fork=options.fork
         )
-        try:
-            yield session
-        finally:
-            await session.close()
-    finally:
-        await models.close()
+        session.services.servers = servers
+        stack.push_async_callback(session.close)
+        yield session
 
 
 def refuse_contradictions(options: Options) -> None:

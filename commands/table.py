@@ -56,6 +56,17 @@ COMMANDS: dict[str, Command] = {
                 "remove": "commands.permissions:remove",
             },
         ),
+        Command(
+            "mcp",
+            "servers of tools: which there are, add, remove, try them; serve ours to other agents",
+            actions={
+                "list": "commands.mcp:list_servers",
+                "add": "commands.mcp:add_server",
+                "remove": "commands.mcp:remove_server",
+                "test": "commands.mcp:check_servers",
+                "serve": "commands.mcp:serve",
+            },
+        ),
         Command("sandbox", "one command behind the agent's own wall", "commands.sandbox:sandbox", usage="-- COMMAND"),
         Command(
             "models",
@@ -74,7 +85,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs", "mcp"})
+KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
 from configs.errors import ConfigurationError, UsageError
 from configs.kept import kept_keys
+from configs.mcp_servers import DEFINES
 from configs.messaging_env import messaging_from
 from configs.paths import settings_home
 from configs.settings import WITHOUT_EFFECT, Settings
@@ -34,6 +35,9 @@ FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
 ADDED_UP = "permissions."
 """Lists under this key are joined over the layers: a stronger layer must not drop a weaker one's rules."""
+
+SERVERS = "mcpServers."
+"""Entries under this key that define a server replace a weaker layer's: its headers must not go to another address."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,9 @@ def _merge(base: Values, over: Values, source: str, sources: dict[str, str], pre
     merged = dict(base)
     for key, value in over.items():
         path, before = f"{prefix}{key}", merged.get(key)
+        if prefix == SERVERS and isinstance(value, dict) and DEFINES & value.keys():
+            _forget(path, sources)
+            before = None
         if isinstance(value, dict):
             sources[path] = source if not isinstance(before, dict) or not before else sources.get(path, source)
             merged[key] = _merge(before if isinstance(before, dict) else {}, value, source, sources, f"{path}.")
@@ -199,6 +206,11 @@ def _merge(base: Values, over: Values, source: str, sources: dict[str, str], pre
         else:
             merged[key], sources[path] = value, source
     return merged
+
+
+def _forget(path: str, sources: dict[str, str]) -> None:
+    for below in [one for one in sources if one.startswith(f"{path}.")]:
+        del sources[below]
 
 
 def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError:

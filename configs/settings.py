@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from configs.hosts import check_hosts
+from configs.mcp_servers import McpServer, check_names
 
 DEFAULT_AUTO_EVENTS = ("approval_required", "error", "turn_complete")
 
@@ -83,7 +84,10 @@ class Settings(BaseModel):
     web: WebSettings = WebSettings()
     confirm_cpu_jobs: bool = True
     tool_runtime: Literal["local", "sandbox"] = "local"
-    mcpServers: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    mcpServers: Annotated[dict[str, McpServer], AfterValidator(check_names)] = Field(
+        default_factory=lambda: {"hf-mcp-server": McpServer(transport="http", url="https://huggingface.co/mcp")}
+    )
+    """Servers of tools, see configs/mcp_servers.py."""
     messaging: Messaging = Messaging()
     save_sessions: bool = True
     share_traces: bool = False

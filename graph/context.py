@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from models.gateway import Models
     from store.store import Store
     from tools.base import ToolContext, ToolResult, ToolSpec
+    from tools.mcp.servers import ServerState
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 Sandbox = Literal["none", "off", "list", "on"]
@@ -124,6 +125,22 @@ class TurnFiles(Protocol):
         ...
 
 
+class ToolServers(Protocol):
+    """Servers of other programs whose tools stand among `Services.tools`."""
+
+    async def settled(self) -> bool:
+        """Wait until each is connected or known not to be; whether there is news of them."""
+        ...
+
+    def problems(self) -> list[str]:
+        """A line for each that is not there."""
+        ...
+
+    def states(self) -> "Sequence[ServerState]":
+        """How each stands."""
+        ...
+
+
 @dataclass
 class Services:
     """What nodes and tools work with; bound when the graph is built, never checkpointed."""
@@ -141,6 +158,9 @@ class Services:
     """Namespace of the Hub token's owner, where it is known without asking the Hub."""
     files: "TurnFiles | None" = None
     """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
+
+    servers: "ToolServers | None" = None
+    """MCP servers; None where there are none, as in Studio."""
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""

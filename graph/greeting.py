@@ -10,6 +10,8 @@ from tools.registry import offered
 
 def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
     """The fields of `ready`; `notes` come after those of the options."""
+    lines = services.servers.problems() if services.servers is not None else []
+    servers = [line for line in lines if line not in options.notes]
     return {
         "model": options.model,
         "tools": sorted(offered(services.tools, options)),
@@ -19,5 +21,5 @@ def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict
         "sandbox": sandbox_name(options),
         "max_iterations": options.max_iterations,
         "max_budget_usd": options.max_budget_usd,
-        "notes": [*options.notes, *notes],
+        "notes": [*options.notes, *servers, *notes],
     }

@@ -66,7 +66,7 @@ class AgentSession:
             Settle: self._settle,
             ops.UserInput: self._user_input,
             ops.ExecApproval: self._exec_approval,
-            ops.Interrupt: self._interrupt,
+            ops.Interrupt: lambda _: self._stopped(),
             ops.Compact: self._compact,
             ops.Undo: self._move,
             ops.Redo: self._move,
@@ -213,6 +213,8 @@ class AgentSession:
 
     async def _run(self, start: Any) -> None:
         await self._row.change(state="running")
+        if self.services.servers is not None and await self.services.servers.settled():
+            self._greet()
         end = await self._runner.run(self._turns, start, self.options, self._publish)
         await self._complete(end)
 
@@ -262,9 +264,6 @@ class AgentSession:
         folder, thread_id = self.options.workspace, self.thread_id
         await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
         await self._run(Command(resume={"decisions": dict(op.decisions)}))
-
-    async def _interrupt(self, _: ops.Interrupt) -> None:
-        await self._stopped()
 
     async def _compact(self, op: ops.Compact) -> None:
         await self._turns.begin_compaction(op.keep, self.options)

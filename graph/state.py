@@ -119,10 +119,16 @@ def estimate_tokens(messages: Sequence[AnyMessage]) -> int:
 
 
 def _characters(message: AnyMessage) -> int:
-    size = len(message.content) if isinstance(message.content, str) else len(str(message.content))
+    content = message.content
+    size = len(content) if isinstance(content, str) else sum(map(_block_characters, content))
     if isinstance(message, AIMessage) and message.tool_calls:
         size += sum(len(str(call["args"])) + len(call["name"]) for call in message.tool_calls)
     return size
+
+
+def _block_characters(block: Any) -> int:
+    """An image counts as about 1,500 tokens, whatever its bytes."""
+    return 6_000 if isinstance(block, Mapping) and "image" in str(block.get("type")) else len(str(block))
 
 
 def is_users(message: AnyMessage) -> bool:
@@ -171,10 +177,14 @@ def as_run(text: str, decision: Mapping[str, Any]) -> str:
     return f"The user changed the call. It ran as {json.dumps(args, ensure_ascii=False)}\n{text}"
 
 
-def result_message(call: ToolCall, message: AIMessage, text: str, *, ok: bool) -> ToolMessage:
-    """The result of a call of `message`; its id is the same when it is made again."""
+def result_message(
+    call: ToolCall, message: AIMessage, text: str, *, ok: bool, images: Sequence[str] = ()
+) -> ToolMessage:
+    """The result of a call of `message`, with images as data URLs; its id is the same when it is made again."""
+    pictures = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    content: Any = [{"type": "text", "text": text}, *pictures] if images else text
     return ToolMessage(
-        text,
+        content,
         tool_call_id=call["id"] or "",
         id=f"{message.id}:{call['id']}",
         name=call["name"],

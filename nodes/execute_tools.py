@@ -103,7 +103,8 @@ class _Batch:
         edited = decision.get("args") if decision.get("type") == "edit" else None
         result = await self._run(call, edited, approved=bool(decision))
         self._remember(call, result)
-        return [result_message(call, self.message, as_run(result.text, decision), ok=result.ok)]
+        text = as_run(result.text, decision)
+        return [result_message(call, self.message, text, ok=result.ok, images=result.images)]
 
     async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
         context = tool_context(self.state, self.thread_id, self.options, self.services, self.emit, approved=approved)

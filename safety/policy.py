@@ -17,6 +17,8 @@ VerdictKind = Literal["allow", "ask", "deny"]
 PLAN_TOOL = "plan"
 SHELL_TOOL = "bash"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+MCP = "mcp:"
+"""What the destination of a tool of an MCP server begins with; the server's name follows."""
 _OWN_REMOTES = frozenset({"origin", "hf jobs"})
 """Where the checkout came from, and jobs of the token's owner: named unless outside text is in the context."""
 
@@ -57,6 +59,8 @@ class CallFacts:
     """What it does there cannot be taken back."""
     unknown: str = ""
     """Why it could not be found out what the call would reach."""
+    changed: str = ""
+    """What is other about the tool than when it was allowed: then no rule's or person's earlier yes holds."""
     user_text: str = ""
     """What the user wrote in this thread: a destination found in it was named by the user."""
     owner: str = ""
@@ -84,9 +88,18 @@ def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
         or _by_reading(subject, facts, examined)
         or _by_mode(subject, facts, examined)
     )
+    if decided.kind == "allow" and facts.changed:
+        decided = _anew(decided, facts)
     if decided.kind == "ask" and facts.child:
         return Verdict("deny", f"{decided.why}; a sub-agent has nobody to ask")
     return decided
+
+
+def _anew(allowed: Verdict, facts: CallFacts) -> Verdict:
+    """A tool that became another one is asked about; where nobody is asked it is refused, but under yolo."""
+    if facts.mode == "yolo":
+        return allowed
+    return Verdict("ask" if facts.mode == "ask" else "deny", facts.changed)
 
 
 def place_of(facts: CallFacts) -> Place:
@@ -190,8 +203,12 @@ def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None)
 
 def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:
     """What the call of a tool would do, as far as it is known."""
+    if facts.changed:
+        return facts.changed
     if not subject.destinations or facts.unknown:
         return f"{subject.tool} can change things"
+    if subject.destinations[0].startswith(MCP):
+        return f"{subject.tool} is a tool of the MCP server {subject.destinations[0].removeprefix(MCP)}"
     reached = destination or ", ".join(subject.destinations)
     public = ", for anybody to see" if facts.public else ""
     return f"{subject.tool} would {'delete or move' if facts.irreversible else 'write to'} {reached}{public}"
@@ -201,6 +218,8 @@ def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
     """The user wrote it, it is this machine, or it is the token owner's own and private."""
     if destination in _LOCAL or (destination != "unknown" and destination.lower() in facts.user_text.lower()):
         return True
+    if destination.startswith(MCP):  # the settings name it; what it said itself goes back to where it came from
+        return all(source == destination for source in facts.taint)
     if destination in _OWN_REMOTES:
         return not facts.taint
     return _is_own(destination, facts) and not is_public

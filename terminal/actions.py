@@ -179,6 +179,20 @@ async def tools(app: "App", _: str) -> None:
         app.screen.line(f"{name:12}{about}")
 
 
+async def mcp(app: "App", _: str) -> None:
+    """The MCP servers of this session and how each stands."""
+    servers = app.session.services.servers
+    states = servers.states() if servers is not None else []
+    for state in states:
+        why = f" ({state.why})" if state.why else ""
+        changed = f", {len(state.changed)} changed and asked about again" if state.changed else ""
+        app.screen.line(f"{state.name:20}{state.status}{why}, {len(state.tools)} tools{changed}")
+        for tool in state.tools:
+            app.screen.line(f"  {tool}", "dim")
+    if not states:
+        app.screen.line("there are none; `ml-intern mcp add` makes one known", "dim")
+
+
 async def yolo(app: "App", _: str) -> None:
     """Stop asking, or ask again."""
     await _set_mode(app, "ask" if app.options.approval_mode == "yolo" else "yolo")

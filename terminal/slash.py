@@ -61,6 +61,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/cost", "/usage", "/tokens", "/context"), "", "what the thread has used so far", actions.cost),
     SlashCommand(("/tools",), "", "the tools the model has", actions.tools),
+    SlashCommand(("/mcp",), "", "the MCP servers, how each stands, and their tools", actions.mcp),
     SlashCommand(
         ("/permissions",),
         "[test COMMAND|remove N]",

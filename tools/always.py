@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from safety.policy import SHELL_TOOL, CallFacts, place_of, verdict
+from safety.policy import MCP, SHELL_TOOL, CallFacts, place_of, verdict
 from safety.prefixes import always_prefixes
 from safety.rules import Rules
 from safety.shell import examine
@@ -27,7 +27,7 @@ def _offers(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
 
 
 def _grants(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
-    if facts.destinations or facts.cost_usd != 0:
+    if any(not one.startswith(MCP) for one in facts.destinations) or facts.cost_usd != 0:
         return ()
     if call.name != SHELL_TOOL:
         return (Grant(call.name),)

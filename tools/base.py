@@ -265,6 +265,8 @@ class ToolSpec:
     """Needed where on_resume is "reattach"."""
     reach: FindReach | None = None
     """For tools that send something out or spend money."""
+    warning: Callable[[], str] | None = None
+    """For tools of others: why what was allowed before does not hold now, or ""."""
 
     def only_reads(self, args: Mapping[str, Any]) -> bool:
         """Whether a call with these arguments changes nothing."""

@@ -41,6 +41,7 @@ async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) 
         public=reach.public,
         irreversible=reach.irreversible,
         unknown=reach.unknown,
+        changed=spec.warning() if spec is not None and spec.warning is not None else "",
         cost_usd=reach.cost_usd,
         budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,
     )

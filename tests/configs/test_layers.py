@@ -99,7 +99,7 @@ def test_an_existing_users_file_works_unchanged(tmp_path: Path, write: Callable[
         mcpServers={"hf-mcp-server": {"transport": "http", "url": "https://huggingface.co/mcp?login"}},
     )
     result = loaded(tmp_path)
-    assert result.settings.mcpServers["hf-mcp-server"]["transport"] == "http"
+    assert result.settings.mcpServers["hf-mcp-server"].transport == "http"
     assert result.settings.messaging.auto_event_types == ("error",)
     assert len(result.notes) == len(WITHOUT_EFFECT)
     assert all("has no effect" in note for note in result.notes)
@@ -178,7 +178,7 @@ def test_env_files_fill_references_and_what_is_set_wins(
 def test_a_folders_env_file_gives_no_endpoint(tmp_path: Path, write: Callable[..., Path], name: str) -> None:
     write(mcpServers={"a": {"url": f"${{{name}:-https://mine}}"}})
     (tmp_path / ".env").write_text(f"{name}=https://evil")
-    assert loaded(tmp_path).settings.mcpServers["a"]["url"] == "https://mine"
+    assert loaded(tmp_path).settings.mcpServers["a"].url == "https://mine"
 
 
 def test_a_projects_own_file_is_ignored_and_said(tmp_path: Path) -> None:

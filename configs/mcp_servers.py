@@ -1,0 +1,92 @@
+"""What the setting `mcpServers` says of one server: a command that is started, or an address that is called."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+DEFINES = frozenset({"url", "command"})
+"""An entry with one of these keys is a whole definition: nothing of a weaker layer's entry stays, its headers least."""
+Seconds = Annotated[float, Field(gt=0, le=3_600)]
+
+
+class McpServer(BaseModel):
+    """One server. Keys of other agents' files that say nothing here are kept and have no effect."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    transport: Literal["stdio", "http", "streamable-http", "streamable_http"] | None = Field(
+        None, validation_alias=AliasChoices("transport", "type")
+    )
+    """None: as `url` or `command` say."""
+    url: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Sent to this server and to no other."""
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    """The server's own variables, beside PATH, HOME and the like: of ours it gets no others."""
+    cwd: str | None = None
+    enabled: bool = True
+    startup_timeout_s: Seconds = 30.0
+    """Until the server has answered and named its tools."""
+    timeout_s: Seconds = 60.0
+    """For one call."""
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it is called at an address."""
+        return self.url is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_transport(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("transport", given.get("type")) == "sse":
+            raise ValueError("the transport sse is no longer spoken; use http, with the server's address for it")
+        return given
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("a server has either a command or a url")
+        if self.transport is not None and (self.transport == "stdio") == self.is_http:
+            raise ValueError(f"the transport {self.transport} needs a {'command' if self.is_http else 'url'}")
+        if self.url is not None:
+            _check_address(self.url)
+        if self.command is not None and not self.command.strip():
+            raise ValueError("the command is empty")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        whole: dict[str, JsonValue] = serialize(self)
+        given = self.model_fields_set | set(self.model_extra or {})
+        return {name: value for name, value in whole.items() if name in given}
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("the url is no http address")
+    if parts.username or parts.password:
+        raise ValueError("the url holds a password; put it into headers, as ${NAME}")
+
+
+def check_names(servers: Mapping[str, McpServer]) -> Mapping[str, McpServer]:
+    """`servers` when each name is usable in the names of its tools. Raises ValueError."""
+    for name in servers:
+        if not SERVER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a server; letters, digits, _ - . are, at most 40 of them")
+    return servers
