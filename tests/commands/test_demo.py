@@ -12,6 +12,7 @@ import yaml
 from commands.demo import make_folder, packages
 from configs import demo as files
 from configs.errors import UsageError
+from safety.sandbox import missing
 from tests.terminal.driver import Terminal
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
@@ -104,7 +105,8 @@ def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package_index")
 def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "work"
-    done = program(home, "demo", "--seed", "7", "--dir", str(folder))
+    walled = ["--sandbox"] if missing() is None else []
+    done = program(home, "demo", *walled, "--seed", "7", "--dir", str(folder))
     assert done.returncode == 0, done.stderr
     assert "the model is scripted" in done.stderr
     metrics = check_what_is_left(folder, seed=7)

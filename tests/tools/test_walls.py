@@ -3,7 +3,7 @@
 import asyncio
 import http.server
 import os
-import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +14,7 @@ import pytest
 
 from graph.context import sandbox_name
 from safety.sandbox import missing
+from tests.fakes.hub import FakeHub
 from tests.tools.conftest import Bench, until
 from tools.base import ToolResult
 from tools.run import run_call
@@ -154,19 +155,69 @@ json.dump({"accuracy": accuracy}, open("metrics.json", "w"))
 """
 
 
+JOBLIB = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["joblib>=1.4"]
+# ///
+from joblib import Parallel, delayed
+
+print("sum", sum(Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(5))))
+"""
+DOWNLOAD = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["huggingface_hub>=1"]
+# ///
+from pathlib import Path
+from huggingface_hub import snapshot_download
+
+folder = Path(snapshot_download("someone/reviews", repo_type="dataset"))
+print("rows", len((folder / "train.jsonl").read_text().splitlines()))
+"""
+
+
+@pytest.fixture
+def index() -> None:
+    """Skips where no package index is."""
+    probe = ["uv", "run", "--no-project", "--with", "joblib>=1.4", "python", "-c", "pass"]
+    done = subprocess.run(probe, capture_output=True, check=False)
+    if done.returncode and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
+        pytest.skip("needs the package index")
+
+
 @pytest.mark.index
+@pytest.mark.usefixtures("index")
 async def test_a_script_with_dependencies_trains_inside(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From nothing: its packages come through the list of hosts into an empty cache."""
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     bench.file("train.py", SCRIPT)
-    outside = await bench.run("bash", command="uv run train.py", timeout=150)
-    if not outside.ok and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
-        pytest.skip("needs the package index")
-    (bench.workspace / "metrics.json").unlink()
-    shutil.rmtree(tmp_path / "uv")
     result = await inside(bench, "uv run train.py", timeout=150)
     assert "accuracy 0.9" in result.text
     assert (bench.workspace / "metrics.json").exists()
     assert (tmp_path / "uv").exists()
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("index")
+async def test_jobs_of_scikit_learn_run_side_by_side_inside(bench: Bench) -> None:
+    bench.file("parallel.py", JOBLIB)
+    assert "sum 10" in (await inside(bench, "uv run parallel.py", timeout=150)).text
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("index")
+async def test_a_dataset_is_downloaded_inside_and_no_token_goes_along(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeHub() as hub:
+        hub.add("datasets", "someone/reviews", {"train.jsonl": '{"text": "good"}\n{"text": "bad"}\n'})
+        for name, value in hub.environment(tmp_path / "hub").items():
+            monkeypatch.setenv(name, value)
+        bench.file("download.py", DOWNLOAD)
+        result = await inside(bench, "uv run download.py", timeout=150)
+        assert "rows 2" in result.text
+        assert {asked.token for asked in hub.asked} == {None}
+    assert list((tmp_path / "hub/hub").glob("datasets--someone--reviews"))
