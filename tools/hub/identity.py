@@ -1,15 +1,13 @@
 """Whose token it is."""
 
-import os
-
-from models.routing import hub_token
 from tools.base import ToolContext
-from tools.net.hub import ask_hub
+from tools.net.blocking import in_thread
+from tools.net.hub import SECONDS, ask_hub, hub_access_token
 
 
-def has_token() -> bool:
-    """Whether there is a token to write with."""
-    return bool(hub_token(os.environ))
+async def hub_login() -> str:
+    """The token to the Hub; empty when there is none. Raises ToolFault when it cannot be renewed in time."""
+    return await in_thread(hub_access_token, seconds=SECONDS, what="the login at the Hub")
 
 
 async def owner_of(context: ToolContext) -> str:
@@ -18,7 +16,7 @@ async def owner_of(context: ToolContext) -> str:
     Raises:
         ToolFault: the Hub does not accept the token, or does not answer.
     """
-    if not context.services.owner and has_token():
+    if not context.services.owner and await hub_login():
         account = await ask_hub(lambda api: api.whoami(), "the account")
         context.services.owner = str(account["name"])
     return context.services.owner

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tools.base import NO_REACH, Reach, ToolContext
-from tools.hub.identity import has_token, owner_of
+from tools.hub.identity import hub_login, owner_of
 from tools.hub.repo_args import full_name
 from tools.net.hub import ask_hub
 from tools.net.service import NotThere
@@ -31,7 +31,7 @@ async def repo_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
         ToolFault: the Hub does not tell what has to be known.
     """
     operation = args.get("operation", "")
-    if only_reads(args) or operation in _LOCAL or not has_token():
+    if only_reads(args) or operation in _LOCAL or not await hub_login():
         return NO_REACH
     await owner_of(context)
     names = [await full_name(str(args.get("repo", "")), context)]

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from configs.hosts import hub_url
-from models.routing import hub_token
 from tools.base import ToolContext, ToolFault
 from tools.environment import CALL_MARK, child_environment
+from tools.hub.identity import hub_login
 
 SECONDS = 12 * 3600.0
 _MODULE = "tools.hub.transfer_child"
@@ -24,7 +24,7 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
     Raises:
         ToolFault: what the Hub or its library said against it, or the child died.
     """
-    asked = {"work": work, "arguments": dict(arguments), "about": about, "token": hub_token(os.environ)}
+    asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await hub_login()}
     environment = {**child_environment(os.environ), "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-m", _MODULE,

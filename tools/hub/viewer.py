@@ -1,6 +1,5 @@
 """The dataset viewer: what it knows of a dataset on the Hub. The token goes to it where it belongs to the Hub."""
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from configs.hosts import base_url, hub_url
-from models.routing import hub_token
 from tools.base import ToolContext, ToolFault
+from tools.hub.identity import hub_login
 from tools.net.service import Service, open_service
 
 MOST_ROWS = 100
@@ -108,7 +107,7 @@ def rows_of(answer: Mapping[str, Any], first: int = 0) -> Rows:
 async def open_viewer(dataset: str, context: ToolContext) -> AsyncIterator[Viewer]:
     """The viewer of a dataset, closed at the end."""
     base = base_url(context.options.hosts, "dataset_viewer")
-    token = hub_token(os.environ) if belongs_to_hub(base) else None
+    token = await hub_login() if belongs_to_hub(base) else ""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     async with open_service("the dataset viewer", base, headers) as service:
         yield Viewer(service, dataset)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from configs.hosts import hub_url
 from configs.version import version
-from models.routing import hub_token
+from models.routing import hub_token, named_hub_token
+from safety.redaction import hold
 from tools.net.blocking import in_thread
 from tools.net.hub_errors import Rationed, explained
 
@@ -30,17 +31,30 @@ MOST_FAILURES = 3
 _set_up = threading.Lock()
 _failures = threading.local()
 _ready = False
+_held = set[str]()
+"""Tokens that redaction knows of already."""
 
 
 def hub_api(token: str | None = None) -> "HfApi":
-    """The client of the Hub. It blocks: call it by `ask_hub`. Without `token`, HF_TOKEN's or the stored login's."""
+    """The client of the Hub. It blocks: call it by `ask_hub`. Without `token`, it uses `hub_access_token`."""
     os.environ.setdefault("AI_AGENT", "ml-intern")
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi
 
     _silence()
     _limit()
-    token = token or hub_token(os.environ) or get_token()
+    token = token or hub_access_token()
     return HfApi(endpoint=hub_url(), token=token or False, library_name="ml-intern", library_version=version())
+
+
+def hub_access_token() -> str:
+    """The token for the Hub, or "": HF_TOKEN's, or the stored login's, renewed when it runs out. It blocks."""
+    from huggingface_hub import get_token
+
+    token = named_hub_token(os.environ) or get_token() or hub_token(os.environ) or ""
+    if token and token not in _held:
+        _held.add(token)
+        hold({"HF_TOKEN": token})
+    return token
 
 
 async def ask_hub(work: Callable[["HfApi"], T], about: str = "", *, seconds: float = SECONDS) -> T:

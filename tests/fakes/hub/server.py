@@ -79,7 +79,7 @@ class FakeHub:
         self.xet = xet.Xet()
         self.jobs = jobs.Jobs(self, folder)
         config = uvicorn.Config(
-            _RawPaths(self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+            _Front(self, self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), daemon=True)
@@ -211,34 +211,35 @@ class FakeHub:
                 traceback.print_exc()  # a fault of the fake itself, for whoever reads the test's output
                 raise
 
-        async def recorded(request: Request) -> Response:
-            headers = dict(request.headers)
-            path = unquote(request.url.path)
-            self.asked.append(
-                Asked(request.method, headers.get("host", ""), path, request.url.query, token_of(request), headers)
-            )
-            fault = next((one for one in self._faults if one.matches(request.method, path)), None)
-            if fault is not None:
-                fault.left -= 1
-                await asyncio.sleep(fault.seconds)
-                if fault.response is not None:
-                    return fault.response()
-            return await handle(request)
+        return handle
 
-        return recorded
+    async def received(self, request: Request) -> Response | None:
+        """Write a request down; the answer of a fault that was asked for, if there is one."""
+        headers = dict(request.headers)
+        path = unquote(request.url.path)
+        self.asked.append(
+            Asked(request.method, headers.get("host", ""), path, request.url.query, token_of(request), headers)
+        )
+        fault = next((one for one in self._faults if one.matches(request.method, path)), None)
+        if fault is None:
+            return None
+        fault.left -= 1
+        await asyncio.sleep(fault.seconds)
+        return fault.response() if fault.response else None
 
 
-class _RawPaths:
-    """Routes see paths as they came: the slash of a branch refs/pr/1 stays %2F until a handler takes it apart."""
+class _Front:
+    """What every request passes. Routes see paths as they came: the slash of refs/pr/1 stays %2F until it is needed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, hub: FakeHub, app: ASGIApp) -> None:
+        self._hub = hub
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].decode("ascii")}
+        scope = {**scope, "path": scope["raw_path"].decode("ascii")}
         with contextlib.suppress(ConnectionError):
-            await self._app(scope, receive, send)
+            answer = await self._hub.received(Request(scope))
+            await (answer or self._app)(scope, receive, send)
 
 
 def _listener() -> socket.socket:

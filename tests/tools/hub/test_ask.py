@@ -1,9 +1,11 @@
 """Asking the Hub: every way it can fail is one line with a remedy, soon; nothing is printed; the loop goes on."""
 
+import contextlib
 import os
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +113,27 @@ async def test_nothing_is_printed_and_the_client_says_who_it_is(
     assert capfd.readouterr() == ("", "")
     assert "ml-intern/" in hub.asked[-1].headers["user-agent"]
     assert os.environ["AI_AGENT"] == "ml-intern"
+
+
+async def test_a_token_goes_nowhere_else_when_the_hub_redirects(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("models", "ada/m", {"a.txt": "1", "w.bin": b"\1"}, private=True)
+    asks: list[tuple[str, Work]] = [
+        ("/api/models/ada/m", lambda api: api.model_info("ada/m")),
+        ("/api/models", lambda api: list(api.list_models())),
+        ("/tree/", lambda api: list(api.list_repo_tree("ada/m"))),
+        ("/paths-info/", lambda api: api.get_paths_info("ada/m", ["a.txt"])),
+        ("/resolve/", lambda api: api.hf_hub_download("ada/m", "a.txt", local_dir=tmp_path)),
+        ("/api/repos/create", lambda api: api.create_repo("ada/n")),
+        ("/api/whoami", lambda api: api.whoami()),
+        ("/commit/", lambda api: api.upload_file(path_or_fileobj=b"2", path_in_repo="b.txt", repo_id="ada/m")),
+        ("/info/lfs/", lambda api: api.upload_file(path_or_fileobj=b"2", path_in_repo="b.bin", repo_id="ada/m")),
+    ]
+    for part, work in asks:
+        hub.mend()
+        hub.redirect(part, f"{hub.cdn_url}/elsewhere")
+        before = len(hub.asked)
+        with contextlib.suppress(ToolFault):
+            await ask_hub(work, "model ada/m")
+        assert any(asked.token for asked in hub.asked[before:] if asked.host.startswith("127.")), part
+    assert [asked for asked in hub.asked if asked.host.startswith("localhost")]
+    assert hub.tokens_at("localhost") == []
