@@ -88,7 +88,7 @@ class _Child:
                     id=self.id, title=self.task[:80], folder=options.workspace, parent=self.context.thread_id
                 )
             if not (await turns.snapshot()).values:
-                await turns.begin(self.task, options)
+                await store.threads.update(self.id, turns=await turns.begin(self.task, options))
             while True:
                 values = await self._to_the_end(turns, options, publish)
                 result, correction = self._reviewed(values)
