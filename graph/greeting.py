@@ -12,6 +12,8 @@ def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict
     """The fields of `ready`; `notes` come after those of the options."""
     lines = services.servers.problems() if services.servers is not None else []
     servers = [line for line in lines if line not in options.notes]
+    able = services.models.abilities(options.model)
+    doubt = [f"{options.model} calls no tools, as far as is known: it can only talk"] if able.tools is False else []
     return {
         "model": options.model,
         "tools": sorted(offered(services.tools, options)),
@@ -21,5 +23,5 @@ def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict
         "sandbox": sandbox_name(options),
         "max_iterations": options.max_iterations,
         "max_budget_usd": options.max_budget_usd,
-        "notes": [*options.notes, *servers, *notes],
+        "notes": [*options.notes, *doubt, *servers, *notes],
     }

@@ -332,7 +332,7 @@ class AgentSession:
     async def _change(self, **changes: Any) -> None:
         """Other options from the next run on. Raises what the model's route raises."""
         options = replace(self.options, **changes)
-        self.services.models.route(options.model)
+        await self.services.models.check(options.model)
         self.options = options
         self._greet()
 

@@ -75,11 +75,12 @@ class Models:
         """What a model can do, as far as it is known now."""
         return self.known.abilities(self.route(model))
 
-    def look_up(self, model: str) -> None:
-        """Begin to ask the model's endpoint about it."""
+    async def check(self, model: str) -> None:
+        """Ask the model's endpoint about it. Raises what `route` raises, ConfigurationError when it calls no tools."""
         route = self.route(model)
-        if route.transport == "direct":
-            self._catalogues.start(route)
+        await self.known.offers(route)
+        if route.transport == "direct" and self.known.abilities(route).tools is False:
+            raise no_tools(route)
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """One reply. Passing faults are waited out, each wait one `error` event; cancelling stops at once.

@@ -131,7 +131,11 @@ async def model(app: "App", argument: str) -> None:
     """Show or change the model."""
     if argument:
         await app.perform(ops.SetModel(argument))
-    app.screen.line(f"model: {app.options.model}", "dim")
+    known, id = app.session.services.models, app.options.model
+    window, able = known.window(id), known.abilities(id)
+    limits = [f"a window of {window:,} tokens"] if window else []
+    limits += ["no images"] * (able.images is False) + ["no reasoning effort"] * (able.effort is False)
+    app.screen.line(f"model: {id}{': ' if limits else ''}{', '.join(limits)}", "dim")
 
 
 async def effort(app: "App", argument: str) -> None:
@@ -141,7 +145,9 @@ async def effort(app: "App", argument: str) -> None:
         return
     if argument:
         await app.perform(ops.SetEffort(argument))
-    app.screen.line(f"reasoning effort: {app.options.effort or 'as the model has it'}", "dim")
+    known = app.session.services.models.abilities(app.options.model)
+    ignored = f"; {app.options.model} takes none, as far as is known" if known.effort is False else ""
+    app.screen.line(f"reasoning effort: {app.options.effort or 'as the model has it'}{ignored}", "dim")
 
 
 async def plan(app: "App", argument: str) -> None:

@@ -71,6 +71,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     json: dict[str, Any]
+    body: bytes = b""
 
 
 class FakeModelServer:
@@ -134,7 +135,7 @@ class FakeModelServer:
         return Response(status_code=404) if found is None else JSONResponse(found)
 
     async def _complete(self, request: Request) -> Response:
-        asked = Asked(request.url.path, dict(request.headers), await request.json())
+        asked = Asked(request.url.path, dict(request.headers), await request.json(), await request.body())
         self.asked.append(asked)
         reply = self._queue.pop(0) if self._queue else self._fallback(asked.json)
         self.arrived.set()
