@@ -28,6 +28,8 @@ class UserInput:
     text: str
     typed: str | None = None
     """The user's own words in it, where files or a pipe were added to them; None when it is all of it."""
+    images: tuple[str, ...] = ()
+    """Images that belong to it, as data URLs."""
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,7 @@ class AgentSession:
         text = admit(op.text)
         row = await self._row.change(state="running")
         typed = None if op.typed is None else admit(op.typed)
-        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id), typed)
+        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id), typed, op.images)
         self._emit("processing", turn=number, text=text)
         await self._row.change(title=row.title or title_of(text), turns=number, redo=())
         await self._run(None)

@@ -19,6 +19,8 @@ from typing_extensions import TypedDict
 RECENT_CALLS = 30
 TYPED = "typed"
 """Where a message of the user keeps the user's own words when its text holds more than those."""
+IMAGE_CHARACTERS = 6_000
+"""What an image counts for in estimates: providers take about 1,500 tokens for a large one."""
 SUMMARY = "summary_"
 """What the id of a compaction's notes begins with."""
 
@@ -119,16 +121,24 @@ def estimate_tokens(messages: Sequence[AnyMessage]) -> int:
 
 
 def _characters(message: AnyMessage) -> int:
-    content = message.content
-    size = len(content) if isinstance(content, str) else sum(map(_block_characters, content))
+    if isinstance(message.content, str):
+        size = len(message.content)
+    else:
+        size = sum(IMAGE_CHARACTERS if is_image(block) else len(str(block)) for block in message.content)
     if isinstance(message, AIMessage) and message.tool_calls:
         size += sum(len(str(call["args"])) + len(call["name"]) for call in message.tool_calls)
     return size
 
 
-def _block_characters(block: Any) -> int:
-    """An image counts as about 1,500 tokens, whatever its bytes."""
-    return 6_000 if isinstance(block, Mapping) and "image" in str(block.get("type")) else len(str(block))
+def is_image(block: Any) -> bool:
+    """Whether a block of a message's content is an image."""
+    return isinstance(block, dict) and block.get("type") in ("image", "image_url")
+
+
+def with_images(text: str, images: Sequence[str]) -> str | list[str | dict[str, Any]]:
+    """The content of a message: its text, and images as data URLs."""
+    shown: list[str | dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    return [{"type": "text", "text": text}, *shown] if shown else text
 
 
 def is_users(message: AnyMessage) -> bool:
@@ -180,11 +190,9 @@ def as_run(text: str, decision: Mapping[str, Any]) -> str:
 def result_message(
     call: ToolCall, message: AIMessage, text: str, *, ok: bool, images: Sequence[str] = ()
 ) -> ToolMessage:
-    """The result of a call of `message`, with images as data URLs; its id is the same when it is made again."""
-    pictures = [{"type": "image_url", "image_url": {"url": url}} for url in images]
-    content: Any = [{"type": "text", "text": text}, *pictures] if images else text
+    """The result of a call of `message`; its id is the same when it is made again. Images are data URLs."""
     return ToolMessage(
-        content,
+        with_images(text, images),
         tool_call_id=call["id"] or "",
         id=f"{message.id}:{call['id']}",
         name=call["name"],

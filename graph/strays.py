@@ -52,8 +52,9 @@ def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]",
         row = rows.get(next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"]))
         text, ok = _closing(row, why)
         said = as_run(text, decisions.get(call["id"] or "", {}) if row else {})
-        update["messages"].append(result_message(call, message, said, ok=ok))
         result = (row.result if row else None) or {}
+        images = result.get("images") or ()
+        update["messages"].append(result_message(call, message, said, ok=ok, images=images))
         update.update(result.get("state") or {})
         taint += [source for source in result.get("taint") or [] if source not in taint]
     return {**update, "taint": taint}

@@ -11,7 +11,7 @@ from langgraph.types import Overwrite, StateSnapshot
 from configs.errors import UsageError
 from graph.branch import turn_points
 from graph.context import RunOptions, Services, context_limit
-from graph.state import TYPED, AgentState, Outcome, open_calls
+from graph.state import TYPED, AgentState, Outcome, open_calls, with_images
 from graph.strays import close_call, close_strays, closing_results
 
 if TYPE_CHECKING:
@@ -72,11 +72,18 @@ class Turns:
         """The state at the head, or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
-    async def begin(self, text: str, options: RunOptions, files: str = "", typed: str | None = None) -> int:
+    async def begin(
+        self,
+        text: str,
+        options: RunOptions,
+        files: str = "",
+        typed: str | None = None,
+        images: tuple[str, ...] = (),
+    ) -> int:
         """Write the user's message durably as the input of a new turn and return the turn's number.
 
         `files` names the snapshot of the workspace's files as they are now, `typed` is what of the text the user
-        typed; None: all of it.
+        typed; None: all of it. `images` are data URLs.
         """
         await self.close_open("superseded by the user's next message")
         head = await self.snapshot()
@@ -85,7 +92,7 @@ class Turns:
         await self._write(
             {
                 **_fresh(options, self.services),
-                "messages": [_users_message(text, typed)],
+                "messages": [_users_message(text, typed, images=images)],
                 "rejected": {},
                 "iteration": 0,
                 "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
@@ -281,9 +288,9 @@ def _source(snapshot: StateSnapshot) -> str:
     return str((snapshot.metadata or {}).get("source", ""))
 
 
-def _users_message(text: str, typed: str | None, id: str = "") -> HumanMessage:
+def _users_message(text: str, typed: str | None, id: str = "", images: tuple[str, ...] = ()) -> HumanMessage:
     kept = {} if typed is None or typed == text else {TYPED: typed}
-    return HumanMessage(text, id=id or f"user_{uuid4().hex}", additional_kwargs=kept)
+    return HumanMessage(with_images(text, images), id=id or f"user_{uuid4().hex}", additional_kwargs=kept)
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:

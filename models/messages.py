@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
+from graph.state import is_image
 from models.transport import WHOLE, Trimming
 
 Wire = dict[str, Any]
@@ -77,11 +78,6 @@ class Conversion(Generic[Made]):
 def has_images(messages: Sequence[AnyMessage]) -> bool:
     """Whether a conversation holds images."""
     return any(is_image(block) for message in messages for block in _blocks(message.content))
-
-
-def is_image(block: Any) -> bool:
-    """Whether a block of content is an image."""
-    return isinstance(block, dict) and block.get("type") in ("image", "image_url")
 
 
 def encode(value: Any) -> bytes:

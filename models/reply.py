@@ -10,6 +10,7 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.tool import ToolCall, tool_call
 
 from configs.errors import ModelFailed
+from graph.state import estimate_tokens
 from models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
 from models.request import REFUSAL, CallPart, FinishReason, Part, Usage
 
@@ -123,7 +124,7 @@ class Draft:
         """Usage guessed from characters, for a provider that sends none; marked as estimated."""
         written = sum(map(len, self._written()))
         return Usage(
-            input_tokens=sum(_characters(message) for message in messages) // CHARACTERS_PER_TOKEN,
+            input_tokens=estimate_tokens(messages),
             output_tokens=written // CHARACTERS_PER_TOKEN,
             estimated=True,
         )
@@ -164,7 +165,3 @@ def _runnable_arguments(draft: CallDraft, place: int, raw: str) -> dict[str, Any
     if not draft.name:
         raise InvalidArguments("the call names no tool")
     return parse_arguments(raw)
-
-
-def _characters(message: AnyMessage) -> int:
-    return len(message.content) if isinstance(message.content, str) else len(str(message.content))

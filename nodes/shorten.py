@@ -5,10 +5,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from graph.state import SUMMARY, TYPED, estimate_tokens, is_users, note, users_words
+from graph.state import SUMMARY, TYPED, estimate_tokens, is_image, is_users, note, users_words
 
 OLD_OUTPUT = 1_000
 """Characters an old tool output is shortened to."""
+IMAGE_GONE = "[its image is no longer shown; read the file again to see it]"
 USER_WORDS = 4_000
 """Characters kept of each of the user's later messages."""
 
@@ -40,12 +41,18 @@ def split(messages: Sequence[AnyMessage], keep_tokens: int) -> tuple[list[AnyMes
 
 
 def shorten_outputs(messages: Sequence[AnyMessage], limit: int, where: str) -> list[AnyMessage]:
-    """The messages with tool outputs over `limit` characters cut to head and tail; `where` names the whole."""
+    """The messages with tool outputs over `limit` characters cut to head and tail; `where` names the whole.
+
+    Their images go: the files they were read from are still there.
+    """
     return [_shortened(m, limit, where) if isinstance(m, ToolMessage) else m for m in messages]
 
 
 def _shortened(message: ToolMessage, limit: int, where: str) -> ToolMessage:
-    text = message.text
+    text: str = message.text
+    if isinstance(message.content, list) and any(map(is_image, message.content)):
+        text = f"{text}\n{IMAGE_GONE}"
+        message = message.model_copy(update={"content": text})
     if len(text) <= limit:
         return message
     cut = f"\n[... {len(text) - limit} characters left out here; the whole is in {where} ...]\n"

@@ -123,11 +123,13 @@ class App:
             await self._send(line)
 
     async def _send(self, text: str) -> None:
-        expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs)
+        model = self.options.model
+        blind = model if self.session.services.models.abilities(model).images is False else ""
+        expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
         for note in expanded.notes:
             self.screen.line(note, "dim")
         self._sent.append(text)
-        await self.perform(ops.UserInput(expanded.text, typed=text))
+        await self.perform(ops.UserInput(expanded.text, typed=text, images=expanded.images))
 
     # --- operations and what they ask
 

@@ -1,9 +1,12 @@
-"""`@path` in a message: the file's content is added to it as a block."""
+"""`@path` in a message: the file's content is added to it as a block, an image as such."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.images import MOST_BYTES as MOST_IMAGE_BYTES
+from tools.images import data_url, image_type
 
 MOST_BYTES = 100_000
 MOST_NAMES = 200
@@ -13,16 +16,21 @@ _CLOSING = ",.;:!?)]}'\""
 
 @dataclass(frozen=True)
 class Expanded:
-    """The message with its files, and a word on each mention for the user."""
+    """The message with its files, a word on each mention for the user, and images as data URLs."""
 
     text: str
     notes: tuple[str, ...]
+    images: tuple[str, ...] = ()
 
 
-def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = ()) -> Expanded:
-    """Append the files that `text` mentions, each once. A mention of nothing that exists stays a word."""
+def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), blind: str = "") -> Expanded:
+    """Append the files that `text` mentions, each once. A mention of nothing that exists stays a word.
+
+    `blind` is the model when it does not see images.
+    """
     blocks: dict[Path, str] = {}
     notes: list[str] = []
+    images: list[str] = []
     for quoted, bare in _MENTION.findall(text):
         path = _existing(quoted or bare, workspace)
         if path is None or path in blocks:
@@ -30,9 +38,10 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = ()) ->
         if not _allowed(path, workspace, add_dirs):
             notes.append(f"@{quoted or bare} is outside the working folder and was not added")
             continue
-        blocks[path], note = _block(path, workspace)
+        blocks[path], note, url = _block(path, workspace, blind)
         notes.append(note)
-    return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes))
+        images += filter(None, [url])
+    return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images))
 
 
 def _existing(name: str, workspace: Path) -> Path | None:
@@ -50,7 +59,8 @@ def _allowed(path: Path, workspace: Path, add_dirs: Sequence[str]) -> bool:
     return any(path.is_relative_to(root.resolve()) for root in (workspace, *map(Path, add_dirs)))
 
 
-def _block(path: Path, workspace: Path) -> tuple[str, str]:
+def _block(path: Path, workspace: Path, blind: str) -> tuple[str, str, str | None]:
+    """What is added to the message, what is said of it, and the image."""
     root = workspace.resolve()
     name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     try:
@@ -58,10 +68,21 @@ def _block(path: Path, workspace: Path) -> tuple[str, str]:
             names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
             more = f"\n… {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             listing = "\n".join(names[:MOST_NAMES])
-            return f'<folder path="{name}">\n{listing}{more}\n</folder>', f"added the names in {name}"
-        return _file(path, name)
+            return f'<folder path="{name}">\n{listing}{more}\n</folder>', f"added the names in {name}", None
+        if path.is_file() and (kind := image_type(path)):
+            return _image(path, name, kind, blind)
+        return *_file(path, name), None
     except OSError as error:
-        return f'<file path="{name}">(cannot be read: {error.strerror})</file>', f"cannot read {name}: {error.strerror}"
+        said = f'<file path="{name}">(cannot be read: {error.strerror})</file>'
+        return said, f"cannot read {name}: {error.strerror}", None
+
+
+def _image(path: Path, name: str, kind: str, blind: str) -> tuple[str, str, str | None]:
+    url = None if blind else data_url(path, kind)
+    if url is not None:
+        return f'<file path="{name}">(an image, shown with this message)</file>', f"added the image {name}", url
+    why = f"{blind} does not see images" if blind else f"it is larger than {MOST_IMAGE_BYTES // 1_000_000} MB"
+    return f'<file path="{name}">(an image)</file>', f"{name} is not shown: {why}; only its name was added", None
 
 
 def _file(path: Path, name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.files import digest_of, mark_seen, regular
+from tools.images import data_url, image_type
 from tools.listing import binary_kind, count_lines, listing
 
 MOST_LINES = 2_000
@@ -23,21 +24,34 @@ class ReadArgs(ToolArgs):
 
 @tool(read_only=True)
 async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
-    """Read a text file of the workspace, with line numbers, or list a folder. Read a file before you write or edit it.
+    """Read a text file of the workspace, with line numbers, look at an image, or list a folder.
 
-    Give offset and limit for a part of a long file. The files that hold the whole of a long output can be read too.
+    Read a file before you write or edit it. Give offset and limit for a part of a long file. The files that hold the
+    whole of a long output can be read too.
     Control characters are shown as escapes such as \\x1b.
     """
-    return ToolResult(await asyncio.to_thread(_read, args, context))
+    return await asyncio.to_thread(_read, args, context)
 
 
-def _read(args: ReadArgs, context: ToolContext) -> str:
+def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
     path = context.resolve(args.path, reading=True)
     shown = context.name_of(path)
     try:
-        return _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
+        if path.is_file() and (kind := image_type(path)):
+            return _image(path, shown, kind, context)
+        return ToolResult(_folder(path, shown) if path.is_dir() else _file(path, shown, args, context))
     except OSError as error:
         raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+
+
+def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResult:
+    about = f"{shown} is an image ({kind}, {path.stat().st_size:,} bytes)"
+    if context.services.models.abilities(context.options.model).images is False:
+        raise ToolFault(f"{about}, and {context.options.model} does not see images. Look into it with a command")
+    url = data_url(path, kind)
+    if url is None:
+        raise ToolFault(f"{about}: too large to be shown. Make a smaller copy with a command")
+    return ToolResult(f"{about}; it is shown with this result", images=(url,))
 
 
 def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:

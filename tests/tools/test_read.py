@@ -81,7 +81,7 @@ async def test_hidden_characters_are_shown_and_letters_of_all_scripts_stay(bench
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"\x89PNG\r\n\x1a\n\0", "a PNG image"),
+        (b"%PDF-1.7", "a PDF document"),
         (b"PAR1abc", "a parquet file"),
         ("\ufeffwide".encode("utf-16-le"), "UTF-16 text"),
         (b"abc\0def", "unknown binary data"),

@@ -1,0 +1,25 @@
+"""Image files as models take them. What the bytes are decides, not the file's name."""
+
+import base64
+from pathlib import Path
+
+MOST_BYTES = 3_500_000
+"""Of a file: what providers take at most is 5 MB, and base64 is a third longer."""
+_WEBP = (b"RIFF", b"WEBP")
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+
+
+def image_type(path: Path) -> str | None:
+    """The media type of an image that models take; None for any other file. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if (start[:4], start[8:12]) == _WEBP:
+        return "image/webp"
+    return next((type for signature, type in _SIGNATURES.items() if start.startswith(signature)), None)
+
+
+def data_url(path: Path, type: str) -> str | None:
+    """The image as a data URL; None when it is too large. Raises OSError."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    return None if len(content) > MOST_BYTES else f"data:{type};base64,{base64.b64encode(content).decode()}"
