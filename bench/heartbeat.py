@@ -130,6 +130,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
     from store.store import Store
     from tools.base import ToolCall, ToolContext
     from tools.calls import silent
+    from tools.facts import written_rules
     from tools.registry import create_builtin_tools
     from tools.run import run_call
 
@@ -151,6 +152,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
             assert len(done) == READS
             assert all(done), "a read failed"
 
+        written_rules({})  # a run reads its rules before its first call
         rest = Heart()
         await rest.during(asyncio.sleep(1))
         print(rest.line("at rest"))
