@@ -12,12 +12,12 @@ from commands.open_store import open_store as open_store
 from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
 from configs.layers import Loaded, load
+from configs.settings import Settings
 from graph.context import ApprovalMode, RunOptions, Sandbox
 from graph.run_options import from_settings
 from models.secrets import hold_secrets
 
 if TYPE_CHECKING:
-    from configs.mcp_servers import McpServer
     from graph.session import AgentSession
     from store.store import Store
     from store.threads import ThreadRow
@@ -56,8 +56,7 @@ async def open_session(
         hold_secrets()
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         with everything_in(store.home if options.ephemeral else None):
-            mcp = loaded.settings.mcpServers
-            async with _session(store, options, run_options, row, mcp) as session:
+            async with _session(store, options, run_options, row, loaded.settings) as session:
                 yield Opened(session, loaded, store.home)
 
 
@@ -67,10 +66,11 @@ async def _session(
     options: Options,
     run_options: RunOptions,
     row: "ThreadRow | None",
-    mcp: "Mapping[str, McpServer]",
+    settings: Settings,
 ) -> AsyncIterator["AgentSession"]:
     from graph.session import AgentSession
     from models.gateway import Models
+    from outbound.notifier import Notifications
     from tools.mcp.servers import open_servers
     from tools.registry import create_builtin_tools
 
@@ -78,7 +78,9 @@ async def _session(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
         builtin = create_builtin_tools()
-        servers, tools = await stack.enter_async_context(open_servers(mcp, store.home, builtin))
+        if not any(place.allow_agent_tool for place in settings.messaging.destinations.values()):
+            del builtin["notify"]
+        servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
         if run_options.headless:
             await servers.settled()
             run_options = replace(run_options, notes=(*run_options.notes, *servers.problems()))
@@ -86,6 +88,9 @@ async def _session(
             store, models, tools, run_options, thread=row.id if row else None, fork=options.fork
         )
         session.services.servers = servers
+        tell = Notifications(settings.messaging, run_options.workspace, session.warn)
+        session.services.notifier = tell
+        stack.push_async_callback(tell.close)
         stack.push_async_callback(session.close)
         yield session
 

@@ -1,13 +1,17 @@
 """The settings a user can write down, with their known names. Where their values come from is in configs/layers.py."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from configs.hosts import check_hosts
 from configs.mcp_servers import McpServer, check_names
 
-DEFAULT_AUTO_EVENTS = ("approval_required", "error", "turn_complete")
+DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
+    "approval_required",
+    "error",
+    "turn_complete",
+)
 
 
 def _positive_or_unlimited(number: int) -> int:
@@ -16,14 +20,38 @@ def _positive_or_unlimited(number: int) -> int:
     return number
 
 
+class Destination(BaseModel):
+    """One place for notifications: a channel of Slack, or what apprise knows by a URL."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: Literal["slack", "apprise"]
+    token: str | None = None
+    """slack: the bot's token, xoxb-..."""
+    channel: str | None = None
+    """slack: the channel's id, or its name."""
+    url: str | None = None
+    """apprise: where to, with its own secrets in it."""
+    allow_agent_tool: bool = False
+    """The agent may write there of its own accord, by the tool `notify`."""
+    allow_auto_events: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = ("token", "channel") if self.provider == "slack" else ("url",)
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"a destination of {self.provider} needs {' and '.join(missing)}")
+        return self
+
+
 class Messaging(BaseModel):
     """Where notifications go, and about which events."""
 
     model_config = ConfigDict(frozen=True)
 
     enabled: bool = False
-    auto_event_types: tuple[str, ...] = DEFAULT_AUTO_EVENTS
-    destinations: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    auto_event_types: tuple[Literal["approval_required", "error", "turn_complete"], ...] = DEFAULT_AUTO_EVENTS
+    destinations: dict[str, Destination] = Field(default_factory=dict)
 
 
 class PermissionLists(BaseModel):

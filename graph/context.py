@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from graph.events import Event
     from models.gateway import Models
     from store.store import Store
     from tools.base import ToolContext, ToolResult, ToolSpec
@@ -141,6 +142,22 @@ class ToolServers(Protocol):
         ...
 
 
+class Notifier(Protocol):
+    """Tells people elsewhere what happens."""
+
+    def take(self, event: "Event") -> None:
+        """Tell about an event, if that is wanted. It returns at once."""
+        ...
+
+    def places(self) -> "Sequence[str]":
+        """The destinations that the agent may write to."""
+        ...
+
+    async def send(self, place: str, text: str) -> str:
+        """Send the agent's own words there; what went wrong, or ""."""
+        ...
+
+
 @dataclass
 class Services:
     """What nodes and tools work with; bound when the graph is built, never checkpointed."""
@@ -161,6 +178,9 @@ class Services:
 
     servers: "ToolServers | None" = None
     """MCP servers; None where there are none, as in Studio."""
+
+    notifier: "Notifier | None" = None
+    """None where nobody is to be told."""
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""

@@ -52,7 +52,7 @@ class AgentSession:
         self.end: TurnEnd | None = None
         self._runner = runner
         self._turns = Turns(runner.app, services, "")
-        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self._warn)
+        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self.warn)
         services.files = self._files
         self._operations: asyncio.Queue[ops.Operation | Settle] = asyncio.Queue()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -76,8 +76,8 @@ class AgentSession:
             ops.SetEffort: lambda op: self._change(effort=op.level),
             ops.SetMode: lambda op: self._change(approval_mode=op.mode),
             ops.RunCommand: self._run_command,
-            ops.New: self._new,
-            ops.Resume: self._resume,
+            ops.New: lambda _: self._enter(None),
+            ops.Resume: lambda op: self._enter(op.thread),
         }
 
     @classmethod
@@ -202,12 +202,16 @@ class AgentSession:
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
 
-    def _warn(self, message: str, remedy: str) -> None:
+    def warn(self, message: str, remedy: str) -> None:
+        """Tell whoever watches of a problem that stops nothing."""
         self._emit("error", message=message, remedy=remedy, exit_code=None, retry_in_s=None)
 
     def _publish(self, event: Mapping[str, Any]) -> None:
         self._sequence += 1
-        self._events.put_nowait(Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"]))
+        happened = Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"])
+        self._events.put_nowait(happened)
+        if self.services.notifier is not None:
+            self.services.notifier.take(happened)
 
     # --- turns
 
@@ -287,12 +291,6 @@ class AgentSession:
 
     async def _rename(self, op: ops.Rename) -> None:
         await self._row.change(title=op.title.strip())
-
-    async def _new(self, _: ops.New) -> None:
-        await self._enter(None)
-
-    async def _resume(self, op: ops.Resume) -> None:
-        await self._enter(op.thread)
 
     async def _enter(self, thread: str | None, *, fork: bool = False) -> None:
         """Let go of the thread at hand and take another one; on failure the one at hand stays."""

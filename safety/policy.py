@@ -178,7 +178,7 @@ def _by_mode(subject: Subject, facts: CallFacts, examined: Examined | None) -> V
     if facts.mode == "plan":
         return Verdict("deny", f"{subject.tool} can change things; plan mode only reads until the plan is accepted")
     if facts.mode == "ask":
-        return Verdict("ask", examined.risk.why if examined else _outcome(subject, facts))
+        return Verdict("ask", examined.risk.why if examined else _outcome(subject, facts) + _price(facts))
     if facts.mode == "auto" and (against := _against_auto(subject, facts, examined)):
         return Verdict("deny", against)
     return Verdict("allow", f"mode {facts.mode}")
@@ -199,6 +199,12 @@ def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None)
     tainted = f", and text from {facts.taint[0]} is in the context" if facts.taint else ""
     instead = "keep it private, or " if facts.public and _is_own(foreign[0], facts) else ""
     return f"{what}, which the user did not name{tainted}; {instead}ask the user to name it"
+
+
+def _price(facts: CallFacts) -> str:
+    if facts.cost_usd is None:
+        return ", at a price that is not known"
+    return f", for at most {facts.cost_usd:.2f} USD" if facts.cost_usd else ""
 
 
 def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:

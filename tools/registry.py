@@ -14,6 +14,7 @@ from tools.edit import edit
 from tools.hub.datasets import datasets
 from tools.hub.hub_repos import hub_repos
 from tools.hub.hub_search import hub_search
+from tools.notify import notify
 from tools.plan import plan
 from tools.read import read
 from tools.research.docs_read import docs_read
@@ -43,6 +44,7 @@ BUILTIN = (
     github,
     web_search,
     web_read,
+    notify,
 )
 
 

@@ -221,7 +221,7 @@ def test_slack_variables_make_a_destination(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SLACK_CHANNEL_ID", "C1")
     messaging = loaded(tmp_path).settings.messaging
     assert messaging.enabled
-    assert messaging.destinations["slack.default"]["channel"] == "C1"
+    assert messaging.destinations["slack.default"].channel == "C1"
     monkeypatch.setenv("ML_INTERN_SLACK_DESTINATION", "slack.ops")
     assert list(loaded(tmp_path).settings.messaging.destinations) == ["slack.ops"]
     monkeypatch.setenv("ML_INTERN_SLACK_NOTIFICATIONS", "false")

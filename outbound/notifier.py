@@ -1,0 +1,123 @@
+"""Notifications: events go into a short queue a destination, which a task of its own empties. The run never waits."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from configs.settings import Destination, Messaging
+from graph.events import Event
+from outbound.deliver import NotDelivered, deliver
+from outbound.notice import clean, notice_of
+
+MOST_WAITING = 50
+"""Texts to one destination; the oldest goes first."""
+ATTEMPTS = 3
+RETRY_SECONDS = 2.0
+MOST_RETRY_AFTER = 120.0
+REST_SECONDS = 60.0
+"""How long a destination that failed is left alone; what comes meanwhile is dropped."""
+LAST_SECONDS = 3.0
+"""At the end of a session, for what is still under way to a destination that works."""
+
+Say = Callable[[str, str], Any]
+"""Tell the user a problem and its remedy."""
+
+
+class Outbox:
+    """What waits for one destination."""
+
+    def __init__(self, name: str, place: Destination, say: Say) -> None:
+        self.name, self.place = name, place
+        self._failed = asyncio.Event()
+        """The last attempt failed."""
+        self._say = say
+        self._said = False
+        self._waiting: deque[str] = deque(maxlen=MOST_WAITING)
+        self._rests_until = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, text: str) -> None:
+        """Send it when its turn comes; dropped while the destination rests after a failure."""
+        if asyncio.get_running_loop().time() < self._rests_until:
+            return
+        self._waiting.append(text)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._empty(), name=f"notify {self.name}")
+
+    async def close(self) -> None:
+        """Give what is under way a moment, unless the destination is dead."""
+        if self._task is None:
+            return
+        failed = asyncio.create_task(self._failed.wait())
+        await asyncio.wait({self._task, failed}, timeout=LAST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for task in (self._task, failed):
+            task.cancel()
+        await asyncio.gather(self._task, failed, return_exceptions=True)
+
+    async def _empty(self) -> None:
+        while self._waiting:
+            text = self._waiting.popleft()
+            if problem := await self.attempt(text):
+                self._waiting.clear()
+                self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
+                self._complain(problem)
+
+    async def attempt(self, text: str) -> str:
+        """Send it, a few times if need be; what went wrong at last, or ""."""
+        problem = ""
+        for attempt in range(ATTEMPTS):
+            try:
+                await deliver(self.place, text)
+            except NotDelivered as fault:
+                self._failed.set()
+                problem = str(fault)
+                if attempt == ATTEMPTS - 1 or (fault.retry_after or 0) > MOST_RETRY_AFTER or _is_final(problem):
+                    break
+                await asyncio.sleep(RETRY_SECONDS * 2**attempt if fault.retry_after is None else fault.retry_after)
+            else:
+                self._failed.clear()
+                return ""
+        return problem
+
+    def _complain(self, problem: str) -> None:
+        if not self._said:
+            self._said = True
+            self._say(f"notifications to {self.name} do not arrive: {problem}", "see `messaging` in the settings")
+
+
+def _is_final(problem: str) -> bool:
+    """What another attempt would not change: Slack said why, or a package is missing."""
+    refused = "refused it" in problem and "ratelimited" not in problem and "status 5" not in problem
+    return refused or "not installed" in problem or "does not know" in problem
+
+
+class Notifications:
+    """Tells the destinations of the settings what happens in a session."""
+
+    def __init__(self, messaging: Messaging, folder: str, say: Say) -> None:
+        self._types = messaging.auto_event_types if messaging.enabled else ()
+        self._folder = folder
+        places = messaging.destinations if messaging.enabled else {}
+        self._boxes = {name: Outbox(name, place, say) for name, place in places.items()}
+
+    def take(self, event: Event) -> None:
+        """Tell about an event, if the settings want that. It returns at once."""
+        if event.type not in self._types:
+            return
+        boxes = [box for box in self._boxes.values() if box.place.allow_auto_events]
+        if boxes and (text := notice_of(event, self._folder)):
+            for box in boxes:
+                box.put(text)
+
+    def places(self) -> Sequence[str]:
+        """The destinations that the agent may write to."""
+        return [name for name, box in self._boxes.items() if box.place.allow_agent_tool]
+
+    async def send(self, place: str, text: str) -> str:
+        """Send the agent's own words to a place it may write to; what went wrong, or ""."""
+        return await self._boxes[place].attempt(clean(text))
+
+    async def close(self) -> None:
+        """Let what is under way arrive."""
+        await asyncio.gather(*(box.close() for box in self._boxes.values()))
