@@ -8,6 +8,7 @@ A task ticks every 5 ms. What is printed is by how much ticks were late, at rest
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -152,6 +153,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
             assert len(done) == READS
             assert all(done), "a read failed"
 
+        gc.set_threshold(50_000)  # as ml_intern.py does
         written_rules({})  # a run reads its rules before its first call
         rest = Heart()
         await rest.during(asyncio.sleep(1))
