@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graph.context import ApprovalMode
-from safety.rules import NO_RULES, Rule, Rules, Subject
+from safety.rules import MCP, NO_RULES, Rule, Rules, Subject
 from safety.shell import Examined, examine
 from safety.shell_credentials import command_paths
 from safety.shell_outward import destinations, is_private, outward_reason
@@ -17,8 +17,6 @@ VerdictKind = Literal["allow", "ask", "deny"]
 PLAN_TOOL = "plan"
 SHELL_TOOL = "bash"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-MCP = "mcp:"
-"""What the destination of a tool of an MCP server begins with; the server's name follows."""
 _OWN_REMOTES = frozenset({"origin", "hf jobs"})
 """Where the checkout came from, and jobs of the token's owner: named unless outside text is in the context."""
 

@@ -13,6 +13,8 @@ from typing import Literal
 from safety.shell_paths import is_credential, is_project_secret, is_protected_in_workspace, is_within
 
 Effect = Literal["allow", "ask", "deny"]
+MCP = "mcp:"
+"""What the destination of a tool of an MCP server begins with; the server's name follows."""
 EFFECTS: tuple[Effect, ...] = ("deny", "ask", "allow")
 """The strongest first."""
 
@@ -52,8 +54,8 @@ class Rule:
     destination: str = ""
     price_over_usd: float | None = None
     ordinary: bool = False
-    """Only calls all of whose paths are ordinary files of the workspace: not hidden, no secrets, nothing that other
-    programs obey."""
+    """Only calls that send nothing to anyone but an MCP server and cost nothing, and all of whose paths are ordinary
+    files of the workspace: not hidden, no secrets, nothing that other programs obey."""
     why: str = ""
 
     @property
@@ -70,14 +72,18 @@ class Rule:
             and all(_searched(pattern, subject.args.get(name)) for name, pattern in self.args)
             and self._matches_commands(subject)
             and self._matches_paths(subject)
-            and self.may_touch(subject.paths, subject.workspace)
+            and self.speaks_of(subject)
             and (not self.destination or any(fnmatchcase(one, self.destination) for one in subject.destinations))
             and (self.price_over_usd is None or subject.cost_usd is None or subject.cost_usd > self.price_over_usd)
         )
 
-    def may_touch(self, paths: tuple[str, ...], workspace: str) -> bool:
-        """Tell whether an `ordinary` rule speaks about these paths; every other rule does."""
-        return not self.ordinary or all(_is_ordinary(path, workspace) for path in paths)
+    def speaks_of(self, subject: Subject) -> bool:
+        """Tell whether an `ordinary` rule speaks about where the call leads; every other rule does."""
+        return not self.ordinary or (
+            subject.cost_usd == 0
+            and all(place.startswith(MCP) for place in subject.destinations)
+            and all(_is_ordinary(path, subject.workspace) for path in subject.paths)
+        )
 
     def covers(self, command: tuple[str, ...]) -> bool:
         """Tell whether a command begins with the rule's prefix."""
@@ -157,7 +163,7 @@ class Rules:
         prefixed = [
             rule for rule in self._by_effect["allow"]
             if rule.prefix and not rule.path and not rule.args and fnmatchcase(subject.tool, rule.tool)
-            and rule.may_touch(subject.paths, subject.workspace)
+            and rule.speaks_of(subject)
         ]  # fmt: skip
         last: Rule | None = None
         for command in subject.plain or ():

@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from safety.policy import MCP, SHELL_TOOL, CallFacts, place_of, verdict
+from safety.policy import SHELL_TOOL, CallFacts, place_of, verdict
 from safety.prefixes import always_prefixes
-from safety.rules import Rules
+from safety.rules import MCP, Rules
 from safety.shell import examine
 from safety.shell_outward import destinations
 from store.permissions import Grant

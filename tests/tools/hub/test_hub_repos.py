@@ -8,13 +8,15 @@ from typing import Any, get_args
 import pytest
 from huggingface_hub import HfApi
 
+from store.permissions import Grant
 from tests.fakes.hub import FakeHub
 from tests.tools.conftest import Bench
+from tools.always import always_offers
 from tools.base import ToolResult
 from tools.hub.hub_repos import REMOTE, WITH_FILES, hub_repos
 from tools.hub.repo_args import Operation
 from tools.hub.repo_reach import READING
-from tools.run import run_call
+from tools.run import judge, run_call
 
 CARD = "---\nlicense: mit\nbase_model: org/base\n---\n# m\n"
 Check = Callable[[HfApi, Bench, str], bool]
@@ -248,3 +250,17 @@ async def test_without_or_with_a_wrong_token_a_write_says_so(
         result = await call(bench, operation, repo="ada/m", **args)
         assert (result.ok, "HF_TOKEN" in result.text) == (False, True), result.text
     assert "no token says whose it is" in (await call(bench, "info", repo="m")).text
+
+
+async def test_always_for_a_download_covers_nothing_that_goes_out(hub: FakeHub, bench: Bench) -> None:
+    hub.add("models", "ada/m", {"a": "1"}, private=True)
+    context = bench.context(mode="ask")
+    download = bench.call("hub_repos", {"operation": "download", "repo": "ada/m", "local": "down"})
+    grants = await always_offers(download, context)
+    assert grants == (Grant("hub_repos"),)
+    await bench.store.permissions.add(str(bench.workspace), None, list(grants))
+    assert (await judge(download, context)).kind == "allow"
+    for operation in ("upload", "delete_repo", "create"):
+        call = bench.call("hub_repos", {"operation": operation, "repo": "ada/m", "local": "a"})
+        assert (await judge(call, context)).kind == "ask"
+        assert await always_offers(call, context) == ()

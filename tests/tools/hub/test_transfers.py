@@ -1,7 +1,9 @@
 """Uploads and downloads: what must not leave stays here, the card is checked, an interrupted one ends at once."""
 
 import asyncio
+import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,3 +241,21 @@ async def test_by_default_files_go_up_by_xet(hub: FakeHub, bench: Bench, monkeyp
     single = await upload(bench, "out/model.safetensors", path="copy.safetensors", create_pr=True)
     assert "pull request 1" in single.text
     assert len(bench.sent("tool_log")) >= 3
+
+
+async def test_an_upload_ends_when_the_agent_is_killed(hub: FakeHub, bench: Bench) -> None:
+    """The process that moves files waits on a pipe that only the agent holds open."""
+    hub.add("models", "ada/m", {"README.md": "hi"}, private=True)
+    hub.delay("/preupload/", 60)
+    wanted = {"repo_id": "ada/m", "path_or_fileobj": str(bench.file("a.txt", "a")), "path_in_repo": "a.txt"}
+    asked = {"work": "upload", "about": "model ada/m", "token": os.environ["HF_TOKEN"], "arguments": wanted}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-m", "tools.hub.transfer_child",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert child.stdin is not None
+    child.stdin.write(json.dumps(asked).encode() + b"\n")
+    await until(lambda: any("/preupload/" in one.path for one in hub.asked))
+    child.stdin.close()
+    assert await asyncio.wait_for(child.wait(), 30) == 1
+    assert list(hub.repository("models", "ada/m").files) == ["README.md"]
