@@ -16,12 +16,10 @@ from commands.options import Options, seconds
 from configs.errors import MLInternError
 from graph.events import Event
 from graph.operations import ExecApproval, Interrupt, UserInput
+from store.ledger import usage_of
 
 if TYPE_CHECKING:
     from graph.session import AgentSession
-    from store.ledger import Totals
-
-USAGE_KEYS = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "unknown_cost_requests")
 
 
 @dataclass(frozen=True)
@@ -99,15 +97,16 @@ class Headless:
 
     async def run(self, task: Task) -> int:
         """Settle the thread, run the turn, write the result; the exit code."""
-        before = await self._session.totals()
+        ledger, before = self._session.services.store.ledger, await self._session.totals()
+        rows_before = await ledger.by_source(self._session.thread_id)
         consumer = asyncio.create_task(self._consume())
         await self._session.idle()
         ending = await self._answer(task)
-        after = await self._session.totals()
         thread_id = self._session.thread_id
+        usage = usage_of(await ledger.by_source(thread_id), rows_before)
+        cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
-        usage, cost = _spent(before, after)
         self._write(_result(ending, usage, cost, thread_id, self._sequence + 1), last=True)
         ending = self._unwritable or ending
         return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
@@ -163,19 +162,12 @@ class Headless:
             self.stop(self._unwritable)
 
 
-def _spent(before: "Totals", after: "Totals") -> tuple[dict[str, int], float | None]:
-    """Usage of this run and its cost in US dollars; None when the price of a part of it is not known."""
-    usage = {key: getattr(after, key) - getattr(before, key) for key in USAGE_KEYS}
-    unknown = usage["unknown_cost_requests"] or after.open_requests > before.open_requests
-    return usage, None if unknown else after.cost_usd - before.cost_usd
-
-
-def _result(ending: Ending, usage: dict[str, int], cost: float | None, thread_id: str, seq: int) -> Event:
+def _result(ending: Ending, usage: dict[str, Any], cost: float | None, thread_id: str, seq: int) -> Event:
     data: dict[str, Any] = {
         "status": ending.status,
         "exit_code": ending.exit_code,
         "text": ending.text,
-        "usage": usage or dict.fromkeys(USAGE_KEYS, 0),
+        "usage": usage or usage_of([]),
         "cost_usd": cost,
         "iterations": ending.iterations,
         "thread_id": thread_id,

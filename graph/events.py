@@ -37,6 +37,7 @@ EVENTS: dict[str, EventSpec] = {
             "input_tokens",
             "output_tokens",
             "cached_tokens",
+            "cache_write_tokens",
             "reasoning_tokens",
             "cost_usd",
             "total_cost_usd",

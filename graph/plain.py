@@ -10,14 +10,14 @@ from graph.branch import TurnPoint, turn_points
 from graph.state import is_users
 from models.messages import convert
 from outbound.conversation import Call, Conversation, Ending, Message, Usage
+from store.ledger import usage_of
 from store.packing import time_of_id
 
 if TYPE_CHECKING:
     from graph.turns import Turns
-    from store.ledger import PaidRequest, Totals
+    from store.ledger import PaidRequest
     from store.threads import ThreadRow
 
-USAGE = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "unknown_cost_requests")
 Span = tuple[float, float | None]
 """When a call began and ended, in seconds since the epoch."""
 
@@ -40,24 +40,21 @@ async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
         model=next((m.response_metadata["model"] for m in reversed(messages) if _has_model(m)), ""),
         created=row.created,
         updated=row.updated,
-        cost_usd=_cost(totals),
-        usage={name: getattr(totals, name) for name in USAGE},
+        cost_usd=totals.known_cost_usd,
+        usage=usage_of(await store.ledger.by_source(row.id)),
         requests=tuple(map(_usage, await store.ledger.requests(row.id))),
         endings={point.number: end for point in points if (end := _ending(point)) is not None},
     )
 
 
 def _usage(paid: "PaidRequest") -> Usage:
-    counts = (paid.input_tokens, paid.output_tokens, paid.cached_tokens, paid.reasoning_tokens)
+    cached = (paid.cached_tokens, paid.cache_write_tokens)
+    counts = (paid.input_tokens, paid.output_tokens, *cached, paid.reasoning_tokens)
     return Usage(paid.model, paid.source, *counts, paid.cost_usd, paid.finished)
 
 
 def _has_model(message: AnyMessage) -> bool:
     return message.type == "ai" and bool(message.response_metadata.get("model"))
-
-
-def _cost(totals: "Totals") -> float | None:
-    return None if totals.unknown_cost_requests or totals.open_requests else totals.cost_usd
 
 
 def _ending(point: TurnPoint) -> Ending | None:

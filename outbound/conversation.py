@@ -61,6 +61,7 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     reasoning_tokens: int
     cost_usd: float | None
     time: float
@@ -78,7 +79,7 @@ class Conversation:
     created: float | None = None
     updated: float | None = None
     cost_usd: float | None = None
-    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    usage: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Requests and tokens, by the names that the event `result` gives them."""
     requests: Sequence[Usage] = ()
     """What was paid for, in the order of time: sub-agents and what was undone too."""

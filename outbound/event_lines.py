@@ -7,9 +7,9 @@ from typing import Any
 
 from graph.events import Event
 from outbound.conversation import Call, Conversation, Ending, Message, Usage
+from store.ledger import usage_of
 
 REBUILT = "rebuilt from the thread's conversation: what was streamed, logged or asked is not kept"
-_NO_USAGE = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "unknown_cost_requests")
 
 
 def to_event_lines(conversation: Conversation, version: str) -> str:
@@ -123,7 +123,7 @@ class _Rebuilt:
             "status": end.status,
             "exit_code": end.exit_code,
             "text": end.text,
-            "usage": dict(self.conversation.usage) or dict.fromkeys(_NO_USAGE, 0),
+            "usage": dict(self.conversation.usage) or usage_of([]),
             "cost_usd": self.conversation.cost_usd,
             "iterations": end.iterations,
             "thread_id": self.conversation.thread_id,

@@ -17,7 +17,7 @@ import aiosqlite
 from configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from configs.paths import private_folder
 from store.lock import file_error, open_lock_file, try_lock
-from store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+from store.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 
@@ -209,6 +209,9 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
             "upgrade ml-intern, or set ML_INTERN_HOME to another folder",
         )
     if application == APPLICATION_ID:
+        for older in range(version, SCHEMA_VERSION):
+            connection.execute(CHANGES[older])
+            connection.execute(f"PRAGMA user_version = {older + 1}")
         return
     if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
         raise DatabaseUnusable(f"{path} is a database of another program", "move it away")

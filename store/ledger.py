@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any, Literal, Protocol
 
 from configs.errors import LimitReached
 from store.database import Database
@@ -12,7 +13,7 @@ Source = Literal["main", "research", "compaction", "job"]
 
 _SUMS = (
     "count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0), "
-    "coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_usd), 0.0), "
+    "coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_usd), 0.0), "
     "coalesce(sum(cost_usd IS NULL AND state <> 'open'), 0), coalesce(sum(state = 'open'), 0)"
 )
 _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
@@ -46,6 +47,10 @@ class TokenCounts(Protocol):
         """Input the provider had in its cache."""
 
     @property
+    def cache_write_tokens(self) -> int:
+        """Input the provider wrote into its cache."""
+
+    @property
     def reasoning_tokens(self) -> int:
         """Output that is reasoning."""
 
@@ -58,12 +63,34 @@ class Totals:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     reasoning_tokens: int
     cost_usd: float
     unknown_cost_requests: int
     """Requests that ended and whose price is not known."""
     open_requests: int
     """Requests under way, or cut off by a crash: what they cost is not known."""
+
+    def since(self, earlier: "Totals") -> "Totals":
+        """What came after `earlier`."""
+        return Totals(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+
+    @property
+    def known_cost_usd(self) -> float | None:
+        """What all of it cost in US dollars; None when the price of a part is not known."""
+        return None if self.unknown_cost_requests > 0 or self.open_requests > 0 else self.cost_usd
+
+    def counts(self) -> dict[str, int]:
+        """Requests and tokens, as the event `result` has them."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+
+NOTHING = Totals(0, 0, 0, 0, 0, 0, 0.0, 0, 0)
+COUNTS = (
+    "requests", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+    "unknown_cost_requests",
+)  # fmt: skip
+"""The whole numbers among the totals that users see."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +100,24 @@ class Spending:
     source: Source
     model: str
     totals: Totals
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as the event `result` has it."""
+        return {
+            "source": self.source,
+            "model": self.model,
+            **self.totals.counts(),
+            "cost_usd": self.totals.known_cost_usd,
+        }
+
+
+def usage_of(rows: Sequence[Spending], before: Sequence[Spending] = ()) -> dict[str, Any]:
+    """The usage of the event `result`: the sums, and `by_source` the same for each source and model, since `before`."""
+    earlier = {(row.source, row.model): row.totals for row in before}
+    news = [replace(row, totals=row.totals.since(earlier.get((row.source, row.model), NOTHING))) for row in rows]
+    news = [row for row in news if row.totals.requests]
+    sums = {name: sum(getattr(row.totals, name) for row in news) for name in COUNTS}
+    return {**sums, "by_source": [row.as_json() for row in news]}
 
 
 @dataclass(frozen=True)
@@ -84,6 +129,7 @@ class PaidRequest:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     reasoning_tokens: int
     cost_usd: float | None
     finished: float
@@ -124,10 +170,12 @@ class Ledger:
 
         Raises ValueError when there is no such open entry.
         """
-        counts = (used.input_tokens, used.output_tokens, used.cached_tokens, used.reasoning_tokens)
+        cached = (used.cached_tokens, used.cache_write_tokens)
+        counts = (used.input_tokens, used.output_tokens, *cached, used.reasoning_tokens)
         statement = (
             "UPDATE ledger SET state = 'settled', input_tokens = ?, output_tokens = ?, cached_tokens = ?, "
-            "reasoning_tokens = ?, cost_usd = ?, finished = ? WHERE id = ? AND state = 'open' RETURNING root_id"
+            "cache_write_tokens = ?, reasoning_tokens = ?, cost_usd = ?, finished = ? "
+            "WHERE id = ? AND state = 'open' RETURNING root_id"
         )
         return await self._close(statement, (*counts, cost_usd, time.time(), id))
 
@@ -152,7 +200,7 @@ class Ledger:
 
     async def by_source(self, root_id: str) -> list[Spending]:
         """The totals of a tree for each source and model, the dearest first."""
-        query = f"SELECT source, model, {_SUMS} FROM ledger WHERE root_id = ? GROUP BY source, model ORDER BY 8 DESC"  # noqa: S608  constants only
+        query = f"SELECT source, model, {_SUMS} FROM ledger WHERE root_id = ? GROUP BY source, model ORDER BY 9 DESC"  # noqa: S608  constants only
         return await self._database.read(
             lambda connection: [
                 Spending(source, model, Totals(*sums)) for source, model, *sums in connection.execute(query, (root_id,))
@@ -168,7 +216,8 @@ class Ledger:
     async def requests(self, root_id: str) -> list[PaidRequest]:
         """The answered requests of a tree, in the order they ended."""
         query = (
-            "SELECT source, model, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_usd, finished "
+            "SELECT source, model, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, "
+            "cost_usd, finished "
             "FROM ledger WHERE root_id = ? AND state = 'settled' ORDER BY finished, id"
         )
         return await self._database.read(

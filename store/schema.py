@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin`, in the header of the file, so that `file` and we know whose it is."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE threads (
@@ -78,6 +78,7 @@ CREATE TABLE ledger (
     input_tokens INTEGER NOT NULL DEFAULT 0 CHECK (input_tokens >= 0),
     output_tokens INTEGER NOT NULL DEFAULT 0 CHECK (output_tokens >= 0),
     cached_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cached_tokens >= 0),
+    cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0),
     reasoning_tokens INTEGER NOT NULL DEFAULT 0 CHECK (reasoning_tokens >= 0),
     reserved_usd REAL CHECK (reserved_usd >= 0),
     cost_usd REAL CHECK (cost_usd >= 0),
@@ -113,3 +114,8 @@ CREATE TABLE permissions (
     UNIQUE (folder, thread_id, tool, prefix)
 );
 """
+
+CHANGES: dict[int, str] = {
+    1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0)",
+}
+"""What makes a database of this version one of the next."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from configs.errors import MLInternError
 from graph import operations as ops
 from terminal.picker import pick_thread
-from terminal.summary import money, plan_lines, tokens
+from terminal.summary import money, plan_lines, spending_lines
 
 if TYPE_CHECKING:
     from graph.context import ApprovalMode
@@ -167,14 +167,12 @@ async def plan(app: "App", argument: str) -> None:
 
 
 async def cost(app: "App", _: str) -> None:
-    """What was used so far."""
+    """What was used so far: in all, and for each source and model."""
     used = await app.session.totals()
     unknown = f", and {used.unknown_cost_requests} requests of unknown price" if used.unknown_cost_requests else ""
     app.screen.line(f"{used.requests} requests, {money(used.cost_usd)}{unknown}")
-    app.screen.line(
-        f"{tokens(used.input_tokens)} tokens in ({tokens(used.cached_tokens)} cached), "
-        f"{tokens(used.output_tokens)} out ({tokens(used.reasoning_tokens)} reasoning)"
-    )
+    for line in spending_lines(await app.session.services.store.ledger.by_source(app.session.thread_id)):
+        app.screen.line(line)
 
 
 async def tools(app: "App", _: str) -> None:

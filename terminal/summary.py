@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safety.visible import visible
+
+if TYPE_CHECKING:
+    from store.ledger import Spending
 
 LINE = 100
 TELLING_ARGUMENTS = (
@@ -84,6 +87,27 @@ def money(cost: float | None) -> str:
     if cost is None:
         return "cost unknown"
     return f"${cost:.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.4f}"
+
+
+def spending_lines(rows: "Sequence[Spending]") -> list[str]:
+    """A line for each source and model: requests, tokens, the part of the input that came from a cache, money."""
+    head = ("", "", "requests", "in", "cached", "written", "out", "reasoning", "cost")
+    table = [head, *(_spending(row) for row in rows)] if rows else []
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(_padded, range(len(line)), line, widths)) for line in table]
+
+
+def _padded(place: int, cell: str, width: int) -> str:
+    """Words to the left, numbers to the right."""
+    return cell.ljust(width) if place < 2 else cell.rjust(width)
+
+
+def _spending(row: "Spending") -> tuple[str, ...]:
+    used = row.totals
+    share = f"{used.cached_tokens / used.input_tokens:.0%}" if used.input_tokens else ""
+    counts = (used.cache_write_tokens, used.output_tokens, used.reasoning_tokens)
+    return (row.source, one_line(row.model, 60), str(used.requests), tokens(used.input_tokens), share,
+            *map(tokens, counts), money(used.known_cost_usd))  # fmt: skip
 
 
 def tokens(count: int) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from commands.headless import USAGE_KEYS
 from graph.events import EVENTS
+from store.ledger import COUNTS
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]
@@ -38,7 +38,9 @@ def test_verbose_shows_the_output_of_tools(run: Run, script: Script) -> None:
 def test_json_is_one_object_with_the_frozen_keys(run: Run, script: Script) -> None:
     result = run("--output-format", "json", "-m", script({"text": "yes"}), "go").json
     assert tuple(result) == EVENTS["result"].fields
-    assert tuple(result["usage"]) == USAGE_KEYS
+    assert tuple(result["usage"]) == (*COUNTS, "by_source")
+    (row,) = result["usage"]["by_source"]
+    assert tuple(row) == ("source", "model", *COUNTS, "cost_usd")
     assert (result["status"], result["exit_code"], result["text"], result["iterations"]) == ("done", 0, "yes", 1)
     assert result["usage"]["requests"] == 1
     assert result["cost_usd"] == 0.0

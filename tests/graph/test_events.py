@@ -17,7 +17,8 @@ FROZEN = {
     "tool_state_change": "id name state",
     "approval_required": "requests configs since",
     "plan_update": "steps",
-    "usage": "model source input_tokens output_tokens cached_tokens reasoning_tokens cost_usd total_cost_usd",
+    "usage": "model source input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens cost_usd "
+    "total_cost_usd",
     "budget": "spent_usd cap_usd unpriced_requests",
     "job_update": "id state text",
     "compacted": "before_tokens after_tokens removed artifact",

@@ -142,8 +142,8 @@ def test_events_tell_what_happened_and_how_each_turn_ended() -> None:
 
 def test_what_was_paid_for_stands_where_it_was_paid() -> None:
     paid = (
-        Usage("m", "main", 10, 2, 0, 0, 0.5, 1_760_000_001.5),
-        Usage("m", "main", 10, 2, 0, 0, None, 1_760_000_055.0),
+        Usage("m", "main", 10, 2, 0, 0, 0, 0.5, 1_760_000_001.5),
+        Usage("m", "main", 10, 2, 0, 0, 0, None, 1_760_000_055.0),
     )
     whole = Conversation("t", two_turns().messages, created=1_760_000_000.0, requests=paid)
     events = list(events_of(whole, "1.0"))

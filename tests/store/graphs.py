@@ -22,6 +22,7 @@ class Tokens:
     input_tokens: int = 100
     output_tokens: int = 10
     cached_tokens: int = 50
+    cache_write_tokens: int = 5
     reasoning_tokens: int = 5
 
 

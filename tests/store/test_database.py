@@ -76,6 +76,16 @@ async def test_a_folder_everybody_shares_is_refused_with_its_mode_left_alone(hom
     assert home.stat().st_mode & 0o7777 == 0o1777
 
 
+async def test_an_older_schema_becomes_the_one_of_today_and_keeps_what_it_holds(home: Path) -> None:
+    async with await Store.open(home) as store:
+        await store.ledger.reserve("root", "root", "main", "m")
+    query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
+    query(home, "PRAGMA user_version = 1")
+    async with await Store.open(home) as store:
+        assert (await store.ledger.total("root")).requests == 1
+        assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
+
+
 async def test_a_newer_schema_is_refused_and_left_as_it_was(home: Path) -> None:
     await (await Store.open(home)).close()
     query(home, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")

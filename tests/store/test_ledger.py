@@ -4,11 +4,9 @@ import sqlite3
 
 import pytest
 
-from store.ledger import Totals
+from store.ledger import COUNTS, NOTHING, Source, Totals, usage_of
 from store.store import Store
 from tests.store.graphs import Tokens
-
-NOTHING = Totals(0, 0, 0, 0, 0, 0.0, 0, 0)
 
 
 async def test_a_tree_that_spent_nothing_has_zero_totals(store: Store) -> None:
@@ -19,7 +17,7 @@ async def test_a_tree_that_spent_nothing_has_zero_totals(store: Store) -> None:
 async def test_totals_hold_the_requests_of_all_sub_agents_and_of_no_other_tree(store: Store) -> None:
     for thread, root in (("root", "root"), ("child", "root"), ("grandchild", "root"), ("other", "other")):
         await store.ledger.settle(await store.ledger.reserve(thread, root, "main", "m"), Tokens(), 0.25)
-    assert await store.ledger.total("root") == Totals(3, 300, 30, 150, 15, 0.75, 0, 0)
+    assert await store.ledger.total("root") == Totals(3, 300, 30, 150, 15, 15, 0.75, 0, 0)
     assert (await store.ledger.total("other")).requests == 1
 
 
@@ -54,7 +52,7 @@ async def test_settling_returns_the_new_totals_of_the_tree(store: Store) -> None
 
 async def test_spending_is_told_apart_by_source_and_model_the_dearest_first(store: Store) -> None:
     for source, model, cost in (("main", "a", 1.0), ("main", "b", 5.0), ("job", "a10g", 9.0), ("main", "a", 1.0)):
-        await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)  # type: ignore[arg-type]
+        await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)
     rows = await store.ledger.by_source("root")
     assert [(row.source, row.model, row.totals.cost_usd) for row in rows] == [
         ("job", "a10g", 9.0),
@@ -87,3 +85,22 @@ async def test_a_negative_price_or_count_is_refused(store: Store) -> None:
         await store.ledger.settle(id, Tokens(), -1.0)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         await store.ledger.settle(id, Tokens(input_tokens=-5), 1.0)
+
+
+async def test_usage_tells_sources_and_models_apart_and_counts_from_a_point_on(store: Store) -> None:
+    async def paid(source: Source, model: str, cost: float | None) -> None:
+        await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)
+
+    await paid("main", "large", 0.5)
+    before = await store.ledger.by_source("root")
+    for source, model, cost in (("main", "large", 0.25), ("research", "small", None), ("compaction", "large", 0.125)):
+        await paid(source, model, cost)  # type: ignore[arg-type]
+    usage = usage_of(await store.ledger.by_source("root"), before)
+    rows = {(row["source"], row["model"]): row for row in usage["by_source"]}
+    assert [usage[name] for name in COUNTS] == [3, 300, 30, 150, 15, 15, 1]
+    assert {key: (row["requests"], row["cost_usd"]) for key, row in rows.items()} == {
+        ("main", "large"): (1, 0.25),
+        ("research", "small"): (1, None),
+        ("compaction", "large"): (1, 0.125),
+    }
+    assert usage_of(await store.ledger.by_source("root"))["requests"] == 4

@@ -168,7 +168,7 @@ async def test_a_tools_own_word_on_price_and_destination_counts(bench: Bench) ->
 
 
 class _Used:
-    input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
+    input_tokens = output_tokens = cached_tokens = cache_write_tokens = reasoning_tokens = 0
 
 
 def test_a_pattern_over_too_many_files_may_lead_anywhere(tmp_path: Path) -> None:
