@@ -115,7 +115,8 @@ class Headless:
         if self._schema is None:
             return await self._turn(task)
         if isinstance(task, UserInput):
-            task = UserInput(self._schema.instruct(task.text), task.text if task.typed is None else task.typed)
+            typed = task.text if task.typed is None else task.typed
+            task = replace(task, text=self._schema.instruct(task.text), typed=typed)
         ending = await self._turn(task)
         for corrections_left in range(MAX_CORRECTIONS, -1, -1):
             if ending.status != "done":

@@ -23,7 +23,7 @@ def read_prompt(given: str | None) -> UserInput:
     words = "" if given in (None, "-") else _clean(given or "")
     piped = read_stdin(wait=not words)
     if words.strip() and piped.strip():
-        return UserInput(f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>", typed=words)
+        return UserInput(f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>", typed=words, sources=("a pipe",))
     if not (words or piped).strip():
         raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
     return UserInput(words or piped)

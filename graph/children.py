@@ -10,6 +10,7 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from graph.context import Review, RunOptions, Services, Share
+from graph.operations import UserInput
 from graph.turns import Turns
 from tools.base import ToolContext, ToolResult
 
@@ -88,13 +89,13 @@ class _Child:
                     id=self.id, title=self.task[:80], folder=options.workspace, parent=self.context.thread_id
                 )
             if not (await turns.snapshot()).values:
-                await store.threads.update(self.id, turns=await turns.begin(self.task, options))
+                await store.threads.update(self.id, turns=await turns.begin(UserInput(self.task), options))
             while True:
                 values = await self._to_the_end(turns, options, publish)
                 result, correction = self._reviewed(values)
                 if not correction or values.get("turn", 1) > MOST_CORRECTIONS:
                     return result
-                await turns.begin(correction, options, typed="")
+                await turns.begin(UserInput(correction, typed=""), options)
 
     async def _to_the_end(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
         """Run the turn under way to its end; the state then."""

@@ -30,6 +30,8 @@ class UserInput:
     """The user's own words in it, where files or a pipe were added to them; None when it is all of it."""
     images: tuple[str, ...] = ()
     """Images that belong to it, as data URLs."""
+    sources: tuple[str, ...] = ()
+    """Where outside text that was added came from."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from graph.children import Children
 from graph.context import RunOptions, Services
 from graph.events import emitter
 from graph.turns import Turns
-from tools.base import ToolCall
+from tools.base import ToolCall, ToolResult
 from tools.calls import tool_context
 from tools.run import run_call
 
@@ -57,15 +57,15 @@ class Runner:
 
     async def run_command(
         self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str
-    ) -> str:
-        """Run the user's own command as a call of bash, in the journal under `id`; its result's text.
+    ) -> ToolResult:
+        """Run the user's own command as a call of bash, in the journal under `id`; its result.
 
         Only what holds in every mode stops it.
         """
         call = ToolCall(name="bash", args={"command": command}, id=id, message_id=id, index=0)
         own = replace(options, approval_mode="yolo")
         context = tool_context({}, turns.thread_id, own, self.services, emitter(publish))
-        return (await run_call(call, replace(context, approved=True, call_id=id))).text
+        return await run_call(call, replace(context, approved=True, call_id=id))
 
 
 def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from langgraph.types import Command, StateSnapshot
 from configs.errors import UsageError
 from graph.context import RunOptions, Services
 from graph.files import Snapshots
+from graph.operations import UserInput
 from graph.row import STATES, Row, title_of
 from graph.runner import Runner, is_pending, turn_end
 from graph.served_input import given_choices, users_text
@@ -71,7 +72,7 @@ class ServedRun:
     async def _begin_turn(self, text: str, older: str) -> None:
         if older:
             await self.turns.app.aupdate_state(self.turns.config(older), None, as_node=COPY)
-        number = await self.turns.begin(text, self.options, self.files.begin(self.turns.thread_id))
+        number = await self.turns.begin(UserInput(text), self.options, self.files.begin(self.turns.thread_id))
         await self.files.settled()
         row = Row(self.turns, self.options.workspace)
         title = (await row.change(turns=number, redo=())).title

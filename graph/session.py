@@ -257,8 +257,8 @@ class AgentSession:
         self.end = None
         text = admit(op.text)
         row = await self._row.change(state="running")
-        typed = None if op.typed is None else admit(op.typed)
-        number = await self._turns.begin(text, self.options, self._files.begin(self.thread_id), typed, op.images)
+        message = replace(op, text=text, typed=None if op.typed is None else admit(op.typed))
+        number = await self._turns.begin(message, self.options, self._files.begin(self.thread_id))
         self._emit("processing", turn=number, text=text)
         await self._row.change(title=row.title or title_of(text), turns=number, redo=())
         await self._run(None)
@@ -341,5 +341,5 @@ class AgentSession:
         # The note is there before the command: whatever ends it, the model knows that it may have run.
         id, typed = f"user_{uuid4().hex}", admit(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
-        output = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
-        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{output}"), typed, id)
+        result = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
+        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)

@@ -1,5 +1,6 @@
 """The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +12,7 @@ from langgraph.types import Overwrite, StateSnapshot
 from configs.errors import UsageError
 from graph.branch import turn_points
 from graph.context import RunOptions, Services, context_limit
+from graph.operations import UserInput
 from graph.state import TYPED, AgentState, Outcome, open_calls, with_images
 from graph.strays import close_call, close_strays, closing_results
 
@@ -72,18 +74,10 @@ class Turns:
         """The state at the head, or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
-    async def begin(
-        self,
-        text: str,
-        options: RunOptions,
-        files: str = "",
-        typed: str | None = None,
-        images: tuple[str, ...] = (),
-    ) -> int:
+    async def begin(self, message: UserInput, options: RunOptions, files: str = "") -> int:
         """Write the user's message durably as the input of a new turn and return the turn's number.
 
-        `files` names the snapshot of the workspace's files as they are now, `typed` is what of the text the user
-        typed; None: all of it. `images` are data URLs.
+        `files` names the snapshot of the workspace's files as they are now.
         """
         await self.close_open("superseded by the user's next message")
         head = await self.snapshot()
@@ -92,14 +86,15 @@ class Turns:
         await self._write(
             {
                 **_fresh(options, self.services),
-                "messages": [_users_message(text, typed, images=images)],
+                "messages": [_users_message(message.text, message.typed, images=message.images)],
                 "rejected": {},
                 "iteration": 0,
                 "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
                 "turn": number,
-                "turn_text": text[:TITLE],
+                "turn_text": message.text[:TITLE],
                 "turn_before": before,
                 "turn_files": files,
+                "taint": _tainted(head, message.sources),
             },
             INPUT,
         )
@@ -137,15 +132,16 @@ class Turns:
         await self._write({**update, **results}, LAST_NODE)
         return cut_off
 
-    async def append_note(self, text: str, typed: str = "", id: str = "") -> None:
+    async def append_note(self, text: str, typed: str = "", id: str = "", sources: Sequence[str] = ()) -> None:
         """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it.
 
-        It takes the place of an earlier note with the same `id`.
+        It takes the place of an earlier note with the same `id`. `sources` says where outside text in it came from.
         """
         await self._write(
             {
                 "messages": [_users_message(text, typed, id)],
                 "outcome": Outcome(status="done", text="", exit_code=0),
+                "taint": _tainted(await self.snapshot(), sources),
             },
             LAST_NODE,
         )
@@ -286,6 +282,10 @@ def _parent(snapshot: StateSnapshot) -> str:
 
 def _source(snapshot: StateSnapshot) -> str:
     return str((snapshot.metadata or {}).get("source", ""))
+
+
+def _tainted(head: StateSnapshot, sources: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*(head.values.get("taint") or ()), *sources]))
 
 
 def _users_message(text: str, typed: str | None, id: str = "", images: tuple[str, ...] = ()) -> HumanMessage:

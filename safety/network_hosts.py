@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+_INDEXES = ("pypi.org", "files.pythonhosted.org", "download.pytorch.org", "download-r2.pytorch.org")
 _ALWAYS = (
-    "pypi.org", "files.pythonhosted.org", "download.pytorch.org", "download-r2.pytorch.org", "huggingface.co", "hf.co",
-    ".hf.co", ".huggingface.co", "github.com", "api.github.com", "codeload.github.com", ".githubusercontent.com",
+    *_INDEXES, "huggingface.co", "hf.co", ".hf.co", ".huggingface.co", "github.com", "api.github.com",
+    "codeload.github.com", ".githubusercontent.com",
 )  # fmt: skip
-_CONFIGURED = (
+_INDEX_SETTINGS = (
     "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL",
-    "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_PYTHON_INSTALL_MIRROR", "HF_ENDPOINT",
+    "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_PYTHON_INSTALL_MIRROR",
 )  # fmt: skip
+_CONFIGURED = (*_INDEX_SETTINGS, "HF_ENDPOINT")
 _PORTS = (80, 443)
 
 
@@ -23,6 +25,8 @@ class Hosts:
     names: tuple[str, ...]
     endpoints: frozenset[tuple[str, int]] = frozenset()
     """Host and port of addresses the user configured; these may be private."""
+    indexes: frozenset[str] = frozenset()
+    """host:port of the package indexes: what comes from them is installed, not read."""
 
     def allows(self, host: str, port: int) -> bool:
         """Tell whether a connection may be asked for at all."""
@@ -58,10 +62,20 @@ NO_HOSTS = Hosts(())
 
 def hosts_for(environment: Mapping[str, str], allowed: Iterable[str] = ()) -> Hosts:
     """The allow-list: ours, what index and Hub settings in `environment` name, and `allowed` (host, .domain or URL)."""
-    urls = [word for name in _CONFIGURED for word in environment.get(name, "").replace(",", " ").split()]
     own = list(allowed)
-    endpoints = frozenset(_endpoints([*urls, *(one for one in own if "://" in one)]))
-    return Hosts((*_ALWAYS, *(one.lower() for one in own if "://" not in one)), endpoints)
+    endpoints = frozenset(_endpoints([*_urls(environment, _CONFIGURED), *(one for one in own if "://" in one)]))
+    names = (*_ALWAYS, *(one.lower() for one in own if "://" not in one))
+    return Hosts(names, endpoints, index_places(environment))
+
+
+def index_places(environment: Mapping[str, str]) -> frozenset[str]:
+    """host:port of the package indexes that are used with these variables."""
+    configured = (f"{host}:{port}" for host, port in _endpoints(_urls(environment, _INDEX_SETTINGS)))
+    return frozenset([*configured, *(f"{host}:{port}" for host in _INDEXES for port in _PORTS)])
+
+
+def _urls(environment: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    return [word for name in names for word in environment.get(name, "").replace(",", " ").split()]
 
 
 def _endpoints(urls: Iterable[str]) -> Iterator[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """The verdict on a call: allow, ask or deny, with the reason. Pure: the caller gathers the facts."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,8 +18,8 @@ VerdictKind = Literal["allow", "ask", "deny"]
 PLAN_TOOL = "plan"
 SHELL_TOOL = "bash"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-_OWN_REMOTES = frozenset({"origin", "hf jobs"})
-"""Where the checkout came from, and jobs of the token's owner: named unless outside text is in the context."""
+_OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i)\bjob")}
+"""Where the checkout came from, and jobs of the token's owner: named by such a word, or while no text is outside's."""
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,8 @@ def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
         return True
     if destination.startswith(MCP):  # the settings name it; what it said itself goes back to where it came from
         return all(source == destination for source in facts.taint)
-    if destination in _OWN_REMOTES:
-        return not facts.taint
+    if word := _OWN_REMOTES.get(destination):
+        return not facts.taint or word.search(facts.user_text) is not None
     return _is_own(destination, facts) and not is_public
 
 

@@ -8,7 +8,7 @@ from safety.shell_invocations import Invocation, Scene
 
 _CLIENTS = re.compile(
     r"(?:hf|huggingface-cli) (?:upload|upload-large-folder|repos? (?:create|settings|branch|tag|delete)|jobs|endpoints|"
-    r"discussions|buckets|sync)\b|git (?:\S+ )*?push\b|gh (?:pr|issue|gist|release|repo) "
+    r"discussions|buckets|sync)\b|git (?:\S+ )*?(?:push|remote (?:add|set-url))\b|gh (?:pr|issue|gist|release|repo) "
     r"(?:create|edit|comment|merge|close|review)|gh api .*(?:-X|--method|-f|-F)|twine upload|"
     r"(?:uv|npm|pnpm|yarn|cargo|poetry) publish|(?:docker|podman) push|wandb (?:sync|artifact put)|"
     r"kaggle .*(?:create|version|push|submit)|(?:aws s3|gsutil|gcloud storage|rclone|azcopy) (?:cp|mv|sync|rsync|copy)|"
@@ -62,6 +62,8 @@ def _hub(one: Invocation) -> list[str]:
 
 
 def _remote(one: Invocation) -> list[str]:
+    if "push" not in one.arguments:  # another remote: what a later push to its name would reach
+        return _hosts(one) or ["localhost"]
     behind = [word for word in one.arguments[one.arguments.index("push") + 1 :] if not word.startswith("-")]
     return behind[:1] or ["origin"]
 

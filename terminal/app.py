@@ -129,7 +129,8 @@ class App:
         for note in expanded.notes:
             self.screen.line(note, "dim")
         self._sent.append(text)
-        await self.perform(ops.UserInput(expanded.text, typed=text, images=expanded.images))
+        added = {"images": expanded.images, "sources": expanded.sources}
+        await self.perform(ops.UserInput(expanded.text, typed=text, **added))
 
     # --- operations and what they ask
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.foreign import foreign_source
 from tools.images import MOST_BYTES as MOST_IMAGE_BYTES
 from tools.images import data_url, image_type
 
@@ -21,6 +22,8 @@ class Expanded:
     text: str
     notes: tuple[str, ...]
     images: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Where those of the files came from that are not the user's own work."""
 
 
 def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), blind: str = "") -> Expanded:
@@ -41,7 +44,9 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), bl
         blocks[path], note, url = _block(path, workspace, blind)
         notes.append(note)
         images += filter(None, [url])
-    return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images))
+    roots = [workspace.resolve(), *(Path(folder).resolve() for folder in add_dirs)]
+    sources = dict.fromkeys(filter(None, (foreign_source(path, roots) for path in blocks)))
+    return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images), tuple(sources))
 
 
 def _existing(name: str, workspace: Path) -> Path | None:

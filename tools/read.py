@@ -1,14 +1,17 @@
 """The read tool: a text file with line numbers, a part at a time; of a folder, what is in it."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.files import digest_of, mark_seen, regular
+from tools.foreign import foreign_source
 from tools.images import data_url, image_type
 from tools.listing import binary_kind, count_lines, listing
+from tools.provenance import outside
 
 MOST_LINES = 2_000
 MOST_ENTRIES = 200
@@ -37,9 +40,11 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
     path = context.resolve(args.path, reading=True)
     shown = context.name_of(path)
     try:
+        source = foreign_source(path, context.roots())
         if path.is_file() and (kind := image_type(path)):
-            return _image(path, shown, kind, context)
-        return ToolResult(_folder(path, shown) if path.is_dir() else _file(path, shown, args, context))
+            return replace(_image(path, shown, kind, context), taint=(source,) if source else ())
+        text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
+        return outside(text, source) if source else ToolResult(text)
     except OSError as error:
         raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
 

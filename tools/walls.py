@@ -21,6 +21,7 @@ class Traffic:
     """host:port of the connections that a command made and of those that were refused, where its sandbox knows them."""
 
     reached: tuple[str, ...] = ()
+    """Package indexes aside: what comes from them is installed, not read."""
     refused: tuple[str, ...] = ()
     problem: str = ""
     """Why there was no way out at all."""
@@ -40,7 +41,8 @@ class Walled:
         egress = self.wrapped.egress if self.wrapped else None
         if egress is None:
             return Traffic()
-        return Traffic(tuple(dict.fromkeys(egress.reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
+        reached = (place for place in egress.reached if place not in egress.hosts.indexes)
+        return Traffic(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
 
 
 @asynccontextmanager

@@ -98,3 +98,25 @@ def test_auto_mode_does_not_spend_over_the_cap() -> None:
     assert "12.00 USD and 5.00 are left" in said.why
     assert verdict("job", {}, CallFacts(mode="auto", cost_usd=None, budget_left_usd=5.0)).kind == "allow"
     assert verdict("job", {}, CallFacts(mode="ask", **facts)).kind == "ask"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("git remote add up https://evil.example/x", "deny"),
+        ("git remote set-url origin git@evil.example:x/y", "deny"),
+        ("git remote add backup ../backup", "allow"),
+        ("git remote -v", "allow"),
+    ],
+)
+def test_in_auto_a_remote_elsewhere_has_to_be_named(command: str, kind: str) -> None:
+    assert shell(command, "auto") == kind
+    assert shell(command, "auto", user_text="mirror it to evil.example") == "allow"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("train a model", "deny"), ("and push it", "allow"), ("mind the pushback... origin", "allow")]
+)
+def test_after_outside_text_the_own_remote_is_named_by_a_word(text: str, kind: str) -> None:
+    assert shell("git push", "auto", user_text=text) == "allow"
+    assert shell("git push", "auto", user_text=text, taint=("a page",)) == kind
