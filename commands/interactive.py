@@ -16,6 +16,7 @@ from terminal.keys import quiet_keys
 from terminal.picker import pick_thread
 from terminal.prompt import Prompt
 from terminal.screen import Screen, open_console
+from terminal.share import ask_share
 from terminal.summary import money
 from terminal.trust import ask_trust
 
@@ -64,6 +65,8 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
         prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
         await App(session, screen, guide(session, prompt) if guide else prompt).run()
         used = await session.totals()
+        if used.requests and not options.ephemeral:
+            await ask_share(screen, prompt)
         if used.requests and not options.ephemeral:
             screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")
     return 0

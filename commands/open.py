@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands.choose_model import endpoint_of, keep_model, model_of
 from commands.ephemeral import everything_in
+from commands.failure import say
 from commands.open_store import open_store as open_store
 from commands.options import Options
 from configs.errors import ConfigurationError, SandboxMissing, UsageError
@@ -58,6 +59,23 @@ async def open_session(
         with everything_in(store.home if options.ephemeral else None):
             async with _session(store, options, run_options, row, loaded.settings) as session:
                 yield Opened(session, loaded, store.home)
+            if not options.ephemeral:
+                await _share(store, options, workspace, session.thread_id)
+
+
+async def _share(store: "Store", options: Options, workspace: Path, thread_id: str) -> None:
+    """Upload the thread as a trace when the user said so, in a session before or in this one. A failure is a line."""
+    settings = load_settings(options, workspace).settings
+    if not settings.share_traces:
+        return
+    from commands.open_thread import turns_of
+    from graph.traces import Traces
+
+    traces = Traces(store.home, settings)
+    if await store.threads.get(thread_id) is not None:
+        traces.add(thread_id)
+    for line in await traces.upload_pending(store, await turns_of(store, thread_id, str(workspace))):
+        say(line, 0)
 
 
 @asynccontextmanager

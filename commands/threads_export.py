@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
-FormatName = Literal["markdown", "openai", "events", "html"]
+FormatName = Literal["markdown", "openai", "events", "html", "sts", "claude-code"]
 MOST_BYTES = 256 * 1024 * 1024
 
 
@@ -31,9 +31,13 @@ def export(
     thread: Thread,
     format: Annotated[FormatName, typer.Option("--format", help="what it is written as")] = "markdown",
     file: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="write it there")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="to your dataset of traces on the Hub, as sts")] = False,
     json: Json = False,
 ) -> int:
-    """Write a thread's conversation to stdout or to a file, secrets replaced."""
+    """Write a thread's conversation to stdout or to a file, secrets replaced; or upload it as a trace."""
+    if upload:
+        address = asyncio.run(_upload(thread))
+        return print_json({"address": address}) if json else print_lines([address])
     from outbound.formats import exported
 
     found = asyncio.run(_conversation(thread))
@@ -46,6 +50,21 @@ def export(
     if json:
         return print_json({"thread": found.thread_id, "format": format, "file": str(path), "bytes": count})
     return print_lines([f"wrote {path} ({size(count)})"])
+
+
+async def _upload(thread: str) -> str:
+    from configs.errors import TemporaryError
+    from configs.hosts import hub_url
+    from configs.layers import load
+    from graph.traces import Traces
+    from tools.base import ToolFault
+
+    async with read_thread(thread) as found:
+        traces = Traces(found.store.home, load(_here()).settings)
+        try:
+            return f"{hub_url()}/{await traces.upload(found.turns, await traces.repository())}"
+        except ToolFault as fault:
+            raise TemporaryError(f"the trace is not uploaded: {fault}") from fault
 
 
 def _print(text: str) -> int:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from configs.version import version
+from outbound.claude_code import to_claude_code
 from outbound.conversation import Call, Conversation, Message
 from outbound.event_lines import to_event_lines
 from outbound.html_page import to_html
 from outbound.markdown import to_markdown
 from outbound.openai_messages import to_openai
+from outbound.sts import to_sts
 from safety.redaction import admit
 
 
@@ -25,6 +27,8 @@ FORMATS: dict[str, Format] = {
     "markdown": Format("a document to read", to_markdown),
     "openai": Format("messages as OpenAI and litellm take them", to_openai),
     "events": Format("the lines of stream-json, rebuilt", lambda whole: to_event_lines(whole, version())),
+    "sts": Format("a trace as the Hub's viewer shows it", to_sts),
+    "claude-code": Format("a session file of Claude Code, for viewers of those", to_claude_code),
     "html": Format("one page to read and share; it loads nothing", to_html),
 }
 

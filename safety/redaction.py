@@ -65,6 +65,12 @@ def contains_held(text: str) -> bool:
     return _HELD.redact(text, _PLACEHOLDER) != text
 
 
+def has_secret(text: str) -> bool:
+    """Tell whether a held value, or what has the form of a known kind of secret, stands in a text that was redacted."""
+    bare = _PLACEHOLDER.sub("", text)
+    return contains_held(bare) or any(form.literal in bare and form.pattern.search(bare) for form in FORMATS)
+
+
 def has_placeholder(value: object) -> bool:
     """Tell whether a placeholder stands anywhere in a string or in nested lists and mappings, keys included."""
     if isinstance(value, str):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from terminal import actions
 from terminal.permissions import permissions
+from terminal.share import CHOICES, share_traces
 
 if TYPE_CHECKING:
     from terminal.app import App
@@ -71,6 +72,13 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/yolo",), "", "stop asking, or ask again", actions.yolo),
     SlashCommand(("/status",), "", "thread, folder, model and mode", actions.status),
+    SlashCommand(
+        ("/share-traces",),
+        "[public|private|off]",
+        "whether threads are kept as traces in a dataset of yours",
+        share_traces,
+        CHOICES,
+    ),
     SlashCommand(("/exit", "/quit"), "", "leave; the thread can be resumed", actions.leave),
 )
 
