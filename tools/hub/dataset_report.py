@@ -29,6 +29,7 @@ _MOST_COLUMNS = 60
 _MOST_OTHERS = 2
 """Further splits that are compared with the one looked into."""
 _MOST_NAMED = 40
+_ABILITIES = ("search", "filter", "statistics")
 
 
 @dataclass
@@ -71,8 +72,9 @@ async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:
     split = chosen_split(splits[config], split)
     others = [name for name in splits[config] if name != split][:_MOST_OTHERS]
     notes = list[str]()
-    rows, info, statistics, *more = await asyncio.gather(
+    rows, able, info, statistics, *more = await asyncio.gather(
         viewer.first_rows(config, split),
+        _or_note(viewer.abilities(), "word on what the viewer can do", notes),
         _or_note(viewer.info(config), "row counts", notes),
         _or_note(viewer.statistics(config, split), "statistics", notes),
         *(_or_note(viewer.first_rows(config, name), f"rows of {name}", notes) for name in others),
@@ -80,6 +82,8 @@ async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:
     samples = {name: one.rows for name, one in zip(others, more, strict=True) if isinstance(one, Rows)}
     counts = {str(name): int(one.get("num_examples") or 0) for name, one in ((info or {}).get("splits") or {}).items()}
     found = Findings(config, split, splits, rows, counts, statistics or {}, samples, notes)
+    if lacking := [what for what in _ABILITIES if not (able or {}).get(what, True)]:
+        notes.append(f"the viewer cannot do {', '.join(lacking)} with this dataset")
     if rows.partial or (statistics or {}).get("partial"):
         notes.append("the viewer holds only a part of this split; its numbers are of that part")
     return found

@@ -94,7 +94,12 @@ async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
 async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
     page = Page(args.offset, args.limit, args.query, args.where, args.orderby)
     async with open_viewer(args.dataset, context) as viewer:
-        splits = await viewer.splits()
+        try:
+            splits = await viewer.splits()
+        except ToolFault:
+            # The Hub says better what is missing: the dataset, the token, or the consent to its terms.
+            await ask_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
+            raise
         config = chosen_config(splits, args.config)
         split = chosen_split(splits[config], args.split)
         found = await viewer.rows(config, split, page)

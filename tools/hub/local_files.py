@@ -29,10 +29,13 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """What an upload takes, relative to its folder, and what it leaves out because it usually holds secrets."""
+    """What an upload takes, and what it leaves out because it usually holds secrets, relative to its folder."""
 
+    local: Path
+    """The file or folder that was named."""
     files: tuple[LocalFile, ...]
     left_out: tuple[str, ...] = ()
+    is_folder: bool = False
 
     @property
     def size(self) -> int:
@@ -40,14 +43,15 @@ class Selection:
         return sum(one.size for one in self.files)
 
 
-def selected(local: Path, context: ToolContext, into: str, patterns: Sequence[str] = ()) -> Selection:
-    """The file, or the files of the folder, that go to `into` in the repository.
+def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence[str] = ()) -> Selection:
+    """The file, or the files of the folder, that go to `into` in the repository. It looks at all of them: in a thread.
 
     Raises:
         ToolFault: there is none, one lies outside the workspace, is too large, or holds a secret of this process.
     """
+    local = context.resolve(path_text, reading=True)
     shown = context.name_of(local)
-    found = _folder(local, into, patterns) if local.is_dir() else Selection((_single(local, shown, into),))
+    found = _folder(local, into, patterns) if local.is_dir() else Selection(local, (_single(local, shown, into),))
     if not found.files:
         raise ToolFault(f"{shown} holds no files{' that match' if patterns else ''}; nothing was uploaded")
     for one in found.files:
@@ -73,7 +77,7 @@ def _folder(local: Path, into: str, patterns: Sequence[str]) -> Selection:
     prefix = f"{into.strip('/')}/" if into.strip("/") else ""
     kept = [name for name in wanted if name not in secret]
     files = (LocalFile(local / name, prefix + name, (local / name).stat().st_size) for name in kept)
-    return Selection(tuple(files), secret)
+    return Selection(local, tuple(files), secret, is_folder=True)
 
 
 def _check(one: LocalFile, context: ToolContext) -> None:

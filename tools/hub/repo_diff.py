@@ -41,7 +41,7 @@ async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
         raise ToolFault("diff needs against (another revision) or local (a folder here), one of them")
     here = None
     if args.local:
-        here = await asyncio.to_thread(selected, context.resolve(args.local, reading=True), context, args.path)
+        here = await asyncio.to_thread(selected, args.local, context, args.path)
     text = await ask_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
     return outside(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
 

@@ -25,7 +25,8 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
         ToolFault: what the Hub or its library said against it, or the child died.
     """
     asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await hub_login()}
-    environment = {**child_environment(os.environ), "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
+    inherited = await asyncio.to_thread(child_environment, os.environ)
+    environment = {**inherited, "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-m", _MODULE,
         stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True,

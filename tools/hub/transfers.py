@@ -32,13 +32,12 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     given(args, "local")
     if args.create_pr and args.revision:
         raise ToolFault("create_pr makes a pull request against main; leave revision out")
-    local = context.resolve(args.local, reading=True)
-    chosen = await asyncio.to_thread(selected, local, context, args.path, args.patterns)
+    chosen = await asyncio.to_thread(selected, args.local, context, args.path, args.patterns)
     wishes = await asyncio.to_thread(_card_wishes, chosen, args)
     made = await _prepared(args)
     what = f"{len(chosen.files)} file{'s' if len(chosen.files) > 1 else ''}, {size(chosen.size)}"
     _log(context, f"uploading {what} to {args.about}")
-    done = await transferred("upload", _arguments(args, local, chosen), args.about, context)
+    done = await transferred("upload", _arguments(args, chosen), args.about, context)
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
     checked = await _checked(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
     lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_of(args)}", checked, *_left_out(chosen)]
@@ -74,7 +73,7 @@ async def _prepared(args: HubReposArgs) -> str:
     return "private" if found.private else "public"
 
 
-def _arguments(args: HubReposArgs, local: Path, chosen: Selection) -> dict[str, Any]:
+def _arguments(args: HubReposArgs, chosen: Selection) -> dict[str, Any]:
     """What the library is called with. Of a folder exactly the chosen files are named."""
     known = {
         "repo_id": args.repo,
@@ -83,13 +82,13 @@ def _arguments(args: HubReposArgs, local: Path, chosen: Selection) -> dict[str, 
         "create_pr": args.create_pr,
         "commit_message": args.message or None,
     }
-    if not local.is_dir():
-        return {**known, "path_or_fileobj": str(local), "path_in_repo": chosen.files[0].path_in_repo}
+    if not chosen.is_folder:
+        return {**known, "path_or_fileobj": str(chosen.local), "path_in_repo": chosen.files[0].path_in_repo}
     within = {
         "allow_patterns": list(args.patterns) or None,
         "ignore_patterns": [*IGNORED, *map(glob.escape, chosen.left_out)],
     }
-    return {**known, **within, "folder_path": str(local), "path_in_repo": args.path.strip("/")}
+    return {**known, **within, "folder_path": str(chosen.local), "path_in_repo": args.path.strip("/")}
 
 
 async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
@@ -124,7 +123,7 @@ async def _has_card(args: HubReposArgs) -> bool:
 async def download(args: HubReposArgs, context: ToolContext) -> str:
     """Download a file, the files that match, or all, into a folder of the workspace."""
     given(args, "local")
-    folder = context.resolve(args.local)
+    folder = await asyncio.to_thread(context.resolve, args.local)
     patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
     sizes = await ask_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
     total = sum(sizes.values())
@@ -144,7 +143,8 @@ async def download(args: HubReposArgs, context: ToolContext) -> str:
     }
     await transferred("download", asked, args.about, context)
     names = ", ".join(list(sizes)[:MOST_NAMED]) + (" ..." if len(sizes) > MOST_NAMED else "")
-    return f"downloaded {what} of {args.about} into {context.name_of(folder)}: {names}"
+    shown = await asyncio.to_thread(context.name_of, folder)
+    return f"downloaded {what} of {args.about} into {shown}: {names}"
 
 
 def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict[str, int]:

@@ -47,6 +47,10 @@ class Viewer:
     service: Service
     dataset: str
 
+    async def abilities(self) -> Mapping[str, bool]:
+        """What it can do with this dataset: viewer, search, filter, statistics."""
+        return {str(name): able is True for name, able in (await self._get("/is-valid")).items()}
+
     async def splits(self) -> dict[str, list[str]]:
         """The splits of each configuration, in order."""
         answer = await self._get("/splits")

@@ -1,5 +1,6 @@
 """The dataset viewer: splits, features, rows, search, filter, statistics and parquet files of registered rows."""
 
+import asyncio
 import json
 import sqlite3
 from collections import Counter
@@ -173,7 +174,12 @@ async def search(hub: "FakeHub", request: Request) -> Response:
 
 async def filter_rows(hub: "FakeHub", request: Request) -> Response:
     split, query = _split(hub, request), request.query_params
-    where, order = query.get("where") or "1", query.get("orderby") or "_at"
+    found = await asyncio.to_thread(_places, split, query.get("where") or "1", query.get("orderby") or "_at")
+    return _part(request, split, [(at, split.rows[at]) for at in found])
+
+
+def _places(split: Split, where: str, order: str) -> list[int]:
+    """Where the rows that fulfil a condition stand, in an order."""
     with sqlite3.connect(":memory:") as database:
         columns = ", ".join(f'"{name}"' for name in split.features)
         database.execute(f"create table rows (_at integer, {columns})")
@@ -181,10 +187,9 @@ async def filter_rows(hub: "FakeHub", request: Request) -> Response:
         plain = [[at, *map(_plain, (row.get(name) for name in split.features))] for at, row in enumerate(split.rows)]
         database.executemany(f"insert into rows values ({marks})", plain)
         try:
-            found = [at for (at,) in database.execute(f"select _at from rows where {where} order by {order}")]
+            return [at for (at,) in database.execute(f"select _at from rows where {where} order by {order}")]
         except sqlite3.Error as error:
             raise _error(422, f"A query parameter is invalid: {error}", "InvalidParameter") from error
-    return _part(request, split, [(at, split.rows[at]) for at in found])
 
 
 def _plain(value: Any) -> Any:
