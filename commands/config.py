@@ -4,6 +4,7 @@ import json as json_module
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,11 @@ import typer
 from commands.open import load_settings, working_folder
 from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from commands.output import JSON_HELP, columns, print_json, print_lines
+from configs.errors import ConfigurationError
 from configs.kept import keys_file
 from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
 from configs.paths import cache_home, data_home, settings_home
-from configs.trust import trust_file
+from configs.trust import PROJECT_FILE, trust_file
 from models.secrets import hold_secrets
 
 HIDDEN = "[hidden]"
@@ -60,6 +62,30 @@ def _is_secret(path: tuple[str, ...]) -> bool:
     if path[0] == "model_params":
         return False
     return bool(_SECRET_KEY.search(path[-1])) or any(folder in _SECRET_FOLDERS for folder in path[:-1])
+
+
+@takes_options(*SETTINGS_OPTIONS)
+def check_settings(options: Options, json: Json = False) -> int:
+    """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
+    from configs.check import faults_of
+    from configs.layers import names_for
+
+    folder = working_folder(options)
+    hold_secrets()
+    known = names_for(folder)
+    project = folder / PROJECT_FILE
+    given = [Path(options.config).expanduser()] if options.config else []
+    files = [path for path in (user_file(), project if project.is_file() else None, *given) if path is not None]
+    faults = [fault for path in files for fault in faults_of(path, known)]
+    wrong = [fault for fault in faults if not fault.warning]
+    if not wrong:
+        load_settings(options, folder)  # what files and options say together
+    if json:
+        print_json([asdict(fault) for fault in faults])
+    else:
+        where = ", ".join(map(str, files)) or "the defaults"
+        print_lines([str(fault) for fault in faults] or [f"no faults in {where}"])
+    return ConfigurationError.exit_code if wrong else 0
 
 
 def show_paths(json: Json = False) -> int:

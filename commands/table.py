@@ -38,8 +38,12 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "config",
-            "the settings in force and where each comes from; the files",
-            actions={"show": "commands.config:show_settings", "path": "commands.config:show_paths"},
+            "the settings in force and where each comes from; the files; their faults",
+            actions={
+                "show": "commands.config:show_settings",
+                "path": "commands.config:show_paths",
+                "check": "commands.config:check_settings",
+            },
         ),
         Command(
             "approve",

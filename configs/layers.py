@@ -89,6 +89,17 @@ def load(
     return _loaded(layers, [] if trusted else _project_note(workspace))
 
 
+def overlaid(values: Values) -> Values:
+    """The known settings among the values of one file, over those that ship."""
+    known = {key: value for key, value in values.items() if key in Settings.model_fields}
+    return _merge(_file_layer(SHIPPED, dict(os.environ)).values, known, "", {})
+
+
+def names_for(workspace: Path) -> dict[str, str]:
+    """What ${NAME} may stand for in this folder. Credentials of .env files enter the environment."""
+    return _names_from_env_files(workspace, trusted=is_trusted(workspace))
+
+
 def user_file() -> Path | None:
     """The user's settings file: what ML_INTERN_CLI_CONFIG names, else the one in the settings folder, else None."""
     named = os.environ.get(CONFIG_VARIABLE)
@@ -175,7 +186,7 @@ def _loaded(layers: Iterable[Layer], notes: list[str]) -> Loaded:
     merged: Values = {}
     sources: dict[str, str] = {}
     for layer in layers:
-        notes += [_note(key, layer.source) for key in layer.values if key not in Settings.model_fields]
+        notes += [note_about(key, layer.source) for key in layer.values if key not in Settings.model_fields]
         known = {key: value for key, value in layer.values.items() if key in Settings.model_fields}
         merged = _merge(merged, known, layer.source, sources)
     try:
@@ -184,7 +195,8 @@ def _loaded(layers: Iterable[Layer], notes: list[str]) -> Loaded:
         raise _bad_value(error, sources) from error
 
 
-def _note(key: str, source: str) -> str:
+def note_about(key: str, source: str) -> str:
+    """What to say of a key that is no setting, or one without effect."""
     if key in WITHOUT_EFFECT:
         return f"{key} in {source} has no effect: {WITHOUT_EFFECT[key]}"
     return f"{key} in {source} is no known setting and is ignored ({_nearest(key)})"

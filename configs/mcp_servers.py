@@ -32,14 +32,19 @@ class McpServer(BaseModel):
     )
     """None: as `url` or `command` say."""
     url: str | None = None
+    """The address of a server over streamable HTTP."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Sent to this server and to no other."""
     command: str | None = None
+    """The program of a server over stdio."""
     args: tuple[str, ...] = ()
+    """Its arguments."""
     env: dict[str, str] = Field(default_factory=dict)
     """The server's own variables, beside PATH, HOME and the like: of ours it gets no others."""
     cwd: str | None = None
+    """The folder it runs in; None is the current one."""
     enabled: bool = True
+    """Whether it is used."""
     startup_timeout_s: Seconds = 30.0
     """Until the server has answered and named its tools."""
     timeout_s: Seconds = 60.0

@@ -25,7 +25,7 @@ class Destination(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    provider: Literal["slack", "apprise"]
+    provider: Literal["slack", "apprise"] = "slack"
     token: str | None = None
     """slack: the bot's token, xoxb-..."""
     channel: str | None = None
@@ -35,6 +35,7 @@ class Destination(BaseModel):
     allow_agent_tool: bool = False
     """The agent may write there of its own accord, by the tool `notify`."""
     allow_auto_events: bool = False
+    """It is told of auto_event_types."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -50,7 +51,9 @@ class Messaging(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     enabled: bool = False
+    """Whether anything is told at all."""
     auto_event_types: tuple[Literal["approval_required", "error", "turn_complete"], ...] = DEFAULT_AUTO_EVENTS
+    """The events that are told."""
     destinations: dict[str, Destination] = Field(default_factory=dict)
 
 
@@ -60,8 +63,11 @@ class PermissionLists(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     allow: tuple[JsonValue, ...] = ()
+    """Calls that run unasked."""
     ask: tuple[JsonValue, ...] = ()
+    """Calls that are asked about."""
     deny: tuple[JsonValue, ...] = ()
+    """Calls that are refused, in every mode."""
 
 
 class SandboxSettings(BaseModel):
@@ -92,6 +98,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-4-5-20250929"
+    """The model of a run, provider/model."""
     compact_model: str | None = None
     """Summarises when the conversation is compacted; None is the model of the run."""
     research_model: str | None = None
@@ -101,9 +108,11 @@ class Settings(BaseModel):
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the requests to the run's own model: temperature, max_tokens ..."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """None is the model's own."""
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = 300
     """Model calls in a turn; -1 is unlimited."""
     yolo_mode: bool = False
+    """Ask about nothing; only deny rules hold."""
     permissions: PermissionLists = PermissionLists()
     """Deny beats ask beats allow; every layer's rules hold."""
     sandbox: SandboxSettings = SandboxSettings()
@@ -111,16 +120,20 @@ class Settings(BaseModel):
     """Other base URLs of services, see configs/hosts.py."""
     web: WebSettings = WebSettings()
     confirm_cpu_jobs: bool = True
+    """Ask before a job on CPU hardware too."""
     tool_runtime: Literal["local", "sandbox"] = "local"
+    """Where bash, read, write and edit run: here, or in a Hugging Face sandbox."""
     mcpServers: Annotated[dict[str, McpServer], AfterValidator(check_names)] = Field(
         default_factory=lambda: {"hf-mcp-server": McpServer(transport="http", url="https://huggingface.co/mcp")}
     )
     """Servers of tools, see configs/mcp_servers.py."""
     messaging: Messaging = Messaging()
     save_sessions: bool = True
+    """Threads are kept in the database."""
     share_traces: bool | Literal["private", "public"] = False
     """Upload threads as traces to a dataset of the user; true is private."""
     personal_trace_repo_template: str | None = "{hf_user}/ml-intern-sessions"
+    """The dataset of traces; {hf_user} is the token's owner."""
 
 
 WITHOUT_EFFECT: dict[str, str] = {

@@ -41,6 +41,13 @@ def subcommands() -> str:
     return commands_table()
 
 
+def settings() -> str:
+    """The keys of a settings file, from the model that reads it and the comment beneath each."""
+    from configs.settings_table import settings_rows
+
+    return table(["key", "default", "meaning"], settings_rows())
+
+
 def slash_commands() -> str:
     """The commands of the prompt."""
     from terminal.slash import slash_table
@@ -114,6 +121,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "options": options,
     "subcommands": subcommands,
     "slash-commands": slash_commands,
+    "settings": settings,
     "events": events,
     "exit-codes": exit_codes,
     "tools": tools,

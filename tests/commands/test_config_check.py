@@ -1,0 +1,90 @@
+"""`config check`: every fault of a settings file with its line and column; what only warns fails nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from configs.json_places import Places
+from tests.commands.conftest import Done
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def write(place: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = place.parent / "home" / "cli_agent_config.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_file_without_faults_is_said_to_have_none(run: Run, write: Callable[[str], Path]) -> None:
+    path = write('{"max_iterations": 5}')
+    done = run("config", "check")
+    assert (done.code, done.out) == (0, f"no faults in {path}\n")
+
+
+FAULTS = """{
+  "max_iterations": 0,
+  "modle_name": "x",
+  "mcpServers": {
+    "a": {"url": "ftp://x"},
+    "b": {"command": "x", "url": "https://y"},
+    "c": {"url": "https://y", "headers": {"X": "${NOT_SET_ANYWHERE}"}},
+    "d": {"transport": "sse", "url": "https://y"}
+  },
+  "messaging": {"auto_event_types": ["error", "lunch"],
+    "destinations": {"s": {"provider": "slack", "token": "t"}}},
+  "yolo_mode": "perhaps",
+  "yolo_mode": "never"
+}"""
+
+
+def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Path]) -> None:
+    path = write(FAULTS)
+    done = run("config", "check")
+    said = [line.removeprefix(f"{path}:") for line in done.out.splitlines()]
+    assert done.code == 78
+    expected = [
+        ("2:3: max_iterations: must be 1 or more"),
+        ("3:3: warning: modle_name: is no known setting and is ignored (did you mean 'model_name'?)"),
+        ("5:5: mcpServers.a: the url is no http address"),
+        ("6:5: mcpServers.b: a server has either a command or a url"),
+        ("7:43: mcpServers.c.headers.X: needs the variable NOT_SET_ANYWHERE, which is not set"),
+        ("8:5: mcpServers.d: the transport sse is no longer spoken"),
+        ("10:47: messaging.auto_event_types.1: input should be"),
+        ("11:22: messaging.destinations.s: a destination of slack needs channel"),
+    ]
+    assert [line[: len(one)] for line, one in zip(said, expected, strict=False)] == expected
+    assert [line.partition(": ")[2][:18] for line in said[len(expected) :]] == [
+        "warning: yolo_mode",
+        "yolo_mode: input s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [('{"a": 1,\n }', "2:2"), ("", "1:1"), ("[]", "1:1"), ('{\n\n"a" 1}', "3:5")],
+)
+def test_what_is_no_json_object_is_said_with_its_place(
+    run: Run, write: Callable[[str], Path], text: str, where: str
+) -> None:
+    path = write(text)
+    done = run("config", "check", "--json")
+    (fault,) = done.json
+    assert done.code == 78
+    assert (f"{fault['line']}:{fault['column']}", fault["file"]) == (where, str(path))
+
+
+def test_places_are_found_in_nested_lists_and_strange_text() -> None:
+    text = '\n{ "ü\\u0041" : [ 1 ,\n {"b":"}]"} ] , "c" : null }'
+    places = Places.of(text)
+    assert json.loads(text) == {"üA": [1, {"b": "}]"}], "c": None}
+    assert places.place(("üA", 1, "b")) == (3, 3)
+    assert places.place(("c",)) == (3, 17)
+    assert places.place(("nowhere", 1)) == (2, 1)
