@@ -36,7 +36,7 @@ async def account(_: HubReposArgs) -> str:
     told = await ask_hub(lambda api: api.whoami(), "the account")
     organisations = ", ".join(str(one["name"]) for one in told.get("orgs", [])) or "none"
     token = (told.get("auth") or {}).get("accessToken") or {}
-    pays = {True: "can pay for jobs", False: "has no way to pay for jobs"}.get(told.get("canPay") or False, "")
+    pays = {"True": "can pay for jobs", "False": "has no way to pay for jobs"}.get(str(told.get("canPay")), "")
     facts = [
         f"signed in as {told['name']}",
         f"organisations: {organisations}",
