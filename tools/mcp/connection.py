@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from configs.mcp_servers import McpServer
@@ -14,6 +15,7 @@ from tools.base import ToolFault
 from tools.mcp.faults import said_by
 from tools.mcp.http import http_streams
 from tools.mcp.stdio import Printed, stdio_streams
+from tools.mcp.tasks import NEEDED, call_as_task
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -225,20 +227,31 @@ class Connection:
 
         session.changed.clear()
         async with asyncio.timeout(self.server.startup_timeout_s):
-            loaded = await load_mcp_tools(session.client, server_name=self.name, tool_interceptors=[_as_asked])
+            loaded = await load_mcp_tools(
+                session.client, server_name=self.name, tool_interceptors=[partial(_as_asked, session.client)]
+            )
         session.tools = {tool.name: tool for tool in loaded[:MOST_TOOLS]}
         self.tools = session.tools
         self._on_tools(self)
 
 
-async def _as_asked(request: Any, handler: Any) -> Any:
+async def _as_asked(client: "ClientSession", request: Any, handler: Any) -> Any:
     """Send the arguments as they were given, whatever their names: langchain would take `config` for its own.
 
     Sound becomes a line of text, which the conversion has no form for.
     """
+    from mcp import McpError
     from mcp.types import AudioContent, CallToolResult, TextContent
 
-    result = await handler(request.override(args=dict(_arguments.get())))
+    args = dict(_arguments.get())
+    try:
+        result = await handler(request.override(args=args))
+    except McpError as error:
+        if NEEDED not in str(error):
+            raise
+        result = await call_as_task(client, request.name, args)
+    if isinstance(result, CallToolResult) and result.isError and NEEDED in str(result.content):
+        result = await call_as_task(client, request.name, args)
     if not isinstance(result, CallToolResult):
         return result
     content = [

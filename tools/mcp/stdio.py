@@ -101,10 +101,12 @@ async def stdio_streams(server: McpServer, printed: Printed) -> AsyncIterator[tu
         asyncio.create_task(_write(process, out_of)),
         asyncio.create_task(_listen(process, printed)),
     ]
+    patient = False
     try:
         yield incoming, outgoing, ended
+        patient = True
     finally:
-        await asyncio.shield(_end(process))
+        await asyncio.shield(_end(process, patient=patient))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -191,11 +193,14 @@ async def _listen(process: asyncio.subprocess.Process, printed: Printed) -> None
             printed.lines.append(text.decode("utf-8", "replace"))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its stdin, which is how a server is told to end; what does not listen is killed, with its children."""
+async def _end(process: asyncio.subprocess.Process, *, patient: bool) -> None:
+    """Close its stdin, which is how a server is told to end; what does not listen is killed, with its children.
+
+    A server that failed gets no time for it.
+    """
     if process.stdin is not None:
         process.stdin.close()
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
+    for number in (None, signal.SIGTERM, signal.SIGKILL) if patient else (signal.SIGKILL,):
         if number is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
