@@ -33,15 +33,15 @@ class Outbox:
         """The last attempt failed."""
         self._say = say
         self._said = False
-        self._waiting: deque[str] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Callable[[], str]] = deque(maxlen=MOST_WAITING)
         self._rests_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, text: str) -> None:
-        """Send it when its turn comes; dropped while the destination rests after a failure."""
+    def put(self, write: Callable[[], str]) -> None:
+        """Write the text and send it when its turn comes; dropped while the destination rests after a failure."""
         if asyncio.get_running_loop().time() < self._rests_until:
             return
-        self._waiting.append(text)
+        self._waiting.append(write)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._empty(), name=f"notify {self.name}")
 
@@ -57,8 +57,8 @@ class Outbox:
 
     async def _empty(self) -> None:
         while self._waiting:
-            text = self._waiting.popleft()
-            if problem := await self.attempt(text):
+            text = self._waiting.popleft()()
+            if text and (problem := await self.attempt(text)):
                 self._waiting.clear()
                 self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
                 self._complain(problem)
@@ -105,10 +105,9 @@ class Notifications:
         """Tell about an event, if the settings want that. It returns at once."""
         if event.type not in self._types:
             return
-        boxes = [box for box in self._boxes.values() if box.place.allow_auto_events]
-        if boxes and (text := notice_of(event, self._folder)):
-            for box in boxes:
-                box.put(text)
+        for box in self._boxes.values():
+            if box.place.allow_auto_events:
+                box.put(lambda: notice_of(event, self._folder))
 
     def places(self) -> Sequence[str]:
         """The destinations that the agent may write to."""
