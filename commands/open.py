@@ -54,7 +54,7 @@ async def open_session(
             await ask_trust(workspace)
         loaded = load_settings(options, workspace)
         kept = await model_of(store, row) if row else ""
-        hold_secrets()
+        hold_secrets(workspace)
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         with everything_in(store.home if options.ephemeral else None):
             async with _session(store, options, run_options, row, loaded.settings) as session:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,9 @@ def sandbox(
 
 def _run(options: Options, folder: Path, argv: list[str], network: str | None) -> int:
     from graph.run_options import from_settings
-    from safety.sandbox import mend_git, wrap
+    from safety.git_guard import look_before, mend
+    from safety.sandbox import wrap
+    from safety.visible import visible
     from tools.environment import child_environment, uv_links
     from tools.walls import own_homes, run_profile
 
@@ -45,11 +48,13 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
     profile = run_profile(run, child_environment(os.environ, uv_links()), own_homes())
+    before = look_before(profile.roots, profile.git)
     try:
         with wrap(argv, profile) as wrapped:
             return _ended(wrapped.start(cwd=folder))
     finally:
-        mend_git(profile)
+        for part in mend(before):
+            print(f"ml-intern: git would have run it, so it was removed: {visible(part)}", file=sys.stderr)
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> int:

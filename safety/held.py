@@ -50,6 +50,11 @@ class HeldSecrets:
         return text
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that hold a secret by their name, and the passwords within URLs, by variable name."""
     return dict(_secrets_of(environment))
@@ -57,7 +62,7 @@ def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _secrets_of(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in environment.items():
-        if _SECRET_NAME.search(name) and not _is_path(value):
+        if is_secret_name(name) and not _is_path(value):
             yield name, value
         elif login := _URL_PASSWORD.search(value):
             yield name, login.group(1)

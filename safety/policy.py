@@ -56,6 +56,8 @@ class CallFacts:
     """What it sends there anybody can see."""
     irreversible: bool = False
     """What it does there cannot be taken back."""
+    secrets: tuple[str, ...] = ()
+    """Names of the user's secrets that the call is given."""
     unknown: str = ""
     """Why it could not be found out what the call would reach."""
     changed: str = ""
@@ -84,6 +86,7 @@ def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
     decided = (
         _always_denied(facts, examined)
         or _by_rule(facts.rules.decide(subject), facts)
+        or _by_secrets(facts)
         or _by_reading(subject, facts, examined)
         or _by_mode(subject, facts, examined)
     )
@@ -149,13 +152,25 @@ def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | Non
 
 
 def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:
-    """Deny holds everywhere; ask where somebody is asked; allow lifts the question, but not the limits of plan mode."""
+    """Deny holds everywhere, ask where somebody is asked. Allow lifts the question, not in plan mode or for secrets."""
     if rule is None:
         return None
     why = f"the rule {rule.effect} {rule.describes}" + (f": {rule.why}" if rule.why else "")
     if rule.effect == "deny" or (rule.effect == "ask" and facts.mode == "ask"):
         return Verdict(rule.effect, why)
-    return Verdict("allow", why) if rule.effect == "allow" and facts.mode != "plan" else None
+    lifts = rule.effect == "allow" and facts.mode != "plan" and not facts.secrets
+    return Verdict("allow", why) if lifts else None
+
+
+def _by_secrets(facts: CallFacts) -> Verdict | None:
+    """Who gets a secret is always asked about; where nobody is asked the user has to have named it."""
+    if not facts.secrets or facts.mode == "yolo":
+        return None
+    why = f"it would be given {', '.join(facts.secrets)}"
+    if facts.mode == "ask":
+        return Verdict("ask", why)
+    unnamed = next((name for name in facts.secrets if name not in facts.user_text), "")
+    return Verdict("deny", f"{why}; ask the user to name {unnamed}") if unnamed else None
 
 
 def _by_reading(subject: Subject, facts: CallFacts, examined: Examined | None) -> Verdict | None:

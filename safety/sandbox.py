@@ -11,12 +11,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from configs.errors import SandboxMissing
 from safety.connections import Connections, can_answer
 from safety.egress import Egress, Upstream
+from safety.git_guard import GitFolder
 from safety.network_hosts import NO_HOSTS, Hosts
 from safety.seccomp import seccomp_filter
 from safety.wrapped import Wrapped
@@ -34,22 +34,15 @@ _ALLOW_NAMESPACES = (
 
 
 @dataclass(frozen=True)
-class GitFolder:
-    """A repository's .git in a writable folder, and which of its guarded parts exist."""
-
-    path: str
-    guarded: tuple[str, ...] = ()
-    """hooks, config ...: what git obeys."""
-
-
-@dataclass(frozen=True)
 class Profile:
     """What a command inside the sandbox may see and do. All paths are absolute and resolved."""
 
     workspace: str
     home: str
+    added: tuple[str, ...] = ()
+    """Further folders of the user's it may write to."""
     writable: tuple[str, ...] = ()
-    """Further folders it may write to: --add-dir, caches."""
+    """Caches it may write to."""
     readable: tuple[str, ...] = ()
     """Folders and files within hidden ones that it may read: interpreters, PATH entries."""
     hidden: tuple[str, ...] = ()
@@ -58,6 +51,8 @@ class Profile:
     """Existing files replaced by empty ones."""
     hidden_inside: tuple[str, ...] = ()
     """Existing folders below writable ones that are replaced by empty ones."""
+    covered: tuple[tuple[str, str], ...] = ()
+    """Existing files that are read as this text instead, and cannot be written."""
     git: tuple[GitFolder, ...] = ()
     devices: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -68,6 +63,11 @@ class Profile:
     """The proxy this machine itself goes through."""
     nested_namespaces: bool = True
     """False where this bubblewrap can forbid further user namespaces (0.8 and later)."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders of the user's that it may write to."""
+        return (*self.added, self.workspace)
 
     @property
     def name(self) -> str:
@@ -93,7 +93,7 @@ def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str
         command += ["--ro-bind", "/dev/null", path]
     for path in profile.readable:
         command += ["--ro-bind-try", path, path]
-    for path in (*profile.writable, profile.workspace):
+    for path in (*profile.writable, *profile.roots):
         command += ["--bind", path, path]
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
@@ -115,10 +115,11 @@ def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> Wrapped:
     """
     require()
     answers = _can_answer()
-    descriptor = os.memfd_create("seccomp", 0)
-    os.write(descriptor, seccomp_filter(unix=answers))
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    options, environment = ["--seccomp", str(descriptor)], {**profile.environment, "PWD": folder or profile.workspace}
+    seccomp = _in_memory(seccomp_filter(unix=answers))
+    covers = {path: _in_memory(text.encode()) for path, text in profile.covered}
+    options = [word for path, cover in covers.items() for word in ("--ro-bind-data", str(cover), path)]
+    options += ["--seccomp", str(seccomp)]
+    environment = {**profile.environment, "PWD": folder or profile.workspace}
     egress = Egress(profile.hosts, profile.upstream) if profile.network == "list" else None
     if egress is not None:
         options += egress.options
@@ -127,7 +128,16 @@ def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> Wrapped:
     connections = Connections(abstract=profile.network != "on") if answers else None
     if connections is not None:
         connections.start()
-    return Wrapped(sandbox_command(profile, argv, options, folder), environment, descriptor, connections, egress)
+    command = sandbox_command(profile, argv, options, folder)
+    return Wrapped(command, environment, (seccomp, *covers.values()), connections, egress)
+
+
+def _in_memory(content: bytes) -> int:
+    """A descriptor that bubblewrap reads this from."""
+    descriptor = os.memfd_create("ml-intern", 0)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 @lru_cache(maxsize=1)
@@ -173,15 +183,3 @@ def can_forbid_namespaces() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return "--disable-userns" in tried.stdout + tried.stderr
-
-
-def mend_git(profile: Profile) -> list[str]:
-    """Remove .git/commondir files that appeared in guarded repositories: git would obey the folder they name.
-
-    Call it after every run; returns what was removed.
-    """
-    found = [Path(git.path, "commondir") for git in profile.git if "commondir" not in git.guarded]
-    present = [path for path in found if path.exists() or path.is_symlink()]
-    for path in present:
-        path.unlink()
-    return [str(path) for path in present]

@@ -10,9 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from configs.errors import ConfigurationError
+from safety.covered_files import covered_files
 from safety.egress import upstream_of
+from safety.git_guard import git_folders
 from safety.network_hosts import NO_HOSTS, hosts_for
-from safety.sandbox import GitFolder, Network, Profile, can_forbid_namespaces
+from safety.sandbox import Network, Profile, can_forbid_namespaces
 from safety.sandbox_environment import inside_environment
 from safety.shell_paths import is_system, is_within
 from safety.word_table import words
@@ -69,12 +71,14 @@ def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
     return Profile(
         workspace=workspace,
         home=home,
-        writable=(*added, *_caches(environment, home)),
+        added=added,
+        writable=tuple(_caches(environment, home)),
         readable=tuple(_readable(environment, home, hidden, workspace)),
         hidden=tuple(path for path in hidden if path not in roots),
         masked=tuple(_masked()),
         hidden_inside=tuple(path for path in wish.own_homes if Path(path).is_dir() and _is_below(path, roots)),
-        git=tuple(_git_folders(roots)),
+        covered=tuple(covered_files(roots)),
+        git=tuple(git_folders(roots, _GUARDED)),
         devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
         environment=inside_environment(environment, wish.secrets) | dict(_git_identity(environment.get("HOME", home))),
         network=wish.network,
@@ -107,16 +111,6 @@ def _is_below(path: str, roots: Iterable[str]) -> bool:
 def _masked() -> Iterator[str]:
     patterns = (str(path) for pattern in _MASKED_PATTERNS for path in Path("/etc").glob(pattern))
     yield from (path for path in (*_MASKED, *patterns) if Path(path).is_file())
-
-
-def _git_folders(roots: Iterable[str]) -> Iterator[GitFolder]:
-    for root in roots:
-        git = Path(root, ".git")
-        if git.is_dir() and not git.is_symlink():
-            (git / "hooks").mkdir(exist_ok=True)
-            yield GitFolder(str(git), tuple(part for part in _GUARDED if (git / part).exists()))
-        elif git.is_file():
-            yield GitFolder(str(git))
 
 
 def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ class Wrapped:
 
     argv: list[str]
     environment: dict[str, str]
-    seccomp: int
-    """The descriptor its filter is read from."""
+    descriptors: tuple[int, ...]
+    """What bubblewrap reads from: its filter, the files it covers."""
     connections: Connections | None = None
     """Answers connect(); without it no unix socket can be made."""
     egress: Egress | None = None
@@ -54,7 +54,7 @@ class Wrapped:
         try:
             if self.connections is not None:
                 self.connections.filter_this_thread()
-            process = subprocess.Popen(self.argv, pass_fds=self._descriptors(), **options)
+            process = subprocess.Popen(self.argv, pass_fds=self._passed(), **options)
         except BaseException as error:  # noqa: BLE001  raised again by `start`
             started.set_exception(error)
             return
@@ -65,8 +65,8 @@ class Wrapped:
         process.wait()
         on_end()
 
-    def _descriptors(self) -> tuple[int, ...]:
-        return (self.seccomp, *(self.egress.pass_fds if self.egress else ()))
+    def _passed(self) -> tuple[int, ...]:
+        return (*self.descriptors, *(self.egress.pass_fds if self.egress else ()))
 
     def close(self) -> None:
         """End the way out, answer no connection any more, and close the descriptors."""
@@ -74,6 +74,6 @@ class Wrapped:
             self.egress.close()
         if self.connections is not None:
             self.connections.close()
-        if self.seccomp >= 0:
-            os.close(self.seccomp)
-        self.seccomp, self.egress, self.connections = -1, None, None
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors, self.egress, self.connections = (), None, None

@@ -27,7 +27,7 @@ def _offers(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
 
 
 def _grants(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
-    if any(not one.startswith(MCP) for one in facts.destinations) or facts.cost_usd != 0:
+    if any(not one.startswith(MCP) for one in facts.destinations) or facts.cost_usd != 0 or facts.secrets:
         return ()
     if call.name != SHELL_TOOL:
         return (Grant(call.name),)

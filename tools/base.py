@@ -221,6 +221,8 @@ class Reach:
     """What it does there cannot be taken back, as the deletion of a repository."""
     cost_usd: float | None = 0.0
     """Worst price; None when it is not known."""
+    secrets: tuple[str, ...] = ()
+    """Names of the user's secrets that it is given."""
     unknown: str = ""
     """Why the rest could not be found out."""
 

@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -11,7 +14,7 @@ from safety.shell import examine
 from safety.shell_credentials import command_paths
 from safety.shell_inward import inward_sources
 from safety.shell_paths import Place
-from tools.base import Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.base import Reach, Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.environment import shell
 from tools.foreign import foreign_source
 from tools.output import shorten_file
@@ -22,6 +25,7 @@ DEFAULT_SECONDS = 120
 MOST_SECONDS = 10 * 3600
 MOST_HOSTS = 5
 MOST_PATHS = 50
+MOST_SECRETS = 8
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -33,9 +37,20 @@ class BashArgs(ToolArgs):
         DEFAULT_SECONDS, ge=1, le=MOST_SECONDS, description="Seconds after which it is stopped; up to 36000 (10 hours)."
     )
     workdir: str = Field(".", description="Folder to run in, inside the workspace.")
+    secrets: list[str] = Field(
+        default_factory=list,
+        max_length=MOST_SECRETS,
+        description="Variables of the user's that it needs, as HF_TOKEN for a gated model. It has no other; "
+        "the user is asked.",
+    )
 
 
-@tool(timeout=None, path_args=("workdir",))
+async def bash_reach(args: Mapping[str, Any], _context: ToolContext) -> Reach:
+    """The secrets that a command asks for. What it sends is found in its words."""
+    return Reach(secrets=tuple(args.get("secrets", ())))
+
+
+@tool(timeout=None, path_args=("workdir",), reach=bash_reach)
 async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
 
@@ -47,7 +62,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     try:
         folder = await asyncio.to_thread(_folder, args.workdir, context)
         argv = (await asyncio.to_thread(shell), "-c", args.command)
-        async with walled(argv, folder, context) as wall:
+        async with walled(argv, folder, context, tuple(args.secrets)) as wall:
             command = _command(args, folder, wall, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
@@ -56,7 +71,8 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     except (OSError, ValueError) as error:
         raise ToolFault(f"the command could not run: {error}") from error
     sources = traffic.reached or await asyncio.to_thread(_sources, args.command, folder, context)
-    return await asyncio.to_thread(_result, finished, command, traffic, sources)
+    remarks = [*_said_of(traffic), *_said_of_mending(wall.mended), *_said_of_sources(sources)]
+    return replace(await asyncio.to_thread(_result, finished, command, remarks), taint=sources)
 
 
 def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -> Command:
@@ -90,15 +106,15 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
     return (*fetched, *dict.fromkeys(filter(None, (foreign_source(path, roots) for path in named))))
 
 
-def _result(finished: Finished, command: Command, traffic: Traffic, sources: tuple[str, ...]) -> ToolResult:
+def _result(finished: Finished, command: Command, remarks: list[str]) -> ToolResult:
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
         command.output.unlink(missing_ok=True)
-    closing = [*_closing(finished, command.timeout), *_said_of(traffic), *_said_of_sources(sources)]
+    closing = [*_closing(finished, command.timeout), *remarks]
     lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(closing)}]"]
     status = _status(finished)
     kept = str(command.output) if shortened else None
-    return ToolResult("\n".join(lines), status == "done", status, artifact=kept, taint=sources)
+    return ToolResult("\n".join(lines), status == "done", status, artifact=kept)
 
 
 def _status(finished: Finished) -> Status:
@@ -128,6 +144,11 @@ def _said_of(traffic: Traffic) -> list[str]:
         f"the sandbox let nothing through to {', '.join(traffic.refused[:MOST_HOSTS])}{more}: ask the user to allow it "
         "(settings, sandbox.hosts) if the task needs it"
     ]
+
+
+def _said_of_mending(mended: list[str]) -> list[str]:
+    more = f" and {len(mended) - MOST_HOSTS} more" if len(mended) > MOST_HOSTS else ""
+    return [f"removed, because git would run it: {', '.join(mended[:MOST_HOSTS])}{more}"] if mended else []
 
 
 def _said_of_sources(sources: tuple[str, ...]) -> list[str]:

@@ -40,6 +40,7 @@ async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) 
         destinations=reach.destinations,
         public=reach.public,
         irreversible=reach.irreversible,
+        secrets=reach.secrets,
         unknown=reach.unknown,
         changed=spec.warning() if spec is not None and spec.warning is not None else "",
         cost_usd=reach.cost_usd,

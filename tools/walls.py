@@ -2,17 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from configs.paths import cache_home, data_home, settings_home
 from graph.context import RunOptions
-from safety.sandbox import Profile, mend_git, wrap
+from models.routing import hub_token
+from safety.git_guard import Before, look_before, mend
+from safety.held import is_secret_name
+from safety.sandbox import Profile, wrap
 from safety.sandbox_profile import Wish, profile_for
 from safety.wrapped import Wrapped
-from tools.base import ToolContext
+from tools.base import ToolContext, ToolFault
 from tools.environment import child_environment, uv_links
 
 
@@ -34,6 +37,8 @@ class Walled:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     wrapped: Wrapped | None = None
+    mended: list[str] = field(default_factory=list[str])
+    """What was taken out of repositories after its end, because git would have run it."""
 
     @property
     def traffic(self) -> Traffic:
@@ -46,29 +51,47 @@ class Walled:
 
 
 @asynccontextmanager
-async def walled(argv: tuple[str, ...], folder: Path, context: ToolContext) -> AsyncIterator[Walled]:
+async def walled(
+    argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...] = ()
+) -> AsyncIterator[Walled]:
     """Within this block the command can be started; what the wall needs ends with it.
+
+    `secrets` names variables that it is given, and no other command.
 
     Raises:
         SandboxMissing: the run has a sandbox and it does not work any more.
         ConfigurationError: the workspace cannot be handed to a sandbox.
+        ToolFault: there is no such variable.
     """
-    environment = await asyncio.to_thread(lambda: child_environment(os.environ, uv_links()))
+    environment = await asyncio.to_thread(_environment, secrets)
     if context.options.sandbox == "none":
         yield Walled(argv, environment)
         return
     homes = (context.services.store.home, *own_homes())
-    profile = await asyncio.to_thread(run_profile, context.options, environment, homes)
+    profile = await asyncio.to_thread(run_profile, context.options, environment, homes, secrets)
+    before = await asyncio.to_thread(look_before, profile.roots, profile.git)
     wrapped = await asyncio.to_thread(wrap, argv, profile, str(folder))
+    wall = Walled(argv, wrapped.environment, wrapped)
     try:
-        yield Walled(argv, wrapped.environment, wrapped)
+        yield wall
     finally:
-        await asyncio.shield(asyncio.to_thread(_ended, wrapped, profile))
+        wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wrapped, before)))
 
 
-def _ended(wrapped: Wrapped, profile: Profile) -> None:
+def _environment(secrets: Iterable[str]) -> dict[str, str]:
+    return child_environment(os.environ, uv_links()) | {name: _secret(name) for name in secrets}
+
+
+def _secret(name: str) -> str:
+    value = hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name)
+    if not is_secret_name(name) or not value:
+        raise ToolFault(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")
+    return value
+
+
+def _ended(wrapped: Wrapped, before: Before) -> list[str]:
     wrapped.close()
-    mend_git(profile)
+    return mend(before)
 
 
 def own_homes() -> tuple[Path, ...]:
@@ -76,7 +99,9 @@ def own_homes() -> tuple[Path, ...]:
     return (data_home(), cache_home(), settings_home())
 
 
-def run_profile(options: RunOptions, environment: Mapping[str, str], homes: tuple[Path, ...]) -> Profile:
+def run_profile(
+    options: RunOptions, environment: Mapping[str, str], homes: tuple[Path, ...], secrets: tuple[str, ...] = ()
+) -> Profile:
     """The profile of a run's commands, whose environment would be this one without a wall.
 
     Raises:
@@ -86,6 +111,7 @@ def run_profile(options: RunOptions, environment: Mapping[str, str], homes: tupl
         options.workspace,
         add_dirs=options.add_dirs,
         network="off" if options.sandbox == "none" else options.sandbox,
+        secrets=secrets,
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
         hosts=options.sandbox_hosts,
     )

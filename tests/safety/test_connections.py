@@ -113,6 +113,6 @@ def test_where_nobody_answers_connect_there_are_no_unix_sockets(workspace: Path)
     os.write(descriptor, seccomp_filter())
     os.lseek(descriptor, 0, os.SEEK_SET)
     command = sandbox_command(profile, ["python3", "talk.py"], ["--seccomp", str(descriptor)])
-    wrapped = Wrapped(command, dict(profile.environment), descriptor)
+    wrapped = Wrapped(command, dict(profile.environment), (descriptor,))
     with wrapped, wrapped.start(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert b"PermissionError: [Errno 1]" in process.communicate(timeout=60)[1]

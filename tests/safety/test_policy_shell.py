@@ -1,6 +1,7 @@
 import pytest
 
 from safety.policy import CallFacts, verdict
+from safety.rule_settings import parse_rules
 
 
 def shell(command: str, mode: str = "ask", **facts: object) -> str:
@@ -120,3 +121,20 @@ def test_in_auto_a_remote_elsewhere_has_to_be_named(command: str, kind: str) -> 
 def test_after_outside_text_the_own_remote_is_named_by_a_word(text: str, kind: str) -> None:
     assert shell("git push", "auto", user_text=text) == "allow"
     assert shell("git push", "auto", user_text=text, taint=("a page",)) == kind
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "kind"),
+    [
+        ("ask", "", "ask"),
+        ("ask", "use HF_TOKEN", "ask"),
+        ("auto", "", "deny"),
+        ("auto", "use HF_TOKEN", "allow"),
+        ("plan", "use HF_TOKEN", "deny"),
+        ("yolo", "", "allow"),
+    ],
+)
+def test_a_secret_is_given_when_somebody_said_yes_or_named_it(mode: str, text: str, kind: str) -> None:
+    rules = parse_rules({"allow": ["bash(python)"]}, "test")
+    for command in ("python train.py", "uv run train.py"):
+        assert shell(command, mode, user_text=text, secrets=("HF_TOKEN",), sandboxed=True, rules=rules) == kind

@@ -7,7 +7,8 @@ import pytest
 from wrapped_runs import run_wrapped
 
 from configs.errors import ConfigurationError
-from safety.sandbox import GitFolder, Profile, mend_git, missing, sandbox_command, wrap
+from safety.git_guard import GitFolder
+from safety.sandbox import Profile, missing, sandbox_command, wrap
 from safety.sandbox_environment import inside_environment
 from safety.sandbox_profile import Wish, check_folder, profile_for
 
@@ -79,15 +80,6 @@ def test_secrets_stay_outside_unless_they_are_named() -> None:
     }  # fmt: skip
     assert set(inside_environment(given)) == {"PATH", "CUDA_VISIBLE_DEVICES", "HF_HOME", "UV_INDEX", "TMPDIR"}
     assert inside_environment(given, ["HF_TOKEN"])["HF_TOKEN"] == "hf_x"
-
-
-def test_a_commondir_that_appeared_in_git_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".git").mkdir()
-    profile = Profile(str(tmp_path), "/h", git=(GitFolder(str(tmp_path / ".git"), ("config",)),))
-    assert mend_git(profile) == []
-    (tmp_path / ".git/commondir").write_text("../evil")
-    assert mend_git(profile) == [str(tmp_path / ".git/commondir")]
-    assert not (tmp_path / ".git/commondir").exists()
 
 
 def inside(workspace: Path, command: str, home: Path, **wish: object) -> tuple[int, str]:

@@ -30,7 +30,7 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def inside(bench: Bench, command: str, **choices: Any) -> ToolResult:
-    args = {"command": command, **({"timeout": choices.pop("timeout")} if "timeout" in choices else {})}
+    args = {"command": command, **{name: choices.pop(name) for name in ("timeout", "secrets") if name in choices}}
     context = bench.context()
     options = replace(context.options, **{"sandbox": "list", **choices})
     call = bench.call("bash", args)
@@ -87,6 +87,37 @@ async def test_what_ignores_the_end_is_killed_and_cancelling_leaves_nothing(benc
     with pytest.raises(asyncio.CancelledError):
         await task
     assert members(None, mark) == []
+
+
+ENV = "HF_TOKEN=hf_aVeryFakeTokenForTheTests0002\nMODE=offline\n"
+
+
+async def test_secrets_in_the_workspace_stay_outside_too(bench: Bench) -> None:
+    bench.file(".env", ENV)
+    result = await inside(bench, "python3 -c 'print(open(\".env\").read()[::-1])'; echo X=1 >> .env; mv .env e; ls -A")
+    assert "2000stseT" not in result.text
+    assert "enilffo=EDOM" in result.text
+    assert (bench.workspace / ".env").read_text() == ENV
+
+
+async def test_a_secret_is_given_to_the_command_that_asks_for_it_by_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_aVeryFakeTokenForTheTests0003")
+    monkeypatch.setenv("NOTHING_SPECIAL", "x")
+    command = "echo ${#HF_TOKEN} ${#WANDB_API_KEY}"
+    asking = {"approval_mode": "yolo", "secrets": ["HF_TOKEN"]}
+    assert (await inside(bench, command)).text == "0 0\n[exit code 0]"
+    assert (await inside(bench, command, **asking)).text == "32 0\n[exit code 0]"
+    assert (await inside(bench, command, **asking, sandbox="none")).text == "32 0\n[exit code 0]"
+    for name in ("WANDB_API_KEY", "NOTHING_SPECIAL"):
+        refused = await inside(bench, command, approval_mode="yolo", secrets=[name])
+        assert f"the user has no secret in a variable {name}" in refused.text
+
+
+async def test_what_git_would_run_of_a_new_repository_is_removed_and_said(bench: Bench) -> None:
+    result = await inside(bench, "git init -q . && echo evil > .git/hooks/pre-commit && git config core.pager evil")
+    assert f"removed, because git would run it: {bench.workspace}/.git/hooks/pre-commit, core.pager in" in result.text
 
 
 @pytest.fixture
