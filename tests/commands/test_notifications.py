@@ -1,6 +1,6 @@
 """A run tells Slack of what waits for an answer, and ends as it would without."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +12,17 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture
-def slack(place: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlack:
-    fake = FakeSlack()
-    monkeypatch.setenv("SLACK_API_URL", fake.url)
-    monkeypatch.setenv("SLACK_BOT_TOKEN", TOKEN)
-    monkeypatch.setenv("SLACK_CHANNEL_ID", "C0123")
-    return fake
+def slack(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    with FakeSlack() as fake:
+        monkeypatch.setenv("SLACK_API_URL", fake.url)
+        monkeypatch.setenv("SLACK_BOT_TOKEN", TOKEN)
+        monkeypatch.setenv("SLACK_CHANNEL_ID", "C0123")
+        yield fake
 
 
 def test_an_approval_nobody_could_be_asked_for_is_told(slack: FakeSlack, run: Run, script: Callable[..., str]) -> None:
     model = script({"tool_calls": [call("write", path="made.txt", content="x")]}, {"text": "done"})
-    with slack:
-        done = run("-m", model, "--approval-mode", "ask", "go")
+    done = run("-m", model, "--approval-mode", "ask", "go")
     (message,) = slack.messages
     assert done.code == 3
     assert message["channel"] == "C0123"
@@ -37,8 +36,7 @@ def test_the_agent_writes_to_a_destination_that_allows_it(
 ) -> None:
     calls = [call("notify", message="macro F1 is <0.81>")]
     model = script({"tool_calls": calls}, {"text": "done", "expect": "sent to slack.default"})
-    with slack:
-        assert run("-m", model, "go").code == 0
+    assert run("-m", model, "go").code == 0
     own, _ = slack.messages  # the second tells of the end of the turn
     assert own["text"].splitlines()[-1] == "macro F1 is &lt;0.81&gt;"
 
