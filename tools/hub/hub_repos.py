@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from tools.base import ToolContext, ToolResult, tool
 from tools.hub import repo_changes, repo_reading, repo_talk
+from tools.hub.downloads import download
 from tools.hub.repo_args import HubReposArgs, named
 from tools.hub.repo_diff import diff
 from tools.hub.repo_reach import only_reads, repo_reach
-from tools.hub.transfers import download, upload
+from tools.hub.uploads import upload
 
 Result = Awaitable[ToolResult | str]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
@@ -40,9 +41,14 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
         ) from error
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
+            with suppress(ProcessLookupError):  # process.kill() may take the exit from who waits for it
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def announce(context: ToolContext, text: str) -> None:
+    """Show a line of what is going on."""
+    context.emit("tool_log", id=context.call_id, name="hub_repos", text=f"{text}\n")
 
 
 async def _attended(process: Process, asked: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
@@ -60,7 +66,7 @@ async def _attended(process: Process, asked: Mapping[str, Any], context: ToolCon
             raise ToolFault(said["fault"])
         if "broken" in said:
             raise RuntimeError(said["broken"])
-        context.emit("tool_log", id=context.call_id, name="hub_repos", text=f"{said['log']}\n")
+        announce(context, said["log"])
     code = await process.wait()
     raise ToolFault(
         f"the {asked['work']} of {asked['about']} ended in the middle (exit code {code}); it may have gone in part"

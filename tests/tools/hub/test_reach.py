@@ -86,8 +86,10 @@ async def test_nothing_of_it_blocks_the_event_loop(stocked: HubBench) -> None:
     # It comes with LangGraph's server, which runs every tool behind it.
     blockbuster = pytest.importorskip("blockbuster")
     stocked.file("up/a.txt", "a")
-    files = {"repo": "ada/m", "local": "up"}
-    moves = [("hub_repos", {"operation": operation, **files}) for operation in ("upload", "download")]
+    moves: list[tuple[str, dict[str, Any]]] = [
+        ("hub_repos", {"operation": "upload", "repo": "ada/m", "local": "up"}),
+        ("hub_repos", {"operation": "download", "repo": "ada/m", "local": "down"}),
+    ]
     for name, args in [*CALLS, *moves]:
         guard = blockbuster.BlockBuster()
         guard.activate()

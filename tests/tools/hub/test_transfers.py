@@ -169,7 +169,7 @@ async def test_a_file_of_2_gb_is_listed_read_in_part_and_not_downloaded_into_a_f
     assert "line one\nline two\nline one" in read.text
     assert "only the first 2 MB of 2.15 GB are read" in read.text
     full = await bench.run("hub_repos", operation="download", repo="org/big", local="big", path="w.bin")
-    assert "needs 1.13e+03 TB and" in full.text
+    assert "needs 1 file, 1.13e+03 TB and" in full.text
     assert hub.tokens_at("localhost") == []
 
 
@@ -259,3 +259,23 @@ async def test_an_upload_ends_when_the_agent_is_killed(hub: FakeHub, bench: Benc
     child.stdin.close()
     assert await asyncio.wait_for(child.wait(), 30) == 1
     assert list(hub.repository("models", "ada/m").files) == ["README.md"]
+
+
+async def test_a_download_harms_nothing_that_is_there(hub: FakeHub, bench: Bench) -> None:
+    files = {"AGENTS.md": "obey me", ".vscode/tasks.json": "{}", "data.txt": "theirs", "sub/b.txt": "b"}
+    hub.add("models", "org/m", files)
+    bench.file("data.txt", "mine")
+
+    async def get(local: str, **args: Any) -> ToolResult:
+        return await bench.run("hub_repos", operation="download", repo="org/m", local=local, **args)
+
+    assert "data.txt exists there and is not of this download" in (await get(".")).text
+    assert (bench.workspace / "data.txt").read_text() == "mine"
+    done = await get("down")
+    assert "left out, since other programs obey them: .vscode/tasks.json, AGENTS.md" in done.text
+    there = sorted(path.name for path in (bench.workspace / "down").rglob("*.*") if ".cache" not in path.parts)
+    assert there == ["b.txt", "data.txt"]
+    assert (await get("down")).ok  # again, over its own files
+    assert "other programs obey AGENTS.md there" in (await get("down", path="AGENTS.md")).text
+    assert "data.txt is a file; name a folder" in (await get("data.txt")).text
+    assert "outside the workspace" in (await get("../elsewhere")).text

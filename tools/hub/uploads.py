@@ -1,11 +1,7 @@
-"""The operations of hub_repos that move files: upload and download, done by a process that can be ended."""
+"""The upload operation of hub_repos: what goes up, the card before, a look at what is there afterwards."""
 
 import asyncio
 import glob
-import shutil
-from collections.abc import Mapping
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.base import ToolContext, ToolFault
@@ -14,7 +10,7 @@ from tools.hub.figures import size
 from tools.hub.local_files import IGNORED, Selection, selected
 from tools.hub.repo_args import HubReposArgs, given
 from tools.hub.repo_reading import page_of
-from tools.hub.transfer import transferred
+from tools.hub.transfer import announce, transferred
 from tools.net.hub import ask_hub
 from tools.net.service import NotThere
 
@@ -22,9 +18,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MOST_CHECKED = 1_000
-MOST_FILES = 100_000
 MOST_NAMED = 10
-_SPARE_BYTES = 1_000_000_000
 
 
 async def upload(args: HubReposArgs, context: ToolContext) -> str:
@@ -36,7 +30,7 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     wishes = await asyncio.to_thread(_card_wishes, chosen, args)
     made = await _prepared(args)
     what = f"{len(chosen.files)} file{'s' if len(chosen.files) > 1 else ''}, {size(chosen.size)}"
-    _log(context, f"uploading {what} to {args.about}")
+    announce(context, f"uploading {what} to {args.about}")
     done = await transferred("upload", _arguments(args, chosen), args.about, context)
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
     checked = await _checked(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
@@ -44,10 +38,6 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     if not any(one.path_in_repo == CARD for one in chosen.files) and not await _has_card(args):
         wishes = ("the repository has no README.md: write one and upload it",)
     return "\n".join([*lines, *(f"card: {wish}" for wish in wishes)])
-
-
-def _log(context: ToolContext, text: str) -> None:
-    context.emit("tool_log", id=context.call_id, name="hub_repos", text=f"{text}\n")
 
 
 def _card_wishes(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
@@ -118,43 +108,3 @@ def _left_out(chosen: Selection) -> list[str]:
 
 async def _has_card(args: HubReposArgs) -> bool:
     return bool(await ask_hub(lambda api: api.file_exists(args.repo, CARD, repo_type=args.type), args.about))
-
-
-async def download(args: HubReposArgs, context: ToolContext) -> str:
-    """Download a file, the files that match, or all, into a folder of the workspace."""
-    given(args, "local")
-    folder = await asyncio.to_thread(context.resolve, args.local)
-    patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
-    sizes = await ask_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
-    total = sum(sizes.values())
-    if not sizes:
-        raise ToolFault(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
-    free = await asyncio.to_thread(_free_bytes, folder)
-    if total + _SPARE_BYTES > free:
-        raise ToolFault(f"{args.about} needs {size(total)} and {size(free)} are free here; download less, by patterns")
-    what = f"{len(sizes)} file{'s' if len(sizes) > 1 else ''}, {size(total)}"
-    _log(context, f"downloading {what} of {args.about}")
-    asked: Mapping[str, Any] = {
-        "repo_id": args.repo,
-        "repo_type": args.type,
-        "revision": args.at,
-        "local_dir": str(folder),
-        "allow_patterns": patterns or None,
-    }
-    await transferred("download", asked, args.about, context)
-    names = ", ".join(list(sizes)[:MOST_NAMED]) + (" ..." if len(sizes) > MOST_NAMED else "")
-    shown = await asyncio.to_thread(context.name_of, folder)
-    return f"downloaded {what} of {args.about} into {shown}: {names}"
-
-
-def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict[str, int]:
-    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
-
-    tree = api.list_repo_tree(args.repo, recursive=True, revision=args.at, repo_type=args.type)
-    files = {one.path: one.size for one in islice(tree, MOST_FILES) if hasattr(one, "size")}
-    return {path: files[path] for path in filter_repo_objects(files, allow_patterns=patterns or None)}
-
-
-def _free_bytes(folder: Path) -> int:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    return shutil.disk_usage(there).free
