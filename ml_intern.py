@@ -10,12 +10,23 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     """Run ml-intern with the process's arguments and exit with its code."""
+    _open_standard_streams()
     try:
         code = _run()
     except KeyboardInterrupt:  # while the program was still being imported
         sys.stderr.write("ml-intern: interrupted\n")
         code = 130
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Closed ones lead to nowhere: else the next file or socket that is opened takes their number and their writes."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(0, "r", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _run() -> int:

@@ -10,6 +10,7 @@ from graph.operations import UserInput
 
 FIRST_BYTE_SECONDS = 3.0
 """How long a prompt on the command line waits for a pipe that may never say anything."""
+MOST_BYTES = 16 * 2**20
 
 
 def read_prompt(given: str | None) -> UserInput:
@@ -30,7 +31,11 @@ def read_prompt(given: str | None) -> UserInput:
 
 
 def read_stdin(*, wait: bool) -> str:
-    """All of stdin when it is no terminal. Without `wait`, a pipe that says nothing for 3 seconds is left alone."""
+    """All of stdin when it is no terminal. Without `wait`, a pipe that says nothing for 3 seconds is left alone.
+
+    Raises:
+        UsageError: it is too much, or no text.
+    """
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return ""
     descriptor = sys.stdin.fileno()
@@ -39,7 +44,13 @@ def read_stdin(*, wait: bool) -> str:
         if not ready:
             print("ml-intern: stdin is open but nothing came; going on without it", file=sys.stderr)
             return ""
-    return _clean(sys.stdin.buffer.read().decode("utf-8", errors="replace").removeprefix("\ufeff"))
+    given = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(given) > MOST_BYTES:
+        raise UsageError(f"more than {MOST_BYTES // 2**20} MB came on stdin", "save it to a file and name the file")
+    text = _clean(given.decode("utf-8", errors="replace").removeprefix("\ufeff"))
+    if text.count("\ufffd") > len(text) / 4:
+        raise UsageError("what came on stdin is no text in UTF-8", "save it to a file and name the file")
+    return text
 
 
 def _clean(text: str) -> str:

@@ -30,6 +30,7 @@ SHIPPED = HERE / "cli_agent_config.json"
 FRONTEND = HERE / "frontend_agent_config.json"
 """The defaults of Studio and of servers, in the place of SHIPPED."""
 SHIPPED_SOURCE = "shipped"
+COMMAND_LINE = "command line"
 FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
 CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
@@ -85,7 +86,7 @@ def load(
     if config_file is not None:
         layers.append(_file_layer(_given_file(config_file), known))
     layers += [_assignment(text) for text in assignments]
-    layers += [Layer("command line", {key: value}) for key, value in (options or {}).items() if value is not None]
+    layers += [Layer(COMMAND_LINE, {key: value}) for key, value in (options or {}).items() if value is not None]
     return _loaded(layers, [] if trusted else _project_note(workspace))
 
 
@@ -225,14 +226,15 @@ def _forget(path: str, sources: dict[str, str]) -> None:
         del sources[below]
 
 
-def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError:
+def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError | UsageError:
     first = error.errors(include_url=False, include_context=False)[0]
     parts = [str(part) for part in first["loc"]]
     source = next(
         (sources[path] for end in range(len(parts), 0, -1) if (path := ".".join(parts[:end])) in sources), "settings"
     )
     words = first["msg"].removeprefix("Value error, ")
-    return ConfigurationError(f"{'.'.join(parts)} in {source}: {words[:1].lower()}{words[1:]}", "mend the value")
+    kind = UsageError if source == COMMAND_LINE else ConfigurationError
+    return kind(f"{'.'.join(parts)} in {source}: {words[:1].lower()}{words[1:]}", "mend the value")
 
 
 def _project_note(workspace: Path) -> list[str]:

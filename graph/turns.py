@@ -226,21 +226,22 @@ class Turns:
         source = await self._at_turn(turn)
         row = await self.services.store.threads.get(self.thread_id)
         copy = Turns(self.app, self.services, str(uuid4()))
-        await self.services.store.threads.create(
-            id=copy.thread_id,
-            title=f"{row.title} (fork)" if row else "fork",
-            folder=row.folder if row else "",
-            parent=self.thread_id,
-            forked_at=int(source.values.get("turn", 0)),
-        )
         values = dict(source.values)
         kept = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
         kept["messages"] = Overwrite(values.get("messages", []))
         kept["recent_calls"] = Overwrite(values.get("recent_calls", []))
         kept["outcome"] = Outcome(status="done", text="", exit_code=0)
-        await copy._write(kept, LAST_NODE)
+        await copy._write(kept, LAST_NODE)  # before its row: a crash between them must leave no thread that is empty
+        turns = int(values.get("turn", 0))
+        await self.services.store.threads.create(
+            id=copy.thread_id,
+            title=f"{row.title} (fork)" if row else "fork",
+            folder=row.folder if row else "",
+            parent=self.thread_id,
+            forked_at=turns,
+            turns=turns,
+        )
         await copy.close_open("not run in this branch", source=self.thread_id)
-        await self.services.store.threads.update(copy.thread_id, turns=int(values.get("turn", 0)))
         return copy.thread_id
 
     async def _at_turn(self, turn: int | None) -> StateSnapshot:

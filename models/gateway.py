@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -65,7 +66,10 @@ class Models:
 
     def route(self, model: str) -> Route:
         """How a model id is called. Raises ModelUnknown, KeyMissing or ConfigurationError."""
-        return find_route(model, self._environ, self.endpoint)
+        route = find_route(model, self._environ, self.endpoint)
+        if route.transport == "scripted" and not Path(route.name).expanduser().is_file():
+            raise ConfigurationError(f"there is no script {route.name}", "check the path after scripted:")
+        return route
 
     def window(self, model: str) -> int | None:
         """The context window in tokens, as far as it is known now."""

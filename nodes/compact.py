@@ -105,7 +105,10 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
 def _unable(manual: bool) -> Outcome:  # noqa: FBT001 a word for the outcome
     if manual:
         return Outcome(status="done", text="Nothing to compact: the conversation is already short", exit_code=0)
-    text = "The conversation does not fit the model's window, and compaction could not make it fit"
+    text = (
+        "The conversation does not fit the model's window, and compaction could not make it fit (undo takes the last "
+        "message back; name a long text as a file, or choose a model with a larger window)"
+    )
     return Outcome(status="failed", text=text, exit_code=1)
 
 
