@@ -68,7 +68,8 @@ class Models:
         """How a model id is called. Raises ModelUnknown, KeyMissing or ConfigurationError."""
         route = find_route(model, self._environ, self.endpoint)
         if route.transport == "scripted" and not Path(route.name).expanduser().is_file():
-            raise ConfigurationError(f"cannot read the script {route.name}: there is no such file", "check the path after scripted:")
+            problem = f"cannot read the script {route.name}: there is no such file"
+            raise ConfigurationError(problem, "check the path after scripted:")
         return route
 
     def window(self, model: str) -> int | None:
