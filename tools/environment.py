@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from configs.paths import cache_home, private_folder
 
@@ -71,8 +72,7 @@ def uv_links() -> Path | None:
 def _link(link: Path, target: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
-    fresh = link.with_name(f".{link.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
+    fresh = link.with_name(f".{link.name}.{uuid4().hex}")  # several threads may be here at once
     fresh.symlink_to(target)
     fresh.replace(link)
 

@@ -149,6 +149,7 @@ def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Ter
 
 def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Path) -> None:
     (tmp_path / "work" / "notes.txt").write_text("remember")
+    (tmp_path / "work" / "other.yaml").write_text("- text: other")
     terminal = start({"text": "one"}, {"text": "two"}, {"text": "three"}, options=("--ephemeral",))
     terminal.prompt()
     terminal.enter("see @notes.txt")
@@ -166,7 +167,8 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/yolo", "nothing is asked any more"),
         ("/yolo", "are asked about"),
         ("/effort high", "reasoning effort: high"),
-        ("/model scripted:/other.yaml", "model: scripted:/other.yaml"),
+        ("/model scripted:other.yaml", "model: scripted:other.yaml"),
+        ("/model scripted:gone.yaml", "there is no such file"),
         ("/model nonsense/x", "unknown provider 'nonsense'"),
         ("/rename A title", "now called 'A title'"),
         ("/redo", "nothing to redo"),
