@@ -18,7 +18,7 @@ EVENTS: dict[str, EventSpec] = {
         "the session is open; the first event",
         ("model", "tools", "version", "cwd", "approval_mode", "sandbox", "max_iterations", "max_budget_usd", "notes"),
     ),
-    "resumed": EventSpec("an existing thread was opened", ("title", "turns", "pending", "interrupted")),
+    "resumed": EventSpec("an existing thread was opened", ("title", "turns", "moved_from", "pending", "interrupted")),
     "processing": EventSpec("a turn began; its input is on disk", ("turn", "text")),
     "assistant_chunk": EventSpec("a piece of a reply, as it streams", ("message_id", "kind", "text")),
     "assistant_stream_end": EventSpec("the stream of a reply ended", ("message_id", "partial")),

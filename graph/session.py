@@ -260,7 +260,7 @@ class AgentSession:
         message = replace(op, text=text, typed=None if op.typed is None else admit(op.typed))
         number = await self._turns.begin(message, self.options, self._files.begin(self.thread_id))
         self._emit("processing", turn=number, text=text)
-        await self._row.change(title=row.title or title_of(text), turns=number, redo=())
+        await self._row.change(title=row.title or title_of(text), folder=self.options.workspace, turns=number, redo=())
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
@@ -323,7 +323,9 @@ class AgentSession:
         if not pending:
             await turns.close_open("the process died")
             await Row(turns, row.folder).correct()
-        return {"title": row.title, "turns": row.turns, "pending": pending, "interrupted": cut_off}
+        elsewhere = row.folder if row.folder != self.options.workspace else ""
+        found = {"title": row.title, "turns": row.turns, "moved_from": elsewhere}
+        return {**found, "pending": pending, "interrupted": cut_off}
 
     # --- changing the run
 

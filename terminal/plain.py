@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 from graph.events import Event
 from safety.visible import visible
-from terminal.summary import CallNames, budget_line, one_line, outcome, plan_lines, wait_line
+from terminal.summary import CallNames, budget_line, one_line, outcome, plan_lines, resumed_line, wait_line
 
 MOST_OUTPUT_LINES = 40
 
@@ -48,7 +48,7 @@ class PlainRenderer:
         cut_off = (
             f"; interrupted, may have run in part: {', '.join(data['interrupted'])}" if data["interrupted"] else ""
         )
-        self._line(f"resumed {data['title']!r}, {data['turns']} turns{cut_off}")
+        self._line(f"{resumed_line(data)}{cut_off}")
 
     def _assistant_message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:

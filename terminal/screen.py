@@ -14,7 +14,18 @@ from graph.events import Event
 from safety.visible import visible
 from terminal.markdown_stream import MarkdownStream
 from terminal.preview import PreviewLine
-from terminal.summary import CallNames, budget_line, duration, money, one_line, outcome, plan_lines, tokens, wait_line
+from terminal.summary import (
+    CallNames,
+    budget_line,
+    duration,
+    money,
+    one_line,
+    outcome,
+    plan_lines,
+    resumed_line,
+    tokens,
+    wait_line,
+)
 
 KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
 MOST_OUTPUT_LINES = 40
@@ -184,7 +195,7 @@ class Screen:
     # --- how it ended
 
     def _resumed(self, data: dict[str, Any]) -> None:
-        self.line(f"resumed {data['title']!r}, {data['turns']} turns", "dim")
+        self.line(resumed_line(data), "dim")
         if data["interrupted"]:
             self.line(f"interrupted, may have run in part: {', '.join(data['interrupted'])}", "yellow")
 

@@ -68,6 +68,12 @@ def plan_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{STEP_MARKS.get(step['status'], '[?]')} {one_line(step['text'])}" for step in steps]
 
 
+def resumed_line(data: Mapping[str, Any]) -> str:
+    """That a thread was opened again, and where it was used until now when that is elsewhere."""
+    elsewhere = f", until now in {data['moved_from']}" if data["moved_from"] else ""
+    return f"resumed {data['title']!r}, {data['turns']} turns{elsewhere}"
+
+
 def wait_line(data: Mapping[str, Any]) -> str:
     """A fault that is being waited out, from the data of error."""
     wait = data["retry_in_s"]

@@ -6,7 +6,7 @@ from graph.events import EVENTS, emitter
 
 FROZEN = {
     "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd notes",
-    "resumed": "title turns pending interrupted",
+    "resumed": "title turns moved_from pending interrupted",
     "processing": "turn text",
     "assistant_chunk": "message_id kind text",
     "assistant_stream_end": "message_id partial",

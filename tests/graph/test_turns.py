@@ -1,5 +1,7 @@
 """Turns can be taken back, brought back and copied; what was finished never runs again."""
 
+from pathlib import Path
+
 import pytest
 
 from graph.operations import ExecApproval, Fork, New, Redo, Rename, Resume, Undo, UserInput
@@ -131,6 +133,21 @@ async def test_a_new_thread_and_back_again(lab: Lab) -> None:
         events = await turn(session, Resume("no such thread"), "error")
         assert data(events, "error")[0]["exit_code"] == 2
         assert session.thread_id == first
+
+
+async def test_a_thread_moves_to_the_folder_it_is_used_in(lab: Lab, tmp_path: Path) -> None:
+    script = lab.script({"text": "A"}, {"text": "B"})
+    async with lab.session(script) as session:
+        await turn(session, UserInput("one"))
+        thread = session.thread_id
+    other = tmp_path / "other"
+    other.mkdir()
+    async with lab.session(script, thread=thread, workspace=str(other)) as session:
+        assert data(await until(session, "resumed"), "resumed")[0]["moved_from"] == str(lab.workspace)
+        await turn(session, UserInput("two"))
+        row = await session.services.store.threads.get(thread)
+        assert row is not None
+        assert row.folder == str(other)
 
 
 async def test_plan_and_iterations_survive_the_process(lab: Lab) -> None:

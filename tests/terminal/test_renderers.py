@@ -14,7 +14,7 @@ from tests.terminal.events import TURN, event
 PLAIN = """\
 model a/b, folder /w, approval ask
 note: odd key
-resumed 't', 2 turns; interrupted, may have run in part: bash
+resumed 't', 2 turns, until now in /old; interrupted, may have run in part: bash
   I will **train** it.
 
   Then look.\\x1b[2J
@@ -26,7 +26,7 @@ conversation shortened from 9 to 3 tokens
 """
 
 SCREEN = """\
-resumed 't', 2 turns
+resumed 't', 2 turns, until now in /old
 interrupted, may have run in part: bash
 I will train it.
 Then look.\\x1b[2J
