@@ -69,11 +69,6 @@ class RunOptions:
     user_text: str = ""
     """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Every model the run may ask."""
-        return (self.model, *filter(None, (self.compact_model, self.research_model, self.fallback_model)))
-
 
 def sandbox_name(options: RunOptions) -> str:
     """The wall around local commands in words: part of what an approval is bound to."""
@@ -188,6 +183,9 @@ class Services:
 
 
 def context_limit(options: RunOptions, services: Services) -> int:
-    """Tokens above which to compact: the threshold, at most 90 % of the model's window when that is known."""
+    """Tokens above which to compact: the threshold, at most 90 % of the model's window, less what a reply may take."""
     window = services.models.window(services.models.acting(options.model, options.fallback_model))
-    return min(options.compact_threshold, window * 9 // 10) if window else options.compact_threshold
+    if not window:
+        return options.compact_threshold
+    reply = options.model_params.get("max_tokens")
+    return min(options.compact_threshold, window * 9 // 10, window - (reply if isinstance(reply, int) else 0))

@@ -98,8 +98,7 @@ class AgentSession:
             ThreadLocked: another process holds it.
         """
         services = Services(models=models, tools=tools, store=store, defaults=options)
-        for model in options.models:
-            models.route(model)
+        await models.expect(options)
         session = cls(services, await Runner.create(services))
         await session._enter(thread, fork=fork)
         session._worker = asyncio.create_task(session._work())

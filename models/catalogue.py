@@ -15,6 +15,8 @@ from models.routing import Route
 _WINDOW_KEYS = ("context_length", "max_model_len", "max_context_length", "context_window", "n_ctx", "n_ctx_train")
 _PER_MILLION = 1_000_000
 PATIENCE_S = 5
+MOST_SILENCES = 3
+"""An endpoint that tells nothing is asked so often, each time with a request to one of its models."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Catalogues:
         self._reader = reader
         self._fetches: dict[str, asyncio.Task[dict[str, Offer]]] = {}
         self._renewed = set[str]()
+        self._silences: dict[str, int] = {}
 
     def start(self, route: Route) -> None:
         """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
@@ -90,6 +93,9 @@ class Catalogues:
 
     async def _fetch(self, route: Route) -> dict[str, Offer]:
         answer = await self._reader.get(route, "/models")
+        if answer is None and (base_url := route.base_url) and self._silences.setdefault(base_url, 0) < MOST_SILENCES:
+            self._silences[base_url] += 1
+            self._fetches.pop(base_url, None)  # the server may not have been started yet
         offers = read_catalogue(answer)
         dialect = dialect_of(route.provider, answer) if offers and route.is_loopback else None
         if dialect is None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ import httpx
 
 from configs.errors import ConfigurationError
 from models.faults import (
+    PROXY_REMEDY,
     REDIRECTS,
     BadRequest,
     ConnectFailed,
@@ -19,6 +22,7 @@ from models.faults import (
     ServerFault,
     Stalled,
     StreamBroken,
+    clean_words,
     detail_of,
     fault_of,
     fault_of_detail,
@@ -33,8 +37,8 @@ from models.transport import Trimming, Waits
 FAILED_ENDS = ("error", "abort")
 """finish_reasons of engines that died in the middle of a reply."""
 MOST_REDIRECTS = 3
-LOOPBACK_RETRIES = 3
-"""A server on this machine that takes no connection is not running: no point in waiting minutes for it."""
+FEW_RETRIES = 3
+"""For what has not answered yet: a server on this machine that is not running, a proxy that is none."""
 READ_OUT_S = 0.1
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
 ERROR_BYTES = 64 * 1024
@@ -64,7 +68,7 @@ class DirectTransport:
         try:
             response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
             return response.json() if response.status_code == 200 else None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ConfigurationError, ValueError):
             return None
 
     async def close(self) -> None:
@@ -77,14 +81,22 @@ class DirectTransport:
         parts = urlsplit(route.base_url or "")
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._clients:
-            self._clients[origin] = httpx.AsyncClient(
+            self._clients[origin] = self._open_client(route, encrypted=parts.scheme == "https")
+        return self._clients[origin]
+
+    def _open_client(self, route: Route, *, encrypted: bool) -> httpx.AsyncClient:
+        """Raises ConfigurationError when the environment names a proxy that is none."""
+        try:
+            return httpx.AsyncClient(
                 timeout=httpx.Timeout(self._waits.idle_s, connect=self._waits.connect_s),
                 limits=httpx.Limits(keepalive_expiry=60),
                 follow_redirects=False,
                 trust_env=not route.is_loopback,
-                verify=parts.scheme == "https" and _certificates(),
+                verify=encrypted and _certificates(),
             )
-        return self._clients[origin]
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            said = clean_words(str(error))
+            raise ConfigurationError(f"the proxy of the environment cannot be used: {said}", PROXY_REMEDY) from error
 
     @asynccontextmanager
     async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
@@ -130,29 +142,30 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
     """The fault that an exception of httpx means."""
-    if _untrusted(error):
+    if _cause(error, ssl.SSLCertVerificationError):
         return ConfigurationError(
             f"the certificate of {route.where} is not trusted", "check the address, or SSL_CERT_FILE"
         )
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-        retries = LOOPBACK_RETRIES if route.is_loopback else None
-        return ConnectFailed(f"no connection to {route.where}", retries=retries)
+    if isinstance(error, httpx.ProxyError):
+        return ConnectFailed(f"the proxy lets nothing through to {route.where}; {PROXY_REMEDY}", retries=FEW_RETRIES)
+    few = FEW_RETRIES if route.is_loopback else None
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        why = ": its name has no address" if _cause(error, socket.gaierror) else ""
+        return ConnectFailed(f"no connection to {route.where}{why}", retries=few)
     if isinstance(error, httpx.TimeoutException):
         return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return ConfigurationError(
             f"{route.where} cannot be called: {type(error).__name__}", "check the base URL and the key"
         )
-    return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})")
+    return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})", retries=few)
 
 
-def _untrusted(error: BaseException | None) -> bool:
-    """A certificate was the reason, somewhere down the chain of causes."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
+def _cause(error: BaseException | None, kind: type[Exception]) -> BaseException | None:
+    """The error of this kind somewhere down the chain of causes."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
-    return False
+    return error
 
 
 async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
@@ -160,25 +173,43 @@ async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
     if "text/event-stream" not in kind:
         yield part_of_reply(await _whole(response, route), response.headers)
         return
-    finished = done = False
+    seen = _Seen()
     stream = events(response.aiter_bytes())
     try:
         async for event in stream:
             if isinstance(event, DoneMark):
-                done = True
+                seen.end = True
                 break
-            if event.get("error"):
-                raise _error_event(event, route)
             part = part_of_chunk(event, response.headers)
-            if part.finish in FAILED_ENDS:
+            if event.get("error") or part.finish in FAILED_ENDS:
                 raise _error_event(event, route)
-            finished = finished or part.finish is not None
+            seen.take(event, part)
             yield part
     except BrokenEvents as error:
         raise StreamBroken(f"the reply of {route.where} broke off: {error}") from error
-    if not (finished or done):
-        raise StreamBroken(f"the reply of {route.where} ended in the middle")
+    seen.check(route)
     await _read_out(stream)
+
+
+@dataclass
+class _Seen:
+    """What a stream brought so far."""
+
+    events: int = 0
+    choices: bool = False
+    end: bool = False
+
+    def take(self, event: Mapping[str, Any], part: Part) -> None:
+        self.events += 1
+        self.choices = self.choices or "choices" in event
+        self.end = self.end or part.finish is not None
+
+    def check(self, route: Route) -> None:
+        """Raise what is wrong with a stream that is over."""
+        if self.events and not self.choices:
+            raise _other_dialect(route)
+        if not self.end:
+            raise StreamBroken(f"the reply of {route.where} ended in the middle")
 
 
 async def _read_out(stream: AsyncIterator[object]) -> None:
@@ -197,10 +228,12 @@ async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
         answer = HttpAnswer(200, {"content-type": response.headers.get("content-type", "")}, body)
         if answer.is_html:
             raise fault_of(answer, route) from error
-        raise ServerFault(f"{route.where} answered with something that is not JSON") from error
+        raise ServerFault(f"{route.where} answered with something that is not JSON", retries=FEW_RETRIES) from error
     if isinstance(value, dict) and value.get("error"):
         raise _error_event(value, route)
-    if not isinstance(value, dict) or not value.get("choices"):
+    if not isinstance(value, dict) or (value and "choices" not in value):
+        raise _other_dialect(route)
+    if not value.get("choices"):
         raise ServerFault(f"{route.where} answered without a choice")
     return value
 
@@ -220,6 +253,13 @@ async def _read(response: httpx.Response, most: int) -> bytes:
         if len(body) > most:
             break
     return bytes(body)
+
+
+def _other_dialect(route: Route) -> ConfigurationError:
+    """It answers, in words that are not OpenAI's."""
+    return ConfigurationError(
+        f"{route.where} does not speak OpenAI's chat completions", "name its OpenAI-compatible address as the base URL"
+    )
 
 
 def _error_event(event: Mapping[str, Any], route: Route) -> Exception:

@@ -30,6 +30,7 @@ from models.routing import Route
 from safety.redaction import admit
 
 WORDS_SHOWN = 300
+PROXY_REMEDY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 QUOTA_CODES = frozenset({
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "insufficient_balance",
@@ -54,6 +55,7 @@ OVERFLOW_WORDINGS = tuple(
         r"`?inputs`? (?:tokens \+ `?max_new_tokens`? )?must (?:be|have) (?:<=|less than) (?P<limit>[\d,]+)",
         r"longer than the model'?s context length \(?(?P<limit>[\d,]+)?",
         r"input is too long for requested model(?P<limit>)",
+        r"exceed context limit: [\d,]+ \+ [\d,]+ > (?P<limit>[\d,]+)",
     )
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -177,7 +179,7 @@ def fault_of_detail(
     said = f"{route.where} answered {status}{_said(detail, route)}"
     if status == 402 or detail.codes & QUOTA_CODES:
         return QuotaExhausted(f"{said}: no credit or quota is left", "add credit, or choose another model with --model")
-    if status in (401, 403):
+    if status in (401, 403, 407):
         return key_refused(route, status)
     overflow = overflow_of(status, detail)
     if overflow:
@@ -205,8 +207,10 @@ def overflow_of(status: int, detail: ErrorDetail) -> ContextOverflow | None:
     return None
 
 
-def key_refused(route: Route, status: int) -> KeyMissing:
-    """The provider refused the key; its words are left out, since some repeat the key."""
+def key_refused(route: Route, status: int) -> ConfigurationError:
+    """The provider, or a proxy, refused the key; its words are left out, since some repeat the key."""
+    if status == 407:
+        return ConfigurationError(f"the proxy before {route.where} wants credentials", PROXY_REMEDY)
     name = route.key_env or "the key"
     if route.key_env and not route.key:
         return KeyMissing(
@@ -225,9 +229,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         if value.replace(".", "", 1).isdigit():
             return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - _their_time(headers))
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _their_time(headers: Mapping[str, str]) -> float:
+    """Seconds since the epoch by the provider's clock, which need not agree with ours; by ours where it says none."""
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return time.time()
 
 
 def clean_words(text: str, route: Route | None = None) -> str:

@@ -1,6 +1,7 @@
 """The gateway to every model: route, ledger, transport, retries, price. Policies of the agent loop live in nodes/."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -33,6 +34,7 @@ from models.transport import Transport, Trimming, Waits
 from store.ledger import Worst
 
 if TYPE_CHECKING:
+    from graph.context import RunOptions
     from store.ledger import Ledger
 
 LONGEST_REPLY = 8_192
@@ -61,6 +63,8 @@ class Models:
         self._catalogues = Catalogues(self._direct)
         self._transports: dict[str, Transport] = {"direct": self._direct}
         self.known = Knowledge(self._catalogues)
+        self._answered: set[str] = set()
+        """Endpoints that have."""
         self._down: set[str] = set()
         """Models that did not answer, for which their fallback did: they are tried once, not ten times."""
 
@@ -79,6 +83,18 @@ class Models:
     def abilities(self, model: str) -> Abilities:
         """What a model can do, as far as it is known now."""
         return self.known.abilities(self.route(model))
+
+    async def expect(self, options: "RunOptions") -> None:
+        """Make sure that each model of a run has a route, and learn what a server on this machine tells of it.
+
+        Raises what `check` does; a model that only summarises needs no tools.
+        """
+        agents = filter(None, (options.model, options.research_model, options.fallback_model))
+        for model in agents:
+            if self.route(model).is_loopback:
+                await self.check(model)
+        if options.compact_model:
+            self.route(options.compact_model)
 
     async def check(self, model: str) -> None:
         """Ask the model's endpoint about it. Raises what `route` raises, ConfigurationError when it calls no tools."""
@@ -113,7 +129,7 @@ class Models:
             try:
                 reply = await self._learning(route, request, trimming, emit)
             except Retryable as fault:
-                seconds = patience.wait_after(fault)
+                seconds = patience.wait_after(fault, has_answered=route.where in self._answered)
                 _tell(emit, fault.message, seconds)
                 await asyncio.sleep(seconds)
             except BadRequest as error:
@@ -124,6 +140,7 @@ class Models:
                 if old.key == route.key:
                     raise
             else:
+                self._answered.add(route.where)
                 self.known.trimmings[request.model] = trimming
                 self._catalogues.renew(route)
                 return reply
@@ -133,10 +150,16 @@ class Models:
         try:
             return await self._attempt(route, request, trimming, emit)
         except ContextOverflow as overflow:
-            self.known.windows |= {request.model: overflow.tokens} if overflow.tokens else {}
+            self.known.windows[request.model] = overflow.tokens or self._guessed_window(route, request)
             raise
         except ModelUnknown as error:
             raise await self.known.with_nearest(route, error) from error
+
+    def _guessed_window(self, route: Route, request: ModelRequest) -> int:
+        """A window that an overflow did not name: less than what did not fit, and less each time."""
+        sent = estimate_tokens(request.messages) + len(json.dumps(request.tools)) // 4
+        known = self.known.window(route)
+        return min(sent, known or sent) * 3 // 4
 
     async def _renewed(self, route: Route) -> Route:
         """The route with a new token, where a login at the Hub had run out and its library renewed it."""
@@ -214,7 +237,7 @@ class Models:
             emit("assistant_stream_end", message_id=draft.message_id, partial=False)
 
     async def _settled(self, entry: int, route: Route, request: ModelRequest, draft: Draft, emit: Emit) -> ModelReply:
-        usage = draft.usage or draft.estimate(request.messages)
+        usage = draft.usage or draft.estimate(request.messages, request.tools)
         cost = await self._cost(route, usage)
         totals = await self._ledger.settle(entry, usage, cost)
         emit(

@@ -1,5 +1,6 @@
 """Putting a reply together: fragments in, one AIMessage with strictly parsed calls out."""
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,11 +121,11 @@ class Draft:
             usage_metadata=usage_metadata(usage),
         )
 
-    def estimate(self, messages: Sequence[AnyMessage]) -> Usage:
+    def estimate(self, messages: Sequence[AnyMessage], tools: Sequence[Any] = ()) -> Usage:
         """Usage guessed from characters, for a provider that sends none; marked as estimated."""
         written = sum(map(len, self._written()))
         return Usage(
-            input_tokens=estimate_tokens(messages),
+            input_tokens=estimate_tokens(messages) + (len(json.dumps(tools)) // CHARACTERS_PER_TOKEN if tools else 0),
             output_tokens=written // CHARACTERS_PER_TOKEN,
             estimated=True,
         )

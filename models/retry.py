@@ -17,9 +17,13 @@ class Patience:
     jitter: Callable[[float, float], float] = field(default=random.uniform)
     used: int = 0
 
-    def wait_after(self, fault: Retryable) -> float:
-        """Seconds to wait before the next try. Raises ProviderUnavailable when there is none."""
-        allowed = self.waits.retries if fault.retries is None else min(fault.retries, self.waits.retries)
+    def wait_after(self, fault: Retryable, *, has_answered: bool = False) -> float:
+        """Seconds to wait before the next try. Raises ProviderUnavailable when there is none.
+
+        `has_answered`: the endpoint did before in this process, so it is one and will be back.
+        """
+        short = fault.retries is not None and not has_answered
+        allowed = min(fault.retries or 0, self.waits.retries) if short else self.waits.retries
         if self.used >= allowed:
             tries = f" after {self.used + 1} tries" if self.used else ""
             raise ProviderUnavailable(f"{fault.message}{tries}", "the thread is saved; try again later") from fault

@@ -1,6 +1,5 @@
 """The node that asks the model for one reply. Nothing else: what the reply means is doom_check's business."""
 
-from datetime import date
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
@@ -8,7 +7,6 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from configs.errors import LimitReached
-from configs.prompt import render_system_prompt
 from graph.context import RunOptions, Services, context_limit
 from graph.events import emitter
 from graph.state import AgentState, Outcome, note
@@ -16,10 +14,10 @@ from models.faults import ContextOverflow
 from models.gateway import ModelRequest
 from nodes.admitted import AdmittedEmit, admitted_message
 from nodes.budget import hard_cap
+from nodes.fixed_part import fixed_part
 from nodes.repair import repair
 from nodes.results import thread_of
 from store.runs import RunRow
-from tools.registry import offered, openai_schemas
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
@@ -64,13 +62,11 @@ async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__
 def _request(
     state: AgentState, messages: list[AnyMessage], options: RunOptions, services: Services, thread_id: str
 ) -> ModelRequest:
-    tools = offered(services.tools, options)
-    descriptions = {name: spec.description for name, spec in tools.items()}
-    system = render_system_prompt(descriptions, options, day=state.get("day") or date.today().isoformat())
+    fixed = fixed_part(state, options, services)
     return ModelRequest(
         model=options.model,
-        messages=[SystemMessage(system, id="system"), *messages],
-        tools=openai_schemas(tools),
+        messages=[SystemMessage(fixed.system, id="system"), *messages],
+        tools=fixed.schemas,
         thread_id=thread_id,
         root_id=options.root or thread_id,
         source="research" if options.child else "main",

@@ -1,7 +1,9 @@
 """The node that shortens the conversation. Older checkpoints keep the whole, and so does an artifact file."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -19,26 +21,23 @@ from graph.state import AgentState, Outcome, estimate_tokens
 from models.faults import ContextOverflow
 from models.gateway import ModelRequest
 from nodes.budget import hard_cap
+from nodes.fixed_part import fixed_part
 from nodes.results import thread_of
 from nodes.routing import context_size
-from nodes.shorten import OLD_OUTPUT, join, shorten_outputs, split, transcript
+from nodes.shorten import Room, shortened, transcript
 from store.lock import file_error
 
-TAIL_SHARE = 4
-"""One part in so many of the limit is kept as it is."""
-GOAL_SHARE = 2
-"""Shortened outputs suffice when they bring the conversation under this part of the limit."""
-SUMMARY_WORDS = (1_200, 400)
 MAX_OVERFLOWS = 3
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a compaction has at hand. Sizes are tokens, estimated, scaled to how the provider counted before."""
+    """What a compaction has at hand."""
 
     messages: list[AnyMessage]
-    limit: int
-    scale: float
+    room: Room
+    fixed: int
+    """Tokens that every request takes besides the messages."""
     options: RunOptions
     services: Services
     thread_id: str
@@ -48,10 +47,6 @@ class Work:
     artifact: Path
     """The file that keeps what is shortened here."""
 
-    def size(self, messages: list[AnyMessage]) -> int:
-        """Tokens of the messages, as the provider would count them."""
-        return int(estimate_tokens(messages) * self.scale)
-
 
 async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
     """Shorten old outputs, else summarise the middle, else cut it; only a result under the limit is accepted."""
@@ -60,12 +55,14 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     manual = wish.get("reason") == "manual"
     overflows = (state.get("guard") or {}).get("overflows", 0)
     shorter = None
-    if overflows < MAX_OVERFLOWS and len(work.messages) > 1:
-        shorter = await _shorten(work, manual=manual, hard=overflows > 1)
+    if overflows < MAX_OVERFLOWS and len(work.messages) > 1 and work.room.tokens > 0:
+        where = str(work.artifact)
+        write = partial(_summary, work)
+        shorter = await shortened(work.messages, work.room, write, where, manual=manual, hard=overflows > 1)
     if shorter is None:
-        return {"compaction": None, "outcome": _unable(manual)}
+        return {"compaction": None, "outcome": _unable(work, manual=manual)}
     await asyncio.to_thread(_keep_whole, work)
-    after = work.size(shorter)
+    after = work.room.size(shorter) + work.fixed
     removed = len(work.messages) - len(shorter)
     before = context_size(state)
     work.emit("compacted", before_tokens=before, after_tokens=after, removed=removed, artifact=str(work.artifact))
@@ -74,7 +71,7 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
         "messages": Overwrite(shorter),
         "compaction": None,
         "context_tokens": after,
-        "context_limit": work.limit,
+        "context_limit": work.room.tokens + work.fixed,
         "outcome": done if manual else state.get("outcome"),
     }
 
@@ -87,11 +84,12 @@ async def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
 def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -> Work:
     options = runtime.context or services.defaults
     messages = state.get("messages", [])
-    counted = state.get("context_tokens", 0)
+    fixed = fixed_part(state, options, services).tokens
+    counted = max(0, state.get("context_tokens", 0) - fixed)
     return Work(
         messages=messages,
-        limit=context_limit(options, services),
-        scale=max(1.0, counted / max(1, estimate_tokens(messages))),
+        room=Room(context_limit(options, services) - fixed, max(1.0, counted / max(1, estimate_tokens(messages)))),
+        fixed=fixed,
         options=options,
         services=services,
         thread_id=thread_of(runtime),
@@ -102,47 +100,30 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
     )
 
 
-def _unable(manual: bool) -> Outcome:  # noqa: FBT001 a word for the outcome
+def _unable(work: Work, *, manual: bool) -> Outcome:
     if manual:
         return Outcome(status="done", text="Nothing to compact: the conversation is already short", exit_code=0)
-    text = (
-        "The conversation does not fit the model's window, and compaction could not make it fit (undo takes the last "
-        "message back; name a long text as a file, or choose a model with a larger window)"
-    )
+    if work.room.tokens <= 0:
+        limit = work.room.tokens + work.fixed
+        text = f"The instructions and the tools alone take {work.fixed} tokens, and the model has room for {limit}"
+    else:
+        text = (
+            "The conversation does not fit the model's window, and compaction could not make it fit (undo takes the "
+            "last message back; name a long text as a file, or choose a model with a larger window)"
+        )
     return Outcome(status="failed", text=text, exit_code=1)
 
 
-async def _shorten(work: Work, *, manual: bool, hard: bool) -> list[AnyMessage] | None:
-    where = str(work.artifact)
-    room = estimate_tokens(work.messages) if manual else work.limit / work.scale
-    keep = max(1, int(room / TAIL_SHARE / (4 if hard else 1)))
-    older, tail = split(work.messages, keep)
-    if not manual and not hard:
-        light = [*shorten_outputs(older, OLD_OUTPUT, where), *tail]
-        if work.size(light) < work.limit // GOAL_SHARE:
-            return light
-    if not older:
-        older, tail = tail[:1], tail[1:]
-    tail = shorten_outputs(tail, max(OLD_OUTPUT, keep * 2), where) if hard or work.size(tail) > keep * 2 else tail
-    task, middle = older[0], older[1:]
-    for limit in SUMMARY_WORDS if middle else ():
-        summary = await _summary(work, shorten_outputs(middle, OLD_OUTPUT, where), limit)
-        shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
-        if shorter and work.size(shorter) < work.limit:
-            return shorter
-    cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)
-    return cut if work.size(cut) < work.limit and len(cut) < len(work.messages) + 2 else None
-
-
-async def _summary(work: Work, middle: list[AnyMessage], words: int) -> str:
+async def _summary(work: Work, middle: Sequence[AnyMessage], words: int) -> str:
     """The model's notes on the middle; empty when it did not fit or nothing came."""
-    room = max(4_000, work.limit * 2)
+    options = work.options
+    model = options.compact_model or options.model
+    window = work.services.models.window(model)
+    room = 2 * max(2_000, min(work.room.tokens, window // 2 if window else work.room.tokens))
     text = transcript(middle)
     if len(text) > room:
         text = f"{text[: room // 3]}\n[...]\n{text[-room * 2 // 3 :]}"
     keep = f"The user asks that this stays: {work.keep}" if work.keep else ""
-    options = work.options
-    model = options.compact_model or options.model
     request = ModelRequest(
         model=model,
         messages=[

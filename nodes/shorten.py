@@ -1,7 +1,9 @@
-"""Make a conversation shorter without breaking it. Pure functions; calls and their results stay together."""
+"""Make a conversation shorter without breaking it: calls and their results stay together, the task stays."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
@@ -13,7 +15,70 @@ IMAGE_GONE = "[its image is no longer shown; read the file again to see it]"
 USER_WORDS = 4_000
 """Characters kept of each of the user's later messages."""
 
+TAIL_SHARE = 4
+"""One part in so many of the room is kept as it is."""
+GOAL_SHARE = 2
+"""Shortened outputs suffice when they bring the conversation under this part of the room."""
+SUMMARY_WORDS = (1_200, 400)
+
 Group = list[AnyMessage]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Tokens that the messages may take, and how the provider's count differs from an estimate."""
+
+    tokens: int
+    scale: float = 1.0
+
+    def size(self, messages: Sequence[AnyMessage]) -> int:
+        """Tokens of the messages, as the provider would count them."""
+        return int(estimate_tokens(messages) * self.scale)
+
+    def tail(self, messages: Sequence[AnyMessage], *, manual: bool, hard: bool) -> int:
+        """Estimated tokens of the newest messages that are kept as they are."""
+        whole = estimate_tokens(messages) if manual else self.tokens / self.scale
+        return max(1, int(whole / TAIL_SHARE / (4 if hard else 1)))
+
+
+class Summarise(Protocol):
+    """Write down what happened in the middle of a conversation."""
+
+    async def __call__(self, middle: Sequence[AnyMessage], words: int, /) -> str:
+        """At most so many words; empty when nothing came."""
+        ...
+
+
+async def shortened(
+    messages: list[AnyMessage],
+    room: Room,
+    summarise: Summarise,
+    where: str,
+    *,
+    manual: bool = False,
+    hard: bool = False,
+) -> list[AnyMessage] | None:
+    """The conversation with old outputs shortened, else its middle summarised, else cut; None when it does not fit.
+
+    `where` names the file that holds the whole. `manual`: shorten though it fits. `hard`: keep less.
+    """
+    keep = room.tail(messages, manual=manual, hard=hard)
+    older, tail = split(messages, keep)
+    if not manual and not hard:
+        light = [*shorten_outputs(older, OLD_OUTPUT, where), *tail]
+        if room.size(light) < room.tokens // GOAL_SHARE:
+            return light
+    if not older:
+        older, tail = tail[:1], tail[1:]
+    tail = shorten_outputs(tail, max(OLD_OUTPUT, keep * 2), where) if hard or room.size(tail) > keep * 2 else tail
+    task, middle = older[0], older[1:]
+    for words in SUMMARY_WORDS if middle else ():
+        summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
+        shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
+        if shorter and room.size(shorter) < room.tokens:
+            return shorter
+    cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)
+    return cut if room.size(cut) < room.tokens and len(cut) < len(messages) + 2 else None
 
 
 def groups(messages: Sequence[AnyMessage]) -> list[Group]:

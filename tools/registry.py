@@ -1,5 +1,6 @@
 """All tools: the built-in ones and those that installed packages add by the entry point group `ml_intern.tools`."""
 
+import json
 import re
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +28,10 @@ from tools.research.web_search import web_search
 from tools.write import write
 
 ENTRY_POINTS = "ml_intern.tools"
+ESSENTIAL = ("bash", "read", "write", "edit", "plan")
+"""What an agent cannot do without: all that is offered where the window is small."""
+TOOLS_SHARE = 4
+"""The schemas of the tools may take one part in so many of the window."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BUILTIN = (
     bash,
@@ -83,6 +88,14 @@ def _origin(entry: EntryPoint) -> str:
 def offered(tools: Mapping[str, ToolSpec], options: RunOptions) -> dict[str, ToolSpec]:
     """The tools of a run: all, or those its options name."""
     return {name: spec for name, spec in tools.items() if not options.tool_names or name in options.tool_names}
+
+
+def fitting(tools: Mapping[str, ToolSpec], window: int | None) -> Mapping[str, ToolSpec]:
+    """The tools a window of so many tokens has room for: all, or the essential ones where all would take too much."""
+    taken = len(json.dumps(openai_schemas(tools))) // 4 if window else 0
+    if not window or taken * TOOLS_SHARE <= window:
+        return tools
+    return {name: spec for name, spec in tools.items() if name in ESSENTIAL} or tools
 
 
 def openai_schemas(tools: Mapping[str, ToolSpec]) -> list[dict[str, Any]]:

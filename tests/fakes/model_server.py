@@ -92,7 +92,14 @@ class FakeModelServer:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._server = uvicorn.Server(
-            uvicorn.Config(self._app(), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                self._app(),
+                log_level="critical",
+                lifespan="off",
+                ws="none",
+                date_header=False,
+                timeout_graceful_shutdown=1,
+            )
         )
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 

@@ -106,7 +106,8 @@ def compaction(effect: Effect) -> Scenario:
     steps += [says("A"), says("B", effect("last")), says("C"), {"summary": "Notes: files were read."}]
     # Without the provider's count of tokens the conversation's own size decides.
     counted = [{key: value for key, value in step.items() if key != "usage"} for step in steps]
-    return Scenario("compaction", counted, talk("one", "two"), {"compact_threshold": 2_000}, files=files)
+    options = {"compact_threshold": 3_600, "tool_names": ("read", "mark", "bash")}
+    return Scenario("compaction", counted, talk("one", "two"), options, files=files)
 
 
 def child(effect: Effect) -> Scenario:

@@ -59,14 +59,14 @@ async def test_a_compaction_that_cannot_keep_the_whole_changes_nothing_and_is_tr
     blocked = block(lab, "artifacts")
     steps = ({"tool_calls": [call("long")]}, {"tool_calls": [call("long")]}, {"text": "done"}, {"summary": "Notes."})
     model = lab.script(*steps)
-    async with lab.session(model, compact_threshold=8_000) as session:
+    async with lab.session(model, compact_threshold=9_000, tool_names=("long",)) as session:
         events = await turn(session, UserInput("go"))
         [error] = data(events, "error")
         assert (error["exit_code"], "\n" in error["message"], bool(error["remedy"])) == (78, False, True)
         assert data(events, "turn_complete")[0]["status"] == "failed"
         thread, before = session.thread_id, len(await session.history())
     blocked.unlink()
-    async with lab.session(model, compact_threshold=8_000, thread=thread) as session:
+    async with lab.session(model, compact_threshold=9_000, tool_names=("long",), thread=thread) as session:
         assert len(await session.history()) >= before
         events = await until(session, "turn_complete")
         assert data(events, "turn_complete")[0]["text"] == "done"

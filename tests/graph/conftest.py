@@ -48,13 +48,15 @@ class Lab:
     ) -> AsyncIterator[AgentSession]:
         async with await Store.open(self.home, self.make_saver) as store:
             models = Models(store.ledger)
-            session = await AgentSession.open(
-                store, models, self.tools, self.options(model, **choices), thread=thread, fork=fork
-            )
             try:
-                yield session
+                session = await AgentSession.open(
+                    store, models, self.tools, self.options(model, **choices), thread=thread, fork=fork
+                )
+                try:
+                    yield session
+                finally:
+                    await session.close()
             finally:
-                await session.close()
                 await models.close()
 
 

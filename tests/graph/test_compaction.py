@@ -17,7 +17,7 @@ def noisy(lab: Lab, calls: int) -> str:
 
 
 async def test_one_long_turn_is_compacted_and_finishes(lab: Lab) -> None:
-    async with lab.session(noisy(lab, 40), compact_threshold=6_000) as session:
+    async with lab.session(noisy(lab, 40), compact_threshold=7_000, tool_names=("bash",)) as session:
         events = await turn(session, UserInput("print many numbers"))
         history = await session.history()
     assert data(events, "turn_complete")[0]["text"] == "finished"
@@ -30,7 +30,7 @@ async def test_one_long_turn_is_compacted_and_finishes(lab: Lab) -> None:
 
 
 async def test_what_was_removed_stays_readable_by_the_agent(lab: Lab) -> None:
-    async with lab.session(noisy(lab, 12), compact_threshold=6_000) as session:
+    async with lab.session(noisy(lab, 12), compact_threshold=7_000, tool_names=("bash",)) as session:
         events = await turn(session, UserInput("go"))
         kept = Path(data(events, "compacted")[0]["artifact"]).read_text()
     assert "10001\n10002\n" in kept
@@ -38,7 +38,7 @@ async def test_what_was_removed_stays_readable_by_the_agent(lab: Lab) -> None:
 
 async def test_undo_lands_before_a_compaction(lab: Lab) -> None:
     model = noisy(lab, 12)
-    async with lab.session(model, compact_threshold=6_000) as session:
+    async with lab.session(model, compact_threshold=7_000, tool_names=("bash",)) as session:
         await turn(session, UserInput("go"))
         await turn(session, Undo())
         assert await session.history() == []
@@ -46,7 +46,7 @@ async def test_undo_lands_before_a_compaction(lab: Lab) -> None:
 
 async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: Lab) -> None:
     model = lab.script({"text": "x"}, {"text": "y"})
-    async with lab.session(model, compact_threshold=100) as session:
-        events = await turn(session, UserInput("word " * 2_000))
+    async with lab.session(model, compact_threshold=2_500, tool_names=("bash",)) as session:
+        events = await turn(session, UserInput("word " * 4_000))
         assert data(events, "turn_complete")[0]["status"] == "failed"
         assert "does not fit" in data(events, "turn_complete")[0]["text"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from configs.errors import ConfigurationError
 from graph.operations import Compact, SetEffort, SetModel, UserInput
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.graph.conftest import Lab, data, turn
@@ -62,6 +63,16 @@ async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: La
         assert session.options.model == MODEL
         await turn(session, UserInput("go"))
     assert [asked.json["model"] for asked in server.asked] == ["thinker"]
+
+
+async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: FakeModelServer) -> None:
+    server.models = [{"id": "talker", "capabilities": {"function_calling": False}}]
+    async with lab.session(MODEL, compact_model="ollama/talker") as session:
+        events = await turn(session, UserInput("go"))
+    assert data(events, "turn_complete")[0]["status"] == "done"
+    with pytest.raises(ConfigurationError, match="cannot call tools"):
+        async with lab.session(MODEL, fallback_model="ollama/talker"):
+            pass
 
 
 async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, server: FakeModelServer) -> None:

@@ -210,7 +210,7 @@ async def test_the_mode_can_change_between_turns(lab: Lab) -> None:
 async def test_compacting_on_request_keeps_the_task_and_can_be_undone_to(lab: Lab) -> None:
     model = lab.script(*({"text": "long " * 400} for _ in range(6)))
     summary = lab.script({"summary": "Notes: all well."})
-    async with lab.session(model, compact_model=summary) as session:
+    async with lab.session(model, compact_model=summary, tool_names=("bash",)) as session:
         for number in range(5):
             await turn(session, UserInput(f"message {number}"))
         events = await turn(session, Compact("the numbers"), "turn_complete")

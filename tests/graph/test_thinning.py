@@ -13,7 +13,7 @@ from graph.turns import Turns
 from store import prune
 from tests.graph.conftest import Lab, bash, data, turn, until
 
-THRESHOLD = 6_000
+COMPACTING: dict[str, Any] = {"compact_threshold": 7_000, "tool_names": ("bash",)}
 
 
 def noisy(lab: Lab, calls: int) -> str:
@@ -47,7 +47,7 @@ async def thinned(session: AgentSession) -> tuple[int, int]:
 
 
 async def test_every_state_that_undo_and_redo_reach_is_the_same_after_as_before(lab: Lab) -> None:
-    async with lab.session(noisy(lab, 30), compact_threshold=THRESHOLD) as session:
+    async with lab.session(noisy(lab, 30), **COMPACTING) as session:
         await turn(session, UserInput("print many numbers"))
         for message in ("two", "three", "four", "five"):
             await turn(session, UserInput(message))
@@ -65,13 +65,13 @@ async def test_every_state_that_undo_and_redo_reach_is_the_same_after_as_before(
 
 async def test_a_thinned_thread_goes_on_and_is_undone_redone_and_forked(lab: Lab) -> None:
     model = noisy(lab, 20)
-    async with lab.session(model, compact_threshold=THRESHOLD) as session:
+    async with lab.session(model, **COMPACTING) as session:
         await turn(session, UserInput("numbers"))
         await turn(session, UserInput("two"))
         await turn(session, Undo())
         await thinned(session)
         thread = session.thread_id
-    async with lab.session(model, thread=thread, compact_threshold=THRESHOLD) as session:
+    async with lab.session(model, thread=thread, **COMPACTING) as session:
         await until(session, "resumed")
         await turn(session, Redo())
         assert [m.text for m in await session.history()][-2] == "two"
@@ -130,7 +130,7 @@ async def test_an_approval_that_waits_is_asked_again_after_thinning(lab: Lab) ->
 
 
 async def test_thinning_twice_finds_nothing_more(lab: Lab) -> None:
-    async with lab.session(noisy(lab, 20), compact_threshold=THRESHOLD) as session:
+    async with lab.session(noisy(lab, 20), **COMPACTING) as session:
         await turn(session, UserInput("numbers"))
         await turn(session, Compact())
         await turn(session, UserInput("two"))
@@ -144,7 +144,7 @@ async def test_thinning_twice_finds_nothing_more(lab: Lab) -> None:
 async def test_a_full_disk_while_thinning_leaves_everything_reachable(
     lab: Lab,
 ) -> None:
-    async with lab.session(noisy(lab, 20), compact_threshold=THRESHOLD) as session:
+    async with lab.session(noisy(lab, 20), **COMPACTING) as session:
         await turn(session, UserInput("numbers"))
         await turn(session, UserInput("two"))
         turns = await turns_of(session)

@@ -135,7 +135,8 @@ async def test_an_overflow_teaches_the_window(bench: Bench, answer: Reply, token
         await bench.ask()
 
     assert raised.value.tokens == tokens
-    assert bench.models.window(bench.model) == tokens
+    window = bench.models.window(bench.model)
+    assert window == tokens if tokens else window is not None
     assert len(bench.server.asked) == 1
 
 

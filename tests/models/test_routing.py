@@ -148,7 +148,7 @@ def test_neither_keys_nor_credentials_in_urls_are_shown(nothing: dict[str, str])
     assert "pass" not in route.note
 
 
-@pytest.mark.parametrize("key", ["sk-…", "sk-a b", "sk-\x00a"])
+@pytest.mark.parametrize("key", ["sk-…", "sk-a b", "sk-\x00a", "sk-a\nsk-b"])
 def test_a_key_that_cannot_be_sent_is_said_without_showing_it(nothing: dict[str, str], key: str) -> None:
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY holds characters") as raised:
         find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": key})

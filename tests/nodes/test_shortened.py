@@ -1,0 +1,85 @@
+"""What a compaction makes of any conversation is one that every provider accepts, and keeps what must be kept."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+
+from graph.state import estimate_tokens, is_users, note, users_words
+from nodes.shorten import Room, Summarise, shortened
+from tests.nodes.test_history import calls_are_paired
+
+CALLS = ("a", "b", "c")
+texts = st.integers(0, 3_000).map(lambda length: "x" * length)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[AnyMessage]:
+    """Turns as the loop makes them: a message, replies with calls and all their results, corrections, an answer."""
+    messages: list[AnyMessage] = []
+    for turn in range(draw(st.integers(1, 4))):
+        messages.append(HumanMessage(f"task {turn} {draw(texts)}", id=f"user{turn}"))
+        for step in range(draw(st.integers(0, 5))):
+            id = f"m{turn}.{step}"
+            names = draw(st.lists(st.sampled_from(CALLS), max_size=3, unique=True))
+            calls = [{"name": "bash", "args": {"command": draw(texts)}, "id": f"{id}{name}"} for name in names]
+            thinking = {"thinking_blocks": [{"signature": id}]} if draw(st.booleans()) else {}
+            messages.append(AIMessage(draw(texts), id=id, tool_calls=calls, additional_kwargs=thinking))
+            messages += [ToolMessage(draw(texts), tool_call_id=f"{id}{name}", id=f"{id}:{name}") for name in names]
+            if not names:
+                messages.append(note("go on", id=f"note{id}"))
+        messages.append(AIMessage(f"answer {turn}", id=f"answer{turn}"))
+    return messages[: draw(st.integers(2, len(messages)))]
+
+
+def summariser(words: str) -> Summarise:
+    async def summarise(middle: Sequence[AnyMessage], most: int, /) -> str:
+        return words
+
+    return summarise
+
+
+def made_whole(messages: list[AnyMessage]) -> list[AnyMessage]:
+    """Cut off what is left unanswered at the end: a compaction happens before a model call, when all has its result."""
+    while not calls_are_paired(messages):
+        messages = messages[:-1]
+    return messages
+
+
+@settings(max_examples=150)
+@given(
+    conversations().map(made_whole).filter(lambda messages: len(messages) > 1),
+    st.integers(50, 8_000),
+    st.floats(1, 3),
+    st.sampled_from(["", "what happened", "y" * 4_000]),
+    st.sampled_from([(False, False), (False, True), (True, False)]),
+)
+async def test_what_is_left_is_sound_fits_and_keeps_the_task_and_the_users_words(
+    messages: list[AnyMessage], tokens: int, scale: float, summary: str, how: tuple[bool, bool]
+) -> None:
+    room, (manual, hard) = Room(tokens, scale), how
+
+    short = await shortened(messages, room, summariser(summary), "the-artifact.md", manual=manual, hard=hard)
+
+    if short is None:
+        return
+    assert room.size(short) < tokens
+    assert short[0] is messages[0]
+    assert calls_are_paired(short)
+    assert not any(one.type == other.type == "human" for one, other in pairwise(short))
+    assert not any(message.type == "system" for message in short)
+    assert short[-1].type == messages[-1].type
+    before = {message.id: message for message in messages}
+    replies = [message for message in short if isinstance(message, AIMessage) and message.id in before]
+    assert all(message is before[message.id] for message in replies)
+    words = users_words(short)
+    assert all(str(message.content) in words for message in messages if is_users(message))
+
+
+@given(conversations().map(made_whole).filter(lambda messages: len(messages) > 8))
+async def test_room_for_half_of_it_is_always_enough(messages: list[AnyMessage]) -> None:
+    room = Room(max(2_000, estimate_tokens(messages)) + estimate_tokens(messages[:1]))
+
+    assert await shortened(messages, room, summariser("notes"), "the-artifact.md") is not None
