@@ -13,7 +13,6 @@ from graph.shadow_git import NoSnapshot
 from graph.turns import Turns, UndoPlan
 from safety.redaction import admit
 from safety.visible import visible
-from store.runs import RUNNING
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -104,8 +103,7 @@ class Rewind:
         return UndoPreview(plan.turns, plan.text, changes, [admit(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
-        runs = await self.services.store.runs.list(self.turns.thread_id)
-        going = [run.command for run in runs if run.state == RUNNING]
+        going = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
         goes_on = [f"not undone: runs that still go on, and write what they write ({_named(going)})"] if going else []
         return [*lasting(undone, self.services), *goes_on]
 

@@ -17,7 +17,7 @@ import aiosqlite
 from configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from configs.paths import private_folder
 from store.lock import file_error, open_lock_file, try_lock
-from store.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
+from store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 
@@ -210,12 +210,13 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         )
     if application == APPLICATION_ID:
         for older in range(version, SCHEMA_VERSION):
-            connection.execute(CHANGES[older])
+            for statement in _statements(CHANGES[older]):
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {older + 1}")
         return
     if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
         raise DatabaseUnusable(f"{path} is a database of another program", "move it away")
-    for statement in _statements(TABLES):
+    for statement in _statements(TABLES + COMPUTE_TABLES):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

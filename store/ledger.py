@@ -152,18 +152,8 @@ class Ledger:
         Raises:
             LimitReached: the cap does not allow the most that the request may cost.
         """
-        worst = worst or Worst()
-        statement = (
-            "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
-            "VALUES (?, ?, ?, ?, 'open', ?, ?)"
-        )
-        values = (thread_id, root_id, source, model, worst.usd, time.time())
-
-        def enter(connection: sqlite3.Connection) -> int:
-            _check_cap(connection, root_id, worst)
-            return connection.execute(statement, values).lastrowid or 0
-
-        return await self._database.write(enter)
+        entry = (thread_id, root_id, source, model)
+        return await self._database.write(lambda connection: enter(connection, entry, worst or Worst()))
 
     async def settle(self, id: int, used: TokenCounts, cost_usd: float | None) -> Totals:
         """Close an entry with what was used; a price of None is unknown. Returns the new totals of its tree.
@@ -238,6 +228,16 @@ _COMMITTED = (
     "SELECT coalesce(sum(coalesce(cost_usd, iif(state = 'open', reserved_usd, 0.0), 0.0)), 0.0), "
     "coalesce(sum(cost_usd IS NULL AND (state <> 'open' OR reserved_usd IS NULL)), 0) FROM ledger WHERE root_id = ?"
 )
+
+
+def enter(connection: sqlite3.Connection, entry: tuple[str, str, Source, str], worst: Worst) -> int:
+    """Make an entry (thread, root, source, model) within a transaction; its id. Raises LimitReached."""
+    _check_cap(connection, entry[1], worst)
+    statement = (
+        "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
+        "VALUES (?, ?, ?, ?, 'open', ?, ?)"
+    )
+    return connection.execute(statement, (*entry, worst.usd, time.time())).lastrowid or 0
 
 
 def _check_cap(connection: sqlite3.Connection, root_id: str, worst: Worst) -> None:

@@ -3,7 +3,60 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin`, in the header of the file, so that `file` and we know whose it is."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+COMPUTE_TABLES = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    root_id TEXT NOT NULL,
+    call TEXT NOT NULL,
+    name TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    host TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    handle TEXT,
+    command TEXT NOT NULL,
+    hardware TEXT,
+    limit_s REAL,
+    usd_per_hour REAL,
+    ledger_id INTEGER,
+    log TEXT NOT NULL,
+    log_offset INTEGER NOT NULL,
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'timeout', 'lost')),
+    exit_code INTEGER,
+    reason TEXT NOT NULL,
+    tail TEXT NOT NULL,
+    metrics TEXT NOT NULL,
+    cost_usd REAL,
+    created REAL NOT NULL,
+    started REAL,
+    finished REAL
+);
+CREATE INDEX runs_by_thread ON runs (thread_id);
+CREATE INDEX runs_open ON runs (created) WHERE state IN ('queued', 'running');
+
+CREATE TABLE experiments (
+    id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    root_id TEXT NOT NULL,
+    run_id TEXT,
+    parent TEXT,
+    name TEXT NOT NULL,
+    config TEXT NOT NULL,
+    seed INTEGER,
+    git_commit TEXT NOT NULL,
+    data_revision TEXT NOT NULL,
+    split_hashes TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    value REAL,
+    metric_source TEXT NOT NULL,
+    cost_usd REAL,
+    created REAL NOT NULL
+);
+CREATE INDEX experiments_by_thread ON experiments (thread_id);
+"""
 
 TABLES = """
 CREATE TABLE threads (
@@ -92,18 +145,6 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is never deleted from'); END;
 CREATE TRIGGER ledger_is_final BEFORE UPDATE ON ledger WHEN OLD.state <> 'open'
 BEGIN SELECT RAISE(ABORT, 'this entry of the ledger is settled'); END;
 
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY,
-    thread_id TEXT NOT NULL,
-    command TEXT NOT NULL,
-    state TEXT NOT NULL,
-    exit_code INTEGER,
-    tail TEXT NOT NULL,
-    started REAL NOT NULL,
-    finished REAL
-);
-CREATE INDEX runs_by_thread ON runs (thread_id);
-
 CREATE TABLE permissions (
     id INTEGER PRIMARY KEY,
     folder TEXT NOT NULL,
@@ -116,6 +157,7 @@ CREATE TABLE permissions (
 """
 
 CHANGES: dict[int, str] = {
-    1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0)",
+    1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);",
+    2: "DROP TABLE runs;\n" + COMPUTE_TABLES,
 }
-"""What makes a database of this version one of the next."""
+"""What makes a database of this version one of the next. Nothing ever wrote to the table `runs` of version 2."""

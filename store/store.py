@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from store.checkpoints import Checkpoints
 from store.database import Database, open_database
+from store.experiments import Experiments
 from store.journal import Journal
 from store.ledger import Ledger
 from store.lock import hold_thread, lock_path
@@ -33,6 +34,7 @@ class Store:
         self.journal = Journal(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)
+        self.experiments = Experiments(database)
         self.permissions = Permissions(database)
         self.checkpoints = Checkpoints(database)
         self._make_saver = make_saver or _own_saver

@@ -68,7 +68,9 @@ class NewThread(ThreadChanges, total=False):
     updated: float
 
 
-_OF_A_THREAD = (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id"), ("permissions", "thread_id"))
+_OF_A_THREAD = ("journal", "runs", "experiments", "permissions")
+_STILL_RUNNING = "state IN ('queued', 'running')"
+"""Such a run keeps its row when its thread goes: without it nobody could find and stop it."""
 
 
 class Threads:
@@ -155,8 +157,10 @@ class Threads:
             gone = [_require(connection, id).id, *_children(connection, id)]
             for thread_id in gone:
                 delete_checkpoints(connection, thread_id)
-                for table, column in _OF_A_THREAD:
-                    connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (thread_id,))  # noqa: S608  constants only
+                connection.execute("DELETE FROM threads WHERE id = ?", (thread_id,))
+                for table in _OF_A_THREAD:
+                    kept = f"AND NOT {_STILL_RUNNING}" if table == "runs" else ""
+                    connection.execute(f"DELETE FROM {table} WHERE thread_id = ? {kept}", (thread_id,))  # noqa: S608  constants only
             return gone
 
         return await self._database.write(remove)

@@ -190,7 +190,7 @@ async def test_undo_says_what_stays(lab: Lab) -> None:
 async def test_undo_says_which_runs_still_go_on(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
-        for state in ("running", "done"):
+        for state in ("running", "succeeded"):
             await session.services.store.runs.add(RunRow(state, session.thread_id, f"train-{state}.sh", state))
         said = await notes(session, Undo())
     assert "not undone: runs that still go on, and write what they write (train-running.sh)" in said

@@ -9,6 +9,7 @@ import pytest
 
 from configs.errors import DatabaseUnusable, DiskFull, TemporaryError
 from store.database import Database, open_database
+from store.runs import RunRow
 from store.schema import SCHEMA_VERSION
 from store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, line_of, query
@@ -80,9 +81,14 @@ async def test_an_older_schema_becomes_the_one_of_today_and_keeps_what_it_holds(
     async with await Store.open(home) as store:
         await store.ledger.reserve("root", "root", "main", "m")
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
+    query(home, "DROP TABLE experiments")
+    query(home, "ALTER TABLE runs DROP COLUMN backend")
     query(home, "PRAGMA user_version = 1")
     async with await Store.open(home) as store:
         assert (await store.ledger.total("root")).requests == 1
+        await store.runs.add(RunRow("r", "root", "true", backend="hub"))
+        assert [row.backend for row in await store.runs.list("root")] == ["hub"]
+        assert await store.experiments.list() == []
         assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
 
 

@@ -1,24 +1,42 @@
-"""Background runs: what runs, what ended, and what the model has not been told."""
+"""Background runs: what runs, what ended, what the model has not been told, and what they cost."""
 
 import pytest
 
-from store.runs import RunRow
+from configs.errors import LimitReached
+from store.ledger import Worst
+from store.runs import Ending, RunRow
 from store.store import Store
 
 
-async def test_a_run_is_pending_until_it_reaches_any_other_state(store: Store) -> None:
-    await store.runs.add(RunRow("r1", "t", "python train.py"))
+async def test_a_run_is_pending_until_it_ends(store: Store) -> None:
+    await store.runs.add(RunRow("r1", "t", "python train.py", "queued"))
+    assert await store.runs.pending("t")
+    await store.runs.update("r1", state="running", handle="{}", started=5.0)
     assert await store.runs.pending("t")
     assert await store.runs.finished_unreported("t", []) == []
-    await store.runs.update("r1", state="finished", exit_code=0, tail="loss 0.1")
+    assert await store.runs.end("r1", Ending("succeeded", 0, tail="loss 0.1", finished=9.0))
     assert not await store.runs.pending("t")
-    assert await store.runs.get("r1") == RunRow("r1", "t", "python train.py", "finished", 0, "loss 0.1")
+    expected = RunRow(
+        "r1", "t", "python train.py", "succeeded",
+        handle="{}", exit_code=0, tail="loss 0.1", cost_usd=0.0, started=5.0, finished=9.0,
+    )  # fmt: skip
+    assert await store.runs.get("r1") == expected
+
+
+async def test_an_end_is_written_once_and_nothing_changes_after_it(store: Store) -> None:
+    await store.runs.add(RunRow("r", "t", "true"))
+    assert await store.runs.end("r", Ending("failed", 3))
+    assert not await store.runs.end("r", Ending("succeeded", 0))
+    await store.runs.update("r", state="running")
+    row = await store.runs.get("r")
+    assert row is not None
+    assert (row.state, row.exit_code) == ("failed", 3)
 
 
 async def test_finished_runs_are_told_once_oldest_first_and_per_thread(store: Store) -> None:
     for id, thread in (("b", "t"), ("a", "t"), ("c", "other")):
         await store.runs.add(RunRow(id, thread, "true"))
-        await store.runs.update(id, state="failed", exit_code=1)
+        await store.runs.end(id, Ending("failed", 1))
     assert [row.id for row in await store.runs.finished_unreported("t", [])] == ["b", "a"]
     assert [row.id for row in await store.runs.finished_unreported("t", ["b"])] == ["a"]
     assert [row.id for row in await store.runs.list("other")] == ["c"]
@@ -27,4 +45,26 @@ async def test_finished_runs_are_told_once_oldest_first_and_per_thread(store: St
 async def test_an_unknown_run_is_none_and_cannot_be_changed(store: Store) -> None:
     assert await store.runs.get("r") is None
     with pytest.raises(KeyError):
-        await store.runs.update("r", state="finished")
+        await store.runs.update("r", state="running")
+    assert not await store.runs.end("r", Ending("succeeded"))
+
+
+async def test_a_paid_run_is_reserved_with_its_row_and_settled_with_its_end(store: Store) -> None:
+    await store.runs.add(RunRow("r", "t", "train", hardware="a10g-small", backend="hub"), Worst(4.0, cap_usd=5.0))
+    with pytest.raises(LimitReached):
+        await store.runs.add(RunRow("second", "t", "train", backend="hub"), Worst(4.0, cap_usd=5.0))
+    assert await store.runs.get("second") is None
+    assert (await store.ledger.total("t")).open_requests == 1
+    await store.runs.end("r", Ending("succeeded", 0, cost_usd=1.5))
+    assert (await store.ledger.total("t")).known_cost_usd == 1.5
+    assert [(one.source, one.model) for one in await store.ledger.by_source("t")] == [("job", "a10g-small")]
+
+
+async def test_an_open_run_outlives_its_thread(store: Store) -> None:
+    await store.threads.create(id="t", title="", folder="/f")
+    for id in ("open", "over"):
+        await store.runs.add(RunRow(id, "t", "true"))
+    await store.runs.end("over", Ending("succeeded", 0))
+    await store.delete("t")
+    assert [row.id for row in await store.runs.unfinished()] == ["open"]
+    assert await store.runs.get("over") is None

@@ -134,7 +134,7 @@ async def test_deleting_takes_sub_agents_checkpoints_and_artifacts_and_leaves_fo
     for id in ("main", "child", "grandchild", "fork"):
         await write_checkpoints(store, id, turns=1)
         await store.journal.start(CallKey(id, "m", 0), "bash", "d")
-        await store.runs.add(RunRow(f"run-{id}", id, "true"))
+        await store.runs.add(RunRow(f"run-{id}", id, "true", "succeeded"))
         await store.ledger.reserve(id, "main", "main", "m")
         (store.home / "artifacts" / id).mkdir(parents=True)
     assert set(await store.delete("main")) == {"main", "child", "grandchild"}
