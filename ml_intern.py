@@ -36,6 +36,8 @@ def _run() -> int:
     os.environ.setdefault("LANGSMITH_TRACING", "false")
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     gc.set_threshold(50_000)  # at 700, the default, importing alone runs the collector a hundred times for nothing
+    # A thread that computes lets the event loop on after a millisecond, not five: with several of them, five add up.
+    sys.setswitchinterval(0.001)
     # httpx's own command line, imported with it, brings rich and a tenth of a second; None makes httpx go without.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import cli

@@ -1,7 +1,7 @@
 """Blocking libraries, run in threads that neither hold up the event loop nor the end of the program."""
 
 import asyncio
-import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -18,7 +18,7 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 async def in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
     """The result of `work`, which blocks, or whatever it raises; at most SIDE_BY_SIDE run at a time.
 
-    The thread is a daemon: one that hangs is left behind and does not keep the program from ending.
+    A thread that hangs is left behind and does not keep the program from ending.
 
     Raises:
         ToolFault: it took longer than `seconds`; `what` names what was waited for.
@@ -26,7 +26,7 @@ async def in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
     loop = asyncio.get_running_loop()
     async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
         done: asyncio.Future[T] = loop.create_future()
-        threading.Thread(target=_run, args=(work, loop, done), name=what, daemon=True).start()
+        start_new_thread(_run, (work, loop, done))  # threading.Thread waits for its first breath, and so would the loop
         try:
             async with asyncio.timeout(seconds):
                 return await done

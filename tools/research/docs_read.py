@@ -10,7 +10,7 @@ from configs.hosts import hub_url
 from store.pages import CachedPage
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.net.service import NotThere
-from tools.provenance import outside
+from tools.provenance import outside, outside_made
 from tools.research.docs_library import Library, age_words, open_library, split_address
 from tools.research.http_api import operations
 from tools.research.page_text import PageText
@@ -55,9 +55,8 @@ async def _page(library: Library, path: str, section: str) -> ToolResult:
         page = await library.page(path)
     except NotThere as fault:
         raise ToolFault(f"there is no page {path}; {await _nearest(library, path)}") from fault
-    age = age_words(page)
-    text = shown(PageText("", page.text, age), path, section)
-    return outside(text, hub_url() + path)
+    found = PageText("", page.text, age_words(page))
+    return await outside_made(lambda: shown(found, path, section), hub_url() + path)
 
 
 async def _nearest(library: Library, path: str) -> str:

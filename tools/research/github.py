@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from tools.provenance import outside
+from tools.provenance import outside, outside_made
 from tools.research.github_client import ask_github, has_token
 from tools.research.github_files import Place, examples, place_of, read_place
 
@@ -58,7 +58,7 @@ async def github(args: GithubArgs, context: ToolContext) -> ToolResult:  # noqa:
     match args.operation:
         case "read":
             text = await ask_github(lambda client: read_place(client, place), f"{place.repository}/{place.path}")
-            return outside(text, _address(place))
+            return await outside_made(lambda: text, _address(place))
         case "examples":
             return await _examples(args, place)
         case "search_code":

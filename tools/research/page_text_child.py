@@ -6,6 +6,7 @@ Started as `python -I page_text_child.py KIND URL`; KIND is html or pdf. Writes 
 import io
 import json
 import logging
+import os
 import resource
 import sys
 from itertools import islice
@@ -54,6 +55,7 @@ def from_pdf(body: bytes) -> dict[str, str]:
 
 def main() -> None:
     """Read stdin, write the object."""
+    os.nice(5)  # the agent itself and its commands come first
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     kind, url = sys.argv[1:3]

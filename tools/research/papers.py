@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from configs.hosts import base_url, hub_url
 from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 from tools.net.service import NotThere
-from tools.provenance import outside
+from tools.provenance import outside, outside_made
 from tools.research import paper_hub
 from tools.research.page_text import PageText
 from tools.research.paper_hub import numbered
@@ -109,12 +109,17 @@ async def _details(paper: str, context: ToolContext) -> ToolResult:
 async def _read(paper: str, section: str, context: ToolContext) -> ToolResult:
     found = await full_text(paper, context.options.hosts, context.options.private_hosts)
     if section:
-        return outside(shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
-    sections = sections_of(found.text)
+        return await outside_made(lambda: shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
+    return await outside_made(lambda: _opening(found.text), found.url)
+
+
+def _opening(text: str) -> str:
+    """How a paper begins, and its sections; all of it where it has none."""
+    sections = sections_of(text)
     if not sections:
-        return outside(found.text, found.url)
+        return text
     listed = f"Its sections, with their length; read them with section:\n{outline(sections)}"
-    return outside(f"{found.text[:_OPENING].rstrip()} ...\n\n{listed}", found.url)
+    return f"{text[:_OPENING].rstrip()} ...\n\n{listed}"
 
 
 async def _from_scholar(args: PapersArgs, paper: str, context: ToolContext) -> ToolResult:

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from tools.base import ToolArgs, ToolContext, ToolResult, tool
 from tools.net.pages import fetch
-from tools.provenance import outside
+from tools.provenance import outside_made
 from tools.research.page_text import text_of
 from tools.research.sections import shown
 
@@ -26,4 +26,4 @@ async def web_read(args: WebReadArgs, context: ToolContext) -> ToolResult:
     """
     page = await fetch(args.url, context.options.private_hosts)
     found = await text_of(page)
-    return outside(shown(found, page.url, args.section), page.url)
+    return await outside_made(lambda: shown(found, page.url, args.section), page.url)
