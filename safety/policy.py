@@ -163,13 +163,17 @@ def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:
 
 
 def _by_secrets(facts: CallFacts) -> Verdict | None:
-    """Who gets a secret is always asked about; where nobody is asked the user has to have named it."""
+    """Who gets a secret is always asked about; where nobody is asked the user has to have named it.
+
+    What runs in the token owner's own namespace may have their token without that.
+    """
     if not facts.secrets or facts.mode == "yolo":
         return None
     why = f"it would be given {', '.join(facts.secrets)}"
     if facts.mode == "ask":
         return Verdict("ask", why)
-    unnamed = next((name for name in facts.secrets if name not in facts.user_text), "")
+    own = "HF_TOKEN" if facts.destinations and all(_is_own(place, facts) for place in facts.destinations) else ""
+    unnamed = next((name for name in facts.secrets if name not in facts.user_text and name != own), "")
     return Verdict("deny", f"{why}; ask the user to name {unnamed}") if unnamed else None
 
 

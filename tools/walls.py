@@ -79,10 +79,11 @@ async def walled(
 
 
 def _environment(secrets: Iterable[str]) -> dict[str, str]:
-    return child_environment(os.environ, uv_links()) | {name: _secret(name) for name in secrets}
+    return child_environment(os.environ, uv_links()) | {name: secret_value(name) for name in secrets}
 
 
-def _secret(name: str) -> str:
+def secret_value(name: str) -> str:
+    """The value of a variable that holds a secret of the user's. It blocks. Raises ToolFault when there is none."""
     value = hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name)
     if not is_secret_name(name) or not value:
         raise ToolFault(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")

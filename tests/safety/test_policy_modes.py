@@ -27,3 +27,19 @@ def test_a_sub_agent_is_refused_where_a_person_would_be_asked() -> None:
 
 def test_plan_mode_says_what_has_to_happen_first() -> None:
     assert "plan is accepted" in verdict("write", {}, CallFacts(mode="plan")).why
+
+
+@pytest.mark.parametrize(
+    ("mode", "place", "secret", "text", "kind"),
+    [
+        ("auto", "ada/jobs", "HF_TOKEN", "", "allow"),
+        ("auto", "ada/jobs", "WANDB_API_KEY", "", "deny"),
+        ("auto", "ada/jobs", "WANDB_API_KEY", "log it, with WANDB_API_KEY", "allow"),
+        ("auto", "lab/jobs", "HF_TOKEN", "", "deny"),
+        ("auto", "lab/jobs", "HF_TOKEN", "run it as lab/jobs with HF_TOKEN", "allow"),
+        ("ask", "ada/jobs", "HF_TOKEN", "", "ask"),
+    ],
+)
+def test_jobs_of_the_owner_may_have_the_owners_token(mode: str, place: str, secret: str, text: str, kind: str) -> None:
+    facts = CallFacts(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
+    assert verdict("jobs", {"operation": "run"}, facts).kind == kind

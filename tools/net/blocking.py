@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from tools.base import ToolFault
+from tools.net.service import Unavailable
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ async def in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
     A thread that hangs is left behind and does not keep the program from ending.
 
     Raises:
-        ToolFault: it took longer than `seconds`; `what` names what was waited for.
+        Unavailable: it took longer than `seconds`; `what` names what was waited for.
     """
     loop = asyncio.get_running_loop()
     async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
@@ -33,7 +33,7 @@ async def in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
         except TimeoutError as error:
             if done.done() and not done.cancelled():
                 raise  # of `work` itself
-            raise ToolFault(f"{what} did not answer within {seconds:g} s; try again later") from error
+            raise Unavailable(f"{what} did not answer within {seconds:g} s; try again later") from error
 
 
 def _run(work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: "asyncio.Future[T]") -> None:

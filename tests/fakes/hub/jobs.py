@@ -8,12 +8,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+from tests.fakes.hub import sandboxes
 
 if TYPE_CHECKING:
     from tests.fakes.hub.server import FakeHub
@@ -116,6 +118,8 @@ class Jobs:
         """Each log stream that is opened breaks after so many lines, while there are numbers left."""
         self.buckets: dict[str, dict[str, bytes]] = {}
         """Bucket id -> path -> content; mounted into jobs."""
+        self.processes: dict[str, dict[str, tuple[subprocess.Popen[bytes], dict[str, Any]]]] = {}
+        """Of sandboxes: job id -> process id -> the process and what it was started with."""
         self._folder = folder
         self._own_folder = folder is None
         self._threads: list[threading.Thread] = []
@@ -140,6 +144,10 @@ class Jobs:
         """End it now."""
         job.become("CANCELED")
         self._kill(job)
+        for process, _ in self.processes.get(job.id, {}).values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def running(self) -> list[Job]:
         """Those that have not ended."""
@@ -171,13 +179,15 @@ class Jobs:
         command = [
             _mounted(word, mounts) for word in [*(job.spec.get("command") or []), *(job.spec.get("arguments") or [])]
         ]
+        if sandboxes.is_sandbox(job.spec):
+            command = ["sleep", "infinity"]
         job.become("RUNNING")
         job.add(f"===== Job started at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} =====")
         try:
             job.process = subprocess.Popen(
                 command,
                 cwd=place,
-                env=self._environment(job, place, mounts),
+                env=self.environment(job, place, mounts),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -187,7 +197,7 @@ class Jobs:
             job.add(f"exec: {error}")
             job.become("ERROR", f"Job failed to start: {error.strerror}")
             return
-        limit = threading.Timer(job.spec.get("timeoutSeconds") or DEFAULT_SECONDS, self._time_out, (job,))
+        limit = threading.Timer(job.spec.get("timeoutSeconds") or DEFAULT_SECONDS, self.time_out, (job,))
         limit.daemon = True
         limit.start()
         if job.ended:
@@ -205,7 +215,7 @@ class Jobs:
             for line in lines:
                 job.add(line.decode("utf-8", "replace").rstrip("\n"))
 
-    def _time_out(self, job: Job) -> None:
+    def time_out(self, job: Job) -> None:
         job.become("ERROR", "Job timeout")
         self._kill(job)
 
@@ -249,7 +259,8 @@ class Jobs:
             files = {path: blob.content for path, blob in repository.files.items()}
         return {path.removeprefix(prefix): content for path, content in files.items() if path.startswith(prefix)}
 
-    def _environment(self, job: Job, place: Path, mounts: dict[str, str]) -> dict[str, str]:
+    def environment(self, job: Job, place: Path, mounts: Mapping[str, str]) -> dict[str, str]:
+        """What the processes of a job find; `place` is their home."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
         given = {**(job.spec.get("environment") or {}), **(job.spec.get("secrets") or {})}
@@ -266,7 +277,7 @@ class Jobs:
         return {**kept, **own, **{name: _mounted(str(value), mounts) for name, value in given.items()}}
 
 
-def _mounted(word: str, mounts: dict[str, str]) -> str:
+def _mounted(word: str, mounts: Mapping[str, str]) -> str:
     """A job has no container: what names a mount path names the folder instead."""
     for path, folder in mounts.items():
         word = word.replace(path, folder)

@@ -10,6 +10,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from tests.fakes.hub import sandboxes
 from tests.fakes.hub.accounts import refusal
 from tests.fakes.hub.jobs import HARDWARE, Job, stamp
 from tests.fakes.hub.repositories import word
@@ -57,7 +58,11 @@ def told(hub: "FakeHub", job: Job) -> dict[str, Any]:
         "labels": spec.get("labels") or {},
         "volumes": spec.get("volumes"),
         "timeout": spec.get("timeoutSeconds"),
-        "status": {"stage": job.stage, "message": job.message},
+        "status": {
+            "stage": job.stage,
+            "message": job.message,
+            "exposeUrls": [sandboxes.address(hub, job)] if sandboxes.is_sandbox(spec) else None,
+        },
         "durations": {
             "schedulingSecs": int(((job.started or end) - job.created).total_seconds()),
             "runningSecs": int((end - job.started).total_seconds()) if job.started else None,
@@ -144,7 +149,7 @@ def _log_events(job: Job, index: int, cut: int | None) -> Iterator[bytes]:
         for line in lines:
             if sent == cut:
                 raise ConnectionAbortedError
-            yield b"data: " + json.dumps(line.event()).encode() + b"\n\n"
+            yield b"data: " + json.dumps(line.event(), ensure_ascii=False).encode() + b"\n\n"
             sent += 1
         index += len(lines)
         if job.ended and index == len(job.lines):

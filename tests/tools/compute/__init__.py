@@ -1,0 +1,1 @@
+"""Runs: on this machine, as jobs and in sandboxes of the fake Hub."""
