@@ -24,5 +24,5 @@ lock:            ## renew requirements.lock from pyproject.toml
 readme:          ## renew the generated tables of README.md
 	uv run python scripts/readme.py --write
 
-soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario; takes hours
+soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
 	ML_INTERN_SOAK=1000 uv run pytest tests/faults -n 2

@@ -10,6 +10,7 @@ from terminal.approval import Asks, Dialogue, Left
 from terminal.keys import ctrl_c_is_a_key
 from terminal.mentions import expand_mentions
 from terminal.prompt import Rewind
+from terminal.rewind import rewind
 from terminal.slash import find_command, nearest
 from terminal.summary import one_line
 
@@ -90,9 +91,9 @@ class App:
             self.leaving = True
             return
         except Rewind:
-            line = "/undo"
+            line = None
         try:
-            await self.take(line)
+            await (rewind(self, "") if line is None else self.take(line))
         except KeyboardInterrupt:  # at a question of a command
             self.screen.line("nothing was done", "dim")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rewind(Exception):
-    """Esc Esc was pressed: the last turn is to be taken back."""
+    """Esc Esc was pressed: an earlier turn is to be gone back to."""
 
 
 class PrivateHistory(FileHistory):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from terminal import actions
 from terminal.permissions import permissions
+from terminal.rewind import redo, undo
 from terminal.share import CHOICES, share_traces
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         ("/undo",),
         "[N] [conversation|files]",
         "take back the last turn, or the last N, with the files they changed",
-        actions.undo,
+        undo,
         ("conversation", "files"),
     ),
     SlashCommand(
         ("/redo",),
         "[conversation|files]",
         "bring back what the last undo took",
-        actions.redo,
+        redo,
         ("conversation", "files"),
     ),
     SlashCommand(("/fork",), "[TURN]", "go on in a copy of the thread, up to a turn", actions.fork),
@@ -112,7 +113,7 @@ def help_lines() -> list[str]:
 
 KEYS = (
     "@path mentions a file, !cmd runs a command.",
-    "Ctrl-J: a new line. Ctrl-C interrupts the turn, twice quits. Ctrl-D quits. Esc Esc takes the last turn back.",
+    "Ctrl-J: a new line. Ctrl-C interrupts the turn, twice quits. Ctrl-D quits. Esc Esc goes back to a turn.",
 )
 
 

@@ -99,6 +99,29 @@ def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal
     assert terminal.ended() == 0
 
 
+def test_esc_esc_chooses_the_turn_to_go_back_to(start: Callable[..., Terminal], tmp_path: Path) -> None:
+    made = tmp_path / "work" / "out.txt"
+    steps = ({"text": "Nothing yet."}, bash("echo one > out.txt"), {"text": "It is done."}, {"text": "Good."})
+    terminal = start(*steps, options=("--yolo",))
+    for message, answer in (("hello", "Nothing yet."), ("make a file", "It is done."), ("thanks", "Good.")):
+        terminal.prompt()
+        terminal.enter(message)
+        terminal.expect(answer)
+    terminal.prompt()
+    terminal.type(f"{ESCAPE}{ESCAPE}")
+    terminal.expect("go back to before which turn")
+    terminal.enter("2")
+    assert "remove      out.txt" in terminal.expect("take back: b both")
+    terminal.enter("c")
+    terminal.expect("taken back: 2 turn(s)")
+    assert made.exists()
+    terminal.prompt()
+    terminal.expect("make a file")
+    terminal.type(CTRL_C)
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
 def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Terminal], tmp_path: Path) -> None:
     terminal = start(bash("touch began; sleep 600"), bash("sleep 600"), {"text": "later"}, options=("--yolo",))
     terminal.prompt()
