@@ -1,5 +1,6 @@
-"""The table of experiments: what was tried, over all threads, with the number it gave and where that number is from."""
+"""The table of experiments: what was tried, over all threads, with the numbers it gave and where they are from."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -10,26 +11,37 @@ from store.database import Database
 
 @dataclass(frozen=True)
 class ExperimentRow:
-    """One thing that was tried. `config`, `split_hashes` and `metric_source` are JSON; the price is in US dollars."""
+    """One thing that was tried. `config`, `split_hashes` and `metrics` are JSON; the price is in US dollars."""
 
     id: str
     thread_id: str
     root_id: str
+    folder: str = ""
+    """The folder the user worked in."""
     run_id: str | None = None
+    """The background run it was recorded from; None for one that the agent recorded."""
     parent: str | None = None
     """The experiment this one changes."""
     name: str = ""
     config: str = "{}"
     seed: int | None = None
     git_commit: str = ""
+    script_sha256: str = ""
     data_revision: str = ""
     split_hashes: str = "{}"
-    metric: str = ""
-    value: float | None = None
-    metric_source: str = "{}"
-    """The artifact that holds the value, and how it is read there."""
+    metrics: str = "{}"
+    """What the agent recorded, by name: {"value": number, "source": where it is read, in words}."""
+    run_metrics: str = "{}"
+    """The last values in the run's log, by name; the database writes them when the run ends."""
     cost_usd: float | None = None
+    """None: not known."""
     created: float = field(default_factory=time.time, compare=False)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The value of each metric, what the agent recorded before what the log says."""
+        recorded = {name: float(one["value"]) for name, one in json.loads(self.metrics).items()}
+        return {**{name: float(value) for name, value in json.loads(self.run_metrics).items()}, **recorded}
 
 
 _NAMES = tuple(one.name for one in fields(ExperimentRow))
@@ -48,13 +60,17 @@ class Experiments:
         statement = f"INSERT OR REPLACE INTO experiments ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
         await self._database.write(lambda connection: connection.execute(statement, vars(row)))
 
-    async def get(self, id: str) -> ExperimentRow | None:
-        """The experiment with this id, or None."""
-        return next(iter(await self._database.read(_selection("id = ?", id))), None)
+    async def find(self, text: str) -> Sequence[ExperimentRow]:
+        """The experiments whose id begins with `text`, or whose run or name it is."""
+        start = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        where = "id LIKE ? ESCAPE '\\' OR run_id = ? OR name = ?"
+        return await self._database.read(_selection(where, start, text, text))
 
-    async def list(self, thread_id: str | None = None) -> Sequence[ExperimentRow]:
-        """The experiments of a thread, or of all threads, oldest first."""
-        selection = _selection("thread_id = ?", thread_id) if thread_id is not None else _selection("true")
+    async def list(self, thread_id: str | None = None, folder: str | None = None) -> Sequence[ExperimentRow]:
+        """The experiments of a thread, of a folder, or of all threads, oldest first."""
+        if thread_id is not None:
+            return await self._database.read(_selection("thread_id = ?", thread_id))
+        selection = _selection("folder = ?", folder) if folder is not None else _selection("true")
         return await self._database.read(selection)
 
 

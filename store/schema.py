@@ -41,21 +41,27 @@ CREATE TABLE experiments (
     id TEXT PRIMARY KEY,
     thread_id TEXT NOT NULL,
     root_id TEXT NOT NULL,
+    folder TEXT NOT NULL,
     run_id TEXT,
     parent TEXT,
     name TEXT NOT NULL,
     config TEXT NOT NULL,
     seed INTEGER,
     git_commit TEXT NOT NULL,
+    script_sha256 TEXT NOT NULL,
     data_revision TEXT NOT NULL,
     split_hashes TEXT NOT NULL,
-    metric TEXT NOT NULL,
-    value REAL,
-    metric_source TEXT NOT NULL,
+    metrics TEXT NOT NULL,
+    run_metrics TEXT NOT NULL,
     cost_usd REAL,
     created REAL NOT NULL
 );
 CREATE INDEX experiments_by_thread ON experiments (thread_id);
+CREATE INDEX experiments_by_folder ON experiments (folder, created);
+CREATE UNIQUE INDEX experiments_by_run ON experiments (run_id) WHERE run_id IS NOT NULL;
+CREATE TRIGGER experiments_end_with_their_runs AFTER UPDATE OF state ON runs
+WHEN NEW.state NOT IN ('queued', 'running')
+BEGIN UPDATE experiments SET run_metrics = NEW.metrics, cost_usd = NEW.cost_usd WHERE run_id = NEW.id; END;
 """
 
 TABLES = """

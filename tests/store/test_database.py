@@ -81,6 +81,7 @@ async def test_an_older_schema_becomes_the_one_of_today_and_keeps_what_it_holds(
     async with await Store.open(home) as store:
         await store.ledger.reserve("root", "root", "main", "m")
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
+    query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")
     query(home, "ALTER TABLE runs DROP COLUMN backend")
     query(home, "PRAGMA user_version = 1")

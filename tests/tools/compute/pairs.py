@@ -1,0 +1,298 @@
+"""Planted faults and their benign twins: the same run but for one thing, which a rule must see and must not miss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.tools.compute.scripts import SFT, changed
+from tools.compute.preflight.facts import Earlier
+from tools.compute.preflight.program import read_program
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a script, and what differs from the usual plan and the usual facts."""
+
+    script: str = SFT
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fault that `rule` must refuse, and its twin, which no rule may refuse."""
+
+    rule: str
+    what: str
+    fault: Side
+    twin: Side = field(default_factory=Side)
+
+
+SHAPE = read_program(SFT).shape
+FULL = changed((", peft_config=LoraConfig(r=8)", ""))
+NO_PUSH = changed(("push_to_hub=True, hub_model_id", "hub_model_id"), ("trainer.push_to_hub()\n", ""))
+DPO = changed(("SFTTrainer", "DPOTrainer"), ("SFTConfig", "DPOConfig"))
+MAPPED = changed(('split="train")', 'split="train").map(lambda row: row)'))
+EVAL = '# /// script\n# dependencies = ["transformers", "torch"]\n# ///\nimport torch\n'
+LOAD = "from transformers import AutoModel\nmodel = AutoModel.from_pretrained({})\n"
+TRIAL = {"backend": "local", "hardware": None, "secrets": ()}
+FAST = changed(
+    ("torch_dtype=torch.bfloat16", 'torch_dtype=torch.float16, attn_implementation="flash_attention_2"'),
+    ("bf16", "fp16"),
+)
+HALF = changed(("torch.bfloat16", "torch.float16"), ("bf16=True", "fp16=True"))
+FOUR_BITS = 'model = AutoModel.from_pretrained("org/big-70B", load_in_4bit=True)\n'
+
+
+def saying(text: str, script: str = SFT, **plan: Any) -> Side:
+    """The user said this."""
+    return Side(script, plan, {"user_text": text})
+
+
+def with_model(name: str) -> str:
+    """The script with another model."""
+    return changed(("Qwen/Qwen2.5-1.5B", name))
+
+
+PAIRS = (
+    Pair("script", "broken syntax", Side("", facts={"unreadable": "invalid syntax (line 3)"})),
+    Pair("time_limit", "the default limit for a whole training", Side(facts={"limit_named": False})),
+    Pair(
+        "time_limit",
+        "the default limit",
+        Side(facts={"limit_named": False}),
+        Side(changed(("default=-1", "default=20")), facts={"limit_named": False}),
+    ),
+    Pair(
+        "time_limit",
+        "too many rows for the limit",
+        Side(plan={"limit_s": 600.0}, facts={"rows": {"trl-lib/Capybara": 900_000}}),
+        Side(plan={"limit_s": 600.0}, facts={"rows": {"trl-lib/Capybara": 15_000}}),
+    ),
+    Pair(
+        "time_limit",
+        "steps given on the command line",
+        Side(plan={"script_args": ("--max-steps", "900000")}),
+        Side(plan={"script_args": ("--max-steps", "900")}),
+    ),
+    Pair(
+        "time_limit",
+        "the limit that ended it before",
+        Side(
+            facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "timeout", SHAPE, 7200.0, 7200.0))}
+        ),
+        Side(
+            facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "timeout", SHAPE, 3600.0, 3600.0))}
+        ),
+    ),
+    Pair("output", "nothing is pushed", Side(NO_PUSH)),
+    Pair(
+        "output",
+        "push_to_hub=False",
+        Side(changed(("push_to_hub=True", "push_to_hub=False"), ("trainer.push_to_hub()\n", ""))),
+        Side(
+            NO_PUSH
+            + 'from huggingface_hub import upload_folder\nupload_folder(repo_id="me/tuned", folder_path="out")\n'
+        ),
+    ),
+    Pair("output", "a push without the token", Side(plan={"secrets": ()})),
+    Pair(
+        "output",
+        "saved behind the wall where it is lost",
+        Side(NO_PUSH.replace('"out"', '"/tmp/out"'), TRIAL, {"walled": True}),
+        Side(NO_PUSH, TRIAL, {"walled": True}),
+    ),
+    Pair(
+        "output",
+        "an upload by the command line program",
+        Side(NO_PUSH + 'import subprocess\nsubprocess.run(["ls", "out"])\n'),
+        Side(NO_PUSH + 'import subprocess\nsubprocess.run(["hf", "upload", "me/tuned", "out"])\n'),
+    ),
+    Pair(
+        "columns",
+        "DPO on conversations",
+        Side(DPO),
+        Side(DPO.replace("trl-lib/Capybara", "trl-lib/ultrafeedback_binarized")),
+    ),
+    Pair(
+        "columns",
+        "SFT on question and answer",
+        Side(facts={"columns": {"trl-lib/Capybara": ("question", "answer")}}),
+        Side(MAPPED, facts={"columns": {"trl-lib/Capybara": ("question", "answer")}}),
+    ),
+    Pair(
+        "columns",
+        "a text column with another name",
+        Side(facts={"columns": {"trl-lib/Capybara": ("content",)}}),
+        Side(
+            changed(("bf16=True", 'bf16=True, dataset_text_field="content"')),
+            facts={"columns": {"trl-lib/Capybara": ("content",)}},
+        ),
+    ),
+    Pair(
+        "columns",
+        "GRPO without a prompt",
+        Side(changed(("SFTTrainer", "GRPOTrainer"), ("SFTConfig", "GRPOConfig"))),
+        Side(
+            changed(
+                ("SFTTrainer", "GRPOTrainer"),
+                ("SFTConfig", "GRPOConfig"),
+                ('split="train")', 'split="train").rename_column("source", "prompt")'),
+            )
+        ),
+    ),
+    Pair("imports", "a package that is not declared", Side(SFT + "import wandb\n"), Side(SFT + "import json\n")),
+    Pair(
+        "imports",
+        "sklearn under its other name",
+        Side(SFT + "from sklearn.metrics import f1_score\n"),
+        Side(changed(('"peft"', '"peft", "scikit-learn"')) + "from sklearn.metrics import f1_score\n"),
+    ),
+    Pair(
+        "imports",
+        "an optional import",
+        Side(SFT + "import flash_attn\n"),
+        Side(SFT + "try:\n    import flash_attn\nexcept ImportError:\n    flash_attn = None\n"),
+    ),
+    Pair(
+        "imports",
+        "a module of the workspace",
+        Side(SFT + "from my_metrics import score\n", facts={"local_modules": frozenset({"my_metrics"})}),
+        Side(SFT + "from my_metrics import score\n", TRIAL, {"local_modules": frozenset({"my_metrics"})}),
+    ),
+    Pair(
+        "imports",
+        "an image that lacks them",
+        Side(
+            "import torch\nimport peft\n",
+            {"image": "pytorch/pytorch:2.6.0-cuda12.4", "command": ("python", "train.py")},
+        ),
+        Side(
+            "import torch\nimport peft\n",
+            {"image": "pytorch/pytorch:2.6.0-cuda12.4", "command": ("sh", "-c", "pip install peft && python train.py")},
+        ),
+    ),
+    Pair("precision", "bf16 on a T4", Side(plan={"hardware": "t4-small"}), Side(HALF, {"hardware": "t4-small"})),
+    Pair("precision", "flash attention on a T4", Side(FAST, {"hardware": "t4-medium"}), Side(FAST)),
+    Pair(
+        "precision",
+        "fp16 without a GPU",
+        Side(HALF, {"hardware": "cpu-upgrade"}),
+        Side(changed(("bf16=True, ", "")), {"hardware": "cpu-upgrade"}),
+    ),
+    Pair(
+        "precision",
+        "cuda without a GPU",
+        Side(EVAL + LOAD.format('"bert-base-uncased"') + 'model.to("cuda")\n', {"hardware": "cpu-basic"}),
+        Side(
+            EVAL + LOAD.format('"bert-base-uncased"') + 'model.to("cuda" if torch.cuda.is_available() else "cpu")\n',
+            {"hardware": "cpu-basic"},
+        ),
+    ),
+    Pair(
+        "memory", "7B in full on 24 GB", Side(changed(("1.5B", "7B"), text=FULL)), Side(with_model("Qwen/Qwen2.5-7B"))
+    ),
+    Pair(
+        "memory",
+        "7B in full on 24 GB",
+        Side(changed(("1.5B", "7B"), text=FULL)),
+        Side(changed(("1.5B", "7B"), text=FULL), {"hardware": "h100"}),
+    ),
+    Pair(
+        "memory",
+        "a size that only the Hub tells",
+        Side(with_model("org/huge"), facts={"parameters": {"org/huge": 70_000_000_000}}),
+        Side(with_model("org/huge"), facts={"parameters": {"org/huge": 1_000_000_000}}),
+    ),
+    Pair(
+        "memory",
+        "weights alone, in full precision",
+        Side(EVAL + LOAD.format('"org/big-70B"'), {"hardware": "l40sx1"}),
+        Side(EVAL + "from transformers import AutoModel\n" + FOUR_BITS, {"hardware": "l40sx1"}),
+    ),
+    Pair(
+        "local_path",
+        "a data file of this machine",
+        Side(
+            changed(('"trl-lib/Capybara"', '"json", data_files="data/train.jsonl"')),
+            facts={"local_paths": frozenset({"data/train.jsonl"})},
+        ),
+    ),
+    Pair(
+        "local_path",
+        "a path of somebody's home",
+        Side(with_model("/home/ada/models/tiny")),
+        Side(with_model("ada/tiny"), facts={"local_paths": frozenset({"out"})}),
+    ),
+    Pair(
+        "local_path",
+        "a config on the command line",
+        Side(plan={"script_args": ("--config", "conf.yaml")}, facts={"local_paths": frozenset({"conf.yaml"})}),
+        Side(plan={"script_args": ("--config", "conf.yaml"), **TRIAL}, facts={"local_paths": frozenset({"conf.yaml"})}),
+    ),
+    Pair(
+        "local_path",
+        "a file it does not write itself",
+        Side(SFT + 'open("notes.txt").read()\n', facts={"local_paths": frozenset({"notes.txt"})}),
+        Side(
+            SFT + 'open("notes.txt", "w").write("x")\nopen("notes.txt").read()\n',
+            facts={"local_paths": frozenset({"notes.txt"})},
+        ),
+    ),
+    Pair("smoke", "never run", Side(facts={"earlier": ()}), Side(plan={**TRIAL}, facts={"earlier": ()})),
+    Pair("smoke", "a failed smoke run", Side(facts={"earlier": (Earlier("local", "failed", SHAPE),)})),
+    Pair(
+        "smoke",
+        "another script since",
+        Side(SFT + "print(1)\n", facts={"earlier": (Earlier("local", "succeeded", SHAPE),)}),
+        Side(with_model("Qwen/Qwen2.5-3B"), facts={"earlier": (Earlier("local", "succeeded", SHAPE),)}),
+    ),
+    Pair(
+        "one_first",
+        "a second job while the first has not shown that it works",
+        Side(facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "running", SHAPE))}),
+        Side(
+            facts={
+                "earlier": (
+                    Earlier("local", "succeeded", SHAPE),
+                    Earlier("hub", "succeeded", SHAPE),
+                    Earlier("hub", "running", SHAPE),
+                )
+            }
+        ),
+    ),
+    Pair("secrets", "a key in the environment", Side(plan={"environment": {"WANDB_API_KEY": "0123456789abcdef0123"}})),
+    Pair(
+        "secrets",
+        "a token as a plain variable",
+        Side(plan={"environment": {"WHATEVER": "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA2cD4f"}}),
+        Side(plan={"environment": {"PAD_TOKEN": "<|endoftext|>", "MAX_TOKENS": "4096"}}),
+    ),
+    Pair("secrets", "a token in the script", Side(SFT + 'login(token="hf_' + 'aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA2cD4f")\n')),
+    Pair(
+        "substitution",
+        "another model than the id named",
+        saying("fine-tune meta-llama/Llama-3.2-1B"),
+        saying("fine-tune Qwen/Qwen2.5-1.5B"),
+    ),
+    Pair("substitution", "another family", saying("fine-tune llama on my data"), saying("fine-tune qwen on my data")),
+    Pair("substitution", "another size", saying("train the 7B qwen"), saying("train the 1.5B qwen on 20M tokens")),
+    Pair(
+        "substitution",
+        "another dataset than the id named",
+        saying("use HuggingFaceH4/no_robots and Qwen/Qwen2.5-1.5B"),
+        saying("tune it on trl-lib/Capybara, and push to me/tuned"),
+    ),
+    Pair(
+        "substitution",
+        "another dataset by its word",
+        saying("fine-tune on imdb", changed(("trl-lib/Capybara", "org/alpaca-clean"))),
+        saying("fine-tune on capybara"),
+    ),
+    Pair(
+        "substitution",
+        "a stand-in for the whole training",
+        saying("fine-tune meta-llama/Llama-3.2-1B", backend="local"),
+        saying("fine-tune meta-llama/Llama-3.2-1B", backend="local", script_args=("--max-steps", "5")),
+    ),
+)

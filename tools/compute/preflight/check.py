@@ -1,0 +1,36 @@
+"""check(plan, facts): all rules over a run that is about to start. Pure: it asks nobody and changes nothing."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from tools.compute.backend import RunPlan
+from tools.compute.preflight.facts import Facts
+from tools.compute.preflight.findings import Finding, Findings
+from tools.compute.preflight.rules_cost import one_first, output, smoke, time_limit
+from tools.compute.preflight.rules_hardware import memory, precision
+from tools.compute.preflight.rules_place import imports, local_path, script
+from tools.compute.preflight.rules_words import columns, secrets, substitution
+
+Rule = Callable[[RunPlan, Facts], Iterator[Finding]]
+RULES: Final[Mapping[str, Rule]] = {
+    "script": script,
+    "time_limit": time_limit,
+    "output": output,
+    "columns": columns,
+    "imports": imports,
+    "precision": precision,
+    "memory": memory,
+    "local_path": local_path,
+    "smoke": smoke,
+    "one_first": one_first,
+    "secrets": secrets,
+    "substitution": substitution,
+}
+"""Every rule by the name that an override gives."""
+RULE_NAMES: Final = tuple(RULES)
+
+
+def check(plan: RunPlan, facts: Facts) -> Findings:
+    """What the rules say to a run. The plan's own overrides hold."""
+    found = tuple(one for rule in RULES.values() for one in rule(plan, facts))
+    return Findings(found, frozenset(plan.overrides))
