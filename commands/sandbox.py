@@ -47,7 +47,7 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
     wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
-    profile = run_profile(run, child_environment(os.environ, uv_links()), own_homes())
+    profile = run_profile(run, child_environment(os.environ, uv_links(), walled=True), own_homes())
     before = look_before(profile.roots, profile.git)
     try:
         with wrap(argv, profile) as wrapped:

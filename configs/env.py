@@ -27,6 +27,7 @@ ENDPOINTS: tuple[str, ...] = (
 )  # fmt: skip
 """Names that only a folder the user trusts may put into the environment."""
 
+_MOST_CHARACTERS = 1_000_000
 _ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
@@ -53,7 +54,11 @@ def _value(raw: str) -> str:
 
 
 def read_env_files(folders: Iterable[Path]) -> dict[str, str]:
-    """The values of the folders' .env files; the earlier folder wins. ConfigurationError on an unreadable file."""
+    """The values of the folders' .env files, of their first megabyte; the earlier folder wins.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+    """
     values: dict[str, str] = {}
     for folder in folders:
         path = folder / ".env"
@@ -64,7 +69,8 @@ def read_env_files(folders: Iterable[Path]) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        return parse_env_file(path.read_text(encoding="utf-8-sig", errors="replace"))
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return parse_env_file(file.read(_MOST_CHARACTERS))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 

@@ -15,6 +15,7 @@ from configs.paths import data_home, private_folder
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
 ADVICE = ("AGENTS.md", ".agents/skills")
 """What a trusted folder may tell the model."""
+_MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,13 @@ def _name(folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
+    """Of a giant only the beginning, and its size: no settings file is that long."""
     try:
-        return path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            content, size = file.read(_MOST_BYTES), path.stat().st_size
+        return content if size <= _MOST_BYTES else content + str(size).encode()
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 

@@ -143,11 +143,14 @@ class Egress:
 
     def _forwarder(self, port: int) -> Serve:
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
+            try:
                 remote = await _open("127.0.0.1", port)
                 self.reached.append(f"127.0.0.1:{port}")
                 await _join(reader, writer, remote)
-            await _close(writer)
+            except (TimeoutError, OSError):
+                return
+            finally:
+                await _close(writer)
 
         return forward
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ _HARMLESS = re.compile(
 )
 _GITLINK = b"160000 "
 _MOST_FOLDERS = 500
+_LONGEST_PATH = 4096
 _SECONDS = 20
 
 
@@ -42,6 +43,8 @@ class Before:
     git: tuple[GitFolder, ...]
     indexes: tuple[float, ...]
     """When the index of each of `git` was last changed."""
+    entries: tuple[tuple[int, float], ...]
+    """What `.git` of each root is: its inode and last change; zeros when there is none."""
     since: float
     """What was changed later was changed by the command; seconds of the file system's clock."""
 
@@ -53,7 +56,8 @@ def look_before(roots: Sequence[str], git: Sequence[GitFolder]) -> Before:
         since = os.fstat(clock).st_ctime
     finally:
         os.close(clock)
-    return Before(tuple(roots), tuple(git), tuple(_changed(Path(one.path, "index")) for one in git), since)
+    indexes = (_changed(Path(one.path, "index")) for one in git)
+    return Before(tuple(roots), tuple(git), tuple(indexes), tuple(_entry(root) for root in roots), since)
 
 
 def mend(before: Before) -> list[str]:
@@ -70,9 +74,9 @@ def _mended(before: Before) -> Iterator[str]:
             yield from _tame_inner(folder, before)
             if _changed(folder / "index") != index:
                 yield from _tame_links(folder, before)
-    known = {git.path for git in before.git}
-    for root in before.roots:
-        if f"{root}/.git" not in known:
+    guarded = {git.path for git in before.git}
+    for root, entry in zip(before.roots, before.entries, strict=True):
+        if f"{root}/.git" not in guarded and _entry(root) != entry:
             yield from _tame_new(Path(root, ".git"), before)
 
 
@@ -88,6 +92,8 @@ def _tame_new(git: Path, before: Before) -> Iterator[str]:
 
 def _tame_inner(git: Path, before: Before) -> Iterator[str]:
     """The repositories of its submodules."""
+    if (git / "modules").is_symlink():
+        return
     for folder, names, files in os.walk(git / "modules"):
         if "HEAD" in files:
             yield from _tame(Path(folder), before)
@@ -100,6 +106,8 @@ def _tame_links(git: Path, before: Before) -> Iterator[str]:
     links = [entry.partition(b"\t")[2] for entry in listed.split(b"\0") if entry.startswith(_GITLINK)]
     for link in links[:_MOST_FOLDERS]:
         inner = git.parent / os.fsdecode(link) / ".git"
+        if not Path(os.path.realpath(inner.parent)).is_relative_to(git.parent):
+            continue
         if inner.is_symlink():
             yield from _removed(inner)
         elif inner.is_dir():
@@ -143,6 +151,14 @@ def _removed(*paths: Path) -> Iterator[str]:
                 yield str(path)
 
 
+def _entry(root: str) -> tuple[int, float]:
+    try:
+        found = Path(root, ".git").lstat()
+    except OSError:
+        return (0, 0.0)
+    return (found.st_ino, found.st_ctime)
+
+
 def _is_new(path: Path, before: Before) -> bool:
     return _changed(path) >= before.since
 
@@ -170,12 +186,23 @@ def _git(folder: Path, *words: str) -> bytes:
     return done.stdout if done.returncode == 0 else b""
 
 
-def git_folders(roots: Iterable[str], guarded: Sequence[str]) -> Iterator[GitFolder]:
-    """The .git of each of these folders; a folder of hooks is made, so that it can be guarded."""
+def git_folders(roots: Sequence[str], guarded: Sequence[str]) -> Iterator[GitFolder]:
+    """The repositories of these folders; a folder of hooks is made, so that it can be guarded."""
     for root in roots:
         git = Path(root, ".git")
-        if git.is_dir() and not git.is_symlink():
-            (git / "hooks").mkdir(exist_ok=True)
-            yield GitFolder(str(git), tuple(part for part in guarded if (git / part).exists()))
-        elif git.is_file():
+        if git.is_file() and not git.is_symlink():
             yield GitFolder(str(git))
+        real = _real_folder(git)
+        if real is not None and any(real.is_relative_to(each) for each in roots):
+            if not (real / "hooks").is_symlink():
+                (real / "hooks").mkdir(exist_ok=True)
+            yield GitFolder(str(real), tuple(part for part in guarded if (real / part).exists()))
+
+
+def _real_folder(git: Path) -> Path | None:
+    """Where a repository is kept that `.git` is, leads to, or names."""
+    if git.is_file():
+        with git.open(errors="replace") as file:
+            named = file.read(_LONGEST_PATH).removeprefix("gitdir:").strip()
+        git = git.parent / named
+    return Path(os.path.realpath(git)) if git.is_dir() else None

@@ -128,7 +128,8 @@ def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> Wrapped:
     connections = Connections(abstract=profile.network != "on") if answers else None
     if connections is not None:
         connections.start()
-    command = sandbox_command(profile, argv, options, folder)
+    # By its whole name: what PATH leads to inside is no program to start outside.
+    command = [shutil.which("bwrap") or "bwrap", *sandbox_command(profile, argv, options, folder)[1:]]
     return Wrapped(command, environment, (seccomp, *covers.values()), connections, egress)
 
 

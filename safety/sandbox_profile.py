@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from safety.git_guard import git_folders
 from safety.network_hosts import NO_HOSTS, hosts_for
 from safety.sandbox import Network, Profile, can_forbid_namespaces
 from safety.sandbox_environment import inside_environment
-from safety.shell_paths import is_system, is_within
+from safety.shell_paths import is_credential, is_system, is_within
 from safety.word_table import words
 
 _HIDDEN = ("/tmp", "/var/tmp", "/run", "/root", "/home", "/var/spool", "/var/mail", "/mnt/secrets", "/run/secrets")  # noqa: S108
@@ -37,6 +37,7 @@ _INTERPRETERS = words(
 _MANAGERS = words(
     ".pyenv .nvm .asdf .rbenv .sdkman .volta .rustup miniconda3 anaconda3 miniforge3 mambaforge .conda .pixi"
 )
+_MOST_CHARACTERS = 10_000
 _HF_CACHES = ("hub", "datasets", "xet", "assets")
 _GUARDED = ("hooks", "config", "config.worktree", "commondir", "info/attributes")
 _REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /srv /dev /proc /sys /run")
@@ -67,13 +68,13 @@ def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
     workspace = check_folder(wish.workspace, home)
     added = tuple(check_folder(folder, home) for folder in wish.add_dirs)
     hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *wish.own_homes) if Path(path).is_dir()))
-    roots = (workspace, *added)
+    roots, caches = (workspace, *added), tuple(_caches(environment, home))
     return Profile(
         workspace=workspace,
         home=home,
         added=added,
-        writable=tuple(_caches(environment, home)),
-        readable=tuple(_readable(environment, home, hidden, workspace)),
+        writable=caches,
+        readable=tuple(_readable(environment, home, hidden, (*roots, *caches))),
         hidden=tuple(path for path in hidden if path not in roots),
         masked=tuple(_masked()),
         hidden_inside=tuple(path for path in wish.own_homes if Path(path).is_dir() and _is_below(path, roots)),
@@ -129,17 +130,24 @@ def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
         yield os.path.realpath(path)
 
 
-def _readable(environment: Mapping[str, str], home: str, hidden: tuple[str, ...], workspace: str) -> Iterator[str]:
-    """PATH entries and interpreters that lie in hidden folders, never the home itself or what holds it."""
+def _readable(
+    environment: Mapping[str, str], home: str, hidden: tuple[str, ...], writable: Sequence[str]
+) -> Iterator[str]:
+    """PATH entries and interpreters that lie in hidden folders, never the home itself or what holds it.
+
+    What lies in `writable` folders, commands could have made: nothing is bound because a link there leads to it.
+    """
     entries = tuple(entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/"))
+    users = tuple(entry for entry in entries if not any(is_within(os.path.realpath(entry), root) for root in writable))
     found = [
         *entries,
         *(f"{home}/{name}" for name in _MANAGERS),
         f"{home}/.local/share/uv/python",
         f"{home}/.local/share/uv/tools",
-        *_reached(entries, tuple(_changed(entry) for entry in entries), hidden),
+        *_reached(users, tuple(_changed(entry) for entry in users), hidden),
     ]
-    found += [prefix for venv in (environment.get("VIRTUAL_ENV", ""), f"{workspace}/.venv") for prefix in _venv(venv)]
+    venvs = (environment.get("VIRTUAL_ENV", ""), *(f"{root}/.venv" for root in writable))
+    found += [prefix for venv in venvs for prefix in _venv(venv)]
     found.append(sys.base_prefix)
     wanted = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
     present = [path for path in wanted if any(is_within(path, folder) for folder in hidden) and Path(path).exists()]
@@ -173,22 +181,26 @@ def _prefixes(executable: str | None) -> list[str]:
 
 
 def _venv(folder: str) -> list[str]:
-    """A virtual environment and the interpreter it was made from (`home` in its pyvenv.cfg)."""
+    """A virtual environment and the Python it was made from, as `home` in its pyvenv.cfg says when that is one."""
     settings = Path(folder, "pyvenv.cfg")
     if not folder or not settings.is_file():
         return []
-    lines = (line.partition("=") for line in settings.read_text(errors="replace").splitlines())
+    with settings.open(encoding="utf-8", errors="replace") as file:
+        lines = (line.partition("=") for line in file.read(_MOST_CHARACTERS).splitlines())
     base = next((value.strip() for name, _, value in lines if name.strip() == "home"), "")
-    return [folder, str(Path(os.path.realpath(base)).parent)] if base else [folder]
+    prefix = Path(os.path.realpath(base)).parent
+    is_python = bool(base) and any(prefix.glob("bin/python3*")) and any(prefix.glob("lib*/python3*/os.py"))
+    return [folder, str(prefix)] if is_python else [folder]
 
 
 def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
-    """What links in hidden PATH entries lead to, as uv's link to its own binary."""
+    """The programs that links in hidden PATH entries lead to, as uv's link to its own binary."""
     links = [
         link for entry in entries if any(is_within(entry, folder) for folder in hidden) and Path(entry).is_dir()
         for link in Path(entry).iterdir() if link.is_symlink()
     ]  # fmt: skip
-    return [os.path.realpath(link) for link in links[:200]]
+    targets = (os.path.realpath(link) for link in links[:200])
+    return [path for path in targets if Path(path).is_file() and os.access(path, os.X_OK) and not is_credential(path)]
 
 
 @lru_cache(maxsize=8)

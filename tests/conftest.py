@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import Counter
 
 import pytest
 
@@ -15,6 +16,7 @@ atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 
 SECTIONS = {"faults": "faults played", "reached": "reached"}
+COUNTED = {"injections": "injections that did nothing, and twins that went through", "hostile": "hostile folders"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -31,3 +33,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.section(title)
             for line in sorted(lines):
                 terminalreporter.write_line(line)
+    _write_counts(terminalreporter, reports)
+
+
+def _write_counts(terminalreporter: pytest.TerminalReporter, reports: list[object]) -> None:
+    for property, title in COUNTED.items():
+        outcomes = Counter(
+            f"{value}: {report.outcome}"
+            for report in reports
+            if isinstance(report, pytest.TestReport) and report.when == "call"
+            for name, value in report.user_properties
+            if name == property
+        )
+        if outcomes:
+            terminalreporter.section(title)
+            for line, count in sorted(outcomes.items()):
+                terminalreporter.write_line(f"{line} {count}")

@@ -79,7 +79,7 @@ async def walled(
 
 
 def _environment(secrets: Iterable[str]) -> dict[str, str]:
-    return child_environment(os.environ, uv_links()) | {name: secret_value(name) for name in secrets}
+    return child_environment(os.environ, uv_links(), walled=True) | {name: secret_value(name) for name in secrets}
 
 
 def secret_value(name: str) -> str:

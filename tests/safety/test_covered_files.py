@@ -30,7 +30,15 @@ def test_files_are_found_here_and_one_folder_below_and_harmless_ones_stay(tmp_pa
     (tmp_path / "secrets.yaml").write_text("token: sk-ant-api03-aFakeOneForTheTests0000000001\n")
     (tmp_path / "cert.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     (tmp_path / ".env.example").write_text(ENV)
-    (tmp_path / "linked").mkdir()
-    (tmp_path / "linked/.env").symlink_to(tmp_path / "a/b/.env")
     found = {str(Path(path).relative_to(tmp_path)) for path, _ in covered_files([str(tmp_path)])}
-    assert found == {".env", "conf/.env.local", "secrets.yaml", "a/b/.env"}
+    assert found == {".env", "conf/.env.local", "secrets.yaml"}
+
+
+def test_a_link_shows_nothing_of_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/.env").write_text(ENV)
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    (workspace / ".env").symlink_to(tmp_path / "outside/.env")
+    (workspace / "conf").symlink_to(tmp_path / "outside")
+    assert list(covered_files([str(workspace)])) == []

@@ -116,3 +116,22 @@ def test_what_the_user_set_in_a_part_of_a_repository_stays(tmp_path: Path) -> No
     assert inside(tmp_path, "git add part 2>&1") == []
     assert (part / ".git/hooks/pre-push").read_text() == "mine"
     assert "less" in (part / ".git/config").read_text()
+
+
+@pytest.mark.parametrize("how", ["link", "file"])
+def test_a_repository_that_is_kept_elsewhere_is_guarded_there_and_stays(tmp_path: Path, how: str) -> None:
+    subprocess.run(["git", "init", "-q", "--separate-git-dir", tmp_path / "kept", tmp_path], check=True)
+    if how == "link":
+        (tmp_path / ".git").unlink()
+        (tmp_path / ".git").symlink_to("kept")
+    ran = tmp_path / "ran"
+    command = (
+        EVIL.format(ran=ran) + "; git config core.fsmonitor $evil; cp evil.sh kept/hooks/pre-commit; git status -s"
+    )
+    assert inside(tmp_path, command + "; true") == []
+    users_git(tmp_path)
+    assert not ran.exists()
+    swapped = f"{EVIL}; rm -rf .git; git init -q .; git config core.fsmonitor $evil; true".format(ran=ran)
+    assert inside(tmp_path, swapped) or how == "file"
+    users_git(tmp_path)
+    assert not ran.exists()

@@ -174,3 +174,48 @@ def test_our_own_folder_inside_the_workspace_is_hidden(workspace: Path) -> None:
     own.mkdir()
     (own / "threads.db").write_text("x")
     assert inside(workspace, "ls -A .ml", workspace.parent / "home", own_homes=(str(own),)) == (0, "")
+
+
+@needs_sandbox
+def test_a_command_cannot_make_the_next_one_see_more_of_the_home(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, programs = workspace.parent / "home", workspace / ".venv/bin"
+    for name in (".ssh/id_rsa", "private/tool/run", ".aws/bin/python3"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("the secret")
+        (home / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("VIRTUAL_ENV", str(workspace / ".venv"))
+    code, output = inside(
+        workspace,
+        f"""
+        mkdir -p .venv/bin
+        echo 'home = {home}/.aws/bin' > .venv/pyvenv.cfg
+        ln -s {home}/.ssh/id_rsa .venv/bin/key
+        ln -s {home}/private/tool/run .venv/bin/node
+        ln -s {home}/.ssh/id_rsa .env
+        ln -s {home}/.ssh conf
+        """,
+        home,
+    )
+    assert (code, output) == (0, "")
+    _, output = inside(
+        workspace, "cat ~/.ssh/id_rsa ~/private/tool/run ~/.aws/bin/python3 .env conf/* .venv/bin/*", home
+    )
+    assert "the secret" not in output
+    assert output.count("No such file or directory") >= 5
+
+
+@needs_sandbox
+def test_the_python_that_a_project_was_made_with_works(workspace: Path) -> None:
+    python = workspace.parent / "home/own"
+    (python / "bin").mkdir(parents=True)
+    (python / "lib/python3.11").mkdir(parents=True)
+    (python / "lib/python3.11/os.py").touch()
+    (python / "bin/python3").write_text("#!/bin/sh\necho own python\n")
+    (python / "bin/python3").chmod(0o755)
+    (workspace / ".venv/bin").mkdir(parents=True)
+    (workspace / ".venv/pyvenv.cfg").write_text(f"home = {python}/bin\n")
+    (workspace / ".venv/bin/python3").symlink_to(python / "bin/python3")
+    assert inside(workspace, ".venv/bin/python3", workspace.parent / "home") == (0, "own python\n")
