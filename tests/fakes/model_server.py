@@ -80,7 +80,10 @@ class FakeModelServer:
     def __init__(self, default: Reply | Callable[[dict[str, Any]], Reply] = Reply(text="ok")) -> None:
         self.default = default
         self.asked: list[Asked] = []
-        self.models: list[dict[str, Any]] = [{"id": "fake", "object": "model"}]
+        self.models: list[dict[str, Any]] | None = [{"id": "fake", "object": "model"}]
+        """What it lists; None is a 503."""
+        self.listed = 0
+        """How often it was asked for its models."""
         self.pages: dict[str, Any] = {}
         """Further JSON to be read, by path from the root: what a server says in its own words."""
         self.hung_up = threading.Event()
@@ -135,6 +138,9 @@ class FakeModelServer:
         )
 
     async def _list(self, request: Request) -> Response:
+        self.listed += 1
+        if self.models is None:
+            return Response(status_code=503)
         return JSONResponse({"object": "list", "data": self.models})
 
     async def _page(self, request: Request) -> Response:

@@ -154,3 +154,11 @@ async def test_a_wait_can_be_left_at_once(direct: Bench) -> None:
         await asking
 
     assert (await direct.store.ledger.total("t")).open_requests == 0
+
+
+async def test_an_endpoint_too_busy_to_list_its_models_is_left_alone_for_a_while(direct: Bench) -> None:
+    direct.server.models = None
+    for _ in range(3):
+        await direct.ask()
+
+    assert (direct.server.listed, len(direct.server.asked)) == (1, 3)
