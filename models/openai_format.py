@@ -25,14 +25,17 @@ def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> Part:
 
 
 def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | None:
-    """Usage as providers report it; None when they do not."""
-    if not isinstance(usage, Mapping) or not (usage.get("prompt_tokens") or usage.get("completion_tokens")):
+    """Usage as providers report it; None when they do not, or when what they report are no counts."""
+    if not isinstance(usage, Mapping):
+        return None
+    read_in, written_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if not (read_in or written_out):
         return None
     prompt = _mapping(usage.get("prompt_tokens_details"))
     written = _mapping(usage.get("completion_tokens_details"))
     return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
+        input_tokens=read_in,
+        output_tokens=written_out,
         cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
         cache_write_tokens=_count(prompt.get("cache_write_tokens")),
         reasoning_tokens=_count(written.get("reasoning_tokens")),

@@ -105,7 +105,7 @@ def _unable(work: Work, *, manual: bool) -> Outcome:
         return Outcome(status="done", text="Nothing to compact: the conversation is already short", exit_code=0)
     if work.room.tokens <= 0:
         limit = work.room.tokens + work.fixed
-        text = f"The instructions and the tools alone take {work.fixed} tokens, and the model has room for {limit}"
+        text = f"The instructions and the tools alone take {work.fixed} tokens of a window of {limit}"
     else:
         text = (
             "The conversation does not fit the model's window, and compaction could not make it fit (undo takes the "

@@ -72,13 +72,19 @@ async def shortened(
         older, tail = tail[:1], tail[1:]
     tail = shorten_outputs(tail, max(OLD_OUTPUT, keep * 2), where) if hard or room.size(tail) > keep * 2 else tail
     task, middle = older[0], older[1:]
-    for words in SUMMARY_WORDS if middle else ():
+    if not middle:
+        return _if_shorter([task, *tail], messages, room)
+    for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
         shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
         if shorter and room.size(shorter) < room.tokens:
             return shorter
     cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)
-    return cut if room.size(cut) < room.tokens and len(cut) < len(messages) + 2 else None
+    return _if_shorter(cut, messages, room)
+
+
+def _if_shorter(new: list[AnyMessage], old: Sequence[AnyMessage], room: Room) -> list[AnyMessage] | None:
+    return new if room.size(new) < min(room.tokens, room.size(old)) else None
 
 
 def groups(messages: Sequence[AnyMessage]) -> list[Group]:

@@ -156,7 +156,21 @@ class FakeModelServer:
             return Response(reply.body, reply.status, dict(reply.headers))
         if asked.json.get("stream"):
             return StreamingResponse(self._stream(reply), reply.status, dict(reply.headers), "text/event-stream")
-        return JSONResponse(whole(reply), reply.status, dict(reply.headers))
+        if reply.cut_after is not None or reply.stall_after is not None:
+            return self._half(reply)
+        return Response(json.dumps(whole(reply)), reply.status, dict(reply.headers), "application/json")
+
+    def _half(self, reply: Reply) -> Response:
+        """The first half of a reply that is not streamed, then a cut or silence."""
+        content = json.dumps(whole(reply)).encode()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield content[: len(content) // 2]
+            if reply.cut_after is not None:
+                raise ConnectionAbortedError
+            await asyncio.sleep(60)
+
+        return StreamingResponse(body(), headers={"content-length": str(len(content))}, media_type="application/json")
 
     def _fallback(self, asked: dict[str, Any]) -> Reply:
         return self.default(asked) if callable(self.default) else self.default
