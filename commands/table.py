@@ -71,6 +71,15 @@ COMMANDS: dict[str, Command] = {
                 "serve": "commands.mcp:serve",
             },
         ),
+        Command(
+            "runs",
+            "the experiments of all threads: what was tried, side by side, and the best by a metric",
+            actions={
+                "list": "commands.runs:list_runs",
+                "compare": "commands.runs:compare",
+                "best": "commands.runs:best",
+            },
+        ),
         Command("sandbox", "one command behind the agent's own wall", "commands.sandbox:sandbox", usage="-- COMMAND"),
         Command(
             "models",
@@ -89,7 +98,7 @@ COMMANDS: dict[str, Command] = {
     )
 }
 
-KEPT_NAMES: frozenset[str] = frozenset({"jobs", "runs"})
+KEPT_NAMES: frozenset[str] = frozenset({"jobs"})
 """Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 

@@ -62,7 +62,7 @@ class Bench:
         self.calls += 1
         return ToolCall(name, args, f"call_{self.calls}", message or f"msg_{self.calls}", 0)
 
-    async def run(self, name: str, **args: Any) -> ToolResult:
+    async def run(self, name: str, /, **args: Any) -> ToolResult:
         return await run_call(self.call(name, args), self.context())
 
     def add(self, *specs: ToolSpec) -> None:

@@ -1,0 +1,70 @@
+"""`ml-intern runs`: experiments over all threads."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from configs.paths import data_home
+from store.experiments import ExperimentRow
+from store.store import Store
+from tests.commands.conftest import Done
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def tried(run: Run, place: Path) -> None:
+    rows = [
+        ExperimentRow("aaaa1111", "t1", "t1", str(place), name="small", seed=1, run_metrics='{"loss": 0.5}'),
+        ExperimentRow("bbbb2222", "t2", "t2", str(place), name="big", seed=2, run_metrics='{"loss": 0.25}'),
+        ExperimentRow("bbbb3333", "t3", "t3", "/elsewhere", name="other", cost_usd=2.0, run_metrics='{"acc": 0.9}'),
+    ]
+
+    async def put() -> None:
+        async with await Store.open(data_home()) as store:
+            for row in rows:
+                await store.experiments.put(row)
+
+    asyncio.run(put())
+
+
+def test_runs_list_shows_all_or_those_of_this_folder(run: Run, tried: None) -> None:
+    head, *lines = run("runs", "list").out.splitlines()
+    assert head.split() == ["ID", "STARTED", "COST", "NAME", "METRICS", "FOLDER"]
+    assert [line.split()[0] for line in lines] == ["aaaa1111", "bbbb2222", "bbbb3333"]
+    assert [one["name"] for one in run("runs", "list", "--here", "--json").json] == ["small", "big"]
+
+
+def test_runs_best_knows_that_less_loss_is_better(run: Run, tried: None) -> None:
+    assert [one["id"] for one in run("runs", "best", "loss", "--json").json] == ["bbbb2222", "aaaa1111"]
+    assert [one["id"] for one in run("runs", "best", "loss", "--higher", "--json").json] == ["aaaa1111", "bbbb2222"]
+
+
+def test_runs_compare_shows_what_differs(run: Run, tried: None) -> None:
+    shown = run("runs", "compare", "aaaa", "big").out
+    assert "loss    0.5       0.25" in shown
+    assert "seed    1         2" in shown
+    assert run("runs", "compare", "aaaa", "big", "--json").json["differing"] == {"seed": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare", "aaaa"), "nothing to compare"),
+        (("compare", "aaaa", "bbbb"), "'bbbb' is more than one experiment"),
+        (("compare", "aaaa", "zzzz"), "there is no experiment 'zzzz'"),
+        (("best", "f1"), "there are: loss, acc"),
+    ],
+)
+def test_what_is_not_there_is_said_and_exits_2(run: Run, tried: None, words: tuple[str, ...], said: str) -> None:
+    done = run("runs", *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_an_empty_table_says_so(run: Run) -> None:
+    assert run("runs", "list").out == "no experiments yet\n"
+    assert json.loads(run("runs", "list", "--json").out) == []

@@ -1,0 +1,103 @@
+"""experiments: what was tried is kept with numbers read from their artifacts, and can be compared."""
+
+import json
+from typing import Any
+
+import pytest
+
+from store.experiments import ExperimentRow
+from store.runs import Ending, RunRow
+from tests.tools.conftest import THREAD, Bench
+from tools.base import ToolResult
+
+
+async def record(bench: Bench, name: str, value: float | None = None, **args: Any) -> ToolResult:
+    metric = {"name": "accuracy", "value": value, "file": "results.json", "where": "eval.accuracy"}
+    return await bench.run("experiments", operation="record", name=name, metrics=[metric], **args)
+
+
+@pytest.fixture
+def results(bench: Bench) -> None:
+    (bench.workspace / "results.json").write_text('{"eval": {"accuracy": 0.9731}}')
+    (bench.workspace / "test.csv").write_text("a,b\n")
+
+
+async def has_run(bench: Bench, metrics: dict[str, float]) -> None:
+    store, folder = bench.store, str(bench.workspace)
+    await store.runs.add(RunRow("run-1", THREAD, "train.py"))
+    await store.experiments.put(ExperimentRow("run-1", THREAD, THREAD, folder, run_id="run-1", name="train.py"))
+    await store.runs.end("run-1", Ending("succeeded", 0, metrics=json.dumps(metrics), cost_usd=1.25))
+
+
+async def test_a_recorded_number_is_the_artifacts_own(bench: Bench, results: None) -> None:
+    done = await record(bench, "small", 0.973, config={"lr": 1e-4}, seed=7, splits=["test.csv"], data_revision="abc")
+    assert "small: accuracy 0.9731; $0.00" in done.text
+    (row,) = await bench.store.experiments.list()
+    assert row.values == {"accuracy": 0.9731}
+    assert json.loads(row.metrics)["accuracy"]["source"] == "eval.accuracy in results.json"
+    assert (row.seed, json.loads(row.config), row.data_revision) == (7, {"lr": 1e-4}, "abc")
+    assert len(json.loads(row.split_hashes)["test.csv"]) == 64
+
+
+async def test_a_number_that_the_artifact_does_not_hold_is_refused(bench: Bench, results: None) -> None:
+    done = await record(bench, "small", 0.98)
+    assert not done.ok
+    assert "accuracy is not 0.98: eval.accuracy in results.json is 0.9731" in done.text
+    assert await bench.store.experiments.list() == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ({"name": "f1"}, "needs its source"),
+        ({"name": "f1", "file": "../../etc/passwd"}, "outside the workspace"),
+        ({"name": "f1", "run": "no-run"}, "there is no run 'no-run'"),
+        ({"name": "f1", "file": "results.json"}, "has no 'f1'"),
+    ],
+)
+async def test_a_metric_without_an_artifact_is_refused(
+    bench: Bench, results: None, metric: dict[str, str], said: str
+) -> None:
+    done = await bench.run("experiments", operation="record", name="x", metrics=[metric])
+    assert not done.ok
+    assert said in done.text
+
+
+async def test_a_run_is_there_with_its_metrics_and_price_and_can_be_added_to(bench: Bench, results: None) -> None:
+    await has_run(bench, {"loss": 0.5})
+    assert "run-1  train.py: loss 0.5; $1.25" in (await bench.run("experiments", operation="list")).text
+    metrics = [
+        {"name": "final", "run": "run-1", "where": "loss"},
+        {"name": "acc", "file": "results.json", "where": "eval.accuracy"},
+    ]
+    assert (await bench.run("experiments", operation="record", run="run-1", metrics=metrics)).ok
+    (row,) = await bench.store.experiments.list()
+    assert row.values == {"loss": 0.5, "final": 0.5, "acc": 0.9731}
+
+
+async def test_compare_shows_what_differs_and_best_puts_it_first(bench: Bench, results: None) -> None:
+    await has_run(bench, {"accuracy": 0.5})
+    await record(bench, "bigger", config={"size": 2}, parent="run-1")
+    compared = (await bench.run("experiments", operation="compare", ids=["run-1", "bigger"])).text
+    assert "accuracy | 0.5 | 0.9731" in compared
+    assert "size | - | 2" in compared
+    assert "price | $1.25 | $0.00" in compared
+    best = (await bench.run("experiments", operation="best", metric="accuracy")).text
+    assert best.index("bigger") < best.index("train.py")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"operation": "compare", "ids": ["a", "b"]}, "there is no experiment 'a'"),
+        ({"operation": "best", "metric": "f1"}, "no experiment has the metric 'f1'"),
+        ({"operation": "best", "metric": "size_of_it"}, "no experiment has"),
+        ({"operation": "record", "name": "x", "parent": "nobody"}, "there is no experiment 'nobody'"),
+        ({"operation": "record", "name": "x", "splits": ["none.csv"]}, "no file to hash"),
+        ({"operation": "compare", "ids": ["a"]}, "two ids"),
+    ],
+)
+async def test_what_cannot_be_answered_is_said(bench: Bench, args: dict[str, Any], said: str) -> None:
+    done = await bench.run("experiments", **args)
+    assert not done.ok
+    assert said in done.text
