@@ -55,7 +55,7 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     manual = wish.get("reason") == "manual"
     overflows = (state.get("guard") or {}).get("overflows", 0)
     shorter = None
-    if overflows < MAX_OVERFLOWS and len(work.messages) > 1 and work.room.tokens > 0:
+    if overflows < MAX_OVERFLOWS and work.room.tokens > 0:
         where = str(work.artifact)
         write = partial(_summary, work)
         shorter = await shortened(work.messages, work.room, write, where, manual=manual, hard=overflows > 1)

@@ -12,6 +12,8 @@ from graph.state import SUMMARY, TYPED, estimate_tokens, is_image, is_users, not
 OLD_OUTPUT = 1_000
 """Characters an old tool output is shortened to."""
 IMAGE_GONE = "[its image is no longer shown; read the file again to see it]"
+LONG_MESSAGE = 1_000
+"""Characters that a message of the user keeps even when it alone does not fit."""
 USER_WORDS = 4_000
 """Characters kept of each of the user's later messages."""
 
@@ -73,14 +75,22 @@ async def shortened(
     tail = shorten_outputs(tail, max(OLD_OUTPUT, keep * 2), where) if hard or room.size(tail) > keep * 2 else tail
     task, middle = older[0], older[1:]
     if not middle:
-        return _if_shorter([task, *tail], messages, room)
+        return _fitting([task, *tail], messages, room, where)
     for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
         shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
         if shorter and room.size(shorter) < room.tokens:
             return shorter
     cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)
-    return _if_shorter(cut, messages, room)
+    return _fitting(cut, messages, room, where)
+
+
+def _fitting(new: list[AnyMessage], old: Sequence[AnyMessage], room: Room, where: str) -> list[AnyMessage] | None:
+    """`new`, with the user's own long messages cut only when it does not fit otherwise."""
+    quarter = int(room.tokens / room.scale)
+    limits = (max(LONG_MESSAGE, quarter), max(LONG_MESSAGE, quarter // 4))
+    attempts = (new, *(shorten_messages(new, limit, where) for limit in limits))
+    return next((found for attempt in attempts if (found := _if_shorter(attempt, old, room))), None)
 
 
 def _if_shorter(new: list[AnyMessage], old: Sequence[AnyMessage], room: Room) -> list[AnyMessage] | None:
@@ -119,6 +129,20 @@ def shorten_outputs(messages: Sequence[AnyMessage], limit: int, where: str) -> l
     return [_shortened(m, limit, where) if isinstance(m, ToolMessage) else m for m in messages]
 
 
+def shorten_messages(messages: Sequence[AnyMessage], limit: int, where: str) -> list[AnyMessage]:
+    """The messages with those of the user over `limit` characters cut to head and tail. What was typed stays known."""
+    return [_message_shortened(m, limit, where) if is_users(m) and len(m.text) > limit else m for m in messages]
+
+
+def _message_shortened(message: AnyMessage, limit: int, where: str) -> AnyMessage:
+    kept = {**message.additional_kwargs, TYPED: users_words([message])}
+    rest = [part for part in message.content if is_image(part)] if isinstance(message.content, list) else []
+    text = _cut(message.text, limit, where)
+    return message.model_copy(
+        update={"content": [{"type": "text", "text": text}, *rest] if rest else text, "additional_kwargs": kept}
+    )
+
+
 def _shortened(message: ToolMessage, limit: int, where: str) -> ToolMessage:
     text: str = message.text
     if isinstance(message.content, list) and any(map(is_image, message.content)):
@@ -126,8 +150,12 @@ def _shortened(message: ToolMessage, limit: int, where: str) -> ToolMessage:
         message = message.model_copy(update={"content": text})
     if len(text) <= limit:
         return message
+    return message.model_copy(update={"content": _cut(text, limit, where)})
+
+
+def _cut(text: str, limit: int, where: str) -> str:
     cut = f"\n[... {len(text) - limit} characters left out here; the whole is in {where} ...]\n"
-    return message.model_copy(update={"content": text[: limit * 2 // 3] + cut + text[-limit // 3 :]})
+    return text[: limit * 2 // 3] + cut + text[-(limit // 3) :]
 
 
 def transcript(messages: Sequence[AnyMessage]) -> str:

@@ -44,9 +44,22 @@ async def test_undo_lands_before_a_compaction(lab: Lab) -> None:
         assert await session.history() == []
 
 
-async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: Lab) -> None:
+async def test_a_message_too_long_for_the_window_is_cut_and_whole_in_a_file(lab: Lab) -> None:
     model = lab.script({"text": "x"}, {"text": "y"})
+    async with lab.session(model, compact_threshold=5_000, tool_names=("bash",)) as session:
+        events = await turn(session, UserInput("first " + "word " * 40_000 + "last"))
+        assert data(events, "turn_complete")[0]["status"] == "done"
+        asked = (await session.history())[0].text
+        artifact = data(events, "compacted")[0]["artifact"]
+        assert (asked[:10], asked[-4:], artifact in asked) == ("first word", "last", True)
+        assert "word " * 40_000 in Path(artifact).read_text()
+        events = await turn(session, UserInput("go on"))
+        assert data(events, "turn_complete")[0]["text"] == "y"
+
+
+async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: Lab) -> None:
+    model = lab.script({"tool_calls": [bash(f": {'word' * 5_000}")]}, {"text": "y"})
     async with lab.session(model, compact_threshold=2_500, tool_names=("bash",)) as session:
-        events = await turn(session, UserInput("word " * 4_000))
+        events = await turn(session, UserInput("go"))
         assert data(events, "turn_complete")[0]["status"] == "failed"
         assert "does not fit" in data(events, "turn_complete")[0]["text"]
