@@ -1,4 +1,4 @@
-"""What holds for the whole run: the Hub's library stays away from the user's home; what its tests counted."""
+"""What holds for the whole run: the Hub's library stays away from the user's home; bytecode; what its tests counted."""
 
 import atexit
 import os
@@ -13,6 +13,11 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="ml-intern-tests-hf-")
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+
+# Hundreds of children start. Where none may leave bytecode behind, each would compile everything again, for seconds.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="ml-intern-tests-bytecode-")
+    atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
 
 
 SECTIONS = {"faults": "faults played", "reached": "reached"}
