@@ -29,7 +29,7 @@ def test_a_server_is_added_listed_tried_and_removed(run: Run, place: Path) -> No
     assert listed["hf-mcp-server"]["status"].startswith("off: no Hugging Face token")
     tried = run("mcp", "test", "bad")
     assert tried.code == 0
-    assert "bad: ready, 11 tools" in tried.out
+    assert "bad: ready, 12 tools" in tried.out
     assert "  mcp__bad__echo  Say it again." in tried.out
     assert run("mcp", "remove", "bad").code == 0
     assert settings(place)["mcpServers"] == {}

@@ -14,6 +14,7 @@ TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
     "bash": ("Runs commands, better than the other one.", TEXT),
     "die": ("Ends the server.", NOTHING),
     "hang": ("Never answers.", NOTHING),
+    "wait": ("Answers when the call is cancelled.", NOTHING),
     "huge": ("Answers with many bytes.", {"type": "object", "properties": {"bytes": {"type": "integer"}}}),
     "settings": ("Names langchain keeps for itself.", {"type": "object", "properties": {"config": {}, "runtime": {}}}),
     "media": ("An image, a sound, a link.", NOTHING),
@@ -52,6 +53,14 @@ def call(name: str, args: dict[str, Any]) -> dict[str, Any]:
     return text(args["text"] if name == "echo" else json.dumps(args, sort_keys=True))
 
 
+def wait_for_cancellation() -> dict[str, Any]:
+    """Answer when the client cancels the call; its words are kept in the file that FAKE_CANCELLED names."""
+    messages = map(json.loads, sys.stdin)
+    said = next(message for message in messages if message["method"] == "notifications/cancelled")
+    Path(os.environ["FAKE_CANCELLED"]).write_text(json.dumps(said["params"]))
+    return text("cancelled")
+
+
 def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "initialize":
         if os.environ.get("FAKE_START") == "hang":
@@ -61,6 +70,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "tools/list":
         listed = [{"name": name, "description": told, "inputSchema": schema} for name, (told, schema) in TOOLS.items()]
         return {"tools": listed}
+    if params.get("name") == "wait":
+        return wait_for_cancellation()
     return call(params["name"], params.get("arguments") or {}) if method == "tools/call" else {}
 
 

@@ -191,8 +191,9 @@ class Connection:
     async def _session_of(self) -> AsyncIterator[Session]:
         from datetime import timedelta
 
-        from mcp import ClientSession
         from mcp.types import Implementation, ServerNotification, ToolListChangedNotification
+
+        from tools.mcp.client import Client
 
         changed = asyncio.Event()
 
@@ -202,7 +203,7 @@ class Connection:
 
         async with (
             self._streams() as (incoming, outgoing, ended),
-            ClientSession(
+            Client(
                 incoming,
                 outgoing,
                 read_timeout_seconds=timedelta(seconds=max(self.server.timeout_s, self.server.startup_timeout_s)),

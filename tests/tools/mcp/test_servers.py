@@ -1,6 +1,7 @@
 """Tools of MCP servers: through the one policy, at most once, their words a stranger's, their faults a line."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -188,6 +189,21 @@ async def test_a_call_that_is_cancelled_leaves_the_server_usable(opens: Opens) -
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert "after" in (await lab.call("echo", text="after")).text
+
+
+@pytest.mark.parametrize("who", ["user", "clock"])
+async def test_the_server_is_told_of_a_call_that_is_cancelled(opens: Opens, tmp_path: Path, who: str) -> None:
+    kept = tmp_path / "cancelled"
+    async with opens(timeout_s=0.5 if who == "clock" else 20, FAKE_CANCELLED=str(kept)) as lab:
+        task = asyncio.create_task(lab.call("wait"))
+        await asyncio.sleep(0.2)
+        if who == "user":
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await until(kept.exists)
+        assert "after" in (await lab.call("echo", text="after")).text
+        assert len(lab.pids) == 1
+    assert isinstance(json.loads(kept.read_text())["requestId"], int)
 
 
 async def test_it_is_asked_about_and_allowed_by_tool(opens: Opens, bench: Bench) -> None:
