@@ -90,7 +90,7 @@ async def _tried(wanted: "dict[str, McpServer]", *, accept: bool) -> "tuple[list
     async with open_store() as store, open_servers(wanted, store.home, create_builtin_tools()) as (servers, _):
         await servers.settled()
         for name in wanted if accept else ():
-            servers.accept(name)
+            await servers.accept(name)
         told = {name: spec.description.strip().partition("\n")[0] for name, spec in servers.specs.items()}
         return servers.states(), told
 

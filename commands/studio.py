@@ -61,7 +61,7 @@ def served_options(options: Options) -> ServedOptions:
         loaded = _settings(options, workspace, loaded.settings.model_name)
         run = as_run_options(options, loaded, workspace, headless=False)
     environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
-    return ServedOptions(run, endpoint_of(options, run.model), environ, attended=True)
+    return ServedOptions(run, endpoint_of(options, run.model), environ, loaded.settings.mcpServers, attended=True)
 
 
 def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:

@@ -172,7 +172,7 @@ class Services:
     """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
 
     servers: "ToolServers | None" = None
-    """MCP servers; None where there are none, as in Studio."""
+    """MCP servers; None where there are none."""
 
     notifier: "Notifier | None" = None
     """None where nobody is to be told."""

@@ -3,16 +3,16 @@
 Nothing here imports langgraph.
 """
 
-import json
 import os
 from collections.abc import Mapping, MutableMapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import TypeAdapter
 
 from configs.layers import FRONTEND, load
+from configs.mcp_servers import McpServer
 from graph.context import RunOptions
 from graph.run_options import from_settings
 from graph.sandbox_choice import choose_sandbox
@@ -32,6 +32,8 @@ class ServedOptions:
     endpoint: Endpoint | None = None
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     """The caller's values of OVERWRITTEN."""
+    servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
+    """The MCP servers of the settings."""
     attended: bool = False
     """Its stdin is a pipe from `ml-intern studio`: when that is gone, however it went, the server ends."""
 
@@ -47,11 +49,11 @@ class ServedOptions:
         settings = load(Path.cwd(), defaults=FRONTEND).settings
         sandbox, note = choose_sandbox(settings.sandbox, [str(Path.cwd())])
         run = replace(from_settings(settings, Path.cwd()), sandbox=sandbox, notes=tuple(filter(None, [note])))
-        return cls(run)
+        return cls(run, servers=settings.mcpServers)
 
     def as_text(self) -> str:
         """What `read` reads."""
-        return json.dumps(asdict(self))
+        return TypeAdapter(type(self)).dump_json(self).decode()
 
     def give_back(self, environ: MutableMapping[str, str]) -> None:
         """Put the caller's values back, once the server has read its own."""

@@ -1,6 +1,7 @@
 """A run of LangGraph's server on a thread: it holds the thread's lock, and new input becomes a turn as in a session."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from safety.redaction import admit
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
     async with services.store.hold(turns.thread_id):
         options = await _options(turns, services, choices)
         services.models.route(options.model)
+        await _tools_are_there(services)
         files = await asyncio.to_thread(Snapshots, services.store.home, Path(options.workspace), _kept_for_undo)
         await Row(turns, options.workspace).change(state="running")
         try:
@@ -115,6 +119,13 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
         finally:
             await files.close()
             await _ended(turns, options)
+
+
+async def _tools_are_there(services: Services) -> None:
+    """Wait for the MCP servers; the log says which of them are not there."""
+    if services.servers is not None and await services.servers.settled():
+        for problem in services.servers.problems():
+            _LOG.warning(problem)
 
 
 async def _ended(turns: Turns, options: RunOptions) -> None:

@@ -26,6 +26,7 @@ from models.secrets import hold_secrets
 from safety.fault_log import log_fault
 from store.saver import Saver
 from store.store import Store
+from tools.mcp.servers import open_servers
 from tools.registry import create_builtin_tools
 
 if TYPE_CHECKING:
@@ -91,10 +92,14 @@ class Serving:
         served = await asyncio.to_thread(ServedOptions.read)
         served.give_back(os.environ)
         await asyncio.to_thread(hold_secrets)
-        tools = await asyncio.to_thread(create_builtin_tools)
-        async with await Store.open(data_home(), ServedSaver) as store:
+        builtin = await asyncio.to_thread(create_builtin_tools)
+        del builtin["notify"]  # a session's: nobody is told of the runs of a server
+        async with (
+            await Store.open(data_home(), ServedSaver) as store,
+            open_servers(served.servers, store.home, builtin) as (servers, tools),
+        ):
             models = Models(store.ledger, served.endpoint)
-            self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run))
+            self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run, servers=servers))
             self._runner = await Runner.create(self.services)
             if served.attended:
                 _end_with_stdin()

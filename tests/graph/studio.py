@@ -1,6 +1,7 @@
 """The real server, started as a user starts it, and a client that sends what LangGraph Studio sends."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 from langgraph_sdk import get_client
 
 from commands.studio_server import free_port
+from tests.fakes import mcp_bad_server
 from tests.graph.conftest import Lab
 
 APPROVE = {"decisions": [{"type": "approve"}]}
@@ -67,6 +69,9 @@ def started_studio(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Stud
     workspace = folder / "workspace"
     workspace.mkdir()
     lab, port = Lab(folder / "home", workspace), free_port(None)
+    server = {"command": sys.executable, "args": ["-I", mcp_bad_server.__file__]}
+    lab.home.mkdir(mode=0o700, exist_ok=True)
+    (lab.home / "cli_agent_config.json").write_text(json.dumps({"mcpServers": {"bad": server}}))
     process = subprocess.Popen(
         [
             Path(sys.executable).with_name("ml-intern"),

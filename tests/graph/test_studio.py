@@ -84,6 +84,17 @@ async def test_each_message_in_studio_has_the_whole_limit_of_model_calls(studio:
         assert (values["turn"], values["iteration"], values["outcome"]["status"]) == (number, 2, "done")
 
 
+async def test_tools_of_mcp_servers_are_asked_about_in_studio_as_elsewhere(studio: Studio) -> None:
+    calls = [{"name": "mcp__bad__echo", "args": {"text": "over there"}}]
+    model, thread = (
+        studio.lab.script({"tool_calls": calls}, {"text": "A", "expect": "over there"}),
+        await studio.thread(),
+    )
+    asked = await studio.say(thread, "go", model)
+    assert "__interrupt__" in asked, texts((await studio.state(thread))["values"])
+    assert texts(await studio.answer(thread, model))[-1] == "A"
+
+
 async def test_a_message_in_studio_while_an_approval_waits_closes_it_first(studio: Studio) -> None:
     model = studio.lab.script({"tool_calls": [bash("touch superseded")]}, {"text": "instead"})
     thread = await studio.thread()

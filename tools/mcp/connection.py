@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -43,9 +43,9 @@ class Session:
 
 
 class Connection:
-    """A server under its name. `on_tools` is called whenever its tools were read."""
+    """A server under its name. `on_tools` is awaited whenever its tools were read."""
 
-    def __init__(self, name: str, server: McpServer, on_tools: "Callable[[Connection], None]") -> None:
+    def __init__(self, name: str, server: McpServer, on_tools: "Callable[[Connection], Awaitable[None]]") -> None:
         self.name = name
         self.server = server
         self.status: Status = "starting"
@@ -233,7 +233,7 @@ class Connection:
             )
         session.tools = {tool.name: tool for tool in loaded[:MOST_TOOLS]}
         self.tools = session.tools
-        self._on_tools(self)
+        await self._on_tools(self)
 
 
 async def _as_asked(client: "ClientSession", request: Any, handler: Any) -> Any:

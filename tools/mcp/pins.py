@@ -3,9 +3,11 @@
 A tool whose description changed since is asked about again, whatever was allowed before.
 """
 
+import asyncio
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from configs.errors import ConfigurationError
@@ -20,24 +22,30 @@ class Pins:
 
     def __init__(self, home: Path) -> None:
         self.path = home / FILE
-        self._known = _read(self.path)
+        self._known: dict[str, dict[str, str]] = {}
+        self._writing = threading.Lock()
 
     def changed(self, offer: Offer) -> bool:
         """Whether it is another description than the one that is known."""
         return self._known.get(offer.server, {}).get(offer.tool, offer.digest) != offer.digest
 
-    def keep_new(self, offers: Mapping[str, Offer]) -> None:
-        """Remember what was never seen."""
-        new = [one for one in offers.values() if one.tool not in self._known.get(one.server, {})]
-        if new:
-            self.accept(*new)
+    async def keep_new(self, offers: Iterable[Offer]) -> None:
+        """Read the file, and remember what was never seen. Raises ConfigurationError."""
+        await asyncio.to_thread(self._keep, offers, again=False)
 
-    def accept(self, *offers: Offer) -> None:
+    async def accept(self, *offers: Offer) -> None:
         """Remember these as they are now."""
-        known = _read(self.path)
-        for offer in offers:
-            known.setdefault(offer.server, {})[offer.tool] = offer.digest
-        self._write(known)
+        await asyncio.to_thread(self._keep, offers, again=True)
+
+    def _keep(self, offers: Iterable[Offer], *, again: bool) -> None:
+        with self._writing:
+            known = _read(self.path)
+            new = [one for one in offers if again or one.tool not in known.get(one.server, {})]
+            for offer in new:
+                known.setdefault(offer.server, {})[offer.tool] = offer.digest
+            if new:
+                self._write(known)
+            self._known = known
 
     def forget(self, server: str) -> None:
         """Forget a server: its next description is a first one."""
@@ -50,7 +58,6 @@ class Pins:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(known, file, indent=2)
         fresh.replace(self.path)
-        self._known = known
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -84,12 +84,12 @@ class Servers:
         left = [f"MCP server {name}: {count} tool(s) left out" for name, count in self._left_out.items() if count]
         return [*found, *left]
 
-    def accept(self, name: str) -> None:
+    async def accept(self, name: str) -> None:
         """Agree to what a server says of its tools now."""
         offers = self.offers.get(name, {})
         if self._pins is not None and offers:
-            self._pins.accept(*offers.values())
-            self._take(self._connections[name])
+            await self._pins.accept(*offers.values())
+            await self._take(self._connections[name])
 
     def _state(self, name: str, server: McpServer) -> ServerState:
         where = server.url or " ".join([server.command or "", *server.args])
@@ -101,16 +101,17 @@ class Servers:
         offered = tuple(one.name for one in offers)
         return ServerState(name, where, connection.status, connection.problem, offered, changed)
 
-    def _take(self, connection: "Connection") -> None:
+    async def _take(self, connection: "Connection") -> None:
         """The tools that a server has now."""
         if self._pins is None:
             return
-        found = {name: offer_of(connection.name, tool) for name, tool in connection.tools.items()}
+        found = [offer_of(connection.name, tool) for tool in connection.tools.values()]
+        fit = [one for one in found if one is not None]
+        await self._pins.keep_new(fit)
         others = {name for server, offers in self.offers.items() if server != connection.name for name in offers}
         taken = self._taken | others
-        offers = {one.name: one for one in found.values() if one is not None and one.name not in taken}
+        offers = {one.name: one for one in fit if one.name not in taken}
         self._left_out[connection.name] = len(found) - len(offers)
-        self._pins.keep_new(offers)
         for gone in self.offers.get(connection.name, {}).keys() - offers.keys():
             self.specs.pop(gone, None)
         self.offers[connection.name] = offers
@@ -124,7 +125,7 @@ class Servers:
             from tools.mcp.answer import result_of
 
             if context.approved and changed and self._pins is not None:
-                self._pins.accept(offer)
+                await self._pins.accept(offer)
                 self.specs[offer.name] = self._spec(offer, connection)
             return result_of(await connection.call(offer.tool, args.arguments), offer.server)
 
