@@ -65,6 +65,7 @@ class Headless:
         self._stop: Ending | None = None
         self._unwritable: Ending | None = None
         self._sequence = 0
+        self._unverified = list[str]()
         self._tasks = set[asyncio.Task[None]]()
 
     @contextmanager
@@ -107,7 +108,8 @@ class Headless:
         cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
-        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1), last=True)
+        looked_at = self._unverified if ending.status == "done" else None
+        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, looked_at), last=True)
         ending = self._unwritable or ending
         return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
 
@@ -149,6 +151,8 @@ class Headless:
     async def _consume(self) -> None:
         async for event in self._session.events():
             self._sequence = event.seq
+            if event.type in ("processing", "unverified"):
+                self._unverified = event.data.get("numbers", [])
             self._write(event)
 
     def _write(self, event: Event, *, last: bool = False) -> None:
@@ -163,7 +167,14 @@ class Headless:
             self.stop(self._unwritable)
 
 
-def _result(ending: Ending, usage: dict[str, Any], cost: float | None, thread_id: str, seq: int) -> Event:
+def _result(
+    ending: Ending,
+    usage: dict[str, Any],
+    cost: float | None,
+    thread_id: str,
+    seq: int,
+    unverified: list[str] | None = None,
+) -> Event:
     data: dict[str, Any] = {
         "status": ending.status,
         "exit_code": ending.exit_code,
@@ -172,5 +183,6 @@ def _result(ending: Ending, usage: dict[str, Any], cost: float | None, thread_id
         "cost_usd": cost,
         "iterations": ending.iterations,
         "thread_id": thread_id,
+        "unverified": unverified,
     }
     return Event("result", thread_id, seq, time.time(), data)

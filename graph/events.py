@@ -51,11 +51,12 @@ EVENTS: dict[str, EventSpec] = {
     "error": EventSpec(
         "a fault; retry_in_s says that it is being waited out", ("message", "remedy", "exit_code", "retry_in_s")
     ),
+    "unverified": EventSpec("numbers of the answer that nothing in the thread holds", ("numbers",)),
     "turn_complete": EventSpec("a turn ended", ("turn", "status", "text", "iterations")),
     "shutdown": EventSpec("the session is closed", ("reason",)),
     "result": EventSpec(
         "the last event of a headless run",
-        ("status", "exit_code", "text", "usage", "cost_usd", "iterations", "thread_id"),
+        ("status", "exit_code", "text", "usage", "cost_usd", "iterations", "thread_id", "unverified"),
     ),
 }
 

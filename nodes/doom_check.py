@@ -15,6 +15,7 @@ from nodes.loop_guard import call_signature, repeats
 from nodes.results import thread_of, unrun
 from nodes.routing import before_model
 from nodes.share import MAX_REMINDERS, NEARLY, share_used
+from tools.compute.told import unverified_in
 
 MAX_NUDGES = 2
 MAX_EMPTY = 2
@@ -148,7 +149,16 @@ async def _check_text(turn: Turn) -> dict[str, Any]:
     if open_steps and not planning and turn.guard.get("nudges", 0) < MAX_NUDGES and not await _waiting_for_runs(turn):
         text = f"The plan has open steps: {'; '.join(open_steps)}. Do them, or mark as dropped what will not be done."
         return await _correct(turn, "nudges", MAX_NUDGES, text)
+    await _look_at_claims(turn, newest.text)
     return {"outcome": Outcome(status="done", text=newest.text, exit_code=0)}
+
+
+async def _look_at_claims(turn: Turn, answer: str) -> None:
+    """Tell of numbers that nothing in the thread holds. A sub-agent's report has a review of its own."""
+    if not turn.options.child:
+        numbers = await unverified_in(answer, turn.state["messages"], turn.thread_id, turn.services)
+        if numbers:
+            turn.emit("unverified", numbers=numbers)
 
 
 async def _correct(turn: Turn, kind: str, most: int, text: str) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class _Rebuilt:
             "cost_usd": self.conversation.cost_usd,
             "iterations": end.iterations,
             "thread_id": self.conversation.thread_id,
+            "unverified": None,
         }
 
 

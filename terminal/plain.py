@@ -5,7 +5,16 @@ from typing import Any, TextIO
 
 from graph.events import Event
 from safety.visible import visible
-from terminal.summary import CallNames, budget_line, one_line, outcome, plan_lines, resumed_line, wait_line
+from terminal.summary import (
+    CallNames,
+    budget_line,
+    one_line,
+    outcome,
+    plan_lines,
+    resumed_line,
+    unverified_line,
+    wait_line,
+)
 
 MOST_OUTPUT_LINES = 40
 
@@ -27,6 +36,7 @@ class PlainRenderer:
             "compacted": self._compacted,
             "budget": lambda data: self._line(budget_line(data)),
             "job_update": lambda data: self._line(f"{data['id']} {data['state']}: {data['text']}"),
+            "unverified": lambda data: self._line(unverified_line(data)),
             "error": self._error,
         }
 

@@ -24,6 +24,7 @@ from terminal.summary import (
     plan_lines,
     resumed_line,
     tokens,
+    unverified_line,
     wait_line,
 )
 
@@ -90,6 +91,7 @@ class Screen:
                 f"interrupted {data['reason'].removeprefix('interrupted ')}", "yellow"
             ),
             "approval_required": lambda _: self.stop(),
+            "unverified": lambda data: self.line(unverified_line(data), "yellow"),
             "turn_complete": self._turn_complete,
         }
 

@@ -81,6 +81,11 @@ def wait_line(data: Mapping[str, Any]) -> str:
     return one_line(f"{data['message']}{when}", 2 * LINE)
 
 
+def unverified_line(data: Mapping[str, Any]) -> str:
+    """Numbers of the answer that nothing holds, from the data of unverified."""
+    return one_line(f"unverified, no result of this thread holds them: {', '.join(data['numbers'])}", 3 * LINE)
+
+
 def budget_line(data: Mapping[str, Any]) -> str:
     """How much of the budget is used, from the data of budget."""
     unpriced = data["unpriced_requests"]

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
@@ -16,6 +16,8 @@ from graph.events import Emit
 from store.journal import CallKey
 
 if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
+
     from graph.state import PlanStep
 
 OnResume = Literal["report", "rerun", "reattach"]
@@ -92,6 +94,8 @@ class ToolContext:
     approved: bool = False
     """A person said yes to this call, with exactly these arguments."""
     plan: "tuple[PlanStep, ...]" = ()
+    messages: "Sequence[AnyMessage]" = ()
+    """The conversation when the call began."""
     taint: tuple[str, ...] = ()
     user_text: str = ""
     """What the user typed in this thread, or, for a sub-agent, in the thread at the top."""

@@ -41,6 +41,7 @@ def tool_context(
         emit=emit,
         approved=approved,
         plan=tuple(state.get("plan") or ()),
+        messages=state.get("messages") or (),
         taint=tuple(state.get("taint") or ()),
         sandbox_profile=sandbox_name(options),
         user_text=options.user_text if options.child else users_words(state.get("messages") or ()),

@@ -25,9 +25,10 @@ FROZEN = {
     "interrupted": "reason",
     "undo_complete": "direction turns text notes",
     "error": "message remedy exit_code retry_in_s",
+    "unverified": "numbers",
     "turn_complete": "turn status text iterations",
     "shutdown": "reason",
-    "result": "status exit_code text usage cost_usd iterations thread_id",
+    "result": "status exit_code text usage cost_usd iterations thread_id unverified",
 }
 
 

@@ -5,6 +5,7 @@ import glob
 from typing import TYPE_CHECKING, Any
 
 from tools.base import ToolContext, ToolFault
+from tools.compute.told import unverified_in
 from tools.hub.card import CARD, check_card
 from tools.hub.figures import size
 from tools.hub.local_files import IGNORED, Selection, selected
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CHECKED = 1_000
 MOST_NAMED = 10
+_WITH_NUMBERS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".log")
 
 
 async def upload(args: HubReposArgs, context: ToolContext) -> str:
@@ -28,6 +30,7 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
         raise ToolFault("create_pr makes a pull request against main; leave revision out")
     chosen = await asyncio.to_thread(selected, args.local, context, args.path, args.patterns)
     wishes = await asyncio.to_thread(_card_wishes, chosen, args)
+    wishes = (*wishes, *await _unheld_numbers(chosen, context))
     made = await _prepared(args)
     what = f"{len(chosen.files)} file{'s' if len(chosen.files) > 1 else ''}, {size(chosen.size)}"
     announce(context, f"uploading {what} to {args.about}")
@@ -49,6 +52,19 @@ def _card_wishes(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
     if found.errors:
         raise ToolFault(f"the card {card.path.name} was refused, nothing was uploaded: {'; '.join(found.errors)}")
     return found.wishes
+
+
+async def _unheld_numbers(chosen: Selection, context: ToolContext) -> tuple[str, ...]:
+    """The numbers of the card that neither the thread nor the files beside it hold."""
+    card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
+    if card is None:
+        return ()
+    text = await asyncio.to_thread(card.path.read_text, "utf-8", "replace")
+    beside = [one.path for one in chosen.files if one.path.suffix in _WITH_NUMBERS]
+    numbers = await unverified_in(text, context.messages, context.thread_id, context.services, beside)
+    if not numbers:
+        return ()
+    return (f"unverified, since no result of this thread and no file beside it holds them: {', '.join(numbers)}",)
 
 
 async def _prepared(args: HubReposArgs) -> str:

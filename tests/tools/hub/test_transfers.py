@@ -279,3 +279,10 @@ async def test_a_download_harms_nothing_that_is_there(hub: FakeHub, bench: Bench
     assert "other programs obey AGENTS.md there" in (await get("down", path="AGENTS.md")).text
     assert "data.txt is a file; name a folder" in (await get("data.txt")).text
     assert "outside the workspace" in (await get("../elsewhere")).text
+
+
+async def test_numbers_of_a_card_that_nothing_holds_are_told(hub: FakeHub, bench: Bench) -> None:
+    bench.file("out/results.json", '{"accuracy": 0.9312}')
+    bench.file("out/README.md", f"{GOOD_CARD}\nThe accuracy is 0.931, the F1 0.87.\n")
+    said = (await upload(bench, "out")).text
+    assert "card: unverified, since no result of this thread and no file beside it holds them: 0.87" in said
