@@ -22,6 +22,7 @@ from configs.env import CREDENTIALS
 from configs.errors import MLInternError
 from configs.layers import Loaded
 from models.secrets import hold_secrets
+from safety.held import without_secrets
 
 PACKAGES = (
     "ml-intern",
@@ -95,7 +96,14 @@ def _program(name: str, purpose: str) -> str:
     if path is None:
         return f"not found: {purpose}"
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            [path, "--version"],
+            env=without_secrets(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{path} does not answer: {error}"
     return f"{(done.stdout or done.stderr).strip().partition(chr(10))[0]} ({path})"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safety.held import without_secrets
+
 SECONDS = 20.0
 _SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 
@@ -41,7 +43,9 @@ def _ask(folder: Path, *questions: Sequence[str]) -> list[str]:
     """What git answers to each question; "" where it has no answer."""
     # A git that started us names its repository in such variables; only where the settings are is of use here.
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _SETTINGS
+        name: value
+        for name, value in without_secrets(os.environ).items()
+        if not name.startswith("GIT_") or name in _SETTINGS
     }
     asked = [
         subprocess.Popen(

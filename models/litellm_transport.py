@@ -29,7 +29,7 @@ from models.faults import (
     overflow_of,
     read_detail,
 )
-from models.messages import Conversion, Wire
+from models.messages import SIGNED, Conversion, Wire
 from models.openai_format import part_of_reply
 from models.prices import longest_output_of
 from models.request import CallPart, ModelRequest, Part, Usage
@@ -50,8 +50,6 @@ CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/e
 LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
 """Models that want a limit on their output; litellm's own default of 4,096 tokens cuts longer files in the middle."""
 MAX_OUTPUT = 32_000
-KEPT = ("thinking_blocks", "reasoning_items")
-"""additional_kwargs that have to go back with the conversation."""
 SLACK_S = 5
 COLLECT_AFTER = 2_000
 """New objects after which garbage is collected."""
@@ -196,7 +194,7 @@ def _part(chunk: BaseMessage) -> Part:
 
 
 def _kept(message: BaseMessage) -> dict[str, Any] | None:
-    return {key: message.additional_kwargs[key] for key in KEPT if message.additional_kwargs.get(key)} or None
+    return {key: message.additional_kwargs[key] for key in SIGNED if message.additional_kwargs.get(key)} or None
 
 
 def _usage(chunk: BaseMessage) -> Usage | None:

@@ -14,6 +14,8 @@ from models.transport import WHOLE, Trimming
 Wire = dict[str, Any]
 Made = TypeVar("Made")
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
+SIGNED = frozenset({"thinking_blocks", "reasoning_items"})
+"""additional_kwargs that have to go back with the conversation, as they came."""
 UNSEEN = "[an image was here; this model does not see images]"
 _NOT_RUN = "not run: interrupted before this call was answered"
 
@@ -125,12 +127,11 @@ def _repairs(messages: Sequence[AnyMessage], results: dict[str, ToolMessage]) ->
 
 
 def _without_thinking(message: AIMessage) -> AIMessage:
-    signed = {"thinking_blocks", "reasoning_items"}
     blocks = message.content if isinstance(message.content, list) else []
     kept = [block for block in blocks if not _is_thinking(block)]
-    if not signed & set(message.additional_kwargs) and len(kept) == len(blocks):
+    if not SIGNED & set(message.additional_kwargs) and len(kept) == len(blocks):
         return message
-    kwargs = {key: value for key, value in message.additional_kwargs.items() if key not in signed}
+    kwargs = {key: value for key, value in message.additional_kwargs.items() if key not in SIGNED}
     return message.model_copy(update={"additional_kwargs": kwargs, "content": kept if blocks else message.content})
 
 

@@ -6,8 +6,12 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from graph.events import Emit
+from models.messages import SIGNED
 from safety.admit_stream import AdmitStream
 from safety.redaction import admit
+
+_OPAQUE = ("signature", "data", "encrypted_content", "id")
+"""What of signed thinking only its provider can read."""
 
 
 def admitted(value: Any) -> Any:
@@ -20,15 +24,28 @@ def admitted(value: Any) -> Any:
 
 
 def admitted_message(message: AIMessage) -> AIMessage:
-    """The reply with its text and its calls' arguments redacted; the same object when nothing had to be.
+    """The reply with all that it says redacted; the same object when nothing had to be.
 
-    Signed thinking blocks stay as they are: their provider refuses them changed, and they are never shown.
+    Signed thinking cannot be changed, for its provider refuses it then: with a secret in it, it is left out.
     """
     content = message.content if not isinstance(message.content, str) else admit(message.content)
-    calls = [{**call, "args": admitted(call["args"])} for call in message.tool_calls]
-    if content == message.content and calls == message.tool_calls:
+    calls = [{**call, "name": admit(call["name"]), "args": admitted(call["args"])} for call in message.tool_calls]
+    more = {
+        key: value if key in SIGNED else admitted(value)
+        for key, value in message.additional_kwargs.items()
+        if key not in SIGNED or not _holds_secret(value)
+    }
+    if (content, calls, more) == (message.content, message.tool_calls, message.additional_kwargs):
         return message
-    return message.model_copy(update={"content": content, "tool_calls": calls})
+    return message.model_copy(update={"content": content, "tool_calls": calls, "additional_kwargs": more})
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, str):
+        return admit(value) != value
+    if isinstance(value, Mapping):
+        return any(_holds_secret(item) for key, item in value.items() if key not in _OPAQUE)
+    return isinstance(value, list | tuple) and any(map(_holds_secret, value))
 
 
 class AdmittedEmit:

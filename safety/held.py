@@ -60,6 +60,12 @@ def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return dict(_secrets_of(environment))
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program of ours that needs none of them."""
+    secret = secrets_of_environment(environment)
+    return {name: value for name, value in environment.items() if name not in secret}
+
+
 def _secrets_of(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in environment.items():
         if is_secret_name(name) and not _is_path(value):

@@ -240,10 +240,12 @@ def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:
 
 def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
     """The user wrote it, it is this machine, or it is the token owner's own and private."""
-    if destination in _LOCAL or (destination != "unknown" and destination.lower() in facts.user_text.lower()):
+    said = facts.user_text.lower()
+    if destination in _LOCAL or (destination != "unknown" and destination.lower() in said):
         return True
     if destination.startswith(MCP):  # the settings name it; what it said itself goes back to where it came from
-        return all(source == destination for source in facts.taint)
+        server = destination.removeprefix(MCP).lower()
+        return f"mcp server {server}" in said or all(source == destination for source in facts.taint)
     if word := _OWN_REMOTES.get(destination):
         return not facts.taint or word.search(facts.user_text) is not None
     return _is_own(destination, facts) and not is_public

@@ -17,6 +17,7 @@ from configs.errors import SandboxMissing
 from safety.connections import Connections, can_answer
 from safety.egress import Egress, Upstream
 from safety.git_guard import GitFolder
+from safety.held import without_secrets
 from safety.network_hosts import NO_HOSTS, Hosts
 from safety.seccomp import seccomp_filter
 from safety.wrapped import Wrapped
@@ -165,7 +166,7 @@ def missing() -> tuple[str, str] | None:
     try:
         seccomp_filter()
         command = ["bwrap", *_WALLS, "--unshare-net", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
-        tried = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        tried = _run(command)
     except KeyError as error:
         return f"the sandbox knows no system calls of {error}", "--no-sandbox"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -176,11 +177,16 @@ def missing() -> tuple[str, str] | None:
     return f"bubblewrap may not make a sandbox here: {said}", _ALLOW_NAMESPACES
 
 
+def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    environment = without_secrets(os.environ)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+
+
 @lru_cache(maxsize=1)
 def can_forbid_namespaces() -> bool:
     """Tell whether this bubblewrap knows --disable-userns."""
     try:
-        tried = subprocess.run(["bwrap", "--help"], capture_output=True, text=True, timeout=20, check=False)
+        tried = _run(["bwrap", "--help"])
     except (OSError, subprocess.TimeoutExpired):
         return False
     return "--disable-userns" in tried.stdout + tried.stderr

@@ -13,6 +13,7 @@ from configs.errors import ConfigurationError
 from safety.covered_files import covered_files
 from safety.egress import upstream_of
 from safety.git_guard import git_folders
+from safety.held import without_secrets
 from safety.network_hosts import NO_HOSTS, hosts_for
 from safety.sandbox import Network, Profile, can_forbid_namespaces
 from safety.sandbox_environment import inside_environment
@@ -208,10 +209,12 @@ def _git_identity(_home: str) -> tuple[tuple[str, str], ...]:
     """Name and address for commits, since the user's git settings stay outside. Asked once for a home."""
     command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+        done = subprocess.run(
+            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=5, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    known = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    known = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     roles = [(role, part) for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")]
     return tuple(
         (f"GIT_{role}_{part}", known[f"user.{part.lower()}"]) for role, part in roles if f"user.{part.lower()}" in known

@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from configs.errors import TemporaryError
+from safety.held import without_secrets
 from safety.redaction import admit
 from store.experiments import ExperimentRow
 from tools.base import ToolContext, ToolFault
@@ -81,7 +83,9 @@ def git_commit(folder: Path) -> str:
     """The commit that a folder is at; "" where there is none. It only reads a name."""
     asked = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        said = subprocess.run(
+            asked, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return said.stdout.strip()

@@ -229,6 +229,8 @@ async def test_with_nobody_to_ask_it_runs_until_others_words_are_in_the_context(
             (await judge(call, bench.context(mode="auto", taint=taint))).kind
             for taint in ((), ("mcp:bad",), ("https://evil.example",), ("mcp:other",))
         ]
+        named = bench.context(mode="auto", taint=("https://evil.example",), user_text="Ask the MCP server bad.")
+        assert (await judge(call, named)).kind == "allow"
     assert kinds == ["allow", "allow", "deny", "deny"]
 
 

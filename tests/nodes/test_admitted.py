@@ -1,0 +1,32 @@
+"""Nothing that a model writes becomes a message with a secret in it."""
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import tool_call
+
+from nodes.admitted import admitted_message
+
+TOKEN = "hf_aB3dE5gH7jK9mN2pQ4rS6tU8vW0xY1z"
+
+
+def test_text_reasoning_calls_and_what_is_kept_of_broken_calls_are_redacted() -> None:
+    message = AIMessage(
+        f"your token is {TOKEN}",
+        id="msg_1",
+        tool_calls=[tool_call(name="write", args={"lines": [f"x = '{TOKEN}'"]}, id="call_1")],
+        additional_kwargs={
+            "reasoning_content": f"I saw {TOKEN}.",
+            "invalid_calls": {"call_2": {"error": "no JSON", "raw": f'{{"command": "echo {TOKEN}'}},
+        },
+    )
+    admitted = admitted_message(message)
+    assert admitted.id == "msg_1"
+    assert TOKEN not in repr(admitted)
+    assert repr(admitted).count("[redacted:hf_token]") == repr(message).count(TOKEN)
+
+
+def test_signed_thinking_goes_when_a_secret_is_in_it_and_stays_untouched_otherwise() -> None:
+    signed = {"type": "thinking", "thinking": "hmm", "signature": TOKEN}
+    harmless = AIMessage("yes", additional_kwargs={"thinking_blocks": [signed]})
+    assert admitted_message(harmless) is harmless
+    told = AIMessage("yes", additional_kwargs={"thinking_blocks": [{**signed, "thinking": TOKEN}]})
+    assert admitted_message(told).additional_kwargs == {}
