@@ -9,7 +9,8 @@ import pytest
 
 from tests.commands.conftest import Done, call
 from tests.fakes import mcp_bad_server
-from tests.fakes.hub.server import FakeHub
+from tests.fakes.hub.server import TOKEN, FakeHub
+from tests.fakes.mcp_http_server import FakeMcp
 
 Run = Callable[..., Done]
 SERVER = (sys.executable, "-I", mcp_bad_server.__file__)
@@ -33,6 +34,20 @@ def test_a_server_is_added_listed_tried_and_removed(run: Run, place: Path) -> No
     assert "  mcp__bad__echo  Say it again." in tried.out
     assert run("mcp", "remove", "bad").code == 0
     assert settings(place)["mcpServers"] == {}
+
+
+def test_the_hubs_server_is_there_as_soon_as_there_is_a_token(
+    run: Run, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeMcp() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url.removesuffix("/mcp"))
+        (row,) = run("mcp", "list", "--json").json
+        assert row["status"].startswith("off: no Hugging Face token")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        assert "hf-mcp-server: ready, 2 tools" in run("mcp", "test").out
+        calls = [call("mcp__hf-mcp-server__add", a=20, b=22)]
+        assert run("-m", script({"tool_calls": calls}, {"text": "done", "expect": "42"}), "go").code == 0
+    assert {headers["authorization"] for headers in hub.seen} == {f"Bearer {TOKEN}"}
 
 
 def test_the_ready_entry_is_turned_off_by_removing_it(run: Run, place: Path) -> None:

@@ -2,13 +2,19 @@
 
 import asyncio
 import socket
+import sys
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from configs.settings import Destination, Messaging
 from graph.events import Event
+from outbound.deliver import NotDelivered, deliver
 from outbound.notifier import Notifications
+from tests.fakes.loopback import Loopback
 from tests.fakes.slack import TOKEN, FakeSlack
 
 THREAD = "3f2a0000-1111-2222-3333-444455556666"
@@ -124,8 +130,46 @@ async def test_the_token_does_not_follow_a_redirect_to_another_server(slack: Fak
     assert other.secrets == set()
 
 
-async def test_apprise_that_is_not_installed_is_said(slack: FakeSlack) -> None:
+class Webhook(Loopback):
+    """Keeps what is posted to it, and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.status = 200
+        super().__init__([Route("/hook", self._post, methods=["POST"])])
+
+    async def _post(self, request: Request) -> Response:
+        self.posted.append(await request.json())
+        return Response(None, self.status)
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+async def test_apprise_delivers_what_is_told_to_the_url_of_the_settings() -> None:
+    with Webhook() as hook:
+        told = Told(provider="apprise", url=f"json://{hook.host}/hook", allow_agent_tool=True)
+        told.to.take(event("approval_required", **APPROVAL))
+        assert await told.to.send("slack.default", "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m *ünï* <b>") == ""
+        await told.to.close()
+        own, notice = sorted((one["message"] for one in hook.posted), key=len)
+    assert "why it asks: deletes" in notice
+    assert "rm -r <!channel> & `x`" in notice
+    assert own.endswith("\\x1b[31m *ünï* <b>")
+    assert "a1B2a1B2" not in own
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+async def test_what_apprise_cannot_do_is_said() -> None:
+    with Webhook() as hook:
+        hook.status = 500
+        with pytest.raises(NotDelivered, match="apprise could not send it"):
+            await deliver(Destination(provider="apprise", url=f"json://{hook.host}/hook"), "x")
+    with pytest.raises(NotDelivered, match="apprise does not know the destination's url"):
+        await deliver(Destination(provider="apprise", url="nothing://x"), "x")
+
+
+async def test_apprise_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
     told = Told(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
     problem = await told.to.send("slack.default", "x")
     await told.to.close()
-    assert problem.startswith(("apprise is not installed", "apprise could not send it"))
+    assert problem == "apprise is not installed: pip install 'ml-intern[apprise]'"
