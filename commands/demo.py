@@ -57,7 +57,8 @@ def run_demo(options: Options, seed: int, folder: str | None) -> int:
     work = make_folder(folder, seed)
     say(f"demo: working in {work}")
     task = files.TASK.read_text(encoding="utf-8").strip()
-    code = _run(replace(options, model=options.model or SCRIPTED, cd=str(work)), task, scripted=options.model is None)
+    chosen = replace(options, model=options.model or SCRIPTED, cd=str(work), set_=[*options.set_, "save_sessions=true"])
+    code = _run(chosen, task, scripted=options.model is None)
     for line in asyncio.run(_how_to_go_on(work, options.model, code)):
         say(line)
     return code

@@ -61,13 +61,13 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
         def toolbar() -> str:
             return f" {session.options.model}  {session.options.approval_mode}  {money(screen.total_cost)}"
 
-        history = None if options.ephemeral else opened.home / "history"
+        history = opened.home / "history" if opened.saved else None
         prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
         await App(session, screen, guide(session, prompt) if guide else prompt).run()
         used = await session.totals()
-        if used.requests and not options.ephemeral:
+        if used.requests and opened.saved:
             await ask_share(screen, prompt)
-        if used.requests and not options.ephemeral:
+        if used.requests and opened.saved:
             screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")
     return 0
 

@@ -33,6 +33,8 @@ class Opened:
     session: "AgentSession"
     loaded: Loaded
     home: Path
+    saved: bool
+    """Whether its thread is there afterwards."""
 
 
 @asynccontextmanager
@@ -46,7 +48,8 @@ async def open_session(
     Raises what the settings, the store, the model's route and the thread's lock raise, see configs.errors.
     """
     refuse_contradictions(options)
-    async with open_store(ephemeral=options.ephemeral) as store:
+    saved = is_saved(options)
+    async with open_store(ephemeral=not saved) as store:
         row = await find_thread(store, options)
         workspace = working_folder(options, row)
         options = await behind_the_same_wall(store, row, options) if row else options
@@ -56,10 +59,10 @@ async def open_session(
         kept = await model_of(store, row) if row else ""
         hold_secrets(workspace)
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
-        with everything_in(store.home if options.ephemeral else None):
+        with everything_in(None if saved else store.home):
             async with _session(store, options, run_options, row, loaded.settings) as session:
-                yield Opened(session, loaded, store.home)
-            if not options.ephemeral:
+                yield Opened(session, loaded, store.home, saved)
+            if saved:
                 await _share(store, options, workspace, session.thread_id)
 
 
@@ -124,6 +127,13 @@ def refuse_contradictions(options: Options) -> None:
         raise UsageError("--ephemeral keeps no threads, so there is none to continue", "leave out one of the two")
     if options.yolo and options.approval_mode not in (None, "yolo"):
         raise UsageError(f"--yolo contradicts --approval-mode {options.approval_mode}", "give one of them")
+
+
+def is_saved(options: Options) -> bool:
+    """Whether a run leaves its thread: not with --ephemeral, nor a new one where the setting save_sessions is off."""
+    if options.ephemeral or options.continue_ or options.resume is not None:
+        return not options.ephemeral
+    return load_settings(options, working_folder(options)).settings.save_sessions
 
 
 async def behind_the_same_wall(store: "Store", row: "ThreadRow", options: Options) -> Options:

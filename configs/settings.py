@@ -129,7 +129,7 @@ class Settings(BaseModel):
     """Servers of tools, see configs/mcp_servers.py."""
     messaging: Messaging = Messaging()
     save_sessions: bool = True
-    """Threads are kept in the database."""
+    """Threads are kept in the database; false is --ephemeral for every new one."""
     share_traces: bool | Literal["private", "public"] = False
     """Upload threads as traces to a dataset of the user; true is private."""
     personal_trace_repo_template: str | None = "{hf_user}/ml-intern-sessions"

@@ -208,6 +208,17 @@ def test_ephemeral_leaves_nothing_on_disk(run: Run, script: Script, place: Path)
     assert {path.name for path in left} == {Path(model.removeprefix("scripted:")).name}
 
 
+def test_a_thread_is_not_kept_where_the_settings_say_so_and_goes_on_when_it_is_there(
+    run: Run, script: Script, place: Path
+) -> None:
+    assert run("-m", script({"text": "kept"}), "go").code == 0
+    (place.parent / "home" / "cli_agent_config.json").write_text('{"save_sessions": false}')
+    assert run("-m", script({"text": "not kept"}), "go").code == 0
+    assert run("-c", "-m", script({"text": "kept"}, {"text": "more"}), "go on").code == 0
+    (row,) = run("threads", "list", "--json").json
+    assert row["turns"] == 2
+
+
 def test_continue_fork_and_resume_find_their_thread(run: Run, script: Script) -> None:
     model = script({"text": "one"}, {"text": "two"}, {"text": "three"})
     first = run("--output-format", "json", "-m", model, "first").json["thread_id"]
