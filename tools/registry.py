@@ -12,6 +12,7 @@ from tools.arguments import schema_of
 from tools.base import ToolSpec
 from tools.bash import bash
 from tools.compute.experiments import experiments
+from tools.compute.sandbox import sandbox
 from tools.edit import edit
 from tools.hub.datasets import datasets
 from tools.hub.hub_repos import hub_repos
@@ -50,6 +51,7 @@ BUILTIN = (
     github,
     web_search,
     web_read,
+    sandbox,
     notify,
     experiments,
 )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import TemporaryError
-from graph.context import Services
 from store.runs import QUEUED, RUNNING
 from tools.base import Reach, ToolContext, ToolFault
 from tools.compute.backend import BackendName, Observed, RunPlan
@@ -94,8 +93,7 @@ class HubJobs:
     name: BackendName = "hub"
     seconds_between_looks = 1.5
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self) -> None:
         self._followers = LogFollowers()
         self._ended = set[str]()
 

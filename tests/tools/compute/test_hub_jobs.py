@@ -33,7 +33,7 @@ class Jobs:
     def __init__(self, hub: FakeHub, desk: HubBench) -> None:
         self.hub = hub
         self.desk = desk
-        self.backend = HubJobs(desk.services)
+        self.backend = HubJobs()
 
     def plan(self, *command: str, **choices: Any) -> RunPlan:
         known = {"limit_s": 600.0, "hardware": "cpu-basic", "command": command}
@@ -95,7 +95,7 @@ async def test_a_script_too_large_for_a_command_is_refused_with_the_size(jobs: J
 async def test_a_job_is_found_by_its_label_and_never_launched_twice(jobs: Jobs) -> None:
     assert await jobs.backend.find("run1") is None
     handle = await jobs.launch("sleep", "60")
-    again = HubJobs(jobs.desk.services)
+    again = HubJobs()
     assert await again.find("run1") == handle
     assert await again.launch(jobs.plan("sleep", "60"), "run1", jobs.desk.context()) == handle
     assert jobs.launches == 1
@@ -107,7 +107,7 @@ async def test_a_job_is_found_by_its_label_and_never_launched_twice(jobs: Jobs) 
 async def test_a_job_of_an_organisation_is_found_too(jobs: Jobs) -> None:
     handle = await jobs.launch("true", namespace="lab")
     assert json.loads(handle)["namespace"] == "lab"
-    assert await HubJobs(jobs.desk.services).find("run1") == handle
+    assert await HubJobs().find("run1") == handle
 
 
 async def test_a_launch_without_an_answer_is_neither_lost_nor_repeated(jobs: Jobs) -> None:
@@ -193,7 +193,7 @@ async def test_a_log_has_each_line_once_over_broken_connections_and_restarts(job
     other = jobs.desk.workspace / "second.txt"
     other.write_text("line 0\nline 1\nline")
     other.with_name("second.txt.lines").write_text("2 14 0")
-    again = HubJobs(jobs.desk.services)
+    again = HubJobs()
     await again.inspect(handle)
     await again.fetch_log(handle, other)
     assert other.read_text() == expected

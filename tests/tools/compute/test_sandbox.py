@@ -1,0 +1,192 @@
+"""Sandboxes by the real client: used, paid for, lost and said so, ended with the thread, swept after a crash."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.fakes.hub.jobs import Job
+from tests.tools.conftest import THREAD, until
+from tests.tools.hub.conftest import HubBench
+from tools.base import ToolResult
+from tools.compute.hub_sandbox import Sandboxes, sandboxes_of
+from tools.compute.remote_tools import remote_tools
+from tools.compute.sandbox_records import SandboxRecord
+from tools.registry import create_builtin_tools
+
+
+@pytest.fixture
+def remote(sandboxed: HubBench) -> HubBench:
+    """As with --tool-runtime sandbox."""
+    sandboxed.services.tools = {**create_builtin_tools(), **remote_tools()}
+    return sandboxed
+
+
+def only(hub: FakeHub) -> Job:
+    (job,) = hub.jobs.found.values()
+    return job
+
+
+async def ok(answer: ToolResult) -> str:
+    assert answer.ok, answer.text
+    return answer.text
+
+
+async def test_the_tool_creates_runs_copies_files_and_ends(hub: FakeHub, sandboxed: HubBench) -> None:
+    bench = sandboxed
+    bench.file("data.csv", "a,b\n1,2\n")
+    assert "no sandbox; create one first" in (await bench.run("sandbox", operation="run", command="true")).text
+    created = (await bench.run("sandbox", operation="create", idle_minutes=5)).text
+    assert f"sandbox {only(hub).id} runs on cpu-basic" in created
+    assert only(hub).spec["environment"]["SBX_IDLE_TIMEOUT"] == "300"
+    await bench.run("sandbox", operation="upload", local="data.csv")
+    ran = await bench.run("sandbox", operation="run", command="wc -l data.csv; echo out > made.txt; exit 3")
+    assert ("2 data.csv" in ran.text, ran.ok) == (True, False)
+    assert "exit code 3" in ran.text
+    assert "data.csv  8 bytes" in (await bench.run("sandbox", operation="files")).text
+    await bench.run("sandbox", operation="download", path="made.txt", local="made.txt")
+    assert (bench.workspace / "made.txt").read_text() == "out\n"
+    assert "exists" in (await bench.run("sandbox", operation="download", path="made.txt", local="made.txt")).text
+    await bench.run("sandbox", operation="delete", path="made.txt")
+    assert "made.txt" not in (await bench.run("sandbox", operation="files")).text
+    ended = (await bench.run("sandbox", operation="kill")).text
+    assert "its files are gone; it cost about 0.0" in ended
+    assert only(hub).stage == "CANCELED"
+    assert (await bench.store.ledger.total(THREAD)).open_requests == 0
+
+
+async def test_its_price_is_reserved_before_and_settled_after(hub: FakeHub, sandboxed: HubBench) -> None:
+    await sandboxed.run("sandbox", operation="create", hardware="t4-small")
+    totals = await sandboxed.store.ledger.total(THREAD)
+    assert totals.open_requests == 1
+    await asyncio.sleep(1)
+    await sandboxed.run("sandbox", operation="kill")
+    totals = await sandboxed.store.ledger.total(THREAD)
+    assert (totals.open_requests, 0 < totals.cost_usd < 0.01) == (0, True)
+    dear = await sandboxed.run("sandbox", operation="create", hardware="a1000")
+    assert "there is no hardware 'a1000'" in dear.text
+    assert len(hub.jobs.found) == 1
+
+
+async def test_bash_read_write_and_edit_work_there_and_nothing_happens_here(hub: FakeHub, remote: HubBench) -> None:
+    assert "hello there" in await ok(await remote.run("bash", command="echo hello there; echo two > b.txt"))
+    await ok(await remote.run("write", path="src/a.py", content="x = 1\nprint(x)\n"))
+    assert "read it first" in (await remote.run("write", path="b.txt", content="three")).text
+    assert "two" in await ok(await remote.run("read", path="b.txt"))
+    await ok(await remote.run("write", path="b.txt", content="three\n"))
+    assert "+x = 2" in await ok(await remote.run("edit", path="src/a.py", old="x = 1", new="x = 2"))
+    assert await ok(await remote.run("bash", command="python src/a.py; cat b.txt; pwd", workdir=".")) != ""
+    assert "src/\nb.txt  6 bytes" in await ok(await remote.run("read", path="."))
+    assert "there is no file src/none.py" in (await remote.run("read", path="src/none.py")).text
+    place = hub.jobs.folder / only(hub).id / "workspace"
+    assert (place / "src/a.py").read_text() == "x = 2\nprint(x)\n"
+    assert (place / "b.txt").read_text() == "three\n"
+    assert list(remote.workspace.iterdir()) == []
+    await remote.run("bash", command="echo four > b.txt")
+    assert "changed since it was read" in (await remote.run("edit", path="b.txt", old="four", new="5")).text
+
+
+async def test_long_output_is_kept_here_and_binary_output_does_no_harm(remote: HubBench) -> None:
+    long = await remote.run("bash", command="seq 1 60000; printf '\\377\\000'")
+    assert long.artifact
+    assert Path(long.artifact).read_text(errors="replace").count("\n") >= 60000
+    assert "59999" in await ok(await remote.run("read", path=long.artifact, offset=59999, limit=1))
+
+
+async def test_a_command_is_ended_at_its_time_and_when_the_user_interrupts(hub: FakeHub, remote: HubBench) -> None:
+    late = await remote.run("bash", command="echo begun; sleep 60", timeout=1)
+    assert ("begun" in late.text, late.status) == (True, "timeout")
+    running = asyncio.create_task(remote.run("bash", command="sleep 61"))
+    await until(lambda: _processes("sleep 61") == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: _processes("sleep 61") == 0)
+
+
+def _processes(words: str) -> int:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return sum(line.strip() == words for line in listed.splitlines())
+
+
+async def test_a_lost_sandbox_is_said_and_not_replaced_unasked(hub: FakeHub, remote: HubBench) -> None:
+    await ok(await remote.run("bash", command="echo 1 > a.txt"))
+    hub.jobs.cancel(only(hub))
+    lost = await remote.run("bash", command="cat a.txt")
+    assert not lost.ok
+    assert "is gone (canceled), and with it its files" in lost.text
+    assert len(hub.jobs.found) == 1
+    assert (await remote.store.ledger.total(THREAD)).open_requests == 0
+    assert "No such file" in (await remote.run("bash", command="cat a.txt")).text
+    assert len(hub.jobs.found) == 2
+
+
+async def test_a_sandbox_ends_with_the_session_and_the_next_is_told(hub: FakeHub, remote: HubBench) -> None:
+    await ok(await remote.run("bash", command="true"))
+    assert await sandboxes_of(remote.store).close() == [f"the sandbox {only(hub).id} was ended; its files are gone"]
+    assert only(hub).stage == "CANCELED"
+    assert (await remote.store.ledger.total(THREAD)).open_requests == 0
+    assert "is gone (it was ended with the session that used it)" in (await remote.run("bash", command="true")).text
+    await ok(await remote.run("bash", command="true"))
+    assert len(hub.jobs.found) == 2
+
+
+def _killed(sandboxes: Sandboxes, record: SandboxRecord) -> None:
+    """As if the process that uses it had been killed."""
+    record.pid_started = "0"
+    sandboxes.records.save(record)
+
+
+async def test_what_a_killed_session_left_is_ended_at_the_next_start(hub: FakeHub, remote: HubBench) -> None:
+    await ok(await remote.run("bash", command="true"))
+    ours = sandboxes_of(remote.store)
+    (record,) = ours.records.all()
+    later = Sandboxes(remote.store)
+    assert await later.sweep() == []  # the process that uses it lives
+    _killed(ours, record)
+    assert await later.sweep(keep=THREAD) == []  # the thread goes on with it
+    assert only(hub).stage == "RUNNING"
+    assert await later.sweep() == [f"ended a sandbox that a killed session left: {only(hub).id}"]
+    assert only(hub).stage == "CANCELED"
+    assert (await remote.store.ledger.total(THREAD)).open_requests == 0
+    assert await later.sweep() == []
+
+
+async def test_one_whose_creation_was_cut_off_is_found_by_its_label(hub: FakeHub, remote: HubBench) -> None:
+    await ok(await remote.run("bash", command="true"))
+    ours = sandboxes_of(remote.store)
+    (record,) = ours.records.all()
+    record.job_id = ""
+    _killed(ours, record)
+    assert len(await Sandboxes(remote.store).sweep()) == 1
+    assert only(hub).stage == "CANCELED"
+
+
+async def test_a_thread_that_goes_on_finds_its_sandbox_again(hub: FakeHub, remote: HubBench) -> None:
+    await ok(await remote.run("bash", command="echo kept > a.txt"))
+    ours = sandboxes_of(remote.store)
+    (record,) = ours.records.all()
+    _killed(ours, record)
+    again = Sandboxes(remote.store)
+    found = await again.current(remote.context())
+    assert found is not None
+    assert await again.use(found, lambda machine: machine.files.read_text("/workspace/a.txt")) == "kept\n"
+    assert [one.is_used for one in again.records.all()] == [True]
+    assert len(hub.jobs.found) == 1
+    await again.close()
+
+
+async def test_what_cannot_be_started_leaves_nothing(
+    hub: FakeHub, sandboxed: HubBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.fail("/api/jobs/ada", 402, method="POST")
+    assert "add credit" in (await sandboxed.run("sandbox", operation="create")).text
+    assert sandboxes_of(sandboxed.store).records.all() == []
+    assert (await sandboxed.store.ledger.total(THREAD)).open_requests == 0
+    hub.mend()
+    monkeypatch.delenv("HF_TOKEN")
+    assert "needs a token" in (await sandboxed.run("sandbox", operation="create")).text
+    assert os.environ.get("HF_TOKEN") is None

@@ -1,0 +1,103 @@
+"""The bash tool in the sandbox of a thread: the same parameters and results, another machine."""
+
+import asyncio
+import posixpath
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from safety.shell import examine
+from safety.shell_inward import inward_sources
+from safety.shell_paths import Place
+from tools.base import ToolContext, ToolResult
+from tools.bash import BashArgs, result_of, said_of_sources
+from tools.compute.hub_sandbox import WORKSPACE, Sandboxes
+from tools.compute.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
+from tools.compute.sandbox_records import SandboxRecord
+from tools.process import OUTPUT_BYTES, Command, Finished
+from tools.sink import OutputFile, OutputLog
+from tools.walls import secret_value
+
+OUTPUTS = f"{WORKSPACE}/.ml-intern"
+SOON_S, LATE_S = 0.1, 1.0
+"""Between two looks at a command, at its beginning and later on."""
+PATIENCE_S = 20.0
+"""After its time a command that was not ended over there is ended from here."""
+
+
+async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> ToolResult:
+    """Run the command and give its result; when this is cancelled the command is ended.
+
+    Raises:
+        SandboxGone: the sandbox ended meanwhile.
+        ToolFault: what the sandbox said.
+    """
+    secrets = await asyncio.to_thread(_secrets, args.secrets)
+    words = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"', "sh", args.command)
+    command = RemoteCommand(f"{OUTPUTS}/{uuid4().hex}", words, there(args.workdir), secrets, args.timeout)
+    remote = await start(sandboxes, record, command)
+    kept = Command((), context.workspace, {}, context.artifact_path(), context.mark, args.timeout)
+    try:
+        finished = await _followed(remote, sandboxes, record, context, kept)
+    except asyncio.CancelledError:
+        await stop(sandboxes, record, remote)
+        raise
+    await sandboxes.use(record, lambda machine: machine.files.delete(remote.folder, recursive=True))
+    sources = _sources(args.command)
+    return replace(await asyncio.to_thread(result_of, finished, kept, said_of_sources(sources)), taint=sources)
+
+
+def there(path: str) -> str:
+    """A path in the sandbox; a relative one is below its workspace."""
+    return posixpath.normpath(posixpath.join(WORKSPACE, path))
+
+
+def _secrets(names: list[str]) -> Mapping[str, str]:
+    return {name: secret_value(name) for name in names}
+
+
+async def _followed(
+    remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: Command
+) -> Finished:
+    """Its output in the file as it comes, and how it ended."""
+    output = await asyncio.to_thread(OutputFile, kept.output, OUTPUT_BYTES)
+    log = OutputLog(lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text))
+    offset, pause, deadline = 0, SOON_S, time.monotonic() + kept.timeout + PATIENCE_S
+    try:
+        while True:
+            progress = await look(sandboxes, record, remote, offset)
+            offset += len(progress.output)
+            log.add(await asyncio.to_thread(output.feed, progress.output))
+            if log.due:
+                log.flush(output.unfinished)
+            if progress.exit_code is not None:
+                code = progress.exit_code
+                return Finished(code, "timeout" if code in TIMED_OUT else "exited", _closed(output, log), 0)
+            if output.full or time.monotonic() > deadline:
+                await stop(sandboxes, record, remote)
+                return Finished(None, "output cap" if output.full else "timeout", _closed(output, log), 0)
+            pause = SOON_S if progress.output else min(pause * 1.5, LATE_S)
+            if not progress.output:
+                await asyncio.sleep(pause)
+    finally:
+        output.close()
+
+
+def _closed(output: OutputFile, log: OutputLog) -> int:
+    """The length of all of its text, the last of it written."""
+    log.add(output.finish())
+    log.flush()
+    return output.characters
+
+
+def _sources(command: str) -> tuple[str, ...]:
+    """Where its output may come from, as far as its words show it."""
+    scene = examine(command, Place(WORKSPACE, home="/root", cwd=WORKSPACE)).scene
+    return inward_sources(scene) if scene is not None else ()
+
+
+def artifacts(context: ToolContext) -> Path:
+    """Where the files that hold the whole of long results are: they stay on this machine."""
+    return context.services.store.home.resolve() / "artifacts"

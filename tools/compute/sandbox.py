@@ -1,0 +1,171 @@
+"""The sandbox tool: a machine of Hugging Face for a thread, its commands and files."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from tools.base import NO_REACH, Reach, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.bash import MOST_SECONDS, BashArgs
+from tools.compute.hardware import DEFAULT
+from tools.compute.hub_sandbox import (
+    IDLE_S,
+    IMAGE,
+    LIFETIME_S,
+    WORKSPACE,
+    Sandboxes,
+    SandboxWish,
+    machine_of,
+    sandboxes_of,
+)
+from tools.compute.remote_bash import run_there, there
+from tools.compute.remote_files import listing
+from tools.compute.sandbox_records import SandboxRecord
+from tools.files import regular
+from tools.hub.figures import size
+from tools.hub.identity import hub_login, owner_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import Sandbox
+
+MOST_TRANSFERRED = 2_000_000_000
+TRANSFER_SECONDS = 3600.0
+Operation = Literal["create", "list", "run", "files", "upload", "download", "delete", "kill"]
+
+
+class SandboxArgs(ToolArgs):
+    """What sandbox takes."""
+
+    operation: Operation = Field(description="What to do; see the tool's description.")
+    id: str = Field("", max_length=100, description="Which sandbox; empty: the newest of this thread.")
+    hardware: str = Field(DEFAULT, max_length=60, description="create: the machine, as jobs names it.")
+    image: str = Field(IMAGE, max_length=300, description="create: a Docker image; it has /bin/sh.")
+    idle_minutes: int = Field(IDLE_S // 60, ge=1, le=1440, description="create: without use for so long it ends.")
+    secrets: list[str] = Field(
+        default_factory=list, max_length=8, description="create: variables of the user's that it needs; they are asked."
+    )
+    command: str = Field("", max_length=20_000, description="run: for the shell there.")
+    timeout: int = Field(120, ge=1, le=MOST_SECONDS, description="run: seconds.")
+    path: str = Field("", max_length=1000, description=f"A file or folder there; relative to {WORKSPACE}.")
+    local: str = Field("", max_length=1000, description="upload, download: the file here, in the workspace.")
+
+
+def only_looks(args: Mapping[str, Any]) -> bool:
+    """Whether an operation changes nothing."""
+    return args.get("operation") in ("list", "files")
+
+
+async def sandbox_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+    """Where it is and what it may cost; an upload sends a file there. Raises ToolFault."""
+    operation = args.get("operation")
+    if operation not in ("create", "upload") or not await hub_login():
+        return NO_REACH
+    place = (f"{await owner_of(context)}/jobs",)
+    if operation == "upload":
+        return Reach(place)
+    machine = await machine_of(SandboxWish(str(args.get("hardware", DEFAULT))))
+    return Reach(place, cost_usd=machine.worst_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
+
+
+@tool(timeout=None, path_args=("local",), reads=only_looks, reach=sandbox_reach)
+async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
+    """Use a machine of Hugging Face that is not the user's: to run untrusted code, or to try things on a GPU.
+
+    - create: start one (hardware, image, idle_minutes, secrets). It costs from then on until it is killed or idle, and
+      ends after a day at the latest. list: those of this thread.
+    - run: command there, and its output and exit code. files: a folder's entries (path).
+    - upload: local to path. download: path to local. delete: path.
+    - kill: end it; its files are gone.
+    What a job should train belongs into jobs: a sandbox and its files end with the session.
+    """
+    sandboxes = sandboxes_of(context.services.store)
+    if args.operation == "create":
+        return await _create(args, sandboxes, context)
+    if args.operation == "list":
+        return await _list(sandboxes, context)
+    record = await sandboxes.current(context, args.id)
+    if record is None:
+        raise ToolFault("this thread has no sandbox; create one first")
+    match args.operation:
+        case "run":
+            return await _run(args, sandboxes, record, context)
+        case "kill":
+            return _cost(await sandboxes.kill(record), f"the sandbox {record.job_id} was ended; its files are gone")
+        case "files":
+            return await sandboxes.use(record, lambda there_: listing(there_, there(args.path or ".")))
+        case "delete":
+            return await _delete(args, sandboxes, record)
+        case _:
+            return await _transfer(args, sandboxes, record, context)
+
+
+async def _create(args: SandboxArgs, sandboxes: Sandboxes, context: ToolContext) -> str:
+    wish = SandboxWish(args.hardware, args.image, args.idle_minutes * 60, tuple(args.secrets))
+    machine = await machine_of(wish)
+    record = await sandboxes.create(wish, context)
+    return (
+        f"sandbox {record.job_id} runs on {machine.line}. Its folder is {WORKSPACE}. It ends when it is killed, after "
+        f"{args.idle_minutes} minutes without use, with this session, or after a day"
+    )
+
+
+async def _list(sandboxes: Sandboxes, context: ToolContext) -> str:
+    known = await asyncio.to_thread(sandboxes.records.of, context.root_id)
+    lines = [f"{one.job_id or 'starting'}  {one.hardware}  {one.ended or 'in use'}" for one in known]
+    return "\n".join(lines) or "this thread has no sandbox"
+
+
+async def _run(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> ToolResult:
+    if not args.command.strip():
+        raise ToolFault("the operation run needs command")
+    return await run_there(BashArgs(command=args.command, timeout=args.timeout), sandboxes, record, context)
+
+
+async def _delete(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord) -> str:
+    path = there(_given(args, "path"))
+    await sandboxes.use(record, lambda machine: machine.files.delete(path, recursive=True))
+    return f"deleted {path} in the sandbox"
+
+
+async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> str:
+    """A file there or back. What is downloaded replaces no file of the user's."""
+    local = context.resolve(_given(args, "local"))
+    path = there(args.path or local.name)
+    name = context.name_of(local)
+    if args.operation == "upload":
+        length = (await asyncio.to_thread(regular, local, name)).st_size
+        _small_enough(length, name)
+        await sandboxes.use(record, lambda machine: machine.files.upload(local, path), TRANSFER_SECONDS)
+        return f"uploaded {name} to {path} in the sandbox, {size(length)}"
+    if local.exists():
+        raise ToolFault(f"{name} exists; download it under another name")
+    length = await sandboxes.use(record, lambda machine: _downloaded(machine, path, local), TRANSFER_SECONDS)
+    return f"downloaded {path} from the sandbox to {name}, {size(length)}"
+
+
+def _downloaded(machine: "Sandbox", path: str, local: Path) -> int:
+    length = machine.files.stat(path).size
+    _small_enough(length, path)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    machine.files.download(path, local)
+    return length
+
+
+def _small_enough(length: int, name: str) -> None:
+    if length > MOST_TRANSFERRED:
+        raise ToolFault(
+            f"{name} has {size(length)}, more than is copied; push it to a private repository there instead"
+        )
+
+
+def _given(args: SandboxArgs, name: str) -> str:
+    value = str(getattr(args, name))
+    if not value:
+        raise ToolFault(f"the operation {args.operation} needs {name}")
+    return value
+
+
+def _cost(usd: float | None, text: str) -> str:
+    return f"{text}; what it cost is not known" if usd is None else f"{text}; it cost about {usd:.4f} USD"
