@@ -11,7 +11,8 @@ from commands.ephemeral import everything_in
 from commands.failure import say
 from commands.open_store import open_store as open_store
 from commands.options import Options
-from configs.errors import ConfigurationError, SandboxMissing, UsageError
+from commands.sandboxes import end_sandboxes, runtime_tools, swept
+from configs.errors import ConfigurationError, UsageError
 from configs.layers import Loaded, load
 from configs.settings import Settings
 from graph.context import ApprovalMode, RunOptions, Sandbox
@@ -98,13 +99,15 @@ async def _session(
     models = Models(store.ledger, endpoint_of(options, run_options.model))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
-        builtin = create_builtin_tools()
+        builtin = {**create_builtin_tools(), **await runtime_tools(run_options)}
         if not any(place.allow_agent_tool for place in settings.messaging.destinations.values()):
             del builtin["notify"]
         servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
         if run_options.headless:
             await servers.settled()
             run_options = replace(run_options, notes=(*run_options.notes, *servers.problems()))
+        stack.push_async_callback(end_sandboxes, store)
+        run_options = replace(run_options, notes=(*run_options.notes, *await swept(store, row.id if row else "")))
         session = await AgentSession.open(
             store, models, tools, run_options, thread=row.id if row else None, fork=options.fork
         )
@@ -203,8 +206,6 @@ def load_settings(options: Options, workspace: Path) -> Loaded:
 def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headless: bool, kept: str = "") -> RunOptions:
     """What the graph is told of options and settings; `kept` is the model of the thread that is continued."""
     settings = loaded.settings
-    if settings.tool_runtime == "sandbox":
-        raise SandboxMissing("this version runs no tools in a Hugging Face sandbox", "set tool_runtime to local")
     model, note = keep_model(kept, loaded, options)
     by_settings = from_settings(settings, workspace)
     default_mode: ApprovalMode = "yolo" if options.yolo or settings.yolo_mode else "auto" if headless else "ask"

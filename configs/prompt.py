@@ -40,6 +40,8 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
 
 
 def _sandboxed(options: "RunOptions") -> list[str]:
+    if options.tool_runtime == "sandbox":
+        return [prompt("remote").substitute().strip()]
     if options.sandbox == "none":
         return []
     network = {

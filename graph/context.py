@@ -60,6 +60,8 @@ class RunOptions:
     sandbox: Sandbox = "none"
     sandbox_hosts: tuple[str, ...] = ()
     """Hosts that the user allows besides, where the sandbox's network is "list"."""
+    tool_runtime: Literal["local", "sandbox"] = "local"
+    """Where bash, read, write and edit work: here, or in a Hugging Face sandbox."""
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other base URLs of the services that tools speak to, see configs/hosts.py."""
     private_hosts: tuple[str, ...] = ()
@@ -71,7 +73,9 @@ class RunOptions:
 
 
 def sandbox_name(options: RunOptions) -> str:
-    """The wall around local commands in words: part of what an approval is bound to."""
+    """The wall around commands in words: part of what an approval is bound to."""
+    if options.tool_runtime == "sandbox":
+        return "a Hugging Face sandbox"
     return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])
 
 

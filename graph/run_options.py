@@ -26,6 +26,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,
+        tool_runtime=settings.tool_runtime,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
         advice=admit(advice_of(workspace)),

@@ -26,6 +26,8 @@ from models.secrets import hold_secrets
 from safety.fault_log import log_fault
 from store.saver import Saver
 from store.store import Store
+from tools.compute.hub_sandbox import sandboxes_of
+from tools.compute.remote_tools import remote_tools
 from tools.mcp.servers import open_servers
 from tools.registry import create_builtin_tools
 
@@ -94,6 +96,8 @@ class Serving:
         await asyncio.to_thread(hold_secrets)
         builtin = await asyncio.to_thread(create_builtin_tools)
         del builtin["notify"]  # a session's: nobody is told of the runs of a server
+        if served.run.tool_runtime == "sandbox":
+            builtin |= remote_tools()
         async with (
             await Store.open(data_home(), ServedSaver) as store,
             open_servers(served.servers, store.home, builtin) as (servers, tools),
@@ -107,6 +111,7 @@ class Serving:
                 yield await store.saver()
             finally:
                 self._runner = None
+                await sandboxes_of(store).close()
                 await models.close()
 
 

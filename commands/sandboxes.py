@@ -1,0 +1,41 @@
+"""What a session does about Hugging Face sandboxes: the tools of `--tool-runtime sandbox`, and the end of sandboxes."""
+
+from typing import TYPE_CHECKING
+
+from commands.failure import say
+from configs.errors import SandboxMissing
+from graph.context import RunOptions
+
+if TYPE_CHECKING:
+    from store.store import Store
+    from tools.base import ToolSpec
+
+
+async def runtime_tools(options: RunOptions) -> "dict[str, ToolSpec]":
+    """The tools that take the place of those of this machine. Raises SandboxMissing when no sandbox can be had."""
+    if options.tool_runtime == "local":
+        return {}
+    from tools.base import ToolFault
+    from tools.compute.hub_sandbox import SandboxWish, machine_of
+    from tools.compute.remote_tools import remote_tools
+
+    try:
+        await machine_of(SandboxWish())
+    except ToolFault as fault:
+        raise SandboxMissing(f"no Hugging Face sandbox can be had: {fault}", "or give --tool-runtime local") from fault
+    return remote_tools()
+
+
+async def swept(store: "Store", thread_id: str) -> tuple[str, ...]:
+    """End what sessions that were killed left running, but for the thread that goes on; a line for each."""
+    from tools.compute.hub_sandbox import sandboxes_of
+
+    return tuple(await sandboxes_of(store).sweep(keep=thread_id))
+
+
+async def end_sandboxes(store: "Store") -> None:
+    """End those of this session, and say so."""
+    from tools.compute.hub_sandbox import sandboxes_of
+
+    for line in await sandboxes_of(store).close():
+        say(line, 0)
