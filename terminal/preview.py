@@ -26,6 +26,8 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MOS
     """The lines to show for a call, at most so many and a word on the rest, hidden characters made visible."""
     if name == "bash":
         lines = _command(args)
+    elif name == "jobs" and args.get("operation") in ("run", "schedule"):
+        lines = _run(args, workspace)
     elif name in ("write", "edit") and isinstance(args.get("path"), str):
         lines = _diff(args, workspace)
     else:
@@ -40,6 +42,27 @@ def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
         for number, line in enumerate(str(args.get("command", "")).split("\n"))
     ]
     return [*lines, *(PreviewLine(f"{key}: {value}") for key, value in rest.items())]
+
+
+def _run(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
+    """A run: where, on what and how long, then the command or all of its script, which is what will run."""
+    script = str(args.get("script", ""))
+    first = ("operation", "backend", "hardware", "timeout", "secrets")
+    names = [*first, *(name for name in args if name not in (*first, "command", "script"))]
+    lines = [PreviewLine(f"{name}: {_words(args[name])}") for name in names if args.get(name)]
+    if command := str(args.get("command", "")):
+        lines += [PreviewLine(f"{'  ' if number else '$ '}{line}") for number, line in enumerate(command.split("\n"))]
+    if not script:
+        return lines
+    text = script if "\n" in script else _content(workspace, script)
+    if text is None:
+        return [*lines, PreviewLine(f"script: {script} (it cannot be shown)")]
+    shown = "" if "\n" in script else f" {script}"
+    return [*lines, PreviewLine(f"script{shown}:", "place"), *(PreviewLine(line) for line in text.splitlines())]
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:

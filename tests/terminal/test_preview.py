@@ -62,3 +62,17 @@ def test_a_long_preview_is_cut_and_says_so(tmp_path: Path) -> None:
     args = {"command": "\n".join(["x"] * 100)}
     assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows them"
     assert len(lines("bash", args, tmp_path, 1000)) == 100
+
+
+def test_a_run_shows_where_on_what_how_long_and_all_of_its_script(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import torch\nprint(1)\n")
+    args = {
+        "operation": "run", "backend": "hub", "script": "train.py", "args": ["--lr", "1"], "hardware": "t4-small",
+        "timeout": "2h", "secrets": ["HF_TOKEN"], "override": ["smoke_run"],
+    }  # fmt: skip
+    assert lines("jobs", args, tmp_path) == [
+        "operation: run", "backend: hub", "hardware: t4-small", "timeout: 2h", 'secrets: ["HF_TOKEN"]',
+        'args: ["--lr", "1"]', 'override: ["smoke_run"]', "script train.py:", "import torch", "print(1)",
+    ]  # fmt: skip
+    assert lines("jobs", {"operation": "run", "command": "make\ntest"}, tmp_path)[1:] == ["$ make", "  test"]
+    assert "cannot be shown" in lines("jobs", {"operation": "run", "script": "../none.py"}, tmp_path)[-1]

@@ -74,7 +74,7 @@ async def _followed(
                 log.flush(output.unfinished)
             if progress.exit_code is not None:
                 code = progress.exit_code
-                return Finished(code, "timeout" if code in TIMED_OUT else "exited", _closed(output, log), 0)
+                return Finished(code, "timeout" if code == TIMED_OUT else "exited", _closed(output, log), 0)
             if output.full or time.monotonic() > deadline:
                 await stop(sandboxes, record, remote)
                 return Finished(None, "output cap" if output.full else "timeout", _closed(output, log), 0)

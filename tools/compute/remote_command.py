@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from huggingface_hub import Sandbox
 
 SHELL = "/bin/sh"
-TIMED_OUT = (124, 137)
-"""Exit codes of the program `timeout`: it ended the command, with TERM or with KILL."""
+TIMED_OUT = 124
+"""The exit code of a command that was ended at its time."""
 _START = (
     'd=$1 t=$2; shift 2; mkdir -p "${d%/*}"; mkdir "$d" 2>/dev/null || exit 0; '
-    'if command -v timeout >/dev/null; then set -- timeout -k 10 "$t" "$@"; fi; '
+    's=$(date +%s); if command -v timeout >/dev/null; then set -- timeout -k 10 "$t" "$@"; fi; '
     '"$@" >"$d/log" 2>&1 </dev/null & echo $! >"$d/pid"; wait $!; '
-    'echo $? >"$d/exit.new"; mv "$d/exit.new" "$d/exit"'
+    'c=$?; [ $c -ge 124 ] && [ $(($(date +%s) - s)) -ge "$t" ] && c=124; '
+    'echo $c >"$d/exit.new"; mv "$d/exit.new" "$d/exit"'
 )
-"""A folder that is there says that the command was started before: it is not started again."""
+"""`timeout` ends with 124 after TERM and with 137 after KILL, as does a command that ran out of memory.
+
+A folder that is there says that the command was started before: it is not started again."""
 _LOOK = 'cat "$1/exit" 2>/dev/null; echo; tail -c "+$2" "$1/log" 2>/dev/null | head -c "$3" | base64'
 _STOP = 'kill -s KILL -- "-$(cat "$1/pid")" 2>/dev/null'
 """The program `timeout` makes a group of its own of itself and what it runs."""
