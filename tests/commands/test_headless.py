@@ -79,14 +79,13 @@ def _prompt(done: Done) -> str:
     return text
 
 
-def test_a_long_prompt_is_taken_and_one_beyond_the_window_is_one_line(
+def test_a_long_prompt_is_taken_and_one_beyond_the_window_as_well(
     run: Run, script: Script, stdin: Callable[[bytes], None]
 ) -> None:
     stdin(b"word " * 100_000)
     assert run("-m", script({"text": "long"})).out == "long\n"
     stdin(b"word " * 200_000)
-    beyond = run("-q", "-m", script({"text": "longer"}))
-    assert (beyond.code, len(beyond.err.splitlines())) == (1, 1)
+    assert run("-m", script({"text": "longer"})).out == "longer\n"
 
 
 @pytest.mark.parametrize("argv", [[], ["-p"], ["  "], ["-"]])
