@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 
 from configs.settings import Destination
 from safety.redaction import admit
@@ -36,6 +37,7 @@ def escaped(text: str) -> str:
 
 
 async def _to_slack(place: Destination, text: str) -> None:
+    await asyncio.to_thread(_load_slack)
     from aiohttp import ClientError
     from slack_sdk.errors import SlackApiError, SlackClientError
     from slack_sdk.web.async_client import AsyncWebClient
@@ -54,11 +56,19 @@ async def _to_slack(place: Destination, text: str) -> None:
         raise NotDelivered(f"no connection to Slack ({type(error).__name__})") from error
 
 
+def _load_slack() -> None:
+    """Import what takes most of a second, in a thread: the run goes on meanwhile."""
+    import_module("aiohttp")
+    import_module("slack_sdk.web.async_client")
+
+
 async def _by_apprise(place: Destination, text: str) -> None:
     try:
-        from apprise import Apprise, NotifyFormat
+        await asyncio.to_thread(import_module, "apprise")
     except ImportError as error:
         raise NotDelivered("apprise is not installed: pip install 'ml-intern[apprise]'") from error
+    from apprise import Apprise, NotifyFormat
+
     sender = Apprise()
     if not sender.add(place.url or ""):
         raise NotDelivered("apprise does not know the destination's url")

@@ -43,6 +43,7 @@ class App:
         self.leaving = False
         self.tools: tuple[str, ...] = ()
         self._greeted = False
+        self._noted = set[str]()
         self._prefill = ""
         self._sent: list[str] = []
         self._waiting: Sequence[dict[str, Any]] = ()
@@ -194,13 +195,15 @@ class App:
             self.screen.line("planning: /plan accept carries the plan out, a message changes it", "dim")
 
     def _greet(self, data: dict[str, Any]) -> None:
-        if self._greeted:
-            return
+        """The head of the session, once; and what was not noted before, such as a server that failed meanwhile."""
+        if not self._greeted:
+            self.screen.line(f"ml-intern {data['version']}  {data['model']}  approval: {data['approval_mode']}", "bold")
+            self.screen.line(f"{data['cwd']}  (/help shows the commands)", "dim")
         self._greeted = True
-        self.screen.line(f"ml-intern {data['version']}  {data['model']}  approval: {data['approval_mode']}", "bold")
-        self.screen.line(f"{data['cwd']}  (/help shows the commands)", "dim")
         for note in data["notes"]:
-            self.screen.line(f"note: {note}", "yellow")
+            if note not in self._noted:
+                self.screen.line(f"note: {note}", "yellow")
+        self._noted.update(data["notes"])
 
     def _moved(self, data: dict[str, Any]) -> None:
         what = "taken back" if data["direction"] == "undo" else "brought back"
