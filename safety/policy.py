@@ -60,6 +60,8 @@ class CallFacts:
     """Names of the user's secrets that the call is given."""
     unknown: str = ""
     """Why it could not be found out what the call would reach."""
+    refused: str = ""
+    """Why the tool itself does not do it, whoever allows it."""
     changed: str = ""
     """What is other about the tool than when it was allowed: then no rule's or person's earlier yes holds."""
     user_text: str = ""
@@ -142,6 +144,8 @@ def _subject(tool: str, args: Mapping[str, object], facts: CallFacts, examined: 
 
 def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | None:
     """The few things that hold in every mode, yolo too."""
+    if facts.refused:
+        return Verdict("deny", facts.refused)
     if examined and examined.risk.kind == "deny":
         return Verdict("deny", f"refused in every mode: {examined.risk.why}")
     if credential := next((path for path in facts.paths if is_credential(path)), ""):

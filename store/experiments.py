@@ -41,7 +41,9 @@ class ExperimentRow:
     def values(self) -> dict[str, float]:
         """The value of each metric, what the agent recorded before what the log says."""
         recorded = {name: float(one["value"]) for name, one in json.loads(self.metrics).items()}
-        return {**{name: float(value) for name, value in json.loads(self.run_metrics).items()}, **recorded}
+        # What is not finite stands there as a word.
+        last = {name: value for name, value in json.loads(self.run_metrics).items() if isinstance(value, int | float)}
+        return {**last, **recorded}
 
 
 _NAMES = tuple(one.name for one in fields(ExperimentRow))

@@ -229,6 +229,8 @@ class Reach:
     """Names of the user's secrets that it is given."""
     unknown: str = ""
     """Why the rest could not be found out."""
+    refused: str = ""
+    """Why it is not done, whoever allows it."""
 
 
 NO_REACH = Reach()

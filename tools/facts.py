@@ -42,6 +42,7 @@ async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) 
         irreversible=reach.irreversible,
         secrets=reach.secrets,
         unknown=reach.unknown,
+        refused=reach.refused,
         changed=spec.warning() if spec is not None and spec.warning is not None else "",
         cost_usd=reach.cost_usd,
         budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,

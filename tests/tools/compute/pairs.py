@@ -220,6 +220,12 @@ PAIRS = (
     ),
     Pair(
         "local_path",
+        "a script that is not sent along",
+        Side("", {"command": ("bash", "-c", "python train.py --lr 1e-4")}, {"local_paths": frozenset({"train.py"})}),
+        Side("", {"command": ("bash", "-c", "python -m trl sft --lr 1e-4")}, {"local_paths": frozenset({"train.py"})}),
+    ),
+    Pair(
+        "local_path",
         "a path of somebody's home",
         Side(with_model("/home/ada/models/tiny")),
         Side(with_model("ada/tiny"), facts={"local_paths": frozenset({"out"})}),

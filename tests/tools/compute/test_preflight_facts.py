@@ -110,3 +110,10 @@ async def test_the_revision_of_the_data_is_the_hubs(hub: FakeHub, desk: HubBench
     hub.add_dataset("trl-lib/Capybara", {"train": [{"messages": CHAT}]})
     await has_run(desk, SFT)
     assert len((await desk.store.experiments.list())[0].data_revision) == 40
+
+
+async def test_a_command_line_of_the_shell_is_read_word_by_word(hub: FakeHub, desk: HubBench) -> None:
+    (desk.workspace / "train.py").write_text(SFT)
+    plan = planned(workdir=desk.workspace, command=("bash", "-c", "uv run train.py --max-steps 3"), script="")
+    assert await rules(desk, plan) == ["local_path"]
+    assert await rules(desk, replace(plan, backend="local", hardware=None)) == []

@@ -15,7 +15,7 @@ from tools.compute.preflight.check import check
 from tools.compute.preflight.facts import Earlier, Facts
 from tools.compute.preflight.findings import Findings
 from tools.compute.preflight.hardware import machine_of
-from tools.compute.preflight.program import Program, read_program
+from tools.compute.preflight.program import Program, read_program, words_of
 from tools.hub.viewer import chosen_config, chosen_split, open_viewer
 from tools.net.hub import ask_hub
 
@@ -58,13 +58,14 @@ def local_facts(plan: RunPlan) -> Facts:
     """What the script and the working folder tell. It reads files."""
     path, text = script_of(plan)
     if not text:
-        return Facts(script_path=path)
+        named = frozenset(word for word in words_of(plan) if _is_path(word, plan.workdir))
+        return Facts(script_path=path, local_paths=named)
     try:
         program = read_program(text, arguments_of(plan, path), plan.environment)
     except (SyntaxError, ValueError, RecursionError) as error:
         return Facts(script_path=path, unreadable=" ".join(str(error).split()) or type(error).__name__)
     folders = {plan.workdir, plan.workdir / Path(path).parent}
-    words = {*program.strings, *plan.command, *plan.script_args}
+    words = {*program.strings, *words_of(plan), *plan.script_args}
     return Facts(
         program=program,
         script_path=path,
@@ -77,7 +78,7 @@ def script_of(plan: RunPlan) -> tuple[str, str]:
     """The path of the Python script of a plan, as the plan names it, and its text; both "" where there is none."""
     if plan.script:
         return str(plan.script_path or ""), plan.script
-    for word in plan.command:
+    for word in words_of(plan):
         path = plan.workdir / word
         if word.endswith(".py") and path.is_file() and path.stat().st_size <= _MOST_SCRIPT:
             return word, path.read_text(errors="replace")
@@ -86,9 +87,8 @@ def script_of(plan: RunPlan) -> tuple[str, str]:
 
 def arguments_of(plan: RunPlan, path: str) -> tuple[str, ...]:
     """What the script is given on its command line."""
-    if plan.script or path not in plan.command:
-        return plan.script_args
-    return plan.command[plan.command.index(path) + 1 :]
+    words = words_of(plan)
+    return plan.script_args if plan.script or path not in words else words[words.index(path) + 1 :]
 
 
 def _is_path(word: str, folder: Path) -> bool:

@@ -3,11 +3,13 @@
 import ast
 import hashlib
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tools.compute.backend import RunPlan
 from tools.compute.preflight.values import UNKNOWN, Values
 
 _BLOCK = re.compile(r"(?m)^# /// script\s*$\s(?P<content>(^#(| .*)$\s)+)^# ///\s*$")
@@ -111,6 +113,17 @@ class Program:
     def datasets(self) -> tuple[str, ...]:
         """The datasets it loads, by id or path, as far as they are known."""
         return _texts([call.value("path", 0) for call in self.named("load_dataset")])
+
+
+def words_of(plan: RunPlan) -> tuple[str, ...]:
+    """The words of a plan's command, those of a shell's command line too."""
+    words: list[str] = []
+    for one in plan.command:
+        try:
+            words += shlex.split(one) if re.search(r"\s", one) else [one]
+        except ValueError:
+            words += one.split()
+    return tuple(words)
 
 
 def _texts(values: list[Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from tools.compute.backend import RunPlan
 from tools.compute.preflight.facts import Facts
 from tools.compute.preflight.findings import Finding
 from tools.compute.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
-from tools.compute.preflight.program import Program, package_name
+from tools.compute.preflight.program import Program, package_name, words_of
 
 _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
 _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
@@ -86,7 +86,7 @@ def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     program = facts.program
     read = set(paths_read(program)) if program else set()
     written = set(_written(program)) if program else set()
-    given = {word for word in (*plan.command[1:], *plan.script_args) if word != facts.script_path}
+    given = {*words_of(plan)[1:], *plan.script_args}
     there = {one for one in (read | given) - written if one in facts.local_paths or _OF_THIS_MACHINE.match(one)}
     if there:
         what = f"{', '.join(sorted(there))} is a path of this machine, which the run does not see"
