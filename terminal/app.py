@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from graph import operations as ops
-from terminal.approval import Asks, Dialogue, Left
+from terminal.approval import Asks, Dialogue, Left, NewMessage
 from terminal.keys import ctrl_c_is_a_key
 from terminal.mentions import expand_mentions
 from terminal.prompt import Rewind
@@ -122,17 +122,16 @@ class App:
         elif line.startswith("!") and line[1:].strip():
             await self.perform(ops.RunCommand(line[1:].strip()))
         elif line.strip():
-            await self._send(line)
+            await self.perform(self._input(line))
 
-    async def _send(self, text: str) -> None:
+    def _input(self, text: str) -> ops.UserInput:
         model = self.options.model
         blind = model if self.session.services.models.abilities(model).images is False else ""
         expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
         for note in expanded.notes:
             self.screen.line(note, "dim")
         self._sent.append(text)
-        added = {"images": expanded.images, "sources": expanded.sources}
-        await self.perform(ops.UserInput(expanded.text, typed=text, **added))
+        return ops.UserInput(expanded.text, typed=text, images=expanded.images, sources=expanded.sources)
 
     # --- operations and what they ask
 
@@ -154,6 +153,8 @@ class App:
             return ops.ExecApproval(await dialogue.decide(self._waiting))
         except KeyboardInterrupt:
             return ops.Interrupt()
+        except NewMessage as message:
+            return self._input(str(message))
         except Left:
             self.screen.line("left waiting; resuming the thread asks again", "dim")
             self.leaving = True

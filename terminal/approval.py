@@ -36,6 +36,10 @@ class Left(Exception):
     """The user left without an answer; the requests go on waiting."""
 
 
+class NewMessage(Exception):
+    """The user answered with a message for the model instead: nothing runs, and it is told this."""
+
+
 class Dialogue:
     """Asks about one batch of requests."""
 
@@ -45,7 +49,7 @@ class Dialogue:
         self._workspace = workspace
 
     async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
-        """A decision for each request by its id. Raises Left for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+        """A decision for each request by its id. Raises Left for Ctrl-D, KeyboardInterrupt for Ctrl-C, NewMessage."""
         decisions: dict[str, Decision] = {}
         for number, request in enumerate(requests):
             answer = await self._one(request, len(requests) - number)
@@ -59,11 +63,16 @@ class Dialogue:
         self._present(request)
         question = _question(request, waiting)
         while True:
-            word, _, rest = (await self._line(question)).strip().partition(" ")
+            answer = (await self._line(question)).strip()
+            word, _, rest = answer.partition(" ")
             if waiting > 1 and word.lower() in ("a", "all"):
                 return None
             if decision := await self._decision(word.lower(), rest.strip(), request):
                 return decision
+            if len(word) > 1 and rest:
+                raise NewMessage(answer)
+            if word.lower() not in ("", "e", "edit", "v", "view"):
+                self._screen.line("that is none of the answers; a message of several words rejects it instead", "dim")
 
     async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
         """What the word decides; None when it decides nothing (yet)."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from terminal.approval import Dialogue, Left, edit_in
+from terminal.approval import Dialogue, Left, NewMessage, edit_in
 from terminal.screen import Screen
 
 BASH = {"id": "c1", "name": "bash", "args": {"command": "ls", "timeout": 5}, "description": "bash can change things"}
@@ -70,6 +70,11 @@ async def test_a_reason_goes_with_the_no(answers: list[str], message: str | None
 async def test_nothing_but_an_answer_is_an_answer(odd: str) -> None:
     decisions, _ = await decided(Person(odd, "n"), BASH)
     assert decisions["c1"]["type"] == "reject"
+
+
+async def test_a_message_is_no_answer_but_takes_its_place() -> None:
+    with pytest.raises(NewMessage, match=r"^Do it another way$"):
+        await decided(Person("maybe", " Do it another way "), BASH, WRITE)
 
 
 async def test_all_means_the_rest_of_the_batch() -> None:

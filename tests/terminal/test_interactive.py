@@ -69,6 +69,18 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert again.ended() == 0
 
 
+def test_a_message_instead_of_an_answer_rejects_and_is_told_to_the_model(start: Callable[..., Terminal]) -> None:
+    terminal = start(
+        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "superseded by the user's next message"}
+    )
+    terminal.prompt()
+    terminal.enter("make a file")
+    terminal.expect("v view")
+    terminal.enter("write to made.txt instead")
+    terminal.expect("Another way then.")
+    terminal.prompt()
+
+
 def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal], tmp_path: Path) -> None:
     made = tmp_path / "work" / "out.txt"
     terminal = start(bash("echo one > out.txt"), {"text": "It is done."}, options=("--yolo",))
