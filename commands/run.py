@@ -15,6 +15,9 @@ def run(options: Options) -> int:
     """
     import asyncio
 
+    from configs.heap import share_heap
+
+    share_heap()
     if is_interactive(options):
         return run_with_person(options)
     if options.resume == "":
