@@ -78,7 +78,8 @@ async def shortened(
         return _fitting([task, *tail], messages, room, where)
     for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
-        shorter: list[AnyMessage] = join(task, summary, middle, tail, uuid4().hex) if summary else []
+        told = f"{summary}\n\n[All that came between, word for word, is in {where}.]"
+        shorter: list[AnyMessage] = join(task, told, middle, tail, uuid4().hex) if summary else []
         if shorter and room.size(shorter) < room.tokens:
             return shorter
     cut = join(task, f"[What came between is in {where}.]", middle, tail, uuid4().hex)

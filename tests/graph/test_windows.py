@@ -1,5 +1,7 @@
 """Long tasks on models with windows of every size: finished through compaction, and every request is in the ledger."""
 
+import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -136,6 +138,25 @@ async def test_a_compaction_by_hand_keeps_what_the_user_names(lab: Lab, server: 
     request = next(asked.json for asked in server.asked if not asked.json.get("tools"))
     assert "The user asks that this stays: the learning rate" in request["messages"][0]["content"]
     assert data(last, "turn_complete")[0]["text"] == "going on"
+
+
+async def test_the_agent_is_told_where_the_removed_part_is_and_can_read_it(lab: Lab, server: FakeModelServer) -> None:
+    read: list[str] = []
+
+    def reading(asked: dict[str, Any]) -> Reply:
+        newest = asked["messages"][-1]
+        if newest["role"] == "tool":
+            read.append(newest["content"])
+            return Reply(text="I read it.")
+        [path] = set(re.findall(r"/\S+/compaction-\w+\.md", str(asked["messages"][1:])))
+        return Reply(calls=[Call("read", json.dumps({"path": path}))])
+
+    async with opened(lab, server, WindowedModel(100_000, 12), 100, approval_mode="auto", tool_names=()) as session:
+        await turn(session, UserInput("do all the steps"))
+        await turn(session, Compact())
+        server.default = reading
+        await turn(session, UserInput("read what was removed"))
+    assert "step 3: xxx" in read[0]
 
 
 async def test_every_request_is_in_the_ledger_with_its_cost_sub_agents_and_compactions_too(
