@@ -17,6 +17,7 @@ from configs.errors import MLInternError
 from graph.events import Event
 from graph.operations import ExecApproval, Interrupt, UserInput
 from store.ledger import usage_of
+from terminal.runs import left_lines
 
 if TYPE_CHECKING:
     from graph.session import AgentSession
@@ -66,6 +67,7 @@ class Headless:
         self._unwritable: Ending | None = None
         self._sequence = 0
         self._unverified = list[str]()
+        self._stopping = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
 
     @contextmanager
@@ -92,6 +94,7 @@ class Headless:
         """End the run this way, unless it is ending already."""
         if self._stop is None:
             self._stop = ending
+            self._stopping.set()
             task = asyncio.create_task(self._session.submit(Interrupt()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -103,6 +106,7 @@ class Headless:
         consumer = asyncio.create_task(self._consume())
         await self._session.idle()
         ending = await self._answer(task)
+        await self._leave_runs(ending)
         thread_id = self._session.thread_id
         usage = usage_of(await ledger.by_source(thread_id), rows_before)
         cost = (await self._session.totals()).since(before).known_cost_usd
@@ -133,13 +137,31 @@ class Headless:
     async def _turn(self, task: Task) -> Ending:
         if self._stop is None:
             await self._session.submit(task)
-            await self._session.idle()
+            await self._at_rest()
         end = self._session.end
         if self._stop is not None:
             return replace(self._stop, iterations=end.iterations if end else 0)
         if end is None:
             return Ending("failed", 1, "", "the turn did not end")
         return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
+
+    async def _at_rest(self) -> None:
+        """Wait for the turn and for those that its runs wake, until the run is stopped."""
+        from graph.waking import at_rest
+
+        rest = asyncio.ensure_future(at_rest(self._session))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (rest, stopping):
+            waiting.cancel()
+        await self._session.idle()
+
+    async def _leave_runs(self, ending: Ending) -> None:
+        """Say which runs go on. Those beyond the time limit are stopped."""
+        if ending.status == "limit" and self._stop is not None:
+            await self._session.runs.stop()
+        for line in left_lines(await self._session.runs.going()):
+            say(line, 0)
 
     def _line(self, status: str, text: str) -> str:
         if status == "done":

@@ -125,6 +125,14 @@ class TurnFiles(Protocol):
         ...
 
 
+class RunWatch(Protocol):
+    """Looks after the runs of the thread that is open."""
+
+    def notice(self) -> None:
+        """There is a new run."""
+        ...
+
+
 class ToolServers(Protocol):
     """Servers of other programs whose tools stand among `Services.tools`."""
 
@@ -174,6 +182,9 @@ class Services:
     """Namespace of the Hub token's owner, where it is known without asking the Hub."""
     files: "TurnFiles | None" = None
     """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
+
+    watch: "RunWatch | None" = None
+    """Set by the session; None where nobody waits for the end of a run, as in Studio."""
 
     servers: "ToolServers | None" = None
     """MCP servers; None where there are none."""

@@ -131,6 +131,16 @@ class Shutdown:
     """End the session; the thread stays resumable."""
 
 
+@dataclass(frozen=True)
+class Settle:
+    """The session's own, after a thread was opened: ask again what waits, go on with what was cut off."""
+
+
+@dataclass(frozen=True)
+class Wake:
+    """The session's own, after a run ended: tell the model, unless a turn did so or a person is being asked."""
+
+
 Operation = (
     UserInput
     | ExecApproval
@@ -147,4 +157,6 @@ Operation = (
     | New
     | Resume
     | Shutdown
+    | Settle
+    | Wake
 )

@@ -22,6 +22,7 @@ from graph.rewind import Rewind, UndoPreview
 from graph.row import STATES, Row, title_of
 from graph.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
 from graph.turns import TurnInfo, Turns
+from graph.waking import WOKEN, ThreadRuns
 from safety.fault_log import log_fault
 from safety.redaction import admit
 
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from store.store import Store
     from store.threads import ThreadRow
     from tools.base import ToolSpec
-
-
-class Settle:
-    """Internal operation after a thread was opened: ask again what waits, go on with what was cut off."""
 
 
 class AgentSession:
@@ -54,7 +51,7 @@ class AgentSession:
         self._turns = Turns(runner.app, services, "")
         self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self.warn)
         services.files = self._files
-        self._operations: asyncio.Queue[ops.Operation | Settle] = asyncio.Queue()
+        self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._sequence = 0
         self._held = AsyncExitStack()
@@ -62,8 +59,9 @@ class AgentSession:
         self._running: asyncio.Task[None] | None = None
         self._closing = False
         self._emit = emitter(self._publish)
+        self.runs = ThreadRuns(services, self._emit, lambda: self._operations.put_nowait(ops.Wake()))
         self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
-            Settle: self._settle,
+            ops.Settle: self._settle,
             ops.UserInput: self._user_input,
             ops.ExecApproval: self._exec_approval,
             ops.Interrupt: lambda _: self._stopped(),
@@ -78,6 +76,7 @@ class AgentSession:
             ops.RunCommand: self._run_command,
             ops.New: lambda _: self._enter(None),
             ops.Resume: lambda op: self._enter(op.thread),
+            ops.Wake: self._wake,
         }
 
     @classmethod
@@ -167,12 +166,13 @@ class AgentSession:
                 await self._perform(operation)
                 self._operations.task_done()
         finally:
+            await self.runs.close()
             await self._files.close()
             await self._held.aclose()
             self._emit("shutdown", reason="closed")
             self._events.put_nowait(None)
 
-    async def _perform(self, operation: "ops.Operation | Settle") -> None:
+    async def _perform(self, operation: ops.Operation) -> None:
         self._running = asyncio.ensure_future(self._handlers[type(operation)](operation))
         await asyncio.wait({self._running})
         task, self._running = self._running, None
@@ -194,9 +194,9 @@ class AgentSession:
         await self._ended(TurnEnd("interrupted", reason, 130))
         self._emit("interrupted", reason=reason)
 
-    def _fault(self, operation: "ops.Operation | Settle", error: MLInternError) -> None:
+    def _fault(self, operation: ops.Operation, error: MLInternError) -> None:
         self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
-        begun = isinstance(operation, Settle | ops.UserInput | ops.ExecApproval | ops.Compact)
+        begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
         if begun and not isinstance(error, UsageError):
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
@@ -224,7 +224,8 @@ class AgentSession:
     async def _complete(self, end: TurnEnd) -> None:
         if end.status == "waiting":
             await self._ended(end)
-            await self._ask_again()
+            if (batch := waiting_batch(await self._turns.snapshot())) is not None:
+                self._emit("approval_required", **as_asked(batch))
             return
         turn = int((await self._turns.snapshot()).values.get("turn", 0))
         await self._ended(end)
@@ -234,16 +235,11 @@ class AgentSession:
         self.end = end
         await self._row.renew(STATES.get(end.status, "idle"))
 
-    async def _ask_again(self) -> None:
-        batch = waiting_batch(await self._turns.snapshot())
-        if batch is not None:
-            self._emit("approval_required", **as_asked(batch))
-
     @property
     def _row(self) -> Row:
         return Row(self._turns, self.options.workspace)
 
-    async def _settle(self, _: Settle) -> None:
+    async def _settle(self, _: ops.Settle) -> None:
         snapshot = await self._turns.snapshot()
         if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
             self._files.go_on(snapshot.values.get("turn_files", ""), self.thread_id)
@@ -269,8 +265,14 @@ class AgentSession:
         await self._run(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:
-        await self._turns.begin_compaction(op.keep, self.options)
+        wish = {"reason": "manual", "keep": op.keep}
+        await self._turns.go_on(self.options, "the user asked for a compaction", compaction=wish)
         await self._run(None)
+
+    async def _wake(self, _: ops.Wake) -> None:
+        if (turn := await self.runs.begin(self._turns, self.options)) is not None:
+            self._emit("processing", turn=turn, text=WOKEN)
+            await self._run(None)
 
     # --- moving in and between threads
 
@@ -310,7 +312,8 @@ class AgentSession:
         self._greet()
         if found is not None:
             self._emit("resumed", **found)
-            self._operations.put_nowait(Settle())
+            self._operations.put_nowait(ops.Settle())
+        await self.runs.follow(thread_id)
 
     def _greet(self) -> None:
         self._emit("ready", **ready(self.options, self.services, self._files.notes))

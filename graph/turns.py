@@ -100,11 +100,10 @@ class Turns:
         )
         return number
 
-    async def begin_compaction(self, keep: str, options: RunOptions) -> None:
-        """Write the wish to compact; it belongs to the turn before it."""
-        await self.close_open("the user asked for a compaction")
-        wish = {"reason": "manual", "keep": keep}
-        await self._write({**_fresh(options, self.services), "compaction": wish}, INPUT)
+    async def go_on(self, options: RunOptions, why: str, **wish: Any) -> None:
+        """Write an input without a message, as a wish to compact; it belongs to the turn before it."""
+        await self.close_open(why)
+        await self._write({**_fresh(options, self.services), **wish}, INPUT)
 
     async def close_open(self, why: str, source: str = "") -> list[str]:
         """Give every open call its result and leave nothing pending; the names of the calls that were cut off.

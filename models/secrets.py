@@ -6,13 +6,18 @@ from pathlib import Path
 
 def hold_secrets(workspace: Path | None = None) -> None:
     """Make redaction know them."""
+    from safety.redaction import hold
+
+    hold(known_secrets(workspace))
+
+
+def known_secrets(workspace: Path | None = None) -> dict[str, str]:
+    """The secrets by the name of their variable."""
     from configs.env import read_env_files
     from models.routing import hub_token
     from safety.held import secrets_of_environment
-    from safety.redaction import hold, hold_environment
 
-    hold_environment()
-    if token := hub_token(os.environ):
-        hold({"HF_TOKEN": token})
-    if workspace is not None:
-        hold(secrets_of_environment(read_env_files([workspace])))
+    token = hub_token(os.environ)
+    own = secrets_of_environment(os.environ) | ({"HF_TOKEN": token} if token else {})
+    folders = secrets_of_environment(read_env_files([workspace])) if workspace is not None else {}
+    return {**folders, **own}

@@ -17,7 +17,9 @@ from nodes.budget import hard_cap
 from nodes.fixed_part import fixed_part
 from nodes.repair import repair
 from nodes.results import thread_of
+from safety.redaction import admit
 from store.runs import RunRow
+from tools.compute.summary import report
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
@@ -89,10 +91,7 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
 
 
 def _run_note(run: RunRow) -> AnyMessage:
-    ending = f"exit code {run.exit_code}" if run.exit_code is not None else "outcome unknown, it may have run in part"
-    return note(
-        f"Background run {run.id} ({run.command}) ended: {run.state}, {ending}.\n{run.tail}", id=f"run:{run.id}"
-    )
+    return note(admit(report(run)), id=f"run:{run.id}")
 
 
 def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:

@@ -3,11 +3,11 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from graph.context import ApprovalMode
-from safety.rules import MCP, NO_RULES, Rule, Rules, Subject
+from safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, Subject
 from safety.shell import Examined, examine
 from safety.shell_credentials import command_paths
 from safety.shell_outward import destinations, is_private, outward_reason
@@ -17,6 +17,7 @@ VerdictKind = Literal["allow", "ask", "deny"]
 
 PLAN_TOOL = "plan"
 SHELL_TOOL = "bash"
+JOBS_TOOL = "jobs"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i)\bjob")}
 """Where the checkout came from, and jobs of the token's owner: named by such a word, or while no text is outside's."""
@@ -87,7 +88,7 @@ def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
     subject = _subject(tool, args, facts, examined)
     decided = (
         _always_denied(facts, examined)
-        or _by_rule(facts.rules.decide(subject), facts)
+        or _by_rule(_rule(subject, facts, examined), facts)
         or _by_secrets(facts)
         or _by_reading(subject, facts, examined)
         or _by_mode(subject, facts, examined)
@@ -121,7 +122,8 @@ def place_of(facts: CallFacts) -> Place:
 
 def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examined | None:
     command = args.get("command")
-    if tool != SHELL_TOOL or not isinstance(command, str):
+    here = tool == SHELL_TOOL or (tool == JOBS_TOOL and args.get("backend", "local") == "local")
+    if not here or not isinstance(command, str) or not command:
         return None
     return examine(command, place_of(facts), sandboxed=facts.sandboxed)
 
@@ -153,6 +155,13 @@ def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | Non
     if own := next((path for path in facts.paths if is_own_home(path, facts.home, facts.own_homes)), ""):
         return Verdict("deny", f"refused in every mode: {own} belongs to ml-intern itself")
     return None
+
+
+def _rule(subject: Subject, facts: CallFacts, examined: Examined | None) -> Rule | None:
+    """The rule for a call. What is said of the shell's commands holds for those that run in the background too."""
+    names = (subject.tool, SHELL_TOOL) if examined else (subject.tool,)
+    found = [rule for name in names if (rule := facts.rules.decide(replace(subject, tool=name)))]
+    return min(found, key=lambda rule: EFFECTS.index(rule.effect), default=None)
 
 
 def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:

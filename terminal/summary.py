@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from configs.durations import duration as duration
 from safety.visible import visible
 
 if TYPE_CHECKING:
@@ -33,17 +34,6 @@ def call_summary(name: str, args: Mapping[str, Any], width: int = LINE) -> str:
     if not told and not operation and args:
         told = json.dumps(args, ensure_ascii=False)
     return one_line(" ".join(filter(None, (name, str(operation), told))), width)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def outcome(data: Mapping[str, Any]) -> str:

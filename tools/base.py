@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from graph.state import PlanStep
 
 OnResume = Literal["report", "rerun", "reattach"]
+FindOnResume = Callable[[Mapping[str, Any]], OnResume]
+"""Tells it for a call with these arguments."""
 Status = Literal["done", "failed", "invalid", "refused", "timeout", "interrupted"]
 DEFAULT_TIMEOUT = 120.0
 _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -261,7 +263,7 @@ class ToolSpec:
     """It changes nothing: it runs unasked, next to others like it, and again after a crash."""
     reads: Callable[[Mapping[str, Any]], bool] | None = None
     """For a tool that does both: whether a call with these arguments is like one of a read-only tool."""
-    on_resume: OnResume = "report"
+    on_resume: OnResume | FindOnResume = "report"
     """What to do with a call the process died in."""
     timeout: float | None = DEFAULT_TIMEOUT
     """Seconds until the call is stopped; None when the tool keeps its own limit."""
@@ -282,7 +284,8 @@ class ToolSpec:
 
     def after_crash(self, args: Mapping[str, Any]) -> OnResume:
         """What to do with such a call when the process died in it."""
-        return "rerun" if self.only_reads(args) and self.on_resume == "report" else self.on_resume
+        told = self.on_resume if isinstance(self.on_resume, str) else self.on_resume(args)
+        return "rerun" if told == "report" and self.only_reads(args) else told
 
 
 @dataclass(frozen=True)
@@ -290,7 +293,7 @@ class _Traits:
     name: str | None = None
     read_only: bool = False
     reads: Callable[[Mapping[str, Any]], bool] | None = None
-    on_resume: OnResume | None = None
+    on_resume: OnResume | FindOnResume | None = None
     timeout: float | None = DEFAULT_TIMEOUT
     asks: bool | None = None
     path_args: tuple[str, ...] = field(default=("path",))

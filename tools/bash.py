@@ -14,7 +14,11 @@ from safety.shell import examine
 from safety.shell_credentials import command_paths
 from safety.shell_inward import inward_sources
 from safety.shell_paths import Place
-from tools.base import Reach, Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.base import OnResume, Reach, Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tools.compute.backend import RunPlan
+from tools.compute.launching import start_run
+from tools.compute.planning import planned
+from tools.compute.summary import started_text
 from tools.environment import shell
 from tools.foreign import foreign_source
 from tools.output import shorten_file
@@ -33,8 +37,15 @@ class BashArgs(ToolArgs):
     """What bash takes."""
 
     command: str = Field(min_length=1, description="The command, as bash understands it.")
-    timeout: int = Field(
-        DEFAULT_SECONDS, ge=1, le=MOST_SECONDS, description="Seconds after which it is stopped; up to 36000 (10 hours)."
+    timeout: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_SECONDS,
+        description="Seconds after which it is stopped: 120, in the background 36000 (most).",
+    )
+    background: bool = Field(
+        default=False,
+        description="Return at once and let it run on; the tool jobs looks after it. You are told its end.",
     )
     workdir: str = Field(".", description="Folder to run in, inside the workspace.")
     secrets: list[str] = Field(
@@ -44,21 +55,34 @@ class BashArgs(ToolArgs):
         "the user is asked.",
     )
 
+    @property
+    def seconds(self) -> float:
+        """Its time limit."""
+        return float(self.timeout or (MOST_SECONDS if self.background else DEFAULT_SECONDS))
+
 
 async def bash_reach(args: Mapping[str, Any], _context: ToolContext) -> Reach:
     """The secrets that a command asks for. What it sends is found in its words."""
     return Reach(secrets=tuple(args.get("secrets", ())))
 
 
-@tool(timeout=None, path_args=("workdir",), reach=bash_reach)
+def bash_on_resume(args: Mapping[str, Any]) -> OnResume:
+    """A run in the background is found again; of another command nobody knows how far it came."""
+    return "reattach" if args.get("background") else "report"
+
+
+@tool(timeout=None, path_args=("workdir",), reach=bash_reach, on_resume=bash_on_resume)
 async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
 
     Each call is a new shell: `cd` and variables do not carry over. There is no terminal and stdin is empty, so pass
     --yes and the like where a program would ask. Long output is shortened to its beginning and end; the whole is kept
     in a file that the result names and read can show. Processes still running when the command ends are ended with it.
-    Give training and other long work a timeout that fits. Prefer read, write and edit for files. `uv` is there.
+    Start training and other long work with background, or give it a timeout that fits. Prefer read, write and edit for
+    files. `uv` is there.
     """
+    if args.background:
+        return started_text(await start_run(await _plan(args, context), context))
     try:
         folder = await asyncio.to_thread(_folder, args.workdir, context)
         argv = (await asyncio.to_thread(shell), "-c", args.command)
@@ -75,6 +99,17 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     return replace(await asyncio.to_thread(result_of, finished, command, remarks), taint=sources)
 
 
+async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
+    return await planned(
+        context,
+        backend="local",
+        command=args.command,
+        workdir=args.workdir,
+        secrets=tuple(args.secrets),
+        limit_s=args.seconds,
+    )
+
+
 def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -> Command:
     return Command(
         argv=wall.argv,
@@ -82,7 +117,7 @@ def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -
         environment=wall.environment,
         output=context.artifact_path(),
         mark=context.mark,
-        timeout=args.timeout,
+        timeout=args.seconds,
         wrapped=wall.wrapped,
     )
 

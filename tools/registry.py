@@ -12,6 +12,7 @@ from tools.arguments import schema_of
 from tools.base import ToolSpec
 from tools.bash import bash
 from tools.compute.experiments import experiments
+from tools.compute.jobs import jobs
 from tools.compute.sandbox import sandbox
 from tools.edit import edit
 from tools.hub.datasets import datasets
@@ -54,6 +55,7 @@ BUILTIN = (
     sandbox,
     notify,
     experiments,
+    jobs,
 )
 
 

@@ -42,7 +42,10 @@ class OutputFile:
         """Take output; give back what it added to the file. What is over the cap is dropped."""
         taken = data[: max(self._bytes_left, 0)]
         self._bytes_left -= len(data)
-        return self._write(self._cleaner.feed(taken))
+        added = self._write(self._cleaner.feed(taken))
+        if added:
+            self._file.flush()  # others follow the file
+        return added
 
     def finish(self) -> str:
         """Write what is left; give back what that added."""

@@ -63,7 +63,7 @@ async def walled(
         ConfigurationError: the workspace cannot be handed to a sandbox.
         ToolFault: there is no such variable.
     """
-    environment = await asyncio.to_thread(_environment, secrets)
+    environment = await asyncio.to_thread(run_environment, secrets)
     if context.options.sandbox == "none":
         yield Walled(argv, environment)
         return
@@ -78,7 +78,8 @@ async def walled(
         wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wrapped, before)))
 
 
-def _environment(secrets: Iterable[str]) -> dict[str, str]:
+def run_environment(secrets: Iterable[str]) -> dict[str, str]:
+    """The environment of a command that is given these secrets. Raises ToolFault when there is no such variable."""
     return child_environment(os.environ, uv_links(), walled=True) | {name: secret_value(name) for name in secrets}
 
 

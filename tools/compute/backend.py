@@ -76,6 +76,10 @@ class Backend(Protocol):
         """The handle of the run with that label; None when there surely is none. Raises TemporaryError otherwise."""
         ...
 
+    async def abandon(self, id: str) -> bool:
+        """Make sure that the run with that label, which has no handle, never starts; False when it did start."""
+        ...
+
     async def inspect(self, handle: str) -> Observed:
         """How the run stands. Raises TemporaryError when that cannot be told now."""
         ...

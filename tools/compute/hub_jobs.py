@@ -133,6 +133,10 @@ class HubJobs:
         found = await ask_hub(look, "the list of jobs")
         return _handle(found) if found else None
 
+    async def abandon(self, id: str) -> bool:
+        """Whether no job with that label is there: one that was not asked for never starts."""
+        return await self.find(id) is None
+
     async def inspect(self, handle: str) -> Observed:
         """How the job stands, and what it cost so far."""
         where = json.loads(handle)

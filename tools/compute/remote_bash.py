@@ -36,9 +36,9 @@ async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord,
     """
     secrets = await asyncio.to_thread(_secrets, args.secrets)
     words = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"', "sh", args.command)
-    command = RemoteCommand(f"{OUTPUTS}/{uuid4().hex}", words, there(args.workdir), secrets, args.timeout)
+    command = RemoteCommand(f"{OUTPUTS}/{uuid4().hex}", words, there(args.workdir), secrets, args.seconds)
     remote = await start(sandboxes, record, command)
-    kept = Command((), context.workspace, {}, context.artifact_path(), context.mark, args.timeout)
+    kept = Command((), context.workspace, {}, context.artifact_path(), context.mark, args.seconds)
     try:
         finished = await _followed(remote, sandboxes, record, context, kept)
     except asyncio.CancelledError:

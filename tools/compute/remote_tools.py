@@ -11,9 +11,12 @@ from weakref import WeakValueDictionary
 from tools.base import ToolContext, ToolResult, ToolSpec
 from tools.bash import bash
 from tools.compute.hub_sandbox import WORKSPACE, Sandboxes, SandboxWish, machine_of, sandboxes_of
+from tools.compute.launching import start_run
+from tools.compute.planning import planned
 from tools.compute.remote_bash import run_there
 from tools.compute.remote_files import on_a_copy
 from tools.compute.sandbox_records import SandboxRecord
+from tools.compute.summary import started_text
 from tools.edit import edit
 from tools.read import read
 from tools.write import write
@@ -40,7 +43,12 @@ def _said(spec: ToolSpec) -> str:
 
 async def _bash(args: Any, context: ToolContext) -> ToolResult:
     sandboxes = sandboxes_of(context.services.store)
-    return await run_there(args, sandboxes, await _sandbox(sandboxes, context), context)
+    record = await _sandbox(sandboxes, context)
+    if not args.background:
+        return await run_there(args, sandboxes, record, context)
+    secrets = tuple(args.secrets)
+    plan = await planned(context, backend="sandbox", command=args.command, secrets=secrets, limit_s=args.seconds)
+    return started_text(await start_run(plan, context))
 
 
 def _file_handler(spec: ToolSpec) -> Any:

@@ -67,6 +67,10 @@ class SandboxRuns:
     async def _started(self, record: SandboxRecord, folder: str) -> Remote | None:
         return await self._sandboxes.use(record, lambda machine: _found(machine, folder))
 
+    async def abandon(self, id: str) -> bool:
+        """Whether no sandbox has its folder: one that was not asked for never starts."""
+        return await self.find(id) is None
+
     async def inspect(self, handle: str) -> Observed:
         """How the run stands. What it costs is in the price of its sandbox."""
         record, remote = self._of(handle)

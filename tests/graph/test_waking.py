@@ -1,0 +1,72 @@
+"""A run outlives its turn: nothing is asked of the model meanwhile, and its end wakes the thread."""
+
+import asyncio
+import time
+from typing import Any
+
+from graph.operations import Undo, UserInput
+from graph.session import AgentSession
+from graph.waking import at_rest
+from tests.graph.conftest import Lab, data, turn, until
+
+
+def launch(command: str) -> dict[str, Any]:
+    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
+
+
+async def test_the_end_of_a_run_wakes_the_model_within_two_seconds(lab: Lab) -> None:
+    model = lab.script(launch("sleep 1; echo done; exit 3"), {"text": "waiting"}, {"text": "it ended with 3"})
+    async with lab.session(model) as session:
+        events = await turn(session, UserInput("train"))
+        assert data(events, "turn_complete")[0]["text"] == "waiting"
+        assert (await session.totals()).requests == 2
+        woken = await until(session, "turn_complete")
+        [row] = await session.services.store.runs.list()
+        assert row.finished is not None
+        assert time.time() - row.finished < 2
+        assert data(woken, "turn_complete")[0]["text"] == "it ended with 3"
+        assert data(woken, "job_update")[-1]["state"] == "failed"
+        assert (await session.totals()).requests == 3
+        told = [message.text for message in await session.history() if message.id == f"run:{row.id}"]
+        assert "exit code 3" in told[0]
+        assert "done" in told[0]
+
+
+async def test_a_run_that_ends_in_a_turn_is_told_once_and_wakes_nobody(lab: Lab) -> None:
+    wait = {"tool_calls": [{"name": "bash", "args": {"command": "sleep 2"}}]}
+    model = lab.script(launch("true"), wait, {"text": "both ended"})
+    async with lab.session(model) as session:
+        taking = asyncio.ensure_future(_take_all(session))
+        await session.submit(UserInput("train"))
+        await at_rest(session)
+        taking.cancel()
+        assert (await session.totals()).requests == 3
+        assert [message.text for message in await session.history()][-1] == "both ended"
+
+
+async def _take_all(session: AgentSession) -> None:
+    async for _ in session.events():
+        pass
+
+
+async def test_a_thread_that_is_opened_again_finds_its_run_and_is_woken(lab: Lab) -> None:
+    model = lab.script(launch("sleep 1; echo late"), {"text": "waiting"}, {"text": "woken"})
+    async with lab.session(model) as session:
+        await turn(session, UserInput("train"))
+        thread = session.thread_id
+        assert len(await session.runs.going()) == 1
+    async with lab.session(model, thread=thread) as session:
+        events = await until(session, "turn_complete")
+        assert data(events, "turn_complete")[0]["text"] == "woken"
+        [row] = await session.services.store.runs.list()
+        assert (row.state, row.tail) == ("succeeded", "late\n")
+
+
+async def test_undo_takes_the_waking_back_with_the_users_turn(lab: Lab) -> None:
+    model = lab.script(launch("true"), {"text": "waiting"}, {"text": "woken"})
+    async with lab.session(model) as session:
+        await turn(session, UserInput("train"))
+        await until(session, "turn_complete")
+        assert [info.number for info in await session.turns()] == [1]
+        await turn(session, Undo())
+        assert await session.history() == []

@@ -1,0 +1,139 @@
+"""The jobs tool: start runs that outlive the turn, and look after them. Each operation is a function here."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.errors import TemporaryError
+from safety.redaction import admit
+from store.runs import RunRow
+from tools.base import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolResult, tool
+from tools.compute.backends import backend_of
+from tools.compute.jobs_args import JobsArgs, only_reads, plan_of
+from tools.compute.launching import start_run
+from tools.compute.logs import last_lines, part, tail
+from tools.compute.look import look, stop
+from tools.compute.summary import report, standing_line, started_text
+
+PART_BYTES = 30_000
+LOG_CHARACTERS = 16_000
+GLANCE_CHARACTERS = 2_000
+_SECONDS_BETWEEN_LOOKS = 0.25
+
+
+async def jobs_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+    """The secrets, the price and the namespace of a run. Looking and stopping reach nothing."""
+    if args.get("operation") != "run":
+        return NO_REACH
+    given = JobsArgs.model_validate(args)
+    if given.backend == "local":
+        return Reach(secrets=tuple(given.secrets))
+    from tools.compute.hub_jobs import job_reach
+
+    return await job_reach(await plan_of(given, context), context)
+
+
+def _on_resume(args: Mapping[str, Any]) -> OnResume:
+    """A launch is gone on with by the id of its run; everything else does the same when it is done again."""
+    return "reattach" if args.get("operation") == "run" else "rerun"
+
+
+@tool(timeout=None, path_args=("workdir",), reads=only_reads, reach=jobs_reach, on_resume=_on_resume)
+async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
+    """Start training and other long work in the background, and look after it. A run outlives the turn.
+
+    - run: start a command or a Python script here or as a Hugging Face Job, and return its id at once. Then go on with
+      other work or end your turn: you are woken when it ends, with its exit code, last lines, metrics and cost. Do not
+      wait in a loop; nothing is spent while you are not asked. A job's machine is empty and is gone afterwards: push or
+      upload what has to stay. Print losses as plain lines; progress bars hide them.
+    - list: the runs of this thread. inspect: one run, with its use of CPU, memory and GPU.
+    - logs: its last lines, or what stands behind offset. The whole log is in the file that the answer names.
+    - wait: until it ends, at most some minutes, when the very next step needs it.
+    - cancel: stop it with all it started.
+    """
+    if args.operation == "run":
+        return started_text(await start_run(await plan_of(args, context), context))
+    if args.operation == "list":
+        return await _list(context)
+    row = await _named(args.run, context)
+    match args.operation:
+        case "logs":
+            return await _logs(row, args, context)
+        case "wait":
+            return await _wait(row, args.seconds, context)
+        case "inspect":
+            return await _inspect(row, context)
+        case _:
+            return await _cancel(row, context)
+
+
+async def _named(id: str, context: ToolContext) -> RunRow:
+    rows = await context.services.store.runs.list(context.thread_id)
+    found = [row for row in rows if row.id == id] or [row for row in rows if id and row.id.startswith(id)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(row.id for row in rows[-10:]) or "none"
+    raise ToolFault(f"there is no run {id!r} in this thread; its runs are: {known}")
+
+
+async def _looked_at(row: RunRow, context: ToolContext) -> tuple[RunRow, str]:
+    """The run as it stands, or as it stood last with why that is all that is known."""
+    try:
+        return await look(context.services.store, row), ""
+    except TemporaryError as fault:
+        return row, f" (as it stood last: {fault.message})"
+
+
+async def _list(context: ToolContext) -> str:
+    rows = await context.services.store.runs.list(context.thread_id)
+    if not rows:
+        return "this thread has no runs"
+    lines = []
+    for row in rows:
+        seen, doubt = await _looked_at(row, context)
+        lines.append(
+            f"{seen.id} {f'{seen.name} ' if seen.name else ''}({seen.command[:100]}): {standing_line(seen)}{doubt}"
+        )
+    return "\n".join(lines)
+
+
+async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> str:
+    seen, doubt = await _looked_at(row, context)
+    log = Path(seen.log)
+    if args.offset is None:
+        text = await asyncio.to_thread(last_lines, log, args.lines, LOG_CHARACTERS)
+        closing = f"{standing_line(seen)}{doubt}; all of it: {log}"
+    else:
+        read = await asyncio.to_thread(part, log, args.offset, PART_BYTES)
+        text, closing = read.text[:LOG_CHARACTERS], f"{seen.state}{doubt}; next offset {read.next}"
+    return f"{admit(text).rstrip() or '(nothing yet)'}\n[{closing}]"
+
+
+async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult | str:
+    seen, doubt = await _looked_at(row, context)
+    try:
+        async with asyncio.timeout(seconds):
+            while seen.open:
+                pause = backend_of(seen.backend, context.services.store).seconds_between_looks
+                await asyncio.sleep(max(pause, _SECONDS_BETWEEN_LOOKS))
+                seen, doubt = await _looked_at(seen, context)
+    except TimeoutError:
+        return f"{seen.id} has not ended after {seconds} s: {standing_line(seen)}{doubt}\nEnd your turn to be woken."
+    return report(seen)
+
+
+async def _inspect(row: RunRow, context: ToolContext) -> str:
+    seen, doubt = await _looked_at(row, context)
+    lines = [f"{seen.id} {seen.name}".rstrip(), f"command: {seen.command}", f"{standing_line(seen)}{doubt}"]
+    if seen.open and seen.handle is not None:
+        lines.append(await backend_of(seen.backend, context.services.store).usage(seen.handle))
+    lines.append(await asyncio.to_thread(tail, Path(seen.log), GLANCE_CHARACTERS))
+    return admit("\n".join(filter(None, lines)))
+
+
+async def _cancel(row: RunRow, context: ToolContext) -> str:
+    if not row.open:
+        return f"{row.id} ended before: {standing_line(row)}"
+    seen = await stop(context.services.store, row)
+    return f"{seen.id}: {standing_line(seen)}"

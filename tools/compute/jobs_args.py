@@ -1,0 +1,72 @@
+"""The arguments of the tool `jobs`, and the plan they stand for."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tools.base import ToolArgs, ToolContext, ToolFault
+from tools.compute.backend import DEFAULT_LIMIT_S, RunPlan
+from tools.compute.hub_jobs import completed
+from tools.compute.planning import limit_seconds, planned
+
+DEFAULT_HUB_LIMIT_S = 2 * 3600.0
+MOST_LINES = 500
+MOST_WAIT_S = 600
+READING = frozenset({"list", "logs", "wait", "inspect"})
+
+
+class JobsArgs(ToolArgs):
+    """What jobs takes."""
+
+    operation: Literal["run", "list", "logs", "wait", "inspect", "cancel"] = Field(description="What to do.")
+    backend: Literal["local", "hub"] = Field("local", description="run: on this machine, or as a Hugging Face Job.")
+    command: str = Field("", description="run: a command, as bash understands it. Give this or script.")
+    script: str = Field(
+        "", description="run: the path of a Python script, or its text. A PEP 723 header names its dependencies."
+    )
+    args: list[str] = Field(default_factory=list, max_length=100, description="run: arguments of the script.")
+    name: str = Field("", max_length=100, description="run: a short name for lists.")
+    timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h here, 2h for a job.")
+    workdir: str = Field(".", description="run here: folder to run in, inside the workspace.")
+    env: dict[str, str] = Field(default_factory=dict, description="run: further variables; no secrets.")
+    secrets: list[str] = Field(
+        default_factory=list, max_length=8, description="run: names of the user's variables it is given, as HF_TOKEN."
+    )
+    hardware: str = Field("", description="run as a job: hardware, such as cpu-basic or a10g-small.")
+    image: str = Field("", description="run as a job: container image.")
+    namespace: str = Field("", description="run as a job: user or organisation; default the token's owner.")
+    run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
+    lines: int = Field(50, ge=1, le=MOST_LINES, description="logs: how many of the last lines.")
+    offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
+    seconds: int = Field(120, ge=1, le=MOST_WAIT_S, description="wait: at most so long.")
+
+
+def only_reads(args: Mapping[str, Any]) -> bool:
+    """Whether a call with these arguments changes nothing."""
+    return args.get("operation") in READING
+
+
+async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
+    """The run that is asked for, with its price. Raises ToolFault."""
+    if bool(args.command) == bool(args.script):
+        raise ToolFault("run takes either command or script")
+    if args.backend == "local" and (args.hardware or args.image or args.namespace):
+        raise ToolFault("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
+    default = DEFAULT_LIMIT_S if args.backend == "local" else DEFAULT_HUB_LIMIT_S
+    plan = await planned(
+        context,
+        backend=args.backend,
+        command=args.command,
+        script=args.script,
+        script_args=tuple(args.args),
+        workdir=args.workdir,
+        name=args.name,
+        environment=args.env,
+        secrets=tuple(args.secrets),
+        hardware=args.hardware or None,
+        image=args.image or None,
+        namespace=args.namespace or None,
+        limit_s=limit_seconds(args.timeout) if args.timeout else default,
+    )
+    return plan if args.backend == "local" else await completed(plan, context)
