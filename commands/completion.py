@@ -44,10 +44,10 @@ def _bash() -> str:
 {values}
     {files}) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
-  case "${{COMP_WORDS[1]}}" in
+  if [[ $COMP_CWORD -eq 2 ]]; then case "$before" in
 {cases}
-  esac
-  if [[ $COMP_CWORD -eq 1 ]]; then words='{" ".join(COMMANDS)}'; fi
+    *) words='' ;;
+  esac; elif [[ $COMP_CWORD -gt 2 ]]; then words=''; fi
   if [[ "$word" == -* ]]; then words='{_words()}'; fi
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
