@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from store.trackio import logged_rows
 from tools.compute.logs import lines
@@ -56,7 +57,7 @@ def _of_object(text: str) -> dict[str, float]:
     return numbers(value) if isinstance(value, dict) else {}
 
 
-def numbers(value: Mapping[object, object]) -> dict[str, float]:
+def numbers(value: Mapping[Any, Any]) -> dict[str, float]:
     """The numbers of an object; the trainers also print them as strings."""
     pairs = ((str(name), _number(item)) for name, item in value.items())
     return {name: number for name, number in pairs if number is not None and len(name) <= LONGEST_NAME}
