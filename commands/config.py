@@ -67,6 +67,7 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
     """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
+    from commands.config_faults import further_faults
     from configs.check import faults_of
     from configs.layers import names_for
 
@@ -76,7 +77,7 @@ def check_settings(options: Options, json: Json = False) -> int:
     project = folder / PROJECT_FILE
     given = [Path(options.config).expanduser()] if options.config else []
     files = [path for path in (user_file(), project if project.is_file() else None, *given) if path is not None]
-    faults = [fault for path in files for fault in faults_of(path, known)]
+    faults = [fault for path in files for fault in faults_of(path, known, further_faults)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:
         load_settings(options, folder)  # what files and options say together

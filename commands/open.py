@@ -16,7 +16,7 @@ from configs.errors import ConfigurationError, UsageError
 from configs.layers import Loaded, load
 from configs.settings import Settings
 from graph.context import ApprovalMode, RunOptions, Sandbox
-from graph.run_options import from_settings
+from graph.run_options import from_settings, with_cpu_jobs
 from models.secrets import hold_secrets
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
     default_budget = HEADLESS_BUDGET_USD if headless else by_settings.max_budget_usd
     folders = run_folders(options)
     sandbox, unwalled = run_sandbox(options, loaded, [str(workspace), *folders])
-    return replace(
+    chosen = replace(
         by_settings,
         model=model,
         add_dirs=folders,
@@ -223,6 +223,7 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
         max_budget_usd=default_budget if options.max_budget_usd is None else _budget(options.max_budget_usd),
         notes=(*loaded.notes, *filter(None, [note, unwalled]), *_oddities(by_settings.permissions)),
     )
+    return with_cpu_jobs(chosen, settings)
 
 
 def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Every fault of a settings file at once, each with its line and column. Loading stops at the first."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,17 @@ class Fault:
         return f"{self.file}:{self.line}:{self.column}: {'warning: ' if self.warning else ''}{key}{self.message}"
 
 
-def faults_of(path: Path, known: Mapping[str, str]) -> list[Fault]:
-    """The faults of one file, in the order of the text. `known` is what ${NAME} may stand for."""
+Found = tuple[KeyPath, str, bool]
+"""Where a fault is, what it is, and whether it stops nothing."""
+
+
+def faults_of(
+    path: Path, known: Mapping[str, str], further: Callable[[Mapping[str, Any]], Iterator[Found]]
+) -> list[Fault]:
+    """The faults of one file, in the order of the text.
+
+    `known` is what ${NAME} may stand for; `further` finds in the file's values what only other rooms can tell.
+    """
     name = str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -48,12 +57,10 @@ def faults_of(path: Path, known: Mapping[str, str]) -> list[Fault]:
         return [Fault(name, 1, 1, "", "nested too deeply")]
     if not isinstance(values, dict):
         return [Fault(name, 1, 1, "", 'no JSON object; it looks like {"model_name": "..."}')]
-    found = [*_twice(places), *_unset(values, known), *_unknown(values, name), *_bad(values, known)]
+    filled = _filled(values, known)
+    found = [*_twice(places), *_unset(values, known), *_unknown(values, name), *_bad(filled), *further(filled)]
     faults = [Fault(name, *places.place(path), ".".join(map(str, path)), said, soft) for path, said, soft in found]
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
-
-
-Found = tuple[KeyPath, str, bool]
 
 
 def _twice(places: Places) -> Iterator[Found]:
@@ -79,9 +86,9 @@ def _unknown(values: Mapping[str, Any], name: str) -> Iterator[Found]:
             yield (key,), note_about(key, name).removeprefix(f"{key} in {name} "), True
 
 
-def _bad(values: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[Found]:
+def _bad(values: Mapping[str, Any]) -> Iterator[Found]:
     try:
-        Settings.model_validate(overlaid(_filled(values, known)))
+        Settings.model_validate(overlaid(dict(values)))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             words = one["msg"].removeprefix("Value error, ")

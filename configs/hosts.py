@@ -4,6 +4,7 @@ The Hub's own address is the variable HF_ENDPOINT, GitHub's is GITHUB_API_URL.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ HOSTS: dict[str, str] = {
     "tavily": "https://api.tavily.com",
 }
 """Base URLs without a closing slash, by the name a setting gives them."""
+
+_HOST = re.compile(r"\.?[\w-]+(?:\.[\w-]+)*\.?|[0-9a-fA-F:.]+")
 
 
 def base_url(given: Mapping[str, str], name: str) -> str:
@@ -40,4 +43,19 @@ def check_hosts(given: Mapping[str, str]) -> Mapping[str, str]:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise ValueError(f"{name} is no http address: {url!r}")
+    return given
+
+
+def check_places(given: tuple[str, ...]) -> tuple[str, ...]:
+    """`given` when each is a host, a .domain or an http address. Raises ValueError."""
+    for place in given:
+        if "://" not in place:
+            sound = _HOST.fullmatch(place) is not None
+        else:
+            parts = urlsplit(place)
+            sound = (
+                parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username and parts.port != 0
+            )
+        if not sound:
+            raise ValueError(f"{place!r} is no host, no .domain and no http address")
     return given

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from configs.hosts import check_hosts
+from configs.hosts import check_hosts, check_places
 from configs.mcp_servers import McpServer, check_names
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
@@ -18,6 +18,13 @@ def _positive_or_unlimited(number: int) -> int:
     if number < 1 and number != -1:
         raise ValueError("must be 1 or more, or -1 for unlimited")
     return number
+
+
+def _makes_a_dataset(template: str | None) -> str | None:
+    owner, slash, name = (template or "a/b").replace("{hf_user}", "a").partition("/")
+    if not slash or not owner or not name or set("/{}") & set(owner + name):
+        raise ValueError("must make OWNER/NAME, with {hf_user} as the only thing to fill in")
+    return template
 
 
 class Destination(BaseModel):
@@ -79,7 +86,7 @@ class SandboxSettings(BaseModel):
     """None: where bubblewrap is there."""
     network: Literal["off", "list", "on"] = "list"
     """list: the package index, the Hub, GitHub, and `hosts`."""
-    hosts: tuple[str, ...] = ()
+    hosts: Annotated[tuple[str, ...], AfterValidator(check_places)] = ()
     """Hosts, .domains or URLs."""
 
 
@@ -130,9 +137,11 @@ class Settings(BaseModel):
     messaging: Messaging = Messaging()
     save_sessions: bool = True
     """Threads are kept in the database; false is --ephemeral for every new one."""
-    share_traces: bool | Literal["private", "public"] = False
+    share_traces: Literal[True, False, "private", "public"] = False
     """Upload threads as traces to a dataset of the user; true is private."""
-    personal_trace_repo_template: str | None = "{hf_user}/ml-intern-sessions"
+    personal_trace_repo_template: Annotated[str | None, AfterValidator(_makes_a_dataset)] = (
+        "{hf_user}/ml-intern-sessions"
+    )
     """The dataset of traces; {hf_user} is the token's owner."""
 
 

@@ -81,6 +81,14 @@ def tools() -> str:
     return table(["tool", "what it does", "parameters"], rows)
 
 
+def checks() -> str:
+    """The checks of a run before it starts, from the rules themselves."""
+    from tools.compute.preflight.check import RULES
+
+    rows = ([f"`{name}`", _first_sentence(rule.__doc__ or "")] for name, rule in RULES.items())
+    return table(["rule", "refuses"], rows)
+
+
 def loop() -> str:
     """The picture in graph/build.py, and the edges of the graph it builds."""
     build = importlib.import_module("graph.build")
@@ -125,6 +133,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "events": events,
     "exit-codes": exit_codes,
     "tools": tools,
+    "checks": checks,
     "loop": loop,
     "figures": figures,
 }

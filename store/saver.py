@@ -27,6 +27,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from store import checkpoints as tables
+from store.checkpoint_ids import continue_after
 from store.checkpoints import CheckpointBytes, Lane, Link, TaskBytes
 from store.database import Database
 from store.histories import NOTHING, Histories, Step
@@ -145,11 +146,17 @@ class Saver(AsyncSqliteSaver):
         """The checkpoint that `config` names, or the newest one of its thread; None when there is none."""
         lane, id = _lane(config), get_checkpoint_id(config)
 
-        def load(connection: sqlite3.Connection) -> CheckpointTuple | None:
+        def load(connection: sqlite3.Connection) -> tuple[str | None, CheckpointTuple | None]:
             found = tables.load_checkpoint(connection, lane, id)
-            return self._tuple(connection, lane, found) if found else None
+            if found is None:
+                return None, None
+            newest = found.id if id is None else tables.newest_id(connection, lane)
+            return newest, self._tuple(connection, lane, found)
 
-        return await self._read(lane, load)
+        newest, found = await self._read(lane, load)
+        if newest:
+            continue_after(newest)
+        return found
 
     async def alist(
         self,

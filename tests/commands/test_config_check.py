@@ -45,6 +45,25 @@ FAULTS = """{
 }"""
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"permissions": {"allow": ["read",\n"bash(rm"]}}', "2:1: permissions.allow.1: is no rule: 'bash(rm'"),
+        ('{"permissions": {"deny": [{"tool": 1}]}}', "1:27: permissions.deny.0: is no rule: tool: Input should be"),
+        ('{"sandbox": {"hosts": ["ftp://x"]}}', "1:14: sandbox.hosts: 'ftp://x' is no host"),
+        ('{"sandbox": {"hosts": ["http://x:y"]}}', "1:14: sandbox.hosts: port could not be cast"),
+        ('{"sandbox": {"hosts": ["a b"]}}', "1:14: sandbox.hosts: 'a b' is no host, no .domain and no http address"),
+        ('{"personal_trace_repo_template": "{who}/x"}', "1:2: personal_trace_repo_template: must make OWNER/NAME"),
+        ('{"share_traces": "maybe"}', "1:2: share_traces: input should be True, False, 'private' or 'public'"),
+        ('{"model_name": "nonsense/x"}', "1:2: warning: model_name: unknown provider 'nonsense'"),
+    ],
+)
+def test_what_only_a_run_would_find_is_found(run: Run, write: Callable[[str], Path], text: str, said: str) -> None:
+    path = write(text)
+    (line,) = run("config", "check").out.splitlines()
+    assert line.removeprefix(f"{path}:").startswith(said)
+
+
 def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Path]) -> None:
     path = write(FAULTS)
     done = run("config", "check")

@@ -37,4 +37,7 @@ def _known(cause: BaseException) -> str:
         return "it did not answer in time"
     if isinstance(cause, httpx.HTTPError):
         return f"no connection ({type(cause).__name__})"
-    return str(cause) if isinstance(cause, McpError) else ""
+    if not isinstance(cause, McpError):
+        return ""
+    # What the library makes of a 404.
+    return "there is no MCP server at its address" if str(cause) == "Session terminated" else str(cause)

@@ -58,7 +58,10 @@ async def test_a_redirect_to_another_server_is_not_followed(opens: Opens) -> Non
     assert other.seen == []
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "it wants a key in `headers`"), (500, "it answered 500")])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "it wants a key in `headers`"), (404, "there is no MCP server at its address"), (500, "it answered 500")],
+)
 async def test_an_answer_that_is_no_success_is_a_line(opens: Opens, status: int, said: str) -> None:
     with FakeMcp() as fake:
         fake.status = status

@@ -18,7 +18,7 @@ _TOKENS: Final = 64
 
 
 def time_limit(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """The time limit is below what the training takes at best, or ended the same script before, or is none of ours."""
+    """The time limit is below what the training takes at best, or ended this script before, or nobody named one."""
     program = facts.program
     if program is None or not program.trains:
         return
