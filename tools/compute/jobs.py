@@ -10,7 +10,10 @@ from safety.redaction import admit
 from store.runs import RunRow
 from tools.base import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolResult, tool
 from tools.compute.backends import backend_of
+from tools.compute.hub_jobs import job_reach
+from tools.compute.hub_schedules import schedule_reach
 from tools.compute.jobs_args import JobsArgs, only_reads, plan_of
+from tools.compute.jobs_hub import HUB_OPERATIONS
 from tools.compute.launching import start_run
 from tools.compute.logs import last_lines, part, tail
 from tools.compute.look import look, stop
@@ -24,19 +27,20 @@ _SECONDS_BETWEEN_LOOKS = 0.25
 
 async def jobs_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
     """The secrets, the price and the namespace of a run. Looking and stopping reach nothing."""
-    if args.get("operation") != "run":
+    if args.get("operation") not in ("run", "schedule"):
         return NO_REACH
     given = JobsArgs.model_validate(args)
-    if given.backend == "local":
+    if given.operation == "schedule":
+        return await schedule_reach(await plan_of(given, context), context)
+    if given.backend != "hub":
         return Reach(secrets=tuple(given.secrets))
-    from tools.compute.hub_jobs import job_reach
-
     return await job_reach(await plan_of(given, context), context)
 
 
 def _on_resume(args: Mapping[str, Any]) -> OnResume:
-    """A launch is gone on with by the id of its run; everything else does the same when it is done again."""
-    return "reattach" if args.get("operation") == "run" else "rerun"
+    """A launch is gone on with by the id of its run, a schedule may be there; all else does the same again."""
+    kinds: dict[Any, OnResume] = {"run": "reattach", "schedule": "report"}
+    return kinds.get(args.get("operation"), "rerun")
 
 
 @tool(timeout=None, path_args=("workdir",), reads=only_reads, reach=jobs_reach, on_resume=_on_resume)
@@ -51,7 +55,11 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     - logs: its last lines, or what stands behind offset. The whole log is in the file that the answer names.
     - wait: until it ends, at most some minutes, when the very next step needs it.
     - cancel: stop it with all it started.
+    Of the Hub: hardware: machines and prices for jobs. schedule: a job that starts again and again, at the times of
+    `when`. schedules: those there are, or one. suspend_schedule, resume_schedule, delete_schedule.
     """
+    if operation := HUB_OPERATIONS.get(args.operation):
+        return await operation(args, context)
     if args.operation == "run":
         return started_text(await start_run(await plan_of(args, context), context))
     if args.operation == "list":

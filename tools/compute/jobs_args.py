@@ -6,21 +6,31 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tools.base import ToolArgs, ToolContext, ToolFault
-from tools.compute.backend import DEFAULT_LIMIT_S, RunPlan
+from tools.compute.backend import DEFAULT_LIMIT_S, BackendName, RunPlan
 from tools.compute.hub_jobs import completed
 from tools.compute.planning import limit_seconds, planned
 
-DEFAULT_HUB_LIMIT_S = 2 * 3600.0
+DEFAULT_LIMITS_S: Mapping[BackendName, float] = {
+    "local": DEFAULT_LIMIT_S,
+    "hub": 2 * 3600.0,
+    "sandbox": DEFAULT_LIMIT_S,
+}
 MOST_LINES = 500
 MOST_WAIT_S = 600
-READING = frozenset({"list", "logs", "wait", "inspect"})
+READING = frozenset({"list", "logs", "wait", "inspect", "hardware", "schedules"})
+Operation = Literal[
+    "run", "list", "logs", "wait", "inspect", "cancel",
+    "hardware", "schedule", "schedules", "suspend_schedule", "resume_schedule", "delete_schedule",
+]  # fmt: skip
 
 
 class JobsArgs(ToolArgs):
     """What jobs takes."""
 
-    operation: Literal["run", "list", "logs", "wait", "inspect", "cancel"] = Field(description="What to do.")
-    backend: Literal["local", "hub"] = Field("local", description="run: on this machine, or as a Hugging Face Job.")
+    operation: Operation = Field(description="What to do.")
+    backend: BackendName = Field(
+        "local", description="run: on this machine, as a Hugging Face Job (hub), or in this thread's sandbox."
+    )
     command: str = Field("", description="run: a command, as bash understands it. Give this or script.")
     script: str = Field(
         "", description="run: the path of a Python script, or its text. A PEP 723 header names its dependencies."
@@ -36,6 +46,8 @@ class JobsArgs(ToolArgs):
     hardware: str = Field("", description="run as a job: hardware, such as cpu-basic or a10g-small.")
     image: str = Field("", description="run as a job: container image.")
     namespace: str = Field("", description="run as a job: user or organisation; default the token's owner.")
+    when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
+    schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of one.")
     run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
     lines: int = Field(50, ge=1, le=MOST_LINES, description="logs: how many of the last lines.")
     offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
@@ -51,12 +63,12 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
     """The run that is asked for, with its price. Raises ToolFault."""
     if bool(args.command) == bool(args.script):
         raise ToolFault("run takes either command or script")
-    if args.backend == "local" and (args.hardware or args.image or args.namespace):
+    backend: BackendName = "hub" if args.operation == "schedule" else args.backend
+    if backend != "hub" and (args.hardware or args.image or args.namespace):
         raise ToolFault("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
-    default = DEFAULT_LIMIT_S if args.backend == "local" else DEFAULT_HUB_LIMIT_S
     plan = await planned(
         context,
-        backend=args.backend,
+        backend=backend,
         command=args.command,
         script=args.script,
         script_args=tuple(args.args),
@@ -67,6 +79,6 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
         hardware=args.hardware or None,
         image=args.image or None,
         namespace=args.namespace or None,
-        limit_s=limit_seconds(args.timeout) if args.timeout else default,
+        limit_s=limit_seconds(args.timeout) if args.timeout else DEFAULT_LIMITS_S[backend],
     )
-    return plan if args.backend == "local" else await completed(plan, context)
+    return await completed(plan, context) if backend == "hub" else plan

@@ -7,6 +7,7 @@ from tests.tools.hub.conftest import HubBench
 from tools.base import ToolFault
 from tools.compute.backend import RunPlan
 from tools.compute.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_reach
+from tools.run import run_call
 
 
 def plan(desk: HubBench) -> RunPlan:
@@ -43,3 +44,20 @@ async def test_what_cannot_be_scheduled_is_said(hub: FakeHub, desk: HubBench) ->
 async def test_its_price_has_no_bound(hub: FakeHub, desk: HubBench) -> None:
     reach = await schedule_reach(plan(desk), desk.context())
     assert (reach.cost_usd, reach.irreversible) == (None, True)
+
+
+async def test_the_tool_makes_one_only_for_a_user_who_asked_for_a_schedule(hub: FakeHub, desk: HubBench) -> None:
+    args = {"operation": "schedule", "command": "python -c 1", "when": "@daily", "timeout": "10m"}
+    refused = await desk.run("jobs", **args)
+    assert "which the user did not name" in refused.text
+    assert not hub.jobs.scheduled
+    call = desk.call("jobs", args)
+    made = await run_call(call, desk.context(user_text="schedule the evaluation for every night"))
+    ((id, _),) = hub.jobs.scheduled.items()
+    assert id in made.text
+    assert id in (await desk.run("jobs", operation="schedules")).text
+    assert "deleted" in (await desk.run("jobs", operation="delete_schedule", schedule=id)).text
+    assert (
+        "a100-large: 12 vCPU, 142 GB, 1 x A100 (80 GB); 2.50 USD an hour"
+        in (await desk.run("jobs", operation="hardware")).text
+    )
