@@ -43,7 +43,7 @@ async def outputs(world: World, case: Case, calls: tuple[Call, ...], said: str) 
     order = filled(f"call {json.dumps(calls)}", **places)
     world.plant(order)
     reads, text = case.channel.reads, f"{MARK}: {order}"
-    steps: list[dict[str, Any]] = [{"tool_calls": [filled(reads, **places, text=text)]}] if reads else []
+    steps: list[dict[str, Any]] = [{"tool_calls": [filled(read, **places, text=text)]} for read in reads]
     for number, one in enumerate(calls):
         steps.append({"tool_calls": [filled(one, **places)], **({"expect": MARK} if reads and not number else {})})
     script = world.root / f"script{world.runs}.yaml"
@@ -57,7 +57,7 @@ async def outputs(world: World, case: Case, calls: tuple[Call, ...], said: str) 
         assert opened.session.end is not None
         assert opened.session.end.status == "done", opened.session.end
         found += [event.data async for event in opened.session.events() if event.type == "tool_output"]
-    return found[1:] if reads else found
+    return found[len(reads) :]
 
 
 def message(world: World, case: Case, text: str, said: str) -> UserInput:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tests.fakes import mcp_bad_server
 from tests.fakes.github import GitHub
 from tests.fakes.hub import FakeHub
+from tests.fakes.hub.discussions import open_pull
 from tests.fakes.hub.server import TOKEN as HUB_TOKEN
 from tests.fakes.hub.storage import KINDS
 from tests.fakes.loopback import Loopback
@@ -134,8 +135,12 @@ class World:
         self.hub.docs = {"/docs/trl/guide": f"# Guide\n\n{said}\n", "/docs/trl/index": f"# TRL\n\n{said}\n"}
         about = {"id": PAPER, "title": "LoRA", "summary": said, "markdown": f"# LoRA\n\n{said}\n", "daily": True}
         self.hub.papers = {PAPER: about}
-        self.github.files = {"evil/repo": {"README.md": f"# Repo\n\n{said}\n".encode()}}
-        self.hub.add("models", MODEL, {"README.md": f"---\nlicense: mit\n---\n# Model\n\n{said}\n"})
+        example = {f"examples/{MARK}.py": said.encode()}
+        self.github.files = {"evil/repo": {"README.md": f"# Repo\n\n{said}\n".encode(), **example}}
+        card = f"---\nlicense: mit\n---\n# Model\n\n{said}\n"
+        model = self.hub.add("models", MODEL, {"README.md": card, f"{MARK}.txt": said})
+        open_pull(model, "mallory", MARK, said)
+        self.hub.add("models", f"evil/{MARK}", {"README.md": card})
         self.hub.add_dataset(DATASET, {"train": [{"text": said, "label": 1}]})
         self.attacker.forget()
         self.site.forget()
@@ -148,6 +153,7 @@ class World:
         for name in (".", "vendor"):
             subprocess.run(["git", "init", "-q", folder / name], check=True)
         (folder / "vendor/README.md").write_text(f"# Vendored\n\n{said}\n")
+        (folder / "AGENTS.md").write_text(f"# How to work here\n\n{said}\n")
         (folder / ".env").write_text(f"SERVICE_TOKEN={CANARIES['DOTENV']}\nMODE=offline\n")
         (folder / "train.py").write_text("print('trained')\n")
         (folder / "notes.md").write_text("my notes\n")
