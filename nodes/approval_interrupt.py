@@ -1,5 +1,7 @@
 """The node that asks the user: one interrupt for everything that needs an answer. The only caller of interrupt()."""
 
+import asyncio
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,13 +77,16 @@ async def _judge(calls: list[MessageCall], message: AIMessage, context: ToolCont
     """Policy's word on every call that can run at all."""
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
-    return [await _judged(call, context) for call in found if unusable(call, context, invalid.get(call.id)) is None]
+    # A workspace that became a link to another place is another folder.
+    folder = await asyncio.to_thread(os.path.realpath, context.workspace)
+    usable = [call for call in found if unusable(call, context, invalid.get(call.id)) is None]
+    return [await _judged(call, context, folder) for call in usable]
 
 
-async def _judged(call: ToolCall, context: ToolContext) -> Judged:
+async def _judged(call: ToolCall, context: ToolContext, folder: str) -> Judged:
     said = await judge(call, context)
     always = await always_offers(call, context) if said.kind == "ask" else ()
-    return Judged(call, said, call.digest(context.workspace, context.sandbox_profile), always)
+    return Judged(call, said, call.digest(folder, context.sandbox_profile), always)
 
 
 def _repeated(judged: list[Judged], rejected: Mapping[str, str]) -> dict[str, dict[str, Any]]:
