@@ -38,6 +38,20 @@ async def test_the_prefix_of_the_requests_of_a_turn_is_the_same_to_the_byte(lab:
     assert all(later.startswith(body[:-2]) for body, later in pairwise(bodies))
 
 
+async def test_through_litellm_tools_and_earlier_messages_are_the_same_to_the_byte(
+    lab: Lab, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
+    monkeypatch.setenv("HOSTED_VLLM_API_KEY", "sk-not-used")
+    server.default = three_calls
+    async with lab.session("hosted_vllm/thinker", approval_mode="yolo") as session:
+        await turn(session, UserInput("go"))
+    assert len({json.dumps(asked.json["tools"]) for asked in server.asked}) == 1
+    sent = [json.dumps(asked.json["messages"])[:-1] for asked in server.asked]
+    assert len(sent) == 4
+    assert all(later.startswith(earlier) for earlier, later in pairwise(sent))
+
+
 async def test_another_model_gets_the_conversation_without_the_reasoning_of_the_first(
     lab: Lab, server: FakeModelServer
 ) -> None:
