@@ -38,7 +38,7 @@ FAILED_ENDS = ("error", "abort")
 """finish_reasons of engines that died in the middle of a reply."""
 MOST_REDIRECTS = 3
 FEW_RETRIES = 3
-"""For what has not answered yet: a server on this machine that is not running, a proxy that is none."""
+"""For what has not answered yet: a server on this machine that is not running, a name or a proxy that is none."""
 READ_OUT_S = 0.1
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
 ERROR_BYTES = 64 * 1024
@@ -150,7 +150,10 @@ def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Except
         return ConnectFailed(f"the proxy lets nothing through to {route.where}; {PROXY_REMEDY}", retries=FEW_RETRIES)
     few = FEW_RETRIES if route.is_loopback else None
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        why = ": its name has no address" if _cause(error, socket.gaierror) else ""
+        unnamed = _cause(error, socket.gaierror)
+        why = ": its name has no address" if unnamed else ""
+        if isinstance(unnamed, socket.gaierror) and unnamed.errno == socket.EAI_NONAME:
+            few = FEW_RETRIES
         return ConnectFailed(f"no connection to {route.where}{why}", retries=few)
     if isinstance(error, httpx.TimeoutException):
         return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")

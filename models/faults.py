@@ -32,6 +32,10 @@ from safety.redaction import admit
 WORDS_SHOWN = 300
 PROXY_REMEDY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+KNOWN_PAGES = frozenset({401, 403, 407, 408, 429})
+"""What gateways before a model server say with a page."""
+NOT_OFFERED = frozenset({405, 501, 505})
+"""What other servers say to a POST."""
 QUOTA_CODES = frozenset({
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "insufficient_balance",
     "exceeded_current_quota_error", "credit_balance_too_low", "access_terminated",
@@ -167,8 +171,10 @@ def fault_of(answer: HttpAnswer, route: Route) -> Exception:
     """The fault an HTTP answer means: a Retryable, or the error that ends the call."""
     if answer.status in REDIRECTS:
         return _redirected(answer, route)
-    if answer.is_html and answer.status < 500 and answer.status not in (401, 403, 408, 429):
+    if answer.is_html and (answer.status < 500 or answer.status in NOT_OFFERED) and answer.status not in KNOWN_PAGES:
         return _web_page(route)
+    if answer.status in NOT_OFFERED and not read_detail(answer.body).words:
+        return _no_model_server(answer, route)
     return fault_of_detail(answer.status, read_detail(answer.body), route, answer.headers)
 
 
@@ -190,7 +196,7 @@ def fault_of_detail(
         return ModelUnknown(f"{route.where} does not know the model {route.name!r}", route.hint)
     if status == 429:
         return RateLimited(said, retry_after(headers or {}))
-    if status in (408, 409, 425) or (status >= 500 and status not in (501, 505)) or detail.codes & RETRY_CODES:
+    if status in (408, 409, 425) or (status >= 500 and status not in NOT_OFFERED) or detail.codes & RETRY_CODES:
         return ServerFault(said, retry_after(headers or {}))
     return BadRequest(said)
 
@@ -257,6 +263,13 @@ def _said(detail: ErrorDetail, route: Route) -> str:
 def _web_page(route: Route) -> ConfigurationError:
     return ConfigurationError(
         f"{route.where} answered with a web page, not with an API", "check the base URL; it usually ends in /v1"
+    )
+
+
+def _no_model_server(answer: HttpAnswer, route: Route) -> ConfigurationError:
+    return ConfigurationError(
+        f"{route.where} takes no chat requests: it answered {answer.status}",
+        "check the base URL; it usually ends in /v1",
     )
 
 

@@ -62,6 +62,18 @@ async def test_another_dialect_is_said_at_once(direct: Bench, answer: Reply) -> 
     assert len(direct.server.asked) == 1
 
 
+@pytest.mark.parametrize("status", [405, 501])
+@pytest.mark.parametrize("kind", ["text/html", "text/plain"])
+async def test_a_server_of_something_else_is_said_at_once(bench: Bench, status: int, kind: str) -> None:
+    bench.server.default = Reply(status=status, body=b"Unsupported method ('POST')", headers={"content-type": kind})
+
+    with pytest.raises(ConfigurationError, match=r"web page|takes no chat requests") as raised:
+        await bench.ask()
+
+    assert "/v1" in raised.value.remedy
+    assert len(bench.server.asked) == 1
+
+
 async def test_words_that_are_no_json_are_not_asked_for_many_times(open_bench: Callable[..., Bench]) -> None:
     bench = open_bench("direct", Waits(retries=10, first_backoff_s=0.001))
     bench.server.default = Reply(body=b"It works!", headers={"content-type": "text/plain"})
@@ -89,9 +101,9 @@ async def test_a_local_server_that_answered_once_is_waited_for_longer(open_bench
 
 @pytest.mark.parametrize("transport", ["direct", "litellm"])
 async def test_a_name_without_an_address_is_said(open_bench: Callable[..., Bench], transport: str) -> None:
-    bench = open_bench(transport, Waits(retries=1, first_backoff_s=0.01), url="http://nowhere.invalid/v1")
+    bench = open_bench(transport, Waits(retries=10, first_backoff_s=0.01), url="http://nowhere.invalid/v1")
 
-    with pytest.raises(ProviderUnavailable, match=r"no connection to http://nowhere\.invalid: its name has no address"):
+    with pytest.raises(ProviderUnavailable, match=r"nowhere\.invalid: its name has no address after 4 tries"):
         await bench.ask()
 
 
