@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tools.base import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolRe
 from tools.compute.backends import backend_of
 from tools.compute.hub_jobs import job_reach
 from tools.compute.hub_schedules import schedule_reach
-from tools.compute.jobs_args import JobsArgs, only_reads, plan_of
+from tools.compute.jobs_args import JobsArgs, checked, only_reads, plan_of
 from tools.compute.jobs_hub import HUB_OPERATIONS
 from tools.compute.launching import start_run
 from tools.compute.logs import last_lines, part, tail
@@ -30,11 +31,17 @@ async def jobs_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
     if args.get("operation") not in ("run", "schedule"):
         return NO_REACH
     given = JobsArgs.model_validate(args)
+    try:
+        plan = await plan_of(given, context)
+    except ToolFault as fault:
+        if given.backend != "hub":
+            return Reach(refused=str(fault))
+        raise
+    if refusal := (await checked(given, plan, context)).refusal:
+        return Reach(refused=refusal)
     if given.operation == "schedule":
-        return await schedule_reach(await plan_of(given, context), context)
-    if given.backend != "hub":
-        return Reach(secrets=tuple(given.secrets))
-    return await job_reach(await plan_of(given, context), context)
+        return await schedule_reach(plan, context)
+    return await job_reach(plan, context) if plan.backend == "hub" else Reach(secrets=plan.secrets)
 
 
 def _on_resume(args: Mapping[str, Any]) -> OnResume:
@@ -50,7 +57,8 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     - run: start a command or a Python script here or as a Hugging Face Job, and return its id at once. Then go on with
       other work or end your turn: you are woken when it ends, with its exit code, last lines, metrics and cost. Do not
       wait in a loop; nothing is spent while you are not asked. A job's machine is empty and is gone afterwards: push or
-      upload what has to stay. Print losses as plain lines; progress bars hide them.
+      upload what has to stay. Print losses as plain lines; progress bars hide them. Checks refuse a run that would be
+      in vain and say what to mend: run a script here first with a few steps, then launch it as a job.
     - list: the runs of this thread. inspect: one run, with its use of CPU, memory and GPU.
     - logs: its last lines, or what stands behind offset. The whole log is in the file that the answer names.
     - wait: until it ends, at most some minutes, when the very next step needs it.
@@ -61,7 +69,7 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     if operation := HUB_OPERATIONS.get(args.operation):
         return await operation(args, context)
     if args.operation == "run":
-        return started_text(await start_run(await plan_of(args, context), context))
+        return await _run(args, context)
     if args.operation == "list":
         return await _list(context)
     row = await _named(args.run, context)
@@ -74,6 +82,15 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
             return await _inspect(row, context)
         case _:
             return await _cancel(row, context)
+
+
+async def _run(args: JobsArgs, context: ToolContext) -> ToolResult:
+    plan = await plan_of(args, context)
+    findings = await checked(args, plan, context)
+    if findings.refusal:
+        raise ToolFault(findings.refusal)
+    started = started_text(await start_run(plan, context))
+    return replace(started, text="\n".join([started.text, *(f"note: {note}" for note in findings.notes)]))
 
 
 async def _named(id: str, context: ToolContext) -> RunRow:

@@ -9,6 +9,9 @@ from tools.base import ToolArgs, ToolContext, ToolFault
 from tools.compute.backend import DEFAULT_LIMIT_S, BackendName, RunPlan
 from tools.compute.hub_jobs import completed
 from tools.compute.planning import limit_seconds, planned
+from tools.compute.preflight.check import RuleName
+from tools.compute.preflight.findings import Findings
+from tools.compute.preflight.gather import preflight
 
 DEFAULT_LIMITS_S: Mapping[BackendName, float] = {
     "local": DEFAULT_LIMIT_S,
@@ -48,6 +51,10 @@ class JobsArgs(ToolArgs):
     namespace: str = Field("", description="run as a job: user or organisation; default the token's owner.")
     when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
     schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of one.")
+    override: list[RuleName] = Field(
+        default_factory=list,
+        description="run: checks that do not hold this time; say why in your words before the call.",
+    )
     run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
     lines: int = Field(50, ge=1, le=MOST_LINES, description="logs: how many of the last lines.")
     offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
@@ -80,5 +87,11 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
         image=args.image or None,
         namespace=args.namespace or None,
         limit_s=limit_seconds(args.timeout) if args.timeout else DEFAULT_LIMITS_S[backend],
+        overrides=tuple(args.override),
     )
     return await completed(plan, context) if backend == "hub" else plan
+
+
+async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> Findings:
+    """What the checks before the start say to the run."""
+    return await preflight(plan, context, limit_named=bool(args.timeout))

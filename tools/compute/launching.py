@@ -14,6 +14,7 @@ from tools.base import ToolContext, ToolFault
 from tools.compute.backend import Backend, RunPlan
 from tools.compute.backends import backend_of
 from tools.compute.look import stop
+from tools.compute.recorded import record_launch
 from tools.compute.run_folder import LOG, run_folder
 
 _ID_CHARACTERS = 10
@@ -34,6 +35,7 @@ async def start_run(plan: RunPlan, context: ToolContext) -> RunRow:
     row = await store.runs.get(id) or await _written(plan, id, context)
     await context.set_handle(id)
     if row.open and row.handle is None:
+        await record_launch(id, plan, context)
         row = await _launched(plan, row, context)
     if context.services.watch is not None:
         context.services.watch.notice()

@@ -23,6 +23,7 @@ class PlanFields(TypedDict, total=False):
     image: str | None
     namespace: str | None
     limit_s: Required[float]
+    overrides: tuple[str, ...]
 
 
 MOST_LIMIT_S = 30 * 24 * 3600.0

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tools.compute.pairs import PAIRS, Pair, Side
 from tests.tools.compute.scripts import SFT, known, planned
-from tools.compute.preflight.check import RULE_NAMES, check
+from tools.compute.preflight.check import RULE_NAMES, RULES, check
 from tools.compute.preflight.findings import Findings
 from tools.compute.preflight.program import read_program
 
@@ -26,7 +26,7 @@ def test_every_rule_has_pairs_and_there_are_thirty_at_least(capsys):
     counts = Counter(pair.rule for pair in PAIRS)
     with capsys.disabled():
         print(f"\npreflight: {len(PAIRS)} pairs of a fault and its twin: {dict(counts)}")
-    assert set(counts) == set(RULE_NAMES)
+    assert set(counts) == set(RULE_NAMES) == set(RULES)
     assert len(PAIRS) >= 30
 
 

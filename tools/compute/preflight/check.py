@@ -1,7 +1,7 @@
 """check(plan, facts): all rules over a run that is about to start. Pure: it asks nobody and changes nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, Literal, get_args
 
 from tools.compute.backend import RunPlan
 from tools.compute.preflight.facts import Facts
@@ -12,7 +12,21 @@ from tools.compute.preflight.rules_place import imports, local_path, script
 from tools.compute.preflight.rules_words import columns, secrets, substitution
 
 Rule = Callable[[RunPlan, Facts], Iterator[Finding]]
-RULES: Final[Mapping[str, Rule]] = {
+RuleName = Literal[
+    "script",
+    "time_limit",
+    "output",
+    "columns",
+    "imports",
+    "precision",
+    "memory",
+    "local_path",
+    "smoke",
+    "one_first",
+    "secrets",
+    "substitution",
+]
+RULES: Final[Mapping[RuleName, Rule]] = {
     "script": script,
     "time_limit": time_limit,
     "output": output,
@@ -27,7 +41,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "substitution": substitution,
 }
 """Every rule by the name that an override gives."""
-RULE_NAMES: Final = tuple(RULES)
+RULE_NAMES: Final = get_args(RuleName)
 
 
 def check(plan: RunPlan, facts: Facts) -> Findings:

@@ -33,8 +33,10 @@ _MOST_SCRIPT: Final = 1_000_000
 
 async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> Findings:
     """What the rules say to a run that is about to start; the plan's overrides hold. It changes nothing."""
-    here = await asyncio.to_thread(local_facts, plan)
     rows = await context.services.store.runs.list(context.thread_id)
+    if any(row.call == context.mark for row in rows):
+        return Findings()  # this call has started its run before: it is gone on with
+    here = await asyncio.to_thread(local_facts, plan)
     tried = await context.services.store.experiments.list(context.thread_id)
     shapes = {one.run_id: str(json.loads(one.config).get("shape", "")) for one in tried if one.run_id}
     facts = replace(
@@ -42,7 +44,7 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
         limit_named=limit_named,
         earlier=tuple(_earlier(row, shapes) for row in rows),
         user_text=context.user_text,
-        walled=context.sandbox_profile != "none",
+        walled=plan.backend == "local" and context.sandbox_profile != "none",
     )
     if facts.program is not None:
         facts = replace(facts, **await _asked(plan, facts, context))

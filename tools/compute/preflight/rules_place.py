@@ -26,7 +26,7 @@ def imports(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     program = facts.program
     if program is None:
         return
-    local = sorted(facts.local_modules & program.imports) if plan.backend != "local" else []
+    local = sorted(facts.local_modules & program.imports) if plan.backend == "hub" else []
     if local:
         what = f"the script imports {', '.join(local)}, which is a file here and does not travel with it"
         yield Finding("imports", what, "put its code into the script, or push it as a package")
@@ -50,7 +50,7 @@ def _held(plan: RunPlan, program: Program) -> frozenset[str] | None:
     if program.dependencies is not None:
         return with_brought([*program.dependencies, *added])
     image = image_packages(plan.image)
-    return None if plan.backend == "local" or image is None else with_brought([*image, *added])
+    return None if plan.backend != "hub" or image is None else with_brought([*image, *added])
 
 
 def _requirements(text: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ _OF_THIS_MACHINE: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
 
 def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """A path of this machine in a run that goes elsewhere."""
-    if plan.backend == "local":
+    if plan.backend != "hub":
         return
     program = facts.program
     read = set(paths_read(program)) if program else set()

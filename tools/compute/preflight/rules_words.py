@@ -70,7 +70,7 @@ def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     if facts.program is not None and any(admit(one) != one for one in facts.program.strings):
         yield Finding("secrets", "the script holds a secret", remedy)
     unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
-    if unused and plan.backend != "local":
+    if unused and plan.backend == "hub":
         what = "HF_TOKEN is given to a script that neither pushes nor loads anything from the Hub"
         yield Finding("secrets", what, "leave it out where it is not needed", refuses=False)
 
@@ -98,7 +98,7 @@ _DATASETS: Final = (
 def substitution(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """Another model or dataset than the user named. A trial may take a small stand-in."""
     program = facts.program
-    if program is None or not facts.user_text or (plan.backend == "local" and is_trial(program)):
+    if program is None or not facts.user_text or (plan.backend != "hub" and is_trial(program)):
         return
     used = [one for one in (*program.models, *program.datasets) if one not in facts.local_paths]
     everything = " ".join(

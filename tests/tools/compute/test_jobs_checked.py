@@ -1,0 +1,82 @@
+"""The tool `jobs` asks the checks before it starts anything, and writes every run down as an experiment."""
+
+import asyncio
+import json
+from typing import Any
+
+from store.runs import RunRow
+from tests.fakes.hub import FakeHub
+from tests.tools.hub.conftest import HubBench
+from tools.base import ToolResult
+from tools.compute.look import look
+
+SCRIPT = """# /// script
+# dependencies = []
+# ///
+import json
+import subprocess
+import sys
+
+class Trainer:
+    def train(self, steps):
+        print(json.dumps({"loss": 1.0 / steps}), flush=True)
+
+trainer = Trainer()
+trainer.train(int(sys.argv[1]))
+UPLOAD = ["hf", "upload"]
+"""
+
+
+async def run_it(desk: HubBench, steps: int, **args: Any) -> ToolResult:
+    return await desk.run("jobs", operation="run", script="train.py", args=[str(steps)], **args)
+
+
+async def ended(desk: HubBench) -> RunRow:
+    row = (await desk.store.runs.list())[-1]
+    async with asyncio.timeout(60):
+        while (row := await look(desk.store, row)).open:  # noqa: ASYNC110 nothing tells of another process
+            await asyncio.sleep(0.05)
+    return row
+
+
+async def test_a_job_without_a_smoke_run_is_refused_and_with_one_it_starts(hub: FakeHub, desk: HubBench) -> None:
+    desk.file("train.py", SCRIPT)
+    job = {"backend": "hub", "hardware": "cpu-basic", "timeout": "5m", "secrets": ["HF_TOKEN"]}
+    refused = await run_it(desk, 4, **job)
+    assert (refused.status, refused.ok) == ("refused", False)
+    assert "[smoke] no run of this script has succeeded yet; run it here first" in refused.text
+    assert await desk.store.runs.list() == []
+    assert (await run_it(desk, 2, name="smoke")).ok
+    assert (await ended(desk)).state == "succeeded"
+    launched = await run_it(desk, 4, name="whole", **job)
+    assert launched.ok, launched.text
+    assert (await ended(desk)).state == "succeeded"
+    best = (await desk.run("experiments", operation="best", metric="loss")).text.splitlines()
+    assert ["whole: loss 0.25" in best[0], "smoke: loss 0.5" in best[1]] == [True, True]
+    ids = [row.id for row in await desk.store.experiments.list()]
+    compared = (await desk.run("experiments", operation="compare", ids=ids)).text
+    assert "backend | local | hub" in compared
+    assert 'arguments | ["2"] | ["4"]' in compared
+
+
+async def test_an_override_is_told_with_the_start(hub: FakeHub, desk: HubBench) -> None:
+    desk.file("train.py", SCRIPT)
+    job = {"backend": "hub", "hardware": "cpu-basic", "timeout": "5m", "secrets": ["HF_TOKEN"], "override": ["smoke"]}
+    launched = await run_it(desk, 4, **job)
+    assert launched.ok, launched.text
+    assert "note: overridden: [smoke] no run of this script has succeeded yet" in launched.text
+    await ended(desk)
+
+
+async def test_an_override_of_no_rule_is_refused_with_the_names(bench: Any) -> None:
+    refused = await bench.run("jobs", operation="run", command="true", override=["everything"])
+    assert refused.status == "invalid"
+    assert "one_first" in refused.text
+
+
+async def test_a_script_with_a_fault_is_refused_before_it_runs_here_too(desk: HubBench, hub: FakeHub) -> None:
+    desk.file("train.py", SCRIPT + "import wandb\n")
+    assert "[imports] nothing there gives the import of wandb" in (await run_it(desk, 1)).text
+    desk.file("train.py", "def (:\n")
+    assert "[script] " in (await run_it(desk, 1)).text
+    assert json.dumps([row.id for row in await desk.store.runs.list()]) == "[]"
