@@ -22,7 +22,7 @@ _HIDDEN: Final = ("shape",)
 
 def short(id: str) -> str:
     """The beginning of an id, as lists show it."""
-    return id[:_SHORT]
+    return id if id.startswith("run-") else id[:_SHORT]
 
 
 def number(value: float) -> str:
