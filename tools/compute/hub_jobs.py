@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,10 @@ IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Has python and uv; a command or a script names another one when it needs more."""
 LEAST_LIMIT_S = 60.0
 MOST_LIMIT_S = 14 * 24 * 3600.0
-LAST_LOG_SECONDS = 20.0
-"""So long the rest of a finished job's log is waited for."""
+LAST_LOG_SECONDS = 5.0
+"""So long each look at a job that ended waits for the rest of its log."""
+LOG_PATIENCE_S = 60.0
+"""After so long a job that ended is done without the rest of its log."""
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
 _EXIT = re.compile(r"exit code:? *(\d+)")
 _STATES = {"SCHEDULING": QUEUED, "RUNNING": RUNNING, "COMPLETED": "succeeded", "CANCELED": "cancelled"}
@@ -95,7 +98,8 @@ class HubJobs:
 
     def __init__(self) -> None:
         self._followers = LogFollowers()
-        self._ended = set[str]()
+        self._ended: dict[str, float] = {}
+        """Handle -> when the job was first seen as ended, by the monotonic clock."""
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
         """Start the job, unless one with this label is there; its handle.
@@ -144,7 +148,7 @@ class HubJobs:
             job = await ask_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
             price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
         except NotThere:
-            self._ended.add(handle)
+            self._ended.setdefault(handle, time.monotonic())
             return Observed("lost", reason="the Hub knows no such job any more", cost_usd=None)
         except ToolFault as fault:
             raise TemporaryError(
@@ -152,12 +156,19 @@ class HubJobs:
             ) from fault
         observed = observed_of(job, price.usd_per_minute if price else None)
         if observed.state not in (QUEUED, RUNNING):
-            self._ended.add(handle)
+            self._ended.setdefault(handle, time.monotonic())
         return observed
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Keep the local copy of the log growing; of an ended job all of it is there when this returns."""
-        await self._followers.follow(json.loads(handle), log, wait_s=LAST_LOG_SECONDS if handle in self._ended else 0.0)
+        """Keep the local copy of the log growing; of an ended job all of it is there when this returns.
+
+        Raises:
+            TemporaryError: it cannot be had now; of a job that ended some time ago it is given up instead.
+        """
+        ended = self._ended.get(handle)
+        if ended is not None and time.monotonic() - ended > LOG_PATIENCE_S:
+            return
+        await self._followers.follow(json.loads(handle), log, wait_s=0.0 if ended is None else LAST_LOG_SECONDS)
 
     async def usage(self, handle: str) -> str:
         """Its use of CPU, memory and GPU now, in one line."""

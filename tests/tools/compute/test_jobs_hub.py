@@ -1,0 +1,119 @@
+"""The tool jobs on the Hub as the model meets it: what is launched, refused, paid, told; what ends badly."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi
+
+from tests.fakes.hub import Account, FakeHub
+from tests.fakes.hub.server import TOKEN
+from tests.tools.conftest import THREAD, until
+from tests.tools.hub.conftest import HubBench
+from tools.base import ToolResult
+from tools.compute.hub_jobs import LABEL
+from tools.compute.launching import run_id
+from tools.run import run_call
+
+
+async def launch(desk: HubBench, command: str, **args: Any) -> tuple[ToolResult, str]:
+    """The answer, and the id of the run."""
+    known = {"operation": "run", "backend": "hub", "timeout": "10m", "command": command}
+    answer = await desk.run("jobs", **{**known, **args})
+    return answer, answer.text.split()[0]
+
+
+async def ended(desk: HubBench, id: str) -> str:
+    return (await desk.run("jobs", operation="wait", run=id, seconds=60)).text
+
+
+async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: FakeHub, desk: HubBench) -> None:
+    answer, id = await launch(desk, "python -c 'print(42)'", hardware="t4-small")
+    assert "runs in the background on t4-small, for at most 10 min" in answer.text
+    (job,) = hub.jobs.found.values()
+    assert (job.spec["labels"][LABEL], job.spec["timeoutSeconds"]) == (id, 600)
+    text = await ended(desk, id)
+    assert "42" in text
+    assert "succeeded; exit code 0" in text
+    totals = await desk.store.ledger.total(THREAD)
+    assert (totals.open_requests, 0 <= totals.cost_usd < 0.01) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"hardware": "h900"}, "there is no hardware 'h900'; the nearest are"),
+        ({"timeout": "1s"}, "a time limit of 1 s is none for a job"),
+        ({"namespace": "lab"}, "lab/jobs, which the user did not name"),
+        ({"hardware": "a100-large", "timeout": "14d"}, "it may cost 840"),
+    ],
+)
+async def test_what_may_not_or_cannot_be_is_refused_before_it_starts(
+    hub: FakeHub, desk: HubBench, args: dict[str, Any], said: str
+) -> None:
+    call = desk.call("jobs", {"operation": "run", "backend": "hub", "command": "true", "timeout": "10m", **args})
+    context = desk.context()
+    answer = await run_call(call, replace(context, options=replace(context.options, max_budget_usd=20.0)))
+    assert not answer.ok
+    assert said in answer.text
+    assert not hub.jobs.found
+
+
+async def test_no_credit_costs_nothing_and_says_what_helps(hub: FakeHub, desk: HubBench) -> None:
+    hub.accounts[TOKEN] = Account("ada", can_pay=False)
+    answer, _ = await launch(desk, "true")
+    assert "Pre-paid credit balance is insufficient" in answer.text
+    assert "add credit in the billing settings" in answer.text
+    totals = await desk.store.ledger.total(THREAD)
+    assert (totals.open_requests, totals.cost_usd) == (0, 0.0)
+
+
+async def test_bad_ends_are_told_with_their_last_words(hub: FakeHub, desk: HubBench) -> None:
+    _, id = await launch(desk, "printf '\\377\\000\\n'; echo oh >&2; exit 9")
+    text = await ended(desk, id)
+    assert "failed; exit code 9" in text
+    assert "oh" in text
+    _, id = await launch(desk, "exec no-such-program")
+    assert "failed; exit code 127" in await ended(desk, id)
+
+
+async def test_a_job_that_never_starts_waits_costs_nothing_and_is_cancelled(hub: FakeHub, desk: HubBench) -> None:
+    hub.jobs.stuck.add("t4-small")
+    _, id = await launch(desk, "true", hardware="t4-small")
+    waited = await desk.run("jobs", operation="wait", run=id, seconds=2)
+    assert "has not ended after 2 s: queued, not started" in waited.text
+    assert "cancelled" in (await desk.run("jobs", operation="cancel", run=id)).text
+    totals = await desk.store.ledger.total(THREAD)
+    assert (totals.open_requests, totals.cost_usd) == (0, 0.0)
+
+
+async def test_a_launch_whose_answer_was_lost_is_found_again(hub: FakeHub, desk: HubBench, client: HfApi) -> None:
+    call = desk.call("jobs", {"operation": "run", "backend": "hub", "command": "sleep 60", "timeout": "10m"})
+    context = desk.context()
+    id = run_id(replace(context, key=call.key(THREAD)))
+    there = client.run_job(image="x", command=["sleep", "60"], labels={LABEL: id}, namespace="ada")
+    answer = await run_call(call, context)
+    assert answer.text.startswith(f"{id} runs in the background")
+    assert list(hub.jobs.found) == [there.id]
+    await desk.run("jobs", operation="cancel", run=id)
+    assert hub.jobs.found[there.id].stage == "CANCELED"
+
+
+async def test_a_log_that_cannot_be_had_does_not_keep_a_run_open_for_ever(hub: FakeHub, desk: HubBench) -> None:
+    hub.fail("/logs", 500)
+    _, id = await launch(desk, "echo hidden")
+    (job,) = hub.jobs.found.values()
+    await asyncio.to_thread(job.wait)
+    seen = await desk.run("jobs", operation="inspect", run=id)
+    assert "is not complete" in seen.text
+    hub.mend()
+    assert "hidden" in await ended(desk, id)
+
+
+async def test_the_use_of_a_job_is_shown(hub: FakeHub, desk: HubBench) -> None:
+    _, id = await launch(desk, "sleep 60")
+    (job,) = hub.jobs.found.values()
+    await until(lambda: job.stage == "RUNNING")
+    assert "CPU " in (await desk.run("jobs", operation="inspect", run=id)).text
+    await desk.run("jobs", operation="cancel", run=id)
