@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -98,10 +99,14 @@ def offered(tools: Mapping[str, ToolSpec], options: RunOptions) -> dict[str, Too
 
 def fitting(tools: Mapping[str, ToolSpec], window: int | None) -> Mapping[str, ToolSpec]:
     """The tools a window of so many tokens has room for: all, or the essential ones where all would take too much."""
-    taken = len(json.dumps(openai_schemas(tools))) // 4 if window else 0
-    if not window or taken * TOOLS_SHARE <= window:
+    if not window or sum(_characters(*tool) for tool in tools.items()) // 4 * TOOLS_SHARE <= window:
         return tools
     return {name: spec for name, spec in tools.items() if name in ESSENTIAL} or tools
+
+
+@lru_cache(maxsize=512)
+def _characters(name: str, spec: ToolSpec) -> int:
+    return len(json.dumps(openai_schemas({name: spec})))
 
 
 def openai_schemas(tools: Mapping[str, ToolSpec]) -> list[dict[str, Any]]:
