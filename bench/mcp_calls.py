@@ -15,10 +15,14 @@ from tools.mcp.connection import Connection
 SERVER = Path(__file__).resolve().parent.parent / "tests" / "fakes" / "mcp_bad_server.py"
 
 
+async def _taken(_: Connection) -> None:
+    """The tools are not kept anywhere."""
+
+
 async def measure(calls: int) -> list[float]:
     """Milliseconds of each call of the tool that says its text again."""
     server = McpServer(command=sys.executable, args=("-I", str(SERVER)), cwd=tempfile.gettempdir())
-    connection = Connection("bench", server, lambda _: None)
+    connection = Connection("bench", server, _taken)
     connection.start()
     try:
         times = []
