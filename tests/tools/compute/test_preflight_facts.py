@@ -55,7 +55,8 @@ async def test_a_job_with_a_smoke_run_and_a_dataset_that_fits_passes(hub: FakeHu
 async def test_the_viewer_tells_the_columns(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("trl-lib/Capybara", {"train": [{"question": "q", "answer": "a"}]})
     await has_run(desk, SFT)
-    assert await rules(desk, job(desk)) == ["columns"]
+    assert [await rules(desk, job(desk)) for _ in range(3)] == [["columns"]] * 3
+    assert sum(asked.path.endswith("/splits") for asked in hub.asked) == 1
 
 
 async def test_a_viewer_that_does_not_answer_stops_nothing(hub: FakeHub, desk: HubBench) -> None:

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterable, Mapping
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from configs.errors import TemporaryError
+from configs.hosts import base_url, hub_url
 from store.runs import RunRow
 from tools.base import ToolContext, ToolFault
 from tools.compute.backend import RunPlan
@@ -27,6 +31,9 @@ T = TypeVar("T")
 _SECONDS: Final = 10.0
 """For one question to the Hub or the dataset viewer; without an answer in time the fact is not known."""
 _MOST_QUESTIONS: Final = 3
+_KEPT_SECONDS: Final = 60.0
+_MOST_KEPT: Final = 200
+_answers: dict[tuple[str, ...], tuple[float, object]] = {}
 _LONGEST_PATH: Final = 300
 _MOST_SCRIPT: Final = 1_000_000
 
@@ -115,8 +122,11 @@ async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[s
     models = _ids(program.models, facts) if machine is not None and machine.gpu is not None else []
     datasets = _ids(program.datasets, facts)
     answers = await asyncio.gather(
-        *(_in_time(_columns(name, program, context)) for name in datasets),
-        *(_in_time(_parameters(name)) for name in models),
+        *(
+            _known((*_places(context), name, program.digest), partial(_columns, name, program, context))
+            for name in datasets
+        ),
+        *(_known((*_places(context), name, "parameters"), partial(_parameters, name)) for name in models),
     )
     seen = {name: one for name, one in zip(datasets, answers, strict=False) if isinstance(one, tuple)}
     sizes = dict(zip(models, answers[len(datasets) :], strict=True))
@@ -132,13 +142,27 @@ def _ids(names: Iterable[str], facts: Facts) -> list[str]:
     return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MOST_QUESTIONS]
 
 
-async def _in_time(question: Awaitable[T]) -> T | None:
-    """The answer, or None when there is none: a fact that nobody knows stops no run."""
+def _places(context: ToolContext) -> tuple[str, str]:
+    return hub_url(), base_url(context.options.hosts, "dataset_viewer")
+
+
+async def _known(key: tuple[str, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
+    """The answer, or None when there is none: a fact that nobody knows stops no run. It is kept for a minute.
+
+    A call is checked when it is judged, once more before it runs, and when it starts.
+    """
+    since, answer = _answers.get(key, (-math.inf, None))
+    if time.monotonic() - since < _KEPT_SECONDS:
+        return cast(T | None, answer)
     try:
         async with asyncio.timeout(_SECONDS):
-            return await question
+            answer = await ask()
     except (ToolFault, TemporaryError, TimeoutError):
-        return None
+        answer = None
+    if len(_answers) >= _MOST_KEPT:
+        _answers.clear()
+    _answers[key] = (time.monotonic(), answer)
+    return answer
 
 
 async def _columns(dataset: str, program: Program, context: ToolContext) -> tuple[tuple[str, ...], int]:
