@@ -184,7 +184,7 @@ def _by_secrets(facts: CallFacts) -> Verdict | None:
         return None
     why = f"it would be given {', '.join(facts.secrets)}"
     if facts.mode == "ask":
-        return Verdict("ask", why)
+        return Verdict("ask", why + _price(facts))
     own = "HF_TOKEN" if facts.destinations and all(_is_own(place, facts) for place in facts.destinations) else ""
     unnamed = next((name for name in facts.secrets if name not in facts.user_text and name != own), "")
     return Verdict("deny", f"{why}; ask the user to name {unnamed}") if unnamed else None

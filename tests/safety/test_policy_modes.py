@@ -43,3 +43,9 @@ def test_plan_mode_says_what_has_to_happen_first() -> None:
 def test_jobs_of_the_owner_may_have_the_owners_token(mode: str, place: str, secret: str, text: str, kind: str) -> None:
     facts = CallFacts(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
     assert verdict("jobs", {"operation": "run"}, facts).kind == kind
+
+
+def test_a_person_is_told_both_the_secret_and_the_worst_price() -> None:
+    facts = CallFacts(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
+    assert verdict("jobs", {}, facts).why == "it would be given HF_TOKEN, for at most 0.80 USD"
+    assert "unknown" not in verdict("bash", {"command": "x"}, CallFacts(secrets=("HF_TOKEN",))).why

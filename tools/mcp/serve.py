@@ -12,7 +12,7 @@ from tools.base import ToolCall, ToolContext, ToolSpec
 from tools.run import run_call
 
 SERVED = (
-    "docs_search", "docs_read", "papers", "datasets", "hub_search", "github", "web_search", "web_read", "hub_jobs",
+    "docs_search", "docs_read", "papers", "datasets", "hub_search", "github", "web_search", "web_read", "jobs",
 )  # fmt: skip
 """The tools that other agents lack. Files and commands they have of their own."""
 INSTRUCTIONS = (

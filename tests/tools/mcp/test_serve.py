@@ -27,7 +27,7 @@ async def test_research_and_dataset_tools_are_offered_and_called(tmp_path: Path,
             await servers.settled()
             assert servers.problems() == []
             names = {name.removeprefix("mcp__ours__") for name in servers.specs}
-            assert {"docs_search", "papers", "hub_search", "github", "web_read"} <= names
+            assert {"docs_search", "papers", "hub_search", "github", "web_read", "jobs"} <= names
             assert not names & {"bash", "write", "edit", "read", "plan", "research", "hub_repos"}
             bench.add(*servers.specs.values())
             found = await bench.run("mcp__ours__hub_search", kind="datasets", query="reviews")
