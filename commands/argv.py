@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from commands.options import OPTIONS, SWITCHES, OptionSpec
-from commands.table import COMMANDS, KEPT_NAMES
+from commands.table import COMMANDS
 from configs.errors import UsageError
 
 RUN = "run"
@@ -107,13 +107,11 @@ def _sets(options: list[str], field: str) -> bool:
 def _refuse_near_miss(word: str) -> None:
     """Two slips are a near miss, one where the name is short. A sentence is never one."""
     as_prompt = f'as a prompt: ml-intern -p "{word}"'
-    if word in KEPT_NAMES:
-        raise UsageError(f"this version has no subcommand {word!r}", as_prompt)
     if any(character.isspace() for character in word) or len(word) > 20:
         return
     from rapidfuzz.distance import OSA
 
-    for name in sorted(COMMANDS.keys() | KEPT_NAMES, key=lambda name: OSA.distance(word.lower(), name)):
+    for name in sorted(COMMANDS, key=lambda name: OSA.distance(word.lower(), name)):
         if OSA.distance(word.lower(), name) <= (2 if len(name) > 5 else 1):
             raise UsageError(f"{word!r} is no subcommand; did you mean {name!r}?", as_prompt)
         return

@@ -35,6 +35,10 @@ class TaskFirst:
         """The next message of the person."""
         return await self._person.message(default)
 
+    def give_way(self) -> str:
+        """What the person typed so far."""
+        return self._person.give_way()
+
     async def line(self, question: str, default: str = "") -> str | None:
         """The person's answer to a question."""
         return await self._person.line(question, default)

@@ -37,6 +37,17 @@ COMMANDS: dict[str, Command] = {
             },
         ),
         Command(
+            "jobs",
+            "background runs and jobs of all threads: list them, follow their logs, wait, stop, draw their metrics",
+            actions={
+                "list": "commands.jobs:list_jobs",
+                "logs": "commands.jobs_follow:logs",
+                "wait": "commands.jobs_follow:wait",
+                "cancel": "commands.jobs:cancel",
+                "plot": "commands.jobs_plot:plot",
+            },
+        ),
+        Command(
             "config",
             "the settings in force and where each comes from; the files; their faults",
             actions={
@@ -97,9 +108,6 @@ COMMANDS: dict[str, Command] = {
         Command("completion", "a completion script", "commands.completion:completion", usage="bash|zsh|fish"),
     )
 }
-
-KEPT_NAMES: frozenset[str] = frozenset({"jobs"})
-"""Names of subcommands to come: as a prompt they need -p, so that no script changes its meaning later."""
 
 
 def commands_table() -> str:

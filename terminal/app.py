@@ -9,8 +9,9 @@ from graph import operations as ops
 from terminal.approval import Asks, Dialogue, Left, NewMessage
 from terminal.keys import ctrl_c_is_a_key
 from terminal.mentions import expand_mentions
-from terminal.prompt import Rewind
+from terminal.prompt import GivenWay, Rewind
 from terminal.rewind import rewind
+from terminal.runs import leave_runs
 from terminal.slash import find_command, nearest
 from terminal.summary import one_line
 
@@ -30,7 +31,11 @@ class Messages(Asks, Protocol):
     """Where messages come from, and the answers to questions."""
 
     async def message(self, default: str = "") -> str:
-        """The next message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc."""
+        """The next message. Raises KeyboardInterrupt, EOFError, Rewind (Ctrl-C, Ctrl-D, Esc Esc) and GivenWay."""
+        ...
+
+    def give_way(self) -> str:
+        """End the message that is being typed, with GivenWay, and give what was typed so far."""
 
 
 class App:
@@ -49,6 +54,8 @@ class App:
         self._waiting: Sequence[dict[str, Any]] = ()
         self._fault: Exception | None = None
         self._presses = 0
+        self._prompt_ended = asyncio.Event()
+        self._prompt_ended.set()
         self._under_way: asyncio.Future[None] | None = None
         self._submission: asyncio.Future[None] | None = None
 
@@ -69,6 +76,7 @@ class App:
             await self.perform(None)
             while not self.leaving:
                 await self._next()
+            await leave_runs(self)
         finally:
             await self.session.close()
             await consumer
@@ -91,6 +99,9 @@ class App:
         except EOFError:
             self.leaving = True
             return
+        except GivenWay:
+            await self.perform(None)
+            return
         except Rewind:
             line = None
         try:
@@ -101,15 +112,22 @@ class App:
     async def _message(self) -> str:
         """One message. Ctrl-C twice is EOFError, as Ctrl-D is."""
         default, self._prefill = self._prefill, ""
-        with ctrl_c_is_a_key():
-            try:
-                return await self.prompt.message(default)
-            except KeyboardInterrupt:
-                self.screen.line("Ctrl-C again or Ctrl-D quits", "dim")
-            try:
-                return await self.prompt.message()
-            except KeyboardInterrupt as twice:
-                raise EOFError from twice
+        self._prompt_ended.clear()
+        try:
+            with ctrl_c_is_a_key():
+                return await self._typed(default)
+        finally:
+            self._prompt_ended.set()
+
+    async def _typed(self, default: str) -> str:
+        try:
+            return await self.prompt.message(default)
+        except KeyboardInterrupt:
+            self.screen.line("Ctrl-C again or Ctrl-D quits", "dim")
+        try:
+            return await self.prompt.message()
+        except KeyboardInterrupt as twice:
+            raise EOFError from twice
 
     async def take(self, line: str) -> None:
         """Do what one line says: a slash command, a shell command, or a message."""
@@ -182,6 +200,9 @@ class App:
                 self._fault = self._fault or error
 
     async def _take_event(self, event: "Event") -> None:
+        if event.type == "processing" and not self._prompt_ended.is_set():  # a run ended and woke the model
+            self._prefill = self.prompt.give_way()
+            await self._prompt_ended.wait()
         self.screen.show(event)
         if event.type == "ready":
             self.tools = tuple(event.data["tools"])

@@ -22,6 +22,10 @@ class Rewind(Exception):
     """Esc Esc was pressed: an earlier turn is to be gone back to."""
 
 
+class GivenWay(Exception):
+    """The message that was being typed is put aside: a turn began by itself."""
+
+
 class PrivateHistory(FileHistory):
     """The history file: for its owner alone (0600), without secrets."""
 
@@ -53,9 +57,16 @@ class Prompt:
         )
 
     async def message(self, default: str = "") -> str:
-        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc."""
+        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc, and GivenWay."""
         with patch_stdout(raw=True):
             return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
+
+    def give_way(self) -> str:
+        """End the message that is being typed, with GivenWay, and give what was typed so far."""
+        typed, app = self._messages.default_buffer.text, self._messages.app
+        if app.is_running and not app.is_done:
+            app.exit(exception=GivenWay())
+        return typed
 
     async def line(self, question: str, default: str = "") -> str | None:
         """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.

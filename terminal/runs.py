@@ -1,15 +1,18 @@
-"""Runs as a person sees them: what goes on when one leaves, the list, the course of a metric in a line."""
+"""Runs as a person at the terminal sees them: /jobs, the course of a metric in a line, what goes on when one leaves."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from terminal.summary import one_line
+from tools.compute.logs import last_lines
 
 if TYPE_CHECKING:
     from store.runs import RunRow
+    from terminal.app import App
 
 MOST_NAMED = 5
+LOG_LINES, LOG_CHARACTERS = 20, 4_000
 
 
 def left_lines(rows: "Sequence[RunRow]") -> Iterator[str]:
@@ -31,3 +34,41 @@ def course_line(row: "RunRow") -> str:
         return ""
     values = [value for _, value in series.points[name]]
     return f"{name} {sparkline(values)} {values[-1]:.4g}".replace("  ", " ")
+
+
+async def jobs(app: "App", argument: str) -> None:
+    """`/jobs`: the runs of the thread; `/jobs logs ID` the end of one's log; `/jobs stop ID` stops it."""
+    from tools.compute.look import look, stop
+    from tools.compute.summary import standing_line
+
+    word, _, id = argument.partition(" ")
+    store = app.session.services.store
+    rows = [row for row in await store.runs.list(app.session.thread_id) if row.id.startswith(id.strip())]
+    if word not in ("", "logs", "stop") or (word and not id.strip()):
+        app.screen.line("/jobs, /jobs logs ID or /jobs stop ID", "red")
+        return
+    for row in rows:
+        seen = await (stop(store, row) if word == "stop" else look(store, row))
+        app.screen.line(f"{seen.id} {one_line(seen.name or seen.command, 60)}: {standing_line(seen)}")
+        if course := course_line(seen):
+            app.screen.line(f"  {course}", "dim")
+        if word == "logs":
+            app.screen.line(last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip())
+    if not rows:
+        app.screen.line("this thread has no such run" if id else "this thread has no runs", "dim")
+
+
+async def leave_runs(app: "App") -> None:
+    """Before the person goes: say which runs go on, and stop them if asked to."""
+    rows = await app.session.runs.going()
+    if not rows:
+        return
+    for line in left_lines(rows):
+        app.screen.line(line, "yellow")
+    try:
+        answer = await app.prompt.line("leave them running (Enter), or stop them (s)? ")
+    except KeyboardInterrupt:
+        answer = None
+    if (answer or "").strip().lower() in ("s", "stop"):
+        left = await app.session.runs.stop()
+        app.screen.line("not all could be stopped; `ml-intern jobs list` shows them" if left else "stopped", "dim")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from terminal import actions
 from terminal.permissions import permissions
 from terminal.rewind import redo, undo
+from terminal.runs import jobs
 from terminal.share import CHOICES, share_traces
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/cost", "/usage", "/tokens", "/context"), "", "what the thread has used so far", actions.cost),
     SlashCommand(("/tools",), "", "the tools the model has", actions.tools),
     SlashCommand(("/mcp",), "", "the MCP servers, how each stands, and their tools", actions.mcp),
+    SlashCommand(
+        ("/jobs",),
+        "[logs ID|stop ID]",
+        "the thread's background runs, how each stands and its main metric; the end of one's log; stop one",
+        jobs,
+        ("logs", "stop"),
+    ),
     SlashCommand(
         ("/permissions",),
         "[test COMMAND|remove N]",

@@ -4,7 +4,7 @@ import pytest
 
 from commands.argv import split
 from commands.options import OPTIONS, SWITCHES, seconds
-from commands.table import COMMANDS, KEPT_NAMES
+from commands.table import COMMANDS
 from configs.errors import UsageError
 
 
@@ -65,18 +65,12 @@ def test_one_word_close_to_a_subcommand_is_never_a_run(word: str) -> None:
         split([word])
 
 
-@pytest.mark.parametrize("word", sorted(KEPT_NAMES))
-def test_names_kept_for_later_are_no_prompts(word: str) -> None:
-    with pytest.raises(UsageError, match="as a prompt"):
-        split([word])
-
-
 @pytest.mark.parametrize("prompt", ["hello", "train", "fix the threads", "tool use", "explain", "jog", "ünïcode", "1"])
 def test_other_prompts_run(prompt: str) -> None:
     assert split([prompt]).words == ("--", prompt)
 
 
-@pytest.mark.parametrize("word", [*COMMANDS, *sorted(KEPT_NAMES), "thread"])
+@pytest.mark.parametrize("word", [*COMMANDS, "thread"])
 @pytest.mark.parametrize("switch", ["-p", "--print", "-qp", "-pq"])
 def test_p_forces_a_prompt(word: str, switch: str) -> None:
     assert split([switch, word]).words == (switch, "--", word)

@@ -130,7 +130,7 @@ async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> str:
         text = await asyncio.to_thread(last_lines, log, args.lines, LOG_CHARACTERS)
         closing = f"{standing_line(seen)}{doubt}; all of it: {log}"
     else:
-        read = await asyncio.to_thread(part, log, args.offset, PART_BYTES)
+        read = await asyncio.to_thread(part, log, args.offset, PART_BYTES, ended=not seen.open)
         text, closing = read.text[:LOG_CHARACTERS], f"{seen.state}{doubt}; next offset {read.next}"
     return f"{admit(text).rstrip() or '(nothing yet)'}\n[{closing}]"
 

@@ -48,18 +48,18 @@ def last_lines(path: Path, lines: int, characters: int) -> str:
     return "".join(tail(path, characters).splitlines(keepends=True)[-lines:])
 
 
-def part(path: Path, offset: int, most_bytes: int) -> Part:
-    """What stands behind an offset, up to the end of a line where one is near. A negative offset counts from the end.
+def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Part:
+    """What stands behind an offset, up to the end of a line where one is near.
 
-    A line that is still being written is left for later, unless it fills the part by itself.
+    A line that is still being written is left for later, unless it fills the part by itself or the log has `ended`.
     """
     size = path.stat().st_size if path.exists() else 0
-    start = max(size + offset, 0) if offset < 0 else min(offset, size)
+    start = min(offset, size)
     with path.open("rb") if size else open(os.devnull, "rb") as file:  # noqa: PTH123  one name for both
         file.seek(start)
         data = file.read(most_bytes)
     whole = data.rfind(b"\n") + 1
-    if whole == 0 and start + len(data) < size:
+    if (whole == 0 and start + len(data) < size) or (ended and start + len(data) == size):
         whole = len(data)
     kept = data[:whole]
     return Part(clean(kept.decode(errors="replace")), start + len(kept), bool(kept) and start + len(kept) < size)

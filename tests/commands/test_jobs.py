@@ -1,0 +1,130 @@
+"""The subcommand `jobs`, and what a headless run does with the runs it started."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from tests.commands.conftest import Done
+
+Run = Callable[..., Done]
+
+
+def script(place: Path, *steps: dict[str, Any]) -> str:
+    (place / "script.yaml").write_text(yaml.safe_dump(list(steps)))
+    return f"scripted:{place / 'script.yaml'}"
+
+
+def launch(command: str) -> dict[str, Any]:
+    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
+
+
+TRAIN = "for i in 3 2 1; do echo step $i loss=0.$i; done; echo finished"
+
+
+@pytest.fixture
+def trained(run: Run, place: Path) -> str:
+    model = script(place, launch(TRAIN), {"text": "waiting"}, {"text": "it is done"})
+    done = run("-p", "go", "--no-sandbox", "-m", model)
+    assert (done.code, done.out.strip()) == (0, "it is done")
+    [row] = run("jobs", "list", "--json").json
+    return str(row["id"])
+
+
+def test_the_list_shows_state_metrics_and_command_with_a_stable_json(run: Run, trained: str) -> None:
+    done = run("jobs", "list")
+    assert "succeeded" in done.out
+    assert "loss 0.1" in done.out
+    [row] = run("jobs", "list", "--json").json
+    assert sorted(row) == [
+        "backend", "command", "cost_usd", "created", "exit_code", "finished", "folder", "hardware", "host", "id",
+        "limit_s", "log", "metrics", "name", "reason", "remark", "root_id", "started", "state", "tail", "thread_id",
+        "usd_per_hour",
+    ]  # fmt: skip
+    assert row["metrics"] == {"step": 1.0, "loss": 0.1}
+    assert run("jobs", "list", "--open").out.strip() == "no runs"
+
+
+def test_logs_and_wait_tell_what_it_printed_and_how_it_ended(run: Run, trained: str) -> None:
+    assert run("jobs", "logs", trained, "-n", "1").out == "finished\n"
+    assert run("jobs", "logs", trained[:7], "-n", "0", "-f").out.startswith("step 3 loss=0.3\n")
+    assert run("jobs", "logs", trained, "--json").json["text"].endswith("finished\n")
+    done = run("jobs", "wait", trained, "--json")
+    assert (done.code, done.json["state"]) == (0, "succeeded")
+
+
+def test_the_plot_is_a_picture_of_its_metrics(run: Run, trained: str, place: Path) -> None:
+    done = run("jobs", "plot", trained, "-o", "loss.png")
+    assert done.out == "loss.png: loss\n"
+    with Image.open(place / "loss.png") as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 3
+    done = run("jobs", "plot", trained, "--metric", "accuracy")
+    assert done.code == 2
+    assert "no run printed a metric 'accuracy'" in done.err
+    assert run("jobs", "plot", trained, "-o", "nowhere/loss.png").code == 1
+
+
+def test_unknown_runs_and_missing_names_are_one_line(run: Run, trained: str) -> None:
+    done = run("jobs", "logs", "run-nope")
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "names no run" in done.err
+    assert run("jobs", "cancel").code == 2
+
+
+def test_beyond_the_time_limit_runs_are_stopped(run: Run, place: Path) -> None:
+    model = script(place, launch("echo $$ > pid; exec sleep 600"), {"text": "waiting"})
+    done = run("-p", "go", "--no-sandbox", "-m", model, "--timeout", "3s")
+    assert done.code == 124
+    [row] = run("jobs", "list", "--json").json
+    assert row["state"] == "cancelled"
+    assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
+
+
+def test_a_signal_leaves_them_running_and_says_so_and_cancel_stops_them(run: Run, place: Path, tmp_path: Path) -> None:
+    model = script(place, launch("echo $$ > pid; exec sleep 600"), {"text": "waiting"})
+    done = _terminated(place, model)
+    assert done.code == 143
+    assert "1 run(s) go on: run-" in done.err
+    [row] = run("jobs", "list", "--open", "--json").json
+    assert run("jobs", "cancel", row["id"]).out == f"{row['id']}: cancelled\n"
+    assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
+
+
+def test_a_run_whose_thread_is_deleted_is_offered_for_cancelling(run: Run, place: Path) -> None:
+    model = script(place, launch("exec sleep 600"), {"text": "waiting"})
+    _terminated(place, model)
+    [row] = run("jobs", "list", "--json").json
+    assert run("threads", "delete", row["thread_id"], "--yes").code == 0
+    done = run("jobs", "list")
+    assert "its thread is gone" in done.out
+    assert "jobs cancel --orphans" in done.out
+    assert run("jobs", "cancel", "--orphans").out == f"{row['id']}: cancelled\n"
+
+
+def _terminated(place: Path, model: str) -> Done:
+    """A headless run in a process of its own that gets SIGTERM once its run goes on."""
+
+    async def run() -> Done:
+        program = Path(sys.executable).with_name("ml-intern")
+        words = ["-p", "go", "--no-sandbox", "-m", model]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(program, *words, cwd=place, stdout=pipe, stderr=pipe)
+        deadline = time.monotonic() + 60
+        home = Path(os.environ["ML_INTERN_HOME"])
+        while not list(home.glob("runs/*/log.txt")) and time.monotonic() < deadline:  # noqa: ASYNC110 another process
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+        return Done(process.returncode or 0, out.decode(), err.decode())
+
+    return asyncio.run(run())
