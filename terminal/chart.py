@@ -35,15 +35,21 @@ def _panel(pen: ImageDraw.ImageDraw, top: int, name: str, runs: Mapping[str, Poi
     _axes(pen, across, up)
     for place, (colour, (run, points)) in enumerate(zip(cycle(COLOURS), finite.items(), strict=False)):
         line = [(across.at(x), up.at(y)) for x, y in sorted(points)]
-        pen.line(line, fill=colour, width=2) if len(line) > 1 else pen.point(line, fill=colour)
+        pen.line(line, fill=colour, width=2) if len(line) > 1 else _dot(pen, line[0], colour) if line else None
         pen.text((WIDTH - 250, top + 6 + 16 * place), _plain(run)[:30], fill=colour, font=font)
+
+
+def _dot(pen: ImageDraw.ImageDraw, at: tuple[float, float], colour: str) -> None:
+    x, y = at
+    pen.ellipse([(x - 4, y - 4), (x + 4, y + 4)], fill=colour)
 
 
 class _Scale:
     """Values to pixels."""
 
     def __init__(self, low: float, high: float, first: int, last: int) -> None:
-        self.low, self.high = low, high if high > low else low + 1.0
+        around = 0.0 if high > low else abs(low) / 10 or 0.5
+        self.low, self.high = low - around, high + around
         self.first, self.last = first, last
 
     def at(self, value: float) -> float:

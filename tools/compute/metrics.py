@@ -92,10 +92,13 @@ class Series:
     points: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     _stride: dict[str, int] = field(default_factory=dict[str, int])
+    _step: float | None = None
 
     def add(self, found: Mapping[str, float]) -> None:
         """Take the numbers of one line."""
-        step = step_of(found)
+        said = step_of(found)
+        # A closing line with the final numbers names no step: it belongs to the last one.
+        step = self._step = self._step if said is None else said
         for name, value in found.items():
             if name not in _STEPS and (name in self.points or len(self.points) < MOST_METRICS):
                 self._append(name, step, value)

@@ -63,3 +63,11 @@ def test_a_sparkline_shows_first_and_last_and_leaves_out_what_is_not_finite() ->
     assert sparkline([3, 3]) == "▁▁"
     assert sparkline([1]) == ""
     assert len(sparkline(range(1000))) == 30
+
+
+def test_a_closing_line_without_a_step_belongs_to_the_last_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('step 10 loss=0.5\nstep 20 loss=0.25\n{"loss": 0.2, "eval_accuracy": 0.9}\n')
+    points = series_of(log).points
+    assert points["loss"] == [(10.0, 0.5), (20.0, 0.25), (20.0, 0.2)]
+    assert points["eval_accuracy"] == [(20.0, 0.9)]
