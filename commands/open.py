@@ -99,7 +99,8 @@ async def _session(
     models = Models(store.ledger, endpoint_of(options, run_options.model))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
-        builtin = {**create_builtin_tools(), **await runtime_tools(run_options)}
+        elsewhere, notes = await runtime_tools(run_options)
+        builtin = {**create_builtin_tools(), **elsewhere}
         if not any(place.allow_agent_tool for place in settings.messaging.destinations.values()):
             del builtin["notify"]
         servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
@@ -107,7 +108,9 @@ async def _session(
             await servers.settled()
             run_options = replace(run_options, notes=(*run_options.notes, *servers.problems()))
         stack.push_async_callback(end_sandboxes, store)
-        run_options = replace(run_options, notes=(*run_options.notes, *await swept(store, row.id if row else "")))
+        run_options = replace(
+            run_options, notes=(*run_options.notes, *notes, *await swept(store, row.id if row else ""))
+        )
         session = await AgentSession.open(
             store, models, tools, run_options, thread=row.id if row else None, fork=options.fork
         )

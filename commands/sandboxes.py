@@ -11,19 +11,23 @@ if TYPE_CHECKING:
     from tools.base import ToolSpec
 
 
-async def runtime_tools(options: RunOptions) -> "dict[str, ToolSpec]":
-    """The tools that take the place of those of this machine. Raises SandboxMissing when no sandbox can be had."""
+async def runtime_tools(options: RunOptions) -> "tuple[dict[str, ToolSpec], tuple[str, ...]]":
+    """The tools that take the place of those of this machine, and what their machine costs.
+
+    Raises:
+        SandboxMissing: no sandbox can be had.
+    """
     if options.tool_runtime == "local":
-        return {}
+        return {}, ()
     from tools.base import ToolFault
     from tools.compute.hub_sandbox import SandboxWish, machine_of
     from tools.compute.remote_tools import remote_tools
 
     try:
-        await machine_of(SandboxWish())
+        machine = await machine_of(SandboxWish())
     except ToolFault as fault:
         raise SandboxMissing(f"no Hugging Face sandbox can be had: {fault}", "or give --tool-runtime local") from fault
-    return remote_tools()
+    return remote_tools(), (f"bash, read, write and edit work in a Hugging Face sandbox, {machine.line}",)
 
 
 async def swept(store: "Store", thread_id: str) -> tuple[str, ...]:

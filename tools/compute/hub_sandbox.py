@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from configs.errors import LimitReached
 from graph.context import UNLIMITED
 from store.ledger import NOTHING, Worst
 from tools.base import ToolContext, ToolFault
@@ -36,6 +37,8 @@ IDLE_S = 1800
 MOST_OF_A_THREAD = 3
 START_SECONDS = 300.0
 SECONDS = 60.0
+SWEEP_SECONDS = 15.0
+"""A start waits no longer for what an earlier session left."""
 _OPENED: "WeakKeyDictionary[Store, Sandboxes]" = WeakKeyDictionary()
 
 
@@ -80,8 +83,7 @@ class Sandboxes:
         """Start one for the thread; its price is reserved before.
 
         Raises:
-            ToolFault: it could not be started, in the Hub's words.
-            LimitReached: the budget does not allow it.
+            ToolFault: the budget does not allow it, or it could not be started, in the Hub's words.
         """
         machine, owner = await machine_of(wish), await owner_of(context)
         there = [one for one in await self._of(context.root_id) if not one.ended]
@@ -90,7 +92,10 @@ class Sandboxes:
         cap = context.options.max_budget_usd
         worst = Worst(machine.worst_price(LIFETIME_S), None if cap == UNLIMITED else cap)
         names = (context.thread_id, context.root_id)
-        entry = await self._store.ledger.reserve(*names, "job", f"sandbox {machine.name}", worst)
+        try:
+            entry = await self._store.ledger.reserve(*names, "job", f"sandbox {machine.name}", worst)
+        except LimitReached as reached:
+            raise ToolFault(f"not started: {reached.message}; take cheaper hardware") from reached
         record = SandboxRecord(context.root_id, owner, machine.name, machine.usd_per_minute, entry)
         await asyncio.to_thread(self.records.save, record)
         try:
@@ -167,7 +172,7 @@ class Sandboxes:
             if record.ended or record.is_used or record.thread_id == keep:
                 continue
             try:
-                await self._end(record, tell="the process that used it died, and it was ended")
+                await self._end(record, tell="the process that used it died, and it was ended", seconds=SWEEP_SECONDS)
                 lines.append(f"ended a sandbox that a killed session left: {record.job_id or record.id}")
             except ToolFault as fault:
                 lines.append(f"a sandbox that a killed session left could not be ended: {fault}")
@@ -181,7 +186,7 @@ class Sandboxes:
             known.remove(record)
         return known
 
-    async def _end(self, record: SandboxRecord, *, tell: str) -> float | None:
+    async def _end(self, record: SandboxRecord, *, tell: str, seconds: float = SECONDS) -> float | None:
         """Cancel its job, settle its price, and forget it unless the model is still to be told."""
 
         def cancel(api: "HfApi") -> "JobInfo | None":
@@ -193,7 +198,7 @@ class Sandboxes:
                 api.cancel_job(job_id=job.id, namespace=record.namespace)
             return api.inspect_job(job_id=job.id, namespace=record.namespace)
 
-        job = await ask_hub(cancel, f"the sandbox {record.job_id}")
+        job = await ask_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
         cost = observed_of(job, record.usd_per_minute).cost_usd if job else 0.0
         await self._settle(record, cost)
         if tell:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tools.compute.hub_sandbox import Sandboxes, sandboxes_of
 from tools.compute.remote_tools import remote_tools
 from tools.compute.sandbox_records import SandboxRecord
 from tools.registry import create_builtin_tools
+from tools.run import run_call
 
 
 @pytest.fixture
@@ -190,3 +192,11 @@ async def test_what_cannot_be_started_leaves_nothing(
     monkeypatch.delenv("HF_TOKEN")
     assert "needs a token" in (await sandboxed.run("sandbox", operation="create")).text
     assert os.environ.get("HF_TOKEN") is None
+
+
+async def test_a_budget_that_does_not_allow_it_is_said(hub: FakeHub, sandboxed: HubBench) -> None:
+    context = sandboxed.context()
+    poor = replace(context, options=replace(context.options, max_budget_usd=0.1, approval_mode="yolo"))
+    answer = await run_call(sandboxed.call("sandbox", {"operation": "create"}), poor)
+    assert "not started: the budget of 0.10 USD" in answer.text
+    assert not hub.jobs.found
