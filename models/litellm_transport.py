@@ -14,13 +14,14 @@ import httpx
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from configs.errors import ModelFailed
-from models.direct import fault_of_httpx
+from models.direct import FEW_RETRIES, fault_of_httpx
 from models.faults import (
     ContextOverflow,
     ErrorDetail,
     HttpAnswer,
     Refused,
     Retryable,
+    ServerFault,
     Stalled,
     StreamBroken,
     clean_words,
@@ -157,9 +158,20 @@ def fault_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route,
     status = getattr(error, "status_code", None)
     if isinstance(error, exceptions.MidStreamFallbackError) and status in (None, 500, 503):
         return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    return _by_status(error, status, route)
+
+
+def _by_status(error: Exception, status: object, route: Route) -> Exception:
+    """The fault of an exception that has nothing but a status, which litellm may have made up."""
+    from litellm.exceptions import APIConnectionError
+
+    words = str(error)
+    if isinstance(error, APIConnectionError | LookupError) or status == 200:
+        said = clean_words((words.splitlines() or [""])[0], route)
+        return ServerFault(f"no reply could be read from {route.where}: {said}", retries=FEW_RETRIES)
     if isinstance(status, int) and 400 <= status < 600:
         return fault_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
-    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(str(error), route)}")
+    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(words, route)}")
 
 
 def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:

@@ -48,6 +48,8 @@ class Fault:
     """The steps that ran, in order."""
     streamed: bool | None = None
     """It happens only to streamed replies, or only to whole ones."""
+    direct: bool = False
+    """litellm hides it, or makes another fault of it."""
 
 
 def stops(name: str, reply: Reply, code: int, words: str = "", **fields: Any) -> Fault:
@@ -74,7 +76,7 @@ def refusals() -> Iterator[Fault]:
     yield stops("503 for ever, as a page", Reply(status=503, body=b"<html>down</html>", headers=PAGE), 75)
     yield stops("no quota", error(429, "pay first", "insufficient_quota"), 78, "no credit or quota")
     yield stops("no credit", error(402, "pay first"), 78, "no credit or quota")
-    yield stops("key refused", error(401, "bad key"), 78, "HF_TOKEN")
+    yield stops("key refused", error(401, "bad key"), 78, "refused the key")
     yield stops("key not allowed", error(403, "not yours"), 78)
     yield stops("model unknown", error(404, "no such model", "model_not_found"), 78)
     yield stops("400 for ever", error(400, "something is wrong"), 1)
@@ -107,7 +109,7 @@ def broken() -> Iterator[Fault]:
     yield mended("ended early before the end of a call", says(step("lost"), finish=None), streamed=True)
     yield stops("cut for ever", replace(both, cut_after=8), 75, "after 4 tries", streamed=True)
     yield mended("an event that is no JSON", Reply(body=b"data: {oops\n\n", headers=EVENTS))
-    yield mended("an engine that died", says(step("lost"), finish="error"), streamed=True)
+    yield mended("an engine that died", says(step("lost"), finish="error"), streamed=True, direct=True)
     yield mended("nothing at all", Reply(body=b"", headers=EVENTS), streamed=True)
 
 
@@ -116,9 +118,9 @@ def no_servers() -> Iterator[Fault]:
     yield stops("a web page", Reply(body=b"<!doctype html><title>Hi</title>", headers=PAGE), 78)
     away = {"location": "http://elsewhere.example/v1/chat/completions"}
     yield stops("a redirect to another host", Reply(status=307, body=b"", headers=away), 78)
-    yield mended("JSON that is no reply", Reply(body=b"{}", headers=JSON))
-    yield stops("Ollama's own words", Reply(body=b'{"message": {"content": "hi"}}', headers=JSON), 78)
-    yield mended("a reply without a choice", Reply(body=b'{"choices": []}', headers=JSON))
+    yield mended("JSON that is no reply", Reply(body=b"{}", headers=JSON), direct=True)
+    yield stops("Ollama's own words", Reply(body=b'{"message": {"content": "hi"}}', headers=JSON), 78, direct=True)
+    yield mended("a reply without a choice", Reply(body=b'{"choices": []}', headers=JSON), direct=True)
 
 
 def ends() -> Iterator[Fault]:
@@ -132,7 +134,7 @@ def ends() -> Iterator[Fault]:
     yield stops("filtered", Reply(text="I will", finish="content_filter"), 1, "filtered")
     yield stops("refused", Reply(fields={"refusal": "I will not."}), 1)
     yield mended("no usage", says(step(SECOND), usage=None), DONE)
-    yield mended("usage that lies", says(step(SECOND), usage=LIES), DONE)
+    yield mended("usage that lies", says(step(SECOND), usage=LIES), DONE, direct=True)
 
 
 def bad_calls() -> Iterator[Fault]:
@@ -194,9 +196,8 @@ def is_broken(reply: Reply) -> bool:
     return ended or any(cut is not None for cut in (reply.cut_after, reply.stall_after, reply.error_after))
 
 
-def paid_usd(given: Sequence[Reply], price: float) -> tuple[float, int]:
-    """What the replies cost by their usage at a price for each token, and how many nobody knows the cost of."""
+def paid(given: Sequence[Reply]) -> tuple[int, int]:
+    """How many of the replies are paid for, and of how many nobody knows what they cost."""
     whole = [reply for reply in given if reply.status == 200 and reply.body is None and not is_broken(reply)]
-    known = [reply.usage for reply in whole if reply.usage is not None and reply.usage is not LIES]
-    tokens = sum(usage["prompt_tokens"] + usage["completion_tokens"] for usage in known)
-    return tokens * price, len(whole) - len(known) + sum(map(is_broken, given))
+    known = [reply for reply in whole if reply.usage is not None and reply.usage is not LIES]
+    return len(known), len(whole) - len(known) + sum(map(is_broken, given))

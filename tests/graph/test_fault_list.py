@@ -1,4 +1,4 @@
-"""Every fault of a model server, streamed and not, in a sub-agent too: how it ends, what ran, what it cost."""
+"""Every fault of a model server, over both transports and in sub-agents: how it ends, what ran, what it cost."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,19 +9,21 @@ from graph.context import Share
 from graph.operations import UserInput
 from graph.session import AgentSession
 from models.gateway import Models
+from models.prices import price_of
+from models.request import Usage
 from models.transport import Waits
 from store.store import Store
-from tests.fakes.fault_list import FAULTS, MANY, Fault, FaultyModel, paid_usd
+from tests.fakes.fault_list import FAULTS, MANY, Fault, FaultyModel, paid
 from tests.fakes.model_server import FakeModelServer
 from tests.faults.counts import PROPERTY, Report
 from tests.graph.conftest import Lab, data, turn
 from tools.base import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
 
 WAITS = Waits(connect_s=5, idle_s=0.3, whole_s=0.3, retries=3, first_backoff_s=0.001, longest_backoff_s=0.002)
-PRICE = 2e-6
-"""US dollars a token."""
 OFFER = {"provider": "p", "status": "live", "pricing": {"input": 2, "output": 2}, "context_length": 100_000}
-MODEL = "org/faulty:p"
+MODEL, OF_LITELLM = "org/faulty:p", "deepseek/deepseek-chat"
+USED = Usage(20, 5)
+"""What a reply of the fake server uses."""
 
 
 class StepArgs(ToolArgs):
@@ -56,10 +58,10 @@ def server() -> Iterator[FakeModelServer]:
 
 
 def cases() -> Iterator[object]:
-    """Each fault, streamed and whole where it can be both, and streamed to a sub-agent."""
-    for fault in FAULTS:
-        for how in ("streamed", "whole", "sub-agent"):
-            if fault.streamed is None or fault.streamed == (how != "whole"):
+    """Each fault, streamed and whole where it can be both, and through litellm; each second one in a sub-agent."""
+    for number, fault in enumerate(FAULTS):
+        for how in ("streamed", "whole", "litellm", *(["sub-agent"] if number % 2 else [])):
+            if fault.streamed in (None, how != "whole") and not (fault.direct and how == "litellm"):
                 yield pytest.param(fault, how, id=f"{fault.name}-{how}")
 
 
@@ -75,8 +77,10 @@ async def test_a_fault_ends_as_it_must_and_every_request_is_in_the_ledger(
     ran: list[str] = []
     server.default = model = FaultyModel(fault)
     environ = {"HF_TOKEN": "hf_x", "ML_INTERN_ROUTER_URL": server.url}
+    environ |= {"DEEPSEEK_API_KEY": "sk-x", "DEEPSEEK_API_BASE": server.url}
+    model_id, price = (OF_LITELLM, price_of(OF_LITELLM)) if how == "litellm" else (MODEL, None)
     names = ("step", "delegate") if how == "sub-agent" else ("step",)
-    options = lab.options(MODEL, approval_mode="yolo", headless=True, tool_names=names, stream=how != "whole")
+    options = lab.options(model_id, approval_mode="yolo", headless=True, tool_names=names, stream=how != "whole")
     async with await Store.open(lab.home) as store:
         models = Models(store.ledger, waits=WAITS, environ=environ)
         session = await AgentSession.open(store, models, stepping(ran), options)
@@ -98,6 +102,6 @@ async def test_a_fault_ends_as_it_must_and_every_request_is_in_the_ledger(
     assert len(server.asked) < MANY
     assert totals.requests == len(server.asked) == len(model.given)
     assert totals.open_requests == 0
-    cost, unknown = paid_usd(model.given, PRICE)
-    assert totals.cost_usd == pytest.approx(cost)
+    known, unknown = paid(model.given)
+    assert totals.cost_usd == pytest.approx(known * (price.cost(USED) if price else 25 * 2e-6))
     assert totals.unknown_cost_requests == unknown
