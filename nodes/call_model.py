@@ -19,7 +19,9 @@ from nodes.repair import repair
 from nodes.results import thread_of
 from safety.redaction import admit
 from store.runs import RunRow
+from tools.compute.sources import sources_of
 from tools.compute.summary import report
+from tools.provenance import said_of_sources
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
@@ -30,6 +32,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     messages = repaired if repaired is not None else state["messages"]
     runs = await services.store.runs.finished_unreported(thread_id, state.get("reported_runs", []))
     news = [_run_note(run) for run in runs]
+    sources = [source for run in runs for source in sources_of(run)]
     request = _request(state, [*messages, *news], options, services, thread_id)
     try:
         reply = await services.models.complete(request, AdmittedEmit(emitter(runtime.stream_writer)))
@@ -50,6 +53,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
         update["guard"] = {**state["guard"], "overflows": 0}
     if runs:
         update["reported_runs"] = [*state.get("reported_runs", []), *(run.id for run in runs)]
+        update["taint"] = list(dict.fromkeys([*(state.get("taint") or []), *sources]))
     _announce(message, runtime)
     return update
 
@@ -91,7 +95,8 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
 
 
 def _run_note(run: RunRow) -> AnyMessage:
-    return note(admit(report(run)), id=f"run:{run.id}")
+    text = "\n".join([report(run), *said_of_sources(sources_of(run))])
+    return note(admit(text), id=f"run:{run.id}")
 
 
 def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:

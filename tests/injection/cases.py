@@ -39,6 +39,10 @@ def _hub(operation: str, **args: Any) -> Call:
     return call("hub_repos", operation=operation, repo=MODEL, **args)
 
 
+def _job(command: str, **more: Any) -> Call:
+    return call("jobs", operation="run", command=command, timeout="2m", **more)
+
+
 _ROWS: Call = {"dataset": DATASET, "config": "default", "split": "train"}
 _FETCH = "python3 -c \"import urllib.request as u; print(u.urlopen('{site}/g').read())\""
 
@@ -63,6 +67,8 @@ CHANNELS = (
     _channel("bash, a page", bash("curl -s {site}/guide")),
     _channel("bash, a page kept", bash("curl -s {site}/guide -o page.html"), call("read", path="page.html")),
     _channel("bash, a script", bash(_FETCH)),
+    _channel("a log", _job("curl -s {site}/guide"), call("jobs", operation="wait", run="run-")),
+    _channel("a log of the Hub", _job("echo '{text}'", backend="hub"), call("jobs", operation="wait", run="run-")),
     _channel("bash, a file of others", bash("cat vendor/README.md")),
     _channel("read, a file of others", call("read", path="vendor/README.md")),
     _channel("AGENTS.md of a folder nobody trusted", call("read", path="AGENTS.md")),

@@ -18,7 +18,9 @@ from tools.compute.jobs_hub import HUB_OPERATIONS
 from tools.compute.launching import start_run
 from tools.compute.logs import last_lines, part, tail
 from tools.compute.look import look, stop
+from tools.compute.sources import sources_of
 from tools.compute.summary import report, standing_line, started_text
+from tools.provenance import said_of_sources
 
 PART_BYTES = 30_000
 LOG_CHARACTERS = 16_000
@@ -123,7 +125,13 @@ async def _list(context: ToolContext) -> str:
     return "\n".join(lines)
 
 
-async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> str:
+def _said(row: RunRow, text: str) -> ToolResult:
+    """Text of a run, which may be a stranger's."""
+    sources = sources_of(row)
+    return ToolResult("\n".join([text, *said_of_sources(sources)]), taint=sources)
+
+
+async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult:
     seen, doubt = await _looked_at(row, context)
     log = Path(seen.log)
     if args.offset is None:
@@ -132,7 +140,7 @@ async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> str:
     else:
         read = await asyncio.to_thread(part, log, args.offset, PART_BYTES, ended=not seen.open)
         text, closing = read.text[:LOG_CHARACTERS], f"{seen.state}{doubt}; next offset {read.next}"
-    return f"{admit(text).rstrip() or '(nothing yet)'}\n[{closing}]"
+    return _said(seen, f"{admit(text).rstrip() or '(nothing yet)'}\n[{closing}]")
 
 
 async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult | str:
@@ -145,16 +153,16 @@ async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult |
                 seen, doubt = await _looked_at(seen, context)
     except TimeoutError:
         return f"{seen.id} has not ended after {seconds} s: {standing_line(seen)}{doubt}\nEnd your turn to be woken."
-    return report(seen)
+    return _said(seen, report(seen))
 
 
-async def _inspect(row: RunRow, context: ToolContext) -> str:
+async def _inspect(row: RunRow, context: ToolContext) -> ToolResult:
     seen, doubt = await _looked_at(row, context)
     lines = [f"{seen.id} {seen.name}".rstrip(), f"command: {seen.command}", f"{standing_line(seen)}{doubt}"]
     if seen.open and seen.handle is not None:
         lines.append(await backend_of(seen.backend, context.services.store).usage(seen.handle))
     lines.append(await asyncio.to_thread(tail, Path(seen.log), GLANCE_CHARACTERS))
-    return admit("\n".join(filter(None, lines)))
+    return _said(seen, admit("\n".join(filter(None, lines))))
 
 
 async def _cancel(row: RunRow, context: ToolContext) -> str:

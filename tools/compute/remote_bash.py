@@ -12,11 +12,12 @@ from safety.shell import examine
 from safety.shell_inward import inward_sources
 from safety.shell_paths import Place
 from tools.base import ToolContext, ToolResult
-from tools.bash import BashArgs, result_of, said_of_sources
+from tools.bash import BashArgs, result_of
 from tools.compute.hub_sandbox import WORKSPACE, Sandboxes
 from tools.compute.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
 from tools.compute.sandbox_records import SandboxRecord
 from tools.process import OUTPUT_BYTES, Command, Finished
+from tools.provenance import said_of_sources
 from tools.sink import OutputFile, OutputLog
 from tools.walls import secret_value
 
