@@ -62,7 +62,11 @@ async def open_session(
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         with everything_in(None if saved else store.home):
             async with _session(store, options, run_options, row, loaded.settings) as session:
-                yield Opened(session, loaded, store.home, saved)
+                try:
+                    yield Opened(session, loaded, store.home, saved)
+                finally:
+                    if not saved:  # nothing would be left to find them by
+                        await session.runs.stop()
             if saved:
                 await _share(store, options, workspace, session.thread_id)
 

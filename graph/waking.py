@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from configs.errors import MLInternError
 from graph.context import RunOptions, Services
 from graph.events import Emit
 from graph.runner import pending_kind
 from graph.turns import Turns
 from store.runs import RunRow
+from tools.compute.look import stop
 from tools.compute.watch import Watch
 
 if TYPE_CHECKING:
@@ -24,11 +26,13 @@ class ThreadRuns:
         self._services = services
         self._emit = emit
         self._wake = wake
+        self._thread_id = ""
         self._watch: Watch | None = None
 
     async def follow(self, thread_id: str) -> None:
         """Follow the runs of this thread from now on; those that ended while nobody did wake the model at once."""
         await self.close()
+        self._thread_id = thread_id
         self._watch = Watch(self._services.store, thread_id, self._emit, lambda _: self._wake())
         self._services.watch = self._watch
         if await self._services.store.runs.list(thread_id):
@@ -56,7 +60,7 @@ class ThreadRuns:
 
     async def going(self) -> Sequence[RunRow]:
         """The runs that have not ended."""
-        return await self._watch.open_runs() if self._watch else []
+        return await self._services.store.runs.unfinished(self._thread_id)
 
     @property
     def quiet(self) -> bool:
@@ -69,8 +73,15 @@ class ThreadRuns:
             await self._watch.quiet()
 
     async def stop(self) -> Sequence[RunRow]:
-        """Stop all of them; those that could not be stopped."""
-        return await self._watch.stop_all() if self._watch else []
+        """Stop all of them; those that could not be stopped. The session may be closed already."""
+        left = []
+        for row in await self.going():
+            try:
+                await stop(self._services.store, row)
+            except MLInternError as error:
+                self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
+                left.append(row)
+        return left
 
 
 async def at_rest(session: "AgentSession") -> None:

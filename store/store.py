@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "threads.db"
 LOCKS = "locks"
+RUNS = "runs"
+"""The folder with a folder a run: its log, how it stands."""
 
 
 class Store:
@@ -66,8 +68,12 @@ class Store:
         What it cost stays in the ledger. Raises ThreadLocked, and UsageError when there is no such thread.
         """
         async with self.hold(thread_id):
+            runs = await self.runs.list()
             gone = await self.threads.delete(thread_id)
             await asyncio.to_thread(self._delete_files, gone)
+            for run in runs:
+                if run.thread_id in gone and not run.open:
+                    await asyncio.to_thread(shutil.rmtree, self.home / RUNS / run.id, ignore_errors=True)
         return gone
 
     def _delete_files(self, thread_ids: Sequence[str]) -> None:

@@ -89,6 +89,14 @@ def test_beyond_the_time_limit_runs_are_stopped(run: Run, place: Path) -> None:
     assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
 
 
+def test_an_ephemeral_run_leaves_none_behind(run: Run, place: Path) -> None:
+    fails = {"error": {"status": 400, "message": "no"}}
+    wait = {"tool_calls": [{"name": "bash", "args": {"command": "until [ -s pid ]; do sleep 0.05; done"}}]}
+    model = script(place, launch("echo $$ > pid; exec sleep 600"), wait, fails)
+    assert run("-p", "go", "--no-sandbox", "--ephemeral", "-m", model).code != 0
+    assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
+
+
 def test_a_signal_leaves_them_running_and_says_so_and_cancel_stops_them(run: Run, place: Path, tmp_path: Path) -> None:
     model = script(place, launch("echo $$ > pid; exec sleep 600"), {"text": "waiting"})
     done = _terminated(place, model)

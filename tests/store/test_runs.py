@@ -64,7 +64,9 @@ async def test_an_open_run_outlives_its_thread(store: Store) -> None:
     await store.threads.create(id="t", title="", folder="/f")
     for id in ("open", "over"):
         await store.runs.add(RunRow(id, "t", "true"))
+        (store.home / "runs" / id).mkdir(parents=True)
     await store.runs.end("over", Ending("succeeded", 0))
     await store.delete("t")
     assert [row.id for row in await store.runs.unfinished()] == ["open"]
     assert await store.runs.get("over") is None
+    assert [folder.name for folder in (store.home / "runs").iterdir()] == ["open"]

@@ -70,7 +70,7 @@ async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     except asyncio.CancelledError:
         return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         reason = "the disk is full: its output could not be kept, and it was stopped" if full else str(error)
         return {"state": "failed", "exit_code": None, "reason": reason}
     except Exception as error:  # noqa: BLE001 whatever it is, the status file is the only place to say it

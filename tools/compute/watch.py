@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from configs.errors import MLInternError
 from store.runs import RunRow
 from tools.compute.backends import backend_of
-from tools.compute.look import look, stop
+from tools.compute.look import look
 from tools.compute.summary import ended_line
 
 if TYPE_CHECKING:
@@ -59,24 +59,9 @@ class Watch:
         """Wait until no run is open. A run that is noticed while this waits is waited for too."""
         await self._quiet.wait()
 
-    async def open_runs(self) -> Sequence[RunRow]:
-        """The runs of the thread that have not ended."""
-        return await self._store.runs.unfinished(self._thread_id)
-
-    async def stop_all(self) -> list[RunRow]:
-        """Stop every open run of the thread; those that could not be stopped."""
-        left = []
-        for row in await self.open_runs():
-            try:
-                await stop(self._store, row)
-            except MLInternError as error:
-                self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
-                left.append(row)
-        return left
-
     async def _work(self) -> None:
         while True:
-            rows = {row.id: row for row in await self.open_runs()}
+            rows = {row.id: row for row in await self._store.runs.unfinished(self._thread_id)}
             gone = [id for id in self._known if id not in rows]
             for id in gone:  # somebody else saw its end: another process, or the tool
                 await self._tell_end(await self._store.runs.get(id) or self._known[id])

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from tests.tools.conftest import Bench, alive, until
 from tools.base import ToolCall
 from tools.compute.backends import backend_of
 from tools.compute.look import NEVER, look, stop
+from tools.compute.run_folder import make_run_folder, read_status, write_status
 from tools.run import run_call
+
+SUPERVISE = "from tools.compute import supervisor; supervisor.main()"
 
 
 async def started(bench: Bench, command: str, **args: Any) -> RunRow:
@@ -175,3 +179,32 @@ async def test_faults_of_a_call_are_one_line_with_the_remedy(bench: Bench) -> No
 async def test_policy_looks_at_a_command_as_it_does_for_bash(bench: Bench) -> None:
     result = await bench.run("jobs", operation="run", command="rm -rf /")
     assert result.status == "refused"
+
+
+async def test_a_full_disk_ends_the_run_with_that_word(bench: Bench) -> None:
+    order = {
+        "id": "run-full", "argv": ["bash", "-c", "head -c 4000000 /dev/zero | tr '\\0' 'y' | fold; sleep 600"],
+        "readable": [], "writable": [], "folder": str(bench.workspace), "environment": {"PATH": os.environ["PATH"]},
+        "secrets": [], "held": {}, "limit_s": 60.0, "wall": None,
+    }  # fmt: skip
+    folder = make_run_folder(bench.store.home, "run-full")
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); {SUPERVISE}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", limited, str(folder), stdin=asyncio.subprocess.PIPE
+    )
+    await process.communicate(json.dumps(order).encode())
+    status = read_status(folder)
+    assert status["state"] == "failed"
+    assert "its output could not be kept" in status["reason"]
+
+
+async def test_setting_the_clock_changes_neither_the_limit_nor_the_length_of_a_run(bench: Bench) -> None:
+    row = await started(bench, "sleep 600", timeout=1)
+    folder = Path(json.loads(row.handle or "")["folder"])
+    row = await ended(bench, row)
+    status = read_status(folder)
+    jumped = {**status, "finished": status["finished"] - 86_400}  # as if the clock was set back meanwhile
+    write_status(folder, jumped)
+    seen = await backend_of("local", bench.store).inspect(row.handle or "")
+    assert seen.state == "timeout"
+    assert 0.9 < (seen.finished or 0) - (seen.started or 0) < 30
