@@ -32,7 +32,8 @@ class JobsArgs(ToolArgs):
 
     operation: Operation = Field(description="What to do.")
     backend: BackendName = Field(
-        "local", description="run: on this machine, as a Hugging Face Job (hub), or in this thread's sandbox."
+        "local",
+        description="run: on this machine, as a Hugging Face Job (hub), or in the thread's sandbox, ending with it.",
     )
     command: str = Field("", description="run: a command, as bash understands it. Give this or script.")
     script: str = Field(

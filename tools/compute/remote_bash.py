@@ -5,7 +5,6 @@ import posixpath
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 from safety.shell import examine
@@ -97,8 +96,3 @@ def _sources(command: str) -> tuple[str, ...]:
     """Where its output may come from, as far as its words show it."""
     scene = examine(command, Place(WORKSPACE, home="/root", cwd=WORKSPACE)).scene
     return inward_sources(scene) if scene is not None else ()
-
-
-def artifacts(context: ToolContext) -> Path:
-    """Where the files that hold the whole of long results are: they stay on this machine."""
-    return context.services.store.home.resolve() / "artifacts"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.base import ToolContext, ToolFault, ToolResult, ToolSpec
 from tools.compute.hub_sandbox import WORKSPACE, Sandboxes
-from tools.compute.remote_bash import artifacts, there
+from tools.compute.remote_bash import there
 from tools.compute.sandbox_records import SandboxRecord
 from tools.files import MOST_BYTES
 
@@ -53,7 +53,9 @@ def _as_result(given: ToolResult | str) -> ToolResult:
 
 
 def _is_artifact(path: str, context: ToolContext) -> bool:
-    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(artifacts(context))
+    """Whether it is the file that holds the whole of a long result: those stay on this machine."""
+    artifacts = context.services.store.home.resolve() / "artifacts"
+    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(artifacts)
 
 
 def _fetch(sandbox: "Sandbox", path: str, copy: Path) -> str:

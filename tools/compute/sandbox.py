@@ -94,7 +94,7 @@ async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
         case "kill":
             return _cost(await sandboxes.kill(record), f"the sandbox {record.job_id} was ended; its files are gone")
         case "files":
-            return await sandboxes.use(record, lambda there_: listing(there_, there(args.path or ".")))
+            return await sandboxes.use(record, lambda machine: listing(machine, there(args.path or ".")))
         case "delete":
             return await _delete(args, sandboxes, record)
         case _:

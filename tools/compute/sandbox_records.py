@@ -6,6 +6,7 @@ ends what one that was killed left running.
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -33,6 +34,7 @@ class SandboxRecord:
     """Empty until the Hub has answered."""
     ended: str = ""
     """Why there is no such sandbox any more, when the model was not told yet."""
+    host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     pid_started: str = field(default_factory=lambda: _start_of(os.getpid()))
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -40,12 +42,12 @@ class SandboxRecord:
 
     @property
     def is_used(self) -> bool:
-        """Whether the process that uses it lives."""
-        return _start_of(self.pid) == self.pid_started
+        """Whether the process that uses it lives. Of one on another machine that cannot be told: it may."""
+        return self.host != socket.gethostname() or _start_of(self.pid) == self.pid_started
 
     def take(self) -> None:
         """This process uses it from now on."""
-        self.pid, self.pid_started = os.getpid(), _start_of(os.getpid())
+        self.host, self.pid, self.pid_started = socket.gethostname(), os.getpid(), _start_of(os.getpid())
 
 
 class SandboxRecords:

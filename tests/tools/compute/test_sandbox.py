@@ -148,6 +148,10 @@ async def test_what_a_killed_session_left_is_ended_at_the_next_start(hub: FakeHu
     (record,) = ours.records.all()
     later = Sandboxes(remote.store)
     assert await later.sweep() == []  # the process that uses it lives
+    record.host = "another machine"
+    _killed(ours, record)
+    assert await later.sweep() == []  # nobody here can tell
+    record.take()
     _killed(ours, record)
     assert await later.sweep(keep=THREAD) == []  # the thread goes on with it
     assert only(hub).stage == "RUNNING"
