@@ -30,7 +30,7 @@ HARDWARE = (
 """Name, CPU, memory, accelerator (model, number, memory), price in millionths of a dollar a minute."""
 DEFAULT_SECONDS = 1800
 ENDED = ("COMPLETED", "ERROR", "CANCELED", "DELETED")
-_KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "UV_PYTHON", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "TMPDIR")
+_KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "TMPDIR")
 _POLL = 0.02
 
 
@@ -267,6 +267,7 @@ class Jobs:
         own = {
             "HOME": str(place),
             "PATH": path,
+            "UV_PYTHON": sys.executable,
             "JOB_ID": job.id,
             "HF_ENDPOINT": self.hub.url,
             "HF_HOME": str(place / ".hf"),
