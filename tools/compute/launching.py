@@ -25,8 +25,10 @@ def run_id(context: ToolContext) -> str:
     return f"run-{hashlib.sha256(context.mark.encode()).hexdigest()[:_ID_CHARACTERS]}"
 
 
-async def start_run(plan: RunPlan, context: ToolContext) -> RunRow:
+async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> RunRow:
     """Start a run, or go on with starting it after a crash, and give its row; it may have ended meanwhile.
+
+    It is written down as an experiment; with `only_scripts` only when it runs a Python script.
 
     Raises:
         ToolFault: the budget does not allow it, or it could not be launched.
@@ -35,7 +37,7 @@ async def start_run(plan: RunPlan, context: ToolContext) -> RunRow:
     row = await store.runs.get(id) or await _written(plan, id, context)
     await context.set_handle(id)
     if row.open and row.handle is None:
-        await record_launch(id, plan, context)
+        await record_launch(id, plan, context, only_scripts=only_scripts)
         row = await _launched(plan, row, context)
     if context.services.watch is not None:
         context.services.watch.notice()

@@ -29,9 +29,11 @@ _MOST_HASHED: Final = 256 * 1024 * 1024
 _SEEDERS: Final = ("set_seed", "manual_seed", "seed", "seed_everything", "enable_full_determinism")
 
 
-async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, parent: str | None = None) -> None:
+async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> None:
     """Write down, before a run starts, what it tries: script, settings, seed, commit and data."""
     facts = await asyncio.to_thread(local_facts, plan)
+    if only_scripts and facts.program is None:
+        return
     here = await asyncio.to_thread(_known_here, plan, facts)
     program = facts.program
     row = ExperimentRow(
@@ -40,7 +42,6 @@ async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, parent
         root_id=context.root_id,
         folder=str(context.workspace),
         run_id=run_id,
-        parent=parent,
         name=admit(plan.name or plan.display)[:200],
         data_revision=await _data_revision(program, facts) if program is not None else "",
         **here,

@@ -6,9 +6,11 @@ from typing import Any
 
 from store.runs import RunRow
 from tests.fakes.hub import FakeHub
+from tests.tools.conftest import Bench
 from tests.tools.hub.conftest import HubBench
 from tools.base import ToolResult
 from tools.compute.look import look
+from tools.run import judge
 
 SCRIPT = """# /// script
 # dependencies = []
@@ -68,7 +70,7 @@ async def test_an_override_is_told_with_the_start(hub: FakeHub, desk: HubBench) 
     await ended(desk)
 
 
-async def test_an_override_of_no_rule_is_refused_with_the_names(bench: Any) -> None:
+async def test_an_override_of_no_rule_is_refused_with_the_names(bench: Bench) -> None:
     refused = await bench.run("jobs", operation="run", command="true", override=["everything"])
     assert refused.status == "invalid"
     assert "one_first" in refused.text
@@ -80,3 +82,19 @@ async def test_a_script_with_a_fault_is_refused_before_it_runs_here_too(desk: Hu
     desk.file("train.py", "def (:\n")
     assert "[script] " in (await run_it(desk, 1)).text
     assert json.dumps([row.id for row in await desk.store.runs.list()]) == "[]"
+
+
+async def test_nobody_is_asked_about_a_run_that_the_checks_refuse(hub: FakeHub, desk: HubBench) -> None:
+    desk.file("train.py", SCRIPT)
+    args = {"operation": "run", "backend": "hub", "script": "train.py", "timeout": "5m", "secrets": ["HF_TOKEN"]}
+    context = desk.context(mode="ask")
+    refused = await judge(desk.call("jobs", args), context)
+    assert (refused.kind, "[smoke]" in refused.why) == ("deny", True)
+    assert (await judge(desk.call("jobs", {**args, "override": ["smoke"]}), context)).kind == "ask"
+
+
+async def test_a_command_in_the_background_is_an_experiment_when_it_runs_a_script(bench: Bench) -> None:
+    bench.file("train.py", "print('loss=0.5')\n")
+    for command in ("true", "python3 train.py"):
+        assert (await bench.run("bash", command=command, background=True)).ok
+    assert [row.name for row in await bench.store.experiments.list()] == ["python3 train.py"]
