@@ -83,7 +83,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     files. `uv` is there.
     """
     if args.background:
-        return started_text(await start_run(await _plan(args, context), context))
+        return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder = await asyncio.to_thread(_folder, args.workdir, context)
         argv = (await asyncio.to_thread(shell), "-c", args.command)

@@ -48,7 +48,7 @@ async def _bash(args: Any, context: ToolContext) -> ToolResult:
         return await run_there(args, sandboxes, record, context)
     secrets = tuple(args.secrets)
     plan = await planned(context, backend="sandbox", command=args.command, secrets=secrets, limit_s=args.seconds)
-    return started_text(await start_run(plan, context))
+    return started_text(await start_run(plan, context, only_scripts=True))
 
 
 def _file_handler(spec: ToolSpec) -> Any:

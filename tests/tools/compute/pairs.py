@@ -238,6 +238,19 @@ PAIRS = (
     ),
     Pair(
         "local_path",
+        "a path that is read, not one that is made",
+        Side(
+            SFT + 'from pathlib import Path\nrows = (Path("data") / "rows.txt").read_text()\n',
+            facts={"local_paths": frozenset({"data", "data/rows.txt"})},
+        ),
+        Side(
+            SFT
+            + 'import pathlib\nplace = pathlib.Path("made")\nplace.mkdir(exist_ok=True)\nopen(place / "a").read()\n',
+            facts={"local_paths": frozenset({"made", "made/a"})},
+        ),
+    ),
+    Pair(
+        "local_path",
         "a file it does not write itself",
         Side(SFT + 'open("notes.txt").read()\n', facts={"local_paths": frozenset({"notes.txt"})}),
         Side(

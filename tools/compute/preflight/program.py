@@ -34,7 +34,8 @@ class Call:
     path: str
     args: tuple[Any, ...]
     keywords: Mapping[str, Any]
-    line: int
+    receiver: Any = UNKNOWN
+    """What it is called on, as far as that is known: the path of `Path("a").read_text()`."""
 
     @property
     def name(self) -> str:
@@ -190,7 +191,8 @@ class _Reader(ast.NodeVisitor):
             elif isinstance(value, dict):
                 keywords.update(value)
         args = tuple(self.values.of_node(one) for one in node.args)
-        self.calls.append(Call(dotted(node.func), args, keywords, node.lineno))
+        receiver = self.values.of_node(node.func.value) if isinstance(node.func, ast.Attribute) else UNKNOWN
+        self.calls.append(Call(dotted(node.func), args, keywords, receiver))
         self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:

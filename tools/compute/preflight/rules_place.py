@@ -9,7 +9,7 @@ from tools.compute.backend import RunPlan
 from tools.compute.preflight.facts import Facts
 from tools.compute.preflight.findings import Finding
 from tools.compute.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
-from tools.compute.preflight.program import Program, package_name, words_of
+from tools.compute.preflight.program import Call, Program, package_name, words_of
 
 _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
 _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
@@ -61,8 +61,9 @@ def _requirements(text: str) -> Iterator[str]:
 
 
 _READERS: Final = (
-    "load_dataset", "load_from_disk", "from_pretrained", "read_csv", "read_json", "read_parquet", "open", "Path",
-    "load", "load_file", "imread", "ImageFolder", "read_text", "from_json", "from_csv", "glob", "listdir",
+    "load_dataset", "load_from_disk", "from_pretrained", "read_csv", "read_json", "read_parquet", "open",
+    "load", "load_file", "imread", "ImageFolder", "read_text", "read_bytes", "iterdir", "from_json", "from_csv", "glob",
+    "listdir",
 )  # fmt: skip
 _FILES: Final = ("data_files", "data_dir", "train_file", "validation_file", "tokenizer_file", "resume_from_checkpoint")
 _WRITERS: Final = (
@@ -74,6 +75,9 @@ _WRITERS: Final = (
     "to_parquet",
     "makedirs",
     "mkdir",
+    "write_text",
+    "write_bytes",
+    "touch",
 )
 _OUTPUTS: Final = ("output_dir", "logging_dir", "save_directory", "cache_dir", "project_dir")
 _OF_THIS_MACHINE: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
@@ -87,18 +91,24 @@ def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     read = set(paths_read(program)) if program else set()
     written = set(_written(program)) if program else set()
     given = {*words_of(plan)[1:], *plan.script_args}
-    there = {one for one in (read | given) - written if one in facts.local_paths or _OF_THIS_MACHINE.match(one)}
+    named = {one for one in read | given if not _is_in(one, written)}
+    there = {one for one in named if one in facts.local_paths or _OF_THIS_MACHINE.match(one)}
     if there:
         what = f"{', '.join(sorted(there))} is a path of this machine, which the run does not see"
         yield Finding("local_path", what, "upload it to the Hub, private, and load it from there by its id")
+
+
+def _is_in(path: str, written: set[str]) -> bool:
+    """Whether the script itself makes it, or a folder that it lies in."""
+    return any(path == one or path.startswith(f"{one.rstrip('/')}/") for one in written)
 
 
 def paths_read(program: Program) -> Iterator[str]:
     """The texts that the script hands to what reads files, datasets and models."""
     for call in program.calls:
         found = [call.keywords[name] for name in _FILES if name in call.keywords]
-        if call.name in _READERS and not _opened_to_write(call.value("mode", 1)):
-            found += call.args
+        if call.name in _READERS and not _writes(call):
+            found += [*call.args, call.receiver]
         for one in found:
             yield from _leaves(one)
 
@@ -106,15 +116,17 @@ def paths_read(program: Program) -> Iterator[str]:
 def _written(program: Program) -> Iterator[str]:
     for call in program.calls:
         found = [call.keywords[name] for name in _OUTPUTS if name in call.keywords]
-        opened = call.name == "open" and _opened_to_write(call.value("mode", 1))
-        if call.name in _WRITERS or opened or (call.name == "save" and "." in call.path):
-            found += call.args
+        if call.name in _WRITERS or _writes(call):
+            found += [*call.args, call.receiver]
         for one in found:
             yield from _leaves(one)
 
 
-def _opened_to_write(mode: Any) -> bool:
-    return isinstance(mode, str) and len(mode) <= 3 and bool(set(mode) & set("wax"))
+def _writes(call: Call) -> bool:
+    """Whether a call opens or saves something to write it."""
+    mode = call.value("mode", 0 if isinstance(call.receiver, str) else 1)
+    opened = call.name == "open" and isinstance(mode, str) and len(mode) <= 3 and bool(set(mode) & set("wax"))
+    return opened or (call.name == "save" and "." in call.path)
 
 
 def _leaves(value: Any) -> Iterator[str]:

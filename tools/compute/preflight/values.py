@@ -73,6 +73,8 @@ class Values:
         left, right, apply = self.of_node(node.left), self.of_node(node.right), _OPERATORS.get(type(node.op))
         numbers = all(isinstance(one, int | float) for one in (left, right))
         texts = all(isinstance(one, str) and len(one) < _LONGEST for one in (left, right)) and apply is operator.add
+        if apply is operator.truediv and isinstance(left, str) and isinstance(right, str):
+            return f"{left}/{right}"  # of paths
         if apply is None or not (numbers or texts):
             return UNKNOWN
         try:
@@ -87,11 +89,13 @@ class Values:
         return [self.of_node(one) for one in node.elts]
 
     def _from_environment(self, node: ast.Call | ast.Subscript) -> Any:
-        """`os.environ["X"]`, `os.environ.get("X", default)`, `os.getenv("X", default)`; int() and float() of one."""
+        """`os.environ["X"]`, `os.environ.get("X", default)`, `os.getenv("X", default)`; int, float and Path of one."""
         if isinstance(node, ast.Subscript):
             key = self.of_node(node.slice) if ast.unparse(node.value).endswith("environ") else UNKNOWN
             return self.environment.get(key, UNKNOWN) if isinstance(key, str) else UNKNOWN
         called, args = ast.unparse(node.func), [self.of_node(one) for one in node.args]
+        if called in ("Path", "pathlib.Path") and len(args) == 1:
+            return args[0]
         if called.endswith(("environ.get", "getenv")) and args and isinstance(args[0], str):
             return self.environment.get(args[0], args[1] if len(args) > 1 else None)
         return _number(args[0], int if called == "int" else float) if called in ("int", "float") and args else UNKNOWN
