@@ -175,6 +175,8 @@ class Run:
             one(6, "bash", command=f"echo {TOKENS['arguments of the model']} | base64"),
             one(7, "bash", command="python3 -c \"raise ValueError(open('log.txt').read())\""),
             one(8, "bash", command="git push origin main"),
+            one(9, "jobs", operation="run", command="cat log.txt; env", timeout="1m"),
+            one(10, "jobs", operation="wait", run="run-"),
             Reply(text=f"Done. Your key is {TOKENS['the answer of the model']}, and the rest is in log.txt."),
         )
 
@@ -261,7 +263,7 @@ def test_no_token_is_found_in_what_a_run_leaves_and_starts(
     ran.gather()
     shown = b"".join(asked.body for asked in ran.model.asked).decode()
     said = set(re.findall(r"\[redacted:[a-z_A-Z]+\]", shown))
-    assert len(ran.model.asked) == 9
+    assert len(ran.model.asked) == 11
     assert said >= PLACEHOLDERS, PLACEHOLDERS - said
     assert ran.slack.messages
     assert ran.left.hits() == []

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 from configs.errors import TemporaryError
 from models.secrets import known_secrets
+from safety.held import without_secrets
 from tools.base import ToolContext, ToolFault
 from tools.compute.backend import BackendName, Observed, RunPlan
 from tools.compute.run_folder import TRACKIO, bury, is_supervised, make_run_folder, read_status, run_folder
@@ -165,7 +166,7 @@ def _argv(plan: RunPlan, folder: Path) -> tuple[str, ...]:
 
 def _spawn(folder: Path, order: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
     kept = {name: value for name, value in os.environ.items() if name.startswith(("ML_INTERN_", "HF_HOME", "XDG_"))}
-    environment = {**child_environment(os.environ), **kept}
+    environment = without_secrets({**child_environment(os.environ), **kept})
     environment.pop(CALL_MARK, None)
     with (folder / "supervisor.err").open("wb") as said:
         process = subprocess.Popen(
