@@ -126,9 +126,6 @@ class Chat(ChatLiteLLM):
         if litellm.aclient_session is None:  # what the providers reached through OpenAI's SDK use
             litellm.aclient_session = guarded(httpx.AsyncClient())
         self._sent.answer = await litellm.acompletion(**kwargs, max_retries=0, num_retries=0)
-        if hasattr(self._sent.answer, "logging_obj"):
-            # Whatever stands here keeps litellm from writing a log of the reply, which nobody reads.
-            self._sent.answer.logging_obj._on_deferred_stream_complete = "not logged"
         return self._sent.answer
 
 
