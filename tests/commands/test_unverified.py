@@ -51,3 +51,9 @@ def test_what_the_model_wrote_itself_holds_nothing(run: Run, script: Script, too
 def test_a_turn_that_did_not_end_well_was_not_looked_at(run: Run, script: Script) -> None:
     model = script({"tool_calls": [call("bash", command="true")]}, {"text": "accuracy 0.99"})
     assert run("--output-format", "json", "--max-iterations", "1", "-m", model, "go").json["unverified"] is None
+
+
+def test_the_beginning_and_the_end_of_a_long_result_hold(run: Run, script: Script) -> None:
+    command = "echo loss 4.321; seq 1 400000; echo loss 0.123"
+    model = script({"tool_calls": [call("bash", command=command)]}, {"text": "The loss fell from 4.32 to 0.12."})
+    assert run("--output-format", "json", "-m", model, "go").json["unverified"] == []

@@ -13,8 +13,8 @@ from tools.compute.claims import Held, claims_of, unverified
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-_MOST_FILE: Final = 8 * 1024 * 1024
-_MOST_FILES: Final = 64 * 1024 * 1024
+_MOST_FILE: Final = 1024 * 1024
+_MOST_FILES: Final = 6 * 1024 * 1024
 _OWN_WORDS: Final = ("write", "edit", "plan")
 """Tools whose results only repeat what the model wrote."""
 _CARDS: Final = (".md", ".markdown", ".rst")
@@ -66,7 +66,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:
-    """The ends of the files, so many as can be read in a moment."""
+    """The files, of long ones the beginning and the end, so many as can be read in a moment."""
     left = _MOST_FILES
     for path in files:
         size = min(_MOST_FILE, left)
@@ -74,8 +74,9 @@ def _texts(files: Sequence[Path]) -> Iterator[str]:
             return
         try:
             with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - size))
-                found = file.read(size)
+                found = file.read(size // 2)
+                file.seek(max(file.tell(), path.stat().st_size - size // 2))
+                found += b"\n" + file.read(size // 2)
         except OSError:
             continue
         left -= len(found)
