@@ -29,6 +29,7 @@ IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Has python and uv; a command or a script names another one when it needs more."""
 LEAST_LIMIT_S = 60.0
 MOST_LIMIT_S = 14 * 24 * 3600.0
+LATE_LIST_S = 2.0
 LAST_LOG_SECONDS = 5.0
 """So long each look at a job that ended waits for the rest of its log."""
 LOG_PATIENCE_S = 60.0
@@ -138,8 +139,12 @@ class HubJobs:
         return _handle(found) if found else None
 
     async def abandon(self, id: str) -> bool:
-        """Whether no job with that label is there: one that was not asked for never starts."""
-        return await self.find(id) is None
+        """Whether no job with that label is there, nor comes: the list may be a moment behind a launch."""
+        for pause in (LATE_LIST_S, 0.0):
+            if await self.find(id) is not None:
+                return False
+            await asyncio.sleep(pause)
+        return True
 
     async def inspect(self, handle: str) -> Observed:
         """How the job stands, and what it cost so far."""

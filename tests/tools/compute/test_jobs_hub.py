@@ -120,3 +120,21 @@ async def test_the_use_of_a_job_is_shown(hub: FakeHub, desk: HubBench) -> None:
     await until(lambda: job.stage == "RUNNING")
     assert "CPU " in (await desk.run("jobs", operation="inspect", run=id)).text
     await desk.run("jobs", operation="cancel", run=id)
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_a_launch_of_which_nothing_is_known_is_settled_by_the_next_look(
+    hub: FakeHub, desk: HubBench, client: HfApi, *, started: bool
+) -> None:
+    hub.fail("/api/jobs/ada", 503, method="POST")
+    answer, _ = await launch(desk, "echo hi")
+    assert "whether run-" in answer.text
+    (row,) = await desk.store.runs.list(THREAD)
+    assert (row.open, row.handle) == (True, None)
+    hub.mend()
+    if started:
+        client.run_job(image="x", command=["sh", "-c", "echo hi"], labels={LABEL: row.id}, namespace="ada")
+    text = await ended(desk, row.id)
+    assert ("succeeded; exit code 0" if started else "never started") in text
+    assert len(hub.jobs.found) == int(started)
+    assert (await desk.store.ledger.total(THREAD)).open_requests == 0
