@@ -90,3 +90,14 @@ async def test_it_is_lost_with_its_sandbox(hub: FakeHub, runs: Runs) -> None:
     assert (await runs.backend.inspect(handle)).reason == "its sandbox is gone"
     with pytest.raises(ToolFault, match="no sandbox for the run"):
         await runs.launch("true", id="run2")
+
+
+async def test_the_tool_jobs_starts_one_and_tells_its_end(runs: Runs) -> None:
+    args = {"operation": "run", "backend": "sandbox", "timeout": "5m"}
+    started = await runs.bench.run("jobs", **args, command="echo '{\"loss\": 0.25}'; exit 4")
+    id = started.text.split()[0]
+    told = (await runs.bench.run("jobs", operation="wait", run=id, seconds=30)).text
+    assert "failed; exit code 4" in told
+    assert "loss 0.25" in told
+    refused = await runs.bench.run("jobs", **args, command="true", hardware="t4-small")
+    assert "hardware, image and namespace are for backend hub" in refused.text
