@@ -128,7 +128,7 @@ class ToolContext:
                 workspace and the added folders.
         """
         path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
-        if reading and path.is_relative_to(home / "artifacts"):
+        if reading and is_kept_output(path, home):
             return path
         within = [root for root in self.roots() if path.is_relative_to(root)]
         if not within:
@@ -158,6 +158,12 @@ class ToolContext:
         """Write the handle of what is about to start into the journal, so that a resume can reattach to it."""
         if self.key is not None:
             await self.services.store.journal.set_handle(self.key, handle)
+
+
+def is_kept_output(path: Path, home: Path) -> bool:
+    """Whether the path is an artifact of a thread or the log of a run. Both are resolved."""
+    in_runs = path.is_relative_to(home / "runs") and path.name == "log.txt"
+    return in_runs or path.is_relative_to(home / "artifacts")
 
 
 def mark_of(key: CallKey) -> str:

@@ -18,7 +18,17 @@ from safety.policy import CallFacts
 from safety.rule_settings import parse_rules
 from safety.rules import Rule, Rules
 from store.permissions import Grant
-from tools.base import NO_REACH, Reach, ToolCall, ToolContext, ToolFault, ToolSpec, real_path, unknown_reach
+from tools.base import (
+    NO_REACH,
+    Reach,
+    ToolCall,
+    ToolContext,
+    ToolFault,
+    ToolSpec,
+    is_kept_output,
+    real_path,
+    unknown_reach,
+)
 from tools.walls import own_homes
 
 _MOST_FILES = 2_000
@@ -104,9 +114,9 @@ def _own_homes(context: ToolContext) -> tuple[str, ...]:
 
 def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Sequence[str]:
     """Where the arguments that name files lead. The artifacts of threads are there to be read."""
-    artifacts = Path(os.path.realpath(context.services.store.home)) / "artifacts"
+    home = Path(os.path.realpath(context.services.store.home))
     found = [_led_to(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
-    return [path for path in found if not (spec.only_reads(args) and Path(path).is_relative_to(artifacts))]
+    return [path for path in found if not (spec.only_reads(args) and is_kept_output(Path(path), home))]
 
 
 def _led_to(text: str, workspace: Path) -> str:

@@ -126,9 +126,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[str, Any]:
     """What the supervisor is told; it holds secrets and goes through a pipe only."""
-    tracked = {"TRACKIO_DIR": str(folder / TRACKIO)}
-    environment = {**tracked, **run_environment(plan.secrets), **plan.environment}
+    environment = run_environment(plan.secrets)
     environment.pop(CALL_MARK, None)
+    tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}
     homes = (context.services.store.home, *own_homes())
     wall = {
         "workspace": context.options.workspace,
@@ -144,6 +144,7 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "writable": [str(folder / TRACKIO)],
         "folder": str(plan.workdir),
         "environment": environment,
+        "further": {**tracked, **plan.environment},
         "secrets": plan.secrets,
         "held": known_secrets(Path(context.options.workspace)),
         "limit_s": plan.limit_s,

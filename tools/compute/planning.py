@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Required, TypedDict, Unpack
 
+from safety.shell_paths import is_credential, is_project_secret
 from tools.base import ToolContext, ToolFault
 from tools.compute.backend import BackendName, RunPlan
 from tools.environment import shell
@@ -46,6 +47,8 @@ def read_script(script: str, context: ToolContext) -> tuple[str, Path | None]:
     if "\n" in script:
         return script, None
     path = context.resolve(script, reading=True)
+    if is_credential(str(path)) or is_project_secret(str(path)):
+        raise ToolFault(f"{script} holds secrets: it is no script")
     if not path.is_file():
         raise ToolFault(f"there is no script {script}; write it first, or give its text")
     if path.stat().st_size > LONGEST_SCRIPT:

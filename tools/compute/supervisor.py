@@ -114,7 +114,7 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
 
 
 def _bare(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
-    return tuple(order["argv"]), order["environment"], None
+    return tuple(order["argv"]), {**order["environment"], **order["further"]}, None
 
 
 @contextlib.contextmanager
@@ -143,9 +143,12 @@ def _walled(order: Mapping[str, Any]) -> Any:
         writable=(*profile.writable, *order["writable"]),
     )
     before = look_before(profile.roots, profile.git)
-    with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
-        yield tuple(order["argv"]), wrapped.environment, wrapped
-    mend(before)
+    try:
+        with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
+            # The profile knows nothing of these: a folder that the model names must not become part of it.
+            yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
+    finally:
+        mend(before)
 
 
 if __name__ == "__main__":

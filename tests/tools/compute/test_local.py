@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from safety.sandbox import missing
 from store.runs import RunRow
 from tests.tools.conftest import Bench, alive, until
 from tools.base import ToolCall
@@ -161,6 +163,36 @@ async def test_logs_can_be_read_on_from_an_offset(bench: Bench) -> None:
     assert text == "3\n4\n5\n[succeeded; next offset 10]"
 
 
+@pytest.mark.skipif(missing() is not None, reason="there is no bubblewrap")
+async def test_variables_that_the_model_sets_make_the_sandbox_no_wider(bench: Bench) -> None:
+    home = bench.workspace.parent / "private"
+    home.mkdir()
+    (home / "key.txt").write_text("private")
+    named = {"UV_CACHE_DIR": str(home), "HF_HOME": str(home), "PATH": f"{home}:{os.environ['PATH']}", "PROBE": "here"}
+    show = f"echo $PROBE; cat {home}/key.txt; touch {home}/made"
+    call = bench.call("jobs", {"operation": "run", "command": show, "env": named})
+    context = bench.context()
+    walled = replace(context, options=replace(context.options, sandbox="off"), sandbox_profile="bwrap network off")
+    result = await run_call(call, walled)
+    assert result.ok, result.text
+    row = await ended(bench, (await bench.store.runs.list())[0])
+    assert row.tail.splitlines()[0] == "here"
+    assert row.tail.count("No such file") == 2
+    assert not (home / "made").exists()
+
+
+async def test_a_file_that_holds_secrets_is_no_script(bench: Bench) -> None:
+    bench.file(".env", "KEY=1\n")
+    assert "is no script" in (await bench.run("jobs", operation="run", script=".env")).text
+
+
+async def test_the_whole_log_can_be_read_and_nothing_else_of_the_run(bench: Bench) -> None:
+    row = await ended(bench, await started(bench, "seq 1 5"))
+    assert "3" in (await bench.run("read", path=row.log)).text
+    other = await bench.run("read", path=str(Path(row.log).with_name("status.json")))
+    assert not other.ok
+
+
 async def test_faults_of_a_call_are_one_line_with_the_remedy(bench: Bench) -> None:
     for args, said in (
         ({"operation": "run"}, "either command or script"),
@@ -185,7 +217,7 @@ async def test_a_full_disk_ends_the_run_with_that_word(bench: Bench) -> None:
     order = {
         "id": "run-full", "argv": ["bash", "-c", "head -c 4000000 /dev/zero | tr '\\0' 'y' | fold; sleep 600"],
         "readable": [], "writable": [], "folder": str(bench.workspace), "environment": {"PATH": os.environ["PATH"]},
-        "secrets": [], "held": {}, "limit_s": 60.0, "wall": None,
+        "further": {}, "secrets": [], "held": {}, "limit_s": 60.0, "wall": None,
     }  # fmt: skip
     folder = make_run_folder(bench.store.home, "run-full")
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); {SUPERVISE}"
