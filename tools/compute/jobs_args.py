@@ -8,6 +8,7 @@ from pydantic import Field
 from tools.base import ToolArgs, ToolContext, ToolFault
 from tools.compute.backend import DEFAULT_LIMIT_S, BackendName, RunPlan
 from tools.compute.hub_jobs import completed
+from tools.compute.launching import run_id
 from tools.compute.planning import limit_seconds, planned
 from tools.compute.preflight.check import RuleName
 from tools.compute.preflight.findings import Findings
@@ -94,5 +95,7 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
 
 
 async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> Findings:
-    """What the checks before the start say to the run."""
+    """What the checks before the start say to the run; nothing to one whose launch a crash cut off."""
+    if await context.services.store.runs.get(run_id(context)) is not None:
+        return Findings()
     return await preflight(plan, context, limit_named=bool(args.timeout))

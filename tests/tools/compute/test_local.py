@@ -16,6 +16,7 @@ from store.runs import RunRow
 from tests.tools.conftest import Bench, alive, until
 from tools.base import ToolCall
 from tools.compute.backends import backend_of
+from tools.compute.launching import run_id
 from tools.compute.look import NEVER, look, stop
 from tools.compute.run_folder import make_run_folder, read_status, write_status
 from tools.run import run_call
@@ -240,3 +241,17 @@ async def test_setting_the_clock_changes_neither_the_limit_nor_the_length_of_a_r
     seen = await backend_of("local", bench.store).inspect(row.handle or "")
     assert seen.state == "timeout"
     assert 0.9 < (seen.finished or 0) - (seen.started or 0) < 30
+
+
+async def test_a_launch_that_was_cut_off_is_gone_on_with_although_the_checks_would_refuse_it_now(bench: Bench) -> None:
+    script = bench.file("train.py", "print('ran once')\n")
+    call = bench.call("jobs", {"operation": "run", "script": "train.py"})
+    context = replace(bench.context(), call_id=call.id, key=call.key(bench.context().thread_id))
+    await bench.store.runs.add(RunRow(run_id(context), context.thread_id, "train.py", "queued", call=context.mark))
+    await bench.store.journal.start(call.key(context.thread_id), "jobs", "d")
+    script.write_text("print('ran once')\nthis is no python\n")
+    refused = await bench.run("jobs", operation="run", script="train.py")
+    assert not refused.ok
+    result = await run_call(call, bench.context())
+    assert run_id(context) in result.text
+    assert len(await bench.store.runs.list()) == 1
