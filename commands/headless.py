@@ -34,8 +34,9 @@ class Ending:
     iterations: int = 0
 
 
-Task = UserInput | ExecApproval
-"""What a run without a person does: a new message, or the answers to what waits."""
+Task = UserInput | ExecApproval | None
+"""What a run without a person does: a new message, the answers to what waits, or only what was left undone."""
+NOTHING_LEFT = Ending("failed", 2, "nothing was left undone", "nothing was left undone in this thread (give a prompt)")
 SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
 SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
 
@@ -135,21 +136,24 @@ class Headless:
         return replace(ending, status="failed", exit_code=1, line=f"the answer does not match the schema: {problem}")
 
     async def _turn(self, task: Task) -> Ending:
-        if self._stop is None:
+        if self._stop is None and task is not None:
             await self._session.submit(task)
-            await self._at_rest()
+        if self._stop is None:
+            await self._at_rest(runs_first=task is None and self._session.end is None)
         end = self._session.end
         if self._stop is not None:
             return replace(self._stop, iterations=end.iterations if end else 0)
+        if end is None and task is None:
+            return NOTHING_LEFT
         if end is None:
             return Ending("failed", 1, "", "the turn did not end")
         return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
 
-    async def _at_rest(self) -> None:
+    async def _at_rest(self, *, runs_first: bool) -> None:
         """Wait for the turn and for those that its runs wake, until the run is stopped."""
         from graph.waking import at_rest
 
-        rest = asyncio.ensure_future(at_rest(self._session))
+        rest = asyncio.ensure_future(at_rest(self._session, runs_first=runs_first))
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in (rest, stopping):

@@ -13,20 +13,17 @@ FIRST_BYTE_SECONDS = 3.0
 MOST_BYTES = 16 * 2**20
 
 
-def read_prompt(given: str | None) -> UserInput:
+def read_prompt(given: str | None) -> UserInput | None:
     """The prompt, with piped stdin appended as a block; only what stands on the command line then is the user's word.
 
-    `-` stands for stdin alone.
-
-    Raises:
-        UsageError: there is nothing to do.
+    `-` stands for stdin alone. None when there is neither.
     """
     words = "" if given in (None, "-") else _clean(given or "")
     piped = read_stdin(wait=not words)
     if words.strip() and piped.strip():
         return UserInput(f"{words}\n\n<stdin>\n{piped.rstrip()}\n</stdin>", typed=words, sources=("a pipe",))
     if not (words or piped).strip():
-        raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
+        return None
     return UserInput(words or piped)
 
 

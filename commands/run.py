@@ -25,7 +25,10 @@ def run(options: Options) -> int:
     from commands.headless import run_headless
     from commands.prompt_text import read_prompt
 
-    return asyncio.run(run_headless(options, read_prompt(options.prompt)))
+    prompt = read_prompt(options.prompt)
+    if prompt is None and not (options.continue_ or options.resume):
+        raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
+    return asyncio.run(run_headless(options, prompt))
 
 
 def run_with_person(options: Options) -> int:

@@ -84,8 +84,13 @@ class ThreadRuns:
         return left
 
 
-async def at_rest(session: "AgentSession") -> None:
-    """Wait until the session is idle, and after a turn that ended well until none of its runs is left to wake it."""
+async def at_rest(session: "AgentSession", *, runs_first: bool = False) -> None:
+    """Wait until the session is idle, and after a turn that ended well until none of its runs is left to wake it.
+
+    `runs_first`: no turn was begun; the runs of earlier ones are waited for.
+    """
+    if runs_first:
+        await session.runs.ended()
     while True:
         await session.idle()
         if session.end is None or session.end.status != "done" or session.runs.quiet:

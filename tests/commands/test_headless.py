@@ -1,6 +1,11 @@
 """Headless runs: formats, exit codes, limits, what goes to which stream, and the result that always comes last."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,6 +242,22 @@ def test_a_resumed_thread_works_in_its_own_folder(run: Run, script: Script, plac
         patch.chdir(other)
         assert run("-r", thread, "-m", model, "second").code == 0
     assert (place / "where").read_text().strip() == str(place)
+
+
+def test_what_was_cut_off_goes_on_without_a_prompt(run: Run, script: Script, place: Path) -> None:
+    model = script({"tool_calls": [call("bash", command="touch began; sleep 600")]}, {"text": "went on"})
+    program = [str(Path(sys.executable).with_name("ml-intern")), "--no-sandbox", "-m", model, "go"]
+    with subprocess.Popen(program, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not (place / "began").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = run("-c", "--no-sandbox", "-m", model)
+    assert (done.code, done.out) == (0, "went on\n")
+    assert "may have run in part: bash" in done.err
+    again = run("-c", "--no-sandbox", "-m", model)
+    assert (again.code, again.out) == (2, "")
+    assert "nothing was left undone" in again.err
 
 
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
