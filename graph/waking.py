@@ -33,7 +33,7 @@ class ThreadRuns:
         """Follow the runs of this thread from now on; those that ended while nobody did wake the model at once."""
         await self.close()
         self._thread_id = thread_id
-        self._watch = Watch(self._services.store, thread_id, self._emit, lambda _: self._wake())
+        self._watch = Watch(self._services.store, thread_id, self._emit, self._wake)
         self._services.watch = self._watch
         if await self._services.store.runs.list(thread_id):
             self._wake()

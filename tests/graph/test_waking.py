@@ -1,13 +1,17 @@
 """A run outlives its turn: nothing is asked of the model meanwhile, and its end wakes the thread."""
 
 import asyncio
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 from graph.operations import Undo, UserInput
 from graph.session import AgentSession
 from graph.waking import at_rest
+from store.store import Store
 from tests.graph.conftest import Lab, data, turn, until
+from tools.compute.look import stop
 
 
 def launch(command: str) -> dict[str, Any]:
@@ -81,3 +85,30 @@ async def test_undo_takes_the_waking_back_with_the_users_turn(lab: Lab) -> None:
         assert [info.number for info in await session.turns()] == [1]
         await turn(session, Undo())
         assert await session.history() == []
+
+
+async def test_an_end_that_somebody_else_saw_first_wakes_the_model_too(lab: Lab) -> None:
+    model = lab.script(launch("until [ -e go ]; do sleep 0.05; done"), {"text": "waiting"}, {"text": "woken"})
+    async with lab.session(model) as session:
+        await turn(session, UserInput("train"))
+        async with await Store.open(lab.home) as elsewhere:
+            [row] = await elsewhere.runs.list()
+            assert (await stop(elsewhere, row)).state == "cancelled"
+        events = await until(session, "turn_complete")
+        assert data(events, "turn_complete")[0]["text"] == "woken"
+        assert data(events, "job_update")[-1]["state"] == "cancelled"
+
+
+async def test_a_store_that_fails_for_a_moment_does_not_end_the_watch(lab: Lab) -> None:
+    model = lab.script(launch("until [ -e go ]; do sleep 0.05; done"), {"text": "waiting"}, {"text": "woken"})
+    async with lab.session(model) as session:
+        await turn(session, UserInput("train"))
+        [row] = await session.services.store.runs.list()
+        status = Path(json.loads(row.handle or "")["folder"]) / "status.json"
+        whole = status.read_text()
+        status.write_text("{")  # no JSON: as a disk that gives back half a file
+        events = await until(session, "error")
+        status.write_text(whole)
+        (lab.workspace / "go").touch()
+        events = await until(session, "turn_complete")
+        assert data(events, "turn_complete")[0]["text"] == "woken"

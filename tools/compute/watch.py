@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from configs.errors import MLInternError
+from safety.fault_log import log_fault
 from store.runs import RunRow
 from tools.compute.backends import backend_of
 from tools.compute.look import look
@@ -16,16 +17,18 @@ if TYPE_CHECKING:
     from store.store import Store
 
 MOST_SECONDS_BETWEEN_LOOKS = 60.0
+SECONDS_AFTER_A_FAULT = 5.0
 
 
 class Watch:
-    """Looks after the runs of one thread. `on_end` is called once for each that ends, after it was written down."""
+    """Looks after the runs of one thread. `on_end` is called when one ended, after that was written down."""
 
-    def __init__(self, store: "Store", thread_id: str, emit: "Emit", on_end: Callable[[RunRow], None]) -> None:
+    def __init__(self, store: "Store", thread_id: str, emit: "Emit", on_end: Callable[[], None]) -> None:
         self._store = store
         self._thread_id = thread_id
         self._emit = emit
         self._on_end = on_end
+        self._noticed = False
         self._news = asyncio.Event()
         self._quiet = asyncio.Event()
         self._next_look: dict[str, float] = {}
@@ -47,6 +50,7 @@ class Watch:
 
     def notice(self) -> None:
         """There is a new run."""
+        self._noticed = True
         self._quiet.clear()
         self._news.set()
 
@@ -61,19 +65,31 @@ class Watch:
 
     async def _work(self) -> None:
         while True:
-            rows = {row.id: row for row in await self._store.runs.unfinished(self._thread_id)}
-            gone = [id for id in self._known if id not in rows]
-            for id in gone:  # somebody else saw its end: another process, or the tool
-                await self._tell_end(await self._store.runs.get(id) or self._known[id])
-            self._news.clear()
-            if not rows:
-                self._quiet.set()
-                await self._news.wait()
-                continue
+            try:
+                await self._round()
+            except Exception as error:  # noqa: BLE001 whatever it is, the runs are looked at again
+                fault = error if isinstance(error, MLInternError) else log_fault(self._store.home, "", error)
+                self._emit("error", message=fault.message, remedy=fault.remedy, exit_code=None, retry_in_s=None)
+                await asyncio.sleep(SECONDS_AFTER_A_FAULT)
+
+    async def _round(self) -> None:
+        """Look once at what is due, then wait until something is again."""
+        noticed, self._noticed = self._noticed, False
+        self._news.clear()  # before the rows are read: a run that comes meanwhile is seen in the next round
+        rows = {row.id: row for row in await self._store.runs.unfinished(self._thread_id)}
+        for id in [id for id in self._known if id not in rows]:  # another process, or the tool, saw its end
+            await self._tell_end(await self._store.runs.get(id) or self._known[id])
+        if noticed:
+            self._on_end()  # one may have ended before it was ever looked at here
+        for row in rows.values():
+            await self._look(row)
+        if rows:
             self._quiet.clear()
-            for row in rows.values():
-                await self._look(row)
             await self._sleep()
+            return
+        if not self._news.is_set():
+            self._quiet.set()
+        await self._news.wait()
 
     async def _sleep(self) -> None:
         """Until the next run is to be looked at, or there is a new one."""
@@ -111,4 +127,4 @@ class Watch:
         for memory in (self._known, self._next_look, self._failures):
             memory.pop(row.id, None)
         self._emit("job_update", id=row.id, state=row.state, text=ended_line(row))
-        self._on_end(row)
+        self._on_end()
