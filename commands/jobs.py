@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="an id, the unique beginning of one, or a name")]
 NAMES_HELP = "ids, unique beginnings of them, or names"
+CUT_OFF = "being launched; if that was cut off, resume the thread"
 ORPHAN = "its thread is gone"
 
 
@@ -95,7 +96,8 @@ async def _all() -> list[Shown]:
                 found.append(Shown(row, f"as it stood last: {fault.message}"))
                 continue
             gone = seen.open and await store.threads.get(seen.thread_id) is None
-            found.append(Shown(seen, ORPHAN if gone else seen.reason))
+            unlaunched = seen.open and seen.handle is None
+            found.append(Shown(seen, ORPHAN if gone else CUT_OFF if unlaunched else seen.reason))
         return found
 
 

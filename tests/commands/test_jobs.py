@@ -13,6 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from store.journal import CallKey
+from store.runs import RunRow
+from store.store import Store
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]
@@ -95,6 +98,27 @@ def test_an_ephemeral_run_leaves_none_behind(run: Run, place: Path) -> None:
     model = script(place, launch("echo $$ > pid; exec sleep 600"), wait, fails)
     assert run("-p", "go", "--no-sandbox", "--ephemeral", "-m", model).code != 0
     assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
+
+
+def test_a_launch_that_was_cut_off_is_listed_with_what_to_do_and_can_be_stopped(run: Run, place: Path) -> None:
+    async def cut_off() -> None:
+        async with await Store.open(Path(os.environ["ML_INTERN_HOME"])) as store:
+            await store.threads.create(id="t", title="", folder=str(place))
+            await store.journal.start(CallKey("t", "m", 0), "bash", "d")
+            await store.runs.add(RunRow("run-cut", "t", "train", "queued", call="t/m/0"))
+
+    asyncio.run(cut_off())
+    assert "resume the thread" in run("jobs", "list", "--json").json[0]["remark"]
+    assert run("jobs", "cancel", "run-cut").out == "run-cut: cancelled\n"
+
+
+def test_a_run_without_a_record_is_listed_again_and_can_be_stopped(run: Run, place: Path) -> None:
+    _terminated(place, script(place, launch("exec sleep 600"), {"text": "waiting"}))
+    for part in Path(os.environ["ML_INTERN_HOME"]).glob("threads.db*"):
+        part.unlink()
+    [row] = run("jobs", "list", "--json").json
+    assert (row["state"], row["remark"]) == ("running", "its thread is gone")
+    assert run("jobs", "cancel", "--orphans").out == f"{row['id']}: cancelled\n"
 
 
 def test_a_signal_leaves_them_running_and_says_so_and_cancel_stops_them(run: Run, place: Path, tmp_path: Path) -> None:
