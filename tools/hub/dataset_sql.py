@@ -1,6 +1,10 @@
 """SQL over the parquet files of a dataset, by DuckDB, which sees these files and nothing else."""
 
-import threading
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +17,6 @@ from configs.hosts import hub_url
 from tools.base import ToolContext, ToolFault, ToolResult
 from tools.hub.figures import size
 from tools.hub.viewer import chosen_config, open_viewer
-from tools.net.blocking import in_thread
 from tools.net.hub import ask_hub
 from tools.provenance import outside
 
@@ -25,7 +28,7 @@ MOST_BYTES = 3_000_000_000
 MOST_FILES = 5_000
 FETCH_SECONDS = 500.0
 QUERY_SECONDS = 90.0
-_CELL = 300
+_CHILD = Path(__file__).with_name("dataset_sql_child.py")
 _CONVERTED = "refs/convert/parquet"
 _INSTALL = "SQL needs DuckDB: the user can install ml-intern with the extra [sql]; operation rows filters without it"
 
@@ -53,11 +56,7 @@ async def answered(dataset: str, config: str, sql: str, limit: int, context: Too
     if total > MOST_BYTES:
         raise ToolFault(f"the query needs {size(total)} of parquet files, at most {size(MOST_BYTES)}; name one split")
     files = await ask_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
-    query = _Query(files, sql, limit)
-    try:
-        text = await in_thread(query.run, seconds=QUERY_SECONDS, what="DuckDB")
-    finally:
-        query.stop()
+    text = await _run(files, sql, limit)
     return outside(text, f"{hub_url()}/datasets/{dataset}")
 
 
@@ -107,62 +106,25 @@ def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, lis
     return found
 
 
-class _Query:
-    """One query over files that stand as tables. It can be stopped from another thread."""
-
-    def __init__(self, files: Mapping[str, Sequence[str]], sql: str, limit: int) -> None:
-        self._files = files
-        self._sql = sql
-        self._limit = limit
-        self._connection: Any = None
-        self._stopped = threading.Event()
-
-    def run(self) -> str:
-        """The answer as text. Raises ToolFault with what DuckDB says against the query."""
-        import duckdb
-
-        self._connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": "2GB"})
-        try:
-            self._open_files()
-            if self._stopped.is_set():
-                raise ToolFault("the query was stopped")
-            statements = self._connection.extract_statements(self._sql)
-            if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
-                raise ToolFault("one SELECT is wanted; that was something else")
-            answer = self._connection.execute(statements[0])
-            return _table([str(one[0]) for one in answer.description], answer.fetchmany(self._limit + 1), self._limit)
-        except duckdb.Error as error:
-            said = " ".join(str(error).split())[:500]
-            raise ToolFault(f"the query failed: {said}; the tables are {', '.join(self._files)}") from error
-        finally:
-            self._connection.close()
-
-    def stop(self) -> None:
-        """End it, if it still runs."""
-        import duckdb
-
-        self._stopped.set()
-        if self._connection is not None:
-            with suppress(duckdb.ConnectionException):  # it ended, and closed the connection
-                self._connection.interrupt()
-
-    def _open_files(self) -> None:
-        """A view for each split; after that no other file and no network can be reached, whatever the query says."""
-        every = [path for paths in self._files.values() for path in paths]
-        self._connection.execute("SET allowed_paths = ?", [every])
-        for setting in ("enable_external_access = false", "lock_configuration = true"):
-            self._connection.execute(f"SET {setting}")
-        for split, paths in self._files.items():
-            name = split.replace('"', '""')
-            self._connection.from_parquet(list(paths)).create_view(name)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> str:
-    lines = [" | ".join(columns), *(" | ".join(map(_cell, row)) for row in rows[:limit])]
-    more = [f"[the first {limit} rows; there are more]"] if len(rows) > limit else []
-    return "\n".join([*lines, *more])
-
-
-def _cell(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= _CELL else f"{text[:_CELL]}…"
+async def _run(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
+    """The child's answer. Raises ToolFault with what DuckDB says against the query."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(_CHILD),
+        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(QUERY_SECONDS):
+            out, _ = await process.communicate(json.dumps({"files": files, "sql": sql, "limit": limit}).encode())
+        found: dict[str, str] = json.loads(out)
+    except TimeoutError as error:
+        raise ToolFault(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
+    except ValueError as error:
+        raise ToolFault("the query ended DuckDB; ask for less of the dataset") from error
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if "fault" in found:
+        raise ToolFault(found["fault"])
+    return found["text"]
