@@ -12,7 +12,7 @@ from commands.failure import say
 from commands.open_store import open_store
 from commands.output import JSON_HELP, columns, local_time, print_json, print_lines
 from configs.durations import duration
-from configs.errors import TemporaryError, UsageError
+from configs.errors import MLInternError, TemporaryError, UsageError
 from terminal.summary import money, one_line
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ async def _all() -> list[Shown]:
 
 
 async def _cancel(names: Sequence[str]) -> "list[RunRow]":
-    from tools.compute.look import stop
     from tools.compute.orphans import adopt_unlisted
 
     async with open_store() as store:
@@ -113,7 +112,23 @@ async def _cancel(names: Sequence[str]) -> "list[RunRow]":
         for row in rows:
             if not row.open:
                 say(f"{row.id} ended before: {row.state}", 0)
-        return [await stop(store, row) for row in rows]
+        return await _stopped(store, rows)
+
+
+async def _stopped(store: "Store", rows: "Sequence[RunRow]") -> "list[RunRow]":
+    """Stop each; one that cannot be stopped keeps none of the others going. Raises its fault after them."""
+    from tools.compute.look import stop
+
+    stopped, fault = [], None
+    for row in rows:
+        try:
+            stopped.append(await stop(store, row))
+        except MLInternError as error:
+            fault = error
+            say(f"{row.id} was not stopped: {error.message}", 0)
+    if fault:
+        raise fault
+    return stopped
 
 
 def _cells(shown: Shown) -> tuple[str, ...]:

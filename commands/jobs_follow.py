@@ -71,7 +71,7 @@ async def _show(name: str, lines: int, *, follow: bool) -> None:
         at = 0
         if lines:
             at = log.stat().st_size if log.exists() else 0
-            _write(last_lines(log, lines, LOG_CHARACTERS))
+            _write(last_lines(log, lines, LOG_CHARACTERS, until=at))
         while True:
             row = await _seen(store, row) if follow else row
             while (read := part(log, at, PART_BYTES, ended=not row.open)).text:

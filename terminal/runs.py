@@ -47,6 +47,9 @@ async def jobs(app: "App", argument: str) -> None:
     if word not in ("", "logs", "stop") or (word and not id.strip()):
         app.screen.line("/jobs, /jobs logs ID or /jobs stop ID", "red")
         return
+    if word and len(rows) > 1:
+        app.screen.line(f"{id.strip()} is the beginning of {len(rows)} ids; write more of it", "red")
+        return
     for row in rows:
         seen = await (stop(store, row) if word == "stop" else look(store, row))
         app.screen.line(f"{seen.id} {one_line(seen.name or seen.command, 60)}: {standing_line(seen)}")

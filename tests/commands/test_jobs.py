@@ -112,6 +112,27 @@ def test_a_launch_that_was_cut_off_is_listed_with_what_to_do_and_can_be_stopped(
     assert run("jobs", "cancel", "run-cut").out == "run-cut: cancelled\n"
 
 
+def test_a_run_that_cannot_be_stopped_keeps_no_other_going(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "a" * 34)
+    _terminated(place, script(place, launch("exec sleep 600"), {"text": "waiting"}))
+    handle = '{"job_id": "j", "namespace": "ada"}'
+    job = RunRow("job-far", "t", "train", "running", backend="hub", handle=handle, log=str(place / "no.txt"))
+
+    async def written() -> str:
+        async with await Store.open(Path(os.environ["ML_INTERN_HOME"])) as store:
+            await store.runs.add(job)
+            return (await store.runs.unfinished())[0].id
+
+    here = asyncio.run(written())
+    done = run("jobs", "cancel", "job-far", here)
+    assert done.code != 0
+    assert "job-far was not stopped" in done.err
+    assert {row["id"]: row["state"] for row in run("jobs", "list", "--json").json}[here] == "cancelled"
+
+
 def test_a_run_without_a_record_is_listed_again_and_can_be_stopped(run: Run, place: Path) -> None:
     _terminated(place, script(place, launch("exec sleep 600"), {"text": "waiting"}))
     for part in Path(os.environ["ML_INTERN_HOME"]).glob("threads.db*"):

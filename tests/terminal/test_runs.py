@@ -75,3 +75,18 @@ def test_leaving_says_which_runs_go_on_and_stops_them_if_asked(start: Callable[.
     terminal.expect("stopped")
     assert terminal.ended() == 0
     assert not Path(f"/proc/{(tmp_path / 'work' / 'pid').read_text().strip()}").exists()
+
+
+def test_the_beginning_of_two_ids_stops_neither(start: Callable[..., Terminal]) -> None:
+    terminal = start(launch("exec sleep 600"), launch("exec sleep 601"), {"text": "Both train."})
+    terminal.prompt()
+    terminal.enter("train")
+    terminal.expect("Both train.")
+    terminal.prompt()
+    terminal.enter("/jobs stop run-")
+    terminal.expect("beginning of 2 ids")
+    terminal.prompt()
+    terminal.enter("/exit")
+    terminal.expect("2 run(s) go on")
+    terminal.enter("s")
+    assert terminal.ended() == 0

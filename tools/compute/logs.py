@@ -31,11 +31,14 @@ class Part:
     """Whether there may be another part behind it now."""
 
 
-def tail(path: Path, characters: int) -> str:
-    """The end of a log, from the beginning of a line where there is one; "" when there is no file."""
+def tail(path: Path, characters: int, *, until: int | None = None) -> str:
+    """The end of a log, from the beginning of a line where there is one; "" when there is no file.
+
+    `until`: the offset in bytes that is taken for its end, as it may grow meanwhile.
+    """
     if not path.exists():
         return ""
-    size = path.stat().st_size
+    size = path.stat().st_size if until is None else until
     start = max(size - characters * _WIDEST_CHARACTER, 0)
     text = clean(_read(path, start, size - start))[-characters:]
     first, newline, rest = text.partition("\n")
@@ -43,9 +46,9 @@ def tail(path: Path, characters: int) -> str:
     return rest if cut and newline and len(first) < len(text) // 2 else text
 
 
-def last_lines(path: Path, lines: int, characters: int) -> str:
+def last_lines(path: Path, lines: int, characters: int, *, until: int | None = None) -> str:
     """The last lines of a log, of at most so many characters."""
-    return "".join(tail(path, characters).splitlines(keepends=True)[-lines:])
+    return "".join(tail(path, characters, until=until).splitlines(keepends=True)[-lines:])
 
 
 def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Part:
@@ -65,8 +68,11 @@ def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Pa
     return Part(clean(kept.decode(errors="replace")), start + len(kept), bool(kept) and start + len(kept) < size)
 
 
-def lines(path: Path, offset: int = 0) -> Iterator[Line]:
-    """The whole lines behind an offset, each cut to LONGEST_LINE bytes, rewritten lines in their last form."""
+def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]:
+    """The whole lines behind an offset, each cut to LONGEST_LINE bytes, rewritten lines in their last form.
+
+    When the log has `ended`, its last line is whole without a newline too.
+    """
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -80,6 +86,8 @@ def lines(path: Path, offset: int = 0) -> Iterator[Line]:
                 held = b""
             end += len(rest)
             held = _kept(held + rest)
+        if ended and held:
+            yield Line(clean(held.decode(errors="replace")), end)
 
 
 def _kept(line: bytes) -> bytes:

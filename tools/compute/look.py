@@ -34,8 +34,9 @@ async def look(store: "Store", row: RunRow) -> RunRow:
         return row
     seen = await backend.inspect(row.handle)
     await backend.fetch_log(row.handle, Path(row.log))
-    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO)
-    if seen.state in OPEN:
+    going_on = seen.state in OPEN
+    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not going_on)
+    if going_on:
         return await _going_on(store, row, seen, read)
     return await _ended(store, row, seen, read)
 
@@ -77,12 +78,12 @@ async def _is_being_launched(store: "Store", row: RunRow) -> bool:
     return any(mark_of(call.key) == row.call for call in await store.journal.open(row.thread_id))
 
 
-def _read_on(row: RunRow, trackio: Path) -> tuple[str, int]:
+def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
     """The last metrics as JSON, and the offset up to which the log was looked at."""
     known = json.loads(row.metrics)
     found: dict[str, float] = {}
     offset = row.log_offset
-    for line in lines(Path(row.log), row.log_offset):
+    for line in lines(Path(row.log), row.log_offset, ended=ended):
         offset = line.end
         found.update(metrics_of(line.text))
     found.update(last_of_trackio(trackio))

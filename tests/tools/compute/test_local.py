@@ -48,6 +48,11 @@ async def test_a_run_returns_at_once_and_its_end_is_written_down(bench: Bench) -
     assert row.finished >= row.started
 
 
+async def test_a_metric_in_a_last_line_without_a_newline_counts(bench: Bench) -> None:
+    row = await ended(bench, await started(bench, "printf 'loss=0.5\\nloss=0.25'"))
+    assert json.loads(row.metrics) == {"loss": 0.25}
+
+
 async def test_what_forks_away_ends_with_the_run(bench: Bench) -> None:
     pid_file = bench.workspace / "pid"
     row = await started(bench, f"setsid bash -c 'echo $$ > {pid_file}; exec sleep 600' & sleep 0.3; true")

@@ -89,3 +89,13 @@ def test_lines_are_cut_and_progress_bars_collapsed(tmp_path: Path) -> None:
     assert len(found[1].text) == LONGEST_LINE
     assert found[-1].end == log.stat().st_size - len(b"open")
     assert next(lines(log, found[1].end)).text == "last"
+    assert [line.text for line in lines(log, found[-1].end)] == []
+    assert [line.text for line in lines(log, found[-1].end, ended=True)] == ["open"]
+
+
+def test_the_end_as_it_was_is_followed_by_what_was_written_since(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("one\ntwo\n")
+    at = log.stat().st_size
+    log.write_text("one\ntwo\nthree\n")
+    assert last_lines(log, 10, 1000, until=at) + part(log, at, 1000).text == "one\ntwo\nthree\n"
