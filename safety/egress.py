@@ -8,9 +8,10 @@ import base64
 import contextlib
 import json
 import re
+import select
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote, urlsplit
@@ -116,10 +117,18 @@ class Egress:
             listeners, self.problem = [], str(error)
         with contextlib.suppress(OSError):
             self._go.send(b".")
-        if listeners and not self._ending.is_set():
+        if listeners and self._is_called(listeners):
             asyncio.run(self._serve(listeners))
         for listener in listeners:
             listener.close()
+
+    def _is_called(self, listeners: Iterable[socket.socket]) -> bool:
+        """Wait for the first connection; False at the end. Most commands make none, and need no event loop."""
+        poll = select.poll()
+        for each in (*listeners, self._go):
+            poll.register(each, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        return self._go.fileno() not in ready and not self._ending.is_set()
 
     def _process(self) -> int | None:
         """The number of the first process inside; None when there is none any more."""
