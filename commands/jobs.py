@@ -36,7 +36,7 @@ class Shown:
 
 def list_jobs(
     going: Annotated[bool, typer.Option("--open", help="only those that have not ended")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="at most so many (0: all)")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="at most so many (0: all)")] = 20,
     json: Json = False,
 ) -> int:
     """List background runs and jobs, the newest last, as they stand now."""

@@ -26,7 +26,7 @@ FAILED = 1
 def logs(
     run: Run,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the run ends")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", help="the last N lines (0: all)")] = 100,
+    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="the last N lines (0: all)")] = 100,
     json: Json = False,
 ) -> int:
     """Show what a run printed."""

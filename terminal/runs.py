@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.errors import MLInternError
 from terminal.summary import one_line
 from tools.compute.logs import last_lines
 
@@ -51,7 +52,11 @@ async def jobs(app: "App", argument: str) -> None:
         app.screen.line(f"{id.strip()} is the beginning of {len(rows)} ids; write more of it", "red")
         return
     for row in rows:
-        seen = await (stop(store, row) if word == "stop" else look(store, row))
+        seen = row
+        try:
+            seen = await (stop(store, row) if word == "stop" else look(store, row))
+        except MLInternError as error:  # the session goes on; the run is shown as it stood last
+            app.screen.line(f"{row.id}: {error.message}", "red")
         app.screen.line(f"{seen.id} {one_line(seen.name or seen.command, 60)}: {standing_line(seen)}")
         if course := course_line(seen):
             app.screen.line(f"  {course}", "dim")

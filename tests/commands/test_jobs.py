@@ -81,6 +81,8 @@ def test_unknown_runs_and_missing_names_are_one_line(run: Run, trained: str) -> 
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert "names no run" in done.err
     assert run("jobs", "cancel").code == 2
+    assert run("jobs", "list", "--limit", "-5").code == 2
+    assert run("jobs", "logs", trained, "-n", "-1").code == 2
 
 
 def test_beyond_the_time_limit_runs_are_stopped(run: Run, place: Path) -> None:
