@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from terminal import actions
+from terminal.export import export
 from terminal.permissions import permissions
 from terminal.rewind import redo, undo
 from terminal.runs import jobs
@@ -81,6 +82,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/yolo",), "", "stop asking, or ask again", actions.yolo),
     SlashCommand(("/status",), "", "thread, folder, model and mode", actions.status),
+    SlashCommand(("/export",), "[FILE]", "write the conversation to a new .md, .html, .json or .jsonl file", export),
     SlashCommand(
         ("/share-traces",),
         "[public|private|off]",
