@@ -58,14 +58,7 @@ def doctor(
     """Show versions, programs, folders, keys by name and the model a run would use."""
     loaded = load_settings(options, working_folder(options))
     hold_secrets()
-    report: dict[str, dict[str, str]] = {
-        "versions": _versions(),
-        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()} | {"sandbox": _sandbox()},
-        "folders": _folders(),
-        "keys": _keys(),
-        "model": _model(loaded, options),
-        "notes": {str(number): note for number, note in enumerate(loaded.notes, start=1)},
-    }
+    report = _report(loaded, options)
     fault = asyncio.run(_look_at_database(report))
     if probe and fault is None:
         report["probe"] = {}
@@ -77,6 +70,25 @@ def doctor(
     if fault:
         raise fault
     return 0
+
+
+async def doctor_lines(options: Options) -> list[str]:
+    """What `doctor` shows, without asking the model."""
+    loaded = await asyncio.to_thread(load_settings, options, working_folder(options))
+    report = await asyncio.to_thread(_report, loaded, options)
+    await _look_at_database(report)
+    return _as_text(report)
+
+
+def _report(loaded: Loaded, options: Options) -> dict[str, dict[str, str]]:
+    return {
+        "versions": _versions(),
+        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()} | {"sandbox": _sandbox()},
+        "folders": _folders(),
+        "keys": _keys(),
+        "model": _model(loaded, options),
+        "notes": {str(number): note for number, note in enumerate(loaded.notes, start=1)},
+    }
 
 
 def _versions() -> dict[str, str]:

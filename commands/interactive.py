@@ -4,9 +4,11 @@ import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.doctor import doctor_lines
 from commands.open import open_session, open_store, working_folder
 from commands.options import Options
 from configs.errors import UsageError
@@ -63,7 +65,8 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
 
         history = opened.home / "history" if opened.saved else None
         prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
-        await App(session, screen, guide(session, prompt) if guide else prompt).run()
+        doctor = partial(doctor_lines, options)
+        await App(session, screen, guide(session, prompt) if guide else prompt, doctor).run()
         used = await session.totals()
         if used.requests and opened.saved:
             await ask_share(screen, prompt)

@@ -154,6 +154,12 @@ async def status(app: "App", _: str) -> None:
     await cost(app, "")
 
 
+async def doctor(app: "App", _: str) -> None:
+    """What is installed, where things are kept, which keys are there."""
+    for line in await app.doctor():
+        app.screen.line(line)
+
+
 async def leave(app: "App", _: str) -> None:
     """End the session."""
     app.leaving = True

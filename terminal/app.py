@@ -16,7 +16,7 @@ from terminal.slash import find_command, nearest
 from terminal.summary import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from graph.context import RunOptions
     from graph.events import Event
@@ -41,10 +41,13 @@ class Messages(Asks, Protocol):
 class App:
     """One interactive session. `run` returns when the user leaves."""
 
-    def __init__(self, session: "AgentSession", screen: "Screen", prompt: Messages) -> None:
+    def __init__(
+        self, session: "AgentSession", screen: "Screen", prompt: Messages, doctor: "Callable[[], Awaitable[list[str]]]"
+    ) -> None:
         self.session = session
         self.screen = screen
         self.prompt = prompt
+        self.doctor = doctor
         self.leaving = False
         self.tools: tuple[str, ...] = ()
         self._greeted = False

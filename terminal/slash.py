@@ -90,6 +90,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         share_traces,
         CHOICES,
     ),
+    SlashCommand(("/doctor",), "", "versions, folders, keys by name and programs", actions.doctor),
     SlashCommand(("/exit", "/quit"), "", "leave; the thread can be resumed", actions.leave),
 )
 

@@ -199,6 +199,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/cost", "1 requests"),
         ("/status", "approval ask"),
         ("/tools", "bash"),
+        ("/doctor", "bwrap"),
         ("/plan", "there is no plan"),
         ("/permissions", "no rules in the settings"),
         ("/permissions test rm notes.txt", "ask:"),
