@@ -1,12 +1,7 @@
 """SQL over the parquet files of a dataset, by DuckDB, which sees these files and nothing else."""
 
-import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -17,6 +12,7 @@ from configs.hosts import hub_url
 from tools.base import ToolContext, ToolFault, ToolResult
 from tools.hub.figures import size
 from tools.hub.viewer import chosen_config, open_viewer
+from tools.net.child import ask_child
 from tools.net.hub import ask_hub
 from tools.provenance import outside
 
@@ -108,23 +104,13 @@ def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, lis
 
 async def _run(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
     """The child's answer. Raises ToolFault with what DuckDB says against the query."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(_CHILD),
-        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, start_new_session=True,
-    )  # fmt: skip
+    asked = json.dumps({"files": files, "sql": sql, "limit": limit}).encode()
     try:
-        async with asyncio.timeout(QUERY_SECONDS):
-            out, _ = await process.communicate(json.dumps({"files": files, "sql": sql, "limit": limit}).encode())
-        found: dict[str, str] = json.loads(out)
+        found: dict[str, str] = json.loads(await ask_child(_CHILD, given=asked, seconds=QUERY_SECONDS))
     except TimeoutError as error:
         raise ToolFault(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
     except ValueError as error:
         raise ToolFault("the query ended DuckDB; ask for less of the dataset") from error
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
     if "fault" in found:
         raise ToolFault(found["fault"])
     return found["text"]

@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tools.base import ToolFault
+from tools.net.child import ask_child
 from tools.net.pages import Page
 
 SECONDS = 40.0
@@ -57,7 +54,11 @@ async def text_of(page: Page) -> PageText:
 async def _by_child(page: Page, kind: str) -> PageText:
     loop = asyncio.get_running_loop()
     async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
-        out = await _run(page, kind)
+        try:
+            out = await ask_child(_CHILD, kind, page.url[:2000], given=page.body, seconds=SECONDS)
+        except TimeoutError as error:
+            said = f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page"
+            raise ToolFault(said) from error
     try:
         found = json.loads(out)
     except ValueError as error:
@@ -66,22 +67,3 @@ async def _by_child(page: Page, kind: str) -> PageText:
         why = found["note"] or "it may build itself with scripts"
         raise ToolFault(f"{page.url[:200]} holds no text: {why}; read another page")
     return PageText(found["title"], found["text"], found["note"])
-
-
-async def _run(page: Page, kind: str) -> bytes:
-    """The child's output; what it needs of the environment is a locale."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(_CHILD), kind, page.url[:2000],
-        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, start_new_session=True,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, _ = await process.communicate(page.body)
-            return out
-    except TimeoutError as error:
-        raise ToolFault(f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page") from error
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
