@@ -1,0 +1,26 @@
+"""Trials in processes that are killed: a warm parent forks them and prints a JSON line for each."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.faults.counts import PROCESSES, SEED
+
+ROOT = Path(__file__).parents[2]
+
+
+def half_of_the_trials(module: str, folder: Path, half: str) -> list[dict[str, Any]]:
+    """What came of half of the trials of `module`; none of them found anything broken."""
+    parent = subprocess.run(
+        [sys.executable, "-m", module, str(folder), f"{SEED}{half}", str(PROCESSES // 2)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert parent.returncode == 0, parent.stderr
+    trials = [json.loads(line) for line in parent.stdout.splitlines()]
+    assert [trial for trial in trials if trial["broken"]] == []
+    return trials
