@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from models.faults import (
     fault_of,
     fault_of_detail,
 )
-from models.messages import Conversion, encode
+from models.messages import Conversion, Wire, encode
 from models.openai_format import part_of_chunk, part_of_reply
 from models.request import ModelRequest, Part
 from models.routing import Route
@@ -51,6 +51,8 @@ class DirectTransport:
     def __init__(self, waits: Waits) -> None:
         self._waits = waits
         self._encoded = Conversion(encode)
+        self._tools: tuple[Sequence[Wire], bytes] = ((), b"")
+        """The tools of the last request as they were sent: they stay the same for a whole turn."""
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
@@ -129,10 +131,14 @@ class DirectTransport:
             fields["stream_options"] = {"include_usage": True}
         if request.effort and not trimming.options:
             fields["reasoning_effort"] = request.effort
-        if request.tools:
-            fields["tools"] = list(request.tools)
+        tools = b',"tools":%b' % self._tools_of(request) if request.tools else b""
         messages = b",".join(part for _, part in self._encoded(request.messages, request.model, trimming))
-        return b'%b,"messages":[%b]}' % (encode(fields)[:-1], messages)
+        return b'%b%b,"messages":[%b]}' % (encode(fields)[:-1], tools, messages)
+
+    def _tools_of(self, request: ModelRequest) -> bytes:
+        if request.tools is not self._tools[0]:
+            self._tools = request.tools, encode(list(request.tools))
+        return self._tools[1]
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

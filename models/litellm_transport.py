@@ -101,10 +101,10 @@ class LiteLLMTransport:
     def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
         from models.litellm_chat import Sent, supports_effort
 
-        wires = [*self._wires(request.messages, request.model, trimming)]
+        wires = self._wires(request.messages, request.model, trimming)
         call: dict[str, Any] = dict(request.params)
         if request.tools:
-            call["tools"] = list(request.tools)
+            call["tools"] = [{**tool, "function": {**tool["function"]}} for tool in request.tools]
         if request.effort and not trimming.options and supports_effort(route.name):
             call["reasoning_effort"] = request.effort
         if route.name.startswith(LIMITED):
@@ -227,9 +227,10 @@ def _usage(chunk: BaseMessage) -> Usage | None:
 
 def _own_copy(wire: Wire) -> Wire:
     """litellm's transformations write into the messages they are given."""
-    calls = wire.get("tool_calls")
-    own = {"tool_calls": [{**call, "function": {**call["function"]}} for call in calls]} if calls else {}
-    return {**wire, **own}
+    own = wire.copy()
+    if "tool_calls" in own:
+        own["tool_calls"] = [{**call, "function": call["function"].copy()} for call in own["tool_calls"]]
+    return own
 
 
 def import_litellm() -> None:

@@ -4,6 +4,8 @@ import json
 import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import is_
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -41,33 +43,63 @@ class PerMessage(Generic[Made]):
         return made
 
 
+@dataclass(frozen=True)
+class _Converted(Generic[Made]):
+    """A conversation as it was sent, and what decided its form."""
+
+    form: tuple[str, Trimming]
+    messages: tuple[AnyMessage, ...]
+    parts: tuple[tuple[AnyMessage, Made], ...]
+
+    def begins(self, form: tuple[str, Trimming], messages: Sequence[AnyMessage]) -> bool:
+        """Whether a conversation to be sent in this form begins with these very messages."""
+        return form == self.form and len(self.messages) <= len(messages) and all(map(is_, self.messages, messages))
+
+
 class Conversion(Generic[Made]):
-    """Converts conversations, each message once for each way it is sent, however often that is."""
+    """Converts conversations, each message once for each way it is sent, however often that is.
+
+    Of the conversation converted last only what is new is looked at: the next request nearly always goes on with it.
+    """
 
     def __init__(self, finish: Callable[[Wire], Made]) -> None:
         self._finish = finish
         self._ways: dict[tuple[bool, bool], PerMessage[list[Made]]] = {}
+        self._last: _Converted[Made] | None = None
 
     def __call__(
         self, messages: Sequence[AnyMessage], model: str = "", trimming: Trimming = WHOLE
-    ) -> Iterator[tuple[AnyMessage, Made]]:
+    ) -> Sequence[tuple[AnyMessage, Made]]:
         """Each message's own part, with the message it is of; a model gets back its own reasoning alone.
 
         The images of tool results follow the whole group of results they belong to.
         """
+        form, last = (model, trimming), self._last
+        known = last if last is not None and last.begins(form, messages) else _Converted[Made](form, (), ())
+        parts = [*known.parts]
+        pictures = self._convert(messages[len(known.messages) :], form, parts)
+        # Results that follow would stand before the pictures: then it begins anew.
+        self._last = None if pictures else _Converted(form, tuple(messages), tuple(parts))
+        return parts + pictures
+
+    def _convert(
+        self, messages: Sequence[AnyMessage], form: tuple[str, Trimming], parts: list[tuple[AnyMessage, Made]]
+    ) -> list[tuple[AnyMessage, Made]]:
+        """Add the parts of these messages; what is returned is to follow the last results."""
+        model, trimming = form
         images = not trimming.images
         theirs = self._way(reasoning=False, images=images)
         own = theirs if trimming.reasoning else self._way(reasoning=True, images=images)
         pictures: list[tuple[AnyMessage, Made]] = []
         for message in messages:
             if pictures and not isinstance(message, ToolMessage):
-                yield from pictures
+                parts += pictures
                 pictures = []
             written_by = message.response_metadata.get("model", model)
             part, *its_pictures = (own if written_by == model or not model else theirs)(message)
-            yield message, part
+            parts.append((message, part))
             pictures += ((message, picture) for picture in its_pictures)
-        yield from pictures
+        return pictures
 
     def _way(self, *, reasoning: bool, images: bool) -> PerMessage[list[Made]]:
         if (reasoning, images) not in self._ways:

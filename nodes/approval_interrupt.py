@@ -52,11 +52,14 @@ async def approval_interrupt(
     if message is None:
         return {}
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
-    judged = await _judge(calls, message, context)
-    question = state.get("question")
+    question, before = state.get("question"), await _asked_before(config, runtime)
+    verdicts = await _verdicts(calls, message, context)
+    if before is None and not question and all(said.kind != "ask" for _, said in verdicts):
+        return {"decisions": {}}
+    judged = await _judged(verdicts, context)
     repeated = _repeated(judged, state.get("rejected") or {})
     new = [one for one in judged if one.call.id not in repeated]
-    batch = await _asked_before(config, runtime) or {**_batch(new, question), "sandbox": context.sandbox_profile}
+    batch = before or {**_batch(new, question), "sandbox": context.sandbox_profile}
     if not batch["action_requests"]:
         return {"decisions": repeated}
     answer = interrupt(batch)
@@ -73,20 +76,29 @@ async def route_approval(state: AgentState) -> Literal["execute_tools", "compact
     return "__end__" if state.get("outcome") else before_model(state)
 
 
-async def _judge(calls: list[MessageCall], message: AIMessage, context: ToolContext) -> list[Judged]:
+async def _verdicts(
+    calls: list[MessageCall], message: AIMessage, context: ToolContext
+) -> list[tuple[ToolCall, Verdict]]:
     """Policy's word on every call that can run at all."""
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
+    return [
+        (call, await judge(call, context)) for call in found if unusable(call, context, invalid.get(call.id)) is None
+    ]
+
+
+async def _judged(verdicts: list[tuple[ToolCall, Verdict]], context: ToolContext) -> list[Judged]:
     # A workspace that became a link to another place is another folder.
     folder = await asyncio.to_thread(os.path.realpath, context.workspace)
-    usable = [call for call in found if unusable(call, context, invalid.get(call.id)) is None]
-    return [await _judged(call, context, folder) for call in usable]
-
-
-async def _judged(call: ToolCall, context: ToolContext, folder: str) -> Judged:
-    said = await judge(call, context)
-    always = await always_offers(call, context) if said.kind == "ask" else ()
-    return Judged(call, said, call.digest(folder, context.sandbox_profile), always)
+    return [
+        Judged(
+            call,
+            said,
+            call.digest(folder, context.sandbox_profile),
+            await always_offers(call, context) if said.kind == "ask" else (),
+        )
+        for call, said in verdicts
+    ]
 
 
 def _repeated(judged: list[Judged], rejected: Mapping[str, str]) -> dict[str, dict[str, Any]]:

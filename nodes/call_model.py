@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
@@ -71,7 +71,7 @@ def _request(
     fixed = fixed_part(state, options, services)
     return ModelRequest(
         model=options.model,
-        messages=[SystemMessage(fixed.system, id="system"), *messages],
+        messages=[fixed.system, *messages],
         tools=fixed.schemas,
         thread_id=thread_id,
         root_id=options.root or thread_id,

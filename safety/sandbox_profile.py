@@ -107,7 +107,8 @@ def check_folder(folder: str, home: str) -> str:
 
 
 def _is_below(path: str, roots: Iterable[str]) -> bool:
-    return any(is_within(os.path.realpath(path), root) for root in roots)
+    real = os.path.realpath(path)
+    return any(is_within(real, root) for root in roots)
 
 
 def _masked() -> Iterator[str]:
@@ -139,7 +140,7 @@ def _readable(
     What lies in `writable` folders, commands could have made: nothing is bound because a link there leads to it.
     """
     entries = tuple(entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/"))
-    users = tuple(entry for entry in entries if not any(is_within(os.path.realpath(entry), root) for root in writable))
+    users = tuple(entry for entry in entries if not _is_below(entry, writable))
     found = [
         *entries,
         *(f"{home}/{name}" for name in _MANAGERS),

@@ -43,32 +43,28 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, key: CallKey) -> JournalRow | None:
-        """The row of a call, or None when it never started."""
-        rows = await self._select(_OF_KEY, key.thread_id, key.message_id, key.index)
-        return rows[0] if rows else None
-
-    async def start(self, key: CallKey, tool: str, digest: str) -> None:
-        """Write down, on disk, that a call is about to run.
+    async def start(self, key: CallKey, tool: str, digest: str) -> JournalRow | None:
+        """Write down, on disk, that a call is about to run; or return what is known of it when it started before.
 
         Empties the results of the thread's other messages in the same transaction: the model has answered since,
-        so a durable checkpoint holds them. A call that is started again keeps its handle.
+        so a durable checkpoint holds them.
         """
         statement = (
             "INSERT INTO journal (thread_id, message_id, position, tool, digest, status, started) "
-            "VALUES (?, ?, ?, ?, ?, 'started', ?) ON CONFLICT DO UPDATE SET tool = excluded.tool, "
-            "digest = excluded.digest, status = 'started', started = excluded.started, result = NULL, finished = NULL"
+            "VALUES (?, ?, ?, ?, ?, 'started', ?) ON CONFLICT DO NOTHING"
         )
-        values = (key.thread_id, key.message_id, key.index, tool, digest, time.time())
+        named = (key.thread_id, key.message_id, key.index)
 
-        def begin(connection: sqlite3.Connection) -> None:
+        def begin(connection: sqlite3.Connection) -> JournalRow | None:
             connection.execute(
                 "UPDATE journal SET result = NULL WHERE thread_id = ? AND message_id <> ? AND result IS NOT NULL",
                 (key.thread_id, key.message_id),
             )
-            connection.execute(statement, values)
+            if connection.execute(statement, (*named, tool, digest, time.time())).rowcount:
+                return None
+            return _row(connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE {_OF_KEY}", named).fetchone())  # noqa: S608  constants only
 
-        await self._database.write(begin)
+        return await self._database.write(begin)
 
     async def set_handle(self, key: CallKey, handle: str) -> None:
         """Keep how to find what a call started. Raises KeyError when the call never started."""

@@ -1,7 +1,7 @@
 """What an "always" answer to a call would allow. Nothing that sends out, spends, or that other programs obey."""
 
-import asyncio
 from dataclasses import replace
+from functools import partial
 
 from safety.policy import SHELL_TOOL, CallFacts, place_of, verdict
 from safety.prefixes import always_prefixes
@@ -10,13 +10,12 @@ from safety.shell import examine
 from safety.shell_outward import destinations
 from store.permissions import Grant
 from tools.base import ToolCall, ToolContext
-from tools.facts import facts_of, rule_of
+from tools.facts import from_facts, rule_of
 
 
 async def always_offers(call: ToolCall, context: ToolContext) -> tuple[Grant, ...]:
     """The grants with which this call would run unasked from now on; empty when "always" is no answer to it."""
-    facts = await facts_of(call, context.services.tools.get(call.name), context)
-    return await asyncio.to_thread(_offers, call, facts)
+    return await from_facts(call, context, partial(_offers, call))
 
 
 def _offers(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:

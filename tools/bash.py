@@ -85,9 +85,8 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
-        folder = await asyncio.to_thread(_folder, args.workdir, context)
-        argv = (await asyncio.to_thread(shell), "-c", args.command)
-        async with walled(argv, folder, context, tuple(args.secrets)) as wall:
+        folder, program = await asyncio.to_thread(_place, args.workdir, context)
+        async with walled((program, "-c", args.command), folder, context, tuple(args.secrets)) as wall:
             command = _command(args, folder, wall, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
@@ -95,9 +94,8 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             traffic = wall.traffic
     except (OSError, ValueError) as error:
         raise ToolFault(f"the command could not run: {error}") from error
-    sources = traffic.reached or await asyncio.to_thread(_sources, args.command, folder, context)
-    remarks = [*_said_of(traffic), *_said_of_mending(wall.mended), *said_of_sources(sources)]
-    return replace(await asyncio.to_thread(result_of, finished, command, remarks), taint=sources)
+    remarks = [*_said_of(traffic), *_said_of_mending(wall.mended)]
+    return await asyncio.to_thread(_told, args, command, context, finished, traffic.reached, remarks)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -123,11 +121,25 @@ def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -
     )
 
 
-def _folder(workdir: str, context: ToolContext) -> Path:
+def _place(workdir: str, context: ToolContext) -> tuple[Path, str]:
+    """The folder to run in, and the bash to run with."""
     folder = context.resolve(workdir)
     if not folder.is_dir():
         raise ToolFault(f"there is no folder {workdir}; leave workdir out to run in the workspace")
-    return folder
+    return folder, shell()
+
+
+def _told(
+    args: BashArgs,
+    command: Command,
+    context: ToolContext,
+    finished: Finished,
+    reached: tuple[str, ...],
+    remarks: list[str],
+) -> ToolResult:
+    """The result, with where its text comes from: what the sandbox saw, else what the words of the command show."""
+    sources = reached or _sources(args.command, command.folder, context)
+    return replace(result_of(finished, command, [*remarks, *said_of_sources(sources)]), taint=sources)
 
 
 def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:

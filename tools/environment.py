@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,8 +52,12 @@ def _without_venv(environ: Mapping[str, str], own: Path) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in inside}
 
 
+@lru_cache(maxsize=256)
 def _inside(path: str, folder: Path) -> bool:
-    # The venv's python is a link to the base interpreter: only the folder it stands in tells where it belongs.
+    """Remembered, since it follows the links of every folder on PATH before every command.
+
+    The venv's python is a link to the base interpreter: only the folder it stands in tells where it belongs.
+    """
     entry = Path(path)
     return entry.is_absolute() and (entry.is_relative_to(folder) or _real_parent(entry).is_relative_to(folder))
 

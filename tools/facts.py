@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graph.context import UNLIMITED
 from safety.policy import CallFacts
@@ -31,41 +31,49 @@ from tools.base import (
 )
 from tools.walls import own_homes
 
+T = TypeVar("T")
+
 _MOST_FILES = 2_000
 _MOST_PATTERNS = 3
 _ELSEWHERE = ("/",)
 """What a pattern that cannot be looked through within reason stands for."""
 
 
-async def facts_of(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
-    """What is known about a call. It reads files and the store, and changes nothing."""
-    store = context.services.store
+async def from_facts(call: ToolCall, context: ToolContext, judge: Callable[[CallFacts], T]) -> T:
+    """What `judge` makes of the facts about a call. They are read from files and the store; nothing is changed.
+
+    Facts and judgement take one thread: LangGraph's server allows no file access on the event loop, and each time
+    in and out of a thread costs more than the judgement.
+    """
+    spec, store = context.services.tools.get(call.name), context.services.store
     granted = await store.permissions.in_force(str(context.workspace), context.root_id)
     reach = await _reach(call, spec, context)
-    # LangGraph's server allows no file access on the event loop.
-    here = await asyncio.to_thread(_local_facts, call, spec, context)
-    return replace(
-        here,
+    known = CallFacts(
+        mode=context.options.approval_mode,
+        child=context.options.child,
+        sandboxed=context.sandbox_profile != "none",
+        taint=context.taint,
+        user_text=context.user_text,
+        owner=context.services.owner,
         rules=written_rules(context.options.permissions).joined(Rules(tuple(rule_of(row.grant) for row in granted))),
+        changed=spec.warning() if spec is not None and spec.warning is not None else "",
         destinations=reach.destinations,
         public=reach.public,
         irreversible=reach.irreversible,
         secrets=reach.secrets,
         unknown=reach.unknown,
         refused=reach.refused,
-        changed=spec.warning() if spec is not None and spec.warning is not None else "",
         cost_usd=reach.cost_usd,
         budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,
     )
+    return await asyncio.to_thread(lambda: judge(_with_files(known, call, spec, context)))
 
 
-def _local_facts(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
-    return CallFacts(
-        mode=context.options.approval_mode,
+def _with_files(known: CallFacts, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
+    """The facts with those that lie in the file system."""
+    return replace(
+        known,
         read_only=spec.only_reads(call.args) if spec else True,
-        child=context.options.child,
-        sandboxed=context.sandbox_profile != "none",
-        taint=context.taint,
         workspace=os.path.realpath(context.workspace),
         home=os.path.realpath(Path.home()),
         paths=tuple(_paths(spec, call.args, context)) if spec else (),
@@ -73,8 +81,6 @@ def _local_facts(call: ToolCall, spec: ToolSpec | None, context: ToolContext) ->
         own_homes=_own_homes(context),
         resolve=os.path.realpath,
         match=matching_files,
-        user_text=context.user_text,
-        owner=context.services.owner,
     )
 
 

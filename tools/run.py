@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from safety.redaction import admit, has_placeholder
 from store.journal import JournalRow
 from tools.arguments import malformed, parse
 from tools.base import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure
-from tools.facts import facts_of
+from tools.facts import from_facts
 from tools.output import RESULT_CHARACTERS, shorten
 from tools.registry import offered
 from tools.sessions import end_all
@@ -28,9 +29,7 @@ FORGOTTEN = "this call ran before; its result is already in the conversation"
 async def judge(call: ToolCall, context: ToolContext) -> Verdict:
     """What policy says to a call, from the facts as they are now."""
     spec = context.services.tools.get(call.name)
-    facts = await facts_of(call, spec, context)
-    # Judging looks at paths: LangGraph's server allows no file access on the event loop.
-    said = await asyncio.to_thread(verdict, call.name, call.args, facts)
+    said = await from_facts(call, context, partial(verdict, call.name, call.args))
     if spec is not None and not spec.asks and said.kind == "ask":
         return Verdict("allow", f"{call.name} is never asked about")
     return said
@@ -89,14 +88,12 @@ async def _once(call: ToolCall, context: ToolContext) -> ToolResult:
     """Run the call unless the journal knows that it ran."""
     spec = context.services.tools[call.name]
     journal, key = context.services.store.journal, call.key(context.thread_id)
-    row = await journal.find(key)
+    row = await journal.start(key, call.name, call.digest(context.workspace, context.sandbox_profile))
     if row is not None and row.status == "finished":
         return ToolResult.from_json(row.result) if row.result else ToolResult(FORGOTTEN)
     if row is not None and spec.after_crash(call.args) == "report":
         result = await _lost(context)
     else:
-        if row is None:
-            await journal.start(key, call.name, call.digest(context.workspace, context.sandbox_profile))
         _announce(call, context)
         result = await _admitted(await _run(spec, parse(spec, call.args), context, row), context)
     await journal.finish(key, result.as_json())

@@ -30,21 +30,26 @@ def members(session: int | None, mark: str | None = None) -> list[int]:
 
 
 def _pids() -> Iterator[int]:
-    return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid())
+    own = str(os.getpid())
+    return (int(name) for name in os.listdir(_PROC) if name.isdigit() and name != own)  # noqa: PTH208  names alone
 
 
 def _belongs(pid: int, session: int | None, mark: str | None) -> bool:
-    found = _session_of(pid)
-    return found is not None and (found == session or _marked(pid, mark))
-
-
-def _session_of(pid: int) -> int | None:
-    """The session of a process; None when it is gone or a zombie."""
+    """Asked of every process of the machine after every command: a system call, not a file, tells most of them."""
     try:
-        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        found = os.getsid(pid) == session
+    except OSError:  # it is gone, or a stranger's
+        return False
+    return (found or _marked(pid, mark)) and _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
     except OSError:
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[3])
+        return False
+    return state not in (b"Z", b"X")
 
 
 def _marked(pid: int, mark: str | None) -> bool:

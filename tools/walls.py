@@ -37,6 +37,8 @@ class Walled:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     wrapped: Wrapped | None = None
+    before: Before | None = None
+    """How its repositories stood."""
     mended: list[str] = field(default_factory=list[str])
     """What was taken out of repositories after its end, because git would have run it."""
 
@@ -63,19 +65,23 @@ async def walled(
         ConfigurationError: the workspace cannot be handed to a sandbox.
         ToolFault: there is no such variable.
     """
-    environment = await asyncio.to_thread(run_environment, secrets)
-    if context.options.sandbox == "none":
-        yield Walled(argv, environment)
-        return
-    homes = (context.services.store.home, *own_homes())
-    profile = await asyncio.to_thread(run_profile, context.options, environment, homes, secrets)
-    before = await asyncio.to_thread(look_before, profile.roots, profile.git)
-    wrapped = await asyncio.to_thread(wrap, argv, profile, str(folder))
-    wall = Walled(argv, wrapped.environment, wrapped)
+    wall = await asyncio.to_thread(_walled, argv, folder, context, secrets)
     try:
         yield wall
     finally:
-        wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wrapped, before)))
+        if wall.wrapped is not None and wall.before is not None:
+            wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wall.wrapped, wall.before)))
+
+
+def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> Walled:
+    environment = run_environment(secrets)
+    if context.options.sandbox == "none":
+        return Walled(argv, environment)
+    homes = (context.services.store.home, *own_homes())
+    profile = run_profile(context.options, environment, homes, secrets)
+    before = look_before(profile.roots, profile.git)
+    wrapped = wrap(argv, profile, str(folder))
+    return Walled(argv, wrapped.environment, wrapped, before)
 
 
 def run_environment(secrets: Iterable[str]) -> dict[str, str]:

@@ -28,7 +28,27 @@ def test_what_was_encoded_goes_with_its_message() -> None:
     for turn in range(100):
         [*encoded([HumanMessage(f"message {turn}")])]
 
-    assert sum(len(way._made) for way in encoded._ways.values()) <= 1
+    assert sum(len(way._made) for way in encoded._ways.values()) <= 2
+
+
+def test_a_conversation_that_grows_is_the_same_as_one_converted_at_once() -> None:
+    call = {"name": "read", "args": {}}
+    history: list[AnyMessage] = [
+        HumanMessage("look"),
+        AIMessage("", tool_calls=[{**call, "id": "a"}, {**call, "id": "b"}, {**call, "id": "c"}]),
+        ToolMessage("plain", tool_call_id="a"),
+        ToolMessage([{"type": "text", "text": "a picture"}, PICTURE], tool_call_id="b"),
+        ToolMessage("plain", tool_call_id="c"),
+        AIMessage("seen", additional_kwargs={"reasoning_content": "hm"}, response_metadata={"model": "one"}),
+    ]
+    grown = Conversion(encode)
+
+    for length in range(len(history) + 1):
+        for model in ("one", "two"):
+            assert list(grown(history[:length], model)) == list(Conversion(encode)(history[:length], model))
+    history[2] = ToolMessage("cut", tool_call_id="a")
+    assert list(grown(history, "two")) == list(Conversion(encode)(history, "two"))
+    assert list(grown(history[1:], "two")) == list(Conversion(encode)(history[1:], "two"))
 
 
 def test_images_of_results_follow_the_whole_group_of_results() -> None:

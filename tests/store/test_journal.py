@@ -5,15 +5,21 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DiskFull
-from store.journal import CallKey
+from store.journal import CallKey, JournalRow
 from store.store import Store
 from tests.store.conftest import Start, finish
 
 KEY = CallKey("t", "m1", 0)
 
 
-async def test_a_call_that_never_started_has_no_row(store: Store) -> None:
-    assert await store.journal.find(KEY) is None
+async def row_of(store: Store, key: CallKey) -> JournalRow | None:
+    rows = await store.journal.of_message(key.thread_id, key.message_id)
+    return next((row for row in rows if row.key == key), None)
+
+
+async def test_a_call_that_never_started_has_no_row_and_starting_it_finds_none(store: Store) -> None:
+    assert await row_of(store, KEY) is None
+    assert await store.journal.start(KEY, "bash", "digest") is None
 
 
 async def test_a_started_call_is_open_until_it_finishes(store: Store) -> None:
@@ -22,7 +28,7 @@ async def test_a_started_call_is_open_until_it_finishes(store: Store) -> None:
     assert (row.key, row.tool, row.digest, row.status, row.result) == (KEY, "bash", "digest", "started", None)
     await store.journal.finish(KEY, {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
     assert await store.journal.open("t") == []
-    found = await store.journal.find(KEY)
+    found = await row_of(store, KEY)
     assert found is not None
     assert (found.status, found.result) == ("finished", {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
     assert found.finished is not None
@@ -35,7 +41,7 @@ async def test_the_start_of_another_message_empties_older_results_of_the_same_th
         await store.journal.start(key, "bash", "d")
         await store.journal.finish(key, {"text": "result"})
     await store.journal.start(CallKey("t", "m2", 0), "bash", "d")
-    rows = [await store.journal.find(key) for key in (KEY, *others)]
+    rows = [await row_of(store, key) for key in (KEY, *others)]
     assert [row.result if row else "missing" for row in rows] == [None, None, {"text": "result"}]
     assert [row.status if row else "missing" for row in rows] == ["finished"] * 3
 
@@ -50,12 +56,17 @@ async def test_the_calls_of_one_message_keep_their_results_and_the_models_order(
     assert await store.journal.of_message("t", "m2") == []
 
 
-async def test_a_handle_is_kept_while_the_call_runs_and_over_a_second_start(store: Store) -> None:
+async def test_a_second_start_changes_nothing_and_tells_what_is_known(store: Store) -> None:
     await store.journal.start(KEY, "spawn", "d")
     await store.journal.set_handle(KEY, "child-thread")
-    await store.journal.start(KEY, "spawn", "d2")
-    (row,) = await store.journal.open("t")
-    assert (row.handle, row.digest) == ("child-thread", "d2")
+    again = await store.journal.start(KEY, "spawn", "d2")
+    assert again is not None
+    assert (again.status, again.handle, again.digest) == ("started", "child-thread", "d")
+    await store.journal.finish(KEY, {"text": "result"})
+    over = await store.journal.start(KEY, "spawn", "d3")
+    assert over is not None
+    assert (over.status, over.result) == ("finished", {"text": "result"})
+    assert await row_of(store, KEY) == over
 
 
 async def test_a_call_that_never_started_can_neither_finish_nor_have_a_handle(store: Store) -> None:
@@ -72,8 +83,8 @@ async def test_a_call_whose_start_found_no_room_never_started_and_older_results_
     later = CallKey("t", "m2", 0)
     with pytest.raises(DiskFull):
         await store.journal.start(later, "bash", "x" * 100_000)
-    assert await store.journal.find(later) is None
-    row = await store.journal.find(KEY)
+    assert await row_of(store, later) is None
+    row = await row_of(store, KEY)
     assert row is not None
     assert row.result == {"text": "result"}
 
@@ -82,7 +93,7 @@ async def test_start_and_finish_are_on_disk_when_they_return(home: Path, start: 
     program = """
         import asyncio, os, signal, sys
         from pathlib import Path
-        from store.journal import CallKey
+        from store.journal import CallKey, JournalRow
         from store.store import Store
 
         async def main():
