@@ -1,14 +1,17 @@
 """ChatLiteLLM as the gateway needs it. Importing this module imports litellm, which takes seconds."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import litellm
-from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_litellm import ChatLiteLLM
+from litellm.litellm_core_utils.streaming_chunk_builder_utils import ChunkProcessor
+from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 from pydantic import PrivateAttr
 
@@ -17,6 +20,7 @@ from models.messages import Wire
 
 litellm.suppress_debug_info = True  # it prints a banner to stdout with every error
 litellm.modify_params = True  # a history with calls and no tools, empty texts and the like are made acceptable
+litellm.disable_token_counter = True  # it counts whole histories on the event loop; providers send what counts
 litellm.disable_aiohttp_transport = True  # one HTTP client for all: the hooks below see every answer
 
 
@@ -74,6 +78,18 @@ def _guarding(create: Callable[..., httpx.AsyncClient]) -> Callable[..., httpx.A
     return create_client
 
 
+def _without_signatures(messages: list[Wire], separator: str) -> list[Wire]:
+    """The messages as they are when no id of a call holds a signature of Gemini's, as of any other provider none does.
+
+    litellm copies every message three times over to find that out.
+    """
+    signed = any(separator in str(call["id"]) for wire in messages for call in wire.get("tool_calls") or ())
+    return _cleaned(messages, separator) if signed else messages
+
+
+_cleaned = litellm.utils._remove_thought_signatures_from_messages
+litellm.utils._remove_thought_signatures_from_messages = _without_signatures  # type: ignore[assignment]
+
 # litellm has no setting for either, and makes its clients in many places; all of them end here.
 AsyncHTTPHandler.create_client = _guarding(AsyncHTTPHandler.create_client)  # type: ignore[method-assign]
 
@@ -83,7 +99,7 @@ class Sent:
     """One call on its way: the messages as converted by us, and what litellm answered."""
 
     messages: list[Wire]
-    sources: list[AnyMessage]
+    sources: list[BaseMessage]
     """The message each of them was made of: ChatLiteLLM takes signed thinking from it."""
     cache_marks: bool = False
     """Mark the system prompt and the newest message for the provider's prompt cache."""
@@ -126,7 +142,35 @@ class Chat(ChatLiteLLM):
         if litellm.aclient_session is None:  # what the providers reached through OpenAI's SDK use
             litellm.aclient_session = guarded(httpx.AsyncClient())
         self._sent.answer = await litellm.acompletion(**kwargs, max_retries=0, num_retries=0)
+        if isinstance(self._sent.answer, CustomStreamWrapper):
+            end_plainly(self._sent.answer)
         return self._sent.answer
+
+    def fragments(self) -> AsyncIterator[ChatGenerationChunk]:
+        """The reply as it comes, without the callbacks of LangChain: the gateway tells of a call and its cost."""
+        return self._astream(self._sent.sources, **self._sent.call)
+
+
+def end_plainly(stream: CustomStreamWrapper) -> None:
+    """Let a stream end with its usage alone.
+
+    Of its own accord litellm then puts the reply together twice, prices it three times and hands it to its loggers, of
+    which there are none: as much work as all of the rest of a call.
+    """
+    finalize = stream._finalize_completed_stream
+
+    async def end(cache_hit: bool) -> Any:  # noqa: FBT001 - the signature of what it replaces
+        if not stream.sent_last_chunk:
+            return await finalize(cache_hit=cache_hit)
+        if stream.sent_stream_usage or not reported_usage(stream):
+            raise StopAsyncIteration
+        stream.sent_stream_usage = True
+        last = stream.model_response_creator()
+        usage = ChunkProcessor(stream.chunks).calculate_usage(stream.chunks, model=stream.model, completion_output="")
+        last.usage = usage
+        return last
+
+    stream._finalize_completed_stream = end  # type: ignore[method-assign]
 
 
 def marked_for_cache(messages: list[Wire]) -> list[Wire]:

@@ -1,9 +1,6 @@
 """The litellm transport: every provider that is not reached directly, through langchain-litellm's ChatLiteLLM."""
 
 import asyncio
-import gc
-import importlib
-import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -30,6 +27,7 @@ from models.faults import (
     overflow_of,
     read_detail,
 )
+from models.litellm_loading import CHAT_MODULE, import_litellm
 from models.messages import SIGNED, Conversion, Wire
 from models.openai_format import part_of_reply
 from models.prices import longest_output_of
@@ -38,13 +36,10 @@ from models.routing import Route
 from models.transport import Trimming, Waits
 
 if TYPE_CHECKING:
+    from langchain_core.outputs import ChatGenerationChunk
+
     from models.litellm_chat import Sent
 
-CHAT_MODULE = "models.litellm_chat"
-LITELLM_SETTINGS = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the table of prices is fetched while importing
-    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else the whole history is searched for base64 after every reply
-}
 CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
            "openrouter/anthropic/")  # fmt: skip
 """Models whose prompt cache wants marks; the others cache by themselves."""
@@ -52,8 +47,6 @@ LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
 """Models that want a limit on their output; litellm's own default of 4,096 tokens cuts longer files in the middle."""
 MAX_OUTPUT = 32_000
 SLACK_S = 5
-COLLECT_AFTER = 2_000
-"""New objects after which garbage is collected."""
 
 
 class LiteLLMTransport:
@@ -130,11 +123,10 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, No
         return
     usage: Usage | None = None
     try:
-        stream = cast("AsyncGenerator[AIMessageChunk, None]", chat.astream(sent.sources, **sent.call))
-        async with aclosing(stream):
-            async for chunk in stream:
-                usage = _usage(chunk) or usage
-                yield _part(chunk)
+        async with aclosing(cast("AsyncGenerator[ChatGenerationChunk, None]", chat.fragments())) as stream:
+            async for fragment in stream:
+                usage = _usage(fragment.message) or usage
+                yield _part(fragment.message)
     finally:
         await sent.close()
     yield Part(usage=usage if reported_usage(sent.answer) else None)
@@ -231,17 +223,3 @@ def _own_copy(wire: Wire) -> Wire:
     if "tool_calls" in own:
         own["tool_calls"] = [{**call, "function": call["function"].copy()} for call in own["tool_calls"]]
     return own
-
-
-def import_litellm() -> None:
-    """Import litellm with settings it reads from the environment only; call it in a thread, since it takes seconds."""
-    set_here = [name for name in LITELLM_SETTINGS if name not in os.environ]
-    os.environ.update({name: LITELLM_SETTINGS[name] for name in set_here})
-    try:
-        importlib.import_module(CHAT_MODULE)
-    finally:
-        for name in set_here:
-            del os.environ[name]
-    # It keeps every request, history and all, in cycles: they are collected often, and what was imported is left alone.
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
