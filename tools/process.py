@@ -145,7 +145,7 @@ async def _until_end(process: Process, pump: "asyncio.Task[OutputFile]", seconds
 
 async def _pump(pipe: PipeReader, command: Command, log: OutputLog) -> OutputFile:
     """Move output from the pipe to the file and the log until its end, the cap, or the stop; then what is left."""
-    sink = OutputFile(command.output, command.output_bytes)
+    sink = await asyncio.to_thread(OutputFile, command.output, command.output_bytes)
     try:
         await _move_all(pipe, sink, log)
     finally:

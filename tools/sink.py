@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from configs.paths import private_folder
 from safety.redaction import admit
@@ -17,15 +16,13 @@ _LONGEST_KEY_BLOCK = 1 << 16
 
 
 class OutputFile:
-    """The file of a command's output. What enters it is clean and redacted already; memory holds one line.
-
-    It is opened with the first output, at the latest to be closed.
-    """
+    """The file of a command's output. What enters it is clean and redacted already; memory holds one line."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
-        self._path = path
-        self._file: TextIO | None = None
-        self._closed = False
+        private_folder(path.parent)
+        self._file = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
+            path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
+        )
         self._cleaner = StreamCleaner()
         self._held = ""
         self._bytes_left = most_bytes
@@ -45,40 +42,30 @@ class OutputFile:
         """Take output; give back what it added to the file. What is over the cap is dropped."""
         taken = data[: max(self._bytes_left, 0)]
         self._bytes_left -= len(data)
-        file = self._opened()
-        added = self._write(self._cleaner.feed(taken), file)
+        added = self._write(self._cleaner.feed(taken))
         if added:
-            file.flush()  # others follow the file
+            self._file.flush()  # others follow the file
         return added
 
     def close(self) -> str:
         """Write what is left and close the file; give back what that added. Again is harmless."""
-        if self._closed:
+        if self._file.closed:
             return ""
-        self._closed = True
         rest, self._held = self._held + self._cleaner.finish(), ""
-        with self._opened() as file:
-            return self._append(rest, file)
+        with self._file:
+            return self._append(rest)
 
-    def _opened(self) -> TextIO:
-        if self._file is None:
-            private_folder(self._path.parent)
-            self._file = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
-                self._path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
-            )
-        return self._file
-
-    def _write(self, text: str, file: TextIO) -> str:
+    def _write(self, text: str) -> str:
         """A private key spans lines: from its first line on, text waits for its last."""
         text, self._held = self._held + text, ""
         begin = text.rfind(_KEY_BLOCK)
         if begin >= 0 and "-----END " not in text[begin:] and len(text) - begin < _LONGEST_KEY_BLOCK:
             text, self._held = text[:begin], text[begin:]
-        return self._append(text, file)
+        return self._append(text)
 
-    def _append(self, text: str, file: TextIO) -> str:
+    def _append(self, text: str) -> str:
         safe = admit(text) if text else ""
-        file.write(safe)
+        self._file.write(safe)
         self.characters += len(safe)
         return safe
 

@@ -62,7 +62,7 @@ async def _followed(
     remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: Command
 ) -> Finished:
     """Its output in the file as it comes, and how it ended."""
-    output = OutputFile(kept.output, OUTPUT_BYTES)
+    output = await asyncio.to_thread(OutputFile, kept.output, OUTPUT_BYTES)
     log = OutputLog(lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text))
     offset, pause, deadline = 0, SOON_S, time.monotonic() + kept.timeout + PATIENCE_S
     try:
