@@ -68,12 +68,12 @@ class Rule:
     def matches(self, subject: Subject) -> bool:
         """Tell whether the rule speaks about this call."""
         return (
-            fnmatchcase(subject.tool, self.tool)
+            _fits(subject.tool, self.tool)
             and all(_searched(pattern, subject.args.get(name)) for name, pattern in self.args)
             and self._matches_commands(subject)
             and self._matches_paths(subject)
             and self.speaks_of(subject)
-            and (not self.destination or any(fnmatchcase(one, self.destination) for one in subject.destinations))
+            and (not self.destination or any(_fits(one, self.destination) for one in subject.destinations))
             and (self.price_over_usd is None or subject.cost_usd is None or subject.cost_usd > self.price_over_usd)
         )
 
@@ -87,8 +87,7 @@ class Rule:
 
     def covers(self, command: tuple[str, ...]) -> bool:
         """Tell whether a command begins with the rule's prefix."""
-        pairs = zip(command, self.prefix, strict=False)
-        return len(command) >= len(self.prefix) and all(fnmatchcase(word, pattern) for word, pattern in pairs)
+        return len(command) >= len(self.prefix) and all(map(_fits, command, self.prefix))
 
     def _matches_commands(self, subject: Subject) -> bool:
         if not self.prefix:
@@ -105,6 +104,15 @@ class Rule:
         pattern = path_pattern(self.path, subject.workspace, subject.home)
         found = [pattern.fullmatch(path) is not None for path in subject.paths]
         return bool(found) and (all(found) if self.effect == "allow" else any(found))
+
+
+def _fits(text: str, pattern: str) -> bool:
+    return fnmatchcase(text, pattern) if _has_wildcards(pattern) else text == pattern
+
+
+@lru_cache(maxsize=1024)
+def _has_wildcards(pattern: str) -> bool:
+    return not {"*", "?", "["}.isdisjoint(pattern)
 
 
 def _is_ordinary(path: str, workspace: str) -> bool:
@@ -162,7 +170,7 @@ class Rules:
         """Each sub-command of a plain command may be allowed by a rule of its own."""
         prefixed = [
             rule for rule in self._by_effect["allow"]
-            if rule.prefix and not rule.path and not rule.args and fnmatchcase(subject.tool, rule.tool)
+            if rule.prefix and not rule.path and not rule.args and _fits(subject.tool, rule.tool)
             and rule.speaks_of(subject)
         ]  # fmt: skip
         last: Rule | None = None

@@ -1,4 +1,4 @@
-"""What holds for the whole run: the Hub's library stays away from the user's home; bytecode; what its tests counted."""
+"""What holds for the whole run: its length, the home of the Hub's library, bytecode, and what its tests counted."""
 
 import atexit
 import os
@@ -7,6 +7,13 @@ import tempfile
 from collections import Counter
 
 import pytest
+from hypothesis import settings
+
+from tests.faults.counts import EVERY_FAULT
+
+settings.register_profile("normal", max_examples=25)
+if not EVERY_FAULT:
+    settings.load_profile("normal")
 
 # The library reads these when it is imported.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="ml-intern-tests-hf-")
@@ -22,6 +29,11 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
 
 SECTIONS = {"faults": "faults played", "reached": "reached"}
 COUNTED = {"injections": "injections that did nothing, and twins that went through", "hostile": "hostile folders"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than cores: a third of the time a test waits for a process of its own."""
+    return (os.cpu_count() or 2) + 2
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ from configs.errors import MLInternError, TemporaryError
 from graph.operations import ExecApproval, UserInput
 from graph.session import AgentSession
 from tests.faults.broken_sqlite import FAULTS, FailAt, broken_sqlite
-from tests.faults.counts import EVERY_FAULT, PROPERTY, SOAK, Report
+from tests.faults.counts import EACH, EVERY_FAULT, PROPERTY, SOAK, Report
 from tests.faults.invariants import broken_in_session
 from tests.faults.lab import FaultLab, mark_effect
 from tests.faults.lives import go_on, live, whole_life
@@ -25,15 +25,16 @@ FOREVER = 10**9
 @pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_statement_fails_once(folder: Path, scenario: Scenario, fault: str, record_property: Report) -> None:
-    """Every statement fails with each fault; where that takes too long, with one of the faults in turn."""
-    steps = range(1, FOREVER) if EVERY_FAULT else range(1 + list(FAULTS).index(fault), FOREVER, len(FAULTS))
+    """Every statement fails with each fault; where that takes too long, one of some with one of the faults in turn."""
+    place = list(FAULTS).index(fault)
+    steps = range(1, FOREVER) if EVERY_FAULT else range(1 + place * EACH, FOREVER, len(FAULTS) * EACH)
     ends = play(folder, scenario, fault, times=1, steps=steps)
     record_property(PROPERTY, f"{ends.total()} statements of {scenario.name} failed with {fault}: {said(ends)}")
 
 
 @pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
 def test_a_disk_stays_full_from_a_statement_on(folder: Path, scenario: Scenario, record_property: Report) -> None:
-    ends = play(folder, scenario, "FULL", times=FOREVER, steps=range(1, FOREVER, 1 if SOAK else 5))
+    ends = play(folder, scenario, "FULL", times=FOREVER, steps=range(1, FOREVER, 1 if SOAK else 5 * EACH))
     assert ends["through"] == 0
     record_property(PROPERTY, f"{ends.total()} times the disk stayed full in {scenario.name}: {said(ends)}")
 
@@ -41,7 +42,7 @@ def test_a_disk_stays_full_from_a_statement_on(folder: Path, scenario: Scenario,
 def test_a_session_goes_on_after_a_fault(folder: Path, record_property: Report) -> None:
     ends, statement = Counter[str](), 0
     while ends["through"] == 0:
-        statement += 1 if SOAK else 3
+        statement += 1 if SOAK else 3 * EACH
         lab, plan = SHORT.lab(folder / str(statement)), FailAt(statement, "FULL")
         with broken_sqlite(plan):
             end = asyncio.run(stay(lab))

@@ -15,7 +15,7 @@ from models.transport import Waits
 from store.store import Store
 from tests.fakes.fault_list import FAULTS, MANY, Fault, FaultyModel, paid
 from tests.fakes.model_server import FakeModelServer
-from tests.faults.counts import PROPERTY, Report
+from tests.faults.counts import EVERY_FAULT, PROPERTY, Report
 from tests.graph.conftest import Lab, data, turn
 from tools.base import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
 
@@ -58,11 +58,17 @@ def server() -> Iterator[FakeModelServer]:
 
 
 def cases() -> Iterator[object]:
-    """Each fault, streamed and whole where it can be both, and through litellm; each second one in a sub-agent."""
+    """Each fault, streamed and whole where it can be both, and through litellm; each second one in a sub-agent.
+
+    In the normal run each fault is played in one or two of these ways.
+    """
     for number, fault in enumerate(FAULTS):
-        for how in ("streamed", "whole", "litellm", *(["sub-agent"] if number % 2 else [])):
-            if fault.streamed in (None, how != "whole") and not (fault.direct and how == "litellm"):
-                yield pytest.param(fault, how, id=f"{fault.name}-{how}")
+        ways = ("streamed", "whole", "litellm", *(["sub-agent"] if number % 2 else []))
+        possible = [
+            how for how in ways if fault.streamed in (None, how != "whole") and not (fault.direct and how == "litellm")
+        ]
+        for how in possible if EVERY_FAULT else dict.fromkeys((possible[0], possible[number % len(possible)])):
+            yield pytest.param(fault, how, id=f"{fault.name}-{how}")
 
 
 def test_the_list_is_long(record_property: Report) -> None:
