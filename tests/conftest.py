@@ -7,13 +7,15 @@ import tempfile
 from collections import Counter
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.faults.counts import EVERY_FAULT
 
-settings.register_profile("normal", max_examples=25)
-if not EVERY_FAULT:
-    settings.load_profile("normal")
+# How fast examples are made says how busy the machine is.
+_EXAMPLES = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.register_profile("all", _EXAMPLES)
+settings.register_profile("some", _EXAMPLES, max_examples=25)
+settings.load_profile("all" if EVERY_FAULT else "some")
 
 # The library reads these when it is imported.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="ml-intern-tests-hf-")

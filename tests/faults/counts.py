@@ -10,7 +10,7 @@ EVERY_FAULT = bool(SOAK or os.environ.get("ML_INTERN_EVERY_FAULT"))
 """Nothing is left out: .ci/run asks for it. The normal run is to end within minutes."""
 EACH = 1 if EVERY_FAULT else 4
 """One fault of so many is played where they are a row: the statements, the commits of a thread."""
-PROCESSES = SOAK or (40 if EVERY_FAULT else 16)
+PROCESSES = SOAK or 40
 SEED = os.environ.get("ML_INTERN_FAULT_SEED") or (secrets.token_hex(4) if SOAK else "1")
 """A soak draws a new one each time; the run that failed is repeated by giving its own."""
 PROPERTY = "faults"
