@@ -3,14 +3,16 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from langchain_mcp_adapters.tools import load_mcp_tools
 
 from tests.fakes import mcp_server
 from tests.fakes.model_server import FakeModelServer, Reply
-from tests.models.conftest import Bench
+from tests.models.conftest import TOOLS, Bench
 
 DIRECT_CALL = """
 import asyncio, sys
@@ -72,3 +74,48 @@ async def test_a_fault_of_one_call_does_not_touch_its_neighbour(bench: Bench) ->
 
     assert [reply.message.content for reply in replies] == ["ok"] * 3
     assert len(bench.data("error")) == 1
+
+
+LITELLM_CALLS = """
+import asyncio, sys
+from pathlib import Path
+import tiktoken.registry
+from langchain_core.messages import HumanMessage
+from graph.events import emitter
+from models.gateway import ModelRequest, Models
+from store.store import Store
+
+async def main():
+    environ = {"HOSTED_VLLM_API_BASE": sys.argv[1] + "/v1", "HOSTED_VLLM_API_KEY": "k"}
+    async with await Store.open(Path(sys.argv[2])) as store:
+        models = Models(store.ledger, environ=environ)
+        for stream in (True, False):
+            request = ModelRequest("hosted_vllm/fake", [HumanMessage("x")], stream=stream)
+            reply = await models.complete(request, emitter(lambda event: None))
+            print(reply.usage.input_tokens, reply.usage.output_tokens)
+        await models.close()
+    from litellm.litellm_core_utils.default_encoding import encoding
+    print(len(tiktoken.registry.ENCODINGS), len(encoding.encode("a word")), len(tiktoken.registry.ENCODINGS))
+
+asyncio.run(main())
+"""
+
+
+def test_litellm_reads_no_encoding_before_one_is_used(server: FakeModelServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LITELLM_CALLS, server.url.removesuffix("/v1"), str(tmp_path / "home")]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+
+    assert done.stdout.splitlines() == ["20 5", "20 5", "0 2 1"], done.stderr
+
+
+async def test_ids_with_a_signature_of_gemini_go_to_others_without_it(open_bench: Callable[..., Bench]) -> None:
+    bench, signed = open_bench("litellm"), "call_1__thought__c2lnbmVk"
+    call = {"name": "bash", "args": {}, "id": signed}
+    history = [HumanMessage("x"), AIMessage("", tool_calls=[call]), ToolMessage("y", tool_call_id=signed)]
+
+    await bench.ask(messages=history, tools=TOOLS)
+
+    _, asked, answered = bench.server.asked[0].json["messages"]
+    assert (asked["tool_calls"][0]["id"], answered["tool_call_id"]) == ("call_1", "call_1")
+    assert history[1].tool_calls[0]["id"] == signed
