@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.commands.program import Program
 from tests.fakes.hub import FakeHub
-from tests.fakes.hub.server import scrubbed_environment
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 
-PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 WISH = "fine-tune llama on my dataset"
 REPO = "ada/tiny-llama-tuned"
 TRAIN = f'''
@@ -50,16 +48,12 @@ def call(tool: str, **args: Any) -> Reply:
     return Reply(calls=[Call(tool, json.dumps(args))])
 
 
-class Place:
-    """A folder, a home, a model and a Hub of its own."""
+class Place(Program):
+    """The program with a model and a Hub of its own."""
 
     def __init__(self, hub: FakeHub, model: FakeModelServer, root: Path) -> None:
-        self.hub, self.model, self.root, self.folder = hub, model, root, root / "work"
-        self.folder.mkdir()
-        self.gate = root / "gate"
-        own = {"ML_INTERN_HOME": str(root / "home"), "ML_INTERN_CLI_CONFIG": str(root / "settings.json")}
-        (root / "settings.json").write_text(json.dumps({"mcpServers": {"hf-mcp-server": {"enabled": False}}}))
-        self.environment = {**scrubbed_environment(), **hub.environment(root / "hf"), **own, "OPENAI_API_KEY": "k" * 20}
+        super().__init__(root, {**hub.environment(root / "hf"), "OPENAI_API_KEY": "k" * 20})
+        self.hub, self.model, self.gate = hub, model, root / "gate"
         job = {"backend": "hub", "timeout": "10m", "secrets": ["HF_TOKEN"], "env": {"GATE": str(self.gate)}}
         common = {"operation": "run", "script": "train.py", "override": ["imports"]}
         model.say(
@@ -70,17 +64,9 @@ class Place:
             Reply(text="The job is under way."),
         )
 
-    def start(self, *argv: str) -> "subprocess.Popen[str]":
-        model = ("-m", "fake", "--base-url", self.model.url)
-        return subprocess.Popen(
-            [PROGRAM, *model, *argv], cwd=self.folder, env=self.environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [PROGRAM, *argv], cwd=self.folder, env=self.environment, text=True, capture_output=True, check=False
-        )
+    def ask(self, *argv: str) -> "subprocess.Popen[str]":
+        """Start it with the model."""
+        return self.start("-m", "fake", "--base-url", self.model.url, *argv)
 
     def wait_for_model(self, requests: int) -> None:
         """Until the model was asked so often, and that it is not asked again while nothing ends."""
@@ -125,7 +111,7 @@ def is_done(place: Place) -> None:
 
 def test_one_wish_without_a_person_ends_with_the_model_on_the_hub(place: Place) -> None:
     place.model.say(*place.push())
-    with place.start("--output-format", "json", WISH) as process:
+    with place.ask("--output-format", "json", WISH) as process:
         place.wait_for_model(5)
         place.gate.touch()
         out, err = process.communicate(timeout=120)
@@ -138,12 +124,12 @@ def test_one_wish_without_a_person_ends_with_the_model_on_the_hub(place: Place) 
 
 
 def test_killed_while_the_job_runs_and_gone_on_with(place: Place) -> None:
-    with place.start(WISH) as process:
+    with place.ask(WISH) as process:
         place.wait_for_model(5)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     place.model.say(Reply(text="It still runs."), *place.push())
-    with place.start("-c", "--output-format", "json", "how is it going?") as process:
+    with place.ask("-c", "--output-format", "json", "how is it going?") as process:
         place.wait_for_model(6)
         place.gate.touch()
         out, err = process.communicate(timeout=120)

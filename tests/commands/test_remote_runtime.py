@@ -3,46 +3,24 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.commands.program import Program
 from tests.fakes.hub import FakeHub
-from tests.fakes.hub.server import scrubbed_environment
 
-PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 REMOTE = ("--tool-runtime", "sandbox")
 
 
-class Place:
-    """A folder, a home, and the fake Hub in the environment."""
+class Place(Program):
+    """The program with the fake Hub in its environment."""
 
     def __init__(self, hub: FakeHub, root: Path) -> None:
-        self.hub, self.root, self.folder = hub, root, root / "work"
-        self.folder.mkdir()
-        own = {"ML_INTERN_HOME": str(root / "home"), "ML_INTERN_CLI_CONFIG": str(root / "settings.json")}
-        (root / "settings.json").write_text(json.dumps({"mcpServers": {"hf-mcp-server": {"enabled": False}}}))
-        self.environment = {**scrubbed_environment(), **hub.environment(root / "hf"), **own}
-
-    def script(self, *steps: dict[str, Any]) -> str:
-        (self.root / "script.yaml").write_text(yaml.safe_dump(list(steps)))
-        return f"scripted:{self.root / 'script.yaml'}"
-
-    def start(self, *argv: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [PROGRAM, *argv], cwd=self.folder, env=self.environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
-        with self.start(*argv) as process:
-            out, err = process.communicate(timeout=90)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+        super().__init__(root, hub.environment(root / "hf"))
+        self.hub = hub
 
     @property
     def stages(self) -> list[str]:

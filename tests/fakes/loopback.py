@@ -1,16 +1,14 @@
 """A starlette application served on loopback from a thread, with a record of every request it got."""
 
-import socket
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.fakes.served import Served
 
 SECRET_HEADERS = ("authorization", "x-api-key", "x-subscription-token", "cookie", "private-token")
 
@@ -30,32 +28,14 @@ class Seen:
         return tuple(self.headers[name] for name in SECRET_HEADERS if name in self.headers)
 
 
-class Loopback:
+class Loopback(Served):
     """A server; use as a context manager. `seen` holds what it was asked."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.seen: list[Seen] = []
         self.elsewhere = ""
         """Where every request is redirected to, when it is set."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.bind(("127.0.0.1", 0))
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._recorded(Starlette(routes=list(routes))),
-                log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1,
-            )
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    @property
-    def url(self) -> str:
-        """The base URL, without a closing slash."""
-        return f"http://{self.host}"
+        super().__init__(self._recorded(Starlette(routes=list(routes))))
 
     @property
     def paths(self) -> list[str]:
@@ -66,17 +46,6 @@ class Loopback:
     def secrets(self) -> set[str]:
         """Every credential that arrived."""
         return {secret for one in self.seen for secret in one.secrets}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.01)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
     def _recorded(self, app: ASGIApp) -> ASGIApp:
         async def record(scope: Scope, receive: Receive, send: Send) -> None:

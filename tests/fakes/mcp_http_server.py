@@ -1,18 +1,14 @@
 """An MCP server over streamable HTTP on loopback, with tools that answer much and that redirect is asked of."""
 
-import threading
-from typing import Self
-
-import uvicorn
 from mcp.server.fastmcp import FastMCP
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.fakes.hub.server import _listener
+from tests.fakes.served import Served
 
 
-class FakeMcp:
+class FakeMcp(Served):
     """Use as a context manager; `url` is its address. `json` makes it answer with JSON instead of events."""
 
     def __init__(self, *, json: bool = False) -> None:
@@ -24,16 +20,11 @@ class FakeMcp:
         self.redirect_to = ""
         self.status = 0
         """Answer every request with this status, when it is not 0."""
-        self._socket = _listener()
-        config = uvicorn.Config(
-            self._watched(server.streamable_http_app()), log_level="critical", ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        super().__init__(self._watched(server.streamable_http_app()), lifespan="auto")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/mcp"
+        return f"http://{self.host}/mcp"
 
     async def add(self, a: int, b: int) -> int:
         """Add two numbers."""
@@ -54,14 +45,3 @@ class FakeMcp:
             await app(scope, receive, send)
 
         return watch
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.01)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()

@@ -2,17 +2,17 @@
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.fakes.served import Served
 
 FRAGMENT = 7
 """Characters of text or arguments in one chunk."""
@@ -74,7 +74,7 @@ class Asked:
     body: bytes = b""
 
 
-class FakeModelServer:
+class FakeModelServer(Served):
     """Use as a context manager. `say` queues replies; when none is left, `default` answers."""
 
     def __init__(self, default: Reply | Callable[[dict[str, Any]], Reply] = Reply(text="ok")) -> None:
@@ -91,40 +91,16 @@ class FakeModelServer:
         self.arrived = threading.Event()
         """Set with each request."""
         self._queue: list[Reply] = []
-        # With the protocol named, asyncio turns Nagle's algorithm off; else small chunks wait 40 ms for each other.
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.bind(("127.0.0.1", 0))
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._app(),
-                log_level="critical",
-                lifespan="off",
-                ws="none",
-                date_header=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        super().__init__(self._app(), date_header=False)
 
     @property
     def url(self) -> str:
         """The base URL, ending in /v1."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        return f"http://{self.host}/v1"
 
     def say(self, *replies: Reply) -> None:
         """Answer the next requests with these."""
         self._queue.extend(replies)
-
-    def __enter__(self) -> "FakeModelServer":
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.01)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
     def _app(self) -> Starlette:
         return Starlette(

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
-import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -23,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.fakes.hub.accounts import Account, Refused, need_writer, refusal, token_of
 from tests.fakes.hub.storage import Blob, Repository, Storage
 from tests.fakes.hub.viewer import Row, Viewer
+from tests.fakes.served import Served
 
 OWNER = "ada"
 TOKEN = "hf_fakeAdaTokenOfTheLoopbackHub0001"
@@ -54,7 +52,7 @@ class Fault:
         return self.left != 0 and self.part in path and method in (self.method or method)
 
 
-class FakeHub:
+class FakeHub(Served):
     """Use as a context manager. `url` is the endpoint; `cdn_url` the other host that large files come from."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -72,26 +70,17 @@ class FakeHub:
         self.router_models: list[dict[str, Any]] = []
         self.openapi: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": "Hub"}, "paths": {}}
         self._faults: list[Fault] = []
-        self._sockets = [_listener(), _listener()]
         from tests.fakes.hub import jobs, xet
 
         self.viewer = Viewer()
         self.xet = xet.Xet()
         self.jobs = jobs.Jobs(self, folder)
-        config = uvicorn.Config(
-            _Front(self, self._app()), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
+        super().__init__(_Front(self, self._app()), listeners=2)
 
     @property
     def cdn_url(self) -> str:
         """Another host, for the same-origin rules of every client."""
-        return f"http://localhost:{self._sockets[1].getsockname()[1]}"
+        return f"http://localhost:{self.ports[1]}"
 
     @property
     def viewer_url(self) -> str:
@@ -178,19 +167,10 @@ class FakeHub:
         """Who writes there, or a refusal."""
         return need_writer(namespace, self.account(request))
 
-    def __enter__(self) -> "FakeHub":
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.01)
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.jobs.close()
         self.xet.close()
-        self._server.should_exit = True
-        self._thread.join()
-        for listener in self._sockets:
-            listener.close()
+        super().__exit__(*exception)
 
     def _app(self) -> Starlette:
         from tests.fakes.hub import catalogue, discussions, files, jobs_api, repositories, sandboxes, viewer, xet
@@ -240,13 +220,6 @@ class _Front:
         with contextlib.suppress(ConnectionError):
             answer = await self._hub.received(Request(scope))
             await (answer or self._app)(scope, receive, send)
-
-
-def _listener() -> socket.socket:
-    # With the protocol named, asyncio turns Nagle's algorithm off.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    return listener
 
 
 def _blob(path: str, content: str | bytes | Blob) -> Blob:
