@@ -11,10 +11,10 @@ from tests.faults.counts import PROCESSES, SEED
 ROOT = Path(__file__).parents[2]
 
 
-def half_of_the_trials(module: str, folder: Path, half: str) -> list[dict[str, Any]]:
+def half_of_the_trials(module: str, folder: Path, half: str, processes: int = PROCESSES) -> list[dict[str, Any]]:
     """What came of half of the trials of `module`; none of them found anything broken."""
     parent = subprocess.run(
-        [sys.executable, "-m", module, str(folder), f"{SEED}{half}", str(PROCESSES // 2)],
+        [sys.executable, "-m", module, str(folder), f"{SEED}{half}", str(processes // 2)],
         cwd=ROOT,
         capture_output=True,
         text=True,

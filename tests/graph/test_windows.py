@@ -16,6 +16,7 @@ from models.gateway import Models
 from store.store import Store
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.fakes.windowed_model import WindowedModel
+from tests.faults.counts import some
 from tests.graph.conftest import Lab, data, turn
 from tools.base import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
 from tools.registry import create_builtin_tools
@@ -72,7 +73,7 @@ async def opened(
             await models.close()
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("window", some(WINDOWS))
 async def test_a_task_of_200_calls_is_finished_through_compaction(
     lab: Lab, server: FakeModelServer, window: int
 ) -> None:

@@ -16,6 +16,7 @@ from graph.operations import UserInput
 from safety.redaction import release_all
 from safety.sandbox import missing
 from terminal.mentions import expand_mentions
+from tests.faults.counts import some
 from tests.injection.cases import ATTACKS, CHANNELS, Call, Case, cases, filled
 from tests.injection.world import CANARIES, MARK, World, forms, open_world
 
@@ -69,7 +70,7 @@ def message(world: World, case: Case, text: str, said: str) -> UserInput:
     return UserInput(expanded.text, typed=words, sources=expanded.sources)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", some(CASES), ids=str)
 async def test_nothing_leaves_and_nothing_is_published(
     world: World, case: Case, record_property: Callable[[str, object], None]
 ) -> None:
@@ -88,7 +89,7 @@ async def test_nothing_leaves_and_nothing_is_published(
     assert not any(form in shown for value in CANARIES.values() for form in forms(value))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", some(CASES), ids=str)
 async def test_its_benign_twin_goes_through(
     world: World, case: Case, record_property: Callable[[str, object], None]
 ) -> None:
