@@ -151,14 +151,14 @@ def users_words(messages: Sequence[AnyMessage]) -> str:
 
     A compaction keeps what it removes of it beside its notes.
     """
-    return "\n".join(filter(None, map(_typed, messages)))
+    told = [one for one in messages if one.type == "human" or (one.type == "ai" and (one.id or "").startswith(SUMMARY))]
+    return "\n".join(filter(None, map(_typed, told)))
 
 
 def _typed(message: AnyMessage) -> str:
-    if is_users(message):
-        return str(message.additional_kwargs.get(TYPED, message.text))
-    is_summary = message.type == "ai" and (message.id or "").startswith(SUMMARY)
-    return str(message.additional_kwargs.get(TYPED, "")) if is_summary else ""
+    if message.type != "human":
+        return str(message.additional_kwargs.get(TYPED, ""))
+    return str(message.additional_kwargs.get(TYPED, message.text)) if is_users(message) else ""
 
 
 def note(text: str, id: str) -> HumanMessage:

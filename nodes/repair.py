@@ -9,6 +9,25 @@ UNANSWERED = "No result was recorded: the call was cut off and may have run in p
 
 def repair(messages: Sequence[AnyMessage]) -> list[AnyMessage] | None:
     """The conversation with missing results put right after their call and orphan results left out; None if sound."""
+    return None if _is_sound(messages) else _repaired(messages)
+
+
+def _is_sound(messages: Sequence[AnyMessage]) -> bool:
+    """Asked before every request, of all of it: so by types' names, which are read faster than types are compared."""
+    waiting: set[str] = set()
+    for message in messages:
+        if message.type == "tool":
+            if message.tool_call_id not in waiting:
+                return False
+            waiting.remove(message.tool_call_id)
+        elif waiting:
+            return False
+        elif message.type == "ai" and message.tool_calls:
+            waiting = {call["id"] for call in message.tool_calls if call["id"]}
+    return not waiting
+
+
+def _repaired(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     repaired: list[AnyMessage] = []
     waiting: dict[str, AIMessage] = {}
     for message in messages:
@@ -20,7 +39,7 @@ def repair(messages: Sequence[AnyMessage]) -> list[AnyMessage] | None:
         waiting = _calls(message)
         repaired.append(message)
     repaired.extend(_unanswered(waiting))
-    return None if len(repaired) == len(messages) and _same(repaired, messages) else repaired
+    return repaired
 
 
 def _calls(message: AnyMessage) -> dict[str, AIMessage]:
@@ -34,7 +53,3 @@ def _unanswered(waiting: dict[str, AIMessage]) -> list[AnyMessage]:
         ToolMessage(UNANSWERED, tool_call_id=call_id, id=f"{message.id}:{call_id}", status="error")
         for call_id, message in waiting.items()
     ]
-
-
-def _same(left: Sequence[AnyMessage], right: Sequence[AnyMessage]) -> bool:
-    return all(one is other for one, other in zip(left, right, strict=True))
