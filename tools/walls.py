@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from configs.paths import cache_home, data_home, settings_home
@@ -17,6 +18,7 @@ from safety.sandbox_profile import Wish, profile_for
 from safety.wrapped import Wrapped
 from tools.base import ToolContext, ToolFault
 from tools.environment import child_environment, uv_links
+from tools.threads import opened_in_thread
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ async def walled(
         ConfigurationError: the workspace cannot be handed to a sandbox.
         ToolFault: there is no such variable.
     """
-    wall = await asyncio.to_thread(_walled, argv, folder, context, secrets)
+    wall = await opened_in_thread(partial(_walled, argv, folder, context, secrets), _close)
     try:
         yield wall
     finally:
@@ -95,6 +97,11 @@ def secret_value(name: str) -> str:
     if not is_secret_name(name) or not value:
         raise ToolFault(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")
     return value
+
+
+def _close(wall: Walled) -> None:
+    if wall.wrapped is not None:
+        wall.wrapped.close()
 
 
 def _ended(wrapped: Wrapped, before: Before) -> list[str]:

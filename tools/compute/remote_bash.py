@@ -5,6 +5,7 @@ import posixpath
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 from safety.shell import examine
@@ -18,6 +19,7 @@ from tools.compute.sandbox_records import SandboxRecord
 from tools.process import OUTPUT_BYTES, Command, Finished
 from tools.provenance import said_of_sources
 from tools.sink import OutputFile, OutputLog
+from tools.threads import opened_in_thread
 from tools.walls import secret_value
 
 OUTPUTS = f"{WORKSPACE}/.ml-intern"
@@ -62,7 +64,7 @@ async def _followed(
     remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: Command
 ) -> Finished:
     """Its output in the file as it comes, and how it ended."""
-    output = await asyncio.to_thread(OutputFile, kept.output, OUTPUT_BYTES)
+    output = await opened_in_thread(partial(OutputFile, kept.output, OUTPUT_BYTES), OutputFile.close)
     log = OutputLog(lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text))
     offset, pause, deadline = 0, SOON_S, time.monotonic() + kept.timeout + PATIENCE_S
     try:
