@@ -39,12 +39,15 @@ async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord,
     secrets = await asyncio.to_thread(_secrets, args.secrets)
     words = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"', "sh", args.command)
     command = RemoteCommand(f"{OUTPUTS}/{uuid4().hex}", words, there(args.workdir), secrets, args.seconds)
-    remote = await start(sandboxes, record, command)
+    starting = asyncio.ensure_future(start(sandboxes, record, command))
     kept = Command((), context.workspace, {}, context.artifact_path(), context.mark, args.seconds)
     try:
+        remote = await asyncio.shield(starting)
         finished = await _followed(remote, sandboxes, record, context, kept)
     except asyncio.CancelledError:
-        await stop(sandboxes, record, remote)
+        await asyncio.wait({starting})  # it may have begun before anybody here heard of it
+        if starting.exception() is None:
+            await stop(sandboxes, record, starting.result())
         raise
     await sandboxes.use(record, lambda machine: machine.files.delete(remote.folder, recursive=True))
     sources = _sources(args.command)
