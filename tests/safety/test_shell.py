@@ -21,18 +21,22 @@ CORPUS = load("shell_commands.jsonl")
 OWN = load("own_shell_commands.jsonl")
 
 
-def label(case: dict[str, str]) -> str:
-    return ascii(case["command"])[1:60]
+def misjudged(cases: list[dict[str, str]], key: str, *, sandboxed: bool = False) -> dict[str, tuple[str, str]]:
+    """Commands whose verdict is not the one they are labelled with: what was said, and what should have been."""
+    said = {case["command"]: (classify(case["command"], PLACE, sandboxed=sandboxed).kind, case[key]) for case in cases}
+    return {command: both for command, both in said.items() if both[0] != both[1]}
 
 
-@pytest.mark.parametrize("case", [*CORPUS, *OWN], ids=label)
-def test_a_labelled_command_gets_its_verdict(case: dict[str, str]) -> None:
-    assert classify(case["command"], PLACE).kind == case["expected"]
+def test_every_labelled_command_gets_its_verdict() -> None:
+    assert len(CORPUS) > 150
+    assert len(OWN) > 800
+    assert misjudged(CORPUS, "expected") == {}
+    assert misjudged(OWN, "expected") == {}
 
 
-@pytest.mark.parametrize("case", [case for case in CORPUS if case["expected_sandboxed"] != "auto"], ids=label)
-def test_the_sandbox_lets_nothing_through_that_is_labelled_otherwise(case: dict[str, str]) -> None:
-    assert classify(case["command"], PLACE, sandboxed=True).kind == case["expected_sandboxed"]
+def test_the_sandbox_lets_nothing_through_that_is_labelled_otherwise() -> None:
+    labelled = [case for case in CORPUS if case["expected_sandboxed"] != "auto"]
+    assert misjudged(labelled, "expected_sandboxed", sandboxed=True) == {}
 
 
 def test_at_least_95_percent_of_what_the_sandbox_holds_runs_unasked() -> None:
@@ -41,9 +45,9 @@ def test_at_least_95_percent_of_what_the_sandbox_holds_runs_unasked() -> None:
     assert len(kept) >= 0.95 * len(held)
 
 
-@pytest.mark.parametrize("case", [case for case in OWN if case["expected"] == "deny"], ids=label)
-def test_what_is_denied_is_denied_inside_the_sandbox_too(case: dict[str, str]) -> None:
-    assert classify(case["command"], PLACE, sandboxed=True).kind == "deny"
+def test_what_is_denied_is_denied_inside_the_sandbox_too() -> None:
+    denied = [case for case in OWN if case["expected"] == "deny"]
+    assert misjudged(denied, "expected", sandboxed=True) == {}
 
 
 def test_every_verdict_says_why() -> None:
