@@ -3,9 +3,10 @@
 import socket
 import threading
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Served:
@@ -18,7 +19,7 @@ class Served:
         self.ports = [listener.getsockname()[1] for listener in self._sockets]
         """One for each listener."""
         config = uvicorn.Config(
-            app,
+            _as_if_asked_directly(app),
             log_level="critical",
             lifespan=lifespan,
             ws="none",
@@ -49,6 +50,17 @@ class Served:
         self._thread.join()
         for listener in self._sockets:
             listener.close()
+
+
+def _as_if_asked_directly(app: ASGIApp) -> ASGIApp:
+    """A proxy is asked with a whole URL. Of uvicorn's two parsers httptools takes the path from it, h11 does not."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("http://"):
+            scope["path"] = urlsplit(scope["path"]).path
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _listener() -> socket.socket:

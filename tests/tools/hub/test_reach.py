@@ -84,7 +84,7 @@ async def test_every_reading_call_within_its_size_and_the_token_stays_at_the_hub
 
 async def test_nothing_of_it_blocks_the_event_loop(stocked: HubBench) -> None:
     # It comes with LangGraph's server, which runs every tool behind it.
-    blockbuster = pytest.importorskip("blockbuster")
+    blockbuster = pytest.importorskip("blockbuster", reason="needs the extra [studio]: uv sync --extra studio")
     stocked.file("up/a.txt", "a")
     moves: list[tuple[str, dict[str, Any]]] = [
         ("hub_repos", {"operation": "upload", "repo": "ada/m", "local": "up"}),

@@ -108,7 +108,7 @@ async def test_every_operation_is_reached_within_its_size_and_each_key_stays_at_
 
 async def test_nothing_of_it_blocks_the_event_loop(reader: Reader, world: World) -> None:
     blockbuster = pytest.importorskip(
-        "blockbuster"
+        "blockbuster", reason="needs the extra [studio]: uv sync --extra studio"
     )  # it comes with LangGraph's server, which runs every tool behind it
     for name, args in CALLS:
         given = {key: value.replace("SITE", world.site.url) if key == "url" else value for key, value in args.items()}
