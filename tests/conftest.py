@@ -14,7 +14,7 @@ from tests.faults.counts import EVERY_FAULT
 # How fast examples are made says how busy the machine is.
 _EXAMPLES = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 settings.register_profile("all", _EXAMPLES)
-settings.register_profile("some", _EXAMPLES, max_examples=25)
+settings.register_profile("some", _EXAMPLES, max_examples=20)
 settings.load_profile("all" if EVERY_FAULT else "some")
 
 # The library reads these when it is imported.

@@ -11,7 +11,7 @@ SOAK = int(os.environ.get("ML_INTERN_SOAK", "0"))
 """Real processes that are killed, and races, when soaking; 0 is the normal run."""
 EVERY_FAULT = bool(SOAK or os.environ.get("ML_INTERN_EVERY_FAULT"))
 """Nothing is left out: .ci/run asks for it. The normal run is to end within minutes."""
-EACH = 1 if EVERY_FAULT else 4
+EACH = 1 if EVERY_FAULT else 6
 """One fault of so many is played where they are a row: the statements, the commits of a thread."""
 PROCESSES = SOAK or 40
 FEWER = PROCESSES if EVERY_FAULT else 16
