@@ -88,5 +88,6 @@ def test_the_beginning_of_two_ids_stops_neither(start: Callable[..., Terminal]) 
     terminal.prompt()
     terminal.enter("/exit")
     terminal.expect("2 run(s) go on")
+    terminal.expect("stop them (s)?")
     terminal.enter("s")
     assert terminal.ended() == 0
