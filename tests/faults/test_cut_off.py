@@ -1,26 +1,15 @@
 """The agent ends while a command of it runs: nothing of it is left after the next start, and what happened is said."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.faults.counts import PROPERTY, Report
+from tests.faults.trials import outcomes
 
-ROOT = Path(__file__).parents[2]
 WAYS = {"call", "sub_agent", "by_hand"}
 
 
 def test_no_process_of_a_command_is_left(folder: Path, record_property: Report) -> None:
-    parent = subprocess.run(
-        [sys.executable, "-m", "tests.faults.cut_off", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert parent.returncode == 0, parent.stderr
-    ends = [json.loads(line) for line in parent.stdout.splitlines()]
+    ends = outcomes("tests.faults.cut_off", folder)
     assert {(end["end"], end["way"]) for end in ends} == {(how, way) for how in ("killed", "stopped") for way in WAYS}
     for end in ends:
         assert (end["status"], end["effects"]) == (0, 1), end

@@ -1,26 +1,14 @@
 """Two processes on one thread: exactly one runs it, the other one is told so, and the tools run once."""
 
-import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 from tests.faults.counts import FEWER, PROPERTY, SEED, Report
-
-ROOT = Path(__file__).parents[2]
+from tests.faults.trials import outcomes
 
 
 def test_one_of_two_processes_gets_the_thread(folder: Path, record_property: Report) -> None:
-    parent = subprocess.run(
-        [sys.executable, "-m", "tests.faults.races", str(folder), SEED, str(FEWER)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert parent.returncode == 0, parent.stderr
-    races = [json.loads(line) for line in parent.stdout.splitlines()]
+    races = outcomes("tests.faults.races", folder, SEED, FEWER)
     assert [race for race in races if race["broken"]] == []
     assert len(races) == FEWER
     kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(Counter(r["kind"] for r in races).items()))

@@ -11,16 +11,17 @@ from tests.faults.counts import PROCESSES, SEED
 ROOT = Path(__file__).parents[2]
 
 
-def half_of_the_trials(module: str, folder: Path, half: str, processes: int = PROCESSES) -> list[dict[str, Any]]:
-    """What came of half of the trials of `module`; none of them found anything broken."""
+def outcomes(module: str, *words: object) -> list[dict[str, Any]]:
+    """What `module` printed of each of its trials, run with these words as a process that ends well."""
     parent = subprocess.run(
-        [sys.executable, "-m", module, str(folder), f"{SEED}{half}", str(processes // 2)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", module, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert parent.returncode == 0, parent.stderr
-    trials = [json.loads(line) for line in parent.stdout.splitlines()]
+    return [json.loads(line) for line in parent.stdout.splitlines()]
+
+
+def half_of_the_trials(module: str, folder: Path, half: str, processes: int = PROCESSES) -> list[dict[str, Any]]:
+    """What came of half of the trials of `module`; none of them found anything broken."""
+    trials = outcomes(module, folder, f"{SEED}{half}", processes // 2)
     assert [trial for trial in trials if trial["broken"]] == []
     return trials
