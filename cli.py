@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from commands.argv import HELP, RUN, Request, split
-from commands.table import COMMANDS, commands_help
+from ml_intern.commands.argv import HELP, RUN, Request, split
+from ml_intern.commands.table import COMMANDS, commands_help
 
 if TYPE_CHECKING:
     from typer.main import Typer
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return dispatch(split(argv))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost door: report() says what it is
-        from commands.failure import report
+        from ml_intern.commands.failure import report
 
         return report(error)
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
 def dispatch(request: Request) -> int:
     """Call the command, or print its help or the version."""
     if request.wants == "version":
-        from configs.version import version
+        from ml_intern.configs.version import version
 
         print(f"{PROGRAM} {version()}")
         return 0
@@ -69,13 +69,13 @@ def help_text(command: str) -> str:
 
 def _load(command: str) -> Callable[..., int]:
     name, _, action = command.partition(" ")
-    target = "commands.run:run" if command == RUN else COMMANDS[name].actions.get(action) or COMMANDS[name].target
+    target = "running.entry:run" if command == RUN else COMMANDS[name].actions.get(action) or COMMANDS[name].target
     module, _, function = target.partition(":")
-    loaded: Callable[..., int] = getattr(import_module(module), function)
+    loaded: Callable[..., int] = getattr(import_module(f"ml_intern.commands.{module}"), function)
     return loaded
 
 
 if __name__ == "__main__":
-    import ml_intern
+    from ml_intern.__main__ import main as run
 
-    ml_intern.main()
+    run()

@@ -19,13 +19,13 @@ import httpx
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from bench.process import model_server
-from graph.events import emitter
-from models.gateway import ModelRequest, Models
-from models.messages import convert
-from models.routing import Endpoint
-from models.transport import WHOLE, Waits
-from store.store import Store
-from tools.registry import create_builtin_tools, openai_schemas
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import ModelRequest, Models
+from ml_intern.models.messages import convert
+from ml_intern.models.routing import Endpoint
+from ml_intern.models.transports.base import WHOLE, Waits
+from ml_intern.store.store import Store
+from ml_intern.tools.registry import create_builtin_tools, openai_schemas
 
 MESSAGES = 600
 RESULT = "x" * 2_100

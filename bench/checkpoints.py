@@ -16,7 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from store.store import Store
+from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
 SUPERSTEPS = 4

@@ -128,14 +128,14 @@ class Heart:
 
 async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
     """Print the figures at rest and of each round of reads."""
-    from graph.context import RunOptions, Services
-    from models.gateway import Models
-    from store.store import Store
-    from tools.base import ToolCall, ToolContext
-    from tools.calls import silent
-    from tools.facts import written_rules
-    from tools.registry import create_builtin_tools
-    from tools.run import run_call
+    from ml_intern.execution.calls import silent
+    from ml_intern.execution.policy_inputs import written_rules
+    from ml_intern.execution.run import run_call
+    from ml_intern.execution.tool import ToolCall, ToolContext
+    from ml_intern.graph.context import RunOptions, Services
+    from ml_intern.models.gateway import Models
+    from ml_intern.store.store import Store
+    from ml_intern.tools.registry import create_builtin_tools
 
     host = where["site"].partition("://")[2]
     urls = {"arxiv": where["arxiv"], "semantic_scholar": where["scholar"], "dataset_viewer": f"{where['hub']}/viewer"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from configs.mcp_servers import McpServer
-from tools.mcp.connection import Connection
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.tools.mcp.connection import Connection
 
 SERVER = Path(__file__).resolve().parent.parent / "tests" / "fakes" / "mcp_bad_server.py"
 

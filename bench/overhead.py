@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
 from bench.server import command
-from safety.sandbox import missing
+from ml_intern.sandbox.bubblewrap import missing
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from graph.context import RunOptions
-from graph.operations import UserInput
-from graph.session import AgentSession
-from models.gateway import Models
-from store.store import Store
-from tools.registry import create_builtin_tools
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.operations import UserInput
+from ml_intern.models.gateway import Models
+from ml_intern.session.agent import AgentSession
+from ml_intern.store.store import Store
+from ml_intern.tools.registry import create_builtin_tools
 
 SLEEP = 1.0
 RUN = {"tool_calls": [{"name": "bash", "args": {"command": f"sleep {SLEEP}", "background": True}}]}

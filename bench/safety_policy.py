@@ -13,10 +13,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/safety")]
 
 from shell_variants import variants  # noqa: E402  (a script: the checkout first)
 
-from safety.policy import CallFacts, verdict  # noqa: E402
-from safety.rule_settings import parse_rules  # noqa: E402
-from safety.shell import classify  # noqa: E402
-from safety.shell_paths import Place  # noqa: E402
+from ml_intern.safety.policy import CallFacts, verdict  # noqa: E402
+from ml_intern.safety.rule_settings import parse_rules  # noqa: E402
+from ml_intern.safety.shell.analysis import classify  # noqa: E402
+from ml_intern.safety.shell.paths import Place  # noqa: E402
 
 PLACE = Place("/ws", home="/home/u")
 RULES = parse_rules(

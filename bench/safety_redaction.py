@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from safety.redaction import admit, hold  # noqa: E402  (a script: the checkout first)
-from safety.secret_formats import FORMATS  # noqa: E402
+from ml_intern.safety.secrets.formats import FORMATS  # noqa: E402
+from ml_intern.safety.secrets.redaction import admit, hold  # noqa: E402  (a script: the checkout first)
 
 MEGABYTE = 1_000_000
 LOG_LINE = "epoch 3 step=1200 loss: 0.4321 lr=1e-4 Saving to ./out/checkpoint-1200 https://huggingface.co/org/model\n"

@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from safety.sandbox import Profile, wrap  # noqa: E402  (a script: the checkout first)
-from safety.sandbox_profile import Wish, profile_for  # noqa: E402
+from ml_intern.sandbox.bubblewrap import Profile, wrap  # noqa: E402  (a script: the checkout first)
+from ml_intern.sandbox.profile import Wish, profile_for  # noqa: E402
 
 RUNS = 100
 

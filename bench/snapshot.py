@@ -12,13 +12,13 @@ from pathlib import Path
 
 import yaml
 
-from graph.context import RunOptions
-from graph.files import Snapshots
-from graph.operations import Redo, Undo, UserInput
-from graph.session import AgentSession
-from models.gateway import Models
-from store.store import Store
-from tools.registry import create_builtin_tools
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.operations import Redo, Undo, UserInput
+from ml_intern.models.gateway import Models
+from ml_intern.session.agent import AgentSession
+from ml_intern.snapshots.workspace import Snapshots
+from ml_intern.store.store import Store
+from ml_intern.tools.registry import create_builtin_tools
 
 MEGABYTE = 1_000_000
 REPEATS = 7

@@ -17,16 +17,16 @@ from pathlib import Path
 import yaml
 
 from bench.process import model_server, records, run
-from commands.open_thread import turns_of
-from graph.context import RunOptions
-from graph.operations import Operation, Redo, Undo, UserInput
-from graph.plain import conversation_of
-from graph.session import AgentSession
-from graph.thinning import plan_thinning
-from models.gateway import Models
-from outbound.formats import FORMATS, exported
-from store.store import DATABASE_NAME, Store
-from tools.registry import create_builtin_tools
+from ml_intern.commands.opening.thread import turns_of
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.operations import Operation, Redo, Undo, UserInput
+from ml_intern.models.gateway import Models
+from ml_intern.outbound.exporting.formats import FORMATS, exported
+from ml_intern.session.agent import AgentSession
+from ml_intern.session.export import conversation_of
+from ml_intern.session.turns.thinning import plan_thinning
+from ml_intern.store.store import DATABASE_NAME, Store
+from ml_intern.tools.registry import create_builtin_tools
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_ \n"

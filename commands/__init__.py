@@ -1,1 +1,1 @@
-"""One file a group of subcommands; each function takes options and returns an exit code."""
+"""Subcommands: each function takes options and returns an exit code."""

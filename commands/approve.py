@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.open_thread import read_thread
-from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, print_json, print_lines
-from configs.errors import ApprovalNeeded, UsageError
-from graph.operations import Decision, ExecApproval
-from terminal.preview import preview
+from ml_intern.commands.opening.thread import read_thread
+from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.configs.errors import ApprovalNeeded, UsageError
+from ml_intern.graph.operations import Decision, ExecApproval
+from ml_intern.terminal.render.preview import preview
 
 if TYPE_CHECKING:
-    from graph.turns import Turns
+    from ml_intern.session.turns.turns import Turns
 
 OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
 LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
@@ -59,7 +59,7 @@ def approve(
 
 
 def _go_on(options: Options, decisions: Mapping[str, Decision]) -> int:
-    from commands.headless import run_headless
+    from ml_intern.commands.running.headless import run_headless
 
     return asyncio.run(run_headless(options, ExecApproval(decisions)))
 
@@ -71,7 +71,7 @@ async def _waiting(thread: str) -> tuple[str, dict[str, Any], str]:
 
 
 async def _batch(turns: "Turns") -> dict[str, Any]:
-    from graph.runner import as_asked, waiting_batch
+    from ml_intern.session.runner import as_asked, waiting_batch
 
     batch = waiting_batch(await turns.snapshot())
     if batch is None:

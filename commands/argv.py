@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from commands.options import OPTIONS, SWITCHES, OptionSpec
-from commands.table import COMMANDS
-from configs.errors import UsageError
+from ml_intern.commands.options import OPTIONS, SWITCHES, OptionSpec
+from ml_intern.commands.table import COMMANDS
+from ml_intern.configs.errors import UsageError
 
 RUN = "run"
 """The command a prompt belongs to; it has no name on the command line."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.options import OPTIONS, OptionSpec
-from commands.table import COMMANDS
+from ml_intern.commands.options import OPTIONS, OptionSpec
+from ml_intern.commands.table import COMMANDS
 
 Shell = Literal["bash", "zsh", "fish"]
 

@@ -3,22 +3,23 @@
 import json as json_module
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.open import load_settings, working_folder
-from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, columns, print_json, print_lines
-from configs.errors import ConfigurationError
-from configs.kept import keys_file
-from configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
-from configs.paths import cache_home, data_home, settings_home
-from configs.trust import PROJECT_FILE, trust_file
-from models.secrets import hold_secrets
+from ml_intern.commands.opening.session import load_settings, working_folder
+from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.configs.check import Found
+from ml_intern.configs.errors import ConfigurationError, ModelUnknown
+from ml_intern.configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
+from ml_intern.configs.paths import cache_home, data_home, settings_home
+from ml_intern.configs.saved import keys_file
+from ml_intern.configs.trust import PROJECT_FILE, trust_file
+from ml_intern.models.secrets import hold_secrets
 
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
@@ -43,7 +44,7 @@ def show_settings(options: Options, json: Json = False) -> int:
 
 def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
     """Path, safe value and source of every value that is no object, and of empty objects."""
-    from safety.redaction import admit
+    from ml_intern.safety.secrets.redaction import admit
 
     def walk(value: Any, path: tuple[str, ...], source: str) -> Iterator[tuple[str, Any, str]]:
         source = loaded.sources.get(".".join(path), source)
@@ -67,9 +68,9 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
     """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
-    from commands.config_faults import further_faults
-    from configs.check import faults_of
-    from configs.layers import names_for
+    from ml_intern.commands.config import further_faults
+    from ml_intern.configs.check import faults_of
+    from ml_intern.configs.layers import names_for
 
     folder = working_folder(options)
     hold_secrets()
@@ -115,3 +116,40 @@ def known_paths() -> dict[str, Path]:
         "error log": home / "logs" / "errors.log",
         "cache": cache_home(),
     }
+
+
+MODELS = ("model_name", "compact_model", "research_model", "fallback_model")
+
+
+def further_faults(values: Mapping[str, Any]) -> Iterator[Found]:
+    """What is wrong with the rules of a file; and, as warnings, its models that no provider is known for."""
+    yield from _rules(values.get("permissions"))
+    yield from _models(values)
+
+
+def _rules(permissions: object) -> Iterator[Found]:
+    from ml_intern.safety.rule_settings import parse_rules
+    from ml_intern.safety.rules import EFFECTS
+
+    known = permissions if isinstance(permissions, dict) else {}
+    for effect in EFFECTS:
+        written = known.get(effect)
+        for index, rule in enumerate(written if isinstance(written, list) else []):
+            try:
+                parse_rules({effect: [rule]}, "settings")
+            except ConfigurationError as error:
+                said = error.message.removeprefix(f"settings: permissions.{effect}[0] ")
+                yield ("permissions", effect, index), said, False
+
+
+def _models(values: Mapping[str, Any]) -> Iterator[Found]:
+    from ml_intern.models.routing import find_route
+
+    for key in MODELS:
+        model = values.get(key)
+        try:
+            find_route(model if isinstance(model, str) and model else "scripted:none", {})
+        except ModelUnknown as error:
+            yield (key,), f"{error.message}; it is good for --base-url alone", True
+        except ConfigurationError:  # its key or address, which the environment says
+            continue

@@ -12,17 +12,17 @@ from typing import Annotated
 
 import typer
 
-from commands.choose_model import choose_model, endpoint_of
-from commands.config import known_paths
-from commands.open import load_settings, open_store, working_folder
-from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, columns, print_json, print_lines, size
-from commands.probe import probe as ask_model
-from configs.env import CREDENTIALS
-from configs.errors import MLInternError
-from configs.layers import Loaded
-from models.secrets import hold_secrets
-from safety.held import without_secrets
+from ml_intern.commands.config import known_paths
+from ml_intern.commands.opening.choose_model import choose_model, endpoint_of
+from ml_intern.commands.opening.session import load_settings, open_store, working_folder
+from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines, size
+from ml_intern.commands.setup.probe import probe as ask_model
+from ml_intern.configs.env import CREDENTIALS
+from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.layers import Loaded
+from ml_intern.models.secrets import hold_secrets
+from ml_intern.safety.secrets.known import without_secrets
 
 PACKAGES = (
     "ml-intern",
@@ -122,7 +122,7 @@ def _program(name: str, purpose: str) -> str:
 
 
 def _sandbox() -> str:
-    from safety.sandbox import missing
+    from ml_intern.sandbox.bubblewrap import missing
 
     problem = missing()
     return "works" if problem is None else f"{problem[0]} ({problem[1]})"
@@ -150,7 +150,7 @@ def _size_of(path: Path) -> str:
 
 
 def _keys() -> dict[str, str]:
-    from models.routing import hub_token
+    from ml_intern.models.routing import hub_token
 
     found = {name: "set" for name in CREDENTIALS if os.environ.get(name)}
     if "HF_TOKEN" not in found and hub_token(os.environ):
@@ -159,7 +159,7 @@ def _keys() -> dict[str, str]:
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:
-    from models.routing import find_route
+    from ml_intern.models.routing import find_route
 
     try:
         model, note = choose_model(loaded, options.base_url)

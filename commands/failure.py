@@ -5,8 +5,8 @@ import os
 import sys
 from contextlib import suppress
 
-from configs.errors import MLInternError, TemporaryError, UsageError
-from configs.paths import data_home, private_folder
+from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.configs.paths import data_home, private_folder
 
 INTERRUPTED = 130
 
@@ -43,7 +43,7 @@ def _usage_fault(error: BaseException) -> UsageError | None:
 
 def say(line: str, code: int) -> int:
     """Write the line to stderr and return the exit code."""
-    from safety.visible import visible
+    from ml_intern.text.visible import visible
 
     with suppress(OSError, ValueError):
         print(f"ml-intern: {visible(' '.join(line.split()))}", file=sys.stderr, flush=True)
@@ -59,8 +59,8 @@ def drop_stdout() -> None:
 
 
 def _unforeseen(error: BaseException) -> str:
-    from safety.fault_log import log_fault
-    from safety.redaction import admit, hold_environment
+    from ml_intern.safety.error_log import log_fault
+    from ml_intern.safety.secrets.redaction import admit, hold_environment
 
     hold_environment()
     try:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.open import HEADLESS_BUDGET_USD, load_settings, run_folders, working_folder
-from commands.open_store import open_store
-from commands.options import SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, columns, print_json, print_lines
-from configs.errors import UsageError
-from configs.layers import Loaded
-from models.secrets import hold_secrets
+from ml_intern.commands.opening.session import HEADLESS_BUDGET_USD, load_settings, run_folders, working_folder
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.configs.errors import UsageError
+from ml_intern.configs.layers import Loaded
+from ml_intern.models.secrets import hold_secrets
 
 if TYPE_CHECKING:
-    from configs.mcp_servers import McpServer
-    from graph.context import RunOptions
-    from tools.mcp.servers import Servers, ServerState
+    from ml_intern.configs.mcp_servers import McpServer
+    from ml_intern.graph.context import RunOptions
+    from ml_intern.tools.mcp.servers import Servers, ServerState
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the server's name")]
@@ -28,8 +28,8 @@ Pairs = list[str]
 @takes_options(*SETTINGS_OPTIONS)
 def list_servers(options: Options, json: Json = False) -> int:
     """Show the servers that settings name, and which are off. None is started: `mcp test` does that."""
-    from configs.paths import data_home
-    from tools.mcp.servers import Servers
+    from ml_intern.configs.paths import data_home
+    from ml_intern.tools.mcp.servers import Servers
 
     loaded = _loaded(options)
     servers = Servers(loaded.settings.mcpServers, data_home())
@@ -57,7 +57,7 @@ def _listed(name: str, server: "McpServer", servers: "Servers", loaded: Loaded) 
 
 
 def _where(server: "McpServer") -> str:
-    from safety.redaction import admit
+    from ml_intern.safety.secrets.redaction import admit
 
     return admit(server.url.partition("?")[0] if server.url else " ".join([server.command or "", *server.args]))
 
@@ -84,8 +84,8 @@ def check_servers(
 
 
 async def _tried(wanted: "dict[str, McpServer]", *, accept: bool) -> "tuple[list[ServerState], dict[str, str]]":
-    from tools.mcp.servers import open_servers
-    from tools.registry import create_builtin_tools
+    from ml_intern.tools.mcp.servers import open_servers
+    from ml_intern.tools.registry import create_builtin_tools
 
     async with open_store() as store, open_servers(wanted, store.home, create_builtin_tools()) as (servers, _):
         await servers.settled()
@@ -113,7 +113,7 @@ def add_server(
     env: Annotated[Pairs | None, typer.Option("--env", metavar="NAME=VALUE", help="repeatable")] = None,
 ) -> int:
     """Write a server into the user's settings. Put secrets as ${NAME}: the variable is read when it is used."""
-    from configs.user_file import change_user_settings
+    from ml_intern.configs.user_file import change_user_settings
 
     entry = _entry(name, command or [], url, _pairs(header or [], ":"), _pairs(env or [], "="))
     path = change_user_settings(lambda values: values.setdefault("mcpServers", {}).update({name: entry}))
@@ -127,7 +127,7 @@ def _entry(
     """The entry as a settings file holds it. UsageError when it would be no server."""
     from pydantic import ValidationError
 
-    from configs.mcp_servers import McpServer, check_names
+    from ml_intern.configs.mcp_servers import McpServer, check_names
 
     by_url = {"transport": "http", "url": url, "headers": headers} if url else {}
     by_command = {"transport": "stdio", "command": command[0], "args": list(command[1:]), "env": env} if command else {}
@@ -157,8 +157,8 @@ def _pairs(given: Sequence[str], mark: str) -> dict[str, str]:
 
 def remove_server(name: Name) -> int:
     """Take a server out of the user's settings; one that ships with ml-intern is turned off there."""
-    from configs.layers import SHIPPED
-    from configs.user_file import change_user_settings
+    from ml_intern.configs.layers import SHIPPED
+    from ml_intern.configs.user_file import change_user_settings
 
     removed: list[str] = []
 
@@ -180,8 +180,8 @@ def remove_server(name: Name) -> int:
 
 
 def _forget_pins(name: str) -> None:
-    from configs.paths import data_home
-    from tools.mcp.pins import Pins
+    from ml_intern.configs.paths import data_home
+    from ml_intern.tools.mcp.pins import Pins
 
     Pins(data_home()).forget(name)
 
@@ -189,7 +189,7 @@ def _forget_pins(name: str) -> None:
 @takes_options(*SETTINGS_OPTIONS, "approval_mode", "max_budget_usd", "add_dir")
 def serve(options: Options) -> int:
     """Offer the research, dataset and job tools to another agent over stdin and stdout, until stdin ends."""
-    from graph.run_options import from_settings
+    from ml_intern.session.options import from_settings
 
     folder = working_folder(options)
     cap = options.max_budget_usd
@@ -205,10 +205,10 @@ def serve(options: Options) -> int:
 
 
 async def _serve(run_options: "RunOptions") -> int:
-    from graph.context import Services
-    from models.gateway import Models
-    from tools.mcp.serve import serve_tools
-    from tools.registry import create_builtin_tools
+    from ml_intern.graph.context import Services
+    from ml_intern.models.gateway import Models
+    from ml_intern.server.mcp import serve_tools
+    from ml_intern.tools.registry import create_builtin_tools
 
     async with open_store() as store:
         models = Models(store.ledger)

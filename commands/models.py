@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.choose_model import choose_model, endpoint_of
-from commands.open import load_settings, working_folder
-from commands.open_store import open_store
-from commands.options import SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, columns, print_json, print_lines
-from configs.errors import MLInternError
-from models.secrets import hold_secrets
+from ml_intern.commands.opening.choose_model import choose_model, endpoint_of
+from ml_intern.commands.opening.session import load_settings, working_folder
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.configs.errors import MLInternError
+from ml_intern.models.secrets import hold_secrets
 
 if TYPE_CHECKING:
-    from models.describe import Described, Way
-    from models.prices import Price, Rates
+    from ml_intern.models.catalog.describe import Described, Way
+    from ml_intern.models.catalog.prices import Price, Rates
 
 MILLION = 1_000_000
 Id = Annotated[
@@ -48,8 +48,8 @@ def show_models(
 
 
 async def _described(options: Options, id: str) -> "Described":
-    from models.describe import describe
-    from models.gateway import Models
+    from ml_intern.models.catalog.describe import describe
+    from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
         models = Models(store.ledger, endpoint_of(options, id))
@@ -60,8 +60,8 @@ async def _described(options: Options, id: str) -> "Described":
 
 
 async def _available(options: Options, words: str) -> "list[Described]":
-    from models.describe import available, ways
-    from models.gateway import Models
+    from ml_intern.models.catalog.describe import available, ways
+    from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
         models = Models(store.ledger, endpoint_of(options, "any"))
@@ -72,7 +72,7 @@ async def _available(options: Options, words: str) -> "list[Described]":
 
 
 def _show_ways(chosen: str, note: str, *, json: bool) -> int:
-    from models.describe import ways
+    from ml_intern.models.catalog.describe import ways
 
     found = sorted(ways(os.environ), key=lambda way: not way.key)
     if json:
@@ -83,7 +83,7 @@ def _show_ways(chosen: str, note: str, *, json: bool) -> int:
 
 
 def _ids(prefix: str) -> str:
-    from models.routing import HUB_PREFIX
+    from ml_intern.models.routing import HUB_PREFIX
 
     return "org/model[:provider]" if prefix == HUB_PREFIX else f"{prefix}/..."
 

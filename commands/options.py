@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
-from configs.errors import UsageError
+from ml_intern.configs.errors import UsageError
 
 OutputFormat = Literal["text", "json", "stream-json"]
 Mode = Literal["ask", "auto", "yolo", "plan"]

@@ -7,8 +7,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import Any
 
-from safety.visible import visible
-from terminal.summary import size as size
+from ml_intern.terminal.render.summary import size as size
+from ml_intern.text.visible import visible
 
 JSON_HELP = "one JSON value instead of text"
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.open import load_settings, run_folders, run_sandbox, working_folder
-from commands.open_store import open_store
-from commands.options import SETTINGS_OPTIONS, Options, takes_options
-from commands.output import JSON_HELP, print_json, print_lines
-from configs.errors import UsageError
-from terminal.permissions import answer_line, rule_lines
+from ml_intern.commands.opening.session import load_settings, run_folders, run_sandbox, working_folder
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.configs.errors import UsageError
+from ml_intern.terminal.slash.permissions import answer_line, rule_lines
 
 if TYPE_CHECKING:
-    from safety.policy import Verdict
-    from store.permissions import PermissionRow
+    from ml_intern.safety.policy import Verdict
+    from ml_intern.store.permissions import PermissionRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Everywhere = Annotated[bool, typer.Option("--all", help="answers of every folder, not just of this one")]
@@ -26,7 +26,7 @@ NO_THREAD = "(none)"
 @takes_options(*SETTINGS_OPTIONS)
 def list_rules(options: Options, everywhere: Everywhere = False, json: Json = False) -> int:
     """Show the rules of the settings and the answers kept for this folder."""
-    from tools.facts import written_rules
+    from ml_intern.execution.policy_inputs import written_rules
 
     folder = working_folder(options)
     permissions = load_settings(options, folder).settings.permissions.model_dump(mode="json")
@@ -59,11 +59,11 @@ def judge(
 
 
 async def _verdict(options: Options, command: str) -> "Verdict":
-    from graph.context import Services
-    from graph.run_options import from_settings
-    from models.gateway import Models
-    from tools.calls import judge_command
-    from tools.registry import create_builtin_tools
+    from ml_intern.execution.calls import judge_command
+    from ml_intern.graph.context import Services
+    from ml_intern.models.gateway import Models
+    from ml_intern.session.options import from_settings
+    from ml_intern.tools.registry import create_builtin_tools
 
     folder = working_folder(options)
     loaded, folders = load_settings(options, folder), run_folders(options)

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from commands.open import load_settings, run_folders, run_sandbox, working_folder
-from commands.options import SETTINGS_OPTIONS, Options, takes_options
-from configs.errors import UsageError
+from ml_intern.commands.opening.session import load_settings, run_folders, run_sandbox, working_folder
+from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.configs.errors import UsageError
 
 NetworkOption = Annotated[str | None, typer.Option("--network", metavar="off|list|on", help="instead of the settings'")]
 NETWORKS = ("off", "list", "on")
@@ -25,7 +25,7 @@ def sandbox(
     network: NetworkOption = None,
 ) -> int:
     """Run a command in the OS sandbox and end with its exit code. One word alone is given to bash."""
-    from tools.environment import shell
+    from ml_intern.execution.process.environment import shell
 
     folder = working_folder(options)
     if network is not None and network not in NETWORKS:
@@ -35,12 +35,12 @@ def sandbox(
 
 
 def _run(options: Options, folder: Path, argv: list[str], network: str | None) -> int:
-    from graph.run_options import from_settings
-    from safety.git_guard import look_before, mend
-    from safety.sandbox import wrap
-    from safety.visible import visible
-    from tools.environment import child_environment, uv_links
-    from tools.walls import own_homes, run_profile
+    from ml_intern.execution.process.environment import child_environment, uv_links
+    from ml_intern.execution.sandboxed import own_homes, run_profile
+    from ml_intern.sandbox.bubblewrap import wrap
+    from ml_intern.sandbox.git_guard import look_before, mend
+    from ml_intern.session.options import from_settings
+    from ml_intern.text.visible import visible
 
     loaded, folders = load_settings(options, folder), run_folders(options)
     settings = loaded.settings.sandbox.model_copy(update={"network": network} if network else {})

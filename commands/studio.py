@@ -13,21 +13,21 @@ from uuid import UUID
 
 import typer
 
-from commands.choose_model import endpoint_of
-from commands.failure import say
-from commands.open import as_run_options, working_folder
-from commands.open_store import open_store
-from commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from commands.output import print_lines
-from commands.studio_server import GRAPH, Server, free_port, server_folder
-from configs.errors import ConfigurationError, KeyMissing
-from configs.layers import FRONTEND, Json, Loaded, load
-from graph.served_options import OVERWRITTEN, ServedOptions
+from ml_intern.commands.failure import say
+from ml_intern.commands.opening.choose_model import endpoint_of
+from ml_intern.commands.opening.session import as_run_options, working_folder
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
+from ml_intern.commands.output import print_lines
+from ml_intern.configs.errors import ConfigurationError, KeyMissing
+from ml_intern.configs.layers import FRONTEND, Json, Loaded, load
+from ml_intern.server.options import OVERWRITTEN, ServedOptions
+from ml_intern.server.studio_process import GRAPH, Server, free_port, server_folder
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
 
-    from store.store import Store
+    from ml_intern.store.store import Store
 
 PAGE = "https://smith.langchain.com/studio/"
 MODEL_VARIABLE = "ML_INTERN_DEFAULT_MODEL_ID"

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 
 if TYPE_CHECKING:
-    from tools.base import ToolSpec
+    from ml_intern.execution.tool import ToolSpec
 
 
 def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> int:
     """List the tools, the built-in ones and those of installed packages."""
-    from tools.registry import create_builtin_tools
+    from ml_intern.tools.registry import create_builtin_tools
 
     tools = sorted(create_builtin_tools().values(), key=lambda spec: spec.name)
     if json:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.trust import ADVICE, is_trusted
+from ml_intern.configs.trust import ADVICE, is_trusted
 
 AGENTS_FILE, SKILLS_FOLDER = ADVICE
 MOST_CHARACTERS = 20_000

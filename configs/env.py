@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from configs.errors import ConfigurationError
+from ml_intern.configs.errors import ConfigurationError
 
 CREDENTIALS: tuple[str, ...] = (
     "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY",

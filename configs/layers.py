@@ -13,14 +13,13 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
-from configs.errors import ConfigurationError, UsageError
-from configs.kept import kept_keys
-from configs.mcp_servers import DEFINES
-from configs.messaging_env import messaging_from
-from configs.paths import settings_home
-from configs.settings import WITHOUT_EFFECT, Settings
-from configs.trust import PROJECT_FILE, is_trusted, wishes_of
+from ml_intern.configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
+from ml_intern.configs.errors import ConfigurationError, UsageError
+from ml_intern.configs.mcp_servers import DEFINES
+from ml_intern.configs.paths import settings_home
+from ml_intern.configs.saved import kept_keys
+from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
+from ml_intern.configs.trust import PROJECT_FILE, is_trusted, wishes_of
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Values: TypeAlias = dict[str, Json]
@@ -241,3 +240,30 @@ def _project_note(workspace: Path) -> list[str]:
     things = wishes_of(workspace).things
     said = f"ignored, since you did not trust this folder: {', '.join(things)} (an interactive start asks)"
     return [said] if things else []
+
+
+_PREFIX = "ML_INTERN_SLACK_"
+_NO = frozenset({"", "0", "false", "no", "off"})
+
+
+def messaging_from(environment: Mapping[str, str]) -> "Values":
+    """A destination for SLACK_BOT_TOKEN and SLACK_CHANNEL_ID, unless ML_INTERN_SLACK_NOTIFICATIONS says no."""
+    token, channel = environment.get("SLACK_BOT_TOKEN"), environment.get("SLACK_CHANNEL_ID")
+    if not token or not channel or not _yes(environment, "NOTIFICATIONS"):
+        return {}
+    destination: dict[str, Json] = {
+        "provider": "slack",
+        "token": token,
+        "channel": channel,
+        "allow_agent_tool": _yes(environment, "ALLOW_AGENT_TOOL"),
+        "allow_auto_events": _yes(environment, "ALLOW_AUTO_EVENTS"),
+    }
+    name = environment.get(f"{_PREFIX}DESTINATION") or "slack.default"
+    messaging: dict[str, Json] = {"enabled": True, "destinations": {name: destination}}
+    if events := environment.get(f"{_PREFIX}AUTO_EVENTS"):
+        messaging["auto_event_types"] = [event.strip() for event in events.split(",") if event.strip()]
+    return {"messaging": messaging}
+
+
+def _yes(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(f"{_PREFIX}{name}", "true").strip().lower() not in _NO

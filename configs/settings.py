@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from configs.hosts import check_hosts, check_places
-from configs.mcp_servers import McpServer, check_names
+from ml_intern.configs.hosts import check_hosts, check_places
+from ml_intern.configs.mcp_servers import McpServer, check_names
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
     "approval_required",

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from pydantic import BaseModel
 
-from configs.mcp_servers import McpServer
-from configs.settings import Destination, Settings
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.configs.settings import Destination, Settings
 
 _WITHIN: dict[str, tuple[str, type[BaseModel]]] = {
     "mcpServers": ("mcpServers.NAME", McpServer),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.env import is_endpoint, read_env_files
-from configs.errors import ConfigurationError
-from configs.paths import data_home, private_folder
+from ml_intern.configs.env import is_endpoint, read_env_files
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.paths import data_home, private_folder
 
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
 ADVICE = ("AGENTS.md", ".agents/skills")

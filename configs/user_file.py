@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigurationError
-from configs.layers import FILE_NAMES, user_file
-from configs.paths import private_folder, settings_home
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.layers import FILE_NAMES, user_file
+from ml_intern.configs.paths import private_folder, settings_home
 
 
 def change_user_settings(change: Callable[[dict[str, Any]], None]) -> Path:

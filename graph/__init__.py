@@ -1,1 +1,1 @@
-"""The state machine: its state, its events, how it is built, and the session that drives it."""
+"""The agent's state machine: the graph itself (build.py) and the types of its state, context, events and operations."""

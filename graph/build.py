@@ -14,14 +14,14 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
-from graph.context import RunOptions, Services
-from graph.state import AgentState
-from nodes.approval_interrupt import approval_interrupt, route_approval
-from nodes.call_model import call_model, route_model
-from nodes.compact import compact, route_compact
-from nodes.doom_check import doom_check, route_check
-from nodes.execute_tools import execute_tools, route_tools
-from nodes.routing import route_start
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.state import AgentState
+from ml_intern.nodes.approval_interrupt import approval_interrupt, route_approval
+from ml_intern.nodes.call_model import call_model, route_model
+from ml_intern.nodes.compact import compact, route_compact
+from ml_intern.nodes.doom_check import doom_check, route_check
+from ml_intern.nodes.execute_tools import execute_tools, route_tools
+from ml_intern.nodes.routing import route_start
 
 AgentGraph = StateGraph[AgentState, RunOptions, AgentState, AgentState]
 

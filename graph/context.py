@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from graph.events import Event
-    from models.gateway import Models
-    from store.store import Store
-    from tools.base import ToolContext, ToolResult, ToolSpec
-    from tools.mcp.servers import ServerState
+    from ml_intern.execution.tool import ToolContext, ToolResult, ToolSpec
+    from ml_intern.graph.events import Event
+    from ml_intern.models.gateway import Models
+    from ml_intern.store.store import Store
+    from ml_intern.tools.mcp.servers import ServerState
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 Sandbox = Literal["none", "off", "list", "on"]
@@ -177,7 +177,7 @@ class Services:
     file_reads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     """Per thread: path -> digest of the content last read or written; write and edit check it."""
     spawn: "Spawn | None" = None
-    """Runs a sub-agent in a child thread; set by graph.children."""
+    """Runs a sub-agent in a child thread; set by session.subagents."""
     owner: str = ""
     """Namespace of the Hub token's owner, where it is known without asking the Hub."""
     files: "TurnFiles | None" = None

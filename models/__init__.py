@@ -1,1 +1,1 @@
-"""The one place that calls an LLM: routes, transports, retries, usage and prices. Only here is litellm imported."""
+"""The only place that calls an LLM."""

@@ -12,30 +12,30 @@ from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 
-from configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, ProviderUnavailable
-from graph.events import Emit
-from graph.state import estimate_tokens
-from models.abilities import Abilities
-from models.catalogue import Catalogues
-from models.direct import DirectTransport
-from models.faults import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
-from models.knowledge import Knowledge
-from models.messages import has_images, repaired
-from models.openai_format import visible
-from models.reply import Draft
-from models.request import CallPart as CallPart
-from models.request import ModelReply as ModelReply
-from models.request import ModelRequest as ModelRequest
-from models.request import Part as Part
-from models.request import Usage as Usage
-from models.retry import Patience
-from models.routing import Endpoint, Route, find_route, named_hub_token
-from models.transport import Transport, Trimming, Waits
-from store.ledger import Worst
+from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, ProviderUnavailable
+from ml_intern.graph.events import Emit
+from ml_intern.graph.state import estimate_tokens
+from ml_intern.models.catalog.abilities import Abilities
+from ml_intern.models.catalog.endpoint import Catalogues
+from ml_intern.models.catalog.knowledge import Knowledge
+from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
+from ml_intern.models.messages import has_images, repaired
+from ml_intern.models.openai_format import visible
+from ml_intern.models.reply import Draft
+from ml_intern.models.request import CallPart as CallPart
+from ml_intern.models.request import ModelReply as ModelReply
+from ml_intern.models.request import ModelRequest as ModelRequest
+from ml_intern.models.request import Part as Part
+from ml_intern.models.request import Usage as Usage
+from ml_intern.models.retry import Patience
+from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token
+from ml_intern.models.transports.base import Transport, Trimming, Waits
+from ml_intern.models.transports.direct import DirectTransport
+from ml_intern.store.ledger import Worst
 
 if TYPE_CHECKING:
-    from graph.context import RunOptions
-    from store.ledger import Ledger
+    from ml_intern.graph.context import RunOptions
+    from ml_intern.store.ledger import Ledger
 
 LONGEST_REPLY = 8_192
 """Output tokens reserved for a reply when neither the request nor the table sets a limit."""
@@ -302,10 +302,10 @@ def no_tools(route: Route) -> ConfigurationError:
 def _open_transport(route: Route, waits: Waits) -> Transport:
     """Imported here: a run needs one of them, and litellm takes seconds."""
     if route.transport == "scripted":
-        from models.scripted import ScriptedTransport
+        from ml_intern.models.transports.scripted import ScriptedTransport
 
         return ScriptedTransport()
-    from models.litellm_transport import LiteLLMTransport
+    from ml_intern.models.transports.litellm_transport import LiteLLMTransport
 
     return LiteLLMTransport(waits)
 

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from graph.state import is_image
-from models.transport import WHOLE, Trimming
+from ml_intern.graph.state import is_image
+from ml_intern.models.transports.base import WHOLE, Trimming
 
 Wire = dict[str, Any]
 Made = TypeVar("Made")

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from models.parsing import clean_text
-from models.request import REFUSAL, CallPart, Part, Usage
+from ml_intern.models.parsing import clean_text
+from ml_intern.models.request import REFUSAL, CallPart, Part, Usage
 
 MOST_TOKENS, MOST_DOLLARS = 10**12, 10**6
 """Beyond these a figure is no figure, and the ledger could not add it up."""

@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import ToolCall, tool_call
 
-from configs.errors import ModelFailed
-from graph.state import estimate_tokens
-from models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
-from models.request import REFUSAL, CallPart, FinishReason, Part, Usage
+from ml_intern.configs.errors import ModelFailed
+from ml_intern.graph.state import estimate_tokens
+from ml_intern.models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
+from ml_intern.models.request import REFUSAL, CallPart, FinishReason, Part, Usage
 
 CHARACTERS_PER_TOKEN = 4
 MAX_CHARACTERS = 16_000_000

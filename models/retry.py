@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from configs.errors import ProviderUnavailable
-from models.faults import Retryable
-from models.transport import Waits
+from ml_intern.configs.errors import ProviderUnavailable
+from ml_intern.models.errors import Retryable
+from ml_intern.models.transports.base import Waits
 
 
 @dataclass

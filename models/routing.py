@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from configs.errors import ConfigurationError, KeyMissing, ModelUnknown
-from models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
+from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelUnknown
+from ml_intern.models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
 
 HUB_PREFIX = "huggingface"
 """Before an id of the Hub that another prefix would claim."""
@@ -162,7 +162,7 @@ def nearest_models(route: Route, known: list[str] | None) -> list[str]:
     """Up to three models of the endpoint with names like the route's; `known` None: as the price table has them."""
     from rapidfuzz import fuzz, process
 
-    from models.prices import names_of
+    from ml_intern.models.catalog.prices import names_of
 
     names = names_of(route.provider) if known is None else known
     found = process.extract(route.name, names, scorer=fuzz.WRatio, limit=3, score_cutoff=50)
@@ -236,7 +236,7 @@ def _misspelt(prefix: str, near: list[str]) -> bool:
 
 
 def _write_as(model: str) -> str:
-    from models.prices import providers_of
+    from ml_intern.models.catalog.prices import providers_of
 
     found = [f"{provider}/{model}" for provider in providers_of(model) if provider in PROVIDERS]
     return f"write {' or '.join(found[:3])}" if found else "write provider/model, for example openai/gpt-5"

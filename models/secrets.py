@@ -6,16 +6,16 @@ from pathlib import Path
 
 def hold_secrets(workspace: Path | None = None) -> None:
     """Make redaction know them."""
-    from safety.redaction import hold
+    from ml_intern.safety.secrets.redaction import hold
 
     hold(known_secrets(workspace))
 
 
 def known_secrets(workspace: Path | None = None) -> dict[str, str]:
     """The secrets by the name of their variable."""
-    from configs.env import read_env_files
-    from models.routing import hub_token
-    from safety.held import secrets_of_environment
+    from ml_intern.configs.env import read_env_files
+    from ml_intern.models.routing import hub_token
+    from ml_intern.safety.secrets.known import secrets_of_environment
 
     token = hub_token(os.environ)
     own = secrets_of_environment(os.environ) | ({"HF_TOKEN": token} if token else {})

@@ -1,1 +1,1 @@
-"""The five nodes of the loop, one file each, its routing function beside it."""
+"""The five nodes of the graph, each with its routing function."""

@@ -13,17 +13,17 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from graph.context import RunOptions, Services
-from graph.events import emitter
-from graph.state import AgentState, Outcome, open_calls
-from nodes.results import thread_of, unrun
-from nodes.routing import before_model
-from safety.policy import Verdict
-from store.permissions import Grant
-from tools.always import always_offers
-from tools.base import ToolCall, ToolContext
-from tools.calls import tool_call, tool_context
-from tools.run import judge, unusable
+from ml_intern.execution.calls import tool_call, tool_context
+from ml_intern.execution.policy_inputs import always_offers
+from ml_intern.execution.run import judge, unusable
+from ml_intern.execution.tool import ToolCall, ToolContext
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.events import emitter
+from ml_intern.graph.state import AgentState, Outcome, open_calls
+from ml_intern.nodes.results import thread_of, unrun
+from ml_intern.nodes.routing import before_model
+from ml_intern.safety.policy import Verdict
+from ml_intern.store.permissions import Grant
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,20 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from configs.errors import LimitReached
-from graph.context import RunOptions, Services, context_limit
-from graph.events import emitter
-from graph.state import AgentState, Outcome, note
-from models.faults import ContextOverflow
-from models.gateway import ModelRequest
-from nodes.admitted import AdmittedEmit, admitted_message
-from nodes.budget import hard_cap
-from nodes.fixed_part import fixed_part
-from nodes.repair import repair
-from nodes.results import thread_of
-from safety.redaction import admit
-from store.runs import RunRow
-from tools.compute.sources import sources_of
-from tools.compute.summary import report
-from tools.provenance import said_of_sources
+from ml_intern.configs.errors import LimitReached
+from ml_intern.execution.provenance import said_of_sources
+from ml_intern.graph.context import RunOptions, Services, context_limit
+from ml_intern.graph.events import emitter
+from ml_intern.graph.state import AgentState, Outcome, note
+from ml_intern.models.errors import ContextOverflow
+from ml_intern.models.gateway import ModelRequest
+from ml_intern.nodes.guards.budget import hard_cap
+from ml_intern.nodes.prompt import fixed_part
+from ml_intern.nodes.redaction import AdmittedEmit, admitted_message
+from ml_intern.nodes.results import repair, thread_of
+from ml_intern.runs.summary import report, sources_of
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.store.runs import RunRow
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:

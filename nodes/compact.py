@@ -12,20 +12,19 @@ from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from configs.errors import LimitReached
-from configs.paths import private_folder
-from configs.prompt import prompt
-from graph.context import RunOptions, Services, context_limit
-from graph.events import Emit, emitter
-from graph.state import AgentState, Outcome, estimate_tokens
-from models.faults import ContextOverflow
-from models.gateway import ModelRequest
-from nodes.budget import hard_cap
-from nodes.fixed_part import fixed_part
-from nodes.results import thread_of
-from nodes.routing import context_size
-from nodes.shorten import Room, shortened, transcript
-from store.lock import file_error
+from ml_intern.configs.errors import LimitReached
+from ml_intern.configs.paths import private_folder
+from ml_intern.graph.context import RunOptions, Services, context_limit
+from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.state import AgentState, Outcome, estimate_tokens
+from ml_intern.models.errors import ContextOverflow
+from ml_intern.models.gateway import ModelRequest
+from ml_intern.nodes.compaction.shorten import Room, shortened, transcript
+from ml_intern.nodes.guards.budget import hard_cap
+from ml_intern.nodes.prompt import fixed_part, prompt
+from ml_intern.nodes.results import thread_of
+from ml_intern.nodes.routing import context_size
+from ml_intern.store.lock import file_error
 
 MAX_OVERFLOWS = 3
 

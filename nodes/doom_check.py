@@ -7,15 +7,15 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 
-from graph.context import UNLIMITED, RunOptions, Services
-from graph.events import Emit, emitter
-from graph.state import AgentState, Outcome, note, open_calls
-from nodes.budget import cap_of, check_budget, question, used_up
-from nodes.loop_guard import call_signature, repeats
-from nodes.results import thread_of, unrun
-from nodes.routing import before_model
-from nodes.share import MAX_REMINDERS, NEARLY, share_used
-from tools.compute.told import unverified_in
+from ml_intern.evidence.reported import unverified_in
+from ml_intern.graph.context import UNLIMITED, RunOptions, Services
+from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.state import AgentState, Outcome, note, open_calls
+from ml_intern.nodes.guards.budget import cap_of, check_budget, question, used_up
+from ml_intern.nodes.guards.quota import MAX_REMINDERS, NEARLY, share_used
+from ml_intern.nodes.guards.repetition import call_signature, repeats
+from ml_intern.nodes.results import thread_of, unrun
+from ml_intern.nodes.routing import before_model
 
 MAX_NUDGES = 2
 MAX_EMPTY = 2

@@ -8,16 +8,16 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 
-from graph.context import RunOptions, Services
-from graph.events import Emit, emitter
-from graph.state import AgentState, as_run, open_calls, result_message
-from nodes.budget import with_cap
-from nodes.loop_guard import signature
-from nodes.results import thread_of, unrun
-from nodes.routing import before_model
-from tools.base import ToolResult
-from tools.calls import tool_call, tool_context
-from tools.run import run_call
+from ml_intern.execution.calls import tool_call, tool_context
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.state import AgentState, as_run, open_calls, result_message
+from ml_intern.nodes.guards.budget import with_cap
+from ml_intern.nodes.guards.repetition import signature
+from ml_intern.nodes.results import thread_of, unrun
+from ml_intern.nodes.routing import before_model
 
 
 async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:

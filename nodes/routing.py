@@ -4,7 +4,7 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage
 
-from graph.state import AgentState, estimate_tokens
+from ml_intern.graph.state import AgentState, estimate_tokens
 
 
 def before_model(state: AgentState) -> Literal["compact", "call_model"]:

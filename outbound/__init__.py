@@ -1,1 +1,1 @@
-"""What leaves the machine: a conversation in the formats others read, and back."""
+"""What leaves the program: exports, traces, notifications."""

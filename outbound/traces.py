@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from configs.errors import ConfigurationError, MLInternError
-from outbound.conversation import Conversation
-from outbound.formats import exported
-from safety.redaction import has_secret
+from ml_intern.configs.errors import ConfigurationError, MLInternError
+from ml_intern.outbound.conversation import Conversation
+from ml_intern.outbound.exporting.formats import exported
+from ml_intern.safety.secrets.redaction import has_secret
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -1,1 +1,1 @@
-"""What keeps a run safe: policy, shell risk, sandbox, redaction. It decides and wraps; it runs nothing itself."""
+"""The approval policy and its rules."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from graph.context import ApprovalMode
-from safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, Subject
-from safety.shell import Examined, examine
-from safety.shell_credentials import command_paths
-from safety.shell_outward import destinations, is_private, outward_reason
-from safety.shell_paths import Place, is_credential, is_own_home, is_project_secret, lexical, no_files
+from ml_intern.graph.context import ApprovalMode
+from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, Subject
+from ml_intern.safety.shell.analysis import Examined, examine
+from ml_intern.safety.shell.credentials import command_paths
+from ml_intern.safety.shell.outward import destinations, is_private, outward_reason
+from ml_intern.safety.shell.paths import Place, is_credential, is_own_home, is_project_secret, lexical, no_files
 
 VerdictKind = Literal["allow", "ask", "deny"]
 

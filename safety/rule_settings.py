@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from configs.errors import ConfigurationError
-from safety.rules import EFFECTS, Effect, Rule, Rules, Subject
-from safety.shell import examine
-from safety.shell_paths import Place
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.safety.rules import EFFECTS, Effect, Rule, Rules, Subject
+from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.paths import Place
 
 _SHORT = re.compile(r"([\w*?.-]+)(?:\((.*)\))?\Z", re.DOTALL)
 _EXAMPLE_PLACE = Place("/workspace", home="/home/user")

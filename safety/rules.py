@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from safety.shell_paths import is_credential, is_project_secret, is_protected_in_workspace, is_within
+from ml_intern.safety.shell.paths import is_credential, is_project_secret, is_protected_in_workspace, is_within
 
 Effect = Literal["allow", "ask", "deny"]
 MCP = "mcp:"

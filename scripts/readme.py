@@ -29,35 +29,35 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def options() -> str:
     """The options of the command line."""
-    from commands.options import options_table
+    from ml_intern.commands.options import options_table
 
     return options_table()
 
 
 def subcommands() -> str:
     """The subcommands."""
-    from commands.table import commands_table
+    from ml_intern.commands.table import commands_table
 
     return commands_table()
 
 
 def settings() -> str:
     """The keys of a settings file, from the model that reads it and the comment beneath each."""
-    from configs.settings_table import settings_rows
+    from ml_intern.configs.settings_table import settings_rows
 
     return table(["key", "default", "meaning"], settings_rows())
 
 
 def slash_commands() -> str:
     """The commands of the prompt."""
-    from terminal.slash import slash_table
+    from ml_intern.terminal.slash.table import slash_table
 
     return slash_table()
 
 
 def events() -> str:
     """The events of stream-json."""
-    from graph.events import EVENTS
+    from ml_intern.graph.events import EVENTS
 
     rows = ([f"`{name}`", spec.meaning, ", ".join(f"`{key}`" for key in spec.fields)] for name, spec in EVENTS.items())
     return table(["type", "meaning", "data"], rows)
@@ -65,14 +65,14 @@ def events() -> str:
 
 def exit_codes() -> str:
     """The exit codes."""
-    from configs.errors import EXIT_CODES
+    from ml_intern.configs.errors import EXIT_CODES
 
     return table(["code", "meaning"], ([str(code), meaning] for code, meaning in EXIT_CODES.items()))
 
 
 def tools() -> str:
     """The built-in tools with their parameters."""
-    from tools.registry import create_builtin_tools
+    from ml_intern.tools.registry import create_builtin_tools
 
     rows = (
         [f"`{name}`", _first_sentence(spec.description), ", ".join(f"`{key}`" for key in spec.parameters.model_fields)]
@@ -83,7 +83,7 @@ def tools() -> str:
 
 def checks() -> str:
     """The checks of a run before it starts, from the rules themselves."""
-    from tools.compute.preflight.check import RULES
+    from ml_intern.runs.preflight.check import RULES
 
     rows = ([f"`{name}`", _first_sentence(rule.__doc__ or "")] for name, rule in RULES.items())
     return table(["rule", "refuses"], rows)
@@ -91,7 +91,7 @@ def checks() -> str:
 
 def loop() -> str:
     """The picture in graph/build.py, and the edges of the graph it builds."""
-    build = importlib.import_module("graph.build")
+    build = importlib.import_module("ml_intern.graph.build")
     picture = textwrap.dedent((build.__doc__ or "").partition("\n\n")[2]).strip("\n").rstrip()
     drawn = build.build_graph(cast(Any, None)).compile().get_graph()
     following: dict[str, list[str]] = {name: [] for name in drawn.nodes if name != "__end__"}
@@ -108,7 +108,7 @@ def _node(name: str) -> str:
 def _node_does(name: str) -> str:
     if name == "__start__":
         return "Input of the user, or the continuation of a thread."
-    return _first_sentence(inspect.getdoc(getattr(importlib.import_module(f"nodes.{name}"), name)) or "")
+    return _first_sentence(inspect.getdoc(getattr(importlib.import_module(f"ml_intern.nodes.{name}"), name)) or "")
 
 
 def _first_sentence(text: str) -> str:

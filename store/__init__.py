@@ -1,1 +1,1 @@
-"""The thread database: opening it, one module a table, the checkpointer, the locks. The only room with SQL."""
+"""The thread database. All SQL is here."""

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import aiosqlite
 
-from configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
-from configs.paths import private_folder
-from store.lock import file_error, open_lock_file, try_lock
-from store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, SCHEMA_VERSION, TABLES
+from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
+from ml_intern.configs.paths import private_folder
+from ml_intern.store.lock import file_error, open_lock_file, try_lock
+from ml_intern.store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
-from store.database import Database
+from ml_intern.store.database import Database
 
 
 @dataclass(frozen=True)

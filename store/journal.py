@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from store.database import Database
+from ml_intern.store.database import Database
 
 _COLUMNS = "thread_id, message_id, position, tool, digest, status, result, handle, started, finished"
 _OF_KEY = "thread_id = ? AND message_id = ? AND position = ?"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal, Protocol
 
-from configs.errors import LimitReached
-from store.database import Database
+from ml_intern.configs.errors import LimitReached
+from ml_intern.store.database import Database
 
 Source = Literal["main", "research", "compaction", "job"]
 

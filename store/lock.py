@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from configs.errors import ConfigurationError, DiskFull, MLInternError, TemporaryError, ThreadLocked
-from configs.paths import private_folder
+from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, TemporaryError, ThreadLocked
+from ml_intern.configs.paths import private_folder
 
 _CLAIMS = 4
 _CLAIM_SECONDS = 0.005

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from configs.paths import private_folder
+from ml_intern.configs.paths import private_folder
 
 FILE = "pages.db"
 KEPT_SECONDS = 30 * 86_400.0

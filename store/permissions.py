@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from store.database import Database
+from ml_intern.store.database import Database
 
 _COLUMNS = "id, folder, thread_id, tool, prefix, created"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
-from store.database import Database
-from store.ledger import Worst, enter
+from ml_intern.store.database import Database
+from ml_intern.store.ledger import Worst, enter
 
 QUEUED, RUNNING = "queued", "running"
 OPEN = (QUEUED, RUNNING)

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from store.checkpoints import Checkpoints
-from store.database import Database, open_database
-from store.experiments import Experiments
-from store.journal import Journal
-from store.ledger import Ledger
-from store.lock import hold_thread, lock_path
-from store.permissions import Permissions
-from store.runs import Runs
-from store.threads import Threads
+from ml_intern.store.checkpoints.rows import Checkpoints
+from ml_intern.store.database import Database, open_database
+from ml_intern.store.experiments import Experiments
+from ml_intern.store.journal import Journal
+from ml_intern.store.ledger import Ledger
+from ml_intern.store.lock import hold_thread, lock_path
+from ml_intern.store.permissions import Permissions
+from ml_intern.store.runs import Runs
+from ml_intern.store.threads import Threads
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -101,6 +101,6 @@ MakeSaver = Callable[[Store], "BaseCheckpointSaver[Any]"]
 
 
 def _own_saver(store: Store) -> "BaseCheckpointSaver[Any]":
-    from store.saver import Saver
+    from ml_intern.store.checkpoints.saver import Saver
 
     return Saver(store.database)

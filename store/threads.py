@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from configs.errors import UsageError
-from store.checkpoints import Lane, delete_checkpoints, line, newest_id
-from store.database import Database
-from store.lock import is_held
-from store.packing import time_of_id
+from ml_intern.configs.errors import UsageError
+from ml_intern.store.checkpoints.packing import time_of_id
+from ml_intern.store.checkpoints.rows import Lane, delete_checkpoints, line, newest_id
+from ml_intern.store.database import Database
+from ml_intern.store.lock import is_held
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 

@@ -1,1 +1,1 @@
-"""What a person sees: rendering, prompt, slash commands, approval dialogue."""
+"""The interactive application."""

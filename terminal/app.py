@@ -5,24 +5,24 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from graph import operations as ops
-from terminal.approval import Asks, Dialogue, Left, NewMessage
-from terminal.keys import ctrl_c_is_a_key
-from terminal.mentions import expand_mentions
-from terminal.prompt import GivenWay, Rewind
-from terminal.rewind import rewind
-from terminal.runs import leave_runs
-from terminal.slash import find_command, nearest
-from terminal.summary import one_line
+from ml_intern.graph import operations as ops
+from ml_intern.terminal.approval import Asks, Dialogue, Left, NewMessage
+from ml_intern.terminal.keys import ctrl_c_is_a_key
+from ml_intern.terminal.mentions import expand_mentions
+from ml_intern.terminal.prompt import GivenWay, Rewind
+from ml_intern.terminal.render.summary import one_line
+from ml_intern.terminal.slash.rewind import rewind
+from ml_intern.terminal.slash.runs import leave_runs
+from ml_intern.terminal.slash.table import find_command, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from graph.context import RunOptions
-    from graph.events import Event
-    from graph.session import AgentSession
-    from store.threads import ThreadRow
-    from terminal.screen import Screen
+    from ml_intern.graph.context import RunOptions
+    from ml_intern.graph.events import Event
+    from ml_intern.session.agent import AgentSession
+    from ml_intern.store.threads import ThreadRow
+    from ml_intern.terminal.screen import Screen
 
 LISTED_THREADS = 15
 

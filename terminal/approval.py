@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from safety.visible import visible
-from terminal.keys import shown_keys
-from terminal.preview import preview
+from ml_intern.terminal.keys import shown_keys
+from ml_intern.terminal.render.preview import preview
+from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
-    from graph.operations import Decision
-    from terminal.screen import Screen
+    from ml_intern.graph.operations import Decision
+    from ml_intern.terminal.screen import Screen
 
 QUESTION = "question"
 EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import Completer, Completion
 
-from terminal.slash import BY_NAME, SLASH_COMMANDS
+from ml_intern.terminal.slash.table import BY_NAME, SLASH_COMMANDS
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent

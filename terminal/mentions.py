@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.foreign import foreign_source
-from tools.images import MOST_BYTES as MOST_IMAGE_BYTES
-from tools.images import data_url, image_type
+from ml_intern.tools.local.foreign import foreign_source
+from ml_intern.tools.local.images import MOST_BYTES as MOST_IMAGE_BYTES
+from ml_intern.tools.local.images import data_url, image_type
 
 MOST_BYTES = 100_000
 MOST_NAMES = 200

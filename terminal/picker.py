@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from terminal.summary import age, money, one_line, size
+from ml_intern.terminal.render.summary import age, money, one_line, size
 
 if TYPE_CHECKING:
-    from store.threads import ThreadRow
-    from terminal.screen import Screen
+    from ml_intern.store.threads import ThreadRow
+    from ml_intern.terminal.screen import Screen
 
 TITLE = 48
 NO_SIZES: Mapping[str, int] = MappingProxyType({})

@@ -10,8 +10,8 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from safety.redaction import admit
-from terminal.keys import forget_keys
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.terminal.keys import forget_keys
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import Completer

@@ -1,11 +1,19 @@
 """Questions asked before a session begins, one after the other on a plain terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import prompt
 
-from terminal.keys import forget_keys
-from terminal.screen import Screen
+from ml_intern.configs.trust import decide, decision, wishes_of
+from ml_intern.terminal.keys import forget_keys
+from ml_intern.terminal.screen import Screen
+from ml_intern.text.visible import visible
+
+if TYPE_CHECKING:
+    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.screen import Screen
 
 
 class Left(Exception):
@@ -36,3 +44,21 @@ def choose(screen: Screen, rows: Sequence[tuple[str, str]], question: str) -> in
             return int(answer) - 1
         screen.line(f"a number from 1 to {len(rows)}", "red")
     return None
+
+
+async def ask_trust(screen: "Screen", asks: "Asks", folder: Path) -> None:
+    """Ask about `folder` when it has something to trust it with and nothing was said yet. No answer decides nothing."""
+    things = wishes_of(folder).things
+    if not things or decision(folder) is not None:
+        return
+    screen.line(f"{visible(str(folder))} brings:", "bold yellow")
+    for thing in things:
+        screen.line(f"  {visible(thing)}")
+    screen.line("Such settings can start programs, allow commands and send your keys elsewhere.", "dim")
+    while True:
+        answer = await asks.line("do you trust this folder (y yes  n no; empty: ask next time)? ")
+        word = (answer or "").strip().lower()
+        if word in ("y", "yes", "n", "no"):
+            decide(folder, trusted=word[0] == "y")
+        if word in ("y", "yes", "n", "no", ""):
+            return

@@ -10,11 +10,10 @@ from rich.markdown import Heading, Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from graph.events import Event
-from safety.visible import visible
-from terminal.markdown_stream import MarkdownStream
-from terminal.preview import PreviewLine
-from terminal.summary import (
+from ml_intern.graph.events import Event
+from ml_intern.terminal.render.markdown_stream import MarkdownStream
+from ml_intern.terminal.render.preview import PreviewLine
+from ml_intern.terminal.render.summary import (
     CallNames,
     budget_line,
     duration,
@@ -27,6 +26,7 @@ from terminal.summary import (
     unverified_line,
     wait_line,
 )
+from ml_intern.text.visible import visible
 
 KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
 MOST_OUTPUT_LINES = 40

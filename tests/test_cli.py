@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from commands.failure import report
-from configs.env import CREDENTIALS
-from configs.version import version
+from ml_intern.commands.failure import report
+from ml_intern.configs.env import CREDENTIALS
+from ml_intern.configs.version import version
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
@@ -47,7 +47,7 @@ def run(*argv: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedPr
 def test_help_loads_nothing_heavy(words: str, environment: dict[str, str], tmp_path: Path) -> None:
     program = (
         "import sys, ml_intern\n"
-        "try: ml_intern.main()\n"
+        "try: main()\n"
         f"finally: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = run(sys.executable, "-c", program, *words.split(), env=environment, cwd=tmp_path)

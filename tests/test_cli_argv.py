@@ -2,10 +2,10 @@
 
 import pytest
 
-from commands.argv import split
-from commands.options import OPTIONS, SWITCHES, seconds
-from commands.table import COMMANDS
-from configs.errors import UsageError
+from ml_intern.commands.argv import split
+from ml_intern.commands.options import OPTIONS, SWITCHES, seconds
+from ml_intern.commands.table import COMMANDS
+from ml_intern.configs.errors import UsageError
 
 
 def words(text: str) -> tuple[str, tuple[str, ...]]:

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from graph.operations import UserInput
-from tests.graph.conftest import Lab, turn
-from tools.registry import ENTRY_POINTS, create_builtin_tools
+from ml_intern.graph.operations import UserInput
+from ml_intern.tools.registry import ENTRY_POINTS, create_builtin_tools
+from tests.session.conftest import Lab, turn
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -44,7 +44,7 @@ def test_a_generated_part_is_as_the_code_makes_it(name: str) -> None:
 
 
 def test_the_picture_shows_every_node_of_the_graph() -> None:
-    from graph.build import build_graph
+    from ml_intern.graph.build import build_graph
 
     picture = BLOCKS["loop"].partition("```text")[2].partition("```")[0]
     assert [node for node in build_graph(cast(Any, None)).nodes if node not in picture] == []

@@ -1,1 +1,1 @@
-"""What the model can call, and the one way a call is run."""
+"""The tools the model can call: one file per tool, one folder per family."""

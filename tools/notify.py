@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, ToolFault, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, tool
 
 
 class NotifyArgs(ToolArgs):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
 
 _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]", "dropped": "[-]"}
 

@@ -7,29 +7,29 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from configs.errors import ConfigurationError
-from graph.context import RunOptions
-from tools.arguments import schema_of
-from tools.base import ToolSpec
-from tools.bash import bash
-from tools.compute.experiments import experiments
-from tools.compute.jobs import jobs
-from tools.compute.sandbox import sandbox
-from tools.edit import edit
-from tools.hub.datasets import datasets
-from tools.hub.hub_repos import hub_repos
-from tools.hub.hub_search import hub_search
-from tools.notify import notify
-from tools.plan import plan
-from tools.read import read
-from tools.research.docs_read import docs_read
-from tools.research.docs_search import docs_search
-from tools.research.github import github
-from tools.research.papers import papers
-from tools.research.research import research
-from tools.research.web_read import web_read
-from tools.research.web_search import web_search
-from tools.write import write
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.tool import ToolSpec
+from ml_intern.graph.context import RunOptions
+from ml_intern.tools.compute.experiments import experiments
+from ml_intern.tools.compute.jobs import jobs
+from ml_intern.tools.compute.sandbox import sandbox
+from ml_intern.tools.datasets.datasets import datasets
+from ml_intern.tools.docs.docs_read import docs_read
+from ml_intern.tools.docs.docs_search import docs_search
+from ml_intern.tools.github.github import github
+from ml_intern.tools.hub.hub_repos import hub_repos
+from ml_intern.tools.hub.hub_search import hub_search
+from ml_intern.tools.local.bash import bash
+from ml_intern.tools.local.edit import edit
+from ml_intern.tools.local.read import read
+from ml_intern.tools.local.write import write
+from ml_intern.tools.notify import notify
+from ml_intern.tools.papers.papers import papers
+from ml_intern.tools.plan import plan
+from ml_intern.tools.research.research import research
+from ml_intern.tools.web.web_read import web_read
+from ml_intern.tools.web.web_search import web_search
 
 ENTRY_POINTS = "ml_intern.tools"
 ESSENTIAL = ("bash", "read", "write", "edit", "plan")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-import cli
-from configs.env import CREDENTIALS
+from ml_intern import cli
+from ml_intern.configs.env import CREDENTIALS
 
 
 @dataclass(frozen=True)

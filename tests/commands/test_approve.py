@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from configs.paths import data_home
-from store.store import Store
+from ml_intern.configs.paths import data_home
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]

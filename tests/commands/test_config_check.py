@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.json_places import Places
+from ml_intern.configs.check import Places
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]

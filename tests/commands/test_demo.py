@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from commands.demo import make_folder, packages
-from configs import demo as files
-from configs.errors import UsageError
-from safety.sandbox import missing
+from ml_intern.commands.setup.demo import make_folder, packages
+from ml_intern.configs import demo as files
+from ml_intern.configs.errors import UsageError
+from ml_intern.sandbox.bubblewrap import missing
 from tests.terminal.driver import Terminal
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))

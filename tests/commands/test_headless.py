@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from graph.events import EVENTS
-from store.ledger import COUNTS
+from ml_intern.graph.events import EVENTS
+from ml_intern.store.ledger import COUNTS
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]

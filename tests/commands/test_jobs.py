@@ -13,9 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from store.journal import CallKey
-from store.runs import RunRow
-from store.store import Store
+from ml_intern.store.journal import CallKey
+from ml_intern.store.runs import RunRow
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]

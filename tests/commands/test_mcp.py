@@ -92,7 +92,7 @@ def test_a_run_calls_its_tools_and_names_servers_that_are_not_there(run: Run, sc
 
 
 def test_a_project_brings_servers_only_where_it_is_trusted(run: Run, place: Path) -> None:
-    from configs.trust import decide
+    from ml_intern.configs.trust import decide
 
     (place / ".ml-intern").mkdir()
     (place / ".ml-intern" / "cli_agent_config.json").write_text('{"mcpServers": {"theirs": {"command": "x"}}}')
@@ -102,7 +102,7 @@ def test_a_project_brings_servers_only_where_it_is_trusted(run: Run, place: Path
 
 
 def test_a_definition_replaces_a_weaker_one_with_its_headers(run: Run, place: Path) -> None:
-    from configs.layers import load
+    from ml_intern.configs.layers import load
 
     run("mcp", "add", "a", "--url", "https://mine.example/mcp", "--header", "Authorization: Bearer mine")
     given = place / "more.json"
@@ -112,8 +112,8 @@ def test_a_definition_replaces_a_weaker_one_with_its_headers(run: Run, place: Pa
 
 
 def test_the_hubs_token_goes_to_the_hubs_own_address_and_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    from configs.mcp_servers import McpServer
-    from tools.mcp.http import headers_of
+    from ml_intern.configs.mcp_servers import McpServer
+    from ml_intern.tools.mcp.http import headers_of
 
     with FakeHub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)

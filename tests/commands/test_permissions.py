@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.paths import data_home
-from store.permissions import Grant
-from store.store import Store
+from ml_intern.configs.paths import data_home
+from ml_intern.store.permissions import Grant
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]

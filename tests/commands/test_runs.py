@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.paths import data_home
-from store.experiments import ExperimentRow
-from store.store import Store
+from ml_intern.configs.paths import data_home
+from ml_intern.store.experiments import ExperimentRow
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from safety.sandbox import missing
+from ml_intern.sandbox.bubblewrap import missing
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]

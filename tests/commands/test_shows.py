@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from commands.completion import VALUES
-from commands.options import OPTIONS
-from commands.table import COMMANDS
-from configs.settings import Settings
+from ml_intern.commands.completion import VALUES
+from ml_intern.commands.options import OPTIONS
+from ml_intern.commands.table import COMMANDS
+from ml_intern.configs.settings import Settings
+from ml_intern.tools.registry import create_builtin_tools
 from tests.commands.conftest import Done, call
-from tools.registry import create_builtin_tools
 
 Run = Callable[..., Done]
 Script = Callable[..., str]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from commands.studio_server import GRAPH, QUIET, SERVED, free_port, server_environment
-from configs.errors import TemporaryError
-from graph.context import RunOptions
-from graph.served_options import VARIABLE, ServedOptions
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.graph.context import RunOptions
+from ml_intern.server.options import VARIABLE, ServedOptions
+from ml_intern.server.studio_process import GRAPH, QUIET, SERVED, free_port, server_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def test_a_port_in_use_is_one_line_and_without_a_wish_another_one_is_taken() -> 
 
 
 def test_without_a_key_it_says_so_and_serves_the_threads(tmp_path: Path) -> None:
-    code = "from commands.studio import served_options; from commands.options import Options; "
+    code = "from ml_intern.commands.studio import served_options; from ml_intern.commands.options import Options; "
     done = python(f"{code}print(served_options(Options()).run.model)", tmp_path)
     assert done.stdout == "anthropic/claude-sonnet-4-5-20250929\n"
     assert "threads can be looked at, but not run" in done.stderr

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from commands.open_thread import turns_of
-from graph.branch import turn_points
-from graph.events import EVENTS
-from graph.state import users_words
-from outbound.formats import FORMATS
-from store.store import Store
+from ml_intern.commands.opening.thread import turns_of
+from ml_intern.graph.events import EVENTS
+from ml_intern.graph.state import users_words
+from ml_intern.outbound.exporting.formats import FORMATS
+from ml_intern.session.turns.points import turn_points
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done, call
 from tests.terminal.driver import CTRL_C, Terminal
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from store.store import Store
+from ml_intern.store.store import Store
 from tests.commands.conftest import Done, call
 from tests.terminal.driver import Terminal
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from commands.threads_prune import bytes_of
-from configs.errors import UsageError
-from store.store import DATABASE_NAME, Store
+from ml_intern.commands.threads.prune import bytes_of
+from ml_intern.configs.errors import UsageError
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.advice import MOST_CHARACTERS, advice_of
-from configs.prompt import render_system_prompt
-from configs.settings import Settings
-from configs.trust import decide
-from graph.run_options import from_settings
+from ml_intern.configs.advice import MOST_CHARACTERS, advice_of
+from ml_intern.configs.settings import Settings
+from ml_intern.configs.trust import decide
+from ml_intern.nodes.prompt import render_system_prompt
+from ml_intern.session.options import from_settings
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.env import CREDENTIALS, adopt_credentials, expand, parse_env_file, read_env_files
-from models.providers import LOCAL, PROVIDERS
+from ml_intern.configs.env import CREDENTIALS, adopt_credentials, expand, parse_env_file, read_env_files
+from ml_intern.models.providers import LOCAL, PROVIDERS
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigurationError, UsageError
-from configs.layers import HERE, SHIPPED, Loaded, load
-from configs.settings import WITHOUT_EFFECT, Settings
+from ml_intern.configs.errors import ConfigurationError, UsageError
+from ml_intern.configs.layers import HERE, SHIPPED, Loaded, load
+from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
 
 SLACK = ("SLACK_BOT_TOKEN", "SLACK_CHANNEL_ID", "ML_INTERN_SLACK_NOTIFICATIONS", "ML_INTERN_SLACK_DESTINATION")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.env import ENDPOINTS
-from configs.errors import ConfigurationError
-from configs.layers import load
-from configs.trust import PROJECT_FILE, decide, decision, is_trusted, trust_file, wishes_of
+from ml_intern.configs.env import ENDPOINTS
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.layers import load
+from ml_intern.configs.trust import PROJECT_FILE, decide, decision, is_trusted, trust_file, wishes_of
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.faults.counts import SOAK
-from tests.graph.conftest import Lab
+from tests.session.conftest import Lab
 
 MEMORY = Path("/dev/shm")
 NORMAL_SECONDS = 300

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from graph.operations import Interrupt, Operation, RunCommand, UserInput
-from store.store import Store
+from ml_intern.graph.operations import Interrupt, Operation, RunCommand, UserInput
+from ml_intern.store.store import Store
 from tests.faults.forks import MARK, fork, leftovers, wait
 from tests.faults.lab import LOG, FaultLab
 from tests.faults.scenarios import Scenario, says

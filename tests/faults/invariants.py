@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-from store.store import DATABASE_NAME
+from ml_intern.store.store import DATABASE_NAME
 from tests.faults.lab import FaultLab
 
 UNRUN = re.compile(r"^(Not run|error: refused)")

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from graph.context import RunOptions, Share
-from graph.events import Emit
-from graph.session import AgentSession
-from models.gateway import ModelReply, ModelRequest, Models
-from store.store import Store
-from tools.base import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from tools.registry import create_builtin_tools
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
+from ml_intern.graph.context import RunOptions, Share
+from ml_intern.graph.events import Emit
+from ml_intern.models.gateway import ModelReply, ModelRequest, Models
+from ml_intern.session.agent import AgentSession
+from ml_intern.store.store import Store
+from ml_intern.tools.registry import create_builtin_tools
 
 LOG = "log"
 CHILD_TOOLS = ("read", "bash", "mark")

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.errors import ThreadLocked
-from graph.operations import ExecApproval, UserInput
-from graph.session import AgentSession
+from ml_intern.configs.errors import ThreadLocked
+from ml_intern.graph.operations import ExecApproval, UserInput
+from ml_intern.session.agent import AgentSession
 from tests.faults.forks import Moment, fork, life, wait
 from tests.faults.invariants import effects_twice
 from tests.faults.lab import FaultLab, bash_effect, unpaired

@@ -19,14 +19,14 @@ from typing import Any
 
 import langgraph.pregel.main  # noqa: F401 loaded here, once for all children
 
-from graph.operations import UserInput
-from graph.session import AgentSession
-from graph.state import is_users
-from graph.waking import at_rest
-from store.store import DATABASE_NAME, Store
+from ml_intern.graph.operations import UserInput
+from ml_intern.graph.state import is_users
+from ml_intern.runs.run_folder import is_supervised, runs_home
+from ml_intern.session.agent import AgentSession
+from ml_intern.session.waking import at_rest
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.faults.forks import Moment, count_statements, fork, wait
 from tests.faults.lab import LOG, FaultLab
-from tools.compute.run_folder import is_supervised, runs_home
 
 MOST_LIVES = 12
 SECONDS = 0.3

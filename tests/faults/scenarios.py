@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from graph.operations import Fork, Operation, Redo, Undo, UserInput
+from ml_intern.graph.operations import Fork, Operation, Redo, Undo, UserInput
 from tests.faults.lab import FaultLab
 
 Step = dict[str, Any]

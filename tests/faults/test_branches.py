@@ -3,8 +3,8 @@
 import asyncio
 import os
 
-from graph.operations import UserInput
-from tests.graph.conftest import Lab, bash, data, turn, until
+from ml_intern.graph.operations import UserInput
+from tests.session.conftest import Lab, bash, data, turn, until
 
 
 async def test_a_fork_of_a_running_thread_tells_what_ran_and_does_not_stop_it(lab: Lab) -> None:

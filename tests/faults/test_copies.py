@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from store.store import DATABASE_NAME
+from ml_intern.store.store import DATABASE_NAME
 from tests.faults.broken_sqlite import AfterCommits
 from tests.faults.counts import EACH, PROPERTY, Report
 from tests.faults.lab import LOG, FaultLab, mark_effect

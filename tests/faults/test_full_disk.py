@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from graph.context import RunOptions
-from graph.events import Emit
-from graph.operations import UserInput
-from graph.session import AgentSession
-from models.gateway import ModelReply, ModelRequest, Models
-from store.store import Store
-from tests.graph.conftest import Lab, data, turn, until
-from tools.base import ToolArgs, ToolContext, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.events import Emit
+from ml_intern.graph.operations import UserInput
+from ml_intern.models.gateway import ModelReply, ModelRequest, Models
+from ml_intern.session.agent import AgentSession
+from ml_intern.store.store import Store
+from tests.session.conftest import Lab, data, turn, until
 
 
 @tool(read_only=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import MLInternError, TemporaryError
-from graph.operations import ExecApproval, UserInput
-from graph.session import AgentSession
+from ml_intern.configs.errors import MLInternError, TemporaryError
+from ml_intern.graph.operations import ExecApproval, UserInput
+from ml_intern.session.agent import AgentSession
 from tests.faults.broken_sqlite import FAULTS, FailAt, broken_sqlite
 from tests.faults.counts import EACH, EVERY_FAULT, PROPERTY, SOAK, Report
 from tests.faults.invariants import broken_in_session

@@ -6,12 +6,12 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from configs.errors import UsageError
-from graph.events import Event
-from graph.operations import Decision, ExecApproval, Fork
-from graph.session import AgentSession
-from graph.state import is_users
-from store.store import Store
+from ml_intern.configs.errors import UsageError
+from ml_intern.graph.events import Event
+from ml_intern.graph.operations import Decision, ExecApproval, Fork
+from ml_intern.graph.state import is_users
+from ml_intern.session.agent import AgentSession
+from ml_intern.store.store import Store
 from tests.faults.lab import LOG, FaultLab
 from tests.faults.scenarios import Action, Scenario
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graph.events import EVENTS, emitter
+from ml_intern.graph.events import EVENTS, emitter
 
 FROZEN = {
     "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd notes",

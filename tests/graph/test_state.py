@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
-from graph.state import RECENT_CALLS, append_messages, append_recent, is_users, note, open_calls
+from ml_intern.graph.state import RECENT_CALLS, append_messages, append_recent, is_users, note, open_calls
 
 ids = st.sampled_from([f"m{i}" for i in range(6)])
 messages = st.one_of(

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-import cli
-from configs.env import CREDENTIALS, ENDPOINTS
-from safety.sandbox import missing
+from ml_intern import cli
+from ml_intern.configs.env import CREDENTIALS, ENDPOINTS
+from ml_intern.sandbox.bubblewrap import missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from commands.open import open_session
-from commands.options import Options
-from graph.operations import UserInput
-from safety.redaction import release_all
-from safety.sandbox import missing
-from terminal.mentions import expand_mentions
+from ml_intern.commands.opening.session import open_session
+from ml_intern.commands.options import Options
+from ml_intern.graph.operations import UserInput
+from ml_intern.safety.secrets.redaction import release_all
+from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.terminal.mentions import expand_mentions
 from tests.faults.counts import some
 from tests.injection.cases import ATTACKS, CHANNELS, Call, Case, cases, filled
 from tests.injection.world import CANARIES, MARK, World, forms, open_world

@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from safety.sandbox import missing
+from ml_intern.sandbox.bubblewrap import missing
 from tests.fakes import mcp_bad_server
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_server import Asked, Call, FakeModelServer, Reply, error

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from graph.events import Emit, emitter
-from models.gateway import ModelReply, ModelRequest, Models
-from models.routing import Endpoint
-from models.transport import Waits
-from store.store import Store
+from ml_intern.graph.events import Emit, emitter
+from ml_intern.models.gateway import ModelReply, ModelRequest, Models
+from ml_intern.models.routing import Endpoint
+from ml_intern.models.transports.base import Waits
+from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer
 
 PROVIDER_OF = {"litellm": "hosted_vllm", "openai sdk": "openai"}

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from configs.errors import ConfigurationError
-from models.abilities import Abilities
-from models.catalogue import read_catalogue
-from models.faults import BadRequest
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.models.catalog.abilities import Abilities
+from ml_intern.models.catalog.endpoint import read_catalogue
+from ml_intern.models.errors import BadRequest
 from tests.fakes.model_server import Reply, error
 from tests.models.conftest import TOOLS, Bench
 

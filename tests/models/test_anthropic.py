@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from configs.errors import KeyMissing
-from models.faults import ContextOverflow
-from models.gateway import Models
-from store.store import Store
+from ml_intern.configs.errors import KeyMissing
+from ml_intern.models.errors import ContextOverflow
+from ml_intern.models.gateway import Models
+from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import QUICK, TOOLS, Bench
 

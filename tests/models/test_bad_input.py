@@ -11,8 +11,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from configs.errors import ConfigurationError, ProviderUnavailable
-from models.transport import Waits
+from ml_intern.configs.errors import ConfigurationError, ProviderUnavailable
+from ml_intern.models.transports.base import Waits
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import Bench
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.transport import Waits
+from ml_intern.models.transports.base import Waits
 from tests.fakes.model_server import Call, Reply, error
 from tests.models.conftest import TOOLS, Bench
 

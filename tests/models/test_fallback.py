@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.errors import ProviderUnavailable
+from ml_intern.configs.errors import ProviderUnavailable
 from tests.fakes.model_server import Reply, error
 from tests.models.conftest import Bench
 

@@ -7,9 +7,9 @@ from email.utils import format_datetime
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from configs.errors import ConfigurationError, KeyMissing, ModelFailed, ModelUnknown, ProviderUnavailable
-from models.faults import BadRequest, ContextOverflow, QuotaExhausted, Refused
-from models.transport import Waits
+from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelFailed, ModelUnknown, ProviderUnavailable
+from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Refused
+from ml_intern.models.transports.base import Waits
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import QUICK, Bench
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from configs.errors import ModelUnknown
-from models.gateway import Models
-from store.store import Store
+from ml_intern.configs.errors import ModelUnknown
+from ml_intern.models.gateway import Models
+from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import QUICK, Bench
 

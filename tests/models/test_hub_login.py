@@ -13,9 +13,9 @@ ONE_CALL = """
 import asyncio, sys
 from pathlib import Path
 from langchain_core.messages import HumanMessage
-from graph.events import emitter
-from models.gateway import ModelRequest, Models
-from store.store import Store
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import ModelRequest, Models
+from ml_intern.store.store import Store
 
 async def main():
     async with await Store.open(Path(sys.argv[1])) as store:

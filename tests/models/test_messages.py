@@ -3,8 +3,8 @@ import json
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from models.messages import Conversion, encode, repaired
-from models.transport import Trimming
+from ml_intern.models.messages import Conversion, encode, repaired
+from ml_intern.models.transports.base import Trimming
 
 PICTURE = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
 

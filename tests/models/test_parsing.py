@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.parsing import InvalidArguments, clean_text, parse_arguments
+from ml_intern.models.parsing import InvalidArguments, clean_text, parse_arguments
 
 VALUES = st.recursive(
     st.none()

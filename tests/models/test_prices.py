@@ -1,9 +1,9 @@
 import pytest
 
-from models.catalogue import offer_of, read_catalogue
-from models.prices import Price, Rates, names_of, price_of, window_of
-from models.request import Usage
-from models.routing import Route
+from ml_intern.models.catalog.endpoint import offer_of, read_catalogue
+from ml_intern.models.catalog.prices import Price, Rates, names_of, price_of, window_of
+from ml_intern.models.request import Usage
+from ml_intern.models.routing import Route
 
 ROUTER = {
     "data": [

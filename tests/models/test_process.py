@@ -18,10 +18,10 @@ DIRECT_CALL = """
 import asyncio, sys
 from pathlib import Path
 from langchain_core.messages import HumanMessage
-from graph.events import emitter
-from models.gateway import ModelRequest, Models
-from models.routing import Endpoint
-from store.store import Store
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import ModelRequest, Models
+from ml_intern.models.routing import Endpoint
+from ml_intern.store.store import Store
 
 async def main():
     async with await Store.open(Path(sys.argv[2])) as store:
@@ -81,9 +81,9 @@ import asyncio, sys
 from pathlib import Path
 import tiktoken.registry
 from langchain_core.messages import HumanMessage
-from graph.events import emitter
-from models.gateway import ModelRequest, Models
-from store.store import Store
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import ModelRequest, Models
+from ml_intern.store.store import Store
 
 async def main():
     environ = {"HOSTED_VLLM_API_BASE": sys.argv[1] + "/v1", "HOSTED_VLLM_API_KEY": "k"}

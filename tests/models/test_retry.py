@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ProviderUnavailable
-from models.faults import ConnectFailed, RateLimited, ServerFault
-from models.retry import Patience
-from models.transport import Waits
+from ml_intern.configs.errors import ProviderUnavailable
+from ml_intern.models.errors import ConnectFailed, RateLimited, ServerFault
+from ml_intern.models.retry import Patience
+from ml_intern.models.transports.base import Waits
 
 
 def longest(low: float, high: float) -> float:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigurationError, KeyMissing, ModelUnknown
-from models.routing import HUB_ROUTER, Endpoint, find_route
+from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelUnknown
+from ml_intern.models.routing import HUB_ROUTER, Endpoint, find_route
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from configs.errors import ConfigurationError, ModelFailed
-from graph.events import emitter
-from models.gateway import ModelReply, ModelRequest, Models
-from models.scripted import filled
-from models.transport import Waits
-from store.store import Store
+from ml_intern.configs.errors import ConfigurationError, ModelFailed
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import ModelReply, ModelRequest, Models
+from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.scripted import filled
+from ml_intern.store.store import Store
 
 Play = Callable[..., Any]
 

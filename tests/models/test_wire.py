@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.catalogue import read_catalogue
-from models.openai_format import part_of_chunk, part_of_reply, usage_of
-from models.request import CallPart
-from models.sse import BrokenEvents, DoneMark, events
+from ml_intern.models.catalog.endpoint import read_catalogue
+from ml_intern.models.openai_format import part_of_chunk, part_of_reply, usage_of
+from ml_intern.models.request import CallPart
+from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -3,7 +3,7 @@
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
-from nodes.admitted import admitted_message
+from ml_intern.nodes.redaction import admitted_message
 
 TOKEN = "hf_aB3dE5gH7jK9mN2pQ4rS6tU8vW0xY1z"
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from graph.state import estimate_tokens
-from nodes.repair import repair
-from nodes.shorten import groups, join, shorten_outputs, split
+from ml_intern.graph.state import estimate_tokens
+from ml_intern.nodes.compaction.shorten import groups, join, shorten_outputs, split
+from ml_intern.nodes.results import repair
 
 CALLS = ("a", "b")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodes.loop_guard import call_signature, repeats, signature
+from ml_intern.nodes.guards.repetition import call_signature, repeats, signature
 
 
 def ran(name: str, result: str = "same") -> str:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from graph.state import estimate_tokens, is_users, note, users_words
-from nodes.shorten import Room, Summarise, shortened
+from ml_intern.graph.state import estimate_tokens, is_users, note, users_words
+from ml_intern.nodes.compaction.shorten import Room, Summarise, shortened
 from tests.nodes.test_history import calls_are_paired
 
 CALLS = ("a", "b", "c")

@@ -1,6 +1,6 @@
 """Conversations as plain data, for the tests of the formats."""
 
-from outbound.conversation import Call, Conversation, Ending, Message
+from ml_intern.outbound.conversation import Call, Conversation, Ending, Message
 
 HOSTILE = "</pre></script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e"
 

@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from graph.events import EVENTS
-from outbound.conversation import Call, Conversation, Message, Usage
-from outbound.event_lines import events_of
-from outbound.formats import FORMATS, exported
-from outbound.markdown import fenced, in_ticks
+from ml_intern.graph.events import EVENTS
+from ml_intern.outbound.conversation import Call, Conversation, Message, Usage
+from ml_intern.outbound.exporting.event_lines import events_of
+from ml_intern.outbound.exporting.formats import FORMATS, exported
+from ml_intern.outbound.exporting.markdown import fenced, in_ticks
 from tests.outbound.conversations import hostile, two_turns
 
 LOADING = {"script", "link", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "svg", "template"}

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from configs.settings import Destination, Messaging
-from graph.events import Event
-from outbound.deliver import NotDelivered, deliver
-from outbound.notifier import Notifications
+from ml_intern.configs.settings import Destination, Messaging
+from ml_intern.graph.events import Event
+from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
+from ml_intern.outbound.notifications.notifier import Notifications
 from tests.fakes.loopback import Loopback
 from tests.fakes.slack import TOKEN, FakeSlack
 

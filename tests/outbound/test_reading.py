@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from configs.errors import UsageError
-from outbound.conversation import Call, Message
-from outbound.event_reader import UNKNOWN
-from outbound.formats import exported
-from outbound.openai_reader import ARGUMENTS, BLOCKS, SIGNED, SYSTEM, UNREADABLE
-from outbound.pairing import ORPHANS, UNANSWERED, UNANSWERED_CALLS, paired
-from outbound.reading import Read, read_conversation
+from ml_intern.configs.errors import UsageError
+from ml_intern.outbound.conversation import Call, Message
+from ml_intern.outbound.exporting.formats import exported
+from ml_intern.outbound.importing.event_reader import UNKNOWN
+from ml_intern.outbound.importing.openai_reader import ARGUMENTS, BLOCKS, SIGNED, SYSTEM, UNREADABLE
+from ml_intern.outbound.importing.reading import ORPHANS, UNANSWERED, UNANSWERED_CALLS, Read, paired, read_conversation
 from tests.outbound.conversations import two_turns
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from safety.policy import CallFacts, verdict
+from ml_intern.safety.policy import CallFacts, verdict
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])

@@ -1,7 +1,7 @@
 import pytest
 
-from safety.policy import CallFacts, verdict
-from safety.rule_settings import parse_rules
+from ml_intern.safety.policy import CallFacts, verdict
+from ml_intern.safety.rule_settings import parse_rules
 
 
 def shell(command: str, mode: str = "ask", **facts: object) -> str:

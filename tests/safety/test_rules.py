@@ -1,9 +1,9 @@
 import pytest
 
-from configs.errors import ConfigurationError
-from safety.policy import CallFacts, Verdict, verdict
-from safety.rule_settings import parse_rules
-from safety.rules import Rules
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.safety.policy import CallFacts, Verdict, verdict
+from ml_intern.safety.rule_settings import parse_rules
+from ml_intern.safety.rules import Rules
 
 
 def rules(**permissions: list[object]) -> Rules:

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from store.store import DATABASE_NAME, Store
+from ml_intern.store.store import DATABASE_NAME, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import DatabaseUnusable, DiskFull, TemporaryError
-from store.database import Database, open_database
-from store.runs import RunRow
-from store.schema import SCHEMA_VERSION
-from store.store import DATABASE_NAME, Store
+from ml_intern.configs.errors import DatabaseUnusable, DiskFull, TemporaryError
+from ml_intern.store.database import Database, open_database
+from ml_intern.store.runs import RunRow
+from ml_intern.store.schema import SCHEMA_VERSION
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, line_of, query
 
 
@@ -126,7 +126,7 @@ async def test_a_damaged_file_is_set_aside_unchanged_and_the_next_start_is_empty
 CRASH = """
     import asyncio, os, signal, sys
     from pathlib import Path
-    from store.store import Store
+    from ml_intern.store.store import Store
 
     async def main():
         store = await Store.open(Path(sys.argv[1]))
@@ -205,7 +205,7 @@ async def test_a_database_that_stays_locked_is_a_passing_fault(store: Store, hom
 OPEN_AND_WRITE = """
     import asyncio, sys
     from pathlib import Path
-    from store.store import Store
+    from ml_intern.store.store import Store
 
     async def main():
         print("up", flush=True)
@@ -231,7 +231,7 @@ def test_a_program_that_never_closes_the_store_ends_all_the_same(home: Path, sta
     program = """
         import asyncio, sys
         from pathlib import Path
-        from store.store import Store
+        from ml_intern.store.store import Store
 
         loop = asyncio.new_event_loop()
         store = loop.run_until_complete(Store.open(Path(sys.argv[1])))
@@ -247,7 +247,7 @@ def test_opening_the_store_and_listing_threads_does_not_import_langgraph(home: P
     program = """
         import asyncio, sys
         from pathlib import Path
-        from store.store import Store
+        from ml_intern.store.store import Store
 
         async def main():
             async with await Store.open(Path(sys.argv[1])) as store:

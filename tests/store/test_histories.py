@@ -6,11 +6,11 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.types import Overwrite
 
-from store import histories
-from store.checkpoints import Lane
-from store.histories import Histories, Step
-from store.saver import Saver
-from store.store import Store
+from ml_intern.store.checkpoints import histories
+from ml_intern.store.checkpoints.histories import Histories, Step
+from ml_intern.store.checkpoints.rows import Lane
+from ml_intern.store.checkpoints.saver import Saver
+from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
 LANE = Lane("t")

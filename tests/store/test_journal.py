@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import DiskFull
-from store.journal import CallKey, JournalRow
-from store.store import Store
+from ml_intern.configs.errors import DiskFull
+from ml_intern.store.journal import CallKey, JournalRow
+from ml_intern.store.store import Store
 from tests.store.conftest import Start, finish
 
 KEY = CallKey("t", "m1", 0)
@@ -93,8 +93,8 @@ async def test_start_and_finish_are_on_disk_when_they_return(home: Path, start: 
     program = """
         import asyncio, os, signal, sys
         from pathlib import Path
-        from store.journal import CallKey, JournalRow
-        from store.store import Store
+        from ml_intern.store.journal import CallKey, JournalRow
+        from ml_intern.store.store import Store
 
         async def main():
             store = await Store.open(Path(sys.argv[1]))

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from store.ledger import COUNTS, NOTHING, Source, Totals, usage_of
-from store.store import Store
+from ml_intern.store.ledger import COUNTS, NOTHING, Source, Totals, usage_of
+from ml_intern.store.store import Store
 from tests.store.graphs import Tokens
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigurationError, ThreadLocked
-from store.lock import claim_lock, lock_path, open_lock_file
-from store.store import Store
+from ml_intern.configs.errors import ConfigurationError, ThreadLocked
+from ml_intern.store.lock import claim_lock, lock_path, open_lock_file
+from ml_intern.store.store import Store
 from tests.store.conftest import Start, finish, line_of
 
 HOLD = """
     import asyncio, sys
     from pathlib import Path
-    from store.store import Store
+    from ml_intern.store.store import Store
 
     async def main():
         async with await Store.open(Path(sys.argv[1])) as store, store.hold(sys.argv[2]):
@@ -53,8 +53,8 @@ async def test_of_many_processes_that_want_a_thread_at_once_one_gets_it(home: Pa
     program = """
         import asyncio, sys
         from pathlib import Path
-        from configs.errors import ConfigurationError, ThreadLocked
-        from store.store import Store
+        from ml_intern.configs.errors import ConfigurationError, ThreadLocked
+        from ml_intern.store.store import Store
 
         async def main():
             async with await Store.open(Path(sys.argv[1])) as store:

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from store.pages import FILE, KEPT_SECONDS, CachedPage, open_pages
+from ml_intern.store.pages import FILE, KEPT_SECONDS, CachedPage, open_pages
 
 
 def page(url: str, text: str, shelf: str = "trl", age: float = 0.0) -> CachedPage:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import UsageError
-from store import prune
-from store.store import DATABASE_NAME, Store
+from ml_intern.configs.errors import UsageError
+from ml_intern.store.checkpoints import prune
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import query
 from tests.store.graphs import Agent, config, question, write_checkpoints
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from configs.errors import LimitReached
-from store.ledger import Worst
-from store.runs import Ending, RunRow
-from store.store import Store
+from ml_intern.configs.errors import LimitReached
+from ml_intern.store.ledger import Worst
+from ml_intern.store.runs import Ending, RunRow
+from ml_intern.store.store import Store
 
 
 async def test_a_run_is_pending_until_it_ends(store: Store) -> None:

@@ -11,9 +11,9 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.types import Command, Overwrite
 
-from configs.errors import DatabaseUnusable, DiskFull
-from store.packing import TASK_DICTIONARY, deflate
-from store.store import DATABASE_NAME, Store
+from ml_intern.configs.errors import DatabaseUnusable, DiskFull
+from ml_intern.store.checkpoints.packing import TASK_DICTIONARY, deflate
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, line_of, query
 from tests.store.graphs import Agent, config, question
 
@@ -110,7 +110,7 @@ async def test_closing_the_store_writes_what_was_held(home: Path) -> None:
 RUN = """
     import asyncio, sys
     from pathlib import Path
-    from store.store import Store
+    from ml_intern.store.store import Store
     from tests.store.graphs import Agent, config, question
 
     async def main():
@@ -216,7 +216,7 @@ async def test_processes_run_different_threads_of_one_database_at_once(home: Pat
     program = """
         import asyncio, sys
         from pathlib import Path
-        from store.store import Store
+        from ml_intern.store.store import Store
         from tests.store.graphs import Agent, config, question
 
         async def main():

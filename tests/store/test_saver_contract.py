@@ -13,8 +13,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Interrupt
 
-from store.saver import Saver
-from store.store import Store
+from ml_intern.store.checkpoints.saver import Saver
+from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
 THREADS = ("3f2c1a5e-0000-4000-8000-000000000001", "no uuid")

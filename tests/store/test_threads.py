@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ThreadLocked, UsageError
-from store.journal import CallKey
-from store.runs import RunRow
-from store.store import DATABASE_NAME, Store
+from ml_intern.configs.errors import ThreadLocked, UsageError
+from ml_intern.store.journal import CallKey
+from ml_intern.store.runs import RunRow
+from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import query
 from tests.store.graphs import Tokens, write_checkpoints
 

@@ -11,7 +11,7 @@ import termios
 import time
 from pathlib import Path
 
-from configs.env import CREDENTIALS
+from ml_intern.configs.env import CREDENTIALS
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 OWN_TERMINAL = (

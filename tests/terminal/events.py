@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graph.events import EVENTS, Event
+from ml_intern.graph.events import EVENTS, Event
 
 DEFAULTS: dict[str, Any] = {
     "model": "a/b",

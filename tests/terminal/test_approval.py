@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from terminal.approval import Dialogue, Left, NewMessage, edit_in
-from terminal.screen import Screen
+from ml_intern.terminal.approval import Dialogue, Left, NewMessage, edit_in
+from ml_intern.terminal.screen import Screen
 
 BASH = {"id": "c1", "name": "bash", "args": {"command": "ls", "timeout": 5}, "description": "bash can change things"}
 WRITE = {"id": "c2", "name": "write", "args": {"path": "n", "content": "a\n"}, "description": "writes"}

@@ -6,7 +6,7 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from terminal.completer import PromptCompleter
+from ml_intern.terminal.completer import PromptCompleter
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terminal.markdown_stream import MarkdownStream
+from ml_intern.terminal.render.markdown_stream import MarkdownStream
 
 TEXT = "# Title\n\nSome *text*\nmore\n\n\n```python\na = 1\n\n\nb = 2\n```\n\n- one\n- two\n\nend"
 

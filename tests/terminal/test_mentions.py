@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from terminal.mentions import MOST_BYTES, expand_mentions
+from ml_intern.terminal.mentions import MOST_BYTES, expand_mentions
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from store.threads import ThreadRow
-from terminal.picker import pick_thread
-from terminal.screen import Screen
-from terminal.summary import age
+from ml_intern.store.threads import ThreadRow
+from ml_intern.terminal.picker import pick_thread
+from ml_intern.terminal.render.summary import age
+from ml_intern.terminal.screen import Screen
 
 
 class Answers:

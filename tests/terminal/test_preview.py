@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from terminal.preview import MOST_LINES, preview
+from ml_intern.terminal.render.preview import MOST_LINES, preview
 
 
 def lines(name: str, args: dict[str, Any], folder: Path, most: int = MOST_LINES) -> list[str]:

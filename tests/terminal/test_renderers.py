@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from graph.events import Event
-from terminal.plain import PlainRenderer
-from terminal.screen import Screen
+from ml_intern.graph.events import Event
+from ml_intern.terminal.render.plain import PlainRenderer
+from ml_intern.terminal.screen import Screen
 from tests.terminal.events import TURN, event
 
 PLAIN = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from terminal.slash import BY_NAME, SLASH_COMMANDS, find_command, help_lines, nearest, slash_table
+from ml_intern.terminal.slash.table import BY_NAME, SLASH_COMMANDS, find_command, help_lines, nearest, slash_table
 
 
 def test_no_two_commands_share_a_name() -> None:

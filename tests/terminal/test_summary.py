@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from terminal.summary import call_summary, duration, money, one_line, outcome, plan_lines, tokens, wait_line
+from ml_intern.terminal.render.summary import (
+    call_summary,
+    duration,
+    money,
+    one_line,
+    outcome,
+    plan_lines,
+    tokens,
+    wait_line,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from configs.trust import PROJECT_FILE, decision
-from terminal.screen import Screen
-from terminal.trust import ask_trust
+from ml_intern.configs.trust import PROJECT_FILE, decision
+from ml_intern.terminal.questions import ask_trust
+from ml_intern.terminal.screen import Screen
 from tests.terminal.driver import Terminal
 from tests.terminal.test_approval import Person
 

@@ -1,6 +1,6 @@
 """The plan: what the user sees and the loop reads."""
 
-from tests.tools.conftest import Bench
+from tests.execution.conftest import Bench
 
 
 async def test_the_plan_goes_to_the_state_and_to_the_user(bench: Bench) -> None:
@@ -33,7 +33,7 @@ async def test_an_unknown_status_is_refused_with_the_ones_there_are(bench: Bench
 
 
 async def test_the_plan_may_be_written_in_plan_mode_and_is_never_asked_about(bench: Bench) -> None:
-    from tools.run import judge
+    from ml_intern.execution.run import judge
 
     call = bench.call("plan", {"steps": []})
     assert [(await judge(call, bench.context(mode=mode))).kind for mode in ("plan", "ask", "auto")] == ["allow"] * 3

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigurationError
-from tests.tools.conftest import Bench
-from tools.arguments import schema_of
-from tools.base import tool
-from tools.registry import create_builtin_tools, openai_schemas
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.tool import tool
+from ml_intern.tools.registry import create_builtin_tools, openai_schemas
+from tests.execution.conftest import Bench
 
 COUNT_ROWS = '''
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, tool
+from execution.tool import ToolArgs, ToolContext, tool
 
 
 class CountRowsArgs(ToolArgs):

@@ -1,1 +1,1 @@
-"""Runs that outlive the turn: what starts them, what looks after them, and what is checked before they cost."""
+"""jobs, experiments and sandbox: background runs for the model."""

@@ -1,26 +1,25 @@
 """The jobs tool: start runs that outlive the turn, and look after them. Each operation is a function here."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from configs.errors import TemporaryError
-from safety.redaction import admit
-from store.runs import RunRow
-from tools.base import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolResult, tool
-from tools.compute.backends import backend_of
-from tools.compute.hub_jobs import job_reach
-from tools.compute.hub_schedules import schedule_reach
-from tools.compute.jobs_args import JobsArgs, checked, only_reads, plan_of
-from tools.compute.jobs_hub import HUB_OPERATIONS
-from tools.compute.launching import start_run
-from tools.compute.logs import last_lines, part, tail
-from tools.compute.look import look, stop
-from tools.compute.sources import sources_of
-from tools.compute.summary import report, standing_line, started_text
-from tools.provenance import said_of_sources
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.provenance import said_of_sources
+from ml_intern.execution.tool import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.runs.backends.hardware import all_hardware
+from ml_intern.runs.backends.hub_jobs import job_reach
+from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_reach
+from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.launch import start_run
+from ml_intern.runs.logs import last_lines, part, tail
+from ml_intern.runs.poll import look, stop
+from ml_intern.runs.summary import report, sources_of, standing_line, started_text
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.store.runs import RunRow
+from ml_intern.tools.compute.jobs_args import JobsArgs, checked, only_reads, plan_of
 
 PART_BYTES = 30_000
 LOG_CHARACTERS = 16_000
@@ -170,3 +169,35 @@ async def _cancel(row: RunRow, context: ToolContext) -> str:
         return f"{row.id} ended before: {standing_line(row)}"
     seen = await stop(context.services.store, row)
     return f"{seen.id}: {standing_line(seen)}"
+
+
+async def hardware(_: JobsArgs, __: ToolContext) -> str:
+    """Every machine with its price, the cheapest first. Raises ToolFault."""
+    return "\n".join(machine.line for machine in (await all_hardware()).values())
+
+
+async def schedule(args: JobsArgs, context: ToolContext) -> str:
+    """Let a job start again and again. Raises ToolFault."""
+    return await create_schedule(await plan_of(args, context), args.when, context)
+
+
+async def schedules(args: JobsArgs, context: ToolContext) -> str:
+    """All schedules, or one. Raises ToolFault."""
+    if args.schedule:
+        return await change_schedule("inspect", args.schedule, args.namespace or None, context)
+    return await list_schedules(args.namespace or None, context)
+
+
+async def _changed(args: JobsArgs, context: ToolContext) -> str:
+    verb = args.operation.removesuffix("_schedule")
+    return await change_schedule(verb, args.schedule, args.namespace or None, context)
+
+
+HUB_OPERATIONS: Final[dict[str, Callable[[JobsArgs, ToolContext], Awaitable[str]]]] = {
+    "hardware": hardware,
+    "schedule": schedule,
+    "schedules": schedules,
+    "suspend_schedule": _changed,
+    "resume_schedule": _changed,
+    "delete_schedule": _changed,
+}

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, ToolFault
-from tools.compute.backend import DEFAULT_LIMIT_S, BackendName, RunPlan
-from tools.compute.hub_jobs import completed
-from tools.compute.launching import run_id
-from tools.compute.planning import limit_seconds, planned
-from tools.compute.preflight.check import RuleName
-from tools.compute.preflight.findings import Findings
-from tools.compute.preflight.gather import preflight
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault
+from ml_intern.runs.backends.base import DEFAULT_LIMIT_S, BackendName, RunPlan
+from ml_intern.runs.backends.hub_jobs import completed
+from ml_intern.runs.launch import run_id
+from ml_intern.runs.plan import limit_seconds, planned
+from ml_intern.runs.preflight.check import RuleName
+from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.gather import preflight
 
 DEFAULT_LIMITS_S: Mapping[BackendName, float] = {
     "local": DEFAULT_LIMIT_S,

@@ -8,19 +8,18 @@ from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
-from safety.shell import examine
-from safety.shell_inward import inward_sources
-from safety.shell_paths import Place
-from tools.base import ToolContext, ToolResult
-from tools.bash import BashArgs, result_of
-from tools.compute.hub_sandbox import WORKSPACE, Sandboxes
-from tools.compute.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
-from tools.compute.sandbox_records import SandboxRecord
-from tools.process import OUTPUT_BYTES, Command, Finished
-from tools.provenance import said_of_sources
-from tools.sink import OutputFile, OutputLog
-from tools.threads import opened_in_thread
-from tools.walls import secret_value
+from ml_intern.execution.process.command import OUTPUT_BYTES, Command, Finished
+from ml_intern.execution.process.output_sink import OutputFile, OutputLog
+from ml_intern.execution.provenance import said_of_sources
+from ml_intern.execution.sandboxed import opened_in_thread, secret_value
+from ml_intern.execution.tool import ToolContext, ToolResult
+from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
+from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.outward import inward_sources
+from ml_intern.safety.shell.paths import Place
+from ml_intern.tools.local.bash import BashArgs, result_of
 
 OUTPUTS = f"{WORKSPACE}/.ml-intern"
 SOON_S, LATE_S = 0.1, 1.0

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.base import ToolContext, ToolFault, ToolResult, ToolSpec
-from tools.compute.hub_sandbox import WORKSPACE, Sandboxes
-from tools.compute.remote_bash import there
-from tools.compute.sandbox_records import SandboxRecord
-from tools.files import MOST_BYTES
+from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult, ToolSpec
+from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.tools.compute.remote_bash import there
+from ml_intern.tools.local.files import MOST_BYTES
 
 if TYPE_CHECKING:
     from huggingface_hub import Sandbox

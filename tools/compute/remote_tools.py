@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from tools.base import ToolContext, ToolResult, ToolSpec
-from tools.bash import bash
-from tools.compute.hub_sandbox import WORKSPACE, Sandboxes, SandboxWish, machine_of, sandboxes_of
-from tools.compute.launching import start_run
-from tools.compute.planning import planned
-from tools.compute.remote_bash import run_there
-from tools.compute.remote_files import on_a_copy
-from tools.compute.sandbox_records import SandboxRecord
-from tools.compute.summary import started_text
-from tools.edit import edit
-from tools.read import read
-from tools.write import write
+from ml_intern.execution.tool import ToolContext, ToolResult, ToolSpec
+from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes, SandboxWish, machine_of, sandboxes_of
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.runs.launch import start_run
+from ml_intern.runs.plan import planned
+from ml_intern.runs.summary import started_text
+from ml_intern.tools.compute.remote_bash import run_there
+from ml_intern.tools.compute.remote_files import on_a_copy
+from ml_intern.tools.local.bash import bash
+from ml_intern.tools.local.edit import edit
+from ml_intern.tools.local.read import read
+from ml_intern.tools.local.write import write
 
 _WHERE = (
     f"It works in this thread's Hugging Face sandbox, another machine, whose folder is {WORKSPACE}. The user's files "

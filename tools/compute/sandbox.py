@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tools.base import NO_REACH, Reach, ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from tools.bash import MOST_SECONDS, BashArgs
-from tools.compute.hardware import DEFAULT
-from tools.compute.hub_sandbox import (
+from ml_intern.execution.tool import NO_REACH, Reach, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.net.hub_identity import hub_login, owner_of
+from ml_intern.runs.backends.hardware import DEFAULT
+from ml_intern.runs.backends.hub_sandbox import (
     IDLE_S,
     IMAGE,
     LIFETIME_S,
@@ -20,12 +20,12 @@ from tools.compute.hub_sandbox import (
     machine_of,
     sandboxes_of,
 )
-from tools.compute.remote_bash import run_there, there
-from tools.compute.remote_files import listing
-from tools.compute.sandbox_records import SandboxRecord
-from tools.files import regular
-from tools.hub.figures import size
-from tools.hub.identity import hub_login, owner_of
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.text.formatting import size
+from ml_intern.tools.compute.remote_bash import run_there, there
+from ml_intern.tools.compute.remote_files import listing
+from ml_intern.tools.local.bash import MOST_SECONDS, BashArgs
+from ml_intern.tools.local.files import regular
 
 if TYPE_CHECKING:
     from huggingface_hub import Sandbox

@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: searching it, its repositories, the datasets on it."""
+"""hub_repos and hub_search: repositories on the Hugging Face Hub."""

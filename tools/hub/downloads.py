@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safety.shell_paths import is_protected_in_workspace
-from tools.base import ToolContext, ToolFault
-from tools.hub.figures import size
-from tools.hub.repo_args import HubReposArgs, given
-from tools.hub.transfer import announce, transferred
-from tools.net.hub import ask_hub
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.safety.shell.paths import is_protected_in_workspace
+from ml_intern.text.formatting import size
+from ml_intern.tools.hub.repo_args import HubReposArgs, given
+from ml_intern.tools.hub.transfer import announce, transferred
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from tools.base import ToolContext, ToolResult, tool
-from tools.hub import repo_changes, repo_reading, repo_talk
-from tools.hub.downloads import download
-from tools.hub.repo_args import HubReposArgs, named
-from tools.hub.repo_diff import diff
-from tools.hub.repo_reach import only_reads, repo_reach
-from tools.hub.uploads import upload
+from ml_intern.execution.tool import ToolContext, ToolResult, tool
+from ml_intern.tools.hub import repo_changes, repo_reading
+from ml_intern.tools.hub import repo_discussions as repo_talk
+from ml_intern.tools.hub.downloads import download
+from ml_intern.tools.hub.repo_args import HubReposArgs, named
+from ml_intern.tools.hub.repo_diff import diff
+from ml_intern.tools.hub.repo_effects import only_reads, repo_reach
+from ml_intern.tools.hub.uploads import upload
 
 Result = Awaitable[ToolResult | str]
 

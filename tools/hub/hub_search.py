@@ -1,17 +1,21 @@
 """The hub_search tool: models, datasets, spaces, collections, and the models that inference providers serve."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from configs.hosts import hub_url
-from tools.base import ToolArgs, ToolContext, ToolResult, tool
-from tools.hub.figures import count, day
-from tools.hub.served import served_models
-from tools.net.hub import ask_hub
-from tools.provenance import outside
+from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.provenance import outside
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, tool
+from ml_intern.models.catalog.endpoint import Offer, read_catalogue
+from ml_intern.models.catalog.prices import Price
+from ml_intern.models.routing import HUB_ROUTER
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.service import open_service
+from ml_intern.text.formatting import count, day
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -148,3 +152,40 @@ def _collection_line(found: Any) -> str:
     items: Sequence[Any] = found.items
     named = ", ".join(f"{one.item_type} {one.item_id}" for one in items[:8])
     return f"{found.slug} · {found.title} · {found.upvotes} upvotes\n  {named}"
+
+
+_PER_MILLION = 1_000_000
+
+
+async def served_models(query: str, author: str, limit: int) -> list[str]:
+    """A line for each: name, window, providers with their price for a million tokens. Raises ToolFault."""
+    async with open_service("the Hub's router", os.environ.get("ML_INTERN_ROUTER_URL") or HUB_ROUTER) as router:
+        answer = await router.get_json("/models")
+    offers = read_catalogue(answer)
+    wanted = query.lower().split()
+    found = [
+        offer
+        for name, offer in offers.items()
+        if all(word in name.lower() for word in wanted)
+        and (not author or name.lower().startswith(f"{author.lower()}/"))
+    ]
+    return [_served_line(offer, _live(answer, offer.id)) for offer in found[:limit]]
+
+
+def _served_line(offer: Offer, providers: list[str]) -> str:
+    window = [f"window {count(offer.window)} tokens"] if offer.window else []
+    served = [f"{name}{_price(offer.prices.get(name))}" for name in providers]
+    return f"{offer.id} · {' · '.join([*window, *served]) or 'no live provider'}"
+
+
+def _price(price: Price | None) -> str:
+    if price is None:
+        return ""
+    rates = price.tiers[-1]
+    return f" ({rates.input * _PER_MILLION:.3g} in, {rates.output * _PER_MILLION:.3g} out)"
+
+
+def _live(answer: Any, id: str) -> list[str]:
+    entry: Mapping[str, Any] = next((one for one in answer["data"] if one.get("id") == id), {})
+    listed = [one for one in entry.get("providers") or [] if isinstance(one, Mapping)]
+    return [str(one.get("provider")) for one in listed if one.get("status", "live") == "live"]

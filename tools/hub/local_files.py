@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safety.redaction import contains_held
-from safety.shell_paths import is_credential, is_project_secret
-from tools.base import ToolContext, ToolFault
-from tools.files import regular
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.safety.secrets.redaction import contains_held
+from ml_intern.safety.shell.paths import is_credential, is_project_secret
+from ml_intern.tools.local.files import regular
 
 MOST_BYTES = 50 * 1000**3
 """Of one file; the Hub takes no larger ones."""

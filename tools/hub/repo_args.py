@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tools.base import ToolArgs, ToolContext, ToolFault
-from tools.hub.identity import owner_of
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault
+from ml_intern.net.hub_identity import owner_of
 
 RepoType = Literal["model", "dataset", "space"]
 Operation = Literal[

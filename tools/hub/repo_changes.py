@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tools.base import ToolFault
-from tools.hub.card import CARD, merged_card
-from tools.hub.remote import text
-from tools.hub.repo_args import HubReposArgs, given
-from tools.hub.repo_reading import MOST_READ, page_of
-from tools.net.hub import ask_hub
+from ml_intern.execution.tool import ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub_files import text
+from ml_intern.tools.hub.card import CARD, merged_card
+from ml_intern.tools.hub.repo_args import HubReposArgs, given
+from ml_intern.tools.hub.repo_reading import MOST_READ, page_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

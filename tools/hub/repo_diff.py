@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tools.base import ToolContext, ToolFault, ToolResult
-from tools.hub.figures import size
-from tools.hub.local_files import LocalFile, Selection, digest_like, selected
-from tools.hub.remote import beginning
-from tools.hub.repo_args import HubReposArgs
-from tools.hub.repo_reading import page_of
-from tools.listing import kind_of
-from tools.net.hub import ask_hub
-from tools.provenance import outside
+from ml_intern.execution.provenance import outside
+from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub_files import beginning
+from ml_intern.text.formatting import size
+from ml_intern.tools.hub.local_files import LocalFile, Selection, digest_like, selected
+from ml_intern.tools.hub.repo_args import HubReposArgs
+from ml_intern.tools.hub.repo_reading import page_of
+from ml_intern.tools.local.listing import kind_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

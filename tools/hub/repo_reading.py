@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from configs.hosts import hub_url
-from tools.base import ToolFault, ToolResult
-from tools.hub.figures import count, day, size
-from tools.hub.remote import PREFIXES, beginning, entry
-from tools.hub.repo_args import HubReposArgs, given
-from tools.listing import LINE_CHARACTERS, kind_of
-from tools.net.hub import ask_hub
-from tools.net.service import NotThere
-from tools.provenance import outside, outside_made
+from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.tool import ToolFault, ToolResult
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub_files import PREFIXES, beginning, entry
+from ml_intern.net.service import NotThere
+from ml_intern.text.formatting import count, day, size
+from ml_intern.tools.hub.repo_args import HubReposArgs, given
+from ml_intern.tools.local.listing import LINE_CHARACTERS, kind_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

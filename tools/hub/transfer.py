@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from configs.hosts import hub_url
-from tools.base import ToolContext, ToolFault
-from tools.environment import CALL_MARK, child_environment
-from tools.hub.identity import hub_login
+from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.process.environment import CALL_MARK, child_environment
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.net.hub_identity import hub_login
 
 SECONDS = 12 * 3600.0
-_MODULE = "tools.hub.transfer_child"
+_MODULE = "ml_intern.tools.hub.transfer_child"
 
 
 async def transferred(work: str, arguments: Mapping[str, Any], about: str, context: ToolContext) -> dict[str, Any]:

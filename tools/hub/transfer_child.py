@@ -79,8 +79,8 @@ def end_with_stdin() -> None:
 
 def run(asked: dict[str, Any], lines: Lines) -> None:
     """Do what was asked and say how it ended."""
-    from tools.net.hub import hub_api
-    from tools.net.hub_errors import explained
+    from ml_intern.net.hub import hub_api
+    from ml_intern.net.hub_errors import explained
 
     try:
         api = hub_api(asked["token"])

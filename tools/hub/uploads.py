@@ -4,16 +4,16 @@ import asyncio
 import glob
 from typing import TYPE_CHECKING, Any
 
-from tools.base import ToolContext, ToolFault
-from tools.compute.told import unverified_in
-from tools.hub.card import CARD, check_card
-from tools.hub.figures import size
-from tools.hub.local_files import IGNORED, Selection, selected
-from tools.hub.repo_args import HubReposArgs, given
-from tools.hub.repo_reading import page_of
-from tools.hub.transfer import announce, transferred
-from tools.net.hub import ask_hub
-from tools.net.service import NotThere
+from ml_intern.evidence.reported import unverified_in
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.service import NotThere
+from ml_intern.text.formatting import size
+from ml_intern.tools.hub.card import CARD, check_card
+from ml_intern.tools.hub.local_files import IGNORED, Selection, selected
+from ml_intern.tools.hub.repo_args import HubReposArgs, given
+from ml_intern.tools.hub.repo_reading import page_of
+from ml_intern.tools.hub.transfer import announce, transferred
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

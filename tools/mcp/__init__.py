@@ -1,1 +1,1 @@
-"""Tools of other programs by the Model Context Protocol, and ours offered to them."""
+"""Tools of MCP servers."""

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tools.base import ToolResult
-from tools.provenance import outside
+from ml_intern.execution.provenance import outside
+from ml_intern.execution.tool import ToolResult
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage

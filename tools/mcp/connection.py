@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from configs.mcp_servers import McpServer
-from configs.version import version
-from tools.base import ToolFault
-from tools.mcp.faults import said_by
-from tools.mcp.http import http_streams
-from tools.mcp.stdio import Printed, stdio_streams
-from tools.mcp.tasks import NEEDED, call_as_task
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.configs.version import version
+from ml_intern.execution.tool import ToolFault
+from ml_intern.tools.mcp.errors import said_by
+from ml_intern.tools.mcp.http import http_streams
+from ml_intern.tools.mcp.stdio import Printed, stdio_streams
+from ml_intern.tools.mcp.tasks import NEEDED, call_as_task
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -193,7 +193,7 @@ class Connection:
 
         from mcp.types import Implementation, ServerNotification, ToolListChangedNotification
 
-        from tools.mcp.client import Client
+        from ml_intern.tools.mcp.client import Client
 
         changed = asyncio.Event()
 

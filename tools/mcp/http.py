@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from configs.hosts import hub_url
-from configs.mcp_servers import McpServer
-from models.routing import hub_token
-from tools.net.service import CONNECT_SECONDS, certificates, user_agent
+from ml_intern.configs.hosts import hub_url
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.models.routing import hub_token
+from ml_intern.net.service import CONNECT_SECONDS, certificates, user_agent
 
 if TYPE_CHECKING:
     import httpx

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from safety.redaction import admit
-from safety.visible import visible
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from configs.errors import ConfigurationError
-from configs.paths import private_folder
-from tools.mcp.offer import Offer
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.paths import private_folder
+from ml_intern.tools.mcp.offer import Offer
 
 FILE = "mcp_pins.json"
 

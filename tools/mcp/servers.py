@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.mcp_servers import McpServer
-from tools.base import Reach, ToolContext, ToolResult, ToolSpec
-from tools.mcp.http import needs_token
-from tools.mcp.offer import Offer, offer_of, parameters_of
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.execution.tool import Reach, ToolContext, ToolResult, ToolSpec
+from ml_intern.tools.mcp.http import needs_token
+from ml_intern.tools.mcp.offer import Offer, offer_of, parameters_of
 
 if TYPE_CHECKING:
-    from tools.mcp.connection import Connection
-    from tools.mcp.pins import Pins
+    from ml_intern.tools.mcp.connection import Connection
+    from ml_intern.tools.mcp.pins import Pins
 
 NO_TOKEN = "no Hugging Face token: set HF_TOKEN, or sign in with `hf auth login`"  # noqa: S105 words, no password
 _QUOTED = 300
@@ -55,8 +55,8 @@ class Servers:
         on = [name for name in self._servers if name not in self.off]
         if not on:
             return
-        from tools.mcp.connection import Connection
-        from tools.mcp.pins import Pins
+        from ml_intern.tools.mcp.connection import Connection
+        from ml_intern.tools.mcp.pins import Pins
 
         self._pins = Pins(self._home)
         for name in on:
@@ -122,7 +122,7 @@ class Servers:
         changed = self._is_changed(offer)
 
         async def handler(args: Any, context: ToolContext) -> ToolResult:
-            from tools.mcp.answer import result_of
+            from ml_intern.tools.mcp.answer import result_of
 
             if context.approved and changed and self._pins is not None:
                 await self._pins.accept(offer)

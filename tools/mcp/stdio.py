@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from configs.mcp_servers import McpServer
-from safety.held import secrets_of_environment
-from tools.environment import child_environment, uv_links
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.execution.process.environment import child_environment, uv_links
+from ml_intern.safety.secrets.known import secrets_of_environment
 
 if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage

@@ -1,1 +1,1 @@
-"""What the agent finds out with: documentation, papers, GitHub, the web, and the sub-agent that reads for it."""
+"""research: a sub-agent that reads and reports with sources."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_intern.runs.preflight.inputs import Earlier
+from ml_intern.runs.preflight.program import read_program
 from tests.tools.compute.scripts import SFT, changed
-from tools.compute.preflight.facts import Earlier
-from tools.compute.preflight.program import read_program
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.compute.backend import RunPlan
-from tools.compute.preflight.facts import Earlier, Facts
-from tools.compute.preflight.program import read_program
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.inputs import Earlier, Facts
+from ml_intern.runs.preflight.program import read_program
 
 SFT = '''# /// script
 # dependencies = ["trl>=0.20", "peft"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.base import ToolFault
-from tools.compute.artifacts import agrees, read_number
+from ml_intern.execution.tool import ToolFault
+from ml_intern.tools.compute.experiments import agrees, read_number
 
 FILES = {
     "a.json": '{"eval": {"scores": [{"f1": 0.5}, {"f1": 0.75}]}, "eval/acc": 0.9, "ok": true, "bad": NaN}',

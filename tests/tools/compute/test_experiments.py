@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from store.experiments import ExperimentRow
-from store.runs import Ending, RunRow
-from tests.tools.conftest import THREAD, Bench
-from tools.base import ToolResult
+from ml_intern.execution.tool import ToolResult
+from ml_intern.store.experiments import ExperimentRow
+from ml_intern.store.runs import Ending, RunRow
+from tests.execution.conftest import THREAD, Bench
 
 
 async def record(bench: Bench, name: str, value: float | None = None, **args: Any) -> ToolResult:

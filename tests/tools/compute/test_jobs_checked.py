@@ -4,13 +4,13 @@ import asyncio
 import json
 from typing import Any
 
-from store.runs import RunRow
+from ml_intern.execution.run import judge
+from ml_intern.execution.tool import ToolResult
+from ml_intern.runs.poll import look
+from ml_intern.store.runs import RunRow
+from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
-from tests.tools.conftest import Bench
 from tests.tools.hub.conftest import HubBench
-from tools.base import ToolResult
-from tools.compute.look import look
-from tools.run import judge
 
 SCRIPT = """# /// script
 # dependencies = []

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.runs.backends.hub_jobs import LABEL
+from ml_intern.runs.launch import run_id
+from tests.execution.conftest import THREAD, until
 from tests.fakes.hub import Account, FakeHub
 from tests.fakes.hub.server import TOKEN
-from tests.tools.conftest import THREAD, until
 from tests.tools.hub.conftest import HubBench
-from tools.base import ToolResult
-from tools.compute.hub_jobs import LABEL
-from tools.compute.launching import run_id
-from tools.run import run_call
 
 
 async def launch(desk: HubBench, command: str, **args: Any) -> tuple[ToolResult, str]:

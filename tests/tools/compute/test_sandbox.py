@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.runs.backends.hub_sandbox import Sandboxes, sandboxes_of
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.tools.compute.remote_tools import remote_tools
+from ml_intern.tools.registry import create_builtin_tools
+from tests.execution.conftest import THREAD, until
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub.jobs import Job
-from tests.tools.conftest import THREAD, until
 from tests.tools.hub.conftest import HubBench
-from tools.base import ToolResult
-from tools.compute.hub_sandbox import Sandboxes, sandboxes_of
-from tools.compute.remote_tools import remote_tools
-from tools.compute.sandbox_records import SandboxRecord
-from tools.registry import create_builtin_tools
-from tools.run import run_call
 
 
 @pytest.fixture

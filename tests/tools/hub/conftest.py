@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, close_session
 
+from ml_intern.execution.tool import ToolContext
+from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub.server import TOKEN
-from tests.tools.conftest import Bench
-from tools.base import ToolContext
 
 
 @pytest.fixture

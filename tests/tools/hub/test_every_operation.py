@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.tools.hub import test_hub_repos, test_reach
-from tests.tools.research import test_reach as test_reading
+from tests.tools.hub import test_effects as test_reach
+from tests.tools.hub import test_hub_repos
+from tests.tools.web import test_reach as test_reading
 
 REPOS = {
     "who am I, organisations, plan": "account",

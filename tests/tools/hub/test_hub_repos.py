@@ -8,15 +8,15 @@ from typing import Any, get_args
 import pytest
 from huggingface_hub import HfApi
 
-from store.permissions import Grant
+from ml_intern.execution.policy_inputs import always_offers
+from ml_intern.execution.run import judge, run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.store.permissions import Grant
+from ml_intern.tools.hub.hub_repos import REMOTE, WITH_FILES, hub_repos
+from ml_intern.tools.hub.repo_args import Operation
+from ml_intern.tools.hub.repo_effects import READING
+from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
-from tests.tools.conftest import Bench
-from tools.always import always_offers
-from tools.base import ToolResult
-from tools.hub.hub_repos import REMOTE, WITH_FILES, hub_repos
-from tools.hub.repo_args import Operation
-from tools.hub.repo_reach import READING
-from tools.run import judge, run_call
 
 CARD = "---\nlicense: mit\nbase_model: org/base\n---\n# m\n"
 Check = Callable[[HfApi, Bench, str], bool]

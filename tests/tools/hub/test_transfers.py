@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from safety.redaction import hold, release_all
+from ml_intern.execution.process.environment import CALL_MARK
+from ml_intern.execution.process.sessions import members
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.safety.secrets.redaction import hold, release_all
+from tests.execution.conftest import Bench, until
 from tests.fakes.hub import Blob, FakeHub
-from tests.tools.conftest import Bench, until
-from tools.base import ToolResult
-from tools.environment import CALL_MARK
-from tools.run import run_call
-from tools.sessions import members
 
 GOOD_CARD = (
     "---\nlicense: mit\nbase_model: org/base\ndatasets: [org/d]\nmetrics: [f1]\n---\n# m\n" + "How it was made. " * 30
@@ -250,7 +250,7 @@ async def test_an_upload_ends_when_the_agent_is_killed(hub: FakeHub, bench: Benc
     wanted = {"repo_id": "ada/m", "path_or_fileobj": str(bench.file("a.txt", "a")), "path_in_repo": "a.txt"}
     asked = {"work": "upload", "about": "model ada/m", "token": os.environ["HF_TOKEN"], "arguments": wanted}
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-m", "tools.hub.transfer_child",
+        sys.executable, "-I", "-m", "ml_intern.tools.hub.transfer_child",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert child.stdin is not None

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from configs.mcp_servers import McpServer
+from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.tools.mcp.servers import Servers
+from tests.execution.conftest import Bench
 from tests.fakes.mcp_http_server import FakeMcp
-from tests.tools.conftest import Bench
-from tools.mcp.servers import Servers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 Opens = Callable[..., Any]

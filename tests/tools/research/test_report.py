@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.research.report import NO_SOURCE, NOT_SEEN, review
+from ml_intern.tools.research.research import NO_SOURCE, NOT_SEEN, review
 
 SEEN = [
     "https://huggingface.co/docs/trl/sft_trainer",

@@ -1,0 +1,150 @@
+"""`jobs list` and `jobs cancel`: the runs of all threads. No thread is held: it may be working meanwhile."""
+
+import asyncio
+import json as jsonlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_intern.commands.failure import say
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.terminal.render.summary import money, one_line
+from ml_intern.text.formatting import duration
+
+if TYPE_CHECKING:
+    from ml_intern.store.runs import RunRow
+    from ml_intern.store.store import Store
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="an id, the unique beginning of one, or a name")]
+NAMES_HELP = "ids, unique beginnings of them, or names"
+CUT_OFF = "being launched; if that was cut off, resume the thread"
+ORPHAN = "its thread is gone"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run as it stands, and what is to be known about it."""
+
+    row: "RunRow"
+    remark: str = ""
+
+
+def list_jobs(
+    going: Annotated[bool, typer.Option("--open", help="only those that have not ended")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="at most so many (0: all)")] = 20,
+    json: Json = False,
+) -> int:
+    """List background runs and jobs, the newest last, as they stand now."""
+    rows = [one for one in asyncio.run(_all()) if one.row.open or not going][-limit:]
+    if json:
+        return print_json([run_json(one) for one in rows])
+    if not rows:
+        return print_lines(["no runs" if going else "no runs yet"])
+    head = ("ID", "STATE", "WHERE", "STARTED", "RAN", "COST", "THREAD", "METRICS", "WHAT")
+    return print_lines([*columns([head, *map(_cells, rows)]), *_offers(rows)])
+
+
+def cancel(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="ids, beginnings of them, or names")
+    ] = None,
+    orphans: Annotated[bool, typer.Option("--orphans", help="those whose thread is gone")] = False,
+    json: Json = False,
+) -> int:
+    """Stop runs with all that they started."""
+    if bool(runs) == orphans:
+        raise UsageError("no run was named", "ml-intern jobs cancel RUN, or --orphans")
+    stopped = asyncio.run(_cancel(runs or []))
+    if json:
+        return print_json([run_json(Shown(row)) for row in stopped])
+    return print_lines([f"{row.id}: {row.state}" for row in stopped] or ["there are no orphans"])
+
+
+def run_json(shown: Shown) -> dict[str, Any]:
+    """A run as JSON; times in seconds since the epoch, prices in US dollars."""
+    hidden = ("handle", "log_offset", "call", "ledger_id")
+    fields = {name: value for name, value in vars(shown.row).items() if name not in hidden}
+    return {**fields, "metrics": jsonlib.loads(shown.row.metrics), "remark": shown.remark}
+
+
+async def found_run(store: "Store", text: str) -> "RunRow":
+    """The run a user means. Raises UsageError."""
+    rows = await store.runs.list()
+    named = [row for row in rows if text in (row.id, row.name)] or [row for row in rows if row.id.startswith(text)]
+    if len(named) == 1 and text:
+        return named[0]
+    fitting = ", ".join(row.id for row in (named or rows)[-10:]) or "none"
+    raise UsageError(f"{text!r} names {'no run' if not named else 'more than one run'}", f"there are: {fitting}")
+
+
+async def _all() -> list[Shown]:
+    from ml_intern.runs.poll import adopt_unlisted, look
+
+    async with open_store() as store:
+        await adopt_unlisted(store)
+        found = []
+        for row in await store.runs.list():
+            try:
+                seen = await look(store, row)
+            except TemporaryError as fault:
+                found.append(Shown(row, f"as it stood last: {fault.message}"))
+                continue
+            gone = seen.open and await store.threads.get(seen.thread_id) is None
+            unlaunched = seen.open and seen.handle is None
+            found.append(Shown(seen, ORPHAN if gone else CUT_OFF if unlaunched else seen.reason))
+        return found
+
+
+async def _cancel(names: Sequence[str]) -> "list[RunRow]":
+    from ml_intern.runs.poll import adopt_unlisted
+
+    async with open_store() as store:
+        await adopt_unlisted(store)
+        rows = [await found_run(store, name) for name in names]
+        if not names:
+            rows = [row for row in await store.runs.unfinished() if await store.threads.get(row.thread_id) is None]
+        for row in rows:
+            if not row.open:
+                say(f"{row.id} ended before: {row.state}", 0)
+        return await _stopped(store, rows)
+
+
+async def _stopped(store: "Store", rows: "Sequence[RunRow]") -> "list[RunRow]":
+    """Stop each; one that cannot be stopped keeps none of the others going. Raises its fault after them."""
+    from ml_intern.runs.poll import stop
+
+    stopped, fault = [], None
+    for row in rows:
+        try:
+            stopped.append(await stop(store, row))
+        except MLInternError as error:
+            fault = error
+            say(f"{row.id} was not stopped: {error.message}", 0)
+    if fault:
+        raise fault
+    return stopped
+
+
+def _cells(shown: Shown) -> tuple[str, ...]:
+    row = shown.row
+    ran = "" if row.started is None or row.finished is None else duration(max(row.finished - row.started, 0.0))
+    where = " ".join(filter(None, (row.backend, row.hardware)))
+    cost = money(row.cost_usd) if row.ledger_id is not None and not row.open else ""
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in _numbers(row)[:3])
+    what = one_line(f"{row.name}: {row.command}" if row.name else row.command, 60)
+    state = f"{row.state} ({one_line(shown.remark, 50)})" if shown.remark else row.state
+    return (row.id, state, where, local_time(row.started or row.created), ran, cost, row.thread_id[:8], metrics, what)
+
+
+def _numbers(row: "RunRow") -> list[tuple[str, float]]:
+    return [(name, value) for name, value in jsonlib.loads(row.metrics).items() if isinstance(value, int | float)]
+
+
+def _offers(rows: Sequence[Shown]) -> list[str]:
+    orphans = [one.row.id for one in rows if one.remark == ORPHAN]
+    return [f"{len(orphans)} of no thread go on: `ml-intern jobs cancel --orphans` stops them"] if orphans else []

@@ -1,0 +1,66 @@
+"""`jobs plot`: the losses and metrics of runs as a picture."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_intern.commands.jobs.jobs import found_run
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.output import print_lines
+from ml_intern.configs.errors import ConfigurationError, MLInternError, UsageError
+from ml_intern.runs.metrics import Series, series_of
+
+if TYPE_CHECKING:
+    from ml_intern.store.runs import RunRow
+
+MOST_PANELS = 6
+
+
+def plot(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids, beginnings of them, or names")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="the PNG to write")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME", help="only this; repeatable")] = None,
+) -> int:
+    """Draw the metrics of runs against their steps: a panel a metric, a line a run. Needs the extra [plot]."""
+    rows = asyncio.run(_rows(runs))
+    courses = {row.name or row.id: _series(row) for row in rows}
+    names = _chosen(courses, metric or [])
+    try:
+        from ml_intern.terminal.render.chart import draw
+    except ImportError as missing:
+        raise ConfigurationError(
+            "a picture needs the package pillow", "install ml-intern[plot], or pip install pillow"
+        ) from missing
+    path = output or Path(f"{rows[0].id}.png")
+    panels = {name: {run: one.points[name] for run, one in courses.items() if name in one.points} for name in names}
+    try:
+        draw(panels).save(path, "PNG")
+    except OSError as error:
+        raise MLInternError(f"{path} cannot be written: {error.strerror or error}") from error
+    return print_lines([f"{path}: {', '.join(names)}"])
+
+
+async def _rows(names: list[str]) -> "list[RunRow]":
+    from ml_intern.runs.poll import look
+
+    async with open_store() as store:
+        return [await look(store, await found_run(store, name)) for name in names]
+
+
+def _series(row: "RunRow") -> Series:
+    from ml_intern.runs.run_folder import TRACKIO
+
+    log = Path(row.log)
+    return series_of(log, log.parent / TRACKIO)
+
+
+def _chosen(courses: dict[str, Series], wanted: list[str]) -> list[str]:
+    """The metrics to draw: those asked for, else the main one of each run first and some more."""
+    known = list(dict.fromkeys(name for one in courses.values() for name in (one.main(), *one.points) if name))
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"no run printed a metric {unknown[0]!r}", f"there are: {', '.join(known) or 'none'}")
+    if not known:
+        raise UsageError("these runs printed no metrics", "print `step 10 loss=0.5` or JSON lines, or use trackio")
+    return wanted or known[:MOST_PANELS]

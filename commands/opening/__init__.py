@@ -1,0 +1,1 @@
+"""Opening the settings, the store and a session for a command."""

@@ -1,0 +1,26 @@
+"""Opens the store alone, for what needs no settings and no model."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ml_intern.configs.paths import data_home
+
+if TYPE_CHECKING:
+    from ml_intern.store.store import Store
+
+
+@asynccontextmanager
+async def open_store(*, ephemeral: bool = False) -> AsyncIterator["Store"]:
+    """The store in the data home, or in a folder that is removed at the end."""
+    from ml_intern.store.store import Store
+
+    if not ephemeral:
+        async with await Store.open(data_home()) as store:
+            yield store
+        return
+    with TemporaryDirectory(prefix="ml-intern-", ignore_cleanup_errors=True) as folder:
+        async with await Store.open(Path(folder) / "home") as store:
+            yield store

@@ -1,0 +1,1 @@
+"""Running a prompt: headless or interactive."""

@@ -1,0 +1,214 @@
+"""One run without a person: the turn, its limits and signals, and the result that always comes last."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.commands.failure import as_known, drop_stdout, say
+from ml_intern.commands.opening.session import open_session
+from ml_intern.commands.options import Options, seconds
+from ml_intern.commands.running.answer_schema import MAX_CORRECTIONS, AnswerSchema
+from ml_intern.commands.running.formats import Format, format_for
+from ml_intern.configs.errors import MLInternError
+from ml_intern.graph.events import Event
+from ml_intern.graph.operations import ExecApproval, Interrupt, UserInput
+from ml_intern.store.ledger import usage_of
+from ml_intern.terminal.slash.runs import left_lines
+
+if TYPE_CHECKING:
+    from ml_intern.session.agent import AgentSession
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the run ended; `line` is said on stderr when it did not end well."""
+
+    status: str
+    exit_code: int
+    text: str
+    line: str = ""
+    iterations: int = 0
+
+
+Task = UserInput | ExecApproval | None
+"""What a run without a person does: a new message, the answers to what waits, or only what was left undone."""
+NOTHING_LEFT = Ending("failed", 2, "nothing was left undone", "nothing was left undone in this thread (give a prompt)")
+SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
+SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
+
+
+async def run_headless(options: Options, task: Task) -> int:
+    """Run one turn and return the exit code. Whatever happens after this point, the last output is a result."""
+    limit = seconds(options.timeout) if options.timeout is not None else None
+    schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
+    out = format_for(options)
+    try:
+        async with open_session(options, headless=True) as opened:
+            headless = Headless(opened.session, out, schema)
+            with headless.stopped_by(limit, options.timeout or ""):
+                return await headless.run(task)
+    except Exception as error:
+        known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
+        out.result(_result(Ending("failed", known.exit_code, str(known)), {}, None, "", 1))
+        raise
+
+
+class Headless:
+    """A run in a session. It ends with the turn, with a signal, at a limit, or when the output is closed."""
+
+    def __init__(self, session: "AgentSession", out: Format, schema: AnswerSchema | None) -> None:
+        self._session = session
+        self._out = out
+        self._schema = schema
+        self._stop: Ending | None = None
+        self._unwritable: Ending | None = None
+        self._sequence = 0
+        self._unverified = list[str]()
+        self._stopping = asyncio.Event()
+        self._tasks = set[asyncio.Task[None]]()
+
+    @contextmanager
+    def stopped_by(self, limit: float | None, limit_words: str) -> Iterator[None]:
+        """Within this block SIGINT, SIGTERM and the time limit (seconds) end the run; a second signal kills it."""
+        loop = asyncio.get_running_loop()
+        for number, ending in ((signal.SIGINT, SIGINT), (signal.SIGTERM, SIGTERM)):
+            loop.add_signal_handler(number, self._on_signal, number, ending)
+        words = f"the time limit of {limit_words} was reached"
+        timer = loop.call_later(limit, self.stop, Ending("limit", 124, words, words)) if limit else None
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals, ending: Ending) -> None:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.stop(ending)
+
+    def stop(self, ending: Ending) -> None:
+        """End the run this way, unless it is ending already."""
+        if self._stop is None:
+            self._stop = ending
+            self._stopping.set()
+            task = asyncio.create_task(self._session.submit(Interrupt()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def run(self, task: Task) -> int:
+        """Settle the thread, run the turn, write the result; the exit code."""
+        ledger, before = self._session.services.store.ledger, await self._session.totals()
+        rows_before = await ledger.by_source(self._session.thread_id)
+        consumer = asyncio.create_task(self._consume())
+        await self._session.idle()
+        ending = await self._answer(task)
+        await self._leave_runs(ending)
+        thread_id = self._session.thread_id
+        usage = usage_of(await ledger.by_source(thread_id), rows_before)
+        cost = (await self._session.totals()).since(before).known_cost_usd
+        await self._session.close()
+        await consumer
+        looked_at = self._unverified if ending.status == "done" else None
+        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, looked_at), last=True)
+        ending = self._unwritable or ending
+        return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
+
+    async def _answer(self, task: Task) -> Ending:
+        if self._schema is None:
+            return await self._turn(task)
+        if isinstance(task, UserInput):
+            typed = task.text if task.typed is None else task.typed
+            task = replace(task, text=self._schema.instruct(task.text), typed=typed)
+        ending = await self._turn(task)
+        for corrections_left in range(MAX_CORRECTIONS, -1, -1):
+            if ending.status != "done":
+                return ending
+            text, problem = self._schema.check(ending.text)
+            if not problem:
+                return replace(ending, text=text)
+            if corrections_left:
+                ending = await self._turn(UserInput(self._schema.correction(problem), typed=""))
+        return replace(ending, status="failed", exit_code=1, line=f"the answer does not match the schema: {problem}")
+
+    async def _turn(self, task: Task) -> Ending:
+        if self._stop is None and task is not None:
+            await self._session.submit(task)
+        if self._stop is None:
+            await self._at_rest(runs_first=task is None and self._session.end is None)
+        end = self._session.end
+        if self._stop is not None:
+            return replace(self._stop, iterations=end.iterations if end else 0)
+        if end is None and task is None:
+            return NOTHING_LEFT
+        if end is None:
+            return Ending("failed", 1, "", "the turn did not end")
+        return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
+
+    async def _at_rest(self, *, runs_first: bool) -> None:
+        """Wait for the turn and for those that its runs wake, until the run is stopped."""
+        from ml_intern.session.waking import at_rest
+
+        rest = asyncio.ensure_future(at_rest(self._session, runs_first=runs_first))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (rest, stopping):
+            waiting.cancel()
+        await self._session.idle()
+
+    async def _leave_runs(self, ending: Ending) -> None:
+        """Say which runs go on. Those beyond the time limit are stopped."""
+        if ending.status == "limit" and self._stop is not None:
+            await self._session.runs.stop()
+        for line in left_lines(await self._session.runs.going()):
+            say(line, 0)
+
+    def _line(self, status: str, text: str) -> str:
+        if status == "done":
+            return ""
+        if status == "waiting":
+            return f"{text} (see and answer it with `ml-intern approve {self._session.thread_id}`)"
+        return text
+
+    async def _consume(self) -> None:
+        async for event in self._session.events():
+            self._sequence = event.seq
+            if event.type in ("processing", "unverified"):
+                self._unverified = event.data.get("numbers", [])
+            self._write(event)
+
+    def _write(self, event: Event, *, last: bool = False) -> None:
+        if self._unwritable:
+            return
+        try:
+            (self._out.result if last else self._out.event)(event)
+        except OSError as error:
+            drop_stdout()
+            known = as_known(error) or MLInternError(f"the output cannot be written: {error.strerror}")
+            self._unwritable = Ending("interrupted", known.exit_code, known.message, str(known))
+            self.stop(self._unwritable)
+
+
+def _result(
+    ending: Ending,
+    usage: dict[str, Any],
+    cost: float | None,
+    thread_id: str,
+    seq: int,
+    unverified: list[str] | None = None,
+) -> Event:
+    data: dict[str, Any] = {
+        "status": ending.status,
+        "exit_code": ending.exit_code,
+        "text": ending.text,
+        "usage": usage or usage_of([]),
+        "cost_usd": cost,
+        "iterations": ending.iterations,
+        "thread_id": thread_id,
+        "unverified": unverified,
+    }
+    return Event("result", thread_id, seq, time.time(), data)

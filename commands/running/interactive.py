@@ -1,0 +1,88 @@
+"""A session with a person at the terminal."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_intern.commands.doctor import doctor_lines
+from ml_intern.commands.opening.session import open_session, open_store, working_folder
+from ml_intern.commands.options import Options
+from ml_intern.configs.errors import UsageError
+from ml_intern.terminal.app import App, Messages
+from ml_intern.terminal.completer import PromptCompleter
+from ml_intern.terminal.keys import quiet_keys
+from ml_intern.terminal.picker import pick_thread
+from ml_intern.terminal.prompt import Prompt
+from ml_intern.terminal.questions import ask_trust
+from ml_intern.terminal.render.summary import money
+from ml_intern.terminal.screen import Screen, open_console
+from ml_intern.terminal.slash.share import ask_share
+
+if TYPE_CHECKING:
+    from ml_intern.session.agent import AgentSession
+
+    Guide = Callable[[AgentSession, Prompt], Messages]
+
+TERMINATED = 143
+LISTED_THREADS = 20
+
+
+async def run_interactive(options: Options, guide: "Guide | None" = None) -> int:
+    """Open a session, talk until the user leaves, and return the exit code. `guide` stands between us and the user."""
+    with quiet_keys():
+        return await _interactive(options, guide)
+
+
+async def _interactive(options: Options, guide: "Guide | None") -> int:
+    for name in ("output_schema", "timeout"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for a headless run", "give a PROMPT too")
+    screen = Screen(open_console(), verbose=options.verbose)
+    if options.resume == "":
+        options = replace(options, resume=await _picked(options, screen))
+    main = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: main and main.cancel())
+    try:
+        return await _talk(options, screen, guide)
+    except asyncio.CancelledError:
+        return TERMINATED
+
+
+async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
+    async def trusting(folder: Path) -> None:
+        await ask_trust(screen, Prompt(None, PromptCompleter(folder), str), folder)
+
+    async with open_session(options, headless=False, ask_trust=trusting) as opened:
+        session = opened.session
+
+        def toolbar() -> str:
+            return f" {session.options.model}  {session.options.approval_mode}  {money(screen.total_cost)}"
+
+        history = opened.home / "history" if opened.saved else None
+        prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
+        doctor = partial(doctor_lines, options)
+        await App(session, screen, guide(session, prompt) if guide else prompt, doctor).run()
+        used = await session.totals()
+        if used.requests and opened.saved:
+            await ask_share(screen, prompt)
+        if used.requests and opened.saved:
+            screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")
+    return 0
+
+
+async def _picked(options: Options, screen: Screen) -> str:
+    """The thread chosen from a list: those of this folder, or of all when it has none."""
+    async with open_store() as store:
+        folder = str(working_folder(options))
+        rows = await store.threads.list(folder, LISTED_THREADS) or await store.threads.list(None, LISTED_THREADS)
+        sizes = await store.checkpoints.sizes([row.id for row in rows])
+    prompt = Prompt(None, PromptCompleter(Path(folder)), str)
+    chosen = await pick_thread(screen, prompt, rows, sizes)
+    if chosen is None:
+        raise UsageError("no thread was chosen")
+    return chosen

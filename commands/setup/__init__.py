@@ -1,0 +1,1 @@
+"""First start: set-up, model probe, demo."""

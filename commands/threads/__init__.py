@@ -1,0 +1,1 @@
+"""threads: list, show, move, export, prune, replay."""

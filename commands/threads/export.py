@@ -1,0 +1,145 @@
+"""`threads export` and `import`: a conversation out of the store and into it."""
+
+import asyncio
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import uuid4
+
+import typer
+
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.opening.thread import read_thread, turns_of
+from ml_intern.commands.output import JSON_HELP, print_json, print_lines, size
+from ml_intern.commands.threads.listing import thread_json
+from ml_intern.configs.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from ml_intern.outbound.conversation import Conversation
+    from ml_intern.outbound.importing.reading import Read
+    from ml_intern.store.threads import ThreadRow
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
+FormatName = Literal["markdown", "openai", "events", "html", "sts", "claude-code"]
+MOST_BYTES = 256 * 1024 * 1024
+
+
+def export(
+    thread: Thread,
+    format: Annotated[FormatName, typer.Option("--format", help="what it is written as")] = "markdown",
+    file: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="write it there")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="to your dataset of traces on the Hub, as sts")] = False,
+    json: Json = False,
+) -> int:
+    """Write a thread's conversation to stdout or to a file, secrets replaced; or upload it as a trace."""
+    if upload:
+        address = asyncio.run(_upload(thread))
+        return print_json({"address": address}) if json else print_lines([address])
+    from ml_intern.outbound.exporting.formats import exported
+
+    found = asyncio.run(_conversation(thread))
+    text = exported(found, format)
+    if file is None:
+        return print_json({"thread": found.thread_id, "format": format, "text": text}) if json else _print(text)
+    path = Path(file).expanduser()
+    _write(path, text)
+    count = path.stat().st_size
+    if json:
+        return print_json({"thread": found.thread_id, "format": format, "file": str(path), "bytes": count})
+    return print_lines([f"wrote {path} ({size(count)})"])
+
+
+async def _upload(thread: str) -> str:
+    from ml_intern.configs.errors import TemporaryError
+    from ml_intern.configs.hosts import hub_url
+    from ml_intern.configs.layers import load
+    from ml_intern.execution.tool import ToolFault
+    from ml_intern.session.traces import Traces
+
+    async with read_thread(thread) as found:
+        traces = Traces(found.store.home, load(_here()).settings)
+        try:
+            return f"{hub_url()}/{await traces.upload(found.turns, await traces.repository())}"
+        except ToolFault as fault:
+            raise TemporaryError(f"the trace is not uploaded: {fault}") from fault
+
+
+def _print(text: str) -> int:
+    """The text as it is, but for a terminal, which hidden characters could command."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout.isatty():
+        from ml_intern.text.visible import visible
+
+        text = visible(text)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return 0
+
+
+async def _conversation(thread: str) -> "Conversation":
+    from ml_intern.session.export import conversation_of
+
+    async with read_thread(thread) as found:
+        return await conversation_of(found.turns, found.row)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file; what is there stays until the new one is whole. UsageError when it cannot be written."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp") if path.is_file() or not path.exists() else path
+    try:
+        fresh.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+        if fresh != path:
+            fresh.replace(path)
+    except OSError as error:
+        if fresh != path:
+            fresh.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file with -o") from error
+
+
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="an export, event lines, or a session_*.json")],
+    json: Json = False,
+) -> int:
+    """Make a new thread from a file; it can be continued with -r. Says what was left out."""
+    row, read = asyncio.run(_import(Path(file).expanduser()))
+    messages = len(read.conversation.messages)
+    if json:
+        return print_json({"thread": thread_json(row), "messages": messages, "left_out": read.left_out})
+    said = [f"{row.id}", f"{messages} messages, {row.turns} turns; go on: ml-intern -r {row.id[:8]}"]
+    return print_lines([*said, *(f"left out: {count} {what}" for what, count in read.left_out.items())])
+
+
+async def _import(path: Path) -> "tuple[ThreadRow, Read]":
+    from ml_intern.models.secrets import hold_secrets
+    from ml_intern.outbound.exporting.formats import admitted
+    from ml_intern.outbound.importing.reading import read_conversation
+    from ml_intern.session.importing import import_thread
+
+    hold_secrets()
+    read = read_conversation(_text_of(path), path.name)
+    conversation = admitted(read.conversation)
+    folder = conversation.folder if Path(conversation.folder or "/nowhere").is_dir() else str(_here())
+    async with open_store() as store:
+        id = str(uuid4())
+        async with store.hold(id):
+            return await import_thread(await turns_of(store, id, folder), conversation, folder, path.name), read
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError(f"{path} is too large ({size(path.stat().st_size)})", f"at most {size(MOST_BYTES)}")
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigurationError("the working folder no longer exists", "cd to another") from error

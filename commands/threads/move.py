@@ -1,0 +1,172 @@
+"""`threads rename`, `fork`, `undo`, `redo` and `delete`. No model is called and no key is needed."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_intern.commands.opening.store import open_store
+from ml_intern.commands.opening.thread import held_thread, read_thread
+from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.threads.listing import thread_json
+from ml_intern.configs.errors import UsageError
+from ml_intern.graph.operations import Redo, Scope, Undo
+
+if TYPE_CHECKING:
+    from ml_intern.commands.opening.thread import OpenThread
+    from ml_intern.session.turns.rewind import Moved, Rewind
+    from ml_intern.store.threads import ThreadRow
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
+Files = Annotated[Scope, typer.Option("--files", help="conversation and files, or one of them")]
+TITLE_LENGTH = 200
+
+
+def rename(thread: Thread, title: Annotated[str, typer.Argument(metavar="TITLE")], json: Json = False) -> int:
+    """Give a thread another title."""
+    row = asyncio.run(_rename(thread, " ".join(title.split())[:TITLE_LENGTH]))
+    return print_json(thread_json(row)) if json else print_lines([f"{row.id[:8]} is now called {row.title!r}"])
+
+
+async def _rename(thread: str, title: str) -> "ThreadRow":
+    from ml_intern.safety.secrets.redaction import admit
+
+    if not title:
+        raise UsageError("the title is empty", "ml-intern threads rename THREAD TITLE")
+    async with held_thread(thread) as found:
+        return await found.store.threads.update(found.row.id, title=admit(title))
+
+
+def fork(
+    thread: Thread,
+    at: Annotated[int | None, typer.Option("--at", metavar="TURN", help="up to the end of this turn")] = None,
+    json: Json = False,
+) -> int:
+    """Copy a thread into a new one. A thread that runs is copied as it stands; its open calls are not run there."""
+    row = asyncio.run(_fork(thread, at))
+    said = [f"{row.id}", f"a copy up to the end of turn {row.forked_at}; go on: ml-intern -r {row.id[:8]}"]
+    return print_json(thread_json(row)) if json else print_lines(said)
+
+
+async def _fork(thread: str, at: int | None) -> "ThreadRow":
+    async with read_thread(thread) as found:
+        return await found.store.threads.find(await found.turns.fork(at))
+
+
+def undo(
+    thread: Thread,
+    turns: Annotated[int, typer.Argument(metavar="[N]", min=1, help="so many turns")] = 1,
+    files: Files = "both",
+    preview: Annotated[bool, typer.Option("--preview", help="show what it would do, and change nothing")] = False,
+    json: Json = False,
+) -> int:
+    """Take back the last turns of a thread, and what they did to the files of its folder."""
+    if preview:
+        return asyncio.run(_preview(thread, Undo(turns, files), as_json=json))
+    return _said("undo", *asyncio.run(_move(thread, Undo(turns, files))), as_json=json)
+
+
+def redo(thread: Thread, files: Files = "both", json: Json = False) -> int:
+    """Bring back what the last undo took."""
+    return _said("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
+
+
+async def _move(thread: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]":
+    async with held_thread(thread) as found:
+        rewind = _rewind(found)
+        try:
+            moved = await (rewind.undo(operation) if isinstance(operation, Undo) else rewind.redo(operation))
+        finally:
+            await rewind.files.close()
+        number = int((await found.turns.snapshot()).values.get("turn", 0))
+        return await found.store.threads.update(found.row.id, turns=number, state="idle"), moved
+
+
+async def _preview(thread: str, operation: Undo, *, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    async with held_thread(thread) as found:
+        rewind = _rewind(found)
+        try:
+            seen = await rewind.preview(operation)
+        finally:
+            await rewind.files.close()
+    if as_json:
+        return print_json({"thread": found.row.id, **asdict(seen)})
+    changes = [f"{change.kind:8} {change.path}{_counts(change.added, change.removed)}" for change in seen.changes]
+    return print_lines([f"would take back {_count(seen.turns)}: {seen.text}", *changes, *seen.notes])
+
+
+def _rewind(found: "OpenThread") -> "Rewind":
+    from ml_intern.session.turns.rewind import Rewind
+    from ml_intern.snapshots.workspace import Snapshots
+
+    files = Snapshots(found.store.home, Path(found.turns.services.defaults.workspace), _say)
+    return Rewind(found.turns, files, found.turns.services)
+
+
+def _say(message: str, remedy: str) -> None:
+    from ml_intern.commands.failure import say
+
+    say(f"{message} ({remedy})" if remedy else message, 0)
+
+
+def _said(direction: str, row: "ThreadRow", moved: "Moved", *, as_json: bool) -> int:
+    if as_json:
+        done = {"direction": direction, "turns": moved.turns, "text": moved.text, "notes": moved.notes}
+        return print_json({"thread": thread_json(row), **done})
+    what = {"undo": "took back", "redo": "brought back"}[direction]
+    line = f"{what} {_count(moved.turns)}: {moved.text}" if moved.turns else f"{what} the files"
+    return print_lines([line, *moved.notes])
+
+
+def _count(turns: int) -> str:
+    return f"{turns} turn{'s' if turns != 1 else ''}"
+
+
+def _counts(added: int | None, removed: int | None) -> str:
+    return "" if added is None or removed is None else f"  +{added} -{removed}"
+
+
+def delete(
+    thread: Thread,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    json: Json = False,
+) -> int:
+    """Delete a thread, its sub-agents, artifacts and snapshots for good. What it cost stays in the ledger."""
+    gone = asyncio.run(_delete(thread, sure=yes))
+    if json:
+        return print_json({"deleted": gone})
+    return print_lines([f"deleted {id}" for id in gone] or ["nothing was deleted"])
+
+
+async def _delete(thread: str, *, sure: bool) -> list[str]:
+    from ml_intern.snapshots.prune import forget_snapshots
+
+    async with open_store() as store:
+        row = await store.threads.find(thread)
+        if not sure and not _agreed(row):
+            return []
+        gone = list(await store.delete(row.id))
+        forgotten = await asyncio.to_thread(forget_snapshots, store.home, gone)
+    for note in forgotten.left_alone:
+        _say(note, "")
+    return gone
+
+
+def _agreed(row: "ThreadRow") -> bool:
+    """The answer of the person at the terminal. UsageError when there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{row.id[:8]} was not deleted: nobody can be asked", "add --yes")
+    from ml_intern.text.visible import visible
+
+    about = f"{row.id[:8]} {visible(row.title or '(untitled)')!r}, {_count(row.turns)}, in {visible(row.folder)}"
+    return _answer(f"Delete {about} for good? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _answer(question: str) -> Any:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()

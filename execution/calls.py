@@ -1,0 +1,58 @@
+"""From a call in the conversation to a ToolCall and the context it is judged and run in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages import ToolCall as MessageCall
+
+from ml_intern.execution.run import judge
+from ml_intern.execution.tool import ToolCall, ToolContext
+from ml_intern.graph.context import RunOptions, Services, sandbox_name
+from ml_intern.graph.events import Emit
+from ml_intern.graph.state import AgentState, users_words
+from ml_intern.safety.policy import SHELL_TOOL, Verdict
+
+
+def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:
+    """The call with its place among the calls of its message, and with other arguments when a person edited them."""
+    index = next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"])
+    return ToolCall(
+        name=call["name"],
+        args=call["args"] if args is None else args,
+        id=call["id"] or "",
+        message_id=message.id or "",
+        index=index,
+    )
+
+
+def tool_context(
+    state: AgentState, thread_id: str, options: RunOptions, services: Services, emit: Emit, *, approved: bool = False
+) -> ToolContext:
+    """What the tools of this thread may work with."""
+    return ToolContext(
+        thread_id=thread_id,
+        root_id=options.root or thread_id,
+        workspace=Path(options.workspace),
+        add_dirs=tuple(Path(folder) for folder in options.add_dirs),
+        options=options,
+        services=services,
+        emit=emit,
+        approved=approved,
+        plan=tuple(state.get("plan") or ()),
+        messages=state.get("messages") or (),
+        taint=tuple(state.get("taint") or ()),
+        sandbox_profile=sandbox_name(options),
+        user_text=options.user_text if options.child else users_words(state.get("messages") or ()),
+    )
+
+
+async def judge_command(command: str, thread_id: str, options: RunOptions, services: Services) -> Verdict:
+    """What policy would say to a command of the shell in this thread."""
+    call = ToolCall(name=SHELL_TOOL, args={"command": command}, id="", message_id="", index=0)
+    return await judge(call, tool_context({}, thread_id, options, services, silent))
+
+
+def silent(type: str, /, **data: Any) -> None:
+    """An Emit for judging a call, where nothing happens that anyone could watch."""

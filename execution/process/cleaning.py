@@ -1,0 +1,80 @@
+"""Program output as text one can read: decoded, no terminal sequences, a rewritten line in its last form only."""
+
+import codecs
+import re
+
+from ml_intern.text.visible import visible
+
+LONGEST_PIECE = 1 << 20
+LONGEST_WORD = 1 << 16
+SHOWN_CHARACTERS = 2_000
+_WORD_ENDS = " \t,;\"'"
+_SEQUENCE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC and their end; behind an open one text stays
+    r"|\x1b[ -/]*[0-~]"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+_BACKSPACED = re.compile(r"[^\x08\n]\x08")
+
+
+def clean(text: str) -> str:
+    """Clean a whole text: lines rewritten by CR in their last form, sequences stripped, controls shown escaped."""
+    if "\r" in text:
+        text = "\n".join(_last_form(line) for line in text.split("\n"))
+    return visible(strip_sequences(text))
+
+
+def strip_sequences(text: str) -> str:
+    """Remove ANSI, OSC and other terminal sequences, and characters struck out by backspaces."""
+    if "\x1b" in text or "\x9b" in text:
+        text = _SEQUENCE.sub("", text)
+    return _BACKSPACED.sub("", text).replace("\x08", "") if "\x08" in text else text
+
+
+def _last_form(line: str) -> str:
+    """What a terminal would show last of a line that CR rewrote."""
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+class StreamCleaner:
+    """Cleans output as it comes. It holds one unfinished line, of at most LONGEST_PIECE characters."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._open = ""
+
+    def feed(self, data: bytes) -> str:
+        """Take bytes, give back the lines they completed, cleaned."""
+        text = self._open + self._decoder.decode(data)
+        done, newline, self._open = text.rpartition("\n")
+        self._forget_rewritten()
+        finished = clean(done) + newline if newline else ""
+        return finished + self._cut_long_line()
+
+    def finish(self) -> str:
+        """The unfinished line at the end of the output."""
+        rest, self._open = self._open + self._decoder.decode(b"", final=True), ""
+        return clean(rest)
+
+    @property
+    def unfinished(self) -> str:
+        """The line being written, as it stands now, but for its last word: the rest of a secret may follow it."""
+        shown = self._open.rstrip("\r")[-SHOWN_CHARACTERS:]
+        whole = shown.partition(" ")[2] if len(self._open) > SHOWN_CHARACTERS else shown
+        return clean(whole if self._open.endswith("\r") else whole.rpartition(" ")[0])
+
+    def _forget_rewritten(self) -> None:
+        """Drop what CR rewrote already, so that a progress bar of any length stays one line."""
+        body = self._open.rstrip("\r")
+        if "\r" in self._open:
+            # A CR at the end may be half of a CRLF; one stands for any number of them.
+            self._open = body.rpartition("\r")[2] + ("\r" if len(body) < len(self._open) else "")
+
+    def _cut_long_line(self) -> str:
+        if len(self._open) <= LONGEST_PIECE:
+            return ""
+        # A secret that is cut in two is found in neither piece: cut between words where there are any.
+        cut = max(self._open.rfind(end, LONGEST_PIECE - LONGEST_WORD) for end in _WORD_ENDS) + 1
+        piece, self._open = (self._open[:cut], self._open[cut:]) if cut else (self._open, "")
+        return clean(piece)

@@ -1,0 +1,142 @@
+"""The processes of a command: which there are, and how all of them end. TERM first, KILL after a grace time."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_intern.execution.process.environment import CALL_MARK
+
+GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_KILL_SECONDS = 5.0
+_PROC = Path("/proc")
+
+
+def members(session: int | None, mark: str | None = None) -> list[int]:
+    """Living processes of a session and, with `mark`, those anywhere that carry the mark in their environment.
+
+    `timeout` and `set -m` leave the process group, `setsid` the session; the environment stays. Where there is no
+    /proc only the process group is known.
+    """
+    if not _PROC.is_dir():
+        return [session] if session is not None and _group_lives(session) else []
+    return [pid for pid in _pids() if _belongs(pid, session, mark)]
+
+
+def _pids() -> Iterator[int]:
+    own = str(os.getpid())
+    return (int(name) for name in os.listdir(_PROC) if name.isdigit() and name != own)  # noqa: PTH208  names alone
+
+
+def _belongs(pid: int, session: int | None, mark: str | None) -> bool:
+    """Asked of every process of the machine after every command: a system call, not a file, tells most of them."""
+    try:
+        found = os.getsid(pid) == session
+    except OSError:  # it is gone, or a stranger's
+        return False
+    return (found or _marked(pid, mark)) and _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in (b"Z", b"X")
+
+
+def _marked(pid: int, mark: str | None) -> bool:
+    if mark is None:
+        return False
+    try:
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    values = [
+        entry.partition(b"=")[2] for entry in environment.split(b"\0") if entry.startswith(CALL_MARK.encode() + b"=")
+    ]
+    return any(mark.encode() in value.split(b":") for value in values)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def end_all(
+    session: int | None, mark: str | None = None, grace: float = GRACE_SECONDS, *, spare: int | None = None
+) -> int:
+    """End every process of the session: TERM, up to `grace` seconds, KILL. Cancelled meanwhile, it kills at once.
+
+    `spare` is a process that gets no TERM: the others die with it, and they are to have their grace.
+
+    Returns:
+        How many processes there were to end.
+    """
+    hurry = threading.Event()
+    work = asyncio.ensure_future(asyncio.to_thread(_end_all, _Target(session, mark, spare), grace, hurry))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        hurry.set()
+        await asyncio.wait({work})
+        raise
+
+
+@dataclass(frozen=True)
+class _Target:
+    session: int | None
+    mark: str | None
+    spare: int | None
+
+    def members(self) -> list[int]:
+        return members(self.session, self.mark)
+
+
+def _end_all(target: _Target, grace: float, hurry: threading.Event) -> int:
+    found = target.members()
+    if not found:
+        return 0
+    _signal(
+        target.session if target.spare is None else None, [pid for pid in found if pid != target.spare], signal.SIGTERM
+    )
+    if not _wait_until_gone(target, grace, hurry):
+        _kill(target)
+    return len(found)
+
+
+def _wait_until_gone(target: _Target, grace: float, hurry: threading.Event) -> bool:
+    deadline = time.monotonic() + grace
+    while target.members():
+        if time.monotonic() > deadline or hurry.wait(_POLL_SECONDS):
+            return False
+    return True
+
+
+def _kill(target: _Target) -> None:
+    """KILL until none is left: a process can start others between the listing and the signal."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (found := target.members()) and time.monotonic() < deadline:
+        _signal(target.session, found, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def _signal(session: int | None, pids: list[int], number: signal.Signals) -> None:
+    if session is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(session, number)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -1,9 +1,0 @@
-"""What langgraph.json names: the graph for LangGraph Studio and its checkpointer, on the command line's threads."""
-
-from graph.served_http import app
-from graph.serving import SERVING, studio_graph
-
-__all__ = ["app", "checkpointer", "graph"]
-
-graph = studio_graph(SERVING)
-checkpointer = SERVING.checkpointer

@@ -1,0 +1,1 @@
+"""ml-intern: an autonomous ML engineer for the terminal. Folders of the repository are linked here as subpackages."""

@@ -1,0 +1,102 @@
+"""What can be said of a model id before it is called: route, key by name, window, price, abilities."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ml_intern.configs.errors import KeyMissing
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.catalog.prices import Entry, Price, entries_of, entry_of
+from ml_intern.models.gateway import Models
+from ml_intern.models.providers import LOCAL, PROVIDERS
+from ml_intern.models.routing import HUB_PREFIX, hub_token
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model id; None is unknown."""
+
+    model: str
+    route: str
+    key: str | None
+    """The variable its key comes from; None: it needs none."""
+    window: int | None = None
+    """Tokens."""
+    longest_output: int | None = None
+    price: Price | None = None
+    free: bool = False
+    abilities: Abilities = UNKNOWN
+    fault: KeyMissing | None = None
+    """Why it cannot be called now."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A prefix of model ids and how it is reached."""
+
+    prefix: str
+    how: str
+    keys: tuple[str, ...]
+    """The variables that may hold the key; none where none is needed."""
+    key: str | None
+    """The one that does."""
+
+
+async def describe(models: Models, model: str) -> Described:
+    """All there is to say of an id, its endpoint asked. Raises ModelUnknown for an id without a route."""
+    try:
+        route = models.route(model)
+    except KeyMissing as error:
+        return _of_table(model, entry_of(model), "none", None, error)
+    await models.known.offers(route)
+    return Described(
+        model,
+        route.note,
+        route.key_used,
+        models.known.window(route),
+        models.known.longest_output(route),
+        await models.known.price(route),
+        route.free,
+        models.known.abilities(route),
+    )
+
+
+async def available(models: Models, among: Iterable[Way], words: str = "") -> list[Described]:
+    """The models that can be called with the keys at hand and the servers that run, those with `words` in their ids."""
+    found: list[Described] = []
+    if models.endpoint:
+        offers = await models.known.offers(models.route(models.endpoint.model))
+        found += [await describe(models, id) for id in sorted(filter(None, offers)) if _matches(id, words)]
+    for way in among:
+        if way.prefix in PROVIDERS and way.key is not None:
+            table = sorted(entries_of(way.prefix).items())
+            found += [_of_table(id, entry, way.how, way.key) for id, entry in table if _matches(id, words)]
+        elif way.prefix in LOCAL or way.key is not None:
+            found += [await describe(models, id) for id in await _offered(models, way) if _matches(id, words)]
+    return found
+
+
+def ways(environ: Mapping[str, str]) -> Iterator[Way]:
+    """Every way to a model."""
+    for prefix, provider in PROVIDERS.items():
+        how = "a server of your own" if provider.self_hosted else "its provider"
+        yield Way(prefix, how, provider.key_envs, next((name for name in provider.key_envs if environ.get(name)), None))
+    yield Way(HUB_PREFIX, "the Hugging Face router", ("HF_TOKEN",), "HF_TOKEN" if hub_token(environ) else None)
+    for prefix, server in LOCAL.items():
+        address = environ.get(server.base_env) or environ.get("LOCAL_LLM_BASE_URL") or server.default
+        yield Way(prefix, f"the local server {address}", (), None)
+
+
+async def _offered(models: Models, way: Way) -> list[str]:
+    route = models.route(f"{way.prefix}/any")
+    names = sorted(filter(None, await models.known.offers(route)))
+    return names if way.prefix == HUB_PREFIX else [f"{way.prefix}/{name}" for name in names]
+
+
+def _of_table(id: str, entry: Entry, how: str, key: str | None, fault: KeyMissing | None = None) -> Described:
+    return Described(
+        id, how, key, entry.window, entry.longest_output, entry.price, abilities=entry.abilities, fault=fault
+    )
+
+
+def _matches(id: str, words: str) -> bool:
+    return words.lower() in id.lower()

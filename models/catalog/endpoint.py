@@ -1,0 +1,210 @@
+"""What an endpoint says about its models at /models: windows, prices, abilities. Asked once; silence means unknown."""
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.catalog.local_servers import EVERY, Told, dialect_of
+from ml_intern.models.catalog.prices import Price, Rates
+from ml_intern.models.routing import Route
+
+_WINDOW_KEYS = ("context_length", "max_model_len", "max_context_length", "context_window", "n_ctx", "n_ctx_train")
+_PER_MILLION = 1_000_000
+PATIENCE_S = 5
+SILENCE_S = 10
+MOST_SILENCES = 3
+"""An endpoint that told nothing is asked again with a later request, so often and no sooner: it may be starting."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model of an endpoint. `prices` is by serving provider; "" is the endpoint itself."""
+
+    id: str
+    window: int | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    abilities: Abilities = UNKNOWN
+    serving: "Mapping[str, Offer]" = field(default_factory=dict[str, "Offer"])
+    """What each provider behind a router has of it."""
+
+    def price(self, served_by: str | None) -> Price | None:
+        """The price of the provider that served; without its name, the one price all of them ask, if they do."""
+        if served_by and served_by in self.prices:
+            return self.prices[served_by]
+        asked = set(self.prices.values())
+        return asked.pop() if len(asked) == 1 else None
+
+
+class Reader(Protocol):
+    """Fetches the JSON at a path of an endpoint, or None."""
+
+    async def get(self, route: Route, path: str) -> Any:
+        """The decoded answer."""
+        ...
+
+
+class Catalogues:
+    """The catalogue of each endpoint, fetched in the background on first use."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._fetches: dict[str, asyncio.Task[dict[str, Offer]]] = {}
+        self._renewed = set[str]()
+        self._silent: dict[str, list[float]] = defaultdict(list)
+        """When each endpoint told nothing, by the monotonic clock."""
+
+    def start(self, route: Route) -> None:
+        """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
+        silent = self._silent.get(route.base_url or "", [])
+        if silent and len(silent) < MOST_SILENCES and time.monotonic() > silent[-1] + SILENCE_S:
+            self._fetches.pop(route.base_url or "", None)
+        if route.base_url and route.base_url not in self._fetches:
+            self._fetches[route.base_url] = asyncio.create_task(self._fetch(route))
+
+    async def offers(self, route: Route) -> dict[str, Offer]:
+        """The models of a route's endpoint by name; empty when it does not tell within five seconds."""
+        self.start(route)
+        fetch = self._fetches.get(route.base_url or "")
+        if fetch is None:
+            return {}
+        done, _ = await asyncio.wait([fetch], timeout=PATIENCE_S)
+        return fetch.result() if done and not fetch.cancelled() else {}
+
+    def known(self, route: Route) -> Offer | None:
+        """What is known of a route's model now, without waiting."""
+        fetch = self._fetches.get(route.base_url or "")
+        if fetch is None or not fetch.done() or fetch.cancelled():
+            return None
+        return offer_of(fetch.result(), route)
+
+    async def close(self) -> None:
+        """Stop what is being fetched."""
+        for fetch in self._fetches.values():
+            fetch.cancel()
+        await asyncio.gather(*self._fetches.values(), return_exceptions=True)
+        self._fetches.clear()
+
+    def renew(self, route: Route) -> None:
+        """Ask a server on this machine once more, if it did not tell the window: now the model is loaded."""
+        offer = self.known(route)
+        if route.is_loopback and offer is not None and offer.window is None and route.base_url not in self._renewed:
+            self._renewed.add(route.base_url or "")
+            self._fetches.pop(route.base_url or "")
+            self.start(route)
+
+    async def _fetch(self, route: Route) -> dict[str, Offer]:
+        answer = await self._reader.get(route, "/models")
+        if answer is None:
+            self._silent[route.base_url or ""].append(time.monotonic())
+        offers = read_catalogue(answer)
+        dialect = dialect_of(route.provider, answer) if offers and route.is_loopback else None
+        if dialect is None:
+            return offers
+        parts = urlsplit(route.base_url or "")
+        told = dialect.read(
+            await self._reader.get(replace(route, base_url=f"{parts.scheme}://{parts.netloc}"), dialect.path)
+        )
+        known = {name: _with(offer, told.get(name) or told.get(EVERY)) for name, offer in offers.items()}
+        # A server that tells of EVERY model has one, and takes any name for it.
+        return known | ({EVERY: next(iter(known.values()))} if EVERY in told else {})
+
+
+def offer_of(offers: Mapping[str, Offer], route: Route) -> Offer | None:
+    """The offer for a route's model; `org/model:provider` is that provider's part of `org/model`."""
+    if route.name in offers:
+        return offers[route.name]
+    base, _, provider = route.name.rpartition(":")
+    offer = offers.get(base) or offers.get(EVERY)
+    return offer.serving.get(provider, offer) if offer else None  # ":fastest" and the like name no provider
+
+
+def read_catalogue(answer: Any) -> dict[str, Offer]:
+    """The offers in a /models answer of any of the shapes in use."""
+    entries = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(entries, list):
+        return {}
+    models = [entry for entry in entries if isinstance(entry, Mapping) and isinstance(entry.get("id"), str)]
+    return {entry["id"]: _offer(entry) for entry in models}
+
+
+def _offer(entry: Mapping[str, Any]) -> Offer:
+    id, images = entry["id"], _sees(entry)
+    serving = {
+        str(one.get("provider")): Offer(id, _window(one), _prices({"providers": [one]}), Abilities(_calls(one), images))
+        for one in _serving(entry)
+    }
+    calling = {_calls(one) for one in [*_serving(entry)] or [entry]}
+    tools = calling.pop() if len(calling) == 1 else None
+    return Offer(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
+
+
+def _with(offer: Offer, told: Told | None) -> Offer:
+    """The offer with what the server told besides."""
+    if told is None:
+        return offer
+    new, old = told.abilities, offer.abilities
+    abilities = Abilities(*(a if a is not None else b for a, b in ((new.tools, old.tools), (new.images, old.images))))
+    return replace(offer, window=told.window or offer.window, abilities=abilities)
+
+
+def _window(entry: Mapping[str, Any]) -> int | None:
+    """The window; with several providers behind one name, the smallest, since any of them may serve."""
+    meta = entry.get("meta")
+    places = [entry, meta if isinstance(meta, Mapping) else {}, *_serving(entry)]
+    found = [
+        place[key] for place in places for key in _WINDOW_KEYS if isinstance(place.get(key), int) and place[key] > 0
+    ]
+    return min(found, default=None)
+
+
+def _sees(entry: Mapping[str, Any]) -> bool | None:
+    """Whether images go in, in the words of routers and of Mistral."""
+    architecture = entry.get("architecture")
+    modalities = architecture.get("input_modalities") if isinstance(architecture, Mapping) else None
+    return "image" in modalities if isinstance(modalities, list) else _capability(entry, "vision")
+
+
+def _calls(entry: Mapping[str, Any]) -> bool | None:
+    """Whether the model calls tools, in the words of the Hugging Face router, of OpenRouter and of Mistral."""
+    told, parameters = entry.get("supports_tools"), entry.get("supported_parameters")
+    if isinstance(told, bool):
+        return told
+    return "tools" in parameters if isinstance(parameters, list) else _capability(entry, "function_calling")
+
+
+def _capability(entry: Mapping[str, Any], name: str) -> bool | None:
+    capabilities = entry.get("capabilities")
+    told = capabilities.get(name) if isinstance(capabilities, Mapping) else None
+    return told if isinstance(told, bool) else None
+
+
+def _prices(entry: Mapping[str, Any]) -> dict[str, Price]:
+    prices = {str(one.get("provider")): _price(one.get("pricing"), _PER_MILLION) for one in _serving(entry)}
+    prices[""] = _price(entry.get("pricing"), 1)
+    return {name: price for name, price in prices.items() if price}
+
+
+def _serving(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The providers behind a name that serve it now (the Hugging Face router lists them)."""
+    providers = entry.get("providers")
+    listed = providers if isinstance(providers, list) else []
+    return [one for one in listed if isinstance(one, Mapping) and one.get("status", "live") == "live"]
+
+
+def _price(pricing: Any, per: int) -> Price | None:
+    """Dollars per million tokens as {input, output}, or per token as {prompt, completion}."""
+    if not isinstance(pricing, Mapping):
+        return None
+    values = [pricing.get("input", pricing.get("prompt")), pricing.get("output", pricing.get("completion"))]
+    try:
+        read, written = (float(value) / per for value in values if value is not None)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    sound = all(math.isfinite(rate) and rate >= 0 for rate in (read, written))
+    return Price((Rates(read, written),)) if sound else None

@@ -1,0 +1,97 @@
+"""What servers on the user's machine say of their models beside /models, each in its own words.
+
+llama.cpp: tools/server/README.md, GET /props. Ollama: docs/api.md, GET /api/ps. LM Studio: REST API v1, GET /models.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+
+EVERY = ""
+"""In the place of a name: every model of the server."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a server told of a model; None is nothing."""
+
+    window: int | None = None
+    """Tokens, as the model is loaded now: less than it was trained for, as a rule."""
+    abilities: Abilities = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a kind of server is known and asked."""
+
+    owner: str
+    """What it writes as `owned_by` in /models."""
+    path: str
+    """Where it tells more, from the root of the server."""
+    read: Callable[[Any], dict[str, Told]]
+
+
+def _llamacpp(answer: Any) -> dict[str, Told]:
+    settings, modalities, caps = (
+        _mapping(_mapping(answer).get(key))
+        for key in ("default_generation_settings", "modalities", "chat_template_caps")
+    )
+    calls = [caps[key] for key in ("supports_tools", "supports_tool_calls") if isinstance(caps.get(key), bool)]
+    return {
+        EVERY: Told(
+            _count(settings.get("n_ctx")), Abilities(any(calls) if calls else None, _flag(modalities, "vision"))
+        )
+    }
+
+
+def _ollama(answer: Any) -> dict[str, Told]:
+    found = {}
+    for one in _entries(answer):
+        found[str(one.get("model") or one.get("name"))] = Told(_count(one.get("context_length")))
+    return found
+
+
+def _lm_studio(answer: Any) -> dict[str, Told]:
+    found = {}
+    for one in _entries(answer):
+        loaded = [_mapping(_mapping(each).get("config")) for each in one.get("loaded_instances") or ()]
+        windows = [window for each in loaded if (window := _count(each.get("context_length")))]
+        seeing = Abilities(images=_flag(_mapping(one.get("capabilities")), "vision"))
+        found[str(one.get("key"))] = Told(min(windows, default=None), seeing)
+    return found
+
+
+DIALECTS: dict[str, Dialect] = {
+    "llamacpp": Dialect("llamacpp", "/props", _llamacpp),
+    "ollama": Dialect("library", "/api/ps", _ollama),
+    "lm_studio": Dialect("organization_owner", "/api/v1/models", _lm_studio),
+}
+"""By the prefix of model ids."""
+
+
+def dialect_of(provider: str, catalogue: Any) -> Dialect | None:
+    """The dialect of a local server, by the prefix it was named with, else by what its /models answer looks like."""
+    if provider in DIALECTS:
+        return DIALECTS[provider]
+    owners = {one.get("owned_by") for one in _entries({"models": _mapping(catalogue).get("data")})}
+    return next((dialect for dialect in DIALECTS.values() if dialect.owner in owners), None)
+
+
+def _entries(answer: Any) -> Iterator[Mapping[str, Any]]:
+    listed = _mapping(answer).get("models")
+    return (one for one in listed if isinstance(one, Mapping)) if isinstance(listed, list) else iter(())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _flag(place: Mapping[str, Any], name: str) -> bool | None:
+    value = place.get(name)
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,165 @@
+"""Prices and windows from the table litellm ships, read as the JSON file it is: litellm itself is not imported."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.request import Usage
+
+TABLE_FILE = "model_prices_and_context_window_backup.json"
+_TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """US dollars per token."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """None: as input."""
+    cache_write: float | None = None
+    above: int = 0
+    """Input tokens from which these rates hold."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """The rates of a model, the ones for the longest input first."""
+
+    tiers: tuple[Rates, ...]
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars of one call."""
+        rates = next(tier for tier in self.tiers if usage.input_tokens > tier.above or tier.above == 0)
+        fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
+        cached = usage.cached_tokens * (rates.input if rates.cache_read is None else rates.cache_read)
+        written = usage.cache_write_tokens * (rates.input if rates.cache_write is None else rates.cache_write)
+        return fresh * rates.input + cached + written + usage.output_tokens * rates.output
+
+
+def table() -> dict[str, dict[str, Any]]:
+    """The whole table by model name; empty without litellm. Not kept: it is 7 MB, and litellm has its own."""
+    found = find_spec("litellm")
+    path = Path(found.origin).parent / TABLE_FILE if found and found.origin else None
+    if path is None or not path.is_file():
+        return {}
+    entries: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
+    return entries
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the table says of one model; empty when it does not know it."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def price(self) -> Price | None:
+        """Its rates."""
+        base = _rates(self.values, "", 0)
+        if base is None:
+            return None
+        limits = sorted((int(found[1]) for key in self.values if (found := _TIER.fullmatch(key))), reverse=True)
+        tiers = [_rates(self.values, f"_above_{limit}k_tokens", limit * 1000) for limit in limits]
+        return Price((*filter(None, tiers), base))
+
+    @property
+    def window(self) -> int | None:
+        """The input tokens it takes."""
+        window = self.values.get("max_input_tokens") or self.values.get("max_tokens")
+        return window if isinstance(window, int) else None
+
+    @property
+    def longest_output(self) -> int | None:
+        """The output tokens it can write."""
+        limit = self.values.get("max_output_tokens")
+        return limit if isinstance(limit, int) else None
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do: what the table leaves out is unknown, but for the effort."""
+        if not self.values:
+            return UNKNOWN
+        modalities = self.values.get("supported_modalities")
+        images = "image" in modalities if isinstance(modalities, list) else _flag(self.values, "supports_vision")
+        effort = _flag(self.values, "supports_reasoning") is True
+        return Abilities(_flag(self.values, "supports_function_calling"), images, effort)
+
+
+def price_of(model: str) -> Price | None:
+    """The price of `provider/model`; None when the table does not know it."""
+    return entry_of(model).price
+
+
+def window_of(model: str) -> int | None:
+    """The input tokens `provider/model` takes; None when the table does not know it."""
+    return entry_of(model).window
+
+
+def longest_output_of(model: str) -> int | None:
+    """The output tokens `provider/model` can write; None when the table does not know it."""
+    return entry_of(model).longest_output
+
+
+def providers_of(name: str) -> list[str]:
+    """The providers that have a model of this bare name, its own maker first."""
+    entries = table()
+    own = [entries[name]["litellm_provider"]] if name in entries else []
+    return [*own, *(key.split("/")[0] for key in entries if key.endswith(f"/{name}") and key.count("/") == 1)]
+
+
+def entries_of(provider: str) -> dict[str, Entry]:
+    """The chat models of a provider, by `provider/model`."""
+    chat = {
+        key: entry
+        for key, entry in table().items()
+        if entry.get("mode") in ("chat", "responses") and _is_of(entry, provider)
+    }
+    return {key if key.startswith(f"{provider}/") else f"{provider}/{key}": Entry(entry) for key, entry in chat.items()}
+
+
+def names_of(provider: str) -> list[str]:
+    """The chat models of a provider, as `provider/model`."""
+    return [*entries_of(provider)]
+
+
+@lru_cache(maxsize=64)
+def entry_of(model: str) -> Entry:
+    """What the table says of `provider/model`."""
+    provider, _, name = model.partition("/")
+    entries = table()
+    if model in entries:
+        return Entry(entries[model])
+    entry = entries.get(name, {})
+    return Entry(entry if _is_of(entry, provider) else {})
+
+
+def _is_of(entry: Mapping[str, Any], provider: str) -> bool:
+    return str(entry.get("litellm_provider", "")).startswith(provider)
+
+
+def _rates(entry: Mapping[str, Any], suffix: str, above: int) -> Rates | None:
+    names = (
+        "input_cost_per_token",
+        "output_cost_per_token",
+        "cache_read_input_token_cost",
+        "cache_creation_input_token_cost",
+    )
+    read, written, cache_read, cache_write = (_number(entry.get(f"{name}{suffix}")) for name in names)
+    return None if read is None or written is None else Rates(read, written, cache_read, cache_write, above)
+
+
+def _flag(entry: Mapping[str, Any], name: str) -> bool | None:
+    value = entry.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

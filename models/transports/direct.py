@@ -1,0 +1,309 @@
+"""The direct transport: httpx to an OpenAI-compatible endpoint, without litellm, never redirected to another host."""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.models.errors import (
+    PROXY_REMEDY,
+    REDIRECTS,
+    BadRequest,
+    ConnectFailed,
+    HttpAnswer,
+    ServerFault,
+    Stalled,
+    StreamBroken,
+    clean_words,
+    detail_of,
+    fault_of,
+    fault_of_detail,
+)
+from ml_intern.models.messages import Conversion, Wire, encode
+from ml_intern.models.openai_format import part_of_chunk, part_of_reply
+from ml_intern.models.request import ModelRequest, Part
+from ml_intern.models.routing import Route
+from ml_intern.models.transports.base import Trimming, Waits
+from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
+
+FAILED_ENDS = ("error", "abort")
+"""finish_reasons of engines that died in the middle of a reply."""
+MOST_REDIRECTS = 3
+FEW_RETRIES = 3
+"""For what has not answered yet: a server on this machine that is not running, a name or a proxy that is none."""
+READ_OUT_S = 0.1
+_RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
+ERROR_BYTES = 64 * 1024
+WHOLE_BYTES = 64 * 1024 * 1024
+
+
+class DirectTransport:
+    """Speaks to OpenAI-compatible endpoints; one kept-alive client per origin."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        self._encoded = Conversion(encode)
+        self._tools: tuple[Sequence[Wire], bytes] = ((), b"")
+        """The tools of the last request as they were sent: they stay the same for a whole turn."""
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
+        """The fragments of one reply. Raises the faults of models.errors."""
+        content = self._body(route, request, trimming)
+        try:
+            async with self._answer(route, content, streamed=request.stream) as response:
+                async for part in _parts(response, route):
+                    yield part
+        except httpx.HTTPError as error:
+            raise fault_of_httpx(error, route, self._waits) from error
+
+    async def get(self, route: Route, path: str) -> Any:
+        """The JSON at a path under the endpoint; None when it gives none. For catalogues, so no fault is raised."""
+        try:
+            response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
+            return response.json() if response.status_code == 200 else None
+        except (httpx.HTTPError, httpx.InvalidURL, ConfigurationError, ValueError):
+            return None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    def _client(self, route: Route) -> httpx.AsyncClient:
+        parts = urlsplit(route.base_url or "")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._clients:
+            self._clients[origin] = self._open_client(route, encrypted=parts.scheme == "https")
+        return self._clients[origin]
+
+    def _open_client(self, route: Route, *, encrypted: bool) -> httpx.AsyncClient:
+        """Raises ConfigurationError when the environment names a proxy that is none."""
+        try:
+            return httpx.AsyncClient(
+                timeout=httpx.Timeout(self._waits.idle_s, connect=self._waits.connect_s),
+                limits=httpx.Limits(keepalive_expiry=60),
+                follow_redirects=False,
+                trust_env=not route.is_loopback,
+                verify=encrypted and _certificates(),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            said = clean_words(str(error))
+            raise ConfigurationError(f"the proxy of the environment cannot be used: {said}", PROXY_REMEDY) from error
+
+    @asynccontextmanager
+    async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
+        """The successful response to a request; its body is read by the caller."""
+        client, url = self._client(route), _url(route, "/chat/completions")
+        for _ in range(MOST_REDIRECTS + 1):
+            headers = {**_headers(route), "Content-Length": str(len(content))}
+            request = client.build_request(
+                "POST", url, content=_once(content), headers=headers, timeout=self._timeout(streamed)
+            )
+            response = await client.send(request, stream=True)
+            try:
+                target = _same_origin_target(response)
+                if target is None:
+                    await _raise_for_status(response, route)
+                    yield response
+                    return
+                url = target
+            finally:
+                await response.aclose()
+        raise ConfigurationError(f"{route.where} redirects in a circle", "check the base URL")
+
+    def _timeout(self, streamed: bool) -> httpx.Timeout:  # noqa: FBT001 - a kind of request, not an option
+        return httpx.Timeout(self._waits.idle_s if streamed else self._waits.whole_s, connect=self._waits.connect_s)
+
+    def _body(self, route: Route, request: ModelRequest, trimming: Trimming) -> bytes:
+        fields: dict[str, Any] = {"model": route.name, "stream": request.stream}
+        fields |= {key: value for key, value in request.params.items() if key not in _RESERVED}
+        if request.stream and not trimming.options:
+            fields["stream_options"] = {"include_usage": True}
+        if request.effort and not trimming.options:
+            fields["reasoning_effort"] = request.effort
+        tools = b',"tools":%b' % self._tools_of(request) if request.tools else b""
+        messages = b",".join(part for _, part in self._encoded(request.messages, request.model, trimming))
+        return b'%b%b,"messages":[%b]}' % (encode(fields)[:-1], tools, messages)
+
+    def _tools_of(self, request: ModelRequest) -> bytes:
+        if request.tools is not self._tools[0]:
+            self._tools = request.tools, encode(list(request.tools))
+        return self._tools[1]
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    """The body, let go of when it is sent: httpx keeps request and response in a cycle until it is collected."""
+    yield content
+
+
+def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
+    """The fault that an exception of httpx means."""
+    if _cause(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"the certificate of {route.where} is not trusted", "check the address, or SSL_CERT_FILE"
+        )
+    if isinstance(error, httpx.ProxyError):
+        return ConnectFailed(f"the proxy lets nothing through to {route.where}; {PROXY_REMEDY}", retries=FEW_RETRIES)
+    few = FEW_RETRIES if route.is_loopback else None
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        unnamed = _cause(error, socket.gaierror)
+        why = ": its name has no address" if unnamed else ""
+        if isinstance(unnamed, socket.gaierror) and unnamed.errno == socket.EAI_NONAME:
+            few = FEW_RETRIES
+        return ConnectFailed(f"no connection to {route.where}{why}", retries=few)
+    if isinstance(error, httpx.TimeoutException):
+        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return ConfigurationError(
+            f"{route.where} cannot be called: {type(error).__name__}", "check the base URL and the key"
+        )
+    return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})", retries=few)
+
+
+def _cause(error: BaseException | None, kind: type[Exception]) -> BaseException | None:
+    """The error of this kind somewhere down the chain of causes."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
+    kind = response.headers.get("content-type", "")
+    if "text/event-stream" not in kind:
+        yield part_of_reply(await _whole(response, route), response.headers)
+        return
+    seen = _Seen()
+    stream = events(response.aiter_bytes())
+    try:
+        async for event in stream:
+            if isinstance(event, DoneMark):
+                seen.end = True
+                break
+            part = part_of_chunk(event, response.headers)
+            if event.get("error") or part.finish in FAILED_ENDS:
+                raise _error_event(event, route)
+            seen.take(event, part)
+            yield part
+    except BrokenEvents as error:
+        raise StreamBroken(f"the reply of {route.where} broke off: {error}") from error
+    seen.check(route)
+    await _read_out(stream)
+
+
+@dataclass
+class _Seen:
+    """What a stream brought so far."""
+
+    events: int = 0
+    choices: bool = False
+    end: bool = False
+
+    def take(self, event: Mapping[str, Any], part: Part) -> None:
+        self.events += 1
+        self.choices = self.choices or "choices" in event
+        self.end = self.end or part.finish is not None
+
+    def check(self, route: Route) -> None:
+        """Raise what is wrong with a stream that is over."""
+        if self.events and not self.choices:
+            raise _other_dialect(route)
+        if not self.end:
+            raise StreamBroken(f"the reply of {route.where} ended in the middle")
+
+
+async def _read_out(stream: AsyncIterator[object]) -> None:
+    """Read past the end mark, where the body ends at once as a rule: only then can the connection be used again."""
+    with suppress(TimeoutError, BrokenEvents):
+        async with asyncio.timeout(READ_OUT_S):
+            async for _ in stream:
+                pass
+
+
+async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
+    body = await _read(response, WHOLE_BYTES)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        answer = HttpAnswer(200, {"content-type": response.headers.get("content-type", "")}, body)
+        if answer.is_html:
+            raise fault_of(answer, route) from error
+        raise ServerFault(f"{route.where} answered with something that is not JSON", retries=FEW_RETRIES) from error
+    if isinstance(value, dict) and value.get("error"):
+        raise _error_event(value, route)
+    if not isinstance(value, dict) or (value and "choices" not in value):
+        raise _other_dialect(route)
+    if not value.get("choices"):
+        raise ServerFault(f"{route.where} answered without a choice")
+    return value
+
+
+async def _raise_for_status(response: httpx.Response, route: Route) -> None:
+    if response.is_success:
+        return
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    raise fault_of(HttpAnswer(response.status_code, headers, await _read(response, ERROR_BYTES)), route)
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    """The body, cut at about so many bytes."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body)
+
+
+def _other_dialect(route: Route) -> ConfigurationError:
+    """It answers, in words that are not OpenAI's."""
+    return ConfigurationError(
+        f"{route.where} does not speak OpenAI's chat completions", "name its OpenAI-compatible address as the base URL"
+    )
+
+
+def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
+    """An error inside a stream that began well: by its status when it has one, else the stream is broken."""
+    detail = detail_of(event)
+    if detail.status:
+        return fault_of_detail(detail.status, detail, route)
+    fault = fault_of_detail(400, detail, route)
+    broken = StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    return broken if isinstance(fault, BadRequest) else fault
+
+
+def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
+    """Where a redirect of this request leads if it stays with the same server and method."""
+    if response.status_code not in REDIRECTS & {307, 308}:
+        return None
+    here = response.request.url
+    target = here.join(response.headers.get("location", ""))
+    same = (target.scheme, target.host, target.port) == (here.scheme, here.host, here.port)
+    return target if same else None
+
+
+def _url(route: Route, path: str) -> httpx.URL:
+    base = httpx.URL(route.base_url or "")
+    return base.copy_with(path=base.path.rstrip("/") + path)
+
+
+def _headers(route: Route) -> dict[str, str]:
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream, application/json",
+        "user-agent": "ml-intern",
+    }
+    return headers | ({"authorization": f"Bearer {route.key}"} if route.key else {})
+
+
+def _certificates() -> ssl.SSLContext:
+    return httpx.create_ssl_context()

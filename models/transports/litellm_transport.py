@@ -1,0 +1,225 @@
+"""The litellm transport: every provider that is not reached directly, through langchain-litellm's ChatLiteLLM."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from ml_intern.configs.errors import ModelFailed
+from ml_intern.models.catalog.prices import longest_output_of
+from ml_intern.models.errors import (
+    ContextOverflow,
+    ErrorDetail,
+    HttpAnswer,
+    Refused,
+    Retryable,
+    ServerFault,
+    Stalled,
+    StreamBroken,
+    clean_words,
+    fault_of,
+    fault_of_detail,
+    overflow_of,
+    read_detail,
+)
+from ml_intern.models.messages import SIGNED, Conversion, Wire
+from ml_intern.models.openai_format import part_of_reply
+from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
+from ml_intern.models.routing import Route
+from ml_intern.models.transports.base import Trimming, Waits
+from ml_intern.models.transports.direct import FEW_RETRIES, fault_of_httpx
+from ml_intern.models.transports.litellm_loading import CHAT_MODULE, import_litellm
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import ChatGenerationChunk
+
+    from ml_intern.models.transports.litellm_chat import Sent
+
+CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
+           "openrouter/anthropic/")  # fmt: skip
+"""Models whose prompt cache wants marks; the others cache by themselves."""
+LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
+"""Models that want a limit on their output; litellm's own default of 4,096 tokens cuts longer files in the middle."""
+MAX_OUTPUT = 32_000
+SLACK_S = 5
+
+
+class LiteLLMTransport:
+    """Speaks to every provider litellm knows."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        self._loaded = False
+        self._wires = Conversion(lambda wire: wire)
+
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
+        """The fragments of one reply. Raises the faults of models.errors."""
+        if not self._loaded:  # sys.modules would name it while it is still being imported
+            await asyncio.to_thread(import_litellm)
+            self._loaded = True
+        from ml_intern.models.transports.litellm_chat import OBSERVED, Observed, ended
+
+        sent, observed = self._sent(route, request, trimming), Observed()
+        OBSERVED.set(observed)
+        try:
+            async with aclosing(_parts(sent, request)) as parts:
+                while (part := await self._next(parts, route)) is not None:
+                    yield part
+        except Retryable:
+            raise
+        except Exception as error:
+            raise fault_of_litellm(error, observed.refusal, route, self._waits) from error
+        if request.stream and not ended(sent.answer):
+            raise _unfinished(observed.refusal, route)
+
+    async def close(self) -> None:
+        """Close litellm's clients."""
+        if CHAT_MODULE in sys.modules:
+            from ml_intern.models.transports.litellm_chat import close_clients
+
+            await close_clients()
+
+    async def _next(self, parts: AsyncGenerator[Part, None], route: Route) -> Part | None:
+        try:
+            async with asyncio.timeout(self._waits.idle_s + SLACK_S):
+                return await anext(parts, None)
+        except TimeoutError as error:
+            raise Stalled(f"{route.where} sent nothing for {self._waits.idle_s:g} s") from error
+
+    def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
+        from ml_intern.models.transports.litellm_chat import Sent, supports_effort
+
+        wires = self._wires(request.messages, request.model, trimming)
+        call: dict[str, Any] = dict(request.params)
+        if request.tools:
+            call["tools"] = [{**tool, "function": {**tool["function"]}} for tool in request.tools]
+        if request.effort and not trimming.options and supports_effort(route.name):
+            call["reasoning_effort"] = request.effort
+        if route.name.startswith(LIMITED):
+            call.setdefault("max_tokens", min(longest_output_of(route.name) or MAX_OUTPUT, MAX_OUTPUT))
+        wait = self._waits.idle_s if request.stream else self._waits.whole_s
+        return Sent(
+            messages=[_own_copy(wire) for _, wire in wires],
+            sources=[message for message, _ in wires],
+            fields={"model": route.name, "api_key": route.key, "api_base": route.base_url, "request_timeout": wait},
+            call=call,
+            cache_marks=route.name.startswith(CACHING),
+        )
+
+
+async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, None]:
+    from ml_intern.models.transports.litellm_chat import Chat, reported_usage
+
+    chat = Chat.of(sent)
+    if not request.stream:
+        message = await chat.ainvoke(sent.sources, **sent.call)
+        whole = part_of_reply(sent.answer.model_dump(), {})
+        yield replace(whole, extras=_kept(message))
+        return
+    usage: Usage | None = None
+    try:
+        async with aclosing(cast("AsyncGenerator[ChatGenerationChunk, None]", chat.fragments())) as stream:
+            async for fragment in stream:
+                usage = _usage(fragment.message) or usage
+                yield _part(fragment.message)
+    finally:
+        await sent.close()
+    yield Part(usage=usage if reported_usage(sent.answer) else None)
+
+
+def fault_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
+    """The fault an exception out of litellm means: by the HTTP answer where there was one, else by its class."""
+    from litellm import exceptions
+
+    if isinstance(error, exceptions.ContextWindowExceededError):
+        detail = read_detail(refusal.body) if refusal else ErrorDetail(words=str(error))
+        return overflow_of(400, detail) or ContextOverflow("the conversation does not fit the model's window")
+    if refusal:
+        return fault_of(refusal, route)
+    if isinstance(error, exceptions.ContentPolicyViolationError):
+        return Refused("the provider's content filter refused the request", "rephrase the task")
+    if http := _httpx_error(error):
+        return fault_of_httpx(http, route, waits)
+    if isinstance(error, exceptions.Timeout):
+        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+    status = getattr(error, "status_code", None)
+    if isinstance(error, exceptions.MidStreamFallbackError) and status in (None, 500, 503):
+        return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+    return _by_status(error, status, route)
+
+
+def _by_status(error: Exception, status: object, route: Route) -> Exception:
+    """The fault of an exception that has nothing but a status, which litellm may have made up."""
+    from litellm.exceptions import APIConnectionError
+
+    words = str(error)
+    if isinstance(error, APIConnectionError | LookupError) or status == 200:
+        said = clean_words((words.splitlines() or [""])[0], route)
+        return ServerFault(f"no reply could be read from {route.where}: {said}", retries=FEW_RETRIES)
+    if isinstance(status, int) and 400 <= status < 600:
+        return fault_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
+    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(words, route)}")
+
+
+def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
+    return fault_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} ended in the middle")
+
+
+def _httpx_error(error: BaseException) -> httpx.HTTPError | None:
+    """The httpx error an exception came from, through any of the ways litellm wraps one."""
+    from ml_intern.models.transports.litellm_chat import AskedTwice
+
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError | AskedTwice):
+            return one
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            waiting += [getattr(one, "original_exception", None), one.__cause__, one.__context__]
+    return None
+
+
+def _part(chunk: BaseMessage) -> Part:
+    calls = chunk.tool_call_chunks if isinstance(chunk, AIMessageChunk) else []
+    return Part(
+        text=chunk.content if isinstance(chunk.content, str) else "",
+        reasoning=chunk.additional_kwargs.get("reasoning_content") or "",
+        calls=tuple(CallPart(call["index"], call["id"], call["name"], call["args"] or "") for call in calls),
+        finish=chunk.response_metadata.get("finish_reason"),
+        extras=_kept(chunk),
+    )
+
+
+def _kept(message: BaseMessage) -> dict[str, Any] | None:
+    return {key: message.additional_kwargs[key] for key in SIGNED if message.additional_kwargs.get(key)} or None
+
+
+def _usage(chunk: BaseMessage) -> Usage | None:
+    reported = chunk.usage_metadata if isinstance(chunk, AIMessageChunk) else None
+    if not reported:
+        return None
+    read, written = reported.get("input_token_details", {}), reported.get("output_token_details", {})
+    cost = chunk.response_metadata.get("response_cost")
+    return Usage(
+        input_tokens=reported["input_tokens"],
+        output_tokens=reported["output_tokens"],
+        cached_tokens=read.get("cache_read", 0),
+        cache_write_tokens=read.get("cache_creation", 0),
+        reasoning_tokens=written.get("reasoning", 0),
+        cost_usd=float(cost) if isinstance(cost, int | float) else None,
+    )
+
+
+def _own_copy(wire: Wire) -> Wire:
+    """litellm's transformations write into the messages they are given."""
+    own = wire.copy()
+    if "tool_calls" in own:
+        own["tool_calls"] = [{**call, "function": call["function"].copy()} for call in own["tool_calls"]]
+    return own

@@ -1,0 +1,86 @@
+"""Which addresses of the network may be read on behalf of strangers' links: public ones, and hosts the user named."""
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ml_intern.execution.tool import ToolFault
+from ml_intern.net.blocking import in_thread
+
+_RESOLVE_SECONDS = 10.0
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_WEB_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Target:
+    """An http address taken apart."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as the Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _WEB_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def target_of(url: str) -> Target:
+    """The parts of an http or https URL. Raises ToolFault when it is none, or holds a name and password."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError as error:
+        raise ToolFault(f"{url[:200]!r} is no usable address: {error}") from error
+    if parts.scheme not in _WEB_PORTS or not host:
+        raise ToolFault(f"{url[:200]!r} is no http or https address")
+    if parts.username or parts.password:
+        raise ToolFault("an address with a name and password in it is not fetched")
+    return Target(parts.geturl(), parts.scheme, host, port or _WEB_PORTS[parts.scheme])
+
+
+def is_named(target: Target, private_hosts: Sequence[str]) -> bool:
+    """Whether the user allowed this host by name, as host or as host:port."""
+    return target.host in private_hosts or f"{target.host}:{target.port}" in private_hosts
+
+
+async def resolve(target: Target) -> list[str]:
+    """The addresses of a host; none when the name is unknown."""
+
+    def look_up() -> list[str]:
+        try:
+            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    return await in_thread(look_up, seconds=_RESOLVE_SECONDS, what=f"the name server for {target.host}")
+
+
+def is_public(address: str) -> bool:
+    """Whether an address belongs to the public network, also when it stands for another one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if found.teredo:
+            return False
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
+
+
+def check_public(target: Target, addresses: Sequence[str]) -> None:
+    """Raises ToolFault when any of a host's addresses is not public."""
+    private = next((address for address in addresses if not is_public(address)), "")
+    if private:
+        raise ToolFault(
+            f"{target.host} is at {private}, which is no public address, and is not fetched; "
+            "the user can allow the host in the setting web.private_hosts"
+        )

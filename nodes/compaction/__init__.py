@@ -1,0 +1,1 @@
+"""How compact shortens a conversation."""

@@ -1,0 +1,21 @@
+"""What a sub-agent may use for itself. Near the end of its share it is told to report while it still can."""
+
+from ml_intern.graph.context import UNLIMITED, RunOptions, Services
+from ml_intern.graph.state import AgentState
+
+NEARLY = 0.8
+"""The part of its share after which a sub-agent is to report instead of calling tools."""
+MAX_REMINDERS = 2
+
+
+async def share_used(state: AgentState, options: RunOptions, services: Services, thread_id: str) -> tuple[float, str]:
+    """The part of its share that a sub-agent has used, of what it used most, and that in words."""
+    parts: list[tuple[float, float, str]] = [
+        (state.get("iteration", 0), options.max_iterations, "{:.0f} of {:.0f} model calls")
+    ]
+    if options.share_tokens != UNLIMITED or options.share_usd != UNLIMITED:
+        own = await services.store.ledger.own(options.root or thread_id, thread_id)
+        parts.append((own.input_tokens + own.output_tokens, options.share_tokens, "{:,.0f} of {:,.0f} tokens"))
+        parts.append((own.cost_usd, options.share_usd, "{:.2f} of {:.2f} USD"))
+    used = [(amount / limit, words.format(amount, limit)) for amount, limit, words in parts if limit > 0]
+    return max(used, default=(0.0, ""))

@@ -1,0 +1,74 @@
+"""What the model writes, with secrets replaced before it becomes a message or an event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from ml_intern.graph.events import Emit
+from ml_intern.models.messages import SIGNED
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.stream import AdmitStream
+
+_OPAQUE = ("signature", "data", "encrypted_content", "id")
+"""What of signed thinking only its provider can read."""
+
+
+def admitted(value: Any) -> Any:
+    """Strings in a JSON value, redacted."""
+    if isinstance(value, str):
+        return admit(value)
+    if isinstance(value, Mapping):
+        return {key: admitted(item) for key, item in value.items()}
+    return [admitted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def admitted_message(message: AIMessage) -> AIMessage:
+    """The reply with all that it says redacted; the same object when nothing had to be.
+
+    Signed thinking cannot be changed, for its provider refuses it then: with a secret in it, it is left out.
+    """
+    content = message.content if not isinstance(message.content, str) else admit(message.content)
+    calls = [{**call, "name": admit(call["name"]), "args": admitted(call["args"])} for call in message.tool_calls]
+    more = {
+        key: value if key in SIGNED else admitted(value)
+        for key, value in message.additional_kwargs.items()
+        if key not in SIGNED or not _holds_secret(value)
+    }
+    if (content, calls, more) == (message.content, message.tool_calls, message.additional_kwargs):
+        return message
+    return message.model_copy(update={"content": content, "tool_calls": calls, "additional_kwargs": more})
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, str):
+        return admit(value) != value
+    if isinstance(value, Mapping):
+        return any(_holds_secret(item) for key, item in value.items() if key not in _OPAQUE)
+    return isinstance(value, list | tuple) and any(map(_holds_secret, value))
+
+
+class AdmittedEmit:
+    """An Emit that redacts the pieces of a streamed reply, also where a secret spans two of them."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._streams: dict[str, AdmitStream] = {}
+        self._message_id = ""
+
+    def __call__(self, type: str, /, **data: Any) -> None:
+        """Send an event; what may be the beginning of a secret is held back until the next piece or the end."""
+        if type == "assistant_chunk":
+            self._message_id = data["message_id"]
+            stream = self._streams.setdefault(data["kind"], AdmitStream())
+            self._chunk(data["kind"], stream.feed(data["text"]))
+            return
+        if type == "assistant_stream_end":
+            for kind, stream in self._streams.items():
+                self._chunk(kind, stream.close())
+            self._streams = {}
+        self._emit(type, **data)
+
+    def _chunk(self, kind: str, text: str) -> None:
+        if text:
+            self._emit("assistant_chunk", message_id=self._message_id, kind=kind, text=text)

@@ -1,0 +1,1 @@
+"""Conversations read from other formats."""

@@ -1,0 +1,97 @@
+"""Sends one text to one destination. Raises NotDelivered; nothing else gets out, and no token goes along elsewhere."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+
+from ml_intern.configs.settings import Destination
+from ml_intern.safety.secrets.redaction import admit
+
+SECONDS = 15.0
+"""For one attempt."""
+
+
+class NotDelivered(Exception):
+    """Why a text did not arrive, in a few words; `retry_after` seconds when the other side asked to wait."""
+
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__(admit(" ".join(why.split()))[:200])
+        self.retry_after = retry_after
+
+
+async def deliver(place: Destination, text: str) -> None:
+    """Send a text that is fit to leave."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            await (_to_slack(place, text) if place.provider == "slack" else _by_apprise(place, text))
+    except TimeoutError as error:
+        raise NotDelivered(f"no answer within {SECONDS:g} s") from error
+
+
+def escaped(text: str) -> str:
+    """Text for Slack that it cannot take for a mention, a link or a command."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+async def _to_slack(place: Destination, text: str) -> None:
+    await asyncio.to_thread(_load_slack)
+    from aiohttp import ClientError
+    from slack_sdk.errors import SlackApiError, SlackClientError
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    base = (os.environ.get("SLACK_API_URL") or "https://slack.com/api").rstrip("/")
+    client = AsyncWebClient(token=place.token, base_url=f"{base}/", timeout=int(SECONDS), retry_handlers=[])
+    try:
+        await client.chat_postMessage(
+            channel=place.channel or "", text=escaped(text), mrkdwn=False, unfurl_links=False, unfurl_media=False
+        )
+    except SlackApiError as error:
+        after = error.response.headers.get("Retry-After", "") if error.response.status_code == 429 else ""
+        why = str(error.response.get("error", f"status {error.response.status_code}"))
+        raise NotDelivered(f"Slack refused it: {why}", float(after) if after.isdigit() else None) from error
+    except (ClientError, SlackClientError, OSError, ValueError) as error:
+        raise NotDelivered(f"no connection to Slack ({type(error).__name__})") from error
+
+
+def _load_slack() -> None:
+    """Import what takes most of a second, in a thread: the run goes on meanwhile."""
+    import_module("aiohttp")
+    import_module("slack_sdk.web.async_client")
+
+
+async def _by_apprise(place: Destination, text: str) -> None:
+    try:
+        await asyncio.to_thread(import_module, "apprise")
+    except ImportError as error:
+        raise NotDelivered("apprise is not installed: pip install 'ml-intern[apprise]'") from error
+    from apprise import Apprise, NotifyFormat
+
+    sender = Apprise()
+    if not sender.add(place.url or ""):
+        raise NotDelivered("apprise does not know the destination's url")
+    if not await _in_daemon(lambda: bool(sender.notify(body=text, body_format=NotifyFormat.TEXT))):
+        raise NotDelivered("apprise could not send it")
+
+
+async def _in_daemon(work: Callable[[], bool]) -> bool:
+    """The result of what blocks, in a thread that does not keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bool] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception:  # noqa: BLE001 a plugin of apprise may raise anything: it was not sent
+            result = False
+        with suppress(RuntimeError):  # the loop ended meanwhile
+            loop.call_soon_threadsafe(finish, result)
+
+    def finish(result: object) -> None:
+        if not done.done():
+            done.set_result(bool(result))
+
+    threading.Thread(target=run, name="apprise", daemon=True).start()
+    return await done

@@ -1,0 +1,1 @@
+"""Background runs: launch, supervise, follow, measure."""

@@ -1,0 +1,287 @@
+"""Hugging Face Jobs as a backend: a run is a job that carries the run's id as its label."""
+
+import asyncio
+import base64
+import gzip
+import io
+import json
+import re
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.sandboxed import secret_value
+from ml_intern.execution.tool import Reach, ToolContext, ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub_identity import hub_login, owner_of
+from ml_intern.net.service import NotThere, TooMany, Unavailable
+from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
+from ml_intern.runs.backends.hub_log import LogFollowers
+from ml_intern.store.runs import QUEUED, RUNNING
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, JobInfo
+
+LABEL = "ml-intern-run"
+IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+"""Has python and uv; a command or a script names another one when it needs more."""
+LEAST_LIMIT_S = 60.0
+MOST_LIMIT_S = 14 * 24 * 3600.0
+LATE_LIST_S = 2.0
+LAST_LOG_SECONDS = 5.0
+"""So long each look at a job that ended waits for the rest of its log."""
+LOG_PATIENCE_S = 60.0
+"""After so long a job that ended is done without the rest of its log."""
+_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_EXIT = re.compile(r"exit code:? *(\d+)")
+_STATES = {"SCHEDULING": QUEUED, "RUNNING": RUNNING, "COMPLETED": "succeeded", "CANCELED": "cancelled"}
+
+
+async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
+    """The plan with its namespace, hardware, image and price. Whatever asks about it or launches it does this first.
+
+    Raises:
+        ToolFault: no token, no such hardware, a time limit that cannot be, or the Hub does not tell.
+    """
+    if not await hub_login():
+        raise ToolFault(
+            "jobs of Hugging Face need a token, and there is none; the user has to set HF_TOKEN or run `hf auth login`"
+        )
+    if not LEAST_LIMIT_S <= plan.limit_s <= MOST_LIMIT_S:
+        raise ToolFault(f"a time limit of {plan.limit_s:g} s is none for a job; give a minute to fourteen days")
+    machine = await hardware_of(plan.hardware or DEFAULT)
+    price = machine.usd_per_minute
+    return replace(
+        plan,
+        namespace=plan.namespace or await owner_of(context),
+        hardware=machine.name,
+        image=plan.image or IMAGE,
+        usd_per_hour=None if price is None else price * 60,
+    )
+
+
+async def job_reach(plan: RunPlan, context: ToolContext) -> Reach:
+    """What a job would reach: the namespace it runs and is paid in, its worst price, its secrets. Raises ToolFault."""
+    whole = await completed(plan, context)
+    await owner_of(context)
+    return Reach((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
+
+
+def command_of(plan: RunPlan) -> tuple[str, ...]:
+    """What the job's machine runs. A script travels within the command. Raises ToolFault when it is too large."""
+    if not plan.script:
+        return plan.command
+    name = plan.script_path.name if plan.script_path else "script.py"
+    return delivered({name: plan.script.encode()}, ("uv", "run", name, *plan.script_args))
+
+
+def job_arguments(plan: RunPlan) -> dict[str, Any]:
+    """What the library is told of a job, whether it runs now or on a schedule. It blocks. Raises ToolFault."""
+    return {
+        "image": plan.image or IMAGE,
+        "command": list(command_of(plan)),
+        "env": {"PYTHONUNBUFFERED": "1", **plan.environment},
+        "secrets": {name: secret_value(name) for name in plan.secrets} or None,
+        "flavor": plan.hardware or DEFAULT,
+        "timeout": int(plan.limit_s),
+        "name": _NAME.sub("-", plan.name or plan.display)[:60].strip("-") or None,
+        "namespace": plan.namespace,
+    }
+
+
+class HubJobs:
+    """Carries runs out as jobs. A handle is {"job_id", "namespace"}."""
+
+    name: BackendName = "hub"
+    seconds_between_looks = 1.5
+
+    def __init__(self) -> None:
+        self._followers = LogFollowers()
+        self._ended: dict[str, float] = {}
+        """Handle -> when the job was first seen as ended, by the monotonic clock."""
+
+    async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
+        """Start the job, unless one with this label is there; its handle.
+
+        Raises:
+            ToolFault: it was refused, and surely did not start.
+            TemporaryError: the Hub did not answer: it may have started, and `find` will tell.
+        """
+        plan = await completed(plan, context)
+        arguments = await asyncio.to_thread(job_arguments, plan)
+        try:
+            if handle := await self._labelled(id, (str(plan.namespace),)):
+                return handle
+            job = await ask_hub(lambda api: api.run_job(**arguments, labels={LABEL: id}), "the job")
+        except (Unavailable, TooMany) as fault:
+            raise TemporaryError(f"the job may have started: {fault}", "resume the thread to look for it") from fault
+        return _handle(job)
+
+    async def find(self, id: str) -> str | None:
+        """The handle of the job with that label, in the namespaces of the token's owner; None when there is none."""
+        try:
+            return await self._labelled(id, await ask_hub(_namespaces, "the account"))
+        except ToolFault as fault:
+            raise TemporaryError(
+                f"it cannot be told whether the job {id} started: {fault}", "try again later"
+            ) from fault
+
+    async def _labelled(self, id: str, namespaces: tuple[str, ...]) -> str | None:
+        def look(api: "HfApi") -> "JobInfo | None":
+            for namespace in namespaces:
+                if found := next(iter(api.list_jobs(labels={LABEL: id}, namespace=namespace)), None):
+                    return found
+            return None
+
+        found = await ask_hub(look, "the list of jobs")
+        return _handle(found) if found else None
+
+    async def abandon(self, id: str) -> bool:
+        """Whether no job with that label is there, nor comes: the list may be a moment behind a launch."""
+        for pause in (LATE_LIST_S, 0.0):
+            if await self.find(id) is not None:
+                return False
+            await asyncio.sleep(pause)
+        return True
+
+    async def inspect(self, handle: str) -> Observed:
+        """How the job stands, and what it cost so far."""
+        where = json.loads(handle)
+        try:
+            job = await ask_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
+            price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
+        except NotThere:
+            self._ended.setdefault(handle, time.monotonic())
+            return Observed("lost", reason="the Hub knows no such job any more", cost_usd=None)
+        except ToolFault as fault:
+            raise TemporaryError(
+                f"the job {where['job_id']} cannot be looked at: {fault}", "try again later"
+            ) from fault
+        observed = observed_of(job, price.usd_per_minute if price else None)
+        if observed.state not in (QUEUED, RUNNING):
+            self._ended.setdefault(handle, time.monotonic())
+        return observed
+
+    async def fetch_log(self, handle: str, log: Path) -> None:
+        """Keep the local copy of the log growing; of an ended job all of it is there when this returns.
+
+        Raises:
+            TemporaryError: it cannot be had now; of a job that ended some time ago it is given up instead.
+        """
+        ended = self._ended.get(handle)
+        if ended is not None and time.monotonic() - ended > LOG_PATIENCE_S:
+            return
+        await self._followers.follow(json.loads(handle), log, wait_s=0.0 if ended is None else LAST_LOG_SECONDS)
+
+    async def usage(self, handle: str) -> str:
+        """Its use of CPU, memory and GPU now, in one line."""
+        where = json.loads(handle)
+        try:
+            return await ask_hub(lambda api: _usage(next(iter(api.fetch_job_metrics(**where)), {})), "its use")
+        except ToolFault:
+            return ""
+
+    async def cancel(self, handle: str) -> None:
+        """Stop the job; one that ended stays as it is."""
+        where = json.loads(handle)
+        try:
+            await ask_hub(lambda api: api.cancel_job(**where), f"the job {where['job_id']}")
+        except NotThere:
+            return
+        except ToolFault as fault:
+            if (await self.inspect(handle)).state in (QUEUED, RUNNING):
+                raise TemporaryError(
+                    f"the job {where['job_id']} could not be cancelled: {fault}", "try again"
+                ) from fault
+
+
+def observed_of(job: Any, usd_per_minute: float | None) -> Observed:
+    """How a job stands, in our words. `job` is the library's JobInfo."""
+    stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
+    started, finished = (when.timestamp() if when else None for when in (job.started_at, job.finished_at))
+    found = _EXIT.search(message)
+    code = 0 if stage == "COMPLETED" else int(found[1]) if found else None
+    state = _STATES.get(stage) or _failed_state(stage, message)
+    return Observed(state, code, message, started, finished, _cost(job, started, finished, usd_per_minute))
+
+
+def _failed_state(stage: str, message: str) -> str:
+    if stage == "DELETED":
+        return "lost"
+    return "timeout" if re.search(r"time(?:d )?-?out", message, re.IGNORECASE) else "failed"
+
+
+def _cost(job: Any, started: float | None, finished: float | None, usd_per_minute: float | None) -> float | None:
+    """By how long it ran; nothing is paid for the time in the queue."""
+    if started is None:
+        return 0.0
+    ran = job.durations.running_secs if job.durations else None
+    seconds = finished - started if finished is not None else ran
+    return None if usd_per_minute is None or seconds is None else max(seconds, 0.0) * usd_per_minute / 60
+
+
+def _usage(sample: Mapping[str, Any]) -> str:
+    if not sample:
+        return ""
+    gigabyte = 1e9
+    memory = f"{sample['memory_used_bytes'] / gigabyte:.1f} of {sample['memory_total_bytes'] / gigabyte:.1f} GB"
+    cards = [
+        f"GPU {card['utilization']} %, {card['memory_used_bytes'] / gigabyte:.1f} of "
+        f"{card['memory_total_bytes'] / gigabyte:.1f} GB"
+        for card in sample.get("gpus", {}).values()
+    ]
+    return "; ".join([f"CPU {sample['cpu_usage_pct']} %", f"memory {memory}", *cards])
+
+
+def _handle(job: "JobInfo") -> str:
+    return json.dumps({"job_id": job.id, "namespace": job.owner.name})
+
+
+def _namespaces(api: "HfApi") -> tuple[str, ...]:
+    account = api.whoami()
+    return (account["name"], *(org["name"] for org in account.get("orgs", [])))
+
+
+MOST_CHARACTERS = 120_000
+"""Of one argument: the kernel of the job's machine takes 131,072 bytes."""
+SHELL = "/bin/sh"
+_UNPACK = (
+    'd=$(mktemp -d) && printf %s "$1" | base64 -d | tar -xzf - -C "$d" && cd "$d" && shift && '
+    '{ [ "$1" != uv ] || command -v uv >/dev/null || pip install -q uv; } && exec "$@"'
+)
+"""Unpacks into a new folder and runs the command there; an image that lacks uv gets it first."""
+
+
+def delivered(files: Mapping[str, bytes], command: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs `command` in a folder holding `files` (relative path -> content), wherever it runs.
+
+    Raises:
+        ToolFault: the files are too large to be packed into a command.
+    """
+    if not files:
+        return tuple(command)
+    packed = base64.b64encode(_packed(files)).decode()
+    if len(packed) > MOST_CHARACTERS:
+        size = sum(map(len, files.values()))
+        raise ToolFault(
+            f"{', '.join(files)} ({size:,} bytes, {len(packed):,} characters when packed) is too large to be sent in a "
+            f"job's command, which holds {MOST_CHARACTERS:,}; upload data to a private dataset repository (hub_repos, "
+            "operation upload) and let the script load it from there"
+        )
+    return (SHELL, "-c", _UNPACK, "ml-intern", packed, *command)
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    """A tar.gz; the same files give the same bytes."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return gzip.compress(plain.getvalue(), mtime=0)

@@ -1,0 +1,81 @@
+"""Jobs of the Hub that start by themselves, again and again: made, listed, looked at, suspended, resumed, deleted."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.execution.tool import Reach, ToolContext, ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub_identity import hub_login, owner_of
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.hub_jobs import completed, job_arguments
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+DESTINATION = "schedule"
+"""Where nobody is asked, a user who wants a schedule has used this word."""
+MOST_LISTED = 50
+
+
+async def schedule_reach(plan: RunPlan, context: ToolContext) -> Reach:
+    """What a schedule would reach. Its price has no bound, hence is not known. Raises ToolFault."""
+    whole = await completed(plan, context)
+    return Reach((DESTINATION,), irreversible=True, cost_usd=None, secrets=whole.secrets)
+
+
+async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str:
+    """Let the job start at the times that `when` says: @hourly, @daily, ..., or a cron expression. Raises ToolFault."""
+    if not when.strip():
+        raise ToolFault("a schedule needs its times: @hourly, @daily, @weekly, or a cron expression as '0 9 * * 1'")
+    plan = await completed(plan, context)
+    arguments = await asyncio.to_thread(job_arguments, plan)
+    made = await ask_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
+    price = "at a price that is not known" if plan.worst_usd is None else f"for at most {plan.worst_usd:.2f} USD each"
+    return (
+        f"made: {_line(made)}\nIts jobs run {price}, until it is deleted, outside of this thread: it is neither woken "
+        "by them nor pays for them from its budget"
+    )
+
+
+async def list_schedules(namespace: str | None, context: ToolContext) -> str:
+    """A line for each. Raises ToolFault."""
+    where = await _namespace(namespace, context)
+    found = await ask_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
+    lines = [_line(one) for one in found[:MOST_LISTED]]
+    more = [f"[{len(found) - MOST_LISTED} more]"] if len(found) > MOST_LISTED else []
+    return "\n".join([*lines, *more]) or f"{where} has no schedules"
+
+
+async def change_schedule(operation: str, id: str, namespace: str | None, context: ToolContext) -> str:
+    """inspect, suspend, resume or delete one. Raises ToolFault."""
+    if not id:
+        raise ToolFault("name the schedule by its id; they are listed without one")
+    where = {"scheduled_job_id": id, "namespace": await _namespace(namespace, context)}
+    calls: dict[str, Callable[[HfApi], Any]] = {
+        "inspect": lambda api: api.inspect_scheduled_job(**where),
+        "suspend": lambda api: api.suspend_scheduled_job(**where),
+        "resume": lambda api: api.resume_scheduled_job(**where),
+        "delete": lambda api: api.delete_scheduled_job(**where),
+    }
+    about = f"the schedule {id}"
+    await ask_hub(calls[operation], about)
+    if operation == "delete":
+        return f"deleted the schedule {id}; jobs it has started go on"
+    return _line(await ask_hub(calls["inspect"], about))
+
+
+async def _namespace(namespace: str | None, context: ToolContext) -> str:
+    if not await hub_login():
+        raise ToolFault("schedules of jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
+    return namespace or await owner_of(context)
+
+
+def _line(one: Any) -> str:
+    """Id, times, state, hardware and the last job of a schedule."""
+    state = "suspended" if one.suspend else "on"
+    last = (
+        f"; last job {one.status.last_job.id} at {one.status.last_job.at:%Y-%m-%d %H:%M}" if one.status.last_job else ""
+    )
+    following = f"; next at {one.status.next_job_run_at:%Y-%m-%d %H:%M} UTC" if one.status.next_job_run_at else ""
+    return f"{one.id}  {one.schedule}  {state}  {one.job_spec.flavor}{following}{last}"

@@ -1,0 +1,269 @@
+"""Local runs: each under a detached supervisor, which a killed agent does not take along."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.process.environment import CALL_MARK, child_environment
+from ml_intern.execution.process.sessions import end_all
+from ml_intern.execution.sandboxed import own_homes, run_environment
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.models.secrets import known_secrets
+from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.runs.run_folder import TRACKIO, bury, is_supervised, make_run_folder, read_status, run_folder
+from ml_intern.safety.secrets.known import without_secrets
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+_LOOK_SECONDS = 0.02
+_MODULE = "ml_intern.runs.supervisor"
+_LOST = "its supervisor was killed or the machine restarted; how far it came is in the log"
+
+
+class LocalBackend:
+    """Runs on this machine. `home` is the folder of the thread database."""
+
+    name: BackendName = "local"
+    seconds_between_looks = 0.5
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
+        """Start a supervisor under the lock of the run's folder: of two for one run the second does nothing.
+
+        Raises ToolFault when it does not begin.
+        """
+        folder = await asyncio.to_thread(make_run_folder, self._home, id)
+        order = await asyncio.to_thread(_order, plan, id, context, folder)
+        process = await asyncio.to_thread(_spawn, folder, order)
+        deadline = time.monotonic() + START_SECONDS
+        while not (status := await asyncio.to_thread(read_status, folder)):
+            if process.poll() not in (None, 0) or time.monotonic() > deadline:
+                said = (folder / "supervisor.err").read_text(errors="replace").strip().splitlines()[-1:]
+                raise ToolFault(f"the run could not be started: {' '.join(said) or 'its supervisor gave no sign'}")
+            await asyncio.sleep(_LOOK_SECONDS)
+        return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
+
+    async def find(self, id: str) -> str | None:
+        """Its handle once a supervisor began."""
+        folder = run_folder(self._home, id)
+        status = await asyncio.to_thread(read_status, folder)
+        if not status:
+            return None
+        return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
+
+    async def abandon(self, id: str) -> bool:
+        """Keep a run that has not started from starting; False when it has."""
+        never = {"state": "lost", "exit_code": None, "reason": "it was never started", "finished": time.time()}
+        return await asyncio.to_thread(bury, run_folder(self._home, id), never)
+
+    async def inspect(self, handle: str) -> Observed:
+        """What the status file says. A run whose supervisor is gone without an end is lost; what is left of it ends."""
+        folder = _folder(handle)
+        supervised = await asyncio.to_thread(is_supervised, folder)  # before the status: it is the last thing written
+        status = await asyncio.to_thread(read_status, folder)
+        if status.get("state") == "running" and not supervised:
+            await end_all(None, folder.name)
+            return Observed("lost", reason=_LOST, started=status.get("started"))
+        if not status:
+            return Observed("lost", reason="its folder is gone")
+        return Observed(
+            status["state"],
+            status.get("exit_code"),
+            status.get("reason", ""),
+            status.get("started"),
+            _finished(status),
+        )
+
+    async def fetch_log(self, handle: str, log: Path) -> None:
+        """Nothing to fetch: the supervisor writes to the log itself."""
+
+    async def usage(self, handle: str) -> str:
+        """CPU, memory and GPU of all its processes."""
+        return await asyncio.to_thread(use_of, int(json.loads(handle).get("pid") or 0))
+
+    async def cancel(self, handle: str) -> None:
+        """TERM to the supervisor, which ends all of the run; KILL when that takes too long."""
+        folder, pid = _folder(handle), int(json.loads(handle).get("pid") or 0)
+        deadline = time.monotonic() + STOP_SECONDS
+        if pid and await asyncio.to_thread(is_supervised, folder):
+            _signal(pid, signal.SIGTERM)
+        while await asyncio.to_thread(is_supervised, folder):
+            if time.monotonic() > deadline:
+                _signal(pid, signal.SIGKILL)
+                await end_all(None, folder.name)
+                raise TemporaryError(f"{folder.name} did not stop and was killed", "look at it again")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _finished(status: Mapping[str, Any]) -> float | None:
+    """When it ended by its own clock: the wall clock may have been set meanwhile."""
+    if "seconds" in status and status.get("started"):
+        return float(status["started"]) + float(status["seconds"])
+    return status.get("finished")
+
+
+def _folder(handle: str) -> Path:
+    return Path(json.loads(handle)["folder"])
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[str, Any]:
+    """What the supervisor is told; it holds secrets and goes through a pipe only."""
+    environment = run_environment(plan.secrets)
+    environment.pop(CALL_MARK, None)
+    tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}
+    homes = (context.services.store.home, *own_homes())
+    wall = {
+        "workspace": context.options.workspace,
+        "add_dirs": context.options.add_dirs,
+        "network": context.options.sandbox,
+        "hosts": context.options.sandbox_hosts,
+        "homes": [str(home) for home in homes],
+    }
+    return {
+        "id": id,
+        "argv": _argv(plan, folder),
+        "readable": [str(folder / _SCRIPT)] if plan.script else [],
+        "writable": [str(folder / TRACKIO)],
+        "folder": str(plan.workdir),
+        "environment": environment,
+        "further": {**tracked, **plan.environment},
+        "secrets": plan.secrets,
+        "held": known_secrets(Path(context.options.workspace)),
+        "limit_s": plan.limit_s,
+        "wall": wall if context.options.sandbox != "none" else None,
+    }
+
+
+_SCRIPT = "script.py"
+
+
+def _argv(plan: RunPlan, folder: Path) -> tuple[str, ...]:
+    """The command; a script runs as it was when the run was asked for, whatever becomes of its file."""
+    if not plan.script:
+        return plan.command
+    script = folder / _SCRIPT
+    script.write_text(plan.script, encoding="utf-8")
+    runner = ("uv", "run", "--script") if "# /// script" in plan.script else ("python3",)
+    return (*runner, str(script), *plan.script_args)
+
+
+def _spawn(folder: Path, order: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("ML_INTERN_", "HF_HOME", "XDG_"))}
+    environment = without_secrets({**child_environment(os.environ), **kept})
+    environment.pop(CALL_MARK, None)
+    with (folder / "supervisor.err").open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", _MODULE, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+    with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:
+        pipe.write(json.dumps(order).encode())
+    threading.Thread(target=process.wait, name="supervisor", daemon=True).start()  # no zombie stays
+    return process
+
+
+_PROC = Path("/proc")
+_SAMPLE_SECONDS = 0.2
+_GPU_SECONDS = 10.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def use_of(pid: int) -> str:
+    """One line about all descendants of a process, `pid` itself left out; "" when there are none or no /proc."""
+    if not _PROC.is_dir() or not (found := _descendants(pid)):
+        return ""
+    before, began = sum(map(_cpu_seconds, found)), time.monotonic()
+    time.sleep(_SAMPLE_SECONDS)
+    now = sum(map(_cpu_seconds, found))
+    cores = max(now - before, 0.0) / (time.monotonic() - began)
+    memory = sum(map(_memory, found)) / (1 << 20)
+    parts = [f"{len(found)} processes", f"CPU {cores:.1f} cores", f"memory {memory:,.0f} MB"]
+    return ", ".join([*parts, *_gpu(found)])
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = list[int](), [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; none when the process is gone."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+
+def _memory(pid: int) -> int:
+    """Bytes, what is shared with others counted in part where the kernel tells."""
+    try:
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        fields = _stat(pid)
+        return int(fields[21]) * _PAGE if fields else 0
+    return 0
+
+
+def _gpu(pids: Collection[int]) -> list[str]:
+    """The use of each GPU that one of the processes is on; in a container only the GPUs themselves can be seen."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = "--query-gpu=index,utilization.gpu,memory.used,memory.total"
+    mine = "--query-compute-apps=pid,used_memory"
+    rows, own = _asked(query), _asked(mine)
+    held = sum(float(used) for pid, used, *_ in own if pid.isdigit() and int(pid) in pids and _is_number(used))
+    lines = [f"GPU {index} {busy} %, {used} of {total} MB" for index, busy, used, total in rows]
+    return [*lines, *([f"{held:,.0f} MB of GPU memory its own"] if held else [])]
+
+
+def _asked(query: str) -> list[list[str]]:
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=_GPU_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = said.stdout.splitlines() if said.returncode == 0 else []
+    return [[field.strip() for field in line.split(",")] for line in lines if line.strip()]
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()

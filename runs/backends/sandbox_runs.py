@@ -1,0 +1,176 @@
+"""A Hugging Face sandbox as a backend: a run is a command in the thread's sandbox, in a folder named after the run."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.paths import private_folder
+from ml_intern.execution.output import private_opener
+from ml_intern.execution.sandboxed import secret_value
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.runs.backends.hub_sandbox import WORKSPACE, SandboxGone, sandboxes_of
+from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
+from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.store.runs import RUNNING
+
+if TYPE_CHECKING:
+    from huggingface_hub import Sandbox
+
+    from ml_intern.store.store import Store
+
+RUNS = f"{WORKSPACE}/.ml-intern/runs"
+_STATES = {0: "succeeded", TIMED_OUT: "timeout"}
+
+
+class SandboxRuns:
+    """Carries runs out in sandboxes. A handle is {"sandbox", "folder", "process"}; `sandbox` is our own id of it."""
+
+    name: BackendName = "sandbox"
+    seconds_between_looks = 1.0
+
+    def __init__(self, store: "Store") -> None:
+        self._sandboxes = sandboxes_of(store)
+
+    async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
+        """Start the run in the thread's newest sandbox; one that was started before goes on. Raises ToolFault."""
+        record = await self._sandboxes.current(context)
+        if record is None:
+            raise ToolFault("this thread has no sandbox for the run; create one with the tool sandbox first")
+        folder = f"{RUNS}/{id}"
+        words = list(plan.command)
+        if plan.script:
+            script = f"{folder}.py"
+            await self._sandboxes.use(record, lambda machine: machine.files.write(script, plan.script))
+            words = ["uv", "run", script, *plan.script_args]
+        environment = {"PYTHONUNBUFFERED": "1", **plan.environment}
+        environment |= {name: secret_value(name) for name in plan.secrets}
+        command = RemoteCommand(folder, words, WORKSPACE, environment, plan.limit_s)
+        remote = await start(self._sandboxes, record, command)
+        return _handle(record, remote)
+
+    async def find(self, id: str) -> str | None:
+        """The handle of the run whose folder one of the sandboxes has. Raises TemporaryError when none can tell."""
+        for record in self._sandboxes.records.all():
+            try:
+                if not record.ended and (remote := await self._started(record, f"{RUNS}/{id}")):
+                    return _handle(record, remote)
+            except SandboxGone:
+                continue
+            except ToolFault as fault:
+                raise TemporaryError(f"it cannot be told whether the run started: {fault}", "try again") from fault
+        return None
+
+    async def _started(self, record: SandboxRecord, folder: str) -> Remote | None:
+        return await self._sandboxes.use(record, lambda machine: _found(machine, folder))
+
+    async def abandon(self, id: str) -> bool:
+        """Whether no sandbox has its folder: one that was not asked for never starts."""
+        return await self.find(id) is None
+
+    async def inspect(self, handle: str) -> Observed:
+        """How the run stands. What it costs is in the price of its sandbox."""
+        record, remote = self._of(handle)
+        if record is None:
+            return Observed("lost", reason="its sandbox is gone")
+        try:
+            return await self._sandboxes.use(record, lambda machine: _observed(machine, remote))
+        except SandboxGone:
+            return Observed("lost", reason="its sandbox is gone")
+        except ToolFault as fault:
+            raise TemporaryError(f"the run in the sandbox cannot be seen: {fault}", "try again later") from fault
+
+    async def fetch_log(self, handle: str, log: Path) -> None:
+        """Append what is new of the output. The length of the copy says how much of it is here."""
+        record, remote = self._of(handle)
+        if record is None:
+            return
+        try:
+            length = await asyncio.to_thread(_append, log, b"")
+            while output := (await look(self._sandboxes, record, remote, length)).output:
+                length = await asyncio.to_thread(_append, log, output)
+        except SandboxGone:
+            return
+        except ToolFault as fault:
+            raise TemporaryError(f"the log of the run cannot be read: {fault}", "try again later") from fault
+        except OSError as fault:
+            raise TemporaryError(f"the log of the run cannot be written: {fault.strerror}", "make room") from fault
+
+    async def usage(self, handle: str) -> str:
+        """How busy the sandbox is."""
+        record, _ = self._of(handle)
+        if record is None:
+            return ""
+        try:
+            return await self._sandboxes.use(record, _load)
+        except ToolFault:
+            return ""
+
+    async def cancel(self, handle: str) -> None:
+        """End the run with all it started."""
+        record, remote = self._of(handle)
+        if record is None:
+            return
+        try:
+            await self._sandboxes.use(record, lambda machine: _mark_cancelled(machine, remote))
+            await stop(self._sandboxes, record, remote)
+        except SandboxGone:
+            return
+        except ToolFault as fault:
+            raise TemporaryError(f"the run could not be cancelled: {fault}", "try again") from fault
+
+    def _of(self, handle: str) -> tuple[SandboxRecord | None, Remote]:
+        known = json.loads(handle)
+        records = (one for one in self._sandboxes.records.all() if one.id == known["sandbox"] and not one.ended)
+        return next(records, None), Remote(known["folder"], known["process"])
+
+
+def _handle(record: SandboxRecord, remote: Remote) -> str:
+    return json.dumps({"sandbox": record.id, "folder": remote.folder, "process": remote.process})
+
+
+def _found(machine: "Sandbox", folder: str) -> Remote | None:
+    """The command that was started with that folder: by its process, or by what it left."""
+    started = next((process.id or "" for process in machine.processes() if folder in process.cmd), None)
+    if started is None and not machine.files.exists(folder):
+        return None
+    return Remote(folder, started or "")
+
+
+def _append(log: Path, output: bytes) -> int:
+    """Its length afterwards. Raises OSError."""
+    private_folder(log.parent)
+    with open(log, "ab", opener=private_opener) as copy:
+        copy.write(output)
+        return copy.tell()
+
+
+def _observed(machine: "Sandbox", remote: Remote) -> Observed:
+    """By the file with its exit code. It blocks."""
+    files = machine.files
+    if files.exists(f"{remote.folder}/cancelled"):
+        return Observed("cancelled")
+    if files.exists(f"{remote.folder}/exit"):
+        said = files.read_text(f"{remote.folder}/exit").strip()
+        finished = files.stat(f"{remote.folder}/exit").mtime_ms
+        ended = finished / 1000 if finished else time.time()
+        return Observed(_STATES.get(int(said), "failed"), int(said), finished=ended)
+    running = {process.id: process.running for process in machine.processes()}
+    if remote.process and not running.get(remote.process, False) and not files.exists(f"{remote.folder}/exit"):
+        return Observed("lost", reason="its processes ended without an exit code")
+    return Observed(RUNNING)
+
+
+def _mark_cancelled(machine: "Sandbox", remote: Remote) -> None:
+    if not machine.files.exists(f"{remote.folder}/exit"):
+        machine.files.write(f"{remote.folder}/cancelled", "")
+
+
+def _load(machine: "Sandbox") -> str:
+    said = machine.run(["/bin/sh", "-c", "cut -d' ' -f1 /proc/loadavg; grep -E 'Mem(Total|Avail)' /proc/meminfo"])
+    load, *memory = said.stdout.split("\n")
+    kilobytes = [int(line.split()[1]) for line in memory if line]
+    return f"load {load}; memory {(kilobytes[0] - kilobytes[1]) / 1e6:.1f} of {kilobytes[0] / 1e6:.1f} GB"

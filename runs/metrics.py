@@ -1,0 +1,163 @@
+"""Losses and metrics of a run, from its text lines, its JSON lines, and the database of trackio."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_intern.runs.logs import lines
+from ml_intern.store.trackio import logged_rows
+
+MOST_POINTS = 2_000
+MOST_METRICS = 100
+LONGEST_NAME = 64
+_LONGEST = 4_000
+_NAME = r"[A-Za-z_][\w./@-]{0,60}"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
+_PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
+_OBJECT = re.compile(r"\{[^{}]*\}")
+_STEPS = ("step", "global_step", "steps", "iter", "iteration", "epoch")
+_WORDS = re.compile(
+    r"loss|acc|f1|bleu|rouge|perplexity|ppl|auc|mae|mse|reward|(?:^|_)lr$|learning_rate|grad_norm|precision|recall|"
+    r"(?:^|[_/])map|iou|wer|cer|score|throughput|per_second|tokens|error|entropy|(?:^|[_/])kl|margin|bpb|nll|elbo",
+    re.IGNORECASE,
+)
+
+
+def metrics_of(line: str) -> dict[str, float]:
+    """The numbers of one line; empty when none of them is a metric.
+
+    A line holds a JSON object, a Python dict as the trainers print it, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
+    """
+    text = line[:_LONGEST]
+    found = _of_object(text) or _of_pairs(text)
+    return found if any(_WORDS.search(name) for name in found) else {}
+
+
+def step_of(found: Mapping[str, float]) -> float | None:
+    """Where on the axis of steps these numbers belong; None when they do not say."""
+    return next((found[name] for name in _STEPS if name in found and math.isfinite(found[name])), None)
+
+
+def _of_object(text: str) -> dict[str, float]:
+    match = _OBJECT.search(text)
+    if match is None:
+        return {}
+    try:
+        value = json.loads(match.group())
+    except ValueError:
+        try:
+            value = ast.literal_eval(match.group())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return {}
+    return numbers(value) if isinstance(value, dict) else {}
+
+
+def numbers(value: Mapping[Any, Any]) -> dict[str, float]:
+    """The numbers of an object; the trainers also print them as strings."""
+    pairs = ((str(name), _number(item)) for name, item in value.items())
+    return {name: number for name, number in pairs if number is not None and len(name) <= LONGEST_NAME}
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return _finite_float(value)
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip(), re.IGNORECASE):
+        return float(value)
+    return None
+
+
+def _finite_float(value: float) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _of_pairs(text: str) -> dict[str, float]:
+    pairs = ((name.lower() if name.lower() in _STEPS else name, float(value)) for name, value in _PAIR.findall(text))
+    return {name: value for name, value in pairs if name in _STEPS or _WORDS.search(name)}
+
+
+@dataclass
+class Series:
+    """The course of each metric: points (step, value). Over MOST_POINTS every second point of it is dropped."""
+
+    points: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
+    _seen: dict[str, int] = field(default_factory=dict[str, int])
+    _stride: dict[str, int] = field(default_factory=dict[str, int])
+    _step: float | None = None
+
+    def add(self, found: Mapping[str, float]) -> None:
+        """Take the numbers of one line."""
+        said = step_of(found)
+        # A closing line with the final numbers names no step: it belongs to the last one.
+        step = self._step = self._step if said is None else said
+        for name, value in found.items():
+            if name not in _STEPS and (name in self.points or len(self.points) < MOST_METRICS):
+                self._append(name, step, value)
+
+    def _append(self, name: str, step: float | None, value: float) -> None:
+        count = self._seen[name] = self._seen.get(name, 0) + 1
+        stride = self._stride.setdefault(name, 1)
+        if count % stride:
+            return
+        points = self.points.setdefault(name, [])
+        points.append((float(count) if step is None else step, value))
+        if len(points) > MOST_POINTS:
+            del points[::2]
+            self._stride[name] = stride * 2
+
+    def main(self) -> str:
+        """The metric to look at first: a loss, of evaluation before training; "" when there is none."""
+        order = ("eval_loss", "val_loss", "loss", "train_loss")
+        named = [name for name in order if len(self.points.get(name, ())) > 1]
+        losses = [name for name in self.points if "loss" in name.lower()]
+        return next(iter([*named, *losses, *self.points]), "")
+
+
+def series_of(log: Path, trackio: Path | None = None) -> Series:
+    """The course of all metrics: those of trackio where it holds any, else those of the log."""
+    series = Series()
+    for found in _of_trackio(trackio) if trackio else ():
+        series.add(found)
+    if not series.points:
+        for line in lines(log):
+            if found := metrics_of(line.text):
+                series.add(found)
+    return series
+
+
+def last_of_trackio(folder: Path) -> dict[str, float]:
+    """The last value of each metric in the databases of trackio in a folder."""
+    last: dict[str, float] = {}
+    for found in _of_trackio(folder):
+        last.update(found)
+    return last
+
+
+def _of_trackio(folder: Path) -> Iterator[dict[str, float]]:
+    for step, values in logged_rows(folder):
+        yield {"step": float(step), **numbers(values)}
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Iterable[float], width: int = 30) -> str:
+    """The course of a metric in one line of block characters; "" when there are no two finite values."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    step = max(len(finite) / width, 1.0)
+    shown = [finite[int(index * step)] for index in range(min(width, len(finite)))]
+    shown[-1] = finite[-1]
+    low, high = min(shown), max(shown)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] for value in shown)

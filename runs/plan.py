@@ -1,0 +1,71 @@
+"""From the arguments of a call to a RunPlan."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Required, TypedDict, Unpack
+
+from ml_intern.execution.process.environment import shell
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.runs.backends.base import BackendName, RunPlan
+from ml_intern.safety.shell.paths import is_credential, is_project_secret
+
+
+class PlanFields(TypedDict, total=False):
+    """The fields of a plan that are as they were asked for."""
+
+    backend: Required[BackendName]
+    script_args: tuple[str, ...]
+    name: str
+    environment: Mapping[str, str]
+    secrets: tuple[str, ...]
+    hardware: str | None
+    image: str | None
+    namespace: str | None
+    limit_s: Required[float]
+    overrides: tuple[str, ...]
+
+
+MOST_LIMIT_S = 30 * 24 * 3600.0
+LONGEST_SCRIPT = 1_000_000
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def limit_seconds(text: str) -> float:
+    """A time limit such as 90, "30m" or "2h" in seconds. Raises ToolFault."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < seconds <= MOST_LIMIT_S:
+        raise ToolFault(f"timeout {text!r} is no time limit; write 45m, 6h or 2d (at most 30d)")
+    return seconds
+
+
+def read_script(script: str, context: ToolContext) -> tuple[str, Path | None]:
+    """The text of a script given as a path or as its text, and its path. Raises ToolFault."""
+    if "\n" in script:
+        return script, None
+    path = context.resolve(script, reading=True)
+    if is_credential(str(path)) or is_project_secret(str(path)):
+        raise ToolFault(f"{script} holds secrets: it is no script")
+    if not path.is_file():
+        raise ToolFault(f"there is no script {script}; write it first, or give its text")
+    if path.stat().st_size > LONGEST_SCRIPT:
+        raise ToolFault(f"{script} is too large for a script")
+    return path.read_text(encoding="utf-8", errors="replace"), path
+
+
+async def planned(
+    context: ToolContext, *, command: str = "", script: str = "", workdir: str = ".", **fields: Unpack[PlanFields]
+) -> RunPlan:
+    """The plan of a run of a command of bash or of a Python script. Raises ToolFault."""
+    folder = await asyncio.to_thread(context.resolve, workdir)
+    if not folder.is_dir():
+        raise ToolFault(f"there is no folder {workdir}; leave workdir out to run in the workspace")
+    if command:
+        program = await asyncio.to_thread(shell) if fields["backend"] == "local" else "bash"
+        return RunPlan(display=command, workdir=folder, command=(program, "-c", command), **fields)
+    text, path = await asyncio.to_thread(read_script, script, context)
+    words = " ".join([context.name_of(path) if path else "a script", *fields.get("script_args", ())])
+    return RunPlan(display=words, workdir=folder, script=text, script_path=path, **fields)

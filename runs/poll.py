@@ -1,0 +1,149 @@
+"""Looking at a run: how it stands now, what is new in its log, and its end written down once."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_intern.runs.backends.base import Backend, Observed
+from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.logs import lines, tail
+from ml_intern.runs.metrics import MOST_METRICS, last_of_trackio, metrics_of
+from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.store.runs import OPEN, QUEUED, RUNNING, Ending, RunRow
+
+if TYPE_CHECKING:
+    from ml_intern.store.store import Store
+
+TAIL_CHARACTERS = 3_000
+NEVER = "it was never started: ml-intern died before that"
+
+
+async def look(store: "Store", row: RunRow) -> RunRow:
+    """The run as it stands now, written down. Raises TemporaryError when that cannot be told."""
+    if not row.open:
+        return row
+    backend = backend_of(row.backend, store)
+    row = await adopt(store, row, backend)
+    if row.handle is None:
+        return row
+    seen = await backend.inspect(row.handle)
+    await backend.fetch_log(row.handle, Path(row.log))
+    going_on = seen.state in OPEN
+    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not going_on)
+    if going_on:
+        return await _going_on(store, row, seen, read)
+    return await _ended(store, row, seen, read)
+
+
+async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
+    """Give a run that has no handle its handle, if it was launched. One whose call is closed never starts any more."""
+    if row.handle is not None:
+        return row
+    handle = await backend.find(row.id)
+    if handle is not None:
+        await store.runs.update(row.id, handle=handle, state=RUNNING)
+        return replace(row, handle=handle, state=RUNNING)
+    if await _is_being_launched(store, row) or not await backend.abandon(row.id):
+        return row
+    ending = Ending("lost", reason=NEVER)
+    await store.runs.end(row.id, ending)
+    return replace(row, **vars(ending))
+
+
+async def stop(store: "Store", row: RunRow) -> RunRow:
+    """Stop a run and write down its end; the row as it is then. Raises TemporaryError."""
+    backend = backend_of(row.backend, store)
+    row = await adopt(store, row, backend)
+    if row.handle is None:
+        if not await backend.abandon(row.id):
+            return await stop(store, row)
+        ending = Ending("cancelled", reason="stopped before it started")
+        await store.runs.end(row.id, ending)
+        return replace(row, **vars(ending))
+    if row.open:
+        await backend.cancel(row.handle)
+    return await look(store, row)
+
+
+async def _is_being_launched(store: "Store", row: RunRow) -> bool:
+    """Whether the call that launches it is open: it will be gone on with."""
+    from ml_intern.execution.tool import mark_of
+
+    return any(mark_of(call.key) == row.call for call in await store.journal.open(row.thread_id))
+
+
+def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
+    """The last metrics as JSON, and the offset up to which the log was looked at."""
+    known = json.loads(row.metrics)
+    found: dict[str, float] = {}
+    offset = row.log_offset
+    for line in lines(Path(row.log), row.log_offset, ended=ended):
+        offset = line.end
+        found.update(metrics_of(line.text))
+    found.update(last_of_trackio(trackio))
+    return json.dumps({**known, **_plain(found)}), offset
+
+
+def _plain(found: Mapping[str, float]) -> dict[str, float | str]:
+    """Numbers as JSON has them: what is not finite as a word."""
+    kept = list(found.items())[:MOST_METRICS]
+    return {name: value if math.isfinite(value) else str(value) for name, value in kept}
+
+
+async def _going_on(store: "Store", row: RunRow, seen: Observed, read: tuple[str, int]) -> RunRow:
+    news = replace(row, state=seen.state, started=seen.started or row.started, metrics=read[0], log_offset=read[1])
+    if news != row:
+        await store.runs.update(
+            row.id, state=news.state, started=news.started, metrics=news.metrics, log_offset=news.log_offset
+        )
+    return news
+
+
+async def _ended(store: "Store", row: RunRow, seen: Observed, read: tuple[str, int]) -> RunRow:
+    end = await asyncio.to_thread(tail, Path(row.log), TAIL_CHARACTERS)
+    ending = Ending(
+        state=seen.state,
+        exit_code=seen.exit_code,
+        reason=admit(seen.reason),
+        tail=admit(end),
+        metrics=read[0],
+        cost_usd=seen.cost_usd,
+        finished=seen.finished or time.time(),
+    )
+    if seen.started is not None:
+        await store.runs.update(row.id, started=seen.started)
+    await store.runs.end(row.id, ending)
+    return await store.runs.get(row.id) or replace(row, **vars(ending))
+
+
+def is_waiting(row: RunRow) -> bool:
+    """Whether it has not begun to run."""
+    return row.state == QUEUED
+
+
+UNKNOWN = "(not known: its record was lost)"
+
+
+async def adopt_unlisted(store: "Store") -> None:
+    """Make rows of local runs that go on and have none. They belong to no thread."""
+    listed = {row.id for row in await store.runs.list()}
+    for folder in await asyncio.to_thread(_supervised, store.home):
+        if folder.name not in listed:
+            await store.runs.add(_row(folder))
+
+
+def _supervised(home: Path) -> list[Path]:
+    folder = runs_home(home)
+    return [one for one in sorted(folder.iterdir()) if is_supervised(one)] if folder.is_dir() else []
+
+
+def _row(folder: Path) -> RunRow:
+    status = read_status(folder)
+    handle = json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
+    return RunRow(folder.name, "", UNKNOWN, handle=handle, started=status.get("started"), log=str(folder / LOG))

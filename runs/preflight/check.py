@@ -1,0 +1,50 @@
+"""check(plan, facts): all rules over a run that is about to start. Pure: it asks nobody and changes nothing."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, get_args
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.findings import Finding, Findings
+from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.rules_cost import one_first, output, smoke, time_limit
+from ml_intern.runs.preflight.rules_files import imports, local_path, script
+from ml_intern.runs.preflight.rules_hardware import memory, precision
+from ml_intern.runs.preflight.rules_names import columns, secrets, substitution
+
+Rule = Callable[[RunPlan, Facts], Iterator[Finding]]
+RuleName = Literal[
+    "script",
+    "time_limit",
+    "output",
+    "columns",
+    "imports",
+    "precision",
+    "memory",
+    "local_path",
+    "smoke",
+    "one_first",
+    "secrets",
+    "substitution",
+]
+RULES: Final[Mapping[RuleName, Rule]] = {
+    "script": script,
+    "time_limit": time_limit,
+    "output": output,
+    "columns": columns,
+    "imports": imports,
+    "precision": precision,
+    "memory": memory,
+    "local_path": local_path,
+    "smoke": smoke,
+    "one_first": one_first,
+    "secrets": secrets,
+    "substitution": substitution,
+}
+"""Every rule by the name that an override gives."""
+RULE_NAMES: Final = get_args(RuleName)
+
+
+def check(plan: RunPlan, facts: Facts) -> Findings:
+    """What the rules say to a run. The plan's own overrides hold."""
+    found = tuple(one for rule in RULES.values() for one in rule(plan, facts))
+    return Findings(found, frozenset(plan.overrides))

@@ -1,0 +1,188 @@
+"""Gathering the facts for the rules: the script, the working folder, earlier runs, the dataset viewer, the Hub."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.hosts import base_url, hub_url
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.net.dataset_viewer import chosen_config, chosen_split, open_viewer
+from ml_intern.net.hub import ask_hub
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.check import check
+from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.hardware import machine_of
+from ml_intern.runs.preflight.inputs import Earlier, Facts
+from ml_intern.runs.preflight.program import Program, read_program, words_of
+from ml_intern.store.runs import RunRow
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+T = TypeVar("T")
+
+_SECONDS: Final = 10.0
+"""For one question to the Hub or the dataset viewer; without an answer in time the fact is not known."""
+_MOST_QUESTIONS: Final = 3
+_KEPT_SECONDS: Final = 60.0
+_MOST_KEPT: Final = 200
+_answers: dict[tuple[str, ...], tuple[float, object]] = {}
+_LONGEST_PATH: Final = 300
+_MOST_SCRIPT: Final = 1_000_000
+
+
+async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> Findings:
+    """What the rules say to a run that is about to start; the plan's overrides hold. It changes nothing."""
+    rows = await context.services.store.runs.list(context.thread_id)
+    if any(row.call == context.mark for row in rows):
+        return Findings()  # this call has started its run before: it is gone on with
+    here = await asyncio.to_thread(local_facts, plan)
+    tried = await context.services.store.experiments.list(context.thread_id)
+    shapes = {one.run_id: str(json.loads(one.config).get("shape", "")) for one in tried if one.run_id}
+    facts = replace(
+        here,
+        limit_named=limit_named,
+        earlier=tuple(_earlier(row, shapes) for row in rows),
+        user_text=context.user_text,
+        walled=plan.backend == "local" and context.sandbox_profile != "none",
+    )
+    if facts.program is not None:
+        facts = replace(facts, **await _asked(plan, facts, context))
+    return await asyncio.to_thread(check, plan, facts)
+
+
+def _earlier(row: RunRow, shapes: Mapping[str, str]) -> Earlier:
+    took = row.finished - row.started if row.finished is not None and row.started is not None else None
+    return Earlier(row.backend, row.state, shapes.get(row.id, ""), took, row.limit_s or 0.0)
+
+
+def local_facts(plan: RunPlan) -> Facts:
+    """What the script and the working folder tell. It reads files."""
+    path, text = script_of(plan)
+    if not text:
+        named = frozenset(word for word in words_of(plan) if _is_path(word, plan.workdir))
+        return Facts(script_path=path, local_paths=named)
+    try:
+        program = read_program(text, arguments_of(plan, path), plan.environment)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return Facts(script_path=path, unreadable=" ".join(str(error).split()) or type(error).__name__)
+    folders = {plan.workdir, plan.workdir / Path(path).parent}
+    words = {*program.strings, *words_of(plan), *plan.script_args}
+    return Facts(
+        program=program,
+        script_path=path,
+        local_paths=frozenset(word for word in words if _is_path(word, plan.workdir)),
+        local_modules=frozenset(name for name in program.imports if any(_is_module(name, one) for one in folders)),
+    )
+
+
+def script_of(plan: RunPlan) -> tuple[str, str]:
+    """The path of the Python script of a plan, as the plan names it, and its text; both "" where there is none."""
+    if plan.script:
+        return str(plan.script_path or ""), plan.script
+    for word in words_of(plan):
+        path = plan.workdir / word
+        if word.endswith(".py") and path.is_file() and path.stat().st_size <= _MOST_SCRIPT:
+            return word, path.read_text(errors="replace")
+    return "", ""
+
+
+def arguments_of(plan: RunPlan, path: str) -> tuple[str, ...]:
+    """What the script is given on its command line."""
+    words = words_of(plan)
+    return plan.script_args if plan.script or path not in words else words[words.index(path) + 1 :]
+
+
+def _is_path(word: str, folder: Path) -> bool:
+    if not word.strip() or len(word) > _LONGEST_PATH or "\n" in word or "\0" in word:
+        return False
+    try:
+        return (folder / Path(word).expanduser()).exists()
+    except (OSError, RuntimeError):
+        return False
+
+
+def _is_module(name: str, folder: Path) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
+
+
+async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[str, Any]:
+    """What the viewer knows of the datasets and the Hub of the models, as far as they answer in time."""
+    program = facts.program
+    if program is None or not program.trains:
+        return {}
+    machine = machine_of(plan.hardware)
+    models = _ids(program.models, facts) if machine is not None and machine.gpu is not None else []
+    datasets = _ids(program.datasets, facts)
+    answers = await asyncio.gather(
+        *(
+            _known((*_places(context), name, program.digest), partial(_columns, name, program, context))
+            for name in datasets
+        ),
+        *(_known((*_places(context), name, "parameters"), partial(_parameters, name)) for name in models),
+    )
+    seen = {name: one for name, one in zip(datasets, answers, strict=False) if isinstance(one, tuple)}
+    sizes = dict(zip(models, answers[len(datasets) :], strict=True))
+    return {
+        "columns": {name: columns for name, (columns, _) in seen.items()},
+        "rows": {name: rows for name, (_, rows) in seen.items()},
+        "parameters": {name: size for name, size in sizes.items() if isinstance(size, int) and size},
+    }
+
+
+def _ids(names: Iterable[str], facts: Facts) -> list[str]:
+    """Those of the names that are ids on the Hub."""
+    return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MOST_QUESTIONS]
+
+
+def _places(context: ToolContext) -> tuple[str, str]:
+    return hub_url(), base_url(context.options.hosts, "dataset_viewer")
+
+
+async def _known(key: tuple[str, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
+    """The answer, or None when there is none: a fact that nobody knows stops no run. It is kept for a minute.
+
+    A call is checked when it is judged, once more before it runs, and when it starts.
+    """
+    since, answer = _answers.get(key, (-math.inf, None))
+    if time.monotonic() - since < _KEPT_SECONDS:
+        return cast(T | None, answer)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            answer = await ask()
+    except (ToolFault, TemporaryError, TimeoutError):
+        answer = None
+    if len(_answers) >= _MOST_KEPT:
+        _answers.clear()
+    _answers[key] = (time.monotonic(), answer)
+    return answer
+
+
+async def _columns(dataset: str, program: Program, context: ToolContext) -> tuple[tuple[str, ...], int]:
+    call = next(one for one in program.named("load_dataset") if one.value("path", 0) == dataset)
+    wanted, split = call.value("name", 1), call.value("split")
+    async with open_viewer(dataset, context) as viewer:
+        splits = await viewer.splits()
+        config = chosen_config(splits, wanted if isinstance(wanted, str) else "")
+        info = await viewer.info(config)
+    names = [str(name) for name in info.get("features") or {}]
+    chosen = chosen_split(splits[config], split if isinstance(split, str) and "[" not in split else "")
+    rows = ((info.get("splits") or {}).get(chosen) or {}).get("num_examples")
+    if not names:
+        raise ToolFault(f"the dataset viewer knows no columns of {dataset}")
+    return tuple(names), rows if isinstance(rows, int) else 0
+
+
+async def _parameters(model: str) -> int:
+    def asked(api: "HfApi") -> int:
+        found = api.model_info(model, expand=["safetensors"]).safetensors
+        return found.total if found is not None else 0
+
+    return await ask_hub(asked, f"model {model}", seconds=_SECONDS)

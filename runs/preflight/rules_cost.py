@@ -1,0 +1,136 @@
+"""Rules about what a run costs for nothing: too short a limit, lost output, no smoke run, the same fault many times."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.findings import Finding
+from ml_intern.runs.preflight.hardware import machine_of, parameters_of
+from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.program import Program
+
+SMALL_STEPS: Final = 100
+"""Training steps up to which a run is a trial and no training."""
+_BEST_SHARE: Final = 0.6
+"""Of its data sheet's speed, what a GPU reaches in training at the very best."""
+_TOKENS: Final = 64
+"""In a row of a dataset, at the least, where the script does not say."""
+
+
+def time_limit(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """The time limit is below what the training takes at best, or ended this script before, or nobody named one."""
+    program = facts.program
+    if program is None or not program.trains:
+        return
+    limit = f"the time limit of {_minutes(plan.limit_s)}"
+    ended = [run.limit_s for run in facts.earlier if run.shape == program.shape and run.state == "timeout"]
+    if max(ended, default=0.0) >= plan.limit_s:
+        yield Finding("time_limit", f"{limit} ended this script before", "give it more time, or less to do")
+        return
+    least = least_seconds(plan, facts)
+    if least is not None and least > plan.limit_s:
+        what = f"{limit} is too short: on {plan.hardware} the training takes {_minutes(least)} at the very best"
+        yield Finding("time_limit", what, "raise limit, train on less, or take faster hardware")
+    elif plan.backend == "hub" and not facts.limit_named and not is_trial(program):
+        what = f"no time limit was named, and {limit} that stands instead kills a training that takes longer"
+        yield Finding(
+            "time_limit", what, "name a limit: the time the smoke run took for a step, times the steps, and half more"
+        )
+
+
+def is_trial(program: Program) -> bool:
+    """Whether the script does so few steps that it only tries itself out."""
+    steps = program.setting("max_steps")
+    return isinstance(steps, int | float) and 0 < steps <= SMALL_STEPS
+
+
+def least_seconds(plan: RunPlan, facts: Facts) -> float | None:
+    """Seconds that the training takes at the very best: six operations for a parameter and a token. None: not known."""
+    program, machine = facts.program, machine_of(plan.hardware)
+    if program is None or machine is None or machine.gpu is None:
+        return None
+    parameters = max((parameters_of(model, facts.parameters) or 0.0 for model in program.models), default=0.0)
+    tokens = _rows_trained(program, facts) * _TOKENS
+    speed = machine.gpu.tflops * 1e12 * machine.count * _BEST_SHARE
+    # With adapters the frozen weights need no gradient: four operations instead of six.
+    operations = 4 if program.is_set("peft_config") else 6
+    return operations * parameters * tokens / speed or None
+
+
+def _rows_trained(program: Program, facts: Facts) -> float:
+    batch = _number(program, "per_device_train_batch_size", 8) * _number(program, "gradient_accumulation_steps", 1)
+    steps = program.setting("max_steps")
+    if isinstance(steps, int | float) and steps > 0:
+        return steps * batch
+    sliced = any(
+        "[" in split for call in program.named("load_dataset") if isinstance(split := call.value("split"), str)
+    )
+    shortened = sliced or any(program.named("select", "take", "filter", "train_test_split"))
+    rows = max((facts.rows.get(name, 0) for name in program.datasets), default=0)
+    return 0.0 if shortened else rows * _number(program, "num_train_epochs", 1)
+
+
+def _number(program: Program, name: str, otherwise: float) -> float:
+    value = program.setting(name)
+    return float(value) if isinstance(value, int | float) and value > 0 else otherwise
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
+
+
+_FLEETING: Final = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108  where things are lost
+_PLACES: Final = ("output_dir", "save_directory", "f", "path", "dataset_path", "path_or_buf")
+
+
+def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """What the run makes would be gone with its machine."""
+    program = facts.program
+    if program is None or not program.saves:
+        return
+    if plan.backend != "hub":
+        yield from _local_output(program, facts)
+    elif not program.pushes:
+        what = "the script keeps what it makes on the machine's own disk, which goes when the run ends"
+        remedy = (
+            "push it: push_to_hub=True and hub_model_id for the trainer, push_to_hub() at its end, or upload_folder"
+        )
+        if not is_trial(program):
+            yield Finding("output", what, remedy)
+    elif "HF_TOKEN" not in plan.secrets:
+        yield Finding("output", "the script pushes to the Hub and is given no HF_TOKEN", 'add "HF_TOKEN" to secrets')
+
+
+def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
+    if not facts.walled:
+        return
+    places = [call.value(name) for call in program.calls for name in _PLACES]
+    first = [call.value("save_directory", 0) for call in program.named("save_pretrained", "save_model", "save_to_disk")]
+    lost = [one for one in (*places, *first) if isinstance(one, str) and f"{one}/".startswith(_FLEETING)]
+    if lost:
+        what = f"{lost[0]} is empty for each command behind the wall and goes when it ends"
+        yield Finding("output", what, "write to a folder of the workspace")
+
+
+def smoke(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """A training elsewhere whose script has never run through."""
+    program = facts.program
+    if plan.backend != "hub" or program is None or not program.trains or is_trial(program):
+        return
+    if any(run.state == "succeeded" and run.shape == program.shape for run in facts.earlier):
+        return
+    known = any(run.state == "succeeded" for run in facts.earlier)
+    what = "the script was changed since one succeeded" if known else "no run of this script has succeeded yet"
+    remedy = "run it here first with a few steps (backend local, max_steps from an argument), wait for its end"
+    yield Finding("smoke", what, remedy)
+
+
+def one_first(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """Several jobs of one script before any of them is known to work there."""
+    program = facts.program
+    if plan.backend != "hub" or program is None:
+        return
+    alike = [run for run in facts.earlier if run.backend == plan.backend and run.shape == program.shape]
+    if any(run.open for run in alike) and not any(run.state == "succeeded" for run in alike):
+        what = "a job of the same script is still under way and none has succeeded: one fault would fail them all"
+        yield Finding("one_first", what, "wait until the first has ended well, then launch the others")

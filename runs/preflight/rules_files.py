@@ -1,0 +1,137 @@
+"""Rules about what is there where a run goes: its imports, and the paths it reads."""
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.findings import Finding
+from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
+from ml_intern.runs.preflight.program import Call, Program, package_name, words_of
+
+_INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
+_OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
+
+
+def script(_: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """A script that is no Python."""
+    if facts.unreadable:
+        yield Finding("script", f"{facts.script_path or 'the script'} is no Python: {facts.unreadable}", "mend it")
+
+
+def imports(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """An import that nothing in the image or in the script's dependencies gives."""
+    program = facts.program
+    if program is None:
+        return
+    local = sorted(facts.local_modules & program.imports) if plan.backend == "hub" else []
+    if local:
+        what = f"the script imports {', '.join(local)}, which is a file here and does not travel with it"
+        yield Finding("imports", what, "put its code into the script, or push it as a package")
+    held = _held(plan, program)
+    if held is None:
+        return
+    wanted = program.imports - sys.stdlib_module_names - facts.local_modules
+    missing = sorted(one for one in wanted if not gives(held, one))
+    if missing:
+        names = ", ".join(f'"{PACKAGE_OF.get(one, one)}"' for one in missing)
+        what = f"nothing there gives the import of {', '.join(missing)}"
+        yield Finding("imports", what, f"add {names} to the dependencies of the script's PEP 723 block")
+
+
+def _held(plan: RunPlan, program: Program) -> frozenset[str] | None:
+    """The packages that the script finds; None when nobody can tell."""
+    words = " ".join(plan.command)
+    if "requirements" in words:
+        return None
+    added = [name for group in _INSTALLED.findall(words) for name in _requirements(" ".join(group))]
+    if program.dependencies is not None:
+        return with_brought([*program.dependencies, *added])
+    image = image_packages(plan.image)
+    return None if plan.backend != "hub" or image is None else with_brought([*image, *added])
+
+
+def _requirements(text: str) -> Iterator[str]:
+    words = text.replace(",", " ").replace('"', " ").replace("'", " ").split()
+    for before, word in zip(["", *words], words, strict=False):
+        if not word.startswith("-") and before not in _OPTIONS_WITH_A_VALUE:
+            yield package_name(word)
+
+
+_READERS: Final = (
+    "load_dataset", "load_from_disk", "from_pretrained", "read_csv", "read_json", "read_parquet", "open",
+    "load", "load_file", "imread", "ImageFolder", "read_text", "read_bytes", "iterdir", "from_json", "from_csv", "glob",
+    "listdir",
+)  # fmt: skip
+_FILES: Final = ("data_files", "data_dir", "train_file", "validation_file", "tokenizer_file", "resume_from_checkpoint")
+_WRITERS: Final = (
+    "save_pretrained",
+    "save_model",
+    "save_to_disk",
+    "to_csv",
+    "to_json",
+    "to_parquet",
+    "makedirs",
+    "mkdir",
+    "write_text",
+    "write_bytes",
+    "touch",
+)
+_OUTPUTS: Final = ("output_dir", "logging_dir", "save_directory", "cache_dir", "project_dir")
+_OF_THIS_MACHINE: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
+
+
+def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """A path of this machine in a run that goes elsewhere."""
+    if plan.backend != "hub":
+        return
+    program = facts.program
+    read = set(paths_read(program)) if program else set()
+    written = set(_written(program)) if program else set()
+    given = {*words_of(plan)[1:], *plan.script_args}
+    named = {one for one in read | given if not _is_in(one, written)}
+    there = {one for one in named if one in facts.local_paths or _OF_THIS_MACHINE.match(one)}
+    if there:
+        what = f"{', '.join(sorted(there))} is a path of this machine, which the run does not see"
+        yield Finding("local_path", what, "upload it to the Hub, private, and load it from there by its id")
+
+
+def _is_in(path: str, written: set[str]) -> bool:
+    """Whether the script itself makes it, or a folder that it lies in."""
+    return any(path == one or path.startswith(f"{one.rstrip('/')}/") for one in written)
+
+
+def paths_read(program: Program) -> Iterator[str]:
+    """The texts that the script hands to what reads files, datasets and models."""
+    for call in program.calls:
+        found = [call.keywords[name] for name in _FILES if name in call.keywords]
+        if call.name in _READERS and not _writes(call):
+            found += [*call.args, call.receiver]
+        for one in found:
+            yield from _leaves(one)
+
+
+def _written(program: Program) -> Iterator[str]:
+    for call in program.calls:
+        found = [call.keywords[name] for name in _OUTPUTS if name in call.keywords]
+        if call.name in _WRITERS or _writes(call):
+            found += [*call.args, call.receiver]
+        for one in found:
+            yield from _leaves(one)
+
+
+def _writes(call: Call) -> bool:
+    """Whether a call opens or saves something to write it."""
+    mode = call.value("mode", 0 if isinstance(call.receiver, str) else 1)
+    opened = call.name == "open" and isinstance(mode, str) and len(mode) <= 3 and bool(set(mode) & set("wax"))
+    return opened or (call.name == "save" and "." in call.path)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)

@@ -1,0 +1,149 @@
+"""Rules about words: columns against the trainer, secrets in the open, another model or dataset than the user named."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.findings import Finding
+from ml_intern.runs.preflight.hardware import parameters_of, sizes_in
+from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.program import Program
+from ml_intern.runs.preflight.rules_cost import is_trial
+from ml_intern.safety.secrets.redaction import admit
+
+_SFT: Final = (("messages",), ("text",), ("prompt", "completion"), ("conversations",), ("input_ids",))
+_PAIRS: Final = (("prompt", "chosen", "rejected"), ("chosen", "rejected"))
+WANTED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "SFTTrainer": _SFT,
+    "DPOTrainer": _PAIRS,
+    "ORPOTrainer": _PAIRS,
+    "CPOTrainer": _PAIRS,
+    "RewardTrainer": (("chosen", "rejected"),),
+    "KTOTrainer": (("prompt", "completion", "label"), ("chosen", "rejected")),
+    "GRPOTrainer": (("prompt",),),
+    "RLOOTrainer": (("prompt",),),
+    "OnlineDPOTrainer": (("prompt",),),
+}
+"""Columns that a trainer takes: one of these sets."""
+_REMADE: Final = ("map", "from_dict", "from_list", "from_generator", "from_pandas", "rename_columns", "add_column")
+
+
+def columns(_: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """The columns of the dataset fit the trainer no way."""
+    program = facts.program
+    if program is None or any(program.named(*_REMADE)) or program.is_set("formatting_func"):
+        return
+    there = [set(facts.columns[name]) for name in program.datasets if name in facts.columns]
+    renamed = {
+        call.value("original_column_name", 0): call.value("new_column_name", 1)
+        for call in program.named("rename_column")
+    }
+    if not there or len(program.datasets) > len(there):
+        return
+    had = {renamed.get(name, name) for one in there for name in one}
+    for call in program.named(*WANTED):
+        wanted = WANTED[call.name]
+        field = program.setting("dataset_text_field")
+        fits = any(set(one) <= had for one in wanted) or (isinstance(field, str) and field in had)
+        if not fits:
+            sets = " or ".join("+".join(one) for one in wanted)
+            what = (
+                f"{call.name} takes the columns {sets}, and {', '.join(program.datasets)} has {', '.join(sorted(had))}"
+            )
+            yield Finding("columns", what, "map or rename the columns before the trainer is made")
+
+
+_SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:token|key|secret|password|passwd|credentials?)$")
+_NO_SECRET: Final = ("PAD_TOKEN", "EOS_TOKEN", "BOS_TOKEN", "UNK_TOKEN", "SORT_KEY", "PRIMARY_KEY")
+
+
+def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """A secret where everybody can read it: the environment, the command, the script."""
+    remedy = "take it out, name the variable in secrets, and read it from os.environ in the script"
+    for name, value in plan.environment.items():
+        named = _SECRET_NAME.search(name) and name.upper() not in _NO_SECRET and len(value) >= 8
+        if named or admit(assigned := f"{name}={value}") != assigned:
+            yield Finding("secrets", f"the variable {name} of the environment looks like a secret", remedy)
+    if any(admit(word) != word for word in (*plan.command, *plan.script_args)):
+        yield Finding("secrets", "the command holds a secret", remedy)
+    if facts.program is not None and any(admit(one) != one for one in facts.program.strings):
+        yield Finding("secrets", "the script holds a secret", remedy)
+    unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
+    if unused and plan.backend == "hub":
+        what = "HF_TOKEN is given to a script that neither pushes nor loads anything from the Hub"
+        yield Finding("secrets", what, "leave it out where it is not needed", refuses=False)
+
+
+def _asks_the_hub(program: Program) -> bool:
+    hub = {"huggingface_hub", "transformers", "datasets", "trl", "diffusers", "sentence_transformers"}
+    return program.pushes or bool(hub & program.imports)
+
+
+_ID: Final = re.compile(r"(?<![\w./:@-])([A-Za-z0-9][\w.-]{1,95}/[A-Za-z0-9][\w.-]{0,95})(?![\w/])")
+_FILE: Final = re.compile(r"\.(?:py|txt|jsonl?|csv|md|ya?ml|toml|parquet|ipynb|sh|pt|bin|safetensors|log|png)$")
+_NOT_IDS: Final = ("and/or", "train/test", "input/output", "he/she", "km/h", "24/7", "and/or.", "prompt/completion")
+_FAMILIES: Final = (
+    "llama", "qwen", "gemma", "mistral", "mixtral", "phi", "gpt2", "bert", "t5", "smollm", "deepseek", "falcon",
+    "whisper", "pythia", "olmo", "granite", "bloom", "vit", "clip", "modernbert", "deberta", "roberta", "electra",
+    "mamba",
+)  # fmt: skip
+_DATASETS: Final = (
+    "imdb", "gsm8k", "squad", "alpaca", "mnist", "cifar10", "cifar100", "ultrachat", "ultrafeedback", "wikitext",
+    "glue", "sst2", "ag_news", "tinystories", "openhermes", "dolly", "capybara", "fineweb", "mmlu", "librispeech",
+    "common_voice",
+)  # fmt: skip
+
+
+def substitution(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+    """Another model or dataset than the user named. A trial may take a small stand-in."""
+    program = facts.program
+    if program is None or not facts.user_text or (plan.backend != "hub" and is_trial(program)):
+        return
+    used = [one for one in (*program.models, *program.datasets) if one not in facts.local_paths]
+    everything = " ".join(
+        [*program.strings, *plan.command, *plan.script_args, *plan.environment.values(), *used]
+    ).lower()
+    named = _ids(facts.user_text)
+    gone = [one for one in named if one.lower() not in everything]
+    instead = [one for one in used if one.lower() not in {id.lower() for id in named}]
+    if gone and instead:
+        yield _other(", ".join(gone), ", ".join(instead))
+        return
+    if not any(one in named for one in program.models):
+        yield from _of_other_kind(facts.user_text, program.models, _FAMILIES)
+        yield from _of_other_size(facts, program.models)
+    if not any(one in named for one in program.datasets):
+        yield from _of_other_kind(facts.user_text, program.datasets, _DATASETS)
+
+
+def _ids(text: str) -> list[str]:
+    found = [one.rstrip(".") for one in _ID.findall(text)]
+    return [one for one in dict.fromkeys(found) if not _FILE.search(one) and one.lower() not in _NOT_IDS]
+
+
+def _other(named: str, used: str) -> Finding:
+    what = f"the user named {named}, and the script uses {used}"
+    return Finding("substitution", what, "use what was named, or tell the user and ask before you take another")
+
+
+def _of_other_kind(text: str, used: Collection[str], kinds: Collection[str]) -> Iterator[Finding]:
+    """The user named kinds, and what is used is known to be of other ones."""
+    words = re.findall(r"[a-z0-9_]+", text.lower())
+    named = [kind for kind in kinds if any(re.fullmatch(rf"{kind}[\d_]*", word) for word in words)]
+    known = {one: [kind for kind in kinds if kind in _plain(one)] for one in used}
+    if named and used and all(of and not set(of) & set(named) for of in known.values()):
+        yield _other(" and ".join(named), ", ".join(used))
+
+
+def _plain(id: str) -> str:
+    return id.rpartition("/")[2].lower()
+
+
+def _of_other_size(facts: Facts, models: Collection[str]) -> Iterator[Finding]:
+    named = [size for size in sizes_in(facts.user_text) if size >= 1e8]
+    has = {model: parameters_of(model, {}) for model in models}
+    known = {model: size for model, size in has.items() if size}
+    if named and known and not any(abs(size - one) <= one * 0.2 for size in known.values() for one in named):
+        sizes = " and ".join(f"{one / 1e9:g}B" for one in named)
+        yield _other(f"a model of {sizes}", ", ".join(known))

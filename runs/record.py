@@ -1,0 +1,131 @@
+"""Every run is an experiment: what is written down of one when it starts. Its metrics and price come with its end."""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.net.hub import ask_hub
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.preflight.gather import local_facts
+from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.program import Program
+from ml_intern.runs.preflight.rules_files import paths_read
+from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.store.experiments import ExperimentRow
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_SECONDS: Final = 10.0
+_MOST_HASHED: Final = 256 * 1024 * 1024
+_SEEDERS: Final = ("set_seed", "manual_seed", "seed", "seed_everything", "enable_full_determinism")
+
+
+async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> None:
+    """Write down, before a run starts, what it tries: script, settings, seed, commit and data."""
+    facts = await asyncio.to_thread(local_facts, plan)
+    if only_scripts and facts.program is None:
+        return
+    here = await asyncio.to_thread(_known_here, plan, facts)
+    program = facts.program
+    row = ExperimentRow(
+        id=run_id,
+        thread_id=context.thread_id,
+        root_id=context.root_id,
+        folder=str(context.workspace),
+        run_id=run_id,
+        name=admit(plan.name or plan.display)[:200],
+        data_revision=await _data_revision(program, facts) if program is not None else "",
+        **here,
+    )
+    await context.services.store.experiments.put(row)
+
+
+def _known_here(plan: RunPlan, facts: Facts) -> dict[str, Any]:
+    program = facts.program
+    return {
+        "config": admit(json.dumps(_settings(plan, program), ensure_ascii=False, default=str)),
+        "seed": _seed(program) if program is not None else None,
+        "git_commit": git_commit(plan.workdir),
+        "script_sha256": program.digest if program is not None else "",
+        "split_hashes": json.dumps(_hashes(plan, facts)),
+    }
+
+
+def _settings(plan: RunPlan, program: Program | None) -> Mapping[str, Any]:
+    """What tells one run from another: models, datasets, the trainer's settings, arguments, hardware."""
+    found: dict[str, Any] = {"backend": plan.backend, "hardware": plan.hardware, "arguments": list(plan.script_args)}
+    if program is None:
+        return found
+    chosen = [call for call in program.calls if call.name.endswith(("Config", "Arguments"))]
+    plain = {
+        name: value
+        for call in chosen
+        for name, value in call.keywords.items()
+        if isinstance(value, str | int | float | bool)
+    }
+    return {**found, "models": program.models, "datasets": program.datasets, **plain, "shape": program.shape}
+
+
+def _seed(program: Program) -> int | None:
+    given = [program.setting("seed"), *(call.value("seed", 0) for call in program.named(*_SEEDERS))]
+    return next((one for one in given if isinstance(one, int) and abs(one) < 2**63), None)
+
+
+def git_commit(folder: Path) -> str:
+    """The commit that a folder is at; "" where there is none. It only reads a name."""
+    asked = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
+    try:
+        said = subprocess.run(
+            asked, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip()
+
+
+def _hashes(plan: RunPlan, facts: Facts) -> dict[str, str]:
+    """sha256 of the local files that the script reads, those that are not too large."""
+    if facts.program is None:
+        return {}
+    read = [name for name in dict.fromkeys(paths_read(facts.program)) if name in facts.local_paths]
+    return {name: found for name in read if (found := file_hash(plan.workdir / name))}
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file; "" for what is no file or too large to be read in a moment."""
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_HASHED:
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+async def _data_revision(program: Program, facts: Facts) -> str:
+    """The revision of the first dataset of the Hub: the one the script pins, else the newest; "" when it is unknown."""
+    for call in program.named("load_dataset"):
+        name, pinned = call.value("path", 0), call.value("revision")
+        if not isinstance(name, str) or name.count("/") != 1 or name in facts.local_paths:
+            continue
+        return pinned if isinstance(pinned, str) else await _newest(name)
+    return ""
+
+
+async def _newest(dataset: str) -> str:
+    def asked(api: "HfApi") -> str:
+        return api.dataset_info(dataset, timeout=_SECONDS).sha or ""
+
+    try:
+        return await ask_hub(asked, f"dataset {dataset}", seconds=_SECONDS)
+    except (ToolFault, TemporaryError):
+        return ""

@@ -1,0 +1,86 @@
+"""A run in words: one line for lists, a few for the model when it ended."""
+
+import json
+import time
+from pathlib import Path
+
+from ml_intern.execution.tool import ToolResult
+from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.outward import inward_sources
+from ml_intern.safety.shell.paths import Place
+from ml_intern.store.runs import RunRow
+from ml_intern.text.formatting import duration
+
+MOST_METRICS = 12
+
+
+def ended_line(row: RunRow) -> str:
+    """How a run ended, in a line."""
+    return "; ".join(filter(None, [_outcome(row), row.reason, _took(row), _price(row), metrics_line(row)]))
+
+
+def standing_line(row: RunRow) -> str:
+    """How a run stands, in a line."""
+    if not row.open:
+        return f"{row.state}: {ended_line(row)}"
+    limit = f"limit {duration(row.limit_s)}" if row.limit_s else ""
+    return ", ".join(filter(None, [row.state, _took(row), limit, metrics_line(row)]))
+
+
+def report(row: RunRow) -> str:
+    """What the model is told when a run ended."""
+    lines = [f"Background run {row.id} ({row.command}) ended: {row.state}; {ended_line(row)}."]
+    lines += [f"The end of its log ({row.log}):\n{row.tail.rstrip()}"] if row.tail.strip() else ["It printed nothing."]
+    return "\n".join(lines)
+
+
+def started_text(row: RunRow) -> ToolResult:
+    """What is said of a run that was just started."""
+    if not row.open:
+        text = report(row)
+        return ToolResult(text, row.state == "succeeded", "done" if row.state == "succeeded" else "failed")
+    limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
+    where = f" on {row.hardware}" if row.hardware else ""
+    return ToolResult(
+        f"{row.id} runs in the background{where}{limit}: {row.command}\nIts log: {row.log}\n"
+        "You may end your turn: you are woken when it ends."
+    )
+
+
+def metrics_line(row: RunRow) -> str:
+    """The last value of its metrics."""
+    found = list(json.loads(row.metrics).items())
+    shown = [f"{name} {_short(value)}" for name, value in found[:MOST_METRICS]]
+    more = [f"{len(found) - MOST_METRICS} more"] if len(found) > MOST_METRICS else []
+    return ", ".join([*shown, *more])
+
+
+def _outcome(row: RunRow) -> str:
+    if row.exit_code is None:
+        return "" if row.reason else "outcome unknown, it may have run in part"
+    return f"exit code {row.exit_code}" if row.exit_code >= 0 else f"killed by signal {-row.exit_code}"
+
+
+def _took(row: RunRow) -> str:
+    if row.started is None:
+        return "not started" if row.open else ""
+    seconds = (row.finished or time.time()) - row.started
+    return f"{'ran' if row.finished else 'running for'} {duration(max(seconds, 0.0))}"
+
+
+def _price(row: RunRow) -> str:
+    if row.ledger_id is None:
+        return ""
+    return "cost unknown" if row.cost_usd is None else f"cost {row.cost_usd:.2f} USD"
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def sources_of(row: RunRow) -> tuple[str, ...]:
+    """A machine elsewhere has every network, so its log has any source; of a run here its words tell."""
+    if row.backend != "local":
+        return (f"the {row.backend} run {row.id}",)
+    scene = examine(row.command, Place(row.folder or "/", home=str(Path.home()))).scene
+    return inward_sources(scene) if scene else ()

@@ -1,0 +1,155 @@
+"""The parent of a local run: a process of its own that outlives the agent and writes down how the run ends.
+
+Started as `python -I -m runs.supervisor FOLDER`; the order comes as JSON on its standard input, so that no
+secret stands in a command line or on disk. A lock on the folder says that it lives, a status file how the run stands.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ml_intern.runs.run_folder import LOG, free_space, lock_file, read_status, write_status
+
+if TYPE_CHECKING:
+    from ml_intern.execution.process.command import Finished
+
+LOG_BYTES = 4 << 30
+ENDED = {"timeout": "timeout", "output cap": "failed", "exited": "failed"}
+
+
+def main() -> None:
+    """Carry out one order, unless another process did or does."""
+    folder = Path(sys.argv[1])
+    order = json.loads(sys.stdin.read())  # cut short when the agent died meanwhile: then nothing starts
+    with lock_file(folder) as lock:
+        if not _alone(lock) or read_status(folder):
+            return
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        began = {"pid": os.getpid(), "started": time.time()}
+        write_status(folder, {**began, "state": "running"})
+        clock = time.monotonic()
+        ending = asyncio.run(_supervise(folder, order))
+        seconds = time.monotonic() - clock
+        _write_last(folder, {**began, **ending, "seconds": seconds, "finished": time.time()})
+
+
+def _alone(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write_last(folder: Path, status: Mapping[str, Any]) -> None:
+    try:
+        write_status(folder, status)
+    except OSError:
+        free_space(folder)
+        write_status(folder, status)
+
+
+async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the command and say how it ended."""
+    work = asyncio.ensure_future(_run(folder, order))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    try:
+        finished = await work
+    except asyncio.CancelledError:
+        return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "the disk is full: its output could not be kept, and it was stopped" if full else str(error)
+        return {"state": "failed", "exit_code": None, "reason": reason}
+    except Exception as error:  # noqa: BLE001 whatever it is, the status file is the only place to say it
+        return {"state": "failed", "exit_code": None, "reason": f"it could not run: {error}"}
+    return _ending(finished, order)
+
+
+def _ending(finished: "Finished", order: Mapping[str, Any]) -> dict[str, Any]:
+    done = finished.ending == "exited" and finished.exit_code == 0
+    reasons = {
+        "timeout": f"its time limit of {order['limit_s']:g} s was reached",
+        "output cap": "it wrote more output than may be kept",
+        "exited": "",
+    }
+    state = "succeeded" if done else ENDED[finished.ending]
+    return {"state": state, "exit_code": finished.exit_code, "reason": reasons[finished.ending]}
+
+
+async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
+    from ml_intern.execution.process.command import Command, run_command
+    from ml_intern.execution.process.sessions import end_all
+    from ml_intern.safety.secrets.redaction import hold
+
+    hold(order["held"])
+    with contextlib.ExitStack() as stack:
+        argv, environment, wrapped = stack.enter_context(_walled(order)) if order["wall"] else _bare(order)
+        command = Command(
+            argv=argv,
+            folder=Path(order["folder"]),
+            environment=environment,
+            output=folder / LOG,
+            mark=order["id"],
+            timeout=order["limit_s"],
+            output_bytes=LOG_BYTES,
+            wrapped=wrapped,
+        )
+        try:
+            return await run_command(command, lambda _: None)
+        finally:
+            await end_all(None, order["id"])  # what left the session belongs to the run all the same
+
+
+def _bare(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
+    return tuple(order["argv"]), {**order["environment"], **order["further"]}, None
+
+
+@contextlib.contextmanager
+def _walled(order: Mapping[str, Any]) -> Any:
+    """The command behind the wall that the agent's own commands have."""
+    from dataclasses import replace
+
+    from ml_intern.execution.sandboxed import run_profile
+    from ml_intern.graph.context import RunOptions
+    from ml_intern.sandbox.bubblewrap import wrap
+    from ml_intern.sandbox.git_guard import look_before, mend
+
+    wall = order["wall"]
+    options = RunOptions(
+        model="",
+        workspace=wall["workspace"],
+        add_dirs=tuple(wall["add_dirs"]),
+        sandbox=wall["network"],
+        sandbox_hosts=tuple(wall["hosts"]),
+    )
+    homes = tuple(map(Path, wall["homes"]))
+    profile = run_profile(options, order["environment"], homes, tuple(order["secrets"]))
+    profile = replace(
+        profile,
+        readable=(*profile.readable, *order["readable"]),
+        writable=(*profile.writable, *order["writable"]),
+    )
+    before = look_before(profile.roots, profile.git)
+    try:
+        with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
+            # The profile knows nothing of these: a folder that the model names must not become part of it.
+            yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
+    finally:
+        mend(before)
+
+
+if __name__ == "__main__":
+    main()

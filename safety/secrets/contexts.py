@@ -1,0 +1,173 @@
+"""Secrets told by what stands around them: private key blocks, headers, URLs with a password, and NAME_TOKEN=value."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ml_intern.safety.secrets.words import Assignment, looks_random, looks_secret, names_nothing, same_as_name
+from ml_intern.text.word_table import words
+
+Stand = Callable[[str], str]
+
+_KEY_HEADER = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_BETWEEN = r"(?:\s|\\+[nrt]|[\"',|>#:\t]|(?<=\s)[0-9]{1,6}(?=[\t:|]))"
+_KEY_BODY = re.compile(
+    rf"(?:{_BETWEEN}*+(?:[A-Za-z0-9+/=]{{16,}}+|(?:Proc-Type|DEK-Info|Version|Comment|Hash)[^\n\\]{{0,200}}))*+"
+    rf"(?:{_BETWEEN}*+[A-Za-z0-9+/=]{{1,80}}+){{0,2}}(?:{_BETWEEN}*+-----END[A-Z0-9 ]{{0,60}}-----)?"
+)
+
+_AUTHORIZATION = re.compile(
+    r"(?i)(authorization\\{0,3}[\"']?\s{0,4}[:=,]\s{0,4}(?:[brf]?\\{0,3}[\"'])?"
+    r"(?:bearer|basic|token|digest|negotiate|apikey|key)\s{1,4})([^\s\"'\\<>`{}]++)"
+)
+_BARE_AUTHORIZATION = re.compile(
+    r"(?i)(authorization\\{0,3}[\"']?\s{0,4}[:=]\s{0,4}(?:[brf]?\\{0,3}[\"'])?)([^\s\"'\\<>`{}]++)"
+)
+_BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s{1,4})([A-Za-z0-9._~+/=-]{12,}+)")
+_COOKIE = re.compile(
+    r"(?i)(\b(?:set-)?cookie\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?)([^\s=;\"'\\<>`]{1,128}=[^\r\n\"'\\<>`]++)"
+)
+_URL_LOGIN = re.compile(r"(://[^\s/?#@:\"'<>`\[]{0,256}:)([^\s/?#\"'<>`]{1,512})@")
+_URL_TOKEN = re.compile(r"(https?://)([^\s/?#@:\"'<>`\[\]]{16,512})(?=(?::(?:x-oauth-basic)?)?@)")
+
+_KEYS = sorted(
+    words("api access auth private signing encryption account master service secret shared license subscription")
+)
+_WORD = (
+    r"pass(?:word|wd|phrase|code)|\bpass|_pass|pwd|secret|token|credentials?|"
+    rf"(?:{'|'.join(_KEYS)})[_-]?key"
+)
+_NAMED = re.compile(
+    rf"((?:(?i:{_WORD})|(?<=[A-Z0-9]_)(?:KEY|PAT))[0-9]{{0,3}})"
+    r"((?:\\{0,3}[\"'\]]){0,2}\s{0,4}(?::=|=>|==|[:=,]|%3[dDaA])\s{0,4}(?:\\{0,3}[\"']){0,2}|\s{1,4}(?:\\{0,3}[\"'])?)"
+    r"([^\s\"'`,;&<>\\(){}\[\]]++)"
+)
+_USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
+# Where _NAMED can begin, found by plain searches: trying it at every position takes a hundred times as long.
+_PLAIN_WORDS = ("pass", "_pass", "pwd", "secret", "token", "credential")
+_KEY_NAMES = tuple(f"{word}{sign}" for word in _KEYS for sign in ("", "_", "-"))
+_ODD_CASE = "\u0130\u0131\u017f\u212a"
+"""Letters that a pattern without case takes for i, s and k, and lower() does not."""
+_LONGEST_NAME = 64
+_EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "key"})
+
+
+def redact_contexts(text: str, stand: Stand) -> str:
+    """Replace what its surroundings name a secret; `stand` makes the placeholder of a kind. Linear in the length."""
+    text = _key_blocks(text, stand("private_key"))
+    lowered = text.lower()
+    is_odd = len(lowered) != len(text) or any(letter in text for letter in _ODD_CASE)
+    for header in _HEADERS:
+        if is_odd or any(word in lowered for word in header.words):
+            text = header.pattern.sub(_keep_first(stand(header.kind), header.judge), text)
+    replace = _named(stand("value"))
+    return (
+        _NAMED.sub(replace, text) if is_odd else _replaced(text, sorted({*_named_starts(text, text.lower())}), replace)
+    )
+
+
+def _named_starts(text: str, lowered: str) -> Iterator[int]:
+    """Every position at which _NAMED may match, and few others."""
+    for word in _PLAIN_WORDS:
+        yield from _positions(lowered, word)
+    for at in _positions(lowered, "key"):
+        if lowered.endswith(_KEY_NAMES, 0, at):
+            yield from (at - len(name) for name in _KEY_NAMES if lowered.endswith(name, 0, at))
+        yield at
+    yield from _positions(text, "PAT")
+
+
+def _positions(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _replaced(text: str, starts: list[int], replace: Callable[[re.Match[str]], str]) -> str:
+    """What _NAMED.sub gives when it can match at `starts` only."""
+    pieces: list[str] = []
+    end = 0
+    for start in starts:
+        if start >= end and (match := _NAMED.match(text, start)):
+            pieces += [text[end:start], replace(match)]
+            end = match.end()
+    return "".join([*pieces, text[end:]])
+
+
+def _key_blocks(text: str, stand_in: str) -> str:
+    if "PRIVATE KEY" not in text:
+        return text
+    pieces: list[str] = []
+    end = 0
+    while header := _KEY_HEADER.search(text, end):
+        body = _KEY_BODY.match(text, header.end())
+        stop = body.end() if body else header.end()
+        secret = text[header.end() : stop]
+        pieces += [text[end : header.end()], f" {stand_in}" if secret.strip() else secret]
+        end = stop
+    return "".join(pieces) + text[end:]
+
+
+def _keep_first(stand_in: str, judge: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+    def replace(match: re.Match[str]) -> str:
+        lead, value = match.group(1), match.group(2)
+        if names_nothing(value) or not judge(value):
+            return match.group()
+        return f"{lead}{stand_in}{match.group()[len(lead) + len(value) :]}"
+
+    return replace
+
+
+def _no_example(value: str) -> bool:
+    return value.lower() not in _EXAMPLES
+
+
+def _long(value: str) -> bool:
+    return len(value) >= 8
+
+
+@dataclass(frozen=True)
+class Header:
+    """A pattern whose second group is a secret when `judge` says so; it is tried on text with one of `words`."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    kind: str
+    judge: Callable[[str], bool]
+
+
+_HEADERS = (
+    Header(("authorization",), _AUTHORIZATION, "authorization", _long),
+    Header(("authorization",), _BARE_AUTHORIZATION, "authorization", looks_random),
+    Header(("bearer", "basic"), _BEARER, "authorization", looks_random),
+    Header(("cookie",), _COOKIE, "cookie", _long),
+    Header(("://",), _URL_LOGIN, "url_password", _no_example),
+    Header(("://",), _URL_TOKEN, "url_token", looks_random),
+    Header(("-u",), _USER_OPTION, "password", _no_example),
+)
+
+
+def _named(stand_in: str) -> Callable[[re.Match[str]], str]:
+    def replace(match: re.Match[str]) -> str:
+        word, separator, value = match.groups()
+        text, start = match.string, match.start()
+        lead = text[max(0, start - _LONGEST_NAME) : start]
+        name = _name_before(lead) + word
+        if names_nothing(value) or same_as_name(value, name) or _is_call(text, match.end(), value):
+            return match.group()
+        if not looks_secret(Assignment(name, separator, value, lead)):
+            return match.group()
+        return f"{word}{separator}{stand_in}"
+
+    return replace
+
+
+def _name_before(lead: str) -> str:
+    tail = re.search(r"[A-Za-z0-9_.-]*\Z", lead)
+    return tail.group() if tail else ""
+
+
+def _is_call(text: str, end: int, value: str) -> bool:
+    """`token = get_token(...)` and `tokens[0]` name code, no value."""
+    return text[end : end + 1] in {"(", "["} and value.replace(".", "").replace("_", "").isalnum()

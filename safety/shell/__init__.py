@@ -1,0 +1,1 @@
+"""What a shell command does, judged from its syntax tree."""

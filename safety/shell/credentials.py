@@ -1,0 +1,124 @@
+"""Does a command touch credentials, project secrets or ml-intern's own files? Patterns are looked through too."""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from ml_intern.safety.shell.invocations import Invocation, Scene, resolved
+from ml_intern.safety.shell.paths import Place, is_credential, is_own_home, is_project_secret, is_within
+from ml_intern.text.word_table import words
+
+_PREFIX = re.compile(r"\A(?:--?[A-Za-z][\w-]*=|[A-Za-z_][\w.]*=)?[<@]?(?:file://(?:localhost)?)?")
+_REMOTE = re.compile(r"\A[\w.@-]+:(?=[~/.\w])")
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_PATH_IN_CODE = re.compile(r"(?:~|\$\{?HOME\}?|/)[\w./~$*{}-]*")
+_GLOB = re.compile(r"[*?\[]")
+_SAMPLES = (
+    "~/.ssh/id_rsa", "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.aws/credentials", "~/.netrc", "~/.git-credentials",
+    "~/.config/gh/hosts.yml", "~/.cache/huggingface/token", "~/.cache/huggingface/stored_tokens", "~/.pypirc",
+    "~/.npmrc", "~/.docker/config.json", "~/.kube/config", "~/.gnupg/secring.gpg", "~/.kaggle/kaggle.json", "~/.pgpass",
+    "~/.bash_history", "~/.config/gcloud/credentials.db", "/etc/shadow", "/etc/gshadow", "/etc/sudoers",
+    "/proc/1/environ", "/proc/self/environ", "/root/.ssh/id_rsa", "/home/user/.ssh/id_rsa", "/root/.netrc",
+    "/home/user/.netrc",
+)  # fmt: skip
+"""Well-known files that a pattern may mean."""
+_SILENT = words("echo printf : true false basename dirname test [ cd pushd which type alias")
+"""Programs whose words are not opened."""
+_FIRST_IS_PATTERN = words("grep egrep fgrep rg ag ack sed awk gawk mawk jq fd")
+_MOST_WORDS = 64
+
+
+def touched_credential(invocation: Invocation, place: Place) -> str:
+    """The first credential file that the command names outside the workspace, or ""."""
+    for path in _paths(invocation, place):
+        if is_credential(path) and not _is_own_work(path, place):
+            return path
+    return ""
+
+
+def touched_own_home(invocation: Invocation, place: Place) -> str:
+    """A path of ml-intern's own data, settings or cache that the command names, or ""."""
+    paths = _paths(invocation, place)
+    return next((path for path in paths if is_own_home(path, place.home, place.own_homes)), "")
+
+
+def touched_secret(invocation: Invocation, place: Place) -> str:
+    """A credential or a project's secret file that the command names, or ""."""
+    return next((path for path in _paths(invocation, place) if is_credential(path) or is_project_secret(path)), "")
+
+
+def command_paths(scene: Scene) -> tuple[str, ...]:
+    """Every path that a text names, absolute, for rules about paths."""
+    return tuple(dict.fromkeys(path for one in scene.invocations for path in _paths(one, scene.place)))
+
+
+def _is_own_work(path: str, place: Place) -> bool:
+    return any(is_within(path, root) for root in (place.workspace, *place.add_dirs)) and not is_within(
+        place.home, place.workspace
+    )
+
+
+def _paths(invocation: Invocation, place: Place) -> Iterator[str]:
+    for text in _named(invocation):
+        for candidate in _candidates(text, place):
+            if _GLOB.search(candidate):
+                yield from _matching_samples(invocation, candidate, place)
+            yield from resolved(invocation, candidate, place)
+
+
+def _named(invocation: Invocation) -> Iterator[str]:
+    """Words that may be opened, targets of redirections, and paths within inline code."""
+    if invocation.name not in _SILENT:
+        named = list(invocation.arguments)
+        if invocation.name in _FIRST_IS_PATTERN and not invocation.has("ef", "regexp", "file"):
+            first = next((index for index, word in enumerate(named) if not word.startswith("-")), len(named))
+            named = named[:first] + named[first + 1 :]
+        yield from (word for word in named[:_MOST_WORDS] if word)
+    yield from (one.target.text for one in invocation.command.redirects if not one.operator.startswith("<<"))
+    yield from (match.group() for match in list(_PATH_IN_CODE.finditer(invocation.code))[:_MOST_WORDS])
+
+
+def _candidates(word: str, place: Place) -> Iterator[str]:
+    if word.startswith("-") and "=" not in word and "@" not in word:
+        attached = word[2:]
+        if attached.startswith(("/", "~", ".")):
+            yield attached
+        return
+    if len(word) > 4096 or "\n" in word:
+        return
+    bare = _PREFIX.sub("", word)
+    for form in {bare, _REMOTE.sub("", bare), bare.rpartition("@")[2] if "=@" in word else bare}:
+        for braced in _braces(form):
+            yield re.sub(r"\A(?:\$\{?HOME\}?|~[\w-]*)(?=/|\Z)", place.home, braced)
+
+
+def _braces(word: str) -> list[str]:
+    """{a,b} spelled out, within reason."""
+    spelled = [word]
+    for _ in range(3):
+        found = [(one, match) for one in spelled if (match := _BRACES.search(one))]
+        if not found or len(spelled) > _MOST_WORDS:
+            break
+        spelled = [one for one in spelled if not _BRACES.search(one)]
+        for one, match in found:
+            spelled += [one[: match.start()] + part + one[match.end() :] for part in match.group(1).split(",")]
+    return spelled[:_MOST_WORDS]
+
+
+def _matching_samples(invocation: Invocation, pattern: str, place: Place) -> Iterator[str]:
+    """Well-known credential files that a pattern would match."""
+    for folder in invocation.folders:
+        parts = place.absolute(pattern, folder).split("/")
+        for sample in _SAMPLES:
+            path = sample.replace("~", place.home, 1) if sample.startswith("~") else sample
+            names = path.split("/")
+            is_deep_enough = len(names) == len(parts) or (len(names) > len(parts) and invocation.has("rR", "recursive"))
+            if is_deep_enough and all(_part_matches(*pair) for pair in zip(names, parts, strict=False)):
+                yield posixpath.normpath(path)
+
+
+def _part_matches(name: str, pattern: str) -> bool:
+    if name.startswith(".") and not pattern.startswith((".", "[.")):
+        return False
+    return name == pattern or fnmatchcase(name, pattern)

@@ -1,0 +1,305 @@
+"""What is denied in every mode: reading credentials, wrecking the machine, downloads run by a shell, and the like.
+
+One table, DENIED: a reason and the check that finds it in one invocation of a scene.
+"""
+
+import posixpath
+import re
+from collections.abc import Callable
+
+from ml_intern.safety.shell.credentials import touched_credential, touched_own_home
+from ml_intern.safety.shell.exfiltration import is_exfiltration, is_tunnel, redirects_endpoint, rewrites_remote
+from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, Scene, resolved
+from ml_intern.safety.shell.paths import holds_any, is_container_socket, is_disk, is_persistence, is_system
+from ml_intern.safety.shell.programs import find_folders
+from ml_intern.text.word_table import words
+
+Check = Callable[[Scene, Invocation], bool]
+
+_DOWNLOADERS = words("curl wget wget2 fetch aria2c http https xh lynx links w3m nc ncat netcat socat ftp scp rsync")
+_TOKEN_PRINTERS = re.compile(
+    r"(?:hf|huggingface-cli) auth token|gh auth (?:token|status .*(?:-t|--show-token))|gcloud auth "
+    r"(?:application-default )?print-(?:access|identity)-token|"
+    r"git credential(?:-\w+)? (?:fill|get)|aws (?:configure (?:get|export-credentials)|sts get-session-token|ecr "
+    r"get-login-password)|"
+    r"az account get-access-token|security (?:find|dump)-|secret-tool (?:lookup|search)|pass (?:show|-c)|op (?:read|"
+    r"item get)|bw get|"
+    r"gpg .*--export-secret|keyring get|kubectl config view .*--raw|wandb (?:login --relogin)"
+)
+# Programs whose words are shown or searched for, and not run.
+_DATA = words("echo printf grep egrep fgrep rg ag ack git ssh cat head tail wc ls hf gh")
+_STARTERS = words("enable link edit load bootstrap")
+_PROCESS_FINDERS = frozenset({"ps", "pgrep", "pidof", "grep", "top", "nvidia-smi"})
+_KILLERS = frozenset({"pkill", "killall", "killall5", "skill", "slay", "xkill"})
+_POWER = frozenset({"shutdown", "reboot", "poweroff", "halt", "telinit"})
+_SCHEDULERS = frozenset({"crontab", "at", "batch"})
+_DISK_TOOLS = re.compile(
+    r"(?:mkfs(?:\..+)?|mke2fs|mkswap|fdisk|sfdisk|cfdisk|gdisk|sgdisk|parted|wipefs|blkdiscard|"
+    r"hdparm|cryptsetup|zpool|lvremove|vgremove|pvremove|mdadm)\Z"
+)
+_REMOVERS = frozenset({"rm", "rmdir", "unlink", "shred", "srm", "trash", "mv", "truncate", "wipe"})
+_CHANGERS = frozenset({"chmod", "chown", "chgrp", "setfacl", "chattr"})
+_WRITERS = words("tee cp mv install ln dd sed rsync touch truncate rm chmod chown ed ex vi vim nano patch")
+_RECURSIVE_SEARCH = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "ack"})
+_KERNEL = words(
+    "insmod modprobe rmmod kexec sysctl iptables ip6tables nft ufw setenforce swapoff visudo usermod useradd passwd "
+    "chpasswd userdel nsenter"
+)
+_REMOVAL_IN_CODE = re.compile(
+    r"(?:rmtree|unlink(?:Sync)?|rmSync|rmdir(?:Sync)?|remove)\(\s*[\"'](?:/|~)[\"']|"
+    r"rmtree\([^)]*(?:expanduser|Path\.home)|rm\s+-[rf]+\s+[/~]"
+)
+_DOWNLOAD_IN_CODE = re.compile(
+    r"(?:curl|wget)\b[^\n|;]{0,300}\|\s*(?:sudo\s+)?(?:ba|z|da)?sh\b|(?:exec|"
+    r"eval)\([^\n]{0,80}(?:urlopen|requests\.get|urlretrieve)"
+)
+_REVERSE_SHELL = re.compile(
+    r"/dev/(?:tcp|udp)/|pty\.spawn\(|fsockopen\(|socket\.socket\([^\n]{0,200}(?:dup2|subprocess)"
+)
+_FORKS_IN_CODE = re.compile(r"fork\s+while\s+fork|while\s*\(?(?:True|1)\)?\s*[:{]\s*(?:os\.)?fork")
+_FORK_BOMB = re.compile(
+    r"(?<![:\w.])([:\w.]{1,32})\s{0,3}\(\s{0,3}\)\s{0,3}\{[^}]{0,200}?(?<![:\w.])\1\s{0,3}\|\s{0,3}\1\s{0,3}&"
+)
+
+
+def _reads_credentials(scene: Scene, one: Invocation) -> bool:
+    return (
+        bool(touched_credential(one, scene.place))
+        or _TOKEN_PRINTERS.match(" ".join((one.name, *one.arguments))) is not None
+    )
+
+
+def _hunts_in_home(scene: Scene, one: Invocation) -> bool:
+    if one.name not in _RECURSIVE_SEARCH or not (one.name in {"rg", "ag", "ack"} or one.has("rR", "recursive")):
+        return False
+    roots = {scene.place.home, "/", "/home", "/root", "/etc", "/proc"}
+    return any(path in roots for word in one.operands[1:] for path in resolved(one, word, scene.place))
+
+
+def _touches_own_home(scene: Scene, one: Invocation) -> bool:
+    if one.name == "ml-intern" and ("approve" in one.arguments or one.has("y", "yolo", "approval-mode")):
+        return True
+    names = {name for name, _ in one.assignments}
+    return bool(touched_own_home(one, scene.place)) or not names.isdisjoint({"ML_INTERN_HOME", "ML_INTERN_CLI_CONFIG"})
+
+
+def _ruins_folders(scene: Scene, one: Invocation) -> bool:
+    """Removes or changes the home, the workspace's parents or the system."""
+    sweeping = one.name in _CHANGERS and one.has("R", "recursive")
+    is_data = one.name in _DATA and "rebase" not in one.arguments
+    if not is_data and any(_REMOVAL_IN_CODE.search(word) for word in one.arguments if " " in word):
+        return True
+    deleting = one.name == "find" and ("-delete" in one.arguments or not _REMOVERS.isdisjoint(one.arguments))
+    removing = one.name in _REMOVERS or (one.name.startswith("$") and one.has("rf"))
+    if not removing and not sweeping and not deleting:
+        return False
+    if one.has("", "no-preserve-root"):
+        return True
+    words = one.operands[:-1] if one.name == "mv" else find_folders(one.arguments) if deleting else one.operands
+    return any(_is_vital(scene, one, word) for word in words)
+
+
+def _is_vital(scene: Scene, one: Invocation, word: str) -> bool:
+    place = scene.place
+    base = re.sub(r"/+(?:\*\*?|\.\*|\.\[[^/]*)?\Z", "", word) or "/"
+    base = re.sub(r"\A~[\w-]+(?=/|\Z)", place.home, base)
+    for path in resolved(one, base, place):
+        if any(
+            place.resolve(path) == root or path.startswith(root.rstrip("/") + "/")
+            for root in (place.workspace, *place.add_dirs)
+        ):
+            continue
+        if is_system(path) or holds_any(path, (place.home, place.workspace, "/root", "/home")):
+            return True
+    return False
+
+
+def _writes_persistence(scene: Scene, one: Invocation) -> bool:
+    """Makes something run later, or lets somebody in: cron, shell start files, services."""
+    if one.name in _SCHEDULERS and "-l" not in one.arguments:
+        return True
+    if one.name in {"systemctl", "launchctl"} and not _STARTERS.isdisjoint(one.arguments):
+        return True
+    targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
+    if one.name in _WRITERS:
+        words_written = one.operands[-1:] if one.name in {"cp", "install"} else one.operands
+        is_reading = one.name == "sed" and not one.has("i", "in-place")
+        targets += [] if is_reading else [word.removeprefix("of=") for word in words_written]
+    return any(is_persistence(path) for word in targets for path in resolved(one, word, scene.place))
+
+
+def _writes_disk(scene: Scene, one: Invocation) -> bool:
+    if _DISK_TOOLS.match(one.name) and "-l" not in one.arguments:
+        return True
+    targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
+    if one.name in _WRITERS | _REMOVERS | {"dd"}:
+        targets += [word.removeprefix("of=") for word in one.operands if not word.startswith("if=")]
+    return any(is_disk(path) for word in targets for path in resolved(one, word, scene.place))
+
+
+def _forks_for_ever(_scene: Scene, one: Invocation) -> bool:
+    return _FORKS_IN_CODE.search(one.code) is not None
+
+
+def _defines_fork_bomb(scene: Scene) -> bool:
+    calls = (
+        re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\||&)", body)
+        for shell in scene.shells
+        for name, body in shell.functions
+    )
+    return any(calls) or _FORK_BOMB.search(scene.text) is not None
+
+
+def _kills(scene: Scene, one: Invocation) -> bool:
+    """Processes it did not start: by name, all at once, its own parent."""
+    if one.name in _KILLERS or one.name in _POWER:
+        return True
+    if one.name == "kill":
+        named = [other for other in scene.invocations if other.name in _PROCESS_FINDERS and _feeds(scene, other, one)]
+        return bool(named) or any(_is_foreign_process(word) for word in _targets_of_kill(one.arguments))
+    if one.name in {"fuser", "tmux"}:
+        return (one.name == "fuser" and one.has("k", "kill")) or "kill-server" in one.arguments
+    return (one.name == "init" and bool({"0", "6"} & set(one.arguments))) or (
+        one.name == "systemctl"
+        and bool({"stop", "disable", "mask", "poweroff", "reboot", "halt", "kill"} & set(one.arguments))
+    )
+
+
+def _feeds(scene: Scene, other: Invocation, one: Invocation) -> bool:
+    """`other` stands before `one` in its pipeline, or in one of its words."""
+    return other in scene.upstream(one) or (other.command.host >= 0 and one in _hosts(scene, other))
+
+
+def _targets_of_kill(arguments: tuple[str, ...]) -> list[str]:
+    signalled = [word for word in arguments if not re.match(r"-(?:[A-Z]|\d+\Z(?<!-1))|-[sln]\Z|--\Z", word)]
+    numeric = [word for word in arguments if word == "-1"]
+    return signalled + (numeric if arguments[:1] != ("-1",) or "--" in arguments else [])
+
+
+def _is_foreign_process(word: str) -> bool:
+    return word in {"0", "1", "-1", "$PPID"} or "PPID" in word
+
+
+def _opens_container_engine(scene: Scene, one: Invocation) -> bool:
+    words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects)]
+    if any(is_container_socket(part) for word in words for part in re.split(r"[=:,]", word)):
+        return True
+    if one.name not in {"docker", "podman", "nerdctl"}:
+        return False
+    mounts = re.search(
+        r"(?:-v|--volume|--mount)[= ](?:\S*(?:source|src)=)?(?:/|~|/(?:etc|root|home|var|proc|sys|"
+        r"dev)/?)(?=[:,\s])",
+        " ".join(one.arguments),
+    )
+    return (
+        one.has("", "privileged")
+        or mounts is not None
+        or "--pid=host" in one.arguments
+        or scene.place.home + ":" in " ".join(one.arguments)
+    )
+
+
+def _runs_download(scene: Scene, one: Invocation) -> bool:
+    """A download, or decoded text, that a shell or an interpreter runs at once."""
+    if _DOWNLOAD_IN_CODE.search(one.code):
+        return True
+    if _reads_program_from_stdin(one):
+        fed_by = [one, *_hosts(scene, one)] if one.command.host >= 0 else [one]
+        if any(_is_source(other) for fed in fed_by for other in scene.upstream(fed)):
+            return True
+    if not _is_source(one) or one.command.host < 0:
+        return False
+    if one.command.names_command or any(host.name.startswith("$(") for host in _hosts(scene, one)):
+        return True
+    return any(
+        host.name in SHELLS | INTERPRETERS | {"eval", "source", "."}
+        and (host.name not in INTERPRETERS or not host.code or "$(...)" in host.code)
+        for host in _hosts(scene, one)
+    )
+
+
+def _hosts(scene: Scene, one: Invocation) -> list[Invocation]:
+    """The command whose word holds this one, seen through its wrappers."""
+    for shell in scene.shells:
+        if any(command is one.command for command in shell.commands):
+            host = shell.commands[one.command.host]
+            return [other for other in scene.invocations if other.command is host]
+    return []
+
+
+def _is_source(one: Invocation) -> bool:
+    if one.name in _DOWNLOADERS:
+        return True
+    if one.name in {"base64", "base32", "gbase64"}:
+        return one.has("dD", "decode")
+    return (one.name == "xxd" and one.has("r")) or (one.name == "openssl" and one.has("d")) or (one.name == "uudecode")
+
+
+def _reads_program_from_stdin(one: Invocation) -> bool:
+    base = re.sub(r"[0-9.]+\Z", "", one.name)
+    if one.name in {"source", "."}:
+        return bool({"/dev/stdin", "/proc/self/fd/0", "-"} & set(one.arguments))
+    if base in SHELLS:
+        return not one.has("c") and (not one.operands or one.has("s") or one.operands[0] in {"-", "/dev/stdin"})
+    return (
+        base in INTERPRETERS
+        and not one.code
+        and not one.has("mce")
+        and (not one.operands or one.operands[0] in {"-", "/dev/stdin"})
+    )
+
+
+def _changes_kernel(_scene: Scene, one: Invocation) -> bool:
+    if one.name == "sysctl":
+        return one.has("wp", "write", "load")
+    if one.name in {"iptables", "ip6tables", "nft", "ufw"}:
+        return not one.has("LS", "list") and not {"list", "status"} & set(one.arguments)
+    return one.name in _KERNEL
+
+
+def _opens_notebook(_scene: Scene, one: Invocation) -> bool:
+    """A notebook server without a token is a shell for everybody."""
+    if not one.name.startswith("jupyter") and "jupyter" not in one.arguments and "notebook" not in one.arguments:
+        return False
+    return any(re.fullmatch(r"--\w+\.(?:token|password)=[\"']?[\"']?", word) for word in one.arguments)
+
+
+def _reverse_shell(_scene: Scene, one: Invocation) -> bool:
+    words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects), one.code]
+    return any(
+        _REVERSE_SHELL.search(word)
+        for word in words
+        if one.name not in {"echo", "printf", "grep", "rg"} or word.startswith("/dev/")
+    )
+
+
+DENIED: tuple[tuple[str, Check], ...] = (
+    ("reads credentials", _reads_credentials),
+    ("searches the home or the system for secrets", _hunts_in_home),
+    ("touches ml-intern's own data or approvals", _touches_own_home),
+    ("removes or changes the home, the system or what holds the workspace", _ruins_folders),
+    ("makes something run later or changes who may log in", _writes_persistence),
+    ("writes to a disk", _writes_disk),
+    ("is a fork bomb", _forks_for_ever),
+    ("stops processes it did not start, or the machine", _kills),
+    ("speaks to a container engine as root", _opens_container_engine),
+    ("runs what it downloads or decodes without anybody having read it", _runs_download),
+    ("changes the kernel, the firewall or accounts", _changes_kernel),
+    ("opens a notebook server without a token", _opens_notebook),
+    ("opens a shell to the network", _reverse_shell),
+    ("opens a tunnel", is_tunnel),
+    ("redirects where credentials are sent", redirects_endpoint),
+    ("sends secrets away", is_exfiltration),
+    ("rewrites or removes what a remote holds", rewrites_remote),
+)
+
+
+def denial(scene: Scene) -> str:
+    """The reason why this text is denied in every mode, or ""."""
+    if scene.invocations and _defines_fork_bomb(scene):
+        return "it is a fork bomb"
+    for one in scene.invocations:
+        for reason, check in DENIED:
+            if check(scene, one):
+                return f"{posixpath.basename(one.name) or 'it'} {reason}"
+    return ""

@@ -1,0 +1,167 @@
+"""Secrets on their way out: to foreign hosts, through tunnels, by redirected endpoints; and rewritten remotes."""
+
+import re
+from urllib.parse import urlsplit
+
+from ml_intern.safety.shell.credentials import touched_secret
+from ml_intern.safety.shell.invocations import Invocation, Scene
+from ml_intern.text.word_table import words
+
+NETWORK_CLIENTS = words(
+    "curl wget wget2 nc ncat netcat socat telnet ftp sftp scp rsync ssh http https xh aria2c nslookup dig host ping "
+    "drill mail sendmail mutt openssl rclone croc wormhole"
+)
+_TUNNELS = words(
+    "ngrok cloudflared localtunnel lt bore frpc frps chisel autossh sshuttle pagekite localxpose zrok ligolo inlets "
+    "pyngrok tmate upterm gotty ttyd openvpn wg-quick tor"
+)
+_RUNS_PACKAGE = re.compile(r"(?:npx|bunx|uvx|pipx|pnpm|yarn|python[\d.]*)\Z")
+_SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?)\Z")
+# The only hosts a token may be sent to, even when a person approves the command.
+TOKEN_HOSTS: dict[str, tuple[str, ...]] = {
+    "HF_TOKEN": ("huggingface.co", "hf.co"),
+    "HUGGING_FACE_HUB_TOKEN": ("huggingface.co", "hf.co"),
+    "HUGGINGFACE_TOKEN": ("huggingface.co", "hf.co"),
+    "GITHUB_TOKEN": ("github.com", "githubusercontent.com"),
+    "GH_TOKEN": ("github.com", "githubusercontent.com"),
+    "OPENAI_API_KEY": ("openai.com",),
+    "ANTHROPIC_API_KEY": ("anthropic.com",),
+    "WANDB_API_KEY": ("wandb.ai",),
+    "SLACK_BOT_TOKEN": ("slack.com",),
+    "GEMINI_API_KEY": ("googleapis.com",),
+    "GOOGLE_API_KEY": ("googleapis.com",),
+    "GROQ_API_KEY": ("groq.com",),
+    "OPENROUTER_API_KEY": ("openrouter.ai",),
+    "MISTRAL_API_KEY": ("mistral.ai",),
+    "XAI_API_KEY": ("x.ai",),
+    "TOGETHER_API_KEY": ("together.xyz", "together.ai"),
+    "AWS_SECRET_ACCESS_KEY": ("amazonaws.com",),
+    "AWS_SESSION_TOKEN": ("amazonaws.com",),
+    "KAGGLE_KEY": ("kaggle.com",),
+}
+_ENDPOINT = re.compile(
+    r"(?:HF_ENDPOINT|HF_INFERENCE_ENDPOINT|HUGGINGFACE_CO_URL_HOME|(?:HTTPS?|ALL|FTP)_PROXY|(?:\w+_)?BASE_URL|"
+    r"(?:\w+_)?API_BASE|\w+_API_URL|"
+    r"AWS_ENDPOINT_URL\w*|WANDB_BASE_URL|SLACK_API_URL|GITHUB_API_URL|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|SSL_CERT_FILE|"
+    r"SSLKEYLOGFILE)\Z",
+    re.IGNORECASE,
+)
+_OFFICIAL = re.compile(
+    r"\Ahttps://(?:huggingface\.co|hf\.co|api\.openai\.com(?:/v1)?|api\.anthropic\.com|"
+    r"api\.wandb\.ai|api\.github\.com)/?\Z"
+)
+_URL = re.compile(r"(?:https?|ftp|ws|wss)://[^\s'\"<>]+")
+_ENVIRONMENT = frozenset({"env", "printenv", "set", "export", "declare", "compgen"})
+_UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
+
+
+def is_tunnel(_scene: Scene, one: Invocation) -> bool:
+    """A way in from outside, or a forwarded port."""
+    if one.name in _TUNNELS or (_RUNS_PACKAGE.match(one.name) and not _TUNNELS.isdisjoint(one.arguments)):
+        return True
+    words = " ".join(one.arguments)
+    if one.name == "ssh":
+        return (
+            re.search(
+                r"(?:^|\s)-[A-Za-z]*[RLDw](?:\s|\d|$)|(?:Remote|Local|Dynamic)Forward|"
+                r"ProxyCommand",
+                words,
+            )
+            is not None
+        )
+    if one.name in {"nc", "ncat", "netcat"}:
+        return one.has("elc", "exec", "sh-exec", "listen")
+    if one.name == "socat":
+        return (
+            re.search(
+                r"(?i)\b(?:EXEC|SYSTEM|TCP-LISTEN|TCP4-LISTEN|UDP-LISTEN|OPENSSL-LISTEN|"
+                r"PTY)\b",
+                words,
+            )
+            is not None
+        )
+    return (one.name in {"code", "code-server"} and "tunnel" in one.arguments) or (
+        one.name == "tailscale" and bool({"up", "funnel", "serve"} & set(one.arguments))
+    )
+
+
+def redirects_endpoint(_scene: Scene, one: Invocation) -> bool:
+    """Sets where authenticated clients send to: HF_ENDPOINT, a proxy, a base URL, a certificate bundle."""
+    given = [(name, value.text) for name, value in one.assignments]
+    if one.name in {"export", "declare", "typeset", "readonly", "local", "env", "setenv"}:
+        given += [(name, value) for name, sign, value in (word.partition("=") for word in one.arguments) if sign]
+    if any(_ENDPOINT.match(name) and value and not _OFFICIAL.match(value) for name, value in given):
+        return True
+    words = " ".join(one.arguments)
+    if one.name == "git":
+        return (
+            re.search(
+                r"(?:http\.(?:\S+\.)?(?:proxy|sslverify|extraheader)|url\.\S+\.(?:push)?insteadof|"
+                r"credential\.\S*helper)\b",
+                words,
+                re.IGNORECASE,
+            )
+            is not None
+        )
+    if one.name in {"pip", "pip3", "npm", "conda", "uv"} and "config" in one.arguments[:2]:
+        return "set" in one.arguments or "--set" in one.arguments
+    code = re.search(r"environ(?:\.setdefault\(|\[)\s*[\"'](\w+)", one.code)
+    return code is not None and _ENDPOINT.match(code.group(1)) is not None
+
+
+def is_exfiltration(scene: Scene, one: Invocation) -> bool:
+    """A secret file, the environment or a token's variable given to a network client of a foreign host."""
+    if one.name == "git" and "push" in one.arguments[:3]:
+        return any(_UNNEEDED_LOGIN.search(word) for word in one.arguments)
+    if one.name not in NETWORK_CLIENTS:
+        return False
+    sources = [one, *scene.upstream(one), *(other for other in scene.invocations if _is_nested_in(scene, other, one))]
+    if any(touched_secret(other, scene.place) and not _is_downloaded(other) for other in sources):
+        return True
+    if any(other.name in _ENVIRONMENT for other in sources):
+        return True
+    return any(_is_foreign(variable, one) for other in sources for variable in _variables(other))
+
+
+def _is_downloaded(one: Invocation) -> bool:
+    """`curl -o .env.example URL` writes a file and sends none."""
+    return (
+        one.name in {"curl", "wget"}
+        and one.has("oO", "output", "output-document")
+        and not one.has("dFT", "data", "form", "upload-file", "data-binary", "post-file")
+    )
+
+
+def _is_nested_in(scene: Scene, other: Invocation, one: Invocation) -> bool:
+    if other.command.host < 0:
+        return False
+    shell = next((shell for shell in scene.shells if any(command is other.command for command in shell.commands)), None)
+    return shell is not None and shell.commands[other.command.host] is one.command
+
+
+def _variables(one: Invocation) -> list[str]:
+    return [name for word in one.words for name in word.variables if _SECRET_VARIABLE.search(name)]
+
+
+def _is_foreign(variable: str, one: Invocation) -> bool:
+    """A known token goes to its own hosts only; any other secret only where a person is asked."""
+    hosts = [urlsplit(url.group()).hostname or "" for word in one.arguments for url in _URL.finditer(word)]
+    own = TOKEN_HOSTS.get(variable)
+    if own is None:
+        return False
+    return not hosts or not all(any(host == name or host.endswith("." + name) for name in own) for host in hosts)
+
+
+def rewrites_remote(_scene: Scene, one: Invocation) -> bool:
+    """A forced push, a pushed deletion, a mirror, or the removal of a repository."""
+    words = one.arguments
+    if one.name == "git" and "push" in words:
+        behind = words[words.index("push") + 1 :]
+        forced = any(
+            word.startswith(("--force", "--mirror", "--delete", "--prune", "--force-with-lease")) for word in behind
+        )
+        short = any(re.match(r"-[a-zA-Z]*[fd]", word) for word in behind if not word.startswith("--"))
+        return forced or short or any(word.startswith(("+", ":")) for word in behind)
+    if one.name == "gh":
+        return words[:2] in {("repo", "delete"), ("release", "delete"), ("secret", "set")}
+    return one.name in {"hf", "huggingface-cli"} and words[:2] in {("repo", "delete"), ("repos", "delete")}

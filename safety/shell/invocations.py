@@ -1,0 +1,247 @@
+"""What a text would really start: programs behind sudo, env, xargs or timeout, and the text given to sh -c and eval."""
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.tree import Command, Shell, Word, parse
+from ml_intern.text.word_table import words
+
+SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash"})
+INTERPRETERS = words(
+    "python python2 python3 pypy3 ipython perl ruby node nodejs php lua deno bun osascript pwsh Rscript"
+)
+MOST_INVOCATIONS = 500
+"""Programs of one text that are looked at; a text that starts more is refused."""
+_DEEPEST = 4
+_MOST_FOLDERS = 6
+
+# Programs that start another: how many operands stand before the command, and the options that take a value.
+_WRAPPER_LINES = """
+sudo 0 -u -g -h -p -C -r -t -U -D -T --user --group
+doas 0 -u -C
+env 0 -u -C --unset --chdir
+timeout 1 -s -k --signal --kill-after
+nice 0 -n --adjustment
+ionice 0 -c -n -p
+stdbuf 0 -i -o -e
+time 0 -f -o
+exec 0 -a
+xargs 0 -I -i -n -P -L -d -a -s -E --max-args --max-procs --delimiter
+parallel 0 -j -n -N -I --jobs
+watch 0 -n -d --interval
+nsenter 0 -t -S -G
+strace 0 -o -e -p -s -u
+ltrace 0 -o -e -p
+flock 1 -w -E
+systemd-run 0 -p -u --unit
+srun 0 -n -N -p -t
+proxychains 0 -f
+xvfb-run 0 -s -n
+"""
+_PLAIN_WRAPPERS = words(
+    "nohup setsid command builtin unshare numactl firejail busybox toybox rlwrap catchsegv prlimit unbuffer caffeinate "
+    "coproc torsocks dbus-run-session run-parts then do else"
+)
+_ONE_OPERAND_WRAPPERS = words("chroot taskset chrt setarch")
+WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
+    **{
+        line.split()[0]: (frozenset(line.split()[2:]), int(line.split()[1]))
+        for line in _WRAPPER_LINES.split("\n")
+        if line
+    },
+    **dict.fromkeys(_PLAIN_WRAPPERS, (frozenset[str](), 0)),
+    **dict.fromkeys(_ONE_OPERAND_WRAPPERS, (frozenset[str](), 1)),
+}
+_RUNNERS = words("uv poetry pipenv conda mamba micromamba pixi hatch pdm rye")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_CODE_OPTIONS = {
+    "-c": SHELLS | {"su", "script", "runuser", "flock"} | INTERPRETERS,
+    "-e": INTERPRETERS,
+    "-r": frozenset({"php"}),
+    "-E": frozenset({"perl"}),
+}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One program that would be started, seen through its wrappers."""
+
+    name: str
+    words: tuple[Word, ...]
+    """Behind the name."""
+    command: Command
+    assignments: tuple[tuple[str, Word], ...] = ()
+    wrappers: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Where it may run: the folders that cd may have led to."""
+    code: str = ""
+    """Source text given inline to an interpreter that is no shell."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words behind the name, rendered."""
+        return tuple(word.text for word in self.words)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Its words that begin with a dash."""
+        return tuple(word for word in self.arguments if word.startswith("-") and word != "-")
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Its words that do not."""
+        return tuple(word for word in self.arguments if not word.startswith("-") or word == "-")
+
+    def has(self, letters: str, *names: str) -> bool:
+        """Tell whether one of the short letters (also within a cluster) or long names is among the options."""
+        for option in self.options:
+            if option.startswith("--"):
+                if option[2:].split("=", 1)[0] in names:
+                    return True
+            elif any(letter in option[1:] for letter in letters):
+                return True
+        return False
+
+
+@dataclass
+class Scene:
+    """A text and everything it would start, nested texts included."""
+
+    text: str
+    place: Place
+    shells: list[Shell] = field(default_factory=list[Shell])
+    invocations: list[Invocation] = field(default_factory=list[Invocation])
+
+    def upstream(self, invocation: Invocation) -> Iterator[Invocation]:
+        """Those before it in its pipeline."""
+        for other in self.invocations:
+            if other.command is invocation.command:
+                return
+            if other.command.pipeline == invocation.command.pipeline != -1:
+                yield other
+
+
+def scene_of(text: str, place: Place) -> Scene:
+    """Collect what `text` would start."""
+    scene = Scene(text, place)
+    _add(scene, text, (place.folder,), 0)
+    return scene
+
+
+def _add(scene: Scene, text: str, folders: tuple[str, ...], depth: int) -> None:
+    place = scene.place
+    shell = parse(text, {"HOME": place.home, "PWD": place.folder, "HF_HOME": f"{place.home}/.cache/huggingface"})
+    scene.shells.append(shell)
+    for command in shell.commands:
+        for invocation in _unwrap(command, folders):
+            if len(scene.invocations) > MOST_INVOCATIONS:
+                return
+            scene.invocations.append(invocation)
+            if invocation.name in {"cd", "pushd"} and invocation.operands:
+                moved = tuple(place.absolute(invocation.operands[0], folder) for folder in folders)
+                folders = tuple(dict.fromkeys((*folders, *moved)))[-_MOST_FOLDERS:]
+            inner_texts = [*_inner_texts(invocation), *_piped_texts(scene, invocation)]
+            for inner in inner_texts if depth < _DEEPEST else ():
+                _add(scene, inner, folders, depth + 1)
+
+
+def _unwrap(command: Command, folders: tuple[str, ...]) -> Iterator[Invocation]:
+    words, assignments = command.words, command.assignments
+    wrappers: tuple[str, ...] = ()
+    while True:
+        name = words[0].text.rsplit("/", 1)[-1].strip() if words else ""
+        yield Invocation(name, words[1:], command, assignments, wrappers, folders, _code(name, words[1:]))
+        rest = _behind_wrapper(name, words[1:])
+        if not rest or len(wrappers) > 8:
+            return
+        given = tuple(word for word in words[1 : len(words) - len(rest)] if _ASSIGNMENT.match(word.text))
+        assignments += tuple((word.text.split("=", 1)[0], Word(word.text.split("=", 1)[1])) for word in given)
+        words, wrappers = rest, (*wrappers, name)
+
+
+def _behind_wrapper(name: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    if name == "find":
+        starts = [index for index, word in enumerate(words) if word.text in {"-exec", "-execdir", "-ok", "-okdir"}]
+        return words[starts[0] + 1 :] if starts else ()
+    if name in _RUNNERS:
+        runs = next((index for index, word in enumerate(words) if word.text == "run"), None)
+        return (
+            _skip(
+                words[runs + 1 :], frozenset({"-n", "-p", "--with", "--extra", "--python", "--project", "--group"}), 0
+            )
+            if runs is not None
+            else ()
+        )
+    wrapper = WRAPPERS.get(name)
+    return _skip(words, *wrapper) if wrapper else ()
+
+
+def _skip(words: tuple[Word, ...], valued: frozenset[str], operands: int) -> tuple[Word, ...]:
+    position = 0
+    while position < len(words):
+        text = words[position].text
+        if text in valued:
+            position += 1
+        elif not (text.startswith("-") or _ASSIGNMENT.match(text)):
+            if operands == 0:
+                break
+            operands -= 1
+        position += 1
+    return words[position:]
+
+
+def _inner_texts(invocation: Invocation) -> Iterator[str]:
+    """Texts that a shell would read as commands."""
+    name, arguments = invocation.name, invocation.arguments
+    if name in {"eval", "watch", "parallel"}:
+        yield " ".join(arguments)
+    if name == "trap":
+        yield from arguments[:1]
+    if name in SHELLS | {"su", "script", "runuser", "flock", "doas"}:
+        if text := _option_text(arguments, "c"):
+            yield text
+        yield from (
+            redirect.target.text for redirect in invocation.command.redirects if redirect.operator.startswith("<<")
+        )
+    if name == "env" and "-S" in arguments:
+        yield " ".join(arguments[arguments.index("-S") + 1 :])
+
+
+def _piped_texts(scene: Scene, invocation: Invocation) -> Iterator[str]:
+    """Literal text that a pipe brings to a shell: echo 'rm -rf x' | sh."""
+    if invocation.name in SHELLS and not invocation.operands:
+        for source in scene.upstream(invocation):
+            if source.name in {"echo", "printf"}:
+                yield " ".join(source.arguments)
+            yield from (one.target.text for one in source.command.redirects if one.operator.startswith("<<"))
+
+
+def _option_text(arguments: Sequence[str], letter: str) -> str:
+    """The word behind -c, also behind -lc; or what is attached in --command=."""
+    for index, word in enumerate(arguments):
+        if word.startswith("--command="):
+            return word.partition("=")[2]
+        if word == "--command" or (word.startswith("-") and not word.startswith("--") and word.endswith(letter)):
+            return arguments[index + 1] if index + 1 < len(arguments) else ""
+    return ""
+
+
+def _code(name: str, words: tuple[Word, ...]) -> str:
+    base = re.sub(r"[0-9.]+\Z", "", name)
+    for index, word in enumerate(words[:-1]):
+        if base in _CODE_OPTIONS.get(word.text, ()) and base not in SHELLS:
+            return words[index + 1].text
+    return ""
+
+
+def resolved(invocation: Invocation, path: str, place: Place) -> Iterator[str]:
+    """Every absolute path that `path` may mean, with links followed and without."""
+    for folder in invocation.folders:
+        absolute = place.absolute(path, folder)
+        yield absolute
+        followed = place.resolve(posixpath.join(folder, absolute))
+        if followed != absolute:
+            yield followed

@@ -1,0 +1,107 @@
+"""Commands that send, publish or spend outside this machine, and where they send to."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ml_intern.safety.shell.exfiltration import NETWORK_CLIENTS
+from ml_intern.safety.shell.invocations import Invocation, Scene
+
+_CLIENTS = re.compile(
+    r"(?:hf|huggingface-cli) (?:upload|upload-large-folder|repos? (?:create|settings|branch|tag|delete)|jobs|endpoints|"
+    r"discussions|buckets|sync)\b|git (?:\S+ )*?(?:push|remote (?:add|set-url))\b|gh (?:pr|issue|gist|release|repo) "
+    r"(?:create|edit|comment|merge|close|review)|gh api .*(?:-X|--method|-f|-F)|twine upload|"
+    r"(?:uv|npm|pnpm|yarn|cargo|poetry) publish|(?:docker|podman) push|wandb (?:sync|artifact put)|"
+    r"kaggle .*(?:create|version|push|submit)|(?:aws s3|gsutil|gcloud storage|rclone|azcopy) (?:cp|mv|sync|rsync|copy)|"
+    r"(?:scp|sftp|rsync|ssh|mail|sendmail|nc|ncat|telnet|croc|wormhole)\b|"
+    r"curl (?:.* )?(?:-[A-Za-z]*(?:[dFT]|X ?(?!GET|HEAD)\w)|--(?:data\S*|form\S*|upload-file|json|"
+    r"request[ =](?!GET|HEAD)))|"
+    r"wget .*--(?:post-\S+|method[ =](?!GET|HEAD)|body-\S+)|(?:http|https|xh) .*\b(?:POST|PUT|PATCH|DELETE)\b"
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+")
+_ALSO_LOCAL = frozenset({"rsync", "scp", "rclone"})
+_REPO = re.compile(r"[\w.-]+/[\w.-]+\Z")
+_HOST = re.compile(r"(?:[\w.-]+@)?([\w-]+(?:\.[\w-]+)+|[\w-]+(?=:))(?::.*)?\Z")
+
+
+def outward_invocations(scene: Scene) -> list[Invocation]:
+    """The programs of a text that send, publish or spend."""
+    return [one for one in scene.invocations if _CLIENTS.match(" ".join((one.name, *one.arguments))[:2000])]
+
+
+def is_private(scene: Scene) -> bool:
+    """Every upload to the Hub among them says --private."""
+    return all(
+        "--private" in one.arguments for one in outward_invocations(scene) if one.name in {"hf", "huggingface-cli"}
+    )
+
+
+def outward_reason(scene: Scene) -> str:
+    """The first of them in a few words, or ""."""
+    found = outward_invocations(scene)
+    return " ".join((found[0].name, *found[0].arguments[:2])) if found else ""
+
+
+def destinations(scene: Scene) -> tuple[str, ...]:
+    """Where they send to: repository ids, hosts, remotes. "unknown" stands for one that the text does not show."""
+    found = [place for one in outward_invocations(scene) for place in _destinations_of(one)]
+    return tuple(dict.fromkeys(found))
+
+
+def _destinations_of(one: Invocation) -> list[str]:
+    urls = [urlsplit(match.group()).hostname or "" for word in one.arguments for match in _URL.finditer(word)]
+    if urls:
+        return urls
+    found = _FINDERS.get(one.name, _hosts)(one)
+    return found or ([] if one.name in _ALSO_LOCAL else ["unknown"])
+
+
+def _hub(one: Invocation) -> list[str]:
+    if one.arguments[:1] == ("jobs",):
+        return ["hf jobs"]
+    return [word for word in one.operands if _REPO.match(word) and not word.startswith(".")][:1]
+
+
+def _remote(one: Invocation) -> list[str]:
+    if "push" not in one.arguments:  # another remote: what a later push to its name would reach
+        return _hosts(one) or ["localhost"]
+    behind = [word for word in one.arguments[one.arguments.index("push") + 1 :] if not word.startswith("-")]
+    return behind[:1] or ["origin"]
+
+
+def _hosts(one: Invocation) -> list[str]:
+    return [match.group(1) for word in one.operands if (match := _HOST.match(word))][:1]
+
+
+_FINDERS: dict[str, Callable[[Invocation], list[str]]] = {
+    "hf": _hub,
+    "huggingface-cli": _hub,
+    "git": _remote,
+    "gh": lambda _one: ["github.com"],
+    "twine": lambda _one: ["pypi.org"],
+    "wandb": lambda _one: ["wandb.ai"],
+    "kaggle": lambda _one: ["kaggle.com"],
+}
+
+
+_FETCHED_URL = re.compile(r"(?:https?|ftp|git|ssh|hf|s3|gs)://[^\s'\"<>)]+")
+_FETCHES = re.compile(
+    r"git (?:-\S+ (?:\S+ )?)*(?:clone|pull|fetch|submodule update|ls-remote|remote update|archive --remote)|"
+    r"gh (?:pr|issue|release|repo|api|gist|search|run|workflow)|"
+    r"(?:hf|huggingface-cli) (?:download|models|datasets|spaces|papers|discussions|repos?|jobs|cache)|"
+    r"kaggle (?:datasets|competitions|kernels|models) (?:download|pull|list|files)|"
+    r"(?:aws s3|gsutil|gcloud storage|rclone|azcopy) (?:cp|mv|sync|copy|cat|ls)|dvc (?:pull|fetch|get|import)|"
+    r"wandb (?:artifact get|pull|restore)|(?:docker|podman) (?:pull|logs)"
+)
+_NOT_INWARD = frozenset({"ping", "openssl", "mail", "sendmail"})
+
+
+def inward_sources(scene: Scene) -> tuple[str, ...]:
+    """Where its text may come from: hosts of the URLs it names, and programs that fetch."""
+    texts = [word for one in scene.invocations for word in (*one.arguments, one.code)]
+    hosts = [urlsplit(url).netloc.rpartition("@")[2] for text in texts for url in _FETCHED_URL.findall(text)]
+    lines = [(one.name, " ".join((one.name, *one.arguments))[:2000]) for one in scene.invocations]
+    programs = [
+        name for name, line in lines if (name in NETWORK_CLIENTS and name not in _NOT_INWARD) or _FETCHES.match(line)
+    ]
+    return tuple(dict.fromkeys(hosts)) or tuple(dict.fromkeys(programs))

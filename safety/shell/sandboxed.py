@@ -1,0 +1,200 @@
+"""What else runs unasked when the OS sandbox is the wall: the project's own code, and writes inside the workspace."""
+
+import posixpath
+import re
+from collections.abc import Callable
+
+from ml_intern.safety.shell.invocations import Scene
+from ml_intern.safety.shell.options import NotReadOnly, Reader, split
+from ml_intern.safety.shell.paths import Place, is_project_secret, is_protected_in_workspace
+from ml_intern.safety.shell.readers import READERS
+from ml_intern.safety.shell.reading import judge_command
+from ml_intern.safety.shell.tree import PLAIN_KINDS, Command, Redirect, Word
+from ml_intern.safety.shell.words import PlainWord
+from ml_intern.text.word_table import words
+
+SANDBOXED_KINDS = PLAIN_KINDS | words(
+    "variable_assignment variable_name = >> >| < <> heredoc_redirect heredoc_start heredoc_body heredoc_end "
+    "heredoc_content << declaration_command declare export ansi_c_string"
+)
+_HARMLESS_VARIABLE = re.compile(
+    r"(?:CUDA_(?:VISIBLE_DEVICES|LAUNCH_BLOCKING|DEVICE_ORDER)|OMP_NUM_THREADS|MKL_NUM_THREADS|TOKENIZERS_PARALLELISM|"
+    r"NCCL_DEBUG|"
+    r"PYTHON(?:UNBUFFERED|HASHSEED|DONTWRITEBYTECODE|FAULTHANDLER)|(?:HF_(?:HUB|DATASETS)|TRANSFORMERS)_OFFLINE|"
+    r"WANDB_(?:MODE|DISABLED|SILENT)|"
+    r"PYTORCH_CUDA_ALLOC_CONF|TF_CPP_MIN_LOG_LEVEL|LC_\w+|LANG|TZ|NO_COLOR|COLUMNS|SEED|RANK|WORLD_SIZE|LOCAL_RANK|"
+    r"MASTER_PORT)\Z"
+)
+_OUTWARD_WORD = re.compile(
+    r"(?i)trust_remote_code|push_to_hub|push_in_progress|hub_model_id|0\.0\.0\.0|"
+    r"report_to\W+(?:all|wandb|comet)"
+)
+_SECRET_NAME = re.compile(r"(?:TOKEN|API_KEY|SECRET|PASSWORD)\b|environ")
+_RISKY_MODULES = words("http.server pip ensurepip venv webbrowser smtpd ftplib smtplib pydoc idlelib uv twine site")
+_RISKY_TARGET = re.compile(r"(?i)install|deploy|publish|push|release|upload|clean|purge|reset")
+_LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed"})
+_CHECKERS = frozenset({"pytest", "py.test", "mypy", "pyright", "make", "ruff", "flake8", "pylint", "tox"})
+_LISTINGS = frozenset(
+    {("env",), ("printenv",), ("set",), ("declare", "-x"), ("declare", "-p"), ("export",), ("export", "-p"), ("jobs",)}
+)
+
+_SHOW = (
+    "oneline stat shortstat numstat name-only name-status patch no-patch graph all decorate=? abbrev-commit "
+    "max-count= since= until= "
+    "author= grep= format= pretty=? date= cached staged word-diff=? color=? no-color reverse follow merges no-merges "
+    "first-parent "
+    "summary unified= ignore-all-space check quiet exit-code minimal histogram branch porcelain=? short long "
+    "untracked-files=?"
+)
+GIT: dict[str, Reader] = {
+    "log": Reader("pn:S:G:i", _SHOW, "text", number=True),
+    "diff": Reader("wbU:", _SHOW, "text"),
+    "show": Reader("psw", _SHOW, "text"),
+    "status": Reader("sbuv", _SHOW, "text"),
+    "blame": Reader("wL:s", "date=", "text"),
+    "shortlog": Reader("sne", "", "text"),
+    "rev-parse": Reader("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
+    "ls-files": Reader("comst", "others modified cached exclude-standard", "text"),
+    "branch": Reader("avr", "list all show-current", "none"),
+    "remote": Reader("v", "", "none"),
+    "describe": Reader("", "tags always dirty long", "text"),
+    "add": Reader("Aunv", "all update intent-to-add", "paths"),
+    "commit": Reader("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
+}
+"""git inside the wall: .git/hooks and .git/config are read-only there, and nothing leaves."""
+
+
+def judge_sandboxed(scene: Scene) -> str:
+    """Return "" when every command may run unasked inside the sandbox, else what stands against it."""
+    shell = scene.shells[0]
+    if shell.has_error or not shell.kinds <= SANDBOXED_KINDS or "&" in shell.kinds:
+        return "it is more than plain commands"
+    for command in shell.commands:
+        if reason := _judge(command, scene):
+            return reason
+    return ""
+
+
+def _judge(command: Command, scene: Scene) -> str:
+    words = list(command.words)
+    values = [value for _, value in command.assignments]
+    if not all(word.literal for word in (*words, *values)):
+        return "a word that is not literal"
+    if foreign := next((name for name, _ in command.assignments if not _HARMLESS_VARIABLE.match(name)), ""):
+        return f"the variable {foreign}"
+    if reason := next(filter(None, (_judge_redirect(one, scene.place) for one in command.redirects)), ""):
+        return reason
+    if not words or tuple(word.text for word in words) in _LISTINGS:
+        return "" if words or command.assignments else "nothing to run"
+    if words[0].text == "cd":
+        return "cd inside the sandbox"
+    return _judge_program(words, scene)
+
+
+def _judge_program(words: list[Word], scene: Scene) -> str:
+    place, texts = scene.place, [word.text for word in words]
+    if found := next((match for text in texts if (match := _OUTWARD_WORD.search(text))), None):
+        return f"{found.group()} reaches outside"
+    plain = [PlainWord(word.text, word.globbed) for word in words]
+    reading = judge_command(plain, place, frozenset({place.folder}))
+    if not reading:
+        return ""
+    judge = _PROGRAMS.get(re.sub(r"[0-9.]+\Z", "", texts[0]), _judge_script)
+    return judge(texts, place) if not words[0].globbed else reading
+
+
+def _judge_redirect(redirect: Redirect, place: Place) -> str:
+    if redirect.operator in {">&", "<<"}:
+        return "" if redirect.target.literal else "an expansion in the text"
+    if not redirect.target.literal or redirect.target.globbed:
+        return "a redirection to what is not named"
+    path = redirect.target.text
+    return "" if path == "/dev/null" else _judge_own_file(path, place)
+
+
+def _judge_own_file(path: str, place: Place) -> str:
+    absolute = place.absolute(path, place.folder)
+    if not place.is_inside(path, place.folder):
+        return f"{path} lies outside the workspace"
+    if is_protected_in_workspace(absolute, place.workspace) or is_project_secret(absolute):
+        return f"other programs obey {path}, or it holds secrets"
+    return ""
+
+
+def _judge_script(words: list[str], place: Place) -> str:
+    """./run.sh: a program of the workspace, named with its folder."""
+    if "/" not in words[0]:
+        return f"{words[0]} is not known"
+    if posixpath.basename(words[0]) in READERS:
+        return f"{words[0]} is named like a system program"
+    return _judge_own_file(words[0], place)
+
+
+def _judge_python(words: list[str], place: Place) -> str:
+    position = 1
+    while position < len(words) and words[position] in {"-u", "-B", "-O", "-I", "-s", "-E"}:
+        position += 1
+    rest = words[position:]
+    if rest[:1] == ["-m"]:
+        module = rest[1] if len(rest) > 1 else ""
+        return (
+            f"the module {module or 'missing'}"
+            if not module or module.split(".")[0] in _RISKY_MODULES or module in _RISKY_MODULES
+            else ""
+        )
+    if rest[:1] == ["-c"]:
+        code = rest[1] if len(rest) > 1 else ""
+        return "code that looks at secrets" if _SECRET_NAME.search(code) else ""
+    return _judge_own_file(rest[0], place) if rest and not rest[0].startswith("-") else "no script is named"
+
+
+def _judge_shell(words: list[str], place: Place) -> str:
+    named = len(words) > 1 and not words[1].startswith("-")
+    return _judge_own_file(words[1], place) if named else "a shell without a script"
+
+
+def _judge_launcher(words: list[str], place: Place) -> str:
+    script = next((word for word in words[1:] if word.endswith(".py")), "")
+    return _judge_own_file(script, place) if script else "no script is named"
+
+
+def _judge_checker(words: list[str], _place: Place) -> str:
+    risky = next((word for word in words[1:] if _RISKY_TARGET.search(word) or "://" in word), "")
+    return f"{words[0]} {risky}" if risky else ""
+
+
+def _judge_git(words: list[str], place: Place) -> str:
+    reader = GIT.get(words[1]) if len(words) > 1 else None
+    if reader is None:
+        return f"git {' '.join(words[1:2])}"
+    try:
+        found = split(reader, words[2:])
+    except NotReadOnly as reason:
+        return f"git {words[1]} with {reason}"
+    if reader.operands == "none" and found.operands:
+        return f"git {words[1]} with an operand"
+    outside = (
+        word for word in (words[2 + index] for index in found.operands) if not place.is_inside(word, place.folder)
+    )
+    return next((f"{word} lies outside the workspace" for word in outside), "")
+
+
+def _judge_writer(words: list[str], place: Place) -> str:
+    """mkdir, touch and tee on files of the workspace."""
+    allowed = {"mkdir": {"-p", "-v", "-pv"}, "touch": {"-c", "-a", "-m"}, "tee": {"-a"}}[words[0]]
+    for word in words[1:]:
+        if word.startswith("-") and word not in allowed:
+            return f"{words[0]} {word}"
+        if not word.startswith("-") and (reason := _judge_own_file(word, place)):
+            return reason
+    return ""
+
+
+_PROGRAMS: dict[str, Callable[[list[str], Place], str]] = {
+    "python": _judge_python,
+    "git": _judge_git,
+    **dict.fromkeys(("bash", "sh", "node", "perl", "ruby", "Rscript", "julia"), _judge_shell),
+    **dict.fromkeys(_LAUNCHERS, _judge_launcher),
+    **dict.fromkeys(_CHECKERS, _judge_checker),
+    **dict.fromkeys(("mkdir", "touch", "tee"), _judge_writer),
+}

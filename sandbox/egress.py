@@ -1,0 +1,259 @@
+"""The way out of a sandbox with network `list`: a proxy on the host that connects to allowed hosts and to nothing else.
+
+Its listeners live in the sandbox's network (sandbox/listeners.py); so nothing inside bridges.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import re
+import select
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import unquote, urlsplit
+
+from ml_intern.sandbox.listeners import open_listeners, warm_up
+from ml_intern.sandbox.network_hosts import Hosts
+
+PROXY_PORT = 3128
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_HEAD_BYTES = 65_536
+_HEAD_SECONDS = 30
+_CONNECT_SECONDS = 30
+_CHUNK = 262_144
+_REQUEST = re.compile(rb"([A-Z]+) (?:http://)?(\[[0-9a-fA-F:.]+\]|[^\s/:@]+)(?::([0-9]{1,5}))?(/\S*)? HTTP/1\.[01]\r\n")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The proxy that this machine itself has to go through."""
+
+    host: str
+    port: int
+    authorization: str = ""
+
+
+def upstream_of(environment: Mapping[str, str]) -> Upstream | None:
+    """The caller's own HTTPS proxy, if one is set."""
+    url = next((environment[name] for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if environment.get(name)), "")
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if not url or not parts.hostname:
+        return None
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
+    return Upstream(parts.hostname, parts.port or 80, base64.b64encode(login.encode()).decode() if login else "")
+
+
+class Egress:
+    """The proxy of one command. It serves in a thread of its own from `start` until `close`."""
+
+    def __init__(self, hosts: Hosts, upstream: Upstream | None = None) -> None:
+        self.hosts, self.upstream = hosts, upstream
+        self.refused: list[str] = []
+        """host:port of every connection that was refused."""
+        self.reached: list[str] = []
+        """The same of every connection that was made."""
+        self.problem = ""
+        """Why there is no way out at all."""
+        self._stop: Callable[[], object] = bool
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
+        self._told, self._tells = socket.socketpair()
+        """bubblewrap says which process it made, and goes on when it is told to."""
+        self._go, self._waits = socket.socketpair()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports to listen on inside: the proxy's, then those forwarded as they are."""
+        return (PROXY_PORT, *(port for port in self.hosts.loopback_ports if port != PROXY_PORT))
+
+    @property
+    def pass_fds(self) -> tuple[int, ...]:
+        """The descriptors that bubblewrap is to have."""
+        return (self._tells.fileno(), self._waits.fileno())
+
+    @property
+    def options(self) -> list[str]:
+        """What bubblewrap is to be told: the command waits until the proxy listens."""
+        return ["--info-fd", str(self._tells.fileno()), "--block-fd", str(self._waits.fileno())]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The variables that lead clients to the proxy; the sandbox's own loopback stays direct."""
+        proxy = f"http://127.0.0.1:{PROXY_PORT}"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        return {
+            **{form: proxy for name in names for form in (name, name.lower())},
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
+        }
+
+    def start(self) -> None:
+        """Begin to wait for the sandbox."""
+        warm_up()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End every connection and the thread."""
+        self._ending.set()
+        self._stop()
+        for ours in (self._told, self._go):
+            with contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for each in (self._told, self._tells, self._go, self._waits):
+            each.close()
+
+    def _run(self) -> None:
+        process = self._process()
+        if process is None:
+            return
+        try:
+            listeners = open_listeners(process, self.ports)
+        except OSError as error:
+            listeners, self.problem = [], str(error)
+        with contextlib.suppress(OSError):
+            self._go.send(b".")
+        if listeners and self._is_called(listeners):
+            asyncio.run(self._serve(listeners))
+        for listener in listeners:
+            listener.close()
+
+    def _is_called(self, listeners: Iterable[socket.socket]) -> bool:
+        """Wait for the first connection; False at the end. Most commands make none, and need no event loop."""
+        poll = select.poll()
+        for each in (*listeners, self._go):
+            poll.register(each, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        return self._go.fileno() not in ready and not self._ending.is_set()
+
+    def _process(self) -> int | None:
+        """The number of the first process inside; None when there is none any more."""
+        said = b""
+        while b"}" not in said:
+            if not (chunk := self._told.recv(4096)):
+                return None
+            said += chunk
+        return int(json.loads(said)["child-pid"])
+
+    async def _serve(self, listeners: list[socket.socket]) -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stop = partial(loop.call_soon_threadsafe, ended.set)
+        servers = [await asyncio.start_server(self._proxy, sock=listeners[0], limit=_HEAD_BYTES)]
+        for listener, port in zip(listeners[1:], self.ports[1:], strict=True):
+            servers.append(await asyncio.start_server(self._forwarder(port), sock=listener))
+        if not self._ending.is_set():
+            await ended.wait()
+        for server in servers:
+            server.close()
+
+    def _forwarder(self, port: int) -> Serve:
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                remote = await _open("127.0.0.1", port)
+                self.reached.append(f"127.0.0.1:{port}")
+                await _join(reader, writer, remote)
+            except (TimeoutError, OSError):
+                return
+            finally:
+                await _close(writer)
+
+        return forward
+
+    async def _proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
+            request = _REQUEST.match(head)
+            if request is None:
+                await _answer(writer, "400 Bad Request", "this proxy takes CONNECT and plain HTTP requests")
+            else:
+                await self._pass(request, head, reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError) as error:
+            await _answer(writer, "502 Bad Gateway", f"no connection: {error}")
+        finally:
+            await _close(writer)
+
+    async def _pass(
+        self, request: re.Match[bytes], head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        method, host, given_port, path = request.groups()
+        is_tunnel = method == b"CONNECT"
+        name, port = host.decode().strip("[]"), int(given_port or (443 if is_tunnel else 80))
+        remote = await self._connect(name, port) if port < 65536 else None
+        if remote is None:
+            self.refused.append(f"{name}:{port}")
+            said = f"{name}:{port} is not on the sandbox's list of hosts; ask the user to allow it"
+            await _answer(writer, "403 Forbidden", said)
+            return
+        self.reached.append(f"{name}:{port}")
+        if is_tunnel:
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            remote[1].write(_origin_form(method, path or b"/", head))
+        await _join(reader, writer, remote)
+
+    async def _connect(self, host: str, port: int) -> Connection | None:
+        """A connection to an allowed host; None when it is not allowed."""
+        if not self.hosts.allows(host, port):
+            return None
+        if self.upstream is not None and (host, port) not in self.hosts.endpoints:
+            return await _through(self.upstream, host, port)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = [str(entry[4][0]) for entry in found]
+        allowed = [address for address in addresses if self.hosts.allows_address(host, port, address)]
+        return await _open(allowed[0], port) if allowed else None
+
+
+async def _open(address: str, port: int) -> Connection:
+    return await asyncio.wait_for(asyncio.open_connection(address, port), _CONNECT_SECONDS)
+
+
+async def _through(upstream: Upstream, host: str, port: int) -> Connection:
+    reader, writer = await _open(upstream.host, upstream.port)
+    login = f"Proxy-Authorization: Basic {upstream.authorization}\r\n" if upstream.authorization else ""
+    writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}\r\n".encode())
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
+    if b" 200" not in head.split(b"\r\n", 1)[0]:
+        status = head.split(b"\r\n", 1)[0].decode(errors="replace")
+        raise OSError(f"the upstream proxy said {status}")
+    return reader, writer
+
+
+def _origin_form(method: bytes, path: bytes, head: bytes) -> bytes:
+    """The request as an origin server wants it, for one exchange: what belongs to the proxy is left out."""
+    lines = head.rstrip(b"\r\n").split(b"\r\n")[1:]
+    kept = [line for line in lines if not line.lower().startswith((b"proxy-", b"connection:", b"keep-alive:"))]
+    return b"\r\n".join([method + b" " + path + b" HTTP/1.1", *kept, b"Connection: close", b"", b""])
+
+
+async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: Connection) -> None:
+    """Copy both ways until both ends are done."""
+    try:
+        await asyncio.gather(_copy(reader, remote[1]), _copy(remote[0], writer))
+    finally:
+        await _close(remote[1])
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        while chunk := await source.read(_CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()
+
+
+async def _answer(writer: asyncio.StreamWriter, status: str, text: str) -> None:
+    body = f"ml-intern sandbox: {text}\n".encode()
+    with contextlib.suppress(OSError, RuntimeError):
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        writer.close()
+        await writer.wait_closed()

@@ -1,0 +1,1 @@
+"""What serves threads to other programs: LangGraph Studio, MCP."""

@@ -1,0 +1,59 @@
+"""What a client of LangGraph's server may send with a run: the user's words, and choices for the run."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from langchain_core.messages import convert_to_messages
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ml_intern.configs.errors import UsageError
+from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.state import is_users
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
+
+EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class StudioChoices:
+    """The context of a run, all of it optional; what is left out is as the server was started."""
+
+    model: str | None = None
+    approval_mode: ApprovalMode | None = None
+    max_iterations: int | None = None
+    max_budget_usd: float | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+
+def given_choices(context: Any) -> Mapping[str, Any]:
+    """The choices that were made, by the names of RunOptions. Raises UsageError."""
+    try:
+        chosen = TypeAdapter(StudioChoices).validate_python(context or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"the run's context: {name}: {first['msg']}", "leave it out for the default") from error
+    return {name: value for name, value in vars(chosen).items() if value is not None}
+
+
+def users_text(given: Any) -> str:
+    """The user's words in the input of a run, which is EXAMPLE. Raises UsageError."""
+    wanted = UsageError("the input of a run is a message of the user, as text", f"send {EXAMPLE}")
+    if not isinstance(given, Mapping) or any(value for key, value in given.items() if key != "messages"):
+        raise wanted
+    said = given.get("messages") or []
+    try:
+        messages = cast("list[AnyMessage]", convert_to_messages(said if isinstance(said, list) else [said]))
+    except (ValueError, NotImplementedError, KeyError, TypeError) as error:
+        raise wanted from error
+    if not messages or any(not is_users(message) or not _is_text(message.content) for message in messages):
+        raise wanted
+    return "\n\n".join(message.text for message in messages)
+
+
+def _is_text(content: str | list[str | dict[str, Any]]) -> bool:
+    blocks = [] if isinstance(content, str) else content
+    return all(isinstance(block, str) or block.get("type") == "text" for block in blocks)

@@ -1,0 +1,149 @@
+"""LangGraph's server as a child process: started on loopback, without tracing, and ended with all it started."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import ml_intern
+from ml_intern.configs.errors import MLInternError, TemporaryError
+from ml_intern.configs.paths import data_home, private_folder
+from ml_intern.server.options import VARIABLE, ServedOptions
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 2024
+START_SECONDS = 120.0
+GRAPH = "agent"
+JOBS = 10
+"""Runs side by side, each on a thread of its own."""
+ROOT = Path(ml_intern.__file__).resolve().parent.parent
+
+SERVED = {
+    "dependencies": [str(ROOT)],
+    "graphs": {GRAPH: "ml_intern.server.studio:graph"},
+    "checkpointer": {"path": "server.studio.checkpointer"},
+    "http": {"app": "ml_intern.server.studio:app", "disable_a2a": True, "disable_mcp": True, "disable_webhooks": True},
+}
+"""What langgraph.json in the checkout says, but by module names: an installed package has no such file."""
+
+QUIET = {
+    "LANGSMITH_TRACING": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    "LANGGRAPH_NO_VERSION_CHECK": "true",
+    "LANGGRAPH_STRICT_MSGPACK": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+_THEIRS = ("LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_", "LANGSERVE_", "BG_JOB_", "CORS_")
+"""Prefixes of variables that change what the server does or whom it tells; it gets only ours."""
+
+_STOPS = ((signal.SIGINT, 3.0), (signal.SIGINT, 7.0), (signal.SIGKILL, 5.0))
+"""How it is asked to end, and seconds until the next: once it waits for clients, twice it does not."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running server. What it says is in `log`."""
+
+    process: "Process"
+    url: str
+    log: Path
+
+    @classmethod
+    async def start(cls, folder: Path, port: int, served: ServedOptions) -> Self:
+        """Start it with `folder`, which is a server_folder, for its own files."""
+        config = folder / "langgraph.json"
+        config.write_text(json.dumps(SERVED), encoding="utf-8")
+        log = private_folder(data_home() / "logs") / f"studio-{port}.log"
+        words = ("--config", str(config), "--host", HOST, "--port", str(port), "--n-jobs-per-worker", str(JOBS))
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-m", "langgraph_cli", "dev", *words, "--no-browser", "--no-reload",
+                cwd=folder,
+                env=server_environment(os.environ, served),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(output)
+        return cls(process, f"http://{HOST}:{port}", log)
+
+    async def ready(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            MLInternError: it ended instead.
+            TemporaryError: it does not answer in time.
+        """
+        import httpx
+
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+            for _ in range(int(START_SECONDS / 0.2)):
+                if self.process.returncode is not None:
+                    raise self.ended()
+                try:
+                    if (await client.get("/ok")).is_success:
+                        return
+                except httpx.TransportError:  # it does not listen yet
+                    await asyncio.sleep(0.2)
+        raise TemporaryError(f"the server did not answer within {START_SECONDS:.0f} s", f"see {self.log}")
+
+    def ended(self) -> MLInternError:
+        """What to say when it ended by itself."""
+        return MLInternError(f"the server ended with exit code {self.process.returncode}", f"see {self.log}")
+
+    async def end(self) -> None:
+        """End it and every process of its group."""
+        for sign, seconds in _STOPS:
+            if self.process.returncode is not None:
+                return
+            os.killpg(self.process.pid, sign)
+            await asyncio.wait({asyncio.ensure_future(self.process.wait())}, timeout=seconds)
+
+
+@contextmanager
+def server_folder(port: int) -> Iterator[Path]:
+    """A folder for the server's own files, empty at its start and gone at its end: it repeats runs it finds there."""
+    folder = data_home() / "studio" / str(port)
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    try:
+        yield private_folder(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_environment(environ: Mapping[str, str], served: ServedOptions) -> dict[str, str]:
+    """The caller's environment, with the server told what to do by us alone and to speak to nobody."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(_THEIRS)}
+    return {**kept, **QUIET, VARIABLE: served.as_text()}
+
+
+def free_port(wanted: int | None) -> int:
+    """The wanted port, else the usual one, else any that is free.
+
+    Raises:
+        TemporaryError: the wanted one is in use.
+    """
+    for port in (wanted,) if wanted else (DEFAULT_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise TemporaryError(f"port {wanted} is in use", "give another with --port, or leave it out")

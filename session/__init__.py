@@ -1,0 +1,1 @@
+"""A thread in use: operations in, events out; opening, running, sub-agents, waking, export."""

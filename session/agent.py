@@ -1,0 +1,379 @@
+"""AgentSession: operations in, events out. The one front door for every interface and test."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+from langgraph.types import Command
+
+from ml_intern.configs.errors import MLInternError, UsageError
+from ml_intern.configs.version import version
+from ml_intern.execution.tool import ToolSpec
+from ml_intern.graph import operations as ops
+from ml_intern.graph.context import RunOptions, Services, sandbox_name
+from ml_intern.graph.events import Event, emitter
+from ml_intern.safety.error_log import log_fault
+from ml_intern.safety.secrets.redaction import admit
+from ml_intern.session.approvals import check_answers, remember_always
+from ml_intern.session.listing import STATES, Row, title_of
+from ml_intern.session.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
+from ml_intern.session.turns.rewind import Rewind, UndoPreview
+from ml_intern.session.turns.turns import TurnInfo, Turns
+from ml_intern.session.waking import WOKEN, ThreadRuns
+from ml_intern.snapshots.workspace import Snapshots
+from ml_intern.tools.registry import fitting, offered
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
+
+    from ml_intern.execution.tool import ToolSpec
+    from ml_intern.graph.state import PlanStep
+    from ml_intern.models.gateway import Models
+    from ml_intern.store.ledger import Totals
+    from ml_intern.store.store import Store
+    from ml_intern.store.threads import ThreadRow
+
+
+class AgentSession:
+    """One thread, held by this process. `submit` operations and read `events`.
+
+    Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
+    """
+
+    def __init__(self, services: Services, runner: Runner) -> None:
+        self.services = services
+        self.options = services.defaults
+        self.end: TurnEnd | None = None
+        self._runner = runner
+        self._turns = Turns(runner.app, services, "")
+        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self.warn)
+        services.files = self._files
+        self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._sequence = 0
+        self._held = AsyncExitStack()
+        self._worker: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._closing = False
+        self._emit = emitter(self._publish)
+        self.runs = ThreadRuns(services, self._emit, lambda: self._operations.put_nowait(ops.Wake()))
+        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
+            ops.Settle: self._settle,
+            ops.UserInput: self._user_input,
+            ops.ExecApproval: self._exec_approval,
+            ops.Interrupt: lambda _: self._stopped(),
+            ops.Compact: self._compact,
+            ops.Undo: self._move,
+            ops.Redo: self._move,
+            ops.Fork: self._fork,
+            ops.Rename: self._rename,
+            ops.SetModel: lambda op: self._change(model=op.model),
+            ops.SetEffort: lambda op: self._change(effort=op.level),
+            ops.SetMode: lambda op: self._change(approval_mode=op.mode),
+            ops.RunCommand: self._run_command,
+            ops.New: lambda _: self._enter(None),
+            ops.Resume: lambda op: self._enter(op.thread),
+            ops.Wake: self._wake,
+        }
+
+    @classmethod
+    async def open(
+        cls,
+        store: "Store",
+        models: "Models",
+        tools: "Mapping[str, ToolSpec]",
+        options: RunOptions,
+        *,
+        thread: str | None = None,
+        fork: bool = False,
+    ) -> Self:
+        """Open a new thread, or an existing one by id, unique prefix or title; with `fork` a copy of it.
+
+        Raises:
+            UsageError: no such thread, or more than one.
+            ThreadLocked: another process holds it.
+        """
+        services = Services(models=models, tools=tools, store=store, defaults=options)
+        await models.expect(options)
+        session = cls(services, await Runner.create(services))
+        await session._enter(thread, fork=fork)
+        session._worker = asyncio.create_task(session._work())
+        return session
+
+    @property
+    def thread_id(self) -> str:
+        """The id of the thread the session is in."""
+        return self._turns.thread_id
+
+    async def submit(self, operation: ops.Operation) -> None:
+        """Hand in an operation. Interrupt and Shutdown act at once, the others one after the other."""
+        if isinstance(operation, ops.Shutdown):
+            self._closing = True
+        if isinstance(operation, ops.Interrupt | ops.Shutdown) and self._running is not None:
+            self._running.cancel()
+            if isinstance(operation, ops.Interrupt):
+                return
+        await self._operations.put(operation)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events as they happen; ends after `shutdown`."""
+        while (event := await self._events.get()) is not None:
+            yield event
+            self._events.task_done()
+
+    async def idle(self) -> None:
+        """Wait until every operation was carried out and every event of it was taken from `events`."""
+        await self._operations.join()
+        await self._events.join()
+
+    async def close(self) -> None:
+        """Shut down and let go of the thread; it stays resumable."""
+        if self._worker is not None:
+            await self.submit(ops.Shutdown())
+            await self._worker
+            self._worker = None
+
+    async def history(self) -> "list[AnyMessage]":
+        """The conversation as it stands."""
+        messages: list[AnyMessage] = (await self._turns.snapshot()).values.get("messages", [])
+        return messages
+
+    async def plan(self) -> "list[PlanStep]":
+        """The plan as it stands."""
+        steps: list[PlanStep] = (await self._turns.snapshot()).values.get("plan", [])
+        return steps
+
+    async def turns(self) -> list[TurnInfo]:
+        """The turns that can be gone back to, oldest first."""
+        return await self._turns.history()
+
+    async def preview_undo(self, turns: int = 1, files: ops.Scope = "both") -> UndoPreview:
+        """What an undo would do, file by file; ask between turns. Raises what an undo raises."""
+        return await self._rewind.preview(ops.Undo(turns, files))
+
+    async def totals(self) -> "Totals":
+        """What the thread and its sub-agents have used so far."""
+        return await self.services.store.ledger.total(self.thread_id)
+
+    # --- the worker
+
+    async def _work(self) -> None:
+        try:
+            while not isinstance(operation := await self._operations.get(), ops.Shutdown):
+                await self._perform(operation)
+                self._operations.task_done()
+        finally:
+            await self.runs.close()
+            await self._files.close()
+            await self._held.aclose()
+            self._emit("shutdown", reason="closed")
+            self._events.put_nowait(None)
+
+    async def _perform(self, operation: ops.Operation) -> None:
+        self._running = asyncio.ensure_future(self._handlers[type(operation)](operation))
+        await asyncio.wait({self._running})
+        task, self._running = self._running, None
+        try:
+            if task.cancelled():
+                await self._stopped()
+            else:
+                task.result()
+        except MLInternError as error:
+            self._fault(operation, error)
+        except Exception as error:  # noqa: BLE001 whatever it is becomes one line, its traceback goes to the log
+            self._fault(operation, log_fault(self.services.store.home, self.thread_id, error))
+
+    async def _stopped(self) -> None:
+        if self._closing:
+            return
+        cut_off = await self._turns.close_open("interrupted by the user")
+        reason = f"interrupted by the user; may have run in part: {', '.join(cut_off)}" if cut_off else "by the user"
+        await self._ended(TurnEnd("interrupted", reason, 130))
+        self._emit("interrupted", reason=reason)
+
+    def _fault(self, operation: ops.Operation, error: MLInternError) -> None:
+        self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
+        begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
+        if begun and not isinstance(error, UsageError):
+            self.end = TurnEnd("failed", str(error), error.exit_code)
+            self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
+
+    def warn(self, message: str, remedy: str) -> None:
+        """Tell whoever watches of a problem that stops nothing."""
+        self._emit("error", message=message, remedy=remedy, exit_code=None, retry_in_s=None)
+
+    def _publish(self, event: Mapping[str, Any]) -> None:
+        self._sequence += 1
+        happened = Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"])
+        self._events.put_nowait(happened)
+        if self.services.notifier is not None:
+            self.services.notifier.take(happened)
+
+    # --- turns
+
+    async def _run(self, start: Any) -> None:
+        await self._row.change(state="running")
+        if self.services.servers is not None and await self.services.servers.settled():
+            self._greet()
+        end = await self._runner.run(self._turns, start, self.options, self._publish)
+        await self._complete(end)
+
+    async def _complete(self, end: TurnEnd) -> None:
+        if end.status == "waiting":
+            await self._ended(end)
+            if (batch := waiting_batch(await self._turns.snapshot())) is not None:
+                self._emit("approval_required", **as_asked(batch))
+            return
+        turn = int((await self._turns.snapshot()).values.get("turn", 0))
+        await self._ended(end)
+        self._emit("turn_complete", turn=turn, status=end.status, text=end.text, iterations=end.iterations)
+
+    async def _ended(self, end: TurnEnd) -> None:
+        self.end = end
+        await self._row.renew(STATES.get(end.status, "idle"))
+
+    @property
+    def _row(self) -> Row:
+        return Row(self._turns, self.options.workspace)
+
+    async def _settle(self, _: ops.Settle) -> None:
+        snapshot = await self._turns.snapshot()
+        if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
+            self._files.go_on(snapshot.values.get("turn_files", ""), self.thread_id)
+        if snapshot.interrupts:
+            await self._complete(TurnEnd("waiting", "waits for an approval", 3))
+        elif is_pending(snapshot):
+            await self._run(None)
+
+    async def _user_input(self, op: ops.UserInput) -> None:
+        self.end = None
+        text = admit(op.text)
+        row = await self._row.change(state="running")
+        message = replace(op, text=text, typed=None if op.typed is None else admit(op.typed))
+        number = await self._turns.begin(message, self.options, self._files.begin(self.thread_id))
+        self._emit("processing", turn=number, text=text)
+        await self._row.change(title=row.title or title_of(text), folder=self.options.workspace, turns=number, redo=())
+        await self._run(None)
+
+    async def _exec_approval(self, op: ops.ExecApproval) -> None:
+        batch = check_answers(waiting_batch(await self._turns.snapshot()), op.decisions)
+        folder, thread_id = self.options.workspace, self.thread_id
+        await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
+        await self._run(Command(resume={"decisions": dict(op.decisions)}))
+
+    async def _compact(self, op: ops.Compact) -> None:
+        wish = {"reason": "manual", "keep": op.keep}
+        await self._turns.go_on(self.options, "the user asked for a compaction", compaction=wish)
+        await self._run(None)
+
+    async def _wake(self, _: ops.Wake) -> None:
+        if (turn := await self.runs.begin(self._turns, self.options)) is not None:
+            self._emit("processing", turn=turn, text=WOKEN)
+            await self._run(None)
+
+    # --- moving in and between threads
+
+    @property
+    def _rewind(self) -> Rewind:
+        return Rewind(self._turns, self._files, self.services)
+
+    async def _move(self, op: ops.Undo | ops.Redo) -> None:
+        moved = await (self._rewind.undo(op) if isinstance(op, ops.Undo) else self._rewind.redo(op))
+        number = int((await self._turns.snapshot()).values.get("turn", 0))
+        await self._row.change(turns=number, state="idle")
+        direction = "undo" if isinstance(op, ops.Undo) else "redo"
+        self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
+
+    async def _fork(self, op: ops.Fork) -> None:
+        await self._enter(await self._turns.fork(op.turn))
+
+    async def _rename(self, op: ops.Rename) -> None:
+        await self._row.change(title=op.title.strip())
+
+    async def _enter(self, thread: str | None, *, fork: bool = False) -> None:
+        """Let go of the thread at hand and take another one; on failure the one at hand stays."""
+        store = self.services.store
+        row = await store.threads.find(thread) if thread else None
+        if row is not None and fork:
+            row = await store.threads.get(await Turns(self._runner.app, self.services, row.id).fork(None))
+        thread_id = row.id if row is not None else str(uuid4())
+        if thread_id == self.thread_id:
+            return
+        turns = replace(self._turns, thread_id=thread_id)
+        async with AsyncExitStack() as taking:
+            await taking.enter_async_context(store.hold(thread_id))
+            found = await self._found(turns, row) if row is not None else None
+            held = taking.pop_all()
+        await self._held.aclose()
+        self._held, self._turns = held, turns
+        self._greet()
+        if found is not None:
+            self._emit("resumed", **found)
+            self._operations.put_nowait(ops.Settle())
+        await self.runs.follow(thread_id)
+
+    def _greet(self) -> None:
+        self._emit("ready", **ready(self.options, self.services, self._files.notes))
+
+    async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
+        """What is said of a thread that is opened again."""
+        pending = pending_kind(await turns.snapshot())
+        cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
+        if not pending:
+            await turns.close_open("the process died")
+            await Row(turns, row.folder).correct()
+        elsewhere = row.folder if row.folder != self.options.workspace else ""
+        found = {"title": row.title, "turns": row.turns, "moved_from": elsewhere}
+        return {**found, "pending": pending, "interrupted": cut_off}
+
+    # --- changing the run
+
+    async def _change(self, **changes: Any) -> None:
+        """Other options from the next run on. Raises what the model's route raises."""
+        options = replace(self.options, **changes)
+        await self.services.models.check(options.model)
+        self.options = options
+        self._greet()
+
+    async def _run_command(self, op: ops.RunCommand) -> None:
+        await self._turns.close_open("the user ran a command")
+        await self._row.change()
+        await self._files.settled()
+        # The note is there before the command: whatever ends it, the model knows that it may have run.
+        id, typed = f"user_{uuid4().hex}", admit(op.command)
+        await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
+        result = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
+        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
+
+
+def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
+    """The fields of `ready`; `notes` come after those of the options."""
+    lines = services.servers.problems() if services.servers is not None else []
+    servers = [line for line in lines if line not in options.notes]
+    tools = offered(services.tools, options)
+    doubts = [*_doubts(options, services, tools)]
+    return {
+        "model": options.model,
+        "tools": sorted(tools),
+        "version": version(),
+        "cwd": options.workspace,
+        "approval_mode": options.approval_mode,
+        "sandbox": sandbox_name(options),
+        "max_iterations": options.max_iterations,
+        "max_budget_usd": options.max_budget_usd,
+        "notes": [*options.notes, *doubts, *servers, *notes],
+    }
+
+
+def _doubts(options: RunOptions, services: Services, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """What the model is not good for, as far as it is known now."""
+    if services.models.abilities(options.model).tools is False:
+        yield f"{options.model} calls no tools, as far as is known: it can only talk"
+    window = services.models.window(options.model)
+    if window and len(few := fitting(tools, window)) < len(tools):
+        yield f"{options.model} has a window of {window:,} tokens: of the tools it gets only {', '.join(few)}"

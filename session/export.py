@@ -1,0 +1,153 @@
+"""A thread as plain data, for what leaves the machine: its conversation, with the times that are still known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+
+from ml_intern.graph.state import is_users
+from ml_intern.models.messages import convert
+from ml_intern.outbound.conversation import Call, Conversation, Ending, Message, Usage
+from ml_intern.session.turns.points import TurnPoint, turn_points
+from ml_intern.store.checkpoints.packing import time_of_id
+from ml_intern.store.ledger import usage_of
+
+if TYPE_CHECKING:
+    from ml_intern.session.turns.turns import Turns
+    from ml_intern.store.ledger import PaidRequest
+    from ml_intern.store.threads import ThreadRow
+
+Span = tuple[float, float | None]
+"""When a call began and ended, in seconds since the epoch."""
+
+
+async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
+    """The thread as it stands, whoever holds it. A compaction has shortened it for good, here too."""
+    store = turns.services.store
+    values = (await turns.snapshot()).values
+    points = await turn_points(await store.saver(), row.id)
+    totals = await store.ledger.total(row.id)
+    messages: list[AnyMessage] = values.get("messages", [])
+    inputs = {link.parent or "": time_of_id(link.id) for link in await store.checkpoints.line(row.id)}
+    begun = {point.number: inputs[point.before] for point in points if point.before in inputs}
+    spans = {(key.message_id, key.index): span for key, span in (await store.journal.spans(row.id)).items()}
+    return Conversation(
+        thread_id=row.id,
+        messages=_Plain(points, begun, spans).messages(messages),
+        title=row.title,
+        folder=row.folder,
+        model=next((m.response_metadata["model"] for m in reversed(messages) if _has_model(m)), ""),
+        created=row.created,
+        updated=row.updated,
+        cost_usd=totals.known_cost_usd,
+        usage=usage_of(await store.ledger.by_source(row.id)),
+        requests=tuple(map(_usage, await store.ledger.requests(row.id))),
+        endings={point.number: end for point in points if (end := _ending(point)) is not None},
+    )
+
+
+def _usage(paid: "PaidRequest") -> Usage:
+    cached = (paid.cached_tokens, paid.cache_write_tokens)
+    counts = (paid.input_tokens, paid.output_tokens, *cached, paid.reasoning_tokens)
+    return Usage(paid.model, paid.source, *counts, paid.cost_usd, paid.finished)
+
+
+def _has_model(message: AnyMessage) -> bool:
+    return message.type == "ai" and bool(message.response_metadata.get("model"))
+
+
+def _ending(point: TurnPoint) -> Ending | None:
+    if point.outcome is None:
+        return None
+    end = point.outcome
+    return Ending(end["status"], end["text"], end["exit_code"], point.iterations, point.time or None)
+
+
+@dataclass
+class _Plain:
+    """Makes plain messages, from the newest back: so a turn is found by how its message begins."""
+
+    points: list[TurnPoint]
+    begun: Mapping[int, float]
+    """When a turn began, by its number."""
+    spans: Mapping[tuple[str, int], Span]
+    """When a call ran, by its reply and its place in it."""
+    ended: float | None = None
+    """When the turn of the message at hand ended, until its last reply has taken it."""
+    results: dict[str, Message] = field(default_factory=dict[str, Message])
+
+    def messages(self, found: Sequence[AnyMessage]) -> tuple[Message, ...]:
+        places = _places(found)
+        self.ended = self.points[0].time or None if self.points else None
+        made = [self._made(message, places.get(place)) for place, message in reversed(list(enumerate(found)))]
+        return tuple(reversed(made))
+
+    def _made(self, message: AnyMessage, place: tuple[str, int] | None) -> Message:
+        if isinstance(message, ToolMessage):
+            return self._result(message, place)
+        if isinstance(message, AIMessage):
+            return self._reply(message)
+        return self._users(message)
+
+    def _users(self, message: AnyMessage) -> Message:
+        text, images = _content(message)
+        plain = Message("note", text, message.id or "", images=images)
+        if not is_users(message):
+            return plain
+        known = (place for place, point in enumerate(self.points) if message.text.startswith(point.text) and point.text)
+        if (place := next(known, None)) is None:
+            # What the user did by hand between two turns is no turn of its own.
+            return plain if self.points else replace(plain, role="user")
+        point = self.points[place]
+        del self.points[: place + 1]
+        self.ended = self.points[0].time or None if self.points else None
+        return replace(plain, role="user", turn=point.number, time=self.begun.get(point.number))
+
+    def _reply(self, message: AIMessage) -> Message:
+        text, images = _content(message)
+        calls = tuple(Call(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
+        keys = [(message.id or "", place) for place in range(len(calls))]
+        began = [self.spans[key][0] for key in keys if key in self.spans]
+        time = min(began) if began else None if calls else self.ended
+        self.ended = None
+        reasoning = str(message.additional_kwargs.get("reasoning_content") or "")
+        return Message("assistant", text, message.id or "", calls, reasoning, images, time=time)
+
+    def _result(self, message: ToolMessage, place: tuple[str, int] | None) -> Message:
+        text, images = _content(message)
+        began, ended = self.spans.get(place, (None, None)) if place else (None, None)
+        return Message(
+            "tool",
+            text,
+            message.id or "",
+            images=images,
+            call_id=message.tool_call_id,
+            name=message.name or "",
+            ok=message.status == "success",
+            time=ended,
+            seconds=None if began is None or ended is None else round(ended - began, 3),
+        )
+
+
+def _places(messages: Sequence[AnyMessage]) -> dict[int, tuple[str, int]]:
+    """For each result, by its place in the conversation: the reply it belongs to, and its call's place in that."""
+    found: dict[int, tuple[str, int]] = {}
+    calls: dict[str | None, tuple[str, int]] = {}
+    for place, message in enumerate(messages):
+        if isinstance(message, AIMessage):
+            calls = {call["id"]: (message.id or "", index) for index, call in enumerate(message.tool_calls)}
+        elif isinstance(message, ToolMessage) and message.tool_call_id in calls:
+            found[place] = calls[message.tool_call_id]
+    return found
+
+
+def _content(message: AnyMessage) -> tuple[str, tuple[str, ...]]:
+    """Text and images, from the message as OpenAI would get it."""
+    images = [
+        str(block["image_url"]["url"])
+        for wire in convert(message, reasoning=False)
+        for block in (wire["content"] if isinstance(wire["content"], list) else [])
+        if block["type"] == "image_url"
+    ]
+    return message.text, tuple(images)

@@ -1,0 +1,103 @@
+"""Drive the compiled graph through one turn: its events go to a callback, its end comes back as a TurnEnd."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from ml_intern.configs.errors import ApprovalNeeded
+from ml_intern.execution.calls import tool_context
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolCall, ToolResult
+from ml_intern.graph.build import build_graph
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.events import emitter
+from ml_intern.session.subagents import Children
+from ml_intern.session.turns.turns import Turns
+
+if TYPE_CHECKING:
+    from langgraph.types import StateSnapshot
+
+    from ml_intern.session.turns.turns import AgentApp
+
+
+@dataclass(frozen=True)
+class TurnEnd:
+    """How a turn ended. `status` is done, failed, limit, interrupted, stopped or waiting (for an approval)."""
+
+    status: str
+    text: str
+    exit_code: int
+    iterations: int = 0
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The compiled graph and what it runs with."""
+
+    app: "AgentApp"
+    services: Services
+
+    @classmethod
+    async def create(cls, services: Services) -> Self:
+        """Compile the graph on the store's saver and make sub-agents possible."""
+        app = build_graph(services).compile(checkpointer=await services.store.saver())
+        services.spawn = Children(app, services)
+        return cls(app, services)
+
+    async def run(
+        self, turns: Turns, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]
+    ) -> TurnEnd:
+        """Run from `start` (None goes on where the thread stands) until the turn ends or waits for a person."""
+        stream = self.app.astream(
+            start, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
+        )
+        async for part in stream:
+            publish(cast(Mapping[str, Any], part["data"]))
+        return turn_end(await turns.snapshot())
+
+    async def run_command(
+        self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str
+    ) -> ToolResult:
+        """Run the user's own command as a call of bash, in the journal under `id`; its result.
+
+        Only what holds in every mode stops it.
+        """
+        call = ToolCall(name="bash", args={"command": command}, id=id, message_id=id, index=0)
+        own = replace(options, approval_mode="yolo")
+        context = tool_context({}, turns.thread_id, own, self.services, emitter(publish))
+        return await run_call(call, replace(context, approved=True, call_id=id))
+
+
+def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
+    """The batch of requests that waits for a person, as it was asked."""
+    return cast(Mapping[str, Any], snapshot.interrupts[0].value) if snapshot.interrupts else None
+
+
+def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `approval_required`."""
+    shown = ("id", "name", "args", "description")
+    requests = [
+        {key: request[key] for key in shown} | {"always": request.get("always", [])}
+        for request in batch["action_requests"]
+    ]
+    return {"requests": requests, "configs": batch["review_configs"], "since": batch["since"]}
+
+
+def is_pending(snapshot: "StateSnapshot") -> bool:
+    """Whether work is left that nobody has to be asked about. `next` can be empty while tasks are not."""
+    return not snapshot.interrupts and bool(snapshot.next or snapshot.tasks)
+
+
+def pending_kind(snapshot: "StateSnapshot") -> str:
+    """What a thread waits for: approval, work (to go on), or "" when for nothing."""
+    return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
+
+
+def turn_end(snapshot: "StateSnapshot") -> TurnEnd:
+    """How the turn at this state ended."""
+    iterations = int(snapshot.values.get("iteration", 0))
+    if batch := waiting_batch(snapshot):
+        names = ", ".join(request["name"] for request in batch["action_requests"])
+        return TurnEnd("waiting", f"waits for an approval: {names}", ApprovalNeeded.exit_code, iterations)
+    outcome = snapshot.values.get("outcome") or {"status": "failed", "text": "the turn did not end", "exit_code": 1}
+    return TurnEnd(outcome["status"], outcome["text"], outcome["exit_code"], iterations)

@@ -1,0 +1,184 @@
+"""Sub-agents: each runs the same graph in a child thread of its own, and answers to its parent's budget and events."""
+
+import asyncio
+import contextvars
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+from ml_intern.execution.tool import ToolContext, ToolResult
+from ml_intern.graph.context import Review, RunOptions, Services, Share
+from ml_intern.graph.operations import UserInput
+from ml_intern.session.turns.turns import Turns
+
+if TYPE_CHECKING:
+    from ml_intern.session.turns.turns import AgentApp
+
+AT_ONCE = 2
+"""Sub-agents of one tree that run at the same time; further ones wait."""
+MOST_CORRECTIONS = 1
+"""How often a sub-agent is asked to mend its report."""
+_LINE = 160
+
+
+@dataclass(frozen=True)
+class Children:
+    """Runs sub-agents on the compiled graph; bound to Services.spawn."""
+
+    app: "AgentApp"
+    services: Services
+    slots: "WeakValueDictionary[str, asyncio.Semaphore]" = field(default_factory=WeakValueDictionary)
+
+    async def __call__(
+        self, task: str, context: ToolContext, share: Share, *, resume: str = "", review: Review | None = None
+    ) -> ToolResult:
+        """Give `task` to a sub-agent, or go on with the child thread `resume`; its report as `review` leaves it."""
+        child_id = resume or str(uuid4())
+        if not resume:
+            await context.set_handle(child_id)
+        progress = _Progress(context, share)
+        slot = self.slots.setdefault(context.root_id, asyncio.Semaphore(AT_ONCE))
+        if slot.locked():
+            progress.line(f"waits: {AT_ONCE} sub-agents are at work")
+        async with slot:
+            return await self._apart(_Child(self, child_id, task, context, share, review), progress)
+
+    async def _apart(self, child: "_Child", progress: "_Progress") -> ToolResult:
+        """Run a child in a context of its own; it ends with its caller.
+
+        A run started inside a node would count as its subgraph; an empty context makes it a run of its own. Its events
+        go out from here, though: the parent's stream is found through the parent's context.
+        """
+        here = contextvars.copy_context()
+
+        def publish(event: Mapping[str, Any]) -> None:
+            here.run(progress.show, event)
+
+        run = asyncio.get_running_loop().create_task(child.run(publish), context=contextvars.Context())
+        try:
+            return await run
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class _Child:
+    """One sub-agent."""
+
+    owner: Children
+    id: str
+    task: str
+    context: ToolContext
+    share: Share
+    review: Review | None
+
+    async def run(self, publish: Any) -> ToolResult:
+        """Begin the child's thread or go on with it, to its report."""
+        store, turns, options = (
+            self.owner.services.store,
+            Turns(self.owner.app, self.owner.services, self.id),
+            self._options(),
+        )
+        async with store.hold(self.id):
+            if await store.threads.get(self.id) is None:
+                await store.threads.create(
+                    id=self.id, title=self.task[:80], folder=options.workspace, parent=self.context.thread_id
+                )
+            if not (await turns.snapshot()).values:
+                await store.threads.update(self.id, turns=await turns.begin(UserInput(self.task), options))
+            while True:
+                values = await self._to_the_end(turns, options, publish)
+                result, correction = self._reviewed(values)
+                if not correction or values.get("turn", 1) > MOST_CORRECTIONS:
+                    return result
+                await turns.begin(UserInput(correction, typed=""), options)
+
+    async def _to_the_end(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
+        """Run the turn under way to its end; the state then."""
+        async for part in self.owner.app.astream(
+            None, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
+        ):
+            publish(cast(Mapping[str, Any], part["data"]))
+        values = (await turns.snapshot()).values
+        own = await self.owner.services.store.ledger.own(self.context.root_id, self.id)
+        await self.owner.services.store.threads.update(self.id, turns=int(values.get("turn", 0)), cost_usd=own.cost_usd)
+        return values
+
+    def _options(self) -> RunOptions:
+        given, share = self.context.options, self.share
+        model = given.research_model or given.model
+        return replace(
+            given,
+            model=model,
+            model_params=given.model_params if model == given.model else {},
+            child=True,
+            user_text=self.context.user_text,
+            headless=True,
+            root=self.context.root_id,
+            tool_names=share.tools,
+            max_iterations=share.max_iterations,
+            share_tokens=share.max_tokens,
+            share_usd=share.max_usd,
+        )
+
+    def _reviewed(self, values: Mapping[str, Any]) -> tuple[ToolResult, str]:
+        """The report, and what its author should mend first."""
+        result = _report(values)
+        if self.review is None or not result.ok:
+            return result, ""
+        reviewed = self.review(result.text, _seen(values))
+        return replace(result, text=f"{reviewed.text}\n\n(its thread: {self.id})"), reviewed.correction
+
+
+class _Progress:
+    """Shows what a sub-agent does, a line each, as output of the call that started it."""
+
+    def __init__(self, context: ToolContext, share: Share) -> None:
+        self._context = context
+        self._most = share.max_iterations
+        self._replies = 0
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """A line for each call and each failure; its spending as it is."""
+        data = event["data"]
+        match event["type"]:
+            case "usage":
+                self._context.emit("usage", **data)
+            case "assistant_message":
+                self._replies += 1
+            case "tool_call":
+                self.line(f"[{self._replies}/{self._most}] {data['name']} {_words(data['args'])}")
+            case "tool_output" if not data["ok"]:
+                self.line(f"{data['name']}: {data['text']}")
+            case "error":
+                self.line(str(data["message"]))
+
+    def line(self, text: str) -> None:
+        """One line of output."""
+        shown = " ".join(text.split())[:_LINE]
+        self._context.emit("tool_log", id=self._context.call_id, name="sub-agent", text=f"{shown}\n")
+
+
+def _words(args: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in args.items())
+
+
+def _seen(values: Mapping[str, Any]) -> Sequence[str]:
+    """What a sub-agent read and called. Compaction drops messages, but not the sources in the taint."""
+    messages = values.get("messages", [])
+    calls = [json.dumps(call["args"]) for m in messages if m.type == "ai" for call in m.tool_calls]
+    return [*(values.get("taint") or ()), *calls, *(m.text for m in messages if m.type == "tool")]
+
+
+def _report(values: Mapping[str, Any]) -> ToolResult:
+    outcome = values.get("outcome") or {"status": "failed", "text": "the sub-agent did not finish"}
+    taint = tuple(values.get("taint") or ())
+    if outcome["status"] == "done":
+        return ToolResult(text=outcome["text"], taint=taint)
+    said = next((m.text for m in reversed(values.get("messages", [])) if m.type == "ai" and m.text), "")
+    text = f"The sub-agent stopped: {outcome['text']}\n{said}".strip()
+    return ToolResult(text=text, ok=False, status="failed", taint=taint)

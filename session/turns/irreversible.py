@@ -1,0 +1,105 @@
+"""What no undo takes back: jobs, pushes, messages, the repository's own history. Found in the calls that ran."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
+
+from ml_intern.graph.context import Services
+from ml_intern.graph.state import AgentState
+
+MOST_NAMED = 3
+LONGEST = 60
+MOST_SEARCHED = 10_000
+_TOOLS = {
+    "jobs": "jobs",
+    "notify": "messages",
+    "hub_repos": "changes on the Hub",
+    "sandbox": "sandboxes",
+}
+_LOCAL = {"write", "edit", "plan", "read"}
+_GIT = "add|am|branch|checkout|cherry-pick|commit|fetch|init|merge|pull|rebase|reset|stash|switch|tag"
+_COMMANDS = tuple(
+    (re.compile(pattern + r"[^;|&\n]*"), what)
+    for pattern, what in (
+        (r"\bgit\b[^;|&\n]*\bpush\b", "pushes"),
+        (r"\b(?:hf|huggingface-cli)\s+(?:upload|repo|jobs)\b", "changes on the Hub"),
+        (r"\b(?:push_to_hub|upload_file|upload_folder)\b", "changes on the Hub"),
+        (rf"\bgit\b[^;|&\n]*\b(?:{_GIT})\b", "what git did to the repository itself"),
+        (r"\b(?:pip3?|uv|conda|npm|apt|apt-get)\b[^;|&\n]*\b(?:install|uninstall|add|remove|sync)\b", "packages"),
+        (r"\b(?:gh|glab)\s+(?:pr|issue|release|repo)\b", "requests"),
+        (r"\bcurl\b[^;|&\n]*\s(?:-X|--request|-d|--data\S*|-F)\b", "requests"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Undone:
+    """The calls of the turns that are taken back."""
+
+    calls: Sequence[ToolCall]
+    """Those that ran, as far as the conversation still tells."""
+    whole: bool
+    """Whether it tells of all of them: compaction may have removed some."""
+
+    def may_have_changed_files(self, services: Services) -> bool:
+        """Whether something ran that does more than read."""
+        return not self.whole or not all(_only_reads(call, services) for call in self.calls)
+
+
+def undone_calls(before: AgentState, after: AgentState) -> Undone:
+    """The calls between two states of a conversation."""
+    known = {message.id for message in before.get("messages", [])}
+    new = [message for message in after.get("messages", []) if message.id not in known]
+    results = {message.tool_call_id: message for message in new if isinstance(message, ToolMessage)}
+    replies = [message for message in new if isinstance(message, AIMessage)]
+    calls = [call for reply in replies for call in reply.tool_calls if _ran(call, results)]
+    return Undone(calls, len(replies) >= after.get("replies", 0) - before.get("replies", 0))
+
+
+def _ran(call: ToolCall, results: Mapping[str, AnyMessage]) -> bool:
+    result = results.get(call["id"] or "")
+    return result is not None and not result.text.startswith("Not run")
+
+
+def lasting(undone: Undone, services: Services) -> list[str]:
+    """A line for each kind of thing that stays, with the calls that made it."""
+    found: dict[str, list[str]] = {}
+    for call in undone.calls:
+        for what, words in _effects(call, services):
+            found.setdefault(what, []).append(words)
+    lines = [f"not undone: {what} ({_listed(words)})" for what, words in found.items()]
+    if undone.whole or found:
+        return lines
+    return ["not undone: jobs, pushes and messages, if there were any before the conversation was compacted"]
+
+
+def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
+    name = call["name"]
+    if name == "bash":
+        command = str(call["args"].get("command", ""))[:MOST_SEARCHED]
+        return [(what, _shortened(found[0])) for pattern, what in _COMMANDS if (found := re.search(pattern, command))]
+    if name in _LOCAL or _only_reads(call, services):
+        return []
+    return [(_TOOLS.get(name, "what other tools did"), _shortened(f"{name} {_values(call)}"))]
+
+
+def _only_reads(call: ToolCall, services: Services) -> bool:
+    spec = services.tools.get(call["name"])
+    return spec is not None and spec.only_reads(call["args"])
+
+
+def _values(call: ToolCall) -> str:
+    return " ".join(str(value) for value in call["args"].values())
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _listed(words: Sequence[str]) -> str:
+    different = list(dict.fromkeys(words))
+    more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
+    return "; ".join(different[:MOST_NAMED]) + more

@@ -1,0 +1,98 @@
+"""The runs of the thread that a session is in: followed to their end, which wakes the model when no turn runs."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ml_intern.configs.errors import MLInternError
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.events import Emit
+from ml_intern.runs.poll import stop
+from ml_intern.runs.watch import Watch
+from ml_intern.session.runner import pending_kind
+from ml_intern.session.turns.turns import Turns
+from ml_intern.store.runs import RunRow
+
+if TYPE_CHECKING:
+    from ml_intern.session.agent import AgentSession
+
+WOKEN = "a background run ended"
+"""What stands in `processing` instead of a message."""
+
+
+class ThreadRuns:
+    """Follows the runs of one thread at a time. `wake` hands in the operation Wake."""
+
+    def __init__(self, services: Services, emit: Emit, wake: Callable[[], None]) -> None:
+        self._services = services
+        self._emit = emit
+        self._wake = wake
+        self._thread_id = ""
+        self._watch: Watch | None = None
+
+    async def follow(self, thread_id: str) -> None:
+        """Follow the runs of this thread from now on; those that ended while nobody did wake the model at once."""
+        await self.close()
+        self._thread_id = thread_id
+        self._watch = Watch(self._services.store, thread_id, self._emit, self._wake)
+        self._services.watch = self._watch
+        if await self._services.store.runs.list(thread_id):
+            self._wake()
+        self._watch.start()
+
+    async def close(self) -> None:
+        """Leave the runs alone; they go on."""
+        if self._watch is not None:
+            await self._watch.close()
+            self._watch = self._services.watch = None
+
+    async def begin(self, turns: Turns, options: RunOptions) -> int | None:
+        """Write the input that wakes the model, and give the number of the turn it belongs to.
+
+        None when there is no run that it does not know of, or the thread is not at rest: its next call tells it.
+        """
+        snapshot = await turns.snapshot()
+        reported = snapshot.values.get("reported_runs", [])
+        ended = await self._services.store.runs.finished_unreported(turns.thread_id, reported)
+        if not ended or pending_kind(snapshot):
+            return None
+        await turns.go_on(options, WOKEN)
+        return int(snapshot.values.get("turn", 0))
+
+    async def going(self) -> Sequence[RunRow]:
+        """The runs that have not ended."""
+        return await self._services.store.runs.unfinished(self._thread_id)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no run is open and nobody has to be woken for one."""
+        return self._watch is None or self._watch.is_quiet
+
+    async def ended(self) -> None:
+        """Wait until no run is open and the model was handed what came of the last one."""
+        if self._watch is not None:
+            await self._watch.quiet()
+
+    async def stop(self) -> Sequence[RunRow]:
+        """Stop all of them; those that could not be stopped. The session may be closed already."""
+        left = []
+        for row in await self.going():
+            try:
+                await stop(self._services.store, row)
+            except MLInternError as error:
+                self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
+                left.append(row)
+        return left
+
+
+async def at_rest(session: "AgentSession", *, runs_first: bool = False) -> None:
+    """Wait until the session is idle, and after a turn that ended well until none of its runs is left to wake it.
+
+    `runs_first`: no turn was begun; the runs of earlier ones are waited for.
+    """
+    if runs_first:
+        await session.runs.ended()
+    while True:
+        await session.idle()
+        if session.end is None or session.end.status != "done" or session.runs.quiet:
+            return
+        await session.runs.ended()

@@ -1,0 +1,1 @@
+"""Events and tables as terminal text."""

@@ -1,0 +1,94 @@
+"""Events as plain lines, for a stream that is no terminal: no colour, no cursor movement, nothing is asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from ml_intern.graph.events import Event
+from ml_intern.terminal.render.summary import (
+    CallNames,
+    budget_line,
+    one_line,
+    outcome,
+    plan_lines,
+    resumed_line,
+    unverified_line,
+    wait_line,
+)
+from ml_intern.text.visible import visible
+
+MOST_OUTPUT_LINES = 40
+
+
+class PlainRenderer:
+    """Writes a line for each event worth one. With `verbose`, reasoning and the output of tools too."""
+
+    def __init__(self, out: TextIO, *, verbose: bool = False) -> None:
+        self._out = out
+        self._verbose = verbose
+        self._calls = CallNames()
+        self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "ready": self._ready,
+            "resumed": self._resumed,
+            "assistant_message": self._assistant_message,
+            "tool_call": lambda data: self._calls.note(data["id"], data["args"]),
+            "tool_output": self._tool_output,
+            "plan_update": self._plan_update,
+            "compacted": self._compacted,
+            "budget": lambda data: self._line(budget_line(data)),
+            "job_update": lambda data: self._line(f"{data['id']} {data['state']}: {data['text']}"),
+            "unverified": lambda data: self._line(unverified_line(data)),
+            "error": self._error,
+        }
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if handler := self._show.get(event.type):
+            handler(event.data)
+
+    def _line(self, text: str) -> None:
+        self._out.write(f"{one_line(text, 300)}\n")
+        self._out.flush()
+
+    def _ready(self, data: dict[str, Any]) -> None:
+        self._line(f"model {data['model']}, folder {data['cwd']}, approval {data['approval_mode']}")
+        for note in data["notes"]:
+            self._line(f"note: {note}")
+
+    def _resumed(self, data: dict[str, Any]) -> None:
+        cut_off = (
+            f"; interrupted, may have run in part: {', '.join(data['interrupted'])}" if data["interrupted"] else ""
+        )
+        self._line(f"{resumed_line(data)}{cut_off}")
+
+    def _assistant_message(self, data: dict[str, Any]) -> None:
+        if self._verbose and data["reasoning"]:
+            self._block(data["reasoning"])
+        for call in data["tool_calls"]:
+            self._calls.note(call["id"], call["args"])
+        if data["tool_calls"] and data["text"].strip():
+            self._block(data["text"])
+
+    def _tool_output(self, data: dict[str, Any]) -> None:
+        self._line(f"{'+' if data['ok'] else '!'} {self._calls.summary(data['id'], data['name'])} ({outcome(data)})")
+        if self._verbose:
+            self._block(data["text"])
+
+    def _plan_update(self, data: dict[str, Any]) -> None:
+        self._block("\n".join(plan_lines(data["steps"])))
+
+    def _compacted(self, data: dict[str, Any]) -> None:
+        self._line(f"conversation shortened from {data['before_tokens']} to {data['after_tokens']} tokens")
+
+    def _error(self, data: dict[str, Any]) -> None:
+        if data["retry_in_s"] is not None:
+            self._line(wait_line(data))
+        elif data["exit_code"] is None:  # a warning; what ends the run is said at its end
+            self._line(f"note: {data['message']}" + (f" ({data['remedy']})" if data["remedy"] else ""))
+
+    def _block(self, text: str) -> None:
+        lines = visible(text.strip()).splitlines()
+        shown = lines[:MOST_OUTPUT_LINES]
+        self._out.write("".join(f"  {line}\n" for line in shown))
+        if len(lines) > len(shown):
+            self._out.write(f"  … {len(lines) - len(shown)} more lines\n")
+        self._out.flush()

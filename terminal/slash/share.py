@@ -1,0 +1,81 @@
+"""Sharing of traces: the question that is asked once, and /share-traces."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.layers import load
+from ml_intern.configs.saved import note_asked, was_asked
+from ml_intern.configs.settings import Settings
+from ml_intern.configs.user_file import change_user_settings
+from ml_intern.execution.tool import ToolFault
+
+if TYPE_CHECKING:
+    from ml_intern.terminal.app import App
+    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.screen import Screen
+
+QUESTION = "share-traces"
+CHOICES = ("public", "private", "off")
+
+
+async def ask_share(screen: "Screen", asks: "Asks") -> None:
+    """Ask once whether threads are to be kept as traces on the Hub. Without a token nobody is asked."""
+    from ml_intern.models.routing import hub_token
+
+    if was_asked(QUESTION) or not hub_token(os.environ):
+        return
+    screen.line(
+        "Your threads can be kept as traces in a private dataset of yours on the Hub, secrets replaced.", "bold"
+    )
+    answer = await asks.line("upload this thread and later ones (y yes; anything else: no, /share-traces changes it)? ")
+    note_asked(QUESTION)
+    if (answer or "").strip().lower() in ("y", "yes"):
+        _keep("private")
+        screen.line("traces are shared, privately; /share-traces off ends it", "dim")
+
+
+async def share_traces(app: "App", argument: str) -> None:
+    """Show whether traces are uploaded, or say it: publicly, privately, or not."""
+    if argument and argument not in CHOICES:
+        app.screen.line("write /share-traces public, /share-traces private or /share-traces off", "red")
+    elif not argument:
+        app.screen.line(f"traces: {_now(app)}")
+    elif argument == "off":
+        _keep(False)
+        app.screen.line("traces are no longer uploaded; what is there stays, delete it on the Hub", "dim")
+    else:
+        await _share(app, argument)
+
+
+async def _share(app: "App", how: str) -> None:
+    from ml_intern.session.traces import Traces
+
+    if how == "public":
+        answer = await app.prompt.line("everybody will see this thread, later ones and those there already. Sure (y)? ")
+        if (answer or "").strip().lower() not in ("y", "yes"):
+            app.screen.line("nothing was changed", "dim")
+            return
+    traces = Traces(app.session.services.store.home, _settings(app))
+    try:
+        repository = await traces.make(public=how == "public")
+    except (MLInternError, ToolFault) as error:
+        app.screen.line(f"nothing was changed: {error}", "red")
+        return
+    _keep(how)
+    note_asked(QUESTION)
+    app.screen.line(f"traces go to the {how} dataset {repository} at the end of a session", "dim")
+
+
+def _keep(how: "str | Literal[False]") -> None:
+    change_user_settings(lambda values: values.update(share_traces=how))
+
+
+def _now(app: "App") -> str:
+    how = _settings(app).share_traces
+    return "not uploaded" if not how else f"uploaded, {'public' if how == 'public' else 'private'}"
+
+
+def _settings(app: "App") -> Settings:
+    return load(Path(app.options.workspace)).settings

@@ -1,0 +1,138 @@
+"""SLASH_COMMANDS: every command of the prompt, once. Help, completion and the README's table come from it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_intern.terminal.slash import actions
+from ml_intern.terminal.slash.export import export
+from ml_intern.terminal.slash.permissions import permissions
+from ml_intern.terminal.slash.rewind import redo, undo
+from ml_intern.terminal.slash.runs import jobs
+from ml_intern.terminal.slash.share import CHOICES, share_traces
+
+if TYPE_CHECKING:
+    from ml_intern.terminal.app import App
+
+
+@dataclass(frozen=True)
+class SlashCommand:
+    """A command: its names, how it is written, what it does, and the function that does it."""
+
+    names: tuple[str, ...]
+    usage: str
+    help: str
+    run: "Callable[[App, str], Awaitable[None]]"
+    values: tuple[str, ...] = ()
+    """What completion offers after the name."""
+
+    @property
+    def name(self) -> str:
+        """The first of its names."""
+        return self.names[0]
+
+
+SLASH_COMMANDS: tuple[SlashCommand, ...] = (
+    SlashCommand(("/help",), "", "this list", actions.show_help),
+    SlashCommand(("/new",), "", "a new thread", actions.new),
+    SlashCommand(("/clear",), "", "a new thread on an empty screen", actions.clear),
+    SlashCommand(
+        ("/undo",),
+        "[N] [conversation|files]",
+        "take back the last turn, or the last N, with the files they changed",
+        undo,
+        ("conversation", "files"),
+    ),
+    SlashCommand(
+        ("/redo",),
+        "[conversation|files]",
+        "bring back what the last undo took",
+        redo,
+        ("conversation", "files"),
+    ),
+    SlashCommand(("/fork",), "[TURN]", "go on in a copy of the thread, up to a turn", actions.fork),
+    SlashCommand(("/resume",), "[THREAD]", "another thread; without one, choose from a list", actions.resume),
+    SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
+    SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
+    SlashCommand(("/model",), "[ID]", "show the model, or use another one", actions.model),
+    SlashCommand(("/effort",), "[LEVEL]", "show the reasoning effort, or change it", actions.effort, actions.EFFORTS),
+    SlashCommand(
+        ("/plan",),
+        "[on|off|accept]",
+        "show the plan; on: only reading, until accept carries the plan out or off leaves it",
+        actions.plan,
+        ("on", "off", "accept"),
+    ),
+    SlashCommand(("/cost", "/usage", "/tokens", "/context"), "", "what the thread has used so far", actions.cost),
+    SlashCommand(("/tools",), "", "the tools the model has", actions.tools),
+    SlashCommand(("/mcp",), "", "the MCP servers, how each stands, and their tools", actions.mcp),
+    SlashCommand(
+        ("/jobs",),
+        "[logs ID|stop ID]",
+        "the thread's background runs, how each stands and its main metric; the end of one's log; stop one",
+        jobs,
+        ("logs", "stop"),
+    ),
+    SlashCommand(
+        ("/permissions",),
+        "[test COMMAND|remove N]",
+        "the rules in force; what they say to a command; forget an answer",
+        permissions,
+        ("test", "remove"),
+    ),
+    SlashCommand(("/yolo",), "", "stop asking, or ask again", actions.yolo),
+    SlashCommand(("/status",), "", "thread, folder, model and mode", actions.status),
+    SlashCommand(("/export",), "[FILE]", "write the conversation to a new .md, .html, .json or .jsonl file", export),
+    SlashCommand(
+        ("/share-traces",),
+        "[public|private|off]",
+        "whether threads are kept as traces in a dataset of yours",
+        share_traces,
+        CHOICES,
+    ),
+    SlashCommand(("/doctor",), "", "versions, folders, keys by name and programs", actions.doctor),
+    SlashCommand(("/exit", "/quit"), "", "leave; the thread can be resumed", actions.leave),
+)
+
+BY_NAME: dict[str, SlashCommand] = {name: command for command in SLASH_COMMANDS for name in command.names}
+
+
+def find_command(line: str) -> tuple[SlashCommand | None, str, str]:
+    """The command of a line with its argument; None with the name that was meant as one, or "" when it is a message.
+
+    A path such as /etc/hosts at the beginning of a line is no command.
+    """
+    name, _, argument = line.strip().partition(" ")
+    if not line.startswith("/") or "/" in name[1:] or "\n" in name:
+        return None, "", ""
+    return BY_NAME.get(name.lower()), argument.strip(), name
+
+
+def nearest(name: str) -> str:
+    """The command that was probably meant, or ""."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name.lower(), BY_NAME, n=1)), "")
+
+
+def help_lines() -> list[str]:
+    """The commands and keys, as /help shows them."""
+    rows = [(f"{', '.join(command.names)} {command.usage}".strip(), command.help) for command in SLASH_COMMANDS]
+    width = max(len(written) for written, _ in rows) + 2
+    return [*(f"{written:{width}}{meaning}" for written, meaning in rows), "", *KEYS]
+
+
+KEYS = (
+    "@path mentions a file, !cmd runs a command.",
+    "Ctrl-J: a new line. Ctrl-C interrupts the turn, twice quits. Ctrl-D quits. Esc Esc goes back to a turn.",
+)
+
+
+def slash_table() -> str:
+    """The README's table of slash commands, in markdown."""
+    rows = []
+    for command in SLASH_COMMANDS:
+        written = f"{command.name} {command.usage}".strip().replace("|", "\\|")
+        also = f" (also {', '.join(f'`{name}`' for name in command.names[1:])})" if command.names[1:] else ""
+        rows.append(f"| `{written}` | {command.help}{also} |")
+    return "\n".join(["| command | meaning |", "|---|---|", *rows])

@@ -1,0 +1,89 @@
+"""A bench: a real store, a real workspace and the real tools, called one by one as the loop calls them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolCall, ToolContext, ToolResult, ToolSpec
+from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.events import emitter
+from ml_intern.models.gateway import Models
+from ml_intern.store.store import Store
+from ml_intern.tools.registry import create_builtin_tools
+
+# Its own for each test process: the mark of a call's processes holds it, and a sweep knows no workers.
+THREAD = f"thread-{uuid4()}"
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    async with asyncio.timeout(30):
+        while not done():  # noqa: ASYNC110 nothing tells of another process's file
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody reaps does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@dataclass
+class Bench:
+    """Calls tools in a thread; each call is of a new message unless it names one."""
+
+    store: Store
+    workspace: Path
+    services: Services
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    calls: int = 0
+
+    def context(self, **choices: Any) -> ToolContext:
+        options = RunOptions(model="none", workspace=str(self.workspace), approval_mode=choices.pop("mode", "auto"))
+        return ToolContext(
+            thread_id=THREAD,
+            root_id=THREAD,
+            workspace=self.workspace,
+            options=options,
+            services=self.services,
+            emit=emitter(self.events.append),
+            **choices,
+        )
+
+    def call(self, name: str, args: Mapping[str, Any], message: str = "") -> ToolCall:
+        self.calls += 1
+        return ToolCall(name, args, f"call_{self.calls}", message or f"msg_{self.calls}", 0)
+
+    async def run(self, name: str, /, **args: Any) -> ToolResult:
+        return await run_call(self.call(name, args), self.context())
+
+    def add(self, *specs: ToolSpec) -> None:
+        self.services.tools = {**self.services.tools, **{spec.name: spec for spec in specs}}
+
+    def sent(self, type: str) -> list[dict[str, Any]]:
+        return [event["data"] for event in self.events if event["type"] == type]
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    async with await Store.open(tmp_path / "home") as store:
+        models = Models(store.ledger)
+        defaults = RunOptions(model="none", workspace=str(workspace))
+        yield Bench(store, workspace, Services(models, create_builtin_tools(), store, defaults))
+        await models.close()

@@ -1,0 +1,293 @@
+"""One call: at most once, under policy, and never a traceback to the model."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from ml_intern.configs.errors import KeyMissing, LimitReached
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from tests.execution.conftest import THREAD, Bench, until
+
+
+class Nothing(ToolArgs):
+    """No arguments."""
+
+
+class Lenient(BaseModel):
+    """A user's model that says nothing about further keys."""
+
+    count: int = 1
+
+
+async def test_a_tool_nobody_has_is_answered_with_the_nearest_names(bench: Bench) -> None:
+    result = await bench.run("raed", path="x")
+    assert (result.ok, result.status) == (False, "invalid")
+    assert "'raed'" in result.text
+    assert "read" in result.text.partition("nearest")[2]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({}, "command: Field required"),
+        ({"command": "ls", "colour": True}, "colour: there is no such argument"),
+        ({"command": 7}, "command: Input should be a valid string"),
+        ({"command": "ls", "timeout": "5"}, "timeout: Input should be a valid integer"),
+        ({"command": "ls", "timeout": 0}, "timeout: Input should be greater than or equal to 1"),
+        ({"command": "ls", "timeout": 2**70}, "timeout: Input should be less than or equal to 36000"),
+        ({"command": "ls", "timeout": float("nan")}, "Out of range float"),
+        ({"command": "\ud800"}, "surrogate"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_answered_with_the_parsers_words_and_the_schema(
+    bench: Bench, args: dict[str, Any], said: str
+) -> None:
+    result = await bench.run("bash", **args)
+    assert (result.ok, result.status) == (False, "invalid")
+    assert said in result.text
+    assert 'expected: {"properties": {' in result.text
+    assert bench.sent("tool_call") == []
+
+
+async def test_arguments_that_are_no_json_are_answered_with_the_parsers_words(bench: Bench) -> None:
+    invalid = {"error": "Expecting ',' delimiter: line 1 column 9 (char 8)", "raw": '{"command": "ls'}
+    result = await run_call(bench.call("bash", {}), bench.context(), invalid)
+    assert result.status == "invalid"
+    assert "Expecting ',' delimiter" in result.text
+    assert '"command": {' in result.text
+
+
+async def test_keys_a_users_model_did_not_declare_are_refused_too(bench: Bench) -> None:
+    @tool()
+    async def count(args: Lenient, context: ToolContext) -> str:
+        """Count."""
+        return str(args.count)
+
+    bench.add(count)
+    assert (await bench.run("count", count=3)).text == "3"
+    assert "more: there is no such argument" in (await bench.run("count", more=1)).text
+
+
+async def test_a_placeholder_of_a_secret_is_refused(bench: Bench) -> None:
+    result = await bench.run("bash", command="curl -H 'Authorization: [redacted:HF_TOKEN]' x > leak")
+    assert result.status == "refused"
+    assert "name the variable instead" in result.text
+    assert list(bench.workspace.iterdir()) == []
+
+
+async def test_what_policy_asks_about_does_not_run_unless_a_person_said_yes(bench: Bench) -> None:
+    call = bench.call("bash", {"command": "touch made"})
+    refused = await run_call(call, bench.context(mode="ask"))
+    assert (refused.status, (bench.workspace / "made").exists()) == ("refused", False)
+    allowed = await run_call(call, bench.context(mode="ask", approved=True))
+    assert (allowed.status, (bench.workspace / "made").exists()) == ("done", True)
+
+
+async def test_what_policy_denies_does_not_run_even_when_a_person_said_yes(bench: Bench) -> None:
+    result = await run_call(bench.call("bash", {"command": "touch made"}), bench.context(mode="plan", approved=True))
+    assert result.status == "refused"
+    assert not (bench.workspace / "made").exists()
+
+
+async def test_a_call_that_finished_gives_its_result_again_without_running(bench: Bench) -> None:
+    call = bench.call("bash", {"command": "echo once | tee -a log"})
+    first = await run_call(call, bench.context())
+    again = await run_call(call, bench.context())
+    assert again == first
+    assert (bench.workspace / "log").read_text() == "once\n"
+
+
+async def test_a_call_the_process_died_in_is_reported_and_not_run_again(bench: Bench) -> None:
+    call = bench.call("bash", {"command": "touch made"})
+    await bench.store.journal.start(call.key(THREAD), "bash", "digest of before")
+    result = await run_call(call, bench.context())
+    assert (result.ok, result.status) == (False, "interrupted")
+    assert "may have run in part" in result.text
+    assert not (bench.workspace / "made").exists()
+    assert await run_call(call, bench.context()) == result
+
+
+async def test_a_read_the_process_died_in_runs_again(bench: Bench) -> None:
+    bench.file("notes", "hello\n")
+    call = bench.call("read", {"path": "notes"})
+    await bench.store.journal.start(call.key(THREAD), "read", "digest of before")
+    assert "hello" in (await run_call(call, bench.context())).text
+
+
+async def test_a_call_with_a_handle_is_reattached(bench: Bench) -> None:
+    started: list[str] = []
+
+    async def find_again(handle: str, args: Nothing, context: ToolContext) -> ToolResult:
+        return ToolResult(f"found {handle}")
+
+    @tool(on_resume="reattach", reattach=find_again)
+    async def launch(args: Nothing, context: ToolContext) -> str:
+        """Launch."""
+        await context.set_handle("run-7")
+        started.append("run-7")
+        await asyncio.Event().wait()
+        return "never"
+
+    bench.add(launch)
+    call = bench.call("launch", {})
+    task = asyncio.create_task(run_call(call, bench.context()))
+    await until(lambda: bool(started))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await run_call(call, bench.context())).text == "found run-7"
+    assert started == ["run-7"]
+
+
+async def test_a_tool_with_reattach_that_died_before_it_had_a_handle_runs_again(bench: Bench) -> None:
+    async def find_again(handle: str, args: Nothing, context: ToolContext) -> str:
+        return f"found {handle}"
+
+    @tool(on_resume="reattach", reattach=find_again)
+    async def launch(args: Nothing, context: ToolContext) -> str:
+        """Launch."""
+        return "launched"
+
+    bench.add(launch)
+    call = bench.call("launch", {})
+    await bench.store.journal.start(call.key(THREAD), "launch", "digest of before")
+    assert (await run_call(call, bench.context())).text == "launched"
+
+
+async def test_a_cancelled_call_is_left_as_started(bench: Bench) -> None:
+    call = bench.call("bash", {"command": "echo ready > sign; sleep 100"})
+    task = asyncio.create_task(run_call(call, bench.context()))
+    await until((bench.workspace / "sign").exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (row,) = await bench.store.journal.open(THREAD)
+    assert (row.key, row.status, row.tool) == (call.key(THREAD), "started", "bash")
+
+
+async def test_a_fault_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(bench: Bench) -> None:
+    @tool()
+    async def broken(args: Nothing, context: ToolContext) -> str:
+        """Break."""
+        raise KeyError("what")
+
+    bench.add(broken)
+    result = await bench.run("broken")
+    assert result.text == "error: internal error: KeyError: 'what'"
+    assert (result.ok, result.status) == (False, "failed")
+    assert 'raise KeyError("what")' in (bench.store.home / "logs" / "errors.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ToolFault("no such dataset; search first"), "error: no such dataset; search first"),
+        (KeyMissing("HF_TOKEN is not set", "export it"), "error: HF_TOKEN is not set (export it)"),
+        (TimeoutError("read timed out"), "error: internal error: TimeoutError: read timed out"),
+        (SystemExit(3), "error: internal error: SystemExit: 3"),
+    ],
+)
+async def test_what_a_tool_raises_is_told_to_the_model(bench: Bench, raised: BaseException, said: str) -> None:
+    @tool(timeout=None)
+    async def failing(args: Nothing, context: ToolContext) -> str:
+        """Fail."""
+        raise raised
+
+    bench.add(failing)
+    assert (await bench.run("failing")).text == said
+
+
+async def test_a_limit_that_is_reached_within_a_tool_ends_the_turn(bench: Bench) -> None:
+    @tool()
+    async def spending(args: Nothing, context: ToolContext) -> str:
+        """Spend."""
+        raise LimitReached("the budget is used up")
+
+    bench.add(spending)
+    with pytest.raises(LimitReached):
+        await bench.run("spending")
+
+
+async def test_a_tool_that_takes_too_long_is_stopped_and_said_so(bench: Bench) -> None:
+    @tool(timeout=0.05)
+    async def slow(args: Nothing, context: ToolContext) -> str:
+        """Wait."""
+        await asyncio.Event().wait()
+        return "never"
+
+    bench.add(slow)
+    result = await bench.run("slow")
+    assert (result.status, result.ok) == ("timeout", False)
+    assert "timed out after 0.05 s" in result.text
+
+
+async def test_a_tool_that_returns_something_else_than_a_result_is_a_fault(bench: Bench) -> None:
+    @tool()
+    async def silent(args: Nothing, context: ToolContext) -> Any:
+        """Say nothing."""
+
+    bench.add(silent)
+    assert "returned NoneType, not text or a ToolResult" in (await bench.run("silent")).text
+
+
+async def test_a_long_result_keeps_its_ends_and_the_whole_goes_to_a_file(bench: Bench) -> None:
+    whole = "\n".join(f"line {number}" for number in range(20_000))
+
+    @tool()
+    async def long(args: Nothing, context: ToolContext) -> str:
+        """Talk."""
+        return whole
+
+    bench.add(long)
+    result = await bench.run("long")
+    assert len(result.text) <= 20_000
+    assert result.text.startswith("line 0\n")
+    assert result.text.endswith("\nline 19999")
+    assert result.artifact is not None
+    assert result.artifact in result.text
+    assert Path(result.artifact).read_text() == whole
+
+
+async def test_secrets_in_a_result_are_replaced_in_text_file_and_event(bench: Bench) -> None:
+    secret = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3f"
+
+    @tool()
+    async def leak(args: Nothing, context: ToolContext) -> str:
+        """Leak."""
+        return f"token {secret}\n" * 2_000
+
+    bench.add(leak)
+    result = await bench.run("leak")
+    assert result.artifact is not None
+    texts = [result.text, Path(result.artifact).read_text(), str(bench.events)]
+    assert [secret in text for text in texts] == [False, False, False]
+    assert "[redacted:" in result.text
+
+
+async def test_a_call_is_announced_then_answered_in_events(bench: Bench) -> None:
+    await bench.run("bash", command="echo hello")
+    assert [event["type"] for event in bench.events] == [
+        "tool_call",
+        "tool_state_change",
+        "tool_log",
+        "tool_state_change",
+        "tool_output",
+    ]
+    (output,) = bench.sent("tool_output")
+    assert (output["name"], output["ok"], output["status"]) == ("bash", True, "done")
+    assert output["text"] == "hello\n[exit code 0]"
+
+
+async def test_secrets_in_arguments_are_not_in_events(bench: Bench) -> None:
+    secret = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3f"
+    await bench.run("bash", command=f"true {secret}")
+    assert secret not in str(bench.events)
+
+
+def test_a_result_comes_back_whole_from_the_journals_json() -> None:
+    result = ToolResult("text", False, "failed", {"plan": []}, "/a/file", ("https://x",), ("data:image/png;base64,AA",))
+    assert ToolResult.from_json(result.as_json()) == result

@@ -1,0 +1,254 @@
+"""bash behind the OS sandbox: what it may touch and reach, that work goes on, and that nothing outlives its end."""
+
+import asyncio
+import http.server
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_intern.execution.process.sessions import members
+from ml_intern.execution.run import run_call
+from ml_intern.execution.tool import ToolResult
+from ml_intern.graph.context import sandbox_name
+from ml_intern.sandbox.bubblewrap import missing
+from tests.execution.conftest import Bench, until
+from tests.fakes.hub import FakeHub
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+
+
+@pytest.fixture(autouse=True)
+def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's cache is beside the workspace; uv's stays, for what tests run with it."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+
+
+async def inside(bench: Bench, command: str, **choices: Any) -> ToolResult:
+    args = {"command": command, **{name: choices.pop(name) for name in ("timeout", "secrets") if name in choices}}
+    context = bench.context()
+    options = replace(context.options, **{"sandbox": "list", **choices})
+    call = bench.call("bash", args)
+    return await run_call(call, replace(context, options=options, sandbox_profile=sandbox_name(options)))
+
+
+async def test_the_workspace_is_writable_and_nothing_else(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    result = await inside(bench, f"echo x > made; echo x > {tmp_path}/beside/made; echo x > /etc/made; ls {tmp_path}")
+    assert (bench.workspace / "made").read_text() == "x\n"
+    assert list((tmp_path / "beside").iterdir()) == []
+    assert not Path("/etc/made").exists()
+    assert "beside" not in result.text.splitlines()
+
+
+async def test_added_folders_are_writable(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    await inside(bench, f"touch {tmp_path}/more/made", add_dirs=(str(tmp_path / "more"),))
+    assert (tmp_path / "more" / "made").exists()
+
+
+async def test_home_threads_and_secrets_stay_outside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_fake")
+    monkeypatch.setenv("MY_PRIVATE", "value")
+    result = await inside(bench, f"ls -a ~; ls {bench.store.home}; env; cat /proc/{os.getpid()}/environ")
+    for outside in ("threads.db", ".ssh", "HF_TOKEN", "hf_fake", "MY_PRIVATE"):
+        assert outside not in result.text
+
+
+async def test_the_exit_code_the_output_and_the_folder_are_those_of_the_command(bench: Bench) -> None:
+    bench.file("sub/file", "")
+    result = await inside(bench, "cd sub; pwd; echo err >&2; exit 5")
+    assert result.text == f"{bench.workspace}/sub\nerr\n[exit code 5]"
+    assert (await inside(bench, "test -t 0 || echo no terminal")).text == "no terminal\n[exit code 0]"
+
+
+async def test_at_a_timeout_everything_ends_and_had_its_time_to_clean_up(bench: Bench) -> None:
+    tidy = (
+        "trap 'sleep 0.3; echo cleaned > sign; exit' TERM; echo ready; setsid sleep 1000 & while :; do sleep 0.05; done"
+    )
+    result = await inside(bench, tidy, timeout=1)
+    assert result.status == "timeout"
+    assert (bench.workspace / "sign").read_text() == "cleaned\n"
+    assert members(None, bench.context().thread_id) == []
+
+
+async def test_what_ignores_the_end_is_killed_and_cancelling_leaves_nothing(bench: Bench) -> None:
+    stubborn = "trap '' TERM; setsid bash -c 'trap \"\" TERM; sleep 1000' & echo x > sign; while :; do sleep 0.1; done"
+    task = asyncio.create_task(inside(bench, stubborn))
+    await until((bench.workspace / "sign").exists)
+    mark = f"{bench.context().thread_id}/msg_1/0"
+    assert members(None, mark)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert members(None, mark) == []
+
+
+ENV = "HF_TOKEN=hf_aVeryFakeTokenForTheTests0002\nMODE=offline\n"
+
+
+async def test_secrets_in_the_workspace_stay_outside_too(bench: Bench) -> None:
+    bench.file(".env", ENV)
+    result = await inside(bench, "python3 -c 'print(open(\".env\").read()[::-1])'; echo X=1 >> .env; mv .env e; ls -A")
+    assert "2000stseT" not in result.text
+    assert "enilffo=EDOM" in result.text
+    assert (bench.workspace / ".env").read_text() == ENV
+
+
+async def test_a_secret_is_given_to_the_command_that_asks_for_it_by_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_aVeryFakeTokenForTheTests0003")
+    monkeypatch.setenv("NOTHING_SPECIAL", "x")
+    command = "echo ${#HF_TOKEN} ${#WANDB_API_KEY}"
+    asking = {"approval_mode": "yolo", "secrets": ["HF_TOKEN"]}
+    assert (await inside(bench, command)).text == "0 0\n[exit code 0]"
+    assert (await inside(bench, command, **asking)).text == "32 0\n[exit code 0]"
+    assert (await inside(bench, command, **asking, sandbox="none")).text == "32 0\n[exit code 0]"
+    for name in ("WANDB_API_KEY", "NOTHING_SPECIAL"):
+        refused = await inside(bench, command, approval_mode="yolo", secrets=[name])
+        assert f"the user has no secret in a variable {name}" in refused.text
+
+
+async def test_what_git_would_run_of_a_new_repository_is_removed_and_said(bench: Bench) -> None:
+    result = await inside(bench, "git init -q . && echo evil > .git/hooks/pre-commit && git config core.pager evil")
+    assert f"removed, because git would run it: {bench.workspace}/.git/hooks/pre-commit, core.pager in" in result.text
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server on this machine, in the place of a host in the network."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello from outside\n")
+
+    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{serving.server_port}"
+    serving.shutdown()
+    thread.join()
+    serving.server_close()
+
+
+async def test_the_network_is_as_the_run_says_and_a_refusal_names_the_remedy(bench: Bench, server: str) -> None:
+    fetch = f"curl -s -m 10 {server}"
+    assert "hello" not in (await inside(bench, fetch, sandbox="off")).text
+    assert "hello" not in (await inside(bench, fetch, sandbox="list")).text
+    assert "hello from outside" in (await inside(bench, fetch, sandbox="list", sandbox_hosts=(server,))).text
+    refused = await inside(bench, "curl -s -m 10 http://nowhere.example:8080/; curl -s -m 10 https://nowhere.example")
+    assert "let nothing through to nowhere.example:8080, nowhere.example:443: ask the user" in refused.text
+
+
+async def test_what_git_obeys_cannot_be_changed_and_git_works(bench: Bench) -> None:
+    git = "git -c user.name=n -c user.email=e@x"
+    result = await inside(bench, f"git init -q . && touch a && git add a && {git} commit -qm one && git log --oneline")
+    assert " one" in result.text
+    await inside(bench, "echo evil > .git/hooks/pre-commit; mv .git .git2; git config core.pager evil")
+    assert not (bench.workspace / ".git" / "hooks" / "pre-commit").exists()
+    assert (bench.workspace / ".git" / "config").exists()
+    assert "evil" not in (bench.workspace / ".git" / "config").read_text()
+
+
+async def test_python_and_uv_are_the_callers(bench: Bench) -> None:
+    outside = await bench.run("bash", command="python3 -c 'import sys; print(sys.version)'; uv --version")
+    assert (await inside(bench, "python3 -c 'import sys; print(sys.version)'; uv --version")).text == outside.text
+
+
+SCRIPT = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["numpy>=2,<3"]
+# ///
+import json
+import numpy as np
+
+rng = np.random.default_rng(7)
+x = rng.normal(size=(200, 3))
+y = (x @ [2.0, -1.0, 0.5] + 0.1 * rng.normal(size=200) > 0).astype(float)
+weights = np.zeros(3)
+for _ in range(300):
+    weights -= 0.5 * x.T @ (1 / (1 + np.exp(-x @ weights)) - y) / len(y)
+accuracy = float(((x @ weights > 0) == y).mean())
+print("accuracy", accuracy)
+json.dump({"accuracy": accuracy}, open("metrics.json", "w"))
+"""
+
+
+JOBLIB = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["joblib>=1.4"]
+# ///
+from joblib import Parallel, delayed
+
+print("sum", sum(Parallel(n_jobs=2)(delayed(abs)(-n) for n in range(5))))
+"""
+DOWNLOAD = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["huggingface_hub>=1"]
+# ///
+from pathlib import Path
+from huggingface_hub import snapshot_download
+
+folder = Path(snapshot_download("someone/reviews", repo_type="dataset"))
+print("rows", len((folder / "train.jsonl").read_text().splitlines()))
+"""
+
+
+@pytest.fixture
+def index() -> None:
+    """Skips where no package index is."""
+    probe = ["uv", "run", "--no-project", "--with", "joblib>=1.4", "python", "-c", "pass"]
+    done = subprocess.run(probe, capture_output=True, check=False)
+    if done.returncode and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
+        pytest.skip("needs the package index")
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("index")
+async def test_a_script_with_dependencies_trains_inside(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From nothing: its packages come through the list of hosts into an empty cache."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    bench.file("train.py", SCRIPT)
+    result = await inside(bench, "uv run train.py", timeout=150)
+    assert "accuracy 0.9" in result.text
+    assert (bench.workspace / "metrics.json").exists()
+    assert (tmp_path / "uv").exists()
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("index")
+async def test_jobs_of_scikit_learn_run_side_by_side_inside(bench: Bench) -> None:
+    bench.file("parallel.py", JOBLIB)
+    assert "sum 10" in (await inside(bench, "uv run parallel.py", timeout=150)).text
+
+
+@pytest.mark.index
+@pytest.mark.usefixtures("index")
+async def test_a_dataset_is_downloaded_inside_and_no_token_goes_along(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeHub() as hub:
+        hub.add("datasets", "someone/reviews", {"train.jsonl": '{"text": "good"}\n{"text": "bad"}\n'})
+        for name, value in hub.environment(tmp_path / "hub").items():
+            monkeypatch.setenv(name, value)
+        bench.file("download.py", DOWNLOAD)
+        result = await inside(bench, "uv run download.py", timeout=150)
+        assert "rows 2" in result.text
+        assert {asked.token for asked in hub.asked} == {None}
+    assert list((tmp_path / "hub/hub").glob("datasets--someone--reviews"))

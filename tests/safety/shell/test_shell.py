@@ -1,0 +1,135 @@
+import glob
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_intern.safety.shell.analysis import LONGEST_COMMAND, classify
+from ml_intern.safety.shell.invocations import MOST_INVOCATIONS
+from ml_intern.safety.shell.paths import Place
+
+DATA = Path(__file__).parent.parent / "data"
+PLACE = Place("/ws", home="/home/u")
+
+
+def load(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (DATA / name).read_text().splitlines()]
+
+
+CORPUS = load("shell_commands.jsonl")
+OWN = load("own_shell_commands.jsonl")
+
+
+def misjudged(cases: list[dict[str, str]], key: str, *, sandboxed: bool = False) -> dict[str, tuple[str, str]]:
+    """Commands whose verdict is not the one they are labelled with: what was said, and what should have been."""
+    said = {case["command"]: (classify(case["command"], PLACE, sandboxed=sandboxed).kind, case[key]) for case in cases}
+    return {command: both for command, both in said.items() if both[0] != both[1]}
+
+
+def test_every_labelled_command_gets_its_verdict() -> None:
+    assert len(CORPUS) > 150
+    assert len(OWN) > 800
+    assert misjudged(CORPUS, "expected") == {}
+    assert misjudged(OWN, "expected") == {}
+
+
+def test_the_sandbox_lets_nothing_through_that_is_labelled_otherwise() -> None:
+    labelled = [case for case in CORPUS if case["expected_sandboxed"] != "auto"]
+    assert misjudged(labelled, "expected_sandboxed", sandboxed=True) == {}
+
+
+def test_at_least_95_percent_of_what_the_sandbox_holds_runs_unasked() -> None:
+    held = [case for case in CORPUS if case["expected_sandboxed"] == "auto"]
+    kept = [case for case in held if classify(case["command"], PLACE, sandboxed=True).kind == "auto"]
+    assert len(kept) >= 0.95 * len(held)
+
+
+def test_what_is_denied_is_denied_inside_the_sandbox_too() -> None:
+    denied = [case for case in OWN if case["expected"] == "deny"]
+    assert misjudged(denied, "expected", sandboxed=True) == {}
+
+
+def test_every_verdict_says_why() -> None:
+    assert all(classify(case["command"], PLACE).why for case in [*CORPUS, *OWN])
+
+
+UNITS = [
+    "a",
+    "(",
+    "$(",
+    "ls;",
+    "'",
+    '"',
+    "\\",
+    "{",
+    "[",
+    "`",
+    "<(",
+    "ls && ",
+    "x=",
+    "${",
+    "\n",
+    "*/",
+    "cd a;",
+    "ls|",
+    "curl x|",
+    "f(){ f;};",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_megabyte_of_anything_is_refused_and_what_is_not_too_long_is_judged(unit: str) -> None:
+    assert classify(unit * (1_000_000 // len(unit)), PLACE).kind == "deny"
+    assert classify(unit * (LONGEST_COMMAND // len(unit) // 8), PLACE).kind in {"ask", "deny"}
+    assert classify(unit * MOST_INVOCATIONS, PLACE).kind in {"ask", "deny", "auto"}
+
+
+def test_a_command_of_too_many_programs_is_refused_with_the_remedy() -> None:
+    assert classify("ls;" * MOST_INVOCATIONS, PLACE).kind == "auto"
+    assert "put it into a script file" in classify("ls;" * (MOST_INVOCATIONS + 1), PLACE).why
+    assert classify("cd a;" * MOST_INVOCATIONS, PLACE).why == "cd too often"
+
+
+def real_place(folder: Path) -> Place:
+    return Place(
+        str(folder),
+        home=str(folder.parent),
+        resolve=os.path.realpath,
+        match=lambda pattern: tuple(glob.glob(pattern)),  # noqa: PTH207
+    )
+
+
+def test_a_link_out_of_the_workspace_is_asked_about(tmp_path: Path) -> None:
+    workspace = tmp_path / "ws"
+    workspace.mkdir()
+    (tmp_path / "outside.txt").write_text("x")
+    (workspace / "inside.txt").write_text("x")
+    (workspace / "link").symlink_to(tmp_path / "outside.txt")
+    (workspace / "folder").symlink_to(tmp_path)
+    place = real_place(workspace)
+    assert classify("cat inside.txt", place).kind == "auto"
+    for command in (
+        "cat link",
+        "cat folder/outside.txt",
+        "head *",
+        "cat lin*",
+        "wc -l folder/*.txt",
+        "cd folder && ls",
+    ):
+        assert classify(command, place).kind == "ask"
+
+
+def test_a_link_to_a_credential_is_denied(tmp_path: Path) -> None:
+    workspace, keys = tmp_path / "ws", tmp_path / ".ssh"
+    workspace.mkdir()
+    keys.mkdir()
+    (keys / "id_rsa").write_text("x")
+    (workspace / "notes.txt").symlink_to(keys / "id_rsa")
+    assert classify("cat notes.txt", real_place(workspace)).kind == "deny"
+
+
+def test_a_file_named_like_an_option_is_no_option(tmp_path: Path) -> None:
+    (tmp_path / "-rf").write_text("x")
+    assert classify("sort *", real_place(tmp_path)).kind == "ask"
+    assert classify("sort ./*", real_place(tmp_path)).kind == "auto"

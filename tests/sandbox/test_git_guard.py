@@ -1,0 +1,137 @@
+"""Repositories that a command leaves hold nothing that git would run outside; those of the user are left alone."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.git_guard import look_before, mend
+from ml_intern.sandbox.profile import Wish, profile_for
+from tests.sandbox.wrapped_runs import run_wrapped
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+GIT = "git -c user.name=n -c user.email=e@x"
+EVIL = "printf '#!/bin/sh\\ntouch {ran}\\n' > evil.sh; chmod +x evil.sh; evil=$PWD/evil.sh"
+NEW = f"{EVIL}; git init -q .; touch a; git add a"
+WAYS = {
+    "a hook": f"{NEW}; cp evil.sh .git/hooks/pre-commit",
+    "hooks by a link": f"{NEW}; rm -r .git/hooks; mkdir h; cp evil.sh h/pre-commit; ln -s ../h .git/hooks",
+    "a file system monitor": f"{NEW}; git config core.fsmonitor $evil",
+    "a folder of hooks": f"{NEW}; mkdir h; cp evil.sh h/pre-commit; git config core.hooksPath $PWD/h",
+    "an included file": f"{NEW}; git config --file inc core.fsmonitor $evil; git config include.path ../inc",
+    "settings by a link": f"{NEW}; git config core.fsmonitor $evil; mv .git/config c; ln -s ../c .git/config",
+    "a program for differences": f"{NEW}; git config diff.external $evil; echo x > a",
+    "a filter": f"{NEW}; git config filter.x.clean $evil; echo 'a filter=x' > .git/info/attributes; touch a",
+    "settings of a work tree": (
+        f"{NEW}; git config extensions.worktreeConfig true; git config --worktree core.fsmonitor $evil"
+    ),
+    "a folder of settings elsewhere": (
+        f"{NEW}; cp -r .git other; git config --file other/config core.fsmonitor $evil; echo ../other > .git/commondir"
+    ),
+    "a repository by a file": f"{EVIL}; git init -q --separate-git-dir r .; git config core.fsmonitor $evil",
+    "a repository by a link": f"{EVIL}; git init -q .; git config core.fsmonitor $evil; mv .git r; ln -s r .git",
+    "a repository within": (
+        f"{NEW}; git init -q s; cd s; {GIT} commit -q --allow-empty -m x; git config core.fsmonitor $evil; "
+        "cd ..; git add s 2>&1"
+    ),
+    "two repositories within": (
+        f"{NEW}; git init -q s; cd s; git init -q t; cd t; {GIT} commit -q --allow-empty -m x; "
+        f"git config core.fsmonitor $evil; cd ..; git add t; {GIT} commit -qm x; cd ..; git add s 2>&1"
+    ),
+}
+INNER = "a repository within", "two repositories within"
+
+
+def inside(workspace: Path, command: str) -> list[str]:
+    profile = profile_for(Wish(str(workspace)), os.environ)
+    before = look_before(profile.roots, profile.git)
+    ran = run_wrapped(["bash", "-c", command], profile)
+    assert ran.code == 0, ran.err
+    return mend(before)
+
+
+def users_git(workspace: Path) -> None:
+    """What a user, or the prompt of a shell, does in a folder."""
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@x", "-c", "safe.directory=*"]
+    for words in (["status"], ["diff"], ["add", "-A"], ["commit", "-qm", "mine"]):
+        subprocess.run([*git, *words], cwd=workspace, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_that_a_command_left_is_run_by_the_users_git(tmp_path: Path, way: str) -> None:
+    for mended in (False, True):
+        workspace, ran = tmp_path / f"ws{mended}", tmp_path / f"ran{mended}"
+        workspace.mkdir()
+        command = WAYS[way].format(ran=ran)
+        if mended:
+            assert inside(workspace, command)
+        else:
+            subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, check=True)
+        users_git(workspace)
+        assert ran.exists() is not mended
+
+
+@pytest.mark.parametrize("way", INNER)
+def test_a_guarded_repository_does_not_get_such_parts_either(tmp_path: Path, way: str) -> None:
+    workspace, ran = tmp_path / "ws", tmp_path / "ran"
+    subprocess.run(["git", "init", "-q", workspace], check=True)
+    assert inside(workspace, WAYS[way].format(ran=ran).replace("git init -q .;", "")) != []
+    users_git(workspace)
+    assert not ran.exists()
+
+
+def test_a_repository_that_a_command_makes_works_and_keeps_what_is_harmless(tmp_path: Path) -> None:
+    command = f"git init -q . && touch a && git add a && {GIT} commit -qm one && git remote add origin ../other"
+    assert inside(tmp_path, command) == []
+    log = subprocess.run(["git", "-C", tmp_path, "log", "--oneline"], capture_output=True, text=True, check=True)
+    assert log.stdout.endswith(" one\n")
+    assert "../other" in (tmp_path / ".git/config").read_text()
+
+
+def test_what_the_user_set_in_a_part_of_a_repository_stays(tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    subprocess.run(["git", "init", "-q", part], check=True)
+    subprocess.run(["git", "-C", part, "config", "core.pager", "less"], check=True)
+    (part / ".git/hooks/pre-push").write_text("mine")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    commit = [
+        "git",
+        "-C",
+        part,
+        "-c",
+        "user.name=n",
+        "-c",
+        "user.email=e@x",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "x",
+    ]
+    subprocess.run(commit, check=True)
+    time.sleep(0.05)  # the clock of files is coarse
+    assert inside(tmp_path, "git add part 2>&1") == []
+    assert (part / ".git/hooks/pre-push").read_text() == "mine"
+    assert "less" in (part / ".git/config").read_text()
+
+
+@pytest.mark.parametrize("how", ["link", "file"])
+def test_a_repository_that_is_kept_elsewhere_is_guarded_there_and_stays(tmp_path: Path, how: str) -> None:
+    subprocess.run(["git", "init", "-q", "--separate-git-dir", tmp_path / "kept", tmp_path], check=True)
+    if how == "link":
+        (tmp_path / ".git").unlink()
+        (tmp_path / ".git").symlink_to("kept")
+    ran = tmp_path / "ran"
+    command = (
+        EVIL.format(ran=ran) + "; git config core.fsmonitor $evil; cp evil.sh kept/hooks/pre-commit; git status -s"
+    )
+    assert inside(tmp_path, command + "; true") == []
+    users_git(tmp_path)
+    assert not ran.exists()
+    swapped = f"{EVIL}; rm -rf .git; git init -q .; git config core.fsmonitor $evil; true".format(ran=ran)
+    assert inside(tmp_path, swapped) or how == "file"
+    users_git(tmp_path)
+    assert not ran.exists()

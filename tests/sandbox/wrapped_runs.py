@@ -1,0 +1,32 @@
+"""Runs a command in the sandbox to its end."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from ml_intern.sandbox.bubblewrap import Profile, wrap
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left, and what the way out of its sandbox refused and reached."""
+
+    code: int
+    out: str
+    err: str
+    refused: list[str]
+    reached: list[str]
+
+
+def run_wrapped(
+    argv: Sequence[str], profile: Profile, timeout: float = 120, stdin: int | IO[bytes] = subprocess.DEVNULL
+) -> Ran:
+    with wrap(argv, profile) as wrapped:
+        with wrapped.start(stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = (text.decode(errors="replace") for text in process.communicate(timeout=timeout))
+            finally:
+                process.kill()
+        refused, reached = (wrapped.egress.refused, wrapped.egress.reached) if wrapped.egress else ([], [])
+        return Ran(process.returncode, out, err, refused, reached)

@@ -1,0 +1,66 @@
+"""Nothing is spent beyond the cap: a request is reserved before it is sent, and warned of before it is too late."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ml_intern.configs.errors import LimitReached
+from ml_intern.graph.operations import ExecApproval, UserInput
+from ml_intern.store.ledger import Worst
+from ml_intern.store.store import Store
+from tests.session.conftest import Lab, bash, data, turn
+
+
+def costly(lab: Lab, calls: int, cost: float) -> str:
+    paid = {"usage": {"input_tokens": 1, "cost_usd": cost}}
+    return lab.script(*({"tool_calls": [bash(f"echo {n} >> log")], **paid} for n in range(calls)), {"text": "end"})
+
+
+async def test_unattended_a_used_up_budget_ends_the_turn_after_its_tools(lab: Lab) -> None:
+    async with lab.session(costly(lab, 9, 1.0), headless=True, max_budget_usd=3.0) as session:
+        events = await turn(session, UserInput("go"))
+        assert session.end is not None
+        assert session.end.exit_code == 124
+        assert (await session.totals()).cost_usd == 3.0
+    assert data(events, "turn_complete")[0]["status"] == "limit"
+    assert (lab.workspace / "log").read_text() == "0\n1\n2\n"
+
+
+async def test_half_and_four_fifths_are_said_once_each(lab: Lab) -> None:
+    async with lab.session(costly(lab, 9, 1.0), headless=True, max_budget_usd=10.0) as session:
+        events = await turn(session, UserInput("go"))
+    assert [one["spent_usd"] for one in data(events, "budget")] == [5.0, 8.0]
+
+
+async def test_a_person_is_asked_and_a_yes_doubles_the_cap_for_good(lab: Lab) -> None:
+    async with lab.session(costly(lab, 5, 1.0), max_budget_usd=2.0) as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        assert "2.00 USD" in asked["requests"][0]["description"]
+        again = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}})
+        [asked] = data(await turn(session, again), "approval_required")
+        assert "4.00 USD" in asked["requests"][0]["description"]
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
+    assert data(events, "turn_complete")[0]["status"] == "limit"
+    assert (lab.workspace / "log").read_text() == "0\n1\n2\n"
+
+
+async def test_requests_side_by_side_never_reserve_more_than_the_cap(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path) as store:
+
+        async def one(number: int) -> bool:
+            try:
+                await store.ledger.reserve(f"child{number}", "root", "research", "m", Worst(0.4, 1.0))
+            except LimitReached:
+                return False
+            return True
+
+        assert sum(await asyncio.gather(*(one(number) for number in range(10)))) == 2
+
+
+async def test_requests_of_unknown_price_count_against_a_number_of_calls(tmp_path: Path) -> None:
+    async with await Store.open(tmp_path) as store:
+        for _ in range(5):
+            await store.ledger.reserve("t", "t", "main", "m", Worst(None, 0.1))
+        with pytest.raises(LimitReached, match="unknown price"):
+            await store.ledger.reserve("t", "t", "main", "m", Worst(None, 0.1))

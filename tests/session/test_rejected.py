@@ -1,0 +1,63 @@
+"""A call the user rejected and the model proposes again unchanged: refused with the reason, and not asked about."""
+
+from ml_intern.graph.operations import ExecApproval, UserInput
+from tests.session.conftest import Lab, bash, data, turn, until
+
+AGAIN = "rejected this same call before and is not asked again: use uv"
+
+
+async def test_the_same_call_is_refused_without_asking_until_the_user_says_something(lab: Lab) -> None:
+    steps = [
+        {"tool_calls": [bash("touch bad")]},
+        {"tool_calls": [bash("touch bad")], "expect": "rejected"},
+        {"text": "as you wish", "expect": AGAIN},
+        {"tool_calls": [bash("touch bad")]},
+        {"text": "done"},
+    ]
+    async with lab.session(lab.script(*steps), approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        no = {"type": "reject", "message": "use uv"}
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: no}))
+        assert data(events, "turn_complete")[0]["text"] == "as you wish"
+        assert AGAIN in data(events, "tool_output")[-1]["text"]
+        [asked] = data(await turn(session, UserInput("you may now")), "approval_required")
+        await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+    assert (lab.workspace / "bad").exists()
+
+
+async def test_a_changed_call_is_asked_about_beside_the_refused_one_and_a_restart_changes_nothing(lab: Lab) -> None:
+    steps = [
+        {"tool_calls": [bash("touch bad")]},
+        {"tool_calls": [bash("touch bad"), bash("touch good")]},
+        {"text": "done"},
+    ]
+    model = lab.script(*steps)
+    async with lab.session(model, approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        thread = session.thread_id
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
+        [asked] = data(events, "approval_required")
+        assert [request["args"]["command"] for request in asked["requests"]] == ["touch good"]
+    async with lab.session(model, approval_mode="ask", thread=thread) as session:
+        [asked] = data(await until(session, "approval_required"), "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+        texts = [output["text"] for output in data(events, "tool_output")]
+    assert "not asked again" in texts[0]
+    assert [path.name for path in lab.workspace.iterdir()] == ["good"]
+
+
+async def test_what_was_not_answered_is_asked_about_again(lab: Lab) -> None:
+    steps = [{"tool_calls": [bash("touch a"), bash("touch b")]}, {"tool_calls": [bash("touch b")]}, {"text": "done"}]
+    async with lab.session(lab.script(*steps), approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+        [again] = data(events, "approval_required")
+        assert [request["args"]["command"] for request in again["requests"]] == ["touch b"]
+
+
+async def test_a_model_that_only_repeats_a_rejected_call_is_stopped(lab: Lab) -> None:
+    model = lab.script(*[{"tool_calls": [bash("touch bad")]}] * 60, {"text": "never"})
+    async with lab.session(model, approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
+        assert data(events, "approval_required")[0]["requests"][0]["name"] == "question"

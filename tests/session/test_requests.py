@@ -1,0 +1,102 @@
+"""What a session sends to its model, seen from the server: a stable prefix, and history that fits another model."""
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.graph.operations import Compact, SetEffort, SetModel, UserInput
+from tests.fakes.model_server import Call, FakeModelServer, Reply
+from tests.session.conftest import Lab, data, turn
+
+MODEL = "vllm/thinker"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeModelServer]:
+    with FakeModelServer() as running:
+        monkeypatch.setenv("VLLM_BASE_URL", running.url)
+        monkeypatch.setenv("OLLAMA_BASE_URL", running.url)
+        yield running
+
+
+def three_calls(asked: dict[str, Any]) -> Reply:
+    done = sum(message["role"] == "tool" for message in asked["messages"])
+    call = Call("bash", json.dumps({"command": f"echo {done}"}), f"call_{done}")
+    return Reply(reasoning=f"thought {done}", calls=[call]) if done % 4 != 3 else Reply(text="done")
+
+
+async def test_the_prefix_of_the_requests_of_a_turn_is_the_same_to_the_byte(lab: Lab, server: FakeModelServer) -> None:
+    server.default = three_calls
+    async with lab.session(MODEL, approval_mode="yolo") as session:
+        await turn(session, UserInput("go"))
+    bodies = [asked.body for asked in server.asked]
+    assert len(bodies) == 4
+    assert all(later.startswith(body[:-2]) for body, later in pairwise(bodies))
+
+
+async def test_through_litellm_tools_and_earlier_messages_are_the_same_to_the_byte(
+    lab: Lab, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
+    monkeypatch.setenv("HOSTED_VLLM_API_KEY", "sk-not-used")
+    server.default = three_calls
+    async with lab.session("hosted_vllm/thinker", approval_mode="yolo") as session:
+        await turn(session, UserInput("go"))
+    assert len({json.dumps(asked.json["tools"]) for asked in server.asked}) == 1
+    sent = [json.dumps(asked.json["messages"])[:-1] for asked in server.asked]
+    assert len(sent) == 4
+    assert all(later.startswith(earlier) for earlier, later in pairwise(sent))
+
+
+async def test_another_model_gets_the_conversation_without_the_reasoning_of_the_first(
+    lab: Lab, server: FakeModelServer
+) -> None:
+    server.default = three_calls
+    async with lab.session(MODEL, approval_mode="yolo") as session:
+        await turn(session, UserInput("go"))
+        await turn(session, SetModel("ollama/other"), "ready")
+        await turn(session, SetEffort("low"), "ready")
+        server.default = Reply(text="hello from the other")
+        await turn(session, UserInput("and now?"))
+    assert "thought 1" in str(server.asked[3].json)
+    newest = server.asked[-1].json
+    assert (newest["model"], newest["reasoning_effort"]) == ("other", "low")
+    assert "thought" not in str(newest["messages"])
+    assert sum(message["role"] == "tool" for message in newest["messages"]) == 3
+
+
+async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: Lab, server: FakeModelServer) -> None:
+    server.models = [{"id": "thinker"}, {"id": "talker", "capabilities": {"function_calling": False}}]
+    async with lab.session(MODEL) as session:
+        events = await turn(session, SetModel("ollama/talker"), "error")
+        assert "cannot call tools" in data(events, "error")[0]["message"]
+        assert session.options.model == MODEL
+        await turn(session, UserInput("go"))
+    assert [asked.json["model"] for asked in server.asked] == ["thinker"]
+
+
+async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: FakeModelServer) -> None:
+    server.models = [{"id": "talker", "capabilities": {"function_calling": False}}]
+    async with lab.session(MODEL, compact_model="ollama/talker") as session:
+        events = await turn(session, UserInput("go"))
+    assert data(events, "turn_complete")[0]["status"] == "done"
+    with pytest.raises(ConfigurationError, match="cannot call tools"):
+        async with lab.session(MODEL, fallback_model="ollama/talker"):
+            pass
+
+
+async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, server: FakeModelServer) -> None:
+    choices = {"compact_model": "ollama/small", "model_params": {"temperature": 0.25}}
+    server.default = three_calls
+    async with lab.session(MODEL, approval_mode="yolo", **choices) as session:
+        for text in ("go", "again"):
+            await turn(session, UserInput(text))
+        await turn(session, Compact("the numbers"))
+    asked = [request.json for request in server.asked]
+    assert [one["model"] for one in asked][-1] == "small"
+    assert "The user asks that this stays: the numbers" in asked[-1]["messages"][0]["content"]
+    assert all(("temperature" in one) is (one["model"] == "thinker") for one in asked)

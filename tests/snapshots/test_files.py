@@ -1,0 +1,293 @@
+"""What a snapshot holds comes back exactly, and what it does not hold is left alone and named."""
+
+import os
+import random
+import socket
+from pathlib import Path
+
+import pytest
+
+from ml_intern.snapshots.scan import Limits
+from tests.snapshots.workspace import Workspace, git, picture, repository
+
+NAMES = ["a", "b/c", "b/d/e", "f g", "h/i", "ü/ö", "j"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work", tmp_path / "home")
+
+
+def change(folder: Path, dice: random.Random) -> None:
+    """Write, remove, link, or turn files into folders and back, at random."""
+    for _ in range(12):
+        path = folder / dice.choice(NAMES)
+        if any(parent.is_symlink() or parent.is_file() for parent in path.parents if parent.is_relative_to(folder)):
+            path = next(
+                p for p in reversed(path.parents) if p.is_relative_to(folder) and (p.is_symlink() or p.is_file())
+            )
+        clear(path)
+        match dice.randrange(6):
+            case 0:
+                pass
+            case 1:
+                path.mkdir(parents=True)
+            case 2:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(dice.choice(["a", "/nowhere", "b"]))
+            case _:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dice.randbytes(dice.randrange(200)))
+                path.chmod(dice.choice([0o644, 0o755, 0o600]))
+
+
+def clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for child in path.iterdir():
+            clear(child)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_files_come_back_as_they_were_and_again_as_they_are(workspace: Workspace, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(3):
+        change(workspace.folder, dice)
+        name, before = await workspace.take(), picture(workspace.folder)
+        change(workspace.folder, dice)
+        after = picture(workspace.folder)
+        await workspace.restore(name)
+        assert picture(workspace.folder) == before
+        await workspace.redo()
+        assert picture(workspace.folder) == after
+
+
+async def test_odd_names_come_back(workspace: Workspace) -> None:
+    odd = [
+        "a\nb",
+        " lead",
+        "trail ",
+        "-rf",
+        "#x",
+        "!y",
+        ":(top)z",
+        '"q"',
+        "a\\b",
+        "git~1",
+        "*?[x]",
+        "e\u0301",
+        "\u00e9",
+    ]
+    for name in odd:
+        workspace.write(f"{name}/{name}", name)
+    raw = os.fsdecode(b"latin\xe9")
+    workspace.write(raw, "bytes")
+    name, before = await workspace.take(), picture(workspace.folder)
+    clear(workspace.folder / raw)
+    for one in odd:
+        clear(workspace.folder / one)
+    restored = await workspace.restore(name)
+    assert picture(workspace.folder) == before
+    assert len(restored.changes) == len(odd) + 1
+
+
+async def test_attributes_of_the_user_change_no_byte(workspace: Workspace) -> None:
+    workspace.write(
+        ".gitattributes", "* text=auto eol=lf ident filter=lfs working-tree-encoding=UTF-16\n*.c eol=crlf\n"
+    )
+    workspace.write("a.txt", b"one\r\ntwo\n$Id$\r\n")
+    workspace.write("b.c", b"one\ntwo\r\n\xff\xfe")
+    name, before = await workspace.take(), picture(workspace.folder)
+    workspace.write("a.txt", "other")
+    workspace.write("b.c", "other")
+    await workspace.restore(name)
+    assert picture(workspace.folder) == before
+
+
+async def test_modes_are_kept_beyond_the_exec_bit(workspace: Workspace) -> None:
+    workspace.write("secret", "s", 0o600)
+    workspace.write("run", "r", 0o750)
+    workspace.write("plain")
+    name, before = await workspace.take(), picture(workspace.folder)
+    clear(workspace.folder / "secret")
+    workspace.write("run", "changed", 0o644)
+    await workspace.restore(name)
+    assert picture(workspace.folder) == before
+
+
+async def test_empty_folders_stay_and_new_ones_go(workspace: Workspace) -> None:
+    (workspace.folder / "out").mkdir()
+    workspace.write("src/a")
+    (workspace.folder / "src/cache").mkdir()
+    name, before = await workspace.take(), picture(workspace.folder)
+    workspace.write("out/log")
+    workspace.write("made/deep/log")
+    (workspace.folder / "bare").mkdir()
+    (workspace.folder / "src/cache").rmdir()
+    await workspace.restore(name)
+    assert picture(workspace.folder) == before
+
+
+async def test_large_files_are_left_out_and_named(workspace: Workspace) -> None:
+    workspace.limits = Limits(file_bytes=1000, free_bytes=0)
+    workspace.snapshots = workspace.session()
+    workspace.write("large", b"x" * 2000)
+    workspace.write("grows", b"y" * 10)
+    name = await workspace.take()
+    workspace.write("large", b"z" * 10)
+    workspace.write("grows", b"y" * 3000)
+    workspace.write("new", b"n" * 4000)
+    restored = await workspace.restore(name)
+    assert workspace.read("large") == "z" * 10
+    assert "not kept then" in restored.kept["large"]
+    assert workspace.read("grows") == "y" * 10
+    assert set(restored.left_out) == {"new"}
+    assert workspace.read("new") == "n" * 4000
+    await workspace.redo()
+    assert workspace.read("grows") == "y" * 3000
+
+
+async def test_ignored_files_stay_and_are_named(workspace: Workspace) -> None:
+    workspace.write(".gitignore", "data/\n*.ckpt\n")
+    for name in ("data/x", "m.ckpt", ".venv/bin/python", "kept"):
+        workspace.write(name, "before")
+    snapshot = await workspace.take()
+    for name in ("data/x", "m.ckpt", ".venv/bin/python", "kept", "data/new"):
+        workspace.write(name, "after")
+    restored = await workspace.restore(snapshot)
+    assert [change.path for change in restored.changes] == ["kept"]
+    assert set(restored.ignored) == {"data/", "m.ckpt", ".venv/"}
+    assert workspace.read("data/new") == workspace.read("m.ckpt") == "after"
+
+
+async def test_what_was_ignored_then_is_not_removed_though_it_is_not_now(workspace: Workspace) -> None:
+    workspace.write(".gitignore", "data/\n")
+    workspace.write("data/precious", "mine")
+    workspace.write("sub/.gitignore", "own\n")
+    workspace.write("sub/own", "mine")
+    name = await workspace.take()
+    workspace.write(".gitignore", "")
+    clear(workspace.folder / "sub/.gitignore")
+    workspace.write("added", "by the agent")
+    preview = await workspace.snapshots.preview([name])
+    restored = await workspace.restore(name)
+    assert preview.changes[0].path == ".gitignore"
+    assert [change.path for change in restored.changes] == [change.path for change in preview.changes]
+    assert workspace.read("data/precious") == workspace.read("sub/own") == "mine"
+    assert not (workspace.folder / "added").exists()
+
+
+async def test_what_is_ignored_only_now_comes_back_all_the_same(workspace: Workspace) -> None:
+    workspace.write("src/a", "before")
+    workspace.write("src/gone", "before")
+    name = await workspace.take()
+    workspace.write("src/a", "after")
+    workspace.write("src/new", "after")
+    clear(workspace.folder / "src/gone")
+    workspace.write(".gitignore", "src/\n")
+    await workspace.restore(name)
+    assert workspace.read("src/a") == workspace.read("src/gone") == "before"
+    await workspace.redo()
+    assert workspace.read("src/a") == "after"
+
+
+async def test_pipes_and_sockets_are_passed_over(workspace: Workspace) -> None:
+    os.mkfifo(workspace.folder / "pipe")
+    workspace.write("turned", "file")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(workspace.folder / "socket"))
+        name = await workspace.take()
+        clear(workspace.folder / "turned")
+        os.mkfifo(workspace.folder / "turned")
+        workspace.write("new")
+        restored = await workspace.restore(name)
+    assert [change.path for change in restored.changes] == ["new"]
+    assert restored.kept == {"turned": "no regular file"}
+    assert workspace.said == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_unreadable_files_are_left_out_and_named(workspace: Workspace) -> None:
+    workspace.write("closed", "c", 0o000)
+    name = await workspace.take()
+    workspace.write("new")
+    restored = await workspace.restore(name)
+    assert restored.left_out == {"closed": "it may not be read"}
+    assert workspace.said == []
+
+
+async def test_nothing_is_written_or_removed_through_a_symlink(workspace: Workspace, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("outside")
+    workspace.write("d/f", "inside")
+    workspace.write("e/f", "inside")
+    workspace.write(".gitignore", "e\n!e/\n")
+    name = await workspace.take()
+    for link in ("d", "e"):
+        clear(workspace.folder / link)
+        (workspace.folder / link).symlink_to(outside)
+    restored = await workspace.restore(name)
+    assert workspace.read("d/f") == "inside"
+    assert (outside / "f").read_text() == "outside"
+    assert (workspace.folder / "e").is_symlink()
+    assert "e is no folder" in restored.kept["e/f"]
+
+
+async def test_a_folder_with_ignored_files_in_a_files_place_stays(workspace: Workspace) -> None:
+    workspace.write("x", "file")
+    workspace.write(".gitignore", "*.log\n")
+    name = await workspace.take()
+    clear(workspace.folder / "x")
+    workspace.write("x/run.log", "ignored")
+    restored = await workspace.restore(name)
+    assert workspace.read("x/run.log") == "ignored"
+    assert "stands in its place" in restored.kept["x"]
+
+
+async def test_repositories_within_are_left_alone_and_named(workspace: Workspace) -> None:
+    repository(workspace.folder / "clone")
+    workspace.write("clone/f", "before")
+    (workspace.folder / "fresh").mkdir()
+    git(workspace.folder / "fresh", "init", "-q")
+    name = await workspace.take()
+    workspace.write("clone/f", "after")
+    repository(workspace.folder / "later")
+    workspace.write("later/g", "g")
+    workspace.write("own", "o")
+    restored = await workspace.restore(name)
+    assert [change.path for change in restored.changes] == ["own"]
+    assert set(restored.left_out) == {"clone/", "fresh/", "later/"}
+    assert workspace.read("clone/f") == "after"
+    assert workspace.read("later/g") == "g"
+
+
+async def test_a_folder_that_became_a_repository_still_comes_back(workspace: Workspace) -> None:
+    workspace.write("proj/a", "before")
+    name = await workspace.take()
+    workspace.write("proj/a", "after")
+    repository(workspace.folder / "proj")
+    await workspace.restore(name)
+    assert workspace.read("proj/a") == "before"
+
+
+async def test_the_preview_tells_lines_and_changes_nothing(workspace: Workspace) -> None:
+    workspace.write("text", "1\n2\n3\n")
+    workspace.write("gone", "x\n")
+    workspace.write("binary", b"\0\1")
+    name = await workspace.take()
+    workspace.write("text", "1\n2\n4\n5\n")
+    clear(workspace.folder / "gone")
+    workspace.write("binary", b"\0\2")
+    workspace.write("new", "n\n")
+    before = picture(workspace.folder)
+    found = await workspace.snapshots.preview([name])
+    assert [(one.path, one.kind, one.added, one.removed) for one in found.changes] == [
+        ("binary", "changed", None, None),
+        ("gone", "created", 1, 0),
+        ("new", "removed", 0, 1),
+        ("text", "changed", 1, 2),
+    ]
+    assert picture(workspace.folder) == before

@@ -1,0 +1,33 @@
+import pytest
+
+from ml_intern.text.visible import has_hidden, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ls \u202e;fr- mr", "ls \\u202e;fr- mr"),
+        ("echo \x1b]0;x\x07", "echo \\x1b]0;x\\x07"),
+        ("ls\u00a0-la", "ls\\xa0-la"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("nul\x00byte", "nul\\x00byte"),
+        ("over\rwritten", "over\\x0dwritten"),
+        ("tag \U000e0041", "tag \\U000e0041"),
+        ("lone \ud800", "lone \\ud800"),
+        ("joined\u2028lines", "joined\\u2028lines"),
+    ],
+)
+def test_hidden_characters_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert has_hidden(text)
+
+
+@pytest.mark.parametrize("text", ["line\n\tindented", "Übergröße, токен, 訓練", "⚠️ careful", "ok ✔️ done"])
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    assert visible(text) == text
+    assert not has_hidden(text)
+
+
+def test_what_was_shown_once_is_not_escaped_again() -> None:
+    shown = visible("".join(map(chr, range(0x3000))))
+    assert visible(shown) == shown

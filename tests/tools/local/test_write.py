@@ -1,0 +1,146 @@
+"""The write tool: whole files, nothing lost that the model has not seen."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.execution.conftest import THREAD, Bench
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_a_new_file_is_created_with_its_folders(bench: Bench) -> None:
+    result = await bench.run("write", path="src/pkg/a.py", content="x = 1\n")
+    assert result.text == "Created src/pkg/a.py: 1 lines, 6 bytes."
+    assert (bench.workspace / "src/pkg/a.py").read_bytes() == b"x = 1\n"
+
+
+async def test_a_new_file_has_the_mode_any_program_would_give_it(bench: Bench) -> None:
+    plain = bench.file("plain", "")
+    await bench.run("write", path="new", content="")
+    assert mode(bench.workspace / "new") == mode(plain)
+
+
+async def test_a_file_that_was_not_read_is_not_replaced(bench: Bench) -> None:
+    path = bench.file("a", "precious\n")
+    result = await bench.run("write", path="a", content="gone\n")
+    assert result.text == "error: a exists and was not read in this session; read it first"
+    assert path.read_text() == "precious\n"
+
+
+async def test_a_file_that_changed_since_it_was_read_is_not_replaced(bench: Bench) -> None:
+    path = bench.file("a", "one\n")
+    await bench.run("read", path="a")
+    path.write_text("two\n")
+    result = await bench.run("write", path="a", content="three\n")
+    assert result.text == "error: a changed since it was read; read it again"
+    assert path.read_text() == "two\n"
+
+
+async def test_reading_in_another_thread_does_not_count(bench: Bench) -> None:
+    path = bench.file("a", "one\n")
+    await bench.run("read", path="a")
+    bench.services.file_reads["other"] = bench.services.file_reads.pop(THREAD)
+    assert not (await bench.run("write", path="a", content="two\n")).ok
+    assert path.read_text() == "one\n"
+
+
+async def test_a_replacement_shows_the_difference(bench: Bench) -> None:
+    bench.file("a", "one\ntwo\nthree\n")
+    await bench.run("read", path="a")
+    result = await bench.run("write", path="a", content="one\n2\nthree\n")
+    assert result.text == "Replaced a.\n--- a/a\n+++ b/a\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three"
+
+
+async def test_what_was_written_may_be_written_again(bench: Bench) -> None:
+    await bench.run("write", path="a", content="one\n")
+    again = await bench.run("write", path="a", content="one\n")
+    assert again.text == "Replaced a.\nIts content is the same as before."
+
+
+@pytest.mark.parametrize("bits", [0o755, 0o644, 0o600, 0o664])
+async def test_the_mode_stays(bench: Bench, bits: int) -> None:
+    path = bench.file("run.sh", "#!/bin/sh\n")
+    path.chmod(bits)
+    await bench.run("read", path="run.sh")
+    await bench.run("write", path="run.sh", content="#!/bin/bash\n")
+    assert mode(path) == bits
+
+
+async def test_the_owner_stays(bench: Bench) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may have files of others")
+    path = bench.file("a", "one\n")
+    os.chown(path, 1234, 1234)
+    await bench.run("read", path="a")
+    await bench.run("write", path="a", content="two\n")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234)
+
+
+async def test_a_link_stays_a_link_and_its_target_is_written(bench: Bench) -> None:
+    target = bench.file("real", "one\n")
+    link = bench.workspace / "link"
+    link.symlink_to("real")
+    await bench.run("read", path="link")
+    await bench.run("write", path="link", content="two\n")
+    assert link.is_symlink()
+    assert target.read_text() == "two\n"
+
+
+@pytest.mark.parametrize("path", ["../a", "out/a", "dangling"])
+async def test_nothing_is_written_outside_the_workspace(bench: Bench, tmp_path: Path, path: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (bench.workspace / "out").symlink_to(tmp_path / "outside")
+    (bench.workspace / "dangling").symlink_to(tmp_path / "outside" / "new")
+    result = await bench.run("write", path=path, content="x")
+    assert "path outside the workspace" in result.text
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+async def test_artifacts_can_be_read_but_not_written(bench: Bench) -> None:
+    result = await bench.run("write", path=str(bench.context().artifact_folder / "a.txt"), content="x")
+    assert "belongs to ml-intern itself" in result.text
+
+
+async def test_a_folder_is_not_replaced(bench: Bench) -> None:
+    bench.file("src/a", "")
+    assert "src is a folder, not a file" in (await bench.run("write", path="src", content="x")).text
+
+
+async def test_a_file_in_the_place_of_a_folder_is_named(bench: Bench) -> None:
+    bench.file("a", "")
+    assert "cannot write a/b" in (await bench.run("write", path="a/b", content="x")).text
+
+
+async def test_a_change_of_line_endings_is_said(bench: Bench) -> None:
+    bench.file("a", "one\r\ntwo\r\n")
+    await bench.run("read", path="a")
+    result = await bench.run("write", path="a", content="one\ntwo\n")
+    assert "Line endings changed: CRLF to LF." in result.text
+
+
+async def test_no_temporary_file_is_left(bench: Bench) -> None:
+    bench.file("a", "one\n")
+    await bench.run("read", path="a")
+    await bench.run("write", path="a", content="two\n")
+    await bench.run("write", path="b", content="two\n")
+    assert sorted(path.name for path in bench.workspace.iterdir()) == ["a", "b"]
+
+
+async def test_a_large_rewrite_is_told_in_a_line_and_at_once(bench: Bench) -> None:
+    bench.file("a", "".join(f"old {n % 7}\n" for n in range(100_000)))
+    await bench.run("read", path="a")
+    result = await bench.run("write", path="a", content="".join(f"new {n % 5}\n" for n in range(100_000)))
+    assert result.text == "Replaced a.\n100,000 lines were replaced by 100,000."
+
+
+async def test_a_long_difference_is_capped(bench: Bench) -> None:
+    bench.file("a", "".join(f"old {n}\n" for n in range(2_000)))
+    await bench.run("read", path="a")
+    result = await bench.run("write", path="a", content="".join(f"new {n}\n" for n in range(2_000)))
+    assert len(result.text) < 7_000
+    assert result.text.endswith("more lines")

@@ -1,0 +1,71 @@
+"""web_search: several engines without a key, one provider with its key, which goes to that provider alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.search_engines import SearchEngines
+from tests.fakes.tls_proxy import TlsProxy
+from tests.tools.web.conftest import Reader
+
+
+@pytest.fixture
+def engines() -> Iterator[SearchEngines]:
+    with SearchEngines() as engines:
+        yield engines
+
+
+@pytest.fixture
+def proxy(engines: SearchEngines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsProxy]:
+    with TlsProxy(engines.host, tmp_path) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(proxy.certificate))
+        yield proxy
+
+
+@pytest.mark.parametrize(("variable", "service"), [("BRAVE_API_KEY", "brave_search"), ("TAVILY_API_KEY", "tavily")])
+async def test_a_key_chooses_its_provider(
+    reader: Reader, engines: SearchEngines, monkeypatch: pytest.MonkeyPatch, variable: str, service: str
+) -> None:
+    monkeypatch.setenv(variable, engines.key)
+    reader.hosts(**{service: engines.url})
+    result = await reader.run("web_search", query="lora")
+    assert result.ok
+    assert "https://example.org/lora" in result.text
+    assert result.taint[0].startswith("a web search by ")
+    assert len(engines.seen) == 1
+
+
+@pytest.mark.parametrize(("variable", "service"), [("BRAVE_API_KEY", "brave_search"), ("TAVILY_API_KEY", "tavily")])
+async def test_a_wrong_key_is_said(
+    reader: Reader, engines: SearchEngines, monkeypatch: pytest.MonkeyPatch, variable: str, service: str
+) -> None:
+    monkeypatch.setenv(variable, "wrong")
+    reader.hosts(**{service: engines.url})
+    result = await reader.run("web_search", query="lora")
+    assert "answered 401: the key is not accepted" in result.text
+
+
+async def test_nothing_found_is_no_fault(
+    reader: Reader, engines: SearchEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAVILY_API_KEY", engines.key)
+    reader.hosts(tavily=engines.url)
+    result = await reader.run("web_search", query="nothing")
+    assert (result.ok, result.taint) == (True, ())
+    assert "found nothing" in result.text
+
+
+async def test_without_a_key_engines_are_asked_that_need_none(reader: Reader, proxy: TlsProxy) -> None:
+    result = await reader.run("web_search", query="lora adapters", limit=3)
+    assert result.ok, result.text
+    assert "https://example.org/lora" in result.text
+    assert result.taint == ("a web search by ddgs",)
+
+
+async def test_engines_that_do_not_answer_are_one_line(reader: Reader, engines: SearchEngines, proxy: TlsProxy) -> None:
+    engines.down = True
+    result = await reader.run("web_search", query="lora")
+    assert not result.ok or "found nothing" in result.text
+    assert "\n" not in result.text

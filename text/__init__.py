@@ -1,0 +1,1 @@
+"""How text, numbers and times are shown."""

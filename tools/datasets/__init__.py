@@ -1,0 +1,1 @@
+"""datasets: search and inspect a dataset before training on it."""

@@ -1,0 +1,139 @@
+"""The datasets tool: search, look into a dataset before training on it, its rows, SQL over its parquet files."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.net.dataset_viewer import MOST_ROWS, Page, Rows, chosen_config, chosen_split, open_viewer
+from ml_intern.net.hub import ask_hub
+from ml_intern.text.visible import visible
+from ml_intern.tools.datasets.report import report
+from ml_intern.tools.datasets.sql import answered
+from ml_intern.tools.hub.hub_search import HubSearchArgs, Sort, searched
+
+CELL_CHARACTERS = 600
+_BY_NAME = ("inspect", "rows", "sql", "leaderboard")
+
+
+class DatasetsArgs(ToolArgs):
+    """What datasets takes."""
+
+    operation: Literal["search", "inspect", "rows", "sql", "leaderboard"] = Field(
+        description="search takes query, filters, sort; the others dataset, config and split; sql takes sql."
+    )
+    dataset: str = Field("", max_length=200, pattern=r"^[\w./-]*$", description="org/name of the dataset.")
+    config: str = Field("", max_length=200, description="Its configuration (subset); empty: the usual one.")
+    split: str = Field("", max_length=200, description="train, test ...; empty: train.")
+    query: str = Field("", max_length=300, description="search: words in the name. rows: words in the texts of a row.")
+    filters: list[str] = Field(
+        default_factory=list, max_length=10, description="search: tags such as task_categories:text-classification."
+    )
+    sort: Sort = Field("trending", description="search: best first by this.")
+    where: str = Field(
+        "",
+        max_length=1_000,
+        description="""rows: a condition, columns in double quotes: "label"=1 AND "text" LIKE 'A%'.""",
+    )
+    orderby: str = Field("", max_length=200, description='rows: an order, as in "score" DESC.')
+    sql: str = Field(
+        "",
+        max_length=5_000,
+        description="One SELECT of DuckDB; each split is a table: SELECT label, count(*) FROM train ...",
+    )
+    offset: int = Field(0, ge=0, description="rows: how many to pass over.")
+    limit: int = Field(10, ge=1, le=MOST_ROWS, description="How many entries or rows at most.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.operation in _BY_NAME and not self.dataset.strip("/"):
+            raise ValueError(f"{self.operation} needs a dataset")
+        if self.operation == "sql" and not self.sql.strip():
+            raise ValueError("sql needs a query in sql")
+        if self.query and (self.where or self.orderby):
+            raise ValueError("rows by query and rows by where are two calls")
+        return self
+
+    @property
+    def about(self) -> str:
+        """Type and name, as errors say it."""
+        return f"dataset {self.dataset}"
+
+
+@tool(read_only=True, path_args=(), timeout=600)
+async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
+    """Find datasets on the Hub and look into one before you train on it.
+
+    - search: by words, tags and order, with what is known of each.
+    - inspect: always before training. Configurations, splits with row counts, columns with types, label names and
+      statistics, sample rows, the form of conversations, imbalance, duplicates, and which trainers its columns fit.
+    - rows: of a split, by place (offset), by words (query), or by condition (where, orderby).
+    - sql: a query over its parquet files, where the extra for it is installed; for counts and joins over all rows.
+    - leaderboard: the models measured on it.
+    """
+    match args.operation:
+        case "search":
+            found = HubSearchArgs(
+                kind="datasets", query=args.query, filters=args.filters, sort=args.sort, limit=args.limit
+            )
+            return await searched(found)
+        case "inspect":
+            return await report(args.dataset, args.config, args.split, context)
+        case "rows":
+            return await _rows(args, context)
+        case "sql":
+            return await answered(args.dataset, args.config, args.sql, args.limit, context)
+        case _:
+            return await _leaderboard(args)
+
+
+async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
+    page = Page(args.offset, args.limit, args.query, args.where, args.orderby)
+    async with open_viewer(args.dataset, context) as viewer:
+        try:
+            splits = await viewer.splits()
+        except ToolFault:
+            # The Hub says better what is missing: the dataset, the token, or the consent to its terms.
+            await ask_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
+            raise
+        config = chosen_config(splits, args.config)
+        split = chosen_split(splits[config], args.split)
+        found = await viewer.rows(config, split, page)
+    if not found.rows:
+        raise ToolFault(f"no rows of {args.dataset} ({config}, {split}) fit; there are {found.total or 0:,} that match")
+    last = found.first + len(found.rows)
+    total = f" of {found.total:,}" if found.total is not None else ""
+    part = "; the viewer holds only a part of this split" if found.partial else ""
+    note = f"[{config}, {split}: rows {found.first:,} to {last - 1:,}{total}{part}]"
+    return await outside_made(lambda: "\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
+
+
+def shown_rows(found: Rows) -> list[str]:
+    """Each row as one line of JSON, long cells cut."""
+    return [json.dumps({name: cell(value) for name, value in row.items()}, ensure_ascii=False) for row in found.rows]
+
+
+def cell(value: Any, most: int = CELL_CHARACTERS) -> Any:
+    """A value as it is shown: long texts cut, within lists and mappings too."""
+    if isinstance(value, str):
+        return visible(value) if len(value) <= most else f"{visible(value[:most])}… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        return {name: cell(item, most) for name, item in value.items()}
+    if isinstance(value, list):
+        kept: Sequence[Any] = value[:20]
+        more = [f"… ({len(value):,} items)"] if len(value) > len(kept) else []
+        return [*(cell(item, most) for item in kept), *more]
+    return value
+
+
+async def _leaderboard(args: DatasetsArgs) -> ToolResult:
+    found = await ask_hub(lambda api: api.get_dataset_leaderboard(args.dataset), f"the leaderboard of {args.about}")
+    lines = [
+        f"{one.rank}. {one.model_id}: {one.value}{'' if one.verified else ' (not verified)'}"
+        for one in found[: args.limit]
+    ]
+    return outside("\n".join(lines) or "(empty)", f"{hub_url()}/datasets/{args.dataset}")

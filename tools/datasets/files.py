@@ -1,0 +1,117 @@
+"""The first rows of a dataset from its own files, where the viewer shows nothing of it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.execution.tool import ToolFault
+from ml_intern.net.hub_files import beginning
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MOST_ROWS = 100
+MOST_SPLITS = 4
+MOST_FILES = 5_000
+HEAD_BYTES = 500_000
+_SPLIT_WORDS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation",
+                "dev": "validation", "test": "test", "eval": "test"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The first rows of each split, as far as its files tell."""
+
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    notes: tuple[str, ...] = ()
+
+
+def sampled(api: "HfApi", dataset: str) -> Sampled:
+    """The first rows from one file of each split.
+
+    Raises:
+        ToolFault: it has no files, or none of a kind that can be read here.
+    """
+    from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+
+    try:
+        tree = api.list_repo_tree(dataset, recursive=True, repo_type="dataset")
+        files = [one.path for one in islice(tree, MOST_FILES) if hasattr(one, "size")]
+    except (EntryNotFoundError, RevisionNotFoundError):
+        files = []
+    readable = {path: reader for path in files if (reader := _READERS.get(PurePosixPath(path).suffix.lower()))}
+    if not readable:
+        kinds = ", ".join(sorted({PurePosixPath(path).suffix or path for path in files})) or "no files at all"
+        raise ToolFault(f"dataset {dataset} has nothing whose rows can be shown ({kinds}); look at it with hub_repos")
+    by_split = _by_split(list(readable))
+    rows = {
+        split: list(islice(readable[path](beginning(api, dataset, "dataset", None, path, HEAD_BYTES)), MOST_ROWS))
+        for split, path in islice(by_split.items(), MOST_SPLITS)
+    }
+    known = {split: found for split, found in rows.items() if found}
+    if not known:
+        raise ToolFault(f"dataset {dataset}: no rows could be read from {', '.join(by_split.values())}")
+    return Sampled(known, notes=(f"these rows are from the beginnings of {', '.join(by_split.values())}",))
+
+
+def _by_split(paths: Sequence[str]) -> dict[str, str]:
+    """The first file of each split, by the words in its path."""
+    found: dict[str, str] = {}
+    for path in sorted(paths):
+        words = path.lower().replace("/", "-").replace("_", "-").replace(".", "-").split("-")
+        split = next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), "train")
+        found.setdefault(split, path)
+    return found
+
+
+def _json_lines(content: bytes) -> Iterator[dict[str, Any]]:
+    """The whole lines; a JSON file that is one list gives its items."""
+    text = content.decode("utf-8", "replace")
+    if text.lstrip().startswith("["):
+        yield from _list_items(text)
+        return
+    lines = text.splitlines() if len(content) < HEAD_BYTES else text.splitlines()[:-1]
+    for line in filter(None, lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(row, dict):
+            yield row
+
+
+def _list_items(text: str) -> Iterator[dict[str, Any]]:
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
+    while place < len(text):
+        while place < len(text) and text[place] in " \t\r\n,":
+            place += 1
+        try:
+            item, place = decoder.raw_decode(text, place)
+        except ValueError:
+            return
+        if isinstance(item, dict):
+            yield item
+
+
+def _separated(delimiter: str) -> Callable[[bytes], Iterator[dict[str, Any]]]:
+    def rows(content: bytes) -> Iterator[dict[str, Any]]:
+        text = content.decode("utf-8-sig", "replace")
+        whole = text if len(content) < HEAD_BYTES else text.rpartition("\n")[0]
+        yield from csv.DictReader(io.StringIO(whole, newline=""), delimiter=delimiter)
+
+    return rows
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[dict[str, Any]]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json_lines,
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+}

@@ -1,0 +1,116 @@
+"""What the numbers of a dataset say: columns, missing values, imbalance of labels, duplicates, overlap of splits."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_intern.tools.datasets.columns import Features, Row, label_names
+
+IMBALANCED = 3.0
+"""How many times as often the most frequent class must occur as the rarest to be called imbalanced."""
+_MOST_CLASSES = 15
+_MOST_LABELS = 20
+_RARE = 0.01
+_SPREAD = ("min", "max", "mean", "median")
+
+
+def column_lines(statistics: Mapping[str, Any]) -> dict[str, str]:
+    """What the viewer's statistics say of each column, in a few words."""
+    return {str(one["column_name"]): _words(one) for one in statistics.get("statistics", [])}
+
+
+def _words(column: Mapping[str, Any]) -> str:
+    known: Mapping[str, Any] = column.get("column_statistics") or {}
+    parts = [f"{known['nan_count']:,} missing"] if known.get("nan_count") else []
+    if known.get("n_unique") is not None:
+        parts.append(f"{known['n_unique']:,} values")
+    unit = {"string_text": " characters", "list": " items"}.get(str(column.get("column_type")), "")
+    spread = [f"{name} {_number(known[name])}" for name in _SPREAD if known.get(name) is not None]
+    return ", ".join([*parts, *([f"{' '.join(spread)}{unit}"] if spread else [])])
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def class_counts(statistics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """The counts of each class of the columns that the viewer takes for labels."""
+    found = {}
+    for one in statistics.get("statistics", []):
+        counts = (one.get("column_statistics") or {}).get("frequencies")
+        if isinstance(counts, Mapping) and counts:
+            found[str(one["column_name"])] = {str(name): int(count) for name, count in counts.items()}
+    return found
+
+
+def sampled_counts(features: Features, rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """The same from some rows: label columns, and others with few different values."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row[name] for row in rows if isinstance(row.get(name), str | int | bool)]
+        names = label_names(features.get(name))
+        if names or (len(set(values)) <= min(_MOST_LABELS, len(values) // 2) and "label" in name.lower()):
+            shown = [
+                names[value] if names and isinstance(value, int) and value < len(names) else value for value in values
+            ]
+            found[name] = dict(Counter(map(str, shown)))
+    return found
+
+
+def balance_lines(counts: Mapping[str, Mapping[str, int]], *, sample: bool) -> list[str]:
+    """How the classes of each label column are spread, and what always guessing the largest would score."""
+    return [line for name, classes in counts.items() for line in _balance(name, classes, sample=sample)]
+
+
+def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterator[str]:
+    total = sum(classes.values())
+    ordered = sorted(classes.items(), key=lambda one: -one[1])
+    if not total or len(ordered) < 2:
+        yield f"{column}: only one class ({ordered[0][0] if ordered else 'none'})"
+        return
+    shown = ", ".join(f"{name} {count:,} ({count / total:.1%})" for name, count in ordered[:_MOST_CLASSES])
+    more = f" and {len(ordered) - _MOST_CLASSES} more classes" if len(ordered) > _MOST_CLASSES else ""
+    rare = [name for name, count in ordered if count / total < _RARE]
+    ratio = ordered[0][1] / max(ordered[-1][1], 1)
+    uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"
+    few = f"; {len(rare)} classes under 1 %" if rare else ""
+    where = " in the sample" if sample else ""
+    guess = f"; always guessing {ordered[0][0]} is right in {ordered[0][1] / total:.1%}"
+    yield f"{column}{where}: {shown}{more}{uneven}{few}{guess}"
+
+
+def fingerprint(row: Row) -> str:
+    """What is the same for two rows with the same values."""
+    return json.dumps(row, sort_keys=True, default=str)
+
+
+def duplicate_lines(rows: Sequence[Row]) -> list[str]:
+    """Whole rows, and texts of a column, that occur more than once among these."""
+    if len(rows) < 2:
+        return []
+    lines = [_repeated("rows", [fingerprint(row) for row in rows])]
+    for name in rows[0]:
+        values = [row[name].strip() for row in rows if isinstance(row.get(name), str) and len(row[name]) > 20]
+        if len(values) > len(rows) // 2:
+            lines.append(_repeated(f"texts of {name}", values))
+    return [line for line in lines if line] or [f"none among the {len(rows)} rows looked at"]
+
+
+def _repeated(what: str, values: Sequence[str]) -> str:
+    extra = len(values) - len(set(values))
+    return f"{extra} of {len(values)} {what} repeat another one" if extra else ""
+
+
+def overlap_lines(samples: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Rows that stand in two splits, among those looked at."""
+    prints = {split: {fingerprint(row) for row in rows} for split, rows in samples.items()}
+    names = list(prints)
+    return [
+        f"{len(shared)} of the rows looked at stand in both {one} and {other}"
+        for place, one in enumerate(names)
+        for other in names[place + 1 :]
+        if (shared := prints[one] & prints[other])
+    ]

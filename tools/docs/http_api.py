@@ -1,0 +1,97 @@
+"""The Hub's HTTP API as pages: one for each operation of its OpenAPI description."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_intern.net.service import Unavailable
+from ml_intern.store.pages import CachedPage
+
+SHELF = "http-api"
+_METHODS = ("get", "post", "put", "patch", "delete", "head")
+_DEEPEST = 4
+_MOST_FIELDS = 60
+
+
+def operations(description: CachedPage) -> list[CachedPage]:
+    """A page for each operation, its address being "GET /api/...". Raises Unavailable when it is no description."""
+    try:
+        spec = json.loads(description.text)
+        return [
+            _operation(method, path, one, spec, description.fetched)
+            for path, methods in spec["paths"].items()
+            for method, one in methods.items()
+            if method in _METHODS and isinstance(one, dict)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable("the description of the Hub's HTTP API cannot be understood; try again later") from error
+
+
+def _operation(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any], fetched: float) -> CachedPage:
+    text = _page(method, path, one, spec)
+    return CachedPage(f"{method.upper()} {path}", SHELF, _title(method, path, one), text, fetched)
+
+
+def _title(method: str, path: str, one: Mapping[str, Any]) -> str:
+    return f"{method.upper()} {path}: {one.get('summary') or one.get('operationId') or ''}".rstrip(": ")
+
+
+def _page(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    lines = [f"# {_title(method, path, one)}", str(one.get("description") or "")]
+    parameters = [_resolved(parameter, spec) for parameter in one.get("parameters") or []]
+    if parameters:
+        lines += ["## Parameters", *(_parameter(parameter) for parameter in parameters)]
+    body = _json_schema(_resolved(one.get("requestBody") or {}, spec))
+    if body:
+        lines += ["## Body", *_fields(body, spec)]
+    for code, answer in (one.get("responses") or {}).items():
+        found = _resolved(answer, spec)
+        lines.append(f"## Answer {code}: {found.get('description', '')}".rstrip(": "))
+        lines += list(_fields(_json_schema(found), spec))[:_MOST_FIELDS]
+    return "\n".join(line for line in lines if line)
+
+
+def _parameter(parameter: Mapping[str, Any]) -> str:
+    schema = parameter.get("schema") or {}
+    required = ", required" if parameter.get("required") else ""
+    said = f": {parameter['description']}" if parameter.get("description") else ""
+    return f"- {parameter.get('name')} ({parameter.get('in')}, {_type(schema)}{required}){said}"
+
+
+def _json_schema(holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    content = holder.get("content") or {}
+    found: Mapping[str, Any] = content.get("application/json") or next(iter(content.values()), {})
+    return dict(found.get("schema") or {})
+
+
+def _fields(schema: Mapping[str, Any], spec: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """A line for each field of a schema, those within others further in."""
+    schema = _resolved(schema, spec)
+    if depth > _DEEPEST:
+        return
+    for choice in [*(schema.get("anyOf") or []), *(schema.get("oneOf") or []), *(schema.get("allOf") or [])]:
+        yield from _fields(choice, spec, depth)
+    required = schema.get("required") or []
+    for name, inner in (schema.get("properties") or {}).items():
+        field = _resolved(inner, spec)
+        said = f": {field['description']}" if field.get("description") else ""
+        yield f"{'  ' * depth}- {name} ({_type(field)}{', required' if name in required else ''}){said}"
+        yield from _fields(field.get("items") or field, spec, depth + 1)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if schema.get("enum"):
+        return " | ".join(map(str, schema["enum"][:12]))
+    kind = schema.get("type") or "any"
+    return f"list of {_type(schema['items'])}" if kind == "array" and schema.get("items") else str(kind)
+
+
+def _resolved(value: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a $ref within the document names; anything else as it is."""
+    reference = value.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return value
+    found: Any = spec
+    for part in reference[2:].split("/"):
+        found = found.get(part, {}) if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else {}

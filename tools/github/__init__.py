@@ -1,0 +1,1 @@
+"""github: code and example scripts of public repositories."""

@@ -1,0 +1,131 @@
+"""The operations of hub_repos about discussions and pull requests."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_intern.execution.provenance import outside
+from ml_intern.execution.tool import ToolResult
+from ml_intern.net.hub import ask_hub
+from ml_intern.text.formatting import day
+from ml_intern.tools.hub.repo_args import HubReposArgs, given
+from ml_intern.tools.hub.repo_reading import page_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+async def discussions(args: HubReposArgs) -> ToolResult:
+    """The newest discussions and pull requests."""
+
+    def newest(api: "HfApi") -> list[Any]:
+        return list(islice(api.get_repo_discussions(args.repo, repo_type=args.type), args.limit))
+
+    found = await ask_hub(newest, args.about)
+    lines = [
+        f"{one.num} {'pull request' if one.is_pull_request else 'discussion'}, {one.status}: {one.title} "
+        f"({one.author}, {day(one.created_at)})"
+        for one in found
+    ]
+    return outside("\n".join(lines) or "(none)", f"{page_of(args)}/discussions")
+
+
+async def discussion(args: HubReposArgs) -> ToolResult:
+    """One discussion with its comments, or a pull request with its diff."""
+    given(args, "number")
+    found = await ask_hub(
+        lambda api: api.get_discussion_details(args.repo, args.number, repo_type=args.type), args.about
+    )
+    kind = "pull request" if found.is_pull_request else "discussion"
+    head = f"{kind} {found.num}, {found.status}: {found.title} ({found.author}, {day(found.created_at)})"
+    conflicts = [f"conflicts: {found.conflicting_files}"] if found.conflicting_files else []
+    diff = ["diff:", found.diff] if found.diff else []
+    said = [_event(event) for event in found.events]
+    return outside("\n".join([head, *conflicts, *filter(None, said), *diff]), found.url)
+
+
+def _event(event: Any) -> str:
+    who = f"{event.author} {day(event.created_at)}"
+    match event.type:
+        case "comment":
+            return f"--- {who}:\n{event.content}"
+        case "status-change":
+            return f"--- {who}: {event.new_status}"
+        case "commit":
+            return f"--- {who}: commit {event.oid[:12]} {event.summary}"
+        case "title-change":
+            return f"--- {who}: renamed to {event.new_title!r}"
+    return ""
+
+
+async def open_discussion(args: HubReposArgs) -> str:
+    """A new discussion."""
+    return await _opened(args, pull_request=False)
+
+
+async def open_pull_request(args: HubReposArgs) -> str:
+    """A new pull request without commits yet; upload to its revision."""
+    return await _opened(args, pull_request=True)
+
+
+async def _opened(args: HubReposArgs, *, pull_request: bool) -> str:
+    given(args, "title")
+    made = await ask_hub(
+        lambda api: api.create_discussion(
+            args.repo, args.title, description=args.text or None, repo_type=args.type, pull_request=pull_request
+        ),
+        args.about,
+    )
+    to_fill = f"; upload with revision refs/pr/{made.num}" if pull_request else ""
+    return f"opened {'pull request' if pull_request else 'discussion'} {made.num} of {args.about}: {made.url}{to_fill}"
+
+
+async def comment(args: HubReposArgs) -> str:
+    """A comment on a discussion."""
+    given(args, "number", "text")
+    await ask_hub(
+        lambda api: api.comment_discussion(args.repo, args.number, args.text, repo_type=args.type), args.about
+    )
+    return f"commented on {args.number} of {args.about}"
+
+
+async def rename(args: HubReposArgs) -> str:
+    """Another title."""
+    given(args, "number", "title")
+    await ask_hub(
+        lambda api: api.rename_discussion(args.repo, args.number, args.title, repo_type=args.type), args.about
+    )
+    return f"{args.number} of {args.about} is now called {args.title!r}"
+
+
+async def close(args: HubReposArgs) -> str:
+    """Close a discussion or pull request."""
+    return await _turned(args, "closed")
+
+
+async def reopen(args: HubReposArgs) -> str:
+    """Open it again."""
+    return await _turned(args, "open")
+
+
+async def _turned(args: HubReposArgs, status: Literal["open", "closed"]) -> str:
+    given(args, "number")
+    await ask_hub(
+        lambda api: api.change_discussion_status(
+            args.repo, args.number, status, comment=args.text or None, repo_type=args.type
+        ),
+        args.about,
+    )
+    return f"{args.number} of {args.about} is {status}"
+
+
+async def merge(args: HubReposArgs) -> str:
+    """Merge a pull request into main."""
+    given(args, "number")
+    await ask_hub(
+        lambda api: api.merge_pull_request(args.repo, args.number, comment=args.text or None, repo_type=args.type),
+        args.about,
+    )
+    after = await ask_hub(
+        lambda api: api.get_discussion_details(args.repo, args.number, repo_type=args.type), args.about
+    )
+    return f"pull request {args.number} of {args.about} is {after.status}"

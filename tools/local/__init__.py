@@ -1,0 +1,1 @@
+"""bash, read, write and edit in the working folder."""

@@ -1,0 +1,87 @@
+"""The read tool: a text file with line numbers, a part at a time; of a folder, what is in it."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from ml_intern.execution.provenance import outside
+from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.tools.local.files import digest_of, mark_seen, regular
+from ml_intern.tools.local.foreign import foreign_source
+from ml_intern.tools.local.images import data_url, image_type
+from ml_intern.tools.local.listing import binary_kind, count_lines, listing
+
+MOST_LINES = 2_000
+MOST_ENTRIES = 200
+
+
+class ReadArgs(ToolArgs):
+    """What read takes."""
+
+    path: str = Field(min_length=1, description="The file or folder, relative to the workspace or absolute.")
+    offset: int = Field(1, description="The first line to show; a negative one counts from the end.")
+    limit: int = Field(MOST_LINES, ge=1, le=MOST_LINES, description="How many lines to show at most.")
+
+
+@tool(read_only=True)
+async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
+    """Read a text file of the workspace, with line numbers, look at an image, or list a folder.
+
+    Read a file before you write or edit it. Give offset and limit for a part of a long file. The files that hold the
+    whole of a long output can be read too.
+    Control characters are shown as escapes such as \\x1b.
+    """
+    return await asyncio.to_thread(_read, args, context)
+
+
+def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
+    path = context.resolve(args.path, reading=True)
+    shown = context.name_of(path)
+    try:
+        source = foreign_source(path, context.roots())
+        if path.is_file() and (kind := image_type(path)):
+            return replace(_image(path, shown, kind, context), taint=(source,) if source else ())
+        text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
+        return outside(text, source) if source else ToolResult(text)
+    except OSError as error:
+        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+
+
+def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResult:
+    about = f"{shown} is an image ({kind}, {path.stat().st_size:,} bytes)"
+    if context.services.models.abilities(context.options.model).images is False:
+        raise ToolFault(f"{about}, and {context.options.model} does not see images. Look into it with a command")
+    url = data_url(path, kind)
+    if url is None:
+        raise ToolFault(f"{about}: too large to be shown. Make a smaller copy with a command")
+    return ToolResult(f"{about}; it is shown with this result", images=(url,))
+
+
+def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
+    size = regular(path, shown).st_size
+    if kind := binary_kind(path):
+        raise ToolFault(f"{shown} is binary, {size:,} bytes: {kind}. Look into it with a command")
+    mark_seen(context, path, digest_of(path))
+    total = count_lines(path)
+    if not total:
+        return f"{shown} is empty"
+    first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
+    if first > total:
+        raise ToolFault(f"{shown} has {total:,} lines; offset {args.offset} is after its end")
+    part = listing(path, first, args.limit, total)
+    more = f"lines {first:,} to {part.last:,} of {total:,}; go on with offset {part.last + 1}"
+    notes = [*part.notes, *([more] if part.last < total else [])]
+    return "\n".join([part.text, *(f"[{note}]" for note in notes)])
+
+
+def _folder(path: Path, shown: str) -> str:
+    entries = sorted(path.iterdir(), key=lambda entry: (not entry.is_dir(), entry.name))
+    lines = [f"{entry.name}/" if entry.is_dir() else f"{entry.name}{_size(entry)}" for entry in entries[:MOST_ENTRIES]]
+    more = [f"[{len(entries) - MOST_ENTRIES:,} more]"] if len(entries) > MOST_ENTRIES else []
+    return "\n".join([f"{shown} is a folder of {len(entries):,}:", *lines, *more])
+
+
+def _size(entry: Path) -> str:
+    return f"  {entry.stat().st_size:,} bytes" if entry.is_file() else "  (no regular file)"

@@ -1,0 +1,1 @@
+"""papers: search, full text, citations."""

@@ -1,0 +1,91 @@
+"""Papers as the Hub knows them: search, what is read now, and the models, datasets, Spaces and code of one."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.configs.hosts import hub_url
+from ml_intern.net.hub import ask_hub
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_SUMMARY = 400
+_LINKED = 6
+
+
+async def search(query: str, limit: int) -> list[str]:
+    """Papers on the Hub about the query."""
+    found = await ask_hub(lambda api: list(islice(api.list_papers(query=query, limit=limit), limit)), "papers")
+    return [listed(paper) for paper in found]
+
+
+async def trending(date: str, limit: int) -> list[str]:
+    """The papers people read now, or those of a day (2025-10-29), a week (2025-W44) or a month (2025-10)."""
+    when: dict[str, Any] = {_span(date): date} if date else {"sort": "trending"}
+    found = await ask_hub(lambda api: list(islice(api.list_daily_papers(limit=limit, **when), limit)), "daily papers")
+    return [listed(paper) for paper in found]
+
+
+def _span(date: str) -> str:
+    return "week" if "W" in date else "date" if date.count("-") == 2 else "month"
+
+
+def listed(paper: Any) -> str:
+    """One paper of a list."""
+    code = f"; code {paper.github_repo}" if getattr(paper, "github_repo", None) else ""
+    votes = f"; {paper.upvotes} upvotes" if paper.upvotes else ""
+    year = f"; {paper.published_at:%Y-%m-%d}" if paper.published_at else ""
+    summary = " ".join((getattr(paper, "ai_summary", None) or paper.summary or "").split())[:_SUMMARY]
+    return f"{paper.title or '(no title)'} (arXiv:{paper.id}{year}{votes}{code})\n  {summary}"
+
+
+async def details(paper: str) -> str:
+    """What the Hub knows of a paper. Raises NotThere when it does not know it."""
+    found = await ask_hub(lambda api: api.paper_info(paper), f"paper {paper}")
+    authors = ", ".join(author.name or "?" for author in (found.authors or [])[:8])
+    more = f" and {len(found.authors) - 8} more" if found.authors and len(found.authors) > 8 else ""
+    lines = [
+        f"# {found.title or '(no title)'}",
+        f"arXiv:{found.id}" + (f", {found.published_at:%Y-%m-%d}" if found.published_at else ""),
+        f"authors: {authors}{more}" if authors else "",
+        f"code: {found.github_repo} ({found.github_stars or '?'} stars)" if found.github_repo else "",
+        f"project: {found.project_page}" if found.project_page else "",
+        f"page: {hub_url()}/papers/{found.id}",
+        f"keywords: {', '.join(found.ai_keywords)}" if found.ai_keywords else "",
+        f"\n## Abstract\n{found.summary or '(none)'}",
+    ]
+    return "\n".join(filter(None, lines))
+
+
+async def linked(paper: str, limit: int = _LINKED) -> str:
+    """The repositories that name a paper, the most downloaded first."""
+    tag = f"arxiv:{paper}"
+
+    def collect(api: "HfApi") -> dict[str, list[str]]:
+        return {
+            "models": _first(api.list_models(filter=tag, sort="downloads", limit=limit), limit),
+            "datasets": _first(api.list_datasets(filter=tag, sort="downloads", limit=limit), limit),
+            "spaces": _first(api.list_spaces(filter=tag, sort="likes", limit=limit), limit),
+            "collections": [
+                f"{one.slug} ({one.title})"
+                for one in islice(api.list_collections(item=f"papers/{paper}", limit=limit), limit)
+            ],
+        }
+
+    found = await ask_hub(collect, f"what is linked to {paper}")
+    return "\n".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in found.items())
+
+
+def _first(repositories: Iterable[Any], limit: int) -> list[str]:
+    return [_repository(one) for one in islice(repositories, limit)]
+
+
+def _repository(one: Any) -> str:
+    downloads = getattr(one, "downloads", None)
+    return f"{one.id} ({downloads:,} downloads)" if downloads is not None else f"{one.id} ({one.likes or 0} likes)"
+
+
+def numbered(entries: Sequence[str]) -> str:
+    """A list with numbers."""
+    return "\n\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, start=1))

@@ -1,0 +1,69 @@
+"""The text of a fetched page: markdown of HTML and PDF from a process of its own, plain text as it is."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from ml_intern.execution.tool import ToolFault
+from ml_intern.net.child_program import ask_child
+from ml_intern.net.pages import Page
+
+SECONDS = 40.0
+SIDE_BY_SIDE = 2
+_CHILD = Path(__file__).with_name("page_text_child.py")
+_HTML = ("text/html", "application/xhtml+xml")
+_PLAIN = (
+    "text/",
+    "application/json",
+    "application/x-ndjson",
+    "application/xml",
+    "application/yaml",
+    "application/toml",
+)
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class PageText:
+    """What a page says. `note` tells what is odd about it."""
+
+    title: str
+    text: str
+    note: str = ""
+
+
+async def text_of(page: Page) -> PageText:
+    """The text of a page.
+
+    Raises:
+        ToolFault: it is no text, or no text could be made of it.
+    """
+    kind = page.content_type.partition(";")[0].strip().lower()
+    if page.body.startswith(b"%PDF-"):
+        return await _by_child(page, "pdf")
+    if kind in _HTML or (not kind and page.body.lstrip()[:1] == b"<"):
+        return await _by_child(page, "html")
+    if b"\0" in page.body[:4096] or not (kind.startswith(_PLAIN) or kind.endswith(("+json", "+xml")) or not kind):
+        size = f"{len(page.body):,} bytes"
+        raise ToolFault(f"{page.url[:200]} is no text but {kind or 'unknown data'}, {size}; download it with a command")
+    return PageText("", page.body.decode("utf-8", "replace"))
+
+
+async def _by_child(page: Page, kind: str) -> PageText:
+    loop = asyncio.get_running_loop()
+    async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
+        try:
+            out = await ask_child(_CHILD, kind, page.url[:2000], given=page.body, seconds=SECONDS)
+        except TimeoutError as error:
+            said = f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page"
+            raise ToolFault(said) from error
+    try:
+        found = json.loads(out)
+    except ValueError as error:
+        raise ToolFault(f"no text can be made of {page.url[:200]}; read another page") from error
+    if not found["text"].strip():
+        why = found["note"] or "it may build itself with scripts"
+        raise ToolFault(f"{page.url[:200]} holds no text: {why}; read another page")
+    return PageText(found["title"], found["text"], found["note"])
