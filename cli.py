@@ -73,9 +73,3 @@ def _load(command: str) -> Callable[..., int]:
     module, _, function = target.partition(":")
     loaded: Callable[..., int] = getattr(import_module(f"ml_intern.commands.{module}"), function)
     return loaded
-
-
-if __name__ == "__main__":
-    from ml_intern.__main__ import main as run
-
-    run()

@@ -126,13 +126,20 @@ class Heart:
         return f"{what:36} late by, ms: {figures}; most CPU of the loop between two ticks {max(self.own):5.1f}"
 
 
+def tune_interpreter() -> None:
+    """The settings of ml_intern/__main__.py."""
+    gc.set_threshold(50_000)
+    sys.setswitchinterval(0.001)
+
+
 async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
     """Print the figures at rest and of each round of reads."""
+    from ml_intern.execution.call import ToolCall
     from ml_intern.execution.calls import silent
     from ml_intern.execution.policy_inputs import written_rules
     from ml_intern.execution.run import run_call
-    from ml_intern.execution.tool import ToolCall, ToolContext
-    from ml_intern.graph.context import RunOptions, Services
+    from ml_intern.execution.tool import Services, ToolContext
+    from ml_intern.graph.context import RunOptions
     from ml_intern.models.gateway import Models
     from ml_intern.store.store import Store
     from ml_intern.tools.registry import create_builtin_tools
@@ -155,8 +162,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
             assert len(done) == READS
             assert all(done), "a read failed"
 
-        gc.set_threshold(50_000)  # this and the next line as ml_intern.py does
-        sys.setswitchinterval(0.001)
+        tune_interpreter()
         written_rules({})  # a run reads its rules before its first call
         rest = Heart()
         await rest.during(asyncio.sleep(1))

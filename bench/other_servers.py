@@ -144,7 +144,7 @@ def llmock(folder: Path) -> Iterator[Run]:
         root = base.removesuffix("/v1")
         for name, faults in FAULTS.items():
             _post(f"{root}/_llmock/reset", {})
-            spoilt = any(one["type"].endswith("_fault") for one in faults)  # a broken reply counts as said
+            spoilt = any(one["type"].endswith("_failed") for one in faults)  # a broken reply counts as said
             script = [*faults, {**CALL, "times": 1 + spoilt}, ANSWER]
             _post(f"{root}/_llmock/scenario", {"behaviors": [{**one, "match": ASKED} for one in script]})
             yield play(f"llmock, {name}", base, folder)

@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/safety")]
 
 from shell_variants import variants  # noqa: E402  (a script: the checkout first)
 
-from ml_intern.safety.policy import CallFacts, verdict  # noqa: E402
+from ml_intern.safety.policy import PolicyContext, verdict  # noqa: E402
 from ml_intern.safety.rule_settings import parse_rules  # noqa: E402
 from ml_intern.safety.shell.analysis import classify  # noqa: E402
 from ml_intern.safety.shell.paths import Place  # noqa: E402
@@ -44,7 +44,7 @@ def rate(name: str, key: str, *, sandboxed: bool) -> None:
     print(f"denies hit {hit}/{deny}, harmless kept {kept}/{auto}")
 
 
-def milliseconds(command: str, facts: CallFacts) -> float:
+def milliseconds(command: str, facts: PolicyContext) -> float:
     start = time.thread_time()
     verdict("bash", {"command": command}, facts)
     return (time.thread_time() - start) * 1000
@@ -59,7 +59,7 @@ def main() -> None:
     denied = sum(number for (label, _), number in counts.items() if label == "deny")
     print(f"5,000 wrapped variants: unsafe auto {unsafe}, of {denied} denied ones {counts['deny', 'deny']} stay denied")
     commands = [case["command"] for name in ("shell_commands.jsonl", "own_shell_commands.jsonl") for case in load(name)]
-    facts = CallFacts(workspace=str(ROOT), home="/home/u", rules=RULES, resolve=os.path.realpath)
+    facts = PolicyContext(workspace=str(ROOT), home="/home/u", rules=RULES, resolve=os.path.realpath)
     took = sorted(milliseconds(command, facts) for _ in range(3) for command in commands)
     p95 = took[int(len(took) * 0.95)]
     print(f"{len(took)} verdicts with {len(RULES.rules)} rules, CPU time:", end=" ")

@@ -1,4 +1,4 @@
-"""Print how long admit() takes for 1 MB of hostile and of ordinary text, and its hits on the labelled cases."""
+"""Print how long redact() takes for 1 MB of hostile and of ordinary text, and its hits on the labelled cases."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ml_intern.safety.secrets.formats import FORMATS  # noqa: E402
-from ml_intern.safety.secrets.redaction import admit, hold  # noqa: E402  (a script: the checkout first)
+from ml_intern.safety.secrets.redaction import add_known_secrets, redact  # noqa: E402  (a script: the checkout first)
 
 MEGABYTE = 1_000_000
 LOG_LINE = "epoch 3 step=1200 loss: 0.4321 lr=1e-4 Saving to ./out/checkpoint-1200 https://huggingface.co/org/model\n"
@@ -73,14 +73,14 @@ UNITS = [
 
 
 def seconds(text: str) -> float:
-    """CPU time of one admit(): the wall clock shows the neighbours."""
+    """CPU time of one redact(): the wall clock shows the neighbours."""
     start = time.thread_time()
-    admit(text)
+    redact(text)
     return time.thread_time() - start
 
 
 def main() -> None:
-    hold({f"HELD_{index}_TOKEN": f"Held{index:03d}valueNobodyHasSeen" for index in range(20)})
+    add_known_secrets({f"HELD_{index}_TOKEN": f"Held{index:03d}valueNobodyHasSeen" for index in range(20)})
     units = UNITS + sorted({form.literal for form in FORMATS})
     worst = sorted(((seconds(unit * (MEGABYTE // len(unit))), unit) for unit in units), reverse=True)
     print(f"hostile inputs of 1 MB: {len(units)}, slowest {worst[0][0]:.2f} s")
@@ -91,8 +91,8 @@ def main() -> None:
     cases = [json.loads(line) for line in (ROOT / "tests/safety/data/secrets.jsonl").read_text().splitlines()]
     redact = [case for case in cases if case["expected"] == "redact"]
     keep = [case for case in cases if case["expected"] == "keep"]
-    print(f"redacted {sum(case['secret'] not in admit(case['text']) for case in redact)} of {len(redact)}")
-    print(f"falsely redacted {sum(admit(case['text']) != case['text'] for case in keep)} of {len(keep)}")
+    print(f"redacted {sum(case['secret'] not in redact(case['text']) for case in redact)} of {len(redact)}")
+    print(f"falsely redacted {sum(redact(case['text']) != case['text'] for case in keep)} of {len(keep)}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ml_intern.sandbox.bubblewrap import Profile, wrap  # noqa: E402  (a script: the checkout first)
-from ml_intern.sandbox.profile import Wish, profile_for  # noqa: E402
+from ml_intern.sandbox.profile import SandboxRequest, profile_for  # noqa: E402
 
 RUNS = 100
 
@@ -62,10 +62,10 @@ def main() -> None:
         print(f"bash -c true, median of {RUNS} (fastest tenth): {plain} without a sandbox")
         print(f"  bubblewrap alone: {timed(lambda: subprocess.run([*BARE, *command], check=True)).over(plain)}")
         for network in ("list", "off", "on"):
-            profile = profile_for(Wish(folder, network=network), os.environ)
-            walled = timed(lambda profile=profile: inside(profile))
-            print(f"  inside, network {network}: {walled}, {walled.over(plain)}")
-        print(f"building the profile: {timed(lambda: profile_for(Wish(folder), os.environ))}")
+            profile = profile_for(SandboxRequest(folder, network=network), os.environ)
+            sandboxed = timed(lambda profile=profile: inside(profile))
+            print(f"  inside, network {network}: {sandboxed}, {sandboxed.over(plain)}")
+        print(f"building the profile: {timed(lambda: profile_for(SandboxRequest(folder), os.environ))}")
 
 
 def inside(profile: Profile) -> None:

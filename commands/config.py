@@ -19,7 +19,7 @@ from ml_intern.configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loade
 from ml_intern.configs.paths import cache_home, data_home, settings_home
 from ml_intern.configs.saved import keys_file
 from ml_intern.configs.trust import PROJECT_FILE, trust_file
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 def show_settings(options: Options, json: Json = False) -> int:
     """Show every setting in force and where its value is from. Secrets are never shown."""
     loaded = load_settings(options, working_folder(options))
-    hold_secrets()
+    register_secrets()
     shown = {path: {"value": value, "source": source} for path, value, source in _leaves(loaded)}
     if json:
         return print_json({"settings": shown, "notes": list(loaded.notes)})
@@ -44,7 +44,7 @@ def show_settings(options: Options, json: Json = False) -> int:
 
 def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
     """Path, safe value and source of every value that is no object, and of empty objects."""
-    from ml_intern.safety.secrets.redaction import admit
+    from ml_intern.safety.secrets.redaction import redact
 
     def walk(value: Any, path: tuple[str, ...], source: str) -> Iterator[tuple[str, Any, str]]:
         source = loaded.sources.get(".".join(path), source)
@@ -53,7 +53,7 @@ def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
                 yield from walk(inner, (*path, key), source)
         else:
             secret = _is_secret(path) and value not in (None, "", {})
-            yield ".".join(path), HIDDEN if secret else json_module.loads(admit(json_module.dumps(value))), source
+            yield ".".join(path), HIDDEN if secret else json_module.loads(redact(json_module.dumps(value))), source
 
     for key, value in loaded.settings.model_dump(mode="json").items():
         yield from walk(value, (key,), "default")
@@ -68,17 +68,17 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
     """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
-    from ml_intern.commands.config import further_faults
-    from ml_intern.configs.check import faults_of
+    from ml_intern.commands.config import further_problems
+    from ml_intern.configs.check import problems_of
     from ml_intern.configs.layers import names_for
 
     folder = working_folder(options)
-    hold_secrets()
+    register_secrets()
     known = names_for(folder)
     project = folder / PROJECT_FILE
     given = [Path(options.config).expanduser()] if options.config else []
     files = [path for path in (user_file(), project if project.is_file() else None, *given) if path is not None]
-    faults = [fault for path in files for fault in faults_of(path, known, further_faults)]
+    faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:
         load_settings(options, folder)  # what files and options say together
@@ -121,7 +121,7 @@ def known_paths() -> dict[str, Path]:
 MODELS = ("model_name", "compact_model", "research_model", "fallback_model")
 
 
-def further_faults(values: Mapping[str, Any]) -> Iterator[Found]:
+def further_problems(values: Mapping[str, Any]) -> Iterator[Found]:
     """What is wrong with the rules of a file; and, as warnings, its models that no provider is known for."""
     yield from _rules(values.get("permissions"))
     yield from _models(values)

@@ -21,7 +21,7 @@ from ml_intern.commands.setup.probe import probe as ask_model
 from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
 
 PACKAGES = (
@@ -57,7 +57,7 @@ def doctor(
 ) -> int:
     """Show versions, programs, folders, keys by name and the model a run would use."""
     loaded = load_settings(options, working_folder(options))
-    hold_secrets()
+    register_secrets()
     report = _report(loaded, options)
     fault = asyncio.run(_look_at_database(report))
     if probe and fault is None:

@@ -59,11 +59,11 @@ def drop_stdout() -> None:
 
 
 def _unforeseen(error: BaseException) -> str:
-    from ml_intern.safety.error_log import log_fault
-    from ml_intern.safety.secrets.redaction import admit, hold_environment
+    from ml_intern.safety.error_log import log_error
+    from ml_intern.safety.secrets.redaction import redact, register_environment
 
-    hold_environment()
+    register_environment()
     try:
-        return str(log_fault(private_folder(data_home()), "(none)", error))
+        return str(log_error(private_folder(data_home()), "(none)", error))
     except OSError as unwritable:
-        return admit(f"internal error: {type(error).__name__}: {error} (no log could be written: {unwritable})")
+        return redact(f"internal error: {type(error).__name__}: {error} (no log could be written: {unwritable})")

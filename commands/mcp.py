@@ -13,12 +13,13 @@ from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.layers import Loaded
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 
 if TYPE_CHECKING:
     from ml_intern.configs.mcp_servers import McpServer
+    from ml_intern.execution.tool import ServerState
     from ml_intern.graph.context import RunOptions
-    from ml_intern.tools.mcp.servers import Servers, ServerState
+    from ml_intern.tools.mcp.servers import Servers
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the server's name")]
@@ -57,9 +58,9 @@ def _listed(name: str, server: "McpServer", servers: "Servers", loaded: Loaded) 
 
 
 def _where(server: "McpServer") -> str:
-    from ml_intern.safety.secrets.redaction import admit
+    from ml_intern.safety.secrets.redaction import redact
 
-    return admit(server.url.partition("?")[0] if server.url else " ".join([server.command or "", *server.args]))
+    return redact(server.url.partition("?")[0] if server.url else " ".join([server.command or "", *server.args]))
 
 
 @takes_options(*SETTINGS_OPTIONS)
@@ -205,7 +206,7 @@ def serve(options: Options) -> int:
 
 
 async def _serve(run_options: "RunOptions") -> int:
-    from ml_intern.graph.context import Services
+    from ml_intern.execution.tool import Services
     from ml_intern.models.gateway import Models
     from ml_intern.server.mcp import serve_tools
     from ml_intern.tools.registry import create_builtin_tools
@@ -222,5 +223,5 @@ async def _serve(run_options: "RunOptions") -> int:
 
 def _loaded(options: Options) -> Loaded:
     loaded = load_settings(options, working_folder(options))
-    hold_secrets()
+    register_secrets()
     return loaded

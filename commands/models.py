@@ -13,7 +13,7 @@ from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.errors import MLInternError
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 
 if TYPE_CHECKING:
     from ml_intern.models.catalog.describe import Described, Way
@@ -35,7 +35,7 @@ def show_models(
 ) -> int:
     """Show how models are reached, which can be called now, or one of them: route, key, window, price, abilities."""
     loaded = load_settings(options, working_folder(options))
-    hold_secrets()
+    register_secrets()
     if available:
         return _show_available(asyncio.run(_available(options, id or "")), json=json)
     if id is not None:

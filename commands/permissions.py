@@ -60,7 +60,7 @@ def judge(
 
 async def _verdict(options: Options, command: str) -> "Verdict":
     from ml_intern.execution.calls import judge_command
-    from ml_intern.graph.context import Services
+    from ml_intern.execution.tool import Services
     from ml_intern.models.gateway import Models
     from ml_intern.session.options import from_settings
     from ml_intern.tools.registry import create_builtin_tools

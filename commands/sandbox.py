@@ -38,7 +38,7 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     from ml_intern.execution.process.environment import child_environment, uv_links
     from ml_intern.execution.sandboxed import own_homes, run_profile
     from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import look_before, mend
+    from ml_intern.sandbox.git_guard import inspect_before, mend
     from ml_intern.session.options import from_settings
     from ml_intern.text.visible import visible
 
@@ -47,8 +47,8 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
     wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
-    profile = run_profile(run, child_environment(os.environ, uv_links(), walled=True), own_homes())
-    before = look_before(profile.roots, profile.git)
+    profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
+    before = inspect_before(profile.roots, profile.git)
     try:
         with wrap(argv, profile) as wrapped:
             return _ended(wrapped.start(cwd=folder))

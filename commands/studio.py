@@ -33,7 +33,7 @@ PAGE = "https://smith.langchain.com/studio/"
 MODEL_VARIABLE = "ML_INTERN_DEFAULT_MODEL_ID"
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SYNC_SECONDS = 2.0
-MOST_THREADS = 500
+MAX_THREADS = 500
 
 Port = Annotated[int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="port (default 2024)")]
 
@@ -129,7 +129,7 @@ async def _list_threads(store: "Store", client: "AsyncClient", listed: set[str])
     """Tell the server of threads it does not know: Studio lists only those."""
     from httpx import TransportError
 
-    rows = [row for row in await store.threads.list(limit=MOST_THREADS) if row.id not in listed and _is_uuid(row.id)]
+    rows = [row for row in await store.threads.list(limit=MAX_THREADS) if row.id not in listed and _is_uuid(row.id)]
     for row in reversed(rows):
         about = {"graph_id": GRAPH, "title": row.title, "folder": row.folder}
         try:

@@ -6,9 +6,9 @@ from pathlib import Path
 from ml_intern.configs.trust import ADVICE, is_trusted
 
 AGENTS_FILE, SKILLS_FOLDER = ADVICE
-MOST_CHARACTERS = 20_000
+MAX_CHARACTERS = 20_000
 """Of AGENTS.md; the rest is left out, and that is said."""
-MOST_SKILLS = 60
+MAX_SKILLS = 60
 _SKILL_FILE = "SKILL.md"
 _DESCRIPTION = 400
 
@@ -27,22 +27,22 @@ def advice_of(folder: Path) -> str:
 
 def _agents(folder: Path) -> str:
     text = _text(folder / AGENTS_FILE, folder).strip()
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MOST_CHARACTERS]}\n[... {len(text) - MOST_CHARACTERS:,} characters left out; read the file]"
+    return f"{text[:MAX_CHARACTERS]}\n[... {len(text) - MAX_CHARACTERS:,} characters left out; read the file]"
 
 
 def _skills(folder: Path) -> Iterator[str]:
     """A line for each skill: its name, what it is for, where it is."""
     root = folder / SKILLS_FOLDER
     found = sorted(root.glob(f"*/{_SKILL_FILE}")) if root.is_dir() else []
-    for path in found[:MOST_SKILLS]:
+    for path in found[:MAX_SKILLS]:
         about = _front_matter(_text(path, folder))
         name = about.get("name") or path.parent.name
         description = " ".join(about.get("description", "").split())[:_DESCRIPTION]
         yield f"- {name}: {description or '(no description)'} ({path.relative_to(folder)})"
-    if len(found) > MOST_SKILLS:
-        yield f"- {len(found) - MOST_SKILLS} more in {SKILLS_FOLDER}"
+    if len(found) > MAX_SKILLS:
+        yield f"- {len(found) - MAX_SKILLS} more in {SKILLS_FOLDER}"
 
 
 def _text(path: Path, folder: Path) -> str:
@@ -51,7 +51,7 @@ def _text(path: Path, folder: Path) -> str:
         return ""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(2 * MOST_CHARACTERS)
+            return file.read(2 * MAX_CHARACTERS)
     except OSError as error:
         return f"(it cannot be read: {error.strerror})"
 

@@ -78,7 +78,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Fault:
+class SettingsProblem:
     """One fault. A warning stops nothing."""
 
     file: str
@@ -97,9 +97,9 @@ Found = tuple[KeyPath, str, bool]
 """Where a fault is, what it is, and whether it stops nothing."""
 
 
-def faults_of(
+def problems_of(
     path: Path, known: Mapping[str, str], further: Callable[[Mapping[str, Any]], Iterator[Found]]
-) -> list[Fault]:
+) -> list[SettingsProblem]:
     """The faults of one file, in the order of the text.
 
     `known` is what ${NAME} may stand for; `further` finds in the file's values what only other rooms can tell.
@@ -110,18 +110,20 @@ def faults_of(
         values = json.loads(text)
         places = Places.of(text)
     except UnicodeDecodeError as error:
-        return [Fault(name, 1, 1, "", f"is no UTF-8 at byte {error.start}")]
+        return [SettingsProblem(name, 1, 1, "", f"is no UTF-8 at byte {error.start}")]
     except OSError as error:
-        return [Fault(name, 1, 1, "", f"cannot be read: {error.strerror}")]
+        return [SettingsProblem(name, 1, 1, "", f"cannot be read: {error.strerror}")]
     except json.JSONDecodeError as error:
-        return [Fault(name, error.lineno, error.colno, "", f"no valid JSON: {error.msg}")]
+        return [SettingsProblem(name, error.lineno, error.colno, "", f"no valid JSON: {error.msg}")]
     except RecursionError:
-        return [Fault(name, 1, 1, "", "nested too deeply")]
+        return [SettingsProblem(name, 1, 1, "", "nested too deeply")]
     if not isinstance(values, dict):
-        return [Fault(name, 1, 1, "", 'no JSON object; it looks like {"model_name": "..."}')]
+        return [SettingsProblem(name, 1, 1, "", 'no JSON object; it looks like {"model_name": "..."}')]
     filled = _filled(values, known)
     found = [*_twice(places), *_unset(values, known), *_unknown(values, name), *_bad(filled), *further(filled)]
-    faults = [Fault(name, *places.place(path), ".".join(map(str, path)), said, soft) for path, said, soft in found]
+    faults = [
+        SettingsProblem(name, *places.place(path), ".".join(map(str, path)), said, soft) for path, said, soft in found
+    ]
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
 
 

@@ -27,7 +27,7 @@ ENDPOINTS: tuple[str, ...] = (
 )  # fmt: skip
 """Names that only a folder the user trusts may put into the environment."""
 
-_MOST_CHARACTERS = 1_000_000
+_MAX_CHARACTERS = 1_000_000
 _ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
@@ -70,7 +70,7 @@ def read_env_files(folders: Iterable[Path]) -> dict[str, str]:
 def _read(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return parse_env_file(file.read(_MOST_CHARACTERS))
+            return parse_env_file(file.read(_MAX_CHARACTERS))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 

@@ -19,7 +19,7 @@ from ml_intern.configs.mcp_servers import DEFINES
 from ml_intern.configs.paths import settings_home
 from ml_intern.configs.saved import kept_keys
 from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
-from ml_intern.configs.trust import PROJECT_FILE, is_trusted, wishes_of
+from ml_intern.configs.trust import PROJECT_FILE, folder_settings, is_trusted
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Values: TypeAlias = dict[str, Json]
@@ -237,7 +237,7 @@ def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> Configurat
 
 
 def _project_note(workspace: Path) -> list[str]:
-    things = wishes_of(workspace).things
+    things = folder_settings(workspace).things
     said = f"ignored, since you did not trust this folder: {', '.join(things)} (an interactive start asks)"
     return [said] if things else []
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import platformdirs
 
 APP = "ml-intern"
+PROMPTS = Path(__file__).parent / "prompts"
+"""The folder of the prompt templates."""
 
 
 def data_home() -> Path:

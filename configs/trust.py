@@ -15,18 +15,18 @@ from ml_intern.configs.paths import data_home, private_folder
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
 ADVICE = ("AGENTS.md", ".agents/skills")
 """What a trusted folder may tell the model."""
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Wishes:
+class FolderSettings:
     """What a folder would bring if it were trusted, in words, and a digest of what of it could widen permissions."""
 
     things: tuple[str, ...]
     digest: str
 
 
-def wishes_of(folder: Path) -> Wishes:
+def folder_settings(folder: Path) -> FolderSettings:
     """What `folder` holds that needs trust."""
     content = _content(folder / PROJECT_FILE)
     endpoints = {name: value for name, value in read_env_files([folder]).items() if is_endpoint(name)}
@@ -35,7 +35,7 @@ def wishes_of(folder: Path) -> Wishes:
     )
     addresses = [f"the addresses in .env ({', '.join(sorted(endpoints))})"] if endpoints else []
     advice = [name for name in ADVICE if (folder / name).exists()]
-    return Wishes((*settings, *addresses, *advice), _digest(content, endpoints))
+    return FolderSettings((*settings, *addresses, *advice), _digest(content, endpoints))
 
 
 def is_trusted(folder: Path) -> bool:
@@ -50,14 +50,14 @@ def decision(folder: Path) -> bool | None:
         ConfigurationError: the file that keeps it is damaged.
     """
     said = _decisions().get(_name(folder))
-    if not isinstance(said, dict) or said.get("digest") != wishes_of(folder).digest:
+    if not isinstance(said, dict) or said.get("digest") != folder_settings(folder).digest:
         return None
     return said.get("trusted") is True
 
 
 def decide(folder: Path, *, trusted: bool) -> None:
     """Keep what the user said about this folder as it is now."""
-    decisions = {**_decisions(), _name(folder): {"trusted": trusted, "digest": wishes_of(folder).digest}}
+    decisions = {**_decisions(), _name(folder): {"trusted": trusted, "digest": folder_settings(folder).digest}}
     path = trust_file()
     private_folder(path.parent)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -95,8 +95,8 @@ def _content(path: Path) -> bytes | None:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            content, size = file.read(_MOST_BYTES), path.stat().st_size
-        return content if size <= _MOST_BYTES else content + str(size).encode()
+            content, size = file.read(_MAX_BYTES), path.stat().st_size
+        return content if size <= _MAX_BYTES else content + str(size).encode()
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 

@@ -41,7 +41,7 @@ _CHARACTERS_BACK: Final = 60
 _CHARACTERS_ON: Final = 25
 _ROUNDED_TO_WHOLE: Final = 10
 _MOST: Final = 20
-_MOST_COMBINED: Final = 30
+_MAX_COMBINED: Final = 30
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def unverified(answer: str, results: Held, settings: Held) -> list[str]:
     held = [one for one in claims if results.has(one) or (not one.firm and settings.has(one))]
     told = [value / 100 if percent else value for value, percent in numbers_of(_blanked(_BLOCK, answer))]
     combined = [value for value in dict.fromkeys(told) if not _is_count(value) and results.holds(value)]
-    derived = Held((), _derived(combined[:_MOST_COMBINED]))
+    derived = Held((), _derived(combined[:_MAX_COMBINED]))
     open_ = [one for one in claims if one not in held and not derived.has(one)]
     return list(dict.fromkeys(one.text for one in open_))[:_MOST]
 

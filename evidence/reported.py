@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_intern.evidence.claims import Held, claims_of, unverified
-from ml_intern.graph.context import Services
+from ml_intern.execution.tool import Services
 from ml_intern.graph.state import SUMMARY
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-_MOST_FILE: Final = 1024 * 1024
-_MOST_FILES: Final = 6 * 1024 * 1024
+_MAX_FILE: Final = 1024 * 1024
+_MAX_FILES: Final = 6 * 1024 * 1024
 _OWN_WORDS: Final = ("write", "edit", "plan")
 """Tools whose results only repeat what the model wrote."""
 _CARDS: Final = (".md", ".markdown", ".rst")
@@ -67,9 +67,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:
     """The files, of long ones the beginning and the end, so many as can be read in a moment."""
-    left = _MOST_FILES
+    left = _MAX_FILES
     for path in files:
-        size = min(_MOST_FILE, left)
+        size = min(_MAX_FILE, left)
         if size <= 0:
             return
         try:

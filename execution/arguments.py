@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ml_intern.execution.tool import ToolFault, ToolSpec
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolSpec
 
-MOST_ERRORS = 5
+MAX_ERRORS = 5
 SCHEMA_CHARACTERS = 1_500
 
 
@@ -17,21 +18,21 @@ def parse(spec: ToolSpec, args: Mapping[str, Any]) -> BaseModel:
     """The arguments as the tool's model. Nothing is converted: "5" is no integer.
 
     Raises:
-        ToolFault: what does not fit, in the parser's words, with the part of the schema it broke.
+        ToolError: what does not fit, in the parser's words, with the part of the schema it broke.
     """
     properties = schema_of(spec.parameters)["properties"]
     unknown = [key for key in args if key not in properties]
     if unknown:
-        raise ToolFault(_explain(spec, [f"{key}: there is no such argument" for key in unknown], set(properties)))
+        raise ToolError(_explain(spec, [f"{key}: there is no such argument" for key in unknown], set(properties)))
     try:
         text = json.dumps(args, ensure_ascii=False, allow_nan=False)
         return spec.parameters.model_validate_json(text.encode(), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         lines = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in found]
-        raise ToolFault(_explain(spec, lines, {str(one["loc"][0]) for one in found if one["loc"]})) from error
+        raise ToolError(_explain(spec, lines, {str(one["loc"][0]) for one in found if one["loc"]})) from error
     except ValueError as error:
-        raise ToolFault(_explain(spec, [str(error)], set(properties))) from error
+        raise ToolError(_explain(spec, [str(error)], set(properties))) from error
 
 
 def malformed(spec: ToolSpec, invalid: Mapping[str, Any]) -> str:
@@ -44,8 +45,8 @@ def _explain(spec: ToolSpec, lines: list[str], concerned: set[str]) -> str:
     schema = schema_of(spec.parameters)
     broken = {key: value for key, value in schema["properties"].items() if key in concerned} or schema["properties"]
     part = json.dumps({"properties": broken, "required": schema.get("required", [])}, ensure_ascii=False)
-    more = [f"and {len(lines) - MOST_ERRORS} more"] if len(lines) > MOST_ERRORS else []
-    said = "\n".join(f"- {line}" for line in (*lines[:MOST_ERRORS], *more))
+    more = [f"and {len(lines) - MAX_ERRORS} more"] if len(lines) > MAX_ERRORS else []
+    said = "\n".join(f"- {line}" for line in (*lines[:MAX_ERRORS], *more))
     return f"the arguments of {spec.name} do not fit, so it did not run:\n{said}\nexpected: {part[:SCHEMA_CHARACTERS]}"
 
 

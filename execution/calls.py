@@ -7,9 +7,10 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.messages import ToolCall as MessageCall
 
+from ml_intern.execution.call import ToolCall
 from ml_intern.execution.run import judge
-from ml_intern.execution.tool import ToolCall, ToolContext
-from ml_intern.graph.context import RunOptions, Services, sandbox_name
+from ml_intern.execution.tool import Services, ToolContext
+from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, users_words
 from ml_intern.safety.policy import SHELL_TOOL, Verdict

@@ -13,20 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ml_intern.execution.call import ToolCall, ToolError, is_kept_output, real_path
 from ml_intern.execution.sandboxed import own_homes
-from ml_intern.execution.tool import (
-    NO_REACH,
-    Reach,
-    ToolCall,
-    ToolContext,
-    ToolFault,
-    ToolSpec,
-    is_kept_output,
-    real_path,
-    unknown_reach,
-)
+from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
 from ml_intern.graph.context import UNLIMITED
-from ml_intern.safety.policy import SHELL_TOOL, CallFacts, place_of, verdict
+from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, place_of, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.safety.rules import MCP, Rule, Rules
 from ml_intern.safety.shell.analysis import examine
@@ -36,13 +27,13 @@ from ml_intern.store.permissions import Grant
 
 T = TypeVar("T")
 
-_MOST_FILES = 2_000
-_MOST_PATTERNS = 3
+_MAX_FILES = 2_000
+_MAX_PATTERNS = 3
 _ELSEWHERE = ("/",)
 """What a pattern that cannot be looked through within reason stands for."""
 
 
-async def from_facts(call: ToolCall, context: ToolContext, judge: Callable[[CallFacts], T]) -> T:
+async def with_policy_context(call: ToolCall, context: ToolContext, judge: Callable[[PolicyContext], T]) -> T:
     """What `judge` makes of the facts about a call. They are read from files and the store; nothing is changed.
 
     Facts and judgement take one thread: LangGraph's server allows no file access on the event loop, and each time
@@ -51,7 +42,7 @@ async def from_facts(call: ToolCall, context: ToolContext, judge: Callable[[Call
     spec, store = context.services.tools.get(call.name), context.services.store
     granted = await store.permissions.in_force(str(context.workspace), context.root_id)
     reach = await _reach(call, spec, context)
-    known = CallFacts(
+    known = PolicyContext(
         mode=context.options.approval_mode,
         child=context.options.child,
         sandboxed=context.sandbox_profile != "none",
@@ -72,7 +63,7 @@ async def from_facts(call: ToolCall, context: ToolContext, judge: Callable[[Call
     return await asyncio.to_thread(lambda: judge(_with_files(known, call, spec, context)))
 
 
-def _with_files(known: CallFacts, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> CallFacts:
+def _with_files(known: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
     """The facts with those that lie in the file system."""
     return replace(
         known,
@@ -87,13 +78,13 @@ def _with_files(known: CallFacts, call: ToolCall, spec: ToolSpec | None, context
     )
 
 
-async def _reach(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> Reach:
-    if spec is None or spec.reach is None:
-        return NO_REACH
+async def _reach(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> ExternalEffects:
+    if spec is None or spec.effects is None:
+        return NO_EFFECTS
     try:
-        return await spec.reach(call.args, context)
-    except ToolFault as fault:
-        return unknown_reach(str(fault))
+        return await spec.effects(call.args, context)
+    except ToolError as fault:
+        return unknown_effects(str(fault))
 
 
 def written_rules(permissions: Mapping[str, Any]) -> Rules:
@@ -131,32 +122,32 @@ def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Seq
 def _led_to(text: str, workspace: Path) -> str:
     try:
         return str(real_path(text, workspace))
-    except ToolFault:
+    except ToolError:
         return text
 
 
 def matching_files(pattern: str) -> tuple[str, ...]:
     """The files a pattern of bash stands for; "/" among them when there are too many to look at."""
-    if len(re.findall(r"/[^/]*[*?\[][^/]*", pattern)) > _MOST_PATTERNS:
+    if len(re.findall(r"/[^/]*[*?\[][^/]*", pattern)) > _MAX_PATTERNS:
         return _ELSEWHERE
     files = glob.iglob(pattern.replace("[^", "[!"))  # noqa: PTH207  the pattern is a whole path, and text
-    found = tuple(islice(files, _MOST_FILES + 1))
-    return found if len(found) <= _MOST_FILES else (*found, *_ELSEWHERE)
+    found = tuple(islice(files, _MAX_FILES + 1))
+    return found if len(found) <= _MAX_FILES else (*found, *_ELSEWHERE)
 
 
 async def always_offers(call: ToolCall, context: ToolContext) -> tuple[Grant, ...]:
     """The grants with which this call would run unasked from now on; empty when "always" is no answer to it."""
-    return await from_facts(call, context, partial(_offers, call))
+    return await with_policy_context(call, context, partial(_offers, call))
 
 
-def _offers(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
+def _offers(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
     grants = _grants(call, facts)
     with_them = facts.rules.joined(Rules(tuple(map(rule_of, grants))))
     allowed = verdict(call.name, call.args, replace(facts, rules=with_them)).kind == "allow"
     return grants if grants and allowed else ()
 
 
-def _grants(call: ToolCall, facts: CallFacts) -> tuple[Grant, ...]:
+def _grants(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
     if any(not one.startswith(MCP) for one in facts.destinations) or facts.cost_usd != 0 or facts.secrets:
         return ()
     if call.name != SHELL_TOOL:

@@ -12,15 +12,15 @@ from rapidfuzz import process as fuzzy
 
 from ml_intern.configs.errors import LimitReached, MLInternError, TemporaryError
 from ml_intern.execution.arguments import malformed, parse
+from ml_intern.execution.call import ToolCall, ToolError, ToolResult, failure
 from ml_intern.execution.output import RESULT_CHARACTERS, shorten
-from ml_intern.execution.policy_inputs import from_facts
+from ml_intern.execution.policy_inputs import with_policy_context
 from ml_intern.execution.process.sessions import end_all
-from ml_intern.execution.tool import ToolCall, ToolContext, ToolFault, ToolResult, ToolSpec, failure
-from ml_intern.safety.error_log import log_fault
+from ml_intern.execution.tool import ToolContext, ToolSpec
+from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict, verdict
-from ml_intern.safety.secrets.redaction import admit, has_placeholder
+from ml_intern.safety.secrets.redaction import has_placeholder, redact
 from ml_intern.store.journal import JournalRow
-from ml_intern.tools.registry import offered
 
 LOST = "the process died while this ran; it may have run in part. Check what it left before you repeat it."
 FORGOTTEN = "this call ran before; its result is already in the conversation"
@@ -29,7 +29,7 @@ FORGOTTEN = "this call ran before; its result is already in the conversation"
 async def judge(call: ToolCall, context: ToolContext) -> Verdict:
     """What policy says to a call, from the facts as they are now."""
     spec = context.services.tools.get(call.name)
-    said = await from_facts(call, context, partial(verdict, call.name, call.args))
+    said = await with_policy_context(call, context, partial(verdict, call.name, call.args))
     if spec is not None and not spec.asks and said.kind == "ask":
         return Verdict("allow", f"{call.name} is never asked about")
     return said
@@ -60,7 +60,7 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
 
 def unusable(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | None) -> ToolResult | None:
     """Why the call cannot run whatever anybody says to it, or None: unknown tool, arguments that do not fit."""
-    tools = offered(context.services.tools, context.options)
+    tools = context.services.offered(context.options)
     spec = tools.get(call.name)
     if spec is None:
         nearest = [name for name, _, _ in fuzzy.extract(call.name, list(tools), limit=3)]
@@ -72,7 +72,7 @@ def unusable(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | 
         return failure("the arguments hold a placeholder of a redacted secret; name the variable instead", "refused")
     try:
         parse(spec, call.args)
-    except ToolFault as fault:
+    except ToolError as fault:
         return failure(str(fault), "invalid")
     return None
 
@@ -116,7 +116,7 @@ def _announce(call: ToolCall, context: ToolContext) -> None:
 def _admitted_value(value: Any) -> Any:
     """A JSON value with secrets replaced in its strings."""
     if isinstance(value, str):
-        return admit(value)
+        return redact(value)
     if isinstance(value, Mapping):
         return {key: _admitted_value(item) for key, item in value.items()}
     return [_admitted_value(item) for item in value] if isinstance(value, list | tuple) else value
@@ -127,7 +127,7 @@ async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: Journ
     try:
         async with limit:
             return _result_of(spec, await _handled(spec, args, context, row))
-    except ToolFault as fault:
+    except ToolError as fault:
         return replace(failure(str(fault)), taint=fault.taint)
     except (TemporaryError, LimitReached):
         raise
@@ -136,7 +136,7 @@ async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: Journ
     except (Exception, SystemExit) as error:  # noqa: BLE001 whatever a tool raises is told to the model
         if limit.expired():
             return failure(f"timed out after {spec.timeout:g} s and was stopped; it may have run in part", "timeout")
-        logged = await asyncio.to_thread(log_fault, context.services.store.home, context.thread_id, error)
+        logged = await asyncio.to_thread(log_error, context.services.store.home, context.thread_id, error)
         return failure(logged.message)
 
 
@@ -164,5 +164,5 @@ async def _admitted(result: ToolResult, context: ToolContext) -> ToolResult:
 
 def _kept(result: ToolResult, context: ToolContext) -> ToolResult:
     path = context.artifact_path(".full.txt")
-    text, kept = shorten(admit(result.text), path)
+    text, kept = shorten(redact(result.text), path)
     return replace(result, text=text, artifact=result.artifact or (str(path) if kept else None))

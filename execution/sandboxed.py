@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from ml_intern.configs.paths import cache_home, data_home, settings_home
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import child_environment, uv_links
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile, wrap
 from ml_intern.sandbox.command import Wrapped
-from ml_intern.sandbox.git_guard import Before, look_before, mend
-from ml_intern.sandbox.profile import Wish, profile_for
+from ml_intern.sandbox.git_guard import Before, inspect_before, mend
+from ml_intern.sandbox.profile import SandboxRequest, profile_for
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Walled:
+class SandboxedCommand:
     """A command as it is to be started: behind the wall, or without one when the run has none."""
 
     argv: tuple[str, ...]
@@ -55,9 +56,9 @@ class Walled:
 
 
 @asynccontextmanager
-async def walled(
+async def sandboxed(
     argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...] = ()
-) -> AsyncIterator[Walled]:
+) -> AsyncIterator[SandboxedCommand]:
     """Within this block the command can be started; what the wall needs ends with it.
 
     `secrets` names variables that it is given, and no other command.
@@ -65,7 +66,7 @@ async def walled(
     Raises:
         SandboxMissing: the run has a sandbox and it does not work any more.
         ConfigurationError: the workspace cannot be handed to a sandbox.
-        ToolFault: there is no such variable.
+        ToolError: there is no such variable.
     """
     wall = await opened_in_thread(partial(_walled, argv, folder, context, secrets), _close)
     try:
@@ -75,31 +76,31 @@ async def walled(
             wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wall.wrapped, wall.before)))
 
 
-def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> Walled:
+def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> SandboxedCommand:
     environment = run_environment(secrets)
     if context.options.sandbox == "none":
-        return Walled(argv, environment)
+        return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets)
-    before = look_before(profile.roots, profile.git)
+    before = inspect_before(profile.roots, profile.git)
     wrapped = wrap(argv, profile, str(folder))
-    return Walled(argv, wrapped.environment, wrapped, before)
+    return SandboxedCommand(argv, wrapped.environment, wrapped, before)
 
 
 def run_environment(secrets: Iterable[str]) -> dict[str, str]:
-    """The environment of a command that is given these secrets. Raises ToolFault when there is no such variable."""
-    return child_environment(os.environ, uv_links(), walled=True) | {name: secret_value(name) for name in secrets}
+    """The environment of a command that is given these secrets. Raises ToolError when there is no such variable."""
+    return child_environment(os.environ, uv_links(), sandboxed=True) | {name: secret_value(name) for name in secrets}
 
 
 def secret_value(name: str) -> str:
-    """The value of a variable that holds a secret of the user's. It blocks. Raises ToolFault when there is none."""
+    """The value of a variable that holds a secret of the user's. It blocks. Raises ToolError when there is none."""
     value = hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name)
     if not is_secret_name(name) or not value:
-        raise ToolFault(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")
+        raise ToolError(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")
     return value
 
 
-def _close(wall: Walled) -> None:
+def _close(wall: SandboxedCommand) -> None:
     if wall.wrapped is not None:
         wall.wrapped.close()
 
@@ -122,7 +123,7 @@ def run_profile(
     Raises:
         ConfigurationError: the workspace cannot be handed to a sandbox.
     """
-    wish = Wish(
+    wish = SandboxRequest(
         options.workspace,
         add_dirs=options.add_dirs,
         network="off" if options.sandbox == "none" else options.sandbox,

@@ -1,8 +1,6 @@
 """What a tool is: its spec, a call of it, the context it runs in, the result it gives. execution/run.py runs it."""
 
-import hashlib
 import inspect
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,28 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_kept_output, real_path
+from ml_intern.graph.context import UNLIMITED, RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.store.journal import CallKey
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
+    from ml_intern.graph.events import Event
     from ml_intern.graph.state import PlanStep
+    from ml_intern.models.gateway import Models
+    from ml_intern.store.store import Store
 
 OnResume = Literal["report", "rerun", "reattach"]
 FindOnResume = Callable[[Mapping[str, Any]], OnResume]
 """Tells it for a call with these arguments."""
-Status = Literal["done", "failed", "invalid", "refused", "timeout", "interrupted"]
 DEFAULT_TIMEOUT = 120.0
 _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
-
-
-class ToolFault(Exception):
-    """A failure with its remedy in one short text; it becomes a failed result, never a traceback."""
-
-    taint: tuple[str, ...] = ()
-    """Outside sources whose words are in the text."""
 
 
 class ToolArgs(BaseModel):
@@ -42,43 +36,146 @@ class ToolArgs(BaseModel):
 
 
 @dataclass(frozen=True)
-class ToolResult:
-    """What a call gives back. `text` is all the model sees; it says itself when `ok` is false."""
+class SubagentQuota:
+    """What a sub-agent is given: its tools, and what it may use for itself. -1 is unlimited."""
+
+    tools: tuple[str, ...]
+    max_iterations: int
+    """Model calls."""
+    max_tokens: int = UNLIMITED
+    """Input and output of all its model calls together."""
+    max_usd: float = UNLIMITED
+
+
+@dataclass(frozen=True)
+class ReviewedReport:
+    """A report as it goes to the agent that asked, and what its author should mend first, if anything."""
 
     text: str
-    ok: bool = True
-    status: Status = "done"
-    state: Mapping[str, Any] | None = None
-    """A partial AgentState to write, for example the plan."""
-    artifact: str | None = None
-    """Path of the file that holds the whole of what `text` shortens."""
-    taint: tuple[str, ...] = ()
-    """Outside sources whose text is in the result."""
-    images: tuple[str, ...] = ()
-    """Images as data URLs."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The result as the journal keeps it."""
-        return {
-            "text": self.text,
-            "ok": self.ok,
-            "status": self.status,
-            "state": dict(self.state) if self.state is not None else None,
-            "artifact": self.artifact,
-            "taint": list(self.taint),
-            "images": list(self.images),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ToolResult":
-        """The result that `as_json` wrote."""
-        lists = {"taint": tuple(data.get("taint", ())), "images": tuple(data.get("images", ()))}
-        return cls(**{**data, **lists})
+    correction: str = ""
 
 
-def failure(text: str, status: Status = "failed") -> ToolResult:
-    """A result that says what went wrong; providers do not pass a status on, so the text begins with it."""
-    return ToolResult(text=f"error: {text}", ok=False, status=status)
+class Review(Protocol):
+    """Look at the report of a sub-agent. `seen` holds what it read, called and was told."""
+
+    def __call__(self, report: str, seen: Sequence[str], /) -> ReviewedReport:
+        """The report with what is to be known about it."""
+        ...
+
+
+class Spawn(Protocol):
+    """Give a task to a sub-agent in a child thread of the calling tool's thread and wait for its report."""
+
+    async def __call__(
+        self, task: str, context: "ToolContext", share: SubagentQuota, *, resume: str = "", review: Review | None = None
+    ) -> "ToolResult":
+        """The report of the sub-agent. `resume` is the child thread to go on with, as the call's handle names it."""
+        ...
+
+
+class TurnFiles(Protocol):
+    """Keeps the files of the workspace as they are at the start of a turn."""
+
+    async def settled(self) -> None:
+        """Wait until they are kept, before anything may change them."""
+        ...
+
+
+class RunWatch(Protocol):
+    """Looks after the runs of the thread that is open."""
+
+    def notice(self) -> None:
+        """There is a new run."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """How one server stands. `status` is off, starting, ready, failed or ended; `why` says more."""
+
+    name: str
+    where: str
+    status: str
+    why: str
+    tools: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Tools whose descriptions are other ones than those agreed to."""
+
+
+class ToolServers(Protocol):
+    """Servers of other programs whose tools stand among `Services.tools`."""
+
+    async def settled(self) -> bool:
+        """Wait until each is connected or known not to be; whether there is news of them."""
+        ...
+
+    def problems(self) -> list[str]:
+        """A line for each that is not there."""
+        ...
+
+    def states(self) -> "Sequence[ServerState]":
+        """How each stands."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people elsewhere what happens."""
+
+    def take(self, event: "Event") -> None:
+        """Tell about an event, if that is wanted. It returns at once."""
+        ...
+
+    def places(self) -> "Sequence[str]":
+        """The destinations that the agent may write to."""
+        ...
+
+    async def send(self, place: str, text: str) -> str:
+        """Send the agent's own words there; what went wrong, or ""."""
+        ...
+
+
+@dataclass
+class Services:
+    """What nodes and tools work with; bound when the graph is built, never checkpointed."""
+
+    models: "Models"
+    tools: "Mapping[str, ToolSpec]"
+    store: "Store"
+    defaults: RunOptions
+    """Used when a caller passes no RunOptions, as Studio does."""
+    file_reads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """Per thread: path -> digest of the content last read or written; write and edit check it."""
+    spawn: "Spawn | None" = None
+    """Runs a sub-agent in a child thread; set by session.subagents."""
+    owner: str = ""
+    """Namespace of the Hub token's owner, where it is known without asking the Hub."""
+    files: "TurnFiles | None" = None
+    """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
+
+    watch: "RunWatch | None" = None
+    """Set by the session; None where nobody waits for the end of a run, as in Studio."""
+
+    servers: "ToolServers | None" = None
+    """MCP servers; None where there are none."""
+
+    notifier: "Notifier | None" = None
+    """None where nobody is to be told."""
+
+    def artifacts(self, thread_id: str) -> Path:
+        """The folder of a thread's artifact files."""
+        return self.store.home / "artifacts" / thread_id
+
+    def offered(self, options: RunOptions) -> "dict[str, ToolSpec]":
+        """The tools of a run: all, or the ones its options name."""
+        return {name: spec for name, spec in self.tools.items() if not options.tool_names or name in options.tool_names}
+
+    def context_limit(self, options: RunOptions) -> int:
+        """Tokens above which to compact: the threshold, at most 90 % of the context window, minus the longest reply."""
+        window = self.models.window(self.models.acting(options.model, options.fallback_model))
+        if not window:
+            return options.compact_threshold
+        reply = options.model_params.get("max_tokens")
+        return min(options.compact_threshold, window * 9 // 10, window - (reply if isinstance(reply, int) else 0))
 
 
 @dataclass(frozen=True)
@@ -124,7 +221,7 @@ class ToolContext:
         """The real path `path_text` names, symlinks followed. Reading may also go to the artifacts of threads.
 
         Raises:
-            ToolFault: the path is empty, unusable, in the folder ml-intern keeps its own files in, or outside the
+            ToolError: the path is empty, unusable, in the folder ml-intern keeps its own files in, or outside the
                 workspace and the added folders.
         """
         path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
@@ -132,12 +229,12 @@ class ToolContext:
             return path
         within = [root for root in self.roots() if path.is_relative_to(root)]
         if not within:
-            raise ToolFault(
+            raise ToolError(
                 f"path outside the workspace: {path} is not in {self.workspace}; "
                 "work inside it, or ask the user to start with --add-dir FOLDER"
             )
         if path.is_relative_to(home) and not any(root.is_relative_to(home) for root in within):
-            raise ToolFault(f"{path} belongs to ml-intern itself (its threads and settings); leave it alone")
+            raise ToolError(f"{path} belongs to ml-intern itself (its threads and settings); leave it alone")
         return path
 
     def artifact_path(self, suffix: str = ".txt") -> Path:
@@ -147,7 +244,7 @@ class ToolContext:
     @property
     def mark(self) -> str:
         """What names this call in the environment of its processes; the same after a restart."""
-        return mark_of(self.key) if self.key else f"{self.thread_id}/{self.call_id}".replace(":", "_")
+        return call_mark(self.key) if self.key else f"{self.thread_id}/{self.call_id}".replace(":", "_")
 
     def name_of(self, path: Path) -> str:
         """`path` as the model should see it: relative to the workspace when it is inside."""
@@ -160,56 +257,11 @@ class ToolContext:
             await self.services.store.journal.set_handle(self.key, handle)
 
 
-def is_kept_output(path: Path, home: Path) -> bool:
-    """Whether the path is an artifact of a thread or the log of a run. Both are resolved."""
-    in_runs = path.is_relative_to(home / "runs") and path.name == "log.txt"
-    return in_runs or path.is_relative_to(home / "artifacts")
-
-
-def mark_of(key: CallKey) -> str:
-    """The mark of the processes of the call with that key."""
-    return f"{key.thread_id}/{key.message_id}/{key.index}".replace(":", "_")
-
-
-def real_path(path_text: str, workspace: Path) -> Path:
-    """Resolve `path_text` against `workspace`, following symlinks; `~` is the user's home.
-
-    Raises:
-        ToolFault: the text is no usable path.
-    """
-    if not path_text.strip():
-        raise ToolFault("the path is empty; name a file")
-    try:
-        return (workspace / Path(path_text).expanduser()).resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ToolFault(f"unusable path {path_text[:200]!r}: {error}") from error
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """One call of a model's reply; `index` is its place among the calls of that AIMessage."""
-
-    name: str
-    args: Mapping[str, Any]
-    id: str
-    message_id: str
-    index: int
-
-    def key(self, thread_id: str) -> CallKey:
-        """The call's key in the journal."""
-        return CallKey(thread_id, self.message_id, self.index)
-
-    def digest(self, workspace: str | Path, profile: str) -> str:
-        """sha256 of what would run: the tool, its canonical arguments, the folder and the sandbox profile."""
-        canonical = json.dumps([self.name, self.args, str(workspace), profile], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 class Handler(Protocol):
     """The function of a tool. Text alone stands for a result that went well."""
 
     def __call__(self, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]:
-        """Do what the tool is for. A ToolFault becomes a failed result."""
+        """Do what the tool is for. A ToolError becomes a failed result."""
         ...
 
 
@@ -222,7 +274,7 @@ class Reattach(Protocol):
 
 
 @dataclass(frozen=True)
-class Reach:
+class ExternalEffects:
     """What a call reaches outside this machine."""
 
     destinations: tuple[str, ...] = ()
@@ -232,7 +284,7 @@ class Reach:
     irreversible: bool = False
     """What it does there cannot be taken back, as the deletion of a repository."""
     cost_usd: float | None = 0.0
-    """Worst price; None when it is not known."""
+    """CostReservation price; None when it is not known."""
     secrets: tuple[str, ...] = ()
     """Names of the user's secrets that it is given."""
     unknown: str = ""
@@ -241,18 +293,18 @@ class Reach:
     """Why it is not done, whoever allows it."""
 
 
-NO_REACH = Reach()
+NO_EFFECTS = ExternalEffects()
 
 
-def unknown_reach(why: str) -> Reach:
+def unknown_effects(why: str) -> ExternalEffects:
     """The reach of a call of which nothing is known."""
-    return Reach(("unknown",), public=True, cost_usd=None, unknown=why)
+    return ExternalEffects(("unknown",), public=True, cost_usd=None, unknown=why)
 
 
-class FindReach(Protocol):
+class FindEffects(Protocol):
     """Tell what a call would reach. It may ask the network for a price; it changes nothing."""
 
-    def __call__(self, args: Mapping[str, Any], context: ToolContext, /) -> Awaitable[Reach]:
+    def __call__(self, args: Mapping[str, Any], context: ToolContext, /) -> Awaitable[ExternalEffects]:
         """The reach of a call with these arguments, which fit the tool's parameters."""
         ...
 
@@ -279,7 +331,7 @@ class ToolSpec:
     """The arguments that name files; policy looks at where they lead."""
     reattach: Reattach | None = None
     """Needed where on_resume is "reattach"."""
-    reach: FindReach | None = None
+    effects: FindEffects | None = None
     """For tools that send something out or spend money."""
     warning: Callable[[], str] | None = None
     """For tools of others: why what was allowed before does not hold now, or ""."""
@@ -304,7 +356,7 @@ class _Traits:
     asks: bool | None = None
     path_args: tuple[str, ...] = field(default=("path",))
     reattach: Reattach | None = None
-    reach: FindReach | None = None
+    effects: FindEffects | None = None
 
 
 def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
@@ -335,7 +387,7 @@ def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
             asks=not given.read_only if given.asks is None else given.asks,
             path_args=given.path_args,
             reattach=given.reattach,
-            reach=given.reach,
+            effects=given.effects,
         )
 
     return specify

@@ -14,7 +14,8 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.state import AgentState
 from ml_intern.nodes.approval_interrupt import approval_interrupt, route_approval
 from ml_intern.nodes.call_model import call_model, route_model

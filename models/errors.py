@@ -4,7 +4,7 @@ Wording decides in one place only: the context overflow of servers that give no 
 
 Retryable                       waited out: one visible line, backoff or Retry-After
 ├── RateLimited                 429
-├── ServerFault                 408, 409, 425, 5xx, 529
+├── ServerError                 408, 409, 425, 5xx, 529
 ├── ConnectFailed               no connection, no name, TLS, a connection lost before the answer
 ├── Stalled                     nothing arrived for the idle time
 └── StreamBroken                cut, an error event, or an end without finish_reason: what arrived is discarded
@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelFailed, ModelUnknown
 from ml_intern.models.routing import Route
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 
 WORDS_SHOWN = 300
 PROXY_REMEDY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
@@ -79,7 +79,7 @@ class RateLimited(Retryable):
     """The provider wants fewer requests."""
 
 
-class ServerFault(Retryable):
+class ServerError(Retryable):
     """The provider failed or is overloaded."""
 
 
@@ -167,7 +167,7 @@ def detail_of(value: Any) -> ErrorDetail:
     )
 
 
-def fault_of(answer: HttpAnswer, route: Route) -> Exception:
+def error_of(answer: HttpAnswer, route: Route) -> Exception:
     """The fault an HTTP answer means: a Retryable, or the error that ends the call."""
     if answer.status in REDIRECTS:
         return _redirected(answer, route)
@@ -175,10 +175,10 @@ def fault_of(answer: HttpAnswer, route: Route) -> Exception:
         return _web_page(route)
     if answer.status in NOT_OFFERED and not read_detail(answer.body).words:
         return _no_model_server(answer, route)
-    return fault_of_detail(answer.status, read_detail(answer.body), route, answer.headers)
+    return error_of_detail(answer.status, read_detail(answer.body), route, answer.headers)
 
 
-def fault_of_detail(
+def error_of_detail(
     status: int, detail: ErrorDetail, route: Route, headers: Mapping[str, str] | None = None
 ) -> Exception:
     """The fault that a status and an error object mean together."""
@@ -197,7 +197,7 @@ def fault_of_detail(
     if status == 429:
         return RateLimited(said, retry_after(headers or {}))
     if status in (408, 409, 425) or (status >= 500 and status not in NOT_OFFERED) or detail.codes & RETRY_CODES:
-        return ServerFault(said, retry_after(headers or {}))
+        return ServerError(said, retry_after(headers or {}))
     return BadRequest(said)
 
 
@@ -252,7 +252,7 @@ def clean_words(text: str, route: Route | None = None) -> str:
     """A provider's words fit for one line: no control characters, no key, at most 300 characters."""
     if route and route.key:
         text = text.replace(route.key, "[key]")
-    return _CONTROL.sub(" ", admit(text[: 4 * WORDS_SHOWN])).strip()[:WORDS_SHOWN]
+    return _CONTROL.sub(" ", redact(text[: 4 * WORDS_SHOWN])).strip()[:WORDS_SHOWN]
 
 
 def _said(detail: ErrorDetail, route: Route) -> str:

@@ -31,15 +31,15 @@ from ml_intern.models.retry import Patience
 from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token
 from ml_intern.models.transports.base import Transport, Trimming, Waits
 from ml_intern.models.transports.direct import DirectTransport
-from ml_intern.store.ledger import Worst
+from ml_intern.store.ledger import CostReservation
 
 if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.store.ledger import Ledger
 
-LONGEST_REPLY = 8_192
+MAX_REPLY = 8_192
 """Output tokens reserved for a reply when neither the request nor the table sets a limit."""
-LONGEST_KNOWN_REPLY = 32_000
+MAX_KNOWN_REPLY = 32_000
 """Output tokens reserved at most: no transport asks for more."""
 SCHEMA_TOKENS = 3_000
 """Input tokens reserved for the schemas of the tools."""
@@ -213,7 +213,9 @@ class Models:
             await transport.close()
 
     async def _attempt(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
-        worst = Worst(await self._worst(route, request), request.cap_usd) if request.cap_usd is not None else None
+        worst = (
+            CostReservation(await self._worst(route, request), request.cap_usd) if request.cap_usd is not None else None
+        )
         entry = await self._ledger.reserve(request.thread_id, request.root_id, request.source, request.model, worst)
         draft = Draft(f"msg_{uuid4().hex}")
         try:
@@ -268,7 +270,7 @@ class Models:
             return 0.0
         price, known = await self.known.price(route), self.known.longest_output(route)
         asked = request.params.get("max_tokens")
-        longest = asked if isinstance(asked, int) else min(known or LONGEST_REPLY, LONGEST_KNOWN_REPLY)
+        longest = asked if isinstance(asked, int) else min(known or MAX_REPLY, MAX_KNOWN_REPLY)
         return price.cost(Usage(estimate_tokens(request.messages) * 4 // 3 + SCHEMA_TOKENS, longest)) if price else None
 
     def _transport(self, route: Route) -> Transport:

@@ -7,7 +7,7 @@ from typing import Any
 from ml_intern.models.parsing import clean_text
 from ml_intern.models.request import REFUSAL, CallPart, Part, Usage
 
-MOST_TOKENS, MOST_DOLLARS = 10**12, 10**6
+MAX_TOKENS, MAX_DOLLARS = 10**12, 10**6
 """Beyond these a figure is no figure, and the ledger could not add it up."""
 SERVED_BY = "x-inference-provider"
 
@@ -89,12 +89,12 @@ def _text(content: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < MOST_TOKENS else 0
+    return value if isinstance(value, int) and 0 < value < MAX_TOKENS else 0
 
 
 def _cost(value: Any) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and 0 <= value < MOST_DOLLARS else None
+    return float(value) if number and 0 <= value < MAX_DOLLARS else None
 
 
 def visible(text: str) -> str:

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 
-def hold_secrets(workspace: Path | None = None) -> None:
+def register_secrets(workspace: Path | None = None) -> None:
     """Make redaction know them."""
-    from ml_intern.safety.secrets.redaction import hold
+    from ml_intern.safety.secrets.redaction import add_known_secrets
 
-    hold(known_secrets(workspace))
+    add_known_secrets(known_secrets(workspace))
 
 
 def known_secrets(workspace: Path | None = None) -> dict[str, str]:

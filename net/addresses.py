@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.blocking import in_thread
 
 _RESOLVE_SECONDS = 10.0
@@ -31,16 +31,16 @@ class Target:
 
 
 def target_of(url: str) -> Target:
-    """The parts of an http or https URL. Raises ToolFault when it is none, or holds a name and password."""
+    """The parts of an http or https URL. Raises ToolError when it is none, or holds a name and password."""
     try:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        raise ToolFault(f"{url[:200]!r} is no usable address: {error}") from error
+        raise ToolError(f"{url[:200]!r} is no usable address: {error}") from error
     if parts.scheme not in _WEB_PORTS or not host:
-        raise ToolFault(f"{url[:200]!r} is no http or https address")
+        raise ToolError(f"{url[:200]!r} is no http or https address")
     if parts.username or parts.password:
-        raise ToolFault("an address with a name and password in it is not fetched")
+        raise ToolError("an address with a name and password in it is not fetched")
     return Target(parts.geturl(), parts.scheme, host, port or _WEB_PORTS[parts.scheme])
 
 
@@ -77,10 +77,10 @@ def is_public(address: str) -> bool:
 
 
 def check_public(target: Target, addresses: Sequence[str]) -> None:
-    """Raises ToolFault when any of a host's addresses is not public."""
+    """Raises ToolError when any of a host's addresses is not public."""
     private = next((address for address in addresses if not is_public(address)), "")
     if private:
-        raise ToolFault(
+        raise ToolError(
             f"{target.host} is at {private}, which is no public address, and is not fetched; "
             "the user can allow the host in the setting web.private_hosts"
         )

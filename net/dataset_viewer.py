@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ml_intern.configs.hosts import base_url, hub_url
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub_identity import hub_login
 from ml_intern.net.service import Service, open_service
 
-MOST_ROWS = 100
+MAX_ROWS = 100
 """Rows that it gives at a time."""
 _PREFERRED = ("default", "main", "train")
 _OFFICIAL = ".huggingface.co"
@@ -34,7 +35,7 @@ class Page:
     """Which rows are wanted."""
 
     offset: int = 0
-    length: int = MOST_ROWS
+    length: int = MAX_ROWS
     query: str = ""
     where: str = ""
     orderby: str = ""
@@ -92,7 +93,7 @@ class Viewer:
     async def _get(self, path: str, **params: Any) -> Mapping[str, Any]:
         answer = await self.service.get_json(path, {"dataset": self.dataset, **params})
         if not isinstance(answer, Mapping):
-            raise ToolFault("the dataset viewer answered in an unknown form")
+            raise ToolError("the dataset viewer answered in an unknown form")
         return answer
 
 
@@ -129,20 +130,20 @@ def chosen_config(splits: Mapping[str, Sequence[str]], wanted: str) -> str:
     """The configuration that is meant: the one named, else the one that usually is.
 
     Raises:
-        ToolFault: there is no such configuration; it names those there are.
+        ToolError: there is no such configuration; it names those there are.
     """
     if wanted and wanted not in splits:
-        raise ToolFault(f"there is no configuration {wanted!r}; there are {listed(list(splits))}")
+        raise ToolError(f"there is no configuration {wanted!r}; there are {listed(list(splits))}")
     usual = next((name for name in _PREFERRED if name in splits), next(iter(splits), ""))
     if not usual:
-        raise ToolFault("the dataset viewer knows no configuration of it; look at its files with hub_repos")
+        raise ToolError("the dataset viewer knows no configuration of it; look at its files with hub_repos")
     return wanted or usual
 
 
 def chosen_split(splits: Sequence[str], wanted: str) -> str:
-    """The split that is meant: the one named, else train, else the first. Raises ToolFault like `chosen_config`."""
+    """The split that is meant: the one named, else train, else the first. Raises ToolError like `chosen_config`."""
     if wanted and wanted not in splits:
-        raise ToolFault(f"there is no split {wanted!r}; there are {listed(splits)}")
+        raise ToolError(f"there is no split {wanted!r}; there are {listed(splits)}")
     return wanted or ("train" if "train" in splits else splits[0])
 
 

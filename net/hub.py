@@ -12,7 +12,7 @@ from ml_intern.configs.version import version
 from ml_intern.models.routing import hub_token, named_hub_token
 from ml_intern.net.blocking import in_thread
 from ml_intern.net.hub_errors import Rationed, explained
-from ml_intern.safety.secrets.redaction import hold
+from ml_intern.safety.secrets.redaction import add_known_secrets
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -23,9 +23,9 @@ SECONDS = 60.0
 """For one question to the Hub."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
-MOST_WAIT_SECONDS = 5
+MAX_WAIT_SECONDS = 5
 """The Hub may ask the library to wait so long; a longer time is told instead of slept."""
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 """Answers 5xx within one question before it is given up."""
 
 _set_up = threading.Lock()
@@ -53,7 +53,7 @@ def hub_access_token() -> str:
     token = named_hub_token(os.environ) or get_token() or hub_token(os.environ) or ""
     if token and token not in _held:
         _held.add(token)
-        hold({"HF_TOKEN": token})
+        add_known_secrets({"HF_TOKEN": token})
     return token
 
 
@@ -61,7 +61,7 @@ async def ask_hub(work: Callable[["HfApi"], T], about: str = "", *, seconds: flo
     """The result of `work` with the Hub's client, run in a thread. `about` is what it is about: "model org/name".
 
     Raises:
-        ToolFault: what the Hub or its library said, in one line with the remedy.
+        ToolError: what the Hub or its library said, in one line with the remedy.
     """
 
     def answer() -> T:
@@ -117,11 +117,11 @@ def _refuse_to_wait(response: Any) -> None:
     status = response.status_code
     if status == 429:
         seconds = waiting_seconds(response.headers)
-        if seconds is None or seconds > MOST_WAIT_SECONDS:
+        if seconds is None or seconds > MAX_WAIT_SECONDS:
             raise Rationed(status, seconds)
     elif status >= 500 and hasattr(_failures, "count"):
         _failures.count += 1
-        if _failures.count >= MOST_FAILURES:
+        if _failures.count >= MAX_FAILURES:
             raise Rationed(status, None)
 
 

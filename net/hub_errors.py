@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ml_intern.configs.hosts import hub_url
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotThere, TooMany, Unavailable
 
 _NOISE = re.compile(r"\(Request ID:[^)]*\)|\(Amzn Trace ID:[^)]*\)|\(Amz CF ID:[^)]*\)|\x1b\[[0-9;]*m")
@@ -21,13 +21,13 @@ class Rationed(Exception):
         self.seconds = seconds
 
 
-def explained(error: BaseException, about: str = "") -> ToolFault | None:
+def explained(error: BaseException, about: str = "") -> ToolError | None:
     """The fault that a model is told; None for an error that is nobody's but ours."""
     from huggingface_hub import errors
 
     what = about or "what was asked for"
     for one in _chain(error):
-        if isinstance(one, ToolFault):
+        if isinstance(one, ToolError):
             return one
         if isinstance(one, Rationed):
             return _busy(one.status, one.seconds)
@@ -46,14 +46,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         yield error
 
 
-def _busy(status: int, seconds: int | None) -> ToolFault:
+def _busy(status: int, seconds: int | None) -> ToolError:
     if status != 429:
         return Unavailable(f"the Hub failed several times ({status}); try again later")
     when = f"in {seconds} s" if seconds is not None else "in some minutes"
     return TooMany(f"the Hub takes no more requests now (429); try again {when}", seconds)
 
 
-def _answered(error: Any, what: str) -> ToolFault:
+def _answered(error: Any, what: str) -> ToolError:
     """What the Hub answered with an error status."""
     from huggingface_hub import errors
 
@@ -62,9 +62,9 @@ def _answered(error: Any, what: str) -> ToolFault:
     match error:
         case errors.GatedRepoError():
             page = f"{hub_url()}/{_page_of(what)}" if about_repository(what) else "its page"
-            return ToolFault(f"{what} is gated and {token}; the user has to accept its terms on {page}, signed in")
+            return ToolError(f"{what} is gated and {token}; the user has to accept its terms on {page}, signed in")
         case errors.DisabledRepoError():
-            return ToolFault(f"{what} is disabled by the Hub; use another one")
+            return ToolError(f"{what} is disabled by the Hub; use another one")
         case errors.RevisionNotFoundError():
             return NotThere(f"{what} has no such revision; hub_repos, operation refs lists its branches and tags")
         case errors.EntryNotFoundError():
@@ -91,26 +91,26 @@ _REMEDIES = {
 }
 
 
-def _refused(status: int, words: str, what: str) -> ToolFault:
+def _refused(status: int, words: str, what: str) -> ToolError:
     remedy = _REMEDIES.get(status, "correct the request")
-    kind = NotThere if status == 404 else ToolFault
+    kind = NotThere if status == 404 else ToolError
     return kind(f"the Hub refused ({status}) for {what}: {words}; {remedy}")
 
 
-def _unanswered(error: BaseException, what: str) -> ToolFault | None:
+def _unanswered(error: BaseException, what: str) -> ToolError | None:
     """What the library raised without an answer of the Hub."""
     from huggingface_hub import errors
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # of whichever version it uses
 
     match error:
         case errors.LocalTokenNotFoundError() | ValueError() if _wants_token(error):
-            return ToolFault("there is no token for the Hub; the user has to set HF_TOKEN or run `hf auth login`")
+            return ToolError("there is no token for the Hub; the user has to set HF_TOKEN or run `hf auth login`")
         case errors.OfflineModeIsEnabled():
-            return ToolFault("HF_HUB_OFFLINE is set: nothing is asked of the Hub; the user can unset it")
+            return ToolError("HF_HUB_OFFLINE is set: nothing is asked of the Hub; the user can unset it")
         case errors.LocalEntryNotFoundError() | httpx.HTTPError():
             return Unavailable(f"no connection to the Hub at {hub_url()} ({type(error).__name__}); try again later")
         case ValueError() | RuntimeError() | OSError() if _is_theirs(error):
-            return ToolFault(f"{what}: {words_of(error)}; correct it and try again")
+            return ToolError(f"{what}: {words_of(error)}; correct it and try again")
     return None
 
 

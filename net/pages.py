@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 from urllib.request import getproxies, proxy_bypass
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.addresses import Target, check_public, is_named, resolve, target_of
 from ml_intern.net.service import NotThere, TooMany, Unavailable, certificates, load_httpx, user_agent
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 """For the whole of a page, redirects included."""
-MOST_BYTES = 10_000_000
-MOST_REDIRECTS = 8
+MAX_BYTES = 10_000_000
+MAX_REDIRECTS = 8
 _CONNECT_SECONDS = 10.0
 _PIECE = 250_000
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -36,28 +36,28 @@ class Page:
 
 
 async def fetch(
-    url: str, private_hosts: Sequence[str] = (), *, seconds: float = SECONDS, most: int = MOST_BYTES
+    url: str, private_hosts: Sequence[str] = (), *, seconds: float = SECONDS, most: int = MAX_BYTES
 ) -> Page:
     """The page at `url`, when it has no more than `most` bytes and is there within `seconds`.
 
     Raises:
-        ToolFault: no http address, a private one, too large, too slow, too many redirects, or not a success.
+        ToolError: no http address, a private one, too large, too slow, too many redirects, or not a success.
     """
     try:
         async with asyncio.timeout(seconds):
             await load_httpx()
             return await _followed(target_of(url), tuple(private_hosts), most)
     except TimeoutError as error:
-        raise ToolFault(f"{url[:200]} was not there within {seconds:g} s; read another page") from error
+        raise ToolError(f"{url[:200]} was not there within {seconds:g} s; read another page") from error
 
 
 async def _followed(target: Target, private_hosts: Sequence[str], most: int) -> Page:
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         found = await _hop(target, private_hosts, most)
         if isinstance(found, Page):
             return found
         target = found
-    raise ToolFault(f"{target.url[:200]} redirects more than {MOST_REDIRECTS} times")
+    raise ToolError(f"{target.url[:200]} redirects more than {MAX_REDIRECTS} times")
 
 
 async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page | Target:
@@ -104,7 +104,7 @@ async def _checked_address(target: Target, private_hosts: Sequence[str], *, by_p
     if by_proxy:
         return ""
     if not addresses:
-        raise ToolFault(f"there is no host {target.host}; check the address")
+        raise ToolError(f"there is no host {target.host}; check the address")
     return addresses[0]
 
 
@@ -127,7 +127,7 @@ def _check(response: "httpx.Response", target: Target) -> None:
         raise TooMany(f"{what}: too many requests; read another page meanwhile")
     if status >= 500:
         raise Unavailable(f"{what}; try again later, or read another page")
-    raise ToolFault(f"{what}; it may want a login, which is never given here; read another page")
+    raise ToolError(f"{what}; it may want a login, which is never given here; read another page")
 
 
 async def _body(response: "httpx.Response", target: Target, most: int) -> bytes:
@@ -135,7 +135,7 @@ async def _body(response: "httpx.Response", target: Target, most: int) -> bytes:
     async for chunk in _decoded(response):
         body += chunk
         if len(body) > most:
-            raise ToolFault(f"{target.url[:200]} is larger than {most:,} bytes and is not read")
+            raise ToolError(f"{target.url[:200]} is larger than {most:,} bytes and is not read")
     return bytes(body)
 
 
@@ -153,4 +153,4 @@ async def _decoded(response: "httpx.Response") -> AsyncIterator[bytes]:
                 await asyncio.sleep(0)  # others have their turn between two pieces
                 yield unfold.decompress(unfold.unconsumed_tail, _PIECE)
     else:
-        raise ToolFault(f"the page is compressed by {encoding[:50]!r}, which was not asked for")
+        raise ToolError(f"the page is compressed by {encoding[:50]!r}, which was not asked for")

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ml_intern.configs.version import version
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     import httpx
 
-MOST_BYTES = 20_000_000
-MOST_REDIRECTS = 5
+MAX_BYTES = 20_000_000
+MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 0.5
-_MOST_WORDS = 10_000
+_MAX_WORDS = 10_000
 _loading = threading.Lock()
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-class NotThere(ToolFault):
+class NotThere(ToolError):
     """The service knows no such thing (404, 410)."""
 
 
-class TooMany(ToolFault):
+class TooMany(ToolError):
     """The service wants fewer requests (429). `seconds` until it takes more, None where it does not say."""
 
     def __init__(self, text: str, seconds: float | None = None) -> None:
@@ -40,7 +40,7 @@ class TooMany(ToolFault):
         self.seconds = seconds
 
 
-class Unavailable(ToolFault):
+class Unavailable(ToolError):
     """No answer, or one that says that the service itself failed (5xx)."""
 
 
@@ -65,7 +65,7 @@ class Service:
     name: str
     base: str
     client: "httpx.AsyncClient"
-    most: int = MOST_BYTES
+    most: int = MAX_BYTES
     """Bytes of an answer at most."""
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
@@ -73,7 +73,7 @@ class Service:
 
         Raises:
             NotThere, TooMany, Unavailable: as the service says.
-            ToolFault: any other answer that is no success, a body over the limit, a redirect to another server.
+            ToolError: any other answer that is no success, a body over the limit, a redirect to another server.
         """
         return await self._send("GET", path, {"params": params} if params else {})
 
@@ -104,7 +104,7 @@ class Service:
 
         url = self.base + path
         try:
-            for _ in range(MOST_REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 async with self.client.stream(method, url, **content) as response:
                     if response.status_code not in _REDIRECTS:
                         await self._check(response)
@@ -116,24 +116,24 @@ class Service:
             raise Unavailable(f"{self.name} did not answer in time; try again later") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"no connection to {self.name} ({type(error).__name__}); try again later") from error
-        raise ToolFault(f"{self.name} redirects in a circle")
+        raise ToolError(f"{self.name} redirects in a circle")
 
     async def _body(self, response: "httpx.Response") -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > self.most:
-                raise ToolFault(f"{self.name} sent more than {self.most:,} bytes; ask for less")
+                raise ToolError(f"{self.name} sent more than {self.most:,} bytes; ask for less")
         return bytes(body)
 
     async def _check(self, response: "httpx.Response") -> None:
         if response.status_code >= 300:
             words = await _words(response)
-            fault = self._fault(response, words)
+            fault = self._failed(response, words)
             fault.taint = (self.base,) if words else ()
             raise fault
 
-    def _fault(self, response: "httpx.Response", words: str) -> ToolFault:
+    def _failed(self, response: "httpx.Response", words: str) -> ToolError:
         """What an answer that is no success means."""
         status = response.status_code
         if status in (404, 410):
@@ -145,18 +145,18 @@ class Service:
         if status >= 500:
             return Unavailable(f"{self.name} failed ({status}){words}; try again later")
         why = {401: "the key is not accepted", 403: "access is refused"}.get(status, "the request is not accepted")
-        return ToolFault(f"{self.name} answered {status}: {why}{words}")
+        return ToolError(f"{self.name} answered {status}: {why}{words}")
 
     def _same_origin(self, url: str) -> str:
         here, there = urlsplit(self.base), urlsplit(url)
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-            raise ToolFault(f"{self.name} redirects to another server ({there.netloc}), which is not followed")
+            raise ToolError(f"{self.name} redirects to another server ({there.netloc}), which is not followed")
         return url
 
 
 @asynccontextmanager
 async def open_service(
-    name: str, base: str, headers: Mapping[str, str] | None = None, most: int = MOST_BYTES
+    name: str, base: str, headers: Mapping[str, str] | None = None, most: int = MAX_BYTES
 ) -> AsyncIterator[Service]:
     """A client of the service at `base`, closed at the end. `headers` go to it and to nobody else."""
     await load_httpx()
@@ -211,7 +211,7 @@ async def _words(response: "httpx.Response") -> str:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _MOST_WORDS:
+        if len(body) > _MAX_WORDS:
             return ""
     try:
         told = json.loads(body)

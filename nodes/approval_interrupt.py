@@ -13,11 +13,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
+from ml_intern.execution.call import ToolCall
 from ml_intern.execution.calls import tool_call, tool_context
 from ml_intern.execution.policy_inputs import always_offers
 from ml_intern.execution.run import judge, unusable
-from ml_intern.execution.tool import ToolCall, ToolContext
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services, ToolContext
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.state import AgentState, Outcome, open_calls
 from ml_intern.nodes.results import thread_of, unrun

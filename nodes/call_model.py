@@ -8,17 +8,18 @@ from langgraph.types import Overwrite
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.execution.provenance import said_of_sources
-from ml_intern.graph.context import RunOptions, Services, context_limit
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.state import AgentState, Outcome, note
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
 from ml_intern.nodes.guards.budget import hard_cap
 from ml_intern.nodes.prompt import fixed_part
-from ml_intern.nodes.redaction import AdmittedEmit, admitted_message
+from ml_intern.nodes.redaction import RedactingEmit, redacted_message
 from ml_intern.nodes.results import repair, thread_of
 from ml_intern.runs.summary import report, sources_of
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import RunRow
 
 
@@ -33,17 +34,17 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     sources = [source for run in runs for source in sources_of(run)]
     request = _request(state, [*messages, *news], options, services, thread_id)
     try:
-        reply = await services.models.complete(request, AdmittedEmit(emitter(runtime.stream_writer)))
+        reply = await services.models.complete(request, RedactingEmit(emitter(runtime.stream_writer)))
     except ContextOverflow:
         return _after_overflow(state)
     except LimitReached as reached:
         return {"outcome": Outcome(status="limit", text=str(reached), exit_code=reached.exit_code)}
-    message = admitted_message(reply.message)
+    message = redacted_message(reply.message)
     update: dict[str, Any] = {
         "messages": [*news, message] if repaired is None else Overwrite([*messages, *news, message]),
         "iteration": state.get("iteration", 0) + 1,
         "context_tokens": reply.usage.input_tokens + reply.usage.output_tokens,
-        "context_limit": context_limit(options, services),
+        "context_limit": services.context_limit(options),
         "replies": state.get("replies", 0) + 1,
         "compaction": None,
     }
@@ -94,7 +95,7 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
 
 def _run_note(run: RunRow) -> AnyMessage:
     text = "\n".join([report(run), *said_of_sources(sources_of(run))])
-    return note(admit(text), id=f"run:{run.id}")
+    return note(redact(text), id=f"run:{run.id}")
 
 
 def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:

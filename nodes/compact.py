@@ -14,7 +14,8 @@ from langgraph.types import Overwrite
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.configs.paths import private_folder
-from ml_intern.graph.context import RunOptions, Services, context_limit
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import AgentState, Outcome, estimate_tokens
 from ml_intern.models.errors import ContextOverflow
@@ -87,7 +88,7 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
     counted = max(0, state.get("context_tokens", 0) - fixed)
     return Work(
         messages=messages,
-        room=Room(context_limit(options, services) - fixed, max(1.0, counted / max(1, estimate_tokens(messages)))),
+        room=Room(services.context_limit(options) - fixed, max(1.0, counted / max(1, estimate_tokens(messages)))),
         fixed=fixed,
         options=options,
         services=services,

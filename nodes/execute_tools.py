@@ -8,10 +8,11 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.calls import tool_call, tool_context
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolResult
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import AgentState, as_run, open_calls, result_message
 from ml_intern.nodes.guards.budget import with_cap

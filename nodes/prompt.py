@@ -5,19 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
-from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import SystemMessage
 
-from ml_intern.execution.tool import ToolSpec
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.configs.paths import PROMPTS
+from ml_intern.execution.tool import Services, ToolSpec
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.state import AgentState
-from ml_intern.tools.registry import fitting, offered, openai_schemas
-
-if TYPE_CHECKING:
-    from ml_intern.graph.context import RunOptions
+from ml_intern.tools.registry import fitting, openai_schemas
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class FixedPart:
 def fixed_part(state: AgentState, options: RunOptions, services: Services) -> FixedPart:
     """The system prompt and the tools of a run; in a small window only the essential tools."""
     window = services.models.window(services.models.acting(options.model, options.fallback_model))
-    tools = fitting(offered(services.tools, options), window)
+    tools = fitting(services.offered(options), window)
     descriptions = {name: spec.description for name, spec in tools.items()}
     day = state.get("day") or date.today().isoformat()
     return _made(render_system_prompt(descriptions, options, day=day), tuple(tools.items()))
@@ -46,9 +43,6 @@ def fixed_part(state: AgentState, options: RunOptions, services: Services) -> Fi
 def _made(system: str, tools: tuple[tuple[str, ToolSpec], ...]) -> FixedPart:
     """Made once for all of its requests: a transport knows by the objects that it need not encode them again."""
     return FixedPart(SystemMessage(system, id="system"), openai_schemas(dict(tools)))
-
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 
 @cache

@@ -7,31 +7,31 @@ from langchain_core.messages import AIMessage
 
 from ml_intern.graph.events import Emit
 from ml_intern.models.messages import SIGNED
-from ml_intern.safety.secrets.redaction import admit
-from ml_intern.safety.secrets.stream import AdmitStream
+from ml_intern.safety.secrets.redaction import redact
+from ml_intern.safety.secrets.stream import RedactingStream
 
 _OPAQUE = ("signature", "data", "encrypted_content", "id")
 """What of signed thinking only its provider can read."""
 
 
-def admitted(value: Any) -> Any:
+def redacted(value: Any) -> Any:
     """Strings in a JSON value, redacted."""
     if isinstance(value, str):
-        return admit(value)
+        return redact(value)
     if isinstance(value, Mapping):
-        return {key: admitted(item) for key, item in value.items()}
-    return [admitted(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: redacted(item) for key, item in value.items()}
+    return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def admitted_message(message: AIMessage) -> AIMessage:
+def redacted_message(message: AIMessage) -> AIMessage:
     """The reply with all that it says redacted; the same object when nothing had to be.
 
     Signed thinking cannot be changed, for its provider refuses it then: with a secret in it, it is left out.
     """
-    content = message.content if not isinstance(message.content, str) else admit(message.content)
-    calls = [{**call, "name": admit(call["name"]), "args": admitted(call["args"])} for call in message.tool_calls]
+    content = message.content if not isinstance(message.content, str) else redact(message.content)
+    calls = [{**call, "name": redact(call["name"]), "args": redacted(call["args"])} for call in message.tool_calls]
     more = {
-        key: value if key in SIGNED else admitted(value)
+        key: value if key in SIGNED else redacted(value)
         for key, value in message.additional_kwargs.items()
         if key not in SIGNED or not _holds_secret(value)
     }
@@ -42,25 +42,25 @@ def admitted_message(message: AIMessage) -> AIMessage:
 
 def _holds_secret(value: Any) -> bool:
     if isinstance(value, str):
-        return admit(value) != value
+        return redact(value) != value
     if isinstance(value, Mapping):
         return any(_holds_secret(item) for key, item in value.items() if key not in _OPAQUE)
     return isinstance(value, list | tuple) and any(map(_holds_secret, value))
 
 
-class AdmittedEmit:
+class RedactingEmit:
     """An Emit that redacts the pieces of a streamed reply, also where a secret spans two of them."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._streams: dict[str, AdmitStream] = {}
+        self._streams: dict[str, RedactingStream] = {}
         self._message_id = ""
 
     def __call__(self, type: str, /, **data: Any) -> None:
         """Send an event; what may be the beginning of a secret is held back until the next piece or the end."""
         if type == "assistant_chunk":
             self._message_id = data["message_id"]
-            stream = self._streams.setdefault(data["kind"], AdmitStream())
+            stream = self._streams.setdefault(data["kind"], RedactingStream())
             self._chunk(data["kind"], stream.feed(data["text"]))
             return
         if type == "assistant_stream_end":

@@ -6,15 +6,16 @@ import socket
 from dataclasses import replace
 
 from ml_intern.configs.errors import LimitReached, TemporaryError
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import UNLIMITED
 from ml_intern.runs.backends.base import Backend, RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import stop
 from ml_intern.runs.record import record_launch
 from ml_intern.runs.run_folder import LOG, run_folder
-from ml_intern.safety.secrets.redaction import admit
-from ml_intern.store.ledger import Worst
+from ml_intern.safety.secrets.redaction import redact
+from ml_intern.store.ledger import CostReservation
 from ml_intern.store.runs import QUEUED, RUNNING, Ending, RunRow
 
 _ID_CHARACTERS = 10
@@ -31,7 +32,7 @@ async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool =
     It is written down as an experiment; with `only_scripts` only when it runs a Python script.
 
     Raises:
-        ToolFault: the budget does not allow it, or it could not be launched.
+        ToolError: the budget does not allow it, or it could not be launched.
     """
     store, id = context.services.store, run_id(context)
     row = await store.runs.get(id) or await _written(plan, id, context)
@@ -48,7 +49,7 @@ async def _written(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
     row = RunRow(
         id=id,
         thread_id=context.thread_id,
-        command=admit(plan.display),
+        command=redact(plan.display),
         state=QUEUED,
         root_id=context.root_id,
         call=context.mark,
@@ -64,16 +65,16 @@ async def _written(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
     try:
         await context.services.store.runs.add(row, _worst(plan, context))
     except LimitReached as reached:
-        raise ToolFault(f"not launched: {reached.message}; take cheaper hardware or a shorter limit") from reached
+        raise ToolError(f"not launched: {reached.message}; take cheaper hardware or a shorter limit") from reached
     return row
 
 
-def _worst(plan: RunPlan, context: ToolContext) -> Worst | None:
+def _worst(plan: RunPlan, context: ToolContext) -> CostReservation | None:
     """What is reserved for it; nothing for what costs nothing."""
     if plan.usd_per_hour == 0:
         return None
     cap = context.options.max_budget_usd
-    return Worst(plan.worst_usd, None if cap == UNLIMITED else cap)
+    return CostReservation(plan.worst_usd, None if cap == UNLIMITED else cap)
 
 
 async def _launched(plan: RunPlan, row: RunRow, context: ToolContext) -> RunRow:
@@ -93,10 +94,10 @@ async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolCon
     runs = context.services.store.runs
     try:
         handle = await backend.find(row.id) or await backend.launch(plan, row.id, context)
-    except ToolFault as fault:
-        await runs.end(row.id, Ending("failed", reason=admit(str(fault))))
+    except ToolError as fault:
+        await runs.end(row.id, Ending("failed", reason=redact(str(fault))))
         raise
     except TemporaryError as fault:
-        raise ToolFault(f"whether {row.id} started is not known ({fault.message}); `jobs list` looks again") from fault
+        raise ToolError(f"whether {row.id} started is not known ({fault.message}); `jobs list` looks again") from fault
     await runs.update(row.id, handle=handle, state=RUNNING)
     return replace(row, handle=handle, state=RUNNING)

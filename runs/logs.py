@@ -8,7 +8,7 @@ from pathlib import Path
 from ml_intern.execution.process.cleaning import clean
 
 PIECE_BYTES = 1 << 16
-LONGEST_LINE = 1 << 14
+MAX_LINE = 1 << 14
 """Bytes of a line that are looked at; the rest of a longer one is skipped."""
 _WIDEST_CHARACTER = 4
 
@@ -69,7 +69,7 @@ def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Pa
 
 
 def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]:
-    """The whole lines behind an offset, each cut to LONGEST_LINE bytes, rewritten lines in their last form.
+    """The whole lines behind an offset, each cut to MAX_LINE bytes, rewritten lines in their last form.
 
     When the log has `ended`, its last line is whole without a newline too.
     """
@@ -92,7 +92,7 @@ def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]
 
 def _kept(line: bytes) -> bytes:
     """What is kept of a line: behind its last CR, and its first bytes."""
-    return (line.rstrip(b"\r").rpartition(b"\r")[2] + line[len(line.rstrip(b"\r")) :])[:LONGEST_LINE]
+    return (line.rstrip(b"\r").rpartition(b"\r")[2] + line[len(line.rstrip(b"\r")) :])[:MAX_LINE]
 
 
 def _read(path: Path, start: int, count: int) -> str:

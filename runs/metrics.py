@@ -12,9 +12,9 @@ from typing import Any
 from ml_intern.runs.logs import lines
 from ml_intern.store.trackio import logged_rows
 
-MOST_POINTS = 2_000
-MOST_METRICS = 100
-LONGEST_NAME = 64
+MAX_POINTS = 2_000
+MAX_METRICS = 100
+MAX_NAME = 64
 _LONGEST = 4_000
 _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
@@ -60,7 +60,7 @@ def _of_object(text: str) -> dict[str, float]:
 def numbers(value: Mapping[Any, Any]) -> dict[str, float]:
     """The numbers of an object; the trainers also print them as strings."""
     pairs = ((str(name), _number(item)) for name, item in value.items())
-    return {name: number for name, number in pairs if number is not None and len(name) <= LONGEST_NAME}
+    return {name: number for name, number in pairs if number is not None and len(name) <= MAX_NAME}
 
 
 def _number(value: object) -> float | None:
@@ -87,7 +87,7 @@ def _of_pairs(text: str) -> dict[str, float]:
 
 @dataclass
 class Series:
-    """The course of each metric: points (step, value). Over MOST_POINTS every second point of it is dropped."""
+    """The course of each metric: points (step, value). Over MAX_POINTS every second point of it is dropped."""
 
     points: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
     _seen: dict[str, int] = field(default_factory=dict[str, int])
@@ -100,7 +100,7 @@ class Series:
         # A closing line with the final numbers names no step: it belongs to the last one.
         step = self._step = self._step if said is None else said
         for name, value in found.items():
-            if name not in _STEPS and (name in self.points or len(self.points) < MOST_METRICS):
+            if name not in _STEPS and (name in self.points or len(self.points) < MAX_METRICS):
                 self._append(name, step, value)
 
     def _append(self, name: str, step: float | None, value: float) -> None:
@@ -110,7 +110,7 @@ class Series:
             return
         points = self.points.setdefault(name, [])
         points.append((float(count) if step is None else step, value))
-        if len(points) > MOST_POINTS:
+        if len(points) > MAX_POINTS:
             del points[::2]
             self._stride[name] = stride * 2
 

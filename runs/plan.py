@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Required, TypedDict, Unpack
 
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import shell
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.base import BackendName, RunPlan
 from ml_intern.safety.shell.paths import is_credential, is_project_secret
 
@@ -27,42 +28,42 @@ class PlanFields(TypedDict, total=False):
     overrides: tuple[str, ...]
 
 
-MOST_LIMIT_S = 30 * 24 * 3600.0
-LONGEST_SCRIPT = 1_000_000
+MAX_LIMIT_S = 30 * 24 * 3600.0
+MAX_SCRIPT = 1_000_000
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def limit_seconds(text: str) -> float:
-    """A time limit such as 90, "30m" or "2h" in seconds. Raises ToolFault."""
+    """A time limit such as 90, "30m" or "2h" in seconds. Raises ToolError."""
     found = _DURATION.fullmatch(text.strip().lower())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 0 < seconds <= MOST_LIMIT_S:
-        raise ToolFault(f"timeout {text!r} is no time limit; write 45m, 6h or 2d (at most 30d)")
+    if not 0 < seconds <= MAX_LIMIT_S:
+        raise ToolError(f"timeout {text!r} is no time limit; write 45m, 6h or 2d (at most 30d)")
     return seconds
 
 
 def read_script(script: str, context: ToolContext) -> tuple[str, Path | None]:
-    """The text of a script given as a path or as its text, and its path. Raises ToolFault."""
+    """The text of a script given as a path or as its text, and its path. Raises ToolError."""
     if "\n" in script:
         return script, None
     path = context.resolve(script, reading=True)
     if is_credential(str(path)) or is_project_secret(str(path)):
-        raise ToolFault(f"{script} holds secrets: it is no script")
+        raise ToolError(f"{script} holds secrets: it is no script")
     if not path.is_file():
-        raise ToolFault(f"there is no script {script}; write it first, or give its text")
-    if path.stat().st_size > LONGEST_SCRIPT:
-        raise ToolFault(f"{script} is too large for a script")
+        raise ToolError(f"there is no script {script}; write it first, or give its text")
+    if path.stat().st_size > MAX_SCRIPT:
+        raise ToolError(f"{script} is too large for a script")
     return path.read_text(encoding="utf-8", errors="replace"), path
 
 
 async def planned(
     context: ToolContext, *, command: str = "", script: str = "", workdir: str = ".", **fields: Unpack[PlanFields]
 ) -> RunPlan:
-    """The plan of a run of a command of bash or of a Python script. Raises ToolFault."""
+    """The plan of a run of a command of bash or of a Python script. Raises ToolError."""
     folder = await asyncio.to_thread(context.resolve, workdir)
     if not folder.is_dir():
-        raise ToolFault(f"there is no folder {workdir}; leave workdir out to run in the workspace")
+        raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
     if command:
         program = await asyncio.to_thread(shell) if fields["backend"] == "local" else "bash"
         return RunPlan(display=command, workdir=folder, command=(program, "-c", command), **fields)

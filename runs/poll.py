@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_intern.runs.backends.base import Backend, Observed
+from ml_intern.runs.backends.base import Backend, RunStatus
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.logs import lines, tail
-from ml_intern.runs.metrics import MOST_METRICS, last_of_trackio, metrics_of
+from ml_intern.runs.metrics import MAX_METRICS, last_of_trackio, metrics_of
 from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import OPEN, QUEUED, RUNNING, Ending, RunRow
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ async def stop(store: "Store", row: RunRow) -> RunRow:
 
 async def _is_being_launched(store: "Store", row: RunRow) -> bool:
     """Whether the call that launches it is open: it will be gone on with."""
-    from ml_intern.execution.tool import mark_of
+    from ml_intern.execution.call import call_mark
 
-    return any(mark_of(call.key) == row.call for call in await store.journal.open(row.thread_id))
+    return any(call_mark(call.key) == row.call for call in await store.journal.open(row.thread_id))
 
 
 def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
@@ -92,11 +92,11 @@ def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
 
 def _plain(found: Mapping[str, float]) -> dict[str, float | str]:
     """Numbers as JSON has them: what is not finite as a word."""
-    kept = list(found.items())[:MOST_METRICS]
+    kept = list(found.items())[:MAX_METRICS]
     return {name: value if math.isfinite(value) else str(value) for name, value in kept}
 
 
-async def _going_on(store: "Store", row: RunRow, seen: Observed, read: tuple[str, int]) -> RunRow:
+async def _going_on(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
     news = replace(row, state=seen.state, started=seen.started or row.started, metrics=read[0], log_offset=read[1])
     if news != row:
         await store.runs.update(
@@ -105,13 +105,13 @@ async def _going_on(store: "Store", row: RunRow, seen: Observed, read: tuple[str
     return news
 
 
-async def _ended(store: "Store", row: RunRow, seen: Observed, read: tuple[str, int]) -> RunRow:
+async def _ended(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
     end = await asyncio.to_thread(tail, Path(row.log), TAIL_CHARACTERS)
     ending = Ending(
         state=seen.state,
         exit_code=seen.exit_code,
-        reason=admit(seen.reason),
-        tail=admit(end),
+        reason=redact(seen.reason),
+        tail=redact(end),
         metrics=read[0],
         cost_usd=seen.cost_usd,
         finished=seen.finished or time.time(),

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_intern.configs.errors import TemporaryError
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.preflight.gather import local_facts
@@ -18,14 +19,14 @@ from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.program import Program
 from ml_intern.runs.preflight.rules_files import paths_read
 from ml_intern.safety.secrets.known import without_secrets
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.experiments import ExperimentRow
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _SECONDS: Final = 10.0
-_MOST_HASHED: Final = 256 * 1024 * 1024
+_MAX_HASHED: Final = 256 * 1024 * 1024
 _SEEDERS: Final = ("set_seed", "manual_seed", "seed", "seed_everything", "enable_full_determinism")
 
 
@@ -42,7 +43,7 @@ async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, onl
         root_id=context.root_id,
         folder=str(context.workspace),
         run_id=run_id,
-        name=admit(plan.name or plan.display)[:200],
+        name=redact(plan.name or plan.display)[:200],
         data_revision=await _data_revision(program, facts) if program is not None else "",
         **here,
     )
@@ -52,7 +53,7 @@ async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, onl
 def _known_here(plan: RunPlan, facts: Facts) -> dict[str, Any]:
     program = facts.program
     return {
-        "config": admit(json.dumps(_settings(plan, program), ensure_ascii=False, default=str)),
+        "config": redact(json.dumps(_settings(plan, program), ensure_ascii=False, default=str)),
         "seed": _seed(program) if program is not None else None,
         "git_commit": git_commit(plan.workdir),
         "script_sha256": program.digest if program is not None else "",
@@ -103,7 +104,7 @@ def _hashes(plan: RunPlan, facts: Facts) -> dict[str, str]:
 def file_hash(path: Path) -> str:
     """sha256 of a file; "" for what is no file or too large to be read in a moment."""
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_HASHED:
+        if not path.is_file() or path.stat().st_size > _MAX_HASHED:
             return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -127,5 +128,5 @@ async def _newest(dataset: str) -> str:
 
     try:
         return await ask_hub(asked, f"dataset {dataset}", seconds=_SECONDS)
-    except (ToolFault, TemporaryError):
+    except (ToolError, TemporaryError):
         return ""

@@ -4,14 +4,14 @@ import json
 import time
 from pathlib import Path
 
-from ml_intern.execution.tool import ToolResult
+from ml_intern.execution.call import ToolResult
 from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
 from ml_intern.store.runs import RunRow
 from ml_intern.text.formatting import duration
 
-MOST_METRICS = 12
+MAX_METRICS = 12
 
 
 def ended_line(row: RunRow) -> str:
@@ -50,8 +50,8 @@ def started_text(row: RunRow) -> ToolResult:
 def metrics_line(row: RunRow) -> str:
     """The last value of its metrics."""
     found = list(json.loads(row.metrics).items())
-    shown = [f"{name} {_short(value)}" for name, value in found[:MOST_METRICS]]
-    more = [f"{len(found) - MOST_METRICS} more"] if len(found) > MOST_METRICS else []
+    shown = [f"{name} {_short(value)}" for name, value in found[:MAX_METRICS]]
+    more = [f"{len(found) - MAX_METRICS} more"] if len(found) > MAX_METRICS else []
     return ", ".join([*shown, *more])
 
 

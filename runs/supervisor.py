@@ -92,9 +92,9 @@ def _ending(finished: "Finished", order: Mapping[str, Any]) -> dict[str, Any]:
 async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
     from ml_intern.execution.process.command import Command, run_command
     from ml_intern.execution.process.sessions import end_all
-    from ml_intern.safety.secrets.redaction import hold
+    from ml_intern.safety.secrets.redaction import add_known_secrets
 
-    hold(order["held"])
+    add_known_secrets(order["held"])
     with contextlib.ExitStack() as stack:
         argv, environment, wrapped = stack.enter_context(_walled(order)) if order["wall"] else _bare(order)
         command = Command(
@@ -125,7 +125,7 @@ def _walled(order: Mapping[str, Any]) -> Any:
     from ml_intern.execution.sandboxed import run_profile
     from ml_intern.graph.context import RunOptions
     from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import look_before, mend
+    from ml_intern.sandbox.git_guard import inspect_before, mend
 
     wall = order["wall"]
     options = RunOptions(
@@ -142,7 +142,7 @@ def _walled(order: Mapping[str, Any]) -> Any:
         readable=(*profile.readable, *order["readable"]),
         writable=(*profile.writable, *order["writable"]),
     )
-    before = look_before(profile.roots, profile.git)
+    before = inspect_before(profile.roots, profile.git)
     try:
         with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
             # The profile knows nothing of these: a folder that the model names must not become part of it.

@@ -9,14 +9,14 @@ from ml_intern.configs.errors import MLInternError
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import look
 from ml_intern.runs.summary import ended_line
-from ml_intern.safety.error_log import log_fault
+from ml_intern.safety.error_log import log_error
 from ml_intern.store.runs import RunRow
 
 if TYPE_CHECKING:
     from ml_intern.graph.events import Emit
     from ml_intern.store.store import Store
 
-MOST_SECONDS_BETWEEN_LOOKS = 60.0
+MAX_SECONDS_BETWEEN_LOOKS = 60.0
 SECONDS_AFTER_A_FAULT = 5.0
 
 
@@ -68,7 +68,7 @@ class Watch:
             try:
                 await self._round()
             except Exception as error:  # noqa: BLE001 whatever it is, the runs are looked at again
-                fault = error if isinstance(error, MLInternError) else log_fault(self._store.home, "", error)
+                fault = error if isinstance(error, MLInternError) else log_error(self._store.home, "", error)
                 self._emit("error", message=fault.message, remedy=fault.remedy, exit_code=None, retry_in_s=None)
                 await asyncio.sleep(SECONDS_AFTER_A_FAULT)
 
@@ -110,7 +110,7 @@ class Watch:
             seen = await look(self._store, row)
         except MLInternError as error:
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-            self._next_look[row.id] = now + min(pause * 2**failures, MOST_SECONDS_BETWEEN_LOOKS)
+            self._next_look[row.id] = now + min(pause * 2**failures, MAX_SECONDS_BETWEEN_LOOKS)
             if failures == 1:
                 self._emit("job_update", id=row.id, state=row.state, text=f"cannot be looked at now: {error.message}")
             return

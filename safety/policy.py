@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml_intern.graph.context import ApprovalMode
-from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, Subject
+from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import Examined, examine
 from ml_intern.safety.shell.credentials import command_paths
 from ml_intern.safety.shell.outward import destinations, is_private, outward_reason
@@ -24,7 +24,7 @@ _OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i
 
 
 @dataclass(frozen=True)
-class CallFacts:
+class PolicyContext:
     """What the caller knows about a call before it runs."""
 
     mode: ApprovalMode = "ask"
@@ -70,7 +70,7 @@ class CallFacts:
     owner: str = ""
     """Namespace of the token's owner."""
     cost_usd: float | None = 0.0
-    """Worst price of the call; None when it is not known."""
+    """CostReservation price of the call; None when it is not known."""
     budget_left_usd: float = math.inf
 
 
@@ -82,7 +82,7 @@ class Verdict:
     why: str
 
 
-def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
+def verdict(tool: str, args: Mapping[str, object], facts: PolicyContext) -> Verdict:
     """Decide about the call of `tool` with `args`. A sub-agent's `ask` is a `deny` that says so."""
     examined = _examined(tool, args, facts)
     subject = _subject(tool, args, facts, examined)
@@ -100,14 +100,14 @@ def verdict(tool: str, args: Mapping[str, object], facts: CallFacts) -> Verdict:
     return decided
 
 
-def _anew(allowed: Verdict, facts: CallFacts) -> Verdict:
+def _anew(allowed: Verdict, facts: PolicyContext) -> Verdict:
     """A tool that became another one is asked about; where nobody is asked it is refused, but under yolo."""
     if facts.mode == "yolo":
         return allowed
     return Verdict("ask" if facts.mode == "ask" else "deny", facts.changed)
 
 
-def place_of(facts: CallFacts) -> Place:
+def place_of(facts: PolicyContext) -> Place:
     """Where a command of the shell would run."""
     return Place(
         facts.workspace or "/",
@@ -120,7 +120,7 @@ def place_of(facts: CallFacts) -> Place:
     )
 
 
-def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examined | None:
+def _examined(tool: str, args: Mapping[str, object], facts: PolicyContext) -> Examined | None:
     command = args.get("command")
     here = tool == SHELL_TOOL or (tool == JOBS_TOOL and args.get("backend", "local") == "local")
     if not here or not isinstance(command, str) or not command:
@@ -128,9 +128,9 @@ def _examined(tool: str, args: Mapping[str, object], facts: CallFacts) -> Examin
     return examine(command, place_of(facts), sandboxed=facts.sandboxed)
 
 
-def _subject(tool: str, args: Mapping[str, object], facts: CallFacts, examined: Examined | None) -> Subject:
+def _subject(tool: str, args: Mapping[str, object], facts: PolicyContext, examined: Examined | None) -> RuleTarget:
     scene = examined.scene if examined else None
-    return Subject(
+    return RuleTarget(
         tool,
         args,
         commands=examined.started if examined else (),
@@ -144,7 +144,7 @@ def _subject(tool: str, args: Mapping[str, object], facts: CallFacts, examined: 
     )
 
 
-def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | None:
+def _always_denied(facts: PolicyContext, examined: Examined | None) -> Verdict | None:
     """The few things that hold in every mode, yolo too."""
     if facts.refused:
         return Verdict("deny", facts.refused)
@@ -157,14 +157,14 @@ def _always_denied(facts: CallFacts, examined: Examined | None) -> Verdict | Non
     return None
 
 
-def _rule(subject: Subject, facts: CallFacts, examined: Examined | None) -> Rule | None:
+def _rule(subject: RuleTarget, facts: PolicyContext, examined: Examined | None) -> Rule | None:
     """The rule for a call. What is said of the shell's commands holds for those that run in the background too."""
     names = (subject.tool, SHELL_TOOL) if examined else (subject.tool,)
     found = [rule for name in names if (rule := facts.rules.decide(replace(subject, tool=name)))]
     return min(found, key=lambda rule: EFFECTS.index(rule.effect), default=None)
 
 
-def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:
+def _by_rule(rule: Rule | None, facts: PolicyContext) -> Verdict | None:
     """Deny holds everywhere, ask where somebody is asked. Allow lifts the question, not in plan mode or for secrets."""
     if rule is None:
         return None
@@ -175,7 +175,7 @@ def _by_rule(rule: Rule | None, facts: CallFacts) -> Verdict | None:
     return Verdict("allow", why) if lifts else None
 
 
-def _by_secrets(facts: CallFacts) -> Verdict | None:
+def _by_secrets(facts: PolicyContext) -> Verdict | None:
     """Who gets a secret is always asked about; where nobody is asked the user has to have named it.
 
     What runs in the token owner's own namespace may have their token without that.
@@ -190,7 +190,7 @@ def _by_secrets(facts: CallFacts) -> Verdict | None:
     return Verdict("deny", f"{why}; ask the user to name {unnamed}") if unnamed else None
 
 
-def _by_reading(subject: Subject, facts: CallFacts, examined: Examined | None) -> Verdict | None:
+def _by_reading(subject: RuleTarget, facts: PolicyContext, examined: Examined | None) -> Verdict | None:
     """What only reads runs in every mode. Project secrets are asked about where somebody can be asked."""
     if examined and examined.risk.kind == "auto" and (facts.mode != "plan" or _only_reads(examined)):
         return Verdict("allow", examined.risk.why)
@@ -203,7 +203,7 @@ def _only_reads(examined: Examined) -> bool:
     return examined.plain is not None and set(examined.plain) <= examined.reading
 
 
-def _by_mode(subject: Subject, facts: CallFacts, examined: Examined | None) -> Verdict:
+def _by_mode(subject: RuleTarget, facts: PolicyContext, examined: Examined | None) -> Verdict:
     if subject.tool == PLAN_TOOL:
         return Verdict("allow", "planning changes nothing")
     if facts.mode == "plan":
@@ -215,7 +215,7 @@ def _by_mode(subject: Subject, facts: CallFacts, examined: Examined | None) -> V
     return Verdict("allow", f"mode {facts.mode}")
 
 
-def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None) -> str:
+def _against_auto(subject: RuleTarget, facts: PolicyContext, examined: Examined | None) -> str:
     """What nobody may decide while nobody is asked: money over the cap, places the user did not name."""
     if facts.cost_usd is not None and facts.cost_usd > facts.budget_left_usd:
         return f"it may cost {facts.cost_usd:.2f} USD and {facts.budget_left_usd:.2f} are left; ask for a larger budget"
@@ -232,13 +232,13 @@ def _against_auto(subject: Subject, facts: CallFacts, examined: Examined | None)
     return f"{what}, which the user did not name{tainted}; {instead}ask the user to name it"
 
 
-def _price(facts: CallFacts) -> str:
+def _price(facts: PolicyContext) -> str:
     if facts.cost_usd is None:
         return ", at a price that is not known"
     return f", for at most {facts.cost_usd:.2f} USD" if facts.cost_usd else ""
 
 
-def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:
+def _outcome(subject: RuleTarget, facts: PolicyContext, destination: str = "") -> str:
     """What the call of a tool would do, as far as it is known."""
     if facts.changed:
         return facts.changed
@@ -251,7 +251,7 @@ def _outcome(subject: Subject, facts: CallFacts, destination: str = "") -> str:
     return f"{subject.tool} would {'delete or move' if facts.irreversible else 'write to'} {reached}{public}"
 
 
-def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
+def _is_named(destination: str, facts: PolicyContext, *, is_public: bool) -> bool:
     """The user wrote it, it is this machine, or it is the token owner's own and private."""
     said = facts.user_text.lower()
     if destination in _LOCAL or (destination != "unknown" and destination.lower() in said):
@@ -264,5 +264,5 @@ def _is_named(destination: str, facts: CallFacts, *, is_public: bool) -> bool:
     return _is_own(destination, facts) and not is_public
 
 
-def _is_own(destination: str, facts: CallFacts) -> bool:
+def _is_own(destination: str, facts: PolicyContext) -> bool:
     return bool(facts.owner) and destination.lower().startswith(f"{facts.owner.lower()}/")

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.safety.rules import EFFECTS, Effect, Rule, Rules, Subject
+from ml_intern.safety.rules import EFFECTS, Effect, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.paths import Place
 
@@ -103,7 +103,7 @@ def _rule(effect: Effect, given: WrittenRule) -> Rule:
     )
 
 
-def _subject(rule: Rule, example: str) -> Subject:
+def _subject(rule: Rule, example: str) -> RuleTarget:
     """The call that an example stands for."""
     place = _EXAMPLE_PLACE
     tool = "example" if rule.tool == "*" else rule.tool.replace("*", "x").replace("?", "x")
@@ -111,12 +111,12 @@ def _subject(rule: Rule, example: str) -> Subject:
     if rule.prefix:
         found = examine(example, place)
         given = {"command": example, **args}
-        subject = Subject(tool, given, found.started, found.plain, found.reading)
+        subject = RuleTarget(tool, given, found.started, found.plain, found.reading)
         return replace(subject, workspace=place.workspace, home=place.home)
     paths = (place.absolute(example, place.workspace),) if rule.path else ()
     cost = float(example) if rule.price_over_usd is not None else 0.0
     aims = (example,) if rule.destination else ()
-    return Subject(
+    return RuleTarget(
         tool, args, paths=paths, destinations=aims, cost_usd=cost, workspace=place.workspace, home=place.home
     )
 

@@ -20,7 +20,7 @@ EFFECTS: tuple[Effect, ...] = ("deny", "ask", "allow")
 
 
 @dataclass(frozen=True)
-class Subject:
+class RuleTarget:
     """What rules look at: one call, with the facts the caller gathered. Paths are absolute."""
 
     tool: str
@@ -34,7 +34,7 @@ class Subject:
     paths: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     cost_usd: float | None = 0.0
-    """Worst price in US dollars; None when it is not known."""
+    """CostReservation price in US dollars; None when it is not known."""
     workspace: str = "/"
     home: str = "/"
 
@@ -65,7 +65,7 @@ class Rule:
         price = [] if self.price_over_usd is None else [f"over {self.price_over_usd:g} USD"]
         return " ".join(part for part in [*parts, *price] if part and part != "*") or "everything"
 
-    def matches(self, subject: Subject) -> bool:
+    def matches(self, subject: RuleTarget) -> bool:
         """Tell whether the rule speaks about this call."""
         return (
             _fits(subject.tool, self.tool)
@@ -77,7 +77,7 @@ class Rule:
             and (self.price_over_usd is None or subject.cost_usd is None or subject.cost_usd > self.price_over_usd)
         )
 
-    def speaks_of(self, subject: Subject) -> bool:
+    def speaks_of(self, subject: RuleTarget) -> bool:
         """Tell whether an `ordinary` rule speaks about where the call leads; every other rule does."""
         return not self.ordinary or (
             subject.cost_usd == 0
@@ -89,7 +89,7 @@ class Rule:
         """Tell whether a command begins with the rule's prefix."""
         return len(command) >= len(self.prefix) and all(map(_fits, command, self.prefix))
 
-    def _matches_commands(self, subject: Subject) -> bool:
+    def _matches_commands(self, subject: RuleTarget) -> bool:
         if not self.prefix:
             return True
         if self.effect == "allow":
@@ -98,7 +98,7 @@ class Rule:
             )
         return any(self.covers(one) for one in subject.commands)
 
-    def _matches_paths(self, subject: Subject) -> bool:
+    def _matches_paths(self, subject: RuleTarget) -> bool:
         if not self.path:
             return True
         pattern = path_pattern(self.path, subject.workspace, subject.home)
@@ -150,7 +150,7 @@ class Rules:
     warnings: tuple[str, ...] = ()
     """What is odd about them: rules that can never decide anything."""
 
-    def decide(self, subject: Subject) -> Rule | None:
+    def decide(self, subject: RuleTarget) -> Rule | None:
         """The strongest rule that matches, or None."""
         for effect in EFFECTS:
             found = next((rule for rule in self._by_effect[effect] if rule.matches(subject)), None)
@@ -166,7 +166,7 @@ class Rules:
     def _by_effect(self) -> dict[Effect, tuple[Rule, ...]]:
         return {effect: tuple(rule for rule in self.rules if rule.effect == effect) for effect in EFFECTS}
 
-    def _allowed_together(self, subject: Subject) -> Rule | None:
+    def _allowed_together(self, subject: RuleTarget) -> Rule | None:
         """Each sub-command of a plain command may be allowed by a rule of its own."""
         prefixed = [
             rule for rule in self._by_effect["allow"]

@@ -32,8 +32,8 @@ _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("<QIIiIQ6Q")
 _ANSWER = struct.Struct("<QqiI")
 _TMPFS = 0x01021994
-_LONGEST_ADDRESS = 128
-_MOST_WAITING = 256
+_MAX_ADDRESS = 128
+_MAX_WAITING = 256
 """Connections that are waited for at a time."""
 _GONE = frozenset({errno.ENOENT, errno.EINTR, errno.EBADF})
 
@@ -58,7 +58,7 @@ class Connections:
         self._listener = -1
         self._open = threading.Lock()
         """Held while the listener is used by whoever did not receive from it, or is closed."""
-        self._waiting = threading.Semaphore(_MOST_WAITING)
+        self._waiting = threading.Semaphore(_MAX_WAITING)
         self._filtered = threading.Event()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._serve, name="connections", daemon=True)
@@ -136,7 +136,7 @@ class Connections:
         pidfd = os.pidfd_open(process)
         stack.callback(os.close, pidfd)
         ours = stack.enter_context(socket.socket(fileno=descriptor_of(pidfd, request.descriptor)))
-        if not 2 <= request.length <= _LONGEST_ADDRESS:
+        if not 2 <= request.length <= _MAX_ADDRESS:
             raise OSError(errno.EINVAL, "no address")
         with Path(f"/proc/{request.thread}/mem").open("rb", buffering=0) as memory:
             address = os.pread(memory.fileno(), request.length, request.address)

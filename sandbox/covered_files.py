@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ml_intern.safety.secrets.known import is_secret_name
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.safety.shell.paths import is_project_secret
 
-_MOST_BYTES = 256 * 1024
-_MOST_FOLDERS = 200
+_MAX_BYTES = 256 * 1024
+_MAX_FOLDERS = 200
 _LINE = re.compile(r"(?m)^([ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=).*$")
 
 
@@ -36,7 +36,7 @@ def _read(path: str) -> bytes:
         finally:
             os.close(folder)
         with os.fdopen(file, "rb") as opened:
-            return opened.read(_MOST_BYTES)
+            return opened.read(_MAX_BYTES)
     except OSError:
         return b""
 
@@ -47,7 +47,7 @@ def without_secrets(content: bytes, name: str) -> bytes:
         text = content.decode()
     except UnicodeDecodeError:
         return b""
-    return admit(_LINE.sub(_kept, text) if name.startswith(".env") else text).encode()
+    return redact(_LINE.sub(_kept, text) if name.startswith(".env") else text).encode()
 
 
 def _kept(line: re.Match[str]) -> str:
@@ -60,7 +60,7 @@ def _project_secrets(root: str) -> Iterator[str]:
     for entry in _entries(root):
         if entry.is_file(follow_symlinks=False) and is_project_secret(entry.path):
             yield entry.path
-        elif entry.is_dir(follow_symlinks=False) and folders < _MOST_FOLDERS and entry.name not in {".git", ".venv"}:
+        elif entry.is_dir(follow_symlinks=False) and folders < _MAX_FOLDERS and entry.name not in {".git", ".venv"}:
             folders += 1
             inner = (one for one in _entries(entry.path) if one.is_file(follow_symlinks=False))
             yield from (one.path for one in inner if is_project_secret(one.path))

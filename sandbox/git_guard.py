@@ -21,8 +21,8 @@ _HARMLESS = re.compile(
     r"lfs\.repositoryformatversion|color\..+"
 )
 _GITLINK = b"160000 "
-_MOST_FOLDERS = 500
-_LONGEST_PATH = 4096
+_MAX_FOLDERS = 500
+_MAX_PATH = 4096
 _SECONDS = 20
 
 
@@ -49,7 +49,7 @@ class Before:
     """What was changed later was changed by the command; seconds of the file system's clock."""
 
 
-def look_before(roots: Sequence[str], git: Sequence[GitFolder]) -> Before:
+def inspect_before(roots: Sequence[str], git: Sequence[GitFolder]) -> Before:
     """Call it before the command starts."""
     clock = os.memfd_create("clock")
     try:
@@ -104,7 +104,7 @@ def _tame_links(git: Path, before: Before) -> Iterator[str]:
     """Repositories that it lists as parts of itself: git enters them for `status`."""
     listed = _git(git, "--git-dir", str(git), "ls-files", "--stage", "-z")
     links = [entry.partition(b"\t")[2] for entry in listed.split(b"\0") if entry.startswith(_GITLINK)]
-    for link in links[:_MOST_FOLDERS]:
+    for link in links[:_MAX_FOLDERS]:
         inner = git.parent / os.fsdecode(link) / ".git"
         if not Path(os.path.realpath(inner.parent)).is_relative_to(git.parent):
             continue
@@ -203,6 +203,6 @@ def _real_folder(git: Path) -> Path | None:
     """Where a repository is kept that `.git` is, leads to, or names."""
     if git.is_file():
         with git.open(errors="replace") as file:
-            named = file.read(_LONGEST_PATH).removeprefix("gitdir:").strip()
+            named = file.read(_MAX_PATH).removeprefix("gitdir:").strip()
         git = git.parent / named
     return Path(os.path.realpath(git)) if git.is_dir() else None

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _PROGRAM = (Path(__file__).parent / "listener_process.py").read_text(encoding="utf-8")
-_MOST_SOCKETS = 64
+_MAX_SOCKETS = 64
 _SECONDS = 30
 
 
@@ -34,7 +34,7 @@ class _Opener:
     def open(self, process: int, ports: Sequence[int]) -> list[socket.socket]:
         with self._turn:
             self._channel.send(" ".join(map(str, (process, *ports))).encode())
-            answer, descriptors, _, _ = socket.recv_fds(self._channel, 1024, _MOST_SOCKETS)
+            answer, descriptors, _, _ = socket.recv_fds(self._channel, 1024, _MAX_SOCKETS)
         if not descriptors:
             raise OSError(f"no sockets in the sandbox: {answer.decode(errors='replace') or 'the process is gone'}")
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]

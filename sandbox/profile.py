@@ -38,14 +38,14 @@ _INTERPRETERS = words(
 _MANAGERS = words(
     ".pyenv .nvm .asdf .rbenv .sdkman .volta .rustup miniconda3 anaconda3 miniforge3 mambaforge .conda .pixi"
 )
-_MOST_CHARACTERS = 10_000
+_MAX_CHARACTERS = 10_000
 _HF_CACHES = ("hub", "datasets", "xet", "assets")
 _GUARDED = ("hooks", "config", "config.worktree", "commondir", "info/attributes")
 _REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /srv /dev /proc /sys /run")
 
 
 @dataclass(frozen=True)
-class Wish:
+class SandboxRequest:
     """What a caller wants of a sandbox."""
 
     workspace: str
@@ -59,7 +59,7 @@ class Wish:
     """What the user allows besides with network `list`: hosts, .domains, URLs."""
 
 
-def profile_for(wish: Wish, environment: Mapping[str, str]) -> Profile:
+def profile_for(wish: SandboxRequest, environment: Mapping[str, str]) -> Profile:
     """Look at this machine and build the profile; `environment` is the one commands would have without a sandbox.
 
     Raises:
@@ -188,7 +188,7 @@ def _venv(folder: str) -> list[str]:
     if not folder or not settings.is_file():
         return []
     with settings.open(encoding="utf-8", errors="replace") as file:
-        lines = (line.partition("=") for line in file.read(_MOST_CHARACTERS).splitlines())
+        lines = (line.partition("=") for line in file.read(_MAX_CHARACTERS).splitlines())
     base = next((value.strip() for name, _, value in lines if name.strip() == "home"), "")
     prefix = Path(os.path.realpath(base)).parent
     is_python = bool(base) and any(prefix.glob("bin/python3*")) and any(prefix.glob("lib*/python3*/os.py"))

@@ -6,9 +6,10 @@ from uuid import uuid4
 
 from ml_intern.configs.version import version
 from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.call import ToolCall
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolCall, ToolContext, ToolSpec
-from ml_intern.graph.context import Services, sandbox_name
+from ml_intern.execution.tool import Services, ToolContext, ToolSpec
+from ml_intern.graph.context import sandbox_name
 from ml_intern.graph.events import Emit
 
 SERVED = (

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Command, StateSnapshot
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import is_users
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.server.inputs import given_choices, users_text
-from ml_intern.session.listing import STATES, Row, title_of
+from ml_intern.session.listing import STATES, ThreadListing, title_of
 from ml_intern.session.runner import Runner, is_pending, turn_end
 from ml_intern.session.turns.turns import COPY, Turns
 from ml_intern.snapshots.workspace import Snapshots
@@ -56,7 +57,7 @@ class ServedRun:
         if isinstance(given, Command):
             await self._keep_files(head)
             return self._answer(given, head, older), self._at("")
-        text = admit(users_text(given))
+        text = redact(users_text(given))
         if not (self.again and text == _newest_words(head)):
             await self._begin_turn(text, older)
         return None, self._at("")
@@ -77,7 +78,7 @@ class ServedRun:
             await self.turns.app.aupdate_state(self.turns.config(older), None, as_node=COPY)
         number = await self.turns.begin(UserInput(text), self.options, self.files.begin(self.turns.thread_id))
         await self.files.settled()
-        row = Row(self.turns, self.options.workspace)
+        row = ThreadListing(self.turns, self.options.workspace)
         title = (await row.change(turns=number, redo=())).title
         await row.change(title=title or title_of(text))
 
@@ -110,7 +111,7 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
         services.models.route(options.model)
         await _tools_are_there(services)
         files = await asyncio.to_thread(Snapshots, services.store.home, Path(options.workspace), _kept_for_undo)
-        await Row(turns, options.workspace).change(state="running")
+        await ThreadListing(turns, options.workspace).change(state="running")
         try:
             yield ServedRun(turns, options, files, config)
         except (asyncio.CancelledError, GeneratorExit):
@@ -131,7 +132,7 @@ async def _tools_are_there(services: Services) -> None:
 async def _ended(turns: Turns, options: RunOptions) -> None:
     snapshot = await turns.snapshot()
     state = "interrupted" if is_pending(snapshot) else STATES.get(turn_end(snapshot).status, "idle")
-    await Row(turns, options.workspace).renew(state)
+    await ThreadListing(turns, options.workspace).renew(state)
 
 
 async def _options(turns: Turns, services: Services, choices: Any) -> RunOptions:

@@ -13,16 +13,16 @@ from starlette.exceptions import HTTPException
 
 from ml_intern.configs.errors import MLInternError, ThreadLocked, UsageError
 from ml_intern.configs.paths import data_home
+from ml_intern.execution.tool import Services
 from ml_intern.graph.build import build_graph
-from ml_intern.graph.context import Services
 from ml_intern.models.gateway import Models
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 from ml_intern.runs.backends.hub_sandbox import sandboxes_of
-from ml_intern.safety.error_log import log_fault
+from ml_intern.safety.error_log import log_error
 from ml_intern.server.inputs import StudioChoices
 from ml_intern.server.options import ServedOptions
 from ml_intern.server.run import served_run
-from ml_intern.session.listing import Row
+from ml_intern.session.listing import ThreadListing
 from ml_intern.session.runner import Runner
 from ml_intern.session.turns.turns import Turns
 from ml_intern.store.checkpoints.saver import Saver
@@ -93,7 +93,7 @@ class Serving:
         """The saver on the file that the command line uses."""
         served = await asyncio.to_thread(ServedOptions.read)
         served.give_back(os.environ)
-        await asyncio.to_thread(hold_secrets)
+        await asyncio.to_thread(register_secrets)
         builtin = await asyncio.to_thread(create_builtin_tools)
         del builtin["notify"]  # a session's: nobody is told of the runs of a server
         if served.run.tool_runtime == "sandbox":
@@ -159,7 +159,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
         with _as_http():
             async with services.store.hold(turns.thread_id):
                 changed = await super().abulk_update_state(config, supersteps)
-                await Row(turns, services.defaults.workspace).change()
+                await ThreadListing(turns, services.defaults.workspace).change()
                 return changed
 
     @contextmanager
@@ -170,7 +170,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
             raise RunFailed(str(error)) from error
         except Exception as error:
             thread_id = str((config or {}).get("configurable", {}).get("thread_id", "(none)"))
-            raise RunFailed(str(log_fault(data_home(), thread_id, error))) from error
+            raise RunFailed(str(log_error(data_home(), thread_id, error))) from error
 
 
 @contextmanager

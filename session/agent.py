@@ -13,20 +13,20 @@ from langgraph.types import Command
 
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.version import version
-from ml_intern.execution.tool import ToolSpec
+from ml_intern.execution.tool import Services, ToolSpec
 from ml_intern.graph import operations as ops
-from ml_intern.graph.context import RunOptions, Services, sandbox_name
+from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Event, emitter
-from ml_intern.safety.error_log import log_fault
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.error_log import log_error
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.approvals import check_answers, remember_always
-from ml_intern.session.listing import STATES, Row, title_of
+from ml_intern.session.listing import STATES, ThreadListing, title_of
 from ml_intern.session.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
 from ml_intern.session.turns.rewind import Rewind, UndoPreview
 from ml_intern.session.turns.turns import TurnInfo, Turns
 from ml_intern.session.waking import WOKEN, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
-from ml_intern.tools.registry import fitting, offered
+from ml_intern.tools.registry import fitting
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
@@ -184,9 +184,9 @@ class AgentSession:
             else:
                 task.result()
         except MLInternError as error:
-            self._fault(operation, error)
+            self._failed(operation, error)
         except Exception as error:  # noqa: BLE001 whatever it is becomes one line, its traceback goes to the log
-            self._fault(operation, log_fault(self.services.store.home, self.thread_id, error))
+            self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
 
     async def _stopped(self) -> None:
         if self._closing:
@@ -196,7 +196,7 @@ class AgentSession:
         await self._ended(TurnEnd("interrupted", reason, 130))
         self._emit("interrupted", reason=reason)
 
-    def _fault(self, operation: ops.Operation, error: MLInternError) -> None:
+    def _failed(self, operation: ops.Operation, error: MLInternError) -> None:
         self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
         begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
         if begun and not isinstance(error, UsageError):
@@ -238,8 +238,8 @@ class AgentSession:
         await self._row.renew(STATES.get(end.status, "idle"))
 
     @property
-    def _row(self) -> Row:
-        return Row(self._turns, self.options.workspace)
+    def _row(self) -> ThreadListing:
+        return ThreadListing(self._turns, self.options.workspace)
 
     async def _settle(self, _: ops.Settle) -> None:
         snapshot = await self._turns.snapshot()
@@ -252,9 +252,9 @@ class AgentSession:
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
-        text = admit(op.text)
+        text = redact(op.text)
         row = await self._row.change(state="running")
-        message = replace(op, text=text, typed=None if op.typed is None else admit(op.typed))
+        message = replace(op, text=text, typed=None if op.typed is None else redact(op.typed))
         number = await self._turns.begin(message, self.options, self._files.begin(self.thread_id))
         self._emit("processing", turn=number, text=text)
         await self._row.change(title=row.title or title_of(text), folder=self.options.workspace, turns=number, redo=())
@@ -326,7 +326,7 @@ class AgentSession:
         cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
         if not pending:
             await turns.close_open("the process died")
-            await Row(turns, row.folder).correct()
+            await ThreadListing(turns, row.folder).correct()
         elsewhere = row.folder if row.folder != self.options.workspace else ""
         found = {"title": row.title, "turns": row.turns, "moved_from": elsewhere}
         return {**found, "pending": pending, "interrupted": cut_off}
@@ -345,17 +345,17 @@ class AgentSession:
         await self._row.change()
         await self._files.settled()
         # The note is there before the command: whatever ends it, the model knows that it may have run.
-        id, typed = f"user_{uuid4().hex}", admit(op.command)
+        id, typed = f"user_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
-        await self._turns.append_note(admit(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
+        await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
 
 
 def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
     """The fields of `ready`; `notes` come after those of the options."""
     lines = services.servers.problems() if services.servers is not None else []
     servers = [line for line in lines if line not in options.notes]
-    tools = offered(services.tools, options)
+    tools = services.offered(options)
     doubts = [*_doubts(options, services, tools)]
     return {
         "model": options.model,

@@ -14,7 +14,7 @@ STATES: "dict[str, ThreadState]" = {"waiting": "waiting", "interrupted": "interr
 
 
 @dataclass(frozen=True)
-class Row:
+class ThreadListing:
     """The row of a thread this process holds."""
 
     turns: Turns

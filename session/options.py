@@ -10,7 +10,7 @@ from ml_intern.configs.errors import ConfigurationError, SandboxMissing
 from ml_intern.configs.programs import keep_out_of_path
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.graph.context import RunOptions, Sandbox
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import missing
 from ml_intern.sandbox.profile import check_folder
 
@@ -43,7 +43,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         tool_runtime=settings.tool_runtime,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
-        advice=admit(advice_of(workspace)),
+        advice=redact(advice_of(workspace)),
     )
 
 

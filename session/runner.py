@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ml_intern.configs.errors import ApprovalNeeded
+from ml_intern.execution.call import ToolCall, ToolResult
 from ml_intern.execution.calls import tool_context
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolCall, ToolResult
+from ml_intern.execution.tool import Services
 from ml_intern.graph.build import build_graph
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.session.subagents import Children
 from ml_intern.session.turns.turns import Turns

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from ml_intern.execution.tool import ToolContext, ToolResult
-from ml_intern.graph.context import Review, RunOptions, Services, Share
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import Review, Services, SubagentQuota, ToolContext
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.turns.turns import Turns
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Sub-agents of one tree that run at the same time; further ones wait."""
-MOST_CORRECTIONS = 1
+MAX_CORRECTIONS = 1
 """How often a sub-agent is asked to mend its report."""
 _LINE = 160
 
@@ -33,7 +34,7 @@ class Children:
     slots: "WeakValueDictionary[str, asyncio.Semaphore]" = field(default_factory=WeakValueDictionary)
 
     async def __call__(
-        self, task: str, context: ToolContext, share: Share, *, resume: str = "", review: Review | None = None
+        self, task: str, context: ToolContext, share: SubagentQuota, *, resume: str = "", review: Review | None = None
     ) -> ToolResult:
         """Give `task` to a sub-agent, or go on with the child thread `resume`; its report as `review` leaves it."""
         child_id = resume or str(uuid4())
@@ -73,7 +74,7 @@ class _Child:
     id: str
     task: str
     context: ToolContext
-    share: Share
+    share: SubagentQuota
     review: Review | None
 
     async def run(self, publish: Any) -> ToolResult:
@@ -93,7 +94,7 @@ class _Child:
             while True:
                 values = await self._to_the_end(turns, options, publish)
                 result, correction = self._reviewed(values)
-                if not correction or values.get("turn", 1) > MOST_CORRECTIONS:
+                if not correction or values.get("turn", 1) > MAX_CORRECTIONS:
                     return result
                 await turns.begin(UserInput(correction, typed=""), options)
 
@@ -137,7 +138,7 @@ class _Child:
 class _Progress:
     """Shows what a sub-agent does, a line each, as output of the call that started it."""
 
-    def __init__(self, context: ToolContext, share: Share) -> None:
+    def __init__(self, context: ToolContext, share: SubagentQuota) -> None:
         self._context = context
         self._most = share.max_iterations
         self._replies = 0

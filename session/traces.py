@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.settings import Settings
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_identity import hub_login
 from ml_intern.outbound.traces import put_trace, repository_of, set_visibility, trace_of, trace_path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 FILE = "traces_pending.json"
-MOST_AT_ONCE = 20
+MAX_AT_ONCE = 20
 SECONDS = 30.0
 
 
@@ -47,11 +47,11 @@ class Traces:
         self._file.write_text(json.dumps(list(ids)), encoding="utf-8")
 
     async def repository(self) -> str:
-        """The dataset's id. Raises ToolFault without a token or an answer of the Hub."""
+        """The dataset's id. Raises ToolError without a token or an answer of the Hub."""
         if not self._template:
             raise UsageError("personal_trace_repo_template is empty", "set it to {hf_user}/ml-intern-sessions")
         if not await hub_login():
-            raise ToolFault("there is no Hugging Face token")
+            raise ToolError("there is no Hugging Face token")
         account = await ask_hub(lambda api: api.whoami(), "the account", seconds=SECONDS)
         return repository_of(self._template, str(account["name"]))
 
@@ -60,7 +60,7 @@ class Traces:
 
         Raises:
             MLInternError: a secret is left in it, or the dataset is public against the user's word.
-            ToolFault: what the Hub says.
+            ToolError: what the Hub says.
         """
         row = await turns.services.store.threads.find(turns.thread_id)
         conversation = await conversation_of(turns, row)
@@ -73,19 +73,19 @@ class Traces:
 
     async def upload_pending(self, store: "Store", turns: "Turns") -> list[str]:
         """Upload what waits; a line for what could not be. Nothing is raised: a session ends all the same."""
-        ids = self.pending()[:MOST_AT_ONCE]
+        ids = self.pending()[:MAX_AT_ONCE]
         if not ids:
             return []
         try:
             repository = await self.repository()
-        except (MLInternError, ToolFault) as error:
+        except (MLInternError, ToolError) as error:
             return [f"traces are not uploaded: {error}"]
         lines: list[str] = []
         for id in ids:
             if await store.threads.get(id) is not None:
                 try:
                     await self.upload(replace(turns, thread_id=id), repository)
-                except ToolFault as fault:
+                except ToolError as fault:
                     return [*lines, f"the trace of {id[:8]} is not uploaded: {fault}; the next session tries again"]
                 except MLInternError as error:
                     lines.append(f"the trace of {id[:8]} is not uploaded: {error}")

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.runs.poll import stop
 from ml_intern.runs.watch import Watch

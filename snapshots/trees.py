@@ -11,7 +11,7 @@ from ml_intern.snapshots.scan import Limits, Scan
 from ml_intern.snapshots.users_git import users_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-MOST_LOOKED_AT = 1000
+MAX_LOOKED_AT = 1000
 """Folders that are searched for empty ones."""
 HALF_WRITTEN = ".ml-intern-undo-"
 """How the names of files begin that are being brought back."""
@@ -168,7 +168,7 @@ class Shadow:
         for top in bare:
             for folder, folders, files in os.walk(self.root + top):
                 looked += 1
-                if looked > MOST_LOOKED_AT:
+                if looked > MAX_LOOKED_AT:
                     return
                 if not folders and not files:
                     yield os.path.relpath(folder, self.root)

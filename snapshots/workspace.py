@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from ml_intern.safety.error_log import log_fault
+from ml_intern.safety.error_log import log_error
 from ml_intern.snapshots.git import NoSnapshot, Stop
 from ml_intern.snapshots.records import Record, Records, shadow_folder
 from ml_intern.snapshots.restore import Plan, Restorer, plan_restore
@@ -126,7 +126,7 @@ class Snapshots:
         except OSError as error:
             await self._failed(name, thread, NoSnapshot(f"{error.strerror}: {error.filename or self._records.folder}"))
         except Exception as error:  # noqa: BLE001  a turn must not fail for its snapshot; the traceback goes to the log
-            await self._failed(name, thread, NoSnapshot(log_fault(self._home, thread, error).message))
+            await self._failed(name, thread, NoSnapshot(log_error(self._home, thread, error).message))
 
     async def _failed(self, name: str, thread: str, fault: NoSnapshot) -> None:
         if self._stop.stopped:
@@ -137,7 +137,7 @@ class Snapshots:
         try:
             await asyncio.to_thread(self._records.write, name, thread, None, fault.why)
         except OSError as error:
-            log_fault(self._home, thread, error)
+            log_error(self._home, thread, error)
 
     def _take_now(self, name: str, thread: str) -> None:
         if self._records.read(name) is None:

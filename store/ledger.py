@@ -24,7 +24,7 @@ CALLS_PER_DOLLAR = 50
 
 
 @dataclass(frozen=True)
-class Worst:
+class CostReservation:
     """The most a request may cost, in US dollars (None: unknown), and the cap of its tree (None: there is none)."""
 
     usd: float | None = None
@@ -142,7 +142,7 @@ class Ledger:
         self._database = database
 
     async def reserve(
-        self, thread_id: str, root_id: str, source: Source, model: str, worst: Worst | None = None
+        self, thread_id: str, root_id: str, source: Source, model: str, worst: CostReservation | None = None
     ) -> int:
         """Enter a request before it is sent, on disk; returns the id of the entry.
 
@@ -153,7 +153,7 @@ class Ledger:
             LimitReached: the cap does not allow the most that the request may cost.
         """
         entry = (thread_id, root_id, source, model)
-        return await self._database.write(lambda connection: enter(connection, entry, worst or Worst()))
+        return await self._database.write(lambda connection: enter(connection, entry, worst or CostReservation()))
 
     async def settle(self, id: int, used: TokenCounts, cost_usd: float | None) -> Totals:
         """Close an entry with what was used; a price of None is unknown. Returns the new totals of its tree.
@@ -230,7 +230,7 @@ _COMMITTED = (
 )
 
 
-def enter(connection: sqlite3.Connection, entry: tuple[str, str, Source, str], worst: Worst) -> int:
+def enter(connection: sqlite3.Connection, entry: tuple[str, str, Source, str], worst: CostReservation) -> int:
     """Make an entry (thread, root, source, model) within a transaction; its id. Raises LimitReached."""
     _check_cap(connection, entry[1], worst)
     statement = (
@@ -240,7 +240,7 @@ def enter(connection: sqlite3.Connection, entry: tuple[str, str, Source, str], w
     return connection.execute(statement, (*entry, worst.usd, time.time())).lastrowid or 0
 
 
-def _check_cap(connection: sqlite3.Connection, root_id: str, worst: Worst) -> None:
+def _check_cap(connection: sqlite3.Connection, root_id: str, worst: CostReservation) -> None:
     if worst.cap_usd is None:
         return
     committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
 from ml_intern.store.database import Database
-from ml_intern.store.ledger import Worst, enter
+from ml_intern.store.ledger import CostReservation, enter
 
 QUEUED, RUNNING = "queued", "running"
 OPEN = (QUEUED, RUNNING)
@@ -100,7 +100,7 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: RunRow, worst: Worst | None = None) -> None:
+    async def add(self, row: RunRow, worst: CostReservation | None = None) -> None:
         """Write down a run before it starts; with `worst`, and its price reserved in the ledger in the same moment.
 
         Raises LimitReached when the cap does not allow that price; nothing is written then.

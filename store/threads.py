@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints.packing import time_of_id
-from ml_intern.store.checkpoints.rows import Lane, delete_checkpoints, line, newest_id
+from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, line, newest_id
 from ml_intern.store.database import Database
 from ml_intern.store.lock import is_held
 
@@ -183,10 +183,10 @@ def _unlisted(connection: sqlite3.Connection) -> Sequence[str]:
 
 def _list_unlisted(connection: sqlite3.Connection) -> None:
     for id in _unlisted(connection):
-        lane = Lane(id)
-        links = list(line(connection, lane, newest_id(connection, lane) or ""))
-        times = [time_of_id(link.id) for link in links] or [0.0]
-        turns = sum(link.source == "input" for link in links)
+        lane = ThreadNamespace(id)
+        checkpoint_refs = list(line(connection, lane, newest_id(connection, lane) or ""))
+        times = [time_of_id(link.id) for link in checkpoint_refs] or [0.0]
+        turns = sum(link.source == "input" for link in checkpoint_refs)
         cost = "SELECT coalesce(sum(cost_usd), 0.0) FROM ledger WHERE root_id = ?"
         (cost_usd,) = connection.execute(cost, (id,)).fetchone()
         fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns, "cost_usd": cost_usd}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_intern.graph import operations as ops
-from ml_intern.terminal.approval import Asks, Dialogue, Left, NewMessage
+from ml_intern.terminal.approval import ApprovalDeferred, Asks, Dialogue, NewMessage
 from ml_intern.terminal.keys import ctrl_c_is_a_key
 from ml_intern.terminal.mentions import expand_mentions
 from ml_intern.terminal.prompt import GivenWay, Rewind
@@ -55,7 +55,7 @@ class App:
         self._prefill = ""
         self._sent: list[str] = []
         self._waiting: Sequence[dict[str, Any]] = ()
-        self._fault: Exception | None = None
+        self._failed: Exception | None = None
         self._presses = 0
         self._prompt_ended = asyncio.Event()
         self._prompt_ended.set()
@@ -164,8 +164,8 @@ class App:
         await asyncio.wait({self._under_way})
         self._under_way = None
         self.screen.stop()
-        if self._fault:
-            raise self._fault
+        if self._failed:
+            raise self._failed
 
     async def _answered(self) -> ops.Operation | None:
         """The answer to what waits; None when the user left it waiting."""
@@ -176,7 +176,7 @@ class App:
             return ops.Interrupt()
         except NewMessage as message:
             return self._input(str(message))
-        except Left:
+        except ApprovalDeferred:
             self.screen.line("left waiting; resuming the thread asks again", "dim")
             self.leaving = True
             return None
@@ -200,7 +200,7 @@ class App:
             try:
                 await self._take_event(event)
             except Exception as error:  # noqa: BLE001 - raised again by perform
-                self._fault = self._fault or error
+                self._failed = self._failed or error
 
     async def _take_event(self, event: "Event") -> None:
         if event.type == "processing" and not self._prompt_ended.is_set():  # a run ended and woke the model

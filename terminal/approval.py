@@ -32,7 +32,7 @@ class Asks(Protocol):
         """The answer."""
 
 
-class Left(Exception):
+class ApprovalDeferred(Exception):
     """The user left without an answer; the requests go on waiting."""
 
 
@@ -49,7 +49,13 @@ class Dialogue:
         self._workspace = workspace
 
     async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
-        """A decision for each request by its id. Raises Left for Ctrl-D, KeyboardInterrupt for Ctrl-C, NewMessage."""
+        """A decision for each request by its id.
+
+        Raises:
+            ApprovalDeferred: Ctrl-D.
+            KeyboardInterrupt: Ctrl-C.
+            NewMessage: the user typed a message instead.
+        """
         decisions: dict[str, Decision] = {}
         for number, request in enumerate(requests):
             answer = await self._one(request, len(requests) - number)
@@ -104,7 +110,7 @@ class Dialogue:
     async def _line(self, question: str) -> str:
         answer = await self._asks.line(question)
         if answer is None:
-            raise Left
+            raise ApprovalDeferred
         return answer
 
     async def _edited(self, request: Mapping[str, Any]) -> "Decision | None":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
 
-MOST_PATHS = 100
+MAX_PATHS = 100
 
 
 class PromptCompleter(Completer):
@@ -40,7 +40,7 @@ class PromptCompleter(Completer):
         found = (
             entry for entry in entries if entry.name.startswith(start) and (start or not entry.name.startswith("."))
         )
-        for _, entry in zip(range(MOST_PATHS), found, strict=False):
+        for _, entry in zip(range(MAX_PATHS), found, strict=False):
             name = entry.name + "/" * entry.is_dir()
             written = f"{folder}/{name}" if folder else name
             quoted = f'"{written}"' if " " in written else written

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.tools.local.foreign import foreign_source
-from ml_intern.tools.local.images import MOST_BYTES as MOST_IMAGE_BYTES
+from ml_intern.tools.local.images import MAX_BYTES as MAX_IMAGE_BYTES
 from ml_intern.tools.local.images import data_url, image_type
 
-MOST_BYTES = 100_000
-MOST_NAMES = 200
+MAX_BYTES = 100_000
+MAX_NAMES = 200
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
 _CLOSING = ",.;:!?)]}'\""
 
@@ -71,8 +71,8 @@ def _block(path: Path, workspace: Path, blind: str) -> tuple[str, str, str | Non
     try:
         if path.is_dir():
             names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
-            more = f"\n… {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-            listing = "\n".join(names[:MOST_NAMES])
+            more = f"\n… {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            listing = "\n".join(names[:MAX_NAMES])
             return f'<folder path="{name}">\n{listing}{more}\n</folder>', f"added the names in {name}", None
         if path.is_file() and (kind := image_type(path)):
             return _image(path, name, kind, blind)
@@ -86,7 +86,7 @@ def _image(path: Path, name: str, kind: str, blind: str) -> tuple[str, str, str 
     url = None if blind else data_url(path, kind)
     if url is not None:
         return f'<file path="{name}">(an image, shown with this message)</file>', f"added the image {name}", url
-    why = f"{blind} does not see images" if blind else f"it is larger than {MOST_IMAGE_BYTES // 1_000_000} MB"
+    why = f"{blind} does not see images" if blind else f"it is larger than {MAX_IMAGE_BYTES // 1_000_000} MB"
     return f'<file path="{name}">(an image)</file>', f"{name} is not shown: {why}; only its name was added", None
 
 
@@ -94,12 +94,12 @@ def _file(path: Path, name: str) -> tuple[str, str]:
     if not path.is_file():
         return f'<file path="{name}">(no regular file)</file>', f"{name} is no regular file"
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+        content = file.read(MAX_BYTES + 1)
     whole = path.stat().st_size
     if b"\0" in content:
         return f'<file path="{name}">(binary, {whole} bytes)</file>', f"{name} is binary: only its name was added"
-    text = content[:MOST_BYTES].decode("utf-8", errors="replace")
-    if whole <= MOST_BYTES:
+    text = content[:MAX_BYTES].decode("utf-8", errors="replace")
+    if whole <= MAX_BYTES:
         return f'<file path="{name}">\n{text.rstrip()}\n</file>', f"added {name}"
-    cut = f"(cut: the first {MOST_BYTES} of {whole} bytes; read shows the rest)"
+    cut = f"(cut: the first {MAX_BYTES} of {whole} bytes; read shows the rest)"
     return f'<file path="{name}">\n{text}\n{cut}\n</file>', f"added the beginning of {name}"

@@ -10,7 +10,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.terminal.keys import forget_keys
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PrivateHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append one entry."""
-        super().store_string(admit(string))
+        super().store_string(redact(string))
 
 
 class Prompt:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit import prompt
 
-from ml_intern.configs.trust import decide, decision, wishes_of
+from ml_intern.configs.trust import decide, decision, folder_settings
 from ml_intern.terminal.keys import forget_keys
 from ml_intern.terminal.screen import Screen
 from ml_intern.text.visible import visible
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from ml_intern.terminal.screen import Screen
 
 
-class Left(Exception):
+class SetupCancelled(Exception):
     """The user left the questions: Ctrl-C, Ctrl-D."""
 
 
 def ask(question: str, *, hidden: bool = False, default: str = "") -> str:
-    """One line, without the blanks around it. Raises Left."""
+    """One line, without the blanks around it. Raises SetupCancelled."""
     forget_keys()
     try:
         return prompt(question, is_password=hidden, default=default).strip()
     except (EOFError, KeyboardInterrupt) as error:
-        raise Left from error
+        raise SetupCancelled from error
 
 
 def yes(question: str) -> bool:
-    """Whether the answer is yes; empty is yes. Raises Left."""
+    """Whether the answer is yes; empty is yes. Raises SetupCancelled."""
     return ask(f"{question} [Y/n] ").lower() in ("", "y", "yes")
 
 
 def choose(screen: Screen, rows: Sequence[tuple[str, str]], question: str) -> int | None:
-    """The place of the row that is chosen by its number, asked until it is one; None for no answer. Raises Left."""
+    """The index of the row chosen by its number, asked until it is valid; None for no answer. Raises SetupCancelled."""
     width = max(len(name) for name, _ in rows) + 2
     for number, (name, about) in enumerate(rows, start=1):
         screen.line(f"{number:4}  {name:{width}}{about}".rstrip())
@@ -48,7 +48,7 @@ def choose(screen: Screen, rows: Sequence[tuple[str, str]], question: str) -> in
 
 async def ask_trust(screen: "Screen", asks: "Asks", folder: Path) -> None:
     """Ask about `folder` when it has something to trust it with and nothing was said yet. No answer decides nothing."""
-    things = wishes_of(folder).things
+    things = folder_settings(folder).things
     if not things or decision(folder) is not None:
         return
     screen.line(f"{visible(str(folder))} brings:", "bold yellow")

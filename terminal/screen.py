@@ -29,7 +29,7 @@ from ml_intern.terminal.render.summary import (
 from ml_intern.text.visible import visible
 
 KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
-MOST_OUTPUT_LINES = 40
+MAX_OUTPUT_LINES = 40
 
 
 def open_console() -> Console:
@@ -181,7 +181,7 @@ class Screen:
             Text.assemble((f"{self._marks[data['ok']]} ", style), summary, (f"  {outcome(data)}", "dim"))
         )
         if self._verbose:
-            shown = visible(data["text"].strip()).splitlines()[:MOST_OUTPUT_LINES]
+            shown = visible(data["text"].strip()).splitlines()[:MAX_OUTPUT_LINES]
             self.console.print(Text("\n".join(f"  {line}" for line in shown), style="dim"))
         if self._live is not None:
             self._now("thinking")

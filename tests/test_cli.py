@@ -61,7 +61,7 @@ def test_the_version_is_the_installed_one(environment: dict[str, str], tmp_path:
 
 
 def test_it_also_starts_as_a_module_of_the_checkout(environment: dict[str, str]) -> None:
-    done = run(sys.executable, "-m", "cli", "-V", env=environment, cwd=ROOT)
+    done = run(sys.executable, "-m", "ml_intern", "-V", env=environment, cwd=ROOT)
     assert done.stdout == f"ml-intern {version()}\n"
 
 

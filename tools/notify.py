@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, tool
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 
 
 class NotifyArgs(ToolArgs):
@@ -22,10 +23,10 @@ async def notify(args: NotifyArgs, context: ToolContext) -> str:
     notifier = context.services.notifier
     places = notifier.places() if notifier is not None else []
     if notifier is None or not places:
-        raise ToolFault("no destination for messages is set up, or none allows the agent to write to it")
+        raise ToolError("no destination for messages is set up, or none allows the agent to write to it")
     place = args.destination or places[0]
     if place not in places or (not args.destination and len(places) > 1):
-        raise ToolFault(f"name one of the destinations: {', '.join(places)}")
+        raise ToolError(f"name one of the destinations: {', '.join(places)}")
     if problem := await notifier.send(place, f"ml-intern, thread {context.thread_id[:8]}\n{args.message}"):
-        raise ToolFault(f"it did not arrive at {place}: {problem}")
+        raise ToolError(f"it did not arrive at {place}: {problem}")
     return f"sent to {place}"

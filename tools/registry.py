@@ -10,7 +10,6 @@ from typing import Any
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.execution.arguments import schema_of
 from ml_intern.execution.tool import ToolSpec
-from ml_intern.graph.context import RunOptions
 from ml_intern.tools.compute.experiments import experiments
 from ml_intern.tools.compute.jobs import jobs
 from ml_intern.tools.compute.sandbox import sandbox
@@ -90,11 +89,6 @@ def _loaded(entry: EntryPoint) -> ToolSpec:
 
 def _origin(entry: EntryPoint) -> str:
     return f"the tool {entry.name} of the package {entry.dist.name if entry.dist else entry.module}"
-
-
-def offered(tools: Mapping[str, ToolSpec], options: RunOptions) -> dict[str, ToolSpec]:
-    """The tools of a run: all, or those its options name."""
-    return {name: spec for name, spec in tools.items() if not options.tool_names or name in options.tool_names}
 
 
 def fitting(tools: Mapping[str, ToolSpec], window: int | None) -> Mapping[str, ToolSpec]:

@@ -15,7 +15,7 @@ from ml_intern.runs.metrics import Series, series_of
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
 
-MOST_PANELS = 6
+MAX_PANELS = 6
 
 
 def plot(
@@ -63,4 +63,4 @@ def _chosen(courses: dict[str, Series], wanted: list[str]) -> list[str]:
         raise UsageError(f"no run printed a metric {unknown[0]!r}", f"there are: {', '.join(known) or 'none'}")
     if not known:
         raise UsageError("these runs printed no metrics", "print `step 10 loss=0.5` or JSON lines, or use trackio")
-    return wanted or known[:MOST_PANELS]
+    return wanted or known[:MAX_PANELS]

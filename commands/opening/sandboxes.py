@@ -19,13 +19,13 @@ async def runtime_tools(options: RunOptions) -> "tuple[dict[str, ToolSpec], tupl
     """
     if options.tool_runtime == "local":
         return {}, ()
-    from ml_intern.execution.tool import ToolFault
-    from ml_intern.runs.backends.hub_sandbox import SandboxWish, machine_of
+    from ml_intern.execution.call import ToolError
+    from ml_intern.runs.backends.hub_sandbox import MachineRequest, machine_of
     from ml_intern.tools.compute.remote_tools import remote_tools
 
     try:
-        machine = await machine_of(SandboxWish())
-    except ToolFault as fault:
+        machine = await machine_of(MachineRequest())
+    except ToolError as fault:
         raise SandboxMissing(f"no Hugging Face sandbox can be had: {fault}", "or give --tool-runtime local") from fault
     return remote_tools(), (f"bash, read, write and edit work in a Hugging Face sandbox, {machine.line}",)
 

@@ -16,7 +16,7 @@ from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import Settings
 from ml_intern.graph.context import ApprovalMode, RunOptions, Sandbox
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 from ml_intern.session.options import from_settings, with_cpu_jobs
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def open_session(
             await ask_trust(workspace)
         loaded = load_settings(options, workspace)
         kept = await model_of(store, row) if row else ""
-        hold_secrets(workspace)
+        register_secrets(workspace)
         run_options = as_run_options(options, loaded, workspace, headless=headless, kept=kept)
         with everything_in(None if saved else store.home):
             async with _session(store, options, run_options, row, loaded.settings) as session:

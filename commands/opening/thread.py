@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.commands.opening.store import open_store
-from ml_intern.models.secrets import hold_secrets
+from ml_intern.models.secrets import register_secrets
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
@@ -27,7 +27,7 @@ class OpenThread:
 @asynccontextmanager
 async def read_thread(text: str) -> AsyncIterator[OpenThread]:
     """The thread a user means, whoever holds it. Raises what the store raises, UsageError when there is none."""
-    hold_secrets()
+    register_secrets()
     async with open_store() as store:
         row = await store.threads.find(text)
         yield OpenThread(store, row, await turns_of(store, row.id, row.folder))
@@ -42,7 +42,8 @@ async def held_thread(text: str) -> AsyncIterator[OpenThread]:
 
 async def turns_of(store: "Store", thread_id: str, folder: str) -> "Turns":
     """The operations on the turns of a thread: the real graph and tools, and no model."""
-    from ml_intern.graph.context import RunOptions, Services
+    from ml_intern.execution.tool import Services
+    from ml_intern.graph.context import RunOptions
     from ml_intern.models.gateway import Models
     from ml_intern.session.runner import Runner
     from ml_intern.session.turns.turns import Turns

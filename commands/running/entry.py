@@ -80,7 +80,7 @@ def is_interactive(options: Options) -> bool:
 
 FIRST_BYTE_SECONDS = 3.0
 """How long a prompt on the command line waits for a pipe that may never say anything."""
-MOST_BYTES = 16 * 2**20
+MAX_BYTES = 16 * 2**20
 
 
 def read_prompt(given: str | None) -> UserInput | None:
@@ -111,9 +111,9 @@ def read_stdin(*, wait: bool) -> str:
         if not ready:
             print("ml-intern: stdin is open but nothing came; going on without it", file=sys.stderr)
             return ""
-    given = sys.stdin.buffer.read(MOST_BYTES + 1)
-    if len(given) > MOST_BYTES:
-        raise UsageError(f"more than {MOST_BYTES // 2**20} MB came on stdin", "save it to a file and name the file")
+    given = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(given) > MAX_BYTES:
+        raise UsageError(f"more than {MAX_BYTES // 2**20} MB came on stdin", "save it to a file and name the file")
     text = _clean(given.decode("utf-8", errors="replace").removeprefix("\ufeff"))
     if text.count("\ufffd") > len(text) / 4:
         raise UsageError("what came on stdin is no text in UTF-8", "save it to a file and name the file")

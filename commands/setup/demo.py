@@ -30,11 +30,11 @@ PROGRAM = "uv run ml-intern" if "UV_RUN_RECURSION_DEPTH" in os.environ else "ml-
 """How the user starts the program: `uv run` leaves it on nobody's PATH."""
 SCRIPTED = f"scripted:{files.SCRIPT}"
 DEFAULT_SEED = 7
-GREATEST_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 SCRIPT_BLOCK = "# /// script\n"
 FETCH_SECONDS = 900
 
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=GREATEST_SEED, help="seed of the split")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="seed of the split")]
 Folder = Annotated[str | None, typer.Option("--dir", metavar="DIR", help="a new or empty folder to work in")]
 
 

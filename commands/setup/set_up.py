@@ -17,8 +17,8 @@ from ml_intern.configs.paths import settings_home
 from ml_intern.configs.saved import keep_key, keep_model, keys_file, note_asked, was_asked
 from ml_intern.models.providers import LOCAL, PROVIDERS
 from ml_intern.models.routing import checked_key, checked_url, find_route, hub_token
-from ml_intern.models.secrets import hold_secrets
-from ml_intern.terminal.questions import Left, ask, choose, yes
+from ml_intern.models.secrets import register_secrets
+from ml_intern.terminal.questions import SetupCancelled, ask, choose, yes
 from ml_intern.terminal.screen import Screen, open_console
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def set_up(options: Options, missing: KeyMissing) -> Options | int:
                 return _demo()
             if model := ways[place][2]():
                 return replace(options, model=model)
-    except Left:
+    except SetupCancelled:
         screen.line("left; nothing more was kept", "dim")
     raise missing
 
@@ -67,7 +67,7 @@ def offer_hub_login(options: Options) -> None:
     try:
         if yes("log in now, with the browser or a token? (this is asked once)"):
             _logged_in(screen)
-    except Left:
+    except SetupCancelled:
         screen.line("not now", "dim")
     note_asked(HUB_QUESTION)
 
@@ -106,7 +106,7 @@ def _take_key(screen: Screen, name: str, model: str) -> str:
     while key := ask(f"{name} (hidden; empty goes back): ", hidden=True):
         before = os.environ.get(name)
         os.environ[name] = key
-        hold_secrets()
+        register_secrets()
         try:
             os.environ[name] = checked_key(os.environ, name) or ""
         except ConfigurationError as error:
@@ -150,18 +150,22 @@ def _log_in(screen: Screen) -> str:
 
 
 def _logged_in(screen: Screen) -> bool:
-    """Log in to the Hugging Face Hub by its own library, which asks, checks and keeps the token. Raises Left."""
+    """Log in to the Hugging Face Hub with its own library, which asks for, checks and saves the token.
+
+    Raises:
+        SetupCancelled: the user gave no token.
+    """
     from huggingface_hub import login
     from huggingface_hub.errors import DeviceCodeError, HfHubHTTPError
 
     try:
         login(skip_if_logged_in=False)
     except (KeyboardInterrupt, EOFError) as error:
-        raise Left from error
+        raise SetupCancelled from error
     except (DeviceCodeError, HfHubHTTPError, ValueError, OSError) as error:
         screen.line(f"the login failed: {' '.join(str(error).split())[:300]}", "red")
         return False
-    hold_secrets()
+    register_secrets()
     return hub_token(os.environ) is not None
 
 

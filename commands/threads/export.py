@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
 FormatName = Literal["markdown", "openai", "events", "html", "sts", "claude-code"]
-MOST_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 
 
 def export(
@@ -56,14 +56,14 @@ async def _upload(thread: str) -> str:
     from ml_intern.configs.errors import TemporaryError
     from ml_intern.configs.hosts import hub_url
     from ml_intern.configs.layers import load
-    from ml_intern.execution.tool import ToolFault
+    from ml_intern.execution.call import ToolError
     from ml_intern.session.traces import Traces
 
     async with read_thread(thread) as found:
         traces = Traces(found.store.home, load(_here()).settings)
         try:
             return f"{hub_url()}/{await traces.upload(found.turns, await traces.repository())}"
-        except ToolFault as fault:
+        except ToolError as fault:
             raise TemporaryError(f"the trace is not uploaded: {fault}") from fault
 
 
@@ -114,14 +114,14 @@ def import_(
 
 
 async def _import(path: Path) -> "tuple[ThreadRow, Read]":
-    from ml_intern.models.secrets import hold_secrets
-    from ml_intern.outbound.exporting.formats import admitted
+    from ml_intern.models.secrets import register_secrets
+    from ml_intern.outbound.exporting.formats import redacted
     from ml_intern.outbound.importing.reading import read_conversation
     from ml_intern.session.importing import import_thread
 
-    hold_secrets()
+    register_secrets()
     read = read_conversation(_text_of(path), path.name)
-    conversation = admitted(read.conversation)
+    conversation = redacted(read.conversation)
     folder = conversation.folder if Path(conversation.folder or "/nowhere").is_dir() else str(_here())
     async with open_store() as store:
         id = str(uuid4())
@@ -131,8 +131,8 @@ async def _import(path: Path) -> "tuple[ThreadRow, Read]":
 
 def _text_of(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path} is too large ({size(path.stat().st_size)})", f"at most {size(MOST_BYTES)}")
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} is too large ({size(path.stat().st_size)})", f"at most {size(MAX_BYTES)}")
         return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error

@@ -32,12 +32,12 @@ def rename(thread: Thread, title: Annotated[str, typer.Argument(metavar="TITLE")
 
 
 async def _rename(thread: str, title: str) -> "ThreadRow":
-    from ml_intern.safety.secrets.redaction import admit
+    from ml_intern.safety.secrets.redaction import redact
 
     if not title:
         raise UsageError("the title is empty", "ml-intern threads rename THREAD TITLE")
     async with held_thread(thread) as found:
-        return await found.store.threads.update(found.row.id, title=admit(title))
+        return await found.store.threads.update(found.row.id, title=redact(title))
 
 
 def fork(

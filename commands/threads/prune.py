@@ -26,7 +26,7 @@ SMALLEST = "1MB"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PruneOptions:
     """What the command line asks for: ages in seconds, sizes in bytes; None: no thread goes for its age."""
 
     older_than: float | None
@@ -75,7 +75,7 @@ def prune(
     A thinned thread can be resumed, undone and redone as before: it loses what no undo leads to. What was spent stays
     in the ledger. Threads that a process holds are left alone.
     """
-    wishes = Wishes(
+    wishes = PruneOptions(
         seconds(older_than) if older_than is not None else None,
         bytes_of(larger_than),
         keep,
@@ -95,7 +95,7 @@ def bytes_of(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-async def _prune(wishes: Wishes, *, do_it: bool) -> Pruning:
+async def _prune(wishes: PruneOptions, *, do_it: bool) -> Pruning:
     from ml_intern.store.checkpoints.prune import backup, vacuum
 
     async with open_store() as store:
@@ -112,7 +112,7 @@ async def _prune(wishes: Wishes, *, do_it: bool) -> Pruning:
     return done
 
 
-async def _delete_old(store: "Store", wishes: Wishes, done: Pruning, *, do_it: bool) -> set[str]:
+async def _delete_old(store: "Store", wishes: PruneOptions, done: Pruning, *, do_it: bool) -> set[str]:
     """Delete the threads that are too old; the ids that went, or would go, those of sub-agents' threads too."""
     gone = set[str]()
     if wishes.older_than is None:
@@ -151,7 +151,7 @@ def _artifacts(store: "Store", id: str) -> int:
     return size_of(store.home / "artifacts" / id)
 
 
-async def _thin_long(store: "Store", wishes: Wishes, gone: set[str], done: Pruning, *, do_it: bool) -> None:
+async def _thin_long(store: "Store", wishes: PruneOptions, gone: set[str], done: Pruning, *, do_it: bool) -> None:
     left = gone | set(done.held)
     found = await store.checkpoints.sizes()
     for row in await store.threads.list(children=True):
@@ -169,7 +169,7 @@ async def _thin(store: "Store", row: "ThreadRow", done: Pruning, *, do_it: bool)
 
     turns = await turns_of(store, row.id, row.folder)
     plan = await plan_thinning(turns, row.redo)
-    if len(plan.keep) == len(plan.links):
+    if len(plan.keep) == len(plan.checkpoint_refs):
         return
     if do_it:
         await thin(turns, plan)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml_intern.graph.events import Event
     from ml_intern.outbound.conversation import Conversation
 
-LONGEST_WAIT = 5.0
+MAX_WAIT = 5.0
 """Seconds: what was a night at work is no wait when it is watched again."""
 
 
@@ -29,11 +29,11 @@ def replay(
     """Show a thread again as it went. No model is called and no tool is run."""
     from ml_intern.configs.version import version
     from ml_intern.outbound.exporting.event_lines import events_of
-    from ml_intern.outbound.exporting.formats import admitted
+    from ml_intern.outbound.exporting.formats import redacted
 
     if speed is not None and not speed > 0:
         raise UsageError(f"--speed {speed:g} is no speed", "2 is twice as fast as it was")
-    conversation = admitted(asyncio.run(_read(thread)))
+    conversation = redacted(asyncio.run(_read(thread)))
     events = events_of(conversation, version())
     if json:
         asyncio.run(_play(events, _lines(), speed))
@@ -51,7 +51,7 @@ async def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", spee
     before: float | None = None
     for event in events:
         waited = (event.time - before) / speed if speed and before is not None else 0.0
-        await asyncio.sleep(min(waited, LONGEST_WAIT))
+        await asyncio.sleep(min(waited, MAX_WAIT))
         show(event)
         before = event.time
 

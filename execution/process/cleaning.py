@@ -5,8 +5,8 @@ import re
 
 from ml_intern.text.visible import visible
 
-LONGEST_PIECE = 1 << 20
-LONGEST_WORD = 1 << 16
+MAX_PIECE = 1 << 20
+MAX_WORD = 1 << 16
 SHOWN_CHARACTERS = 2_000
 _WORD_ENDS = " \t,;\"'"
 _SEQUENCE = re.compile(
@@ -38,7 +38,7 @@ def _last_form(line: str) -> str:
 
 
 class StreamCleaner:
-    """Cleans output as it comes. It holds one unfinished line, of at most LONGEST_PIECE characters."""
+    """Cleans output as it comes. It holds one unfinished line, of at most MAX_PIECE characters."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -72,9 +72,9 @@ class StreamCleaner:
             self._open = body.rpartition("\r")[2] + ("\r" if len(body) < len(self._open) else "")
 
     def _cut_long_line(self) -> str:
-        if len(self._open) <= LONGEST_PIECE:
+        if len(self._open) <= MAX_PIECE:
             return ""
         # A secret that is cut in two is found in neither piece: cut between words where there are any.
-        cut = max(self._open.rfind(end, LONGEST_PIECE - LONGEST_WORD) for end in _WORD_ENDS) + 1
+        cut = max(self._open.rfind(end, MAX_PIECE - MAX_WORD) for end in _WORD_ENDS) + 1
         piece, self._open = (self._open[:cut], self._open[cut:]) if cut else (self._open, "")
         return clean(piece)

@@ -17,7 +17,7 @@ from ml_intern.execution.process.sessions import end_all
 from ml_intern.sandbox.command import Wrapped
 
 OUTPUT_BYTES = 100 * 1024 * 1024
-_MOST_DRAINED = 64
+_MAX_DRAINED = 64
 Ending = Literal["exited", "timeout", "output cap"]
 
 
@@ -71,7 +71,7 @@ async def run_command(command: Command, on_output: Callable[[str], None]) -> Fin
         pipe.close()
 
 
-class _Walled:
+class _SandboxedCommand:
     """A process in a sandbox, which asyncio did not start; what is used of asyncio's Process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", ended: asyncio.Event) -> None:
@@ -87,7 +87,7 @@ class _Walled:
         return self._process.wait()
 
 
-Process = asyncio.subprocess.Process | _Walled
+Process = asyncio.subprocess.Process | _SandboxedCommand
 
 
 async def _start(command: Command, write_end: int) -> Process:
@@ -104,7 +104,7 @@ async def _start(command: Command, write_end: int) -> Process:
             loop.call_soon_threadsafe(ended.set)
 
     options = {"cwd": command.folder, "environment": environment, "start_new_session": True, **streams}
-    return _Walled(await asyncio.to_thread(partial(command.wrapped.start, on_end=on_end, **options)), ended)
+    return _SandboxedCommand(await asyncio.to_thread(partial(command.wrapped.start, on_end=on_end, **options)), ended)
 
 
 def _mark_within(command: Command) -> str:
@@ -161,7 +161,7 @@ async def _move_all(pipe: PipeReader, sink: OutputFile, log: OutputLog) -> None:
         ended = await _move(pipe, sink, log)
         if log.due:
             log.flush(sink.unfinished)
-    for _ in range(_MOST_DRAINED):
+    for _ in range(_MAX_DRAINED):
         if ended or sink.full:
             break
         ended = await _move(pipe, sink, log)

@@ -21,20 +21,22 @@ _NO_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", 
 _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 
 
-def child_environment(environ: Mapping[str, str], links: Path | None = None, *, walled: bool = False) -> dict[str, str]:
+def child_environment(
+    environ: Mapping[str, str], links: Path | None = None, *, sandboxed: bool = False
+) -> dict[str, str]:
     """The environment for a command: `environ` without secrets and without the venv the agent runs in.
 
     Args:
         environ: what the agent was started with.
         links: an existing folder to put last on PATH, where uv is found when only the agent's venv has it.
-        walled: programs of the workspace may be found, too.
+        sandboxed: programs of the workspace may be found, too.
     """
     own = agent_venv()
     kept = {name: value for name, value in environ.items() if not _SECRET.search(name)}
     if own is not None:
         kept = _without_venv(kept, own)
     given = kept.get("PATH", os.defpath)
-    entries = (callers_path(given) if walled else given).split(os.pathsep)
+    entries = (callers_path(given) if sandboxed else given).split(os.pathsep)
     path = [entry for entry in entries if not (own and _inside(entry, own))]
     kept["PATH"] = os.pathsep.join([*path, str(links)] if links else path)
     return {**_DEFAULTS, **kept, **_NO_TERMINAL}

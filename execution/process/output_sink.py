@@ -7,12 +7,12 @@ from pathlib import Path
 from ml_intern.configs.paths import private_folder
 from ml_intern.execution.output import private_opener
 from ml_intern.execution.process.cleaning import StreamCleaner
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 
 LOG_SECONDS = 0.2
 LOG_CHARACTERS = 4_000
 _KEY_BLOCK = "-----BEGIN "
-_LONGEST_KEY_BLOCK = 1 << 16
+_MAX_KEY_BLOCK = 1 << 16
 
 
 class OutputFile:
@@ -36,7 +36,7 @@ class OutputFile:
     @property
     def unfinished(self) -> str:
         """The line being written, as it stands now."""
-        return admit(self._cleaner.unfinished)
+        return redact(self._cleaner.unfinished)
 
     def feed(self, data: bytes) -> str:
         """Take output; give back what it added to the file. What is over the cap is dropped."""
@@ -59,12 +59,12 @@ class OutputFile:
         """A private key spans lines: from its first line on, text waits for its last."""
         text, self._held = self._held + text, ""
         begin = text.rfind(_KEY_BLOCK)
-        if begin >= 0 and "-----END " not in text[begin:] and len(text) - begin < _LONGEST_KEY_BLOCK:
+        if begin >= 0 and "-----END " not in text[begin:] and len(text) - begin < _MAX_KEY_BLOCK:
             text, self._held = text[:begin], text[begin:]
         return self._append(text)
 
     def _append(self, text: str) -> str:
-        safe = admit(text) if text else ""
+        safe = redact(text) if text else ""
         self._file.write(safe)
         self.characters += len(safe)
         return safe

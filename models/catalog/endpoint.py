@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.local_servers import EVERY, Told, dialect_of
+from ml_intern.models.catalog.local_servers import EVERY, ReportedModel, dialect_of
 from ml_intern.models.catalog.prices import Price, Rates
 from ml_intern.models.routing import Route
 
@@ -18,7 +18,7 @@ _WINDOW_KEYS = ("context_length", "max_model_len", "max_context_length", "contex
 _PER_MILLION = 1_000_000
 PATIENCE_S = 5
 SILENCE_S = 10
-MOST_SILENCES = 3
+MAX_SILENCES = 3
 """An endpoint that told nothing is asked again with a later request, so often and no sooner: it may be starting."""
 
 
@@ -62,7 +62,7 @@ class Catalogues:
     def start(self, route: Route) -> None:
         """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
         silent = self._silent.get(route.base_url or "", [])
-        if silent and len(silent) < MOST_SILENCES and time.monotonic() > silent[-1] + SILENCE_S:
+        if silent and len(silent) < MAX_SILENCES and time.monotonic() > silent[-1] + SILENCE_S:
             self._fetches.pop(route.base_url or "", None)
         if route.base_url and route.base_url not in self._fetches:
             self._fetches[route.base_url] = asyncio.create_task(self._fetch(route))
@@ -144,7 +144,7 @@ def _offer(entry: Mapping[str, Any]) -> Offer:
     return Offer(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
 
 
-def _with(offer: Offer, told: Told | None) -> Offer:
+def _with(offer: Offer, told: ReportedModel | None) -> Offer:
     """The offer with what the server told besides."""
     if told is None:
         return offer

@@ -14,7 +14,7 @@ EVERY = ""
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedModel:
     """What a server told of a model; None is nothing."""
 
     window: int | None = None
@@ -30,36 +30,36 @@ class Dialect:
     """What it writes as `owned_by` in /models."""
     path: str
     """Where it tells more, from the root of the server."""
-    read: Callable[[Any], dict[str, Told]]
+    read: Callable[[Any], dict[str, ReportedModel]]
 
 
-def _llamacpp(answer: Any) -> dict[str, Told]:
+def _llamacpp(answer: Any) -> dict[str, ReportedModel]:
     settings, modalities, caps = (
         _mapping(_mapping(answer).get(key))
         for key in ("default_generation_settings", "modalities", "chat_template_caps")
     )
     calls = [caps[key] for key in ("supports_tools", "supports_tool_calls") if isinstance(caps.get(key), bool)]
     return {
-        EVERY: Told(
+        EVERY: ReportedModel(
             _count(settings.get("n_ctx")), Abilities(any(calls) if calls else None, _flag(modalities, "vision"))
         )
     }
 
 
-def _ollama(answer: Any) -> dict[str, Told]:
+def _ollama(answer: Any) -> dict[str, ReportedModel]:
     found = {}
     for one in _entries(answer):
-        found[str(one.get("model") or one.get("name"))] = Told(_count(one.get("context_length")))
+        found[str(one.get("model") or one.get("name"))] = ReportedModel(_count(one.get("context_length")))
     return found
 
 
-def _lm_studio(answer: Any) -> dict[str, Told]:
+def _lm_studio(answer: Any) -> dict[str, ReportedModel]:
     found = {}
     for one in _entries(answer):
         loaded = [_mapping(_mapping(each).get("config")) for each in one.get("loaded_instances") or ()]
         windows = [window for each in loaded if (window := _count(each.get("context_length")))]
         seeing = Abilities(images=_flag(_mapping(one.get("capabilities")), "vision"))
-        found[str(one.get("key"))] = Told(min(windows, default=None), seeing)
+        found[str(one.get("key"))] = ReportedModel(min(windows, default=None), seeing)
     return found
 
 

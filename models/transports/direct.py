@@ -19,13 +19,13 @@ from ml_intern.models.errors import (
     BadRequest,
     ConnectFailed,
     HttpAnswer,
-    ServerFault,
+    ServerError,
     Stalled,
     StreamBroken,
     clean_words,
     detail_of,
-    fault_of,
-    fault_of_detail,
+    error_of,
+    error_of_detail,
 )
 from ml_intern.models.messages import Conversion, Wire, encode
 from ml_intern.models.openai_format import part_of_chunk, part_of_reply
@@ -36,7 +36,7 @@ from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
 
 FAILED_ENDS = ("error", "abort")
 """finish_reasons of engines that died in the middle of a reply."""
-MOST_REDIRECTS = 3
+MAX_REDIRECTS = 3
 FEW_RETRIES = 3
 """For what has not answered yet: a server on this machine that is not running, a name or a proxy that is none."""
 READ_OUT_S = 0.1
@@ -63,7 +63,7 @@ class DirectTransport:
                 async for part in _parts(response, route):
                     yield part
         except httpx.HTTPError as error:
-            raise fault_of_httpx(error, route, self._waits) from error
+            raise error_of_httpx(error, route, self._waits) from error
 
     async def get(self, route: Route, path: str) -> Any:
         """The JSON at a path under the endpoint; None when it gives none. For catalogues, so no fault is raised."""
@@ -104,7 +104,7 @@ class DirectTransport:
     async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
         """The successful response to a request; its body is read by the caller."""
         client, url = self._client(route), _url(route, "/chat/completions")
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             headers = {**_headers(route), "Content-Length": str(len(content))}
             request = client.build_request(
                 "POST", url, content=_once(content), headers=headers, timeout=self._timeout(streamed)
@@ -146,7 +146,7 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def fault_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
+def error_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
     """The fault that an exception of httpx means."""
     if _cause(error, ssl.SSLCertVerificationError):
         return ConfigurationError(
@@ -236,14 +236,14 @@ async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         answer = HttpAnswer(200, {"content-type": response.headers.get("content-type", "")}, body)
         if answer.is_html:
-            raise fault_of(answer, route) from error
-        raise ServerFault(f"{route.where} answered with something that is not JSON", retries=FEW_RETRIES) from error
+            raise error_of(answer, route) from error
+        raise ServerError(f"{route.where} answered with something that is not JSON", retries=FEW_RETRIES) from error
     if isinstance(value, dict) and value.get("error"):
         raise _error_event(value, route)
     if not isinstance(value, dict) or (value and "choices" not in value):
         raise _other_dialect(route)
     if not value.get("choices"):
-        raise ServerFault(f"{route.where} answered without a choice")
+        raise ServerError(f"{route.where} answered without a choice")
     return value
 
 
@@ -251,7 +251,7 @@ async def _raise_for_status(response: httpx.Response, route: Route) -> None:
     if response.is_success:
         return
     headers = {name.lower(): value for name, value in response.headers.items()}
-    raise fault_of(HttpAnswer(response.status_code, headers, await _read(response, ERROR_BYTES)), route)
+    raise error_of(HttpAnswer(response.status_code, headers, await _read(response, ERROR_BYTES)), route)
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:
@@ -275,8 +275,8 @@ def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
     """An error inside a stream that began well: by its status when it has one, else the stream is broken."""
     detail = detail_of(event)
     if detail.status:
-        return fault_of_detail(detail.status, detail, route)
-    fault = fault_of_detail(400, detail, route)
+        return error_of_detail(detail.status, detail, route)
+    fault = error_of_detail(400, detail, route)
     broken = StreamBroken(f"{route.where} sent an error in the middle of its reply")
     return broken if isinstance(fault, BadRequest) else fault
 

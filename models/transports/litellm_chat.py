@@ -25,7 +25,7 @@ litellm.disable_aiohttp_transport = True  # one HTTP client for all: the hooks b
 
 
 @dataclass
-class Observed:
+class ObservedCall:
     """What the HTTP client saw of one call."""
 
     refusal: HttpAnswer | None = None
@@ -33,7 +33,7 @@ class Observed:
     urls: set[httpx.URL] = field(default_factory=set[httpx.URL])
 
 
-OBSERVED: ContextVar[Observed | None] = ContextVar("observed", default=None)
+OBSERVED: ContextVar[ObservedCall | None] = ContextVar("observed", default=None)
 CLIENTS: list[httpx.AsyncClient] = []
 """Every client litellm made in this process."""
 

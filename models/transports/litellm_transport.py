@@ -18,12 +18,12 @@ from ml_intern.models.errors import (
     HttpAnswer,
     Refused,
     Retryable,
-    ServerFault,
+    ServerError,
     Stalled,
     StreamBroken,
     clean_words,
-    fault_of,
-    fault_of_detail,
+    error_of,
+    error_of_detail,
     overflow_of,
     read_detail,
 )
@@ -32,7 +32,7 @@ from ml_intern.models.openai_format import part_of_reply
 from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming, Waits
-from ml_intern.models.transports.direct import FEW_RETRIES, fault_of_httpx
+from ml_intern.models.transports.direct import FEW_RETRIES, error_of_httpx
 from ml_intern.models.transports.litellm_loading import CHAT_MODULE, import_litellm
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class LiteLLMTransport:
         if not self._loaded:  # sys.modules would name it while it is still being imported
             await asyncio.to_thread(import_litellm)
             self._loaded = True
-        from ml_intern.models.transports.litellm_chat import OBSERVED, Observed, ended
+        from ml_intern.models.transports.litellm_chat import OBSERVED, ObservedCall, ended
 
-        sent, observed = self._sent(route, request, trimming), Observed()
+        sent, observed = self._sent(route, request, trimming), ObservedCall()
         OBSERVED.set(observed)
         try:
             async with aclosing(_parts(sent, request)) as parts:
@@ -73,7 +73,7 @@ class LiteLLMTransport:
         except Retryable:
             raise
         except Exception as error:
-            raise fault_of_litellm(error, observed.refusal, route, self._waits) from error
+            raise error_of_litellm(error, observed.refusal, route, self._waits) from error
         if request.stream and not ended(sent.answer):
             raise _unfinished(observed.refusal, route)
 
@@ -132,7 +132,7 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, No
     yield Part(usage=usage if reported_usage(sent.answer) else None)
 
 
-def fault_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
+def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
     """The fault an exception out of litellm means: by the HTTP answer where there was one, else by its class."""
     from litellm import exceptions
 
@@ -140,11 +140,11 @@ def fault_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route,
         detail = read_detail(refusal.body) if refusal else ErrorDetail(words=str(error))
         return overflow_of(400, detail) or ContextOverflow("the conversation does not fit the model's window")
     if refusal:
-        return fault_of(refusal, route)
+        return error_of(refusal, route)
     if isinstance(error, exceptions.ContentPolicyViolationError):
         return Refused("the provider's content filter refused the request", "rephrase the task")
     if http := _httpx_error(error):
-        return fault_of_httpx(http, route, waits)
+        return error_of_httpx(http, route, waits)
     if isinstance(error, exceptions.Timeout):
         return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
     status = getattr(error, "status_code", None)
@@ -160,14 +160,14 @@ def _by_status(error: Exception, status: object, route: Route) -> Exception:
     words = str(error)
     if isinstance(error, APIConnectionError | LookupError) or status == 200:
         said = clean_words((words.splitlines() or [""])[0], route)
-        return ServerFault(f"no reply could be read from {route.where}: {said}", retries=FEW_RETRIES)
+        return ServerError(f"no reply could be read from {route.where}: {said}", retries=FEW_RETRIES)
     if isinstance(status, int) and 400 <= status < 600:
-        return fault_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
+        return error_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
     return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(words, route)}")
 
 
 def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
-    return fault_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} ended in the middle")
+    return error_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} ended in the middle")
 
 
 def _httpx_error(error: BaseException) -> httpx.HTTPError | None:

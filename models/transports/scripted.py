@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_intern.configs.errors import ConfigurationError, ModelFailed
-from ml_intern.models.errors import HttpAnswer, fault_of
+from ml_intern.models.errors import HttpAnswer, error_of
 from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming
@@ -103,7 +103,7 @@ class ScriptedTransport:
         played = self._faults_played.get((route.name, place), 0)
         if played < step.error.times:
             self._faults_played[route.name, place] = played + 1
-            raise fault_of(_http_answer(step.error), route)
+            raise error_of(_http_answer(step.error), route)
 
     async def close(self) -> None:
         """Nothing runs."""

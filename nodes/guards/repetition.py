@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 REPEATS = 3
-LONGEST_CYCLE = 5
+MAX_CYCLE = 5
 _VARYING = re.compile(
     r"/[\w.\-/]+"  # paths
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?"  # times of day
@@ -33,7 +33,7 @@ def repeats(recent: Sequence[str], proposed: str) -> str | None:
     """
     if len(recent) >= REPEATS and len(set(recent[-REPEATS:])) == 1 and _call(recent[-1]) == proposed:
         return f"the same call gave the same result {REPEATS} times in a row"
-    for length in range(2, LONGEST_CYCLE + 1):
+    for length in range(2, MAX_CYCLE + 1):
         tail = recent[-2 * length :]
         if len(tail) == 2 * length and tail[:length] == tail[length:] and _call(tail[0]) == proposed:
             return f"the same cycle of {length} calls ran twice with the same results"

@@ -12,7 +12,7 @@ from ml_intern.outbound.exporting.html_page import to_html
 from ml_intern.outbound.exporting.markdown import to_markdown
 from ml_intern.outbound.exporting.openai_messages import to_openai
 from ml_intern.outbound.exporting.sts import to_sts
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,24 @@ FORMATS: dict[str, Format] = {
 
 def exported(conversation: Conversation, name: str) -> str:
     """The conversation in the format of that name, secrets replaced once more. KeyError when there is none."""
-    return FORMATS[name].write(admitted(conversation))
+    return FORMATS[name].write(redacted(conversation))
 
 
-def admitted(conversation: Conversation) -> Conversation:
+def redacted(conversation: Conversation) -> Conversation:
     """The conversation with every text redacted: rules learned since it was written hold for it too."""
     messages = tuple(_admitted(message) for message in conversation.messages)
-    endings = {turn: replace(end, text=admit(end.text)) for turn, end in conversation.endings.items()}
-    return replace(conversation, messages=messages, endings=endings, title=admit(conversation.title))
+    endings = {turn: replace(end, text=redact(end.text)) for turn, end in conversation.endings.items()}
+    return replace(conversation, messages=messages, endings=endings, title=redact(conversation.title))
 
 
 def _admitted(message: Message) -> Message:
     calls = tuple(Call(call.id, call.name, _value(dict(call.args))) for call in message.calls)
-    return replace(message, text=admit(message.text), reasoning=admit(message.reasoning), calls=calls)
+    return replace(message, text=redact(message.text), reasoning=redact(message.reasoning), calls=calls)
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, str):
-        return admit(value)
+        return redact(value)
     if isinstance(value, dict):
         return {key: _value(item) for key, item in value.items()}
     return [_value(item) for item in value] if isinstance(value, list | tuple) else value

@@ -12,9 +12,9 @@ from ml_intern.text.visible import visible
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-MOST_MARKDOWN = 200_000
+MAX_MARKDOWN = 200_000
 """Characters of a reply above which it is shown as it was written."""
-MOST_TOLD = 90
+MAX_TOLD = 90
 OPEN_LINES = 12
 """A result of so many lines or fewer stands open."""
 
@@ -103,7 +103,7 @@ def _section(message: Message, markdown: "MarkdownIt") -> Iterator[str]:
 
 
 def _text(message: Message, markdown: "MarkdownIt") -> str:
-    if message.role == "assistant" and len(message.text) <= MOST_MARKDOWN:
+    if message.role == "assistant" and len(message.text) <= MAX_MARKDOWN:
         return str(markdown.render(visible(message.text.strip()))).rstrip()
     return f"<p class=plain>{_safe(message.text.strip())}</p>"
 
@@ -126,7 +126,7 @@ def _call(call: Call, result: Message | None) -> str:
 def _told(args: Mapping[str, Any]) -> str:
     """The beginning of the first argument that is text: what the call was for."""
     first = next((value for value in args.values() if isinstance(value, str)), "")
-    return " ".join(first[:1000].split())[:MOST_TOLD]
+    return " ".join(first[:1000].split())[:MAX_TOLD]
 
 
 def _arguments(args: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from ml_intern.configs.settings import Destination
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 
 SECONDS = 15.0
 """For one attempt."""
@@ -18,7 +18,7 @@ class NotDelivered(Exception):
     """Why a text did not arrive, in a few words; `retry_after` seconds when the other side asked to wait."""
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
-        super().__init__(admit(" ".join(why.split()))[:200])
+        super().__init__(redact(" ".join(why.split()))[:200])
         self.retry_after = retry_after
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from ml_intern.configs.settings import Destination, Messaging
 from ml_intern.graph.events import Event
 from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.visible import visible
 
-MOST_WAITING = 50
+MAX_WAITING = 50
 """Texts to one destination; the oldest goes first."""
 ATTEMPTS = 3
 RETRY_SECONDS = 2.0
-MOST_RETRY_AFTER = 120.0
+MAX_RETRY_AFTER = 120.0
 REST_SECONDS = 60.0
 """How long a destination that failed is left alone; what comes meanwhile is dropped."""
 LAST_SECONDS = 3.0
@@ -35,7 +35,7 @@ class Outbox:
         """The last attempt failed."""
         self._say = say
         self._said = False
-        self._waiting: deque[Callable[[], str]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Callable[[], str]] = deque(maxlen=MAX_WAITING)
         self._rests_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -74,7 +74,7 @@ class Outbox:
             except NotDelivered as fault:
                 self._failed.set()
                 problem = str(fault)
-                if attempt == ATTEMPTS - 1 or (fault.retry_after or 0) > MOST_RETRY_AFTER or _is_final(problem):
+                if attempt == ATTEMPTS - 1 or (fault.retry_after or 0) > MAX_RETRY_AFTER or _is_final(problem):
                     break
                 await asyncio.sleep(RETRY_SECONDS * 2**attempt if fault.retry_after is None else fault.retry_after)
             else:
@@ -124,10 +124,10 @@ class Notifications:
         await asyncio.gather(*(box.close() for box in self._boxes.values()))
 
 
-MOST_CHARACTERS = 3_000
-_MOST_ARGUMENTS = 600
-_MOST_REASON = 300
-_MOST_REQUESTS = 5
+MAX_CHARACTERS = 3_000
+_MAX_ARGUMENTS = 600
+_MAX_REASON = 300
+_MAX_REQUESTS = 5
 
 
 def notice_of(event: Event, folder: str) -> str:
@@ -138,14 +138,14 @@ def notice_of(event: Event, folder: str) -> str:
 
 def clean(text: str) -> str:
     """A text as it may leave: secrets replaced, control characters visible, not too long."""
-    shown = visible(admit(text))
-    return shown if len(shown) <= MOST_CHARACTERS else f"{shown[:MOST_CHARACTERS]}\n[...]"
+    shown = visible(redact(text))
+    return shown if len(shown) <= MAX_CHARACTERS else f"{shown[:MAX_CHARACTERS]}\n[...]"
 
 
 def _approval(data: Mapping[str, Any], thread_id: str) -> str:
     requests: Sequence[Mapping[str, Any]] = data["requests"]
-    lines = [line for request in requests[:_MOST_REQUESTS] for line in _request(request)]
-    more = [f"and {len(requests) - _MOST_REQUESTS} more"] if len(requests) > _MOST_REQUESTS else []
+    lines = [line for request in requests[:_MAX_REQUESTS] for line in _request(request)]
+    more = [f"and {len(requests) - _MAX_REQUESTS} more"] if len(requests) > _MAX_REQUESTS else []
     answer = [
         f"yes: ml-intern approve {thread_id} --all",
         f'no: ml-intern approve {thread_id} --reject {requests[0]["id"]} "REASON"',
@@ -158,11 +158,11 @@ def _request(request: Mapping[str, Any]) -> list[str]:
     args = request["args"]
     command = args.get("command")
     shown = command if isinstance(command, str) else json.dumps(args, ensure_ascii=False)
-    what = "" if request["name"] == "question" else f"{request['name']}: {_cut(shown, _MOST_ARGUMENTS)}"
-    return [line for line in (what, f"  why it asks: {_cut(str(request['description']), _MOST_REASON)}") if line]
+    what = "" if request["name"] == "question" else f"{request['name']}: {_cut(shown, _MAX_ARGUMENTS)}"
+    return [line for line in (what, f"  why it asks: {_cut(str(request['description']), _MAX_REASON)}") if line]
 
 
-def _fault(data: Mapping[str, Any], _: str) -> str:
+def _failed(data: Mapping[str, Any], _: str) -> str:
     """Faults that are waited out, and remarks, are no news."""
     if data["retry_in_s"] is not None or data["exit_code"] is None:
         return ""
@@ -177,7 +177,7 @@ def _ended(data: Mapping[str, Any], thread_id: str) -> str:
     return f"{how} after {data['iterations']} model calls:\n{data['text']}\ngo on: ml-intern -r {thread_id[:8]}"
 
 
-_WORDS = {"approval_required": _approval, "error": _fault, "turn_complete": _ended}
+_WORDS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}
 
 
 def _cut(text: str, most: int) -> str:

@@ -47,7 +47,7 @@ class RunPlan:
 
 
 @dataclass(frozen=True)
-class Observed:
+class RunStatus:
     """How a run stands: `state` is one of store.runs.OPEN or FINAL. Times are seconds since the epoch."""
 
     state: str
@@ -68,7 +68,7 @@ class Backend(Protocol):
     async def launch(self, plan: RunPlan, id: str, context: "ToolContext") -> str:
         """Start a run that carries `id` as its label, and return its handle.
 
-        Started again under the same id it must not run a second time. Raises ToolFault with what went wrong.
+        Started again under the same id it must not run a second time. Raises ToolError with what went wrong.
         """
         ...
 
@@ -80,7 +80,7 @@ class Backend(Protocol):
         """Make sure that the run with that label, which has no handle, never starts; False when it did start."""
         ...
 
-    async def inspect(self, handle: str) -> Observed:
+    async def inspect(self, handle: str) -> RunStatus:
         """How the run stands. Raises TemporaryError when that cannot be told now."""
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rapidfuzz import process as fuzzy
 
 from ml_intern.configs.hosts import hub_url
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def all_hardware() -> dict[str, Hardware]:
     """Every machine by its name, the cheapest first.
 
     Raises:
-        ToolFault: the Hub does not tell.
+        ToolError: the Hub does not tell.
     """
     since, found = _kept.get(hub_url(), (0.0, {}))
     if not found or time.monotonic() - since > KEPT_SECONDS:
@@ -65,14 +65,14 @@ async def hardware_of(name: str) -> Hardware:
     """The machine of that name.
 
     Raises:
-        ToolFault: there is none; the nearest are named. Or the Hub does not tell.
+        ToolError: there is none; the nearest are named. Or the Hub does not tell.
     """
     found = await all_hardware()
     if name in found:
         return found[name]
     nearest = [near for near, _, _ in fuzzy.extract(name, list(found), limit=3)]
     known = "; ".join(found[near].line for near in nearest)
-    raise ToolFault(f"there is no hardware {name[:100]!r}; the nearest are: {known}. operation hardware lists all")
+    raise ToolError(f"there is no hardware {name[:100]!r}; the nearest are: {known}. operation hardware lists all")
 
 
 def _listed(api: "HfApi") -> dict[str, Hardware]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
-from ml_intern.execution.tool import Reach, ToolContext, ToolFault
+from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_identity import hub_login, owner_of
 from ml_intern.net.service import NotThere, TooMany, Unavailable
-from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
 from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
 from ml_intern.runs.backends.hub_log import LogFollowers
 from ml_intern.store.runs import QUEUED, RUNNING
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 LABEL = "ml-intern-run"
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Has python and uv; a command or a script names another one when it needs more."""
-LEAST_LIMIT_S = 60.0
-MOST_LIMIT_S = 14 * 24 * 3600.0
+MIN_LIMIT_S = 60.0
+MAX_LIMIT_S = 14 * 24 * 3600.0
 LATE_LIST_S = 2.0
 LAST_LOG_SECONDS = 5.0
 """So long each look at a job that ended waits for the rest of its log."""
@@ -46,14 +47,14 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
     """The plan with its namespace, hardware, image and price. Whatever asks about it or launches it does this first.
 
     Raises:
-        ToolFault: no token, no such hardware, a time limit that cannot be, or the Hub does not tell.
+        ToolError: no token, no such hardware, a time limit that cannot be, or the Hub does not tell.
     """
     if not await hub_login():
-        raise ToolFault(
+        raise ToolError(
             "jobs of Hugging Face need a token, and there is none; the user has to set HF_TOKEN or run `hf auth login`"
         )
-    if not LEAST_LIMIT_S <= plan.limit_s <= MOST_LIMIT_S:
-        raise ToolFault(f"a time limit of {plan.limit_s:g} s is none for a job; give a minute to fourteen days")
+    if not MIN_LIMIT_S <= plan.limit_s <= MAX_LIMIT_S:
+        raise ToolError(f"a time limit of {plan.limit_s:g} s is none for a job; give a minute to fourteen days")
     machine = await hardware_of(plan.hardware or DEFAULT)
     price = machine.usd_per_minute
     return replace(
@@ -65,15 +66,15 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
     )
 
 
-async def job_reach(plan: RunPlan, context: ToolContext) -> Reach:
-    """What a job would reach: the namespace it runs and is paid in, its worst price, its secrets. Raises ToolFault."""
+async def job_effects(plan: RunPlan, context: ToolContext) -> ExternalEffects:
+    """What a job would reach: the namespace it runs and is paid in, its worst price, its secrets. Raises ToolError."""
     whole = await completed(plan, context)
     await owner_of(context)
-    return Reach((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
+    return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
 
 
 def command_of(plan: RunPlan) -> tuple[str, ...]:
-    """What the job's machine runs. A script travels within the command. Raises ToolFault when it is too large."""
+    """What the job's machine runs. A script travels within the command. Raises ToolError when it is too large."""
     if not plan.script:
         return plan.command
     name = plan.script_path.name if plan.script_path else "script.py"
@@ -81,7 +82,7 @@ def command_of(plan: RunPlan) -> tuple[str, ...]:
 
 
 def job_arguments(plan: RunPlan) -> dict[str, Any]:
-    """What the library is told of a job, whether it runs now or on a schedule. It blocks. Raises ToolFault."""
+    """What the library is told of a job, whether it runs now or on a schedule. It blocks. Raises ToolError."""
     return {
         "image": plan.image or IMAGE,
         "command": list(command_of(plan)),
@@ -109,7 +110,7 @@ class HubJobs:
         """Start the job, unless one with this label is there; its handle.
 
         Raises:
-            ToolFault: it was refused, and surely did not start.
+            ToolError: it was refused, and surely did not start.
             TemporaryError: the Hub did not answer: it may have started, and `find` will tell.
         """
         plan = await completed(plan, context)
@@ -126,7 +127,7 @@ class HubJobs:
         """The handle of the job with that label, in the namespaces of the token's owner; None when there is none."""
         try:
             return await self._labelled(id, await ask_hub(_namespaces, "the account"))
-        except ToolFault as fault:
+        except ToolError as fault:
             raise TemporaryError(
                 f"it cannot be told whether the job {id} started: {fault}", "try again later"
             ) from fault
@@ -149,7 +150,7 @@ class HubJobs:
             await asyncio.sleep(pause)
         return True
 
-    async def inspect(self, handle: str) -> Observed:
+    async def inspect(self, handle: str) -> RunStatus:
         """How the job stands, and what it cost so far."""
         where = json.loads(handle)
         try:
@@ -157,12 +158,12 @@ class HubJobs:
             price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
         except NotThere:
             self._ended.setdefault(handle, time.monotonic())
-            return Observed("lost", reason="the Hub knows no such job any more", cost_usd=None)
-        except ToolFault as fault:
+            return RunStatus("lost", reason="the Hub knows no such job any more", cost_usd=None)
+        except ToolError as fault:
             raise TemporaryError(
                 f"the job {where['job_id']} cannot be looked at: {fault}", "try again later"
             ) from fault
-        observed = observed_of(job, price.usd_per_minute if price else None)
+        observed = status_of(job, price.usd_per_minute if price else None)
         if observed.state not in (QUEUED, RUNNING):
             self._ended.setdefault(handle, time.monotonic())
         return observed
@@ -183,7 +184,7 @@ class HubJobs:
         where = json.loads(handle)
         try:
             return await ask_hub(lambda api: _usage(next(iter(api.fetch_job_metrics(**where)), {})), "its use")
-        except ToolFault:
+        except ToolError:
             return ""
 
     async def cancel(self, handle: str) -> None:
@@ -193,21 +194,21 @@ class HubJobs:
             await ask_hub(lambda api: api.cancel_job(**where), f"the job {where['job_id']}")
         except NotThere:
             return
-        except ToolFault as fault:
+        except ToolError as fault:
             if (await self.inspect(handle)).state in (QUEUED, RUNNING):
                 raise TemporaryError(
                     f"the job {where['job_id']} could not be cancelled: {fault}", "try again"
                 ) from fault
 
 
-def observed_of(job: Any, usd_per_minute: float | None) -> Observed:
+def status_of(job: Any, usd_per_minute: float | None) -> RunStatus:
     """How a job stands, in our words. `job` is the library's JobInfo."""
     stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
     started, finished = (when.timestamp() if when else None for when in (job.started_at, job.finished_at))
     found = _EXIT.search(message)
     code = 0 if stage == "COMPLETED" else int(found[1]) if found else None
     state = _STATES.get(stage) or _failed_state(stage, message)
-    return Observed(state, code, message, started, finished, _cost(job, started, finished, usd_per_minute))
+    return RunStatus(state, code, message, started, finished, _cost(job, started, finished, usd_per_minute))
 
 
 def _failed_state(stage: str, message: str) -> str:
@@ -247,7 +248,7 @@ def _namespaces(api: "HfApi") -> tuple[str, ...]:
     return (account["name"], *(org["name"] for org in account.get("orgs", [])))
 
 
-MOST_CHARACTERS = 120_000
+MAX_CHARACTERS = 120_000
 """Of one argument: the kernel of the job's machine takes 131,072 bytes."""
 SHELL = "/bin/sh"
 _UNPACK = (
@@ -261,16 +262,16 @@ def delivered(files: Mapping[str, bytes], command: Sequence[str]) -> tuple[str, 
     """The command that runs `command` in a folder holding `files` (relative path -> content), wherever it runs.
 
     Raises:
-        ToolFault: the files are too large to be packed into a command.
+        ToolError: the files are too large to be packed into a command.
     """
     if not files:
         return tuple(command)
     packed = base64.b64encode(_packed(files)).decode()
-    if len(packed) > MOST_CHARACTERS:
+    if len(packed) > MAX_CHARACTERS:
         size = sum(map(len, files.values()))
-        raise ToolFault(
+        raise ToolError(
             f"{', '.join(files)} ({size:,} bytes, {len(packed):,} characters when packed) is too large to be sent in a "
-            f"job's command, which holds {MOST_CHARACTERS:,}; upload data to a private dataset repository (hub_repos, "
+            f"job's command, which holds {MAX_CHARACTERS:,}; upload data to a private dataset repository (hub_repos, "
             "operation upload) and let the script load it from there"
         )
     return (SHELL, "-c", _UNPACK, "ml-intern", packed, *command)

@@ -31,7 +31,7 @@ REPLAY_SECONDS = 5.0
 """The same, for the log of a job that ended."""
 PAUSE_SECONDS = 0.25
 """Before a stream is opened again; doubled while it fails."""
-LONGEST_PAUSE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
 ENDED = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
 _LOOK_SECONDS = 0.05
@@ -106,7 +106,7 @@ class _Follower:
                     raise error.fault from error
                 copy.complete = True
             except Exception as error:  # noqa: BLE001 whatever the network or the library raises: it is tried again
-                self.problem, pause = f"{type(error).__name__}: {error}"[:200], min(pause * 2, LONGEST_PAUSE_SECONDS)
+                self.problem, pause = f"{type(error).__name__}: {error}"[:200], min(pause * 2, MAX_PAUSE_SECONDS)
             copy.settle()
             if not copy.complete:
                 self._hurried.wait(pause)

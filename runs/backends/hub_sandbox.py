@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ml_intern.configs.errors import LimitReached
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import UNLIMITED
 from ml_intern.net.blocking import in_thread
 from ml_intern.net.hub import ask_hub, hub_access_token, hub_api
@@ -17,9 +18,9 @@ from ml_intern.net.hub_errors import explained, words_of
 from ml_intern.net.hub_identity import hub_login, owner_of
 from ml_intern.net.service import NotThere
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
-from ml_intern.runs.backends.hub_jobs import observed_of
+from ml_intern.runs.backends.hub_jobs import status_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
-from ml_intern.store.ledger import NOTHING, Worst
+from ml_intern.store.ledger import NOTHING, CostReservation
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo, Sandbox
@@ -34,7 +35,7 @@ IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 LIFETIME_S = 24 * 3600.0
 """The Hub ends every sandbox after so long; its worst price is that of all of it."""
 IDLE_S = 1800
-MOST_OF_A_THREAD = 3
+MAX_OF_A_THREAD = 3
 START_SECONDS = 300.0
 SECONDS = 60.0
 SWEEP_SECONDS = 15.0
@@ -42,12 +43,12 @@ SWEEP_SECONDS = 15.0
 _OPENED: "WeakKeyDictionary[Store, Sandboxes]" = WeakKeyDictionary()
 
 
-class SandboxGone(ToolFault):
+class SandboxGone(ToolError):
     """The sandbox is no more, and its files with it."""
 
 
 @dataclass(frozen=True)
-class SandboxWish:
+class MachineRequest:
     """What is asked for."""
 
     hardware: str = DEFAULT
@@ -64,10 +65,10 @@ def sandboxes_of(store: "Store") -> "Sandboxes":
     return _OPENED[store]
 
 
-async def machine_of(wish: SandboxWish) -> Hardware:
-    """The hardware that is asked for. Raises ToolFault without a token, or when there is none of that name."""
+async def machine_of(wish: MachineRequest) -> Hardware:
+    """The hardware that is asked for. Raises ToolError without a token, or when there is none of that name."""
     if not await hub_login():
-        raise ToolFault("a Hugging Face sandbox needs a token; the user has to set HF_TOKEN or run `hf auth login`")
+        raise ToolError("a Hugging Face sandbox needs a token; the user has to set HF_TOKEN or run `hf auth login`")
     return await hardware_of(wish.hardware)
 
 
@@ -79,28 +80,28 @@ class Sandboxes:
         self.records = SandboxRecords(store.home)
         self._open: dict[str, Sandbox] = {}
 
-    async def create(self, wish: SandboxWish, context: ToolContext) -> SandboxRecord:
+    async def create(self, wish: MachineRequest, context: ToolContext) -> SandboxRecord:
         """Start one for the thread; its price is reserved before.
 
         Raises:
-            ToolFault: the budget does not allow it, or it could not be started, in the Hub's words.
+            ToolError: the budget does not allow it, or it could not be started, in the Hub's words.
         """
         machine, owner = await machine_of(wish), await owner_of(context)
         there = [one for one in await self._of(context.root_id) if not one.ended]
-        if len(there) >= MOST_OF_A_THREAD:
-            raise ToolFault(f"this thread has {len(there)} sandboxes already; kill one that is not needed")
+        if len(there) >= MAX_OF_A_THREAD:
+            raise ToolError(f"this thread has {len(there)} sandboxes already; kill one that is not needed")
         cap = context.options.max_budget_usd
-        worst = Worst(machine.worst_price(LIFETIME_S), None if cap == UNLIMITED else cap)
+        worst = CostReservation(machine.worst_price(LIFETIME_S), None if cap == UNLIMITED else cap)
         names = (context.thread_id, context.root_id)
         try:
             entry = await self._store.ledger.reserve(*names, "job", f"sandbox {machine.name}", worst)
         except LimitReached as reached:
-            raise ToolFault(f"not started: {reached.message}; take cheaper hardware") from reached
+            raise ToolError(f"not started: {reached.message}; take cheaper hardware") from reached
         record = SandboxRecord(context.root_id, owner, machine.name, machine.usd_per_minute, entry)
         await asyncio.to_thread(self.records.save, record)
         try:
             sandbox = await _asked(lambda: _created(wish, record), START_SECONDS)
-        except (ToolFault, asyncio.CancelledError):
+        except (ToolError, asyncio.CancelledError):
             await asyncio.shield(self._end(record, tell=""))
             raise
         record.job_id = sandbox.id
@@ -113,13 +114,13 @@ class Sandboxes:
 
         Raises:
             SandboxGone: it ended since it was used last. That is said once.
-            ToolFault: there is none with that id.
+            ToolError: there is none with that id.
         """
         known = await self._of(context.root_id)
         chosen = [one for one in known if id in ("", one.job_id)]
         if id and not chosen:
             names = ", ".join(one.job_id for one in known) or "none"
-            raise ToolFault(f"this thread has no sandbox {id[:100]}; it has {names}")
+            raise ToolError(f"this thread has no sandbox {id[:100]}; it has {names}")
         if not chosen:
             return None
         record = chosen[-1]
@@ -133,7 +134,7 @@ class Sandboxes:
 
         Raises:
             SandboxGone: there is no such sandbox any more.
-            ToolFault: what the sandbox or the Hub said.
+            ToolError: what the sandbox or the Hub said.
         """
         try:
             if record.id not in self._open:
@@ -142,7 +143,7 @@ class Sandboxes:
                 await asyncio.to_thread(self.records.save, record)
             sandbox = self._open[record.id]
             return await _asked(lambda: work(sandbox), seconds)
-        except ToolFault as fault:
+        except ToolError as fault:
             if why := await self._ending(record):
                 await self._end(record, tell="")
                 raise SandboxGone(_gone(record.job_id, why)) from fault
@@ -161,7 +162,7 @@ class Sandboxes:
             try:
                 await self._end(record, tell="it was ended with the session that used it")
                 lines.append(f"the sandbox {record.job_id} was ended; its files are gone")
-            except ToolFault as fault:
+            except ToolError as fault:
                 lines.append(f"the sandbox {record.job_id} could not be ended: {fault}")
         return lines
 
@@ -174,7 +175,7 @@ class Sandboxes:
             try:
                 await self._end(record, tell="the process that used it died, and it was ended", seconds=SWEEP_SECONDS)
                 lines.append(f"ended a sandbox that a killed session left: {record.job_id or record.id}")
-            except ToolFault as fault:
+            except ToolError as fault:
                 lines.append(f"a sandbox that a killed session left could not be ended: {fault}")
         return lines
 
@@ -199,7 +200,7 @@ class Sandboxes:
             return api.inspect_job(job_id=job.id, namespace=record.namespace)
 
         job = await ask_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
-        cost = observed_of(job, record.usd_per_minute).cost_usd if job else 0.0
+        cost = status_of(job, record.usd_per_minute).cost_usd if job else 0.0
         await self._settle(record, cost)
         if tell:
             record.ended = tell
@@ -231,7 +232,7 @@ class Sandboxes:
             job = await ask_hub(lambda api: api.inspect_job(**where), "the sandbox")
         except NotThere:
             return "the Hub knows it no more"
-        except ToolFault:
+        except ToolError:
             return ""
         stage, message = str(job.status.stage), job.status.message
         return "" if stage in ("SCHEDULING", "RUNNING") else f"{stage.lower()}{f': {message}' if message else ''}"
@@ -244,7 +245,7 @@ def _gone(job_id: str, why: str) -> str:
     )
 
 
-def _created(wish: SandboxWish, record: SandboxRecord) -> "Sandbox":
+def _created(wish: MachineRequest, record: SandboxRecord) -> "Sandbox":
     from huggingface_hub import Sandbox
 
     hub_api()  # sets the library up
@@ -270,16 +271,16 @@ def _connected(record: SandboxRecord) -> "Sandbox":
 
 
 async def _asked(work: Callable[[], T], seconds: float) -> T:
-    """The result of what blocks, in a thread. Raises ToolFault with the words of the sandbox or the Hub."""
+    """The result of what blocks, in a thread. Raises ToolError with the words of the sandbox or the Hub."""
     from huggingface_hub.errors import SandboxError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
         return await in_thread(work, seconds=seconds, what="the sandbox")
     except SandboxError as error:
-        raise ToolFault(f"the sandbox: {words_of(error)}") from error
+        raise ToolError(f"the sandbox: {words_of(error)}") from error
     except httpx.RequestError as error:
-        raise ToolFault(f"the sandbox does not answer ({type(error).__name__}); try again") from error
+        raise ToolError(f"the sandbox does not answer ({type(error).__name__}); try again") from error
     except Exception as error:
         fault = explained(error, "the sandbox")
         if fault is None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import Reach, ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_identity import hub_login, owner_of
 from ml_intern.runs.backends.base import RunPlan
@@ -15,19 +16,19 @@ if TYPE_CHECKING:
 
 DESTINATION = "schedule"
 """Where nobody is asked, a user who wants a schedule has used this word."""
-MOST_LISTED = 50
+MAX_LISTED = 50
 
 
-async def schedule_reach(plan: RunPlan, context: ToolContext) -> Reach:
-    """What a schedule would reach. Its price has no bound, hence is not known. Raises ToolFault."""
+async def schedule_effects(plan: RunPlan, context: ToolContext) -> ExternalEffects:
+    """What a schedule would reach. Its price has no bound, hence is not known. Raises ToolError."""
     whole = await completed(plan, context)
-    return Reach((DESTINATION,), irreversible=True, cost_usd=None, secrets=whole.secrets)
+    return ExternalEffects((DESTINATION,), irreversible=True, cost_usd=None, secrets=whole.secrets)
 
 
 async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str:
-    """Let the job start at the times that `when` says: @hourly, @daily, ..., or a cron expression. Raises ToolFault."""
+    """Let the job start at the times that `when` says: @hourly, @daily, ..., or a cron expression. Raises ToolError."""
     if not when.strip():
-        raise ToolFault("a schedule needs its times: @hourly, @daily, @weekly, or a cron expression as '0 9 * * 1'")
+        raise ToolError("a schedule needs its times: @hourly, @daily, @weekly, or a cron expression as '0 9 * * 1'")
     plan = await completed(plan, context)
     arguments = await asyncio.to_thread(job_arguments, plan)
     made = await ask_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
@@ -39,18 +40,18 @@ async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str
 
 
 async def list_schedules(namespace: str | None, context: ToolContext) -> str:
-    """A line for each. Raises ToolFault."""
+    """A line for each. Raises ToolError."""
     where = await _namespace(namespace, context)
     found = await ask_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
-    lines = [_line(one) for one in found[:MOST_LISTED]]
-    more = [f"[{len(found) - MOST_LISTED} more]"] if len(found) > MOST_LISTED else []
+    lines = [_line(one) for one in found[:MAX_LISTED]]
+    more = [f"[{len(found) - MAX_LISTED} more]"] if len(found) > MAX_LISTED else []
     return "\n".join([*lines, *more]) or f"{where} has no schedules"
 
 
 async def change_schedule(operation: str, id: str, namespace: str | None, context: ToolContext) -> str:
-    """inspect, suspend, resume or delete one. Raises ToolFault."""
+    """inspect, suspend, resume or delete one. Raises ToolError."""
     if not id:
-        raise ToolFault("name the schedule by its id; they are listed without one")
+        raise ToolError("name the schedule by its id; they are listed without one")
     where = {"scheduled_job_id": id, "namespace": await _namespace(namespace, context)}
     calls: dict[str, Callable[[HfApi], Any]] = {
         "inspect": lambda api: api.inspect_scheduled_job(**where),
@@ -67,7 +68,7 @@ async def change_schedule(operation: str, id: str, namespace: str | None, contex
 
 async def _namespace(namespace: str | None, context: ToolContext) -> str:
     if not await hub_login():
-        raise ToolFault("schedules of jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
+        raise ToolError("schedules of jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
     return namespace or await owner_of(context)
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
 from ml_intern.execution.process.sessions import end_all
 from ml_intern.execution.sandboxed import own_homes, run_environment
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.tool import ToolContext
 from ml_intern.models.secrets import known_secrets
-from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
 from ml_intern.runs.run_folder import TRACKIO, bury, is_supervised, make_run_folder, read_status, run_folder
 from ml_intern.safety.secrets.known import without_secrets
 
@@ -43,7 +44,7 @@ class LocalBackend:
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
         """Start a supervisor under the lock of the run's folder: of two for one run the second does nothing.
 
-        Raises ToolFault when it does not begin.
+        Raises ToolError when it does not begin.
         """
         folder = await asyncio.to_thread(make_run_folder, self._home, id)
         order = await asyncio.to_thread(_order, plan, id, context, folder)
@@ -52,7 +53,7 @@ class LocalBackend:
         while not (status := await asyncio.to_thread(read_status, folder)):
             if process.poll() not in (None, 0) or time.monotonic() > deadline:
                 said = (folder / "supervisor.err").read_text(errors="replace").strip().splitlines()[-1:]
-                raise ToolFault(f"the run could not be started: {' '.join(said) or 'its supervisor gave no sign'}")
+                raise ToolError(f"the run could not be started: {' '.join(said) or 'its supervisor gave no sign'}")
             await asyncio.sleep(_LOOK_SECONDS)
         return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
 
@@ -69,17 +70,17 @@ class LocalBackend:
         never = {"state": "lost", "exit_code": None, "reason": "it was never started", "finished": time.time()}
         return await asyncio.to_thread(bury, run_folder(self._home, id), never)
 
-    async def inspect(self, handle: str) -> Observed:
+    async def inspect(self, handle: str) -> RunStatus:
         """What the status file says. A run whose supervisor is gone without an end is lost; what is left of it ends."""
         folder = _folder(handle)
         supervised = await asyncio.to_thread(is_supervised, folder)  # before the status: it is the last thing written
         status = await asyncio.to_thread(read_status, folder)
         if status.get("state") == "running" and not supervised:
             await end_all(None, folder.name)
-            return Observed("lost", reason=_LOST, started=status.get("started"))
+            return RunStatus("lost", reason=_LOST, started=status.get("started"))
         if not status:
-            return Observed("lost", reason="its folder is gone")
-        return Observed(
+            return RunStatus("lost", reason="its folder is gone")
+        return RunStatus(
             status["state"],
             status.get("exit_code"),
             status.get("reason", ""),

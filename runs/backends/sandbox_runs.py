@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.paths import private_folder
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.output import private_opener
 from ml_intern.execution.sandboxed import secret_value
-from ml_intern.execution.tool import ToolContext, ToolFault
-from ml_intern.runs.backends.base import BackendName, Observed, RunPlan
+from ml_intern.execution.tool import ToolContext
+from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, SandboxGone, sandboxes_of
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
@@ -36,10 +37,10 @@ class SandboxRuns:
         self._sandboxes = sandboxes_of(store)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
-        """Start the run in the thread's newest sandbox; one that was started before goes on. Raises ToolFault."""
+        """Start the run in the thread's newest sandbox; one that was started before goes on. Raises ToolError."""
         record = await self._sandboxes.current(context)
         if record is None:
-            raise ToolFault("this thread has no sandbox for the run; create one with the tool sandbox first")
+            raise ToolError("this thread has no sandbox for the run; create one with the tool sandbox first")
         folder = f"{RUNS}/{id}"
         words = list(plan.command)
         if plan.script:
@@ -60,7 +61,7 @@ class SandboxRuns:
                     return _handle(record, remote)
             except SandboxGone:
                 continue
-            except ToolFault as fault:
+            except ToolError as fault:
                 raise TemporaryError(f"it cannot be told whether the run started: {fault}", "try again") from fault
         return None
 
@@ -71,16 +72,16 @@ class SandboxRuns:
         """Whether no sandbox has its folder: one that was not asked for never starts."""
         return await self.find(id) is None
 
-    async def inspect(self, handle: str) -> Observed:
+    async def inspect(self, handle: str) -> RunStatus:
         """How the run stands. What it costs is in the price of its sandbox."""
         record, remote = self._of(handle)
         if record is None:
-            return Observed("lost", reason="its sandbox is gone")
+            return RunStatus("lost", reason="its sandbox is gone")
         try:
             return await self._sandboxes.use(record, lambda machine: _observed(machine, remote))
         except SandboxGone:
-            return Observed("lost", reason="its sandbox is gone")
-        except ToolFault as fault:
+            return RunStatus("lost", reason="its sandbox is gone")
+        except ToolError as fault:
             raise TemporaryError(f"the run in the sandbox cannot be seen: {fault}", "try again later") from fault
 
     async def fetch_log(self, handle: str, log: Path) -> None:
@@ -94,7 +95,7 @@ class SandboxRuns:
                 length = await asyncio.to_thread(_append, log, output)
         except SandboxGone:
             return
-        except ToolFault as fault:
+        except ToolError as fault:
             raise TemporaryError(f"the log of the run cannot be read: {fault}", "try again later") from fault
         except OSError as fault:
             raise TemporaryError(f"the log of the run cannot be written: {fault.strerror}", "make room") from fault
@@ -106,7 +107,7 @@ class SandboxRuns:
             return ""
         try:
             return await self._sandboxes.use(record, _load)
-        except ToolFault:
+        except ToolError:
             return ""
 
     async def cancel(self, handle: str) -> None:
@@ -119,7 +120,7 @@ class SandboxRuns:
             await stop(self._sandboxes, record, remote)
         except SandboxGone:
             return
-        except ToolFault as fault:
+        except ToolError as fault:
             raise TemporaryError(f"the run could not be cancelled: {fault}", "try again") from fault
 
     def _of(self, handle: str) -> tuple[SandboxRecord | None, Remote]:
@@ -148,20 +149,20 @@ def _append(log: Path, output: bytes) -> int:
         return copy.tell()
 
 
-def _observed(machine: "Sandbox", remote: Remote) -> Observed:
+def _observed(machine: "Sandbox", remote: Remote) -> RunStatus:
     """By the file with its exit code. It blocks."""
     files = machine.files
     if files.exists(f"{remote.folder}/cancelled"):
-        return Observed("cancelled")
+        return RunStatus("cancelled")
     if files.exists(f"{remote.folder}/exit"):
         said = files.read_text(f"{remote.folder}/exit").strip()
         finished = files.stat(f"{remote.folder}/exit").mtime_ms
         ended = finished / 1000 if finished else time.time()
-        return Observed(_STATES.get(int(said), "failed"), int(said), finished=ended)
+        return RunStatus(_STATES.get(int(said), "failed"), int(said), finished=ended)
     running = {process.id: process.running for process in machine.processes()}
     if remote.process and not running.get(remote.process, False) and not files.exists(f"{remote.folder}/exit"):
-        return Observed("lost", reason="its processes ended without an exit code")
-    return Observed(RUNNING)
+        return RunStatus("lost", reason="its processes ended without an exit code")
+    return RunStatus(RUNNING)
 
 
 def _mark_cancelled(machine: "Sandbox", remote: Remote) -> None:

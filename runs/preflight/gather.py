@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.hosts import base_url, hub_url
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import chosen_config, chosen_split, open_viewer
 from ml_intern.net.hub import ask_hub
 from ml_intern.runs.backends.base import RunPlan
@@ -30,12 +31,12 @@ T = TypeVar("T")
 
 _SECONDS: Final = 10.0
 """For one question to the Hub or the dataset viewer; without an answer in time the fact is not known."""
-_MOST_QUESTIONS: Final = 3
+_MAX_QUESTIONS: Final = 3
 _KEPT_SECONDS: Final = 60.0
-_MOST_KEPT: Final = 200
+_MAX_KEPT: Final = 200
 _answers: dict[tuple[str, ...], tuple[float, object]] = {}
-_LONGEST_PATH: Final = 300
-_MOST_SCRIPT: Final = 1_000_000
+_MAX_PATH: Final = 300
+_MAX_SCRIPT: Final = 1_000_000
 
 
 async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> Findings:
@@ -51,7 +52,7 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
         limit_named=limit_named,
         earlier=tuple(_earlier(row, shapes) for row in rows),
         user_text=context.user_text,
-        walled=plan.backend == "local" and context.sandbox_profile != "none",
+        sandboxed=plan.backend == "local" and context.sandbox_profile != "none",
     )
     if facts.program is not None:
         facts = replace(facts, **await _asked(plan, facts, context))
@@ -89,7 +90,7 @@ def script_of(plan: RunPlan) -> tuple[str, str]:
         return str(plan.script_path or ""), plan.script
     for word in words_of(plan):
         path = plan.workdir / word
-        if word.endswith(".py") and path.is_file() and path.stat().st_size <= _MOST_SCRIPT:
+        if word.endswith(".py") and path.is_file() and path.stat().st_size <= _MAX_SCRIPT:
             return word, path.read_text(errors="replace")
     return "", ""
 
@@ -101,7 +102,7 @@ def arguments_of(plan: RunPlan, path: str) -> tuple[str, ...]:
 
 
 def _is_path(word: str, folder: Path) -> bool:
-    if not word.strip() or len(word) > _LONGEST_PATH or "\n" in word or "\0" in word:
+    if not word.strip() or len(word) > _MAX_PATH or "\n" in word or "\0" in word:
         return False
     try:
         return (folder / Path(word).expanduser()).exists()
@@ -139,7 +140,7 @@ async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[s
 
 def _ids(names: Iterable[str], facts: Facts) -> list[str]:
     """Those of the names that are ids on the Hub."""
-    return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MOST_QUESTIONS]
+    return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MAX_QUESTIONS]
 
 
 def _places(context: ToolContext) -> tuple[str, str]:
@@ -157,9 +158,9 @@ async def _known(key: tuple[str, ...], ask: Callable[[], Awaitable[T]]) -> T | N
     try:
         async with asyncio.timeout(_SECONDS):
             answer = await ask()
-    except (ToolFault, TemporaryError, TimeoutError):
+    except (ToolError, TemporaryError, TimeoutError):
         answer = None
-    if len(_answers) >= _MOST_KEPT:
+    if len(_answers) >= _MAX_KEPT:
         _answers.clear()
     _answers[key] = (time.monotonic(), answer)
     return answer
@@ -176,7 +177,7 @@ async def _columns(dataset: str, program: Program, context: ToolContext) -> tupl
     chosen = chosen_split(splits[config], split if isinstance(split, str) and "[" not in split else "")
     rows = ((info.get("splits") or {}).get(chosen) or {}).get("num_examples")
     if not names:
-        raise ToolFault(f"the dataset viewer knows no columns of {dataset}")
+        raise ToolError(f"the dataset viewer knows no columns of {dataset}")
     return tuple(names), rows if isinstance(rows, int) else 0
 
 

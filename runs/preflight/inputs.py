@@ -46,5 +46,5 @@ class Facts:
     """Those of the imports that are files of the working folder."""
     earlier: tuple[Earlier, ...] = ()
     user_text: str = ""
-    walled: bool = False
+    sandboxed: bool = False
     """Local commands run behind a wall, where /tmp is empty and goes with them."""

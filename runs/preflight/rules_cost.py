@@ -102,7 +102,7 @@ def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
 
 
 def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
-    if not facts.walled:
+    if not facts.sandboxed:
         return
     places = [call.value(name) for call in program.calls for name in _PLACES]
     first = [call.value("save_directory", 0) for call in program.named("save_pretrained", "save_model", "save_to_disk")]

@@ -10,7 +10,7 @@ from ml_intern.runs.preflight.hardware import parameters_of, sizes_in
 from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.program import Program
 from ml_intern.runs.preflight.rules_cost import is_trial
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 
 _SFT: Final = (("messages",), ("text",), ("prompt", "completion"), ("conversations",), ("input_ids",))
 _PAIRS: Final = (("prompt", "chosen", "rejected"), ("chosen", "rejected"))
@@ -63,11 +63,11 @@ def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     remedy = "take it out, name the variable in secrets, and read it from os.environ in the script"
     for name, value in plan.environment.items():
         named = _SECRET_NAME.search(name) and name.upper() not in _NO_SECRET and len(value) >= 8
-        if named or admit(assigned := f"{name}={value}") != assigned:
+        if named or redact(assigned := f"{name}={value}") != assigned:
             yield Finding("secrets", f"the variable {name} of the environment looks like a secret", remedy)
-    if any(admit(word) != word for word in (*plan.command, *plan.script_args)):
+    if any(redact(word) != word for word in (*plan.command, *plan.script_args)):
         yield Finding("secrets", "the command holds a secret", remedy)
-    if facts.program is not None and any(admit(one) != one for one in facts.program.strings):
+    if facts.program is not None and any(redact(one) != one for one in facts.program.strings):
         yield Finding("secrets", "the script holds a secret", remedy)
     unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
     if unused and plan.backend == "hub":

@@ -48,7 +48,7 @@ _PLAIN_WORDS = ("pass", "_pass", "pwd", "secret", "token", "credential")
 _KEY_NAMES = tuple(f"{word}{sign}" for word in _KEYS for sign in ("", "_", "-"))
 _ODD_CASE = "\u0130\u0131\u017f\u212a"
 """Letters that a pattern without case takes for i, s and k, and lower() does not."""
-_LONGEST_NAME = 64
+_MAX_NAME = 64
 _EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "key"})
 
 
@@ -152,7 +152,7 @@ def _named(stand_in: str) -> Callable[[re.Match[str]], str]:
     def replace(match: re.Match[str]) -> str:
         word, separator, value = match.groups()
         text, start = match.string, match.start()
-        lead = text[max(0, start - _LONGEST_NAME) : start]
+        lead = text[max(0, start - _MAX_NAME) : start]
         name = _name_before(lead) + word
         if names_nothing(value) or same_as_name(value, name) or _is_call(text, match.end(), value):
             return match.group()

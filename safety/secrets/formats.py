@@ -1,4 +1,4 @@
-"""The table of secrets told by their form alone: a kind, a literal the text must hold, and the pattern."""
+"""The table of secrets told by their form alone: a kind, a literal the text must add_known_secrets, and the pattern."""
 
 import re
 from dataclasses import dataclass

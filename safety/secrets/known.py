@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-SHORTEST_HELD = 8
+MIN_SECRET_LENGTH = 8
 _SECRET_NAME = re.compile(r"(?:^|[_-])(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?|APIKEY)\Z", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"://[^\s/@:]{0,256}:([^\s/@]{1,512})@")
 _COMMON_VALUES = frozenset({"disabled", "password", "undefined", "changeme", "redacted", "anonymous", "localhost"})
 
 
-class HeldSecrets:
+class KnownSecrets:
     """A set of exact values and of the placeholder of each. It never shows a value."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class HeldSecrets:
     def add(self, value: str, stand_in: str) -> None:
         """Hold `value` and every line of it; what is shorter than 8 characters or a common word is ignored."""
         for part in {value.strip(), *(line.strip() for line in value.splitlines())}:
-            if len(part) >= SHORTEST_HELD and part.lower() not in _COMMON_VALUES:
+            if len(part) >= MIN_SECRET_LENGTH and part.lower() not in _COMMON_VALUES:
                 self._forms.update(dict.fromkeys(_encodings(part), stand_in))
         self._ordered = tuple(sorted(self._forms.items(), key=lambda item: -len(item[0])))
 
@@ -56,7 +56,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that hold a secret by their name, and the passwords within URLs, by variable name."""
+    """The variables that add_known_secrets a secret by their name, and the passwords within URLs, by variable name."""
     return dict(_secrets_of(environment))
 
 
@@ -88,7 +88,7 @@ def _encodings(value: str) -> set[str]:
     for lead in range(3):
         core = _base64_core(raw, lead)
         forms |= {core, core.replace("+", "-").replace("/", "_")}
-    return {form for form in forms if len(form) >= SHORTEST_HELD}
+    return {form for form in forms if len(form) >= MIN_SECRET_LENGTH}
 
 
 def _base64_core(raw: bytes, lead: int) -> str:

@@ -1,4 +1,4 @@
-"""admit(text): what every text goes through before it becomes a message or an event. Secrets become placeholders.
+"""redact(text): what every text goes through before it becomes a message or an event. Secrets become placeholders.
 
 The exact values this process holds go first, then the forms of secret_formats and the contexts of secret_contexts.
 """
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 
 from ml_intern.safety.secrets.contexts import redact_contexts
 from ml_intern.safety.secrets.formats import FORMATS
-from ml_intern.safety.secrets.known import HeldSecrets, secrets_of_environment
+from ml_intern.safety.secrets.known import KnownSecrets, secrets_of_environment
 
 _PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_.-]{1,64}\]")
-_MOST_PASSES = 6
+_MAX_PASSES = 6
 
-_HELD = HeldSecrets()
+_HELD = KnownSecrets()
 
 
 def placeholder(kind: str) -> str:
@@ -22,7 +22,7 @@ def placeholder(kind: str) -> str:
     return f"[redacted:{re.sub(r'[^A-Za-z0-9_.-]', '-', kind)[:64] or 'secret'}]"
 
 
-def hold(values: Mapping[str, str] | Iterable[str]) -> None:
+def add_known_secrets(values: Mapping[str, str] | Iterable[str]) -> None:
     """Redact these exact values from now on, also base64- and URL-encoded.
 
     A mapping names the variable of each value, which its placeholder then shows. Values under 8 characters are ignored.
@@ -32,19 +32,19 @@ def hold(values: Mapping[str, str] | Iterable[str]) -> None:
         _HELD.add(value, placeholder(name))
 
 
-def hold_environment(environment: Mapping[str, str] | None = None) -> None:
+def register_environment(environment: Mapping[str, str] | None = None) -> None:
     """Hold every secret of the environment: *_TOKEN *_KEY *_SECRET *_PASSWORD and passwords within URLs."""
-    hold(secrets_of_environment(os.environ if environment is None else environment))
+    add_known_secrets(secrets_of_environment(os.environ if environment is None else environment))
 
 
-def release_all() -> None:
+def forget_known_secrets() -> None:
     """Forget every held value; what is redacted stays redacted."""
     _HELD.clear()
 
 
-def admit(text: str) -> str:
+def redact(text: str) -> str:
     """Return `text` without secrets, each replaced by [redacted:KIND]. Idempotent; linear in the length of the text."""
-    for _ in range(_MOST_PASSES):
+    for _ in range(_MAX_PASSES):
         redacted = _once(text)
         if redacted == text:
             break
@@ -60,15 +60,15 @@ def _once(text: str) -> str:
     return redact_contexts(text, placeholder)
 
 
-def contains_held(text: str) -> bool:
-    """Tell whether a value given to `hold` stands in `text`, in any of its encodings."""
+def contains_known(text: str) -> bool:
+    """Tell whether a value given to `add_known_secrets` stands in `text`, in any of its encodings."""
     return _HELD.redact(text, _PLACEHOLDER) != text
 
 
 def has_secret(text: str) -> bool:
     """Tell whether a held value, or what has the form of a known kind of secret, stands in a text that was redacted."""
     bare = _PLACEHOLDER.sub("", text)
-    return contains_held(bare) or any(form.literal in bare and form.pattern.search(bare) for form in FORMATS)
+    return contains_known(bare) or any(form.literal in bare and form.pattern.search(bare) for form in FORMATS)
 
 
 def has_placeholder(value: object) -> bool:

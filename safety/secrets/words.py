@@ -57,10 +57,10 @@ _LITERALS = frozenset(
         "masked",
     }
 )
-_SHORTEST_PASSWORD = 4
-_SHORTEST_PIN = 6
-_SHORTEST_TOKEN = 12
-_SHORTEST_RANDOM = 16
+_MIN_PASSWORD = 4
+_MIN_PIN = 6
+_MIN_TOKEN = 12
+_MIN_RANDOM = 16
 
 
 def names_nothing(value: str) -> bool:
@@ -84,7 +84,7 @@ def same_as_name(value: str, name: str) -> bool:
 
 def looks_random(value: str) -> bool:
     """Long, of the alphabet of secrets, with letters and digits mixed beyond what words do."""
-    if len(value) < _SHORTEST_RANDOM or not _SECRET_ALPHABET.match(value):
+    if len(value) < _MIN_RANDOM or not _SECRET_ALPHABET.match(value):
         return False
     if not _has_digit_and_letter(value):
         return _mixed_case(value) and not _WORDS.match(value)
@@ -119,7 +119,7 @@ def looks_secret(found: Assignment) -> bool:
         return False
     if _PASSWORD_NAME.search(found.name):
         return _is_password(found)
-    if _NUMBER.match(found.value) or len(found.value) < _SHORTEST_TOKEN or not _SECRET_ALPHABET.match(found.value):
+    if _NUMBER.match(found.value) or len(found.value) < _MIN_TOKEN or not _SECRET_ALPHABET.match(found.value):
         return False
     if found.separator.isspace() and not found.is_option:
         return looks_random(found.value)
@@ -130,7 +130,7 @@ def _is_password(found: Assignment) -> bool:
     value = found.value
     if _WORKING_FOLDER.search(found.name) or (found.separator.strip("\"'\\ ") == "" and _BARE_PASS.search(found.name)):
         return False
-    if len(value) < _SHORTEST_PASSWORD or (_NUMBER.match(value) and len(value) < _SHORTEST_PIN):
+    if len(value) < _MIN_PASSWORD or (_NUMBER.match(value) and len(value) < _MIN_PIN):
         return False
     if found.separator.isspace():
         named = found.is_option or _ACCOUNT_BEFORE.search(found.lead)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml_intern.safety.shell.denied import denial
-from ml_intern.safety.shell.invocations import MOST_INVOCATIONS, Scene, scene_of
+from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, parsed_command
 from ml_intern.safety.shell.paths import Place
 from ml_intern.safety.shell.reading import judge_command, judge_reading
 from ml_intern.safety.shell.sandboxed import judge_sandboxed
@@ -15,7 +15,7 @@ from ml_intern.safety.shell.tree import PLAIN_KINDS
 from ml_intern.safety.shell.words import NotPlain, PlainCommand, plain_commands
 from ml_intern.text.visible import has_hidden
 
-LONGEST_COMMAND = 100_000
+MAX_COMMAND = 100_000
 """Characters; the kernel takes no argument over 131,072 bytes, so a longer command could not be started anyway."""
 
 RiskKind = Literal["auto", "ask", "deny"]
@@ -34,7 +34,7 @@ class Examined:
     """A command with its risk and what rules look at."""
 
     risk: Risk
-    scene: Scene | None = None
+    scene: ParsedCommand | None = None
     """None for what was refused unread."""
     plain: tuple[tuple[str, ...], ...] | None = None
     """Its commands as word lists when it is plain, else None."""
@@ -60,9 +60,9 @@ def examine(command: str, place: Place, *, sandboxed: bool = False) -> Examined:
     """Judge a command as `classify` does, and keep what rules and the dialogue need."""
     if refusal := _refused_unread(command):
         return Examined(refusal)
-    scene = scene_of(command, place)
-    if len(scene.invocations) > MOST_INVOCATIONS:
-        return Examined(Risk("deny", f"it starts more than {MOST_INVOCATIONS} programs; put it into a script file"))
+    scene = parsed_command(command, place)
+    if len(scene.invocations) > MAX_INVOCATIONS:
+        return Examined(Risk("deny", f"it starts more than {MAX_INVOCATIONS} programs; put it into a script file"))
     plain = _plain(command, scene)
     commands = None if isinstance(plain, str) else tuple(tuple(word.text for word in one.words) for one in plain)
     against = plain if isinstance(plain, str) else judge_reading(plain, place)
@@ -79,8 +79,8 @@ def examine(command: str, place: Place, *, sandboxed: bool = False) -> Examined:
 def _refused_unread(command: str) -> Risk | None:
     if "\0" in command:
         return Risk("deny", "it holds a NUL byte")
-    if len(command) > LONGEST_COMMAND:
-        return Risk("deny", f"it is longer than {LONGEST_COMMAND:,} characters; put it into a script file")
+    if len(command) > MAX_COMMAND:
+        return Risk("deny", f"it is longer than {MAX_COMMAND:,} characters; put it into a script file")
     return None if command.strip() else Risk("ask", "it is empty")
 
 
@@ -90,7 +90,7 @@ def _reading(plain: list[PlainCommand], place: Place) -> frozenset[tuple[str, ..
     return frozenset(tuple(word.text for word in one.words) for one in only_read)
 
 
-def _plain(command: str, scene: Scene) -> list[PlainCommand] | str:
+def _plain(command: str, scene: ParsedCommand) -> list[PlainCommand] | str:
     """The commands when grammar and strict reader agree on them, else what stands against it."""
     shell = scene.shells[0]
     if has_hidden(command):
@@ -106,7 +106,7 @@ def _plain(command: str, scene: Scene) -> list[PlainCommand] | str:
     return commands if _same_reading(commands, scene) else "two readings of it differ"
 
 
-def _same_reading(commands: list[PlainCommand], scene: Scene) -> bool:
+def _same_reading(commands: list[PlainCommand], scene: ParsedCommand) -> bool:
     """The grammar and the strict reader see the same words."""
     grammar = [[word.text for word in command.words] for command in scene.shells[0].commands]
     home = scene.place.home

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from ml_intern.safety.shell.invocations import Invocation, Scene, resolved
+from ml_intern.safety.shell.invocations import Invocation, ParsedCommand, resolved
 from ml_intern.safety.shell.paths import Place, is_credential, is_own_home, is_project_secret, is_within
 from ml_intern.text.word_table import words
 
@@ -26,7 +26,7 @@ _SAMPLES = (
 _SILENT = words("echo printf : true false basename dirname test [ cd pushd which type alias")
 """Programs whose words are not opened."""
 _FIRST_IS_PATTERN = words("grep egrep fgrep rg ag ack sed awk gawk mawk jq fd")
-_MOST_WORDS = 64
+_MAX_WORDS = 64
 
 
 def touched_credential(invocation: Invocation, place: Place) -> str:
@@ -48,7 +48,7 @@ def touched_secret(invocation: Invocation, place: Place) -> str:
     return next((path for path in _paths(invocation, place) if is_credential(path) or is_project_secret(path)), "")
 
 
-def command_paths(scene: Scene) -> tuple[str, ...]:
+def command_paths(scene: ParsedCommand) -> tuple[str, ...]:
     """Every path that a text names, absolute, for rules about paths."""
     return tuple(dict.fromkeys(path for one in scene.invocations for path in _paths(one, scene.place)))
 
@@ -74,9 +74,9 @@ def _named(invocation: Invocation) -> Iterator[str]:
         if invocation.name in _FIRST_IS_PATTERN and not invocation.has("ef", "regexp", "file"):
             first = next((index for index, word in enumerate(named) if not word.startswith("-")), len(named))
             named = named[:first] + named[first + 1 :]
-        yield from (word for word in named[:_MOST_WORDS] if word)
+        yield from (word for word in named[:_MAX_WORDS] if word)
     yield from (one.target.text for one in invocation.command.redirects if not one.operator.startswith("<<"))
-    yield from (match.group() for match in list(_PATH_IN_CODE.finditer(invocation.code))[:_MOST_WORDS])
+    yield from (match.group() for match in list(_PATH_IN_CODE.finditer(invocation.code))[:_MAX_WORDS])
 
 
 def _candidates(word: str, place: Place) -> Iterator[str]:
@@ -98,12 +98,12 @@ def _braces(word: str) -> list[str]:
     spelled = [word]
     for _ in range(3):
         found = [(one, match) for one in spelled if (match := _BRACES.search(one))]
-        if not found or len(spelled) > _MOST_WORDS:
+        if not found or len(spelled) > _MAX_WORDS:
             break
         spelled = [one for one in spelled if not _BRACES.search(one)]
         for one, match in found:
             spelled += [one[: match.start()] + part + one[match.end() :] for part in match.group(1).split(",")]
-    return spelled[:_MOST_WORDS]
+    return spelled[:_MAX_WORDS]
 
 
 def _matching_samples(invocation: Invocation, pattern: str, place: Place) -> Iterator[str]:

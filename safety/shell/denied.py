@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from ml_intern.safety.shell.credentials import touched_credential, touched_own_home
 from ml_intern.safety.shell.exfiltration import is_exfiltration, is_tunnel, redirects_endpoint, rewrites_remote
-from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, Scene, resolved
+from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolved
 from ml_intern.safety.shell.paths import holds_any, is_container_socket, is_disk, is_persistence, is_system
 from ml_intern.safety.shell.programs import find_folders
 from ml_intern.text.word_table import words
 
-Check = Callable[[Scene, Invocation], bool]
+Check = Callable[[ParsedCommand, Invocation], bool]
 
 _DOWNLOADERS = words("curl wget wget2 fetch aria2c http https xh lynx links w3m nc ncat netcat socat ftp scp rsync")
 _TOKEN_PRINTERS = re.compile(
@@ -62,28 +62,28 @@ _FORK_BOMB = re.compile(
 )
 
 
-def _reads_credentials(scene: Scene, one: Invocation) -> bool:
+def _reads_credentials(scene: ParsedCommand, one: Invocation) -> bool:
     return (
         bool(touched_credential(one, scene.place))
         or _TOKEN_PRINTERS.match(" ".join((one.name, *one.arguments))) is not None
     )
 
 
-def _hunts_in_home(scene: Scene, one: Invocation) -> bool:
+def _hunts_in_home(scene: ParsedCommand, one: Invocation) -> bool:
     if one.name not in _RECURSIVE_SEARCH or not (one.name in {"rg", "ag", "ack"} or one.has("rR", "recursive")):
         return False
     roots = {scene.place.home, "/", "/home", "/root", "/etc", "/proc"}
     return any(path in roots for word in one.operands[1:] for path in resolved(one, word, scene.place))
 
 
-def _touches_own_home(scene: Scene, one: Invocation) -> bool:
+def _touches_own_home(scene: ParsedCommand, one: Invocation) -> bool:
     if one.name == "ml-intern" and ("approve" in one.arguments or one.has("y", "yolo", "approval-mode")):
         return True
     names = {name for name, _ in one.assignments}
     return bool(touched_own_home(one, scene.place)) or not names.isdisjoint({"ML_INTERN_HOME", "ML_INTERN_CLI_CONFIG"})
 
 
-def _ruins_folders(scene: Scene, one: Invocation) -> bool:
+def _ruins_folders(scene: ParsedCommand, one: Invocation) -> bool:
     """Removes or changes the home, the workspace's parents or the system."""
     sweeping = one.name in _CHANGERS and one.has("R", "recursive")
     is_data = one.name in _DATA and "rebase" not in one.arguments
@@ -99,7 +99,7 @@ def _ruins_folders(scene: Scene, one: Invocation) -> bool:
     return any(_is_vital(scene, one, word) for word in words)
 
 
-def _is_vital(scene: Scene, one: Invocation, word: str) -> bool:
+def _is_vital(scene: ParsedCommand, one: Invocation, word: str) -> bool:
     place = scene.place
     base = re.sub(r"/+(?:\*\*?|\.\*|\.\[[^/]*)?\Z", "", word) or "/"
     base = re.sub(r"\A~[\w-]+(?=/|\Z)", place.home, base)
@@ -114,7 +114,7 @@ def _is_vital(scene: Scene, one: Invocation, word: str) -> bool:
     return False
 
 
-def _writes_persistence(scene: Scene, one: Invocation) -> bool:
+def _writes_persistence(scene: ParsedCommand, one: Invocation) -> bool:
     """Makes something run later, or lets somebody in: cron, shell start files, services."""
     if one.name in _SCHEDULERS and "-l" not in one.arguments:
         return True
@@ -128,7 +128,7 @@ def _writes_persistence(scene: Scene, one: Invocation) -> bool:
     return any(is_persistence(path) for word in targets for path in resolved(one, word, scene.place))
 
 
-def _writes_disk(scene: Scene, one: Invocation) -> bool:
+def _writes_disk(scene: ParsedCommand, one: Invocation) -> bool:
     if _DISK_TOOLS.match(one.name) and "-l" not in one.arguments:
         return True
     targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
@@ -137,11 +137,11 @@ def _writes_disk(scene: Scene, one: Invocation) -> bool:
     return any(is_disk(path) for word in targets for path in resolved(one, word, scene.place))
 
 
-def _forks_for_ever(_scene: Scene, one: Invocation) -> bool:
+def _forks_for_ever(_scene: ParsedCommand, one: Invocation) -> bool:
     return _FORKS_IN_CODE.search(one.code) is not None
 
 
-def _defines_fork_bomb(scene: Scene) -> bool:
+def _defines_fork_bomb(scene: ParsedCommand) -> bool:
     calls = (
         re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\||&)", body)
         for shell in scene.shells
@@ -150,7 +150,7 @@ def _defines_fork_bomb(scene: Scene) -> bool:
     return any(calls) or _FORK_BOMB.search(scene.text) is not None
 
 
-def _kills(scene: Scene, one: Invocation) -> bool:
+def _kills(scene: ParsedCommand, one: Invocation) -> bool:
     """Processes it did not start: by name, all at once, its own parent."""
     if one.name in _KILLERS or one.name in _POWER:
         return True
@@ -165,7 +165,7 @@ def _kills(scene: Scene, one: Invocation) -> bool:
     )
 
 
-def _feeds(scene: Scene, other: Invocation, one: Invocation) -> bool:
+def _feeds(scene: ParsedCommand, other: Invocation, one: Invocation) -> bool:
     """`other` stands before `one` in its pipeline, or in one of its words."""
     return other in scene.upstream(one) or (other.command.host >= 0 and one in _hosts(scene, other))
 
@@ -180,7 +180,7 @@ def _is_foreign_process(word: str) -> bool:
     return word in {"0", "1", "-1", "$PPID"} or "PPID" in word
 
 
-def _opens_container_engine(scene: Scene, one: Invocation) -> bool:
+def _opens_container_engine(scene: ParsedCommand, one: Invocation) -> bool:
     words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects)]
     if any(is_container_socket(part) for word in words for part in re.split(r"[=:,]", word)):
         return True
@@ -199,7 +199,7 @@ def _opens_container_engine(scene: Scene, one: Invocation) -> bool:
     )
 
 
-def _runs_download(scene: Scene, one: Invocation) -> bool:
+def _runs_download(scene: ParsedCommand, one: Invocation) -> bool:
     """A download, or decoded text, that a shell or an interpreter runs at once."""
     if _DOWNLOAD_IN_CODE.search(one.code):
         return True
@@ -218,7 +218,7 @@ def _runs_download(scene: Scene, one: Invocation) -> bool:
     )
 
 
-def _hosts(scene: Scene, one: Invocation) -> list[Invocation]:
+def _hosts(scene: ParsedCommand, one: Invocation) -> list[Invocation]:
     """The command whose word holds this one, seen through its wrappers."""
     for shell in scene.shells:
         if any(command is one.command for command in shell.commands):
@@ -249,7 +249,7 @@ def _reads_program_from_stdin(one: Invocation) -> bool:
     )
 
 
-def _changes_kernel(_scene: Scene, one: Invocation) -> bool:
+def _changes_kernel(_scene: ParsedCommand, one: Invocation) -> bool:
     if one.name == "sysctl":
         return one.has("wp", "write", "load")
     if one.name in {"iptables", "ip6tables", "nft", "ufw"}:
@@ -257,14 +257,14 @@ def _changes_kernel(_scene: Scene, one: Invocation) -> bool:
     return one.name in _KERNEL
 
 
-def _opens_notebook(_scene: Scene, one: Invocation) -> bool:
+def _opens_notebook(_scene: ParsedCommand, one: Invocation) -> bool:
     """A notebook server without a token is a shell for everybody."""
     if not one.name.startswith("jupyter") and "jupyter" not in one.arguments and "notebook" not in one.arguments:
         return False
     return any(re.fullmatch(r"--\w+\.(?:token|password)=[\"']?[\"']?", word) for word in one.arguments)
 
 
-def _reverse_shell(_scene: Scene, one: Invocation) -> bool:
+def _reverse_shell(_scene: ParsedCommand, one: Invocation) -> bool:
     words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects), one.code]
     return any(
         _REVERSE_SHELL.search(word)
@@ -294,7 +294,7 @@ DENIED: tuple[tuple[str, Check], ...] = (
 )
 
 
-def denial(scene: Scene) -> str:
+def denial(scene: ParsedCommand) -> str:
     """The reason why this text is denied in every mode, or ""."""
     if scene.invocations and _defines_fork_bomb(scene):
         return "it is a fork bomb"

@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from ml_intern.safety.shell.credentials import touched_secret
-from ml_intern.safety.shell.invocations import Invocation, Scene
+from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 from ml_intern.text.word_table import words
 
 NETWORK_CLIENTS = words(
@@ -55,7 +55,7 @@ _ENVIRONMENT = frozenset({"env", "printenv", "set", "export", "declare", "compge
 _UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
-def is_tunnel(_scene: Scene, one: Invocation) -> bool:
+def is_tunnel(_scene: ParsedCommand, one: Invocation) -> bool:
     """A way in from outside, or a forwarded port."""
     if one.name in _TUNNELS or (_RUNS_PACKAGE.match(one.name) and not _TUNNELS.isdisjoint(one.arguments)):
         return True
@@ -85,7 +85,7 @@ def is_tunnel(_scene: Scene, one: Invocation) -> bool:
     )
 
 
-def redirects_endpoint(_scene: Scene, one: Invocation) -> bool:
+def redirects_endpoint(_scene: ParsedCommand, one: Invocation) -> bool:
     """Sets where authenticated clients send to: HF_ENDPOINT, a proxy, a base URL, a certificate bundle."""
     given = [(name, value.text) for name, value in one.assignments]
     if one.name in {"export", "declare", "typeset", "readonly", "local", "env", "setenv"}:
@@ -109,7 +109,7 @@ def redirects_endpoint(_scene: Scene, one: Invocation) -> bool:
     return code is not None and _ENDPOINT.match(code.group(1)) is not None
 
 
-def is_exfiltration(scene: Scene, one: Invocation) -> bool:
+def is_exfiltration(scene: ParsedCommand, one: Invocation) -> bool:
     """A secret file, the environment or a token's variable given to a network client of a foreign host."""
     if one.name == "git" and "push" in one.arguments[:3]:
         return any(_UNNEEDED_LOGIN.search(word) for word in one.arguments)
@@ -132,7 +132,7 @@ def _is_downloaded(one: Invocation) -> bool:
     )
 
 
-def _is_nested_in(scene: Scene, other: Invocation, one: Invocation) -> bool:
+def _is_nested_in(scene: ParsedCommand, other: Invocation, one: Invocation) -> bool:
     if other.command.host < 0:
         return False
     shell = next((shell for shell in scene.shells if any(command is other.command for command in shell.commands)), None)
@@ -152,7 +152,7 @@ def _is_foreign(variable: str, one: Invocation) -> bool:
     return not hosts or not all(any(host == name or host.endswith("." + name) for name in own) for host in hosts)
 
 
-def rewrites_remote(_scene: Scene, one: Invocation) -> bool:
+def rewrites_remote(_scene: ParsedCommand, one: Invocation) -> bool:
     """A forced push, a pushed deletion, a mirror, or the removal of a repository."""
     words = one.arguments
     if one.name == "git" and "push" in words:

@@ -13,10 +13,10 @@ SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "
 INTERPRETERS = words(
     "python python2 python3 pypy3 ipython perl ruby node nodejs php lua deno bun osascript pwsh Rscript"
 )
-MOST_INVOCATIONS = 500
+MAX_INVOCATIONS = 500
 """Programs of one text that are looked at; a text that starts more is refused."""
 _DEEPEST = 4
-_MOST_FOLDERS = 6
+_MAX_FOLDERS = 6
 
 # Programs that start another: how many operands stand before the command, and the options that take a value.
 _WRAPPER_LINES = """
@@ -107,7 +107,7 @@ class Invocation:
 
 
 @dataclass
-class Scene:
+class ParsedCommand:
     """A text and everything it would start, nested texts included."""
 
     text: str
@@ -124,25 +124,25 @@ class Scene:
                 yield other
 
 
-def scene_of(text: str, place: Place) -> Scene:
+def parsed_command(text: str, place: Place) -> ParsedCommand:
     """Collect what `text` would start."""
-    scene = Scene(text, place)
+    scene = ParsedCommand(text, place)
     _add(scene, text, (place.folder,), 0)
     return scene
 
 
-def _add(scene: Scene, text: str, folders: tuple[str, ...], depth: int) -> None:
+def _add(scene: ParsedCommand, text: str, folders: tuple[str, ...], depth: int) -> None:
     place = scene.place
     shell = parse(text, {"HOME": place.home, "PWD": place.folder, "HF_HOME": f"{place.home}/.cache/huggingface"})
     scene.shells.append(shell)
     for command in shell.commands:
         for invocation in _unwrap(command, folders):
-            if len(scene.invocations) > MOST_INVOCATIONS:
+            if len(scene.invocations) > MAX_INVOCATIONS:
                 return
             scene.invocations.append(invocation)
             if invocation.name in {"cd", "pushd"} and invocation.operands:
                 moved = tuple(place.absolute(invocation.operands[0], folder) for folder in folders)
-                folders = tuple(dict.fromkeys((*folders, *moved)))[-_MOST_FOLDERS:]
+                folders = tuple(dict.fromkeys((*folders, *moved)))[-_MAX_FOLDERS:]
             inner_texts = [*_inner_texts(invocation), *_piped_texts(scene, invocation)]
             for inner in inner_texts if depth < _DEEPEST else ():
                 _add(scene, inner, folders, depth + 1)
@@ -210,7 +210,7 @@ def _inner_texts(invocation: Invocation) -> Iterator[str]:
         yield " ".join(arguments[arguments.index("-S") + 1 :])
 
 
-def _piped_texts(scene: Scene, invocation: Invocation) -> Iterator[str]:
+def _piped_texts(scene: ParsedCommand, invocation: Invocation) -> Iterator[str]:
     """Literal text that a pipe brings to a shell: echo 'rm -rf x' | sh."""
     if invocation.name in SHELLS and not invocation.operands:
         for source in scene.upstream(invocation):

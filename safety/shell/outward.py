@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from ml_intern.safety.shell.exfiltration import NETWORK_CLIENTS
-from ml_intern.safety.shell.invocations import Invocation, Scene
+from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 
 _CLIENTS = re.compile(
     r"(?:hf|huggingface-cli) (?:upload|upload-large-folder|repos? (?:create|settings|branch|tag|delete)|jobs|endpoints|"
@@ -24,25 +24,25 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _HOST = re.compile(r"(?:[\w.-]+@)?([\w-]+(?:\.[\w-]+)+|[\w-]+(?=:))(?::.*)?\Z")
 
 
-def outward_invocations(scene: Scene) -> list[Invocation]:
+def outward_invocations(scene: ParsedCommand) -> list[Invocation]:
     """The programs of a text that send, publish or spend."""
     return [one for one in scene.invocations if _CLIENTS.match(" ".join((one.name, *one.arguments))[:2000])]
 
 
-def is_private(scene: Scene) -> bool:
+def is_private(scene: ParsedCommand) -> bool:
     """Every upload to the Hub among them says --private."""
     return all(
         "--private" in one.arguments for one in outward_invocations(scene) if one.name in {"hf", "huggingface-cli"}
     )
 
 
-def outward_reason(scene: Scene) -> str:
+def outward_reason(scene: ParsedCommand) -> str:
     """The first of them in a few words, or ""."""
     found = outward_invocations(scene)
     return " ".join((found[0].name, *found[0].arguments[:2])) if found else ""
 
 
-def destinations(scene: Scene) -> tuple[str, ...]:
+def destinations(scene: ParsedCommand) -> tuple[str, ...]:
     """Where they send to: repository ids, hosts, remotes. "unknown" stands for one that the text does not show."""
     found = [place for one in outward_invocations(scene) for place in _destinations_of(one)]
     return tuple(dict.fromkeys(found))
@@ -96,7 +96,7 @@ _FETCHES = re.compile(
 _NOT_INWARD = frozenset({"ping", "openssl", "mail", "sendmail"})
 
 
-def inward_sources(scene: Scene) -> tuple[str, ...]:
+def inward_sources(scene: ParsedCommand) -> tuple[str, ...]:
     """Where its text may come from: hosts of the URLs it names, and programs that fetch."""
     texts = [word for one in scene.invocations for word in (*one.arguments, one.code)]
     hosts = [urlsplit(url).netloc.rpartition("@")[2] for text in texts for url in _FETCHED_URL.findall(text)]

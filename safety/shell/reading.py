@@ -10,7 +10,7 @@ from ml_intern.safety.shell.readers import READERS, SUBCOMMANDS, SYSTEM_FOLDERS
 from ml_intern.safety.shell.words import PlainCommand, PlainWord
 
 _GLOB = frozenset("*?[")
-_MOST_FOLDERS = 64
+_MAX_FOLDERS = 64
 
 
 def judge_reading(commands: Sequence[PlainCommand], place: Place) -> str:
@@ -28,7 +28,7 @@ def judge_reading(commands: Sequence[PlainCommand], place: Place) -> str:
                 return reason
             moved = frozenset(place.absolute(command.words[1].text, cwd) for cwd in now)
             after_chain, now = after_chain | moved, moved
-            if len(after_chain) > _MOST_FOLDERS:
+            if len(after_chain) > _MAX_FOLDERS:
                 return "cd too often"
         elif reason := judge_command(command.words, place, now):
             return reason

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from ml_intern.safety.shell.invocations import Scene
+from ml_intern.safety.shell.invocations import ParsedCommand
 from ml_intern.safety.shell.options import NotReadOnly, Reader, split
 from ml_intern.safety.shell.paths import Place, is_project_secret, is_protected_in_workspace
 from ml_intern.safety.shell.readers import READERS
@@ -64,7 +64,7 @@ GIT: dict[str, Reader] = {
 """git inside the wall: .git/hooks and .git/config are read-only there, and nothing leaves."""
 
 
-def judge_sandboxed(scene: Scene) -> str:
+def judge_sandboxed(scene: ParsedCommand) -> str:
     """Return "" when every command may run unasked inside the sandbox, else what stands against it."""
     shell = scene.shells[0]
     if shell.has_error or not shell.kinds <= SANDBOXED_KINDS or "&" in shell.kinds:
@@ -75,7 +75,7 @@ def judge_sandboxed(scene: Scene) -> str:
     return ""
 
 
-def _judge(command: Command, scene: Scene) -> str:
+def _judge(command: Command, scene: ParsedCommand) -> str:
     words = list(command.words)
     values = [value for _, value in command.assignments]
     if not all(word.literal for word in (*words, *values)):
@@ -91,7 +91,7 @@ def _judge(command: Command, scene: Scene) -> str:
     return _judge_program(words, scene)
 
 
-def _judge_program(words: list[Word], scene: Scene) -> str:
+def _judge_program(words: list[Word], scene: ParsedCommand) -> str:
     place, texts = scene.place, [word.text for word in words]
     if found := next((match for text in texts if (match := _OUTWARD_WORD.search(text))), None):
         return f"{found.group()} reaches outside"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 
-from ml_intern.graph.context import Services
+from ml_intern.execution.tool import Services
 from ml_intern.graph.state import AgentState
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 LONGEST = 60
-MOST_SEARCHED = 10_000
+MAX_SEARCHED = 10_000
 _TOOLS = {
     "jobs": "jobs",
     "notify": "messages",
@@ -78,7 +78,7 @@ def lasting(undone: Undone, services: Services) -> list[str]:
 def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
     name = call["name"]
     if name == "bash":
-        command = str(call["args"].get("command", ""))[:MOST_SEARCHED]
+        command = str(call["args"].get("command", ""))[:MAX_SEARCHED]
         return [(what, _shortened(found[0])) for pattern, what in _COMMANDS if (found := re.search(pattern, command))]
     if name in _LOCAL or _only_reads(call, services):
         return []
@@ -101,5 +101,5 @@ def _shortened(text: str) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     different = list(dict.fromkeys(words))
-    more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
-    return "; ".join(different[:MOST_NAMED]) + more
+    more = f" and {len(different) - MAX_NAMED} more" if len(different) > MAX_NAMED else ""
+    return "; ".join(different[:MAX_NAMED]) + more

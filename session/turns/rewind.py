@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ml_intern.configs.errors import TemporaryError, UsageError
-from ml_intern.graph.context import Services
+from ml_intern.execution.tool import Services
 from ml_intern.graph.operations import Redo, Scope, Undo
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, lasting, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
 from ml_intern.snapshots.git import NoSnapshot
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ml_intern.graph.state import AgentState
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 REMEDY = "undo the conversation alone, or try again"
 KINDS = {"changed": "changed back", "created": "brought back", "removed": "removed"}
 
@@ -67,9 +67,9 @@ class Rewind:
         if op.files == "files":
             await self.turns.remember_tip(plan.head)
             await self.turns.append_note(_told(plan, restored))
-            return Moved(0, "", [admit(visible(note)) for note in (*notes, *stays)])
+            return Moved(0, "", [redact(visible(note)) for note in (*notes, *stays)])
         await self.turns.undo(plan)
-        return Moved(plan.turns, plan.text, [admit(visible(note)) for note in (*notes, *stays)])
+        return Moved(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
 
     async def redo(self, op: Redo) -> Moved:
         """Bring back what the last undo took. Raises as `undo` does."""
@@ -79,7 +79,7 @@ class Rewind:
         name = self.files.name_of(f"undo-{_id(tip)}")
         if op.files != "conversation" and await self.files.is_taken(name):
             restored = await self._restore([name], f"redo-{_id(head)}")
-            notes = [admit(visible(note)) for note in _notes(restored, "before the undo")]
+            notes = [redact(visible(note)) for note in _notes(restored, "before the undo")]
         elif op.files == "files":
             raise UsageError("there are no files to redo", "the last undo took back no files")
         if op.files == "files":
@@ -100,7 +100,7 @@ class Rewind:
                 found = await _or_error(self.files.preview(plan.files))
                 changes, notes = found.changes, _stays(found)
         notes += await self._stays(undone)
-        return UndoPreview(plan.turns, plan.text, changes, [admit(visible(note)) for note in notes])
+        return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
         going = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
@@ -167,8 +167,8 @@ def _stays(restored: Restored) -> list[str]:
 
 def _named(found: Iterable[str]) -> str:
     names = list(found)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _told(plan: UndoPlan, restored: Restored | None) -> str:

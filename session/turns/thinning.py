@@ -11,7 +11,7 @@ from langgraph.channels import DeltaChannel
 
 from ml_intern.session.turns.points import turn_points
 from ml_intern.store.checkpoints import prune
-from ml_intern.store.checkpoints.rows import Link
+from ml_intern.store.checkpoints.rows import CheckpointRef
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
@@ -24,9 +24,9 @@ CONVERSATION = "messages"
 class Thinning:
     """What may go of a thread's checkpoints."""
 
-    links: Mapping[str, Link]
+    checkpoint_refs: Mapping[str, CheckpointRef]
     keep: frozenset[str]
-    completed: tuple[Link, ...]
+    completed: tuple[CheckpointRef, ...]
     """Checkpoints that hold the conversation whole and have to hold the other such values too, before others go."""
     freed: int
     """Bytes, roughly."""
@@ -35,11 +35,11 @@ class Thinning:
 async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
     """What may go of a thread that nobody changes meanwhile. `redo` are the checkpoints its row names."""
     database = turns.services.store.database
-    links = await prune.links(database, turns.thread_id)
+    checkpoint_refs = await prune.checkpoint_refs(database, turns.thread_id)
     keep: set[str] = set()
-    completed: dict[str, Link] = {}
+    completed: dict[str, CheckpointRef] = {}
     for target in await _targets(turns, redo):
-        for link in prune.line_of(links, target):
+        for link in prune.line_of(checkpoint_refs, target):
             if link.id in keep:
                 break
             keep.add(link.id)
@@ -49,14 +49,14 @@ async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
     freed = await prune.weight(database, turns.thread_id, keep)
     others = _deltas(turns) - {CONVERSATION}
     incomplete = tuple(link for link in completed.values() if others - link.channels)
-    return Thinning(links, frozenset(keep), incomplete, freed)
+    return Thinning(checkpoint_refs, frozenset(keep), incomplete, freed)
 
 
 async def thin(turns: "Turns", plan: Thinning) -> None:
     """Carry the plan out. Whenever this is cut off, every checkpoint that is there can be gone to."""
     for link in plan.completed:
         await _complete(turns, link)
-    await prune.drop_others(turns.services.store.database, turns.thread_id, plan.links, plan.keep)
+    await prune.drop_others(turns.services.store.database, turns.thread_id, plan.checkpoint_refs, plan.keep)
 
 
 async def _targets(turns: "Turns", redo: Sequence[str]) -> list[str]:
@@ -70,7 +70,7 @@ def _deltas(turns: "Turns") -> set[str]:
     return {name for name, channel in turns.app.channels.items() if isinstance(channel, DeltaChannel)}
 
 
-async def _complete(turns: "Turns", link: Link) -> None:
+async def _complete(turns: "Turns", link: CheckpointRef) -> None:
     """Write the values of all channels into a checkpoint that is rebuilt in part from those before it."""
     saver = await turns.services.store.saver()
     found = await saver.aget_tuple(turns.config(link.id))

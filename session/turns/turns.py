@@ -10,7 +10,8 @@ from langchain_core.messages import HumanMessage
 from langgraph.types import Overwrite, StateSnapshot
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.context import RunOptions, Services, context_limit
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import TYPED, AgentState, Outcome, open_calls, with_images
 from ml_intern.session.turns.points import turn_points
@@ -300,7 +301,7 @@ def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:
         "question": None,
         "decisions": {},
         "day": date.today().isoformat(),
-        "context_limit": context_limit(options, services),
+        "context_limit": services.context_limit(options),
     }
 
 

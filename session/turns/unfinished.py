@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ml_intern.execution.call import call_mark
 from ml_intern.execution.process.sessions import end_all
-from ml_intern.execution.tool import mark_of
 from ml_intern.graph.state import as_run, open_calls, result_message
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ async def close_call(turns: "Turns", row: "JournalRow", why: str) -> None:
 async def _end_processes(turns: "Turns", row: "JournalRow", why: str) -> None:
     """End the processes of a call, and the sub-agent it waited for. What else it started lives on by intent."""
     if row.handle is None:
-        await end_all(None, mark_of(row.key))
+        await end_all(None, call_mark(row.key))
         return
     store = turns.services.store
     child = await store.threads.get(row.handle)

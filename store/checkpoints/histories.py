@@ -10,9 +10,9 @@ from typing import Any
 
 from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
 
-from ml_intern.store.checkpoints.rows import Lane
+from ml_intern.store.checkpoints.rows import ThreadNamespace
 
-MOST_STEPS = 100_000
+MAX_STEPS = 100_000
 NOTHING: Any = object()
 """Stands for the value of a channel that a checkpoint does not hold."""
 
@@ -32,25 +32,25 @@ class Histories:
     """The steps of the channels that were asked for. Used on the database's thread alone."""
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[Lane, str], dict[str, Step]] = {}
+        self._steps: dict[tuple[ThreadNamespace, str], dict[str, Step]] = {}
         self._count = 0
 
-    def knows(self, lane: Lane, channel: str, id: str) -> bool:
+    def knows(self, lane: ThreadNamespace, channel: str, id: str) -> bool:
         """Whether the step of a checkpoint is remembered."""
         return id in self._steps.get((lane, channel), {})
 
     def make_room(self) -> None:
         """Forget everything when it has become too much; never between a look for gaps and the history."""
-        if self._count > MOST_STEPS:
+        if self._count > MAX_STEPS:
             self._steps.clear()
             self._count = 0
 
-    def remember(self, lane: Lane, channel: str, id: str, step: Step) -> None:
+    def remember(self, lane: ThreadNamespace, channel: str, id: str, step: Step) -> None:
         """Remember a step."""
         self._steps.setdefault((lane, channel), {})[id] = step
         self._count += 1
 
-    def forget(self, lane: Lane, id: str) -> None:
+    def forget(self, lane: ThreadNamespace, id: str) -> None:
         """Forget a checkpoint: it, or what was written at it, is about to change."""
         for (of, _), steps in self._steps.items():
             if of == lane and steps.pop(id, None) is not None:
@@ -61,14 +61,14 @@ class Histories:
         for key in [key for key in self._steps if key[0].thread_id == thread_id]:
             self._count -= len(self._steps.pop(key))
 
-    def gap(self, lane: Lane, channel: str, start: str, parent: str | None) -> str | None:
+    def gap(self, lane: ThreadNamespace, channel: str, start: str, parent: str | None) -> str | None:
         """The first ancestor of `start` whose step is needed and not remembered; None when all are."""
         for id, step in self._walk(lane, channel, start, parent):
             if step is None:
                 return id
         return None
 
-    def history(self, lane: Lane, channel: str, start: str, parent: str | None) -> DeltaChannelHistory:
+    def history(self, lane: ThreadNamespace, channel: str, start: str, parent: str | None) -> DeltaChannelHistory:
         """The channel's nearest value among the ancestors of `start`, and the writes since. KeyError for a gap."""
         steps: list[Step] = []
         for id, step in self._walk(lane, channel, start, parent):
@@ -80,7 +80,9 @@ class Histories:
             history["seed"] = _own(steps[-1].value)
         return history
 
-    def _walk(self, lane: Lane, channel: str, start: str, parent: str | None) -> Iterator[tuple[str, Step | None]]:
+    def _walk(
+        self, lane: ThreadNamespace, channel: str, start: str, parent: str | None
+    ) -> Iterator[tuple[str, Step | None]]:
         """The ancestors of `start`, newest first, up to the one that holds the value, or the first unknown one."""
         steps = self._steps.get((lane, channel), {})
         seen = {start}

@@ -10,28 +10,30 @@ from pathlib import Path
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints.packing import pack_id, unpack_id
-from ml_intern.store.checkpoints.rows import Lane, Link, find_lane, name_sets
+from ml_intern.store.checkpoints.rows import CheckpointRef, ThreadNamespace, find_namespace, name_sets
 from ml_intern.store.database import Database
 
 
-async def links(database: Database, thread_id: str) -> dict[str, Link]:
+async def checkpoint_refs(database: Database, thread_id: str) -> dict[str, CheckpointRef]:
     """Every checkpoint of a thread by its id, those of abandoned branches too."""
 
-    def select(connection: sqlite3.Connection) -> dict[str, Link]:
-        sets, lane = name_sets(connection), find_lane(connection, Lane(thread_id))
+    def select(connection: sqlite3.Connection) -> dict[str, CheckpointRef]:
+        sets, lane = name_sets(connection), find_namespace(connection, ThreadNamespace(thread_id))
         rows = connection.execute("SELECT id, parent, source, step, names FROM checkpoints WHERE lane = ?", (lane,))
         return {
-            unpack_id(id): Link(unpack_id(id), unpack_id(parent) if parent else None, source, step, sets[names])
+            unpack_id(id): CheckpointRef(
+                unpack_id(id), unpack_id(parent) if parent else None, source, step, sets[names]
+            )
             for id, parent, source, step, names in rows
         }
 
     return await database.read(select)
 
 
-def line_of(links: Mapping[str, Link], id: str | None) -> Iterator[Link]:
+def line_of(checkpoint_refs: Mapping[str, CheckpointRef], id: str | None) -> Iterator[CheckpointRef]:
     """A checkpoint and its ancestors, newest first."""
     seen = set[str]()
-    while id is not None and id not in seen and (link := links.get(id)) is not None:
+    while id is not None and id not in seen and (link := checkpoint_refs.get(id)) is not None:
         seen.add(id)
         yield link
         id = link.parent
@@ -42,7 +44,7 @@ async def weight(database: Database, thread_id: str, keep: Collection[str]) -> i
     kept = {pack_id(id) for id in keep}
 
     def add_up(connection: sqlite3.Connection) -> int:
-        lane = find_lane(connection, Lane(thread_id))
+        lane = find_namespace(connection, ThreadNamespace(thread_id))
         checkpoints = connection.execute("SELECT id, length(body), base FROM checkpoints WHERE lane = ?", (lane,))
         rows = list(checkpoints)
         writes = connection.execute("SELECT checkpoint, length(body) FROM task_writes WHERE lane = ?", (lane,))
@@ -54,19 +56,23 @@ async def weight(database: Database, thread_id: str, keep: Collection[str]) -> i
     return await database.read(add_up)
 
 
-async def drop_others(database: Database, thread_id: str, links: Mapping[str, Link], keep: Collection[str]) -> None:
-    """Forget every checkpoint in `links` that is not in `keep`, in one transaction.
+async def drop_others(
+    database: Database, thread_id: str, checkpoint_refs: Mapping[str, CheckpointRef], keep: Collection[str]
+) -> None:
+    """Forget every checkpoint in `checkpoint_refs` that is not in `keep`, in one transaction.
 
     A kept one whose parent goes gets its nearest kept ancestor as parent; the oldest keeps the name of its own, by
     which it and its copies know each other. The caller has seen to it that no kept one needs the writes of one that
     goes, and holds the thread.
     """
-    lane = Lane(thread_id)
-    gone = [pack_id(id) for id in links if id not in keep]
-    moved = [(id, _kept_parent(links, id, keep)) for id in keep if (links[id].parent or id) not in keep]
+    lane = ThreadNamespace(thread_id)
+    gone = [pack_id(id) for id in checkpoint_refs if id not in keep]
+    moved = [
+        (id, _kept_parent(checkpoint_refs, id, keep)) for id in keep if (checkpoint_refs[id].parent or id) not in keep
+    ]
 
     def drop(connection: sqlite3.Connection) -> None:
-        number = find_lane(connection, lane)
+        number = find_namespace(connection, lane)
         for table, column in (("checkpoints", "id"), ("task_writes", "checkpoint")):
             statement = f"DELETE FROM {table} WHERE lane = ? AND {column} = ?"  # noqa: S608  constants only
             connection.executemany(statement, [(number, id) for id in gone])
@@ -78,8 +84,8 @@ async def drop_others(database: Database, thread_id: str, links: Mapping[str, Li
     await database.write(drop)
 
 
-def _kept_parent(links: Mapping[str, Link], id: str, keep: Collection[str]) -> str | None:
-    return next((link.id for link in line_of(links, id) if link.id in keep and link.id != id), None)
+def _kept_parent(checkpoint_refs: Mapping[str, CheckpointRef], id: str, keep: Collection[str]) -> str | None:
+    return next((link.id for link in line_of(checkpoint_refs, id) if link.id in keep and link.id != id), None)
 
 
 async def vacuum(database: Database) -> int:

@@ -42,7 +42,7 @@ _PARTS = (("checkpoints", "body"), ("task_writes", "body"), ("bases", "raw"))
 
 
 @dataclass(frozen=True)
-class Lane:
+class ThreadNamespace:
     """Whose checkpoints: a thread, and the namespace of a subgraph in it ("" for the graph itself)."""
 
     thread_id: str
@@ -59,7 +59,7 @@ class CheckpointBytes:
 
 
 @dataclass(frozen=True)
-class Link:
+class CheckpointRef:
     """A checkpoint's place in its branch."""
 
     id: str
@@ -105,18 +105,18 @@ class Checkpoints:
 
         return await self._database.read(add_up)
 
-    async def line(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[Link]:
+    async def line(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[CheckpointRef]:
         """A checkpoint (the newest when None is given) and its ancestors, newest first; empty when there is none."""
-        lane = Lane(thread_id)
+        lane = ThreadNamespace(thread_id)
 
-        def follow(connection: sqlite3.Connection) -> Sequence[Link]:
+        def follow(connection: sqlite3.Connection) -> Sequence[CheckpointRef]:
             start = checkpoint_id or newest_id(connection, lane)
             return list(line(connection, lane, start)) if start else []
 
         return await self._database.read(follow)
 
 
-def save_checkpoint(connection: sqlite3.Connection, lane: Lane, link: Link, raw: bytes) -> None:
+def save_checkpoint(connection: sqlite3.Connection, lane: ThreadNamespace, link: CheckpointRef, raw: bytes) -> None:
     """Add a checkpoint, or put it in the place of the one with its id."""
     number = _number_of_lane(connection, lane)
     base, body = _against_base(connection, number, raw, renew=link.step % _BASE_STEPS == 0)
@@ -130,7 +130,7 @@ def save_checkpoint(connection: sqlite3.Connection, lane: Lane, link: Link, raw:
     )
 
 
-def save_writes(connection: sqlite3.Connection, lane: Lane, tasks: Sequence[TaskBytes]) -> None:
+def save_writes(connection: sqlite3.Connection, lane: ThreadNamespace, tasks: Sequence[TaskBytes]) -> None:
     """Add the writes of tasks."""
     number = _number_of_lane(connection, lane)
     for task in tasks:
@@ -141,17 +141,17 @@ def save_writes(connection: sqlite3.Connection, lane: Lane, tasks: Sequence[Task
         )
 
 
-def load_checkpoint(connection: sqlite3.Connection, lane: Lane, id: str | None) -> CheckpointBytes | None:
+def load_checkpoint(connection: sqlite3.Connection, lane: ThreadNamespace, id: str | None) -> CheckpointBytes | None:
     """The checkpoint with this id, or the newest one when None is given; None when there is none."""
     return next(load_checkpoints(connection, lane, id=id), None)
 
 
 def load_checkpoints(
-    connection: sqlite3.Connection, lane: Lane, *, id: str | None = None, before: str | None = None
+    connection: sqlite3.Connection, lane: ThreadNamespace, *, id: str | None = None, before: str | None = None
 ) -> Iterator[CheckpointBytes]:
     """The checkpoints of a lane, newest first: all, the one with this id, or those before one."""
     wheres = ""
-    values: list[int | bytes | str] = [find_lane(connection, lane)]
+    values: list[int | bytes | str] = [find_namespace(connection, lane)]
     for where, wanted in (("id = ?", id), ("id < ?", before)):
         if wanted:
             wheres += f" AND {where}"
@@ -160,47 +160,47 @@ def load_checkpoints(
         yield CheckpointBytes(unpack_id(found), unpack_id(parent) if parent else None, inflate(body, base))
 
 
-def load_writes(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> list[TaskBytes]:
+def load_writes(connection: sqlite3.Connection, lane: ThreadNamespace, checkpoint_id: str) -> list[TaskBytes]:
     """The writes made at a checkpoint, in the order they came."""
     query = "SELECT checkpoint, task, body FROM task_writes WHERE lane = ? AND checkpoint = ? ORDER BY no"
-    rows = connection.execute(query, (find_lane(connection, lane), pack_id(checkpoint_id)))
+    rows = connection.execute(query, (find_namespace(connection, lane), pack_id(checkpoint_id)))
     return [_task(*found) for found in rows]
 
 
 def load_line_writes(
-    connection: sqlite3.Connection, lane: Lane, from_id: str, depth: int, channels: Collection[str]
+    connection: sqlite3.Connection, lane: ThreadNamespace, from_id: str, depth: int, channels: Collection[str]
 ) -> Iterator[tuple[str, list[TaskBytes]]]:
     """The writes made at a checkpoint and at `depth` ancestors of it, oldest first, where any was to `channels`."""
     wanted = {number for number, names in name_sets(connection).items() if not names.isdisjoint(channels)}
-    values = {"lane": find_lane(connection, lane), "id": pack_id(from_id), "depth": depth}
+    values = {"lane": find_namespace(connection, lane), "id": pack_id(from_id), "depth": depth}
     for checkpoint, found in groupby(connection.execute(_LINE_WRITES, values), key=itemgetter(0)):
         rows = list(found)
         if any(names in wanted for _, names, _, _ in rows):
             yield unpack_id(checkpoint), [_task(checkpoint, task, body) for _, _, task, body in rows]
 
 
-def line(connection: sqlite3.Connection, lane: Lane, checkpoint_id: str) -> Iterator[Link]:
+def line(connection: sqlite3.Connection, lane: ThreadNamespace, checkpoint_id: str) -> Iterator[CheckpointRef]:
     """A checkpoint and its ancestors, newest first."""
     sets, seen = name_sets(connection), set[bytes | str]()
-    values = {"lane": find_lane(connection, lane), "id": pack_id(checkpoint_id), "depth": _ENDLESS}
+    values = {"lane": find_namespace(connection, lane), "id": pack_id(checkpoint_id), "depth": _ENDLESS}
     for id, parent, source, step, names in connection.execute(_LINE, values):
         if id in seen:  # a checkpoint put again under its own descendant closes the line to a ring
             return
         seen.add(id)
-        yield Link(unpack_id(id), unpack_id(parent) if parent else None, source, step, sets[names])
+        yield CheckpointRef(unpack_id(id), unpack_id(parent) if parent else None, source, step, sets[names])
 
 
-def newest_id(connection: sqlite3.Connection, lane: Lane) -> str | None:
+def newest_id(connection: sqlite3.Connection, lane: ThreadNamespace) -> str | None:
     """The id of the newest checkpoint, or None."""
     query = "SELECT max(id) FROM checkpoints WHERE lane = ?"
-    (newest,) = connection.execute(query, (find_lane(connection, lane),)).fetchone()
+    (newest,) = connection.execute(query, (find_namespace(connection, lane),)).fetchone()
     return unpack_id(newest) if newest else None
 
 
-def lanes_of(connection: sqlite3.Connection, thread_id: str | None) -> list[Lane]:
+def namespaces_of(connection: sqlite3.Connection, thread_id: str | None) -> list[ThreadNamespace]:
     """The lanes of a thread, or all when None is given."""
     query = "SELECT thread_id, namespace FROM lanes WHERE :thread IS NULL OR thread_id = :thread"
-    return [Lane(*found) for found in connection.execute(query, {"thread": thread_id})]
+    return [ThreadNamespace(*found) for found in connection.execute(query, {"thread": thread_id})]
 
 
 def delete_checkpoints(connection: sqlite3.Connection, thread_id: str) -> None:
@@ -215,16 +215,16 @@ def _task(checkpoint: bytes | str, task: bytes | str, body: bytes) -> TaskBytes:
     return TaskBytes(unpack_id(checkpoint), unpack_id(task), inflate(body, TASK_DICTIONARY))
 
 
-def find_lane(connection: sqlite3.Connection, lane: Lane) -> int:
+def find_namespace(connection: sqlite3.Connection, lane: ThreadNamespace) -> int:
     """The number of a lane, 0 for one without checkpoints."""
     query = "SELECT no FROM lanes WHERE thread_id = ? AND namespace = ?"
     found = connection.execute(query, (lane.thread_id, lane.namespace)).fetchone()
     return found[0] if found else 0
 
 
-def _number_of_lane(connection: sqlite3.Connection, lane: Lane) -> int:
+def _number_of_lane(connection: sqlite3.Connection, lane: ThreadNamespace) -> int:
     statement = "INSERT INTO lanes (thread_id, namespace) VALUES (?, ?)"
-    return find_lane(connection, lane) or _inserted(connection, statement, lane.thread_id, lane.namespace)
+    return find_namespace(connection, lane) or _inserted(connection, statement, lane.thread_id, lane.namespace)
 
 
 def name_sets(connection: sqlite3.Connection) -> dict[int, frozenset[str]]:

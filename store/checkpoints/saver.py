@@ -30,7 +30,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from ml_intern.store.checkpoints import rows as tables
 from ml_intern.store.checkpoints.histories import NOTHING, Histories, Step
 from ml_intern.store.checkpoints.packing import damaged_row
-from ml_intern.store.checkpoints.rows import CheckpointBytes, Lane, Link, TaskBytes
+from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
 from ml_intern.store.database import Database
 
 T = TypeVar("T")
@@ -58,10 +58,10 @@ class _Wanted:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     before: str | None = None
 
-    def lanes(self, connection: sqlite3.Connection) -> list[Lane]:
+    def lanes(self, connection: sqlite3.Connection) -> list[ThreadNamespace]:
         """The threads and namespaces the config leaves open, or the one it names."""
         named = self.config.get("configurable", {})
-        lanes = tables.lanes_of(connection, str(named["thread_id"]) if "thread_id" in named else None)
+        lanes = tables.namespaces_of(connection, str(named["thread_id"]) if "thread_id" in named else None)
         namespace = named.get("checkpoint_ns")
         return [lane for lane in lanes if namespace in (None, lane.namespace)]
 
@@ -85,7 +85,7 @@ class Saver(AsyncSqliteSaver):
     def __init__(self, database: Database) -> None:
         super().__init__(database, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
         self._database = database
-        self._held: dict[Lane, list[TaskBytes]] = {}
+        self._held: dict[ThreadNamespace, list[TaskBytes]] = {}
         self._histories = Histories()
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -107,7 +107,7 @@ class Saver(AsyncSqliteSaver):
     ) -> RunnableConfig:
         """Save a checkpoint, and with it the writes held for it; on disk when this returns."""
         lane, parent = _lane(config), get_checkpoint_id(config)
-        link = Link(
+        link = CheckpointRef(
             checkpoint["id"], parent, metadata.get("source", ""), metadata.get("step", 0),
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
@@ -208,7 +208,7 @@ class Saver(AsyncSqliteSaver):
             # What failed is held still: the next commit says why.
             self._flushing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _commit(self, lane: Lane, link: Link | None = None, raw: bytes = b"") -> None:
+    async def _commit(self, lane: ThreadNamespace, link: CheckpointRef | None = None, raw: bytes = b"") -> None:
         """One transaction: the writes held for a lane, and a checkpoint. What fails stays held; twice does no harm."""
         held = self._held.pop(lane, [])
         if not held and link is None:
@@ -227,7 +227,7 @@ class Saver(AsyncSqliteSaver):
             self._held[lane] = held + self._held.get(lane, [])
             raise
 
-    async def _read(self, lane: Lane, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, lane: ThreadNamespace, work: Callable[[sqlite3.Connection], T]) -> T:
         await self._commit(lane)
         return await self._database.read(work)
 
@@ -248,7 +248,7 @@ class Saver(AsyncSqliteSaver):
         checkpoint["id"] = found.id
         return checkpoint, json.loads(facts)
 
-    def _tuple(self, connection: sqlite3.Connection, lane: Lane, found: CheckpointBytes) -> CheckpointTuple:
+    def _tuple(self, connection: sqlite3.Connection, lane: ThreadNamespace, found: CheckpointBytes) -> CheckpointTuple:
         checkpoint, metadata = self._decode(found)
         parent = _config(lane, found.parent) if found.parent else None
         writes: list[PendingWrite] = [
@@ -258,7 +258,7 @@ class Saver(AsyncSqliteSaver):
         return CheckpointTuple(_config(lane, found.id), checkpoint, metadata, parent, writes)
 
     def _select(self, connection: sqlite3.Connection, wanted: _Wanted) -> Iterator[CheckpointTuple]:
-        def of_lane(lane: Lane) -> Iterator[tuple[str, Lane, CheckpointBytes]]:
+        def of_lane(lane: ThreadNamespace) -> Iterator[tuple[str, ThreadNamespace, CheckpointBytes]]:
             for found in tables.load_checkpoints(connection, lane, id=wanted.id(), before=wanted.before):
                 yield found.id, lane, found
 
@@ -283,7 +283,7 @@ class Saver(AsyncSqliteSaver):
         return sorted(kept.values(), key=lambda write: writes_sort_key(write.path, write.task_id, write.index))
 
     def _history(
-        self, connection: sqlite3.Connection, lane: Lane, start: str, channels: Sequence[str]
+        self, connection: sqlite3.Connection, lane: ThreadNamespace, start: str, channels: Sequence[str]
     ) -> dict[str, DeltaChannelHistory]:
         """The nearest value held and the writes since; those made at `start` are not part of it."""
         self._histories.make_room()
@@ -297,9 +297,9 @@ class Saver(AsyncSqliteSaver):
             self._fill(connection, lane, gap, wanting)
         return {channel: self._histories.history(lane, channel, start, parent) for channel in channels}
 
-    def _fill(self, connection: sqlite3.Connection, lane: Lane, first: str, channels: Sequence[str]) -> None:
+    def _fill(self, connection: sqlite3.Connection, lane: ThreadNamespace, first: str, channels: Sequence[str]) -> None:
         """Remember the steps of a checkpoint and its ancestors, up to those that hold values or are remembered."""
-        passed: dict[str, tuple[Link, frozenset[str]]] = {}
+        passed: dict[str, tuple[CheckpointRef, frozenset[str]]] = {}
         wanted = frozenset(channels)
         for link in tables.line(connection, lane, first):
             wanted = frozenset(name for name in wanted if not self._histories.knows(lane, name, link.id))
@@ -316,22 +316,22 @@ class Saver(AsyncSqliteSaver):
                 self._histories.remember(lane, name, id, Step(link.parent, writes, value))
 
     def _written(
-        self, connection: sqlite3.Connection, lane: Lane, first: str, depth: int, channels: Sequence[str]
+        self, connection: sqlite3.Connection, lane: ThreadNamespace, first: str, depth: int, channels: Sequence[str]
     ) -> dict[str, list[PendingWrite]]:
         rows = tables.load_line_writes(connection, lane, first, depth, channels)
         return {id: [(one.task_id, one.channel, one.value) for one in self._ordered(tasks)] for id, tasks in rows}
 
-    def _values(self, connection: sqlite3.Connection, lane: Lane, id: str) -> Mapping[str, Any]:
+    def _values(self, connection: sqlite3.Connection, lane: ThreadNamespace, id: str) -> Mapping[str, Any]:
         found = tables.load_checkpoint(connection, lane, id)
         return self._decode(found)[0]["channel_values"] if found else {}
 
 
-def _lane(config: RunnableConfig) -> Lane:
+def _lane(config: RunnableConfig) -> ThreadNamespace:
     named = config["configurable"]
-    return Lane(str(named["thread_id"]), named.get("checkpoint_ns", ""))
+    return ThreadNamespace(str(named["thread_id"]), named.get("checkpoint_ns", ""))
 
 
-def _config(lane: Lane, id: str) -> RunnableConfig:
+def _config(lane: ThreadNamespace, id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": lane.thread_id, "checkpoint_ns": lane.namespace, "checkpoint_id": id}}
 
 

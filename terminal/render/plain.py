@@ -16,7 +16,7 @@ from ml_intern.terminal.render.summary import (
 )
 from ml_intern.text.visible import visible
 
-MOST_OUTPUT_LINES = 40
+MAX_OUTPUT_LINES = 40
 
 
 class PlainRenderer:
@@ -87,7 +87,7 @@ class PlainRenderer:
 
     def _block(self, text: str) -> None:
         lines = visible(text.strip()).splitlines()
-        shown = lines[:MOST_OUTPUT_LINES]
+        shown = lines[:MAX_OUTPUT_LINES]
         self._out.write("".join(f"  {line}\n" for line in shown))
         if len(lines) > len(shown):
             self._out.write(f"  … {len(lines) - len(shown)} more lines\n")

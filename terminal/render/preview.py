@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ml_intern.text.visible import visible
 
-MOST_LINES = 60
-MOST_BYTES = 1_000_000
+MAX_LINES = 60
+MAX_BYTES = 1_000_000
 Kind = Literal["plain", "added", "removed", "place"]
 
 
@@ -22,7 +22,7 @@ class PreviewLine:
     kind: Kind = "plain"
 
 
-def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MOST_LINES) -> list[PreviewLine]:
+def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MAX_LINES) -> list[PreviewLine]:
     """The lines to show for a call, at most so many and a word on the rest, hidden characters made visible."""
     if name == "bash":
         lines = _command(args)
@@ -91,7 +91,7 @@ def _content(workspace: Path, name: str) -> str | None:
     """The file as it is, when it is a readable text file inside the workspace and not too large to compare."""
     try:
         path = (workspace / name).resolve()
-        if not path.is_relative_to(workspace.resolve()) or not path.is_file() or path.stat().st_size > MOST_BYTES:
+        if not path.is_relative_to(workspace.resolve()) or not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
         return path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):

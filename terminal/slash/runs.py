@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
     from ml_intern.terminal.app import App
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
 
 
 def left_lines(rows: "Sequence[RunRow]") -> Iterator[str]:
     """What is said of runs that go on when the program ends."""
     if rows:
-        named = ", ".join(f"{row.id} ({one_line(row.command, 60)})" for row in rows[:MOST_NAMED])
-        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        named = ", ".join(f"{row.id} ({one_line(row.command, 60)})" for row in rows[:MAX_NAMED])
+        more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
         yield f"{len(rows)} run(s) go on: {named}{more}; `ml-intern jobs list` shows them, `jobs cancel ID` stops one"
 
 

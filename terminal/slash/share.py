@@ -9,7 +9,7 @@ from ml_intern.configs.layers import load
 from ml_intern.configs.saved import note_asked, was_asked
 from ml_intern.configs.settings import Settings
 from ml_intern.configs.user_file import change_user_settings
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 
 if TYPE_CHECKING:
     from ml_intern.terminal.app import App
@@ -60,7 +60,7 @@ async def _share(app: "App", how: str) -> None:
     traces = Traces(app.session.services.store.home, _settings(app))
     try:
         repository = await traces.make(public=how == "public")
-    except (MLInternError, ToolFault) as error:
+    except (MLInternError, ToolError) as error:
         app.screen.line(f"nothing was changed: {error}", "red")
         return
     _keep(how)

@@ -105,8 +105,8 @@ def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package_index")
 def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "work"
-    walled = ["--sandbox"] if missing() is None else []
-    done = program(home, "demo", *walled, "--seed", "7", "--dir", str(folder))
+    sandboxed = ["--sandbox"] if missing() is None else []
+    done = program(home, "demo", *sandboxed, "--seed", "7", "--dir", str(folder))
     assert done.returncode == 0, done.stderr
     assert "the model is scripted" in done.stderr
     metrics = check_what_is_left(folder, seed=7)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.configs.advice import MOST_CHARACTERS, advice_of
+from ml_intern.configs.advice import MAX_CHARACTERS, advice_of
 from ml_intern.configs.settings import Settings
 from ml_intern.configs.trust import decide
 from ml_intern.nodes.prompt import render_system_prompt
@@ -44,7 +44,7 @@ def test_a_skill_without_a_heading_is_named_by_its_folder(folder: Path) -> None:
 
 def test_long_advice_is_cut_and_says_so(folder: Path) -> None:
     decide(folder, trusted=True)
-    (folder / "AGENTS.md").write_text("x" * (MOST_CHARACTERS + 5_000))
+    (folder / "AGENTS.md").write_text("x" * (MAX_CHARACTERS + 5_000))
     assert "[... 5,000 characters left out; read the file]" in advice_of(folder)
 
 

@@ -9,7 +9,7 @@ import pytest
 from ml_intern.configs.env import ENDPOINTS
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.layers import load
-from ml_intern.configs.trust import PROJECT_FILE, decide, decision, is_trusted, trust_file, wishes_of
+from ml_intern.configs.trust import PROJECT_FILE, decide, decision, folder_settings, is_trusted, trust_file
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def write(folder: Path, **values: object) -> None:
 
 
 def test_what_a_folder_would_bring_is_named(folder: Path) -> None:
-    assert wishes_of(folder).things == (
+    assert folder_settings(folder).things == (
         "the settings in .ml-intern/cli_agent_config.json (yolo_mode, permissions)",
         "the addresses in .env (HF_ENDPOINT)",
         "AGENTS.md",

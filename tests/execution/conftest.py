@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+from ml_intern.execution.call import ToolCall, ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolCall, ToolContext, ToolResult, ToolSpec
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.execution.tool import Services, ToolContext, ToolSpec
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.models.gateway import Models
 from ml_intern.store.store import Store

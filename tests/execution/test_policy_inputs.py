@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.policy_inputs import matching_files
 from ml_intern.execution.run import judge, run_call
-from ml_intern.execution.tool import Reach, ToolArgs, ToolContext, ToolFault, tool
+from ml_intern.execution.tool import ExternalEffects, ToolArgs, ToolContext, tool
 from ml_intern.safety.policy import Verdict
-from ml_intern.store.ledger import Worst
+from ml_intern.store.ledger import CostReservation
 from ml_intern.store.permissions import Grant
 from tests.execution.conftest import THREAD, Bench
 
@@ -140,12 +141,12 @@ async def test_in_auto_a_destination_must_be_the_users_own_word_or_own_namespace
 
 
 async def test_a_tools_own_word_on_price_and_destination_counts(bench: Bench) -> None:
-    async def reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+    async def reach(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
         if args["to"] == "nowhere":
-            raise ToolFault("the price list does not answer")
-        return Reach((args["to"],), cost_usd=3.0)
+            raise ToolError("the price list does not answer")
+        return ExternalEffects((args["to"],), cost_usd=3.0)
 
-    @tool(reach=reach)
+    @tool(effects=reach)
     async def send(args: Somewhere, context: ToolContext) -> str:
         """Send."""
         return "sent"
@@ -161,7 +162,7 @@ async def test_a_tools_own_word_on_price_and_destination_counts(bench: Bench) ->
     assert await kind("nowhere", user_text="nowhere") == "deny"
     assert await kind("a/b", **named, max_budget_usd=2.0) == "deny"
     await bench.store.ledger.settle(
-        await bench.store.ledger.reserve(THREAD, THREAD, "main", "m", Worst(2.5)), _Used(), 2.5
+        await bench.store.ledger.reserve(THREAD, THREAD, "main", "m", CostReservation(2.5)), _Used(), 2.5
     )
     assert await kind("a/b", **named, max_budget_usd=5.0) == "deny"
     assert await kind("a/b", **named, max_budget_usd=6.0) == "allow"

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.run import judge, run_call
-from ml_intern.execution.tool import Reach, ToolArgs, ToolContext, ToolFault, tool
+from ml_intern.execution.tool import ExternalEffects, ToolArgs, ToolContext, tool
 from tests.execution.conftest import Bench
 
 CALLS = list[str]()
@@ -18,15 +19,15 @@ class ShelfArgs(ToolArgs):
     place: str = "ada/shelf"
 
 
-async def reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+async def reach(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
     if args["operation"] == "look":
-        return Reach()
+        return ExternalEffects()
     if args.get("place") == "nowhere":
-        raise ToolFault("the library is closed; come back later")
-    return Reach((args.get("place", "ada/shelf"),), irreversible=args["operation"] == "burn")
+        raise ToolError("the library is closed; come back later")
+    return ExternalEffects((args.get("place", "ada/shelf"),), irreversible=args["operation"] == "burn")
 
 
-@tool(reads=lambda args: args["operation"] == "look", reach=reach)
+@tool(reads=lambda args: args["operation"] == "look", effects=reach)
 async def shelf(args: ShelfArgs, context: ToolContext) -> str:
     """Look at books, put them away, burn them."""
     CALLS.append(args.operation)

@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from ml_intern.configs.errors import KeyMissing, LimitReached
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from tests.execution.conftest import THREAD, Bench, until
 
 
@@ -185,7 +186,7 @@ async def test_a_fault_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(ben
 @pytest.mark.parametrize(
     ("raised", "said"),
     [
-        (ToolFault("no such dataset; search first"), "error: no such dataset; search first"),
+        (ToolError("no such dataset; search first"), "error: no such dataset; search first"),
         (KeyMissing("HF_TOKEN is not set", "export it"), "error: HF_TOKEN is not set (export it)"),
         (TimeoutError("read timed out"), "error: internal error: TimeoutError: read timed out"),
         (SystemExit(3), "error: internal error: SystemExit: 3"),

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.sessions import members
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolResult
 from ml_intern.graph.context import sandbox_name
 from ml_intern.sandbox.bubblewrap import missing
 from tests.execution.conftest import Bench, until

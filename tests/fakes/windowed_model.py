@@ -34,7 +34,7 @@ class WindowedModel:
 
     def _answer(self, asked: dict[str, Any]) -> Reply:
         size = len(json.dumps(asked["messages"])) // 4 + len(json.dumps(asked.get("tools", []))) // 4
-        self.faults += faults_of(asked["messages"])
+        self.faults += problems_of(asked["messages"])
         if size > self.window:
             self.refused += 1
             limit = f" length is {self.window} tokens, you requested {size}" if self.tells else ""
@@ -50,7 +50,7 @@ class WindowedModel:
         return Reply(calls=[Call("step", json.dumps({"number": n}), f"call_{n}") for n in numbers], usage=usage)
 
 
-def faults_of(messages: list[dict[str, Any]]) -> list[str]:
+def problems_of(messages: list[dict[str, Any]]) -> list[str]:
     """What is wrong with a conversation: prompts, pairing, roles."""
     faults = []
     roles = [message["role"] for message in messages]

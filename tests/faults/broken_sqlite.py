@@ -69,7 +69,7 @@ class FailAt(Plan):
         self.played = self.played or sql
         if self.fault == "IOERR" and connection.in_transaction:
             sqlite3.Connection.execute(connection, "ROLLBACK")
-        raise fault_of(self.fault)
+        raise error_of(self.fault)
 
 
 @dataclass
@@ -86,7 +86,7 @@ class AfterCommits(Plan):
             self.done(self.commits)
 
 
-def fault_of(name: str) -> sqlite3.OperationalError:
+def error_of(name: str) -> sqlite3.OperationalError:
     """The exception that Python's sqlite3 raises for this fault."""
     code, text = FAULTS[name]
     fault = sqlite3.OperationalError(text)

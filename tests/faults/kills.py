@@ -18,7 +18,7 @@ from tests.faults.invariants import broken
 from tests.faults.lab import FaultLab, bash_effect
 from tests.faults.scenarios import SCENARIOS, Scenario
 
-MOST_LIVES = 12
+MAX_LIVES = 12
 
 
 def moment_of(dice: random.Random, whole: Whole, kills: int) -> Moment:
@@ -33,7 +33,7 @@ def trial(lab: FaultLab, scenario: Scenario, whole: Whole) -> dict[str, Any]:
     """Lives of one user: one to three are killed, the last one goes through; what was broken."""
     dice = random.Random(lab.seed)
     wanted, moments = dice.choice((1, 1, 2, 3)), []
-    for _ in range(MOST_LIVES):
+    for _ in range(MAX_LIVES):
         moment = moment_of(dice, whole, len(moments)) if len(moments) < wanted else Moment()
         status = life(lab, scenario, moment)
         if os.WIFSIGNALED(status):
@@ -42,7 +42,7 @@ def trial(lab: FaultLab, scenario: Scenario, whole: Whole) -> dict[str, Any]:
             return {"kills": moments, "broken": [f"a life ended with the wait status {status}"]}
         if not status:
             return {"kills": moments, "broken": broken(lab, whole.final)}
-    return {"kills": moments, "broken": [f"not through after {MOST_LIVES} lives"]}
+    return {"kills": moments, "broken": [f"not through after {MAX_LIVES} lives"]}
 
 
 def main(folder: Path, seed: str, kills: int) -> None:

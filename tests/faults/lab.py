@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from ml_intern.graph.context import RunOptions, Share
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.models.gateway import ModelReply, ModelRequest, Models
 from ml_intern.session.agent import AgentSession
@@ -71,14 +72,14 @@ async def mark(args: MarkArgs, context: ToolContext) -> str:
 
 async def _ask_again(handle: str, args: AskArgs, context: ToolContext) -> ToolResult:
     assert context.spawn is not None
-    return await context.spawn(args.question, context, Share(CHILD_TOOLS, 20), resume=handle)
+    return await context.spawn(args.question, context, SubagentQuota(CHILD_TOOLS, 20), resume=handle)
 
 
 @tool(on_resume="reattach", reattach=_ask_again, timeout=None, path_args=())
 async def ask(args: AskArgs, context: ToolContext) -> ToolResult:
     """Ask a sub-agent."""
     assert context.spawn is not None
-    return await context.spawn(args.question, context, Share(CHILD_TOOLS, 20))
+    return await context.spawn(args.question, context, SubagentQuota(CHILD_TOOLS, 20))
 
 
 TOOLS: Mapping[str, ToolSpec] = {**create_builtin_tools(), "mark": mark, "ask": ask}

@@ -28,7 +28,7 @@ from ml_intern.store.store import DATABASE_NAME, Store
 from tests.faults.forks import Moment, count_statements, fork, wait
 from tests.faults.lab import LOG, FaultLab
 
-MOST_LIVES = 12
+MAX_LIVES = 12
 SECONDS = 0.3
 COMMAND = f"echo begun >> {LOG}; sleep {SECONDS}; echo loss=0.5"
 STEPS = (
@@ -108,7 +108,7 @@ def trial(lab: FaultLab, first: int, length: int) -> dict[str, Any]:
     """Lives that are killed, then one that goes through; what was broken."""
     dice, kills = random.Random(lab.seed), 0
     wanted = dice.choice((1, 2))
-    for _ in range(MOST_LIVES):
+    for _ in range(MAX_LIVES):
         moment = Moment()
         if kills < wanted:
             early = first if kills == 0 else 0
@@ -121,7 +121,7 @@ def trial(lab: FaultLab, first: int, length: int) -> dict[str, Any]:
         if not os.WIFSIGNALED(status):
             return {"kills": kills, "broken": [f"a life ended with the wait status {status}"]}
         kills += 1
-    return {"kills": kills, "broken": [f"not through after {MOST_LIVES} lives"]}
+    return {"kills": kills, "broken": [f"not through after {MAX_LIVES} lives"]}
 
 
 def broken(lab: FaultLab) -> list[str]:

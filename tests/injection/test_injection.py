@@ -13,7 +13,7 @@ import yaml
 from ml_intern.commands.opening.session import open_session
 from ml_intern.commands.options import Options
 from ml_intern.graph.operations import UserInput
-from ml_intern.safety.secrets.redaction import release_all
+from ml_intern.safety.secrets.redaction import forget_known_secrets
 from ml_intern.sandbox.bubblewrap import missing
 from ml_intern.terminal.mentions import expand_mentions
 from tests.faults.counts import some
@@ -29,7 +29,7 @@ TASK = "look at it and tell me what it is about"
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with open_world(tmp_path_factory.mktemp("world")) as world:
         yield world
-    release_all()
+    forget_known_secrets()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_intern.configs.errors import ProviderUnavailable
-from ml_intern.models.errors import ConnectFailed, RateLimited, ServerFault
+from ml_intern.models.errors import ConnectFailed, RateLimited, ServerError
 from ml_intern.models.retry import Patience
 from ml_intern.models.transports.base import Waits
 
@@ -15,18 +15,18 @@ def longest(low: float, high: float) -> float:
 def test_backoff_doubles_from_a_second_to_a_minute() -> None:
     patience = Patience(Waits(), jitter=longest)
 
-    waits = [patience.wait_after(ServerFault("down")) for _ in range(10)]
+    waits = [patience.wait_after(ServerError("down")) for _ in range(10)]
 
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
     with pytest.raises(ProviderUnavailable, match="after 11 tries"):
-        patience.wait_after(ServerFault("down"))
+        patience.wait_after(ServerError("down"))
 
 
 @given(st.integers(0, 9))
 def test_jitter_is_full(used: int) -> None:
     patience = Patience(Waits(), used=used)
 
-    assert 0 <= patience.wait_after(ServerFault("down")) <= min(60, 2**used)
+    assert 0 <= patience.wait_after(ServerError("down")) <= min(60, 2**used)
 
 
 def test_the_providers_wish_goes_before_the_backoff() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 from tests.fakes.hub import FakeHub
 
@@ -19,7 +19,7 @@ Work = Callable[[HfApi], Any]
 
 
 async def told(work: Work, about: str = "model org/x") -> str:
-    with pytest.raises(ToolFault) as raised:
+    with pytest.raises(ToolError) as raised:
         await ask_hub(work, about)
     assert "\n" not in str(raised.value)
     assert "Traceback" not in str(raised.value)
@@ -88,7 +88,7 @@ async def test_a_hub_that_goes_on_failing_is_given_up_soon(hub: FakeHub) -> None
 
 async def test_no_hub_and_a_silent_hub(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.delay("/api/models/org", 5)
-    with pytest.raises(ToolFault, match="did not answer within"):
+    with pytest.raises(ToolError, match="did not answer within"):
         await ask_hub(lambda api: api.model_info("org/x"), seconds=0.2)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "no connection to the Hub at http://127.0.0.1:9" in await told(lambda api: api.model_info("org/x"))
@@ -132,7 +132,7 @@ async def test_a_token_goes_nowhere_else_when_the_hub_redirects(hub: FakeHub, tm
         hub.mend()
         hub.redirect(part, f"{hub.cdn_url}/elsewhere")
         before = len(hub.asked)
-        with contextlib.suppress(ToolFault):
+        with contextlib.suppress(ToolError):
             await ask_hub(work, "model ada/m")
         assert any(asked.token for asked in hub.asked[before:] if asked.host.startswith("127.")), part
     assert [asked for asked in hub.asked if asked.host.startswith("localhost")]

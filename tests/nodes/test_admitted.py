@@ -3,7 +3,7 @@
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
-from ml_intern.nodes.redaction import admitted_message
+from ml_intern.nodes.redaction import redacted_message
 
 TOKEN = "hf_aB3dE5gH7jK9mN2pQ4rS6tU8vW0xY1z"
 
@@ -18,15 +18,15 @@ def test_text_reasoning_calls_and_what_is_kept_of_broken_calls_are_redacted() ->
             "invalid_calls": {"call_2": {"error": "no JSON", "raw": f'{{"command": "echo {TOKEN}'}},
         },
     )
-    admitted = admitted_message(message)
-    assert admitted.id == "msg_1"
-    assert TOKEN not in repr(admitted)
-    assert repr(admitted).count("[redacted:hf_token]") == repr(message).count(TOKEN)
+    redacted = redacted_message(message)
+    assert redacted.id == "msg_1"
+    assert TOKEN not in repr(redacted)
+    assert repr(redacted).count("[redacted:hf_token]") == repr(message).count(TOKEN)
 
 
 def test_signed_thinking_goes_when_a_secret_is_in_it_and_stays_untouched_otherwise() -> None:
     signed = {"type": "thinking", "thinking": "hmm", "signature": TOKEN}
     harmless = AIMessage("yes", additional_kwargs={"thinking_blocks": [signed]})
-    assert admitted_message(harmless) is harmless
+    assert redacted_message(harmless) is harmless
     told = AIMessage("yes", additional_kwargs={"thinking_blocks": [{**signed, "thinking": TOKEN}]})
-    assert admitted_message(told).additional_kwargs == {}
+    assert redacted_message(told).additional_kwargs == {}

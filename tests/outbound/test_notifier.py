@@ -27,7 +27,7 @@ def event(type: str, **data: Any) -> Event:
     return Event(type, THREAD, 1, 1.0, data)
 
 
-class Told:
+class ReportedModel:
     """Notifications to the fake, and what the user was told of them."""
 
     def __init__(self, **place: Any) -> None:
@@ -45,7 +45,7 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_an_approval_tells_what_why_and_how_to_answer(slack: FakeSlack) -> None:
-    told = Told()
+    told = ReportedModel()
     told.to.take(event("approval_required", **APPROVAL))
     await told.to.close()
     (message,) = slack.messages
@@ -58,7 +58,7 @@ async def test_an_approval_tells_what_why_and_how_to_answer(slack: FakeSlack) ->
 
 
 async def test_secrets_and_control_characters_do_not_leave(slack: FakeSlack) -> None:
-    told = Told()
+    told = ReportedModel()
     told.to.take(event("turn_complete", **{**DONE, "text": "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m\u202e ünï"}))
     await told.to.close()
     text = slack.messages[0]["text"]
@@ -75,14 +75,14 @@ async def test_secrets_and_control_characters_do_not_leave(slack: FakeSlack) -> 
     ],
 )
 async def test_what_is_no_news_is_not_told(slack: FakeSlack, quiet: Event) -> None:
-    told = Told()
+    told = ReportedModel()
     told.to.take(quiet)
     await told.to.close()
     assert slack.messages == []
 
 
 async def test_a_destination_gets_what_its_settings_allow(slack: FakeSlack) -> None:
-    told = Told(allow_auto_events=False, allow_agent_tool=True)
+    told = ReportedModel(allow_auto_events=False, allow_agent_tool=True)
     told.to.take(event("turn_complete", **DONE))
     assert told.to.places() == ["slack.default"]
     assert await told.to.send("slack.default", "mine") == ""
@@ -92,7 +92,7 @@ async def test_a_destination_gets_what_its_settings_allow(slack: FakeSlack) -> N
 
 async def test_retry_after_is_honoured(slack: FakeSlack) -> None:
     slack.limit(1)
-    told = Told()
+    told = ReportedModel()
     began = asyncio.get_running_loop().time()
     assert await told.to.send("slack.default", "late") == ""
     assert asyncio.get_running_loop().time() - began >= 1.0
@@ -101,7 +101,7 @@ async def test_retry_after_is_honoured(slack: FakeSlack) -> None:
 
 async def test_a_refusal_is_said_once_and_not_tried_again(slack: FakeSlack) -> None:
     slack.refuse("not_in_channel")
-    told = Told()
+    told = ReportedModel()
     for _ in range(3):
         told.to.take(event("turn_complete", **DONE))
         await asyncio.sleep(0.1)
@@ -114,7 +114,7 @@ async def test_a_thousand_notifications_to_nowhere_are_taken_without_a_wait(monk
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         monkeypatch.setenv("SLACK_API_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        told = Told()
+        told = ReportedModel()
         for _ in range(1_000):
             told.to.take(event("turn_complete", **DONE))
         assert told.said == []  # nothing was even tried yet: the loop never got its turn
@@ -124,7 +124,7 @@ async def test_a_thousand_notifications_to_nowhere_are_taken_without_a_wait(monk
 async def test_the_token_does_not_follow_a_redirect_to_another_server(slack: FakeSlack) -> None:
     with FakeSlack() as other:
         slack.elsewhere = f"http://localhost:{other.host.rpartition(':')[2]}/chat.postMessage"
-        told = Told()
+        told = ReportedModel()
         await told.to.send("slack.default", "x")
         await told.to.close()
     assert other.secrets == set()
@@ -146,7 +146,7 @@ class Webhook(Loopback):
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
 async def test_apprise_delivers_what_is_told_to_the_url_of_the_settings() -> None:
     with Webhook() as hook:
-        told = Told(provider="apprise", url=f"json://{hook.host}/hook", allow_agent_tool=True)
+        told = ReportedModel(provider="apprise", url=f"json://{hook.host}/hook", allow_agent_tool=True)
         told.to.take(event("approval_required", **APPROVAL))
         assert await told.to.send("slack.default", "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m *ünï* <b>") == ""
         await told.to.close()
@@ -169,7 +169,7 @@ async def test_what_apprise_cannot_do_is_said() -> None:
 
 async def test_apprise_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    told = Told(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
+    told = ReportedModel(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
     problem = await told.to.send("slack.default", "x")
     await told.to.close()
     assert problem == "apprise is not installed: pip install 'ml-intern[apprise]'"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml_intern.runs.logs import LONGEST_LINE, last_lines, lines, part, tail
+from ml_intern.runs.logs import MAX_LINE, last_lines, lines, part, tail
 
 READ_ALL = """
 import resource, sys
@@ -85,7 +85,7 @@ def test_lines_are_cut_and_progress_bars_collapsed(tmp_path: Path) -> None:
     log.write_bytes(b"1%\r50%\r100%\r\n" + b"z" * 100_000 + b"\nlast\n" + b"\x00\xff\x1b[31mred\nopen")
     found = list(lines(log))
     assert [line.text[:5] for line in found] == ["100%", "zzzzz", "last", "\\x00�"]
-    assert len(found[1].text) == LONGEST_LINE
+    assert len(found[1].text) == MAX_LINE
     assert found[-1].end == log.stat().st_size - len(b"open")
     assert next(lines(log, found[1].end)).text == "last"
     assert [line.text for line in lines(log, found[-1].end)] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.runs.metrics import MOST_POINTS, metrics_of, series_of, sparkline
+from ml_intern.runs.metrics import MAX_POINTS, metrics_of, series_of, sparkline
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_other_lines_hold_no_metric(line: str) -> None:
 
 def test_the_course_of_a_long_run_is_thinned(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    log.write_text("".join(f"step {step} loss={1 / step}\n" for step in range(1, 10 * MOST_POINTS)))
+    log.write_text("".join(f"step {step} loss={1 / step}\n" for step in range(1, 10 * MAX_POINTS)))
     points = series_of(log).points["loss"]
-    assert len(points) <= MOST_POINTS
+    assert len(points) <= MAX_POINTS
     assert [step for step, _ in points] == sorted(step for step, _ in points)
     assert all(value == 1 / step for step, value in points)
 

@@ -1,32 +1,32 @@
 import pytest
 
-from ml_intern.safety.policy import CallFacts, verdict
+from ml_intern.safety.policy import PolicyContext, verdict
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
 def test_a_tool_that_only_reads_runs_in_every_mode(mode: str) -> None:
-    assert verdict("read", {"path": "a.txt"}, CallFacts(mode=mode, read_only=True)).kind == "allow"
+    assert verdict("read", {"path": "a.txt"}, PolicyContext(mode=mode, read_only=True)).kind == "allow"
 
 
 @pytest.mark.parametrize("tool", ["bash", "write", "edit", "some_mcp_tool"])
 @pytest.mark.parametrize(("mode", "kind"), [("ask", "ask"), ("auto", "allow"), ("yolo", "allow"), ("plan", "deny")])
 def test_a_tool_that_can_change_things_goes_by_the_mode(tool: str, mode: str, kind: str) -> None:
-    assert verdict(tool, {"command": "python train.py"}, CallFacts(mode=mode)).kind == kind
+    assert verdict(tool, {"command": "python train.py"}, PolicyContext(mode=mode)).kind == kind
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
 def test_planning_is_never_asked_about(mode: str) -> None:
-    assert verdict("plan", {"steps": []}, CallFacts(mode=mode)).kind == "allow"
+    assert verdict("plan", {"steps": []}, PolicyContext(mode=mode)).kind == "allow"
 
 
 def test_a_sub_agent_is_refused_where_a_person_would_be_asked() -> None:
-    decided = verdict("write", {"path": "a"}, CallFacts(mode="ask", child=True))
+    decided = verdict("write", {"path": "a"}, PolicyContext(mode="ask", child=True))
     assert decided.kind == "deny"
     assert "nobody to ask" in decided.why
 
 
 def test_plan_mode_says_what_has_to_happen_first() -> None:
-    assert "plan is accepted" in verdict("write", {}, CallFacts(mode="plan")).why
+    assert "plan is accepted" in verdict("write", {}, PolicyContext(mode="plan")).why
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_plan_mode_says_what_has_to_happen_first() -> None:
     ],
 )
 def test_jobs_of_the_owner_may_have_the_owners_token(mode: str, place: str, secret: str, text: str, kind: str) -> None:
-    facts = CallFacts(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
+    facts = PolicyContext(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
     assert verdict("jobs", {"operation": "run"}, facts).kind == kind
 
 
 def test_a_person_is_told_both_the_secret_and_the_worst_price() -> None:
-    facts = CallFacts(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
+    facts = PolicyContext(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
     assert verdict("jobs", {}, facts).why == "it would be given HF_TOKEN, for at most 0.80 USD"
-    assert "unknown" not in verdict("bash", {"command": "x"}, CallFacts(secrets=("HF_TOKEN",))).why
+    assert "unknown" not in verdict("bash", {"command": "x"}, PolicyContext(secrets=("HF_TOKEN",))).why

@@ -1,11 +1,11 @@
 import pytest
 
-from ml_intern.safety.policy import CallFacts, verdict
+from ml_intern.safety.policy import PolicyContext, verdict
 from ml_intern.safety.rule_settings import parse_rules
 
 
 def shell(command: str, mode: str = "ask", **facts: object) -> str:
-    given = CallFacts(mode=mode, workspace="/ws", home="/home/u", **facts)  # type: ignore[arg-type]
+    given = PolicyContext(mode=mode, workspace="/ws", home="/home/u", **facts)  # type: ignore[arg-type]
     return verdict("bash", {"command": command}, given).kind
 
 
@@ -43,21 +43,21 @@ def test_a_sub_agent_may_read_and_is_refused_what_would_be_asked() -> None:
 
 
 def test_the_reason_of_a_refusal_names_what_is_wrong() -> None:
-    said = verdict("bash", {"command": "cat ~/.netrc"}, CallFacts(workspace="/ws", home="/home/u"))
+    said = verdict("bash", {"command": "cat ~/.netrc"}, PolicyContext(workspace="/ws", home="/home/u"))
     assert said.why == "refused in every mode: cat reads credentials"
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo"])
 def test_credentials_and_our_own_files_are_denied_to_every_tool(mode: str) -> None:
     for path in ("/home/u/.ssh/id_rsa", "/home/u/.local/share/ml-intern/state.db", "/data/ml-intern/threads.db"):
-        facts = CallFacts(mode=mode, read_only=True, home="/home/u", own_homes=("/data/ml-intern",), paths=(path,))  # type: ignore[arg-type]
+        facts = PolicyContext(mode=mode, read_only=True, home="/home/u", own_homes=("/data/ml-intern",), paths=(path,))  # type: ignore[arg-type]
         assert verdict("read", {"path": path}, facts).kind == "deny"
 
 
 def test_a_projects_secrets_are_asked_about_where_somebody_can_be_asked() -> None:
     given = {"read_only": True, "paths": ("/ws/.env",)}
-    assert verdict("read", {}, CallFacts(mode="ask", **given)).kind == "ask"  # type: ignore[arg-type]
-    assert verdict("read", {}, CallFacts(mode="auto", **given)).kind == "allow"  # type: ignore[arg-type]
+    assert verdict("read", {}, PolicyContext(mode="ask", **given)).kind == "ask"  # type: ignore[arg-type]
+    assert verdict("read", {}, PolicyContext(mode="auto", **given)).kind == "allow"  # type: ignore[arg-type]
 
 
 AUTO = [
@@ -94,11 +94,11 @@ def test_auto_mode_sends_only_where_the_user_said(command: str, facts: dict[str,
 
 def test_auto_mode_does_not_spend_over_the_cap() -> None:
     facts = {"cost_usd": 12.0, "budget_left_usd": 5.0}
-    said = verdict("job", {}, CallFacts(mode="auto", **facts))  # type: ignore[arg-type]
+    said = verdict("job", {}, PolicyContext(mode="auto", **facts))  # type: ignore[arg-type]
     assert said.kind == "deny"
     assert "12.00 USD and 5.00 are left" in said.why
-    assert verdict("job", {}, CallFacts(mode="auto", cost_usd=None, budget_left_usd=5.0)).kind == "allow"
-    assert verdict("job", {}, CallFacts(mode="ask", **facts)).kind == "ask"  # type: ignore[arg-type]
+    assert verdict("job", {}, PolicyContext(mode="auto", cost_usd=None, budget_left_usd=5.0)).kind == "allow"
+    assert verdict("job", {}, PolicyContext(mode="ask", **facts)).kind == "ask"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.safety.policy import CallFacts, Verdict, verdict
+from ml_intern.safety.policy import PolicyContext, Verdict, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.safety.rules import Rules
 
@@ -11,7 +11,7 @@ def rules(**permissions: list[object]) -> Rules:
 
 
 def judge(tool: str, args: dict[str, object], given: Rules, **facts: object) -> Verdict:
-    return verdict(tool, args, CallFacts(workspace="/ws", home="/home/u", rules=given, **facts))  # type: ignore[arg-type]
+    return verdict(tool, args, PolicyContext(workspace="/ws", home="/home/u", rules=given, **facts))  # type: ignore[arg-type]
 
 
 def shell(command: str, given: Rules, **facts: object) -> str:

@@ -8,7 +8,7 @@ import pytest
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.sandbox.bubblewrap import Profile, missing, sandbox_command, wrap
 from ml_intern.sandbox.git_guard import GitFolder
-from ml_intern.sandbox.profile import Wish, check_folder, inside_environment, profile_for
+from ml_intern.sandbox.profile import SandboxRequest, check_folder, inside_environment, profile_for
 from tests.sandbox.wrapped_runs import run_wrapped
 
 needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
@@ -83,7 +83,7 @@ def test_secrets_stay_outside_unless_they_are_named() -> None:
 
 def inside(workspace: Path, command: str, home: Path, **wish: object) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
-    profile = profile_for(Wish(str(workspace), **wish), environment)  # type: ignore[arg-type]
+    profile = profile_for(SandboxRequest(str(workspace), **wish), environment)  # type: ignore[arg-type]
     ran = run_wrapped(["bash", "-c", command], profile)
     return ran.code, ran.out + ran.err
 
@@ -102,7 +102,7 @@ def test_the_exit_code_and_both_streams_come_through(workspace: Path) -> None:
 
 @needs_sandbox
 def test_no_value_of_a_variable_stands_in_the_command_line(workspace: Path) -> None:
-    profile = profile_for(Wish(str(workspace), secrets=("HF_TOKEN",)), {**os.environ, "HF_TOKEN": "hf_named"})
+    profile = profile_for(SandboxRequest(str(workspace), secrets=("HF_TOKEN",)), {**os.environ, "HF_TOKEN": "hf_named"})
     with wrap(["true"], profile) as wrapped:
         assert not any("hf_named" in word for word in wrapped.argv)
         assert wrapped.environment["HF_TOKEN"] == "hf_named"

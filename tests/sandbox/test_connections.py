@@ -8,7 +8,7 @@ import pytest
 
 from ml_intern.sandbox.bubblewrap import Network, missing, sandbox_command
 from ml_intern.sandbox.command import Wrapped
-from ml_intern.sandbox.profile import Wish, profile_for
+from ml_intern.sandbox.profile import SandboxRequest, profile_for
 from ml_intern.sandbox.seccomp import seccomp_filter
 from tests.sandbox.wrapped_runs import run_wrapped
 
@@ -92,7 +92,7 @@ def workspace(tmp_path: Path) -> Path:
 
 def said(workspace: Path, program: str, network: Network) -> list[str]:
     environment = {**os.environ, "HOME": str(workspace.parent / "home")}
-    ran = run_wrapped(["python3", program], profile_for(Wish(str(workspace), network=network), environment))
+    ran = run_wrapped(["python3", program], profile_for(SandboxRequest(str(workspace), network=network), environment))
     assert ran.code == 0, ran.err
     return ran.out.splitlines()
 
@@ -108,7 +108,7 @@ def test_processes_inside_connect_to_each_other_and_an_open_network_has_no_namel
 
 
 def test_where_nobody_answers_connect_there_are_no_unix_sockets(workspace: Path) -> None:
-    profile = profile_for(Wish(str(workspace)), {**os.environ, "HOME": str(workspace.parent / "home")})
+    profile = profile_for(SandboxRequest(str(workspace)), {**os.environ, "HOME": str(workspace.parent / "home")})
     descriptor = os.memfd_create("seccomp", 0)
     os.write(descriptor, seccomp_filter())
     os.lseek(descriptor, 0, os.SEEK_SET)

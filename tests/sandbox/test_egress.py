@@ -10,7 +10,7 @@ import pytest
 from ml_intern.sandbox.bubblewrap import missing
 from ml_intern.sandbox.egress import Upstream, upstream_of
 from ml_intern.sandbox.network_hosts import hosts_for
-from ml_intern.sandbox.profile import Wish, profile_for
+from ml_intern.sandbox.profile import SandboxRequest, profile_for
 from tests.sandbox.wrapped_runs import run_wrapped
 
 needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
@@ -106,7 +106,9 @@ def inside(folder: Path, command: str, **settings: str) -> tuple[str, list[str]]
     (folder / "ws/fetch.py").write_text(FETCH)
     (folder / "ws/talk.py").write_text(TALK)
     environment = {**os.environ, "HOME": str(folder / "home"), **settings}
-    ran = run_wrapped(["bash", "-c", command], profile_for(Wish(str(folder / "ws"), network="list"), environment), 60)
+    ran = run_wrapped(
+        ["bash", "-c", command], profile_for(SandboxRequest(str(folder / "ws"), network="list"), environment), 60
+    )
     return ran.out + ran.err, ran.refused
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ml_intern.sandbox.bubblewrap import missing
-from ml_intern.sandbox.git_guard import look_before, mend
-from ml_intern.sandbox.profile import Wish, profile_for
+from ml_intern.sandbox.git_guard import inspect_before, mend
+from ml_intern.sandbox.profile import SandboxRequest, profile_for
 from tests.sandbox.wrapped_runs import run_wrapped
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
@@ -46,8 +46,8 @@ INNER = "a repository within", "two repositories within"
 
 
 def inside(workspace: Path, command: str) -> list[str]:
-    profile = profile_for(Wish(str(workspace)), os.environ)
-    before = look_before(profile.roots, profile.git)
+    profile = profile_for(SandboxRequest(str(workspace)), os.environ)
+    before = inspect_before(profile.roots, profile.git)
     ran = run_wrapped(["bash", "-c", command], profile)
     assert ran.code == 0, ran.err
     return mend(before)

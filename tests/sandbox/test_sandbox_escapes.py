@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.sandbox.bubblewrap import Network, missing
-from ml_intern.sandbox.profile import Wish, profile_for
+from ml_intern.sandbox.profile import SandboxRequest, profile_for
 from tests.faults.counts import some
 from tests.sandbox.escape_cases import CREDENTIAL_FILES, ESCAPES, Escape
 from tests.sandbox.wrapped_runs import run_wrapped
@@ -128,7 +128,7 @@ class World:
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
             done = subprocess.run(command, cwd=self.names["ws"], env=self.environment, timeout=60, check=False, **quiet)
             return done.stdout.decode(errors="replace")
-        wish = Wish(str(self.names["ws"]), own_homes=(str(self.names["own"]),), network=self.network)
+        wish = SandboxRequest(str(self.names["ws"]), own_homes=(str(self.names["own"]),), network=self.network)
         ran = run_wrapped(command, profile_for(wish, self.environment), timeout=60)
         return ran.out + ran.err
 

@@ -7,7 +7,7 @@ import pytest
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.graph.operations import ExecApproval, UserInput
-from ml_intern.store.ledger import Worst
+from ml_intern.store.ledger import CostReservation
 from ml_intern.store.store import Store
 from tests.session.conftest import Lab, bash, data, turn
 
@@ -50,7 +50,7 @@ async def test_requests_side_by_side_never_reserve_more_than_the_cap(tmp_path: P
 
         async def one(number: int) -> bool:
             try:
-                await store.ledger.reserve(f"child{number}", "root", "research", "m", Worst(0.4, 1.0))
+                await store.ledger.reserve(f"child{number}", "root", "research", "m", CostReservation(0.4, 1.0))
             except LimitReached:
                 return False
             return True
@@ -61,6 +61,6 @@ async def test_requests_side_by_side_never_reserve_more_than_the_cap(tmp_path: P
 async def test_requests_of_unknown_price_count_against_a_number_of_calls(tmp_path: Path) -> None:
     async with await Store.open(tmp_path) as store:
         for _ in range(5):
-            await store.ledger.reserve("t", "t", "main", "m", Worst(None, 0.1))
+            await store.ledger.reserve("t", "t", "main", "m", CostReservation(None, 0.1))
         with pytest.raises(LimitReached, match="unknown price"):
-            await store.ledger.reserve("t", "t", "main", "m", Worst(None, 0.1))
+            await store.ledger.reserve("t", "t", "main", "m", CostReservation(None, 0.1))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from ml_intern.graph.context import Share
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
 from ml_intern.graph.operations import UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
@@ -19,7 +19,7 @@ def lab_with_ask(lab: Lab) -> Lab:
     async def ask(args: AskArgs, context: ToolContext) -> ToolResult:
         """Ask a sub-agent."""
         assert context.services.spawn is not None
-        return await context.services.spawn(args.question, context, Share(("read", "bash"), 5))
+        return await context.services.spawn(args.question, context, SubagentQuota(("read", "bash"), 5))
 
     tools: Mapping[str, ToolSpec] = {**lab.tools, "ask": ask}
     return Lab(lab.home, lab.workspace, tools)

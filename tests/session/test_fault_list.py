@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from ml_intern.graph.context import Share
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
 from ml_intern.graph.operations import UserInput
 from ml_intern.models.catalog.prices import price_of
 from ml_intern.models.gateway import Models
@@ -45,7 +45,7 @@ def stepping(ran: list[str]) -> Mapping[str, ToolSpec]:
     async def delegate(args: ToolArgs, context: ToolContext) -> ToolResult:
         """Let a sub-agent do the steps."""
         assert context.spawn is not None
-        return await context.spawn("do the steps", context, Share(("step",), 50))
+        return await context.spawn("do the steps", context, SubagentQuota(("step",), 50))
 
     return {"step": step, "delegate": delegate}
 

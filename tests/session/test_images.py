@@ -11,7 +11,7 @@ import pytest
 from ml_intern.graph.operations import Compact, SetModel, UserInput
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.terminal.mentions import expand_mentions
-from ml_intern.tools.local.images import MOST_BYTES
+from ml_intern.tools.local.images import MAX_BYTES
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.session.conftest import Lab, data, turn
 
@@ -89,7 +89,7 @@ def test_a_user_is_told_that_the_model_does_not_see(lab: Lab, plot: Path) -> Non
 
 
 def test_a_picture_that_is_too_large_is_said(lab: Lab) -> None:
-    (lab.workspace / "huge.png").write_bytes(PNG + b"\0" * MOST_BYTES)
+    (lab.workspace / "huge.png").write_bytes(PNG + b"\0" * MAX_BYTES)
     assert "larger than 3 MB" in expand_mentions("@huge.png", lab.workspace).notes[0]
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from ml_intern.graph.context import Share
+from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.turns.turns import Turns
 from ml_intern.tools.registry import create_builtin_tools
@@ -91,7 +91,7 @@ def with_share(lab: Lab, *share: float) -> Lab:
     async def research(args: ResearchArgs, context: ToolContext) -> ToolResult:
         """Ask a sub-agent."""
         assert context.spawn is not None
-        return await context.spawn(args.question, context, Share(("read",), *share))  # type: ignore[arg-type]
+        return await context.spawn(args.question, context, SubagentQuota(("read",), *share))  # type: ignore[arg-type]
 
     return Lab(lab.home, lab.workspace, {**create_builtin_tools(), "research": research})
 

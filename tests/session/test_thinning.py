@@ -43,7 +43,9 @@ async def thinned(session: AgentSession) -> tuple[int, int]:
     assert row is not None
     plan = await plan_thinning(turns, row.redo)
     await thin(turns, plan)
-    return len(plan.links), len(await prune.links(session.services.store.database, session.thread_id))
+    return len(plan.checkpoint_refs), len(
+        await prune.checkpoint_refs(session.services.store.database, session.thread_id)
+    )
 
 
 async def test_every_state_that_undo_and_redo_reach_is_the_same_after_as_before(lab: Lab) -> None:

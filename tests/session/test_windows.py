@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, ToolSpec, tool
-from ml_intern.graph.context import Share
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
 from ml_intern.graph.operations import Compact, UserInput
 from ml_intern.models.gateway import Models
 from ml_intern.session.agent import AgentSession
@@ -43,7 +43,7 @@ def stepping(characters: int) -> Mapping[str, ToolSpec]:
     async def delegate(args: ToolArgs, context: ToolContext) -> ToolResult:
         """Let a sub-agent do some of the steps."""
         assert context.spawn is not None
-        return await context.spawn("do two steps", context, Share(("step",), 50))
+        return await context.spawn("do two steps", context, SubagentQuota(("step",), 50))
 
     return {**create_builtin_tools(), "step": step, "delegate": delegate}
 

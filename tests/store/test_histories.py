@@ -8,12 +8,12 @@ from langgraph.types import Overwrite
 
 from ml_intern.store.checkpoints import histories
 from ml_intern.store.checkpoints.histories import Histories, Step
-from ml_intern.store.checkpoints.rows import Lane
+from ml_intern.store.checkpoints.rows import ThreadNamespace
 from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
-LANE = Lane("t")
+LANE = ThreadNamespace("t")
 
 
 def texts(values: dict[str, Any]) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_gap_is_never_read_as_a_beginning() -> None:
 
 
 def test_too_much_is_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(histories, "MOST_STEPS", 3)
+    monkeypatch.setattr(histories, "MAX_STEPS", 3)
     known = Histories()
     for number in range(4):
         known.remember(LANE, "messages", str(number), Step(None, []))

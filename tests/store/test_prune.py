@@ -26,12 +26,12 @@ async def test_the_sizes_of_threads_are_what_their_rows_hold(store: Store, home:
 
 async def test_a_kept_checkpoint_gets_its_nearest_kept_ancestor_as_parent(store: Store) -> None:
     await write_checkpoints(store, "t", 3)
-    links = await prune.links(store.database, "t")
+    checkpoint_refs = await prune.checkpoint_refs(store.database, "t")
     line = [link.id for link in await store.checkpoints.line("t")]
     keep = {line[0], line[4], line[-1]}
     freed = await prune.weight(store.database, "t", keep)
     before = (await store.checkpoints.sizes())["t"]
-    await prune.drop_others(store.database, "t", links, keep)
+    await prune.drop_others(store.database, "t", checkpoint_refs, keep)
     assert [link.id for link in await store.checkpoints.line("t")] == [line[0], line[4], line[-1]]
     assert (await store.checkpoints.sizes())["t"] == before - freed
 
@@ -39,11 +39,11 @@ async def test_a_kept_checkpoint_gets_its_nearest_kept_ancestor_as_parent(store:
 async def test_dropping_touches_no_other_thread(store: Store) -> None:
     await write_checkpoints(store, "t", 2)
     await write_checkpoints(store, "other", 2)
-    before = await prune.links(store.database, "other")
-    links = await prune.links(store.database, "t")
-    await prune.drop_others(store.database, "t", links, {max(links)})
-    assert len(await prune.links(store.database, "t")) == 1
-    assert await prune.links(store.database, "other") == before
+    before = await prune.checkpoint_refs(store.database, "other")
+    checkpoint_refs = await prune.checkpoint_refs(store.database, "t")
+    await prune.drop_others(store.database, "t", checkpoint_refs, {max(checkpoint_refs)})
+    assert len(await prune.checkpoint_refs(store.database, "t")) == 1
+    assert await prune.checkpoint_refs(store.database, "other") == before
     app = Agent(1).compiled(await store.saver())
     assert len((await app.aget_state(config("other"))).values["messages"]) == 6
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ml_intern.configs.errors import LimitReached
-from ml_intern.store.ledger import Worst
+from ml_intern.store.ledger import CostReservation
 from ml_intern.store.runs import Ending, RunRow
 from ml_intern.store.store import Store
 
@@ -50,9 +50,11 @@ async def test_an_unknown_run_is_none_and_cannot_be_changed(store: Store) -> Non
 
 
 async def test_a_paid_run_is_reserved_with_its_row_and_settled_with_its_end(store: Store) -> None:
-    await store.runs.add(RunRow("r", "t", "train", hardware="a10g-small", backend="hub"), Worst(4.0, cap_usd=5.0))
+    await store.runs.add(
+        RunRow("r", "t", "train", hardware="a10g-small", backend="hub"), CostReservation(4.0, cap_usd=5.0)
+    )
     with pytest.raises(LimitReached):
-        await store.runs.add(RunRow("second", "t", "train", backend="hub"), Worst(4.0, cap_usd=5.0))
+        await store.runs.add(RunRow("second", "t", "train", backend="hub"), CostReservation(4.0, cap_usd=5.0))
     assert await store.runs.get("second") is None
     assert (await store.ledger.total("t")).open_requests == 1
     await store.runs.end("r", Ending("succeeded", 0, cost_usd=1.5))

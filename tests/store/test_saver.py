@@ -238,11 +238,11 @@ async def test_the_lines_of_a_thread_show_where_its_turns_began(store: Store) ->
     app = Agent(1).compiled(await store.saver())
     for turn in (1, 2):
         await app.ainvoke(question("go", turn), config("t"), durability="sync")
-    links = await store.checkpoints.line("t")
-    assert [link.source for link in links].count("input") == 2
-    assert [link.parent for link in links[:-1]] == [link.id for link in links[1:]]
-    assert links[-1].parent is None
-    assert await store.checkpoints.line("t", links[3].id) == links[3:]
+    checkpoint_refs = await store.checkpoints.line("t")
+    assert [link.source for link in checkpoint_refs].count("input") == 2
+    assert [link.parent for link in checkpoint_refs[:-1]] == [link.id for link in checkpoint_refs[1:]]
+    assert checkpoint_refs[-1].parent is None
+    assert await store.checkpoints.line("t", checkpoint_refs[3].id) == checkpoint_refs[3:]
     assert await store.checkpoints.line("nobody") == []
 
 

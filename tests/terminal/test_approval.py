@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ml_intern.terminal.approval import Dialogue, Left, NewMessage, edit_in
+from ml_intern.terminal.approval import ApprovalDeferred, Dialogue, NewMessage, edit_in
 from ml_intern.terminal.screen import Screen
 
 BASH = {"id": "c1", "name": "bash", "args": {"command": "ls", "timeout": 5}, "description": "bash can change things"}
@@ -138,7 +138,7 @@ async def test_a_question_is_yes_or_no() -> None:
 
 
 async def test_leaving_answers_nothing() -> None:
-    with pytest.raises(Left):
+    with pytest.raises(ApprovalDeferred):
         await decided(Person("y", None), BASH, WRITE)
     with pytest.raises(KeyboardInterrupt):
         await decided(Person(KeyboardInterrupt()), BASH)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.terminal.mentions import MOST_BYTES, expand_mentions
+from ml_intern.terminal.mentions import MAX_BYTES, expand_mentions
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def work(tmp_path: Path) -> Path:
     (folder / "a.py").write_text("print(1)\n")
     (folder / "data dir" / "b.csv").write_text("x,y")
     (folder / "model.bin").write_bytes(b"\0\1\2")
-    (folder / "large.txt").write_text("é" * MOST_BYTES)
+    (folder / "large.txt").write_text("é" * MAX_BYTES)
     (tmp_path / "secret.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     return folder
@@ -54,5 +54,5 @@ def test_nothing_outside_the_folder_is_added_unless_it_was_allowed(work: Path, p
 def test_binary_and_large_files_are_not_poured_in(work: Path) -> None:
     assert "(binary, 3 bytes)" in expand_mentions("@model.bin", work).text
     large = expand_mentions("@large.txt", work)
-    assert len(large.text.encode()) < MOST_BYTES + 300
-    assert f"the first {MOST_BYTES} of {2 * MOST_BYTES} bytes" in large.text
+    assert len(large.text.encode()) < MAX_BYTES + 300
+    assert f"the first {MAX_BYTES} of {2 * MAX_BYTES} bytes" in large.text

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ml_intern.terminal.render.preview import MOST_LINES, preview
+from ml_intern.terminal.render.preview import MAX_LINES, preview
 
 
-def lines(name: str, args: dict[str, Any], folder: Path, most: int = MOST_LINES) -> list[str]:
+def lines(name: str, args: dict[str, Any], folder: Path, most: int = MAX_LINES) -> list[str]:
     return [line.text for line in preview(name, args, folder, most)]
 
 

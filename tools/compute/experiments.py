@@ -14,10 +14,11 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.runs.comparison import chosen, price, ranked, short, side_by_side, summary
 from ml_intern.runs.record import file_hash, git_commit
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.experiments import ExperimentRow
 
 _MOST = 50
@@ -96,7 +97,7 @@ async def experiments(args: ExperimentsArgs, context: ToolContext) -> ToolResult
             return ToolResult("\n".join(map(_line, best[:_MOST])))
         picked = [chosen(text, await store.find(text)) for text in args.ids]
     except UsageError as error:
-        raise ToolFault(str(error)) from error
+        raise ToolError(str(error)) from error
     return ToolResult("\n".join(" | ".join(cells) for cells in side_by_side(picked)))
 
 
@@ -126,7 +127,7 @@ async def _recorded(args: ExperimentsArgs, context: ToolContext) -> str:
 
 
 def _merged(before: str, more: dict[str, Any]) -> str:
-    return admit(json.dumps({**json.loads(before), **more}, ensure_ascii=False))
+    return redact(json.dumps({**json.loads(before), **more}, ensure_ascii=False))
 
 
 async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
@@ -135,7 +136,7 @@ async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
     if args.run:
         found = [row for row in await store.find(args.run) if row.run_id]
         if len(found) != 1:
-            raise ToolFault(f"there is no experiment of a run {args.run!r}; jobs, operation list, shows the runs")
+            raise ToolError(f"there is no experiment of a run {args.run!r}; jobs, operation list, shows the runs")
         return found[0]
     id = hashlib.sha256(context.mark.encode()).hexdigest()[:12]
     commit = await asyncio.to_thread(git_commit, context.workspace)
@@ -147,37 +148,37 @@ async def _parent(text: str, context: ToolContext) -> str:
     try:
         return chosen(text, await context.services.store.experiments.find(text)).id
     except UsageError as error:
-        raise ToolFault(str(error)) from error
+        raise ToolError(str(error)) from error
 
 
 async def _measured(one: Measured, context: ToolContext) -> dict[str, Any]:
-    """The number as it stands in its source, and that source. Raises ToolFault when another one was given."""
+    """The number as it stands in its source, and that source. Raises ToolError when another one was given."""
     where = one.where or one.name
     if one.run:
         run = await context.services.store.runs.get(one.run)
         if run is None:
-            raise ToolFault(f"there is no run {one.run!r}; jobs, operation list, shows the runs")
+            raise ToolError(f"there is no run {one.run!r}; jobs, operation list, shows the runs")
         held, source = in_metrics(run.metrics, where, one.run), f"{where} in the log of run {one.run}"
     else:
         path = context.resolve(one.file, reading=True)
         held = await asyncio.to_thread(read_number, path, where)
         source = f"{where} in {context.name_of(path)}"
     if one.value is not None and not agrees(one.value, held):
-        raise ToolFault(f"{one.name} is not {one.value}: {source} is {held}. Nothing was recorded")
+        raise ToolError(f"{one.name} is not {one.value}: {source} is {held}. Nothing was recorded")
     return {"value": held, "source": source}
 
 
 def _hashes(names: Sequence[str], context: ToolContext) -> dict[str, str]:
     found = {name: file_hash(context.resolve(name, reading=True)) for name in names}
     if missing := [name for name, digest in found.items() if not digest]:
-        raise ToolFault(f"no file to hash, or too large: {', '.join(missing)}")
+        raise ToolError(f"no file to hash, or too large: {', '.join(missing)}")
     return found
 
 
-MOST_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 64 * 1024 * 1024
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 _NUMBER: Final = r"[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_MOST_NAMES: Final = 30
+_MAX_NAMES: Final = 30
 _ROUNDED_TO_WHOLE: Final = 10
 """A number from here on may be claimed without its decimals; below, 1 is not 0.97."""
 
@@ -189,19 +190,19 @@ def read_number(path: Path, where: str) -> float:
     last row of CSV, or in any other text the words before the number, the last time they stand there.
 
     Raises:
-        ToolFault: no such file, no such place in it, or no finite number there.
+        ToolError: no such file, no such place in it, or no finite number there.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ToolFault(f"{path.name} is too large to be read for one number; write the metrics to a JSON file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ToolError(f"{path.name} is too large to be read for one number; write the metrics to a JSON file")
         text = path.read_text(errors="replace")
     except OSError as error:
-        raise ToolFault(f"cannot read {path.name}: {error.strerror or error}") from error
+        raise ToolError(f"cannot read {path.name}: {error.strerror or error}") from error
     kinds = {".json": _in_json, ".jsonl": _in_lines, ".ndjson": _in_lines, ".csv": _in_table, ".tsv": _in_table}
     found = kinds.get(path.suffix.lower(), _in_text)(text, where, path.name)
     number = as_number(found)
     if number is None:
-        raise ToolFault(f"{where} in {path.name} is {str(found)[:80]!r}, which is no finite number")
+        raise ToolError(f"{where} in {path.name} is {str(found)[:80]!r}, which is no finite number")
     return number
 
 
@@ -220,7 +221,7 @@ def _in_json(text: str, where: str, name: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ToolFault(f"{name} is no JSON: {error}") from error
+        raise ToolError(f"{name} is no JSON: {error}") from error
     return _followed(value, where, name)
 
 
@@ -232,7 +233,7 @@ def _followed(value: Any, where: str, name: str) -> Any:
             value = value[int(place)] if place else value[key]
         except (KeyError, IndexError, TypeError) as error:
             there = ", ".join(map(str, value))[:300] if isinstance(value, dict) else type(value).__name__
-            raise ToolFault(f"{name} has no {where!r}; at {key or place} there is: {there}") from error
+            raise ToolError(f"{name} has no {where!r}; at {key or place} there is: {there}") from error
     return value
 
 
@@ -240,32 +241,32 @@ def _in_lines(text: str, where: str, name: str) -> Any:
     for line in reversed(text.splitlines()):
         try:
             return _followed(json.loads(line), where, name)
-        except (ValueError, ToolFault):
+        except (ValueError, ToolError):
             continue
-    raise ToolFault(f"no line of {name} has {where!r}")
+    raise ToolError(f"no line of {name} has {where!r}")
 
 
 def _in_table(text: str, where: str, name: str) -> Any:
     rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if name.lower().endswith(".tsv") else ","))
     if not rows or where not in rows[-1]:
-        raise ToolFault(f"{name} has no column {where!r}; it has {', '.join(map(str, rows[-1] if rows else ()))[:300]}")
+        raise ToolError(f"{name} has no column {where!r}; it has {', '.join(map(str, rows[-1] if rows else ()))[:300]}")
     return rows[-1][where]
 
 
 def _in_text(text: str, where: str, name: str) -> Any:
     found = re.findall(rf"{re.escape(where)}['\"]?\s*[:=]?\s*({_NUMBER})", text)
     if not where or not found:
-        raise ToolFault(f"no number follows {where!r} in {name}")
+        raise ToolError(f"no number follows {where!r} in {name}")
     return found[-1]
 
 
 def in_metrics(metrics: str, name: str, run: str) -> float:
-    """A metric of a run, as the run's row keeps it. Raises ToolFault, naming those there are."""
+    """A metric of a run, as the run's row keeps it. Raises ToolError, naming those there are."""
     there = json.loads(metrics)
     number = as_number(there.get(name))
     if number is None:
-        names = ", ".join(list(there)[:_MOST_NAMES]) or "none"
-        raise ToolFault(f"the log of run {run} gave no metric {name!r}; it gave {names}")
+        names = ", ".join(list(there)[:_MAX_NAMES]) or "none"
+        raise ToolError(f"the log of run {run} gave no metric {name!r}; it gave {names}")
     return number
 
 

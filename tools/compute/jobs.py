@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import said_of_sources
-from ml_intern.execution.tool import NO_REACH, OnResume, Reach, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, OnResume, ToolContext, tool
 from ml_intern.runs.backends.hardware import all_hardware
-from ml_intern.runs.backends.hub_jobs import job_reach
-from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_reach
+from ml_intern.runs.backends.hub_jobs import job_effects
+from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.logs import last_lines, part, tail
 from ml_intern.runs.poll import look, stop
 from ml_intern.runs.summary import report, sources_of, standing_line, started_text
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import RunRow
 from ml_intern.tools.compute.jobs_args import JobsArgs, checked, only_reads, plan_of
 
@@ -27,22 +28,22 @@ GLANCE_CHARACTERS = 2_000
 _SECONDS_BETWEEN_LOOKS = 0.25
 
 
-async def jobs_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+async def jobs_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
     """The secrets, the price and the namespace of a run. Looking and stopping reach nothing."""
     if args.get("operation") not in ("run", "schedule"):
-        return NO_REACH
+        return NO_EFFECTS
     given = JobsArgs.model_validate(args)
     try:
         plan = await plan_of(given, context)
-    except ToolFault as fault:
+    except ToolError as fault:
         if given.backend != "hub":
-            return Reach(refused=str(fault))
+            return ExternalEffects(refused=str(fault))
         raise
     if refusal := (await checked(given, plan, context)).refusal:
-        return Reach(refused=refusal)
+        return ExternalEffects(refused=refusal)
     if given.operation == "schedule":
-        return await schedule_reach(plan, context)
-    return await job_reach(plan, context) if plan.backend == "hub" else Reach(secrets=plan.secrets)
+        return await schedule_effects(plan, context)
+    return await job_effects(plan, context) if plan.backend == "hub" else ExternalEffects(secrets=plan.secrets)
 
 
 def _on_resume(args: Mapping[str, Any]) -> OnResume:
@@ -51,7 +52,7 @@ def _on_resume(args: Mapping[str, Any]) -> OnResume:
     return kinds.get(args.get("operation"), "rerun")
 
 
-@tool(timeout=None, path_args=("workdir",), reads=only_reads, reach=jobs_reach, on_resume=_on_resume)
+@tool(timeout=None, path_args=("workdir",), reads=only_reads, effects=jobs_effects, on_resume=_on_resume)
 async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     """Start training and other long work in the background, and look after it. A run outlives the turn.
 
@@ -89,7 +90,7 @@ async def _run(args: JobsArgs, context: ToolContext) -> ToolResult:
     plan = await plan_of(args, context)
     findings = await checked(args, plan, context)
     if findings.refusal:
-        raise ToolFault(findings.refusal)
+        raise ToolError(findings.refusal)
     started = started_text(await start_run(plan, context))
     return replace(started, text="\n".join([started.text, *(f"note: {note}" for note in findings.notes)]))
 
@@ -100,7 +101,7 @@ async def _named(id: str, context: ToolContext) -> RunRow:
     if len(found) == 1:
         return found[0]
     known = ", ".join(row.id for row in rows[-10:]) or "none"
-    raise ToolFault(f"there is no run {id!r} in this thread; its runs are: {known}")
+    raise ToolError(f"there is no run {id!r} in this thread; its runs are: {known}")
 
 
 async def _looked_at(row: RunRow, context: ToolContext) -> tuple[RunRow, str]:
@@ -139,7 +140,7 @@ async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult
     else:
         read = await asyncio.to_thread(part, log, args.offset, PART_BYTES, ended=not seen.open)
         text, closing = read.text[:LOG_CHARACTERS], f"{seen.state}{doubt}; next offset {read.next}"
-    return _said(seen, f"{admit(text).rstrip() or '(nothing yet)'}\n[{closing}]")
+    return _said(seen, f"{redact(text).rstrip() or '(nothing yet)'}\n[{closing}]")
 
 
 async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult | str:
@@ -161,7 +162,7 @@ async def _inspect(row: RunRow, context: ToolContext) -> ToolResult:
     if seen.open and seen.handle is not None:
         lines.append(await backend_of(seen.backend, context.services.store).usage(seen.handle))
     lines.append(await asyncio.to_thread(tail, Path(seen.log), GLANCE_CHARACTERS))
-    return _said(seen, admit("\n".join(filter(None, lines))))
+    return _said(seen, redact("\n".join(filter(None, lines))))
 
 
 async def _cancel(row: RunRow, context: ToolContext) -> str:
@@ -172,17 +173,17 @@ async def _cancel(row: RunRow, context: ToolContext) -> str:
 
 
 async def hardware(_: JobsArgs, __: ToolContext) -> str:
-    """Every machine with its price, the cheapest first. Raises ToolFault."""
+    """Every machine with its price, the cheapest first. Raises ToolError."""
     return "\n".join(machine.line for machine in (await all_hardware()).values())
 
 
 async def schedule(args: JobsArgs, context: ToolContext) -> str:
-    """Let a job start again and again. Raises ToolFault."""
+    """Let a job start again and again. Raises ToolError."""
     return await create_schedule(await plan_of(args, context), args.when, context)
 
 
 async def schedules(args: JobsArgs, context: ToolContext) -> str:
-    """All schedules, or one. Raises ToolFault."""
+    """All schedules, or one. Raises ToolError."""
     if args.schedule:
         return await change_schedule("inspect", args.schedule, args.namespace or None, context)
     return await list_schedules(args.namespace or None, context)

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolArgs, ToolContext
 from ml_intern.runs.backends.base import DEFAULT_LIMIT_S, BackendName, RunPlan
 from ml_intern.runs.backends.hub_jobs import completed
 from ml_intern.runs.launch import run_id
@@ -19,8 +20,8 @@ DEFAULT_LIMITS_S: Mapping[BackendName, float] = {
     "hub": 2 * 3600.0,
     "sandbox": DEFAULT_LIMIT_S,
 }
-MOST_LINES = 500
-MOST_WAIT_S = 600
+MAX_LINES = 500
+MAX_WAIT_S = 600
 READING = frozenset({"list", "logs", "wait", "inspect", "hardware", "schedules"})
 Operation = Literal[
     "run", "list", "logs", "wait", "inspect", "cancel",
@@ -58,9 +59,9 @@ class JobsArgs(ToolArgs):
         description="run: checks that do not hold this time; say why in your words before the call.",
     )
     run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
-    lines: int = Field(50, ge=1, le=MOST_LINES, description="logs: how many of the last lines.")
+    lines: int = Field(50, ge=1, le=MAX_LINES, description="logs: how many of the last lines.")
     offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
-    seconds: int = Field(120, ge=1, le=MOST_WAIT_S, description="wait: at most so long.")
+    seconds: int = Field(120, ge=1, le=MAX_WAIT_S, description="wait: at most so long.")
 
 
 def only_reads(args: Mapping[str, Any]) -> bool:
@@ -69,12 +70,12 @@ def only_reads(args: Mapping[str, Any]) -> bool:
 
 
 async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
-    """The run that is asked for, with its price. Raises ToolFault."""
+    """The run that is asked for, with its price. Raises ToolError."""
     if bool(args.command) == bool(args.script):
-        raise ToolFault("run takes either command or script")
+        raise ToolError("run takes either command or script")
     backend: BackendName = "hub" if args.operation == "schedule" else args.backend
     if backend != "hub" and (args.hardware or args.image or args.namespace):
-        raise ToolFault("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
+        raise ToolError("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
     plan = await planned(
         context,
         backend=backend,

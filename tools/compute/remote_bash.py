@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.command import OUTPUT_BYTES, Command, Finished
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
 from ml_intern.execution.provenance import said_of_sources
 from ml_intern.execution.sandboxed import opened_in_thread, secret_value
-from ml_intern.execution.tool import ToolContext, ToolResult
+from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
@@ -33,7 +34,7 @@ async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord,
 
     Raises:
         SandboxGone: the sandbox ended meanwhile.
-        ToolFault: what the sandbox said.
+        ToolError: what the sandbox said.
     """
     secrets = await asyncio.to_thread(_secrets, args.secrets)
     words = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"', "sh", args.command)

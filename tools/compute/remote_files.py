@@ -6,16 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult, ToolSpec
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.tools.compute.remote_bash import there
-from ml_intern.tools.local.files import MOST_BYTES
+from ml_intern.tools.local.files import MAX_BYTES
 
 if TYPE_CHECKING:
     from huggingface_hub import Sandbox
 
-MOST_ENTRIES = 500
+MAX_ENTRIES = 500
 
 
 async def on_a_copy(
@@ -25,7 +26,7 @@ async def on_a_copy(
 
     Raises:
         SandboxGone: the sandbox ended meanwhile.
-        ToolFault: what the tool or the sandbox said.
+        ToolError: what the tool or the sandbox said.
     """
     if spec.read_only and _is_artifact(args.path, context):
         return _as_result(await spec.handler(args, context))
@@ -36,13 +37,13 @@ async def on_a_copy(
     if folder:
         if spec.read_only:
             return ToolResult(folder)
-        raise ToolFault(f"{path} is a folder, not a file")
+        raise ToolError(f"{path} is a folder, not a file")
     here = replace(context, workspace=root / WORKSPACE.lstrip("/"), add_dirs=(root,))
     await asyncio.to_thread(here.workspace.mkdir, parents=True, exist_ok=True)
     try:
         result = _as_result(await spec.handler(args.model_copy(update={"path": str(copy)}), here))
-    except ToolFault as fault:
-        raise ToolFault(str(fault).replace(str(copy), path)) from fault
+    except ToolError as fault:
+        raise ToolError(str(fault).replace(str(copy), path)) from fault
     if not spec.read_only:
         await sandboxes.use(record, lambda sandbox: sandbox.files.write(path, copy.read_bytes()))
     return replace(result, text=result.text.replace(str(copy), path))
@@ -59,15 +60,15 @@ def _is_artifact(path: str, context: ToolContext) -> bool:
 
 
 def _fetch(sandbox: "Sandbox", path: str, copy: Path) -> str:
-    """Make the copy here what the file is there; of a folder give its entries. Raises ToolFault for a large file."""
+    """Make the copy here what the file is there; of a folder give its entries. Raises ToolError for a large file."""
     if not sandbox.files.exists(path):
         copy.unlink(missing_ok=True)
         return ""
     entry = sandbox.files.stat(path)
     if entry.type == "dir":
         return listing(sandbox, path)
-    if entry.size > MOST_BYTES:
-        raise ToolFault(f"{path} has {entry.size:,} bytes, too many for this tool; look into it with a command")
+    if entry.size > MAX_BYTES:
+        raise ToolError(f"{path} has {entry.size:,} bytes, too many for this tool; look into it with a command")
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     copy.write_bytes(sandbox.files.read(path))
     return ""
@@ -77,6 +78,6 @@ def listing(sandbox: "Sandbox", path: str) -> str:
     """The entries of a folder there, folders first. It blocks."""
     entries = sorted(sandbox.files.list(path), key=lambda entry: (entry.type != "dir", entry.name))
     lines = [f"{one.name}/" if one.type == "dir" else f"{one.name}  {one.size:,} bytes" for one in entries]
-    more = [f"[{len(lines) - MOST_ENTRIES:,} more]"] if len(lines) > MOST_ENTRIES else []
+    more = [f"[{len(lines) - MAX_ENTRIES:,} more]"] if len(lines) > MAX_ENTRIES else []
     name = posixpath.relpath(path, WORKSPACE) if path.startswith(WORKSPACE) else path
-    return "\n".join([f"{name} is a folder of {len(lines):,}:", *lines[:MOST_ENTRIES], *more])
+    return "\n".join([f"{name} is a folder of {len(lines):,}:", *lines[:MAX_ENTRIES], *more])

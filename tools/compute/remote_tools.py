@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ml_intern.execution.tool import ToolContext, ToolResult, ToolSpec
-from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes, SandboxWish, machine_of, sandboxes_of
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import ToolContext, ToolSpec
+from ml_intern.runs.backends.hub_sandbox import WORKSPACE, MachineRequest, Sandboxes, machine_of, sandboxes_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
@@ -60,13 +61,13 @@ def _file_handler(spec: ToolSpec) -> Any:
 
 
 async def _sandbox(sandboxes: Sandboxes, context: ToolContext) -> SandboxRecord:
-    """The thread's sandbox, started when it has none. Raises SandboxGone and ToolFault."""
+    """The thread's sandbox, started when it has none. Raises SandboxGone and ToolError."""
     turn = _TURNS.setdefault(context.root_id, asyncio.Lock())
     async with turn:
         record = await sandboxes.current(context)
         if record is not None:
             return record
-        wish = SandboxWish()
+        wish = MachineRequest()
         machine = await machine_of(wish)
         text = f"starting a sandbox on {machine.line}, for at most a day\n"
         context.emit("tool_log", id=context.call_id, name="sandbox", text=text)

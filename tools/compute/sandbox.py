@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ml_intern.execution.tool import NO_REACH, Reach, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolArgs, ToolContext, tool
 from ml_intern.net.hub_identity import hub_login, owner_of
 from ml_intern.runs.backends.hardware import DEFAULT
 from ml_intern.runs.backends.hub_sandbox import (
@@ -15,8 +16,8 @@ from ml_intern.runs.backends.hub_sandbox import (
     IMAGE,
     LIFETIME_S,
     WORKSPACE,
+    MachineRequest,
     Sandboxes,
-    SandboxWish,
     machine_of,
     sandboxes_of,
 )
@@ -24,13 +25,13 @@ from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.text.formatting import size
 from ml_intern.tools.compute.remote_bash import run_there, there
 from ml_intern.tools.compute.remote_files import listing
-from ml_intern.tools.local.bash import MOST_SECONDS, BashArgs
+from ml_intern.tools.local.bash import MAX_SECONDS, BashArgs
 from ml_intern.tools.local.files import regular
 
 if TYPE_CHECKING:
     from huggingface_hub import Sandbox
 
-MOST_TRANSFERRED = 2_000_000_000
+MAX_TRANSFERRED = 2_000_000_000
 TRANSFER_SECONDS = 3600.0
 Operation = Literal["create", "list", "run", "files", "upload", "download", "delete", "kill"]
 
@@ -47,7 +48,7 @@ class SandboxArgs(ToolArgs):
         default_factory=list, max_length=8, description="create: variables of the user's that it needs; they are asked."
     )
     command: str = Field("", max_length=20_000, description="run: for the shell there.")
-    timeout: int = Field(120, ge=1, le=MOST_SECONDS, description="run: seconds.")
+    timeout: int = Field(120, ge=1, le=MAX_SECONDS, description="run: seconds.")
     path: str = Field("", max_length=1000, description=f"A file or folder there; relative to {WORKSPACE}.")
     local: str = Field("", max_length=1000, description="upload, download: the file here, in the workspace.")
 
@@ -57,19 +58,19 @@ def only_looks(args: Mapping[str, Any]) -> bool:
     return args.get("operation") in ("list", "files")
 
 
-async def sandbox_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
-    """Where it is and what it may cost; an upload sends a file there. Raises ToolFault."""
+async def sandbox_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
+    """Where it is and what it may cost; an upload sends a file there. Raises ToolError."""
     operation = args.get("operation")
     if operation not in ("create", "upload") or not await hub_login():
-        return NO_REACH
+        return NO_EFFECTS
     place = (f"{await owner_of(context)}/jobs",)
     if operation == "upload":
-        return Reach(place)
-    machine = await machine_of(SandboxWish(str(args.get("hardware", DEFAULT))))
-    return Reach(place, cost_usd=machine.worst_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
+        return ExternalEffects(place)
+    machine = await machine_of(MachineRequest(str(args.get("hardware", DEFAULT))))
+    return ExternalEffects(place, cost_usd=machine.worst_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
 
 
-@tool(timeout=None, path_args=("local",), reads=only_looks, reach=sandbox_reach)
+@tool(timeout=None, path_args=("local",), reads=only_looks, effects=sandbox_effects)
 async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
     """Use a machine of Hugging Face that is not the user's: to run untrusted code, or to try things on a GPU.
 
@@ -87,7 +88,7 @@ async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
         return await _list(sandboxes, context)
     record = await sandboxes.current(context, args.id)
     if record is None:
-        raise ToolFault("this thread has no sandbox; create one first")
+        raise ToolError("this thread has no sandbox; create one first")
     match args.operation:
         case "run":
             return await _run(args, sandboxes, record, context)
@@ -102,7 +103,7 @@ async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
 
 
 async def _create(args: SandboxArgs, sandboxes: Sandboxes, context: ToolContext) -> str:
-    wish = SandboxWish(args.hardware, args.image, args.idle_minutes * 60, tuple(args.secrets))
+    wish = MachineRequest(args.hardware, args.image, args.idle_minutes * 60, tuple(args.secrets))
     machine = await machine_of(wish)
     record = await sandboxes.create(wish, context)
     return (
@@ -119,7 +120,7 @@ async def _list(sandboxes: Sandboxes, context: ToolContext) -> str:
 
 async def _run(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> ToolResult:
     if not args.command.strip():
-        raise ToolFault("the operation run needs command")
+        raise ToolError("the operation run needs command")
     return await run_there(BashArgs(command=args.command, timeout=args.timeout), sandboxes, record, context)
 
 
@@ -140,7 +141,7 @@ async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxReco
         await sandboxes.use(record, lambda machine: machine.files.upload(local, path), TRANSFER_SECONDS)
         return f"uploaded {name} to {path} in the sandbox, {size(length)}"
     if local.exists():
-        raise ToolFault(f"{name} exists; download it under another name")
+        raise ToolError(f"{name} exists; download it under another name")
     length = await sandboxes.use(record, lambda machine: _downloaded(machine, path, local), TRANSFER_SECONDS)
     return f"downloaded {path} from the sandbox to {name}, {size(length)}"
 
@@ -154,8 +155,8 @@ def _downloaded(machine: "Sandbox", path: str, local: Path) -> int:
 
 
 def _small_enough(length: int, name: str) -> None:
-    if length > MOST_TRANSFERRED:
-        raise ToolFault(
+    if length > MAX_TRANSFERRED:
+        raise ToolError(
             f"{name} has {size(length)}, more than is copied; push it to a private repository there instead"
         )
 
@@ -163,7 +164,7 @@ def _small_enough(length: int, name: str) -> None:
 def _given(args: SandboxArgs, name: str) -> str:
     value = str(getattr(args, name))
     if not value:
-        raise ToolFault(f"the operation {args.operation} needs {name}")
+        raise ToolError(f"the operation {args.operation} needs {name}")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any
 Row = Mapping[str, Any]
 Features = Mapping[str, Any]
 
-_MOST_LABELS = 30
+_MAX_LABELS = 30
 _TURN_KEYS = (("role", "content"), ("from", "value"))
 
 
@@ -25,8 +25,8 @@ def type_words(feature: Any) -> str:
             return str(feature.get("dtype"))
         case "ClassLabel":
             names = [str(name) for name in feature.get("names", [])]
-            more = f" and {len(names) - _MOST_LABELS} more" if len(names) > _MOST_LABELS else ""
-            return f"label of {len(names)}: {', '.join(names[:_MOST_LABELS])}{more}"
+            more = f" and {len(names) - _MAX_LABELS} more" if len(names) > _MAX_LABELS else ""
+            return f"label of {len(names)}: {', '.join(names[:_MAX_LABELS])}{more}"
         case "Sequence" | "List" | "LargeList":
             return f"list of {type_words(feature.get('feature'))}"
         case str() as kind:

@@ -7,9 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from ml_intern.net.dataset_viewer import MOST_ROWS, Page, Rows, chosen_config, chosen_split, open_viewer
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.net.dataset_viewer import MAX_ROWS, Page, Rows, chosen_config, chosen_split, open_viewer
 from ml_intern.net.hub import ask_hub
 from ml_intern.text.visible import visible
 from ml_intern.tools.datasets.report import report
@@ -46,7 +47,7 @@ class DatasetsArgs(ToolArgs):
         description="One SELECT of DuckDB; each split is a table: SELECT label, count(*) FROM train ...",
     )
     offset: int = Field(0, ge=0, description="rows: how many to pass over.")
-    limit: int = Field(10, ge=1, le=MOST_ROWS, description="How many entries or rows at most.")
+    limit: int = Field(10, ge=1, le=MAX_ROWS, description="How many entries or rows at most.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,7 +97,7 @@ async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
     async with open_viewer(args.dataset, context) as viewer:
         try:
             splits = await viewer.splits()
-        except ToolFault:
+        except ToolError:
             # The Hub says better what is missing: the dataset, the token, or the consent to its terms.
             await ask_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
             raise
@@ -104,7 +105,7 @@ async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
         split = chosen_split(splits[config], args.split)
         found = await viewer.rows(config, split, page)
     if not found.rows:
-        raise ToolFault(f"no rows of {args.dataset} ({config}, {split}) fit; there are {found.total or 0:,} that match")
+        raise ToolError(f"no rows of {args.dataset} ({config}, {split}) fit; there are {found.total or 0:,} that match")
     last = found.first + len(found.rows)
     total = f" of {found.total:,}" if found.total is not None else ""
     part = "; the viewer holds only a part of this split" if found.partial else ""

@@ -9,15 +9,15 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub_files import beginning
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_ROWS = 100
-MOST_SPLITS = 4
-MOST_FILES = 5_000
+MAX_ROWS = 100
+MAX_SPLITS = 4
+MAX_FILES = 5_000
 HEAD_BYTES = 500_000
 _SPLIT_WORDS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation",
                 "dev": "validation", "test": "test", "eval": "test"}  # fmt: skip
@@ -36,27 +36,27 @@ def sampled(api: "HfApi", dataset: str) -> Sampled:
     """The first rows from one file of each split.
 
     Raises:
-        ToolFault: it has no files, or none of a kind that can be read here.
+        ToolError: it has no files, or none of a kind that can be read here.
     """
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
     try:
         tree = api.list_repo_tree(dataset, recursive=True, repo_type="dataset")
-        files = [one.path for one in islice(tree, MOST_FILES) if hasattr(one, "size")]
+        files = [one.path for one in islice(tree, MAX_FILES) if hasattr(one, "size")]
     except (EntryNotFoundError, RevisionNotFoundError):
         files = []
     readable = {path: reader for path in files if (reader := _READERS.get(PurePosixPath(path).suffix.lower()))}
     if not readable:
         kinds = ", ".join(sorted({PurePosixPath(path).suffix or path for path in files})) or "no files at all"
-        raise ToolFault(f"dataset {dataset} has nothing whose rows can be shown ({kinds}); look at it with hub_repos")
+        raise ToolError(f"dataset {dataset} has nothing whose rows can be shown ({kinds}); look at it with hub_repos")
     by_split = _by_split(list(readable))
     rows = {
-        split: list(islice(readable[path](beginning(api, dataset, "dataset", None, path, HEAD_BYTES)), MOST_ROWS))
-        for split, path in islice(by_split.items(), MOST_SPLITS)
+        split: list(islice(readable[path](beginning(api, dataset, "dataset", None, path, HEAD_BYTES)), MAX_ROWS))
+        for split, path in islice(by_split.items(), MAX_SPLITS)
     }
     known = {split: found for split, found in rows.items() if found}
     if not known:
-        raise ToolFault(f"dataset {dataset}: no rows could be read from {', '.join(by_split.values())}")
+        raise ToolError(f"dataset {dataset}: no rows could be read from {', '.join(by_split.values())}")
     return Sampled(known, notes=(f"these rows are from the beginnings of {', '.join(by_split.values())}",))
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.output import write_private
 from ml_intern.execution.provenance import outside_made
-from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import Rows, Viewer, chosen_config, chosen_split, listed, open_viewer
 from ml_intern.net.hub import ask_hub
 from ml_intern.tools.datasets.columns import Row, conversations, fitting, type_words
@@ -25,10 +26,10 @@ from ml_intern.tools.datasets.statistics import (
 
 SAMPLES = 3
 _CELL = 300
-_MOST_COLUMNS = 60
-_MOST_OTHERS = 2
+_MAX_COLUMNS = 60
+_MAX_OTHERS = 2
 """Further splits that are compared with the one looked into."""
-_MOST_NAMED = 40
+_MAX_NAMED = 40
 _ABILITIES = ("search", "filter", "statistics")
 
 
@@ -52,13 +53,13 @@ async def report(dataset: str, config: str, split: str, context: ToolContext) ->
     """The report on a split of a dataset.
 
     Raises:
-        ToolFault: there is no such dataset, configuration or split, or nothing can be seen of it.
+        ToolError: there is no such dataset, configuration or split, or nothing can be seen of it.
     """
     known = await ask_hub(lambda api: api.dataset_info(dataset), f"dataset {dataset}")
     try:
         async with open_viewer(known.id, context) as viewer:
             found = await _from_viewer(viewer, config, split)
-    except ToolFault as fault:
+    except ToolError as fault:
         if config or split:
             raise
         found = await _from_files(known.id, f"the dataset viewer does not show it: {fault}")
@@ -70,7 +71,7 @@ async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:
     splits = await viewer.splits()
     config = chosen_config(splits, config)
     split = chosen_split(splits[config], split)
-    others = [name for name in splits[config] if name != split][:_MOST_OTHERS]
+    others = [name for name in splits[config] if name != split][:_MAX_OTHERS]
     notes = list[str]()
     rows, able, info, statistics, *more = await asyncio.gather(
         viewer.first_rows(config, split),
@@ -93,7 +94,7 @@ async def _or_note(answer: Awaitable[Any], what: str, notes: list[str]) -> Any:
     """The answer, or None and a note why there is none."""
     try:
         return await answer
-    except ToolFault as fault:
+    except ToolError as fault:
         notes.append(f"no {what}: {fault}")
         return None
 
@@ -121,8 +122,8 @@ async def _configurations(found: Findings, context: ToolContext) -> list[str]:
     ]
     lines = [f"splits of {found.config}: {', '.join(parts)}"]
     if len(names) > 1:
-        lines.append(f"{len(names):,} configurations: {listed(names, _MOST_NAMED)}; this is {found.config}")
-    if len(names) > _MOST_NAMED:
+        lines.append(f"{len(names):,} configurations: {listed(names, _MAX_NAMED)}; this is {found.config}")
+    if len(names) > _MAX_NAMED:
         path = context.artifact_path(".configurations.txt")
         await asyncio.to_thread(write_private, path, "\n".join(names))
         lines.append(f"all their names: {path}")
@@ -149,8 +150,8 @@ def _body(found: Findings) -> list[str]:
 def _columns(found: Findings) -> list[str]:
     said = column_lines(found.statistics)
     names = list(found.rows.features) or list(dict.fromkeys(name for row in found.rows.rows for name in row))
-    lines = [_column(name, found, said.get(name, "")) for name in names[:_MOST_COLUMNS]]
-    more = [f"and {len(names) - _MOST_COLUMNS} more"] if len(names) > _MOST_COLUMNS else []
+    lines = [_column(name, found, said.get(name, "")) for name in names[:_MAX_COLUMNS]]
+    more = [f"and {len(names) - _MAX_COLUMNS} more"] if len(names) > _MAX_COLUMNS else []
     return [*lines, *more]
 
 

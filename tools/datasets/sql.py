@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.child_program import ask_child
 from ml_intern.net.dataset_viewer import chosen_config, open_viewer
 from ml_intern.net.hub import ask_hub
@@ -19,12 +20,12 @@ from ml_intern.text.formatting import size
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_BYTES = 3_000_000_000
+MAX_BYTES = 3_000_000_000
 """Of parquet files that a query may fetch."""
-MOST_FILES = 5_000
+MAX_FILES = 5_000
 FETCH_SECONDS = 500.0
 QUERY_SECONDS = 90.0
-_CHILD = Path(__file__).with_name("dataset_sql_child.py")
+_CHILD = Path(__file__).with_name("sql_child.py")
 _CONVERTED = "refs/convert/parquet"
 _INSTALL = "SQL needs DuckDB: the user can install ml-intern with the extra [sql]; operation rows filters without it"
 
@@ -43,14 +44,14 @@ async def answered(dataset: str, config: str, sql: str, limit: int, context: Too
     """The rows a query gives, at most `limit`.
 
     Raises:
-        ToolFault: DuckDB is not installed, the dataset has no parquet files or too large ones, or the query fails.
+        ToolError: DuckDB is not installed, the dataset has no parquet files or too large ones, or the query fails.
     """
     _need_duckdb()
     parts = await _parts(dataset, config, context)
     wanted = [part for part in parts if part.split in sql] or parts
     total = sum(part.size for part in wanted)
-    if total > MOST_BYTES:
-        raise ToolFault(f"the query needs {size(total)} of parquet files, at most {size(MOST_BYTES)}; name one split")
+    if total > MAX_BYTES:
+        raise ToolError(f"the query needs {size(total)} of parquet files, at most {size(MAX_BYTES)}; name one split")
     files = await ask_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
     text = await _run(files, sql, limit)
     return outside(text, f"{hub_url()}/datasets/{dataset}")
@@ -60,7 +61,7 @@ def _need_duckdb() -> None:
     from importlib.util import find_spec
 
     if find_spec("duckdb") is None:
-        raise ToolFault(_INSTALL)
+        raise ToolError(_INSTALL)
 
 
 async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
@@ -70,12 +71,12 @@ async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
             config = chosen_config(await viewer.splits(), config)
             if found := [_part(one) for one in await viewer.parquet(config)]:
                 return found
-    except ToolFault:
+    except ToolError:
         if config:
             raise
     found = await ask_hub(lambda api: _own_parts(api, dataset), f"dataset {dataset}")
     if not found:
-        raise ToolFault(f"dataset {dataset} has no parquet files; read its rows, or load it in a script")
+        raise ToolError(f"dataset {dataset} has no parquet files; read its rows, or load it in a script")
     return found
 
 
@@ -86,7 +87,7 @@ def _part(one: Mapping[str, Any]) -> Part:
 
 def _own_parts(api: "HfApi", dataset: str) -> list[Part]:
     tree = api.list_repo_tree(dataset, recursive=True, repo_type="dataset")
-    files: list[Any] = [one for one in islice(tree, MOST_FILES) if one.path.endswith(".parquet")]
+    files: list[Any] = [one for one in islice(tree, MAX_FILES) if one.path.endswith(".parquet")]
     return [
         Part(PurePosixPath(one.path).name.partition("-")[0].partition(".")[0], one.path, one.size, None)
         for one in files
@@ -103,14 +104,14 @@ def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, lis
 
 
 async def _run(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
-    """The child's answer. Raises ToolFault with what DuckDB says against the query."""
+    """The child's answer. Raises ToolError with what DuckDB says against the query."""
     asked = json.dumps({"files": files, "sql": sql, "limit": limit}).encode()
     try:
         found: dict[str, str] = json.loads(await ask_child(_CHILD, given=asked, seconds=QUERY_SECONDS))
     except TimeoutError as error:
-        raise ToolFault(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
+        raise ToolError(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
     except ValueError as error:
-        raise ToolFault("the query ended DuckDB; ask for less of the dataset") from error
+        raise ToolError("the query ended DuckDB; ask for less of the dataset") from error
     if "fault" in found:
-        raise ToolFault(found["fault"])
+        raise ToolError(found["fault"])
     return found["text"]

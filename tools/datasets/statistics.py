@@ -9,8 +9,8 @@ from ml_intern.tools.datasets.columns import Features, Row, label_names
 
 IMBALANCED = 3.0
 """How many times as often the most frequent class must occur as the rarest to be called imbalanced."""
-_MOST_CLASSES = 15
-_MOST_LABELS = 20
+_MAX_CLASSES = 15
+_MAX_LABELS = 20
 _RARE = 0.01
 _SPREAD = ("min", "max", "mean", "median")
 
@@ -52,7 +52,7 @@ def sampled_counts(features: Features, rows: Sequence[Row]) -> dict[str, dict[st
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row[name] for row in rows if isinstance(row.get(name), str | int | bool)]
         names = label_names(features.get(name))
-        if names or (len(set(values)) <= min(_MOST_LABELS, len(values) // 2) and "label" in name.lower()):
+        if names or (len(set(values)) <= min(_MAX_LABELS, len(values) // 2) and "label" in name.lower()):
             shown = [
                 names[value] if names and isinstance(value, int) and value < len(names) else value for value in values
             ]
@@ -71,8 +71,8 @@ def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterat
     if not total or len(ordered) < 2:
         yield f"{column}: only one class ({ordered[0][0] if ordered else 'none'})"
         return
-    shown = ", ".join(f"{name} {count:,} ({count / total:.1%})" for name, count in ordered[:_MOST_CLASSES])
-    more = f" and {len(ordered) - _MOST_CLASSES} more classes" if len(ordered) > _MOST_CLASSES else ""
+    shown = ", ".join(f"{name} {count:,} ({count / total:.1%})" for name, count in ordered[:_MAX_CLASSES])
+    more = f" and {len(ordered) - _MAX_CLASSES} more classes" if len(ordered) > _MAX_CLASSES else ""
     rare = [name for name, count in ordered if count / total < _RARE]
     ratio = ordered[0][1] / max(ordered[-1][1], 1)
     uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"

@@ -13,13 +13,13 @@ from urllib.parse import urljoin, urlsplit
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.paths import cache_home
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotThere, Service, Unavailable, open_service
 from ml_intern.store.pages import CachedPage, FoundPage, PageCache, open_pages
 
 AGE_SECONDS = 86_400.0
 """A cached page is used for so long before it is fetched again."""
-MOST_INDEXED = 500
+MAX_INDEXED = 500
 """Pages of one product that are read to be searched here."""
 INDEX_SECONDS = 75.0
 _FETCHED_AT_ONCE = 8
@@ -68,13 +68,13 @@ class Library:
         """Read a product's pages into the cache so that they can be searched; a note when not all of them are there."""
         paths = await self.paths_of(product)
         known = await self.cache.fresh(product, AGE_SECONDS)
-        missing = [path for path in paths[:MOST_INDEXED] if path not in known]
+        missing = [path for path in paths[:MAX_INDEXED] if path not in known]
         try:
             async with asyncio.timeout(INDEX_SECONDS):
                 failed = await self._fetch_all(missing, product, progress)
         except TimeoutError:
             return f"{INDEX_SECONDS:.0f} s were not enough to read all {len(paths)} pages; search again for the rest"
-        left_out = len(paths) - MOST_INDEXED
+        left_out = len(paths) - MAX_INDEXED
         notes = [f"{left_out} pages were left out"] if left_out > 0 else []
         return "; ".join([*notes, *([f"{failed} pages could not be read"] if failed else [])])
 
@@ -127,13 +127,13 @@ async def open_library() -> AsyncIterator[Library]:
 
 
 def split_address(page: str) -> tuple[str, str]:
-    """Path and anchor of a page named as URL, as /docs/..., or as product/page. Raises ToolFault for any other."""
+    """Path and anchor of a page named as URL, as /docs/..., or as product/page. Raises ToolError for any other."""
     parts = urlsplit(page.strip())
     if parts.netloc and parts.netloc not in (*_HUB_NAMES, urlsplit(hub_url()).netloc):
-        raise ToolFault(f"{page[:200]} is no page of the Hub's documentation; read it with web_read")
+        raise ToolError(f"{page[:200]} is no page of the Hub's documentation; read it with web_read")
     name = parts.path.strip("/").removeprefix("docs/").removesuffix(".md").removesuffix(".html")
     if not _NAME.fullmatch(name) or ".." in name:
-        raise ToolFault(f"{page[:200]!r} names no page; write for example trl/sft_trainer")
+        raise ToolError(f"{page[:200]!r} names no page; write for example trl/sft_trainer")
     return f"/docs/{name}", parts.fragment
 
 

@@ -7,8 +7,9 @@ from pydantic import Field
 from rapidfuzz import process as fuzzy
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotThere
 from ml_intern.store.pages import CachedPage
 from ml_intern.tools.docs.docs_library import Library, age_words, open_library, split_address
@@ -17,7 +18,7 @@ from ml_intern.tools.web.page_text import PageText
 from ml_intern.tools.web.sections import shown
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-_MOST_LISTED = 400
+_MAX_LISTED = 400
 
 
 class DocsReadArgs(ToolArgs):
@@ -54,7 +55,7 @@ async def _page(library: Library, path: str, section: str) -> ToolResult:
     try:
         page = await library.page(path)
     except NotThere as fault:
-        raise ToolFault(f"there is no page {path}; {await _nearest(library, path)}") from fault
+        raise ToolError(f"there is no page {path}; {await _nearest(library, path)}") from fault
     found = PageText("", page.text, age_words(page))
     return await outside_made(lambda: shown(found, path, section), hub_url() + path)
 
@@ -74,9 +75,9 @@ async def _listing(library: Library, path: str) -> str:
     try:
         known = await library.paths_of(product)
     except NotThere as fault:
-        raise ToolFault(f"there is no product {product!r}; an empty page lists the products") from fault
-    more = [f"[{len(known) - _MOST_LISTED} more; docs_search finds them]"] if len(known) > _MOST_LISTED else []
-    names = [one.removeprefix("/docs/") for one in known[:_MOST_LISTED]]
+        raise ToolError(f"there is no product {product!r}; an empty page lists the products") from fault
+    more = [f"[{len(known) - _MAX_LISTED} more; docs_search finds them]"] if len(known) > _MAX_LISTED else []
+    names = [one.removeprefix("/docs/") for one in known[:_MAX_LISTED]]
     return "\n".join([f"{product} has {len(known)} pages:", *names, *more])
 
 
@@ -86,7 +87,7 @@ def _products(listing: CachedPage) -> str:
     except (ValueError, TypeError):
         found = []
     if not found:
-        raise ToolFault("the list of products cannot be understood; name one, for example trl")
+        raise ToolError("the list of products cannot be understood; name one, for example trl")
     lines = [f"{entry.get('id')} ({entry.get('category') or entry.get('title') or ''})" for entry in found]
     return "\n".join(lines)
 
@@ -97,5 +98,5 @@ async def _operation(library: Library, wanted: str) -> ToolResult:
     page = found.get(f"{method.upper()} {path.strip()}")
     if page is None:
         near = [one for one, _, _ in fuzzy.extract(wanted, list(found), limit=5)]
-        raise ToolFault(f"the HTTP API has no operation {wanted[:200]!r}; the nearest are {', '.join(near)}")
+        raise ToolError(f"the HTTP API has no operation {wanted[:200]!r}; the nearest are {', '.join(near)}")
     return outside(page.text, f"{hub_url()}/.well-known/openapi.json")

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotThere, Unavailable
 from ml_intern.store.pages import FoundPage
 from ml_intern.tools.docs.docs_library import Library, age_words, open_library
@@ -45,7 +46,7 @@ async def docs_search(args: DocsSearchArgs, context: ToolContext) -> ToolResult:
     if not found:
         where = f" in {args.product}" if args.product else ""
         if note:
-            raise ToolFault(f"nothing found for {args.query!r}{where}: {note}")
+            raise ToolError(f"nothing found for {args.query!r}{where}: {note}")
         return ToolResult(
             f"nothing found for {args.query!r}{where}; use other words; docs_read with an empty page lists the products"
         )
@@ -58,7 +59,7 @@ async def _pages(library: Library, args: DocsSearchArgs, context: ToolContext) -
     try:
         if hits := await _by_hub(library, args):
             return hits, ""
-    except ToolFault as fault:
+    except ToolError as fault:
         note = f"the Hub's own search did not answer ({fault}); this is from pages read here"
     if args.product:
         note = "; ".join(filter(None, [note, await _indexed(library, args, context)]))
@@ -108,7 +109,7 @@ async def _indexed(library: Library, args: DocsSearchArgs, context: ToolContext)
     try:
         return await library.index(args.product, progress)
     except NotThere as fault:
-        raise ToolFault(
+        raise ToolError(
             f"there is no documentation of {args.product!r}; docs_read with an empty page lists the products"
         ) from fault
     except Unavailable as fault:

@@ -10,7 +10,7 @@ from ml_intern.store.pages import CachedPage
 SHELF = "http-api"
 _METHODS = ("get", "post", "put", "patch", "delete", "head")
 _DEEPEST = 4
-_MOST_FIELDS = 60
+_MAX_FIELDS = 60
 
 
 def operations(description: CachedPage) -> list[CachedPage]:
@@ -47,7 +47,7 @@ def _page(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any
     for code, answer in (one.get("responses") or {}).items():
         found = _resolved(answer, spec)
         lines.append(f"## Answer {code}: {found.get('description', '')}".rstrip(": "))
-        lines += list(_fields(_json_schema(found), spec))[:_MOST_FIELDS]
+        lines += list(_fields(_json_schema(found), spec))[:_MAX_FIELDS]
     return "\n".join(line for line in lines if line)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_intern.configs.hosts import github_api_url
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.blocking import in_thread
 from ml_intern.net.service import NotThere, TooMany, Unavailable, user_agent
 
@@ -29,7 +29,7 @@ async def ask_github(work: Callable[["Github"], T], about: str) -> T:
     """The result of `work` with a client of GitHub, run in a thread. `about` names what it is about.
 
     Raises:
-        ToolFault: what GitHub said, in one line with the remedy.
+        ToolError: what GitHub said, in one line with the remedy.
     """
     return await in_thread(lambda: _answer(work, about), seconds=SECONDS, what="GitHub")
 
@@ -51,11 +51,11 @@ def _answer(work: Callable[["Github"], T], about: str) -> T:
     try:
         return work(client)
     except GithubException as error:
-        raise _fault(error.status, error.headers or {}, _message(error.data), about) from error
+        raise _failed(error.status, error.headers or {}, _message(error.data), about) from error
     except RequestException as error:
         raise Unavailable(f"no connection to GitHub ({type(error).__name__}); try again later") from error
     except RuntimeError as error:  # PyGithub's word for a redirect to another host
-        raise ToolFault(f"GitHub redirects {about} to another server, which is not followed") from error
+        raise ToolError(f"GitHub redirects {about} to another server, which is not followed") from error
     finally:
         client.close()
 
@@ -64,7 +64,7 @@ def _message(data: Any) -> str:
     return str(data.get("message", "")) if isinstance(data, dict) else ""
 
 
-def _fault(status: int, headers: Mapping[str, str], message: str, about: str) -> ToolFault:
+def _failed(status: int, headers: Mapping[str, str], message: str, about: str) -> ToolError:
     if status in (403, 429) and ("rate limit" in message.lower() or headers.get("x-ratelimit-remaining") == "0"):
         return _limited(headers)
     if status == 404:
@@ -73,11 +73,11 @@ def _fault(status: int, headers: Mapping[str, str], message: str, about: str) ->
     if status == _EMPTY:
         return NotThere(f"{about} is empty: it has no files yet")
     if status == 401:
-        return ToolFault("GitHub does not accept GITHUB_TOKEN; the user has to renew or unset it")
+        return ToolError("GitHub does not accept GITHUB_TOKEN; the user has to renew or unset it")
     if status >= 500:
         return Unavailable(f"GitHub failed ({status}); try again later")
     why = " ".join(message.split())[:200] or "no reason given"
-    return ToolFault(f"GitHub refused {about} ({status}): {why}")
+    return ToolError(f"GitHub refused {about} ({status}): {why}")
 
 
 def _limited(headers: Mapping[str, str]) -> TooMany:

@@ -9,12 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from rapidfuzz import fuzz
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 
 if TYPE_CHECKING:
     from github import Github
 
-MOST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _LINES = re.compile(r"L(\d+)(?:-L(\d+))?")
 _SCRIPTS = (".py", ".ipynb", ".sh", ".yaml", ".yml")
@@ -50,21 +50,21 @@ class Place:
 
 
 def place_of(repository: str) -> Place:
-    """What owner/name or an address of GitHub names. Raises ToolFault when it is neither."""
+    """What owner/name or an address of GitHub names. Raises ToolError when it is neither."""
     parts = urlsplit(repository.strip())
     if parts.netloc:
         if parts.netloc.lower() not in ("github.com", "www.github.com", "raw.githubusercontent.com"):
-            raise ToolFault(f"{repository[:200]} is no address of GitHub; write owner/name")
+            raise ToolError(f"{repository[:200]} is no address of GitHub; write owner/name")
         return _of_address([unquote(part) for part in parts.path.split("/") if part], parts.netloc, parts.fragment)
     name = repository.strip().removesuffix(".git")
     if not _NAME.fullmatch(name):
-        raise ToolFault(f"{repository[:200]!r} names no repository; write owner/name")
+        raise ToolError(f"{repository[:200]!r} names no repository; write owner/name")
     return Place(name)
 
 
 def _of_address(parts: Sequence[str], host: str, fragment: str) -> Place:
     if len(parts) < 2:
-        raise ToolFault("the address names no repository; write owner/name")
+        raise ToolError("the address names no repository; write owner/name")
     name = f"{parts[0]}/{parts[1].removesuffix('.git')}"
     inside = parts[2:] if host.startswith("raw.") else parts[3:] if parts[2:3] in (["blob"], ["tree"]) else ()
     lines = _LINES.fullmatch(fragment)
@@ -74,15 +74,15 @@ def _of_address(parts: Sequence[str], host: str, fragment: str) -> Place:
 
 
 def read_place(client: "Github", place: Place) -> str:
-    """A file as text, or what is in a folder. Blocks; raises ToolFault for what cannot be shown."""
+    """A file as text, or what is in a folder. Blocks; raises ToolError for what cannot be shown."""
     repository = client.get_repo(place.repository)
     found = repository.get_contents(place.path, **({"ref": place.ref} if place.ref else {}))
     if isinstance(found, list):
         return "\n".join([f"{place.path or place.repository} is a folder:", *map(_entry, found)])
-    if found.size > MOST_BYTES:
-        raise ToolFault(f"{place.path} has {found.size:,} bytes, more than are read; clone the repository instead")
+    if found.size > MAX_BYTES:
+        raise ToolError(f"{place.path} has {found.size:,} bytes, more than are read; clone the repository instead")
     if found.type != "file":
-        raise ToolFault(f"{place.path} is a {found.type}, no file")
+        raise ToolError(f"{place.path} is a {found.type}, no file")
     raw = found.decoded_content if found.encoding == "base64" else _blob(repository, found.sha)
     return _shown(raw, place)
 
@@ -100,17 +100,17 @@ def _entry(entry: Any) -> str:
 
 def _shown(raw: bytes, place: Place) -> str:
     if b"\0" in raw[:8192]:
-        raise ToolFault(f"{place.path} is binary, {len(raw):,} bytes")
+        raise ToolError(f"{place.path} is binary, {len(raw):,} bytes")
     text = raw.decode("utf-8", "replace")
     if place.path.endswith(".ipynb"):
         try:
             text = notebook_markdown(text)
         except NotNotebook as fault:
-            raise ToolFault(f"{place.path} is no notebook that can be read: {fault}") from fault
+            raise ToolError(f"{place.path} is no notebook that can be read: {fault}") from fault
     lines = text.splitlines()
     first, last = place.first or 1, min(place.last or len(lines), len(lines))
     if first > max(len(lines), 1):
-        raise ToolFault(f"{place.path} has {len(lines):,} lines; {first:,} is after its end")
+        raise ToolError(f"{place.path} has {len(lines):,} lines; {first:,} is after its end")
     shown = [f"{number:>6}\t{line}" for number, line in enumerate(lines[first - 1 : last], start=first)]
     more = f"[lines {first:,} to {last:,} of {len(lines):,}]" if (first, last) != (1, len(lines)) else ""
     return "\n".join([*shown, *([more] if more else [])])

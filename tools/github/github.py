@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.github.client import ask_github, has_token
 from ml_intern.tools.github.files import Place, examples, place_of, read_place
 
@@ -92,7 +93,7 @@ async def _examples(args: GithubArgs, place: Place) -> ToolResult:
 
 async def _search(args: GithubArgs, place: Place) -> ToolResult:
     if not has_token():
-        raise ToolFault(
+        raise ToolError(
             "GitHub's code search needs GITHUB_TOKEN, which is not set; use examples and read on a repository, or "
             "web_search with site:github.com"
         )

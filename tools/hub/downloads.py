@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.safety.shell.paths import is_protected_in_workspace
 from ml_intern.text.formatting import size
@@ -19,8 +20,8 @@ from ml_intern.tools.hub.transfer import announce, transferred
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_FILES = 100_000
-MOST_NAMED = 10
+MAX_FILES = 100_000
+MAX_NAMED = 10
 _SPARE_BYTES = 1_000_000_000
 _DULL = ".gitattributes"
 _KNOWN = ".cache/huggingface/download/{}.metadata"
@@ -47,7 +48,7 @@ async def download(args: HubReposArgs, context: ToolContext) -> str:
     patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
     sizes = await ask_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
     if not sizes:
-        raise ToolFault(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
+        raise ToolError(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
     wanted = await asyncio.to_thread(_checked, sizes, args, context)
     announce(context, f"downloading {wanted.words} of {args.about}")
     asked: Mapping[str, Any] = {
@@ -69,31 +70,31 @@ def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     tree = api.list_repo_tree(args.repo, recursive=True, revision=args.at, repo_type=args.type)
-    files = {one.path: one.size for one in islice(tree, MOST_FILES) if hasattr(one, "size")}
+    files = {one.path: one.size for one in islice(tree, MAX_FILES) if hasattr(one, "size")}
     return {path: files[path] for path in filter_repo_objects(files, allow_patterns=patterns or None)}
 
 
 def _checked(sizes: Mapping[str, int], args: HubReposArgs, context: ToolContext) -> Wanted:
-    """What may go into the folder. Raises ToolFault: nothing may, a file is in the way, the disk is too small."""
+    """What may go into the folder. Raises ToolError: nothing may, a file is in the way, the disk is too small."""
     folder = context.resolve(args.local)
     if folder.is_file():
-        raise ToolFault(f"{context.name_of(folder)} is a file; name a folder to download into")
+        raise ToolError(f"{context.name_of(folder)} is a file; name a folder to download into")
     root = str(context.workspace.resolve())
     obeyed = tuple(path for path in sizes if is_protected_in_workspace(str(folder / path), root))
     kept = {path: length for path, length in sizes.items() if path not in obeyed}
     if not kept:
-        raise ToolFault(f"other programs obey {_first(obeyed)} there; read it with operation read instead")
+        raise ToolError(f"other programs obey {_first(obeyed)} there; read it with operation read instead")
     in_the_way = [path for path in kept if (folder / path).exists() and not (folder / _KNOWN.format(path)).exists()]
     if in_the_way:
-        raise ToolFault(f"{_first(in_the_way)} exists there and is not of this download; name another folder")
+        raise ToolError(f"{_first(in_the_way)} exists there and is not of this download; name another folder")
     wanted, free = Wanted(folder, kept, obeyed), _free_bytes(folder)
     if sum(kept.values()) + _SPARE_BYTES > free:
-        raise ToolFault(f"{args.about} needs {wanted.words} and {size(free)} are free here; download less, by patterns")
+        raise ToolError(f"{args.about} needs {wanted.words} and {size(free)} are free here; download less, by patterns")
     return wanted
 
 
 def _first(paths: Sequence[str]) -> str:
-    return ", ".join(paths[:MOST_NAMED]) + (" ..." if len(paths) > MOST_NAMED else "")
+    return ", ".join(paths[:MAX_NAMED]) + (" ..." if len(paths) > MAX_NAMED else "")
 
 
 def _free_bytes(folder: Path) -> int:

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from ml_intern.execution.tool import ToolContext, ToolResult, tool
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import ToolContext, tool
 from ml_intern.tools.hub import repo_changes, repo_reading
 from ml_intern.tools.hub import repo_discussions as repo_talk
 from ml_intern.tools.hub.downloads import download
 from ml_intern.tools.hub.repo_args import HubReposArgs, named
 from ml_intern.tools.hub.repo_diff import diff
-from ml_intern.tools.hub.repo_effects import only_reads, repo_reach
+from ml_intern.tools.hub.repo_effects import only_reads, repo_effects
 from ml_intern.tools.hub.uploads import upload
 
 Result = Awaitable[ToolResult | str]
@@ -51,7 +52,7 @@ WITH_FILES: dict[str, Callable[[HubReposArgs, ToolContext], Result]] = {
 """Those that also touch the workspace."""
 
 
-@tool(timeout=None, path_args=("local",), reads=only_reads, reach=repo_reach)
+@tool(timeout=None, path_args=("local",), reads=only_reads, effects=repo_effects)
 async def hub_repos(args: HubReposArgs, context: ToolContext) -> ToolResult | str:
     """Read and change repositories on the Hugging Face Hub: models, datasets and spaces.
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.models.catalog.endpoint import Offer, read_catalogue
 from ml_intern.models.catalog.prices import Price
 from ml_intern.models.routing import HUB_ROUTER
@@ -24,7 +25,7 @@ Kind = Literal["models", "datasets", "spaces", "collections", "served_models"]
 Sort = Literal["trending", "downloads", "likes", "created", "updated"]
 _SORTS = {"trending": "trending_score", "created": "created_at", "updated": "last_modified"}
 _COLLECTION_SORTS = {"likes": "upvotes", "updated": "lastModified"}
-_MOST_TAGS = 12
+_MAX_TAGS = 12
 _DULL_TAGS = ("region:", "endpoints_compatible", "text-generation-inference", "autotrain_compatible", "format:")
 
 
@@ -138,8 +139,8 @@ def _counted(number: int | None, what: str) -> str:
 def _tags(found: Any) -> str:
     shown = {getattr(found, "pipeline_tag", None), getattr(found, "sdk", None)}
     tags = [tag for tag in found.tags or [] if tag not in shown and not tag.startswith(_DULL_TAGS)]
-    more = f" and {len(tags) - _MOST_TAGS} more" if len(tags) > _MOST_TAGS else ""
-    return f"\n  {', '.join(tags[:_MOST_TAGS])}{more}" if tags else ""
+    more = f" and {len(tags) - _MAX_TAGS} more" if len(tags) > _MAX_TAGS else ""
+    return f"\n  {', '.join(tags[:_MAX_TAGS])}{more}" if tags else ""
 
 
 def _space_line(found: Any) -> str:
@@ -158,7 +159,7 @@ _PER_MILLION = 1_000_000
 
 
 async def served_models(query: str, author: str, limit: int) -> list[str]:
-    """A line for each: name, window, providers with their price for a million tokens. Raises ToolFault."""
+    """A line for each: name, window, providers with their price for a million tokens. Raises ToolError."""
     async with open_service("the Hub's router", os.environ.get("ML_INTERN_ROUTER_URL") or HUB_ROUTER) as router:
         answer = await router.get_json("/models")
     offers = read_catalogue(answer)

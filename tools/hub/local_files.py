@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_intern.execution.tool import ToolContext, ToolFault
-from ml_intern.safety.secrets.redaction import contains_held
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
+from ml_intern.safety.secrets.redaction import contains_known
 from ml_intern.safety.shell.paths import is_credential, is_project_secret
 from ml_intern.tools.local.files import regular
 
-MOST_BYTES = 50 * 1000**3
+MAX_BYTES = 50 * 1000**3
 """Of one file; the Hub takes no larger ones."""
-_MOST_SEARCHED = 20_000_000
+_MAX_SEARCHED = 20_000_000
 _SHA256_DIGITS = 64
 IGNORED = (".git", ".git/*", "*/.git", "*/.git/*", ".cache/huggingface/*", "*/.cache/huggingface/*", "*.pyc")
 """Patterns of what is never meant."""
@@ -47,13 +48,13 @@ def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence
     """The file, or the files of the folder, that go to `into` in the repository. It looks at all of them: in a thread.
 
     Raises:
-        ToolFault: there is none, one lies outside the workspace, is too large, or holds a secret of this process.
+        ToolError: there is none, one lies outside the workspace, is too large, or holds a secret of this process.
     """
     local = context.resolve(path_text, reading=True)
     shown = context.name_of(local)
     found = _folder(local, into, patterns) if local.is_dir() else Selection(local, (_single(local, shown, into),))
     if not found.files:
-        raise ToolFault(f"{shown} holds no files{' that match' if patterns else ''}; nothing was uploaded")
+        raise ToolError(f"{shown} holds no files{' that match' if patterns else ''}; nothing was uploaded")
     for one in found.files:
         _check(one, context)
     return found
@@ -62,7 +63,7 @@ def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence
 def _single(local: Path, shown: str, into: str) -> LocalFile:
     size = regular(local, shown).st_size
     if is_project_secret(str(local)):
-        raise ToolFault(f"{shown} usually holds secrets and is not uploaded")
+        raise ToolError(f"{shown} usually holds secrets and is not uploaded")
     target = into.strip("/")
     return LocalFile(local, f"{target}/{local.name}".strip("/") if not target or into.endswith("/") else target, size)
 
@@ -83,10 +84,10 @@ def _folder(local: Path, into: str, patterns: Sequence[str]) -> Selection:
 def _check(one: LocalFile, context: ToolContext) -> None:
     shown = context.name_of(one.path)
     context.resolve(str(one.path), reading=True)
-    if one.size > MOST_BYTES:
-        raise ToolFault(f"{shown} has {one.size:,} bytes; the Hub takes at most {MOST_BYTES:,} a file: split it")
-    if one.size <= _MOST_SEARCHED and contains_held(one.path.read_bytes().decode("latin-1")):
-        raise ToolFault(f"{shown} holds a secret of this machine (a token or key) and is not uploaded; remove it first")
+    if one.size > MAX_BYTES:
+        raise ToolError(f"{shown} has {one.size:,} bytes; the Hub takes at most {MAX_BYTES:,} a file: split it")
+    if one.size <= _MAX_SEARCHED and contains_known(one.path.read_bytes().decode("latin-1")):
+        raise ToolError(f"{shown} holds a secret of this machine (a token or key) and is not uploaded; remove it first")
 
 
 def digest_like(path: Path, other: str) -> str:

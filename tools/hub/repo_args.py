@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolArgs, ToolContext
 from ml_intern.net.hub_identity import owner_of
 
 RepoType = Literal["model", "dataset", "space"]
@@ -61,27 +62,27 @@ async def named(args: HubReposArgs, context: ToolContext) -> HubReposArgs:
     """The arguments with the whole names of the repositories.
 
     Raises:
-        ToolFault: no name, or one without namespace while nobody is signed in.
+        ToolError: no name, or one without namespace while nobody is signed in.
     """
     to = await full_name(args.to, context) if args.to else ""
     return args.model_copy(update={"repo": await full_name(args.repo, context), "to": to})
 
 
 async def full_name(repo: str, context: ToolContext) -> str:
-    """`org/name` for a name alone, which is the token owner's. Raises ToolFault when there is none."""
+    """`org/name` for a name alone, which is the token owner's. Raises ToolError when there is none."""
     name = repo.strip().strip("/")
     if not name:
-        raise ToolFault("name the repository in `repo`, as org/name")
+        raise ToolError("name the repository in `repo`, as org/name")
     if "/" in name:
         return name
     owner = await owner_of(context)
     if not owner:
-        raise ToolFault(f"{name} has no namespace and no token says whose it is; name it as org/name")
+        raise ToolError(f"{name} has no namespace and no token says whose it is; name it as org/name")
     return f"{owner}/{name}"
 
 
 def given(args: HubReposArgs, *names: str) -> None:
-    """Raises ToolFault when one of these arguments was left out."""
+    """Raises ToolError when one of these arguments was left out."""
     missing = [name for name in names if not getattr(args, name)]
     if missing:
-        raise ToolFault(f"the operation {args.operation} needs {' and '.join(missing)}")
+        raise ToolError(f"the operation {args.operation} needs {' and '.join(missing)}")

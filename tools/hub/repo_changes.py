@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_files import text
 from ml_intern.tools.hub.card import CARD, merged_card
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
-from ml_intern.tools.hub.repo_reading import MOST_READ, page_of
+from ml_intern.tools.hub.repo_reading import MAX_READ, page_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -17,7 +17,7 @@ async def create(args: HubReposArgs) -> str:
     """A new repository, private unless private is false."""
     private = args.private is not False
     if args.type == "space" and args.sdk is None:
-        raise ToolFault("a space needs its sdk: gradio, docker or static")
+        raise ToolError("a space needs its sdk: gradio, docker or static")
     sdk: dict[str, Any] = {"space_sdk": args.sdk} if args.type == "space" else {}
     await ask_hub(lambda api: api.create_repo(args.repo, private=private, repo_type=args.type, **sdk), args.about)
     return f"created {args.about}, {'private' if private else 'public'}: {page_of(args)}"
@@ -26,7 +26,7 @@ async def create(args: HubReposArgs) -> str:
 async def settings(args: HubReposArgs) -> str:
     """Who can see the repository, and who must ask for access."""
     if args.private is None and args.gated is None:
-        raise ToolFault("the operation settings needs private or gated")
+        raise ToolError("the operation settings needs private or gated")
     gate: Any = {"no": False, None: None}.get(args.gated, args.gated)
     await ask_hub(
         lambda api: api.update_repo_settings(args.repo, private=args.private, gated=gate, repo_type=args.type),
@@ -97,7 +97,7 @@ async def card(args: HubReposArgs) -> str:
     given(args, "metadata")
 
     def change(api: "HfApi") -> str:
-        before = text(api, args.repo, args.type, args.at, CARD, MOST_READ)
+        before = text(api, args.repo, args.type, args.at, CARD, MAX_READ)
         content = merged_card(before, args.repo, args.metadata)
         done = api.upload_file(
             path_or_fileobj=content.encode(),
@@ -137,5 +137,5 @@ async def delete_files(args: HubReposArgs) -> str:
 
     found, where = await ask_hub(delete, args.about)
     if not found:
-        raise ToolFault(f"nothing in {args.about} matches {', '.join(args.patterns)}; operation list shows its files")
+        raise ToolError(f"nothing in {args.about} matches {', '.join(args.patterns)}; operation list shows its files")
     return f"deleted from {args.about} ({where}): {', '.join(found[:50])}" + (" ..." if len(found) > 50 else "")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolContext, ToolFault, ToolResult
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_files import beginning
 from ml_intern.text.formatting import size
@@ -20,9 +21,9 @@ from ml_intern.tools.local.listing import kind_of
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_FILES = 20_000
-MOST_SHOWN = 20
-MOST_COMPARED = 200_000
+MAX_FILES = 20_000
+MAX_SHOWN = 20
+MAX_COMPARED = 200_000
 """Bytes up to which a file's lines are compared."""
 SECONDS = 300.0
 
@@ -38,7 +39,7 @@ class Side:
 async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
     """What changes from revision to against, or from revision to the folder or file `local`."""
     if bool(args.against) == bool(args.local):
-        raise ToolFault("diff needs against (another revision) or local (a folder here), one of them")
+        raise ToolError("diff needs against (another revision) or local (a folder here), one of them")
     here = None
     if args.local:
         here = await asyncio.to_thread(selected, args.local, context, args.path)
@@ -53,7 +54,7 @@ def _compared(api: "HfApi", args: HubReposArgs, here: Selection | None) -> str:
         if path not in sides:
             return b""
         most = sides[path].size
-        return beginning(api, args.repo, args.type, revision or None, path, most) if most <= MOST_COMPARED else None
+        return beginning(api, args.repo, args.type, revision or None, path, most) if most <= MAX_COMPARED else None
 
     if here is None:
         new = _tree(api, args, args.against)
@@ -72,14 +73,14 @@ def _digest_of(sides: Mapping[str, Side], path: str) -> str:
 
 
 def _content(file: LocalFile) -> bytes | None:
-    return file.path.read_bytes() if file.size <= MOST_COMPARED else None
+    return file.path.read_bytes() if file.size <= MAX_COMPARED else None
 
 
 def _tree(api: "HfApi", args: HubReposArgs, revision: str) -> dict[str, Side]:
     found = api.list_repo_tree(args.repo, recursive=True, revision=revision or None, repo_type=args.type)
-    files: list[Any] = [one for one in islice(found, MOST_FILES + 1) if hasattr(one, "size")]
-    if len(files) > MOST_FILES:
-        raise ToolFault(f"{args.about} has more than {MOST_FILES:,} files; compare single ones with read")
+    files: list[Any] = [one for one in islice(found, MAX_FILES + 1) if hasattr(one, "size")]
+    if len(files) > MAX_FILES:
+        raise ToolError(f"{args.about} has more than {MAX_FILES:,} files; compare single ones with read")
     inside = args.path.strip("/")
     return {
         one.path: Side(one.lfs.sha256 if one.lfs else one.blob_id, one.size)
@@ -97,8 +98,8 @@ def _told(old: Mapping[str, Side], new: Mapping[str, Side], pair: Pair) -> str:
     if not changed:
         return "no file differs"
     lines = [_summary(path, old.get(path), new.get(path)) for path in changed]
-    lines += [line for path in changed[:MOST_SHOWN] for line in _hunks(path, *pair(path))]
-    more = [f"[the lines of {len(changed) - MOST_SHOWN} more files are not shown]"] if len(changed) > MOST_SHOWN else []
+    lines += [line for path in changed[:MAX_SHOWN] for line in _hunks(path, *pair(path))]
+    more = [f"[the lines of {len(changed) - MAX_SHOWN} more files are not shown]"] if len(changed) > MAX_SHOWN else []
     return "\n".join([*lines, *more])
 
 

@@ -3,8 +3,8 @@
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolResult
 from ml_intern.net.hub import ask_hub
 from ml_intern.text.formatting import day
 from ml_intern.tools.hub.repo_args import HubReposArgs, given

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.tool import NO_REACH, Reach, ToolContext
+from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_identity import hub_login, owner_of
 from ml_intern.net.service import NotThere
@@ -24,15 +24,15 @@ def only_reads(args: Mapping[str, Any]) -> bool:
     return args.get("operation") in READING
 
 
-async def repo_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
+async def repo_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
     """The reach of a call. Without a token nothing can be written: the call itself says so.
 
     Raises:
-        ToolFault: the Hub does not tell what has to be known.
+        ToolError: the Hub does not tell what has to be known.
     """
     operation = args.get("operation", "")
     if only_reads(args) or operation in _LOCAL or not await hub_login():
-        return NO_REACH
+        return NO_EFFECTS
     await owner_of(context)
     names = [await full_name(str(args.get("repo", "")), context)]
     if target := str(args.get("to", "")):
@@ -41,11 +41,11 @@ async def repo_reach(args: Mapping[str, Any], context: ToolContext) -> Reach:
         public = args.get("private") is False
     else:
         public = args.get("private") is False or await is_public(names[-1], str(args.get("type", "model")))
-    return Reach(tuple(names), public=public, irreversible=operation in _FINAL)
+    return ExternalEffects(tuple(names), public=public, irreversible=operation in _FINAL)
 
 
 async def is_public(repo: str, type: str) -> bool:
-    """Whether anybody can see the repository. One that is not there is made private. Raises ToolFault."""
+    """Whether anybody can see the repository. One that is not there is made private. Raises ToolError."""
 
     def look(api: "HfApi") -> bool:
         return not api.repo_info(repo, repo_type=type).private

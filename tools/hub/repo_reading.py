@@ -6,8 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.execution.tool import ToolFault, ToolResult
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_files import PREFIXES, beginning, entry
 from ml_intern.net.service import NotThere
@@ -18,9 +18,9 @@ from ml_intern.tools.local.listing import LINE_CHARACTERS, kind_of
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_READ = 2_000_000
+MAX_READ = 2_000_000
 """Bytes of a file that are fetched to be shown."""
-MOST_SHOWN = 150_000
+MAX_SHOWN = 150_000
 """Characters of it that are given at once; offset goes on."""
 _CARD_LINES = 60
 _HINTS = {"a parquet file": "the tool datasets shows its rows", "GGUF weights": "operation info shows its size"}
@@ -112,12 +112,12 @@ async def read(args: HubReposArgs) -> ToolResult:
         raise NotThere(f"{args.about} has no file {path}; operation list shows what is there")
     if not hasattr(found, "size"):
         return await list_files(args)
-    most = min(found.size, MOST_READ)
+    most = min(found.size, MAX_READ)
     content = await ask_hub(lambda api: beginning(api, args.repo, args.type, args.at, path, most), args.about)
     source = f"{page_of(args)}/blob/{args.revision or 'main'}/{path}"
     if kind := kind_of(content[:8_192]):
         hint = _HINTS.get(kind, "operation download puts it into the workspace")
-        raise ToolFault(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
+        raise ToolError(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
     return await outside_made(lambda: _lines(content, args, found.size), source)
 
 
@@ -125,7 +125,7 @@ def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
     lines = content.decode("utf-8", "replace").splitlines()
     shown = list(_cut(lines[args.offset - 1 : args.offset - 1 + args.limit]))
     if not shown:
-        raise ToolFault(f"{args.path} has {len(lines):,} lines; offset {args.offset} is after its end")
+        raise ToolError(f"{args.path} has {len(lines):,} lines; offset {args.offset} is after its end")
     last = args.offset - 1 + len(shown)
     notes = [f"lines {args.offset:,} to {last:,} of {len(lines):,}"] if len(shown) < len(lines) else []
     if whole > len(content):
@@ -134,12 +134,12 @@ def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
 
 
 def _cut(lines: list[str]) -> Iterator[str]:
-    """The lines as they are shown, up to MOST_SHOWN characters of them."""
+    """The lines as they are shown, up to MAX_SHOWN characters of them."""
     length = 0
     for line in lines:
         short = line if len(line) <= LINE_CHARACTERS else f"{line[:LINE_CHARACTERS]}… ({len(line):,} characters)"
         length += len(short)
-        if length > MOST_SHOWN:
+        if length > MAX_SHOWN:
             return
         yield short
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub_identity import hub_login
 
 SECONDS = 12 * 3600.0
@@ -23,7 +24,7 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
     """What the child says when it is done. Cancelled meanwhile, the child ends at once.
 
     Raises:
-        ToolFault: what the Hub or its library said against it, or the child died.
+        ToolError: what the Hub or its library said against it, or the child died.
     """
     asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await hub_login()}
     inherited = await asyncio.to_thread(child_environment, os.environ)
@@ -36,7 +37,7 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
         async with asyncio.timeout(SECONDS):
             return await _attended(process, asked, context)
     except TimeoutError as error:
-        raise ToolFault(
+        raise ToolError(
             f"{work} of {about} did not end within {SECONDS / 3600:g} h; it may have gone in part"
         ) from error
     finally:
@@ -63,11 +64,11 @@ async def _attended(process: Process, asked: Mapping[str, Any], context: ToolCon
         if "done" in said:
             return dict(said["done"])
         if "fault" in said:
-            raise ToolFault(said["fault"])
+            raise ToolError(said["fault"])
         if "broken" in said:
             raise RuntimeError(said["broken"])
         announce(context, said["log"])
     code = await process.wait()
-    raise ToolFault(
+    raise ToolError(
         f"the {asked['work']} of {asked['about']} ended in the middle (exit code {code}); it may have gone in part"
     )

@@ -5,7 +5,8 @@ import glob
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.evidence.reported import unverified_in
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.service import NotThere
 from ml_intern.text.formatting import size
@@ -18,8 +19,8 @@ from ml_intern.tools.hub.transfer import announce, transferred
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MOST_CHECKED = 1_000
-MOST_NAMED = 10
+MAX_CHECKED = 1_000
+MAX_NAMED = 10
 _WITH_NUMBERS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".log")
 
 
@@ -27,7 +28,7 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     """Upload a file or a folder, look whether all is there, and say what the card lacks."""
     given(args, "local")
     if args.create_pr and args.revision:
-        raise ToolFault("create_pr makes a pull request against main; leave revision out")
+        raise ToolError("create_pr makes a pull request against main; leave revision out")
     chosen = await asyncio.to_thread(selected, args.local, context, args.path, args.patterns)
     wishes = await asyncio.to_thread(_card_wishes, chosen, args)
     wishes = (*wishes, *await _unheld_numbers(chosen, context))
@@ -44,13 +45,13 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
 
 
 def _card_wishes(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
-    """What the card lacks. Raises ToolFault for one the Hub would refuse."""
+    """What the card lacks. Raises ToolError for one the Hub would refuse."""
     card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
     if card is None:
         return ()
     found = check_card(card.path.read_text("utf-8", "replace"), args.type)
     if found.errors:
-        raise ToolFault(f"the card {card.path.name} was refused, nothing was uploaded: {'; '.join(found.errors)}")
+        raise ToolError(f"the card {card.path.name} was refused, nothing was uploaded: {'; '.join(found.errors)}")
     return found.wishes
 
 
@@ -73,7 +74,7 @@ async def _prepared(args: HubReposArgs) -> str:
         found = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
     except NotThere:
         if args.type == "space":
-            raise ToolFault(f"there is no {args.about}; create it first, with its sdk") from None
+            raise ToolError(f"there is no {args.about}; create it first, with its sdk") from None
         await ask_hub(lambda api: api.create_repo(args.repo, repo_type=args.type, private=True), args.about)
         return "private, new"
     return "private" if found.private else "public"
@@ -99,7 +100,7 @@ def _arguments(args: HubReposArgs, chosen: Selection) -> dict[str, Any]:
 
 async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
     """What the Hub says it has now, against what was sent."""
-    expected = {one.path_in_repo: one.size for one in chosen.files[:MOST_CHECKED]}
+    expected = {one.path_in_repo: one.size for one in chosen.files[:MAX_CHECKED]}
 
     def sizes(api: "HfApi") -> dict[str, int]:
         found = api.get_paths_info(args.repo, list(expected), revision=revision or None, repo_type=args.type)
@@ -108,9 +109,9 @@ async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
     there = await ask_hub(sizes, args.about)
     wrong = [path for path, length in expected.items() if there.get(path) != length]
     if wrong:
-        raise ToolFault(
+        raise ToolError(
             f"the upload to {args.about} ended, but {len(wrong)} of {len(expected)} files are missing or of another "
-            f"size there: {', '.join(wrong[:MOST_NAMED])}; list the repository and upload them again"
+            f"size there: {', '.join(wrong[:MAX_NAMED])}; list the repository and upload them again"
         )
     part = f"the first {len(expected):,} files" if len(chosen.files) > len(expected) else "every file"
     return f"checked: {part} is there with its size"
@@ -119,7 +120,7 @@ async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
 def _left_out(chosen: Selection) -> list[str]:
     if not chosen.left_out:
         return []
-    return [f"left out, since they usually hold secrets: {', '.join(chosen.left_out[:MOST_NAMED])}"]
+    return [f"left out, since they usually hold secrets: {', '.join(chosen.left_out[:MAX_NAMED])}"]
 
 
 async def _has_card(args: HubReposArgs) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import Field
 
+from ml_intern.execution.call import Status, ToolError, ToolResult
 from ml_intern.execution.output import shorten_file
 from ml_intern.execution.process.command import Command, Finished, run_command
 from ml_intern.execution.process.environment import shell
 from ml_intern.execution.provenance import said_of_sources
-from ml_intern.execution.sandboxed import Traffic, Walled, walled
-from ml_intern.execution.tool import OnResume, Reach, Status, ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.sandboxed import SandboxedCommand, Traffic, sandboxed
+from ml_intern.execution.tool import ExternalEffects, OnResume, ToolArgs, ToolContext, tool
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
@@ -27,10 +28,10 @@ from ml_intern.safety.shell.paths import Place
 from ml_intern.tools.local.foreign import foreign_source
 
 DEFAULT_SECONDS = 120
-MOST_SECONDS = 10 * 3600
-MOST_HOSTS = 5
-MOST_PATHS = 50
-MOST_SECRETS = 8
+MAX_SECONDS = 10 * 3600
+MAX_HOSTS = 5
+MAX_PATHS = 50
+MAX_SECRETS = 8
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -41,7 +42,7 @@ class BashArgs(ToolArgs):
     timeout: int | None = Field(
         None,
         ge=1,
-        le=MOST_SECONDS,
+        le=MAX_SECONDS,
         description="Seconds after which it is stopped: 120, in the background 36000 (most).",
     )
     background: bool = Field(
@@ -51,7 +52,7 @@ class BashArgs(ToolArgs):
     workdir: str = Field(".", description="Folder to run in, inside the workspace.")
     secrets: list[str] = Field(
         default_factory=list,
-        max_length=MOST_SECRETS,
+        max_length=MAX_SECRETS,
         description="Variables of the user's that it needs, as HF_TOKEN for a gated model. It has no other; "
         "the user is asked.",
     )
@@ -59,12 +60,12 @@ class BashArgs(ToolArgs):
     @property
     def seconds(self) -> float:
         """Its time limit."""
-        return float(self.timeout or (MOST_SECONDS if self.background else DEFAULT_SECONDS))
+        return float(self.timeout or (MAX_SECONDS if self.background else DEFAULT_SECONDS))
 
 
-async def bash_reach(args: Mapping[str, Any], _context: ToolContext) -> Reach:
+async def bash_effects(args: Mapping[str, Any], _context: ToolContext) -> ExternalEffects:
     """The secrets that a command asks for. What it sends is found in its words."""
-    return Reach(secrets=tuple(args.get("secrets", ())))
+    return ExternalEffects(secrets=tuple(args.get("secrets", ())))
 
 
 def bash_on_resume(args: Mapping[str, Any]) -> OnResume:
@@ -72,7 +73,7 @@ def bash_on_resume(args: Mapping[str, Any]) -> OnResume:
     return "reattach" if args.get("background") else "report"
 
 
-@tool(timeout=None, path_args=("workdir",), reach=bash_reach, on_resume=bash_on_resume)
+@tool(timeout=None, path_args=("workdir",), effects=bash_effects, on_resume=bash_on_resume)
 async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
 
@@ -86,14 +87,14 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder, program = await asyncio.to_thread(_place, args.workdir, context)
-        async with walled((program, "-c", args.command), folder, context, tuple(args.secrets)) as wall:
+        async with sandboxed((program, "-c", args.command), folder, context, tuple(args.secrets)) as wall:
             command = _command(args, folder, wall, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
             )
             traffic = wall.traffic
     except (OSError, ValueError) as error:
-        raise ToolFault(f"the command could not run: {error}") from error
+        raise ToolError(f"the command could not run: {error}") from error
     remarks = [*_said_of(traffic), *_said_of_mending(wall.mended)]
     return await asyncio.to_thread(_told, args, command, context, finished, traffic.reached, remarks)
 
@@ -109,7 +110,7 @@ async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
     )
 
 
-def _command(args: BashArgs, folder: Path, wall: Walled, context: ToolContext) -> Command:
+def _command(args: BashArgs, folder: Path, wall: SandboxedCommand, context: ToolContext) -> Command:
     return Command(
         argv=wall.argv,
         folder=folder,
@@ -125,7 +126,7 @@ def _place(workdir: str, context: ToolContext) -> tuple[Path, str]:
     """The folder to run in, and the bash to run with."""
     folder = context.resolve(workdir)
     if not folder.is_dir():
-        raise ToolFault(f"there is no folder {workdir}; leave workdir out to run in the workspace")
+        raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
     return folder, shell()
 
 
@@ -150,7 +151,7 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
         return ()
     # A sandbox with a list of hosts saw every connection, and one without a network had none.
     fetched = inward_sources(scene) if context.options.sandbox in {"none", "on"} else ()
-    named = (Path(os.path.realpath(path)) for path in command_paths(scene)[:MOST_PATHS])
+    named = (Path(os.path.realpath(path)) for path in command_paths(scene)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (foreign_source(path, roots) for path in named))))
 
 
@@ -175,7 +176,7 @@ def _status(finished: Finished) -> Status:
 def _closing(finished: Finished, seconds: float) -> list[str]:
     if finished.ending == "timeout":
         return [
-            f"timed out after {seconds:g} s; all its processes were ended; a longer timeout is up to {MOST_SECONDS} s"
+            f"timed out after {seconds:g} s; all its processes were ended; a longer timeout is up to {MAX_SECONDS} s"
         ]
     if finished.ending == "output cap":
         return ["stopped: it wrote more output than may be kept; all its processes were ended; send output to a file"]
@@ -188,16 +189,16 @@ def _said_of(traffic: Traffic) -> list[str]:
         return [f"the sandbox had no network: {traffic.problem}"]
     if not traffic.refused:
         return []
-    more = f" and {len(traffic.refused) - MOST_HOSTS} more" if len(traffic.refused) > MOST_HOSTS else ""
+    more = f" and {len(traffic.refused) - MAX_HOSTS} more" if len(traffic.refused) > MAX_HOSTS else ""
     return [
-        f"the sandbox let nothing through to {', '.join(traffic.refused[:MOST_HOSTS])}{more}: ask the user to allow it "
+        f"the sandbox let nothing through to {', '.join(traffic.refused[:MAX_HOSTS])}{more}: ask the user to allow it "
         "(settings, sandbox.hosts) if the task needs it"
     ]
 
 
 def _said_of_mending(mended: list[str]) -> list[str]:
-    more = f" and {len(mended) - MOST_HOSTS} more" if len(mended) > MOST_HOSTS else ""
-    return [f"removed, because git would run it: {', '.join(mended[:MOST_HOSTS])}{more}"] if mended else []
+    more = f" and {len(mended) - MAX_HOSTS} more" if len(mended) > MAX_HOSTS else ""
+    return [f"removed, because git would run it: {', '.join(mended[:MAX_HOSTS])}{more}"] if mended else []
 
 
 def _exit(code: int | None) -> str:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-MOST_COMPARED = 3_000
+MAX_COMPARED = 3_000
 DIFF_CHARACTERS = 6_000
 DIFF_LINE = 400
 _CONTEXT_LINES = 2
@@ -17,7 +17,7 @@ def diff(before: str, after: str, name: str) -> str:
     lead = _same(old, new)
     tail = _same(old[lead:][::-1], new[lead:][::-1])
     gone, come = len(old) - lead - tail, len(new) - lead - tail
-    if max(gone, come) > MOST_COMPARED:
+    if max(gone, come) > MAX_COMPARED:
         return f"{gone:,} lines were replaced by {come:,}."
     # Only the part that differs is compared: difflib takes seconds for a long file.
     first, rest = max(lead - _CONTEXT_LINES, 0), max(tail - _CONTEXT_LINES, 0)

@@ -5,13 +5,14 @@ import asyncio
 from pydantic import Field
 from rapidfuzz import fuzz, process
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.diffs import diff
 from ml_intern.tools.local.files import load, mark_seen, replace, require_seen
 
 SHOWN_PLACES = 10
 SHOWN_LINES = 20
-LEAST_LIKENESS = 50
+MIN_LIKENESS = 50
 COMPARED = 400
 # Bytes that are no UTF-8 are kept through decoding and encoding.
 _KEEP = "surrogateescape"
@@ -41,7 +42,7 @@ def _edit(args: EditArgs, context: ToolContext) -> str:
     path = context.resolve(args.path)
     shown = context.name_of(path)
     if args.old == args.new:
-        raise ToolFault("old and new are the same; nothing to change")
+        raise ToolError("old and new are the same; nothing to change")
     before = load(path, shown).decode("utf-8", _KEEP)
     known = require_seen(context, path, shown)
     old, new = _with_endings(before, args.old, args.new)
@@ -62,12 +63,12 @@ def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:
 
 
 def _checked(count: int, text: str, old: str, args: EditArgs, shown: str) -> int:
-    """How often the piece is replaced. Raises ToolFault when that is unclear."""
+    """How often the piece is replaced. Raises ToolError when that is unclear."""
     if not count:
-        raise ToolFault(f"the text to replace is not in {shown}. {_nearest(_readable(text), args.old)}")
+        raise ToolError(f"the text to replace is not in {shown}. {_nearest(_readable(text), args.old)}")
     if count > 1 and not args.replace_all:
         lines = ", ".join(str(line) for line in _lines_of(text, old))
-        raise ToolFault(
+        raise ToolError(
             f"the text to replace occurs {count} times in {shown}, at lines {lines}"
             f"{' ...' if count > SHOWN_PLACES else ''}; give more of the lines around it, or set replace_all"
         )
@@ -89,7 +90,7 @@ def _nearest(text: str, old: str) -> str:
     lines = text.split("\n")
     stripped = [line.strip()[:COMPARED] for line in lines]
     best = process.extractOne(wanted[longest].strip()[:COMPARED] if wanted else "", stripped, scorer=fuzz.ratio)
-    if best is None or best[1] < LEAST_LIKENESS:
+    if best is None or best[1] < MIN_LIKENESS:
         return "Nothing in it is like that; read it again."
     first = max(best[2] - longest, 0)
     near = lines[first : first + min(len(wanted), SHOWN_LINES)]

@@ -9,29 +9,30 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_intern.execution.tool import ToolContext, ToolFault
+from ml_intern.execution.call import ToolError
+from ml_intern.execution.tool import ToolContext
 
 CHUNK_BYTES = 1 << 20
-MOST_BYTES = 10_000_000
-MOST_HASHED = 64 * 1024 * 1024
+MAX_BYTES = 10_000_000
+MAX_HASHED = 64 * 1024 * 1024
 
 
 def regular(path: Path, shown: str) -> os.stat_result:
     """The stat of a regular file: a pipe or a device would never end.
 
     Raises:
-        ToolFault: it is missing, a folder, no regular file, or may not be looked at.
+        ToolError: it is missing, a folder, no regular file, or may not be looked at.
     """
     try:
         found = path.stat()
     except FileNotFoundError as error:
-        raise ToolFault(f"there is no file {shown}{_nearest(path)}") from error
+        raise ToolError(f"there is no file {shown}{_nearest(path)}") from error
     except OSError as error:
-        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+        raise ToolError(f"cannot read {shown}: {error.strerror}") from error
     if stat.S_ISDIR(found.st_mode):
-        raise ToolFault(f"{shown} is a folder, not a file")
+        raise ToolError(f"{shown} is a folder, not a file")
     if not stat.S_ISREG(found.st_mode):
-        raise ToolFault(f"{shown} is no regular file")
+        raise ToolError(f"{shown} is no regular file")
     return found
 
 
@@ -43,18 +44,18 @@ def _nearest(path: Path) -> str:
 
 
 def load(path: Path, shown: str) -> bytes:
-    """The content of a regular file of at most MOST_BYTES.
+    """The content of a regular file of at most MAX_BYTES.
 
     Raises:
-        ToolFault: it is no such file, too large, or may not be read.
+        ToolError: it is no such file, too large, or may not be read.
     """
     size = regular(path, shown).st_size
-    if size > MOST_BYTES:
-        raise ToolFault(f"{shown} has {size:,} bytes, too many for this tool; change it with a command or a script")
+    if size > MAX_BYTES:
+        raise ToolError(f"{shown} has {size:,} bytes, too many for this tool; change it with a command or a script")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+        raise ToolError(f"cannot read {shown}: {error.strerror}") from error
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -67,7 +68,7 @@ def chunks(path: Path) -> Iterator[bytes]:
 def digest_of(path: Path) -> str:
     """sha256 of a file's content; for a very large file its size and time of change, as make does. Raises OSError."""
     found = path.stat()
-    if found.st_size > MOST_HASHED:
+    if found.st_size > MAX_HASHED:
         return f"stat:{found.st_size}:{found.st_mtime_ns}"
     sha = hashlib.sha256()
     for chunk in chunks(path):
@@ -84,13 +85,13 @@ def require_seen(context: ToolContext, path: Path, shown: str) -> str:
     """Refuse to change what the model has not seen as it is now; the digest of what it is.
 
     Raises:
-        ToolFault: the file was not read in this session, or changed since.
+        ToolError: the file was not read in this session, or changed since.
     """
     known, present = context.services.file_reads.get(context.thread_id, {}).get(str(path)), digest_of(path)
     if known is None:
-        raise ToolFault(f"{shown} exists and was not read in this session; read it first")
+        raise ToolError(f"{shown} exists and was not read in this session; read it first")
     if known != present:
-        raise ToolFault(f"{shown} changed since it was read; read it again")
+        raise ToolError(f"{shown} changed since it was read; read it again")
     return present
 
 
@@ -101,7 +102,7 @@ def replace(path: Path, content: bytes, shown: str, known: str | None) -> str:
     exist.
 
     Raises:
-        ToolFault: somebody else changed it meanwhile, or the system refused.
+        ToolError: somebody else changed it meanwhile, or the system refused.
     """
     fresh = path.with_name(f".{path.name[:50]}.{secrets.token_hex(6)}")
     try:
@@ -109,13 +110,13 @@ def replace(path: Path, content: bytes, shown: str, known: str | None) -> str:
         _write_like(fresh, path, content)
         try:
             if (digest_of(path) if path.exists() else None) != known:
-                raise ToolFault(f"{shown} was changed by somebody else just now; read it again")
+                raise ToolError(f"{shown} was changed by somebody else just now; read it again")
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
         return digest_of(path)
     except OSError as error:
-        raise ToolFault(f"cannot write {shown}: {error.strerror}") from error
+        raise ToolError(f"cannot write {shown}: {error.strerror}") from error
 
 
 def _write_like(fresh: Path, path: Path, content: bytes) -> None:

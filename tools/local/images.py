@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-MOST_BYTES = 3_500_000
+MAX_BYTES = 3_500_000
 """Of a file: what providers take at most is 5 MB, and base64 is a third longer."""
 _WEBP = (b"RIFF", b"WEBP")
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -21,5 +21,5 @@ def image_type(path: Path) -> str | None:
 def data_url(path: Path, type: str) -> str | None:
     """The image as a data URL; None when it is too large. Raises OSError."""
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    return None if len(content) > MOST_BYTES else f"data:{type};base64,{base64.b64encode(content).decode()}"
+        content = file.read(MAX_BYTES + 1)
+    return None if len(content) > MAX_BYTES else f"data:{type};base64,{base64.b64encode(content).decode()}"

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from pydantic import Field
 
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.files import digest_of, mark_seen, regular
 from ml_intern.tools.local.foreign import foreign_source
 from ml_intern.tools.local.images import data_url, image_type
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
 
-MOST_LINES = 2_000
-MOST_ENTRIES = 200
+MAX_LINES = 2_000
+MAX_ENTRIES = 200
 
 
 class ReadArgs(ToolArgs):
@@ -22,7 +23,7 @@ class ReadArgs(ToolArgs):
 
     path: str = Field(min_length=1, description="The file or folder, relative to the workspace or absolute.")
     offset: int = Field(1, description="The first line to show; a negative one counts from the end.")
-    limit: int = Field(MOST_LINES, ge=1, le=MOST_LINES, description="How many lines to show at most.")
+    limit: int = Field(MAX_LINES, ge=1, le=MAX_LINES, description="How many lines to show at most.")
 
 
 @tool(read_only=True)
@@ -46,30 +47,30 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
         text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
         return outside(text, source) if source else ToolResult(text)
     except OSError as error:
-        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+        raise ToolError(f"cannot read {shown}: {error.strerror}") from error
 
 
 def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResult:
     about = f"{shown} is an image ({kind}, {path.stat().st_size:,} bytes)"
     if context.services.models.abilities(context.options.model).images is False:
-        raise ToolFault(f"{about}, and {context.options.model} does not see images. Look into it with a command")
+        raise ToolError(f"{about}, and {context.options.model} does not see images. Look into it with a command")
     url = data_url(path, kind)
     if url is None:
-        raise ToolFault(f"{about}: too large to be shown. Make a smaller copy with a command")
+        raise ToolError(f"{about}: too large to be shown. Make a smaller copy with a command")
     return ToolResult(f"{about}; it is shown with this result", images=(url,))
 
 
 def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
     size = regular(path, shown).st_size
     if kind := binary_kind(path):
-        raise ToolFault(f"{shown} is binary, {size:,} bytes: {kind}. Look into it with a command")
+        raise ToolError(f"{shown} is binary, {size:,} bytes: {kind}. Look into it with a command")
     mark_seen(context, path, digest_of(path))
     total = count_lines(path)
     if not total:
         return f"{shown} is empty"
     first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
     if first > total:
-        raise ToolFault(f"{shown} has {total:,} lines; offset {args.offset} is after its end")
+        raise ToolError(f"{shown} has {total:,} lines; offset {args.offset} is after its end")
     part = listing(path, first, args.limit, total)
     more = f"lines {first:,} to {part.last:,} of {total:,}; go on with offset {part.last + 1}"
     notes = [*part.notes, *([more] if part.last < total else [])]
@@ -78,8 +79,8 @@ def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
 
 def _folder(path: Path, shown: str) -> str:
     entries = sorted(path.iterdir(), key=lambda entry: (not entry.is_dir(), entry.name))
-    lines = [f"{entry.name}/" if entry.is_dir() else f"{entry.name}{_size(entry)}" for entry in entries[:MOST_ENTRIES]]
-    more = [f"[{len(entries) - MOST_ENTRIES:,} more]"] if len(entries) > MOST_ENTRIES else []
+    lines = [f"{entry.name}/" if entry.is_dir() else f"{entry.name}{_size(entry)}" for entry in entries[:MAX_ENTRIES]]
+    more = [f"[{len(entries) - MAX_ENTRIES:,} more]"] if len(entries) > MAX_ENTRIES else []
     return "\n".join([f"{shown} is a folder of {len(entries):,}:", *lines, *more])
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.diffs import diff
-from ml_intern.tools.local.files import MOST_BYTES, mark_seen, regular, replace, require_seen
+from ml_intern.tools.local.files import MAX_BYTES, mark_seen, regular, replace, require_seen
 
 
 class WriteArgs(ToolArgs):
@@ -39,13 +40,13 @@ def _write(path_text: str, text: str, context: ToolContext) -> str:
 
 
 def _before(path: Path, shown: str, context: ToolContext) -> tuple[str, str | None]:
-    """Digest and text of the file to be replaced; no text when it is too long to compare. Raises ToolFault."""
+    """Digest and text of the file to be replaced; no text when it is too long to compare. Raises ToolError."""
     try:
         size = regular(path, shown).st_size
         digest = require_seen(context, path, shown)
-        return digest, path.read_bytes().decode("utf-8", "replace") if size <= MOST_BYTES else None
+        return digest, path.read_bytes().decode("utf-8", "replace") if size <= MAX_BYTES else None
     except OSError as error:
-        raise ToolFault(f"cannot read {shown}: {error.strerror}") from error
+        raise ToolError(f"cannot read {shown}: {error.strerror}") from error
 
 
 def _changes(before: str | None, after: str, shown: str) -> str:

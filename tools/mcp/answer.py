@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolResult
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
 
-MOST_IMAGES = 8
-MOST_IMAGE_BYTES = 5_000_000
+MAX_IMAGES = 8
+MAX_IMAGE_BYTES = 5_000_000
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
@@ -43,7 +43,7 @@ def _take(block: Mapping[str, Any], lines: list[str], images: list[str]) -> None
         lines.append(str(block.get("text", "")))
     elif not isinstance(data, str):
         lines.append(f"[{kind} at {block.get('url', 'an unknown place')}]")
-    elif kind == "image" and mime in IMAGE_TYPES and len(images) < MOST_IMAGES and len(data) <= MOST_IMAGE_BYTES:
+    elif kind == "image" and mime in IMAGE_TYPES and len(images) < MAX_IMAGES and len(data) <= MAX_IMAGE_BYTES:
         images.append(f"data:{mime};base64,{data}")
         lines.append(f"[image {len(images)}, {mime}, {len(data) * 3 // 4:,} bytes]")
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.configs.version import version
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.tools.mcp.errors import said_by
 from ml_intern.tools.mcp.http import http_streams
 from ml_intern.tools.mcp.stdio import Printed, stdio_streams
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Status = Literal["starting", "ready", "failed", "ended"]
 PING_SECONDS = 5.0
-MOST_TOOLS = 200
+MAX_TOOLS = 200
 _GRACE_SECONDS = 10.0
 _arguments: ContextVar[Mapping[str, Any]] = ContextVar("arguments of an MCP call")
 
@@ -81,18 +81,18 @@ class Connection:
         """The server's answer to one call. It is sent once, whatever happens.
 
         Raises:
-            ToolFault: no connection, no answer in time, the server ended, or it refused the call as such.
+            ToolError: no connection, no answer in time, the server ended, or it refused the call as such.
         """
         session = await self._live()
         if tool not in session.tools:
-            raise ToolFault(f"the server {self.name} no longer has the tool {tool}")
+            raise ToolError(f"the server {self.name} no longer has the tool {tool}")
         asked = asyncio.create_task(self._asked(session.tools[tool], args))
         ended = asyncio.create_task(session.ended.wait())
         try:
             await asyncio.wait({asked, ended}, timeout=self.server.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
                 return self._answer(asked, session)
-            raise ToolFault(self._unanswered(session))
+            raise ToolError(self._unanswered(session))
         finally:
             for task in (asked, ended):
                 task.cancel()
@@ -109,11 +109,11 @@ class Connection:
         except Exception as error:
             if "session terminated" in str(error).lower():  # it answers so instead of running the call
                 session.ended.set()
-                raise ToolFault(f"the server {self.name} was started anew meanwhile; call it again") from error
+                raise ToolError(f"the server {self.name} was started anew meanwhile; call it again") from error
             if session.ended.is_set() or "connection closed" in str(error).lower():
                 session.ended.set()
-                raise ToolFault(self._unanswered(session)) from error
-            raise ToolFault(f"the server {self.name} did not carry it out: {said_by(error)}") from error
+                raise ToolError(self._unanswered(session)) from error
+            raise ToolError(f"the server {self.name} did not carry it out: {said_by(error)}") from error
 
     def _unanswered(self, session: Session) -> str:
         again = "it may have run in part. The next call starts the server again"
@@ -139,7 +139,7 @@ class Connection:
             self.start()
             await self.opened()
             if self._session is None:
-                raise ToolFault(f"the server {self.name} is not there: {self.problem}")
+                raise ToolError(f"the server {self.name} is not there: {self.problem}")
             return self._session
 
     async def _answers(self, session: Session) -> bool:
@@ -231,7 +231,7 @@ class Connection:
             loaded = await load_mcp_tools(
                 session.client, server_name=self.name, tool_interceptors=[partial(_as_asked, session.client)]
             )
-        session.tools = {tool.name: tool for tool in loaded[:MOST_TOOLS]}
+        session.tools = {tool.name: tool for tool in loaded[:MAX_TOOLS]}
         self.tools = session.tools
         await self._on_tools(self)
 

@@ -1,6 +1,6 @@
 """What went wrong with a server, in a few words."""
 
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.visible import visible
 
 _MOST = 300
@@ -10,7 +10,7 @@ def said_by(error: BaseException) -> str:
     """The cause in one line, secrets and control characters replaced."""
     cause = _cause(error)
     words = _known(cause) or f"{type(cause).__name__}: {cause}".removesuffix(": ")
-    return visible(" ".join(admit(words).split()))[:_MOST]
+    return visible(" ".join(redact(words).split()))[:_MOST]
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -19,7 +19,7 @@ from ml_intern.net.service import CONNECT_SECONDS, certificates, user_agent
 if TYPE_CHECKING:
     import httpx
 
-MOST_BYTES = 16_000_000
+MAX_BYTES = 16_000_000
 """Of one message."""
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -90,7 +90,7 @@ def _limited(body: "httpx.AsyncByteStream", error: bytes, *, events: bool) -> "h
             async for chunk in body:
                 held.append(chunk)
                 size += len(chunk)
-                if size > MOST_BYTES:
+                if size > MAX_BYTES:
                     yield b"event: message\ndata: " + error + b"\n\n" if events else error
                     return
                 if events and (end := _last_event_end(chunk)):
@@ -115,5 +115,5 @@ def _error(request: "httpx.Request") -> bytes:
         id = json.loads(request.content)["id"] if request.method == "POST" else None
     except (ValueError, KeyError, TypeError):
         id = None
-    said = f"the answer has more than {MOST_BYTES:,} bytes; ask for less"
+    said = f"the answer has more than {MAX_BYTES:,} bytes; ask for less"
     return json.dumps({"jsonrpc": "2.0", "id": id or 0, "error": {"code": -32603, "message": said}}).encode()

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from ml_intern.safety.secrets.redaction import admit
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 PREFIX = "mcp"
-MOST_NAME = 64
-MOST_DESCRIPTION = 4_000
-MOST_SCHEMA = 50_000
+MAX_NAME = 64
+MAX_DESCRIPTION = 4_000
+MAX_SCHEMA = 50_000
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 _WORDS = ("description", "title", "$comment", "examples", "default")
 _SLOW = ("pattern", "patternProperties", "format")
@@ -44,20 +44,20 @@ def tool_name(server: str, tool: str) -> str:
     """mcp__server__tool; what is changed or too long for a model ends in a part of its hash."""
     given = f"{PREFIX}__{server}__{tool}"
     name = _OTHER.sub("_", given)
-    if name == given and len(name) <= MOST_NAME:
+    if name == given and len(name) <= MAX_NAME:
         return name
-    return f"{name[: MOST_NAME - 9]}_{hashlib.sha256(given.encode()).hexdigest()[:8]}"
+    return f"{name[: MAX_NAME - 9]}_{hashlib.sha256(given.encode()).hexdigest()[:8]}"
 
 
 def offer_of(server: str, tool: "BaseTool") -> Offer | None:
     """The offer, or None when its parameters cannot be used: no schema of an object, or one too large."""
     schema = tool.args_schema if isinstance(tool.args_schema, dict) else {}
     written = json.dumps(schema, sort_keys=True)
-    if schema.get("type", "object") != "object" or len(written) > MOST_SCHEMA or not _is_sound(schema):
+    if schema.get("type", "object") != "object" or len(written) > MAX_SCHEMA or not _is_sound(schema):
         return None
     digest = hashlib.sha256(json.dumps([tool.name, tool.description, written]).encode()).hexdigest()
-    shown = json.loads(admit(visible(json.dumps(schema, ensure_ascii=False))))
-    return Offer(server, tool.name, visible(admit(tool.description))[:MOST_DESCRIPTION], shown, digest)
+    shown = json.loads(redact(visible(json.dumps(schema, ensure_ascii=False))))
+    return Offer(server, tool.name, visible(redact(tool.description))[:MAX_DESCRIPTION], shown, digest)
 
 
 def _is_sound(schema: dict[str, Any]) -> bool:

@@ -4,12 +4,12 @@ import asyncio
 from collections import ChainMap
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.mcp_servers import McpServer
-from ml_intern.execution.tool import Reach, ToolContext, ToolResult, ToolSpec
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.tool import ExternalEffects, ServerState, ToolContext, ToolSpec
 from ml_intern.tools.mcp.http import needs_token
 from ml_intern.tools.mcp.offer import Offer, offer_of, parameters_of
 
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
 NO_TOKEN = "no Hugging Face token: set HF_TOKEN, or sign in with `hf auth login`"  # noqa: S105 words, no password
 _QUOTED = 300
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """How one server stands. `status` is off, starting, ready, failed or ended; `why` says more."""
-
-    name: str
-    where: str
-    status: str
-    why: str
-    tools: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    """Tools whose descriptions are other ones than those agreed to."""
 
 
 class Servers:
@@ -129,8 +116,8 @@ class Servers:
                 self.specs[offer.name] = self._spec(offer, connection)
             return result_of(await connection.call(offer.tool, args.arguments), offer.server)
 
-        async def reach(_: Mapping[str, Any], __: ToolContext) -> Reach:
-            return Reach((f"mcp:{offer.server}",))
+        async def reach(_: Mapping[str, Any], __: ToolContext) -> ExternalEffects:
+            return ExternalEffects((f"mcp:{offer.server}",))
 
         def warning() -> str:
             said = f"the server {offer.server} changed what it says of this tool, now: {offer.description[:_QUOTED]!r}"
@@ -144,7 +131,7 @@ class Servers:
             handler=handler,
             timeout=None,
             path_args=(),
-            reach=reach,
+            effects=reach,
             warning=warning,
         )
 

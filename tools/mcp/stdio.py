@@ -20,7 +20,7 @@ from ml_intern.safety.secrets.known import secrets_of_environment
 if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
-MOST_BYTES = 16_000_000
+MAX_BYTES = 16_000_000
 """Of one message."""
 CHUNK = 65_536
 _HEAD = 4_096
@@ -129,7 +129,7 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
 async def _read(process: asyncio.subprocess.Process, into: Any, printed: Printed, ended: asyncio.Event) -> None:
     import anyio
 
-    frames = Frames(MOST_BYTES)
+    frames = Frames(MAX_BYTES)
     try:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             while chunk := await _of(process.stdout).read(CHUNK):
@@ -170,7 +170,7 @@ def _refused(long: TooLong) -> "SessionMessage | None":
 
     if (id := _ID.search(long.head)) is None:
         return None
-    said = f"the answer has {long.size:,} bytes and more than {MOST_BYTES:,} are not taken; ask for less"
+    said = f"the answer has {long.size:,} bytes and more than {MAX_BYTES:,} are not taken; ask for less"
     error = ErrorData(code=INTERNAL_ERROR, message=said)
     return SessionMessage(JSONRPCMessage(JSONRPCError(jsonrpc="2.0", id=int(id[1]), error=error)))
 

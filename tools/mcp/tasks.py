@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 NEEDED = "task augmentation"
 """Words of the refusal that says so."""
-_LEAST_SECONDS = 0.2
-_MOST_SECONDS = 5.0
+_MIN_SECONDS = 0.2
+_MAX_SECONDS = 5.0
 _LIFE_MS = 3_600_000
 
 
@@ -24,7 +24,7 @@ async def call_as_task(client: "ClientSession", name: str, args: Mapping[str, An
     task = (await client.send_request(request, types.CreateTaskResult)).task
     while task.status == "working":
         pause = (task.pollInterval or 1_000) / 1_000
-        await asyncio.sleep(min(max(pause, _LEAST_SECONDS), _MOST_SECONDS))
+        await asyncio.sleep(min(max(pause, _MIN_SECONDS), _MAX_SECONDS))
         look = types.GetTaskRequest(params=types.GetTaskRequestParams(taskId=task.taskId))
         task = await client.send_request(types.ClientRequest(look), types.GetTaskResult)
     fetch = types.GetTaskPayloadRequest(params=types.GetTaskPayloadRequestParams(taskId=task.taskId))

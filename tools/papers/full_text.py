@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ml_intern.configs.hosts import base_url, hub_url
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.pages import fetch
 from ml_intern.net.service import NotThere
@@ -15,7 +15,7 @@ from ml_intern.tools.web.sections import head_and_text
 
 _NEW = re.compile(r"(?<![\d.])(\d{4}\.\d{4,5}(?:v\d+)?)(?![\d])")
 _OLD = re.compile(r"\b([a-z-]+(?:\.[A-Z]{2})?/\d{7}(?:v\d+)?)\b")
-_MOST_PDF_BYTES = 50_000_000
+_MAX_PDF_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class PaperText:
 
 
 def arxiv_id(text: str) -> str:
-    """The arXiv id in an id, or in an address of arXiv or the Hub. Raises ToolFault when there is none."""
+    """The arXiv id in an id, or in an address of arXiv or the Hub. Raises ToolError when there is none."""
     found = _NEW.search(text) or _OLD.search(text)
     if not found:
-        raise ToolFault(f"{text[:100]!r} is no arXiv id; it looks like 2106.09685. papers search finds it by words")
+        raise ToolError(f"{text[:100]!r} is no arXiv id; it looks like 2106.09685. papers search finds it by words")
     return found[1]
 
 
@@ -43,7 +43,7 @@ async def full_text(paper: str, hosts: Mapping[str, str], private_hosts: Sequenc
     """The text of the paper with this arXiv id, from the first place that has it.
 
     Raises:
-        ToolFault: no place has it; it says what each said.
+        ToolError: no place has it; it says what each said.
     """
     said = list[str]()
     plain = versionless(paper)
@@ -51,16 +51,16 @@ async def full_text(paper: str, hosts: Mapping[str, str], private_hosts: Sequenc
         return PaperText(
             await ask_hub(lambda api: api.read_paper(plain), f"paper {plain}"), f"{hub_url()}/papers/{plain}"
         )
-    except ToolFault as fault:
+    except ToolError as fault:
         said.append(f"the Hub: {fault}")
     base = base_url(hosts, "arxiv")
     allowed = [*private_hosts, urlsplit(base).netloc]
-    for kind, most in (("html", 20_000_000), ("pdf", _MOST_PDF_BYTES)):
+    for kind, most in (("html", 20_000_000), ("pdf", _MAX_PDF_BYTES)):
         try:
             found = await text_of(page := await fetch(f"{base}/{kind}/{paper}", allowed, most=most))
             return PaperText(head_and_text(found), page.url)
         except NotThere:
             said.append(f"arXiv has no {kind} of it")
-        except ToolFault as fault:
+        except ToolError as fault:
             said.append(f"arXiv's {kind}: {fault}")
-    raise ToolFault(f"the text of {paper} is nowhere to be had. {'; '.join(said)}")
+    raise ToolError(f"the text of {paper} is nowhere to be had. {'; '.join(said)}")

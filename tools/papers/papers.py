@@ -5,8 +5,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ml_intern.configs.hosts import base_url, hub_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotThere
 from ml_intern.tools.papers import hub as paper_hub
 from ml_intern.tools.papers.full_text import arxiv_id, full_text, versionless
@@ -82,13 +83,13 @@ async def _search(args: PapersArgs, context: ToolContext) -> ToolResult:
         if found := await paper_hub.search(args.query, args.limit):
             return _list(found, f"{hub_url()}/papers")
         why = ""
-    except ToolFault as fault:
+    except ToolError as fault:
         why = f"{fault}; "
     try:
         async with open_scholar(context.options.hosts) as scholar:
             found = await scholar.search(args.query, args.limit)
-    except ToolFault as fault:
-        raise ToolFault(f"{why or 'the Hub knows none; '}{fault}") from fault
+    except ToolError as fault:
+        raise ToolError(f"{why or 'the Hub knows none; '}{fault}") from fault
     return _list(found, base_url(context.options.hosts, "semantic_scholar"))
 
 
@@ -101,7 +102,7 @@ async def _details(paper: str, context: ToolContext) -> ToolResult:
     try:
         async with open_scholar(context.options.hosts) as scholar:
             parts.append(await scholar.counts(paper))
-    except ToolFault as fault:
+    except ToolError as fault:
         parts.append(no_answer(fault))
     return outside("\n\n".join(parts), f"{hub_url()}/papers/{plain}")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_intern.configs.hosts import base_url
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotThere, Service, TooMany, open_service
 from ml_intern.tools.papers.full_text import versionless
 
 SECONDS_APART = 1.0
 """Between requests, with a key as without one."""
-LONGEST_WAIT = 3.0
+MAX_WAIT = 3.0
 """Seconds that are waited for one's turn; a longer queue is told to the model."""
 FIELDS = "title,year,venue,citationCount,externalIds,abstract"
 _CONTEXT = 300
@@ -94,7 +94,7 @@ async def _turn(base: str) -> None:
     """Wait for one's turn, SECONDS_APART after the request before. Raises TooMany when the queue is long."""
     now = time.monotonic()
     mine = max(_next_turn.get(base, 0.0), now)
-    if mine - now > LONGEST_WAIT:
+    if mine - now > MAX_WAIT:
         raise TooMany(f"{(mine - now):.0f} requests to Semantic Scholar are waiting already. {_rate()}", mine - now)
     _next_turn[base] = mine + SECONDS_APART
     await asyncio.sleep(mine - now)
@@ -140,6 +140,6 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def no_answer(fault: ToolFault) -> str:
+def no_answer(fault: ToolError) -> str:
     """A note for a part of a result that Semantic Scholar did not give."""
     return f"(citations unknown: {fault})"

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
-from ml_intern.graph.context import Reviewed, Share
+from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.tool import ReviewedReport, SubagentQuota, ToolArgs, ToolContext, tool
 
 READING_TOOLS = (
     "read", "docs_search", "docs_read", "papers", "datasets", "hub_search", "github", "web_search", "web_read",
@@ -52,14 +52,16 @@ async def research(args: ResearchArgs, context: ToolContext) -> ToolResult:
 
 async def _ask(args: ResearchArgs, context: ToolContext, handle: str) -> ToolResult:
     if context.spawn is None or context.options.child:
-        raise ToolFault("there are no sub-agents here; use the reading tools yourself")
+        raise ToolError("there are no sub-agents here; use the reading tools yourself")
     known = tuple(name for name in READING_TOOLS if name in context.services.tools)
-    return await context.spawn(args.question, context, Share(known, *SHARES[args.depth]), resume=handle, review=review)
+    return await context.spawn(
+        args.question, context, SubagentQuota(known, *SHARES[args.depth]), resume=handle, review=review
+    )
 
 
 NO_SOURCE = "[no source given]"
 NOT_SEEN = "[source not seen in this research]"
-_MOST_NAMED = 12
+_MAX_NAMED = 12
 _SHORT = 25
 _FENCE = re.compile(r"\s*(```|~~~)")
 _BULLET = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
@@ -84,7 +86,7 @@ class Claim:
     sources: tuple[str, ...]
 
 
-def review(report: str, seen: Sequence[str]) -> Reviewed:
+def review(report: str, seen: Sequence[str]) -> ReviewedReport:
     """The report with each claim marked that has no source, or one that nobody saw; and a word to its author."""
     lines, everything = report.splitlines(), "\n".join(seen).lower()
     bare, unseen = list[Claim](), list[Claim]()
@@ -96,7 +98,7 @@ def review(report: str, seen: Sequence[str]) -> Reviewed:
     for mark, claims in ((NO_SOURCE, bare), (NOT_SEEN, unseen)):
         for claim in claims:
             lines[claim.last_line] = f"{lines[claim.last_line]} {mark}"
-    return Reviewed("\n".join(lines), _correction(bare, unseen))
+    return ReviewedReport("\n".join(lines), _correction(bare, unseen))
 
 
 def claims_of(report: str) -> list[Claim]:
@@ -161,7 +163,7 @@ def _correction(bare: Sequence[Claim], unseen: Sequence[Claim]) -> str:
     parts = ["Your report is not complete yet. Write all of it again, as its reader sees nothing else."]
     for what, claims in (("These claims have no source", bare), ("These name a source you did not read", unseen)):
         if claims:
-            named = "\n".join(f"- {claim.text[:200]}" for claim in claims[:_MOST_NAMED])
+            named = "\n".join(f"- {claim.text[:200]}" for claim in claims[:_MAX_NAMED])
             parts.append(f"{what}; name the one you have it from, or leave the claim out:\n{named}")
     parts.append("A conclusion of your own ends with [my inference].")
     return "\n\n".join(parts)

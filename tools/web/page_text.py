@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.child_program import ask_child
 from ml_intern.net.pages import Page
 
@@ -38,7 +38,7 @@ async def text_of(page: Page) -> PageText:
     """The text of a page.
 
     Raises:
-        ToolFault: it is no text, or no text could be made of it.
+        ToolError: it is no text, or no text could be made of it.
     """
     kind = page.content_type.partition(";")[0].strip().lower()
     if page.body.startswith(b"%PDF-"):
@@ -47,7 +47,7 @@ async def text_of(page: Page) -> PageText:
         return await _by_child(page, "html")
     if b"\0" in page.body[:4096] or not (kind.startswith(_PLAIN) or kind.endswith(("+json", "+xml")) or not kind):
         size = f"{len(page.body):,} bytes"
-        raise ToolFault(f"{page.url[:200]} is no text but {kind or 'unknown data'}, {size}; download it with a command")
+        raise ToolError(f"{page.url[:200]} is no text but {kind or 'unknown data'}, {size}; download it with a command")
     return PageText("", page.body.decode("utf-8", "replace"))
 
 
@@ -58,12 +58,12 @@ async def _by_child(page: Page, kind: str) -> PageText:
             out = await ask_child(_CHILD, kind, page.url[:2000], given=page.body, seconds=SECONDS)
         except TimeoutError as error:
             said = f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page"
-            raise ToolFault(said) from error
+            raise ToolError(said) from error
     try:
         found = json.loads(out)
     except ValueError as error:
-        raise ToolFault(f"no text can be made of {page.url[:200]}; read another page") from error
+        raise ToolError(f"no text can be made of {page.url[:200]}; read another page") from error
     if not found["text"].strip():
         why = found["note"] or "it may build itself with scripts"
-        raise ToolFault(f"{page.url[:200]} holds no text: {why}; read another page")
+        raise ToolError(f"{page.url[:200]} holds no text: {why}; read another page")
     return PageText(found["title"], found["text"], found["note"])

@@ -13,8 +13,8 @@ from itertools import islice
 
 MEMORY_BYTES = 3 * 1024**3
 CPU_SECONDS = 40
-MOST_PAGES = 150
-MOST_CHARACTERS = 3_000_000
+MAX_PAGES = 150
+MAX_CHARACTERS = 3_000_000
 
 
 def from_html(body: bytes, url: str) -> dict[str, str]:
@@ -43,12 +43,12 @@ def from_pdf(body: bytes) -> dict[str, str]:
     reader = PdfReader(io.BytesIO(body))
     if reader.is_encrypted and not reader.decrypt(""):
         return {"title": "", "text": "", "note": "it is encrypted"}
-    texts = [page.extract_text() for page in islice(reader.pages, MOST_PAGES)]
+    texts = [page.extract_text() for page in islice(reader.pages, MAX_PAGES)]
     if not any(text.strip() for text in texts):
         return {"title": "", "text": "", "note": "its pages are images"}
     pages = [f"## Page {number}\n\n{text}" for number, text in enumerate(texts, start=1)]
     total = len(reader.pages)
-    note = f"the first {MOST_PAGES} of its {total} pages" if total > MOST_PAGES else ""
+    note = f"the first {MAX_PAGES} of its {total} pages" if total > MAX_PAGES else ""
     title = str((reader.metadata.title if reader.metadata else "") or "")
     return {"title": title, "text": "\n\n".join(pages), "note": note}
 
@@ -61,7 +61,7 @@ def main() -> None:
     kind, url = sys.argv[1:3]
     body = sys.stdin.buffer.read()
     found = from_pdf(body) if kind == "pdf" else from_html(body, url)
-    found["text"] = found["text"][:MOST_CHARACTERS]
+    found["text"] = found["text"][:MAX_CHARACTERS]
     # ASCII with escapes: a lone surrogate in a page must not break the way back.
     sys.stdout.write(json.dumps(found))
 

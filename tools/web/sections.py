@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rapidfuzz import fuzz
 from rapidfuzz import process as fuzzy
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.tools.web.page_text import PageText
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
@@ -15,7 +15,7 @@ _FENCE = re.compile(r"[ \t]*(```+|~~~+)")
 _ANCHOR = re.compile(r"\[\[([^\]]+)\]\]")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _CLOSE_ENOUGH = 75
-MOST_OUTLINED = 80
+MAX_OUTLINED = 80
 LONG = 15_000
 """Characters above which the sections of a page are listed before its text."""
 
@@ -45,7 +45,7 @@ def find_section(sections: Sequence[Section], wanted: str, where: str) -> Sectio
     """The section with this number, heading or anchor, or the one whose heading is closest.
 
     Raises:
-        ToolFault: there is none; it names those there are.
+        ToolError: there is none; it names those there are.
     """
     key = wanted.strip().lstrip("#").lower()
     for matches in (_is_exactly, _is_numbered, _holds):
@@ -55,21 +55,21 @@ def find_section(sections: Sequence[Section], wanted: str, where: str) -> Sectio
     titles = [section.title.lower() for section in sections]
     best = fuzzy.extractOne(key, titles, scorer=fuzz.WRatio, score_cutoff=_CLOSE_ENOUGH)
     if best is None:
-        known = "; ".join(section.title for section in sections[:MOST_OUTLINED]) or "none"
-        raise ToolFault(f"{where} has no section {wanted[:100]!r}; its sections are: {known}")
+        known = "; ".join(section.title for section in sections[:MAX_OUTLINED]) or "none"
+        raise ToolError(f"{where} has no section {wanted[:100]!r}; its sections are: {known}")
     return sections[best[2]]
 
 
 def outline(sections: Sequence[Section]) -> str:
     """The headings with the length of what stands under each, in characters."""
     top = min((section.level for section in sections), default=1)
-    lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections[:MOST_OUTLINED]]
-    more = [f"[{len(sections) - MOST_OUTLINED} more]"] if len(sections) > MOST_OUTLINED else []
+    lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections[:MAX_OUTLINED]]
+    more = [f"[{len(sections) - MAX_OUTLINED} more]"] if len(sections) > MAX_OUTLINED else []
     return "\n".join([*lines, *more])
 
 
 def shown(found: PageText, where: str, section: str = "") -> str:
-    """A page's text, or one section of it; above a long text stands what it consists of. Raises ToolFault."""
+    """A page's text, or one section of it; above a long text stands what it consists of. Raises ToolError."""
     sections = sections_of(found.text)
     if section:
         return find_section(sections, section, where).text

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside_made
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.pages import fetch
 from ml_intern.tools.web.page_text import text_of
 from ml_intern.tools.web.sections import shown

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from ml_intern.configs.hosts import base_url
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.execution.tool import ToolArgs, ToolContext, ToolFault, ToolResult, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.blocking import in_thread
 from ml_intern.net.service import open_service
 
@@ -92,7 +93,7 @@ async def _ddgs(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> list
         except DDGSException as error:
             if "No results" in str(error):
                 return []
-            raise ToolFault(
+            raise ToolError(
                 "the search engines do not answer; try again later, or set BRAVE_API_KEY or TAVILY_API_KEY"
             ) from error
         return [Hit(str(hit.get("title", "")), str(hit.get("href", "")), str(hit.get("body", ""))) for hit in found]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ml_intern.configs.errors import TemporaryError
-from ml_intern.execution.tool import ToolFault
-from ml_intern.runs.backends.base import Observed, RunPlan
-from ml_intern.runs.backends.hub_jobs import HubJobs, completed, job_reach
+from ml_intern.execution.call import ToolError
+from ml_intern.runs.backends.base import RunPlan, RunStatus
+from ml_intern.runs.backends.hub_jobs import HubJobs, completed, job_effects
 from tests.execution.conftest import until
 from tests.fakes.hub import Account, FakeHub
 from tests.fakes.hub.jobs import Job
@@ -45,7 +45,7 @@ class Jobs:
     def job(self, handle: str) -> Job:
         return self.hub.jobs.found[json.loads(handle)["job_id"]]
 
-    async def ended(self, handle: str) -> Observed:
+    async def ended(self, handle: str) -> RunStatus:
         await asyncio.to_thread(self.job(handle).wait)
         return await self.backend.inspect(handle)
 
@@ -87,7 +87,7 @@ async def test_a_script_is_delivered_with_its_arguments_and_secrets_without_a_bu
 
 async def test_a_script_too_large_for_a_command_is_refused_with_the_size(jobs: Jobs) -> None:
     noise = base64.b64encode(os.urandom(150_000)).decode()
-    with pytest.raises(ToolFault, match=r"script\.py .* too large .* 120,000; upload data to a private dataset"):
+    with pytest.raises(ToolError, match=r"script\.py .* too large .* 120,000; upload data to a private dataset"):
         await jobs.launch(script=f"data = '{noise}'")
     assert jobs.launches == 0
 
@@ -149,7 +149,7 @@ async def test_the_price_is_by_the_minute_of_running(jobs: Jobs) -> None:
     plan = await completed(jobs.plan("true", hardware="a100-large", limit_s=3 * 3600.0), context)
     assert plan.namespace == "ada"
     assert plan.worst_usd == pytest.approx(0.041667 * 180)
-    reach = await job_reach(plan, context)
+    reach = await job_effects(plan, context)
     assert (reach.destinations, reach.public, reach.cost_usd) == (("ada/jobs",), False, plan.worst_usd)
     handle = await jobs.launch("sleep", "1", hardware="a100-large")
     observed = await jobs.ended(handle)
@@ -168,14 +168,14 @@ async def test_the_price_is_by_the_minute_of_running(jobs: Jobs) -> None:
     ],
 )
 async def test_what_cannot_be_is_refused_with_the_remedy(jobs: Jobs, choices: dict[str, Any], said: str) -> None:
-    with pytest.raises(ToolFault, match=said):
+    with pytest.raises(ToolError, match=said):
         await jobs.launch("true", **choices)
     assert not jobs.hub.jobs.found
 
 
 async def test_no_credit_is_said_in_the_hubs_words(jobs: Jobs) -> None:
     jobs.hub.accounts[TOKEN] = Account("ada", can_pay=False)
-    with pytest.raises(ToolFault, match=r"402.*Pre-paid credit balance is insufficient.*add credit"):
+    with pytest.raises(ToolError, match=r"402.*Pre-paid credit balance is insufficient.*add credit"):
         await jobs.launch("true")
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from ml_intern.execution.call import ToolError
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolFault
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_reach
+from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
 from tests.fakes.hub import FakeHub
 from tests.tools.hub.conftest import HubBench
 
@@ -37,12 +37,12 @@ async def test_what_cannot_be_scheduled_is_said(hub: FakeHub, desk: HubBench) ->
         ("404", change_schedule("delete", "none", None, desk.context())),
         ("by its id", change_schedule("delete", "", None, desk.context())),
     ):
-        with pytest.raises(ToolFault, match=said):
+        with pytest.raises(ToolError, match=said):
             await refused
 
 
 async def test_its_price_has_no_bound(hub: FakeHub, desk: HubBench) -> None:
-    reach = await schedule_reach(plan(desk), desk.context())
+    reach = await schedule_effects(plan(desk), desk.context())
     assert (reach.cost_usd, reach.irreversible) == (None, True)
 
 

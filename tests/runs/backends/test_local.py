@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from ml_intern.execution.call import ToolCall
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolCall
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.launch import run_id
 from ml_intern.runs.poll import NEVER, look, stop
@@ -178,8 +178,8 @@ async def test_variables_that_the_model_sets_make_the_sandbox_no_wider(bench: Be
     show = f"echo $PROBE; cat {home}/key.txt; touch {home}/made"
     call = bench.call("jobs", {"operation": "run", "command": show, "env": named})
     context = bench.context()
-    walled = replace(context, options=replace(context.options, sandbox="off"), sandbox_profile="bwrap network off")
-    result = await run_call(call, walled)
+    sandboxed = replace(context, options=replace(context.options, sandbox="off"), sandbox_profile="bwrap network off")
+    result = await run_call(call, sandboxed)
     assert result.ok, result.text
     row = await ended(bench, (await bench.store.runs.list())[0])
     assert row.tail.splitlines()[0] == "here"

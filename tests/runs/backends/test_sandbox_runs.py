@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ml_intern.execution.tool import ToolFault
-from ml_intern.runs.backends.base import Observed, RunPlan
+from ml_intern.execution.call import ToolError
+from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.sandbox_runs import SandboxRuns
 from tests.execution.conftest import until
 from tests.fakes.hub import FakeHub
@@ -27,7 +27,7 @@ class Runs:
         plan = RunPlan("sandbox", "a run", self.bench.workspace, command=command, limit_s=limit_s, **choices)
         return await self.backend.launch(plan, id, self.bench.context())
 
-    async def ended(self, handle: str) -> Observed:
+    async def ended(self, handle: str) -> RunStatus:
         async with asyncio.timeout(30):
             while (observed := await self.backend.inspect(handle)).state == "running":  # noqa: ASYNC110 elsewhere
                 await asyncio.sleep(0.1)
@@ -88,7 +88,7 @@ async def test_it_is_lost_with_its_sandbox(hub: FakeHub, runs: Runs) -> None:
     for job in hub.jobs.found.values():
         hub.jobs.cancel(job)
     assert (await runs.backend.inspect(handle)).reason == "its sandbox is gone"
-    with pytest.raises(ToolFault, match="no sandbox for the run"):
+    with pytest.raises(ToolError, match="no sandbox for the run"):
         await runs.launch("true", id="run2")
 
 

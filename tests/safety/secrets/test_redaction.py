@@ -5,7 +5,13 @@ from urllib.parse import quote
 
 import pytest
 
-from ml_intern.safety.secrets.redaction import admit, has_placeholder, hold, hold_environment, release_all
+from ml_intern.safety.secrets.redaction import (
+    add_known_secrets,
+    forget_known_secrets,
+    has_placeholder,
+    redact,
+    register_environment,
+)
 
 CASES = [json.loads(line) for line in (Path(__file__).parent.parent / "data/secrets.jsonl").read_text().splitlines()]
 HELD = "Correct-Horse/Battery+Staple?77"
@@ -21,25 +27,25 @@ def case_name(case: dict[str, str]) -> str:
 
 @pytest.fixture
 def held():
-    hold({"MY_TOKEN": HELD})
+    add_known_secrets({"MY_TOKEN": HELD})
     yield HELD
-    release_all()
+    forget_known_secrets()
 
 
 @pytest.mark.parametrize("case", labelled("redact"), ids=case_name)
 def test_a_labelled_secret_is_redacted(case: dict[str, str]) -> None:
-    assert case["secret"] not in admit(case["text"])
+    assert case["secret"] not in redact(case["text"])
 
 
 @pytest.mark.parametrize("case", labelled("keep"), ids=case_name)
 def test_a_labelled_harmless_text_is_kept(case: dict[str, str]) -> None:
-    assert admit(case["text"]) == case["text"]
+    assert redact(case["text"]) == case["text"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
 def test_redacting_twice_changes_nothing(case: dict[str, str]) -> None:
-    once = admit(case["text"])
-    assert admit(once) == once
+    once = redact(case["text"])
+    assert redact(once) == once
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_redacting_twice_changes_nothing(case: dict[str, str]) -> None:
     ],
 )
 def test_a_held_value_is_redacted_in_every_encoding(held: str, form: str) -> None:
-    out = admit(f"before {form} after")
+    out = redact(f"before {form} after")
     assert "[redacted:MY_TOKEN]" in out
     assert form not in out
     assert out.startswith("before ")
@@ -64,19 +70,21 @@ def test_a_held_value_is_redacted_in_every_encoding(held: str, form: str) -> Non
 
 
 def test_the_environment_names_what_is_held() -> None:
-    hold_environment({"A_PASSWORD": "hunter2hunter2", "PROXY": "http://u:swordfish9@proxy:1", "EDITOR": "vim-as-ever"})
+    register_environment(
+        {"A_PASSWORD": "hunter2hunter2", "PROXY": "http://u:swordfish9@proxy:1", "EDITOR": "vim-as-ever"}
+    )
     try:
-        assert admit("hunter2hunter2 swordfish9 vim-as-ever") == "[redacted:A_PASSWORD] [redacted:PROXY] vim-as-ever"
+        assert redact("hunter2hunter2 swordfish9 vim-as-ever") == "[redacted:A_PASSWORD] [redacted:PROXY] vim-as-ever"
     finally:
-        release_all()
+        forget_known_secrets()
 
 
 def test_a_held_value_that_is_part_of_its_own_placeholder_ends() -> None:
-    hold({"REDACTED_TOKEN": "REDACTED_TOKEN"})
+    add_known_secrets({"REDACTED_TOKEN": "REDACTED_TOKEN"})
     try:
-        assert admit("a REDACTED_TOKEN b") == "a [redacted:REDACTED_TOKEN] b"
+        assert redact("a REDACTED_TOKEN b") == "a [redacted:REDACTED_TOKEN] b"
     finally:
-        release_all()
+        forget_known_secrets()
 
 
 def test_placeholders_are_found_wherever_they_stand_in_arguments() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_intern.safety.secrets.redaction import admit
-from ml_intern.safety.secrets.stream import AdmitStream
+from ml_intern.safety.secrets.redaction import redact
+from ml_intern.safety.secrets.stream import RedactingStream
 from tests.safety.secrets.secret_variants import SHAPES, make, variants
 
 HARMLESS = [
@@ -58,20 +58,20 @@ HARMLESS = [
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_prefixed_secret_is_redacted_in_every_surrounding(kind: str) -> None:
-    missed = [(context, text) for of, context, secret, text in variants(7, 3) if of == kind and secret in admit(text)]
+    missed = [(context, text) for of, context, secret, text in variants(7, 3) if of == kind and secret in redact(text)]
     assert missed == []
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_text_of_machine_learning_work_is_kept(text: str) -> None:
-    assert admit(text) == text
+    assert redact(text) == text
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.sampled_from("aA0 =:@/.-_\"'\\\n%[];,{}skhftoenSGpwdK"), max_size=80))
 def test_admitting_any_text_twice_changes_nothing_more(text: str) -> None:
-    once = admit(text)
-    assert admit(once) == once
+    once = redact(text)
+    assert redact(once) == once
 
 
 WORDS = [
@@ -96,7 +96,7 @@ ODD_LETTER = "\u017f"
 @given(st.lists(st.sampled_from([*WORDS, *SIGNS, "a8Kd92mVx01QwZ", "kQ3v-77", "hunter2"]), max_size=12).map("".join))
 def test_what_is_skipped_for_speed_holds_no_secret(text: str) -> None:
     end = "\n" * 8
-    assert admit(text + end + ODD_LETTER) == admit(text + end) + ODD_LETTER
+    assert redact(text + end + ODD_LETTER) == redact(text + end) + ODD_LETTER
 
 
 def chunks(text: str, rng: random.Random) -> list[str]:
@@ -109,9 +109,9 @@ def test_a_secret_cut_by_chunks_is_never_shown(kind: str) -> None:
     rng = random.Random(kind)
     for of, _context, secret, text in variants(11, 1):
         if of == kind:
-            stream = AdmitStream()
+            stream = RedactingStream()
             shown = "".join([*(stream.feed(chunk) for chunk in chunks(text, rng)), stream.close()])
-            assert shown == admit(text)
+            assert shown == redact(text)
             assert secret not in shown
 
 
@@ -119,7 +119,7 @@ def test_a_private_key_that_streams_in_lines_is_never_shown() -> None:
     rng = random.Random(3)
     body = "\n".join(make("npm", rng)[4:] * 2 for _ in range(40))
     text = f"before\n-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\nafter\n"
-    stream = AdmitStream()
+    stream = RedactingStream()
     shown = "".join([*(stream.feed(text[at : at + 7]) for at in range(0, len(text), 7)), stream.close()])
     assert not any(line in shown for line in body.splitlines())
     assert shown.startswith("before\n")
@@ -128,5 +128,5 @@ def test_a_private_key_that_streams_in_lines_is_never_shown() -> None:
 
 def test_a_stream_without_secrets_arrives_whole() -> None:
     text = "word " * 3000 + "x" * 9000 + "\n" + "loss: 0.5\n" * 200
-    stream = AdmitStream()
+    stream = RedactingStream()
     assert "".join([*(stream.feed(text[at : at + 97]) for at in range(0, len(text), 97)), stream.close()]) == text

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.safety.shell.analysis import LONGEST_COMMAND, classify
-from ml_intern.safety.shell.invocations import MOST_INVOCATIONS
+from ml_intern.safety.shell.analysis import MAX_COMMAND, classify
+from ml_intern.safety.shell.invocations import MAX_INVOCATIONS
 from ml_intern.safety.shell.paths import Place
 
 DATA = Path(__file__).parent.parent / "data"
@@ -81,14 +81,14 @@ UNITS = [
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_megabyte_of_anything_is_refused_and_what_is_not_too_long_is_judged(unit: str) -> None:
     assert classify(unit * (1_000_000 // len(unit)), PLACE).kind == "deny"
-    assert classify(unit * (LONGEST_COMMAND // len(unit) // 8), PLACE).kind in {"ask", "deny"}
-    assert classify(unit * MOST_INVOCATIONS, PLACE).kind in {"ask", "deny", "auto"}
+    assert classify(unit * (MAX_COMMAND // len(unit) // 8), PLACE).kind in {"ask", "deny"}
+    assert classify(unit * MAX_INVOCATIONS, PLACE).kind in {"ask", "deny", "auto"}
 
 
 def test_a_command_of_too_many_programs_is_refused_with_the_remedy() -> None:
-    assert classify("ls;" * MOST_INVOCATIONS, PLACE).kind == "auto"
-    assert "put it into a script file" in classify("ls;" * (MOST_INVOCATIONS + 1), PLACE).why
-    assert classify("cd a;" * MOST_INVOCATIONS, PLACE).why == "cd too often"
+    assert classify("ls;" * MAX_INVOCATIONS, PLACE).kind == "auto"
+    assert "put it into a script file" in classify("ls;" * (MAX_INVOCATIONS + 1), PLACE).why
+    assert classify("cd a;" * MAX_INVOCATIONS, PLACE).why == "cd too often"
 
 
 def real_place(folder: Path) -> Place:

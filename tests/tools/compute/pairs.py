@@ -99,8 +99,8 @@ PAIRS = (
     Pair(
         "output",
         "saved behind the wall where it is lost",
-        Side(NO_PUSH.replace('"out"', '"/tmp/out"'), TRIAL, {"walled": True}),
-        Side(NO_PUSH, TRIAL, {"walled": True}),
+        Side(NO_PUSH.replace('"out"', '"/tmp/out"'), TRIAL, {"sandboxed": True}),
+        Side(NO_PUSH, TRIAL, {"sandboxed": True}),
     ),
     Pair(
         "output",

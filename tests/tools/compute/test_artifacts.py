@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.tools.compute.experiments import agrees, read_number
 
 FILES = {
@@ -52,7 +52,7 @@ def test_a_number_is_read_where_it_stands(folder: Path, name: str, where: str, v
     ],
 )
 def test_a_number_that_is_not_there_is_said_so(folder: Path, name: str, where: str, said: str) -> None:
-    with pytest.raises(ToolFault, match=said):
+    with pytest.raises(ToolError, match=said):
         read_number(folder / name, where)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml_intern.execution.tool import ToolResult
+from ml_intern.execution.call import ToolResult
 from ml_intern.store.experiments import ExperimentRow
 from ml_intern.store.runs import Ending, RunRow
 from tests.execution.conftest import THREAD, Bench

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import judge
-from ml_intern.execution.tool import ToolResult
 from ml_intern.runs.poll import look
 from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolResult
 from ml_intern.runs.backends.hub_jobs import LABEL
 from ml_intern.runs.launch import run_id
 from tests.execution.conftest import THREAD, until

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolResult
 from ml_intern.runs.backends.hub_sandbox import Sandboxes, sandboxes_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.tools.compute.remote_tools import remote_tools

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ml_intern.execution.tool import ToolResult
+from ml_intern.execution.call import ToolResult
 from tests.fakes.hub import FakeHub
 from tests.tools.hub.conftest import HubBench
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from huggingface_hub import HfApi
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.policy_inputs import always_offers
 from ml_intern.execution.run import judge, run_call
-from ml_intern.execution.tool import ToolResult
 from ml_intern.store.permissions import Grant
 from ml_intern.tools.hub.hub_repos import REMOTE, WITH_FILES, hub_repos
 from ml_intern.tools.hub.repo_args import Operation

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ml_intern.configs.mcp_servers import McpServer
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import judge, run_call
-from ml_intern.execution.tool import ToolResult
 from ml_intern.tools.mcp.servers import Servers
 from ml_intern.tools.registry import create_builtin_tools
 from tests.execution.conftest import Bench, alive, until

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from huggingface_hub import close_session
 
+from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import ToolContext, ToolResult
+from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub

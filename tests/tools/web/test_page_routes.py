@@ -22,11 +22,11 @@ from tests.fakes.website import Website
 ROOT = Path(__file__).resolve().parents[3]
 FETCH = """
 import asyncio, sys
-from execution.tool import ToolFault
+from execution.tool import ToolError
 from net.pages import fetch
 try:
     print(asyncio.run(fetch(sys.argv[1], tuple(sys.argv[2:]))).body.decode())
-except ToolFault as fault:
+except ToolError as fault:
     print("refused:", fault)
 """
 

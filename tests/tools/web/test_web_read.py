@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_intern.execution.tool import ToolFault
+from ml_intern.execution.call import ToolError
 from ml_intern.net.pages import fetch
 from tests.fakes.website import Website
 from tests.tools.web.conftest import Reader
@@ -82,7 +82,7 @@ async def test_what_cannot_be_read_ends_in_one_line(reader: Reader, site: Websit
 
 @pytest.mark.parametrize("path", ["/hang", "/drip"])
 async def test_a_slow_page_is_given_up(site: Website, path: str) -> None:
-    with pytest.raises(ToolFault, match=r"not there within 0.3 s"):
+    with pytest.raises(ToolError, match=r"not there within 0.3 s"):
         await fetch(site.url + path, (site.host,), seconds=0.3)
 
 
