@@ -284,7 +284,7 @@ class ExternalEffects:
     irreversible: bool = False
     """What it does there cannot be taken back, as the deletion of a repository."""
     cost_usd: float | None = 0.0
-    """CostReservation price; None when it is not known."""
+    """Worst-case price; None when it is not known."""
     secrets: tuple[str, ...] = ()
     """Names of the user's secrets that it is given."""
     unknown: str = ""

@@ -70,7 +70,7 @@ class PolicyContext:
     owner: str = ""
     """Namespace of the token's owner."""
     cost_usd: float | None = 0.0
-    """CostReservation price of the call; None when it is not known."""
+    """Worst-case price of the call; None when it is not known."""
     budget_left_usd: float = math.inf
 
 

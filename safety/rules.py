@@ -34,7 +34,7 @@ class RuleTarget:
     paths: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     cost_usd: float | None = 0.0
-    """CostReservation price in US dollars; None when it is not known."""
+    """Worst-case price in US dollars; None when it is not known."""
     workspace: str = "/"
     home: str = "/"
 

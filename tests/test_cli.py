@@ -46,7 +46,7 @@ def run(*argv: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedPr
 @pytest.mark.parametrize("words", ["--help", "threads --help", "threads list --help", "--version"])
 def test_help_loads_nothing_heavy(words: str, environment: dict[str, str], tmp_path: Path) -> None:
     program = (
-        "import sys, ml_intern\n"
+        "import sys; from ml_intern.__main__ import main\n"
         "try: main()\n"
         f"finally: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )

@@ -13,12 +13,13 @@ COMMAND = "echo ran >> log; setsid sleep 600 & echo $! > pid.1; sleep 600 & echo
 AGENT = """
 import asyncio, sys
 from pathlib import Path
-from ml_intern.graph.context import RunOptions, Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.models.gateway import Models
 from ml_intern.store.store import Store
-from execution.tool import ToolCall, ToolContext
+from ml_intern.execution.call import ToolCall
+from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.tools.registry import create_builtin_tools
-from execution.run import run_call
+from ml_intern.execution.run import run_call
 
 async def main(home, workspace, thread, command):
     options = RunOptions(model="none", workspace=workspace, approval_mode="auto")

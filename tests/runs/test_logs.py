@@ -9,9 +9,9 @@ from ml_intern.runs.logs import MAX_LINE, last_lines, lines, part, tail
 READ_ALL = """
 import resource, sys
 from pathlib import Path
-from runs.logs import lines, part, tail
-from runs.metrics import series_of
-from execution.process.output_sink import OutputFile
+from ml_intern.runs.logs import lines, part, tail
+from ml_intern.runs.metrics import series_of
+from ml_intern.execution.process.output_sink import OutputFile
 
 def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

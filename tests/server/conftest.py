@@ -1,5 +1,7 @@
-"""Sessions beside the server."""
+"""Sessions beside the server, and the fake Hub that tools served by MCP ask."""
 
+from tests.execution.conftest import bench
 from tests.session.conftest import lab
+from tests.tools.hub.conftest import hub
 
-__all__ = ["lab"]
+__all__ = ["bench", "hub", "lab"]

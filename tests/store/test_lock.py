@@ -135,7 +135,7 @@ async def test_a_lock_file_that_is_a_link_is_refused(store: Store, tmp_path: Pat
     path = lock_path(store.home / "locks", "t1")
     path.parent.mkdir()
     path.symlink_to(target)
-    with pytest.raises(ConfigurationError, match="symbolic checkpoint_refs"):
+    with pytest.raises(ConfigurationError, match="symbolic links"):
         async with store.hold("t1"):
             pass
     assert target.read_text() == "mine"

@@ -15,7 +15,7 @@ from tests.execution.conftest import Bench
 COUNT_ROWS = '''
 from pydantic import Field
 
-from execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 
 
 class CountRowsArgs(ToolArgs):

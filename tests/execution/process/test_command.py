@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FLOOD = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from execution.process.command import Command, run_command
+from ml_intern.execution.process.command import Command, run_command
 
 async def main():
     folder = Path(sys.argv[1])

@@ -22,8 +22,8 @@ from tests.fakes.website import Website
 ROOT = Path(__file__).resolve().parents[3]
 FETCH = """
 import asyncio, sys
-from execution.tool import ToolError
-from net.pages import fetch
+from ml_intern.execution.call import ToolError
+from ml_intern.net.pages import fetch
 try:
     print(asyncio.run(fetch(sys.argv[1], tuple(sys.argv[2:]))).body.decode())
 except ToolError as fault:
