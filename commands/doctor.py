@@ -21,6 +21,7 @@ from ml_intern.commands.setup.probe import probe as ask_model
 from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
+from ml_intern.configs.providers import HUB, SERVICES
 from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
 
@@ -40,13 +41,6 @@ PROGRAMS = {
     "uv": "runs scripts with their dependencies",
     "bwrap": "the OS sandbox (Debian: apt install bubblewrap)",
 }
-GET_TOKENS = {
-    "GITHUB_TOKEN": "not set; the tool github wants one: `gh auth token` prints yours, or make one with no scope at "
-    "https://github.com/settings/personal-access-tokens",
-    "HF_TOKEN": "not set; for the Hub and its router: `hf auth login`, or make one at "
-    "https://huggingface.co/settings/tokens",
-}
-"""How to get the tokens that are for more than a model."""
 
 
 @takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS)
@@ -153,9 +147,10 @@ def _keys() -> dict[str, str]:
     from ml_intern.models.routing import hub_token
 
     found = {name: "set" for name in CREDENTIALS if os.environ.get(name)}
-    if "HF_TOKEN" not in found and hub_token(os.environ):
-        found["HF_TOKEN"] = "stored login"  # noqa: S105 - says where it is, not what
-    return found | {name: how for name, how in GET_TOKENS.items() if name not in found}
+    if hub_token(os.environ):
+        found.setdefault(HUB.key_envs[0], "stored login")
+    advice = {one.key_envs[0]: f"not set; {one.key_help}" for one in SERVICES if one.key_help}
+    return found | {name: text for name, text in advice.items() if name not in found}
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:

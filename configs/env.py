@@ -6,25 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.providers import credential_names, endpoint_names
 
-CREDENTIALS: tuple[str, ...] = (
-    "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENROUTER_API_KEY",
-    "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "CODESTRAL_API_KEY", "GROQ_API_KEY", "XAI_API_KEY", "TOGETHERAI_API_KEY",
-    "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY", "FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "COHERE_API_KEY",
-    "CO_API_KEY", "PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY", "CEREBRAS_API_KEY", "DEEPINFRA_API_KEY",
-    "NEBIUS_API_KEY", "NOVITA_API_KEY", "SAMBANOVA_API_KEY", "HYPERBOLIC_API_KEY", "MOONSHOT_API_KEY", "ZAI_API_KEY",
-    "MINIMAX_API_KEY", "DASHSCOPE_API_KEY", "NVIDIA_NIM_API_KEY", "GITHUB_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY",
-    "VERCEL_AI_GATEWAY_API_KEY", "DATABRICKS_API_KEY", "HOSTED_VLLM_API_KEY", "LITELLM_PROXY_API_KEY", "OLLAMA_API_KEY",
-    "VLLM_API_KEY", "LM_STUDIO_API_KEY", "LLAMACPP_API_KEY", "LOCAL_LLM_API_KEY", "GITHUB_TOKEN", "SLACK_BOT_TOKEN",
-    "SLACK_CHANNEL_ID", "S2_API_KEY", "BRAVE_API_KEY", "TAVILY_API_KEY",
-)  # fmt: skip
+CREDENTIALS = credential_names()
 """Names that a .env file may put into the environment. No endpoints: a folder must not redirect a key."""
 
-ENDPOINTS: tuple[str, ...] = (
-    "ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE", "OPENAI_BASE_URL", "OPENAI_API_BASE", "LOCAL_LLM_BASE_URL",
-    "OLLAMA_BASE_URL", "VLLM_BASE_URL", "LM_STUDIO_BASE_URL", "LLAMACPP_BASE_URL", "HF_ENDPOINT", "GITHUB_API_URL",
-    "SLACK_API_URL",
-)  # fmt: skip
+ENDPOINTS = endpoint_names()
 """Names that only a folder the user trusts may put into the environment."""
 
 _MAX_CHARACTERS = 1_000_000

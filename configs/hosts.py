@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from ml_intern.configs.providers import GITHUB, HUB
+
 HOSTS: dict[str, str] = {
     "dataset_viewer": "https://datasets-server.huggingface.co",
     "semantic_scholar": "https://api.semanticscholar.org",
@@ -27,12 +29,12 @@ def base_url(given: Mapping[str, str], name: str) -> str:
 
 def hub_url() -> str:
     """The address of the Hub."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    return (os.environ.get("HF_ENDPOINT") or HUB.official_urls[0]).rstrip("/")
 
 
 def github_api_url() -> str:
     """The address of GitHub's API."""
-    return (os.environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+    return (os.environ.get("GITHUB_API_URL") or GITHUB.official_urls[0]).rstrip("/")
 
 
 def check_hosts(given: Mapping[str, str]) -> Mapping[str, str]:

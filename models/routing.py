@@ -1,18 +1,23 @@
 """From a model id to the way it is called: transport, address, key. Table-driven and without network."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelUnknown
-from ml_intern.models.providers import HUB_ORGS, LOCAL, PROVIDERS, LocalServer, Provider
+from ml_intern.configs.providers import ANY_LOCAL_SERVER, HUB, LOCAL_SERVERS, MODEL_PROVIDERS, Provider
 
 HUB_PREFIX = "huggingface"
 """Before an id of the Hub that another prefix would claim."""
 HUB_ROUTER = "https://router.huggingface.co/v1"
+HUB_ORGS = frozenset({
+    "Qwen", "deepseek-ai", "mistralai", "moonshotai", "MiniMaxAI", "zai-org", "XiaomiMiMo", "nvidia", "google",
+    "meta-llama", "microsoft", "CohereLabs", "HuggingFaceTB", "allenai", "ServiceNow-AI", "baidu", "tencent",
+})  # fmt: skip
+"""Organisations of the Hub whose names resemble a provider's."""
 NEAR = 80
 """Similarity (of 100) from which an unknown prefix counts as a misspelt one."""
 WAYS = "set {names}, try `ml-intern demo`, or use a local server (--base-url URL, or ollama/NAME)"
@@ -61,13 +66,13 @@ class Endpoint:
     """What --base-url and --api-key-env say. It serves `model`, and every id that names no provider of its own."""
 
     base_url: str
-    key_env: str = "OPENAI_API_KEY"
+    key_env: str = MODEL_PROVIDERS["openai"].key_envs[0]
     model: str = ""
 
     def serves(self, model: str) -> bool:
         """Whether this id is asked for here: another provider's model must not be sent to this server."""
         prefix, slash, _ = model.partition("/")
-        elsewhere = bool(slash) and (prefix in LOCAL or prefix in PROVIDERS or prefix == HUB_PREFIX)
+        elsewhere = bool(slash) and (prefix in LOCAL_SERVERS or prefix in MODEL_PROVIDERS or prefix == HUB_PREFIX)
         return model == self.model or not (elsewhere or names_hub_provider(model))
 
 
@@ -85,13 +90,13 @@ def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: En
     prefix, slash, name = model.partition("/")
     if not slash or not prefix or not name:
         raise ModelUnknown(f"the model id {model!r} names no provider", _write_as(model))
-    if prefix in LOCAL:
-        return _local_route(model, name, LOCAL[prefix], environ)
+    if prefix in LOCAL_SERVERS:
+        return _local_route(model, prefix, name, environ)
     if prefix == HUB_PREFIX:
         return _hub_route(model, name, environ, "")
     if names_hub_provider(model):
         return _hub_route(model, model, environ, "")
-    return _provider_route(model, prefix, environ) if prefix in PROVIDERS else _org_route(model, prefix, environ)
+    return _provider_route(model, prefix, environ) if prefix in MODEL_PROVIDERS else _org_route(model, prefix, environ)
 
 
 def names_hub_provider(model: str) -> bool:
@@ -100,6 +105,21 @@ def names_hub_provider(model: str) -> bool:
     base, colon, provider = name.partition(":")
     plain = provider.replace("-", "").replace("_", "")
     return bool(base and colon and plain.isalnum() and plain[0].isalpha()) and "/" not in name
+
+
+def first_set(names: Iterable[str], environ: Mapping[str, str]) -> str | None:
+    """Return the first of these variables that has a value."""
+    return next((name for name in names if environ.get(name)), None)
+
+
+def server_address(server: Provider, environ: Mapping[str, str]) -> str:
+    """Return the address of a local server as the environment sets it, or its usual one."""
+    variable = first_set(_address_envs(server), environ)
+    return environ[variable] if variable else server.default_url
+
+
+def _address_envs(server: Provider) -> tuple[str, ...]:
+    return (*server.base_envs, *ANY_LOCAL_SERVER.base_envs)
 
 
 def named_hub_token(environ: Mapping[str, str]) -> str:
@@ -153,7 +173,7 @@ def nearest_prefixes(prefix: str) -> list[str]:
     """Known prefixes that look like this one, best first."""
     from rapidfuzz import fuzz, process
 
-    known = [*PROVIDERS, *LOCAL, HUB_PREFIX]
+    known = [*MODEL_PROVIDERS, *LOCAL_SERVERS, HUB_PREFIX]
     found = process.extract(prefix.lower(), known, scorer=fuzz.ratio, limit=3, score_cutoff=50)
     return [name for name, _, _ in found]
 
@@ -171,7 +191,7 @@ def nearest_models(route: Route, known: list[str] | None) -> list[str]:
 
 def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) -> Route:
     prefix, _, rest = model.partition("/")
-    name = rest if prefix in LOCAL and rest else model
+    name = rest if prefix in LOCAL_SERVERS and rest else model
     key = checked_key(environ, endpoint.key_env)
     url = checked_url(endpoint.base_url)
     hint = "name a model this endpoint serves with --model"
@@ -180,14 +200,15 @@ def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) 
     )
 
 
-def _local_route(model: str, name: str, server: LocalServer, environ: Mapping[str, str]) -> Route:
-    variable = next((key for key in (server.base_env, "LOCAL_LLM_BASE_URL") if environ.get(key)), None)
-    url = checked_url(environ[variable], variable) if variable else server.default
+def _local_route(model: str, prefix: str, name: str, environ: Mapping[str, str]) -> Route:
+    server = LOCAL_SERVERS[prefix]
+    variable = first_set(_address_envs(server), environ)
+    url = checked_url(environ[variable], variable) if variable else server.default_url
     url = url if url.endswith("/v1") else f"{url}/v1"
-    key_env = server.key_env if environ.get(server.key_env) else "LOCAL_LLM_API_KEY"
+    key_env = first_set(server.key_envs, environ) or ANY_LOCAL_SERVER.key_envs[0]
     note = f"{name} at the local server {shown_url(url)}"
     hint = "name a model the server has, after pulling or loading it"
-    return Route(model, name, "direct", server.name, url, key_env, checked_key(environ, key_env), True, note, hint)
+    return Route(model, name, "direct", prefix, url, key_env, checked_key(environ, key_env), True, note, hint)
 
 
 def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) -> Route:
@@ -198,13 +219,13 @@ def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) 
     why = f" ({missing} is not set)" if missing else ""
     hint = f"set {missing} to reach its own provider, or choose another with --model" if missing else ""
     note = f"{name} through the Hugging Face router{why}"
-    return Route(model, name, "direct", "hub", url, "HF_TOKEN", token, note=note, hint=hint or Route.hint)
+    return Route(model, name, "direct", "hub", url, HUB.key_envs[0], token, note=note, hint=hint or Route.hint)
 
 
 def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
-    provider: Provider = PROVIDERS[prefix]
-    key_env = next((name for name in provider.key_envs if environ.get(name)), None)
-    base_env = next((name for name in provider.base_envs if environ.get(name)), None)
+    provider = MODEL_PROVIDERS[prefix]
+    key_env = first_set(provider.key_envs, environ)
+    base_env = first_set(provider.base_envs, environ)
     if provider.self_hosted and base_env is None:
         raise KeyMissing(f"no address for {model}", f"set {provider.base_envs[0]}, or use --base-url URL")
     if key_env is None and not provider.self_hosted:
@@ -238,5 +259,5 @@ def _misspelt(prefix: str, near: list[str]) -> bool:
 def _write_as(model: str) -> str:
     from ml_intern.models.catalog.prices import providers_of
 
-    found = [f"{provider}/{model}" for provider in providers_of(model) if provider in PROVIDERS]
+    found = [f"{provider}/{model}" for provider in providers_of(model) if provider in MODEL_PROVIDERS]
     return f"write {' or '.join(found[:3])}" if found else "write provider/model, for example openai/gpt-5"

@@ -1,11 +1,11 @@
 """Which model a run uses: the one asked for, else the first that there is a key for."""
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, UsageError
 from ml_intern.configs.layers import SHIPPED_SOURCE, Loaded
+from ml_intern.configs.providers import HUB, first_models
 
 if TYPE_CHECKING:
     from ml_intern.commands.options import Options
@@ -13,18 +13,8 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
-FIRST_CHOICES: Mapping[str, str] = {
-    "ANTHROPIC_API_KEY": "anthropic/claude-sonnet-4-5-20250929",
-    "OPENAI_API_KEY": "openai/gpt-5",
-    "GEMINI_API_KEY": "gemini/gemini-2.5-pro",
-    "OPENROUTER_API_KEY": "openrouter/anthropic/claude-sonnet-4.5",
-    "DEEPSEEK_API_KEY": "deepseek/deepseek-chat",
-    "MISTRAL_API_KEY": "mistral/mistral-large-latest",
-    "XAI_API_KEY": "xai/grok-4",
-    "GROQ_API_KEY": "groq/moonshotai/kimi-k2-instruct",
-    "HF_TOKEN": "moonshotai/Kimi-K2.6",
-}
-"""The model taken for a key when settings name none, best first."""
+FIRST_MODELS = first_models()
+"""The model to use for each key variable when settings name none, best first."""
 
 NO_MODEL = KeyMissing(
     "no model to work with: no key is set",
@@ -76,14 +66,14 @@ def choose_model(loaded: Loaded, base_url: str | None) -> tuple[str, str]:
         return named, ""
     if base_url:
         raise UsageError("--base-url needs the name of a model there", "add -m NAME")
-    held = next((name for name in FIRST_CHOICES if _is_set(name)), None)
+    held = next((name for name in FIRST_MODELS if _is_set(name)), None)
     if held is None:
         raise NO_MODEL
-    model = FIRST_CHOICES[held]
+    model = FIRST_MODELS[held]
     return model, "" if model == named else f"no model is named; {held} is set, so {model} is used (-m chooses another)"
 
 
 def _is_set(name: str) -> bool:
     from ml_intern.models.routing import hub_token
 
-    return bool(hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name))
+    return bool(hub_token(os.environ) if name in HUB.key_envs else os.environ.get(name))

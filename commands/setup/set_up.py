@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_intern.commands.opening.choose_model import FIRST_CHOICES, choose_model, endpoint_of
+from ml_intern.commands.opening.choose_model import FIRST_MODELS, choose_model, endpoint_of
 from ml_intern.commands.opening.session import load_settings, working_folder
 from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import Options
@@ -14,8 +14,8 @@ from ml_intern.commands.setup.probe import first_word
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, TemporaryError
 from ml_intern.configs.layers import FILE_NAMES, user_file
 from ml_intern.configs.paths import settings_home
+from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
 from ml_intern.configs.saved import keep_key, keep_model, keys_file, note_asked, was_asked
-from ml_intern.models.providers import LOCAL, PROVIDERS
 from ml_intern.models.routing import checked_key, checked_url, find_route, hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.terminal.questions import SetupCancelled, ask, choose, yes
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HUB_QUESTION = "hub-token"
-HUB_MODEL = FIRST_CHOICES["HF_TOKEN"]
-OWN_ADDRESS = "VLLM_BASE_URL"
+HUB_MODEL = HUB.first_model
+OWN_ADDRESS = LOCAL_SERVERS["vllm"].base_envs[0]
 """Where the address of a server at an unusual place goes; its models are vllm/NAME."""
-NAMES = {"openai": "OpenAI", "openrouter": "OpenRouter", "deepseek": "DeepSeek", "xai": "xAI"}
 
 
 def set_up(options: Options, missing: KeyMissing) -> Options | int:
@@ -43,8 +42,8 @@ def set_up(options: Options, missing: KeyMissing) -> Options | int:
         for name, model in _wanted(options).items()
     ]
     ways += [
-        ("Hugging Face", "log in with the browser or a token; its router has many models", partial(_log_in, screen)),
-        ("A server of your own", f"{', '.join(LOCAL)}, or any address", partial(_find_server, screen)),
+        (HUB.title, "log in with the browser or a token; its router has many models", partial(_log_in, screen)),
+        ("A server of your own", f"{', '.join(LOCAL_SERVERS)}, or any address", partial(_find_server, screen)),
         ("A demo", "a real run with a scripted model", str),
     ]
     try:
@@ -90,15 +89,14 @@ def _demo() -> int:
 def _wanted(options: Options) -> dict[str, str]:
     """Variables of keys and the model each is tried with; that of a model that was asked for comes first."""
     asked = options.model or ""
-    provider = PROVIDERS.get(asked.partition("/")[0])
+    provider = MODEL_PROVIDERS.get(asked.partition("/")[0])
     first = {provider.key_envs[0]: asked} if provider and not provider.ambient else {}
-    known = {name: model for name, model in FIRST_CHOICES.items() if model != HUB_MODEL and name not in first}
+    known = {name: model for name, model in FIRST_MODELS.items() if model != HUB_MODEL and name not in first}
     return first | known
 
 
 def _provider(model: str) -> str:
-    prefix = model.partition("/")[0]
-    return NAMES.get(prefix, prefix.replace("_", " ").title())
+    return MODEL_PROVIDERS[model.partition("/")[0]].title
 
 
 def _take_key(screen: Screen, name: str, model: str) -> str:
@@ -205,7 +203,7 @@ async def _local_models() -> list[str]:
     from ml_intern.models.catalog.describe import available, ways
     from ml_intern.models.gateway import Models
 
-    local = [way for way in ways(os.environ) if way.prefix in LOCAL]
+    local = [way for way in ways(os.environ) if way.prefix in LOCAL_SERVERS]
     async with open_store(ephemeral=True) as store:
         models = Models(store.ledger)
         try:

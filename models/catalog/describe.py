@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ml_intern.configs.errors import KeyMissing
+from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
 from ml_intern.models.catalog.prices import Entry, Price, entries_of, entry_of
 from ml_intern.models.gateway import Models
-from ml_intern.models.providers import LOCAL, PROVIDERS
-from ml_intern.models.routing import HUB_PREFIX, hub_token
+from ml_intern.models.routing import HUB_PREFIX, first_set, hub_token, server_address
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,22 @@ async def available(models: Models, among: Iterable[Way], words: str = "") -> li
         offers = await models.known.offers(models.route(models.endpoint.model))
         found += [await describe(models, id) for id in sorted(filter(None, offers)) if _matches(id, words)]
     for way in among:
-        if way.prefix in PROVIDERS and way.key is not None:
+        if way.prefix in MODEL_PROVIDERS and way.key is not None:
             table = sorted(entries_of(way.prefix).items())
             found += [_of_table(id, entry, way.how, way.key) for id, entry in table if _matches(id, words)]
-        elif way.prefix in LOCAL or way.key is not None:
+        elif way.prefix in LOCAL_SERVERS or way.key is not None:
             found += [await describe(models, id) for id in await _offered(models, way) if _matches(id, words)]
     return found
 
 
 def ways(environ: Mapping[str, str]) -> Iterator[Way]:
     """Every way to a model."""
-    for prefix, provider in PROVIDERS.items():
+    for prefix, provider in MODEL_PROVIDERS.items():
         how = "a server of your own" if provider.self_hosted else "its provider"
-        yield Way(prefix, how, provider.key_envs, next((name for name in provider.key_envs if environ.get(name)), None))
-    yield Way(HUB_PREFIX, "the Hugging Face router", ("HF_TOKEN",), "HF_TOKEN" if hub_token(environ) else None)
-    for prefix, server in LOCAL.items():
-        address = environ.get(server.base_env) or environ.get("LOCAL_LLM_BASE_URL") or server.default
-        yield Way(prefix, f"the local server {address}", (), None)
+        yield Way(prefix, how, provider.key_envs, first_set(provider.key_envs, environ))
+    yield Way(HUB_PREFIX, "the Hugging Face router", HUB.key_envs, HUB.key_envs[0] if hub_token(environ) else None)
+    for prefix, server in LOCAL_SERVERS.items():
+        yield Way(prefix, f"the local server {server_address(server, environ)}", (), None)
 
 
 async def _offered(models: Models, way: Way) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
+from ml_intern.configs.providers import endpoint_names, official_urls, token_hosts
 from ml_intern.safety.shell.credentials import touched_secret
 from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 from ml_intern.text.word_table import words
@@ -17,39 +18,16 @@ _TUNNELS = words(
 )
 _RUNS_PACKAGE = re.compile(r"(?:npx|bunx|uvx|pipx|pnpm|yarn|python[\d.]*)\Z")
 _SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|PAT|CREDENTIALS?)\Z")
-# The only hosts a token may be sent to, even when a person approves the command.
-TOKEN_HOSTS: dict[str, tuple[str, ...]] = {
-    "HF_TOKEN": ("huggingface.co", "hf.co"),
-    "HUGGING_FACE_HUB_TOKEN": ("huggingface.co", "hf.co"),
-    "HUGGINGFACE_TOKEN": ("huggingface.co", "hf.co"),
-    "GITHUB_TOKEN": ("github.com", "githubusercontent.com"),
-    "GH_TOKEN": ("github.com", "githubusercontent.com"),
-    "OPENAI_API_KEY": ("openai.com",),
-    "ANTHROPIC_API_KEY": ("anthropic.com",),
-    "WANDB_API_KEY": ("wandb.ai",),
-    "SLACK_BOT_TOKEN": ("slack.com",),
-    "GEMINI_API_KEY": ("googleapis.com",),
-    "GOOGLE_API_KEY": ("googleapis.com",),
-    "GROQ_API_KEY": ("groq.com",),
-    "OPENROUTER_API_KEY": ("openrouter.ai",),
-    "MISTRAL_API_KEY": ("mistral.ai",),
-    "XAI_API_KEY": ("x.ai",),
-    "TOGETHER_API_KEY": ("together.xyz", "together.ai"),
-    "AWS_SECRET_ACCESS_KEY": ("amazonaws.com",),
-    "AWS_SESSION_TOKEN": ("amazonaws.com",),
-    "KAGGLE_KEY": ("kaggle.com",),
-}
+_TOKEN_HOSTS = token_hosts()
 _ENDPOINT = re.compile(
-    r"(?:HF_ENDPOINT|HF_INFERENCE_ENDPOINT|HUGGINGFACE_CO_URL_HOME|(?:HTTPS?|ALL|FTP)_PROXY|(?:\w+_)?BASE_URL|"
+    r"(?:HF_INFERENCE_ENDPOINT|HUGGINGFACE_CO_URL_HOME|(?:HTTPS?|ALL|FTP)_PROXY|(?:\w+_)?BASE_URL|"
     r"(?:\w+_)?API_BASE|\w+_API_URL|"
-    r"AWS_ENDPOINT_URL\w*|WANDB_BASE_URL|SLACK_API_URL|GITHUB_API_URL|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|SSL_CERT_FILE|"
+    r"AWS_ENDPOINT_URL\w*|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|SSL_CERT_FILE|"
     r"SSLKEYLOGFILE)\Z",
     re.IGNORECASE,
 )
-_OFFICIAL = re.compile(
-    r"\Ahttps://(?:huggingface\.co|hf\.co|api\.openai\.com(?:/v1)?|api\.anthropic\.com|"
-    r"api\.wandb\.ai|api\.github\.com)/?\Z"
-)
+_ENDPOINT_NAMES = frozenset(endpoint_names())
+_OFFICIAL_URLS = official_urls()
 _URL = re.compile(r"(?:https?|ftp|ws|wss)://[^\s'\"<>]+")
 _ENVIRONMENT = frozenset({"env", "printenv", "set", "export", "declare", "compgen"})
 _UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
@@ -90,7 +68,7 @@ def redirects_endpoint(_scene: ParsedCommand, one: Invocation) -> bool:
     given = [(name, value.text) for name, value in one.assignments]
     if one.name in {"export", "declare", "typeset", "readonly", "local", "env", "setenv"}:
         given += [(name, value) for name, sign, value in (word.partition("=") for word in one.arguments) if sign]
-    if any(_ENDPOINT.match(name) and value and not _OFFICIAL.match(value) for name, value in given):
+    if any(_is_endpoint(name) and value and value.removesuffix("/") not in _OFFICIAL_URLS for name, value in given):
         return True
     words = " ".join(one.arguments)
     if one.name == "git":
@@ -106,7 +84,11 @@ def redirects_endpoint(_scene: ParsedCommand, one: Invocation) -> bool:
     if one.name in {"pip", "pip3", "npm", "conda", "uv"} and "config" in one.arguments[:2]:
         return "set" in one.arguments or "--set" in one.arguments
     code = re.search(r"environ(?:\.setdefault\(|\[)\s*[\"'](\w+)", one.code)
-    return code is not None and _ENDPOINT.match(code.group(1)) is not None
+    return code is not None and _is_endpoint(code.group(1))
+
+
+def _is_endpoint(name: str) -> bool:
+    return name.upper() in _ENDPOINT_NAMES or _ENDPOINT.match(name) is not None
 
 
 def is_exfiltration(scene: ParsedCommand, one: Invocation) -> bool:
@@ -146,7 +128,7 @@ def _variables(one: Invocation) -> list[str]:
 def _is_foreign(variable: str, one: Invocation) -> bool:
     """A known token goes to its own hosts only; any other secret only where a person is asked."""
     hosts = [urlsplit(url.group()).hostname or "" for word in one.arguments for url in _URL.finditer(word)]
-    own = TOKEN_HOSTS.get(variable)
+    own = _TOKEN_HOSTS.get(variable)
     if own is None:
         return False
     return not hosts or not all(any(host == name or host.endswith("." + name) for name in own) for host in hosts)

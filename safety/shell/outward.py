@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from ml_intern.configs.providers import GITHUB, KAGGLE, WANDB
 from ml_intern.safety.shell.exfiltration import NETWORK_CLIENTS
 from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 
@@ -77,10 +78,10 @@ _FINDERS: dict[str, Callable[[Invocation], list[str]]] = {
     "hf": _hub,
     "huggingface-cli": _hub,
     "git": _remote,
-    "gh": lambda _one: ["github.com"],
+    "gh": lambda _one: [GITHUB.hosts[0]],
     "twine": lambda _one: ["pypi.org"],
-    "wandb": lambda _one: ["wandb.ai"],
-    "kaggle": lambda _one: ["kaggle.com"],
+    "wandb": lambda _one: [WANDB.hosts[0]],
+    "kaggle": lambda _one: [KAGGLE.hosts[0]],
 }
 
 

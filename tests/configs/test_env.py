@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.env import CREDENTIALS, adopt_credentials, expand, parse_env_file, read_env_files
-from ml_intern.models.providers import LOCAL, PROVIDERS
+from ml_intern.configs.providers import LOCAL_SERVERS, MODEL_PROVIDERS
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_only_known_credentials_enter_the_environment_and_never_over_what_is_set
 
 
 def test_every_providers_key_is_a_known_credential() -> None:
-    hosted = [name for provider in PROVIDERS.values() if not provider.ambient for name in provider.key_envs]
-    assert set(hosted) | {server.key_env for server in LOCAL.values()} <= set(CREDENTIALS)
+    hosted = [name for provider in MODEL_PROVIDERS.values() if not provider.ambient for name in provider.key_envs]
+    assert set(hosted) | {server.key_envs[0] for server in LOCAL_SERVERS.values()} <= set(CREDENTIALS)
 
 
 def test_no_endpoint_is_a_credential() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from ml_intern.configs.hosts import base_url
+from ml_intern.configs.providers import BRAVE, TAVILY
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
@@ -54,10 +55,10 @@ async def web_search(args: WebSearchArgs, context: ToolContext) -> ToolResult:
 
 def _provider() -> tuple[str, str, Search]:
     """Name, key and function of the provider to use."""
-    keyed = (("Brave", "BRAVE_API_KEY", _brave), ("Tavily", "TAVILY_API_KEY", _tavily))
-    for name, variable, search in keyed:
-        if key := os.environ.get(variable, "").strip():
-            return name, key, search
+    keyed = ((BRAVE, _brave), (TAVILY, _tavily))
+    for provider, search in keyed:
+        if key := os.environ.get(provider.key_envs[0], "").strip():
+            return provider.title, key, search
     return "ddgs", "", _ddgs
 
 
