@@ -1,7 +1,6 @@
 """`config show` and `config path`: the settings in force, the source of each, and where everything is kept."""
 
 import json as json_module
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -15,10 +14,10 @@ from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options,
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.check import Found
 from ml_intern.configs.errors import ConfigurationError, ModelUnknown
-from ml_intern.configs.layers import CONFIG_VARIABLE, FILE_NAMES, SHIPPED, Loaded, user_file
-from ml_intern.configs.paths import cache_home, data_home, settings_home
-from ml_intern.configs.saved import keys_file
+from ml_intern.configs.layers import SHIPPED, Loaded
+from ml_intern.configs.paths import cache_home, data_home
 from ml_intern.configs.trust import PROJECT_FILE, trust_file
+from ml_intern.configs.user_files import keys_file, settings_path, user_settings_file
 from ml_intern.models.secrets import register_secrets
 
 HIDDEN = "[hidden]"
@@ -77,7 +76,9 @@ def check_settings(options: Options, json: Json = False) -> int:
     known = names_for(folder)
     project = folder / PROJECT_FILE
     given = [Path(options.config).expanduser()] if options.config else []
-    files = [path for path in (user_file(), project if project.is_file() else None, *given) if path is not None]
+    files = [
+        path for path in (user_settings_file(), project if project.is_file() else None, *given) if path is not None
+    ]
     faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:
@@ -101,10 +102,9 @@ def show_paths(json: Json = False) -> int:
 
 def known_paths() -> dict[str, Path]:
     """Every place, by what it is for."""
-    settings = user_file() if os.environ.get(CONFIG_VARIABLE) else None
     home = data_home()
     return {
-        "user settings": settings or user_file() or settings_home() / FILE_NAMES[0],
+        "user settings": settings_path(),
         "shipped settings": SHIPPED,
         "kept keys": keys_file(),
         "trusted folders": trust_file(),

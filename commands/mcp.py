@@ -114,7 +114,7 @@ def add_server(
     env: Annotated[Pairs | None, typer.Option("--env", metavar="NAME=VALUE", help="repeatable")] = None,
 ) -> int:
     """Write a server into the user's settings. Put secrets as ${NAME}: the variable is read when it is used."""
-    from ml_intern.configs.user_file import change_user_settings
+    from ml_intern.configs.user_files import change_user_settings
 
     entry = _entry(name, command or [], url, _pairs(header or [], ":"), _pairs(env or [], "="))
     path = change_user_settings(lambda values: values.setdefault("mcpServers", {}).update({name: entry}))
@@ -159,7 +159,7 @@ def _pairs(given: Sequence[str], mark: str) -> dict[str, str]:
 def remove_server(name: Name) -> int:
     """Take a server out of the user's settings; one that ships with ml-intern is turned off there."""
     from ml_intern.configs.layers import SHIPPED
-    from ml_intern.configs.user_file import change_user_settings
+    from ml_intern.configs.user_files import change_user_settings
 
     removed: list[str] = []
 

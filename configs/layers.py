@@ -16,10 +16,9 @@ from pydantic import ValidationError
 from ml_intern.configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.mcp_servers import DEFINES
-from ml_intern.configs.paths import settings_home
-from ml_intern.configs.saved import kept_keys
 from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
 from ml_intern.configs.trust import PROJECT_FILE, folder_settings, is_trusted
+from ml_intern.configs.user_files import saved_keys, user_settings_file
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Values: TypeAlias = dict[str, Json]
@@ -30,9 +29,6 @@ FRONTEND = HERE / "frontend_agent_config.json"
 """The defaults of Studio and of servers, in the place of SHIPPED."""
 SHIPPED_SOURCE = "shipped"
 COMMAND_LINE = "command line"
-FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
-"""Names of a settings file; the second is the older one."""
-CONFIG_VARIABLE = "ML_INTERN_CLI_CONFIG"
 ADDED_UP = "permissions."
 """Lists under this key are joined over the layers: a stronger layer must not drop a weaker one's rules."""
 
@@ -77,7 +73,7 @@ def load(
     trusted = is_trusted(workspace)
     known = _names_from_env_files(workspace, trusted=trusted)
     layers = [_file_layer(defaults, known)]
-    if user := user_file():
+    if user := user_settings_file():
         layers.append(_file_layer(user, known))
     if trusted and (workspace / PROJECT_FILE).is_file():
         layers.append(_file_layer(workspace / PROJECT_FILE, known))
@@ -100,25 +96,14 @@ def names_for(workspace: Path) -> dict[str, str]:
     return _names_from_env_files(workspace, trusted=is_trusted(workspace))
 
 
-def user_file() -> Path | None:
-    """The user's settings file: what ML_INTERN_CLI_CONFIG names, else the one in the settings folder, else None."""
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise ConfigurationError(f"{CONFIG_VARIABLE} names no file: {path}", "mend or unset the variable")
-        return path
-    return next((path for name in FILE_NAMES if (path := settings_home() / name).is_file()), None)
-
-
 def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
     """What ${NAME} may stand for. The .env of a folder that is not trusted gives no endpoints."""
     folder = {name: value for name, value in read_env_files([workspace]).items() if trusted or not is_endpoint(name)}
     checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
-    kept = kept_keys()
-    values = {**kept, **checkout, **folder}
+    saved = saved_keys()
+    values = {**saved, **checkout, **folder}
     adopt_credentials(values)
-    adopt_endpoints({**kept, **folder})
+    adopt_endpoints({**saved, **folder})
     return {**values, **os.environ}
 
 

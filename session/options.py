@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ml_intern.configs.advice import advice_of
 from ml_intern.configs.errors import ConfigurationError, SandboxMissing
-from ml_intern.configs.programs import keep_out_of_path
 from ml_intern.configs.settings import SandboxSettings, Settings
+from ml_intern.execution.process.programs import keep_out_of_path
 from ml_intern.graph.context import RunOptions, Sandbox
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import missing

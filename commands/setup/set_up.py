@@ -12,10 +12,8 @@ from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import Options
 from ml_intern.commands.setup.probe import first_word
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, TemporaryError
-from ml_intern.configs.layers import FILE_NAMES, user_file
-from ml_intern.configs.paths import settings_home
 from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
-from ml_intern.configs.saved import keep_key, keep_model, keys_file, note_asked, was_asked
+from ml_intern.configs.user_files import change_user_settings, keys_file, mark_asked, save_key, settings_path, was_asked
 from ml_intern.models.routing import checked_key, checked_url, find_route, hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.terminal.questions import SetupCancelled, ask, choose, yes
@@ -68,7 +66,7 @@ def offer_hub_login(options: Options) -> None:
             _logged_in(screen)
     except SetupCancelled:
         screen.line("not now", "dim")
-    note_asked(HUB_QUESTION)
+    mark_asked(HUB_QUESTION)
 
 
 def _can_call_a_model(options: Options) -> bool:
@@ -137,7 +135,7 @@ def _answers(screen: Screen, model: str) -> bool:
 
 def _keep(screen: Screen, name: str, value: str) -> None:
     if yes(f"keep it in {keys_file()}, readable for you alone?"):
-        keep_key(name, value)
+        save_key(name, value)
         screen.line(f"kept; a {name} in the environment wins over it", "dim")
     else:
         screen.line(f"it is used now and then forgotten: later starts want {name} in the environment or .env", "dim")
@@ -176,11 +174,10 @@ def _find_server(screen: Screen) -> str:
     place = choose(screen, [(id, "") for id in ids], "which model (a number; empty goes back)? ") if ids else None
     if place is None or not _answers(screen, ids[place]):
         return ""
-    file = user_file() or settings_home() / FILE_NAMES[0]
-    if yes(f"make it the model of later starts, in {file}?"):
-        keep_model(file, ids[place])
+    if yes(f"make it the model of later starts, in {settings_path()}?"):
+        change_user_settings(lambda values: values.update(model_name=ids[place]))
         if os.environ.get(OWN_ADDRESS):
-            keep_key(OWN_ADDRESS, os.environ[OWN_ADDRESS])
+            save_key(OWN_ADDRESS, os.environ[OWN_ADDRESS])
     return ids[place]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ml_intern.configs.paths import cache_home, private_folder
-from ml_intern.configs.programs import callers_path
+from ml_intern.execution.process.programs import callers_path
 
 CALL_MARK = "ML_INTERN_CALL"
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT)$", re.IGNORECASE)

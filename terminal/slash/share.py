@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import load
-from ml_intern.configs.saved import note_asked, was_asked
 from ml_intern.configs.settings import Settings
-from ml_intern.configs.user_file import change_user_settings
+from ml_intern.configs.user_files import change_user_settings, mark_asked, was_asked
 from ml_intern.execution.call import ToolError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ async def ask_share(screen: "Screen", asks: "Asks") -> None:
         "Your threads can be kept as traces in a private dataset of yours on the Hub, secrets replaced.", "bold"
     )
     answer = await asks.line("upload this thread and later ones (y yes; anything else: no, /share-traces changes it)? ")
-    note_asked(QUESTION)
+    mark_asked(QUESTION)
     if (answer or "").strip().lower() in ("y", "yes"):
         _keep("private")
         screen.line("traces are shared, privately; /share-traces off ends it", "dim")
@@ -64,7 +63,7 @@ async def _share(app: "App", how: str) -> None:
         app.screen.line(f"nothing was changed: {error}", "red")
         return
     _keep(how)
-    note_asked(QUESTION)
+    mark_asked(QUESTION)
     app.screen.line(f"traces go to the {how} dataset {repository} at the end of a session", "dim")
 
 
