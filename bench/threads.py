@@ -21,7 +21,7 @@ from ml_intern.commands.opening.thread import turns_of
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import Operation, Redo, Undo, UserInput
 from ml_intern.models.gateway import Models
-from ml_intern.outbound.exporting.formats import FORMATS, exported
+from ml_intern.outbound.exporting.formats import FORMATS, export_conversation
 from ml_intern.session.agent import AgentSession
 from ml_intern.session.export import conversation_of
 from ml_intern.session.turns.thinning import plan_thinning
@@ -146,7 +146,7 @@ class Long:
                 say("the conversation with its times", passed())
             for name in FORMATS:
                 with clock() as passed:
-                    text = exported(conversation, name)
+                    text = export_conversation(conversation, name)
                     say(f"export as {name}, {len(text) / 1e6:.1f} MB", passed())
             say_size("checkpoints and writes alone", (await store.checkpoints.sizes())[self.thread] / 1e6)
 

@@ -1,1 +1,1 @@
-"""What leaves the program: exports, traces, notifications."""
+"""Data that leaves ml-intern: exports, traces and notifications. The import of exported threads lives here too."""

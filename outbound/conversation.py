@@ -1,11 +1,11 @@
-"""A conversation as plain data: what every format is written from and read into. Nothing here knows LangChain."""
+"""A conversation as plain data, the common form of all export and import formats. Independent of LangChain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["user", "assistant", "tool", "note"]
-"""A note is a word of the loop to the model, sent in the user's role."""
+"""A note is a message from the agent loop to the model, sent with the role `user`."""
 
 
 @dataclass(frozen=True)
@@ -19,31 +19,31 @@ class Call:
 
 @dataclass(frozen=True)
 class Message:
-    """One message. `time` is seconds since the epoch, None where nobody kept it."""
+    """One message. `time` is in seconds since the epoch, None if it was not recorded."""
 
     role: Role
     text: str
     id: str = ""
     calls: tuple[Call, ...] = ()
-    """Of a reply, in the model's order."""
+    """Replies only: the tool calls in the model's order."""
     reasoning: str = ""
     images: tuple[str, ...] = ()
-    """As data URLs, or as addresses."""
+    """Data URLs or web addresses."""
     call_id: str = ""
-    """Of a tool's result: the call it answers."""
+    """Tool results only: the id of the call."""
     name: str = ""
-    """Of a tool's result: the tool."""
+    """Tool results only: the name of the tool."""
     ok: bool = True
     turn: int = 0
-    """Of the user's message: the number of the turn it begins; 0 is the next one."""
+    """User messages only: the number of the turn that the message starts; 0 means the next turn."""
     time: float | None = None
     seconds: float | None = None
-    """Of a tool's result: how long the call took."""
+    """Tool results only: the duration of the call."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a turn ended: status is done, failed, limit, interrupted or stopped; `time` is seconds since the epoch."""
+    """The end of a turn. `status` is done, failed, limit, interrupted or stopped; `time` in seconds since the epoch."""
 
     status: str
     text: str
@@ -54,7 +54,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one request to a model used; `time` is when it was answered, in seconds since the epoch."""
+    """Tokens and cost of one model request; `time` is the time of the reply in seconds since the epoch."""
 
     model: str
     source: str
@@ -69,7 +69,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A thread. Times are seconds since the epoch, costs US dollars; None is unknown."""
+    """A thread. Times are in seconds since the epoch, costs in US dollars; None means unknown."""
 
     thread_id: str
     messages: Sequence[Message]
@@ -80,14 +80,14 @@ class Conversation:
     updated: float | None = None
     cost_usd: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Requests and tokens, by the names that the event `result` gives them."""
+    """Numbers of requests and tokens, with the keys of the event `result`."""
     requests: Sequence[Usage] = ()
-    """What was paid for, in the order of time: sub-agents and what was undone too."""
+    """All paid requests in order of time, including those of sub-agents and of undone turns."""
     endings: Mapping[int, Ending] = field(default_factory=dict[int, Ending])
-    """By the number of the turn, as far as they are known."""
+    """Turn number to ending; unknown endings are absent."""
 
     def results(self) -> dict[tuple[int, str], Message]:
-        """The result of each call, by the place of its reply among the messages and the call's id."""
+        """Return the result of each call, keyed by the index of its reply in `messages` and the call's id."""
         found: dict[tuple[int, str], Message] = {}
         reply = -1
         for place, message in enumerate(self.messages):
@@ -98,7 +98,7 @@ class Conversation:
         return found
 
 
-def first_words(messages: Sequence[Message], length: int = 60) -> str:
-    """A title for a conversation that has none: how its first message of the user begins."""
+def default_title(messages: Sequence[Message], length: int = 60) -> str:
+    """Return a title for an untitled conversation: the beginning of the user's first message."""
     text = next((message.text for message in messages if message.role == "user" and message.text.strip()), "")
     return " ".join(text.split())[:length]

@@ -11,7 +11,7 @@ from ml_intern.configs.settings import Settings
 from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import ask_hub
 from ml_intern.net.hub_identity import hub_login
-from ml_intern.outbound.traces import put_trace, repository_of, set_visibility, trace_of, trace_path
+from ml_intern.outbound.traces import render_trace, set_visibility, trace_path, trace_repository, upload_trace
 from ml_intern.session.export import conversation_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Traces:
         if not await hub_login():
             raise ToolError("there is no Hugging Face token")
         account = await ask_hub(lambda api: api.whoami(), "the account", seconds=SECONDS)
-        return repository_of(self._template, str(account["name"]))
+        return trace_repository(self._template, str(account["name"]))
 
     async def upload(self, turns: "Turns", repository: str) -> str:
         """Upload a thread as it stands, replacing what is there; its address.
@@ -64,9 +64,9 @@ class Traces:
         """
         row = await turns.services.store.threads.find(turns.thread_id)
         conversation = await conversation_of(turns, row)
-        path, content, public = trace_path(conversation), trace_of(conversation), self._public
+        path, content, public = trace_path(conversation), render_trace(conversation), self._public
         return await ask_hub(
-            lambda api: put_trace(api, repository, path, content, public=public),
+            lambda api: upload_trace(api, repository, path, content, public=public),
             f"dataset {repository}",
             seconds=SECONDS,
         )

@@ -1,1 +1,1 @@
-"""How text, numbers and times are shown."""
+"""Formatting of text, numbers and times for display."""

@@ -6,7 +6,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def count(number: int) -> str:
-    """1234567 as 1.2M."""
+    """Format a count: 1,234 as it is, 1234567 as 1.23M."""
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if number >= limit:
             return f"{number / {'G': 1e9, 'M': 1e6, 'k': 1e3}[unit]:.3g}{unit}"
@@ -14,7 +14,7 @@ def count(number: int) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in the unit that suits them."""
+    """Format a number of bytes in the largest fitting decimal unit, such as 3.4 MB."""
     amount, unit = float(number), 0
     while amount >= 1000 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
@@ -22,12 +22,12 @@ def size(number: int) -> str:
 
 
 def day(when: datetime | None) -> str:
-    """The date, or "" when it is not known."""
+    """Format the date as YYYY-MM-DD, or "" when it is unknown."""
     return f"{when:%Y-%m-%d}" if when else ""
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    """Format seconds as 4.2 s, 3 min 20 s or 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

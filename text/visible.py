@@ -1,16 +1,16 @@
-"""Show what a terminal would hide: control, bidirectional and zero-width characters become escapes one can read."""
+"""Make hidden characters visible: control, bidirectional and zero-width characters become readable escapes."""
 
 import re
 
-# The Unicode categories Cc, Cf, Zl and Zp, spaces that look like a space and are none, blank letters, tags, variation
-# selectors and lone surrogates. Newline and tab stay: text without them cannot be read.
+# The Unicode categories Cc, Cf, Zl and Zp, look-alikes of the space, blank letters, tags, variation selectors and lone
+# surrogates. Newline and tab stay because text is unreadable without them.
 _HIDDEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"
     "\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f"
     "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff"
 )
-# U+FE0E and U+FE0F choose how an emoji looks; they are kept behind one other character that is not ASCII, once.
+# U+FE0E and U+FE0F select an emoji's presentation; a single one stays unescaped after a non-ASCII character.
 _HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]|(?<![\u00a1-\ufdff\U0001f000-\U0001faff])[\ufe0e\ufe0f]")
 
 
@@ -22,7 +22,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """Return `text` with every hidden character as an escape such as \\x1b or \\u202e; newline and tab are kept.
+    """Return `text` with every hidden character as an escape such as \\x1b or \\u202e; newline and tab stay.
 
     Idempotent and linear in the length of the text.
     """
@@ -30,5 +30,5 @@ def visible(text: str) -> str:
 
 
 def has_hidden(text: str) -> bool:
-    """Tell whether `text` holds a character that `visible` would show as an escape."""
+    """Return whether `text` contains a character that `visible` would escape."""
     return _HIDDEN_CHARACTER.search(text) is not None

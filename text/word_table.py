@@ -1,6 +1,6 @@
-"""Tables of words, written as text."""
+"""Word sets written as text."""
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text, parted by blanks."""
+    """Return the set of whitespace-separated words."""
     return frozenset(text.split())

@@ -18,7 +18,7 @@ from ml_intern.configs.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
-    from ml_intern.outbound.importing.reading import Read
+    from ml_intern.outbound.importing.reading import ImportedConversation
     from ml_intern.store.threads import ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
@@ -38,10 +38,10 @@ def export(
     if upload:
         address = asyncio.run(_upload(thread))
         return print_json({"address": address}) if json else print_lines([address])
-    from ml_intern.outbound.exporting.formats import exported
+    from ml_intern.outbound.exporting.formats import export_conversation
 
     found = asyncio.run(_conversation(thread))
-    text = exported(found, format)
+    text = export_conversation(found, format)
     if file is None:
         return print_json({"thread": found.thread_id, "format": format, "text": text}) if json else _print(text)
     path = Path(file).expanduser()
@@ -113,15 +113,15 @@ def import_(
     return print_lines([*said, *(f"left out: {count} {what}" for what, count in read.left_out.items())])
 
 
-async def _import(path: Path) -> "tuple[ThreadRow, Read]":
+async def _import(path: Path) -> "tuple[ThreadRow, ImportedConversation]":
     from ml_intern.models.secrets import register_secrets
-    from ml_intern.outbound.exporting.formats import redacted
+    from ml_intern.outbound.exporting.formats import redact_conversation
     from ml_intern.outbound.importing.reading import read_conversation
     from ml_intern.session.importing import import_thread
 
     register_secrets()
     read = read_conversation(_text_of(path), path.name)
-    conversation = redacted(read.conversation)
+    conversation = redact_conversation(read.conversation)
     folder = conversation.folder if Path(conversation.folder or "/nowhere").is_dir() else str(_here())
     async with open_store() as store:
         id = str(uuid4())

@@ -28,13 +28,13 @@ def replay(
 ) -> int:
     """Show a thread again as it went. No model is called and no tool is run."""
     from ml_intern.configs.version import version
-    from ml_intern.outbound.exporting.event_lines import events_of
-    from ml_intern.outbound.exporting.formats import redacted
+    from ml_intern.outbound.exporting.event_lines import rebuild_events
+    from ml_intern.outbound.exporting.formats import redact_conversation
 
     if speed is not None and not speed > 0:
         raise UsageError(f"--speed {speed:g} is no speed", "2 is twice as fast as it was")
-    conversation = redacted(asyncio.run(_read(thread)))
-    events = events_of(conversation, version())
+    conversation = redact_conversation(asyncio.run(_read(thread)))
+    events = rebuild_events(conversation, version())
     if json:
         asyncio.run(_play(events, _lines(), speed))
         return 0

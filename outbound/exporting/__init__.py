@@ -1,1 +1,1 @@
-"""Conversations in other formats."""
+"""Export of conversations to other formats."""

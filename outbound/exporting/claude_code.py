@@ -1,4 +1,4 @@
-"""The lines of a Claude Code session file, which other people's viewers and the Hub's show."""
+"""Export as a Claude Code session file, a format that third-party viewers and the Hub can show."""
 
 import json
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from ml_intern.configs.version import version
-from ml_intern.outbound.conversation import Conversation, Message, first_words
+from ml_intern.outbound.conversation import Conversation, Message, default_title
 
 
 def to_claude_code(conversation: Conversation) -> str:
-    """The thread as JSON lines, plain ASCII. Ids are the same whenever it is written."""
+    """Return the thread as ASCII JSON lines. The ids are stable across exports."""
     return "".join(f"{json.dumps(line)}\n" for line in _lines(conversation))
 
 
@@ -31,14 +31,14 @@ def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:
             "userType": "external",
             "cwd": conversation.folder,
             "version": version(),
-            "message": _reply(message, conversation.model) if message.role == "assistant" else _words(message),
+            "message": _reply(message, conversation.model) if message.role == "assistant" else _user_message(message),
         }
         parent = id
-    title = conversation.title or first_words(conversation.messages)
+    title = conversation.title or default_title(conversation.messages)
     yield {"type": "summary", "summary": title, "leafUuid": parent or conversation.thread_id}
 
 
-def _words(message: Message) -> dict[str, Any]:
+def _user_message(message: Message) -> dict[str, Any]:
     if message.role != "tool":
         return {"role": "user", "content": [{"type": "text", "text": message.text}]}
     result = {

@@ -1,4 +1,4 @@
-"""The events of a thread once more, rebuilt from its conversation: what was streamed, logged or asked is not kept."""
+"""Export as events, rebuilt from the conversation, without streamed chunks, logs and approvals, which are not saved."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,69 +9,69 @@ from ml_intern.graph.events import Event
 from ml_intern.outbound.conversation import Call, Conversation, Ending, Message, Usage
 from ml_intern.store.ledger import usage_of
 
-REBUILT = "rebuilt from the thread's conversation: what was streamed, logged or asked is not kept"
+REBUILT = "rebuilt from the saved conversation: streamed chunks, logs and approvals are not included"
 
 
-def to_event_lines(conversation: Conversation, version: str) -> str:
-    """One event a line, as stream-json writes them; plain ASCII, so that every reader sees the same lines."""
-    return "".join(f"{json.dumps(event.as_json())}\n" for event in events_of(conversation, version))
+def render_events(conversation: Conversation, version: str) -> str:
+    """Return one event per line, as stream-json writes them. ASCII only, so that every reader splits the same lines."""
+    return "".join(f"{json.dumps(event.as_json())}\n" for event in rebuild_events(conversation, version))
 
 
-def events_of(conversation: Conversation, version: str) -> Iterator[Event]:
-    """The events of the thread, numbered from 1, the last of them `result`.
+def rebuild_events(conversation: Conversation, version: str) -> Iterator[Event]:
+    """Yield the events of the thread, numbered from 1; the last one is `result`.
 
-    A message whose time nobody kept gets the time of the one before it. `version` is this program's.
+    A message without a recorded time gets the time of the previous one. `version` is the version of ml-intern.
     """
     time = conversation.created or 0.0
-    parts = _with_usage(_Rebuilt(conversation).events(version), conversation.requests)
+    parts = _with_usage(_EventBuilder(conversation).events(version), conversation.requests)
     for sequence, (type, data, at) in enumerate(parts, start=1):
         time = max(time, at or time)
         yield Event(type, conversation.thread_id, sequence, time, data)
 
 
 Parts = tuple[str, dict[str, Any], float | None]
-"""An event's type and data, and its time where it is known."""
+"""An event's type, its data, and its time (None if unknown)."""
 
 
 def _with_usage(parts: Iterable[Parts], requests: Sequence[Usage]) -> Iterator[Parts]:
-    """What each request used goes before the first event that is not earlier, and in any case before the end."""
-    waiting = list(reversed(requests))
+    """Insert a `usage` event for each request, in order of time and before `shutdown`."""
+    pending = list(reversed(requests))
     total = 0.0
     for part in parts:
-        while waiting and (part[0] == "shutdown" or (part[2] is not None and waiting[-1].time <= part[2])):
-            used = waiting.pop()
+        while pending and (part[0] == "shutdown" or (part[2] is not None and pending[-1].time <= part[2])):
+            used = pending.pop()
             total += used.cost_usd or 0.0
-            yield "usage", {**_used(used), "total_cost_usd": total}, used.time
+            yield "usage", {**_usage_data(used), "total_cost_usd": total}, used.time
         yield part
 
 
-def _used(used: Usage) -> dict[str, Any]:
+def _usage_data(used: Usage) -> dict[str, Any]:
     data = asdict(used)
     del data["time"]
     return data
 
 
 @dataclass
-class _Rebuilt:
-    """A walk over the conversation."""
+class _EventBuilder:
+    """Rebuilds the events in one pass over the conversation."""
 
     conversation: Conversation
     turn: int = 0
     iterations: int = 0
     reply: Message | None = None
-    known: Mapping[tuple[int, str], Message] = field(default_factory=dict[tuple[int, str], Message])
+    results: Mapping[tuple[int, str], Message] = field(default_factory=dict[tuple[int, str], Message])
 
     def events(self, version: str) -> Iterator[Parts]:
-        self.known = self.conversation.results()
+        self.results = self.conversation.results()
         yield "ready", self._ready(version), self.conversation.created
         for place, message in enumerate(self.conversation.messages):
             if message.role == "user":
-                yield from self._ended()
+                yield from self._turn_complete()
                 self.turn, self.iterations, self.reply = message.turn or self.turn + 1, 0, None
                 yield "processing", {"turn": self.turn, "text": message.text}, message.time
             elif message.role == "assistant":
-                yield from self._replied(place, message)
-        yield from self._ended()
+                yield from self._reply_events(place, message)
+        yield from self._turn_complete()
         yield "shutdown", {"reason": "closed"}, self.conversation.updated
         yield "result", self._result(), self.conversation.updated
 
@@ -89,21 +89,21 @@ class _Rebuilt:
             "notes": [REBUILT],
         }
 
-    def _replied(self, place: int, message: Message) -> Iterator[Parts]:
+    def _reply_events(self, place: int, message: Message) -> Iterator[Parts]:
         self.iterations += 1
         self.reply = message
         calls = [{"id": call.id, "name": call.name, "args": dict(call.args)} for call in message.calls]
-        said = {"message_id": message.id, "text": message.text, "reasoning": message.reasoning, "tool_calls": calls}
-        yield "assistant_message", said, message.time
+        reply = {"message_id": message.id, "text": message.text, "reasoning": message.reasoning, "tool_calls": calls}
+        yield "assistant_message", reply, message.time
         for call in message.calls:
-            result = self.known.get((place, call.id))
-            began = None if result is None or result.time is None else result.time - (result.seconds or 0.0)
+            result = self.results.get((place, call.id))
+            started = None if result is None or result.time is None else result.time - (result.seconds or 0.0)
             data = {"id": call.id, "name": call.name, "args": dict(call.args), "message_id": message.id}
-            yield "tool_call", data, began
+            yield "tool_call", data, started
             if result is not None:
-                yield from _answered(call, result)
+                yield from _result_events(call, result)
 
-    def _ended(self) -> Iterator[Parts]:
+    def _turn_complete(self) -> Iterator[Parts]:
         if not self.turn:
             return
         end = self._ending()
@@ -115,7 +115,7 @@ class _Rebuilt:
             return known
         if self.reply is not None and not self.reply.calls:
             return Ending("done", self.reply.text, 0, self.iterations)
-        return Ending("interrupted", "the turn did not end", 130, self.iterations)
+        return Ending("interrupted", "the turn did not finish", 130, self.iterations)
 
     def _result(self) -> dict[str, Any]:
         end = self._ending()
@@ -131,7 +131,7 @@ class _Rebuilt:
         }
 
 
-def _answered(call: Call, result: Message) -> Iterator[Parts]:
+def _result_events(call: Call, result: Message) -> Iterator[Parts]:
     if call.name == "plan" and result.ok and isinstance(steps := call.args.get("steps"), list):
         yield "plan_update", {"steps": [_step(step) for step in steps if isinstance(step, Mapping)]}, result.time
     output = {

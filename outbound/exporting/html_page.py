@@ -1,4 +1,4 @@
-"""The conversation as one HTML page that loads nothing: no script, no font, no picture from elsewhere."""
+"""Export as one self-contained HTML page: no scripts, and no fonts or images from other hosts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,19 +6,20 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.outbound.conversation import Call, Conversation, Message
-from ml_intern.outbound.exporting.markdown import NAMES, facts, local_time
+from ml_intern.outbound.exporting.markdown import ROLE_NAMES, local_time, metadata
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 MAX_MARKDOWN = 200_000
-"""Characters of a reply above which it is shown as it was written."""
-MAX_TOLD = 90
-OPEN_LINES = 12
-"""A result of so many lines or fewer stands open."""
+"""Longest reply, in characters, that is rendered; longer ones are shown as plain text."""
+MAX_SUMMARY = 90
+"""Characters of an argument in the summary line of a call."""
+MAX_EXPANDED_LINES = 12
+"""Results of at most this many lines are expanded initially."""
 
-# Nothing may be loaded or run, whatever is in the text: the policy holds where an escape were forgotten.
+# The content security policy blocks loading and scripts even if an escape were missing below.
 _HEAD = """<!doctype html>
 <html lang="en">
 <head>
@@ -66,7 +67,7 @@ a {{ color: inherit }}
 
 
 def to_html(conversation: Conversation) -> str:
-    """The page. Text of the thread is escaped, hidden characters are shown, replies are rendered as markdown."""
+    """Return the page: text is escaped, hidden characters are made visible, replies are rendered as Markdown."""
     return "\n".join(_page(conversation)) + "\n"
 
 
@@ -74,7 +75,7 @@ def _page(conversation: Conversation) -> Iterator[str]:
     title = _safe(" ".join(conversation.title.split()) or "Untitled thread")
     yield _HEAD.format(title=title)
     yield f"<h1>{title}</h1>\n<dl>"
-    yield from (f"<dt>{_safe(name)}</dt><dd>{_safe(value)}</dd>" for name, value in facts(conversation))
+    yield from (f"<dt>{_safe(name)}</dt><dd>{_safe(value)}</dd>" for name, value in metadata(conversation))
     yield "</dl>\n<main>"
     markdown, results = _renderer(), conversation.results()
     for place, message in enumerate(conversation.messages):
@@ -86,7 +87,7 @@ def _page(conversation: Conversation) -> Iterator[str]:
 
 
 def _renderer() -> "MarkdownIt":
-    """Markdown without raw HTML and without pictures, which would be loaded from where the text says."""
+    """Return a Markdown renderer without raw HTML and without images, which a browser would load."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["image"])
@@ -94,7 +95,7 @@ def _renderer() -> "MarkdownIt":
 
 def _section(message: Message, markdown: "MarkdownIt") -> Iterator[str]:
     time = f' title="{_safe(local_time(message.time))}"' if message.time is not None else ""
-    yield f'<section class="{message.role}"><h2{time}>{NAMES[message.role]}</h2>'
+    yield f'<section class="{message.role}"><h2{time}>{ROLE_NAMES[message.role]}</h2>'
     if message.reasoning.strip():
         yield f"<details><summary>Reasoning</summary><p class=plain>{_safe(message.reasoning.strip())}</p></details>"
     if message.text.strip():
@@ -117,16 +118,16 @@ def _image(url: str) -> str:
 def _call(call: Call, result: Message | None) -> str:
     failed = result is not None and not result.ok
     text = "No result." if result is None else result.text
-    opened = " open" if len(text.splitlines()) <= OPEN_LINES else ""
+    expanded = " open" if len(text.splitlines()) <= MAX_EXPANDED_LINES else ""
     kind = ' class="failed"' if failed else ""
-    summary = f"<summary>{_safe(call.name)} {_safe(_told(call.args))}{' (failed)' if failed else ''}</summary>"
-    return f"<details{kind}{opened}>{summary}{''.join(_arguments(call.args))}<pre>{_safe(text)}</pre></details>"
+    summary = f"<summary>{_safe(call.name)} {_safe(_summary(call.args))}{' (failed)' if failed else ''}</summary>"
+    return f"<details{kind}{expanded}>{summary}{''.join(_arguments(call.args))}<pre>{_safe(text)}</pre></details>"
 
 
-def _told(args: Mapping[str, Any]) -> str:
-    """The beginning of the first argument that is text: what the call was for."""
+def _summary(args: Mapping[str, Any]) -> str:
+    """Return the beginning of the first text argument, which usually shows the purpose of the call."""
     first = next((value for value in args.values() if isinstance(value, str)), "")
-    return " ".join(first[:1000].split())[:MAX_TOLD]
+    return " ".join(first[:1000].split())[:MAX_SUMMARY]
 
 
 def _arguments(args: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The conversation as a markdown document, to read, to keep and to paste."""
+"""Export as a Markdown document."""
 
 import json
 import re
@@ -11,23 +11,23 @@ from ml_intern.text.visible import visible
 
 _FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
 _TICKS = re.compile("`+")
-SHORT = 80
-"""Characters of an argument that still stands on the line of its name."""
-NAMES = {"user": "User", "assistant": "ml-intern", "note": "Note to the model"}
+MAX_INLINE_ARGUMENT = 80
+"""Longest argument, in characters, that is written on the same line as its name."""
+ROLE_NAMES = {"user": "User", "assistant": "ml-intern", "note": "Note to the model"}
 
 
 def to_markdown(conversation: Conversation) -> str:
-    """A document: a heading, what is known of the thread, then every message; hidden characters are shown."""
+    """Return a document with a heading, the thread's metadata and every message; hidden characters are visible."""
     return visible("\n".join(_document(conversation))) + "\n"
 
 
-def facts(conversation: Conversation) -> list[tuple[str, str]]:
-    """What is known of the thread, as names and values; what is not known is left out."""
+def metadata(conversation: Conversation) -> list[tuple[str, str]]:
+    """Return the thread's known metadata as pairs of name and value."""
     known = {
         "thread": conversation.thread_id,
         "folder": conversation.folder,
         "model": conversation.model,
-        "begun": local_time(conversation.created),
+        "created": local_time(conversation.created),
         "last used": local_time(conversation.updated),
         "cost": "" if conversation.cost_usd is None else f"${conversation.cost_usd:.2f}",
     }
@@ -35,28 +35,28 @@ def facts(conversation: Conversation) -> list[tuple[str, str]]:
 
 
 def local_time(epoch: float | None) -> str:
-    """Seconds since the epoch as local date and time with the offset; "" when unknown."""
+    """Format seconds since the epoch as local date and time with the UTC offset; "" when unknown."""
     return "" if epoch is None else datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M %z")
 
 
-def fenced(text: str, language: str = "") -> str:
-    """The text as a block of code, whatever fences it holds itself."""
+def code_block(text: str, language: str = "") -> str:
+    """Return the text as a fenced code block with a fence longer than any in the text."""
     longest = max((len(found) for found in _FENCE.findall(text)), default=2)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def in_ticks(text: str) -> str:
-    """One line of text as a span of code."""
+def code_span(text: str) -> str:
+    """Return one line of text as a code span."""
     ticks = "`" * (1 + max((len(found) for found in _TICKS.findall(text)), default=0))
-    room = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{ticks}{room}{text}{room}{ticks}"
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{padding}{text}{padding}{ticks}"
 
 
 def _document(conversation: Conversation) -> Iterator[str]:
     yield f"# {' '.join(conversation.title.split()) or 'Untitled thread'}"
     yield ""
-    yield from (f"- {name}: {in_ticks(value)}" for name, value in facts(conversation))
+    yield from (f"- {name}: {code_span(value)}" for name, value in metadata(conversation))
     results = conversation.results()
     for place, message in enumerate(conversation.messages):
         if message.role != "tool":
@@ -66,7 +66,7 @@ def _document(conversation: Conversation) -> Iterator[str]:
 
 
 def _message(message: Message) -> Iterator[str]:
-    yield f"\n## {NAMES[message.role]}"
+    yield f"\n## {ROLE_NAMES[message.role]}"
     if message.text.strip():
         yield f"\n{message.text.strip()}"
     for image in message.images:
@@ -80,14 +80,14 @@ def _call(call: Call, result: Message | None) -> Iterator[str]:
         yield "\nNo result."
         return
     yield f"\n{'Result' if result.ok else 'Failed'}:\n"
-    yield fenced(result.text, "text")
+    yield code_block(result.text, "text")
 
 
 def _arguments(args: Mapping[str, Any]) -> Iterator[str]:
     for name, value in args.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        if len(text) <= SHORT and "\n" not in text:
-            yield f"\n{name}: {in_ticks(text)}"
+        if len(text) <= MAX_INLINE_ARGUMENT and "\n" not in text:
+            yield f"\n{name}: {code_span(text)}"
         else:
             yield f"\n{name}:\n"
-            yield fenced(text, "text" if isinstance(value, str) else "json")
+            yield code_block(text, "text" if isinstance(value, str) else "json")

@@ -1,4 +1,4 @@
-"""The messages as OpenAI and litellm take them, in one JSON object whose keys an ml-intern session file has too."""
+"""Export as OpenAI messages in one JSON object with the keys of a session file of Hugging Face's ml-intern."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from ml_intern.outbound.conversation import Conversation, Message
 
 
 def to_openai(conversation: Conversation) -> str:
-    """One JSON object; its `messages` can be sent as they are, what they cannot hold stands in `ml_intern`."""
+    """Return one JSON object. Its `messages` can be sent unchanged; `ml_intern` holds what they cannot express."""
     messages = conversation.messages
-    kept_aside = {
+    extras = {
         "notes": [place for place, message in enumerate(messages) if message.role == "note"],
         "failed": [place for place, message in enumerate(messages) if message.role == "tool" and not message.ok],
         "folder": conversation.folder,
@@ -24,13 +24,13 @@ def to_openai(conversation: Conversation) -> str:
         "model_name": conversation.model,
         "total_cost_usd": conversation.cost_usd,
         "messages": list(openai_messages(messages)),
-        "ml_intern": kept_aside,
+        "ml_intern": extras,
     }
     return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
 
 
 def openai_messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Each message as a dict of OpenAI's chat completions; reasoning in the key litellm gives it."""
+    """Yield each message in OpenAI's chat completions format; reasoning uses litellm's key."""
     for message in messages:
         if message.role == "tool":
             yield {"role": "tool", "tool_call_id": message.call_id, "name": message.name, "content": message.text}
@@ -62,5 +62,5 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
 
 
 def iso_time(epoch: float | None) -> str | None:
-    """Seconds since the epoch as ISO 8601 in UTC."""
+    """Format seconds since the epoch as ISO 8601 in UTC."""
     return None if epoch is None else datetime.fromtimestamp(epoch, UTC).isoformat()

@@ -1,21 +1,21 @@
-"""STS-Format, which the Hub's trace viewer shows: a line for the session, then one for each message."""
+"""Export in STS format for the Hub's trace viewer: one line for the session, then one line per message."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from ml_intern.outbound.conversation import Conversation, Message, first_words
+from ml_intern.outbound.conversation import Conversation, Message, default_title
 
 _ROLES = {"user": "user", "assistant": "assistant", "tool": "tool", "note": "system"}
 
 
 def to_sts(conversation: Conversation) -> str:
-    """The thread as JSON lines, plain ASCII."""
+    """Return the thread as ASCII JSON lines."""
     return "".join(f"{json.dumps(line)}\n" for line in _lines(conversation))
 
 
 def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:
-    name = conversation.title or first_words(conversation.messages)
+    name = conversation.title or default_title(conversation.messages)
     yield {"type": "session", "harness": "ml-intern", "id": conversation.thread_id, "name": name}
     time = conversation.created or 0.0
     for message in conversation.messages:
@@ -24,16 +24,16 @@ def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:
 
 
 def _message(message: Message, model: str, time: float) -> dict[str, Any]:
-    made: dict[str, Any] = {"role": _ROLES[message.role], "content": message.text, "timestamp": int(time * 1000)}
+    line: dict[str, Any] = {"role": _ROLES[message.role], "content": message.text, "timestamp": int(time * 1000)}
     if message.reasoning:
-        made["reasoningContent"] = message.reasoning
+        line["reasoningContent"] = message.reasoning
     if message.calls:
-        made["toolCalls"] = [
+        line["toolCalls"] = [
             {"id": call.id, "function": {"name": call.name, "arguments": json.dumps(dict(call.args))}}
             for call in message.calls
         ]
     if message.role == "tool":
-        made["toolCallId"] = message.call_id
+        line["toolCallId"] = message.call_id
     if message.role == "assistant":
-        made["model"] = model
-    return made
+        line["model"] = model
+    return line

@@ -1,1 +1,1 @@
-"""Conversations read from other formats."""
+"""Import of conversations from other formats."""

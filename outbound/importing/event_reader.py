@@ -1,4 +1,4 @@
-"""Reading event lines: those that an export wrote, and those that a run wrote with --output-format stream-json."""
+"""ImportedConversation event lines, written by an export or by a run with --output-format stream-json."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -9,55 +9,55 @@ from ml_intern.graph.events import EVENTS
 from ml_intern.outbound.conversation import Call, Message
 from ml_intern.outbound.importing.openai_reader import plain, read_args
 
-UNKNOWN = "events of an unknown kind"
-JOINS = "joins"
-"""Marks a reply that is one more call of the reply before it."""
-LATEST = 1e11
+UNKNOWN = "events of unknown types"
+CONTINUES_REPLY = "joins"
+"""Key that marks an event as a further call of the previous reply."""
+MAX_EPOCH = 1e11
 
 
 def epoch(value: Any) -> float | None:
-    """Seconds since the epoch as a file gives them; None for what is no time."""
-    return float(value) if isinstance(value, int | float) and 0 < value < LATEST else None
+    """Return a time in seconds since the epoch, or None if the value is not a plausible time."""
+    return float(value) if isinstance(value, int | float) and 0 < value < MAX_EPOCH else None
 
 
 @dataclass
 class EventReader:
-    """Builds the conversation while it takes events; `messages` holds it, notes of the loop are in no event."""
+    """Builds `messages` from events. Notes of the agent loop are not in any event, so they are lost."""
 
     left_out: Counter[str]
     messages: list[Message] = field(default_factory=list[Message])
-    about: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What the events say of the thread: thread_id, model, folder, title, created, updated, as far as they do."""
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Thread metadata found so far: thread_id, model, folder, title, created, updated."""
     _undone: list[list[Message]] = field(default_factory=list[list[Message]])
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Take one event as it stands in its line."""
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Add one event, the JSON object of one line."""
         handlers: dict[str, Callable[[Mapping[str, Any], float | None], None]] = {
             "ready": self._ready,
-            "resumed": lambda data, _: self.about.update(title=str(data.get("title") or "")),
+            "resumed": lambda data, _: self.metadata.update(title=str(data.get("title") or "")),
             "processing": self._processing,
             "assistant_message": self._reply,
             "tool_output": self._result,
-            "undo_complete": self._moved,
+            "undo_complete": self._rewind,
         }
         type, data = str(event.get("type")), event.get("data")
         at = epoch(event.get("time"))
         if not isinstance(data, Mapping) or type not in EVENTS:
             self.left_out[UNKNOWN] += 1
             return
-        self.about.setdefault("created", at)
-        self.about["updated"] = at
-        self.about.setdefault("thread_id", str(event.get("thread_id") or ""))
+        self.metadata.setdefault("created", at)
+        self.metadata["updated"] = at
+        self.metadata.setdefault("thread_id", str(event.get("thread_id") or ""))
         if handler := handlers.get(type):
             handler(data, at)
 
-    def take_all(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take events in their order."""
+    def add_all(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Add events in order."""
         for event in events:
-            self.take(event)
+            self.add(event)
 
     def _ready(self, data: Mapping[str, Any], _: float | None) -> None:
-        self.about.update(model=str(data.get("model") or ""), folder=str(data.get("cwd") or ""))
+        self.metadata.update(model=str(data.get("model") or ""), folder=str(data.get("cwd") or ""))
 
     def _processing(self, data: Mapping[str, Any], at: float | None) -> None:
         self._undone.clear()
@@ -68,7 +68,7 @@ class EventReader:
         found = [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
         text, reasoning = plain(str(data.get("text") or "")), plain(str(data.get("reasoning") or ""))
         reply = Message("assistant", text, calls=tuple(map(self._call, found)), reasoning=reasoning, time=at)
-        if data.get(JOINS) and self.messages and self.messages[-1].role == "assistant":
+        if data.get(CONTINUES_REPLY) and self.messages and self.messages[-1].role == "assistant":
             before = self.messages.pop()
             reply = replace(before, calls=(*before.calls, *reply.calls))
         self.messages.append(reply)
@@ -82,13 +82,13 @@ class EventReader:
         ok = data.get("ok") is not False
         self.messages.append(Message("tool", text, call_id=id, name=str(data.get("name") or ""), ok=ok, time=at))
 
-    def _moved(self, data: Mapping[str, Any], _: float | None) -> None:
-        """Turns that were taken back are not part of the conversation any more; a redo brings them again."""
+    def _rewind(self, data: Mapping[str, Any], _: float | None) -> None:
+        """Remove undone turns; restore them on redo."""
         turns = data.get("turns")
         for _turn in range(min(turns, len(self.messages)) if isinstance(turns, int) else 0):
             if data.get("direction") == "redo" and self._undone:
                 self.messages += self._undone.pop()
             elif data.get("direction") == "undo":
-                begins = [place for place, message in enumerate(self.messages) if message.role == "user"]
-                self._undone.append(self.messages[begins[-1] :] if begins else [])
-                del self.messages[begins[-1] if begins else 0 :]
+                starts = [index for index, message in enumerate(self.messages) if message.role == "user"]
+                self._undone.append(self.messages[starts[-1] :] if starts else [])
+                del self.messages[starts[-1] if starts else 0 :]

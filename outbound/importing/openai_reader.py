@@ -1,4 +1,4 @@
-"""Reading messages in OpenAI's shape, as litellm, LangChain and the session files of ml-intern write them."""
+"""ImportedConversation messages in OpenAI's format, as written by litellm, LangChain and Hugging Face's ml-intern."""
 
 import json
 from collections import Counter
@@ -11,22 +11,22 @@ ROLES: dict[str, Role] = {
     "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "tool": "tool", "function": "tool",
 }  # fmt: skip
 INSTRUCTIONS = frozenset({"system", "developer"})
-SYSTEM = "system prompts (this program has its own)"
-SIGNED = "signed thinking (only its own provider takes it)"
-BLOCKS = "parts of messages that are no text and no image"
+SYSTEM = "system prompts (ml-intern uses its own)"
+SIGNED = "signed thinking blocks (only the original provider accepts them)"
+BLOCKS = "message parts that are neither text nor images"
 UNREADABLE = "messages that could not be read"
-ARGUMENTS = "arguments of calls that are no JSON object (kept as text)"
-LARGEST = 2**63
+ARGUMENTS = "call arguments that are not a JSON object (imported as text)"
+INT64_LIMIT = 2**63
 RAW = "raw"
 
 
 def read_messages(found: Sequence[Any], left_out: Counter[str]) -> list[Message]:
-    """The messages; what is not taken over is counted by kind in `left_out`."""
+    """Return the messages; count what is skipped by kind in `left_out`."""
     return [message for each in found if (message := _message(each, left_out)) is not None]
 
 
 def read_args(arguments: Any, left_out: Counter[str]) -> dict[str, Any]:
-    """The arguments of a call, a JSON object or the text of one. Numbers no checkpoint takes become text."""
+    """Return the arguments of a call, given as a JSON object or its text. Integers over 64 bits become text."""
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}", parse_constant=str)
@@ -40,14 +40,14 @@ def read_args(arguments: Any, left_out: Counter[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value as checkpoints take it: integers of 64 bit, text without halves of characters."""
+    """Return a JSON value that a checkpoint can store: 64-bit integers, text without lone surrogates."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
         return {plain(str(name)): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, int) and not -LARGEST <= value < LARGEST else value
+    return str(value) if isinstance(value, int) and not -INT64_LIMIT <= value < INT64_LIMIT else value
 
 
 def _message(found: Any, left_out: Counter[str]) -> Message | None:
@@ -74,7 +74,7 @@ def _message(found: Any, left_out: Counter[str]) -> Message | None:
 
 
 def _content(content: Any, left_out: Counter[str]) -> tuple[str, tuple[str, ...]]:
-    """The text, and the images as data URLs. An address of an image becomes text: nothing is loaded for an import."""
+    """Return the text and the images given as data URLs. Image addresses become text: an import loads nothing."""
     if not isinstance(content, list):
         return plain(str(content if content is not None else "")), ()
     texts, images = list[str](), list[str]()

@@ -1,4 +1,4 @@
-"""Reading a conversation from a file: our exports, recorded event lines, and the session files of ml-intern."""
+"""Read a conversation from a file: an export, recorded event lines, or a session file of Hugging Face's ml-intern."""
 
 import json
 from collections import Counter
@@ -8,40 +8,40 @@ from datetime import datetime
 from typing import Any
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.outbound.conversation import Call, Conversation, Message, first_words
-from ml_intern.outbound.importing.event_reader import JOINS, EventReader, epoch
+from ml_intern.outbound.conversation import Call, Conversation, Message, default_title
+from ml_intern.outbound.importing.event_reader import CONTINUES_REPLY, EventReader, epoch
 from ml_intern.outbound.importing.openai_reader import plain, read_messages
 
 MESSAGE_KEYS = ("messages", "trajectory", "history", "conversation")
-WHAT_IS_READ = "an export in the format openai or events, a recorded stream-json, or a session_*.json of ml-intern"
-_LINES = "lines that are no JSON"
+IMPORTABLE = "an export in format openai or events, recorded stream-json output, or a session_*.json file"
+_LINES = "lines that are not JSON"
 
 
 @dataclass(frozen=True)
-class Read:
-    """A conversation from a file, repaired, and what was left out of it, counted by kind."""
+class ImportedConversation:
+    """A conversation read from a file and repaired, with the number of skipped items by kind."""
 
     conversation: Conversation
     left_out: Mapping[str, int]
 
 
-def read_conversation(text: str, name: str) -> Read:
-    """Read the text of the file `name`. Raises UsageError when it holds no conversation, or several."""
+def read_conversation(text: str, name: str) -> ImportedConversation:
+    """Read the text of the file `name`. Raises UsageError if it does not contain exactly one conversation."""
     left_out: Counter[str] = Counter()
     whole = _parsed(text)
     try:
         found = _from_lines(text, left_out, name) if whole is None else _from_value(whole, left_out)
-    except RecursionError as fault:
-        raise UsageError(f"{name} is nested too deeply to be read", f"give {WHAT_IS_READ}") from fault
+    except RecursionError as error:
+        raise UsageError(f"{name} is too deeply nested to read", f"use {IMPORTABLE}") from error
     if found is None or not found.messages:
-        raise UsageError(f"{name} holds no conversation", f"give {WHAT_IS_READ}")
-    messages, repaired = paired(found.messages)
-    titled = found.title or first_words(messages)
-    return Read(replace(found, messages=messages, title=titled), dict(+(left_out + repaired)))
+        raise UsageError(f"{name} does not contain a conversation", f"use {IMPORTABLE}")
+    messages, repaired = pair_results(found.messages)
+    title = found.title or default_title(messages)
+    return ImportedConversation(replace(found, messages=messages, title=title), dict(+(left_out + repaired)))
 
 
 def _parsed(text: str) -> Any:
-    """The JSON value of the text, or None when it is not one."""
+    """Return the JSON value of the text, or None if it is not valid JSON."""
     try:
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
@@ -56,14 +56,16 @@ def _from_value(value: Any, left_out: Counter[str]) -> Conversation | None:
     if "type" in value and isinstance(value.get("data"), Mapping):
         return _from_events([value], left_out)
     for key in MESSAGE_KEYS:
-        if isinstance(listed := _unpacked(value.get(key)), list) and listed:
-            return _about(value, _from_list(listed, left_out, _side(value, "notes"), _side(value, "failed")))
-    events = _unpacked(value.get("events"))
-    return _about(value, _from_list(events, left_out)) if isinstance(events, list) else None
+        if isinstance(listed := _decode_list(value.get(key)), list) and listed:
+            return _with_metadata(
+                value, _from_list(listed, left_out, _indexes(value, "notes"), _indexes(value, "failed"))
+            )
+    events = _decode_list(value.get("events"))
+    return _with_metadata(value, _from_list(events, left_out)) if isinstance(events, list) else None
 
 
-def _unpacked(value: Any) -> Any:
-    """A list, or one that was packed into a string: rows of the traces' data set have it so."""
+def _decode_list(value: Any) -> Any:
+    """Decode a list that is stored as a JSON string, as in rows of a trace dataset."""
     return _parsed(value) if isinstance(value, str) else value
 
 
@@ -80,8 +82,8 @@ def _from_list(
     return Conversation("", messages)
 
 
-def _side(value: Mapping[str, Any], key: str) -> frozenset[int]:
-    """Places of messages that our own export names beside them."""
+def _indexes(value: Mapping[str, Any], key: str) -> frozenset[int]:
+    """Return the message indexes that an OpenAI export lists under `key`."""
     aside = value.get("ml_intern")
     places = aside.get(key) if isinstance(aside, Mapping) else None
     return frozenset(place for place in places if isinstance(place, int)) if isinstance(places, list) else frozenset()
@@ -93,7 +95,9 @@ def _from_lines(text: str, left_out: Counter[str], name: str) -> Conversation | 
     left_out[_LINES] += len(values) - len(found)
     whole = [value for value in found if any(key in value for key in MESSAGE_KEYS)]
     if len(whole) > 1:
-        raise UsageError(f"{name} holds {len(whole)} conversations", "import them one by one, each from its own file")
+        raise UsageError(
+            f"{name} contains {len(whole)} conversations", "save each in its own file and import them one by one"
+        )
     if whole:
         return _from_value(whole[0], left_out)
     return _from_list(found, left_out) if found else None
@@ -101,30 +105,30 @@ def _from_lines(text: str, left_out: Counter[str], name: str) -> Conversation | 
 
 def _from_events(events: list[Any], left_out: Counter[str]) -> Conversation:
     reader = EventReader(left_out)
-    reader.take_all(_as_now(event) for event in events if isinstance(event, Mapping))
-    about = reader.about
+    reader.add_all(_current_format(event) for event in events if isinstance(event, Mapping))
+    metadata = reader.metadata
     return Conversation(
-        about.get("thread_id", ""),
+        metadata.get("thread_id", ""),
         reader.messages,
-        title=about.get("title", ""),
-        folder=about.get("folder", ""),
-        model=about.get("model", ""),
-        created=about.get("created"),
-        updated=about.get("updated"),
+        title=metadata.get("title", ""),
+        folder=metadata.get("folder", ""),
+        model=metadata.get("model", ""),
+        created=metadata.get("created"),
+        updated=metadata.get("updated"),
     )
 
 
-def _as_now(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An event as it is written now; the session files name its parts otherwise."""
+def _current_format(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Convert an event of a session file to the current event format."""
     type, data = event.get("event_type"), event.get("data")
     if type is None or not isinstance(data, Mapping):
         return event
     renamed: dict[str, Any] = dict(data)
     if type == "assistant_message":
         renamed = {"text": data.get("content")}
-    elif type == "tool_call":  # its calls stand nowhere else
+    elif type == "tool_call":  # the session file records calls only here
         call = {"id": data.get("tool_call_id"), "name": data.get("tool"), "args": data.get("arguments")}
-        type, renamed = "assistant_message", {"text": "", "tool_calls": [call], JOINS: True}
+        type, renamed = "assistant_message", {"text": "", "tool_calls": [call], CONTINUES_REPLY: True}
     elif type == "tool_output":
         renamed = {"id": data.get("tool_call_id"), "name": data.get("tool"), "text": data.get("output")}
         renamed["ok"] = data.get("success")
@@ -133,8 +137,8 @@ def _as_now(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": type, "time": _seconds(event.get("timestamp")), "data": renamed}
 
 
-def _about(value: Mapping[str, Any], found: Conversation) -> Conversation:
-    """What the keys of a session file say of the thread."""
+def _with_metadata(value: Mapping[str, Any], found: Conversation) -> Conversation:
+    """Return the conversation with the metadata of a session file."""
     aside = value.get("ml_intern")
     return replace(
         found,
@@ -158,16 +162,16 @@ def _seconds(written: Any) -> float | None:
         return None
 
 
-UNANSWERED = "No result was recorded: the file this conversation was imported from holds none."
-ORPHANS = "results that belong to no call"
-UNANSWERED_CALLS = "results of calls (said so in their place)"
+UNANSWERED = "No result was recorded: the imported file does not contain one."
+ORPHANS = "results without a matching call"
+UNANSWERED_CALLS = "missing results of calls (replaced by a note)"
 
 
-def paired(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """The conversation with one result a call, and what had to be left out, counted by kind.
+def pair_results(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
+    """Return the messages with exactly one result per call, and the number of skipped items by kind.
 
-    A result is looked for up to the next reply, by the id of its call, and by its place where it names none. Ids that
-    are missing or stand twice in one reply are made new.
+    Results are matched before the next reply, by call id, or by position if they have no id. Missing ids and duplicate
+    ids within a reply are replaced.
     """
     sound: list[Message] = []
     left_out: Counter[str] = Counter()
@@ -185,14 +189,14 @@ def paired(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 
 
 def _exchange(reply: Message, following: Sequence[Message], left_out: Counter[str]) -> list[Message]:
-    """A reply, a result for each of its calls, and what else came before the next reply."""
+    """Return a reply, one result for each of its calls, and the other messages before the next reply."""
     open_results = [message for message in following if message.role == "tool"]
     calls: list[Call] = []
     answers: list[Message] = []
     for place, call in enumerate(reply.calls):
-        answer = _taken(call, open_results)
-        taken = call.id in {earlier.id for earlier in calls}
-        id = call.id if call.id and not taken else f"call_{reply.id or 'x'}_{place}"
+        answer = _pop_result(call, open_results)
+        is_duplicate = call.id in {earlier.id for earlier in calls}
+        id = call.id if call.id and not is_duplicate else f"call_{reply.id or 'x'}_{place}"
         calls.append(replace(call, id=id))
         left_out[UNANSWERED_CALLS] += answer is None
         answer = answer or Message("tool", UNANSWERED, ok=False)
@@ -202,8 +206,8 @@ def _exchange(reply: Message, following: Sequence[Message], left_out: Counter[st
     return [replace(reply, calls=tuple(calls)), *answers, *others]
 
 
-def _taken(call: Call, results: list[Message]) -> Message | None:
-    """Take the result of a call out of those that are left."""
+def _pop_result(call: Call, results: list[Message]) -> Message | None:
+    """Remove and return the result of a call."""
     for place, result in enumerate(results):
         if result.call_id == call.id or not result.call_id:
             return results.pop(place)

@@ -1,1 +1,1 @@
-"""Messages to Slack and other destinations."""
+"""Notifications to Slack and other destinations."""

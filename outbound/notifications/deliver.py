@@ -1,4 +1,4 @@
-"""Sends one text to one destination. Raises NotDelivered; nothing else gets out, and no token goes along elsewhere."""
+"""Send one text to one destination. The only exception raised is NotDelivered; tokens go only to their own host."""
 
 import asyncio
 import os
@@ -10,12 +10,12 @@ from importlib import import_module
 from ml_intern.configs.settings import Destination
 from ml_intern.safety.secrets.redaction import redact
 
-SECONDS = 15.0
-"""For one attempt."""
+TIMEOUT_SECONDS = 15.0
+"""Limit for one attempt."""
 
 
 class NotDelivered(Exception):
-    """Why a text did not arrive, in a few words; `retry_after` seconds when the other side asked to wait."""
+    """A text was not delivered; says why. `retry_after` is the delay in seconds that the service requested."""
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         super().__init__(redact(" ".join(why.split()))[:200])
@@ -23,16 +23,16 @@ class NotDelivered(Exception):
 
 
 async def deliver(place: Destination, text: str) -> None:
-    """Send a text that is fit to leave."""
+    """Send a text that is already redacted. Raises NotDelivered."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await (_to_slack(place, text) if place.provider == "slack" else _by_apprise(place, text))
     except TimeoutError as error:
-        raise NotDelivered(f"no answer within {SECONDS:g} s") from error
+        raise NotDelivered(f"no answer within {TIMEOUT_SECONDS:g} s") from error
 
 
-def escaped(text: str) -> str:
-    """Text for Slack that it cannot take for a mention, a link or a command."""
+def escape_for_slack(text: str) -> str:
+    """Escape text for Slack, so that it cannot form a mention, a link or a command."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -43,21 +43,25 @@ async def _to_slack(place: Destination, text: str) -> None:
     from slack_sdk.web.async_client import AsyncWebClient
 
     base = (os.environ.get("SLACK_API_URL") or "https://slack.com/api").rstrip("/")
-    client = AsyncWebClient(token=place.token, base_url=f"{base}/", timeout=int(SECONDS), retry_handlers=[])
+    client = AsyncWebClient(token=place.token, base_url=f"{base}/", timeout=int(TIMEOUT_SECONDS), retry_handlers=[])
     try:
         await client.chat_postMessage(
-            channel=place.channel or "", text=escaped(text), mrkdwn=False, unfurl_links=False, unfurl_media=False
+            channel=place.channel or "",
+            text=escape_for_slack(text),
+            mrkdwn=False,
+            unfurl_links=False,
+            unfurl_media=False,
         )
     except SlackApiError as error:
         after = error.response.headers.get("Retry-After", "") if error.response.status_code == 429 else ""
         why = str(error.response.get("error", f"status {error.response.status_code}"))
-        raise NotDelivered(f"Slack refused it: {why}", float(after) if after.isdigit() else None) from error
+        raise NotDelivered(f"Slack rejected the message: {why}", float(after) if after.isdigit() else None) from error
     except (ClientError, SlackClientError, OSError, ValueError) as error:
         raise NotDelivered(f"no connection to Slack ({type(error).__name__})") from error
 
 
 def _load_slack() -> None:
-    """Import what takes most of a second, in a thread: the run goes on meanwhile."""
+    """Import the slow packages. Runs in a thread, so that the event loop is not blocked."""
     import_module("aiohttp")
     import_module("slack_sdk.web.async_client")
 
@@ -71,22 +75,22 @@ async def _by_apprise(place: Destination, text: str) -> None:
 
     sender = Apprise()
     if not sender.add(place.url or ""):
-        raise NotDelivered("apprise does not know the destination's url")
+        raise NotDelivered("apprise does not support the destination's url")
     if not await _in_daemon(lambda: bool(sender.notify(body=text, body_format=NotifyFormat.TEXT))):
         raise NotDelivered("apprise could not send it")
 
 
 async def _in_daemon(work: Callable[[], bool]) -> bool:
-    """The result of what blocks, in a thread that does not keep the program from ending."""
+    """Run blocking work in a daemon thread, which does not delay exit, and return its result."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bool] = loop.create_future()
 
     def run() -> None:
         try:
             result = work()
-        except Exception:  # noqa: BLE001 a plugin of apprise may raise anything: it was not sent
+        except Exception:  # noqa: BLE001 an apprise plugin may raise anything; the message was not sent
             result = False
-        with suppress(RuntimeError):  # the loop ended meanwhile
+        with suppress(RuntimeError):  # the event loop has closed in the meantime
             loop.call_soon_threadsafe(finish, result)
 
     def finish(result: object) -> None:

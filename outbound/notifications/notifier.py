@@ -1,4 +1,4 @@
-"""Notifications: events go into a short queue a destination, which a task of its own empties. The run never waits."""
+"""Notifications: each destination has a short queue of events and a task that sends them. A run never waits for it."""
 
 import asyncio
 import json
@@ -12,116 +12,116 @@ from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.visible import visible
 
-MAX_WAITING = 50
-"""Texts to one destination; the oldest goes first."""
+MAX_QUEUED = 50
+"""Texts per destination; the oldest are dropped first."""
 ATTEMPTS = 3
 RETRY_SECONDS = 2.0
 MAX_RETRY_AFTER = 120.0
-REST_SECONDS = 60.0
-"""How long a destination that failed is left alone; what comes meanwhile is dropped."""
-LAST_SECONDS = 3.0
-"""At the end of a session, for what is still under way to a destination that works."""
+COOLDOWN_SECONDS = 60.0
+"""A destination that failed is skipped for this time; its notifications are dropped."""
+CLOSE_SECONDS = 3.0
+"""At the end of a session, the limit for sending what is queued for a working destination."""
 
-Say = Callable[[str, str], Any]
-"""Tell the user a problem and its remedy."""
+ReportProblem = Callable[[str, str], Any]
+"""Shows the user a problem and its remedy."""
 
 
 class Outbox:
-    """What waits for one destination."""
+    """The queue of texts for one destination."""
 
-    def __init__(self, name: str, place: Destination, say: Say) -> None:
-        self.name, self.place = name, place
+    def __init__(self, name: str, destination: Destination, report: ReportProblem) -> None:
+        self.name, self.destination = name, destination
         self._failed = asyncio.Event()
-        """The last attempt failed."""
-        self._say = say
-        self._said = False
-        self._waiting: deque[Callable[[], str]] = deque(maxlen=MAX_WAITING)
-        self._rests_until = 0.0
+        """Set while the last attempt failed."""
+        self._report = report
+        self._is_reported = False
+        self._queue: deque[Callable[[], str]] = deque(maxlen=MAX_QUEUED)
+        self._skipped_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def put(self, write: Callable[[], str]) -> None:
-        """Write the text and send it when its turn comes; dropped while the destination rests after a failure."""
-        if asyncio.get_running_loop().time() < self._rests_until:
+        """Queue a text, rendered when it is sent. Drops it during the cooldown after a failure."""
+        if asyncio.get_running_loop().time() < self._skipped_until:
             return
-        self._waiting.append(write)
+        self._queue.append(write)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._empty(), name=f"notify {self.name}")
+            self._task = asyncio.create_task(self._send_queued(), name=f"notify {self.name}")
 
     async def close(self) -> None:
-        """Give what is under way a moment, unless the destination is dead."""
+        """Wait a moment for queued texts, unless the destination fails, then stop."""
         if self._task is None:
             return
         failed = asyncio.create_task(self._failed.wait())
-        await asyncio.wait({self._task, failed}, timeout=LAST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({self._task, failed}, timeout=CLOSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for task in (self._task, failed):
             task.cancel()
         await asyncio.gather(self._task, failed, return_exceptions=True)
 
-    async def _empty(self) -> None:
-        while self._waiting:
-            text = self._waiting.popleft()()
+    async def _send_queued(self) -> None:
+        while self._queue:
+            text = self._queue.popleft()()
             if text and (problem := await self.attempt(text)):
-                self._waiting.clear()
-                self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
-                self._complain(problem)
+                self._queue.clear()
+                self._skipped_until = asyncio.get_running_loop().time() + COOLDOWN_SECONDS
+                self._report_once(problem)
 
     async def attempt(self, text: str) -> str:
-        """Send it, a few times if need be; what went wrong at last, or ""."""
+        """Send a text with retries. Return the last problem, or "" on success."""
         problem = ""
         for attempt in range(ATTEMPTS):
             try:
-                await deliver(self.place, text)
-            except NotDelivered as fault:
+                await deliver(self.destination, text)
+            except NotDelivered as error:
                 self._failed.set()
-                problem = str(fault)
-                if attempt == ATTEMPTS - 1 or (fault.retry_after or 0) > MAX_RETRY_AFTER or _is_final(problem):
+                problem = str(error)
+                if attempt == ATTEMPTS - 1 or (error.retry_after or 0) > MAX_RETRY_AFTER or _is_final(problem):
                     break
-                await asyncio.sleep(RETRY_SECONDS * 2**attempt if fault.retry_after is None else fault.retry_after)
+                await asyncio.sleep(RETRY_SECONDS * 2**attempt if error.retry_after is None else error.retry_after)
             else:
                 self._failed.clear()
                 return ""
         return problem
 
-    def _complain(self, problem: str) -> None:
-        if not self._said:
-            self._said = True
-            self._say(f"notifications to {self.name} do not arrive: {problem}", "see `messaging` in the settings")
+    def _report_once(self, problem: str) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            self._report(f"notifications to {self.name} fail: {problem}", "check `messaging` in the settings")
 
 
 def _is_final(problem: str) -> bool:
-    """What another attempt would not change: Slack said why, or a package is missing."""
-    refused = "refused it" in problem and "ratelimited" not in problem and "status 5" not in problem
-    return refused or "not installed" in problem or "does not know" in problem
+    """Return whether a retry is pointless: Slack rejected the message, or a package is missing."""
+    rejected = "rejected the message" in problem and "ratelimited" not in problem and "status 5" not in problem
+    return rejected or "not installed" in problem or "does not support" in problem
 
 
 class Notifications:
-    """Tells the destinations of the settings what happens in a session."""
+    """Sends the events of a session to the destinations in the settings."""
 
-    def __init__(self, messaging: Messaging, folder: str, say: Say) -> None:
+    def __init__(self, messaging: Messaging, folder: str, report: ReportProblem) -> None:
         self._types = messaging.auto_event_types if messaging.enabled else ()
         self._folder = folder
-        places = messaging.destinations if messaging.enabled else {}
-        self._boxes = {name: Outbox(name, place, say) for name, place in places.items()}
+        destinations = messaging.destinations if messaging.enabled else {}
+        self._outboxes = {name: Outbox(name, one, report) for name, one in destinations.items()}
 
     def take(self, event: Event) -> None:
-        """Tell about an event, if the settings want that. It returns at once."""
+        """Queue a notification about an event if the settings ask for it. Never blocks."""
         if event.type not in self._types:
             return
-        for box in self._boxes.values():
-            if box.place.allow_auto_events:
-                box.put(lambda: notice_of(event, self._folder))
+        for outbox in self._outboxes.values():
+            if outbox.destination.allow_auto_events:
+                outbox.put(lambda: notification_text(event, self._folder))
 
     def places(self) -> Sequence[str]:
-        """The destinations that the agent may write to."""
-        return [name for name, box in self._boxes.items() if box.place.allow_agent_tool]
+        """Return the destinations that the agent may write to."""
+        return [name for name, outbox in self._outboxes.items() if outbox.destination.allow_agent_tool]
 
     async def send(self, place: str, text: str) -> str:
-        """Send the agent's own words to a place it may write to; what went wrong, or ""."""
-        return await self._boxes[place].attempt(clean(text))
+        """Send the agent's text to a destination it may write to. Return the problem, or "" on success."""
+        return await self._outboxes[place].attempt(clean(text))
 
     async def close(self) -> None:
-        """Let what is under way arrive."""
-        await asyncio.gather(*(box.close() for box in self._boxes.values()))
+        """Wait a moment for queued notifications, then stop."""
+        await asyncio.gather(*(outbox.close() for outbox in self._outboxes.values()))
 
 
 MAX_CHARACTERS = 3_000
@@ -130,14 +130,14 @@ _MAX_REASON = 300
 _MAX_REQUESTS = 5
 
 
-def notice_of(event: Event, folder: str) -> str:
-    """The text about an event; "" when it is not worth a message. `folder` is where the thread works."""
-    said = _WORDS[event.type](event.data, event.thread_id) if event.type in _WORDS else ""
-    return clean(f"ml-intern, thread {event.thread_id[:8]} in {folder}\n{said}") if said else ""
+def notification_text(event: Event, folder: str) -> str:
+    """Return the text about an event, or "" if it needs no notification. `folder` is the thread's working folder."""
+    text = _RENDERERS[event.type](event.data, event.thread_id) if event.type in _RENDERERS else ""
+    return clean(f"ml-intern, thread {event.thread_id[:8]} in {folder}\n{text}") if text else ""
 
 
 def clean(text: str) -> str:
-    """A text as it may leave: secrets replaced, control characters visible, not too long."""
+    """Return a text that is safe to send: redacted, with visible control characters, shortened."""
     shown = visible(redact(text))
     return shown if len(shown) <= MAX_CHARACTERS else f"{shown[:MAX_CHARACTERS]}\n[...]"
 
@@ -147,11 +147,11 @@ def _approval(data: Mapping[str, Any], thread_id: str) -> str:
     lines = [line for request in requests[:_MAX_REQUESTS] for line in _request(request)]
     more = [f"and {len(requests) - _MAX_REQUESTS} more"] if len(requests) > _MAX_REQUESTS else []
     answer = [
-        f"yes: ml-intern approve {thread_id} --all",
-        f'no: ml-intern approve {thread_id} --reject {requests[0]["id"]} "REASON"',
-        f"see it first: ml-intern approve {thread_id}",
+        f"approve: ml-intern approve {thread_id} --all",
+        f'reject: ml-intern approve {thread_id} --reject {requests[0]["id"]} "REASON"',
+        f"show: ml-intern approve {thread_id}",
     ]
-    return "\n".join(["It waits for your answer:", *lines, *more, *answer])
+    return "\n".join(["Waiting for your approval:", *lines, *more, *answer])
 
 
 def _request(request: Mapping[str, Any]) -> list[str]:
@@ -159,25 +159,25 @@ def _request(request: Mapping[str, Any]) -> list[str]:
     command = args.get("command")
     shown = command if isinstance(command, str) else json.dumps(args, ensure_ascii=False)
     what = "" if request["name"] == "question" else f"{request['name']}: {_cut(shown, _MAX_ARGUMENTS)}"
-    return [line for line in (what, f"  why it asks: {_cut(str(request['description']), _MAX_REASON)}") if line]
+    return [line for line in (what, f"  reason: {_cut(str(request['description']), _MAX_REASON)}") if line]
 
 
 def _failed(data: Mapping[str, Any], _: str) -> str:
-    """Faults that are waited out, and remarks, are no news."""
+    """Render a final error. Retries and warnings need no notification."""
     if data["retry_in_s"] is not None or data["exit_code"] is None:
         return ""
-    return f"It failed: {_cut(str(data['message']), 1_000)}\n{data['remedy']}".rstrip()
+    return f"Failed: {_cut(str(data['message']), 1_000)}\n{data['remedy']}".rstrip()
 
 
 def _ended(data: Mapping[str, Any], thread_id: str) -> str:
-    """A turn that failed was told as an error."""
+    """Render the end of a turn. A failed turn was already reported as an error."""
     if data["status"] in ("failed", "interrupted"):
         return ""
-    how = "It is done" if data["status"] == "done" else f"It ended ({data['status']})"
-    return f"{how} after {data['iterations']} model calls:\n{data['text']}\ngo on: ml-intern -r {thread_id[:8]}"
+    outcome = "Done" if data["status"] == "done" else f"Ended ({data['status']})"
+    return f"{outcome} after {data['iterations']} model calls:\n{data['text']}\ncontinue: ml-intern -r {thread_id[:8]}"
 
 
-_WORDS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}
+_RENDERERS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}
 
 
 def _cut(text: str, most: int) -> str:

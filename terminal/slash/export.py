@@ -12,7 +12,7 @@ ENDINGS = {".html": "html", ".jsonl": "events", ".json": "openai"}
 
 async def export(app: "App", argument: str) -> None:
     """Write the thread to a new file, in the format its ending names; secrets are replaced."""
-    from ml_intern.outbound.exporting.formats import exported
+    from ml_intern.outbound.exporting.formats import export_conversation
     from ml_intern.session.export import conversation_of
     from ml_intern.session.runner import Runner
     from ml_intern.session.turns.turns import Turns
@@ -26,7 +26,7 @@ async def export(app: "App", argument: str) -> None:
     found = await conversation_of(Turns((await Runner.create(services)).app, services, id), row)
     try:
         with path.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(exported(found, ENDINGS.get(path.suffix.lower(), "markdown")))
+            file.write(export_conversation(found, ENDINGS.get(path.suffix.lower(), "markdown")))
     except OSError as error:
         app.screen.line(f"{path} cannot be written: {error.strerror}; name another: /export FILE", "red")
         return

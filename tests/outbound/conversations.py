@@ -1,4 +1,4 @@
-"""Conversations as plain data, for the tests of the formats."""
+"""Sample conversations for the format tests."""
 
 from ml_intern.outbound.conversation import Call, Conversation, Ending, Message
 
@@ -34,7 +34,7 @@ def two_turns() -> Conversation:
 
 
 def hostile() -> Conversation:
-    """A conversation whose every text tries to be more than text."""
+    """A conversation in which every text attempts an injection."""
     call = Call("c", HOSTILE, {HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}})
     link = f"[click](javascript:alert(1)) ![pixel](https://evil.example/p.png) {HOSTILE}\n\n<b onclick=x>raw</b>"
     messages = (

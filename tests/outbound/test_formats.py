@@ -1,4 +1,4 @@
-"""What a conversation is exported as."""
+"""Export of conversations in every format."""
 
 import json
 import re
@@ -8,9 +8,9 @@ import pytest
 
 from ml_intern.graph.events import EVENTS
 from ml_intern.outbound.conversation import Call, Conversation, Message, Usage
-from ml_intern.outbound.exporting.event_lines import events_of
-from ml_intern.outbound.exporting.formats import FORMATS, exported
-from ml_intern.outbound.exporting.markdown import fenced, in_ticks
+from ml_intern.outbound.exporting.event_lines import rebuild_events
+from ml_intern.outbound.exporting.formats import FORMATS, export_conversation
+from ml_intern.outbound.exporting.markdown import code_block, code_span
 from tests.outbound.conversations import hostile, two_turns
 
 LOADING = {"script", "link", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "svg", "template"}
@@ -40,15 +40,15 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_text_of_the_thread_is_in_every_format_meant_to_hold_it(name: str) -> None:
-    text = exported(two_turns(), name)
+def test_every_format_contains_every_text_of_the_thread(name: str) -> None:
+    text = export_conversation(two_turns(), name)
     shown = Page(text).text if name == "html" else text
     for part in ("what is it?", "Let me see.", "no such file", "sure?", "Yes.", "11111111-2222"):
         assert part in shown
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_secret_leaves_in_any_format(name: str) -> None:
+def test_no_format_contains_a_secret(name: str) -> None:
     secret = "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH"
     call = Call("c", "bash", {"command": f"echo {secret}", "deep": [{"token": secret}]})
     messages = (
@@ -56,16 +56,16 @@ def test_no_secret_leaves_in_any_format(name: str) -> None:
         Message("assistant", secret, "m", (call,), f"thought {secret}"),
         Message("tool", secret, call_id="c"),
     )
-    assert secret not in exported(Conversation("t", messages, title=secret), name)
+    assert secret not in export_conversation(Conversation("t", messages, title=secret), name)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_empty_thread_can_be_exported(name: str) -> None:
-    assert exported(Conversation("t", ()), name)
+    assert export_conversation(Conversation("t", ()), name)
 
 
-def test_the_page_loads_and_runs_nothing_whatever_the_thread_says() -> None:
-    page = Page(exported(hostile(), "html"))
+def test_the_html_page_of_a_hostile_thread_loads_and_runs_nothing() -> None:
+    page = Page(export_conversation(hostile(), "html"))
     assert page.open == []
     assert LOADING.isdisjoint({tag for tag, _ in page.tags})
     for tag, attributes in page.tags:
@@ -81,25 +81,25 @@ def test_the_page_loads_and_runs_nothing_whatever_the_thread_says() -> None:
     assert "\u202e" not in page.text
 
 
-def test_the_page_is_for_light_and_dark_and_renders_replies() -> None:
-    text = exported(two_turns(), "html")
+def test_the_html_page_supports_dark_mode_and_renders_replies() -> None:
+    text = export_conversation(two_turns(), "html")
     assert "prefers-color-scheme: dark" in text
     assert "<strong>42</strong>" in text
     assert 'class="failed"' in text
     assert re.search(r"url\(|@import|http://|https://", text) is None
 
 
-def test_markdown_fences_hold_whatever_is_in_them() -> None:
-    assert fenced("a\n```\nb\n````\n") == "`````\na\n```\nb\n````\n`````"
-    assert in_ticks("a ``b`` c") == "```a ``b`` c```"
-    assert in_ticks("`a`") == "`` `a` ``"
-    text = exported(two_turns(), "markdown")
+def test_markdown_fences_are_longer_than_any_fence_in_the_text() -> None:
+    assert code_block("a\n```\nb\n````\n") == "`````\na\n```\nb\n````\n`````"
+    assert code_span("a ``b`` c") == "```a ``b`` c```"
+    assert code_span("`a`") == "`` `a` ``"
+    text = export_conversation(two_turns(), "markdown")
     assert "````text\n```\nno such file\n````" in text
     assert text.startswith("# What is it?\n\n- thread: `11111111-")
 
 
-def test_openai_messages_hold_nothing_a_provider_would_refuse() -> None:
-    whole = json.loads(exported(two_turns(), "openai"))
+def test_openai_messages_have_only_fields_that_providers_accept() -> None:
+    whole = json.loads(export_conversation(two_turns(), "openai"))
     roles = [message["role"] for message in whole["messages"]]
     assert roles == ["user", "assistant", "tool", "tool", "user", "assistant", "user", "assistant"]
     known = {"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content"}
@@ -111,8 +111,8 @@ def test_openai_messages_hold_nothing_a_provider_would_refuse() -> None:
     assert (whole["session_id"], whole["model_name"]) == (two_turns().thread_id, "anthropic/claude")
 
 
-def test_events_have_the_frozen_fields_and_are_numbered_in_order_of_time() -> None:
-    events = [json.loads(line) for line in exported(two_turns(), "events").splitlines()]
+def test_events_have_the_documented_fields_and_are_numbered_in_order_of_time() -> None:
+    events = [json.loads(line) for line in export_conversation(two_turns(), "events").splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["type"], events[-1]["type"]) == ("ready", "result")
     assert all(tuple(event) == ("type", "thread_id", "seq", "time", "data") for event in events)
@@ -120,8 +120,8 @@ def test_events_have_the_frozen_fields_and_are_numbered_in_order_of_time() -> No
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
 
 
-def test_events_tell_what_happened_and_how_each_turn_ended() -> None:
-    events = list(events_of(two_turns(), "1.0"))
+def test_events_show_each_step_and_the_end_of_each_turn() -> None:
+    events = list(rebuild_events(two_turns(), "1.0"))
     assert [event.type for event in events] == [
         "ready", "processing", "assistant_message", "tool_call", "plan_update", "tool_output", "tool_call",
         "tool_output", "assistant_message", "turn_complete", "processing", "assistant_message", "turn_complete",
@@ -140,20 +140,20 @@ def test_events_tell_what_happened_and_how_each_turn_ended() -> None:
     ]
 
 
-def test_what_was_paid_for_stands_where_it_was_paid() -> None:
+def test_usage_events_are_placed_by_their_time() -> None:
     paid = (
         Usage("m", "main", 10, 2, 0, 0, 0, 0.5, 1_760_000_001.5),
         Usage("m", "main", 10, 2, 0, 0, 0, None, 1_760_000_055.0),
     )
     whole = Conversation("t", two_turns().messages, created=1_760_000_000.0, requests=paid)
-    events = list(events_of(whole, "1.0"))
+    events = list(rebuild_events(whole, "1.0"))
     places = [place for place, event in enumerate(events) if event.type == "usage"]
     assert [events[place + 1].type for place in places] == ["assistant_message", "assistant_message"]
     assert [events[place].data["total_cost_usd"] for place in places] == [0.5, 0.5]
 
 
-def test_a_turn_without_an_answer_is_not_called_done() -> None:
-    events = list(events_of(Conversation("t", (Message("user", "go"),)), "1.0"))
+def test_a_turn_without_an_answer_is_interrupted() -> None:
+    events = list(rebuild_events(Conversation("t", (Message("user", "go"),)), "1.0"))
     assert [event.data["status"] for event in events if event.type in ("turn_complete", "result")] == [
         "interrupted"
     ] * 2

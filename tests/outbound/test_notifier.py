@@ -1,4 +1,4 @@
-"""Notifications reach Slack as they should, and a destination that fails costs the run nothing."""
+"""Notifications to Slack and apprise; a failing destination does not delay the run."""
 
 import asyncio
 import socket
@@ -27,14 +27,14 @@ def event(type: str, **data: Any) -> Event:
     return Event(type, THREAD, 1, 1.0, data)
 
 
-class ReportedModel:
-    """Notifications to the fake, and what the user was told of them."""
+class NotifierUnderTest:
+    """Notifications to the fake server, and the problems reported to the user."""
 
     def __init__(self, **place: Any) -> None:
-        self.said: list[str] = []
+        self.problems: list[str] = []
         given = {"provider": "slack", "token": TOKEN, "channel": "C1", "allow_auto_events": True, **place}
         messaging = Messaging(enabled=True, destinations={"slack.default": Destination.model_validate(given)})
-        self.to = Notifications(messaging, "/work/project", lambda what, _: self.said.append(what))
+        self.to = Notifications(messaging, "/work/project", lambda what, _: self.problems.append(what))
 
 
 @pytest.fixture
@@ -44,23 +44,25 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield fake
 
 
-async def test_an_approval_tells_what_why_and_how_to_answer(slack: FakeSlack) -> None:
-    told = ReportedModel()
-    told.to.take(event("approval_required", **APPROVAL))
-    await told.to.close()
+async def test_an_approval_shows_the_call_the_reason_and_how_to_answer(slack: FakeSlack) -> None:
+    notifier = NotifierUnderTest()
+    notifier.to.take(event("approval_required", **APPROVAL))
+    await notifier.to.close()
     (message,) = slack.messages
     assert "bash: rm -r &lt;!channel&gt; &amp; `x`" in message["text"]
-    assert "why it asks: deletes" in message["text"]
+    assert "reason: deletes" in message["text"]
     assert f"ml-intern approve {THREAD} --all" in message["text"]
     assert "thread 3f2a0000 in /work/project" in message["text"]
     assert all(message[name] in (False, "0", "False") for name in ("unfurl_links", "unfurl_media", "mrkdwn"))
     assert slack.secrets == {f"Bearer {TOKEN}"}
 
 
-async def test_secrets_and_control_characters_do_not_leave(slack: FakeSlack) -> None:
-    told = ReportedModel()
-    told.to.take(event("turn_complete", **{**DONE, "text": "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m\u202e ünï"}))
-    await told.to.close()
+async def test_secrets_are_redacted_and_control_characters_are_visible(slack: FakeSlack) -> None:
+    notifier = NotifierUnderTest()
+    notifier.to.take(
+        event("turn_complete", **{**DONE, "text": "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m\u202e ünï"})
+    )
+    await notifier.to.close()
     text = slack.messages[0]["text"]
     assert "a1B2a1B2" not in text
     assert "\\x1b[31m\\u202e ünï" in text
@@ -74,64 +76,64 @@ async def test_secrets_and_control_characters_do_not_leave(slack: FakeSlack) -> 
         event("tool_call", id="1", name="bash", args={}, message_id="m"),
     ],
 )
-async def test_what_is_no_news_is_not_told(slack: FakeSlack, quiet: Event) -> None:
-    told = ReportedModel()
-    told.to.take(quiet)
-    await told.to.close()
+async def test_retries_failed_turns_and_unselected_events_send_nothing(slack: FakeSlack, quiet: Event) -> None:
+    notifier = NotifierUnderTest()
+    notifier.to.take(quiet)
+    await notifier.to.close()
     assert slack.messages == []
 
 
 async def test_a_destination_gets_what_its_settings_allow(slack: FakeSlack) -> None:
-    told = ReportedModel(allow_auto_events=False, allow_agent_tool=True)
-    told.to.take(event("turn_complete", **DONE))
-    assert told.to.places() == ["slack.default"]
-    assert await told.to.send("slack.default", "mine") == ""
-    await told.to.close()
+    notifier = NotifierUnderTest(allow_auto_events=False, allow_agent_tool=True)
+    notifier.to.take(event("turn_complete", **DONE))
+    assert notifier.to.places() == ["slack.default"]
+    assert await notifier.to.send("slack.default", "mine") == ""
+    await notifier.to.close()
     assert [message["text"] for message in slack.messages] == ["mine"]
 
 
 async def test_retry_after_is_honoured(slack: FakeSlack) -> None:
     slack.limit(1)
-    told = ReportedModel()
+    notifier = NotifierUnderTest()
     began = asyncio.get_running_loop().time()
-    assert await told.to.send("slack.default", "late") == ""
+    assert await notifier.to.send("slack.default", "late") == ""
     assert asyncio.get_running_loop().time() - began >= 1.0
     assert len(slack.messages) == 1
 
 
-async def test_a_refusal_is_said_once_and_not_tried_again(slack: FakeSlack) -> None:
+async def test_a_rejection_is_reported_once_and_not_retried(slack: FakeSlack) -> None:
     slack.refuse("not_in_channel")
-    told = ReportedModel()
+    notifier = NotifierUnderTest()
     for _ in range(3):
-        told.to.take(event("turn_complete", **DONE))
+        notifier.to.take(event("turn_complete", **DONE))
         await asyncio.sleep(0.1)
-    await told.to.close()
-    assert told.said == ["notifications to slack.default do not arrive: Slack refused it: not_in_channel"]
+    await notifier.to.close()
+    assert notifier.problems == ["notifications to slack.default fail: Slack rejected the message: not_in_channel"]
     assert len(slack.seen) == 1
 
 
-async def test_a_thousand_notifications_to_nowhere_are_taken_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thousand_notifications_to_a_dead_server_never_block(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         monkeypatch.setenv("SLACK_API_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        told = ReportedModel()
+        notifier = NotifierUnderTest()
         for _ in range(1_000):
-            told.to.take(event("turn_complete", **DONE))
-        assert told.said == []  # nothing was even tried yet: the loop never got its turn
-        await told.to.close()
+            notifier.to.take(event("turn_complete", **DONE))
+        assert notifier.problems == []  # no attempt was made yet: the event loop has not run
+        await notifier.to.close()
 
 
 async def test_the_token_does_not_follow_a_redirect_to_another_server(slack: FakeSlack) -> None:
     with FakeSlack() as other:
         slack.elsewhere = f"http://localhost:{other.host.rpartition(':')[2]}/chat.postMessage"
-        told = ReportedModel()
-        await told.to.send("slack.default", "x")
-        await told.to.close()
+        notifier = NotifierUnderTest()
+        await notifier.to.send("slack.default", "x")
+        await notifier.to.close()
     assert other.secrets == set()
 
 
 class Webhook(Loopback):
-    """Keeps what is posted to it, and answers with `status`."""
+    """Records posted requests and answers with `status`."""
 
     def __init__(self) -> None:
         self.posted: list[dict[str, Any]] = []
@@ -144,32 +146,32 @@ class Webhook(Loopback):
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
-async def test_apprise_delivers_what_is_told_to_the_url_of_the_settings() -> None:
+async def test_apprise_sends_to_the_url_in_the_settings() -> None:
     with Webhook() as hook:
-        told = ReportedModel(provider="apprise", url=f"json://{hook.host}/hook", allow_agent_tool=True)
-        told.to.take(event("approval_required", **APPROVAL))
-        assert await told.to.send("slack.default", "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m *ünï* <b>") == ""
-        await told.to.close()
+        notifier = NotifierUnderTest(provider="apprise", url=f"json://{hook.host}/hook", allow_agent_tool=True)
+        notifier.to.take(event("approval_required", **APPROVAL))
+        assert await notifier.to.send("slack.default", "key sk-ant-api03-" + "a1B2" * 24 + " \x1b[31m *ünï* <b>") == ""
+        await notifier.to.close()
         own, notice = sorted((one["message"] for one in hook.posted), key=len)
-    assert "why it asks: deletes" in notice
+    assert "reason: deletes" in notice
     assert "rm -r <!channel> & `x`" in notice
     assert own.endswith("\\x1b[31m *ünï* <b>")
     assert "a1B2a1B2" not in own
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
-async def test_what_apprise_cannot_do_is_said() -> None:
+async def test_apprise_failures_are_reported() -> None:
     with Webhook() as hook:
         hook.status = 500
         with pytest.raises(NotDelivered, match="apprise could not send it"):
             await deliver(Destination(provider="apprise", url=f"json://{hook.host}/hook"), "x")
-    with pytest.raises(NotDelivered, match="apprise does not know the destination's url"):
+    with pytest.raises(NotDelivered, match="apprise does not support the destination's url"):
         await deliver(Destination(provider="apprise", url="nothing://x"), "x")
 
 
-async def test_apprise_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_apprise_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    told = ReportedModel(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
-    problem = await told.to.send("slack.default", "x")
-    await told.to.close()
+    notifier = NotifierUnderTest(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
+    problem = await notifier.to.send("slack.default", "x")
+    await notifier.to.close()
     assert problem == "apprise is not installed: pip install 'ml-intern[apprise]'"

@@ -1,4 +1,4 @@
-"""What can be read back: our exports, recorded events, and session files, whatever state they are in."""
+"""Import of exports, recorded events and session files, complete or damaged."""
 
 import json
 from typing import Any
@@ -7,18 +7,25 @@ import pytest
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.conversation import Call, Message
-from ml_intern.outbound.exporting.formats import exported
+from ml_intern.outbound.exporting.formats import export_conversation
 from ml_intern.outbound.importing.event_reader import UNKNOWN
 from ml_intern.outbound.importing.openai_reader import ARGUMENTS, BLOCKS, SIGNED, SYSTEM, UNREADABLE
-from ml_intern.outbound.importing.reading import ORPHANS, UNANSWERED, UNANSWERED_CALLS, Read, paired, read_conversation
+from ml_intern.outbound.importing.reading import (
+    ORPHANS,
+    UNANSWERED,
+    UNANSWERED_CALLS,
+    ImportedConversation,
+    pair_results,
+    read_conversation,
+)
 from tests.outbound.conversations import two_turns
 
 
-def read(value: Any) -> Read:
+def read(value: Any) -> ImportedConversation:
     return read_conversation(value if isinstance(value, str) else json.dumps(value), "file")
 
 
-def said(found: Read) -> list[tuple[str, str]]:
+def messages_of(found: ImportedConversation) -> list[tuple[str, str]]:
     return [(message.role, message.text) for message in found.conversation.messages]
 
 
@@ -26,10 +33,10 @@ def call(id: str, name: str = "bash", arguments: Any = '{"command": "ls"}') -> d
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def test_the_export_as_openai_messages_comes_back_whole() -> None:
-    found = read(exported(two_turns(), "openai"))
+def test_an_openai_export_is_imported_without_loss() -> None:
+    found = read(export_conversation(two_turns(), "openai"))
     assert found.left_out == {}
-    assert said(found) == [(message.role, message.text) for message in two_turns().messages]
+    assert messages_of(found) == [(message.role, message.text) for message in two_turns().messages]
     assert [message.ok for message in found.conversation.messages][2:4] == [True, False]
     assert found.conversation.messages[1].calls == two_turns().messages[1].calls
     assert found.conversation.messages[1].reasoning == "I should look."
@@ -37,17 +44,17 @@ def test_the_export_as_openai_messages_comes_back_whole() -> None:
         assert getattr(found.conversation, field) == getattr(two_turns(), field)
 
 
-def test_the_export_as_events_comes_back_but_for_notes_of_the_loop() -> None:
-    found = read(exported(two_turns(), "events"))
+def test_an_events_export_is_imported_without_loop_notes() -> None:
+    found = read(export_conversation(two_turns(), "events"))
     assert found.left_out == {}
-    wanted = [(message.role, message.text) for message in two_turns().messages if message.role != "note"]
-    assert said(found) == wanted
+    expected = [(message.role, message.text) for message in two_turns().messages if message.role != "note"]
+    assert messages_of(found) == expected
     assert found.conversation.messages[1].calls == two_turns().messages[1].calls
     assert (found.conversation.model, found.conversation.folder) == ("anthropic/claude", "/home/me/work")
     assert found.conversation.title == "what is it? sure?"[:11]
 
 
-def test_a_session_file_of_the_former_program_is_read() -> None:
+def test_a_session_file_of_hugging_faces_ml_intern_is_imported() -> None:
     session = {
         "session_id": "b7a5c9d2",
         "session_title": "Fine-tune a model",
@@ -75,16 +82,21 @@ def test_a_session_file_of_the_former_program_is_read() -> None:
         "upload_status": "pending",
     }
     found = read(session)
-    assert said(found) == [("user", "train it"), ("assistant", ""), ("tool", "started"), ("assistant", "It runs.")]
+    assert messages_of(found) == [
+        ("user", "train it"),
+        ("assistant", ""),
+        ("tool", "started"),
+        ("assistant", "It runs."),
+    ]
     assert found.conversation.messages[1].calls == (Call("toolu_1", "hf_jobs", {"operation": "run"}),)
     assert (found.conversation.title, found.conversation.model) == ("Fine-tune a model", "anthropic/claude-opus-4-6")
     assert found.conversation.created == 1772355600.0
     assert found.left_out == {SYSTEM: 1, SIGNED: 1}
     row = {**session, "messages": json.dumps(session["messages"]), "events": json.dumps(session["events"])}
-    assert said(read(row)) == said(found)
+    assert messages_of(read(row)) == messages_of(found)
 
 
-def test_a_session_file_with_events_alone_is_read_as_far_as_they_go() -> None:
+def test_a_session_file_with_only_events_is_imported_from_its_events() -> None:
     def event(type: str, **data: Any) -> dict[str, Any]:
         return {"timestamp": "2026-03-01T10:00:00", "event_type": type, "data": data}
 
@@ -98,16 +110,16 @@ def test_a_session_file_with_events_alone_is_read_as_far_as_they_go() -> None:
         event("llm_call", cost_usd=0.1),
     ]
     found = read({"session_id": "s", "events": events})
-    assert said(found) == [("assistant", "I look."), ("tool", "none"), ("tool", "text")]
+    assert messages_of(found) == [("assistant", "I look."), ("tool", "none"), ("tool", "text")]
     assert [message.ok for message in found.conversation.messages[1:]] == [False, True]
     assert found.left_out == {UNKNOWN: 1}
 
 
-def test_a_bare_list_of_messages_and_one_a_line_are_read() -> None:
+def test_a_message_list_and_one_message_per_line_are_imported() -> None:
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
     assert (
-        said(read(messages))
-        == said(read("\n".join(map(json.dumps, messages))))
+        messages_of(read(messages))
+        == messages_of(read("\n".join(map(json.dumps, messages))))
         == [
             ("user", "hi"),
             ("assistant", "hello"),
@@ -115,7 +127,7 @@ def test_a_bare_list_of_messages_and_one_a_line_are_read() -> None:
     )
 
 
-def test_a_recorded_run_is_read_without_the_turns_that_were_undone() -> None:
+def test_a_recorded_run_is_imported_without_undone_turns() -> None:
     def line(type: str, **data: Any) -> str:
         return json.dumps({"type": type, "thread_id": "t", "seq": 1, "time": 1.0, "data": data})
 
@@ -126,8 +138,8 @@ def test_a_recorded_run_is_read_without_the_turns_that_were_undone() -> None:
     undo = line("undo_complete", direction="undo", turns=2, text="", notes=[])
     redo = line("undo_complete", direction="redo", turns=1, text="", notes=[])
     found = read("\n".join([*turn(1), *turn(2), *turn(3), undo, redo, "half a li"]))
-    assert [text for _, text in said(found)] == ["q1", "a1", "q2", "a2"]
-    assert found.left_out == {"lines that are no JSON": 1}
+    assert [text for _, text in messages_of(found)] == ["q1", "a1", "q2", "a2"]
+    assert found.left_out == {"lines that are not JSON": 1}
 
 
 def test_every_call_gets_exactly_one_result_right_after_its_reply() -> None:
@@ -142,19 +154,19 @@ def test_every_call_gets_exactly_one_result_right_after_its_reply() -> None:
         Message("tool", "first", call_id="a"),
         Message("tool", "second", call_id="a"),
     ]
-    sound, left_out = paired(messages)
-    assert [(message.role, message.text) for message in sound] == [
+    repaired, left_out = pair_results(messages)
+    assert [(message.role, message.text) for message in repaired] == [
         ("assistant", ""), ("tool", "for a"), ("tool", "for b"), ("tool", UNANSWERED), ("user", "meanwhile"),
         ("assistant", ""), ("tool", "first"), ("tool", "second"),
     ]  # fmt: skip
     assert left_out == {ORPHANS: 2, UNANSWERED_CALLS: 1}
-    for place, message in enumerate(sound):
+    for index, message in enumerate(repaired):
         ids = [made.id for made in message.calls]
         assert len(set(ids)) == len(ids)
-        assert ids == [result.call_id for result in sound[place + 1 : place + 1 + len(ids)]]
+        assert ids == [result.call_id for result in repaired[index + 1 : index + 1 + len(ids)]]
 
 
-def test_odd_values_become_what_a_checkpoint_takes() -> None:
+def test_unusual_values_become_valid_for_a_checkpoint() -> None:
     blocks = [
         {"type": "text", "text": "look \ud800"},
         {"type": "image_url", "image_url": {"url": "https://x/i.png"}},
@@ -188,20 +200,20 @@ def test_odd_values_become_what_a_checkpoint_takes() -> None:
     ["", "hello", "[]", "{}", "null", "7", '{"messages": []}', '{"messages": "x"}', "[" * 100_000, '[[["user", "hi"]]]',
      '[{"role": "system"}]', '{"a": 1}\n{"b": 2}', '{"type": "ready", "data": {}}'],
 )  # fmt: skip
-def test_what_holds_no_conversation_is_one_line(text: str) -> None:
-    with pytest.raises(UsageError, match="holds no conversation"):
+def test_a_file_without_a_conversation_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="does not contain a conversation"):
         read(text)
 
 
-def test_several_conversations_in_one_file_are_not_guessed_between() -> None:
+def test_several_conversations_in_one_file_are_a_usage_error() -> None:
     one = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
-    with pytest.raises(UsageError, match="holds 2 conversations"):
+    with pytest.raises(UsageError, match="contains 2 conversations"):
         read(f"{one}\n{one}\n")
 
 
-def test_arguments_nested_beyond_reason_are_one_line() -> None:
+def test_too_deeply_nested_arguments_are_a_usage_error() -> None:
     deep = '{"a":' * 600 + "1" + "}" * 600
-    with pytest.raises(UsageError, match="nested too deeply"):
+    with pytest.raises(UsageError, match="too deeply nested"):
         read(
             [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call("a", "f", json.loads(deep))]}]
         )

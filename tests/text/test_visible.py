@@ -23,11 +23,11 @@ def test_hidden_characters_are_shown_as_escapes(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["line\n\tindented", "Übergröße, токен, 訓練", "⚠️ careful", "ok ✔️ done"])
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert visible(text) == text
     assert not has_hidden(text)
 
 
-def test_what_was_shown_once_is_not_escaped_again() -> None:
+def test_escaping_twice_changes_nothing() -> None:
     shown = visible("".join(map(chr, range(0x3000))))
     assert visible(shown) == shown
