@@ -85,7 +85,7 @@ class ServedRun:
     async def _keep_files(self, head: StateSnapshot) -> None:
         """Take the snapshot of the turn that goes on, if its process died before it was taken."""
         if head.values.get("iteration", 0) <= 1:  # no tool ran yet
-            self.files.go_on(head.values.get("turn_files", ""), self.turns.thread_id)
+            self.files.resume(head.values.get("turn_files", ""), self.turns.thread_id)
             await self.files.settled()
 
     def _at(self, checkpoint_id: str) -> "RunnableConfig":

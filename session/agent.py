@@ -244,7 +244,7 @@ class AgentSession:
     async def _settle(self, _: ops.Settle) -> None:
         snapshot = await self._turns.snapshot()
         if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
-            self._files.go_on(snapshot.values.get("turn_files", ""), self.thread_id)
+            self._files.resume(snapshot.values.get("turn_files", ""), self.thread_id)
         if snapshot.interrupts:
             await self._complete(TurnEnd("waiting", "waits for an approval", 3))
         elif is_pending(snapshot):

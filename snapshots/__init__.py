@@ -1,1 +1,1 @@
-"""The user's files as they were at the start of each turn, and how undo restores them."""
+"""Snapshots of the user's files at the start of each turn, and their restoration by undo."""

@@ -1,4 +1,4 @@
-"""Run git on a repository of our own whose work tree is the user's folder. snapshots.trees decides what is kept."""
+"""Run git on a shadow repository whose work tree is the user's folder. snapshots.trees decides what it stores."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import open_lock_file, try_lock
 
 SECONDS = 120.0
-"""The longest that one git command may take."""
+"""Limit for one git command."""
 LISTING_SECONDS = 20.0
 LOCK_STEP = 0.01
 CHUNK_BYTES = 1 << 20
-ASKED_AHEAD = 500
-IGNORE_SOME = "name in .gitignore what undo need not bring back"
-_KEPT_VARIABLES = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-# No conversion, filter or encoding that the user's .gitattributes name: files come back byte for byte.
+PREFETCHED = 500
+IGNORE_SOME = "add the files that undo need not restore to .gitignore"
+_INHERITED_VARIABLES = ("PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# Overrides the user's .gitattributes (conversions, filters, encodings), so that files are restored byte for byte.
 _ATTRIBUTES = "* -text -filter -ident !eol !working-tree-encoding\n"
 _CONFIG = """\
 [core]
@@ -45,92 +45,92 @@ _CONFIG = """\
 """
 
 
-class NoSnapshot(Exception):
-    """Why files could not be kept or brought back, and what can be done about it, in words for the user."""
+class SnapshotError(Exception):
+    """A snapshot could not be taken or restored. `why` and `remedy` are shown to the user."""
 
-    def __init__(self, why: str, remedy: str = "", *, lasting: bool = False) -> None:
+    def __init__(self, why: str, remedy: str = "", *, permanent: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.remedy = remedy
-        self.lasting = lasting
-        """It will be so for every turn of this session."""
+        self.permanent = permanent
+        """The problem affects every turn of this session."""
 
 
-def too_many(most: int) -> NoSnapshot:
-    """What it means that there are more than `most` files."""
-    return NoSnapshot(f"there are more than {most:,} files in it", IGNORE_SOME, lasting=True)
+def too_many_files(limit: int) -> SnapshotError:
+    """Return the error for a workspace with more than `limit` files."""
+    return SnapshotError(f"the workspace has more than {limit:,} files", IGNORE_SOME, permanent=True)
 
 
 @dataclass
-class Stop:
-    """Ends the git processes of a session when it closes, and lets no new one start."""
+class GitProcesses:
+    """Kills the git processes of a session when it closes; later ones are killed at once."""
 
     _running: set["subprocess.Popen[bytes]"] = field(default_factory=set["subprocess.Popen[bytes]"])
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    stopped: bool = False
+    closed: bool = False
 
-    def now(self) -> None:
-        """End them."""
+    def kill_all(self) -> None:
+        """Kill the running processes and every later one."""
         with self._guard:
-            self.stopped = True
+            self.closed = True
             for process in self._running:
                 process.kill()
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
-        """Take in a process that was just started."""
+        """Register a process that was just started."""
         with self._guard:
             self._running.add(process)
-            if self.stopped:
+            if self.closed:
                 process.kill()
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
-        """Forget a process that has ended."""
+        """Unregister a process that has ended."""
         with self._guard:
             self._running.discard(process)
 
 
 @dataclass
 class ShadowGit:
-    """git with `folder` as its GIT_DIR and `root` as its work tree; nothing of the user's configuration applies.
+    """git with `folder` as its GIT_DIR and `root` as its work tree, isolated from the user's configuration.
 
-    Its methods block: call them in a thread, within `held`. They raise NoSnapshot when git fails.
+    The methods block: call them in a thread, inside `locked`. They raise SnapshotError when git fails.
     """
 
     folder: Path
     root: Path
     index: Path
     ignore_file: str = ""
-    """The user's core.excludesFile, when it is set."""
-    stop: Stop = field(default_factory=Stop)
+    """The user's core.excludesFile, if set."""
+    processes: GitProcesses = field(default_factory=GitProcesses)
     _lock: tuple[int, ...] = ()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other sessions out of the repository. Its git processes hold the lock too, until they end."""
+    def locked(self) -> Iterator[None]:
+        """Lock the repository against other sessions. Git processes inherit the lock until they end."""
         private_folder(self.folder)
         descriptor = open_lock_file(self.folder / "lock")
         try:
-            self._wait_for(descriptor)
+            self._acquire(descriptor)
             self._lock = (descriptor,)
             try:
-                self.index.with_name(f"{self.index.name}.lock").unlink(missing_ok=True)  # of a git that was killed
+                self.index.with_name(f"{self.index.name}.lock").unlink(missing_ok=True)  # left by a killed git
                 yield
             finally:
                 self._lock = ()
         finally:
             os.close(descriptor)
 
-    def _wait_for(self, descriptor: int) -> None:
+    def _acquire(self, descriptor: int) -> None:
         for _ in range(int(SECONDS / LOCK_STEP)):
             if try_lock(descriptor):
                 return
-            if self.stop.stopped:
-                raise NoSnapshot("the session was closed meanwhile")
+            if self.processes.closed:
+                raise SnapshotError("the session was closed")
             time.sleep(LOCK_STEP)
-        raise NoSnapshot("another session works on the snapshots of this folder", "try again")
+        raise SnapshotError("another session is using the snapshots of this folder", "try again")
 
     def create(self, workspace: str, excludes: str) -> None:
-        """Make the repository when it is missing, and write what it ignores besides the user's .gitignore files."""
+        """Create the repository if it is missing and write the ignore patterns used besides .gitignore files."""
         for name in ("objects/info", "objects/pack", "refs", "info"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         texts = {"HEAD": "ref: refs/heads/none\n", "config": _CONFIG, "info/attributes": _ATTRIBUTES}
@@ -140,58 +140,58 @@ class ShadowGit:
                 path.write_text(text, errors="surrogateescape")
 
     def run(self, *arguments: str, stdin: bytes = b"", ok: Sequence[int] = (0,), root: Path | None = None) -> bytes:
-        """What git prints to its standard output. `ok` are the exit codes that are no failure."""
-        with self._started(*arguments, seconds=SECONDS, root=root or self.root) as process:
+        """Run git and return its standard output. Exit codes other than `ok` raise SnapshotError."""
+        with self._start(*arguments, seconds=SECONDS, root=root or self.root) as process:
             out, err = process.communicate(stdin)
         if process.returncode not in ok:
             raise self._failure(arguments[0], process.returncode, err)
         return out
 
-    def entries(self, *arguments: str, most: int) -> list[bytes]:
-        """What git lists, its entries ended by NUL. Where it is far more than `most`, the rest is not listed at all."""
+    def list_entries(self, *arguments: str, limit: int) -> list[bytes]:
+        """Return the NUL-terminated entries that git lists. Raises SnapshotError far above `limit` entries."""
         pieces: list[bytes] = []
         count = 0
-        with self._started(*arguments, seconds=LISTING_SECONDS, root=self.root, errors=False) as process:
-            assert process.stdout is not None  # noqa: S101  it was asked for
+        with self._start(*arguments, seconds=LISTING_SECONDS, root=self.root, errors=False) as process:
+            assert process.stdout is not None  # noqa: S101  stdout is a pipe
             while chunk := os.read(process.stdout.fileno(), CHUNK_BYTES):
                 pieces.append(chunk)
                 count += chunk.count(b"\0")
-                if count > 2 * most:  # a file that was moved is listed twice
-                    raise too_many(most)
+                if count > 2 * limit:  # a moved file is listed twice
+                    raise too_many_files(limit)
             process.wait()
         if process.returncode:
             raise self._failure(arguments[0], process.returncode, b"")
         return b"".join(pieces).split(b"\0")[:-1]
 
-    def side_by_side(self, *commands: Sequence[str]) -> list[bytes]:
-        """What several commands print that do not disturb each other."""
+    def run_parallel(self, *commands: Sequence[str]) -> list[bytes]:
+        """Run independent commands in parallel and return their outputs."""
         with ExitStack() as stack:
             running = [
-                stack.enter_context(self._started(*command, seconds=SECONDS, root=self.root, errors=False))
+                stack.enter_context(self._start(*command, seconds=SECONDS, root=self.root, errors=False))
                 for command in commands
             ]
-            printed = [process.communicate()[0] for process in running]
+            outputs = [process.communicate()[0] for process in running]
         for command, process in zip(commands, running, strict=True):
             if process.returncode:
                 raise self._failure(command[0], process.returncode, b"")
-        return printed
+        return outputs
 
     @contextmanager
-    def blobs(self, ids: Sequence[str]) -> Iterator["Blobs"]:
-        """Within this block, the contents of blobs can be read in the order of `ids`."""
-        with self._started("cat-file", "--batch", seconds=10 * SECONDS, root=self.root, errors=False) as process:
-            assert process.stdin is not None  # noqa: S101  both were asked for
+    def open_blobs(self, ids: Sequence[str]) -> Iterator["BlobReader"]:
+        """Yield a reader of the blobs `ids`, to be read in this order."""
+        with self._start("cat-file", "--batch", seconds=10 * SECONDS, root=self.root, errors=False) as process:
+            assert process.stdin is not None  # noqa: S101  both are pipes
             assert process.stdout is not None  # noqa: S101
-            yield Blobs(ids, process.stdin, process.stdout)
+            yield BlobReader(ids, process.stdin, process.stdout)
             process.stdin.close()
 
     @contextmanager
-    def _started(
+    def _start(
         self, *arguments: str, seconds: float, root: Path, errors: bool = True
     ) -> "Iterator[subprocess.Popen[bytes]]":
         program = shutil.which("git")
         if program is None or not root.is_dir():
-            raise NoSnapshot("git is not on PATH" if program is None else f"the folder {root} is gone")
+            raise SnapshotError("git is not on PATH" if program is None else f"the folder {root} no longer exists")
         options = ("-c", f"core.excludesFile={self.ignore_file}") if self.ignore_file else ()
         process = subprocess.Popen(
             [program, *options, *arguments],
@@ -200,13 +200,13 @@ class ShadowGit:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # Ctrl-C in the terminal must not reach git
             pass_fds=self._lock,
         )
         timer = threading.Timer(seconds, process.kill)
         timer.daemon = True
         with process:
-            self.stop.add(process)
+            self.processes.add(process)
             timer.start()
             try:
                 yield process
@@ -215,12 +215,12 @@ class ShadowGit:
                 raise
             finally:
                 timer.cancel()
-                self.stop.remove(process)
+                self.processes.remove(process)
 
     def _environment(self, root: Path) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         return {
-            **kept,
+            **inherited,
             "LC_ALL": "C",
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": str(root),
@@ -231,47 +231,47 @@ class ShadowGit:
             "GIT_TERMINAL_PROMPT": "0",
         }
 
-    def _failure(self, command: str, code: int, errors: bytes) -> NoSnapshot:
-        if self.stop.stopped:
-            return NoSnapshot("the session was closed meanwhile")
+    def _failure(self, command: str, code: int, errors: bytes) -> SnapshotError:
+        if self.processes.closed:
+            return SnapshotError("the session was closed")
         if code < 0:
-            return NoSnapshot(f"git {command} took too long or was ended", lasting=True)
-        said = errors.decode(errors="replace").strip().splitlines()
-        return NoSnapshot(f"git {command} failed: {said[0] if said else f'exit code {code}'}")
+            return SnapshotError(f"git {command} timed out or was killed", permanent=True)
+        lines = errors.decode(errors="replace").strip().splitlines()
+        return SnapshotError(f"git {command} failed: {lines[0] if lines else f'exit code {code}'}")
 
 
-class Blobs:
-    """Reads blobs from `git cat-file --batch`, which is asked for some of them ahead."""
+class BlobReader:
+    """Reads blobs from `git cat-file --batch`, requesting some of them in advance."""
 
-    def __init__(self, ids: Sequence[str], questions: IO[bytes], answers: IO[bytes]) -> None:
+    def __init__(self, ids: Sequence[str], requests: IO[bytes], responses: IO[bytes]) -> None:
         self._ids = ids
-        self._questions = questions
-        self._answers = answers
-        self._asked = 0
+        self._requests = requests
+        self._responses = responses
+        self._requested = 0
         self._read = 0
 
-    def copy(self, at: int, target: IO[bytes]) -> None:
-        """Copy the content of blob number `at` to an open file; those before it can no longer be read."""
-        if self._read < at:
-            with Path(os.devnull).open("wb") as nowhere:
-                while self._read < at:
-                    self._next(nowhere)
-        self._next(target)
+    def copy(self, index: int, target: IO[bytes]) -> None:
+        """Copy the content of blob number `index` to an open file. Earlier blobs can no longer be read."""
+        if self._read < index:
+            with Path(os.devnull).open("wb") as discarded:
+                while self._read < index:
+                    self._copy_next(discarded)
+        self._copy_next(target)
 
-    def _next(self, target: IO[bytes]) -> None:
-        if self._asked <= self._read:
-            # Few enough for the pipe to hold them, however long the answers are.
-            ahead = self._ids[self._asked : self._asked + ASKED_AHEAD]
-            self._questions.write("".join(f"{id}\n" for id in ahead).encode())
-            self._questions.flush()
-            self._asked += len(ahead)
+    def _copy_next(self, target: IO[bytes]) -> None:
+        if self._requested <= self._read:
+            # Few enough requests to fit into the pipe while the responses are not read.
+            ahead = self._ids[self._requested : self._requested + PREFETCHED]
+            self._requests.write("".join(f"{id}\n" for id in ahead).encode())
+            self._requests.flush()
+            self._requested += len(ahead)
         self._read += 1
-        header = self._answers.readline().split()
+        header = self._responses.readline().split()
         if len(header) != 3:
-            raise NoSnapshot("a file of the snapshot is missing")
-        left = int(header[2])
-        while left and (chunk := self._answers.read(min(left, CHUNK_BYTES))):
+            raise SnapshotError("the snapshot lacks a file")
+        remaining = int(header[2])
+        while remaining and (chunk := self._responses.read(min(remaining, CHUNK_BYTES))):
             target.write(chunk)
-            left -= len(chunk)
-        if left or self._answers.read(1) != b"\n":
-            raise NoSnapshot("git ended while it brought a file back")
+            remaining -= len(chunk)
+        if remaining or self._responses.read(1) != b"\n":
+            raise SnapshotError("git ended while a file was being restored")

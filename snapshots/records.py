@@ -1,4 +1,4 @@
-"""The records of the snapshots of one workspace: a small file each, by name, and a ref that keeps its tree in git."""
+"""The records of the snapshots of one workspace: a small file per snapshot, and a git ref that protects its tree."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ FOLDER = "snapshots"
 
 @dataclass(frozen=True)
 class Record:
-    """A snapshot that was taken, or why it could not be."""
+    """A snapshot, or the reason why it could not be taken."""
 
     thread: str
     taken: float
@@ -27,26 +27,26 @@ class Record:
 
 
 def shadow_folder(home: Path, workspace: Path) -> Path:
-    """The folder of the shadow repository of a workspace."""
+    """Return the folder of a workspace's shadow repository."""
     return home / FOLDER / hashlib.sha256(os.fsencode(workspace)).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Records:
-    """The records in the folder of one shadow repository. A name is what `name_of` makes."""
+    """The records in the folder of one shadow repository. Names come from `name_of`."""
 
     folder: Path
 
     def name_of(self, part: str) -> str:
-        """The name of a snapshot of this workspace."""
+        """Return the name of a snapshot of this workspace."""
         return f"{self.folder.name}.{part}"
 
-    def is_ours(self, name: str) -> bool:
-        """Whether the name is one of this workspace."""
+    def contains_name(self, name: str) -> bool:
+        """Return whether the name belongs to this workspace."""
         return name.startswith(f"{self.folder.name}.")
 
     def read(self, name: str) -> Record | None:
-        """The record of this name, or None. Raises OSError."""
+        """Return the record with this name, or None. Raises OSError."""
         try:
             found = json.loads(self._path(name).read_text())
             about = self.folder / "trees" / f"{found['about']}.json"
@@ -54,20 +54,20 @@ class Records:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError) as error:
-            return Record("", 0, None, f"its record is damaged: {error}")
+            return Record("", 0, None, f"the snapshot's record is damaged: {error}")
         return Record(found["thread"], found["taken"], tree, found["why_not"])
 
     def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "") -> Record:
-        """Keep a snapshot under this name. Raises OSError."""
+        """Save a snapshot under this name. Raises OSError."""
         private_folder(self.folder)
         record = Record(thread, time.time(), tree, why_not)
-        about = self._write_about(tree, name) if tree is not None else ""
+        about = self._write_tree(tree, name) if tree is not None else ""
         as_json = {"thread": thread, "taken": record.taken, "about": about, "why_not": why_not}
         _write(private_folder(self.folder / "records") / f"{name}.json", json.dumps(as_json))
         return record
 
-    def _write_about(self, tree: Tree, name: str) -> str:
-        """Keep what is known of a tree, once for all snapshots with the same; its file's name."""
+    def _write_tree(self, tree: Tree, name: str) -> str:
+        """Save a tree's metadata, shared by all snapshots with the same metadata, and return its file's stem."""
         _write(private_folder(self.folder / "refs" / FOLDER) / name, f"{tree.id}\n")
         text = json.dumps(_tree_json(tree))
         about = hashlib.sha256(text.encode()).hexdigest()
@@ -81,19 +81,19 @@ class Records:
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _tree_json(tree: Tree) -> dict[str, Any]:
     return {
         "id": tree.id,
-        "left_out": {os.fsdecode(path): why for path, why in tree.left_out.items()},
+        "left_out": {os.fsdecode(path): why for path, why in tree.excluded.items()},
         "modes": {os.fsdecode(path): mode for path, mode in tree.modes.items()},
         "usual_modes": tree.usual_modes,
         "empty": [os.fsdecode(path) for path in tree.empty],
-        "bare": [os.fsdecode(path) for path in tree.bare],
+        "bare": [os.fsdecode(path) for path in tree.without_files],
         "ignored": sorted(os.fsdecode(path) for path in tree.ignored),
     }
 

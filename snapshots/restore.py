@@ -1,4 +1,4 @@
-"""Bring a workspace's files to what they are in an older tree. What no snapshot holds is left alone and named."""
+"""Restore a workspace's files from an older tree. Files that no snapshot contains are skipped and listed."""
 
 import contextlib
 import os
@@ -10,51 +10,51 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from ml_intern.snapshots.scan import RealFolders, folder_of, stat_of
-from ml_intern.snapshots.trees import HALF_WRITTEN, Change, Shadow, Tree
+from ml_intern.snapshots.scan import RealFolders, lstat_or_none, parent_of
+from ml_intern.snapshots.trees import TEMPORARY_PREFIX, Change, ShadowRepository, Tree
 
 CopyBlob = Callable[[IO[bytes]], None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What has to be done to get from `now` to `target`, and what differs and stays, with the reasons."""
+class RestorePlan:
+    """The changes that turn the tree `now` into `target`, and the differing paths to skip, with reasons."""
 
     now: Tree
     target: Tree
     remove: tuple[bytes, ...]
     write: tuple[Change, ...]
-    kept: dict[bytes, str]
+    skipped: dict[bytes, str]
 
 
-def plan_restore(shadow: Shadow, now: Tree, target: Tree) -> Plan:
-    """Compare the workspace as it is `now` with the `target`. Raises NoSnapshot."""
+def plan_restore(shadow: ShadowRepository, now: Tree, target: Tree) -> RestorePlan:
+    """Compare the current tree `now` with `target`. Raises SnapshotError."""
     changes = shadow.diff(now.id, target.id)
-    kept = {change.path: why for change in changes if (why := _why_kept(change, now, target))}
-    return Plan(
+    skipped = {change.path: why for change in changes if (why := _skip_reason(change, now, target))}
+    return RestorePlan(
         now,
         target,
-        tuple(change.path for change in changes if change.status == "D" and change.path not in kept),
-        tuple(change for change in changes if change.status != "D" and change.path not in kept),
-        kept,
+        tuple(change.path for change in changes if change.status == "D" and change.path not in skipped),
+        tuple(change for change in changes if change.status != "D" and change.path not in skipped),
+        skipped,
     )
 
 
-def _why_kept(change: Change, now: Tree, target: Tree) -> str:
+def _skip_reason(change: Change, now: Tree, target: Tree) -> str:
     if change.status == "D":
-        # It is not in the target, which does not mean that it was not there.
-        why = target.why_missing(change.path, ignored=True)
-        return f"not kept then: {why}" if why else ""
-    return now.why_missing(change.path, ignored=False)
+        # The file may have existed at that time without being part of the target tree.
+        why = target.exclusion_reason(change.path, ignored=True)
+        return f"not in the snapshot: {why}" if why else ""
+    return now.exclusion_reason(change.path, ignored=False)
 
 
 @dataclass
 class Restorer:
-    """Carries out a plan, path by path; what the system refuses is kept and named."""
+    """Carries out a plan path by path. Paths that the system refuses to change are skipped and listed."""
 
-    shadow: Shadow
-    plan: Plan
-    kept: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    shadow: ShadowRepository
+    plan: RestorePlan
+    skipped: dict[bytes, str] = field(default_factory=dict[bytes, str])
     done: list[bytes] = field(default_factory=list[bytes])
 
     def __post_init__(self) -> None:
@@ -62,43 +62,43 @@ class Restorer:
         self._folders = RealFolders(self._root)
 
     def run(self) -> None:
-        """Remove, then write. Raises NoSnapshot when the snapshot is damaged, OSError when the disk is full."""
+        """Remove files, then write files. Raises SnapshotError for a damaged snapshot, OSError for a full disk."""
         for path in self.plan.remove:
             self._try(path, partial(self._remove, path))
-        self._remove_empty({folder_of(path) for path in self.done} | set(self.plan.now.empty))
-        self._folders.forget()
+        self._remove_empty_folders({parent_of(path) for path in self.done} | set(self.plan.now.empty))
+        self._folders.clear_cache()
         if self.plan.write:
-            with self.shadow.git.blobs([change.blob for change in self.plan.write]) as blobs:
-                for at, change in enumerate(self.plan.write):
-                    self._try(change.path, partial(self._write, change, partial(blobs.copy, at)))
+            with self.shadow.git.open_blobs([change.blob for change in self.plan.write]) as blobs:
+                for index, change in enumerate(self.plan.write):
+                    self._try(change.path, partial(self._write, change, partial(blobs.copy, index)))
         for folder in self.plan.target.empty:
             self._try(folder, partial(self._make_folder, folder), counted=False)
 
-    def _try(self, path: bytes, act: Callable[[], None], *, counted: bool = True) -> None:
+    def _try(self, path: bytes, action: Callable[[], None], *, counted: bool = True) -> None:
         try:
-            act()
+            action()
         except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            self.kept[path] = error.strerror or type(error).__name__
+            self.skipped[path] = error.strerror or type(error).__name__
         else:
             if counted:
                 self.done.append(path)
 
     def _remove(self, path: bytes) -> None:
-        if self._folders.reach(folder_of(path)) and stat_of(self._root + path) is not None:
+        if self._folders.contains(parent_of(path)) and lstat_or_none(self._root + path) is not None:
             self._at(path).unlink()
 
-    def _remove_empty(self, folders: Iterable[bytes]) -> None:
-        """Remove folders with nothing left in them, and those above, but for those that held no file then either."""
-        stay = {b"", *self.plan.target.empty, *self.plan.target.bare}
+    def _remove_empty_folders(self, folders: Iterable[bytes]) -> None:
+        """Remove empty folders and their empty parents, except those that had no files in the target either."""
+        preserved = {b"", *self.plan.target.empty, *self.plan.target.without_files}
         for folder in sorted(folders, key=len, reverse=True):
-            while folder not in stay and self._is_empty(folder):
+            while folder not in preserved and self._is_empty(folder):
                 self._at(folder).rmdir()
-                folder = folder_of(folder)  # noqa: PLW2901  up to the first that holds something
+                folder = parent_of(folder)  # noqa: PLW2901  continues with the parent
 
     def _is_empty(self, folder: bytes) -> bool:
-        self._folders.forget()
+        self._folders.clear_cache()
         try:
-            return self._folders.reach(folder) and not any(self._at(folder).iterdir())
+            return self._folders.contains(folder) and not any(self._at(folder).iterdir())
         except PermissionError:
             return False
 
@@ -106,50 +106,50 @@ class Restorer:
         return Path(os.fsdecode(self._root + path))
 
     def _make_folder(self, folder: bytes) -> None:
-        """Make a folder and those above it, none of them reached by a symlink. Raises NotADirectoryError."""
-        if self._folders.reach(folder):
+        """Create a folder and its parents without following symlinks. Raises NotADirectoryError."""
+        if self._folders.contains(folder):
             return
         at = b""
         for name in folder.split(b"/"):
             at = at + b"/" + name if at else name
-            if stat_of(self._root + at) is None:
+            if lstat_or_none(self._root + at) is None:
                 self._at(at).mkdir()
-                self._folders.forget()
-            elif not self._folders.reach(at):
-                raise NotADirectoryError(0, f"{os.fsdecode(at)} is no folder and not in the snapshot")
+                self._folders.clear_cache()
+            elif not self._folders.contains(at):
+                raise NotADirectoryError(0, f"{os.fsdecode(at)} is not a folder and not in the snapshot")
 
     def _write(self, change: Change, copy: CopyBlob) -> None:
         if b"/" in change.path:
-            self._make_folder(folder_of(change.path))
-        if (found := stat_of(self._root + change.path)) and stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(0, "a folder with other files stands in its place")
+            self._make_folder(parent_of(change.path))
+        if (found := lstat_or_none(self._root + change.path)) and stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(0, "a folder with other files is in its place")
         path = self._at(change.path)
-        fresh = path.with_name(f"{HALF_WRITTEN}{secrets.token_hex(8)}")
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
         try:
-            _fill(fresh, change, self.plan.target, copy)
+            _write_content(temporary, change, self.plan.target, copy)
             if found:
-                _give(fresh, found)
-            fresh.replace(path)
+                _copy_owner(found, temporary)
+            temporary.replace(path)
         except BaseException:
-            fresh.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
-def _fill(fresh: Path, change: Change, target: Tree, copy: CopyBlob) -> None:
-    """Write the content of a change to a new file, or as a new symlink."""
-    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _write_content(path: Path, change: Change, target: Tree, copy: CopyBlob) -> None:
+    """Write the content of a change to a new file, or create a new symlink."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w+b") as file:
         copy(file)
         if not stat.S_ISLNK(change.mode):
             os.fchmod(descriptor, target.mode(change.path, executable=bool(change.mode & 0o100)))
             return
         file.seek(0)
-        points_to = file.read()
-    fresh.unlink()
-    fresh.symlink_to(os.fsdecode(points_to))
+        link_target = file.read()
+    path.unlink()
+    path.symlink_to(os.fsdecode(link_target))
 
 
-def _give(path: Path, found: os.stat_result) -> None:
-    """Leave a file with the owner it had."""
-    with contextlib.suppress(PermissionError):  # only root may give a file away
+def _copy_owner(found: os.stat_result, path: Path) -> None:
+    """Give the new file the owner of the replaced one."""
+    with contextlib.suppress(PermissionError):  # only root may change the owner
         os.chown(path, found.st_uid, found.st_gid, follow_symlinks=False)

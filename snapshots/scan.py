@@ -1,4 +1,4 @@
-"""Which of the paths that git lists go into a snapshot, and why the others are left out. Paths are bytes."""
+"""Selection of the paths for a snapshot among those that git lists. Paths are bytes."""
 
 import os
 import stat
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Limits:
-    """What is not worth a snapshot: larger files are left out, larger workspaces have none."""
+    """Size limits: larger files are excluded, larger workspaces get no snapshots."""
 
     file_bytes: int = 50 * 1024 * 1024
     files: int = 50_000
     new_bytes: int = 2 * 1024 * 1024 * 1024
-    """Bytes that one snapshot may add to those before."""
+    """Bytes that one snapshot may add to the repository."""
     free_bytes: int = 1024 * 1024 * 1024
     """Bytes that must stay free on the disk."""
 
 
-def folder_of(path: bytes) -> bytes:
-    """The folder a path is in; b"" is the root."""
+def parent_of(path: bytes) -> bytes:
+    """Return the folder that contains a path; b"" is the root."""
     return path.rpartition(b"/")[0]
 
 
-def stat_of(path: bytes) -> os.stat_result | None:
-    """What stands at a path, without following a symlink; None when there is nothing. Raises other OSErrors."""
+def lstat_or_none(path: bytes) -> os.stat_result | None:
+    """Return the status of a path without following symlinks, or None if it does not exist. Raises other OSErrors."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -32,78 +32,78 @@ def stat_of(path: bytes) -> os.stat_result | None:
 
 
 class RealFolders:
-    """Tells which folders are folders all the way down: what lies behind a symlink belongs to somewhere else."""
+    """The folders that are reachable without symlinks. Paths below a symlink belong to another place."""
 
     def __init__(self, root: bytes) -> None:
         self.root = root
-        self._known: dict[bytes, bool] = {b"": True}
+        self._cache: dict[bytes, bool] = {b"": True}
 
-    def reach(self, folder: bytes) -> bool:
-        """Whether `folder` is there and reached from the root without a symlink."""
+    def contains(self, folder: bytes) -> bool:
+        """Return whether `folder` exists and is reachable from the root without a symlink."""
         missing: list[bytes] = []
-        while folder not in self._known:
+        while folder not in self._cache:
             missing.append(folder)
-            folder = folder_of(folder)
-        real = self._known[folder]
+            folder = parent_of(folder)
+        is_real = self._cache[folder]
         for one in reversed(missing):
-            found = stat_of(self.root + one) if real else None
-            real = self._known[one] = found is not None and stat.S_ISDIR(found.st_mode)
-        return real
+            found = lstat_or_none(self.root + one) if is_real else None
+            is_real = self._cache[one] = found is not None and stat.S_ISDIR(found.st_mode)
+        return is_real
 
-    def forget(self) -> None:
-        """Look again: folders came or went."""
-        self._known = {b"": True}
+    def clear_cache(self) -> None:
+        """Forget cached answers after folders were created or removed."""
+        self._cache = {b"": True}
 
 
 @dataclass
 class Scan:
-    """Looks at paths one by one and sorts them. The root ends with a slash."""
+    """Classifies paths one by one. `root` ends with a slash."""
 
     root: bytes
     limits: Limits
     forced: Collection[bytes]
-    """Paths that are kept whatever their size."""
+    """Paths that are included regardless of their size."""
     since: int
-    """When the index was last written (ns since the epoch): what did not change since was looked at then."""
-    kept: list[bytes] = field(default_factory=list[bytes])
-    gone: list[bytes] = field(default_factory=list[bytes])
-    left_out: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    """The time of the last index write (ns since the epoch). Files unchanged since then were checked at that time."""
+    included: list[bytes] = field(default_factory=list[bytes])
+    missing: list[bytes] = field(default_factory=list[bytes])
+    excluded: dict[bytes, str] = field(default_factory=dict[bytes, str])
     modes: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    """Permission bits of the regular files."""
+    """Permission bits of regular files."""
     new_bytes: int = 0
 
     def __post_init__(self) -> None:
         self._folders = RealFolders(self.root)
 
-    def look(self, path: bytes) -> None:
-        """Sort one path."""
+    def classify(self, path: bytes) -> None:
+        """Add one path to `included`, `missing` or `excluded`."""
         try:
-            found = stat_of(self.root + path) if self._folders.reach(folder_of(path)) else None
+            found = lstat_or_none(self.root + path) if self._folders.contains(parent_of(path)) else None
         except OSError as error:
-            self.left_out[path] = error.strerror or "it cannot be looked at"
+            self.excluded[path] = error.strerror or "cannot be inspected"
             return
         if found is None or stat.S_ISDIR(found.st_mode):
-            self.gone.append(path)
+            self.missing.append(path)
             return
-        fresh = max(found.st_ctime_ns, found.st_mtime_ns) >= self.since
-        if why := self._why_not(path, found, fresh=fresh):
-            self.left_out[path] = why
+        is_changed = max(found.st_ctime_ns, found.st_mtime_ns) >= self.since
+        if why := self._exclusion_reason(path, found, is_changed=is_changed):
+            self.excluded[path] = why
         else:
-            self._keep(path, found, fresh=fresh)
+            self._include(path, found, is_changed=is_changed)
 
-    def _keep(self, path: bytes, found: os.stat_result, *, fresh: bool) -> None:
-        self.kept.append(path)
+    def _include(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> None:
+        self.included.append(path)
         if stat.S_ISREG(found.st_mode):
             self.modes[path] = found.st_mode & 0o777
-            self.new_bytes += found.st_size if fresh else 0
+            self.new_bytes += found.st_size if is_changed else 0
 
-    def _why_not(self, path: bytes, found: os.stat_result, *, fresh: bool) -> str:
+    def _exclusion_reason(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> str:
         if b"/.git/" in b"/" + path.lower() + b"/":
-            return "git keeps no such name"
+            return "git cannot store this name"
         if stat.S_ISLNK(found.st_mode):
             return ""
         if not stat.S_ISREG(found.st_mode):
-            return "no regular file"
+            return "not a regular file"
         if found.st_size > self.limits.file_bytes and path not in self.forced:
             return f"{found.st_size / 1e6:.0f} MB"
-        return "" if not fresh or os.access(self.root + path, os.R_OK) else "it may not be read"
+        return "" if not is_changed or os.access(self.root + path, os.R_OK) else "not readable"

@@ -1,4 +1,4 @@
-"""Trees of a workspace's files, kept byte for byte in a git repository beside it, and how two of them differ."""
+"""Trees of a workspace's files, stored byte for byte in a shadow git repository, and their differences."""
 
 import os
 from collections import Counter
@@ -6,18 +6,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_intern.snapshots.git import IGNORE_SOME, NoSnapshot, ShadowGit, Stop, too_many
+from ml_intern.snapshots.git import IGNORE_SOME, GitProcesses, ShadowGit, SnapshotError, too_many_files
 from ml_intern.snapshots.scan import Limits, Scan
-from ml_intern.snapshots.users_git import users_ignores
+from ml_intern.snapshots.users_git import find_user_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-MAX_LOOKED_AT = 1000
-"""Folders that are searched for empty ones."""
-HALF_WRITTEN = ".ml-intern-undo-"
-"""How the names of files begin that are being brought back."""
+MAX_FOLDERS_SEARCHED = 1000
+"""Limit of the search for empty folders."""
+TEMPORARY_PREFIX = ".ml-intern-undo-"
+"""Prefix of the names of files that are being restored."""
 _UNLIMITED = 1 << 62
-# Made again by the tool that made them; a .gitignore of the user can take them in with "!".
-_MADE_AGAIN = (
+# Folders that tools can regenerate. A pattern with "!" in the user's .gitignore includes them.
+_REGENERABLE = (
     ".venv/", "venv/", "node_modules/", "__pycache__/", ".ipynb_checkpoints/",
     ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".tox/",
 )  # fmt: skip
@@ -25,125 +25,128 @@ _MADE_AGAIN = (
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of a workspace at one moment. Paths are bytes, relative to the workspace."""
+    """The files of a workspace at one time. Paths are bytes, relative to the workspace."""
 
     id: str
-    left_out: Mapping[bytes, str]
-    """What was not taken, and why; a folder's path ends with a slash."""
+    excluded: Mapping[bytes, str]
+    """Paths that are not part of the tree, with reasons; folders end with a slash."""
     modes: Mapping[bytes, int]
     """Permission bits of the files that differ from `usual_modes`."""
     usual_modes: tuple[int, int] = (0o644, 0o755)
-    """Permission bits of most files, and of most executable ones."""
+    """The most common permission bits of plain files and of executable files."""
     empty: Collection[bytes] = ()
-    """Folders with nothing in them."""
-    bare: Collection[bytes] = ()
-    """Folders that hold no file of the snapshot, the topmost of each."""
+    """Empty folders."""
+    without_files: Collection[bytes] = ()
+    """Topmost folders without any file of the tree."""
     ignored: Collection[bytes] = ()
-    """What the user's ignore files name, whole folders as one."""
+    """Paths that the user's ignore files match; an ignored folder is one path."""
 
-    def why_missing(self, path: bytes, *, ignored: bool) -> str:
-        """Why `path`, or a folder it is in, was not taken; "" when it was, or was not there.
+    def exclusion_reason(self, path: bytes, *, ignored: bool) -> str:
+        """Return why `path` or one of its parents is not part of the tree; "" if it is, or did not exist.
 
-        With `ignored`, that it is ignored is a reason too.
+        With `ignored`, being ignored is a reason too.
         """
-        for at in (path, *(path[: at + 1] for at, character in enumerate(path) if character == ord("/"))):
-            if at in self.left_out or (ignored and at in self.ignored):
-                return self.left_out.get(at, "ignored")
+        for part in (path, *(path[: at + 1] for at, character in enumerate(path) if character == ord("/"))):
+            if part in self.excluded or (ignored and part in self.ignored):
+                return self.excluded.get(part, "ignored")
         return ""
 
     def mode(self, path: bytes, *, executable: bool) -> int:
-        """The permission bits of a file."""
+        """Return the permission bits of a file."""
         return self.modes.get(path, self.usual_modes[executable])
 
 
 @dataclass(frozen=True)
 class Change:
-    """What differs at a path between two trees: the file in the second, whose blob is "" when there is none."""
+    """A difference between two trees at one path: the file in the second tree; `blob` is "" if it was deleted."""
 
     path: bytes
     status: str
-    """A: only in the second, D: only in the first, M: other content or exec bit, T: another kind of file."""
+    """A: only in the second, D: only in the first, M: other content or executable bit, T: another file type."""
     mode: int
     blob: str
 
 
-class Shadow:
-    """The shadow repository of one workspace. Its methods block, want `git.held` around them, and raise NoSnapshot."""
+class ShadowRepository:
+    """The shadow repository of one workspace. The methods block, need `git.locked`, and raise SnapshotError."""
 
-    def __init__(self, folder: Path, workspace: Path, home: Path, limits: Limits, stop: Stop) -> None:
+    def __init__(self, folder: Path, workspace: Path, home: Path, limits: Limits, processes: GitProcesses) -> None:
         self.workspace = workspace
         self.limits = limits
         self.root = os.fsencode(workspace) + b"/"
-        ignores = users_ignores(workspace)
+        ignores = find_user_ignores(workspace)
         inside = workspace.relative_to(ignores.top)
         self._prefix = b"" if inside == Path() else os.fsencode(inside) + b"/"
         self._within = ("--", f":(literal){inside}") if self._prefix else ()
         name = f"index-{len(self._prefix)}"
-        self.git = ShadowGit(folder, ignores.top, folder / name, ignores.ignore_file, stop)
-        own = f"/{_escaped(home.relative_to(ignores.top))}/" if home.is_relative_to(ignores.top) else ""
-        self._excludes = "\n".join([*_MADE_AGAIN, ignores.excludes, own, f"{HALF_WRITTEN}*", ""])
+        self.git = ShadowGit(folder, ignores.top, folder / name, ignores.ignore_file, processes)
+        data_home = f"/{_escape_pattern(home.relative_to(ignores.top))}/" if home.is_relative_to(ignores.top) else ""
+        self._excludes = "\n".join([*_REGENERABLE, ignores.excludes, data_home, f"{TEMPORARY_PREFIX}*", ""])
 
-    def take(self, forced: Collection[bytes] = (), *, limited: bool = True) -> Tree:
-        """The files as they are now. Those in `forced` are taken whatever their size, and when they are ignored too."""
+    def take_snapshot(self, forced: Collection[bytes] = (), *, limited: bool = True) -> Tree:
+        """Store the current files. Paths in `forced` are included even if they are large or ignored."""
         if not self.workspace.is_dir():
-            raise NoSnapshot(f"the folder {self.workspace} is gone")
+            raise SnapshotError(f"the folder {self.workspace} no longer exists")
         self.git.create(str(self.workspace), self._excludes)
         try:
             return self._take(forced, limited=limited)
-        except NoSnapshot as fault:
-            if fault.lasting or self.git.stop.stopped:
+        except SnapshotError as error:
+            if error.permanent or self.git.processes.closed:
                 raise
-            # Files changed while git read them, or the index is damaged: once more from the beginning.
+            # Files changed while git read them, or the index is damaged: retry with a new index.
             self.git.index.unlink(missing_ok=True)
             return self._take(forced, limited=limited)
 
     def _take(self, forced: Collection[bytes], *, limited: bool) -> Tree:
         scan, dropped = self._scan(forced, self.limits.files if limited else _UNLIMITED)
         if limited:
-            self._check_room(scan)
+            self._check_space(scan)
         if dropped:
-            self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=self._joined(dropped))
-        added = self._joined(scan.kept)
+            self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=self._join(dropped))
+        added = self._join(scan.included)
         self.git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=added)
-        written, others, ignored = self.git.side_by_side(
-            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and scan.kept else ())),
+        written, others, ignored = self.git.run_parallel(
+            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and scan.included else ())),
             self._listing("-o", "--directory"),
             self._listing("-o", "-i", "--directory"),
         )
-        usual = (_usual(scan.modes, executable=False), _usual(scan.modes, executable=True))
-        unusual = {path: mode for path, mode in scan.modes.items() if mode != usual[_executable(mode)]}
-        bare = [path[:-1] for path in self._split(others) if path[-1:] == b"/" and path not in scan.left_out]
-        empty = list(self._empty_folders(bare))
-        id = written.decode().strip() if scan.kept else EMPTY_TREE
-        return Tree(id, scan.left_out, unusual, usual, empty, bare, frozenset(self._cleared(self._split(ignored))))
+        usual = (_most_common_mode(scan.modes, executable=False), _most_common_mode(scan.modes, executable=True))
+        unusual = {path: mode for path, mode in scan.modes.items() if mode != usual[_is_executable(mode)]}
+        without_files = [path[:-1] for path in self._split(others) if path[-1:] == b"/" and path not in scan.excluded]
+        empty = list(self._empty_folders(without_files))
+        id = written.decode().strip() if scan.included else EMPTY_TREE
+        return Tree(id, scan.excluded, unusual, usual, empty, without_files, self._ignored(ignored))
 
-    def _cleared(self, ignored: Iterable[bytes]) -> Iterator[bytes]:
-        """What is ignored, without files that a killed undo left half written."""
+    def _ignored(self, listed: bytes) -> frozenset[bytes]:
+        """Return the ignored paths. Temporary files of a killed undo are removed instead."""
+        return frozenset(self._without_leftovers(self._split(listed)))
+
+    def _without_leftovers(self, ignored: Iterable[bytes]) -> Iterator[bytes]:
         for path in ignored:
-            if path.rpartition(b"/")[2].startswith(os.fsencode(HALF_WRITTEN)):
+            if path.rpartition(b"/")[2].startswith(os.fsencode(TEMPORARY_PREFIX)):
                 Path(os.fsdecode(self.root + path)).unlink(missing_ok=True)
             else:
                 yield path
 
-    def _scan(self, forced: Collection[bytes], most: int) -> tuple[Scan, list[bytes]]:
-        """Every path that is there, and what the index holds and should not."""
+    def _scan(self, forced: Collection[bytes], limit: int) -> tuple[Scan, list[bytes]]:
+        """Scan all existing paths. Also return the paths to remove from the index."""
         since = self.git.index.stat().st_mtime_ns if self.git.index.is_file() else 0
         scan = Scan(self.root, self.limits, frozenset(forced), since)
-        tracked, others = self._listed(most)
+        tracked, others = self._list_paths(limit)
         ignored = set(self._split(self.git.run(*self._listing("-c", "-i")))) if tracked else set[bytes]()
         ignored.difference_update(forced)
         for path in dict.fromkeys([*tracked, *others, *forced]):
             if path.endswith(b"/"):
-                scan.left_out[path] = "a repository of its own"
+                scan.excluded[path] = "a nested git repository"
             elif path not in ignored:
-                scan.look(path)
-        if len(scan.kept) > most:
-            raise too_many(most)
-        return scan, [path for path in (*ignored, *scan.gone, *scan.left_out) if path in tracked]
+                scan.classify(path)
+        if len(scan.included) > limit:
+            raise too_many_files(limit)
+        return scan, [path for path in (*ignored, *scan.missing, *scan.excluded) if path in tracked]
 
-    def _listed(self, most: int) -> tuple[dict[bytes, None], list[bytes]]:
-        """What the index holds, and what else is there: files, and with a slash repositories within this one."""
-        found = self.git.entries(*self._listing("-t", "-c", "-o"), most=most)
+    def _list_paths(self, limit: int) -> tuple[dict[bytes, None], list[bytes]]:
+        """Return the tracked paths and the untracked ones: files, and nested repositories with a trailing slash."""
+        found = self.git.list_entries(*self._listing("-t", "-c", "-o"), limit=limit)
         skip = len(b"H ") + len(self._prefix)
         tracked = dict.fromkeys(entry[skip:] for entry in found if not entry.startswith(b"?"))
         return tracked, [entry[skip:] for entry in found if entry.startswith(b"?")]
@@ -154,27 +157,27 @@ class Shadow:
     def _split(self, listed: bytes) -> list[bytes]:
         return [path[len(self._prefix) :] for path in listed.split(b"\0")[:-1]]
 
-    def _check_room(self, scan: Scan) -> None:
+    def _check_space(self, scan: Scan) -> None:
         if scan.new_bytes > self.limits.new_bytes:
-            why = f"{scan.new_bytes / 1e9:.1f} GB of files would have to be copied"
-            raise NoSnapshot(why, IGNORE_SOME, lasting=True)
+            why = f"{scan.new_bytes / 1e9:.1f} GB of files would be copied"
+            raise SnapshotError(why, IGNORE_SOME, permanent=True)
         disk = os.statvfs(self.git.folder)
         if disk.f_bavail * disk.f_frsize < scan.new_bytes + self.limits.free_bytes:
-            raise NoSnapshot(f"the disk of {self.git.folder} is nearly full", "free some space")
+            raise SnapshotError(f"the disk of {self.git.folder} is nearly full", "free some space")
 
-    def _empty_folders(self, bare: Collection[bytes]) -> Iterator[bytes]:
-        """Folders with nothing in them, among `bare` ones and what is in those."""
-        looked = 0
-        for top in bare:
+    def _empty_folders(self, tops: Collection[bytes]) -> Iterator[bytes]:
+        """Yield the empty folders among `tops` and their subfolders."""
+        searched = 0
+        for top in tops:
             for folder, folders, files in os.walk(self.root + top):
-                looked += 1
-                if looked > MAX_LOOKED_AT:
+                searched += 1
+                if searched > MAX_FOLDERS_SEARCHED:
                     return
                 if not folders and not files:
                     yield os.path.relpath(folder, self.root)
 
     def diff(self, before: str, after: str) -> list[Change]:
-        """What differs between two trees, in the order of the paths."""
+        """Return the differences between two trees in path order."""
         fields = self.git.run("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", before, after).split(b"\0")
         changes: list[Change] = []
         for about, path in zip(fields[:-1:2], fields[1::2], strict=True):
@@ -183,7 +186,7 @@ class Shadow:
         return changes
 
     def line_counts(self, before: str, after: str) -> dict[bytes, tuple[int, int] | None]:
-        """Lines that come and lines that go from the first tree to the second; None for a binary file."""
+        """Return the added and removed lines per path from the first tree to the second; None for binary files."""
         options = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--numstat")
         counts: dict[bytes, tuple[int, int] | None] = {}
         for entry in self.git.run("diff-tree", *options, before, after).split(b"\0")[:-1]:
@@ -192,7 +195,7 @@ class Shadow:
         return counts
 
     def paths(self, tree: str) -> list[bytes]:
-        """The files of a tree."""
+        """Return the files of a tree."""
         return [path for path, _, _ in self._entries(tree)]
 
     def _entries(self, tree: str) -> Iterator[tuple[bytes, int, str]]:
@@ -201,18 +204,18 @@ class Shadow:
             mode, _, blob = about.decode().split()
             yield path, int(mode, 8), blob
 
-    def _joined(self, paths: Iterable[bytes]) -> bytes:
+    def _join(self, paths: Iterable[bytes]) -> bytes:
         return b"".join(self._prefix + path + b"\0" for path in paths)
 
 
-def _executable(mode: int) -> bool:
+def _is_executable(mode: int) -> bool:
     return bool(mode & 0o100)
 
 
-def _usual(modes: Mapping[bytes, int], *, executable: bool) -> int:
-    found = Counter(mode for mode in modes.values() if _executable(mode) is executable)
+def _most_common_mode(modes: Mapping[bytes, int], *, executable: bool) -> int:
+    found = Counter(mode for mode in modes.values() if _is_executable(mode) is executable)
     return found.most_common(1)[0][0] if found else (0o755 if executable else 0o644)
 
 
-def _escaped(path: Path) -> str:
+def _escape_pattern(path: Path) -> str:
     return "".join(f"\\{character}" if character in "\\*?[" else character for character in str(path))

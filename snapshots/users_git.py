@@ -1,4 +1,4 @@
-"""What the user's own git says about a workspace. It is only asked, and writes nothing."""
+"""Queries to the user's own git about a workspace. They write nothing."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ _SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 
 
 @dataclass(frozen=True)
-class UsersIgnores:
-    """What the user's own git says about a workspace: the top of its repository, and what is ignored in it."""
+class UserIgnores:
+    """The top of the repository that contains a workspace, and the user's ignore patterns."""
 
     top: Path
     excludes: str = ""
@@ -22,8 +22,8 @@ class UsersIgnores:
     ignore_file: str = ""
 
 
-def users_ignores(workspace: Path) -> UsersIgnores:
-    """Ask the user's git, which only reads. In no repository, or where it ignores the workspace, that is the top."""
+def find_user_ignores(workspace: Path) -> UserIgnores:
+    """Ask the user's git. Outside a repository, or if it ignores the workspace, the workspace is the top."""
     ignore_file, where = _ask(
         workspace,
         ("config", "--type=path", "--get", "core.excludesFile"),
@@ -31,25 +31,25 @@ def users_ignores(workspace: Path) -> UsersIgnores:
     )
     ignore_file, found = ignore_file.strip(), where.splitlines()
     if len(found) != 2 or not workspace.is_relative_to(found[0]):
-        return UsersIgnores(workspace, ignore_file=ignore_file)
+        return UserIgnores(workspace, ignore_file=ignore_file)
     top, patterns = Path(found[0]), workspace / found[1]
     if top != workspace and any(_ask(top, ("check-ignore", "--no-index", "--", str(workspace)))):
-        return UsersIgnores(workspace, ignore_file=ignore_file)
+        return UserIgnores(workspace, ignore_file=ignore_file)
     text = patterns.read_text(errors="surrogateescape") if patterns.is_file() else ""
-    return UsersIgnores(top, text, ignore_file)
+    return UserIgnores(top, text, ignore_file)
 
 
-def _ask(folder: Path, *questions: Sequence[str]) -> list[str]:
-    """What git answers to each question; "" where it has no answer."""
-    # A git that started us names its repository in such variables; only where the settings are is of use here.
+def _ask(folder: Path, *queries: Sequence[str]) -> list[str]:
+    """Run git queries in parallel and return their outputs; "" for a failed query."""
+    # If git started ml-intern, GIT_* variables point to its repository; only the locations of settings matter here.
     environment = {
         name: value
         for name, value in without_secrets(os.environ).items()
         if not name.startswith("GIT_") or name in _SETTINGS
     }
-    asked = [
+    processes = [
         subprocess.Popen(
-            ["git", *question],
+            ["git", *query],
             cwd=folder,
             env={**environment, "GIT_TERMINAL_PROMPT": "0"},
             stdin=subprocess.DEVNULL,
@@ -57,16 +57,16 @@ def _ask(folder: Path, *questions: Sequence[str]) -> list[str]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for question in questions
+        for query in queries
     ]
-    return [_answer(process) for process in asked]
+    return [_output(process) for process in processes]
 
 
-def _answer(process: "subprocess.Popen[bytes]") -> str:
+def _output(process: "subprocess.Popen[bytes]") -> str:
     with process:
         try:
-            answer = os.fsdecode(process.communicate(timeout=SECONDS)[0])
+            output = os.fsdecode(process.communicate(timeout=SECONDS)[0])
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return answer if process.returncode == 0 else ""
+    return output if process.returncode == 0 else ""

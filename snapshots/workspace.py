@@ -1,4 +1,4 @@
-"""Snapshots of a workspace's files for undo: taken beside the turn, compared for a preview, brought back."""
+"""Snapshots of a workspace's files for undo: taken at the start of a turn, compared for a preview, restored."""
 
 import asyncio
 import os
@@ -10,19 +10,19 @@ from typing import Literal
 from uuid import uuid4
 
 from ml_intern.safety.error_log import log_error
-from ml_intern.snapshots.git import NoSnapshot, Stop
+from ml_intern.snapshots.git import GitProcesses, SnapshotError
 from ml_intern.snapshots.records import Record, Records, shadow_folder
-from ml_intern.snapshots.restore import Plan, Restorer, plan_restore
+from ml_intern.snapshots.restore import RestorePlan, Restorer, plan_restore
 from ml_intern.snapshots.scan import Limits
-from ml_intern.snapshots.trees import Shadow, Tree
+from ml_intern.snapshots.trees import ShadowRepository, Tree
 
-Say = Callable[[str, str], None]
-"""Tell the user something once: what, and what can be done about it."""
+ReportProblem = Callable[[str, str], None]
+"""Shows the user a problem and its remedy."""
 
 
 @dataclass(frozen=True)
 class FileChange:
-    """What bringing files back does to one of them; lines are None for what is no text."""
+    """The effect of a restore on one file. Line counts are None for binary files."""
 
     path: str
     kind: Literal["changed", "created", "removed"]
@@ -31,156 +31,160 @@ class FileChange:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What was brought back, or would be; what differs and stays, with the reasons; what is ignored and stays."""
+class RestoreResult:
+    """The result of a restore or of its preview: changed files, and files that stay as they are."""
 
     changes: tuple[FileChange, ...]
-    kept: dict[str, str]
-    left_out: dict[str, str]
-    """What no snapshot of this workspace holds, whether it changed or not."""
+    skipped: dict[str, str]
+    """Files that differ but are not restored, with reasons."""
+    excluded: dict[str, str]
+    """Files that are not part of snapshots, changed or not, with reasons."""
     ignored: tuple[str, ...]
 
 
 class Snapshots:
     """The snapshots of one session's workspace. Other sessions may use the same workspace at the same time."""
 
-    def __init__(self, home: Path, workspace: Path, say: Say, limits: Limits | None = None) -> None:
+    def __init__(self, home: Path, workspace: Path, report: ReportProblem, limits: Limits | None = None) -> None:
         self._home = home.resolve()
         self._workspace = workspace.resolve()
-        self._say = say
+        self._report = report
         self._limits = limits or Limits()
         self._records = Records(shadow_folder(self._home, self._workspace))
-        self._stop = Stop()
-        self._shadow: Shadow | None = None
+        self._processes = GitProcesses()
+        self._shadow: ShadowRepository | None = None
         self._task: asyncio.Task[None] | None = None
-        self._restoring: asyncio.Task[Restored] | None = None
-        self.why_none = _why_none(self._workspace)
-        """Why there are no snapshots in this session; "" when there are."""
+        self._restoring: asyncio.Task[RestoreResult] | None = None
+        self.unavailable_reason = _unavailable_reason(self._workspace)
+        """Why this session takes no snapshots; "" if it does."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know when the session opens."""
-        return (f"undo will not bring files back: {self.why_none}",) if self.why_none else ()
+        """Return the notes to show when the session opens."""
+        return (f"undo cannot restore files: {self.unavailable_reason}",) if self.unavailable_reason else ()
 
     def begin(self, thread: str) -> str:
-        """Start taking a snapshot under a new name, which is returned; "" when there are none here."""
-        name = "" if self.why_none else self._records.name_of(uuid4().hex)
-        self.go_on(name, thread)
+        """Start taking a snapshot and return its new name; "" if snapshots are unavailable."""
+        name = "" if self.unavailable_reason else self._records.name_of(uuid4().hex)
+        self.resume(name, thread)
         return name
 
-    def go_on(self, name: str, thread: str) -> None:
-        """Take the snapshot of this name unless it was taken already, as after a crash."""
-        if name and self._records.is_ours(name) and not self.why_none:
+    def resume(self, name: str, thread: str) -> None:
+        """Start taking the snapshot with this name if it does not exist yet, as after a crash."""
+        if name and self._records.contains_name(name) and not self.unavailable_reason:
             self._task = asyncio.create_task(self._take(name, thread, self._task))
 
     async def settled(self) -> None:
-        """Wait for the snapshot that is being taken. Tools run after it; a failure was said and is kept."""
+        """Wait for the snapshot that is being taken, before tools run. Failures are reported and recorded."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
     async def close(self) -> None:
-        """Give up what is being taken; what is being brought back is finished first."""
+        """Finish a running restore, then abort a running snapshot."""
         if self._restoring is not None:
             await asyncio.wait({self._restoring})
-        self._stop.now()
+        self._processes.kill_all()
         await self.settled()
 
-    async def why_not(self, names: Sequence[str]) -> str:
-        """Why `restore` could not even begin; "" when it can."""
+    async def restore_problem(self, names: Sequence[str]) -> str:
+        """Return why `restore` cannot start, or "" if it can."""
         await self.settled()
-        return self.why_none or await asyncio.to_thread(self._why_not, names)
+        return self.unavailable_reason or await asyncio.to_thread(self._restore_problem, names)
 
-    async def preview(self, names: Sequence[str]) -> Restored:
-        """What `restore` would do. Raises NoSnapshot."""
+    async def preview(self, names: Sequence[str]) -> RestoreResult:
+        """Return what `restore` would do. Raises SnapshotError."""
         await self.settled()
         return await asyncio.to_thread(self._preview, names)
 
-    async def restore(self, names: Sequence[str], before: str, thread: str) -> Restored:
-        """Bring the files back to the first of the snapshots `names` that was taken, oldest first.
+    async def restore(self, names: Sequence[str], before: str, thread: str) -> RestoreResult:
+        """Restore the files from the first existing snapshot of `names`, which are ordered oldest first.
 
-        What they are before goes into a snapshot named `before`, unless there is one. Once begun it is finished, also
-        when the caller is cancelled. Raises NoSnapshot when nothing was changed, or the disk is full.
+        The current files are saved as the snapshot `before`, unless it exists. A started restore is finished even if
+        the caller is cancelled. Raises SnapshotError if nothing was changed or the disk is full.
         """
         await self.settled()
         self._restoring = asyncio.create_task(asyncio.to_thread(self._restore, names, before, thread))
         return await asyncio.shield(self._restoring)
 
     def name_of(self, part: str) -> str:
-        """The name of a snapshot of this workspace."""
+        """Return the name of a snapshot of this workspace."""
         return self._records.name_of(part)
 
-    async def is_taken(self, name: str) -> bool:
-        """Whether there is a snapshot of this name."""
+    async def has_snapshot(self, name: str) -> bool:
+        """Return whether a snapshot with this name exists."""
         record = await asyncio.to_thread(self._records.read, name)
         return record is not None and record.tree is not None
 
-    # --- in a thread
+    # The methods below run in a thread or handle its result.
 
     async def _take(self, name: str, thread: str, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
             await before
         try:
             await asyncio.to_thread(self._take_now, name, thread)
-        except NoSnapshot as fault:
-            await self._failed(name, thread, fault)
+        except SnapshotError as error:
+            await self._record_failure(name, thread, error)
         except OSError as error:
-            await self._failed(name, thread, NoSnapshot(f"{error.strerror}: {error.filename or self._records.folder}"))
-        except Exception as error:  # noqa: BLE001  a turn must not fail for its snapshot; the traceback goes to the log
-            await self._failed(name, thread, NoSnapshot(log_error(self._home, thread, error).message))
+            problem = SnapshotError(f"{error.strerror}: {error.filename or self._records.folder}")
+            await self._record_failure(name, thread, problem)
+        except Exception as error:  # noqa: BLE001  a snapshot must not fail its turn; the traceback is logged
+            await self._record_failure(name, thread, SnapshotError(log_error(self._home, thread, error).message))
 
-    async def _failed(self, name: str, thread: str, fault: NoSnapshot) -> None:
-        if self._stop.stopped:
-            return  # no tool ran yet: the next run takes it
-        if fault.lasting:
-            self.why_none = fault.why
-        self._say(f"undo will not bring the files of this turn back: {fault.why}", fault.remedy)
+    async def _record_failure(self, name: str, thread: str, problem: SnapshotError) -> None:
+        if self._processes.closed:
+            return  # no tool has run yet, so the next session can take it
+        if problem.permanent:
+            self.unavailable_reason = problem.why
+        self._report(f"undo cannot restore the files of this turn: {problem.why}", problem.remedy)
         try:
-            await asyncio.to_thread(self._records.write, name, thread, None, fault.why)
+            await asyncio.to_thread(self._records.write, name, thread, None, problem.why)
         except OSError as error:
             log_error(self._home, thread, error)
 
     def _take_now(self, name: str, thread: str) -> None:
         if self._records.read(name) is None:
-            shadow = self._opened()
-            with shadow.git.held():
-                self._records.write(name, thread, shadow.take())
+            shadow = self._open_shadow()
+            with shadow.git.locked():
+                self._records.write(name, thread, shadow.take_snapshot())
 
-    def _opened(self) -> Shadow:
+    def _open_shadow(self) -> ShadowRepository:
         if not self._workspace.is_dir():
-            raise NoSnapshot(f"the folder {self._workspace} is gone")
+            raise SnapshotError(f"the folder {self._workspace} no longer exists")
         if self._shadow is None:
-            self._shadow = Shadow(self._records.folder, self._workspace, self._home, self._limits, self._stop)
+            self._shadow = ShadowRepository(
+                self._records.folder, self._workspace, self._home, self._limits, self._processes
+            )
         return self._shadow
 
-    def _why_not(self, names: Sequence[str]) -> str:
+    def _restore_problem(self, names: Sequence[str]) -> str:
         try:
             self._target(names)
-            self._opened()
-        except NoSnapshot as fault:
-            return fault.why
+            self._open_shadow()
+        except SnapshotError as error:
+            return error.why
         except OSError as error:
             return f"{error.filename}: {error.strerror}"
         return ""
 
     def _target(self, names: Sequence[str]) -> Tree:
         for name in names:
-            if not self._records.is_ours(name):
-                raise NoSnapshot("that turn worked in another folder" if name else "no snapshot was taken in that turn")
+            if not self._records.contains_name(name):
+                raise SnapshotError("that turn ran in another folder" if name else "that turn has no snapshot")
             if record := self._records.read(name):
                 return _tree_of(record)
-        raise NoSnapshot("no snapshot was finished")
+        raise SnapshotError("no snapshot was completed")
 
-    def _preview(self, names: Sequence[str]) -> Restored:
+    def _preview(self, names: Sequence[str]) -> RestoreResult:
         target = self._target(names)
-        shadow = self._opened()
-        with shadow.git.held():
+        shadow = self._open_shadow()
+        with shadow.git.locked():
             plan = self._plan(shadow, target)
-            return _restored(plan, plan.kept, shadow.line_counts(plan.now.id, target.id))
+            return _result(plan, plan.skipped, shadow.line_counts(plan.now.id, target.id))
 
-    def _restore(self, names: Sequence[str], before: str, thread: str) -> Restored:
+    def _restore(self, names: Sequence[str], before: str, thread: str) -> RestoreResult:
         target = self._target(names)
-        shadow = self._opened()
-        with shadow.git.held():
+        shadow = self._open_shadow()
+        with shadow.git.locked():
             plan = self._plan(shadow, target)
             if self._records.read(before) is None:
                 self._records.write(before, thread, plan.now)
@@ -188,40 +192,40 @@ class Snapshots:
             try:
                 restorer.run()
             except OSError as error:
-                why = f"the files could not be brought back: {error.strerror}"
-                raise NoSnapshot(why, "free some space on the disk and try again") from error
-            return _restored(plan, {**plan.kept, **restorer.kept}, {})
+                why = f"the files could not be restored: {error.strerror}"
+                raise SnapshotError(why, "free some disk space and try again") from error
+            return _result(plan, {**plan.skipped, **restorer.skipped}, {})
 
-    def _plan(self, shadow: Shadow, target: Tree) -> Plan:
-        # What is about to change is saved first, however large it is and whatever is ignored by now.
-        return plan_restore(shadow, shadow.take(shadow.paths(target.id), limited=False), target)
+    def _plan(self, shadow: ShadowRepository, target: Tree) -> RestorePlan:
+        # Files about to change are saved first, even if they are large or ignored by now.
+        return plan_restore(shadow, shadow.take_snapshot(shadow.paths(target.id), limited=False), target)
 
 
-def _why_none(workspace: Path) -> str:
+def _unavailable_reason(workspace: Path) -> str:
     if shutil.which("git") is None:
         return "git is not on PATH"
     if Path.home().resolve().is_relative_to(workspace):
-        return f"{workspace} is too much to keep; start in the folder of a project"
+        return f"{workspace} is too large for snapshots; start in a project folder"
     return ""
 
 
 def _tree_of(record: Record) -> Tree:
     if record.tree is None:
-        raise NoSnapshot(f"no snapshot was taken in that turn: {record.why_not}")
+        raise SnapshotError(f"that turn has no snapshot: {record.why_not}")
     return record.tree
 
 
-def _restored(plan: Plan, kept: dict[bytes, str], counts: dict[bytes, tuple[int, int] | None]) -> Restored:
+def _result(plan: RestorePlan, skipped: dict[bytes, str], counts: dict[bytes, tuple[int, int] | None]) -> RestoreResult:
     kinds: dict[bytes, Literal["changed", "created", "removed"]] = dict.fromkeys(plan.remove, "removed")
     kinds |= {change.path: "created" if change.status == "A" else "changed" for change in plan.write}
     changes = (
         FileChange(os.fsdecode(path), kind, *(counts.get(path) or (None, None)))
         for path, kind in sorted(kinds.items())
-        if path not in kept
+        if path not in skipped
     )
-    return Restored(
+    return RestoreResult(
         tuple(changes),
-        {os.fsdecode(path): why for path, why in kept.items()},
-        {os.fsdecode(path): why for path, why in plan.now.left_out.items()},
+        {os.fsdecode(path): why for path, why in skipped.items()},
+        {os.fsdecode(path): why for path, why in plan.now.excluded.items()},
         tuple(sorted(os.fsdecode(path) for path in plan.now.ignored)),
     )

@@ -144,15 +144,15 @@ def delete(
 
 
 async def _delete(thread: str, *, sure: bool) -> list[str]:
-    from ml_intern.snapshots.prune import forget_snapshots
+    from ml_intern.snapshots.prune import delete_snapshots
 
     async with open_store() as store:
         row = await store.threads.find(thread)
         if not sure and not _agreed(row):
             return []
         gone = list(await store.delete(row.id))
-        forgotten = await asyncio.to_thread(forget_snapshots, store.home, gone)
-    for note in forgotten.left_alone:
+        forgotten = await asyncio.to_thread(delete_snapshots, store.home, gone)
+    for note in forgotten.skipped:
         _say(note, "")
     return gone
 

@@ -146,9 +146,9 @@ def _below(rows: "Sequence[ThreadRow]", id: str) -> list[str]:
 
 
 def _artifacts(store: "Store", id: str) -> int:
-    from ml_intern.snapshots.prune import size_of
+    from ml_intern.snapshots.prune import folder_size
 
-    return size_of(store.home / "artifacts" / id)
+    return folder_size(store.home / "artifacts" / id)
 
 
 async def _thin_long(store: "Store", wishes: PruneOptions, gone: set[str], done: Pruning, *, do_it: bool) -> None:
@@ -178,15 +178,15 @@ async def _thin(store: "Store", row: "ThreadRow", done: Pruning, *, do_it: bool)
 
 async def _forget(store: "Store", gone: set[str], done: Pruning, *, do_it: bool) -> None:
     """Let go of the files that snapshots keep for threads that are no more."""
-    from ml_intern.snapshots.prune import forget_snapshots, recorded_threads
+    from ml_intern.snapshots.prune import count_snapshots, delete_snapshots
 
-    recorded = await asyncio.to_thread(recorded_threads, store.home)
+    recorded = await asyncio.to_thread(count_snapshots, store.home)
     there = {row.id for row in await store.threads.list(children=True)} - gone
     done.snapshots = sum(count for thread, count in recorded.items() if thread not in there)
     if do_it:
-        forgotten = await asyncio.to_thread(forget_snapshots, store.home, recorded.keys() - there)
+        forgotten = await asyncio.to_thread(delete_snapshots, store.home, recorded.keys() - there)
         done.snapshots, done.freed = forgotten.snapshots, done.freed + forgotten.freed
-        done.notes += forgotten.left_alone
+        done.notes += forgotten.skipped
 
 
 def _step(row: "ThreadRow", what: str, count: int) -> Step:

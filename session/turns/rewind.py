@@ -10,8 +10,8 @@ from ml_intern.graph.operations import Redo, Scope, Undo
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, lasting, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
-from ml_intern.snapshots.git import NoSnapshot
-from ml_intern.snapshots.workspace import FileChange, Restored, Snapshots
+from ml_intern.snapshots.git import SnapshotError
+from ml_intern.snapshots.workspace import FileChange, RestoreResult, Snapshots
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Rewind:
         head = await self.turns.snapshot()
         notes: list[str] = []
         name = self.files.name_of(f"undo-{_id(tip)}")
-        if op.files != "conversation" and await self.files.is_taken(name):
+        if op.files != "conversation" and await self.files.has_snapshot(name):
             restored = await self._restore([name], f"redo-{_id(head)}")
             notes = [redact(visible(note)) for note in _notes(restored, "before the undo")]
         elif op.files == "files":
@@ -94,7 +94,7 @@ class Rewind:
         changes: tuple[FileChange, ...] = ()
         notes: list[str] = []
         if self._wants_files(op.files, undone):
-            if why := await self.files.why_not(plan.files):
+            if why := await self.files.restore_problem(plan.files):
                 notes = [f"the files stay as they are: {why}"]
             else:
                 found = await _or_error(self.files.preview(plan.files))
@@ -111,26 +111,26 @@ class Rewind:
         # What the user did to the files since is not ours to take back with a turn that changed none.
         return scope == "files" or (scope == "both" and undone.may_have_changed_files(self.services))
 
-    async def _files_back(self, scope: Scope, plan: UndoPlan, undone: Undone) -> tuple[Restored | None, list[str]]:
+    async def _files_back(self, scope: Scope, plan: UndoPlan, undone: Undone) -> tuple[RestoreResult | None, list[str]]:
         if not self._wants_files(scope, undone):
             stays = scope == "conversation" and undone.may_have_changed_files(self.services)
             return None, ["the files stay as they are"] if stays else []
-        if why := await self.files.why_not(plan.files):
+        if why := await self.files.restore_problem(plan.files):
             if scope == "files":
                 raise UsageError(f"the files cannot be brought back: {why}")
             return None, [f"the files stay as they are: {why}"]
         restored = await self._restore(plan.files, f"undo-{_id(plan.head)}")
         return restored, _notes(restored, f"at the start of turn {plan.number}")
 
-    async def _restore(self, names: Iterable[str], before: str) -> Restored:
+    async def _restore(self, names: Iterable[str], before: str) -> RestoreResult:
         thread = self.turns.thread_id
         return await _or_error(self.files.restore(list(names), self.files.name_of(before), thread))
 
 
-async def _or_error(work: Any) -> Restored:
+async def _or_error(work: Any) -> RestoreResult:
     try:
-        return cast(Restored, await work)
-    except NoSnapshot as fault:
+        return cast(RestoreResult, await work)
+    except SnapshotError as fault:
         raise TemporaryError(f"the turn stays: {fault.why}", fault.remedy or REMEDY) from fault
     except OSError as error:
         raise TemporaryError(f"the turn stays: {error.filename or 'a file'}: {error.strerror}", REMEDY) from error
@@ -145,7 +145,7 @@ def _id(snapshot: "StateSnapshot") -> str:
     return str(snapshot.config["configurable"]["checkpoint_id"])
 
 
-def _notes(restored: Restored, when: str) -> list[str]:
+def _notes(restored: RestoreResult, when: str) -> list[str]:
     if not restored.changes:
         return [f"the files are as they were {when}", *_stays(restored)]
     return [f"the files are as they were {when}: {_done(restored.changes)}", *_stays(restored)]
@@ -158,9 +158,9 @@ def _done(changes: Iterable[FileChange]) -> str:
     return "; ".join(f"{KINDS[kind]} {_named(found)}" for kind, found in paths.items())
 
 
-def _stays(restored: Restored) -> list[str]:
+def _stays(restored: RestoreResult) -> list[str]:
     """What the snapshots do not hold; what differs for sure comes first."""
-    out = {**restored.kept, **{path: why for path, why in restored.left_out.items() if path not in restored.kept}}
+    out = {**restored.skipped, **{path: why for path, why in restored.excluded.items() if path not in restored.skipped}}
     notes = [f"left as they are: {_named(f'{path} ({why})' for path, why in out.items())}"] if out else []
     return [*notes, f"ignored files stay: {_named(restored.ignored)}"] if restored.ignored else notes
 
@@ -171,7 +171,7 @@ def _named(found: Iterable[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + more
 
 
-def _told(plan: UndoPlan, restored: Restored | None) -> str:
+def _told(plan: UndoPlan, restored: RestoreResult | None) -> str:
     """What the model is told when the files moved and the conversation did not."""
     done = _done(restored.changes) if restored and restored.changes else "nothing had changed"
     return f"I took the files back to what they were at the start of turn {plan.number}: {done}. Read them again."

@@ -1,4 +1,4 @@
-"""Sessions whose workspaces are kept."""
+"""Sessions with workspaces."""
 
 from tests.session.conftest import lab
 

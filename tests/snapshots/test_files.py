@@ -1,4 +1,4 @@
-"""What a snapshot holds comes back exactly, and what it does not hold is left alone and named."""
+"""Files in a snapshot are restored exactly; other files are left unchanged and listed."""
 
 import os
 import random
@@ -19,7 +19,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def change(folder: Path, dice: random.Random) -> None:
-    """Write, remove, link, or turn files into folders and back, at random."""
+    """Make random changes: write, remove or link files, or turn them into folders and back."""
     for _ in range(12):
         path = folder / dice.choice(NAMES)
         if any(parent.is_symlink() or parent.is_file() for parent in path.parents if parent.is_relative_to(folder)):
@@ -51,7 +51,7 @@ def clear(path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_any_files_come_back_as_they_were_and_again_as_they_are(workspace: Workspace, seed: int) -> None:
+async def test_random_changes_are_undone_and_redone_exactly(workspace: Workspace, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(3):
         change(workspace.folder, dice)
@@ -64,7 +64,7 @@ async def test_any_files_come_back_as_they_were_and_again_as_they_are(workspace:
         assert picture(workspace.folder) == after
 
 
-async def test_odd_names_come_back(workspace: Workspace) -> None:
+async def test_files_with_unusual_names_are_restored(workspace: Workspace) -> None:
     odd = [
         "a\nb",
         " lead",
@@ -93,7 +93,7 @@ async def test_odd_names_come_back(workspace: Workspace) -> None:
     assert len(restored.changes) == len(odd) + 1
 
 
-async def test_attributes_of_the_user_change_no_byte(workspace: Workspace) -> None:
+async def test_gitattributes_of_the_user_do_not_change_file_contents(workspace: Workspace) -> None:
     workspace.write(
         ".gitattributes", "* text=auto eol=lf ident filter=lfs working-tree-encoding=UTF-16\n*.c eol=crlf\n"
     )
@@ -106,7 +106,7 @@ async def test_attributes_of_the_user_change_no_byte(workspace: Workspace) -> No
     assert picture(workspace.folder) == before
 
 
-async def test_modes_are_kept_beyond_the_exec_bit(workspace: Workspace) -> None:
+async def test_all_permission_bits_are_restored(workspace: Workspace) -> None:
     workspace.write("secret", "s", 0o600)
     workspace.write("run", "r", 0o750)
     workspace.write("plain")
@@ -117,7 +117,7 @@ async def test_modes_are_kept_beyond_the_exec_bit(workspace: Workspace) -> None:
     assert picture(workspace.folder) == before
 
 
-async def test_empty_folders_stay_and_new_ones_go(workspace: Workspace) -> None:
+async def test_empty_folders_are_restored_and_new_ones_removed(workspace: Workspace) -> None:
     (workspace.folder / "out").mkdir()
     workspace.write("src/a")
     (workspace.folder / "src/cache").mkdir()
@@ -130,7 +130,7 @@ async def test_empty_folders_stay_and_new_ones_go(workspace: Workspace) -> None:
     assert picture(workspace.folder) == before
 
 
-async def test_large_files_are_left_out_and_named(workspace: Workspace) -> None:
+async def test_large_files_are_excluded_and_listed(workspace: Workspace) -> None:
     workspace.limits = Limits(file_bytes=1000, free_bytes=0)
     workspace.snapshots = workspace.session()
     workspace.write("large", b"x" * 2000)
@@ -141,15 +141,15 @@ async def test_large_files_are_left_out_and_named(workspace: Workspace) -> None:
     workspace.write("new", b"n" * 4000)
     restored = await workspace.restore(name)
     assert workspace.read("large") == "z" * 10
-    assert "not kept then" in restored.kept["large"]
+    assert "not in the snapshot" in restored.skipped["large"]
     assert workspace.read("grows") == "y" * 10
-    assert set(restored.left_out) == {"new"}
+    assert set(restored.excluded) == {"new"}
     assert workspace.read("new") == "n" * 4000
     await workspace.redo()
     assert workspace.read("grows") == "y" * 3000
 
 
-async def test_ignored_files_stay_and_are_named(workspace: Workspace) -> None:
+async def test_ignored_files_stay_and_are_listed(workspace: Workspace) -> None:
     workspace.write(".gitignore", "data/\n*.ckpt\n")
     for name in ("data/x", "m.ckpt", ".venv/bin/python", "kept"):
         workspace.write(name, "before")
@@ -162,7 +162,7 @@ async def test_ignored_files_stay_and_are_named(workspace: Workspace) -> None:
     assert workspace.read("data/new") == workspace.read("m.ckpt") == "after"
 
 
-async def test_what_was_ignored_then_is_not_removed_though_it_is_not_now(workspace: Workspace) -> None:
+async def test_files_ignored_at_the_snapshot_are_not_removed_even_if_not_ignored_now(workspace: Workspace) -> None:
     workspace.write(".gitignore", "data/\n")
     workspace.write("data/precious", "mine")
     workspace.write("sub/.gitignore", "own\n")
@@ -179,7 +179,7 @@ async def test_what_was_ignored_then_is_not_removed_though_it_is_not_now(workspa
     assert not (workspace.folder / "added").exists()
 
 
-async def test_what_is_ignored_only_now_comes_back_all_the_same(workspace: Workspace) -> None:
+async def test_files_ignored_only_now_are_restored(workspace: Workspace) -> None:
     workspace.write("src/a", "before")
     workspace.write("src/gone", "before")
     name = await workspace.take()
@@ -193,7 +193,7 @@ async def test_what_is_ignored_only_now_comes_back_all_the_same(workspace: Works
     assert workspace.read("src/a") == "after"
 
 
-async def test_pipes_and_sockets_are_passed_over(workspace: Workspace) -> None:
+async def test_pipes_and_sockets_are_skipped(workspace: Workspace) -> None:
     os.mkfifo(workspace.folder / "pipe")
     workspace.write("turned", "file")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -204,18 +204,18 @@ async def test_pipes_and_sockets_are_passed_over(workspace: Workspace) -> None:
         workspace.write("new")
         restored = await workspace.restore(name)
     assert [change.path for change in restored.changes] == ["new"]
-    assert restored.kept == {"turned": "no regular file"}
-    assert workspace.said == []
+    assert restored.skipped == {"turned": "not a regular file"}
+    assert workspace.problems == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-async def test_unreadable_files_are_left_out_and_named(workspace: Workspace) -> None:
+async def test_unreadable_files_are_excluded_and_listed(workspace: Workspace) -> None:
     workspace.write("closed", "c", 0o000)
     name = await workspace.take()
     workspace.write("new")
     restored = await workspace.restore(name)
-    assert restored.left_out == {"closed": "it may not be read"}
-    assert workspace.said == []
+    assert restored.excluded == {"closed": "not readable"}
+    assert workspace.problems == []
 
 
 async def test_nothing_is_written_or_removed_through_a_symlink(workspace: Workspace, tmp_path: Path) -> None:
@@ -233,10 +233,10 @@ async def test_nothing_is_written_or_removed_through_a_symlink(workspace: Worksp
     assert workspace.read("d/f") == "inside"
     assert (outside / "f").read_text() == "outside"
     assert (workspace.folder / "e").is_symlink()
-    assert "e is no folder" in restored.kept["e/f"]
+    assert "e is not a folder" in restored.skipped["e/f"]
 
 
-async def test_a_folder_with_ignored_files_in_a_files_place_stays(workspace: Workspace) -> None:
+async def test_a_folder_with_ignored_files_that_replaced_a_file_stays(workspace: Workspace) -> None:
     workspace.write("x", "file")
     workspace.write(".gitignore", "*.log\n")
     name = await workspace.take()
@@ -244,10 +244,10 @@ async def test_a_folder_with_ignored_files_in_a_files_place_stays(workspace: Wor
     workspace.write("x/run.log", "ignored")
     restored = await workspace.restore(name)
     assert workspace.read("x/run.log") == "ignored"
-    assert "stands in its place" in restored.kept["x"]
+    assert "is in its place" in restored.skipped["x"]
 
 
-async def test_repositories_within_are_left_alone_and_named(workspace: Workspace) -> None:
+async def test_nested_repositories_are_excluded_and_listed(workspace: Workspace) -> None:
     repository(workspace.folder / "clone")
     workspace.write("clone/f", "before")
     (workspace.folder / "fresh").mkdir()
@@ -259,12 +259,12 @@ async def test_repositories_within_are_left_alone_and_named(workspace: Workspace
     workspace.write("own", "o")
     restored = await workspace.restore(name)
     assert [change.path for change in restored.changes] == ["own"]
-    assert set(restored.left_out) == {"clone/", "fresh/", "later/"}
+    assert set(restored.excluded) == {"clone/", "fresh/", "later/"}
     assert workspace.read("clone/f") == "after"
     assert workspace.read("later/g") == "g"
 
 
-async def test_a_folder_that_became_a_repository_still_comes_back(workspace: Workspace) -> None:
+async def test_a_folder_that_became_a_repository_is_restored(workspace: Workspace) -> None:
     workspace.write("proj/a", "before")
     name = await workspace.take()
     workspace.write("proj/a", "after")
@@ -273,7 +273,7 @@ async def test_a_folder_that_became_a_repository_still_comes_back(workspace: Wor
     assert workspace.read("proj/a") == "before"
 
 
-async def test_the_preview_tells_lines_and_changes_nothing(workspace: Workspace) -> None:
+async def test_the_preview_counts_lines_and_changes_nothing(workspace: Workspace) -> None:
     workspace.write("text", "1\n2\n3\n")
     workspace.write("gone", "x\n")
     workspace.write("binary", b"\0\1")

@@ -1,4 +1,4 @@
-"""Snapshots when something is in the way: limits, crashes, damage, other sessions, a folder that is gone."""
+"""Snapshots under failures: limits, crashes, damage, other sessions, a missing folder."""
 
 import asyncio
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.snapshots.git import NoSnapshot
-from ml_intern.snapshots.prune import forget_snapshots
+from ml_intern.snapshots.git import SnapshotError
+from ml_intern.snapshots.prune import delete_snapshots
 from ml_intern.snapshots.records import shadow_folder
 from ml_intern.snapshots.scan import Limits
 from ml_intern.store.lock import open_lock_file, try_lock
@@ -24,10 +24,10 @@ def workspace(tmp_path: Path) -> Workspace:
     ("limits", "why"),
     [
         (Limits(files=3, free_bytes=0), "more than 3 files"),
-        (Limits(new_bytes=100, free_bytes=0), "0.0 GB of files would have to be copied"),
+        (Limits(new_bytes=100, free_bytes=0), "0.0 GB of files would be copied"),
     ],
 )
-async def test_a_workspace_that_is_too_large_has_no_snapshots_and_it_is_said_once(
+async def test_a_too_large_workspace_gets_no_snapshots_and_one_message(
     tmp_path: Path, limits: Limits, why: str
 ) -> None:
     workspace = Workspace(tmp_path / "work", tmp_path / "home", limits)
@@ -35,13 +35,13 @@ async def test_a_workspace_that_is_too_large_has_no_snapshots_and_it_is_said_onc
         workspace.write(f"f{number}", "x" * 50)
     name = await workspace.take()
     assert await workspace.take() == ""
-    assert len(workspace.said) == 1
-    assert why in workspace.said[0]
-    assert ".gitignore" in workspace.said[0]
-    assert why in await workspace.snapshots.why_not([name])
+    assert len(workspace.problems) == 1
+    assert why in workspace.problems[0]
+    assert ".gitignore" in workspace.problems[0]
+    assert why in await workspace.snapshots.restore_problem([name])
 
 
-async def test_undo_works_though_the_turn_left_more_than_a_snapshot_may_add(tmp_path: Path) -> None:
+async def test_undo_works_when_the_turn_exceeded_the_snapshot_limits(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work", tmp_path / "home", Limits(files=3, new_bytes=100, free_bytes=0))
     workspace.write("a", "before")
     name = await workspace.take()
@@ -58,34 +58,34 @@ async def test_no_snapshot_is_taken_when_the_disk_is_nearly_full(tmp_path: Path)
     workspace = Workspace(tmp_path / "work", tmp_path / "home", Limits(free_bytes=1 << 60))
     workspace.write("a")
     name = await workspace.take()
-    assert "nearly full" in workspace.said[0]
-    assert "nearly full" in await workspace.snapshots.why_not([name])
+    assert "nearly full" in workspace.problems[0]
+    assert "nearly full" in await workspace.snapshots.restore_problem([name])
 
 
-async def test_a_snapshot_that_a_crash_prevented_is_taken_by_the_next_session(workspace: Workspace) -> None:
+async def test_the_next_session_takes_a_snapshot_that_a_crash_prevented(workspace: Workspace) -> None:
     workspace.write("a", "before")
     name = workspace.snapshots.name_of("minted before the crash")
     later = workspace.session()
-    later.go_on(name, "thread")
+    later.resume(name, "thread")
     await later.settled()
     workspace.write("a", "after")
-    later.go_on(name, "thread")
+    later.resume(name, "thread")
     await later.settled()
     await workspace.restore(name)
     assert workspace.read("a") == "before"
 
 
-async def test_a_turn_that_ran_no_tool_needs_no_snapshot_of_its_own(workspace: Workspace) -> None:
+async def test_restore_uses_the_first_existing_snapshot(workspace: Workspace) -> None:
     never = workspace.snapshots.name_of("the process ended before it was taken")
     workspace.write("a", "before")
     name = await workspace.take()
     workspace.write("a", "after")
     await workspace.snapshots.restore([never, name], workspace.snapshots.name_of("undo"), "thread")
     assert workspace.read("a") == "before"
-    assert await workspace.snapshots.why_not([never]) == "no snapshot was finished"
+    assert await workspace.snapshots.restore_problem([never]) == "no snapshot was completed"
 
 
-async def test_what_a_killed_git_left_behind_is_cleared_away(workspace: Workspace) -> None:
+async def test_lock_files_of_a_killed_git_are_removed(workspace: Workspace) -> None:
     workspace.write("a", "before")
     await workspace.take()
     folder = shadow_folder(workspace.home.resolve(), workspace.folder.resolve())
@@ -96,11 +96,11 @@ async def test_what_a_killed_git_left_behind_is_cleared_away(workspace: Workspac
     workspace.write("b", "after")
     await workspace.restore(name)
     assert workspace.read("b") == "before"
-    assert workspace.said == []
+    assert workspace.problems == []
 
 
 @pytest.mark.parametrize("damage", ["index", "objects"])
-async def test_a_damaged_repository_is_filled_again(workspace: Workspace, damage: str) -> None:
+async def test_a_damaged_repository_is_rebuilt(workspace: Workspace, damage: str) -> None:
     workspace.write("a", "before")
     await workspace.take()
     folder = shadow_folder(workspace.home.resolve(), workspace.folder.resolve())
@@ -114,22 +114,22 @@ async def test_a_damaged_repository_is_filled_again(workspace: Workspace, damage
     assert workspace.read("a") == "before"
 
 
-async def test_files_that_are_missing_from_the_snapshot_end_in_one_line(workspace: Workspace) -> None:
+async def test_files_missing_from_the_repository_are_a_snapshot_error(workspace: Workspace) -> None:
     workspace.write("a", "before")
     name = await workspace.take()
     workspace.write("a", "after")
     shutil.rmtree(shadow_folder(workspace.home.resolve(), workspace.folder.resolve()) / "objects")
-    with pytest.raises(NoSnapshot):
+    with pytest.raises(SnapshotError):
         await workspace.restore(name)
     assert workspace.read("a") == "after"
 
 
 @pytest.mark.parametrize("folder", ["records", "trees"])
-async def test_a_damaged_record_is_one_line(workspace: Workspace, folder: str) -> None:
+async def test_a_damaged_record_is_reported(workspace: Workspace, folder: str) -> None:
     name = await workspace.take()
     shadow = shadow_folder(workspace.home.resolve(), workspace.folder.resolve())
     next((shadow / folder).glob("*.json")).write_text("{")
-    assert "its record is damaged" in await workspace.snapshots.why_not([name])
+    assert "record is damaged" in await workspace.snapshots.restore_problem([name])
 
 
 async def test_sessions_on_one_workspace_wait_for_each_other(workspace: Workspace) -> None:
@@ -148,10 +148,10 @@ async def test_sessions_on_one_workspace_wait_for_each_other(workspace: Workspac
         )
     )
     assert picture(workspace.folder) == before
-    assert workspace.said == []
+    assert workspace.problems == []
 
 
-async def test_a_session_that_closes_gives_up_waiting(workspace: Workspace) -> None:
+async def test_a_closing_session_stops_waiting_for_the_lock(workspace: Workspace) -> None:
     workspace.write("a")
     folder = shadow_folder(workspace.home.resolve(), workspace.folder.resolve())
     folder.mkdir(parents=True)
@@ -162,49 +162,49 @@ async def test_a_session_that_closes_gives_up_waiting(workspace: Workspace) -> N
         await workspace.snapshots.close()
     finally:
         os.close(descriptor)
-    assert not await workspace.session().is_taken(name)
-    assert workspace.said == []
+    assert not await workspace.session().has_snapshot(name)
+    assert workspace.problems == []
 
 
-async def test_a_workspace_that_is_gone_is_one_line_and_is_not_made_again(workspace: Workspace) -> None:
+async def test_a_missing_workspace_is_reported_and_not_created(workspace: Workspace) -> None:
     workspace.write("a", "before")
     name = await workspace.take()
     workspace.folder.joinpath("a").unlink()
     workspace.folder.rmdir()
-    assert await workspace.snapshots.why_not([name]) == f"the folder {workspace.folder} is gone"
+    assert await workspace.snapshots.restore_problem([name]) == f"the folder {workspace.folder} no longer exists"
     await workspace.take()
-    assert len(workspace.said) == 1
-    assert "is gone" in workspace.said[0]
+    assert len(workspace.problems) == 1
+    assert "no longer exists" in workspace.problems[0]
     assert not workspace.folder.exists()
 
 
-async def test_snapshots_of_another_folder_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+async def test_snapshots_of_another_folder_are_not_restored(workspace: Workspace, tmp_path: Path) -> None:
     name = await workspace.take()
     other = Workspace(tmp_path / "other", workspace.home)
-    assert "another folder" in await other.snapshots.why_not([name])
+    assert "another folder" in await other.snapshots.restore_problem([name])
 
 
-async def test_snapshots_of_a_thread_are_forgotten_and_the_others_still_work(workspace: Workspace) -> None:
+async def test_deleting_a_threads_snapshots_preserves_those_of_others(workspace: Workspace) -> None:
     workspace.write("a", os.urandom(300_000))
-    dropped = await workspace.take()
+    removed = await workspace.take()
     workspace.write("b", "before")
     workspace.write("a", "small")
     snapshots = workspace.session()
-    kept = snapshots.begin("another thread")
+    remaining = snapshots.begin("another thread")
     await snapshots.settled()
-    forgotten = forget_snapshots(workspace.home, {"thread"})
-    assert forgotten.snapshots == 1
-    assert forgotten.freed > 300_000
-    assert not await snapshots.is_taken(dropped)
+    deleted = delete_snapshots(workspace.home, {"thread"})
+    assert deleted.snapshots == 1
+    assert deleted.freed > 300_000
+    assert not await snapshots.has_snapshot(removed)
     workspace.write("b", "after")
-    await workspace.restore(kept)
+    await workspace.restore(remaining)
     assert workspace.read("b") == "before"
 
 
-async def test_snapshots_are_taken_again_after_all_were_forgotten(workspace: Workspace) -> None:
+async def test_snapshots_work_after_all_were_deleted(workspace: Workspace) -> None:
     workspace.write("a", "before")
     await workspace.take()
-    assert forget_snapshots(workspace.home, {"thread"}).snapshots == 1
+    assert delete_snapshots(workspace.home, {"thread"}).snapshots == 1
     name = await workspace.take()
     workspace.write("a", "after")
     await workspace.restore(name)

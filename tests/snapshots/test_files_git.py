@@ -1,4 +1,4 @@
-"""The user's own repository is read for what it ignores, and nothing in it is ever changed."""
+"""The user's own repository is read for its ignore patterns and never changed."""
 
 import os
 from pathlib import Path
@@ -10,18 +10,18 @@ from tests.snapshots.workspace import Picture, Workspace, git, picture, reposito
 
 
 def insides(repo: Path) -> tuple[Picture, str, str, str, str]:
-    """Every byte of the user's repository, and what git says of it without writing."""
-    said = (
+    """Return every byte of the user's repository and the output of read-only git commands."""
+    outputs = (
         git(repo, "status", "--porcelain=v2", "--branch", "--ignored"),
         git(repo, "for-each-ref"),
         git(repo, "stash", "list"),
         git(repo, "config", "--list", "--local"),
     )
-    return (picture(repo / ".git"), *said)
+    return (picture(repo / ".git"), *outputs)
 
 
 def dirty(folder: Path) -> Workspace:
-    """A repository with everything that can be under way in one: staged, stashed, hooks, a submodule, ignored files."""
+    """A repository with staged, stashed and ignored files, hooks and a submodule."""
     upstream = repository(folder / "upstream")
     (upstream / "lib").write_text("lib")
     git(upstream, "add", "-A")
@@ -57,14 +57,14 @@ async def test_a_users_repository_is_not_changed_by_snapshots_and_undo(tmp_path:
     (workspace.folder / "staged").unlink()
     workspace.write("made/by/agent", "new\n")
     restored = await workspace.restore(name)
-    assert set(restored.left_out) == {"sub/"}
+    assert set(restored.excluded) == {"sub/"}
     assert insides(workspace.folder) == before
     assert picture(workspace.folder) == files
     await workspace.redo()
     assert workspace.read("tracked") == "by the agent\n"
 
 
-async def test_a_folder_within_a_repository_is_kept_alone_under_the_ignores_above_it(tmp_path: Path) -> None:
+async def test_a_subfolder_of_a_repository_is_restored_alone_with_the_repositorys_ignores(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "repo/part/work", tmp_path / "home")
     (tmp_path / "repo/.gitignore").write_text("*.ckpt\n/part/work/data/\n")
     (tmp_path / "repo/beside").write_text("before")
@@ -82,7 +82,7 @@ async def test_a_folder_within_a_repository_is_kept_alone_under_the_ignores_abov
     assert (tmp_path / "repo/beside").read_text() == "after"
 
 
-async def test_a_workspace_that_its_repository_ignores_is_kept_all_the_same(tmp_path: Path) -> None:
+async def test_a_workspace_ignored_by_its_repository_is_restored(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "dotfiles/work", tmp_path / "home")
     (tmp_path / "dotfiles/.gitignore").write_text("*\n")
     repository(tmp_path / "dotfiles")
@@ -109,7 +109,7 @@ async def test_the_users_global_ignore_file_is_honoured(tmp_path: Path, monkeypa
     assert workspace.read("a.swp") == "after"
 
 
-async def test_variables_of_a_git_that_calls_us_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_git_variables_of_a_parent_git_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = repository(tmp_path / "other")
     before = picture(other / ".git")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
@@ -136,19 +136,19 @@ async def test_the_data_home_is_never_in_a_snapshot(tmp_path: Path) -> None:
     assert (workspace.home / "threads.db").read_text() == "spent"
 
 
-async def test_without_git_there_are_no_snapshots_and_it_is_said(
+async def test_without_git_a_note_says_that_undo_cannot_restore_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     workspace = Workspace(tmp_path / "work", tmp_path / "home")
     assert await workspace.take() == ""
-    assert workspace.snapshots.notes == ("undo will not bring files back: git is not on PATH",)
-    assert await workspace.snapshots.why_not([""]) == "git is not on PATH"
+    assert workspace.snapshots.notes == ("undo cannot restore files: git is not on PATH",)
+    assert await workspace.snapshots.restore_problem([""]) == "git is not on PATH"
 
 
 @pytest.mark.parametrize("folder", ["/", "~", "~/.."])
-async def test_the_root_and_the_home_are_too_much(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_root_and_home_get_no_snapshots(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     session = Snapshots(tmp_path / "data", Path(os.path.expanduser(folder)), lambda what, remedy: None)  # noqa: PTH111
-    assert "too much to keep" in session.notes[0]
+    assert "too large for snapshots" in session.notes[0]
     assert session.begin("thread") == ""

@@ -1,4 +1,4 @@
-"""A process that is killed while it takes snapshots or brings files back leaves nothing that stops the next one."""
+"""A process killed while it takes or restores snapshots does not block the next one."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def killed(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
-    """A workspace whose session was killed after so many hundredths of a second."""
+    """A workspace whose session was killed after `request.param` hundredths of a second."""
     workspace = Workspace(tmp_path / "work", tmp_path / "home")
     for number in range(30):
         workspace.write(f"f{number}", "x" * number)
@@ -43,7 +43,7 @@ def killed(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
 
 
 @pytest.mark.parametrize("killed", [0, 2, 5, 9], indirect=True)
-async def test_after_a_kill_at_any_moment_snapshots_go_on(killed: Workspace) -> None:
+async def test_snapshots_work_after_a_kill_at_any_time(killed: Workspace) -> None:
     (killed.folder / "a").unlink(missing_ok=True)
     killed.write(".ml-intern-undo-left", "half")
     name = await killed.take()
@@ -52,4 +52,4 @@ async def test_after_a_kill_at_any_moment_snapshots_go_on(killed: Workspace) -> 
     killed.write("f3", "changed")
     await killed.restore(name)
     assert picture(killed.folder) == before
-    assert killed.said == []
+    assert killed.problems == []

@@ -1,4 +1,4 @@
-"""A wrong turn is taken back with its files, and brought again; what cannot be undone is said."""
+"""Undo and redo restore a turn's files; effects that cannot be undone are listed."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from tests.snapshots.workspace import git, picture, repository
 
 
 async def notes(session: AgentSession, operation: Undo | Redo) -> str:
-    """The notes of an undo or a redo, as one text."""
+    """Return the notes of an undo or a redo as one text."""
     [moved] = data(await turn(session, operation, "undo_complete", "error"), "undo_complete")
     return "\n".join(moved["notes"])
 
@@ -32,7 +32,7 @@ def two_turns(lab: Lab) -> str:
     )
 
 
-async def test_undo_takes_files_back_turn_by_turn_and_redo_brings_them_again(lab: Lab) -> None:
+async def test_undo_and_redo_restore_files_turn_by_turn(lab: Lab) -> None:
     (lab.workspace / "own").write_text("mine")
     async with lab.session(two_turns(lab)) as session:
         pictures = [picture(lab.workspace)]
@@ -66,7 +66,7 @@ async def test_undo_works_in_a_later_process(lab: Lab) -> None:
     assert (lab.workspace / "f").read_text() == "one\n"
 
 
-async def test_the_conversation_alone_is_undone_and_files_stay(lab: Lab) -> None:
+async def test_undoing_only_the_conversation_leaves_the_files(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         assert "the files stay as they are" in await notes(session, Undo(files="conversation"))
@@ -77,7 +77,7 @@ async def test_the_conversation_alone_is_undone_and_files_stay(lab: Lab) -> None
         assert len(await session.history()) == 4
 
 
-async def test_files_alone_are_undone_the_model_is_told_and_redo_takes_that_back(lab: Lab) -> None:
+async def test_undoing_only_the_files_notifies_the_model_and_can_be_redone(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         await turn(session, UserInput("two"))
@@ -92,7 +92,7 @@ async def test_files_alone_are_undone_the_model_is_told_and_redo_takes_that_back
         assert (lab.workspace / "f").read_text() == "two\n"
 
 
-async def test_files_are_redone_alone(lab: Lab) -> None:
+async def test_only_the_files_can_be_redone(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         await turn(session, Undo())
@@ -101,7 +101,7 @@ async def test_files_are_redone_alone(lab: Lab) -> None:
         assert await session.history() == []
 
 
-async def test_a_turn_that_ran_nothing_leaves_the_users_own_edits(lab: Lab) -> None:
+async def test_undoing_a_turn_without_tools_leaves_the_users_edits(lab: Lab) -> None:
     async with lab.session(lab.script({"text": "just words"})) as session:
         await turn(session, UserInput("a question"))
         (lab.workspace / "mine").write_text("edited meanwhile")
@@ -111,7 +111,7 @@ async def test_a_turn_that_ran_nothing_leaves_the_users_own_edits(lab: Lab) -> N
         assert (lab.workspace / "mine").read_text() == "edited meanwhile"
 
 
-async def test_the_preview_shows_what_undo_then_does(lab: Lab) -> None:
+async def test_the_preview_shows_what_undo_would_do(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         await turn(session, UserInput("two"))
@@ -127,7 +127,7 @@ async def test_the_preview_shows_what_undo_then_does(lab: Lab) -> None:
         assert all(one.ended for one in await session.turns())
 
 
-async def test_tools_wait_for_the_snapshot_of_the_turns_start(lab: Lab) -> None:
+async def test_tools_wait_for_the_turns_snapshot(lab: Lab) -> None:
     (lab.workspace / "f").write_text("before")
     folder = shadow_folder(lab.home.resolve(), lab.workspace.resolve())
     folder.mkdir(parents=True)
@@ -144,7 +144,7 @@ async def test_tools_wait_for_the_snapshot_of_the_turns_start(lab: Lab) -> None:
     assert (lab.workspace / "f").read_text() == "before"
 
 
-async def test_a_turn_that_waited_for_approval_over_a_restart_is_undone_with_its_files(lab: Lab) -> None:
+async def test_a_turn_approved_after_a_restart_is_undone_with_its_files(lab: Lab) -> None:
     model = two_turns(lab)
     async with lab.session(model, approval_mode="ask") as session:
         await turn(session, UserInput("one"))
@@ -157,7 +157,7 @@ async def test_a_turn_that_waited_for_approval_over_a_restart_is_undone_with_its
     assert picture(lab.workspace) == {}
 
 
-async def test_an_interrupted_turn_is_undone_with_the_files_it_left(lab: Lab) -> None:
+async def test_an_interrupted_turn_is_undone_with_its_files(lab: Lab) -> None:
     model = lab.script({"tool_calls": [bash("echo half > f; echo started; sleep 60")]}, {"text": "never"})
     async with lab.session(model) as session:
         await turn(session, UserInput("go"), "tool_log")
@@ -167,7 +167,7 @@ async def test_an_interrupted_turn_is_undone_with_the_files_it_left(lab: Lab) ->
     assert picture(lab.workspace) == {}
 
 
-async def test_undo_says_what_stays(lab: Lab) -> None:
+async def test_undo_lists_external_effects_that_stay(lab: Lab) -> None:
     repository(lab.workspace)
     git(lab.workspace, "config", "user.name", "A")
     git(lab.workspace, "config", "user.email", "a@example.org")
@@ -187,7 +187,7 @@ async def test_undo_says_what_stays(lab: Lab) -> None:
     assert "by the agent" in git(lab.workspace, "log", "--oneline")
 
 
-async def test_undo_says_which_runs_still_go_on(lab: Lab) -> None:
+async def test_undo_lists_runs_that_continue(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         for state in ("running", "succeeded"):
@@ -196,7 +196,7 @@ async def test_undo_says_which_runs_still_go_on(lab: Lab) -> None:
     assert "not undone: runs that still go on, and write what they write (train-running.sh)" in said
 
 
-async def test_undo_names_what_it_left_alone(lab: Lab) -> None:
+async def test_undo_lists_files_it_did_not_restore(lab: Lab) -> None:
     (lab.workspace / ".gitignore").write_text("*.ckpt\n")
     with (lab.workspace / "big").open("wb") as file:
         file.truncate(60_000_000)
@@ -216,23 +216,26 @@ async def test_in_another_folder_only_the_conversation_is_undone(lab: Lab, tmp_p
     (tmp_path / "elsewhere").mkdir()
     async with lab.session(lab.script(), thread=thread, workspace=str(tmp_path / "elsewhere")) as session:
         await until(session, "resumed")
-        assert "that turn worked in another folder" in await notes(session, Undo())
+        assert "that turn ran in another folder" in await notes(session, Undo())
         assert await session.history() == []
     assert (lab.workspace / "f").exists()
 
 
-async def test_a_workspace_that_is_gone_is_one_line_and_the_conversation_is_undone(lab: Lab) -> None:
+async def test_with_a_missing_workspace_only_the_conversation_is_undone(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         (lab.workspace / "f").unlink()
         lab.workspace.rmdir()
         [error] = data(await turn(session, Undo(files="files"), "error"), "error")
-        assert error["message"] == f"the files cannot be brought back: the folder {lab.workspace} is gone"
-        assert f"the files stay as they are: the folder {lab.workspace} is gone" in await notes(session, Undo())
+        missing = f"the folder {lab.workspace} no longer exists"
+        assert error["message"] == f"the files cannot be brought back: {missing}"
+        assert f"the files stay as they are: the folder {lab.workspace} no longer exists" in await notes(
+            session, Undo()
+        )
         assert await session.history() == []
 
 
-async def test_without_git_it_is_said_when_the_session_opens_and_conversations_are_undone(
+async def test_without_git_a_note_is_shown_and_only_conversations_are_undone(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -241,27 +244,27 @@ async def test_without_git_it_is_said_when_the_session_opens_and_conversations_a
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     async with lab.session(two_turns(lab)) as session:
         [ready] = data(await until(session, "ready"), "ready")
-        assert ready["notes"] == ["undo will not bring files back: git is not on PATH"]
+        assert ready["notes"] == ["undo cannot restore files: git is not on PATH"]
         await turn(session, UserInput("one"))
         assert "the files stay as they are: git is not on PATH" in await notes(session, Undo())
         assert await session.history() == []
     assert (lab.workspace / "f").read_text() == "one\n"
 
 
-async def test_a_turn_does_not_fail_for_its_snapshot(lab: Lab) -> None:
+async def test_a_failed_snapshot_does_not_fail_the_turn(lab: Lab) -> None:
     lab.home.mkdir()
     (lab.home / "snapshots").write_text("in the way")
     async with lab.session(two_turns(lab)) as session:
         events = await turn(session, UserInput("one"), "turn_complete")
         [warning] = data(events, "error")
         assert warning["exit_code"] is None
-        assert warning["message"].startswith("undo will not bring the files of this turn back")
+        assert warning["message"].startswith("undo cannot restore the files of this turn")
         assert data(events, "turn_complete")[0]["status"] == "done"
         assert "the files stay as they are" in await notes(session, Undo())
         assert await session.history() == []
 
 
-async def test_the_users_own_command_is_taken_back_with_the_turn_before_it_and_redone(lab: Lab) -> None:
+async def test_the_users_own_command_is_undone_and_redone_with_the_previous_turn(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         await turn(session, RunCommand("echo by hand > h"), "tool_output")

@@ -1,4 +1,4 @@
-"""A workspace whose snapshots are taken and brought back, and exact pictures of what is in it."""
+"""A workspace for snapshot tests, and exact pictures of a folder's contents."""
 
 import os
 import stat
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_intern.snapshots.scan import Limits
-from ml_intern.snapshots.workspace import Restored, Snapshots
+from ml_intern.snapshots.workspace import RestoreResult, Snapshots
 
 Picture = dict[bytes, tuple[str, int, bytes]]
 
 
 def picture(folder: Path) -> Picture:
-    """Everything below a folder: kind, permission bits and content; repositories' own folders are left out."""
+    """Return everything below a folder: kind, permission bits and content, without .git folders."""
     found: Picture = {}
     for parent, folders, files in os.walk(os.fsencode(folder)):
         folders[:] = [name for name in folders if name != b".git"]
@@ -40,7 +40,7 @@ class Workspace:
     folder: Path
     home: Path
     limits: Limits = field(default_factory=lambda: Limits(free_bytes=0))
-    said: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -48,13 +48,13 @@ class Workspace:
         self.snapshots = self.session()
 
     def session(self) -> Snapshots:
-        """The snapshots of another session in the same folder."""
+        """Return the snapshots of another session in the same folder."""
         return Snapshots(
-            self.home, self.folder, lambda what, remedy: self.said.append(f"{what} ({remedy})"), self.limits
+            self.home, self.folder, lambda what, remedy: self.problems.append(f"{what} ({remedy})"), self.limits
         )
 
     def write(self, name: str, content: str | bytes = "", mode: int = 0o644) -> Path:
-        """Write a file of the workspace."""
+        """Write a file in the workspace."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -65,23 +65,23 @@ class Workspace:
         return (self.folder / name).read_text()
 
     async def take(self) -> str:
-        """Take a snapshot; its name."""
+        """Take a snapshot and return its name."""
         name = self.snapshots.begin("thread")
         await self.snapshots.settled()
         return name
 
-    async def restore(self, name: str) -> Restored:
-        """Go back to a snapshot; `redo` goes back to what was before."""
+    async def restore(self, name: str) -> RestoreResult:
+        """Restore a snapshot; `redo` restores the previous state."""
         self.count += 1
         return await self.snapshots.restore([name], self.snapshots.name_of(f"before-{self.count}"), "thread")
 
-    async def redo(self) -> Restored:
+    async def redo(self) -> RestoreResult:
         name = self.snapshots.name_of(f"before-{self.count}")
         return await self.snapshots.restore([name], self.snapshots.name_of(f"redo-{self.count}"), "thread")
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What the user's git says, with a configuration of its own."""
+    """Run the user's git with an isolated configuration and return its output."""
     isolated = {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -94,7 +94,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def repository(folder: Path) -> Path:
-    """A repository with one commit of what is in the folder."""
+    """Create a repository with one commit of the folder's files."""
     folder.mkdir(parents=True, exist_ok=True)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
