@@ -38,7 +38,8 @@ def serve() -> None:
     from tests.fakes.website import Website
 
     with ExitStack() as stack:
-        site, arxiv, scholar, github = (stack.enter_context(one()) for one in (Website, Arxiv, Scholar, GitHub))
+        site, arxiv = stack.enter_context(Website()), stack.enter_context(Arxiv())
+        scholar, github = stack.enter_context(Scholar()), stack.enter_context(GitHub())
         hub = stack.enter_context(FakeHub())
         hub.docs |= {f"/docs/trl/page{n}": LONG_PAGE for n in range(40)}
         hub.papers["2106.09685"] = {"id": "2106.09685", "title": "LoRA", "markdown": LONG_PAGE}

@@ -9,14 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/safety")]
+sys.path.insert(0, str(ROOT))
 
-from shell_variants import variants  # noqa: E402  (a script: the checkout first)
-
-from ml_intern.safety.policy import PolicyContext, verdict  # noqa: E402
+from ml_intern.safety.policy import PolicyContext, verdict  # noqa: E402  (a script: the checkout first)
 from ml_intern.safety.rule_settings import parse_rules  # noqa: E402
 from ml_intern.safety.shell.analysis import classify  # noqa: E402
 from ml_intern.safety.shell.paths import Place  # noqa: E402
+from tests.safety.shell.shell_variants import variants  # noqa: E402
 
 PLACE = Place("/ws", home="/home/u")
 RULES = parse_rules(

@@ -89,9 +89,9 @@ def main() -> None:
     log = (LOG_LINE * 30)[:2000]
     print(f"2 KB of a training log: {min(seconds(log) for _ in range(100)) * 1e6:.0f} µs")
     cases = [json.loads(line) for line in (ROOT / "tests/safety/data/secrets.jsonl").read_text().splitlines()]
-    redact = [case for case in cases if case["expected"] == "redact"]
+    secret = [case for case in cases if case["expected"] == "redact"]
     keep = [case for case in cases if case["expected"] == "keep"]
-    print(f"redacted {sum(case['secret'] not in redact(case['text']) for case in redact)} of {len(redact)}")
+    print(f"redacted {sum(case['secret'] not in redact(case['text']) for case in secret)} of {len(secret)}")
     print(f"falsely redacted {sum(redact(case['text']) != case['text'] for case in keep)} of {len(keep)}")
 
 

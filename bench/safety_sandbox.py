@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +64,7 @@ def main() -> None:
         print(f"  bubblewrap alone: {timed(lambda: subprocess.run([*BARE, *command], check=True)).over(plain)}")
         for network in ("list", "off", "on"):
             profile = profile_for(SandboxRequest(folder, network=network), os.environ)
-            sandboxed = timed(lambda profile=profile: inside(profile))
+            sandboxed = timed(partial(inside, profile))
             print(f"  inside, network {network}: {sandboxed}, {sandboxed.over(plain)}")
         print(f"building the profile: {timed(lambda: profile_for(SandboxRequest(folder), os.environ))}")
 

@@ -122,7 +122,7 @@ async def delays(folder: Path) -> None:
 async def undos(folder: Path) -> None:
     """Undo and redo of a turn that wrote a file, with its files and without."""
     fill(folder / "work", 50, 2000)
-    call = {"tool_calls": [{"name": "bash", "args": {"command": "date +%N > made"}}]}
+    call: dict[str, object] = {"tool_calls": [{"name": "bash", "args": {"command": "date +%N > made"}}]}
     async with opened(folder, [call, {"text": "A"}] * 20) as session:
         for _ in range(10):
             await step(session, UserInput("go"), "turn_complete")

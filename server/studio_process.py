@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import ml_intern
 from ml_intern.configs.errors import MLInternError, TemporaryError
@@ -29,10 +29,10 @@ JOBS = 10
 """Runs side by side, each on a thread of its own."""
 ROOT = Path(ml_intern.__file__).resolve().parent.parent
 
-SERVED = {
+SERVED: Mapping[str, Any] = {
     "dependencies": [str(ROOT)],
     "graphs": {GRAPH: "ml_intern.server.studio:graph"},
-    "checkpointer": {"path": "server.studio.checkpointer"},
+    "checkpointer": {"path": "ml_intern.server.studio.checkpointer"},
     "http": {"app": "ml_intern.server.studio:app", "disable_a2a": True, "disable_mcp": True, "disable_webhooks": True},
 }
 """What langgraph.json in the checkout says, but by module names: an installed package has no such file."""

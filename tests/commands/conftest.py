@@ -48,7 +48,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stdin(tmp_path: Path) -> Callable[[bytes], None]:
     """Put bytes on the stdin of every run."""
     (tmp_path / "stdin").write_bytes(b"")
-    return lambda content: (tmp_path / "stdin").write_bytes(content) and None
+
+    def put(content: bytes) -> None:
+        (tmp_path / "stdin").write_bytes(content)
+
+    return put
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def inside(bench: Bench, command: str, **choices: Any) -> ToolResult:
-    args = {"command": command, **{name: choices.pop(name) for name in ("timeout", "secrets") if name in choices}}
+    args: dict[str, Any] = {name: choices.pop(name) for name in ("timeout", "secrets") if name in choices}
     context = bench.context()
     options = replace(context.options, **{"sandbox": "list", **choices})
-    call = bench.call("bash", args)
+    call = bench.call("bash", {"command": command, **args})
     return await run_call(call, replace(context, options=options, sandbox_profile=sandbox_name(options)))
 
 

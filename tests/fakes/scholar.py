@@ -1,5 +1,6 @@
 """Semantic Scholar and arXiv on loopback: a few papers that cite each other, with rates and gaps."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from tests.fakes.loopback import Loopback
 from tests.fakes.website import pdf
 
 KEY = "s2-good-key"
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def paper(title: str, arxiv: str, **more: Any) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class Scholar(Loopback):
         plain = {end: paper("A survey", "2401.00001"), "contexts": [], "isInfluential": False}
         return {"data": [plain, {end: other, "contexts": ["we build on\nlow rank"], "isInfluential": True}]}
 
-    def _about(self, body: dict[str, Any]):  # type: ignore[no-untyped-def]
+    def _about(self, body: dict[str, Any]) -> Handler:
         answer = self._answer(body)
 
         async def known(request: Request) -> Response:
@@ -54,7 +56,7 @@ class Scholar(Loopback):
 
         return known
 
-    def _answer(self, body: dict[str, Any]):  # type: ignore[no-untyped-def]
+    def _answer(self, body: dict[str, Any]) -> Handler:
         async def answer(request: Request) -> Response:
             if self.busy:
                 return JSONResponse({"message": "Too Many Requests"}, 429, {"retry-after": "40"})

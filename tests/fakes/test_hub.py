@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -53,7 +54,9 @@ def test_a_folder_goes_up_and_comes_down_as_it_was(hub: FakeHub, api: HfApi, tmp
 
     for path in ("README.md", "model.safetensors", "sub/a.txt"):
         assert (tmp_path / "down" / path).read_bytes() == (source / path).read_bytes()
-    assert api.model_info("ada/m").card_data.license == "mit"
+    card = api.model_info("ada/m").card_data
+    assert card is not None
+    assert card.license == "mit"
     assert hub.tokens_at("localhost") == []
     assert [asked.path.split("/")[1] for asked in hub.asked if asked.host.startswith("localhost")] == ["lfs", "lfs"]
 
@@ -64,6 +67,7 @@ def test_commits_branches_tags_and_pull_requests(hub: FakeHub, api: HfApi) -> No
     pull = api.create_commit(
         "ada/d", [add, CommitOperationDelete("old.txt")], commit_message="c", repo_type="dataset", create_pr=True
     )
+    assert pull.pr_num is not None
     assert "-1\n+2\n" in (api.get_discussion_details("ada/d", pull.pr_num, repo_type="dataset").diff or "")
     api.create_branch("ada/d", branch="side", repo_type="dataset")
     api.create_tag("ada/d", tag="v1", repo_type="dataset")
@@ -84,7 +88,7 @@ def test_it_says_no_in_the_clients_own_errors(hub: FakeHub, api: HfApi, tmp_path
     hub.add("models", "org/gated", {"a": "1"}, gated="manual")
     hub.add("models", "org/open", {"a": "1"})
     nobody = HfApi(endpoint=hub.url, token=False)
-    cases = [
+    cases: list[tuple[type[Exception], Callable[[], object]]] = [
         (RepositoryNotFoundError, lambda: api.model_info("org/none")),
         (RepositoryNotFoundError, lambda: api.model_info("org/private")),
         (RevisionNotFoundError, lambda: api.model_info("org/open", revision="nowhere")),
@@ -108,7 +112,9 @@ def test_a_large_file_is_read_in_parts(hub: FakeHub, api: HfApi) -> None:
     files = HfFileSystem(endpoint=hub.url, token=TOKEN, skip_instance_cache=True)
     with files.open("ada/big/big.bin", block_size=1 << 16) as file:
         assert file.read(6) == b"head\0\0"
-    assert api.get_paths_info("ada/big", ["big.bin"])[0].size == 2 << 30
+    [info] = api.get_paths_info("ada/big", ["big.bin"])
+    assert isinstance(info, RepoFile)
+    assert info.size == 2 << 30
 
 
 def test_a_job_really_runs_and_its_log_survives_a_broken_connection(hub: FakeHub, api: HfApi) -> None:
@@ -136,7 +142,7 @@ print(os.environ["A"], os.environ["B"], "HF_TOKEN" in os.environ)
 
 
 def test_jobs_fail_time_out_wait_and_are_cancelled(hub: FakeHub, api: HfApi) -> None:
-    def start(*command: str, **choices: object) -> str:
+    def start(*command: str, **choices: Any) -> str:
         return api.run_job(image="x", command=list(command), namespace="ada", **choices).id
 
     hub.jobs.stuck.add("t4-small")

@@ -97,7 +97,8 @@ def error_of(name: str) -> sqlite3.OperationalError:
 @contextmanager
 def broken_sqlite(plan: Plan) -> Iterator[None]:
     """Let every connection opened in this block follow the plan."""
-    connect = sqlite3.connect
+    original = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = original
 
     class Connection(sqlite3.Connection):
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
@@ -113,4 +114,4 @@ def broken_sqlite(plan: Plan) -> Iterator[None]:
     try:
         yield
     finally:
-        sqlite3.connect = connect
+        sqlite3.connect = original

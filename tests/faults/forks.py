@@ -43,7 +43,8 @@ class Moment:
 
 def count_statements(statement: int) -> list[int]:
     """Count the statements of every connection opened from now on; at the given one this process is killed."""
-    seen, connect = [0], sqlite3.connect
+    seen = [0]
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def count(sql: str) -> None:
         seen[0] += 1

@@ -32,7 +32,8 @@ def moment_of(dice: random.Random, whole: Whole, kills: int) -> Moment:
 def trial(lab: FaultLab, scenario: Scenario, whole: Whole) -> dict[str, Any]:
     """Lives of one user: one to three are killed, the last one goes through; what was broken."""
     dice = random.Random(lab.seed)
-    wanted, moments = dice.choice((1, 1, 2, 3)), []
+    wanted = dice.choice((1, 1, 2, 3))
+    moments: list[dict[str, Any]] = []
     for _ in range(MAX_LIVES):
         moment = moment_of(dice, whole, len(moments)) if len(moments) < wanted else Moment()
         status = life(lab, scenario, moment)

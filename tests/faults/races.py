@@ -21,7 +21,7 @@ from ml_intern.session.agent import AgentSession
 from tests.faults.forks import Moment, fork, life, wait
 from tests.faults.invariants import effects_twice
 from tests.faults.lab import FaultLab, bash_effect, unpaired
-from tests.faults.scenarios import Action, Scenario, says
+from tests.faults.scenarios import Action, Answers, Scenario, says
 from tests.faults.user import users
 
 KINDS = ("rest", "approval", "work")
@@ -56,7 +56,7 @@ class Gate:
 def start(kind: str) -> Scenario:
     """What happened on the thread before the race."""
     steps = [says("first", bash_effect("a"), bash_effect("b")), says("A"), says("second", bash_effect("c")), says("B")]
-    answers = "none" if kind == "approval" else "yes"
+    answers: Answers = "none" if kind == "approval" else "yes"
     choices = {"approval_mode": "ask" if kind == "approval" else "auto"}
     return Scenario(kind, steps, [Action(FIRST, (FIRST.text,), answers)], choices)
 

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def statements(lab: FaultLab) -> list[str]:
     """The statements of a life without kills."""
 
     def work() -> None:
-        seen, connect = list[str](), sqlite3.connect
+        seen = list[str]()
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
         def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
             connection = connect(*arguments, **options)

@@ -71,7 +71,8 @@ class User:
 
     async def _begun(self, session: AgentSession) -> Action:
         """The action whose turn the thread is in."""
-        done, actions = self.record.newest("done", -1), self.scenario.actions
+        done: int = self.record.newest("done", -1)
+        actions = self.scenario.actions
         in_last = done >= 0 and users(await session.history()) == actions[done].after
         return actions[done if in_last else min(done + 1, len(actions) - 1)]
 

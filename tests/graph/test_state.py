@@ -43,7 +43,7 @@ def _asks(*call_ids: str) -> AIMessage:
 
 
 def test_open_calls_are_those_without_a_result_in_the_models_order() -> None:
-    history = [_asks("a", "b", "c"), ToolMessage("done", tool_call_id="b")]
+    history: list[AnyMessage] = [_asks("a", "b", "c"), ToolMessage("done", tool_call_id="b")]
     message, calls = open_calls(history)
     assert message is history[0]
     assert [call["id"] for call in calls] == ["a", "c"]

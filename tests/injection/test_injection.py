@@ -49,7 +49,7 @@ async def outputs(world: World, case: Case, calls: tuple[Call, ...], said: str) 
         steps.append({"tool_calls": [filled(one, **places)], **({"expect": MARK} if reads and not number else {})})
     script = world.root / f"script{world.runs}.yaml"
     script.write_text(yaml.safe_dump([*steps, {"text": "done"}]))
-    settings = (*world.settings, *([world.mcp_setting] if case.channel.mcp else ()))
+    settings = [*world.settings, *([world.mcp_setting] if case.channel.mcp else ())]
     options = Options(model=f"scripted:{script}", cd=str(world.workspace), set_=settings)
     found: list[dict[str, Any]] = []
     async with open_session(options, headless=True) as opened:

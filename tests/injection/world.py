@@ -80,8 +80,9 @@ class World:
     def __init__(self, root: Path, stack: ExitStack) -> None:
         self.root, self.runs = root, 0
         self.attacker, self.site = stack.enter_context(Recorder()), stack.enter_context(Recorder())
-        self.hub, self.github, self.engines = (stack.enter_context(one()) for one in (FakeHub, GitHub, PoisonedEngines))
-        self.scholar, self.arxiv = (stack.enter_context(one()) for one in (Scholar, Arxiv))
+        self.hub, self.github = stack.enter_context(FakeHub()), stack.enter_context(GitHub())
+        self.engines = stack.enter_context(PoisonedEngines())
+        self.scholar, self.arxiv = stack.enter_context(Scholar()), stack.enter_context(Arxiv())
         self._home()
         for name in ("ada/private", "ada/public", MODEL):
             self.hub.add("models", name, {"README.md": "x"}, private=name == "ada/private")

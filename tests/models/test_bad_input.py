@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import Bench
 
 AFAR = "http://models.example/v1"
-ANTHROPIC = [{"type": "message_start", "message": {"content": []}}, {"type": "message_stop"}]
+ANTHROPIC: list[dict[str, Any]] = [{"type": "message_start", "message": {"content": []}}, {"type": "message_stop"}]
 OLLAMA = {"model": "m", "message": {"role": "assistant", "content": "hi"}, "done": True}
 
 

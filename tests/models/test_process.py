@@ -112,10 +112,11 @@ def test_litellm_reads_no_encoding_before_one_is_used(server: FakeModelServer, t
 async def test_ids_with_a_signature_of_gemini_go_to_others_without_it(open_bench: Callable[..., Bench]) -> None:
     bench, signed = open_bench("litellm"), "call_1__thought__c2lnbmVk"
     call = {"name": "bash", "args": {}, "id": signed}
-    history = [HumanMessage("x"), AIMessage("", tool_calls=[call]), ToolMessage("y", tool_call_id=signed)]
+    asking = AIMessage("", tool_calls=[call])
+    history = [HumanMessage("x"), asking, ToolMessage("y", tool_call_id=signed)]
 
     await bench.ask(messages=history, tools=TOOLS)
 
     _, asked, answered = bench.server.asked[0].json["messages"]
     assert (asked["tool_calls"][0]["id"], answered["tool_call_id"]) == ("call_1", "call_1")
-    assert history[1].tool_calls[0]["id"] == signed
+    assert asking.tool_calls[0]["id"] == signed

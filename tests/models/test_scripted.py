@@ -1,5 +1,4 @@
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,27 @@ from ml_intern.models.transports.base import Waits
 from ml_intern.models.transports.scripted import filled
 from ml_intern.store.store import Store
 
-Play = Callable[..., Any]
+
+class Play:
+    """Plays a step of a script: play(steps, *messages, step=None). `events` holds what was emitted."""
+
+    def __init__(self, models: Models, folder: Path) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._models = models
+        self._folder = folder
+        self._numbers = count()
+
+    async def __call__(self, steps: object, *messages: AnyMessage, **fields: Any) -> ModelReply:
+        path = self._folder / f"script{next(self._numbers)}.yaml"
+        path.write_text(steps if isinstance(steps, str) else yaml.safe_dump(steps))
+        request = ModelRequest(f"scripted:{path}", [SystemMessage("s"), HumanMessage("h"), *messages], **fields)
+        return await self._models.complete(request, emitter(self.events.append))
 
 
 @pytest.fixture
 async def play(store: Store, tmp_path: Path) -> AsyncIterator[Play]:
-    """Play a step of a script: play(steps, *messages, step=None)."""
     models = Models(store.ledger, waits=Waits(retries=2, first_backoff_s=0.01), environ={})
-    numbers = count()
-
-    async def ask(steps: object, *messages: AnyMessage, **fields: Any) -> ModelReply:
-        path = tmp_path / f"script{next(numbers)}.yaml"
-        path.write_text(steps if isinstance(steps, str) else yaml.safe_dump(steps))
-        request = ModelRequest(f"scripted:{path}", [SystemMessage("s"), HumanMessage("h"), *messages], **fields)
-        return await models.complete(request, emitter(events.append))
-
-    events: list[dict[str, Any]] = []
-    ask.events = events  # type: ignore[attr-defined]
-    yield ask
+    yield Play(models, tmp_path)
     await models.close()
 
 
@@ -114,7 +116,7 @@ async def test_a_script_that_cannot_go_on_fails_in_one_line(
 
 
 async def test_expected_text_is_looked_for_in_the_newest_results_only(play: Play) -> None:
-    history = [result("needle"), AIMessage("first"), result("hay")]
+    history: list[AnyMessage] = [result("needle"), AIMessage("first"), result("hay")]
 
     with pytest.raises(ModelFailed, match="expects 'needle'"):
         await play([{"text": "first"}, {"text": "second", "expect": "needle"}], *history)
@@ -148,4 +150,4 @@ async def test_a_missing_script_is_named(store: Store) -> None:
     models = Models(store.ledger, environ={})
 
     with pytest.raises(ConfigurationError, match="cannot read the script"):
-        await models.complete(ModelRequest("scripted:/no/such.yaml", []), emitter(json.dumps))
+        await models.complete(ModelRequest("scripted:/no/such.yaml", []), emitter(list[dict[str, Any]]().append))

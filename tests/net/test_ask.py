@@ -107,9 +107,9 @@ async def test_nothing_is_printed_and_the_client_says_who_it_is(
 ) -> None:
     hub.add("models", "org/x", {"a": "1"})
     hub.fail("/api/models", 503, times=1)
-    threads = await ask_hub(lambda api: [threading.current_thread(), *api.list_models()])
-    assert threads[0] is not threading.main_thread()
-    assert threads[0].daemon
+    thread, _ = await ask_hub(lambda api: (threading.current_thread(), list(api.list_models())))
+    assert thread is not threading.main_thread()
+    assert thread.daemon
     assert capfd.readouterr() == ("", "")
     assert "ml-intern/" in hub.asked[-1].headers["user-agent"]
     assert os.environ["AI_AGENT"] == "ml-intern"

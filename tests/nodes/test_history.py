@@ -92,5 +92,5 @@ def test_a_long_output_keeps_head_and_tail_and_names_where_the_rest_is() -> None
 
 
 def test_groups_hold_a_reply_and_its_results() -> None:
-    history = [HumanMessage("q"), asks("m", "a"), answers("m", "a"), AIMessage("done")]
+    history: list[AnyMessage] = [HumanMessage("q"), asks("m", "a"), answers("m", "a"), AIMessage("done")]
     assert [len(piece) for piece in groups(history)] == [1, 2, 1]

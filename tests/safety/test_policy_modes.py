@@ -1,21 +1,22 @@
 import pytest
 
+from ml_intern.graph.context import ApprovalMode
 from ml_intern.safety.policy import PolicyContext, verdict
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
-def test_a_tool_that_only_reads_runs_in_every_mode(mode: str) -> None:
+def test_a_tool_that_only_reads_runs_in_every_mode(mode: ApprovalMode) -> None:
     assert verdict("read", {"path": "a.txt"}, PolicyContext(mode=mode, read_only=True)).kind == "allow"
 
 
 @pytest.mark.parametrize("tool", ["bash", "write", "edit", "some_mcp_tool"])
 @pytest.mark.parametrize(("mode", "kind"), [("ask", "ask"), ("auto", "allow"), ("yolo", "allow"), ("plan", "deny")])
-def test_a_tool_that_can_change_things_goes_by_the_mode(tool: str, mode: str, kind: str) -> None:
+def test_a_tool_that_can_change_things_goes_by_the_mode(tool: str, mode: ApprovalMode, kind: str) -> None:
     assert verdict(tool, {"command": "python train.py"}, PolicyContext(mode=mode)).kind == kind
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
-def test_planning_is_never_asked_about(mode: str) -> None:
+def test_planning_is_never_asked_about(mode: ApprovalMode) -> None:
     assert verdict("plan", {"steps": []}, PolicyContext(mode=mode)).kind == "allow"
 
 
@@ -40,7 +41,9 @@ def test_plan_mode_says_what_has_to_happen_first() -> None:
         ("ask", "ada/jobs", "HF_TOKEN", "", "ask"),
     ],
 )
-def test_jobs_of_the_owner_may_have_the_owners_token(mode: str, place: str, secret: str, text: str, kind: str) -> None:
+def test_jobs_of_the_owner_may_have_the_owners_token(
+    mode: ApprovalMode, place: str, secret: str, text: str, kind: str
+) -> None:
     facts = PolicyContext(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
     assert verdict("jobs", {"operation": "run"}, facts).kind == kind
 

@@ -100,7 +100,7 @@ def test_what_the_user_set_in_a_part_of_a_repository_stays(tmp_path: Path) -> No
     commit = [
         "git",
         "-C",
-        part,
+        str(part),
         "-c",
         "user.name=n",
         "-c",

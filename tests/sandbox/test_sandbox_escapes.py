@@ -125,8 +125,16 @@ class World:
         """The output of the command, in the sandbox or, as the control, outside."""
         command = ["bash", "-c", self.fill(escape.command)]
         if not inside:
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            done = subprocess.run(command, cwd=self.names["ws"], env=self.environment, timeout=60, check=False, **quiet)
+            done = subprocess.run(
+                command,
+                cwd=self.names["ws"],
+                env=self.environment,
+                timeout=60,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
             return done.stdout.decode(errors="replace")
         wish = SandboxRequest(str(self.names["ws"]), own_homes=(str(self.names["own"]),), network=self.network)
         ran = run_wrapped(command, profile_for(wish, self.environment), timeout=60)

@@ -79,7 +79,7 @@ async def test_a_run_that_is_tried_again_repeats_no_message_and_gives_no_answer_
     async with serving(lab, model, monkeypatch, approval_mode="ask") as served:
         await served.run(said("go"))
         assert await served.run(said("go"), attempt=2) == ["go", ""]
-        answer = Command(resume={"decisions": [{"type": "approve"}]})
+        answer: Command[Any] = Command(resume={"decisions": [{"type": "approve"}]})
         await served.run(answer)
         assert (await served.state()).interrupts
         await served.run(answer, attempt=2)
@@ -114,7 +114,8 @@ async def test_an_answer_at_an_older_checkpoint_is_refused_and_asked_for_again(
     model = lab.script({"tool_calls": [bash("echo x >> log")]}, {"text": "A"})
     async with serving(lab, model, monkeypatch, approval_mode="ask") as served:
         await served.run(said("go"))
-        older, answer = await served.head(), Command(resume={"decisions": [{"type": "approve"}]})
+        older = await served.head()
+        answer: Command[Any] = Command(resume={"decisions": [{"type": "approve"}]})
         await served.run(answer, at=older)
         with pytest.raises(RunFailed, match="answered already"):
             await served.run(answer, at=older)

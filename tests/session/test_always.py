@@ -1,6 +1,6 @@
 """A yes with "always": what was offered runs unasked from then on, in the thread or in the folder, and nothing else."""
 
-from ml_intern.graph.operations import ExecApproval, UserInput
+from ml_intern.graph.operations import Decision, ExecApproval, UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
 
@@ -39,7 +39,7 @@ async def test_always_with_a_no_or_an_edit_or_without_an_offer_stores_nothing(la
     async with lab.session(model, approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         ids = [request["id"] for request in asked["requests"]]
-        answers = (
+        answers: tuple[Decision, ...] = (
             {"type": "reject", "always": "folder"},
             {"type": "edit", "args": {"command": "touch z"}, "always": "folder"},
             {"type": "approve", "always": "folder"},

@@ -1,13 +1,15 @@
 """A call the user rejected and the model proposes again unchanged: refused with the reason, and not asked about."""
 
-from ml_intern.graph.operations import ExecApproval, UserInput
+from typing import Any
+
+from ml_intern.graph.operations import Decision, ExecApproval, UserInput
 from tests.session.conftest import Lab, bash, data, turn, until
 
 AGAIN = "rejected this same call before and is not asked again: use uv"
 
 
 async def test_the_same_call_is_refused_without_asking_until_the_user_says_something(lab: Lab) -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"tool_calls": [bash("touch bad")]},
         {"tool_calls": [bash("touch bad")], "expect": "rejected"},
         {"text": "as you wish", "expect": AGAIN},
@@ -16,7 +18,7 @@ async def test_the_same_call_is_refused_without_asking_until_the_user_says_somet
     ]
     async with lab.session(lab.script(*steps), approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
-        no = {"type": "reject", "message": "use uv"}
+        no: Decision = {"type": "reject", "message": "use uv"}
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: no}))
         assert data(events, "turn_complete")[0]["text"] == "as you wish"
         assert AGAIN in data(events, "tool_output")[-1]["text"]
@@ -26,7 +28,7 @@ async def test_the_same_call_is_refused_without_asking_until_the_user_says_somet
 
 
 async def test_a_changed_call_is_asked_about_beside_the_refused_one_and_a_restart_changes_nothing(lab: Lab) -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"tool_calls": [bash("touch bad")]},
         {"tool_calls": [bash("touch bad"), bash("touch good")]},
         {"text": "done"},
@@ -47,8 +49,10 @@ async def test_a_changed_call_is_asked_about_beside_the_refused_one_and_a_restar
 
 
 async def test_what_was_not_answered_is_asked_about_again(lab: Lab) -> None:
-    steps = [{"tool_calls": [bash("touch a"), bash("touch b")]}, {"tool_calls": [bash("touch b")]}, {"text": "done"}]
-    async with lab.session(lab.script(*steps), approval_mode="ask") as session:
+    model = lab.script(
+        {"tool_calls": [bash("touch a"), bash("touch b")]}, {"tool_calls": [bash("touch b")]}, {"text": "done"}
+    )
+    async with lab.session(model, approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
         [again] = data(events, "approval_required")

@@ -90,7 +90,7 @@ async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: Fak
 
 
 async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, server: FakeModelServer) -> None:
-    choices = {"compact_model": "ollama/small", "model_params": {"temperature": 0.25}}
+    choices: dict[str, Any] = {"compact_model": "ollama/small", "model_params": {"temperature": 0.25}}
     server.default = three_calls
     async with lab.session(MODEL, approval_mode="yolo", **choices) as session:
         for text in ("go", "again"):

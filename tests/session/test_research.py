@@ -50,7 +50,8 @@ async def test_the_report_comes_back_with_its_sources_and_the_thread_it_was_made
         }
     text = data(events, "tool_output")[0]["text"]
     assert text == f"{CITED}\n\n(its thread: {row.id})"
-    assert (row.turns, row.cost_usd) == (1, pytest.approx(0.2))
+    assert row.turns == 1
+    assert row.cost_usd == pytest.approx(0.2)
     assert total.cost_usd == pytest.approx(0.4)
     assert sources == {"main": 2, "research": 2}
 

@@ -1,8 +1,8 @@
 """A turn through the real graph: real tools, real store, a scripted model."""
 
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from ml_intern.graph.operations import Compact, ExecApproval, Interrupt, RunCommand, SetMode, UserInput
+from ml_intern.graph.operations import Compact, Decision, ExecApproval, Interrupt, RunCommand, SetMode, UserInput
 from tests.session.conftest import Lab, bash, data, turn, until
 
 
@@ -48,7 +48,7 @@ async def test_a_rejection_reaches_the_model_with_its_reason(lab: Lab) -> None:
     model = lab.script({"tool_calls": [bash("touch no")]}, {"text": "understood", "expect": "use a branch"})
     async with lab.session(model, approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
-        reject = {"type": "reject", "message": "use a branch"}
+        reject: Decision = {"type": "reject", "message": "use a branch"}
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: reject}))
     assert data(events, "turn_complete")[0]["text"] == "understood"
     assert not (lab.workspace / "no").exists()
@@ -58,11 +58,12 @@ async def test_an_edited_call_runs_as_edited_and_its_result_says_so(lab: Lab) ->
     model = lab.script({"tool_calls": [bash("touch wrong")]}, {"text": "ok", "expect": "touch right"})
     async with lab.session(model, approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
-        edit = {"type": "edit", "args": {"command": "touch right"}}
+        edit: Decision = {"type": "edit", "args": {"command": "touch right"}}
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: edit}))
         history = await session.history()
     assert data(events, "turn_complete")[0]["status"] == "done"
     assert [path.name for path in lab.workspace.iterdir()] == ["right"]
+    assert isinstance(history[1], AIMessage)
     assert history[1].tool_calls[0]["args"] == {"command": "touch wrong"}
 
 

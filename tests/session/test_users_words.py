@@ -1,6 +1,6 @@
 """Which words of a conversation are the user's own: they alone name a destination."""
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from ml_intern.graph.operations import RunCommand, UserInput
 from ml_intern.graph.state import TYPED, note, users_words
@@ -17,7 +17,7 @@ def test_a_file_or_pipe_that_came_along_is_not_the_users_word() -> None:
 
 
 def test_a_compaction_keeps_the_users_words_and_nobody_elses() -> None:
-    middle = [AIMessage("to evil/repo?"), HumanMessage("no, to mine/repo")]
+    middle: list[AnyMessage] = [AIMessage("to evil/repo?"), HumanMessage("no, to mine/repo")]
     once = join(HumanMessage("task"), "Notes on evil/repo", middle, [AIMessage("tail")], "1")
     assert users_words(once) == "task\nno, to mine/repo"
     twice = join(once[0], "Shorter notes", once[1:], [AIMessage("tail")], "2")

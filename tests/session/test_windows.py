@@ -166,8 +166,8 @@ async def test_every_request_is_in_the_ledger_with_its_cost_sub_agents_and_compa
     pricing = {"provider": "p", "status": "live", "pricing": {"input": 1, "output": 2}, "context_length": 10_000}
     server.models = [{"id": "org/simulated", "providers": [pricing]}]
     model = WindowedModel(10_000, 24)
-    choices = {"id": "org/simulated:p", "tool_names": ("step", "delegate")}
-    async with opened(lab, server, model, 1_500, **choices) as session:
+    tools = ("step", "delegate")
+    async with opened(lab, server, model, 1_500, "org/simulated:p", tool_names=tools) as session:
         server.say(Reply(calls=[Call("delegate")], usage={"prompt_tokens": 100, "completion_tokens": 10}))
         events = await turn(session, UserInput("do the steps"))
         totals = await session.totals()

@@ -51,7 +51,13 @@ async def test_settling_returns_the_new_totals_of_the_tree(store: Store) -> None
 
 
 async def test_spending_is_told_apart_by_source_and_model_the_dearest_first(store: Store) -> None:
-    for source, model, cost in (("main", "a", 1.0), ("main", "b", 5.0), ("job", "a10g", 9.0), ("main", "a", 1.0)):
+    spent: list[tuple[Source, str, float]] = [
+        ("main", "a", 1.0),
+        ("main", "b", 5.0),
+        ("job", "a10g", 9.0),
+        ("main", "a", 1.0),
+    ]
+    for source, model, cost in spent:
         await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)
     rows = await store.ledger.by_source("root")
     assert [(row.source, row.model, row.totals.cost_usd) for row in rows] == [

@@ -9,6 +9,7 @@ from typing import Any
 import ormsgpack
 import pytest
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull
@@ -93,7 +94,7 @@ async def test_writes_that_no_checkpoint_follows_are_written_all_the_same(store:
     await app.ainvoke(question("go"), config("t"), durability="sync")
     newest = (await store.checkpoints.line("t"))[0].id
     before = query(home, "SELECT count(*) FROM task_writes")
-    where = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": newest}}
+    where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": newest}}
     await (await store.saver()).aput_writes(where, [("guard", {})], "b7e23ec2-9f0a-4bf0-8e0c-6a7b0c4f9d11")
     async with asyncio.timeout(30):
         while query(home, "SELECT count(*) FROM task_writes") == before:  # noqa: ASYNC110  another connection's view
@@ -102,7 +103,7 @@ async def test_writes_that_no_checkpoint_follows_are_written_all_the_same(store:
 
 async def test_closing_the_store_writes_what_was_held(home: Path) -> None:
     async with await Store.open(home) as store:
-        where = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
+        where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
         await (await store.saver()).aput_writes(where, [("guard", {"a": 1})], "task")
     assert query(home, "SELECT count(*) FROM task_writes") == [(1,)]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
-from langgraph.checkpoint.base import ERROR, INTERRUPT, RESUME, BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Interrupt
 
@@ -22,7 +23,7 @@ CHANNELS = ("messages", "plan", "guard", INTERRUPT, RESUME, ERROR)
 
 
 @pytest.fixture
-async def saver(store: Store) -> Saver:
+async def saver(store: Store) -> BaseCheckpointSaver[Any]:
     return await store.saver()
 
 

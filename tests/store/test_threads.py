@@ -100,7 +100,7 @@ async def test_only_known_states_are_written(store: Store) -> None:
     await store.threads.create(id="a")
     assert (await store.threads.update("a", state="waiting")).state == "waiting"
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-        await store.threads.update("a", state="sleeping")  # type: ignore[typeddict-item]
+        await store.threads.update("a", state="sleeping")  # type: ignore[arg-type]
 
 
 async def test_changing_or_deleting_what_is_not_there_is_an_error(store: Store) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.fakes.hub.accounts import refusal
 from tests.fakes.hub.repositories import commit_at, moment, readable, word
-from tests.fakes.hub.storage import Commit, Repository
+from tests.fakes.hub.storage import Blob, Commit, Repository
 
 if TYPE_CHECKING:
     from tests.fakes.hub.server import FakeHub
@@ -35,7 +35,7 @@ def _comment(author: str, text: str, number: int) -> dict[str, Any]:
 
 def open_pull(repository: Repository, author: str, title: str, text: str) -> int:
     """A pull request; its number."""
-    return _opened(repository, author, title, text, pull=True)["num"]
+    return int(_opened(repository, author, title, text, pull=True)["num"])
 
 
 def _opened(repository: Repository, author: str, title: str, text: str, *, pull: bool) -> dict[str, Any]:
@@ -71,10 +71,13 @@ def _diff(old: Commit, new: Commit) -> str:
         before, after = old.files.get(path), new.files.get(path)
         if before == after:
             continue
-        texts = [(blob.content.decode("utf-8", "replace") if blob else "").splitlines(True) for blob in (before, after)]
         parts.append(f"diff --git a/{path} b/{path}\n")
-        parts += difflib.unified_diff(*texts, f"a/{path}", f"b/{path}")
+        parts += difflib.unified_diff(_lines(before), _lines(after), f"a/{path}", f"b/{path}")
     return "".join(parts)
+
+
+def _lines(blob: Blob | None) -> list[str]:
+    return (blob.content.decode("utf-8", "replace") if blob else "").splitlines(True)
 
 
 async def listed(hub: "FakeHub", request: Request) -> Response:

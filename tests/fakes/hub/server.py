@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ class FakeHub(Served):
             routes=[Route(path, self._handler(answer), methods=methods.split()) for methods, path, answer in listed]
         )
 
-    def _handler(self, answer: Callable[["FakeHub", Request], Any]) -> Callable[[Request], Any]:
+    def _handler(self, answer: Callable[["FakeHub", Request], Awaitable[Response]]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
             try:
                 return await answer(self, request)

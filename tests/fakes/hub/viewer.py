@@ -132,7 +132,12 @@ async def info(hub: "FakeHub", request: Request) -> Response:
     if config and config not in found:
         raise _error(404, f"The config {config!r} does not exist.", "ConfigNotFoundError")
     every = {name: _info(dataset, name, parts) for name, parts in found.items()}
-    told = {"dataset_info": every[config] if config else every, "pending": [], "failed": [], "partial": False}
+    told: dict[str, Any] = {
+        "dataset_info": every[config] if config else every,
+        "pending": [],
+        "failed": [],
+        "partial": False,
+    }
     return JSONResponse(told)
 
 

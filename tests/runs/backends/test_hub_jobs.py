@@ -123,7 +123,7 @@ async def test_a_launch_without_an_answer_is_neither_lost_nor_repeated(jobs: Job
 
 async def test_every_end_has_its_state(jobs: Jobs) -> None:
     jobs.hub.jobs.stuck.add("t4-small")
-    cases = [
+    cases: list[tuple[tuple[str, ...], dict[str, Any], tuple[str, int | None]]] = [
         (("python", "-c", "print(1)"), {}, ("succeeded", 0)),
         (("python", "-c", "raise SystemExit(7)"), {}, ("failed", 7)),
         (("no-such-program",), {}, ("failed", None)),

@@ -1,5 +1,6 @@
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ def case_name(case: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def held():
+def held() -> Iterator[str]:
     add_known_secrets({"MY_TOKEN": HELD})
     yield HELD
     forget_known_secrets()

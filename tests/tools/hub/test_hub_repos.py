@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from huggingface_hub import HfApi
+import yaml
+from huggingface_hub import DiscussionComment, HfApi
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.policy_inputs import always_offers
@@ -25,6 +26,19 @@ Check = Callable[[HfApi, Bench, str], bool]
 async def call(bench: Bench, operation: str, said: str = "", mode: str = "auto", **args: Any) -> ToolResult:
     context = replace(bench.context(mode=mode), user_text=said)
     return await run_call(bench.call("hub_repos", {"operation": operation, **args}), context)
+
+
+def metadata(api: HfApi, repo: str) -> dict[str, Any]:
+    card = api.model_info(repo).card_data
+    assert card is not None
+    written: dict[str, Any] = yaml.safe_load(card.to_yaml())
+    return written
+
+
+def comments(api: HfApi, number: int) -> list[str]:
+    """The texts of a discussion of ada/m, in order."""
+    events = api.get_discussion_details("ada/m", number).events
+    return [event.content for event in events if isinstance(event, DiscussionComment)]
 
 
 STEPS: list[tuple[dict[str, Any], str, Check]] = [
@@ -61,8 +75,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
         {"operation": "card", "repo": "ada/m", "metadata": {"license": "apache-2.0", "datasets": ["org/d"]}},
         "set license, datasets",
         lambda api, bench, text: (
-            api.model_info("ada/m").card_data.to_dict()
-            == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"]}
+            metadata(api, "ada/m") == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"]}
         ),
     ),
     (
@@ -80,7 +93,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
     (
         {"operation": "comment", "repo": "ada/m", "number": 1, "text": "looks right"},
         "commented on 1",
-        lambda api, bench, text: api.get_discussion_details("ada/m", 1).events[-1].content == "looks right",
+        lambda api, bench, text: comments(api, 1)[-1] == "looks right",
     ),
     (
         {"operation": "rename_discussion", "repo": "ada/m", "number": 1, "title": "A new file"},
@@ -100,7 +113,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
     (
         {"operation": "open_discussion", "repo": "ada/m", "title": "Why?", "text": "a question"},
         "opened discussion 2",
-        lambda api, bench, text: api.get_discussion_details("ada/m", 2).events[0].content == "a question",
+        lambda api, bench, text: comments(api, 2)[0] == "a question",
     ),
     (
         {"operation": "close", "repo": "ada/m", "number": 2},

@@ -218,7 +218,12 @@ async def test_repositories_without_a_tree_and_missing_files(hub: FakeHub, bench
 
 
 async def test_a_diff_against_a_folder_shows_what_an_upload_would_change(hub: FakeHub, bench: Bench) -> None:
-    files = {"same.txt": "s\n", "old.txt": "1\n2\n", "w.bin": b"\1" * 100, "only-there.txt": "x"}
+    files: dict[str, str | bytes] = {
+        "same.txt": "s\n",
+        "old.txt": "1\n2\n",
+        "w.bin": b"\1" * 100,
+        "only-there.txt": "x",
+    }
     hub.add("models", "ada/m", files, private=True)
     for path, content in {**files, "old.txt": "1\n3\n", "new.txt": "n\n", "w.bin": b"\1" * 101}.items():
         if path != "only-there.txt":

@@ -63,9 +63,9 @@ class World:
 @pytest.fixture
 def world(reader: Reader, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with ExitStack() as stack:
-        github, scholar, arxiv, engines, elsewhere = (
-            stack.enter_context(one()) for one in (GitHub, Scholar, Arxiv, SearchEngines, Website)
-        )
+        github, scholar = stack.enter_context(GitHub()), stack.enter_context(Scholar())
+        arxiv, engines = stack.enter_context(Arxiv()), stack.enter_context(SearchEngines())
+        elsewhere = stack.enter_context(Website())
         site = stack.enter_context(Website(elsewhere.url + "/article"))
         hub.docs["/docs/trl/long"] = LONG
         paths = {"/api/repos/create": {"post": {"summary": "Create a repository", "responses": {}}}}
