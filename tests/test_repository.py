@@ -46,7 +46,7 @@ def test_the_licence_is_the_whole_apache_2_text() -> None:
     assert PROJECT["license"] == "Apache-2.0"
 
 
-def test_the_changelog_tells_of_this_version() -> None:
+def test_the_changelog_has_a_section_for_this_version() -> None:
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
