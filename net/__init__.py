@@ -1,1 +1,1 @@
-"""Clients for services on the network: HTTP, the Hub, pages of unknown sites."""
+"""Network clients: HTTP services, the Hub, and pages of untrusted sites."""

@@ -1,4 +1,4 @@
-"""Which addresses of the network may be read on behalf of strangers' links: public ones, and hosts the user named."""
+"""Check which network addresses may be fetched: public ones, and hosts the user has allowed."""
 
 import ipaddress
 import socket
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.blocking import in_thread
+from ml_intern.net.blocking import run_in_thread
 
 _RESOLVE_SECONDS = 10.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -16,7 +16,7 @@ _WEB_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Target:
-    """An http address taken apart."""
+    """A parsed http or https URL."""
 
     url: str
     scheme: str
@@ -25,32 +25,32 @@ class Target:
 
     @property
     def netloc(self) -> str:
-        """Host and port as the Host header has them."""
+        """Host and port as in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _WEB_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def target_of(url: str) -> Target:
-    """The parts of an http or https URL. Raises ToolError when it is none, or holds a name and password."""
+def parse_url(url: str) -> Target:
+    """Parse an http or https URL. Raises ToolError when it is not one, or contains credentials."""
     try:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        raise ToolError(f"{url[:200]!r} is no usable address: {error}") from error
+        raise ToolError(f"{url[:200]!r} is not a valid address: {error}") from error
     if parts.scheme not in _WEB_PORTS or not host:
-        raise ToolError(f"{url[:200]!r} is no http or https address")
+        raise ToolError(f"{url[:200]!r} is not an http or https address")
     if parts.username or parts.password:
-        raise ToolError("an address with a name and password in it is not fetched")
+        raise ToolError("addresses with a user name or password are not fetched; remove them from the address")
     return Target(parts.geturl(), parts.scheme, host, port or _WEB_PORTS[parts.scheme])
 
 
-def is_named(target: Target, private_hosts: Sequence[str]) -> bool:
-    """Whether the user allowed this host by name, as host or as host:port."""
+def is_allowed_host(target: Target, private_hosts: Sequence[str]) -> bool:
+    """Return whether the user allowed this host by name, as host or host:port."""
     return target.host in private_hosts or f"{target.host}:{target.port}" in private_hosts
 
 
 async def resolve(target: Target) -> list[str]:
-    """The addresses of a host; none when the name is unknown."""
+    """Return the addresses of a host; an empty list when the name cannot be resolved."""
 
     def look_up() -> list[str]:
         try:
@@ -59,11 +59,11 @@ async def resolve(target: Target) -> list[str]:
             return []
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
-    return await in_thread(look_up, seconds=_RESOLVE_SECONDS, what=f"the name server for {target.host}")
+    return await run_in_thread(look_up, seconds=_RESOLVE_SECONDS, what=f"the name server for {target.host}")
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the public network, also when it stands for another one."""
+    """Return whether an address is public, also when it embeds an IPv4 address."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour
@@ -77,10 +77,10 @@ def is_public(address: str) -> bool:
 
 
 def check_public(target: Target, addresses: Sequence[str]) -> None:
-    """Raises ToolError when any of a host's addresses is not public."""
+    """Raise ToolError when any of a host's addresses is not public."""
     private = next((address for address in addresses if not is_public(address)), "")
     if private:
         raise ToolError(
-            f"{target.host} is at {private}, which is no public address, and is not fetched; "
-            "the user can allow the host in the setting web.private_hosts"
+            f"{target.host} was not fetched: its address {private} is not public; "
+            "the user can allow the host with the setting web.private_hosts"
         )

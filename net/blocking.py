@@ -1,4 +1,4 @@
-"""Blocking libraries, run in threads that neither hold up the event loop nor the end of the program."""
+"""Run blocking libraries in threads that block neither the event loop nor the exit of the program."""
 
 import asyncio
 from _thread import start_new_thread
@@ -11,28 +11,28 @@ from ml_intern.net.service import Unavailable
 
 T = TypeVar("T")
 
-SIDE_BY_SIDE = 8
+MAX_THREADS = 8
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-async def in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
-    """The result of `work`, which blocks, or whatever it raises; at most SIDE_BY_SIDE run at a time.
+async def run_in_thread(work: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Run blocking `work` in a thread and return its result or raise its error. At most MAX_THREADS run at a time.
 
-    A thread that hangs is left behind and does not keep the program from ending.
+    A thread that hangs is abandoned and does not keep the program from exiting.
 
     Raises:
-        Unavailable: it took longer than `seconds`; `what` names what was waited for.
+        Unavailable: it took longer than `seconds`. `what` names the awaited service.
     """
     loop = asyncio.get_running_loop()
-    async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
+    async with _slots.setdefault(loop, asyncio.Semaphore(MAX_THREADS)):
         done: asyncio.Future[T] = loop.create_future()
-        start_new_thread(_run, (work, loop, done))  # threading.Thread waits for its first breath, and so would the loop
+        start_new_thread(_run, (work, loop, done))  # threading.Thread.start blocks until the thread runs
         try:
             async with asyncio.timeout(seconds):
                 return await done
         except TimeoutError as error:
             if done.done() and not done.cancelled():
-                raise  # of `work` itself
+                raise  # raised by `work` itself
             raise Unavailable(f"{what} did not answer within {seconds:g} s; try again later") from error
 
 
@@ -41,10 +41,10 @@ def _run(work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: "asyncio.
     failure: BaseException | None = None
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001 raised again where it is awaited
+    except BaseException as error:  # noqa: BLE001 re-raised where it is awaited
         failure = error
 
-    def tell() -> None:
+    def set_outcome() -> None:
         if done.cancelled():
             return
         if failure is None:
@@ -52,5 +52,5 @@ def _run(work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: "asyncio.
         else:
             done.set_exception(failure)
 
-    with suppress(RuntimeError):  # the loop ended meanwhile: nobody waits
-        loop.call_soon_threadsafe(tell)
+    with suppress(RuntimeError):  # the loop has ended, so nothing awaits the result
+        loop.call_soon_threadsafe(set_outcome)

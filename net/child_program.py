@@ -1,4 +1,4 @@
-"""Programs of our own that read what is hostile at times, or hold every thread up: run apart, asked once."""
+"""Run ml-intern's own programs for hostile input or work that would block every thread, in a child process."""
 
 import asyncio
 import os
@@ -8,19 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 
-async def ask_child(program: Path, *words: str, given: bytes, seconds: float) -> bytes:
-    """What a program writes to stdout, given this on stdin; what it needs of the environment is a locale.
+async def run_child_program(program: Path, *args: str, stdin: bytes, seconds: float) -> bytes:
+    """Run a program with `stdin` and return what it writes to stdout. Its environment is only PATH and a locale.
 
     Raises:
-        TimeoutError: it took longer. It is ended then, as when the caller is cancelled.
+        TimeoutError: it took longer than `seconds`. The program is killed then, and when the caller is cancelled.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(program), *words,
+        sys.executable, "-I", str(program), *args,
         stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, start_new_session=True,
     )  # fmt: skip
     try:
         async with asyncio.timeout(seconds):
-            out, _ = await process.communicate(given)
+            out, _ = await process.communicate(stdin)
             return out
     finally:
         if process.returncode is None:

@@ -1,4 +1,4 @@
-"""The dataset viewer: what it knows of a dataset on the Hub. The token goes to it where it belongs to the Hub."""
+"""The client of the Hub's dataset viewer. It sends the Hub token only when the viewer belongs to the Hub."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,30 +9,30 @@ from urllib.parse import urlsplit
 from ml_intern.configs.hosts import base_url, hub_url
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub_identity import hub_login
+from ml_intern.net.hub_identity import get_hub_token
 from ml_intern.net.service import Service, open_service
 
 MAX_ROWS = 100
-"""Rows that it gives at a time."""
+"""Maximum rows per request."""
 _PREFERRED = ("default", "main", "train")
 _OFFICIAL = ".huggingface.co"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a split. `features` are the types by column; `total` counts all that match."""
+    """Some rows of a split. `features` maps columns to types; `total` counts all matching rows."""
 
     features: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     first: int = 0
     total: int | None = None
     partial: bool = False
-    """The viewer holds only a part of the split."""
+    """The viewer has only a part of the split."""
 
 
 @dataclass(frozen=True)
-class Page:
-    """Which rows are wanted."""
+class RowQuery:
+    """Which rows to return: an offset and length, with a text query or an SQL condition and order."""
 
     offset: int = 0
     length: int = MAX_ROWS
@@ -48,12 +48,12 @@ class Viewer:
     service: Service
     dataset: str
 
-    async def abilities(self) -> Mapping[str, bool]:
-        """What it can do with this dataset: viewer, search, filter, statistics."""
-        return {str(name): able is True for name, able in (await self._get("/is-valid")).items()}
+    async def capabilities(self) -> Mapping[str, bool]:
+        """Return which features the viewer has for this dataset: viewer, search, filter, statistics."""
+        return {str(name): value is True for name, value in (await self._get("/is-valid")).items()}
 
     async def splits(self) -> dict[str, list[str]]:
-        """The splits of each configuration, in order."""
+        """Return the splits of each configuration, in order."""
         answer = await self._get("/splits")
         found: dict[str, list[str]] = {}
         for one in answer.get("splits", []):
@@ -61,44 +61,44 @@ class Viewer:
         return found
 
     async def info(self, config: str) -> Mapping[str, Any]:
-        """Features and row counts of a configuration."""
+        """Return the features and row counts of a configuration."""
         answer = await self._get("/info", config=config)
         return dict(answer.get("dataset_info") or {})
 
     async def statistics(self, config: str, split: str) -> Mapping[str, Any]:
-        """The statistics of each column."""
+        """Return the statistics of each column."""
         return dict(await self._get("/statistics", config=config, split=split))
 
     async def first_rows(self, config: str, split: str) -> Rows:
-        """The first rows."""
+        """Return the first rows."""
         return rows_of(await self._get("/first-rows", config=config, split=split))
 
-    async def rows(self, config: str, split: str, page: Page) -> Rows:
-        """Rows by their place, by words that their texts hold, or by an SQL condition and an order."""
-        asked = {"config": config, "split": split, "offset": page.offset, "length": page.length}
+    async def rows(self, config: str, split: str, page: RowQuery) -> Rows:
+        """Return rows by position, by text search, or by an SQL condition and order."""
+        common = {"config": config, "split": split, "offset": page.offset, "length": page.length}
         if page.query:
-            answer = await self._get("/search", query=page.query, **asked)
+            answer = await self._get("/search", query=page.query, **common)
         elif page.where or page.orderby:
             wanted = {name: text for name, text in (("where", page.where), ("orderby", page.orderby)) if text}
-            answer = await self._get("/filter", **wanted, **asked)
+            answer = await self._get("/filter", **wanted, **common)
         else:
-            answer = await self._get("/rows", **asked)
+            answer = await self._get("/rows", **common)
         return rows_of(answer, page.offset)
 
     async def parquet(self, config: str) -> list[Mapping[str, Any]]:
-        """The parquet files that the Hub made of a configuration."""
+        """Return the parquet files the Hub converted a configuration to."""
         answer = await self._get("/parquet", config=config)
         return [one for one in answer.get("parquet_files", []) if isinstance(one, Mapping)]
 
     async def _get(self, path: str, **params: Any) -> Mapping[str, Any]:
         answer = await self.service.get_json(path, {"dataset": self.dataset, **params})
         if not isinstance(answer, Mapping):
-            raise ToolError("the dataset viewer answered in an unknown form")
+            raise ToolError("the dataset viewer returned a response in an unknown format")
         return answer
 
 
 def rows_of(answer: Mapping[str, Any], first: int = 0) -> Rows:
-    """The rows in an answer of the viewer."""
+    """Parse the rows in a response of the viewer."""
     return Rows(
         features={str(one["name"]): one.get("type") for one in answer.get("features", [])},
         rows=[one.get("row", {}) for one in answer.get("rows", [])],
@@ -110,44 +110,44 @@ def rows_of(answer: Mapping[str, Any], first: int = 0) -> Rows:
 
 @asynccontextmanager
 async def open_viewer(dataset: str, context: ToolContext) -> AsyncIterator[Viewer]:
-    """The viewer of a dataset, closed at the end."""
+    """Open the viewer of a dataset; close it at the end."""
     base = base_url(context.options.hosts, "dataset_viewer")
-    token = await hub_login() if belongs_to_hub(base) else ""
+    token = await get_hub_token() if accepts_hub_token(base) else ""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     async with open_service("the dataset viewer", base, headers) as service:
         yield Viewer(service, dataset)
 
 
-def belongs_to_hub(base: str) -> bool:
-    """Whether the Hub's token may go to a viewer at this address: it is the Hub itself, or both are Hugging Face's."""
+def accepts_hub_token(base: str) -> bool:
+    """Return whether a viewer at this address may get the Hub token: it is the Hub, or both are Hugging Face's."""
     hub, viewer = urlsplit(hub_url()), urlsplit(base)
     if hub.hostname and hub.hostname.endswith(_OFFICIAL.lstrip(".")):
         return viewer.scheme == "https" and (viewer.hostname or "").endswith(_OFFICIAL)
     return (hub.scheme, hub.netloc) == (viewer.scheme, viewer.netloc)
 
 
-def chosen_config(splits: Mapping[str, Sequence[str]], wanted: str) -> str:
-    """The configuration that is meant: the one named, else the one that usually is.
+def choose_config(splits: Mapping[str, Sequence[str]], wanted: str) -> str:
+    """Return the wanted configuration, or the default one when none is wanted.
 
     Raises:
-        ToolError: there is no such configuration; it names those there are.
+        ToolError: there is no such configuration; the message lists the existing ones.
     """
     if wanted and wanted not in splits:
-        raise ToolError(f"there is no configuration {wanted!r}; there are {listed(list(splits))}")
-    usual = next((name for name in _PREFERRED if name in splits), next(iter(splits), ""))
-    if not usual:
-        raise ToolError("the dataset viewer knows no configuration of it; look at its files with hub_repos")
-    return wanted or usual
+        raise ToolError(f"there is no configuration {wanted!r}; choose from: {listed(list(splits))}")
+    default = next((name for name in _PREFERRED if name in splits), next(iter(splits), ""))
+    if not default:
+        raise ToolError("the dataset viewer has no configuration of this dataset; list its files with hub_repos")
+    return wanted or default
 
 
-def chosen_split(splits: Sequence[str], wanted: str) -> str:
-    """The split that is meant: the one named, else train, else the first. Raises ToolError like `chosen_config`."""
+def choose_split(splits: Sequence[str], wanted: str) -> str:
+    """Return the wanted split, else train, else the first. Raises ToolError like `choose_config`."""
     if wanted and wanted not in splits:
-        raise ToolError(f"there is no split {wanted!r}; there are {listed(splits)}")
+        raise ToolError(f"there is no split {wanted!r}; choose from: {listed(splits)}")
     return wanted or ("train" if "train" in splits else splits[0])
 
 
 def listed(names: Sequence[str], most: int = 40) -> str:
-    """Names, the first of them when they are many."""
+    """Join names with commas; list only the first `most`."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""The Hub's library as every tool uses it: identified as us, silent, in a thread, with limits on what it waits for."""
+"""The shared huggingface_hub client: identified as ml-intern, silent, run in threads, with limits on waiting."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.version import version
 from ml_intern.models.routing import hub_token, named_hub_token
-from ml_intern.net.blocking import in_thread
-from ml_intern.net.hub_errors import Rationed, explained
+from ml_intern.net.blocking import run_in_thread
+from ml_intern.net.hub_errors import HubBusy, to_tool_error
 from ml_intern.safety.secrets.redaction import add_known_secrets
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECONDS = 60.0
-"""For one question to the Hub."""
+"""Time limit for one `call_hub`."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 MAX_WAIT_SECONDS = 5
-"""The Hub may ask the library to wait so long; a longer time is told instead of slept."""
+"""Longest pause the library may sleep when the Hub asks for one; a longer one is reported as an error."""
 MAX_FAILURES = 3
-"""Answers 5xx within one question before it is given up."""
+"""5xx responses within one `call_hub` before it fails."""
 
 _set_up = threading.Lock()
 _failures = threading.local()
 _ready = False
-_held = set[str]()
-"""Tokens that redaction knows of already."""
+_known_tokens = set[str]()
+"""Tokens already known to redaction."""
 
 
 def hub_api(token: str | None = None) -> "HfApi":
-    """The client of the Hub. It blocks: call it by `ask_hub`. Without `token`, it uses `hub_access_token`."""
+    """Return the Hub's client. It blocks: use it through `call_hub`. Without `token` it uses `hub_access_token`."""
     os.environ.setdefault("AI_AGENT", "ml-intern")
     from huggingface_hub import HfApi
 
@@ -47,21 +47,21 @@ def hub_api(token: str | None = None) -> "HfApi":
 
 
 def hub_access_token() -> str:
-    """The token for the Hub, or "": HF_TOKEN's, or the stored login's, renewed when it runs out. It blocks."""
+    """Return the Hub token of HF_TOKEN or of the stored login (renewed when it expires), or "". It blocks."""
     from huggingface_hub import get_token
 
     token = named_hub_token(os.environ) or get_token() or hub_token(os.environ) or ""
-    if token and token not in _held:
-        _held.add(token)
+    if token and token not in _known_tokens:
+        _known_tokens.add(token)
         add_known_secrets({"HF_TOKEN": token})
     return token
 
 
-async def ask_hub(work: Callable[["HfApi"], T], about: str = "", *, seconds: float = SECONDS) -> T:
-    """The result of `work` with the Hub's client, run in a thread. `about` is what it is about: "model org/name".
+async def call_hub(work: Callable[["HfApi"], T], about: str = "", *, seconds: float = SECONDS) -> T:
+    """Run `work` with the Hub's client in a thread and return its result. `about` names its object: "model org/name".
 
     Raises:
-        ToolError: what the Hub or its library said, in one line with the remedy.
+        ToolError: the error of the Hub or its library, in one line with a remedy.
     """
 
     def answer() -> T:
@@ -69,18 +69,18 @@ async def ask_hub(work: Callable[["HfApi"], T], about: str = "", *, seconds: flo
         try:
             return work(hub_api())
         except Exception as error:
-            fault = explained(error, about)
-            if fault is None:
+            tool_error = to_tool_error(error, about)
+            if tool_error is None:
                 raise
-            raise fault from error
+            raise tool_error from error
         finally:
             del _failures.count
 
-    return await in_thread(answer, seconds=seconds, what="the Hugging Face Hub")
+    return await run_in_thread(answer, seconds=seconds, what="the Hugging Face Hub")
 
 
 def _silence() -> None:
-    """Nothing of the library's own on the terminal: its results say what matters."""
+    """Keep the library's log, warnings and progress bars off the terminal."""
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     logger = logging.getLogger("huggingface_hub")
@@ -93,8 +93,8 @@ def _silence() -> None:
 
 
 def _limit() -> None:
-    """The library's own client waits for ever, and sleeps for as long as a busy server asks."""
-    global _ready  # noqa: PLW0603 the library has one client a process
+    """Replace the library's client, which waits without limit and sleeps as long as a busy server asks."""
+    global _ready  # noqa: PLW0603 the library has one client per process
     from huggingface_hub import set_client_factory
 
     with _set_up:
@@ -113,20 +113,20 @@ def _client() -> Any:
 
 
 def _refuse_to_wait(response: Any) -> None:
-    """Raises Rationed for what the library would otherwise sleep on."""
+    """Raise HubBusy for a response that would make the library wait too long."""
     status = response.status_code
     if status == 429:
-        seconds = waiting_seconds(response.headers)
+        seconds = retry_after_seconds(response.headers)
         if seconds is None or seconds > MAX_WAIT_SECONDS:
-            raise Rationed(status, seconds)
+            raise HubBusy(status, seconds)
     elif status >= 500 and hasattr(_failures, "count"):
         _failures.count += 1
         if _failures.count >= MAX_FAILURES:
-            raise Rationed(status, None)
+            raise HubBusy(status, None)
 
 
-def waiting_seconds(headers: Any) -> int | None:
-    """How long a 429 asks to wait: by the rate limit's own header, else by Retry-After."""
+def retry_after_seconds(headers: Any) -> int | None:
+    """Return how long a 429 asks to wait: from the rate-limit header, else from Retry-After."""
     from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     limit = parse_ratelimit_headers(headers)

@@ -1,22 +1,22 @@
-"""Whose token it is."""
+"""The user's Hub token and the account it belongs to."""
 
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.blocking import in_thread
-from ml_intern.net.hub import SECONDS, ask_hub, hub_access_token
+from ml_intern.net.blocking import run_in_thread
+from ml_intern.net.hub import SECONDS, call_hub, hub_access_token
 
 
-async def hub_login() -> str:
-    """The token to the Hub; empty when there is none. Raises ToolError when it cannot be renewed in time."""
-    return await in_thread(hub_access_token, seconds=SECONDS, what="the login at the Hub")
+async def get_hub_token() -> str:
+    """Return the user's Hub token, or "". Raises ToolError when it cannot be renewed in time."""
+    return await run_in_thread(hub_access_token, seconds=SECONDS, what="the login at the Hub")
 
 
-async def owner_of(context: ToolContext) -> str:
-    """The namespace of the token's owner, asked once; empty without a token.
+async def token_owner(context: ToolContext) -> str:
+    """Return the namespace of the token's owner, or "" without a token. The Hub is asked once.
 
     Raises:
-        ToolError: the Hub does not accept the token, or does not answer.
+        ToolError: the Hub rejects the token or does not answer.
     """
-    if not context.services.owner and await hub_login():
-        account = await ask_hub(lambda api: api.whoami(), "the account")
+    if not context.services.owner and await get_hub_token():
+        account = await call_hub(lambda api: api.whoami(), "the account")
         context.services.owner = str(account["name"])
     return context.services.owner

@@ -1,4 +1,4 @@
-"""Fetching pages of strangers: public addresses only, checked again at every redirect, no credentials, capped."""
+"""Fetch pages of untrusted sites: public addresses only (checked at each redirect), no credentials, a size limit."""
 
 import asyncio
 import os
@@ -10,25 +10,25 @@ from urllib.parse import urljoin
 from urllib.request import getproxies, proxy_bypass
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.addresses import Target, check_public, is_named, resolve, target_of
-from ml_intern.net.service import NotThere, TooMany, Unavailable, certificates, load_httpx, user_agent
+from ml_intern.net.addresses import Target, check_public, is_allowed_host, parse_url, resolve
+from ml_intern.net.service import NotFound, TooManyRequests, Unavailable, certificates, load_httpx, user_agent
 
 if TYPE_CHECKING:
     import httpx
 
 SECONDS = 30.0
-"""For the whole of a page, redirects included."""
+"""Time limit for a whole page, redirects included."""
 MAX_BYTES = 10_000_000
 MAX_REDIRECTS = 8
 _CONNECT_SECONDS = 10.0
-_PIECE = 250_000
+_CHUNK_BYTES = 250_000
 _REDIRECTS = {301, 302, 303, 307, 308}
 _ACCEPT = "text/markdown, text/html;q=0.9, application/xhtml+xml;q=0.9, text/plain;q=0.8, */*;q=0.5"
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was fetched, and from where in the end."""
+    """A fetched page. `url` is its address after redirects."""
 
     url: str
     content_type: str
@@ -36,32 +36,33 @@ class Page:
 
 
 async def fetch(
-    url: str, private_hosts: Sequence[str] = (), *, seconds: float = SECONDS, most: int = MAX_BYTES
+    url: str, private_hosts: Sequence[str] = (), *, seconds: float = SECONDS, max_bytes: int = MAX_BYTES
 ) -> Page:
-    """The page at `url`, when it has no more than `most` bytes and is there within `seconds`.
+    """Fetch the page at `url`, of at most `max_bytes` bytes, within `seconds`.
 
     Raises:
-        ToolError: no http address, a private one, too large, too slow, too many redirects, or not a success.
+        ToolError: the URL is not an http address or is private, or the response is too large, too slow, redirected too
+            often or not successful.
     """
     try:
         async with asyncio.timeout(seconds):
             await load_httpx()
-            return await _followed(target_of(url), tuple(private_hosts), most)
+            return await _follow_redirects(parse_url(url), tuple(private_hosts), max_bytes)
     except TimeoutError as error:
-        raise ToolError(f"{url[:200]} was not there within {seconds:g} s; read another page") from error
+        raise ToolError(f"{url[:200]} did not load within {seconds:g} s; read another page") from error
 
 
-async def _followed(target: Target, private_hosts: Sequence[str], most: int) -> Page:
+async def _follow_redirects(target: Target, private_hosts: Sequence[str], max_bytes: int) -> Page:
     for _ in range(MAX_REDIRECTS + 1):
-        found = await _hop(target, private_hosts, most)
+        found = await _fetch_once(target, private_hosts, max_bytes)
         if isinstance(found, Page):
             return found
         target = found
     raise ToolError(f"{target.url[:200]} redirects more than {MAX_REDIRECTS} times")
 
 
-async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page | Target:
-    """The page, or where it redirects to."""
+async def _fetch_once(target: Target, private_hosts: Sequence[str], max_bytes: int) -> Page | Target:
+    """Return the page, or the target of its redirect."""
     import httpx
 
     proxy = _proxy_for(target, private_hosts)
@@ -73,9 +74,11 @@ async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page 
             response = await client.send(_request(client, target, address), stream=True)
             try:
                 if response.status_code in _REDIRECTS:
-                    return target_of(urljoin(target.url, response.headers.get("location", "")))
+                    return parse_url(urljoin(target.url, response.headers.get("location", "")))
                 _check(response, target)
-                return Page(target.url, response.headers.get("content-type", ""), await _body(response, target, most))
+                return Page(
+                    target.url, response.headers.get("content-type", ""), await _body(response, target, max_bytes)
+                )
             finally:
                 await response.aclose()
     except httpx.TimeoutException as error:
@@ -85,7 +88,7 @@ async def _hop(target: Target, private_hosts: Sequence[str], most: int) -> Page 
 
 
 def _request(client: "httpx.AsyncClient", target: Target, address: str) -> "httpx.Request":
-    """A request to the address that was checked: the name is not looked up again."""
+    """Build a request to the address that was checked, so that the name is not resolved again."""
     import httpx
 
     url = httpx.URL(target.url)
@@ -97,20 +100,20 @@ def _request(client: "httpx.AsyncClient", target: Target, address: str) -> "http
 
 
 async def _checked_address(target: Target, private_hosts: Sequence[str], *, by_proxy: bool) -> str:
-    """The address to connect to; empty where a proxy looks the name up."""
+    """Return the address to connect to; empty when a proxy resolves the name."""
     addresses = await resolve(target)
-    if not is_named(target, private_hosts):
+    if not is_allowed_host(target, private_hosts):
         check_public(target, addresses)
     if by_proxy:
         return ""
     if not addresses:
-        raise ToolError(f"there is no host {target.host}; check the address")
+        raise ToolError(f"cannot resolve the host {target.host}; check the address")
     return addresses[0]
 
 
 def _proxy_for(target: Target, private_hosts: Sequence[str]) -> str | None:
-    """The user's own proxy for this address, if there is one."""
-    if is_named(target, private_hosts) or proxy_bypass(target.host):
+    """Return the user's proxy for this address, if any."""
+    if is_allowed_host(target, private_hosts) or proxy_bypass(target.host):
         return None
     proxies = getproxies()
     return proxies.get(target.scheme) or proxies.get("all") or os.environ.get("ALL_PROXY")
@@ -122,35 +125,35 @@ def _check(response: "httpx.Response", target: Target) -> None:
         return
     what = f"{target.url[:200]} answered {status} {response.reason_phrase}".rstrip()
     if status in (404, 410):
-        raise NotThere(f"{what}; check the address, or search for the page")
+        raise NotFound(f"{what}; check the address, or search for the page")
     if status == 429:
-        raise TooMany(f"{what}: too many requests; read another page meanwhile")
+        raise TooManyRequests(f"{what}: too many requests; read another page in the meantime")
     if status >= 500:
         raise Unavailable(f"{what}; try again later, or read another page")
-    raise ToolError(f"{what}; it may want a login, which is never given here; read another page")
+    raise ToolError(f"{what}; it may require a login, which this tool never sends; read another page")
 
 
-async def _body(response: "httpx.Response", target: Target, most: int) -> bytes:
+async def _body(response: "httpx.Response", target: Target, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in _decoded(response):
+    async for chunk in _decompress(response):
         body += chunk
-        if len(body) > most:
-            raise ToolError(f"{target.url[:200]} is larger than {most:,} bytes and is not read")
+        if len(body) > max_bytes:
+            raise ToolError(f"{target.url[:200]} is larger than {max_bytes:,} bytes and was not read")
     return bytes(body)
 
 
-async def _decoded(response: "httpx.Response") -> AsyncIterator[bytes]:
-    """The body's bytes; what a few compressed ones stand for is unfolded piece by piece."""
+async def _decompress(response: "httpx.Response") -> AsyncIterator[bytes]:
+    """Yield the body, decompressed in chunks, so that a compression bomb is caught by the size limit."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         async for chunk in response.aiter_raw():
             yield chunk
     elif encoding in ("gzip", "x-gzip", "deflate"):
-        unfold = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         async for chunk in response.aiter_raw():
-            yield unfold.decompress(chunk, _PIECE)
-            while unfold.unconsumed_tail:
-                await asyncio.sleep(0)  # others have their turn between two pieces
-                yield unfold.decompress(unfold.unconsumed_tail, _PIECE)
+            yield decompressor.decompress(chunk, _CHUNK_BYTES)
+            while decompressor.unconsumed_tail:
+                await asyncio.sleep(0)  # let other tasks run between two chunks
+                yield decompressor.decompress(decompressor.unconsumed_tail, _CHUNK_BYTES)
     else:
-        raise ToolError(f"the page is compressed by {encoding[:50]!r}, which was not asked for")
+        raise ToolError(f"the page uses the compression {encoding[:50]!r}, which is not supported")

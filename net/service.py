@@ -1,4 +1,4 @@
-"""The HTTP client for services with a known base URL. What it sends never leaves that origin, redirects included."""
+"""The HTTP client for services with a known base URL. It sends requests to that origin only, redirects included."""
 
 import asyncio
 import json
@@ -23,17 +23,17 @@ MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 0.5
-_MAX_WORDS = 10_000
+_MAX_ERROR_BYTES = 10_000
 _loading = threading.Lock()
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-class NotThere(ToolError):
-    """The service knows no such thing (404, 410)."""
+class NotFound(ToolError):
+    """The resource does not exist (404, 410)."""
 
 
-class TooMany(ToolError):
-    """The service wants fewer requests (429). `seconds` until it takes more, None where it does not say."""
+class TooManyRequests(ToolError):
+    """The service limits requests (429). `seconds` is the time until it accepts more, None when unknown."""
 
     def __init__(self, text: str, seconds: float | None = None) -> None:
         super().__init__(text)
@@ -41,12 +41,12 @@ class TooMany(ToolError):
 
 
 class Unavailable(ToolError):
-    """No answer, or one that says that the service itself failed (5xx)."""
+    """The service did not answer, or failed (5xx)."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A successful answer."""
+class ServiceResponse:
+    """A successful response."""
 
     url: str
     content_type: str
@@ -54,52 +54,52 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text; what is no UTF-8 is replaced."""
+        """The body as text; bytes that are not UTF-8 are replaced."""
         return self.body.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
 class Service:
-    """An open client of one service. `name` is how people call it."""
+    """An open client of one service. `name` is the name used in messages."""
 
     name: str
     base: str
     client: "httpx.AsyncClient"
-    most: int = MAX_BYTES
-    """Bytes of an answer at most."""
+    max_bytes: int = MAX_BYTES
+    """Maximum size of a response."""
 
-    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
-        """What is at a path below the base URL.
+    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> ServiceResponse:
+        """Get a path below the base URL.
 
         Raises:
-            NotThere, TooMany, Unavailable: as the service says.
-            ToolError: any other answer that is no success, a body over the limit, a redirect to another server.
+            NotFound, TooManyRequests, Unavailable: see there.
+            ToolError: any other unsuccessful response, a body over the limit, or a redirect to another server.
         """
         return await self._send("GET", path, {"params": params} if params else {})
 
     async def get_json(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The JSON at a path; raises like `get`."""
-        return await self._decoded(await self.get(path, params))
+        """Get the JSON at a path. Raises like `get`."""
+        return await self._decode(await self.get(path, params))
 
     async def post_json(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON that answers a JSON body; raises like `get`."""
-        return await self._decoded(await self._send("POST", path, {"json": dict(body)}))
+        """Post a JSON body and return the JSON response. Raises like `get`."""
+        return await self._decode(await self._send("POST", path, {"json": dict(body)}))
 
-    async def _decoded(self, answer: Answer) -> Any:
+    async def _decode(self, answer: ServiceResponse) -> Any:
         try:
-            # A large answer takes longer to parse than the event loop may be held up.
+            # Parsing a large response would block the event loop for too long.
             return await asyncio.to_thread(json.loads, answer.body)
         except (ValueError, RecursionError) as error:
-            raise Unavailable(f"{self.name} answered with something that is no JSON") from error
+            raise Unavailable(f"{self.name} returned a response that is not JSON") from error
 
-    async def _send(self, method: str, path: str, content: Mapping[str, Any]) -> Answer:
+    async def _send(self, method: str, path: str, content: Mapping[str, Any]) -> ServiceResponse:
         try:
             return await self._once(method, path, content)
         except Unavailable:
             await asyncio.sleep(RETRY_AFTER_SECONDS)
             return await self._once(method, path, content)
 
-    async def _once(self, method: str, path: str, content: Mapping[str, Any]) -> Answer:
+    async def _once(self, method: str, path: str, content: Mapping[str, Any]) -> ServiceResponse:
         import httpx
 
         url = self.base + path
@@ -109,56 +109,56 @@ class Service:
                     if response.status_code not in _REDIRECTS:
                         await self._check(response)
                         kind = response.headers.get("content-type", "")
-                        return Answer(str(response.url), kind, await self._body(response))
+                        return ServiceResponse(str(response.url), kind, await self._body(response))
                     url = self._same_origin(urljoin(str(response.url), response.headers.get("location", "")))
                     content = {}
         except httpx.TimeoutException as error:
             raise Unavailable(f"{self.name} did not answer in time; try again later") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"no connection to {self.name} ({type(error).__name__}); try again later") from error
-        raise ToolError(f"{self.name} redirects in a circle")
+        raise ToolError(f"{self.name} redirects too often")
 
     async def _body(self, response: "httpx.Response") -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > self.most:
-                raise ToolError(f"{self.name} sent more than {self.most:,} bytes; ask for less")
+            if len(body) > self.max_bytes:
+                raise ToolError(f"{self.name} sent more than {self.max_bytes:,} bytes; ask for less")
         return bytes(body)
 
     async def _check(self, response: "httpx.Response") -> None:
         if response.status_code >= 300:
-            words = await _words(response)
-            fault = self._failed(response, words)
-            fault.taint = (self.base,) if words else ()
-            raise fault
+            message = await _error_message(response)
+            error = self._error(response, message)
+            error.taint = (self.base,) if message else ()
+            raise error
 
-    def _failed(self, response: "httpx.Response", words: str) -> ToolError:
-        """What an answer that is no success means."""
+    def _error(self, response: "httpx.Response", message: str) -> ToolError:
+        """Return the error for an unsuccessful response."""
         status = response.status_code
         if status in (404, 410):
-            return NotThere(f"{self.name} has nothing at {urlsplit(str(response.url)).path}{words}")
+            return NotFound(f"{self.name} has nothing at {urlsplit(str(response.url)).path}{message}")
         if status == 429:
-            seconds = _seconds(response.headers.get("retry-after", ""))
+            seconds = _parse_retry_after(response.headers.get("retry-after", ""))
             when = f"in {seconds:.0f} s" if seconds is not None else "later"
-            return TooMany(f"{self.name} takes no more requests now (429); try again {when}", seconds)
+            return TooManyRequests(f"{self.name} is limiting requests (429); try again {when}", seconds)
         if status >= 500:
-            return Unavailable(f"{self.name} failed ({status}){words}; try again later")
-        why = {401: "the key is not accepted", 403: "access is refused"}.get(status, "the request is not accepted")
-        return ToolError(f"{self.name} answered {status}: {why}{words}")
+            return Unavailable(f"{self.name} failed ({status}){message}; try again later")
+        why = {401: "the key was rejected", 403: "access denied"}.get(status, "the request was rejected")
+        return ToolError(f"{self.name} answered {status}: {why}{message}")
 
     def _same_origin(self, url: str) -> str:
-        here, there = urlsplit(self.base), urlsplit(url)
-        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-            raise ToolError(f"{self.name} redirects to another server ({there.netloc}), which is not followed")
+        own, other = urlsplit(self.base), urlsplit(url)
+        if (own.scheme, own.netloc) != (other.scheme, other.netloc):
+            raise ToolError(f"{self.name} redirects to another server ({other.netloc}); the redirect was not followed")
         return url
 
 
 @asynccontextmanager
 async def open_service(
-    name: str, base: str, headers: Mapping[str, str] | None = None, most: int = MAX_BYTES
+    name: str, base: str, headers: Mapping[str, str] | None = None, max_bytes: int = MAX_BYTES
 ) -> AsyncIterator[Service]:
-    """A client of the service at `base`, closed at the end. `headers` go to it and to nobody else."""
+    """Open a client of the service at `base`; close it at the end. `headers` are sent to that origin only."""
     await load_httpx()
     import httpx
 
@@ -170,11 +170,11 @@ async def open_service(
         trust_env=parts.hostname not in {"127.0.0.1", "localhost", "::1"},
         verify=certificates(),
     ) as client:
-        yield Service(name, base.rstrip("/"), client, most)
+        yield Service(name, base.rstrip("/"), client, max_bytes)
 
 
 async def load_httpx() -> None:
-    """Import httpx, and what it imports with its first request, where that does not hold up the event loop."""
+    """Import httpx, and what it imports at its first request, without blocking the event loop."""
     await asyncio.to_thread(_load_once)
 
 
@@ -194,32 +194,33 @@ def _load() -> None:
 
 
 def user_agent() -> str:
-    """How we call ourselves."""
+    """Return ml-intern's User-Agent."""
     return f"ml-intern/{version()}"
 
 
 @cache
 def certificates() -> ssl.SSLContext:
-    """The certificates that are trusted; reading them takes longer than a request."""
+    """Return the trusted certificates. Cached: reading them takes longer than a request."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
-async def _words(response: "httpx.Response") -> str:
-    """What the service itself says about an error, where it says it as JSON. A stranger's text, shown as such."""
+async def _error_message(response: "httpx.Response") -> str:
+    """Return the service's own error message from a JSON body, marked as untrusted text, or ""."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _MAX_WORDS:
+        if len(body) > _MAX_ERROR_BYTES:
             return ""
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
         return ""
-    said = (told.get("error") or told.get("message") or told.get("detail")) if isinstance(told, Mapping) else None
-    return f' (it says: "{" ".join(visible(said[:300]).split())}")' if isinstance(said, str) else ""
+    fields = answer if isinstance(answer, Mapping) else {}
+    message = fields.get("error") or fields.get("message") or fields.get("detail")
+    return f' (its message: "{" ".join(visible(message[:300]).split())}")' if isinstance(message, str) else ""
 
 
-def _seconds(retry_after: str) -> float | None:
+def _parse_retry_after(retry_after: str) -> float | None:
     return min(float(retry_after), 86_400.0) if retry_after.isdigit() else None

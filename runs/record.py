@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.preflight.gather import local_facts
 from ml_intern.runs.preflight.inputs import Facts
@@ -127,6 +127,6 @@ async def _newest(dataset: str) -> str:
         return api.dataset_info(dataset, timeout=_SECONDS).sha or ""
 
     try:
-        return await ask_hub(asked, f"dataset {dataset}", seconds=_SECONDS)
+        return await call_hub(asked, f"dataset {dataset}", seconds=_SECONDS)
     except (ToolError, TemporaryError):
         return ""

@@ -33,8 +33,8 @@ class Hosts:
         host = host.lower().rstrip(".")
         if (host, port) in self.endpoints:
             return True
-        is_named = any(host == name or (name.startswith(".") and host.endswith(name)) for name in self.names)
-        return is_named and port in _PORTS
+        is_allowed_host = any(host == name or (name.startswith(".") and host.endswith(name)) for name in self.names)
+        return is_allowed_host and port in _PORTS
 
     def allows_address(self, host: str, port: int, address: str) -> bool:
         """Tell whether the address that an allowed name resolved to may be connected to.

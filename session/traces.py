@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.settings import Settings
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub import ask_hub
-from ml_intern.net.hub_identity import hub_login
+from ml_intern.net.hub import call_hub
+from ml_intern.net.hub_identity import get_hub_token
 from ml_intern.outbound.traces import render_trace, set_visibility, trace_path, trace_repository, upload_trace
 from ml_intern.session.export import conversation_of
 
@@ -50,9 +50,9 @@ class Traces:
         """The dataset's id. Raises ToolError without a token or an answer of the Hub."""
         if not self._template:
             raise UsageError("personal_trace_repo_template is empty", "set it to {hf_user}/ml-intern-sessions")
-        if not await hub_login():
+        if not await get_hub_token():
             raise ToolError("there is no Hugging Face token")
-        account = await ask_hub(lambda api: api.whoami(), "the account", seconds=SECONDS)
+        account = await call_hub(lambda api: api.whoami(), "the account", seconds=SECONDS)
         return trace_repository(self._template, str(account["name"]))
 
     async def upload(self, turns: "Turns", repository: str) -> str:
@@ -65,7 +65,7 @@ class Traces:
         row = await turns.services.store.threads.find(turns.thread_id)
         conversation = await conversation_of(turns, row)
         path, content, public = trace_path(conversation), render_trace(conversation), self._public
-        return await ask_hub(
+        return await call_hub(
             lambda api: upload_trace(api, repository, path, content, public=public),
             f"dataset {repository}",
             seconds=SECONDS,
@@ -95,7 +95,7 @@ class Traces:
     async def make(self, *, public: bool) -> str:
         """Make the dataset public or private, where there is one; its id. Raises like `repository`."""
         repository = await self.repository()
-        await ask_hub(
+        await call_hub(
             lambda api: set_visibility(api, repository, public=public), f"dataset {repository}", seconds=SECONDS
         )
         return repository

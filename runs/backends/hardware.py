@@ -9,7 +9,7 @@ from rapidfuzz import process as fuzzy
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -56,7 +56,7 @@ async def all_hardware() -> dict[str, Hardware]:
     """
     since, found = _kept.get(hub_url(), (0.0, {}))
     if not found or time.monotonic() - since > KEPT_SECONDS:
-        found = await ask_hub(_listed, "the hardware of jobs")
+        found = await call_hub(_listed, "the hardware of jobs")
         _kept[hub_url()] = (time.monotonic(), found)
     return found
 

@@ -17,9 +17,9 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
 from ml_intern.execution.tool import ExternalEffects, ToolContext
-from ml_intern.net.hub import ask_hub
-from ml_intern.net.hub_identity import hub_login, owner_of
-from ml_intern.net.service import NotThere, TooMany, Unavailable
+from ml_intern.net.hub import call_hub
+from ml_intern.net.hub_identity import get_hub_token, token_owner
+from ml_intern.net.service import NotFound, TooManyRequests, Unavailable
 from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
 from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
 from ml_intern.runs.backends.hub_log import LogFollowers
@@ -49,7 +49,7 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
     Raises:
         ToolError: no token, no such hardware, a time limit that cannot be, or the Hub does not tell.
     """
-    if not await hub_login():
+    if not await get_hub_token():
         raise ToolError(
             "jobs of Hugging Face need a token, and there is none; the user has to set HF_TOKEN or run `hf auth login`"
         )
@@ -59,7 +59,7 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
     price = machine.usd_per_minute
     return replace(
         plan,
-        namespace=plan.namespace or await owner_of(context),
+        namespace=plan.namespace or await token_owner(context),
         hardware=machine.name,
         image=plan.image or IMAGE,
         usd_per_hour=None if price is None else price * 60,
@@ -69,7 +69,7 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
 async def job_effects(plan: RunPlan, context: ToolContext) -> ExternalEffects:
     """What a job would reach: the namespace it runs and is paid in, its worst price, its secrets. Raises ToolError."""
     whole = await completed(plan, context)
-    await owner_of(context)
+    await token_owner(context)
     return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
 
 
@@ -118,15 +118,15 @@ class HubJobs:
         try:
             if handle := await self._labelled(id, (str(plan.namespace),)):
                 return handle
-            job = await ask_hub(lambda api: api.run_job(**arguments, labels={LABEL: id}), "the job")
-        except (Unavailable, TooMany) as fault:
+            job = await call_hub(lambda api: api.run_job(**arguments, labels={LABEL: id}), "the job")
+        except (Unavailable, TooManyRequests) as fault:
             raise TemporaryError(f"the job may have started: {fault}", "resume the thread to look for it") from fault
         return _handle(job)
 
     async def find(self, id: str) -> str | None:
         """The handle of the job with that label, in the namespaces of the token's owner; None when there is none."""
         try:
-            return await self._labelled(id, await ask_hub(_namespaces, "the account"))
+            return await self._labelled(id, await call_hub(_namespaces, "the account"))
         except ToolError as fault:
             raise TemporaryError(
                 f"it cannot be told whether the job {id} started: {fault}", "try again later"
@@ -139,7 +139,7 @@ class HubJobs:
                     return found
             return None
 
-        found = await ask_hub(look, "the list of jobs")
+        found = await call_hub(look, "the list of jobs")
         return _handle(found) if found else None
 
     async def abandon(self, id: str) -> bool:
@@ -154,9 +154,9 @@ class HubJobs:
         """How the job stands, and what it cost so far."""
         where = json.loads(handle)
         try:
-            job = await ask_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
+            job = await call_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
             price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
-        except NotThere:
+        except NotFound:
             self._ended.setdefault(handle, time.monotonic())
             return RunStatus("lost", reason="the Hub knows no such job any more", cost_usd=None)
         except ToolError as fault:
@@ -183,7 +183,7 @@ class HubJobs:
         """Its use of CPU, memory and GPU now, in one line."""
         where = json.loads(handle)
         try:
-            return await ask_hub(lambda api: _usage(next(iter(api.fetch_job_metrics(**where)), {})), "its use")
+            return await call_hub(lambda api: _usage(next(iter(api.fetch_job_metrics(**where)), {})), "its use")
         except ToolError:
             return ""
 
@@ -191,8 +191,8 @@ class HubJobs:
         """Stop the job; one that ended stays as it is."""
         where = json.loads(handle)
         try:
-            await ask_hub(lambda api: api.cancel_job(**where), f"the job {where['job_id']}")
-        except NotThere:
+            await call_hub(lambda api: api.cancel_job(**where), f"the job {where['job_id']}")
+        except NotFound:
             return
         except ToolError as fault:
             if (await self.inspect(handle)).state in (QUEUED, RUNNING):

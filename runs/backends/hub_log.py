@@ -19,8 +19,8 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.execution.output import private_opener
 from ml_intern.net.hub import hub_api
-from ml_intern.net.hub_errors import explained
-from ml_intern.net.service import NotThere
+from ml_intern.net.hub_errors import to_tool_error
+from ml_intern.net.service import NotFound
 
 STARTED = "===== Job started"
 """Begins a line of the Hub's own."""
@@ -101,7 +101,7 @@ class _Follower:
             try:
                 self._copy_once(copy)
                 self.problem, pause = "", PAUSE_SECONDS
-            except (_Unwritable, NotThere) as error:
+            except (_Unwritable, NotFound) as error:
                 if isinstance(error, _Unwritable):
                     raise error.fault from error
                 copy.complete = True
@@ -119,12 +119,12 @@ class _Follower:
         copy.complete = ended
 
     def _has_ended(self) -> bool:
-        """Raises NotThere when there is no such job any more."""
+        """Raises NotFound when there is no such job any more."""
         try:
             return str(hub_api().inspect_job(**self._where).status.stage) in ENDED
         except Exception as error:
-            fault = explained(error)
-            if isinstance(fault, NotThere):
+            fault = to_tool_error(error)
+            if isinstance(fault, NotFound):
                 raise fault from error
             raise
 

@@ -12,11 +12,11 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import UNLIMITED
-from ml_intern.net.blocking import in_thread
-from ml_intern.net.hub import ask_hub, hub_access_token, hub_api
-from ml_intern.net.hub_errors import explained, words_of
-from ml_intern.net.hub_identity import hub_login, owner_of
-from ml_intern.net.service import NotThere
+from ml_intern.net.blocking import run_in_thread
+from ml_intern.net.hub import call_hub, hub_access_token, hub_api
+from ml_intern.net.hub_errors import error_line, to_tool_error
+from ml_intern.net.hub_identity import get_hub_token, token_owner
+from ml_intern.net.service import NotFound
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
 from ml_intern.runs.backends.hub_jobs import status_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
@@ -67,7 +67,7 @@ def sandboxes_of(store: "Store") -> "Sandboxes":
 
 async def machine_of(wish: MachineRequest) -> Hardware:
     """The hardware that is asked for. Raises ToolError without a token, or when there is none of that name."""
-    if not await hub_login():
+    if not await get_hub_token():
         raise ToolError("a Hugging Face sandbox needs a token; the user has to set HF_TOKEN or run `hf auth login`")
     return await hardware_of(wish.hardware)
 
@@ -86,7 +86,7 @@ class Sandboxes:
         Raises:
             ToolError: the budget does not allow it, or it could not be started, in the Hub's words.
         """
-        machine, owner = await machine_of(wish), await owner_of(context)
+        machine, owner = await machine_of(wish), await token_owner(context)
         there = [one for one in await self._of(context.root_id) if not one.ended]
         if len(there) >= MAX_OF_A_THREAD:
             raise ToolError(f"this thread has {len(there)} sandboxes already; kill one that is not needed")
@@ -199,7 +199,7 @@ class Sandboxes:
                 api.cancel_job(job_id=job.id, namespace=record.namespace)
             return api.inspect_job(job_id=job.id, namespace=record.namespace)
 
-        job = await ask_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
+        job = await call_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
         cost = status_of(job, record.usd_per_minute).cost_usd if job else 0.0
         await self._settle(record, cost)
         if tell:
@@ -229,8 +229,8 @@ class Sandboxes:
         """Why it is no more; empty while it runs, or when that cannot be told."""
         where: dict[str, Any] = {"job_id": record.job_id, "namespace": record.namespace}
         try:
-            job = await ask_hub(lambda api: api.inspect_job(**where), "the sandbox")
-        except NotThere:
+            job = await call_hub(lambda api: api.inspect_job(**where), "the sandbox")
+        except NotFound:
             return "the Hub knows it no more"
         except ToolError:
             return ""
@@ -276,13 +276,13 @@ async def _asked(work: Callable[[], T], seconds: float) -> T:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
-        return await in_thread(work, seconds=seconds, what="the sandbox")
+        return await run_in_thread(work, seconds=seconds, what="the sandbox")
     except SandboxError as error:
-        raise ToolError(f"the sandbox: {words_of(error)}") from error
+        raise ToolError(f"the sandbox: {error_line(error)}") from error
     except httpx.RequestError as error:
         raise ToolError(f"the sandbox does not answer ({type(error).__name__}); try again") from error
     except Exception as error:
-        fault = explained(error, "the sandbox")
+        fault = to_tool_error(error, "the sandbox")
         if fault is None:
             raise
         raise fault from error

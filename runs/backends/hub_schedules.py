@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ExternalEffects, ToolContext
-from ml_intern.net.hub import ask_hub
-from ml_intern.net.hub_identity import hub_login, owner_of
+from ml_intern.net.hub import call_hub
+from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.hub_jobs import completed, job_arguments
 
@@ -31,7 +31,7 @@ async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str
         raise ToolError("a schedule needs its times: @hourly, @daily, @weekly, or a cron expression as '0 9 * * 1'")
     plan = await completed(plan, context)
     arguments = await asyncio.to_thread(job_arguments, plan)
-    made = await ask_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
+    made = await call_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
     price = "at a price that is not known" if plan.worst_usd is None else f"for at most {plan.worst_usd:.2f} USD each"
     return (
         f"made: {_line(made)}\nIts jobs run {price}, until it is deleted, outside of this thread: it is neither woken "
@@ -42,7 +42,7 @@ async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str
 async def list_schedules(namespace: str | None, context: ToolContext) -> str:
     """A line for each. Raises ToolError."""
     where = await _namespace(namespace, context)
-    found = await ask_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
+    found = await call_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
     lines = [_line(one) for one in found[:MAX_LISTED]]
     more = [f"[{len(found) - MAX_LISTED} more]"] if len(found) > MAX_LISTED else []
     return "\n".join([*lines, *more]) or f"{where} has no schedules"
@@ -60,16 +60,16 @@ async def change_schedule(operation: str, id: str, namespace: str | None, contex
         "delete": lambda api: api.delete_scheduled_job(**where),
     }
     about = f"the schedule {id}"
-    await ask_hub(calls[operation], about)
+    await call_hub(calls[operation], about)
     if operation == "delete":
         return f"deleted the schedule {id}; jobs it has started go on"
-    return _line(await ask_hub(calls["inspect"], about))
+    return _line(await call_hub(calls["inspect"], about))
 
 
 async def _namespace(namespace: str | None, context: ToolContext) -> str:
-    if not await hub_login():
+    if not await get_hub_token():
         raise ToolError("schedules of jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
-    return namespace or await owner_of(context)
+    return namespace or await token_owner(context)
 
 
 def _line(one: Any) -> str:

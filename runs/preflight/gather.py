@@ -14,8 +14,8 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.hosts import base_url, hub_url
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.dataset_viewer import chosen_config, chosen_split, open_viewer
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.dataset_viewer import choose_config, choose_split, open_viewer
+from ml_intern.net.hub import call_hub
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.preflight.check import check
 from ml_intern.runs.preflight.findings import Findings
@@ -171,10 +171,10 @@ async def _columns(dataset: str, program: Program, context: ToolContext) -> tupl
     wanted, split = call.value("name", 1), call.value("split")
     async with open_viewer(dataset, context) as viewer:
         splits = await viewer.splits()
-        config = chosen_config(splits, wanted if isinstance(wanted, str) else "")
+        config = choose_config(splits, wanted if isinstance(wanted, str) else "")
         info = await viewer.info(config)
     names = [str(name) for name in info.get("features") or {}]
-    chosen = chosen_split(splits[config], split if isinstance(split, str) and "[" not in split else "")
+    chosen = choose_split(splits[config], split if isinstance(split, str) and "[" not in split else "")
     rows = ((info.get("splits") or {}).get(chosen) or {}).get("num_examples")
     if not names:
         raise ToolError(f"the dataset viewer knows no columns of {dataset}")
@@ -186,4 +186,4 @@ async def _parameters(model: str) -> int:
         found = api.model_info(model, expand=["safetensors"]).safetensors
         return found.total if found is not None else 0
 
-    return await ask_hub(asked, f"model {model}", seconds=_SECONDS)
+    return await call_hub(asked, f"model {model}", seconds=_SECONDS)

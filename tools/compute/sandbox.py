@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolArgs, ToolContext, tool
-from ml_intern.net.hub_identity import hub_login, owner_of
+from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.hardware import DEFAULT
 from ml_intern.runs.backends.hub_sandbox import (
     IDLE_S,
@@ -61,9 +61,9 @@ def only_looks(args: Mapping[str, Any]) -> bool:
 async def sandbox_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
     """Where it is and what it may cost; an upload sends a file there. Raises ToolError."""
     operation = args.get("operation")
-    if operation not in ("create", "upload") or not await hub_login():
+    if operation not in ("create", "upload") or not await get_hub_token():
         return NO_EFFECTS
-    place = (f"{await owner_of(context)}/jobs",)
+    place = (f"{await token_owner(context)}/jobs",)
     if operation == "upload":
         return ExternalEffects(place)
     machine = await machine_of(MachineRequest(str(args.get("hardware", DEFAULT))))

@@ -10,8 +10,8 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.net.dataset_viewer import MAX_ROWS, Page, Rows, chosen_config, chosen_split, open_viewer
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.dataset_viewer import MAX_ROWS, RowQuery, Rows, choose_config, choose_split, open_viewer
+from ml_intern.net.hub import call_hub
 from ml_intern.text.visible import visible
 from ml_intern.tools.datasets.report import report
 from ml_intern.tools.datasets.sql import answered
@@ -93,16 +93,16 @@ async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
 
 
 async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
-    page = Page(args.offset, args.limit, args.query, args.where, args.orderby)
+    page = RowQuery(args.offset, args.limit, args.query, args.where, args.orderby)
     async with open_viewer(args.dataset, context) as viewer:
         try:
             splits = await viewer.splits()
         except ToolError:
             # The Hub says better what is missing: the dataset, the token, or the consent to its terms.
-            await ask_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
+            await call_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
             raise
-        config = chosen_config(splits, args.config)
-        split = chosen_split(splits[config], args.split)
+        config = choose_config(splits, args.config)
+        split = choose_split(splits[config], args.split)
         found = await viewer.rows(config, split, page)
     if not found.rows:
         raise ToolError(f"no rows of {args.dataset} ({config}, {split}) fit; there are {found.total or 0:,} that match")
@@ -132,7 +132,7 @@ def cell(value: Any, most: int = CELL_CHARACTERS) -> Any:
 
 
 async def _leaderboard(args: DatasetsArgs) -> ToolResult:
-    found = await ask_hub(lambda api: api.get_dataset_leaderboard(args.dataset), f"the leaderboard of {args.about}")
+    found = await call_hub(lambda api: api.get_dataset_leaderboard(args.dataset), f"the leaderboard of {args.about}")
     lines = [
         f"{one.rank}. {one.model_id}: {one.value}{'' if one.verified else ' (not verified)'}"
         for one in found[: args.limit]

@@ -11,8 +11,8 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.output import write_private
 from ml_intern.execution.provenance import outside_made
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.dataset_viewer import Rows, Viewer, chosen_config, chosen_split, listed, open_viewer
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, listed, open_viewer
+from ml_intern.net.hub import call_hub
 from ml_intern.tools.datasets.columns import Row, conversations, fitting, type_words
 from ml_intern.tools.datasets.files import sampled
 from ml_intern.tools.datasets.statistics import (
@@ -55,7 +55,7 @@ async def report(dataset: str, config: str, split: str, context: ToolContext) ->
     Raises:
         ToolError: there is no such dataset, configuration or split, or nothing can be seen of it.
     """
-    known = await ask_hub(lambda api: api.dataset_info(dataset), f"dataset {dataset}")
+    known = await call_hub(lambda api: api.dataset_info(dataset), f"dataset {dataset}")
     try:
         async with open_viewer(known.id, context) as viewer:
             found = await _from_viewer(viewer, config, split)
@@ -69,13 +69,13 @@ async def report(dataset: str, config: str, split: str, context: ToolContext) ->
 
 async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:
     splits = await viewer.splits()
-    config = chosen_config(splits, config)
-    split = chosen_split(splits[config], split)
+    config = choose_config(splits, config)
+    split = choose_split(splits[config], split)
     others = [name for name in splits[config] if name != split][:_MAX_OTHERS]
     notes = list[str]()
     rows, able, info, statistics, *more = await asyncio.gather(
         viewer.first_rows(config, split),
-        _or_note(viewer.abilities(), "word on what the viewer can do", notes),
+        _or_note(viewer.capabilities(), "word on what the viewer can do", notes),
         _or_note(viewer.info(config), "row counts", notes),
         _or_note(viewer.statistics(config, split), "statistics", notes),
         *(_or_note(viewer.first_rows(config, name), f"rows of {name}", notes) for name in others),
@@ -100,9 +100,9 @@ async def _or_note(answer: Awaitable[Any], what: str, notes: list[str]) -> Any:
 
 
 async def _from_files(dataset: str, note: str) -> Findings:
-    samples = await ask_hub(lambda api: sampled(api, dataset), f"dataset {dataset}", seconds=300)
+    samples = await call_hub(lambda api: sampled(api, dataset), f"dataset {dataset}", seconds=300)
     splits = list(samples.rows)
-    first = chosen_split(splits, "")
+    first = choose_split(splits, "")
     others = {name: rows for name, rows in samples.rows.items() if name != first}
     rows = Rows({}, samples.rows[first])
     return Findings("(files)", first, {"(files)": splits}, rows, samples.counts, {}, others, [note, *samples.notes])

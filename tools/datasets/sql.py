@@ -12,9 +12,9 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.child_program import ask_child
-from ml_intern.net.dataset_viewer import chosen_config, open_viewer
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.child_program import run_child_program
+from ml_intern.net.dataset_viewer import choose_config, open_viewer
+from ml_intern.net.hub import call_hub
 from ml_intern.text.formatting import size
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def answered(dataset: str, config: str, sql: str, limit: int, context: Too
     total = sum(part.size for part in wanted)
     if total > MAX_BYTES:
         raise ToolError(f"the query needs {size(total)} of parquet files, at most {size(MAX_BYTES)}; name one split")
-    files = await ask_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
+    files = await call_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
     text = await _run(files, sql, limit)
     return outside(text, f"{hub_url()}/datasets/{dataset}")
 
@@ -68,13 +68,13 @@ async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
     """The parquet files the Hub made of it; where there are none, its own."""
     try:
         async with open_viewer(dataset, context) as viewer:
-            config = chosen_config(await viewer.splits(), config)
+            config = choose_config(await viewer.splits(), config)
             if found := [_part(one) for one in await viewer.parquet(config)]:
                 return found
     except ToolError:
         if config:
             raise
-    found = await ask_hub(lambda api: _own_parts(api, dataset), f"dataset {dataset}")
+    found = await call_hub(lambda api: _own_parts(api, dataset), f"dataset {dataset}")
     if not found:
         raise ToolError(f"dataset {dataset} has no parquet files; read its rows, or load it in a script")
     return found
@@ -107,7 +107,7 @@ async def _run(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
     """The child's answer. Raises ToolError with what DuckDB says against the query."""
     asked = json.dumps({"files": files, "sql": sql, "limit": limit}).encode()
     try:
-        found: dict[str, str] = json.loads(await ask_child(_CHILD, given=asked, seconds=QUERY_SECONDS))
+        found: dict[str, str] = json.loads(await run_child_program(_CHILD, stdin=asked, seconds=QUERY_SECONDS))
     except TimeoutError as error:
         raise ToolError(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
     except ValueError as error:

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.paths import cache_home
 from ml_intern.execution.call import ToolError
-from ml_intern.net.service import NotThere, Service, Unavailable, open_service
+from ml_intern.net.service import NotFound, Service, Unavailable, open_service
 from ml_intern.store.pages import CachedPage, FoundPage, PageCache, open_pages
 
 AGE_SECONDS = 86_400.0
@@ -39,7 +39,7 @@ class Library:
     async def page(self, path: str) -> CachedPage:
         """The page at a path such as /docs/trl/sft_trainer, as markdown.
 
-        Raises NotThere, and what the service raises where no earlier copy is at hand.
+        Raises NotFound, and what the service raises where no earlier copy is at hand.
         """
         return await self._cached(path, f"{path}.md", path.split("/")[2])
 
@@ -52,12 +52,12 @@ class Library:
         return await self._cached("/.well-known/openapi.json", "/.well-known/openapi.json", "")
 
     async def paths_of(self, product: str) -> list[str]:
-        """The paths of a product's pages. Raises NotThere when there is no such product."""
+        """The paths of a product's pages. Raises NotFound when there is no such product."""
         root = f"/docs/{product}"
         try:
             listing = await self._cached(f"{root}/llms.txt", f"{root}/llms.txt", "")
             links = _MARKDOWN_LINK.findall(listing.text)
-        except NotThere:
+        except NotFound:
             listing = await self._cached(f"{root}?sidebar", root, "")
             links = await asyncio.to_thread(_html_links, listing.text)
         absolute = [urlsplit(urljoin(f"{self.service.base}{root}/", link)) for link in links]
@@ -96,7 +96,7 @@ class Library:
     async def _fetched(self, key: str, path: str, shelf: str) -> CachedPage | None:
         try:
             return await self._get(key, path, shelf)
-        except (NotThere, Unavailable):
+        except (NotFound, Unavailable):
             return None
 
     async def _cached(self, key: str, path: str, shelf: str) -> CachedPage:

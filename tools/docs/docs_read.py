@@ -10,7 +10,7 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.net.service import NotThere
+from ml_intern.net.service import NotFound
 from ml_intern.store.pages import CachedPage
 from ml_intern.tools.docs.docs_library import Library, age_words, open_library, split_address
 from ml_intern.tools.docs.http_api import operations
@@ -54,7 +54,7 @@ async def docs_read(args: DocsReadArgs, context: ToolContext) -> ToolResult:  # 
 async def _page(library: Library, path: str, section: str) -> ToolResult:
     try:
         page = await library.page(path)
-    except NotThere as fault:
+    except NotFound as fault:
         raise ToolError(f"there is no page {path}; {await _nearest(library, path)}") from fault
     found = PageText("", page.text, age_words(page))
     return await outside_made(lambda: shown(found, path, section), hub_url() + path)
@@ -64,7 +64,7 @@ async def _nearest(library: Library, path: str) -> str:
     product = path.split("/")[2]
     try:
         known = await library.paths_of(product)
-    except NotThere:
+    except NotFound:
         return f"there is no product {product!r} either; an empty page lists the products"
     near = [one.removeprefix("/docs/") for one, _, _ in fuzzy.extract(path, known, limit=4)]
     return f"the nearest are {', '.join(near)}" if near else "docs_search finds pages"
@@ -74,7 +74,7 @@ async def _listing(library: Library, path: str) -> str:
     product = path.split("/")[2]
     try:
         known = await library.paths_of(product)
-    except NotThere as fault:
+    except NotFound as fault:
         raise ToolError(f"there is no product {product!r}; an empty page lists the products") from fault
     more = [f"[{len(known) - _MAX_LISTED} more; docs_search finds them]"] if len(known) > _MAX_LISTED else []
     names = [one.removeprefix("/docs/") for one in known[:_MAX_LISTED]]

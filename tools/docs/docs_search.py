@@ -10,7 +10,7 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.net.service import NotThere, Unavailable
+from ml_intern.net.service import NotFound, Unavailable
 from ml_intern.store.pages import FoundPage
 from ml_intern.tools.docs.docs_library import Library, age_words, open_library
 from ml_intern.tools.docs.http_api import SHELF, operations
@@ -108,7 +108,7 @@ async def _indexed(library: Library, args: DocsSearchArgs, context: ToolContext)
 
     try:
         return await library.index(args.product, progress)
-    except NotThere as fault:
+    except NotFound as fault:
         raise ToolError(
             f"there is no documentation of {args.product!r}; docs_read with an empty page lists the products"
         ) from fault

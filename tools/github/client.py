@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_intern.configs.hosts import github_api_url
 from ml_intern.execution.call import ToolError
-from ml_intern.net.blocking import in_thread
-from ml_intern.net.service import NotThere, TooMany, Unavailable, user_agent
+from ml_intern.net.blocking import run_in_thread
+from ml_intern.net.service import NotFound, TooManyRequests, Unavailable, user_agent
 
 if TYPE_CHECKING:
     from github import Github
@@ -31,7 +31,7 @@ async def ask_github(work: Callable[["Github"], T], about: str) -> T:
     Raises:
         ToolError: what GitHub said, in one line with the remedy.
     """
-    return await in_thread(lambda: _answer(work, about), seconds=SECONDS, what="GitHub")
+    return await run_in_thread(lambda: _answer(work, about), seconds=SECONDS, what="GitHub")
 
 
 def _answer(work: Callable[["Github"], T], about: str) -> T:
@@ -69,9 +69,9 @@ def _failed(status: int, headers: Mapping[str, str], message: str, about: str) -
         return _limited(headers)
     if status == 404:
         hidden = "private to others" if has_token() else "private, which needs GITHUB_TOKEN"
-        return NotThere(f"GitHub has no {about}, or it is {hidden}; check owner, name, path and ref")
+        return NotFound(f"GitHub has no {about}, or it is {hidden}; check owner, name, path and ref")
     if status == _EMPTY:
-        return NotThere(f"{about} is empty: it has no files yet")
+        return NotFound(f"{about} is empty: it has no files yet")
     if status == 401:
         return ToolError("GitHub does not accept GITHUB_TOKEN; the user has to renew or unset it")
     if status >= 500:
@@ -80,11 +80,11 @@ def _failed(status: int, headers: Mapping[str, str], message: str, about: str) -
     return ToolError(f"GitHub refused {about} ({status}): {why}")
 
 
-def _limited(headers: Mapping[str, str]) -> TooMany:
+def _limited(headers: Mapping[str, str]) -> TooManyRequests:
     seconds = _seconds(headers)
     when = f"in {seconds / 60:.0f} min" if seconds and seconds > 90 else f"in {seconds or 60:.0f} s"
     more = "" if has_token() else "; GITHUB_TOKEN raises the limit from 60 to 5,000 requests an hour"
-    return TooMany(f"GitHub takes no more requests now; try again {when}{more}", seconds)
+    return TooManyRequests(f"GitHub takes no more requests now; try again {when}{more}", seconds)
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.safety.shell.paths import is_protected_in_workspace
 from ml_intern.text.formatting import size
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
@@ -46,7 +46,7 @@ async def download(args: HubReposArgs, context: ToolContext) -> str:
     """Download a file, the files that match, or all, into a folder of the workspace."""
     given(args, "local")
     patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
-    sizes = await ask_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
+    sizes = await call_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
     if not sizes:
         raise ToolError(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
     wanted = await asyncio.to_thread(_checked, sizes, args, context)

@@ -14,7 +14,7 @@ from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.models.catalog.endpoint import Offer, read_catalogue
 from ml_intern.models.catalog.prices import Price
 from ml_intern.models.routing import HUB_ROUTER
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.net.service import open_service
 from ml_intern.text.formatting import count, day
 
@@ -62,7 +62,7 @@ async def searched(args: HubSearchArgs) -> ToolResult:
     if args.kind == "served_models":
         lines = await served_models(args.query, args.author, args.limit)
     else:
-        lines = await ask_hub(lambda api: _SEARCHES[args.kind](api, args), f"the {args.kind} asked for")
+        lines = await call_hub(lambda api: _SEARCHES[args.kind](api, args), f"the {args.kind} asked for")
     if not lines:
         return ToolResult(f"no {args.kind.replace('_', ' ')} found; use fewer words or filters")
     more = [f"[the first {args.limit}; there may be more]"] if len(lines) == args.limit else []

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolArgs, ToolContext
-from ml_intern.net.hub_identity import owner_of
+from ml_intern.net.hub_identity import token_owner
 
 RepoType = Literal["model", "dataset", "space"]
 Operation = Literal[
@@ -75,7 +75,7 @@ async def full_name(repo: str, context: ToolContext) -> str:
         raise ToolError("name the repository in `repo`, as org/name")
     if "/" in name:
         return name
-    owner = await owner_of(context)
+    owner = await token_owner(context)
     if not owner:
         raise ToolError(f"{name} has no namespace and no token says whose it is; name it as org/name")
     return f"{owner}/{name}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import text
 from ml_intern.tools.hub.card import CARD, merged_card
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
@@ -19,7 +19,7 @@ async def create(args: HubReposArgs) -> str:
     if args.type == "space" and args.sdk is None:
         raise ToolError("a space needs its sdk: gradio, docker or static")
     sdk: dict[str, Any] = {"space_sdk": args.sdk} if args.type == "space" else {}
-    await ask_hub(lambda api: api.create_repo(args.repo, private=private, repo_type=args.type, **sdk), args.about)
+    await call_hub(lambda api: api.create_repo(args.repo, private=private, repo_type=args.type, **sdk), args.about)
     return f"created {args.about}, {'private' if private else 'public'}: {page_of(args)}"
 
 
@@ -28,18 +28,18 @@ async def settings(args: HubReposArgs) -> str:
     if args.private is None and args.gated is None:
         raise ToolError("the operation settings needs private or gated")
     gate: Any = {"no": False, None: None}.get(args.gated, args.gated)
-    await ask_hub(
+    await call_hub(
         lambda api: api.update_repo_settings(args.repo, private=args.private, gated=gate, repo_type=args.type),
         args.about,
     )
-    now = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
+    now = await call_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
     return f"{args.about} is now {'private' if now.private else 'public'}, gated: {now.gated or 'no'}"
 
 
 async def move(args: HubReposArgs) -> str:
     """Another name or another owner; the old address leads to the new one."""
     given(args, "to")
-    await ask_hub(lambda api: api.move_repo(args.repo, args.to, repo_type=args.type), args.about)
+    await call_hub(lambda api: api.move_repo(args.repo, args.to, repo_type=args.type), args.about)
     return f"{args.about} is now {args.to}"
 
 
@@ -47,20 +47,20 @@ async def duplicate(args: HubReposArgs) -> str:
     """A copy under another name, private unless private is false."""
     given(args, "to")
     private = args.private is not False
-    await ask_hub(lambda api: api.duplicate_repo(args.repo, args.to, repo_type=args.type, private=private), args.about)
+    await call_hub(lambda api: api.duplicate_repo(args.repo, args.to, repo_type=args.type, private=private), args.about)
     return f"copied {args.about} to {args.to}, {'private' if private else 'public'}"
 
 
 async def delete_repo(args: HubReposArgs) -> str:
     """Delete the repository with all its history, for good."""
-    await ask_hub(lambda api: api.delete_repo(args.repo, repo_type=args.type), args.about)
+    await call_hub(lambda api: api.delete_repo(args.repo, repo_type=args.type), args.about)
     return f"deleted {args.about}; it cannot be brought back"
 
 
 async def create_branch(args: HubReposArgs) -> str:
     """A branch from a revision."""
     given(args, "name")
-    await ask_hub(
+    await call_hub(
         lambda api: api.create_branch(args.repo, branch=args.name, revision=args.at, repo_type=args.type), args.about
     )
     return f"{args.about} has the branch {args.name}, from {args.revision or 'main'}"
@@ -69,14 +69,14 @@ async def create_branch(args: HubReposArgs) -> str:
 async def delete_branch(args: HubReposArgs) -> str:
     """Delete a branch with the commits that no other ref holds."""
     given(args, "name")
-    await ask_hub(lambda api: api.delete_branch(args.repo, branch=args.name, repo_type=args.type), args.about)
+    await call_hub(lambda api: api.delete_branch(args.repo, branch=args.name, repo_type=args.type), args.about)
     return f"deleted the branch {args.name} of {args.about}"
 
 
 async def create_tag(args: HubReposArgs) -> str:
     """A tag on a revision."""
     given(args, "name")
-    await ask_hub(
+    await call_hub(
         lambda api: api.create_tag(
             args.repo, tag=args.name, tag_message=args.message or None, revision=args.at, repo_type=args.type
         ),
@@ -88,7 +88,7 @@ async def create_tag(args: HubReposArgs) -> str:
 async def delete_tag(args: HubReposArgs) -> str:
     """Delete a tag; its commit stays."""
     given(args, "name")
-    await ask_hub(lambda api: api.delete_tag(args.repo, tag=args.name, repo_type=args.type), args.about)
+    await call_hub(lambda api: api.delete_tag(args.repo, tag=args.name, repo_type=args.type), args.about)
     return f"deleted the tag {args.name} of {args.about}"
 
 
@@ -110,7 +110,7 @@ async def card(args: HubReposArgs) -> str:
         )
         return f"pull request {done.pr_num}" if done.pr_num else f"commit {done.oid[:12]}"
 
-    where = await ask_hub(change, args.about)
+    where = await call_hub(change, args.about)
     return f"set {', '.join(args.metadata)} in the card of {args.about} ({where})"
 
 
@@ -135,7 +135,7 @@ async def delete_files(args: HubReposArgs) -> str:
         )
         return found, f"pull request {done.pr_num}" if done.pr_num else f"commit {done.oid[:12]}"
 
-    found, where = await ask_hub(delete, args.about)
+    found, where = await call_hub(delete, args.about)
     if not found:
         raise ToolError(f"nothing in {args.about} matches {', '.join(args.patterns)}; operation list shows its files")
     return f"deleted from {args.about} ({where}): {', '.join(found[:50])}" + (" ..." if len(found) > 50 else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import beginning
 from ml_intern.text.formatting import size
 from ml_intern.tools.hub.local_files import LocalFile, Selection, digest_like, selected
@@ -43,7 +43,7 @@ async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
     here = None
     if args.local:
         here = await asyncio.to_thread(selected, args.local, context, args.path)
-    text = await ask_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
+    text = await call_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
     return outside(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
 
 

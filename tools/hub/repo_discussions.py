@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import outside
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.text.formatting import day
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
 from ml_intern.tools.hub.repo_reading import page_of
@@ -20,7 +20,7 @@ async def discussions(args: HubReposArgs) -> ToolResult:
     def newest(api: "HfApi") -> list[Any]:
         return list(islice(api.get_repo_discussions(args.repo, repo_type=args.type), args.limit))
 
-    found = await ask_hub(newest, args.about)
+    found = await call_hub(newest, args.about)
     lines = [
         f"{one.num} {'pull request' if one.is_pull_request else 'discussion'}, {one.status}: {one.title} "
         f"({one.author}, {day(one.created_at)})"
@@ -32,7 +32,7 @@ async def discussions(args: HubReposArgs) -> ToolResult:
 async def discussion(args: HubReposArgs) -> ToolResult:
     """One discussion with its comments, or a pull request with its diff."""
     given(args, "number")
-    found = await ask_hub(
+    found = await call_hub(
         lambda api: api.get_discussion_details(args.repo, args.number, repo_type=args.type), args.about
     )
     kind = "pull request" if found.is_pull_request else "discussion"
@@ -69,7 +69,7 @@ async def open_pull_request(args: HubReposArgs) -> str:
 
 async def _opened(args: HubReposArgs, *, pull_request: bool) -> str:
     given(args, "title")
-    made = await ask_hub(
+    made = await call_hub(
         lambda api: api.create_discussion(
             args.repo, args.title, description=args.text or None, repo_type=args.type, pull_request=pull_request
         ),
@@ -82,7 +82,7 @@ async def _opened(args: HubReposArgs, *, pull_request: bool) -> str:
 async def comment(args: HubReposArgs) -> str:
     """A comment on a discussion."""
     given(args, "number", "text")
-    await ask_hub(
+    await call_hub(
         lambda api: api.comment_discussion(args.repo, args.number, args.text, repo_type=args.type), args.about
     )
     return f"commented on {args.number} of {args.about}"
@@ -91,7 +91,7 @@ async def comment(args: HubReposArgs) -> str:
 async def rename(args: HubReposArgs) -> str:
     """Another title."""
     given(args, "number", "title")
-    await ask_hub(
+    await call_hub(
         lambda api: api.rename_discussion(args.repo, args.number, args.title, repo_type=args.type), args.about
     )
     return f"{args.number} of {args.about} is now called {args.title!r}"
@@ -109,7 +109,7 @@ async def reopen(args: HubReposArgs) -> str:
 
 async def _turned(args: HubReposArgs, status: Literal["open", "closed"]) -> str:
     given(args, "number")
-    await ask_hub(
+    await call_hub(
         lambda api: api.change_discussion_status(
             args.repo, args.number, status, comment=args.text or None, repo_type=args.type
         ),
@@ -121,11 +121,11 @@ async def _turned(args: HubReposArgs, status: Literal["open", "closed"]) -> str:
 async def merge(args: HubReposArgs) -> str:
     """Merge a pull request into main."""
     given(args, "number")
-    await ask_hub(
+    await call_hub(
         lambda api: api.merge_pull_request(args.repo, args.number, comment=args.text or None, repo_type=args.type),
         args.about,
     )
-    after = await ask_hub(
+    after = await call_hub(
         lambda api: api.get_discussion_details(args.repo, args.number, repo_type=args.type), args.about
     )
     return f"pull request {args.number} of {args.about} is {after.status}"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext
-from ml_intern.net.hub import ask_hub
-from ml_intern.net.hub_identity import hub_login, owner_of
-from ml_intern.net.service import NotThere
+from ml_intern.net.hub import call_hub
+from ml_intern.net.hub_identity import get_hub_token, token_owner
+from ml_intern.net.service import NotFound
 from ml_intern.tools.hub.repo_args import full_name
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ async def repo_effects(args: Mapping[str, Any], context: ToolContext) -> Externa
         ToolError: the Hub does not tell what has to be known.
     """
     operation = args.get("operation", "")
-    if only_reads(args) or operation in _LOCAL or not await hub_login():
+    if only_reads(args) or operation in _LOCAL or not await get_hub_token():
         return NO_EFFECTS
-    await owner_of(context)
+    await token_owner(context)
     names = [await full_name(str(args.get("repo", "")), context)]
     if target := str(args.get("to", "")):
         names = [await full_name(target, context), *(names if operation == "move" else [])]
@@ -51,6 +51,6 @@ async def is_public(repo: str, type: str) -> bool:
         return not api.repo_info(repo, repo_type=type).private
 
     try:
-        return await ask_hub(look, f"{type} {repo}")
-    except NotThere:
+        return await call_hub(look, f"{type} {repo}")
+    except NotFound:
         return False

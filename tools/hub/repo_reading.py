@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import PREFIXES, beginning, entry
-from ml_intern.net.service import NotThere
+from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import count, day, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
 from ml_intern.tools.local.listing import LINE_CHARACTERS, kind_of
@@ -33,7 +33,7 @@ def page_of(args: HubReposArgs) -> str:
 
 async def account(_: HubReposArgs) -> str:
     """Who the token belongs to and what it may do."""
-    told = await ask_hub(lambda api: api.whoami(), "the account")
+    told = await call_hub(lambda api: api.whoami(), "the account")
     organisations = ", ".join(str(one["name"]) for one in told.get("orgs", [])) or "none"
     token = (told.get("auth") or {}).get("accessToken") or {}
     pays = {"True": "can pay for jobs", "False": "has no way to pay for jobs"}.get(str(told.get("canPay")), "")
@@ -47,7 +47,7 @@ async def account(_: HubReposArgs) -> str:
 
 async def info(args: HubReposArgs) -> ToolResult:
     """What the Hub knows about it, with the metadata of its card."""
-    found = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type, revision=args.at), args.about)
+    found = await call_hub(lambda api: api.repo_info(args.repo, repo_type=args.type, revision=args.at), args.about)
     return outside(_about(found, args), page_of(args))
 
 
@@ -78,8 +78,8 @@ async def list_files(args: HubReposArgs) -> ToolResult:
         return list(islice(tree, args.limit + 1))
 
     try:
-        found = await ask_hub(entries, args.about)
-    except NotThere:
+        found = await call_hub(entries, args.about)
+    except NotFound:
         if await is_empty(args):
             return ToolResult(f"{args.about} is empty: it has no files yet")
         raise
@@ -95,7 +95,7 @@ async def is_empty(args: HubReposArgs) -> bool:
     """Whether the repository is there and was never committed to: then it has no tree."""
     if args.revision or args.path.strip("/"):
         return False
-    refs = await ask_hub(lambda api: api.list_repo_refs(args.repo, repo_type=args.type), args.about)
+    refs = await call_hub(lambda api: api.list_repo_refs(args.repo, repo_type=args.type), args.about)
     return not refs.branches
 
 
@@ -107,13 +107,13 @@ async def read(args: HubReposArgs) -> ToolResult:
     """A text file, or some lines of it. Of a large one only the beginning is fetched."""
     given(args, "path")
     path = args.path.strip("/")
-    found = await ask_hub(lambda api: entry(api, args.repo, args.type, args.at, path), args.about)
+    found = await call_hub(lambda api: entry(api, args.repo, args.type, args.at, path), args.about)
     if found is None:
-        raise NotThere(f"{args.about} has no file {path}; operation list shows what is there")
+        raise NotFound(f"{args.about} has no file {path}; operation list shows what is there")
     if not hasattr(found, "size"):
         return await list_files(args)
     most = min(found.size, MAX_READ)
-    content = await ask_hub(lambda api: beginning(api, args.repo, args.type, args.at, path, most), args.about)
+    content = await call_hub(lambda api: beginning(api, args.repo, args.type, args.at, path, most), args.about)
     source = f"{page_of(args)}/blob/{args.revision or 'main'}/{path}"
     if kind := kind_of(content[:8_192]):
         hint = _HINTS.get(kind, "operation download puts it into the workspace")
@@ -146,7 +146,7 @@ def _cut(lines: list[str]) -> Iterator[str]:
 
 async def refs(args: HubReposArgs) -> ToolResult:
     """Branches, tags and pull requests."""
-    found = await ask_hub(
+    found = await call_hub(
         lambda api: api.list_repo_refs(args.repo, repo_type=args.type, include_pull_requests=True), args.about
     )
     kinds = {"branch": found.branches, "tag": found.tags, "pull request": found.pull_requests or []}
@@ -156,7 +156,7 @@ async def refs(args: HubReposArgs) -> ToolResult:
 
 async def commits(args: HubReposArgs) -> ToolResult:
     """The newest commits of a revision."""
-    found = await ask_hub(
+    found = await call_hub(
         lambda api: api.list_repo_commits(args.repo, repo_type=args.type, revision=args.at), args.about
     )
     lines = [f"{one.commit_id[:12]} {day(one.created_at)} {', '.join(one.authors)}: {one.title}" for one in found]
@@ -166,7 +166,7 @@ async def commits(args: HubReposArgs) -> ToolResult:
 
 async def runtime(args: HubReposArgs) -> str:
     """The state and hardware of a space."""
-    found = await ask_hub(lambda api: api.get_space_runtime(args.repo), f"space {args.repo}")
+    found = await call_hub(lambda api: api.get_space_runtime(args.repo), f"space {args.repo}")
     asleep = f"; sleeps after {found.sleep_time} s" if found.sleep_time else ""
     return f"space {args.repo}: {found.stage}, hardware {found.hardware or 'none'}{asleep}"
 
@@ -178,5 +178,5 @@ async def logs(args: HubReposArgs) -> ToolResult:
         building = "BUILD" in str(api.get_space_runtime(args.repo).stage).upper()
         return list(deque(api.fetch_space_logs(args.repo, build=building), maxlen=args.limit))
 
-    found = await ask_hub(lines, f"space {args.repo}")
+    found = await call_hub(lines, f"space {args.repo}")
     return outside("\n".join(line.rstrip("\n") for line in found) or "(nothing yet)", f"{hub_url()}/spaces/{args.repo}")

@@ -14,7 +14,7 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub_identity import hub_login
+from ml_intern.net.hub_identity import get_hub_token
 
 SECONDS = 12 * 3600.0
 _MODULE = "ml_intern.tools.hub.transfer_child"
@@ -26,7 +26,7 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
     Raises:
         ToolError: what the Hub or its library said against it, or the child died.
     """
-    asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await hub_login()}
+    asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await get_hub_token()}
     inherited = await asyncio.to_thread(child_environment, os.environ)
     environment = {**inherited, "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
     process = await asyncio.create_subprocess_exec(

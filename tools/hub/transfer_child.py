@@ -80,7 +80,7 @@ def end_with_stdin() -> None:
 def run(asked: dict[str, Any], lines: Lines) -> None:
     """Do what was asked and say how it ended."""
     from ml_intern.net.hub import hub_api
-    from ml_intern.net.hub_errors import explained
+    from ml_intern.net.hub_errors import to_tool_error
 
     try:
         api = hub_api(asked["token"])
@@ -92,7 +92,7 @@ def run(asked: dict[str, Any], lines: Lines) -> None:
             threading.Thread(target=watch_growth, args=(folder, lines), daemon=True).start()
         lines.write(done=WORKS[asked["work"]](api, asked["arguments"]))
     except Exception as error:  # noqa: BLE001 told to the parent, which logs what nobody foresaw
-        fault = explained(error, asked["about"])
+        fault = to_tool_error(error, asked["about"])
         lines.write(**({"fault": str(fault)} if fault else {"broken": f"{type(error).__name__}: {error}"}))
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.evidence.reported import unverified_in
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.hub import ask_hub
-from ml_intern.net.service import NotThere
+from ml_intern.net.hub import call_hub
+from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import size
 from ml_intern.tools.hub.card import CARD, check_card
 from ml_intern.tools.hub.local_files import IGNORED, Selection, selected
@@ -71,11 +71,11 @@ async def _unheld_numbers(chosen: Selection, context: ToolContext) -> tuple[str,
 async def _prepared(args: HubReposArgs) -> str:
     """The visibility of the repository, which is made, private, when it is missing."""
     try:
-        found = await ask_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
-    except NotThere:
+        found = await call_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
+    except NotFound:
         if args.type == "space":
             raise ToolError(f"there is no {args.about}; create it first, with its sdk") from None
-        await ask_hub(lambda api: api.create_repo(args.repo, repo_type=args.type, private=True), args.about)
+        await call_hub(lambda api: api.create_repo(args.repo, repo_type=args.type, private=True), args.about)
         return "private, new"
     return "private" if found.private else "public"
 
@@ -106,7 +106,7 @@ async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
         found = api.get_paths_info(args.repo, list(expected), revision=revision or None, repo_type=args.type)
         return {one.path: one.size for one in found if hasattr(one, "size")}
 
-    there = await ask_hub(sizes, args.about)
+    there = await call_hub(sizes, args.about)
     wrong = [path for path, length in expected.items() if there.get(path) != length]
     if wrong:
         raise ToolError(
@@ -124,4 +124,4 @@ def _left_out(chosen: Selection) -> list[str]:
 
 
 async def _has_card(args: HubReposArgs) -> bool:
-    return bool(await ask_hub(lambda api: api.file_exists(args.repo, CARD, repo_type=args.type), args.about))
+    return bool(await call_hub(lambda api: api.file_exists(args.repo, CARD, repo_type=args.type), args.about))

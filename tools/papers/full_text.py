@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from ml_intern.configs.hosts import base_url, hub_url
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from ml_intern.net.pages import fetch
-from ml_intern.net.service import NotThere
+from ml_intern.net.service import NotFound
 from ml_intern.tools.web.page_text import text_of
 from ml_intern.tools.web.sections import head_and_text
 
@@ -49,17 +49,17 @@ async def full_text(paper: str, hosts: Mapping[str, str], private_hosts: Sequenc
     plain = versionless(paper)
     try:
         return PaperText(
-            await ask_hub(lambda api: api.read_paper(plain), f"paper {plain}"), f"{hub_url()}/papers/{plain}"
+            await call_hub(lambda api: api.read_paper(plain), f"paper {plain}"), f"{hub_url()}/papers/{plain}"
         )
     except ToolError as fault:
         said.append(f"the Hub: {fault}")
     base = base_url(hosts, "arxiv")
     allowed = [*private_hosts, urlsplit(base).netloc]
-    for kind, most in (("html", 20_000_000), ("pdf", _MAX_PDF_BYTES)):
+    for kind, max_bytes in (("html", 20_000_000), ("pdf", _MAX_PDF_BYTES)):
         try:
-            found = await text_of(page := await fetch(f"{base}/{kind}/{paper}", allowed, most=most))
+            found = await text_of(page := await fetch(f"{base}/{kind}/{paper}", allowed, max_bytes=max_bytes))
             return PaperText(head_and_text(found), page.url)
-        except NotThere:
+        except NotFound:
             said.append(f"arXiv has no {kind} of it")
         except ToolError as fault:
             said.append(f"arXiv's {kind}: {fault}")

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.hosts import hub_url
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -16,14 +16,14 @@ _LINKED = 6
 
 async def search(query: str, limit: int) -> list[str]:
     """Papers on the Hub about the query."""
-    found = await ask_hub(lambda api: list(islice(api.list_papers(query=query, limit=limit), limit)), "papers")
+    found = await call_hub(lambda api: list(islice(api.list_papers(query=query, limit=limit), limit)), "papers")
     return [listed(paper) for paper in found]
 
 
 async def trending(date: str, limit: int) -> list[str]:
     """The papers people read now, or those of a day (2025-10-29), a week (2025-W44) or a month (2025-10)."""
     when: dict[str, Any] = {_span(date): date} if date else {"sort": "trending"}
-    found = await ask_hub(lambda api: list(islice(api.list_daily_papers(limit=limit, **when), limit)), "daily papers")
+    found = await call_hub(lambda api: list(islice(api.list_daily_papers(limit=limit, **when), limit)), "daily papers")
     return [listed(paper) for paper in found]
 
 
@@ -41,8 +41,8 @@ def listed(paper: Any) -> str:
 
 
 async def details(paper: str) -> str:
-    """What the Hub knows of a paper. Raises NotThere when it does not know it."""
-    found = await ask_hub(lambda api: api.paper_info(paper), f"paper {paper}")
+    """What the Hub knows of a paper. Raises NotFound when it does not know it."""
+    found = await call_hub(lambda api: api.paper_info(paper), f"paper {paper}")
     authors = ", ".join(author.name or "?" for author in (found.authors or [])[:8])
     more = f" and {len(found.authors) - 8} more" if found.authors and len(found.authors) > 8 else ""
     lines = [
@@ -73,7 +73,7 @@ async def linked(paper: str, limit: int = _LINKED) -> str:
             ],
         }
 
-    found = await ask_hub(collect, f"what is linked to {paper}")
+    found = await call_hub(collect, f"what is linked to {paper}")
     return "\n".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in found.items())
 
 

@@ -8,7 +8,7 @@ from ml_intern.configs.hosts import base_url, hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside, outside_made
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.net.service import NotThere
+from ml_intern.net.service import NotFound
 from ml_intern.tools.papers import hub as paper_hub
 from ml_intern.tools.papers.full_text import arxiv_id, full_text, versionless
 from ml_intern.tools.papers.hub import numbered
@@ -97,7 +97,7 @@ async def _details(paper: str, context: ToolContext) -> ToolResult:
     plain = versionless(paper)
     try:
         parts = [await paper_hub.details(plain), f"## On the Hub\n{await paper_hub.linked(plain)}"]
-    except NotThere:
+    except NotFound:
         parts = [f"arXiv:{plain} is not on the Hub; read shows its text"]
     try:
         async with open_scholar(context.options.hosts) as scholar:

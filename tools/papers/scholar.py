@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_intern.configs.hosts import base_url
 from ml_intern.execution.call import ToolError
-from ml_intern.net.service import NotThere, Service, TooMany, open_service
+from ml_intern.net.service import NotFound, Service, TooManyRequests, open_service
 from ml_intern.tools.papers.full_text import versionless
 
 SECONDS_APART = 1.0
@@ -75,10 +75,10 @@ class Scholar:
         await _turn(self.service.base)
         try:
             return await self.service.get_json(path, params)
-        except TooMany as fault:
-            raise TooMany(f"{fault}. {_rate()}", fault.seconds) from fault
-        except NotThere as fault:
-            raise NotThere("Semantic Scholar does not know this paper; papers read shows its own references") from fault
+        except TooManyRequests as fault:
+            raise TooManyRequests(f"{fault}. {_rate()}", fault.seconds) from fault
+        except NotFound as fault:
+            raise NotFound("Semantic Scholar does not know this paper; papers read shows its own references") from fault
 
 
 @asynccontextmanager
@@ -91,11 +91,13 @@ async def open_scholar(hosts: Mapping[str, str]) -> AsyncIterator[Scholar]:
 
 
 async def _turn(base: str) -> None:
-    """Wait for one's turn, SECONDS_APART after the request before. Raises TooMany when the queue is long."""
+    """Wait for one's turn, SECONDS_APART after the request before. Raises TooManyRequests when the queue is long."""
     now = time.monotonic()
     mine = max(_next_turn.get(base, 0.0), now)
     if mine - now > MAX_WAIT:
-        raise TooMany(f"{(mine - now):.0f} requests to Semantic Scholar are waiting already. {_rate()}", mine - now)
+        raise TooManyRequests(
+            f"{(mine - now):.0f} requests to Semantic Scholar are waiting already. {_rate()}", mine - now
+        )
     _next_turn[base] = mine + SECONDS_APART
     await asyncio.sleep(mine - now)
 

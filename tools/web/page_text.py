@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.child_program import ask_child
+from ml_intern.net.child_program import run_child_program
 from ml_intern.net.pages import Page
 
 SECONDS = 40.0
@@ -55,7 +55,7 @@ async def _by_child(page: Page, kind: str) -> PageText:
     loop = asyncio.get_running_loop()
     async with _slots.setdefault(loop, asyncio.Semaphore(SIDE_BY_SIDE)):
         try:
-            out = await ask_child(_CHILD, kind, page.url[:2000], given=page.body, seconds=SECONDS)
+            out = await run_child_program(_CHILD, kind, page.url[:2000], stdin=page.body, seconds=SECONDS)
         except TimeoutError as error:
             said = f"{page.url[:200]} could not be read within {SECONDS:g} s; read another page"
             raise ToolError(said) from error

@@ -12,7 +12,7 @@ from ml_intern.configs.providers import BRAVE, TAVILY
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.net.blocking import in_thread
+from ml_intern.net.blocking import run_in_thread
 from ml_intern.net.service import open_service
 
 SECONDS = 30.0
@@ -99,7 +99,7 @@ async def _ddgs(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> list
             ) from error
         return [Hit(str(hit.get("title", "")), str(hit.get("href", "")), str(hit.get("body", ""))) for hit in found]
 
-    return await in_thread(search, seconds=SECONDS, what="the web search")
+    return await run_in_thread(search, seconds=SECONDS, what="the web search")
 
 
 def _hits(found: object, text: str) -> list[Hit]:

@@ -146,8 +146,8 @@ class FakeHub(Served):
         """Send such requests elsewhere."""
         self._faults.append(Fault(part, lambda: RedirectResponse(to, 307), times, 0))
 
-    def mend(self) -> None:
-        """No more faults."""
+    def clear_failures(self) -> None:
+        """Answer normally again."""
         self._faults.clear()
 
     def tokens_at(self, host: str) -> list[Asked]:

@@ -17,6 +17,6 @@ async def sandboxed(hub: FakeHub, desk: HubBench, monkeypatch: pytest.MonkeyPatc
     """The bench; what the library read of the environment when it was imported is as it would be with this Hub."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     yield desk
-    hub.mend()
+    hub.clear_failures()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     await sandboxes_of(desk.store).close()

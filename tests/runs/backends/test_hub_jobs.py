@@ -114,7 +114,7 @@ async def test_a_launch_without_an_answer_is_neither_lost_nor_repeated(jobs: Job
     jobs.hub.fail("/api/jobs/ada", 503, times=10, method="POST")
     with pytest.raises(TemporaryError, match="may have started"):
         await jobs.launch("true")
-    jobs.hub.mend()
+    jobs.hub.clear_failures()
     assert await jobs.backend.find("run1") is None
     jobs.hub.fail("/api/jobs/ada", 503, times=10, method="GET")
     with pytest.raises(TemporaryError, match="cannot be told"):

@@ -110,7 +110,7 @@ async def test_a_log_that_cannot_be_had_does_not_keep_a_run_open_for_ever(hub: F
     await asyncio.to_thread(job.wait)
     seen = await desk.run("jobs", operation="inspect", run=id)
     assert "is not complete" in seen.text
-    hub.mend()
+    hub.clear_failures()
     assert "hidden" in await ended(desk, id)
 
 
@@ -131,7 +131,7 @@ async def test_a_launch_of_which_nothing_is_known_is_settled_by_the_next_look(
     assert "whether run-" in answer.text
     (row,) = await desk.store.runs.list(THREAD)
     assert (row.open, row.handle) == (True, None)
-    hub.mend()
+    hub.clear_failures()
     if started:
         client.run_job(image="x", command=["sh", "-c", "echo hi"], labels={LABEL: row.id}, namespace="ada")
     text = await ended(desk, row.id)

@@ -76,8 +76,8 @@ async def test_rows_by_place_words_and_condition(hub: FakeHub, desk: HubBench) -
     assert '"review number 90"' in found
     assert "A query parameter is invalid" in await rows(where="nonsense here")
     assert "no rows of org/reviews (default, train) fit" in await rows(where='"stars"=77')
-    assert "there is no split 'dev'; there are train" in await rows(split="dev")
-    assert "there is no configuration 'x'; there are default" in await rows(config="x")
+    assert "there is no split 'dev'; choose from: train" in await rows(split="dev")
+    assert "there is no configuration 'x'; choose from: default" in await rows(config="x")
 
 
 async def test_long_cells_are_cut_and_hidden_characters_shown(hub: FakeHub, desk: HubBench) -> None:
@@ -168,7 +168,7 @@ async def test_a_dataset_of_3000_configurations(hub: FakeHub, desk: HubBench) ->
     [
         ("org/none", "there is no dataset org/none, or it is private and the token has no access"),
         ("org/hidden", "there is no dataset org/hidden, or it is private"),
-        ("org/gated", "gated and the token has no access to it; the user has to accept its terms on"),
+        ("org/gated", "gated and the token has no access to it; the user must sign in and accept its terms on"),
         ("org/empty", "has nothing whose rows can be shown (no files at all)"),
         ("org/pictures", "has nothing whose rows can be shown (.tar)"),
     ],

@@ -175,7 +175,7 @@ async def test_a_wrong_key_and_an_unknown_paper_are_said(
     unknown = await reader.run("papers", operation="citations", paper="9999.99999")
     assert "does not know this paper" in unknown.text
     monkeypatch.setenv("S2_API_KEY", "wrong")
-    assert "access is refused" in (await reader.run("papers", operation="citations", paper="2106.09685")).text
+    assert "access denied" in (await reader.run("papers", operation="citations", paper="2106.09685")).text
 
 
 @pytest.mark.parametrize(

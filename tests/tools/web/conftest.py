@@ -83,6 +83,6 @@ def hub(one_hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     """A Hub without content, which nobody is signed in to."""
     for kept in (one_hub.asked, one_hub.papers, one_hub.docs, one_hub.collections):
         kept.clear()
-    one_hub.mend()
+    one_hub.clear_failures()
     monkeypatch.setenv("HF_ENDPOINT", one_hub.url)
     return one_hub

@@ -86,4 +86,4 @@ def proxied(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 def test_the_users_proxy_is_gone_through_but_not_to_private_addresses(proxied: Mapping[str, str]) -> None:
     assert fetched("https://pages.test/plain", **proxied).endswith("of two lines")
-    assert "no public address" in fetched("https://10.0.0.1/plain", **proxied)
+    assert "is not public" in fetched("https://10.0.0.1/plain", **proxied)

@@ -44,7 +44,7 @@ async def test_a_wrong_key_is_said(
     monkeypatch.setenv(variable, "wrong")
     reader.hosts(**{service: engines.url})
     result = await reader.run("web_search", query="lora")
-    assert "answered 401: the key is not accepted" in result.text
+    assert "answered 401: the key was rejected" in result.text
 
 
 async def test_nothing_found_is_no_fault(

@@ -1,4 +1,4 @@
-"""Asking the Hub: every way it can fail is one line with a remedy, soon; nothing is printed; the loop goes on."""
+"""`call_hub`: each failure becomes one line with a remedy, soon; nothing is printed; the event loop is not blocked."""
 
 import contextlib
 import os
@@ -12,15 +12,15 @@ import pytest
 from huggingface_hub import HfApi
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub import ask_hub
+from ml_intern.net.hub import call_hub
 from tests.fakes.hub import FakeHub
 
 Work = Callable[[HfApi], Any]
 
 
-async def told(work: Work, about: str = "model org/x") -> str:
+async def error_of(work: Work, about: str = "model org/x") -> str:
     with pytest.raises(ToolError) as raised:
-        await ask_hub(work, about)
+        await call_hub(work, about)
     assert "\n" not in str(raised.value)
     assert "Traceback" not in str(raised.value)
     return str(raised.value)
@@ -30,7 +30,7 @@ async def told(work: Work, about: str = "model org/x") -> str:
     ("token", "work", "said"),
     [
         (None, lambda api: api.whoami(), "no token for the Hub.*HF_TOKEN"),
-        ("hf_wrong", lambda api: api.whoami(), r"\(401\).*wrong or expired"),
+        ("hf_wrong", lambda api: api.whoami(), r"\(401\).*missing, wrong or expired"),
         ("hf_wrong", lambda api: api.model_info("org/x"), r"\(401\).*set a valid HF_TOKEN"),
         (None, lambda api: api.create_repo("org/x"), r"\(401\).*HF_TOKEN"),
         ("", lambda api: api.create_repo("org/x"), r"\(403\).*write permission"),
@@ -38,12 +38,12 @@ async def told(work: Work, about: str = "model org/x") -> str:
         (None, lambda api: api.model_info("org/private"), "no token is set"),
         ("", lambda api: list(api.list_repo_tree("org/open", "nowhere")), "no such file or folder.*operation list"),
         ("", lambda api: list(api.list_repo_tree("org/open", revision="v9")), "no such revision.*operation refs"),
-        ("", lambda api: api.create_repo("ada/mine"), r"\(409\).*exists already"),
+        ("", lambda api: api.create_repo("ada/mine"), r"\(409\).*already exists"),
         ("", lambda api: api.model_info("no/such/name"), "Repo id must be"),
     ],
 )
-async def test_what_the_hub_refuses_is_one_line_with_a_remedy(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, token: str | None, work: Work, said: str
+async def test_a_rejected_request_becomes_one_line_with_a_remedy(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, token: str | None, work: Work, expected: str
 ) -> None:
     hub.add("models", "org/private", {"a": "1"}, private=True)
     hub.add("models", "org/open", {"a": "1"})
@@ -52,62 +52,62 @@ async def test_what_the_hub_refuses_is_one_line_with_a_remedy(
         monkeypatch.delenv("HF_TOKEN")
     elif token:
         monkeypatch.setenv("HF_TOKEN", token)
-    assert re.search(said, await told(work))
+    assert re.search(expected, await error_of(work))
 
 
-async def test_a_gated_repository_names_the_page_with_its_terms(hub: FakeHub, tmp_path: Any) -> None:
+async def test_the_error_for_a_gated_repository_names_the_page_with_its_terms(hub: FakeHub, tmp_path: Any) -> None:
     hub.add("datasets", "org/gated", {"a": "1"}, gated="auto")
 
     def read(api: HfApi) -> str:
         return api.hf_hub_download("org/gated", "a", repo_type="dataset", local_dir=tmp_path)
 
-    assert f"accept its terms on {hub.url}/datasets/org/gated" in await told(read, "dataset org/gated")
+    assert f"accept its terms on {hub.url}/datasets/org/gated" in await error_of(read, "dataset org/gated")
 
 
-async def test_a_long_pause_is_told_and_not_slept(hub: FakeHub) -> None:
+async def test_a_long_pause_is_reported_instead_of_slept(hub: FakeHub) -> None:
     hub.fail("/api/models", 429, ratelimit='"api";r=0;t=240')
-    assert "(429); try again in 240 s" in await told(lambda api: list(api.list_models(limit=1)))
-    hub.mend()
+    assert "(429); try again in 240 s" in await error_of(lambda api: list(api.list_models(limit=1)))
+    hub.clear_failures()
     hub.fail("/api/models", 429, Retry_After="77")
-    assert "try again in 77 s" in await told(lambda api: list(api.list_models(limit=1)))
+    assert "try again in 77 s" in await error_of(lambda api: list(api.list_models(limit=1)))
     assert len(hub.asked) == 2
 
 
-async def test_a_short_pause_and_a_passing_failure_are_waited_out(hub: FakeHub) -> None:
+async def test_a_short_pause_and_a_single_failure_are_retried(hub: FakeHub) -> None:
     hub.add("models", "org/x", {"a": "1"})
     hub.fail("/api/models", 429, times=1, ratelimit='"api";r=0;t=0')
     hub.fail("/api/models", 503, times=1)
-    assert [model.id for model in await ask_hub(lambda api: list(api.list_models()))] == ["org/x"]
+    assert [model.id for model in await call_hub(lambda api: list(api.list_models()))] == ["org/x"]
 
 
-async def test_a_hub_that_goes_on_failing_is_given_up_soon(hub: FakeHub) -> None:
+async def test_requests_to_a_failing_hub_stop_after_three_attempts(hub: FakeHub) -> None:
     hub.fail("/api/models", 503)
-    assert "(503)" in await told(lambda api: list(api.list_models()))
+    assert "(503)" in await error_of(lambda api: list(api.list_models()))
     assert len(hub.asked) == 3
 
 
-async def test_no_hub_and_a_silent_hub(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_hub_and_a_silent_hub_are_reported(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.delay("/api/models/org", 5)
     with pytest.raises(ToolError, match="did not answer within"):
-        await ask_hub(lambda api: api.model_info("org/x"), seconds=0.2)
+        await call_hub(lambda api: api.model_info("org/x"), seconds=0.2)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "no connection to the Hub at http://127.0.0.1:9" in await told(lambda api: api.model_info("org/x"))
+    assert "no connection to the Hub at http://127.0.0.1:9" in await error_of(lambda api: api.model_info("org/x"))
 
 
-async def test_an_error_of_our_own_is_not_taken_for_the_hubs(hub: FakeHub) -> None:
+async def test_a_bug_in_the_caller_is_not_reported_as_a_hub_error(hub: FakeHub) -> None:
     def broken(api: HfApi) -> None:
-        raise ValueError("ours")
+        raise ValueError("a bug")
 
-    with pytest.raises(ValueError, match="ours"):
-        await ask_hub(broken)
+    with pytest.raises(ValueError, match="a bug"):
+        await call_hub(broken)
 
 
-async def test_nothing_is_printed_and_the_client_says_who_it_is(
+async def test_nothing_is_printed_and_the_client_identifies_itself(
     hub: FakeHub, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.add("models", "org/x", {"a": "1"})
     hub.fail("/api/models", 503, times=1)
-    thread, _ = await ask_hub(lambda api: (threading.current_thread(), list(api.list_models())))
+    thread, _ = await call_hub(lambda api: (threading.current_thread(), list(api.list_models())))
     assert thread is not threading.main_thread()
     assert thread.daemon
     assert capfd.readouterr() == ("", "")
@@ -115,7 +115,7 @@ async def test_nothing_is_printed_and_the_client_says_who_it_is(
     assert os.environ["AI_AGENT"] == "ml-intern"
 
 
-async def test_a_token_goes_nowhere_else_when_the_hub_redirects(hub: FakeHub, tmp_path: Path) -> None:
+async def test_a_redirect_does_not_send_the_token_to_another_host(hub: FakeHub, tmp_path: Path) -> None:
     hub.add("models", "ada/m", {"a.txt": "1", "w.bin": b"\1"}, private=True)
     asks: list[tuple[str, Work]] = [
         ("/api/models/ada/m", lambda api: api.model_info("ada/m")),
@@ -129,11 +129,11 @@ async def test_a_token_goes_nowhere_else_when_the_hub_redirects(hub: FakeHub, tm
         ("/info/lfs/", lambda api: api.upload_file(path_or_fileobj=b"2", path_in_repo="b.bin", repo_id="ada/m")),
     ]
     for part, work in asks:
-        hub.mend()
+        hub.clear_failures()
         hub.redirect(part, f"{hub.cdn_url}/elsewhere")
         before = len(hub.asked)
         with contextlib.suppress(ToolError):
-            await ask_hub(work, "model ada/m")
+            await call_hub(work, "model ada/m")
         assert any(asked.token for asked in hub.asked[before:] if asked.host.startswith("127.")), part
     assert [asked for asked in hub.asked if asked.host.startswith("localhost")]
     assert hub.tokens_at("localhost") == []
