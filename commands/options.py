@@ -1,5 +1,6 @@
 """OPTIONS: every option of the command line, once. Parsing, help, completion and the README's table come from it."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import wraps
@@ -175,6 +176,14 @@ def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., i
         return wrapped
 
     return decorate
+
+
+def is_interactive(options: Options) -> bool:
+    """Whether a person is at the terminal and gave nothing to do yet."""
+    asked_for_output = options.print_ or options.output_format != "text" or options.output_schema is not None
+    if options.prompt is not None or asked_for_output:
+        return False
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def seconds(duration: str) -> float:

@@ -48,7 +48,7 @@ async def with_policy_context(call: ToolCall, context: ToolContext, judge: Calla
         sandboxed=context.sandbox_profile != "none",
         taint=context.taint,
         user_text=context.user_text,
-        owner=context.services.owner,
+        owner=context.services.account.name,
         rules=written_rules(context.options.permissions).joined(Rules(tuple(rule_of(row.grant) for row in granted))),
         changed=spec.warning() if spec is not None and spec.warning is not None else "",
         destinations=reach.destinations,

@@ -134,32 +134,66 @@ class Notifier(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ThreadScope:
+    """What belongs to one open thread. A session or a server opens it and drops it with the thread."""
+
+    file_reads: dict[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the content last read or written; write and edit check it."""
+    spawn: "Spawn | None" = None
+    """Runs a sub-agent in a child thread; None in a sub-agent's own thread."""
+    files: "TurnFiles | None" = None
+    """None where there is nothing to wait for, as on a server, which takes the snapshot before a run."""
+    watch: "RunWatch | None" = None
+    """None where nobody waits for the end of a run, as on a server."""
+
+
+class ThreadScopes:
+    """The scopes of the threads that are open in this process."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, ThreadScope] = {}
+
+    def open(self, thread_id: str, scope: ThreadScope) -> ThreadScope:
+        """Register the scope of a thread, replacing an earlier one."""
+        self._open[thread_id] = scope
+        return scope
+
+    def close(self, thread_id: str) -> None:
+        """Drop the scope of a thread, if it has one."""
+        self._open.pop(thread_id, None)
+
+    def __contains__(self, thread_id: str) -> bool:
+        """Whether the thread is open."""
+        return thread_id in self._open
+
+    def __getitem__(self, thread_id: str) -> ThreadScope:
+        """Return the scope of an open thread. Raises KeyError for any other thread."""
+        return self._open[thread_id]
+
+
 @dataclass
+class HubAccount:
+    """The owner of the Hub token, cached after the Hub was asked for it once."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Services:
-    """What nodes and tools work with; bound when the graph is built, never checkpointed."""
+    """What nodes and tools work with. Built once per process, bound to the graph, never checkpointed."""
 
     models: "Models"
     tools: "Mapping[str, ToolSpec]"
     store: "Store"
     defaults: RunOptions
     """Used when a caller passes no RunOptions, as Studio does."""
-    file_reads: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
-    """Per thread: path -> digest of the content last read or written; write and edit check it."""
-    spawn: "Spawn | None" = None
-    """Runs a sub-agent in a child thread; set by session.subagents."""
-    owner: str = ""
-    """Namespace of the Hub token's owner, where it is known without asking the Hub."""
-    files: "TurnFiles | None" = None
-    """Set by the session; None where there is nothing to wait for, as in Studio, which takes them before a run."""
-
-    watch: "RunWatch | None" = None
-    """Set by the session; None where nobody waits for the end of a run, as in Studio."""
-
     servers: "ToolServers | None" = None
     """MCP servers; None where there are none."""
-
     notifier: "Notifier | None" = None
-    """None where nobody is to be told."""
+    """None where nobody is notified."""
+    scopes: ThreadScopes = field(default_factory=ThreadScopes)
+    account: HubAccount = field(default_factory=HubAccount)
 
     def artifacts(self, thread_id: str) -> Path:
         """The folder of a thread's artifact files."""
@@ -209,9 +243,24 @@ class ToolContext:
         return self.services.artifacts(self.thread_id)
 
     @property
-    def spawn(self) -> "Callable[..., Awaitable[ToolResult]] | None":
+    def scope(self) -> ThreadScope:
+        """What belongs to this thread while it is open."""
+        return self.services.scopes[self.thread_id]
+
+    @property
+    def spawn(self) -> "Spawn | None":
         """Run a sub-agent in a child thread; None where there are none."""
-        return self.services.spawn
+        return self.scope.spawn
+
+    @property
+    def models(self) -> "Models":
+        """The models that can be called."""
+        return self.services.models
+
+    @property
+    def store(self) -> "Store":
+        """The thread database."""
+        return self.services.store
 
     def roots(self) -> tuple[Path, ...]:
         """The folders that tools may touch, resolved."""

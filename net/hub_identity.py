@@ -16,7 +16,8 @@ async def token_owner(context: ToolContext) -> str:
     Raises:
         ToolError: the Hub rejects the token or does not answer.
     """
-    if not context.services.owner and await get_hub_token():
+    known = context.services.account
+    if not known.name and await get_hub_token():
         account = await call_hub(lambda api: api.whoami(), "the account")
-        context.services.owner = str(account["name"])
-    return context.services.owner
+        known.name = str(account["name"])
+    return known.name

@@ -27,10 +27,11 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     message, calls = open_calls(state["messages"])
     if message is None:
         return {}
-    if services.files is not None:
-        await services.files.settled()
+    thread_id = thread_of(runtime)
+    if (files := services.scopes[thread_id].files) is not None:
+        await files.settled()
     emit = emitter(runtime.stream_writer)
-    batch = _Batch(state, message, thread_of(runtime), with_cap(state, options), services, emit)
+    batch = _Batch(state, message, thread_id, with_cap(state, options), services, emit)
     answers: list[AnyMessage] = []
     for group in _groups(calls, services):
         answers += await _side_by_side(batch, group)

@@ -40,8 +40,8 @@ async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool =
     if row.open and row.handle is None:
         await record_launch(id, plan, context, only_scripts=only_scripts)
         row = await _launched(plan, row, context)
-    if context.services.watch is not None:
-        context.services.watch.notice()
+    if context.scope.watch is not None:
+        context.scope.watch.notice()
     return row
 
 

@@ -8,7 +8,7 @@ from ml_intern.configs.version import version
 from ml_intern.execution.arguments import schema_of
 from ml_intern.execution.call import ToolCall
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import Services, ToolContext, ToolSpec
+from ml_intern.execution.tool import Services, ThreadScope, ToolContext, ToolSpec
 from ml_intern.graph.context import sandbox_name
 from ml_intern.graph.events import Emit
 
@@ -65,6 +65,7 @@ class _Calls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._thread = f"served-{uuid4()}"
+        services.scopes.open(self._thread, ThreadScope())
         self._taint: tuple[str, ...] = ()
 
     async def run(self, name: str, arguments: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import is_users
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.server.inputs import given_choices, users_text
-from ml_intern.session.listing import STATES, ThreadListing, title_of
+from ml_intern.session.listing import STATES, ThreadListing
 from ml_intern.session.runner import Runner, is_pending, turn_end
 from ml_intern.session.turns.turns import COPY, Turns
 from ml_intern.snapshots.workspace import Snapshots
@@ -76,11 +76,9 @@ class ServedRun:
     async def _begin_turn(self, text: str, older: str) -> None:
         if older:
             await self.turns.app.aupdate_state(self.turns.config(older), None, as_node=COPY)
-        number = await self.turns.begin(UserInput(text), self.options, self.files.begin(self.turns.thread_id))
-        await self.files.settled()
         row = ThreadListing(self.turns, self.options.workspace)
-        title = (await row.change(turns=number, redo=())).title
-        await row.change(title=title or title_of(text))
+        await row.begin_turn(UserInput(text), self.options, self.files.begin(self.turns.thread_id))
+        await self.files.settled()
 
     async def _keep_files(self, head: StateSnapshot) -> None:
         """Take the snapshot of the turn that goes on, if its process died before it was taken."""
@@ -105,11 +103,13 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
         UsageError: `choices` are not StudioChoices.
     """
     services = runner.services
-    turns = Turns(runner.app, services, str(config["configurable"]["thread_id"]))
+    turns = runner.turns(str(config["configurable"]["thread_id"]))
     async with services.store.hold(turns.thread_id):
         options = await _options(turns, services, choices)
         services.models.route(options.model)
         await _tools_are_there(services)
+        if turns.thread_id not in services.scopes:  # open until the server ends: an approval splits a turn into runs
+            runner.open_scope(turns.thread_id)
         files = await asyncio.to_thread(Snapshots, services.store.home, Path(options.workspace), _kept_for_undo)
         await ThreadListing(turns, options.workspace).change(state="running")
         try:

@@ -24,7 +24,6 @@ from ml_intern.server.options import ServedOptions
 from ml_intern.server.run import served_run
 from ml_intern.session.listing import ThreadListing
 from ml_intern.session.runner import Runner
-from ml_intern.session.turns.turns import Turns
 from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
 from ml_intern.tools.compute.remote_tools import remote_tools
@@ -44,15 +43,14 @@ class RunFailed(RuntimeError):
     """Why a run failed, in one line. The server passes on the words of RuntimeError, but not those of ours."""
 
 
-class LateServices(Services):
-    """Services of a graph that is compiled before there is an event loop to open them in."""
+class NotOpened(Services):
+    """Stands for the services in the graph's outline, which is made before there is an event loop to open them in."""
 
     def __init__(self) -> None:
         pass
 
-    def fill(self, services: Services) -> None:
-        """Become these services."""
-        vars(self).update(vars(services))
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"the server has not opened the checkpointer that langgraph.json names ({name})")
 
 
 class ServedSaver(Saver):
@@ -78,7 +76,6 @@ class Serving:
     """What the runs of a server share. `checkpointer` opens it in the server's event loop and closes it."""
 
     def __init__(self) -> None:
-        self.services = LateServices()
         self._runner: Runner | None = None
 
     @property
@@ -103,8 +100,7 @@ class Serving:
             open_servers(served.servers, store.home, builtin) as (servers, tools),
         ):
             models = Models(store.ledger, served.endpoint)
-            self.services.fill(Services(models=models, tools=tools, store=store, defaults=served.run, servers=servers))
-            self._runner = await Runner.create(self.services)
+            self._runner = await Runner.create(Services(models, tools, store, served.run, servers))
             if served.attended:
                 _end_with_stdin()
             try:
@@ -123,13 +119,14 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
         self.serving = serving
 
     def copy(self, update: dict[str, Any] | None = None) -> Self:
-        """A copy as the server makes one for each request, on our saver.
+        """A copy as the server makes one for each request, with the nodes and the saver of the opened graph.
 
-        The server wraps the saver in an adapter that counts versions in another way and hides how we read histories.
+        The server wraps the saver in an adapter that counts versions differently and hides how histories are read.
         """
         update = dict(update or {})
         if update.get("checkpointer") is not None:
-            update["checkpointer"] = self.serving.runner.app.checkpointer
+            app = self.serving.runner.app
+            update |= {"checkpointer": app.checkpointer, "nodes": app.nodes}
         return super().copy(update)
 
     def get_input_jsonschema(self, config: "RunnableConfig | None" = None) -> dict[str, Any]:
@@ -155,7 +152,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
     async def abulk_update_state(self, config: "RunnableConfig", supersteps: Sequence[Sequence[Any]]) -> Any:
         """Change the state of a thread that nobody runs. Raises HTTPException."""
         services = self.serving.runner.services
-        turns = Turns(self.serving.runner.app, services, str(config["configurable"]["thread_id"]))
+        turns = self.serving.runner.turns(str(config["configurable"]["thread_id"]))
         with _as_http():
             async with services.store.hold(turns.thread_id):
                 changed = await super().abulk_update_state(config, supersteps)
@@ -195,8 +192,8 @@ def _end_with_stdin() -> None:
 
 
 def studio_graph(serving: Serving) -> StudioGraph:
-    """The graph without a checkpointer, its services bound."""
-    parts: Mapping[str, Any] = vars(build_graph(serving.services).compile())
+    """The outline of the graph, without services and checkpointer: `copy` binds them for a request."""
+    parts: Mapping[str, Any] = vars(build_graph(NotOpened()).compile())
     return StudioGraph(serving=serving, **{**parts, "context_schema": StudioChoices})
 
 

@@ -1,7 +1,6 @@
 """AgentSession: operations in, events out. The one front door for every interface and test."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -16,11 +15,12 @@ from ml_intern.configs.version import version
 from ml_intern.execution.tool import Services, ToolSpec
 from ml_intern.graph import operations as ops
 from ml_intern.graph.context import RunOptions, sandbox_name
-from ml_intern.graph.events import Event, emitter
+from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.approvals import check_answers, remember_always
-from ml_intern.session.listing import STATES, ThreadListing, title_of
+from ml_intern.session.event_queue import EventQueue
+from ml_intern.session.listing import STATES, ThreadListing
 from ml_intern.session.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
 from ml_intern.session.turns.rewind import Rewind, UndoPreview
 from ml_intern.session.turns.turns import TurnInfo, Turns
@@ -31,7 +31,6 @@ from ml_intern.tools.registry import fitting
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-    from ml_intern.execution.tool import ToolSpec
     from ml_intern.graph.state import PlanStep
     from ml_intern.models.gateway import Models
     from ml_intern.store.ledger import Totals
@@ -45,22 +44,21 @@ class AgentSession:
     Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
     """
 
-    def __init__(self, services: Services, runner: Runner) -> None:
+    def __init__(self, runner: Runner, events: EventQueue) -> None:
+        services = runner.services
         self.services = services
         self.options = services.defaults
         self.end: TurnEnd | None = None
         self._runner = runner
-        self._turns = Turns(runner.app, services, "")
-        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), self.warn)
-        services.files = self._files
+        self._turns = runner.turns("")
+        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._sequence = 0
+        self._events = events
         self._held = AsyncExitStack()
         self._worker: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
         self._closing = False
-        self._emit = emitter(self._publish)
+        self._emit = events.emit
         self.runs = ThreadRuns(services, self._emit, lambda: self._operations.put_nowait(ops.Wake()))
         self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
             ops.Settle: self._settle,
@@ -98,9 +96,15 @@ class AgentSession:
             UsageError: no such thread, or more than one.
             ThreadLocked: another process holds it.
         """
-        services = Services(models=models, tools=tools, store=store, defaults=options)
-        await models.expect(options)
-        session = cls(services, await Runner.create(services))
+        return await cls.start(Services(models, tools, store, options), EventQueue(), thread=thread, fork=fork)
+
+    @classmethod
+    async def start(cls, services: Services, events: EventQueue, *, thread: str | None, fork: bool = False) -> Self:
+        """Open a thread with these services; `events` takes what happens. Raises as `open` does."""
+        await services.models.expect(services.defaults)
+        if services.notifier is not None:
+            events.listen(services.notifier.take)
+        session = cls(await Runner.create(services), events)
         await session._enter(thread, fork=fork)
         session._worker = asyncio.create_task(session._work())
         return session
@@ -122,14 +126,13 @@ class AgentSession:
 
     async def events(self) -> AsyncIterator[Event]:
         """The events as they happen; ends after `shutdown`."""
-        while (event := await self._events.get()) is not None:
+        async for event in self._events.read():
             yield event
-            self._events.task_done()
 
     async def idle(self) -> None:
         """Wait until every operation was carried out and every event of it was taken from `events`."""
         await self._operations.join()
-        await self._events.join()
+        await self._events.drained()
 
     async def close(self) -> None:
         """Shut down and let go of the thread; it stays resumable."""
@@ -137,6 +140,19 @@ class AgentSession:
             await self.submit(ops.Shutdown())
             await self._worker
             self._worker = None
+
+    async def at_rest(self, *, runs_first: bool = False) -> None:
+        """Wait until the session is idle and, after a turn that ended well, no run is left to start another turn.
+
+        `runs_first`: no turn was begun; wait for the runs of earlier ones.
+        """
+        if runs_first:
+            await self.runs.ended()
+        while True:
+            await self.idle()
+            if self.end is None or self.end.status != "done" or self.runs.quiet:
+                return
+            await self.runs.ended()
 
     async def history(self) -> "list[AnyMessage]":
         """The conversation as it stands."""
@@ -172,7 +188,7 @@ class AgentSession:
             await self._files.close()
             await self._held.aclose()
             self._emit("shutdown", reason="closed")
-            self._events.put_nowait(None)
+            self._events.close()
 
     async def _perform(self, operation: ops.Operation) -> None:
         self._running = asyncio.ensure_future(self._handlers[type(operation)](operation))
@@ -203,24 +219,13 @@ class AgentSession:
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
 
-    def warn(self, message: str, remedy: str) -> None:
-        """Tell whoever watches of a problem that stops nothing."""
-        self._emit("error", message=message, remedy=remedy, exit_code=None, retry_in_s=None)
-
-    def _publish(self, event: Mapping[str, Any]) -> None:
-        self._sequence += 1
-        happened = Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"])
-        self._events.put_nowait(happened)
-        if self.services.notifier is not None:
-            self.services.notifier.take(happened)
-
     # --- turns
 
     async def _run(self, start: Any) -> None:
         await self._row.change(state="running")
         if self.services.servers is not None and await self.services.servers.settled():
             self._greet()
-        end = await self._runner.run(self._turns, start, self.options, self._publish)
+        end = await self._runner.run(self._turns, start, self.options, self._events.publish)
         await self._complete(end)
 
     async def _complete(self, end: TurnEnd) -> None:
@@ -252,12 +257,8 @@ class AgentSession:
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
-        text = redact(op.text)
-        row = await self._row.change(state="running")
-        message = replace(op, text=text, typed=None if op.typed is None else redact(op.typed))
-        number = await self._turns.begin(message, self.options, self._files.begin(self.thread_id))
-        self._emit("processing", turn=number, text=text)
-        await self._row.change(title=row.title or title_of(text), folder=self.options.workspace, turns=number, redo=())
+        number = await self._row.begin_turn(op, self.options, self._files.begin(self.thread_id))
+        self._emit("processing", turn=number, text=redact(op.text))
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
@@ -283,9 +284,7 @@ class AgentSession:
         return Rewind(self._turns, self._files, self.services)
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
-        moved = await (self._rewind.undo(op) if isinstance(op, ops.Undo) else self._rewind.redo(op))
-        number = int((await self._turns.snapshot()).values.get("turn", 0))
-        await self._row.change(turns=number, state="idle")
+        moved = await self._rewind.move(op)
         direction = "undo" if isinstance(op, ops.Undo) else "redo"
         self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
 
@@ -300,22 +299,24 @@ class AgentSession:
         store = self.services.store
         row = await store.threads.find(thread) if thread else None
         if row is not None and fork:
-            row = await store.threads.get(await Turns(self._runner.app, self.services, row.id).fork(None))
+            row = await store.threads.get(await self._runner.turns(row.id).fork(None))
         thread_id = row.id if row is not None else str(uuid4())
         if thread_id == self.thread_id:
             return
-        turns = replace(self._turns, thread_id=thread_id)
+        turns = self._runner.turns(thread_id)
         async with AsyncExitStack() as taking:
             await taking.enter_async_context(store.hold(thread_id))
             found = await self._found(turns, row) if row is not None else None
             held = taking.pop_all()
         await self._held.aclose()
-        self._held, self._turns = held, turns
+        held.callback(self.services.scopes.close, thread_id)
+        self._runner.open_scope(thread_id, self._files, await self.runs.watch(thread_id))
+        self._held, self._turns, self._events.thread_id = held, turns, thread_id
         self._greet()
         if found is not None:
             self._emit("resumed", **found)
             self._operations.put_nowait(ops.Settle())
-        await self.runs.follow(thread_id)
+        await self.runs.start()
 
     def _greet(self) -> None:
         self._emit("ready", **ready(self.options, self.services, self._files.notes))
@@ -347,7 +348,7 @@ class AgentSession:
         # The note is there before the command: whatever ends it, the model knows that it may have run.
         id, typed = f"user_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
-        result = await self._runner.run_command(self._turns, op.command, self.options, self._publish, id)
+        result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
 
 

@@ -1,8 +1,11 @@
-"""A thread's row in the list of threads: a cache of its checkpoints and of the ledger, brought up to them here."""
+"""A thread's row in the list of threads, a cache of its checkpoints and of the ledger; and the start of a turn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.operations import UserInput
+from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.turns import Turns
 
 if TYPE_CHECKING:
@@ -44,6 +47,21 @@ class ThreadListing:
         row = await self.turns.services.store.threads.get(self.turns.thread_id)
         if row is not None and row.state in ("running", "waiting"):
             await self.renew("idle")
+
+    async def begin_turn(
+        self, message: UserInput, options: RunOptions, files: str = "", state: "ThreadState" = "running"
+    ) -> int:
+        """Write a message as the input of a new turn, secrets replaced, and return the turn's number.
+
+        `files` names the snapshot of the workspace as it is now.
+        """
+        typed = None if message.typed is None else redact(message.typed)
+        message = replace(message, text=redact(message.text), typed=typed)
+        row = await self.change(state=state)
+        number = await self.turns.begin(message, options, files)
+        title = row.title or title_of(message.text)
+        await self.change(title=title, folder=self.folder, turns=number, redo=())
+        return number
 
 
 def title_of(text: str) -> str:

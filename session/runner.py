@@ -8,7 +8,7 @@ from ml_intern.configs.errors import ApprovalNeeded
 from ml_intern.execution.call import ToolCall, ToolResult
 from ml_intern.execution.calls import tool_context
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import Services
+from ml_intern.execution.tool import RunWatch, Services, ThreadScope, TurnFiles
 from ml_intern.graph.build import build_graph
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
@@ -40,10 +40,17 @@ class Runner:
 
     @classmethod
     async def create(cls, services: Services) -> Self:
-        """Compile the graph on the store's saver and make sub-agents possible."""
-        app = build_graph(services).compile(checkpointer=await services.store.saver())
-        services.spawn = Children(app, services)
-        return cls(app, services)
+        """Compile the graph on the store's saver."""
+        return cls(build_graph(services).compile(checkpointer=await services.store.saver()), services)
+
+    def turns(self, thread_id: str) -> Turns:
+        """Return the operations on the turns of one thread."""
+        return Turns(self.app, self.services, thread_id)
+
+    def open_scope(self, thread_id: str, files: TurnFiles | None = None, watch: RunWatch | None = None) -> None:
+        """Open the scope of a thread: sub-agents, the snapshot of its turn, the watch over its runs."""
+        spawn = Children(self.app, self.services)
+        self.services.scopes.open(thread_id, ThreadScope(spawn=spawn, files=files, watch=watch))
 
     async def run(
         self, turns: Turns, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]

@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -13,6 +14,7 @@ from ml_intern.execution.call import ToolResult
 from ml_intern.execution.tool import Review, Services, SubagentQuota, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
+from ml_intern.session.listing import ThreadListing
 from ml_intern.session.turns.turns import Turns
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _LINE = 160
 
 @dataclass(frozen=True)
 class Children:
-    """Runs sub-agents on the compiled graph; bound to Services.spawn."""
+    """Runs sub-agents on the compiled graph; in the scope of the thread that may start them."""
 
     app: "AgentApp"
     services: Services
@@ -79,24 +81,36 @@ class _Child:
 
     async def run(self, publish: Any) -> ToolResult:
         """Begin the child's thread or go on with it, to its report."""
-        store, turns, options = (
-            self.owner.services.store,
-            Turns(self.owner.app, self.owner.services, self.id),
-            self._options(),
-        )
+        store, options = self.owner.services.store, self._options()
         async with store.hold(self.id):
             if await store.threads.get(self.id) is None:
                 await store.threads.create(
                     id=self.id, title=self.task[:80], folder=options.workspace, parent=self.context.thread_id
                 )
-            if not (await turns.snapshot()).values:
-                await store.threads.update(self.id, turns=await turns.begin(UserInput(self.task), options))
-            while True:
-                values = await self._to_the_end(turns, options, publish)
-                result, correction = self._reviewed(values)
-                if not correction or values.get("turn", 1) > MAX_CORRECTIONS:
-                    return result
-                await turns.begin(UserInput(correction, typed=""), options)
+            with self._scope():
+                return await self._report(Turns(self.owner.app, self.owner.services, self.id), options, publish)
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """Open a scope for the child's thread: what it reads is its own, and it starts no sub-agents."""
+        scopes = self.owner.services.scopes
+        scopes.open(self.id, replace(self.context.scope, file_reads={}, spawn=None))
+        try:
+            yield
+        finally:
+            scopes.close(self.id)
+
+    async def _report(self, turns: Turns, options: RunOptions, publish: Any) -> ToolResult:
+        """Run turns until the review accepts the report, or its corrections are used up."""
+        row = ThreadListing(turns, options.workspace)
+        if not (await turns.snapshot()).values:
+            await row.begin_turn(UserInput(self.task), options, state="idle")
+        while True:
+            values = await self._to_the_end(turns, options, publish)
+            result, correction = self._reviewed(values)
+            if not correction or values.get("turn", 1) > MAX_CORRECTIONS:
+                return result
+            await row.begin_turn(UserInput(correction, typed=""), options, state="idle")
 
     async def _to_the_end(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
         """Run the turn under way to its end; the state then."""

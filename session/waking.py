@@ -1,7 +1,6 @@
 """The runs of the thread that a session is in: followed to their end, which wakes the model when no turn runs."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.execution.tool import Services
@@ -12,9 +11,6 @@ from ml_intern.runs.watch import Watch
 from ml_intern.session.runner import pending_kind
 from ml_intern.session.turns.turns import Turns
 from ml_intern.store.runs import RunRow
-
-if TYPE_CHECKING:
-    from ml_intern.session.agent import AgentSession
 
 WOKEN = "a background run ended"
 """What stands in `processing` instead of a message."""
@@ -30,21 +26,25 @@ class ThreadRuns:
         self._thread_id = ""
         self._watch: Watch | None = None
 
-    async def follow(self, thread_id: str) -> None:
-        """Follow the runs of this thread from now on; those that ended while nobody did wake the model at once."""
+    async def watch(self, thread_id: str) -> Watch:
+        """Leave the runs of the thread before, and return the watch over those of this one. `start` begins it."""
         await self.close()
         self._thread_id = thread_id
         self._watch = Watch(self._services.store, thread_id, self._emit, self._wake)
-        self._services.watch = self._watch
-        if await self._services.store.runs.list(thread_id):
+        return self._watch
+
+    async def start(self) -> None:
+        """Begin to watch. Runs that ended while nobody watched wake the model at once."""
+        if await self._services.store.runs.list(self._thread_id):
             self._wake()
-        self._watch.start()
+        if self._watch is not None:
+            self._watch.start()
 
     async def close(self) -> None:
         """Leave the runs alone; they go on."""
         if self._watch is not None:
             await self._watch.close()
-            self._watch = self._services.watch = None
+            self._watch = None
 
     async def begin(self, turns: Turns, options: RunOptions) -> int | None:
         """Write the input that wakes the model, and give the number of the turn it belongs to.
@@ -83,17 +83,3 @@ class ThreadRuns:
                 self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
                 left.append(row)
         return left
-
-
-async def at_rest(session: "AgentSession", *, runs_first: bool = False) -> None:
-    """Wait until the session is idle, and after a turn that ended well until none of its runs is left to wake it.
-
-    `runs_first`: no turn was begun; the runs of earlier ones are waited for.
-    """
-    if runs_first:
-        await session.runs.ended()
-    while True:
-        await session.idle()
-        if session.end is None or session.end.status != "done" or session.runs.quiet:
-            return
-        await session.runs.ended()

@@ -94,9 +94,11 @@ async def _session(
     row: "ThreadRow | None",
     settings: Settings,
 ) -> AsyncIterator["AgentSession"]:
+    from ml_intern.execution.tool import Services
     from ml_intern.models.gateway import Models
     from ml_intern.outbound.notifications.notifier import Notifications
     from ml_intern.session.agent import AgentSession
+    from ml_intern.session.event_queue import EventQueue
     from ml_intern.tools.mcp.servers import open_servers
     from ml_intern.tools.registry import create_builtin_tools
 
@@ -115,13 +117,11 @@ async def _session(
         run_options = replace(
             run_options, notes=(*run_options.notes, *notes, *await swept(store, row.id if row else ""))
         )
-        session = await AgentSession.open(
-            store, models, tools, run_options, thread=row.id if row else None, fork=options.fork
-        )
-        session.services.servers = servers
-        tell = Notifications(settings.messaging, run_options.workspace, session.warn)
-        session.services.notifier = tell
-        stack.push_async_callback(tell.close)
+        events = EventQueue()
+        notifications = Notifications(settings.messaging, run_options.workspace, events.warn)
+        stack.push_async_callback(notifications.close)
+        services = Services(models, tools, store, run_options, servers, notifications)
+        session = await AgentSession.start(services, events, thread=row.id if row else None, fork=options.fork)
         stack.push_async_callback(session.close)
         yield session
 

@@ -6,7 +6,7 @@ import select
 import stat
 import sys
 
-from ml_intern.commands.options import Options, takes_options
+from ml_intern.commands.options import Options, is_interactive, takes_options
 from ml_intern.configs.errors import KeyMissing, UsageError
 from ml_intern.graph.operations import UserInput
 
@@ -68,14 +68,6 @@ def run_with_person(options: Options) -> int:
             if isinstance(found, int):
                 return found
             options = found
-
-
-def is_interactive(options: Options) -> bool:
-    """Whether a person sits at the other end and gave nothing to do yet."""
-    asked_for_output = options.print_ or options.output_format != "text" or options.output_schema is not None
-    if options.prompt is not None or asked_for_output:
-        return False
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 FIRST_BYTE_SECONDS = 3.0

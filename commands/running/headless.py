@@ -151,9 +151,7 @@ class Headless:
 
     async def _at_rest(self, *, runs_first: bool) -> None:
         """Wait for the turn and for those that its runs wake, until the run is stopped."""
-        from ml_intern.session.waking import at_rest
-
-        rest = asyncio.ensure_future(at_rest(self._session, runs_first=runs_first))
+        rest = asyncio.ensure_future(self._session.at_rest(runs_first=runs_first))
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in (rest, stopping):

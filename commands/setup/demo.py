@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_intern.commands.opening.session import open_store
-from ml_intern.commands.options import MODEL_OPTIONS, Options, takes_options
-from ml_intern.commands.running.entry import is_interactive
+from ml_intern.commands.options import MODEL_OPTIONS, Options, is_interactive, takes_options
 from ml_intern.configs import demo as files
 from ml_intern.configs.errors import ConfigurationError, TemporaryError, UsageError
 

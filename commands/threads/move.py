@@ -78,11 +78,10 @@ async def _move(thread: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]
     async with held_thread(thread) as found:
         rewind = _rewind(found)
         try:
-            moved = await (rewind.undo(operation) if isinstance(operation, Undo) else rewind.redo(operation))
+            moved = await rewind.move(operation)
         finally:
             await rewind.files.close()
-        number = int((await found.turns.snapshot()).values.get("turn", 0))
-        return await found.store.threads.update(found.row.id, turns=number, state="idle"), moved
+        return await found.store.threads.find(found.row.id), moved
 
 
 async def _preview(thread: str, operation: Undo, *, as_json: bool) -> int:

@@ -52,6 +52,18 @@ class Rewind:
     files: Snapshots
     services: Services
 
+    async def move(self, op: Undo | Redo) -> Moved:
+        """Undo or redo, and bring the thread's row up to date.
+
+        Raises:
+            UsageError: there is no turn to undo or redo, or its files alone were asked for and cannot be restored.
+            TemporaryError: the files could not be saved or restored; the conversation stays as it is.
+        """
+        moved = await (self.undo(op) if isinstance(op, Undo) else self.redo(op))
+        number = int((await self.turns.snapshot()).values.get("turn", 0))
+        await self.services.store.threads.update(self.turns.thread_id, turns=number, state="idle")
+        return moved
+
     async def undo(self, op: Undo) -> Moved:
         """Take the last turns back.
 

@@ -1,7 +1,7 @@
 """The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -15,7 +15,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import TYPED, AgentState, Outcome, open_calls, with_images
 from ml_intern.session.turns.points import turn_points
-from ml_intern.session.turns.unfinished import close_call, close_strays, closing_results
+from ml_intern.session.turns.unfinished import UnfinishedCalls, closing_results
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -114,14 +114,15 @@ class Turns:
         head = await self.snapshot()
         message, calls = open_calls(head.values.get("messages", []))
         at = (message.id if message else None) or ""
-        cut_off = await close_strays(self, at, why)
+        unfinished = UnfinishedCalls(self.services.store, self.thread_id, self._close_thread)
+        cut_off = await unfinished.close_other(at, why)
         if not calls and not head.next and not head.tasks:
             return cut_off
         rows = await self.services.store.journal.of_message(source or self.thread_id, at)
         for row in rows:
             if row.status == "started" and not source:
                 cut_off.append(row.tool)
-                await close_call(self, row, why)
+                await unfinished.close(row, why)
         update: dict[str, Any] = {
             "decisions": {},
             "question": None,
@@ -131,6 +132,9 @@ class Turns:
         results = closing_results(head.values, {row.key.index: row for row in rows}, why)
         await self._write({**update, **results}, LAST_NODE)
         return cut_off
+
+    async def _close_thread(self, thread_id: str, why: str) -> None:
+        await replace(self, thread_id=thread_id).close_open(why)
 
     async def append_note(self, text: str, typed: str = "", id: str = "", sources: Sequence[str] = ()) -> None:
         """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it.

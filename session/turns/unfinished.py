@@ -1,7 +1,7 @@
 """Calls that are closed instead of run on: what still runs of them ends, and journal and conversation say so."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import call_mark
@@ -9,35 +9,41 @@ from ml_intern.execution.process.sessions import end_all
 from ml_intern.graph.state import as_run, open_calls, result_message
 
 if TYPE_CHECKING:
-    from ml_intern.session.turns.turns import Turns
     from ml_intern.store.journal import JournalRow
+    from ml_intern.store.store import Store
 
 
-async def close_strays(turns: "Turns", message_id: str, why: str) -> list[str]:
-    """Close the thread's open calls but those of one message: commands the user ran by hand. Their tools' names."""
-    rows = [row for row in await turns.services.store.journal.open(turns.thread_id) if row.key.message_id != message_id]
-    for row in rows:
-        await close_call(turns, row, why)
-    return [row.tool for row in rows]
+@dataclass(frozen=True)
+class UnfinishedCalls:
+    """The journal's unfinished calls of one thread."""
 
+    store: "Store"
+    thread_id: str
+    close_thread: Callable[[str, str], Awaitable[object]]
+    """Closes the open calls of a sub-agent's thread, given its id and the reason."""
 
-async def close_call(turns: "Turns", row: "JournalRow", why: str) -> None:
-    """End what is left of a call that will not be run on, and note in the journal that it was cut off."""
-    await _end_processes(turns, row, why)
-    result = {"text": _unsure(why), "ok": False, "status": "interrupted"}
-    await turns.services.store.journal.finish(row.key, result)
+    async def close_other(self, message_id: str, why: str) -> list[str]:
+        """Close the open calls of all messages but one: commands the user ran by hand. Return their tools' names."""
+        rows = [row for row in await self.store.journal.open(self.thread_id) if row.key.message_id != message_id]
+        for row in rows:
+            await self.close(row, why)
+        return [row.tool for row in rows]
 
+    async def close(self, row: "JournalRow", why: str) -> None:
+        """End what is left of a call that will not be continued, and record in the journal that it was cut off."""
+        await self._end_processes(row, why)
+        result = {"text": _unsure(why), "ok": False, "status": "interrupted"}
+        await self.store.journal.finish(row.key, result)
 
-async def _end_processes(turns: "Turns", row: "JournalRow", why: str) -> None:
-    """End the processes of a call, and the sub-agent it waited for. What else it started lives on by intent."""
-    if row.handle is None:
-        await end_all(None, call_mark(row.key))
-        return
-    store = turns.services.store
-    child = await store.threads.get(row.handle)
-    if child is not None and child.child:
-        async with store.hold(child.id):
-            await replace(turns, thread_id=child.id).close_open(why)
+    async def _end_processes(self, row: "JournalRow", why: str) -> None:
+        """End the processes of a call and the sub-agent it waited for. Anything else it started runs on by design."""
+        if row.handle is None:
+            await end_all(None, call_mark(row.key))
+            return
+        child = await self.store.threads.get(row.handle)
+        if child is not None and child.child:
+            async with self.store.hold(child.id):
+                await self.close_thread(child.id, why)
 
 
 def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]", why: str) -> dict[str, Any]:

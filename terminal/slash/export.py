@@ -4,30 +4,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.app import App
+    from ml_intern.terminal.slash.host import Host
 
 ENDINGS = {".html": "html", ".jsonl": "events", ".json": "openai"}
 """What a file of that ending holds; any other is markdown."""
 
 
-async def export(app: "App", argument: str) -> None:
+async def export(host: "Host", argument: str) -> None:
     """Write the thread to a new file, in the format its ending names; secrets are replaced."""
     from ml_intern.outbound.exporting.formats import export_conversation
     from ml_intern.session.export import conversation_of
     from ml_intern.session.runner import Runner
     from ml_intern.session.turns.turns import Turns
 
-    services, id = app.session.services, app.session.thread_id
+    services, id = host.session.services, host.session.thread_id
     row = await services.store.threads.get(id)
     if row is None:
-        app.screen.line("the thread is empty", "dim")
+        host.screen.line("the thread is empty", "dim")
         return
-    path = Path(app.options.workspace) / Path(argument or f"thread-{id[:8]}.md").expanduser()
+    path = Path(host.options.workspace) / Path(argument or f"thread-{id[:8]}.md").expanduser()
     found = await conversation_of(Turns((await Runner.create(services)).app, services, id), row)
     try:
         with path.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(export_conversation(found, ENDINGS.get(path.suffix.lower(), "markdown")))
     except OSError as error:
-        app.screen.line(f"{path} cannot be written: {error.strerror}; name another: /export FILE", "red")
+        host.screen.line(f"{path} cannot be written: {error.strerror}; name another: /export FILE", "red")
         return
-    app.screen.line(f"wrote {path}", "dim")
+    host.screen.line(f"wrote {path}", "dim")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ml_intern.safety.rules import Rules
     from ml_intern.store.permissions import PermissionRow
-    from ml_intern.terminal.app import App
+    from ml_intern.terminal.slash.host import Host
 
 
 def rule_lines(rules: "Rules") -> Iterator[str]:
@@ -23,37 +23,37 @@ def answer_line(row: "PermissionRow") -> str:
     return f"{row.id:<6}{allowed}  ({where}, in {row.folder})"
 
 
-async def permissions(app: "App", argument: str) -> None:
+async def permissions(host: "Host", argument: str) -> None:
     """Show the rules in force, judge a command by them, or forget an answer."""
     word, _, rest = argument.partition(" ")
     if word == "test" and rest.strip():
-        await _test(app, rest.strip())
+        await _test(host, rest.strip())
     elif word == "remove" and rest.strip().isdecimal():
-        gone = await app.session.services.store.permissions.remove(int(rest))
-        app.screen.line(f"answer {rest.strip()} is forgotten" if gone else f"there is no answer {rest.strip()}", "dim")
+        gone = await host.session.services.store.permissions.remove(int(rest))
+        host.screen.line(f"answer {rest.strip()} is forgotten" if gone else f"there is no answer {rest.strip()}", "dim")
     elif argument:
-        app.screen.line("write /permissions, /permissions test COMMAND or /permissions remove NUMBER", "red")
+        host.screen.line("write /permissions, /permissions test COMMAND or /permissions remove NUMBER", "red")
     else:
-        await _show(app)
+        await _show(host)
 
 
-async def _show(app: "App") -> None:
+async def _show(host: "Host") -> None:
     from ml_intern.execution.policy_inputs import written_rules
 
-    stored = app.session.services.store.permissions
-    answers: Sequence[PermissionRow] = await stored.in_force(app.options.workspace, app.session.thread_id)
-    rules = list(rule_lines(written_rules(app.options.permissions)))
-    app.screen.line(f"approval: {app.options.approval_mode}; deny beats ask beats allow", "dim")
+    stored = host.session.services.store.permissions
+    answers: Sequence[PermissionRow] = await stored.in_force(host.options.workspace, host.session.thread_id)
+    rules = list(rule_lines(written_rules(host.options.permissions)))
+    host.screen.line(f"approval: {host.options.approval_mode}; deny beats ask beats allow", "dim")
     for line in rules or ["no rules in the settings"]:
-        app.screen.line(line)
+        host.screen.line(line)
     for row in answers:
-        app.screen.line(answer_line(row))
+        host.screen.line(answer_line(row))
     if answers:
-        app.screen.line("/permissions remove NUMBER forgets one", "dim")
+        host.screen.line("/permissions remove NUMBER forgets one", "dim")
 
 
-async def _test(app: "App", command: str) -> None:
+async def _test(host: "Host", command: str) -> None:
     from ml_intern.execution.calls import judge_command
 
-    said = await judge_command(command, app.session.thread_id, app.options, app.session.services)
-    app.screen.line(f"{said.kind}: {said.why}")
+    said = await judge_command(command, host.session.thread_id, host.options, host.session.services)
+    host.screen.line(f"{said.kind}: {said.why}")

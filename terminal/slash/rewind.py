@@ -9,7 +9,7 @@ from ml_intern.terminal.render.summary import age, one_line
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import TurnInfo
-    from ml_intern.terminal.app import App
+    from ml_intern.terminal.slash.host import Host
 
 SCOPES: dict[str, ops.Scope] = {
     "b": "both",
@@ -24,16 +24,16 @@ LISTED_CHANGES = 15
 LISTED_TURNS = 20
 
 
-async def undo(app: "App", argument: str) -> None:
+async def undo(host: "Host", argument: str) -> None:
     """Take turns back; the text of the oldest of them is offered for editing. What it does to files is shown first."""
     number, scope = _turns_and_scope(argument)
     if scope is None or number < 1:
-        app.screen.line("write /undo, /undo N, and conversation or files for one of the two alone", "red")
+        host.screen.line("write /undo, /undo N, and conversation or files for one of the two alone", "red")
         return
     if scope == "both":
-        scope = await _chosen_scope(app, number)
+        scope = await _chosen_scope(host, number)
     if scope is not None:
-        await app.perform(ops.Undo(number, scope))
+        await host.perform(ops.Undo(number, scope))
 
 
 def _turns_and_scope(argument: str) -> "tuple[int, ops.Scope | None]":
@@ -42,50 +42,50 @@ def _turns_and_scope(argument: str) -> "tuple[int, ops.Scope | None]":
     return number, SCOPES.get(" ".join(words) or "both")
 
 
-async def _chosen_scope(app: "App", number: int) -> "ops.Scope | None":
+async def _chosen_scope(host: "Host", number: int) -> "ops.Scope | None":
     """What to take back, asked when files would change; None for nothing."""
     try:
-        found = await app.session.preview_undo(number)
+        found = await host.session.preview_undo(number)
     except MLInternError as error:
-        app.screen.line(str(error), "red")
+        host.screen.line(str(error), "red")
         return None
     if not found.changes:
         return "both"
     for change in found.changes[:LISTED_CHANGES]:
         lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
-        app.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
+        host.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
     if len(found.changes) > LISTED_CHANGES:
-        app.screen.line(f"  and {len(found.changes) - LISTED_CHANGES} more files")
+        host.screen.line(f"  and {len(found.changes) - LISTED_CHANGES} more files")
     for note in found.notes:
-        app.screen.line(note, "dim")
-    answer = await app.prompt.line("take back: b both  c the conversation  f the files  (anything else: nothing) ")
+        host.screen.line(note, "dim")
+    answer = await host.prompt.line("take back: b both  c the conversation  f the files  (anything else: nothing) ")
     return SCOPES.get((answer or "").strip().lower())
 
 
-async def redo(app: "App", argument: str) -> None:
+async def redo(host: "Host", argument: str) -> None:
     """Bring back what undo took."""
     scope = SCOPES.get(argument or "both")
     if scope is None:
-        app.screen.line("write /redo, /redo conversation or /redo files", "red")
+        host.screen.line("write /redo, /redo conversation or /redo files", "red")
         return
-    await app.perform(ops.Redo(scope))
+    await host.perform(ops.Redo(scope))
 
 
-async def rewind(app: "App", _: str) -> None:
+async def rewind(host: "Host", _: str) -> None:
     """Choose the turn to go back to the beginning of, and what of it to take back."""
-    turns = await app.session.turns()
-    number = 1 if len(turns) < 2 else await _chosen_turn(app, turns)
+    turns = await host.session.turns()
+    number = 1 if len(turns) < 2 else await _chosen_turn(host, turns)
     if number:
-        await undo(app, str(number))
+        await undo(host, str(number))
 
 
-async def _chosen_turn(app: "App", turns: "list[TurnInfo]") -> int:
+async def _chosen_turn(host: "Host", turns: "list[TurnInfo]") -> int:
     """How many turns to take back; 0 for none."""
     now = time.time()
     shown = turns[-LISTED_TURNS:]
     for turn in shown:
         when = age(now - turn.ended) if turn.ended else ""
-        app.screen.line(f"{turn.number:3}  {when:>6}  {one_line(turn.text)}")
-    answer = await app.prompt.line("go back to before which turn (number, empty for none)? ")
+        host.screen.line(f"{turn.number:3}  {when:>6}  {one_line(turn.text)}")
+    answer = await host.prompt.line("go back to before which turn (number, empty for none)? ")
     found = [place for place, turn in enumerate(shown) if str(turn.number) == (answer or "").strip()]
     return len(shown) - found[0] if found else 0

@@ -10,7 +10,7 @@ from ml_intern.terminal.render.summary import one_line
 
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
-    from ml_intern.terminal.app import App
+    from ml_intern.terminal.slash.host import Host
 
 MAX_NAMED = 5
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
@@ -37,46 +37,46 @@ def course_line(row: "RunRow") -> str:
     return f"{name} {sparkline(values)} {values[-1]:.4g}".replace("  ", " ")
 
 
-async def jobs(app: "App", argument: str) -> None:
+async def jobs(host: "Host", argument: str) -> None:
     """`/jobs`: the runs of the thread; `/jobs logs ID` the end of one's log; `/jobs stop ID` stops it."""
     from ml_intern.runs.poll import look, stop
     from ml_intern.runs.summary import standing_line
 
     word, _, id = argument.partition(" ")
-    store = app.session.services.store
-    rows = [row for row in await store.runs.list(app.session.thread_id) if row.id.startswith(id.strip())]
+    store = host.session.services.store
+    rows = [row for row in await store.runs.list(host.session.thread_id) if row.id.startswith(id.strip())]
     if word not in ("", "logs", "stop") or (word and not id.strip()):
-        app.screen.line("/jobs, /jobs logs ID or /jobs stop ID", "red")
+        host.screen.line("/jobs, /jobs logs ID or /jobs stop ID", "red")
         return
     if word and len(rows) > 1:
-        app.screen.line(f"{id.strip()} is the beginning of {len(rows)} ids; write more of it", "red")
+        host.screen.line(f"{id.strip()} is the beginning of {len(rows)} ids; write more of it", "red")
         return
     for row in rows:
         seen = row
         try:
             seen = await (stop(store, row) if word == "stop" else look(store, row))
         except MLInternError as error:  # the session goes on; the run is shown as it stood last
-            app.screen.line(f"{row.id}: {error.message}", "red")
-        app.screen.line(f"{seen.id} {one_line(seen.name or seen.command, 60)}: {standing_line(seen)}")
+            host.screen.line(f"{row.id}: {error.message}", "red")
+        host.screen.line(f"{seen.id} {one_line(seen.name or seen.command, 60)}: {standing_line(seen)}")
         if course := course_line(seen):
-            app.screen.line(f"  {course}", "dim")
+            host.screen.line(f"  {course}", "dim")
         if word == "logs":
-            app.screen.line(last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip())
+            host.screen.line(last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip())
     if not rows:
-        app.screen.line("this thread has no such run" if id else "this thread has no runs", "dim")
+        host.screen.line("this thread has no such run" if id else "this thread has no runs", "dim")
 
 
-async def leave_runs(app: "App") -> None:
+async def leave_runs(host: "Host") -> None:
     """Before the person goes: say which runs go on, and stop them if asked to."""
-    rows = await app.session.runs.going()
+    rows = await host.session.runs.going()
     if not rows:
         return
     for line in left_lines(rows):
-        app.screen.line(line, "yellow")
+        host.screen.line(line, "yellow")
     try:
-        answer = await app.prompt.line("leave them running (Enter), or stop them (s)? ")
+        answer = await host.prompt.line("leave them running (Enter), or stop them (s)? ")
     except KeyboardInterrupt:
         answer = None
     if (answer or "").strip().lower() in ("s", "stop"):
-        left = await app.session.runs.stop()
-        app.screen.line("not all could be stopped; `ml-intern jobs list` shows them" if left else "stopped", "dim")
+        left = await host.session.runs.stop()
+        host.screen.line("not all could be stopped; `ml-intern jobs list` shows them" if left else "stopped", "dim")

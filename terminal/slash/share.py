@@ -11,9 +11,9 @@ from ml_intern.configs.user_files import change_user_settings, mark_asked, was_a
 from ml_intern.execution.call import ToolError
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.app import App
     from ml_intern.terminal.approval import Asks
     from ml_intern.terminal.screen import Screen
+    from ml_intern.terminal.slash.host import Host
 
 QUESTION = "share-traces"
 CHOICES = ("public", "private", "off")
@@ -35,46 +35,48 @@ async def ask_share(screen: "Screen", asks: "Asks") -> None:
         screen.line("traces are shared, privately; /share-traces off ends it", "dim")
 
 
-async def share_traces(app: "App", argument: str) -> None:
+async def share_traces(host: "Host", argument: str) -> None:
     """Show whether traces are uploaded, or say it: publicly, privately, or not."""
     if argument and argument not in CHOICES:
-        app.screen.line("write /share-traces public, /share-traces private or /share-traces off", "red")
+        host.screen.line("write /share-traces public, /share-traces private or /share-traces off", "red")
     elif not argument:
-        app.screen.line(f"traces: {_now(app)}")
+        host.screen.line(f"traces: {_now(host)}")
     elif argument == "off":
         _keep(False)
-        app.screen.line("traces are no longer uploaded; what is there stays, delete it on the Hub", "dim")
+        host.screen.line("traces are no longer uploaded; what is there stays, delete it on the Hub", "dim")
     else:
-        await _share(app, argument)
+        await _share(host, argument)
 
 
-async def _share(app: "App", how: str) -> None:
+async def _share(host: "Host", how: str) -> None:
     from ml_intern.session.traces import Traces
 
     if how == "public":
-        answer = await app.prompt.line("everybody will see this thread, later ones and those there already. Sure (y)? ")
+        answer = await host.prompt.line(
+            "everybody will see this and later threads, and those uploaded already. Sure (y)? "
+        )
         if (answer or "").strip().lower() not in ("y", "yes"):
-            app.screen.line("nothing was changed", "dim")
+            host.screen.line("nothing was changed", "dim")
             return
-    traces = Traces(app.session.services.store.home, _settings(app))
+    traces = Traces(host.session.services.store.home, _settings(host))
     try:
         repository = await traces.make(public=how == "public")
     except (MLInternError, ToolError) as error:
-        app.screen.line(f"nothing was changed: {error}", "red")
+        host.screen.line(f"nothing was changed: {error}", "red")
         return
     _keep(how)
     mark_asked(QUESTION)
-    app.screen.line(f"traces go to the {how} dataset {repository} at the end of a session", "dim")
+    host.screen.line(f"traces go to the {how} dataset {repository} at the end of a session", "dim")
 
 
 def _keep(how: "str | Literal[False]") -> None:
     change_user_settings(lambda values: values.update(share_traces=how))
 
 
-def _now(app: "App") -> str:
-    how = _settings(app).share_traces
+def _now(host: "Host") -> str:
+    how = _settings(host).share_traces
     return "not uploaded" if not how else f"uploaded, {'public' if how == 'public' else 'private'}"
 
 
-def _settings(app: "App") -> Settings:
-    return load(Path(app.options.workspace)).settings
+def _settings(host: "Host") -> Settings:
+    return load(Path(host.options.workspace)).settings

@@ -12,7 +12,7 @@ from ml_intern.terminal.slash.runs import jobs
 from ml_intern.terminal.slash.share import CHOICES, share_traces
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.app import App
+    from ml_intern.terminal.slash.host import Host
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SlashCommand:
     names: tuple[str, ...]
     usage: str
     help: str
-    run: "Callable[[App, str], Awaitable[None]]"
+    run: "Callable[[Host, str], Awaitable[None]]"
     values: tuple[str, ...] = ()
     """What completion offers after the name."""
 
@@ -32,8 +32,14 @@ class SlashCommand:
         return self.names[0]
 
 
+async def show_help(host: "Host", _: str) -> None:
+    """Show the commands and keys."""
+    for line in help_lines():
+        host.screen.line(line)
+
+
 SLASH_COMMANDS: tuple[SlashCommand, ...] = (
-    SlashCommand(("/help",), "", "this list", actions.show_help),
+    SlashCommand(("/help",), "", "this list", show_help),
     SlashCommand(("/new",), "", "a new thread", actions.new),
     SlashCommand(("/clear",), "", "a new thread on an empty screen", actions.clear),
     SlashCommand(

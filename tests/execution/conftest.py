@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ import pytest
 
 from ml_intern.execution.call import ToolCall, ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.execution.tool import Services, ToolContext, ToolSpec
+from ml_intern.execution.tool import Services, ThreadScope, ToolContext, ToolSpec
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.models.gateway import Models
@@ -67,7 +67,8 @@ class Bench:
         return await run_call(self.call(name, args), self.context())
 
     def add(self, *specs: ToolSpec) -> None:
-        self.services.tools = {**self.services.tools, **{spec.name: spec for spec in specs}}
+        tools = {**self.services.tools, **{spec.name: spec for spec in specs}}
+        self.services = replace(self.services, tools=tools)
 
     def sent(self, type: str) -> list[dict[str, Any]]:
         return [event["data"] for event in self.events if event["type"] == type]
@@ -86,5 +87,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with await Store.open(tmp_path / "home") as store:
         models = Models(store.ledger)
         defaults = RunOptions(model="none", workspace=str(workspace))
-        yield Bench(store, workspace, Services(models, create_builtin_tools(), store, defaults))
+        services = Services(models, create_builtin_tools(), store, defaults)
+        services.scopes.open(THREAD, ThreadScope())
+        yield Bench(store, workspace, services)
         await models.close()

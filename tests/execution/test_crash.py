@@ -17,7 +17,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.models.gateway import Models
 from ml_intern.store.store import Store
 from ml_intern.execution.call import ToolCall
-from ml_intern.execution.tool import Services, ToolContext
+from ml_intern.execution.tool import Services, ThreadScope, ToolContext
 from ml_intern.tools.registry import create_builtin_tools
 from ml_intern.execution.run import run_call
 
@@ -25,6 +25,7 @@ async def main(home, workspace, thread, command):
     options = RunOptions(model="none", workspace=workspace, approval_mode="auto")
     async with await Store.open(Path(home)) as store:
         services = Services(Models(store.ledger), create_builtin_tools(), store, options)
+        services.scopes.open(thread, ThreadScope())
         context = ToolContext(thread, thread, Path(workspace), options, services, lambda type, **data: None)
         result = await run_call(ToolCall("bash", {"command": command}, "call_0", "msg_1", 0), context)
         print(result.status, result.text)

@@ -135,7 +135,7 @@ async def test_in_auto_a_destination_must_be_the_users_own_word_or_own_namespace
     upload = "hf upload someone/model out"
     assert (await judged(bench, upload, **auto)).kind == "deny"
     assert (await judged(bench, upload, **auto, user_text="put it into someone/model please")).kind == "allow"
-    bench.services.owner = "someone"
+    bench.services.account.name = "someone"
     assert (await judged(bench, f"{upload} --private", **auto)).kind == "allow"
     assert (await judged(bench, upload, **auto)).kind == "deny"
 

@@ -42,7 +42,7 @@ async def kind(bench: Bench, mode: str, said: str = "", **args: Any) -> tuple[st
 
 async def test_what_reads_runs_in_every_mode_and_what_writes_goes_by_the_mode(bench: Bench) -> None:
     bench.add(shelf)
-    bench.services.owner = "ada"
+    bench.services.account.name = "ada"
     assert [(await kind(bench, mode, operation="look"))[0] for mode in ("ask", "auto", "plan", "yolo")] == ["allow"] * 4
     assert [(await kind(bench, mode, operation="put"))[0] for mode in ("ask", "auto", "plan", "yolo")] == [
         "ask",
@@ -54,7 +54,7 @@ async def test_what_reads_runs_in_every_mode_and_what_writes_goes_by_the_mode(be
 
 async def test_what_cannot_be_taken_back_must_be_named_even_in_the_own_namespace(bench: Bench) -> None:
     bench.add(shelf)
-    bench.services.owner = "ada"
+    bench.services.account.name = "ada"
     verdict, why = await kind(bench, "auto", operation="burn")
     assert (verdict, "would delete or move ada/shelf, which the user did not name" in why) == ("deny", True)
     assert (await kind(bench, "auto", "please burn ada/shelf", operation="burn"))[0] == "allow"
@@ -70,7 +70,7 @@ async def test_a_reach_that_cannot_be_found_out_is_refused_with_its_reason(bench
 
 async def test_after_a_crash_a_call_that_only_reads_is_run_again_and_another_is_reported(bench: Bench) -> None:
     bench.add(shelf)
-    bench.services.owner = "ada"
+    bench.services.account.name = "ada"
     CALLS.clear()
     for operation, expected in (("look", "done"), ("put", "interrupted")):
         call, context = bench.call("shelf", {"operation": operation}), bench.context()

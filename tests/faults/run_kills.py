@@ -24,7 +24,6 @@ from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import is_users
 from ml_intern.runs.run_folder import is_supervised, runs_home
 from ml_intern.session.agent import AgentSession
-from ml_intern.session.waking import at_rest
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.faults.forks import Moment, count_statements, fork, wait
 from tests.faults.lab import LOG, FaultLab
@@ -50,7 +49,7 @@ async def live(lab: FaultLab) -> None:
         while not session.runs.quiet:
             await session.runs.ended()
             await session.idle()
-        await at_rest(session)
+        await session.at_rest()
         lab.record.add(final=[message.text for message in await session.history()])
         taking.cancel()
 

@@ -18,8 +18,8 @@ def lab_with_ask(lab: Lab) -> Lab:
     @tool(read_only=True)
     async def ask(args: AskArgs, context: ToolContext) -> ToolResult:
         """Ask a sub-agent."""
-        assert context.services.spawn is not None
-        return await context.services.spawn(args.question, context, SubagentQuota(("read", "bash"), 5))
+        assert context.spawn is not None
+        return await context.spawn(args.question, context, SubagentQuota(("read", "bash"), 5))
 
     tools: Mapping[str, ToolSpec] = {**lab.tools, "ask": ask}
     return Lab(lab.home, lab.workspace, tools)

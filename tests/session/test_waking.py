@@ -9,7 +9,6 @@ from typing import Any
 from ml_intern.graph.operations import Undo, UserInput
 from ml_intern.runs.poll import stop
 from ml_intern.session.agent import AgentSession
-from ml_intern.session.waking import at_rest
 from ml_intern.store.store import Store
 from tests.session.conftest import Lab, data, turn, until
 
@@ -53,7 +52,7 @@ async def test_a_run_that_ends_in_a_turn_is_told_once_and_wakes_nobody(lab: Lab)
     async with lab.session(model) as session:
         taking = asyncio.ensure_future(_take_all(session))
         await session.submit(UserInput("train"))
-        await at_rest(session)
+        await session.at_rest()
         taking.cancel()
         assert (await session.totals()).requests == 3
         assert [message.text for message in await session.history()][-1] == "both ended"

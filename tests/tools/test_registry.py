@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_the_builtin_tools_are_there_in_a_fixed_order() -> None:
 
 async def test_a_tool_of_an_installed_package_is_offered_and_runs(bench: Bench, install: Install) -> None:
     install("count_rows_tool", COUNT_ROWS, "count_rows = count_rows_tool:count_rows")
-    bench.services.tools = create_builtin_tools()
+    bench.services = replace(bench.services, tools=create_builtin_tools())
     bench.file("data.jsonl", '{"a": 1}\n\n{"a": 2}\n')
     assert (await bench.run("count_rows", path="data.jsonl")).text == "2 rows"
     assert openai_schemas(bench.services.tools)[-1] == {

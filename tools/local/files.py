@@ -78,7 +78,7 @@ def digest_of(path: Path) -> str:
 
 def mark_seen(context: ToolContext, path: Path, digest: str) -> None:
     """Remember that the model knows the file with this digest."""
-    context.services.file_reads.setdefault(context.thread_id, {})[str(path)] = digest
+    context.scope.file_reads[str(path)] = digest
 
 
 def require_seen(context: ToolContext, path: Path, shown: str) -> str:
@@ -87,7 +87,7 @@ def require_seen(context: ToolContext, path: Path, shown: str) -> str:
     Raises:
         ToolError: the file was not read in this session, or changed since.
     """
-    known, present = context.services.file_reads.get(context.thread_id, {}).get(str(path)), digest_of(path)
+    known, present = context.scope.file_reads.get(str(path)), digest_of(path)
     if known is None:
         raise ToolError(f"{shown} exists and was not read in this session; read it first")
     if known != present:

@@ -23,7 +23,7 @@ from tests.tools.hub.conftest import HubBench
 @pytest.fixture
 def remote(sandboxed: HubBench) -> HubBench:
     """As with --tool-runtime sandbox."""
-    sandboxed.services.tools = {**create_builtin_tools(), **remote_tools()}
+    sandboxed.services = replace(sandboxed.services, tools={**create_builtin_tools(), **remote_tools()})
     return sandboxed
 
 

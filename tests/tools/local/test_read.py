@@ -149,4 +149,4 @@ async def test_a_workspace_around_our_own_files_does_not_open_them(bench: Bench)
 async def test_reading_marks_the_file_as_seen(bench: Bench) -> None:
     path = bench.file("a", "one\n")
     await bench.run("read", path="a")
-    assert list(bench.services.file_reads[THREAD]) == [str(path)]
+    assert list(bench.services.scopes[THREAD].file_reads) == [str(path)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.execution.tool import ThreadScope
 from tests.execution.conftest import THREAD, Bench
 
 
@@ -44,7 +45,8 @@ async def test_a_file_that_changed_since_it_was_read_is_not_replaced(bench: Benc
 async def test_reading_in_another_thread_does_not_count(bench: Bench) -> None:
     path = bench.file("a", "one\n")
     await bench.run("read", path="a")
-    bench.services.file_reads["other"] = bench.services.file_reads.pop(THREAD)
+    bench.services.scopes.open("other", bench.services.scopes[THREAD])
+    bench.services.scopes.open(THREAD, ThreadScope())
     assert not (await bench.run("write", path="a", content="two\n")).ok
     assert path.read_text() == "one\n"
 
