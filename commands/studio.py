@@ -21,6 +21,7 @@ from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options,
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, KeyMissing
 from ml_intern.configs.layers import FRONTEND, Json, Loaded, load
+from ml_intern.configs.version import install_hint
 from ml_intern.server.options import OVERWRITTEN, ServedOptions
 from ml_intern.server.studio_process import GRAPH, Server, free_port, server_folder
 
@@ -44,9 +45,7 @@ Port = Annotated[int | None, typer.Option("--port", metavar="N", min=1, max=6553
 def studio(port: Port = None, *, options: Options) -> int:
     """Serve your threads on this machine to LangGraph Studio and its SDK, until Ctrl-C. Nothing is traced or sent."""
     if not (find_spec("langgraph_cli") and find_spec("langgraph_api")):
-        raise ConfigurationError(
-            "LangGraph's server is not installed", "uv sync --extra studio, or: pip install 'ml-intern[studio]'"
-        )
+        raise ConfigurationError("LangGraph's server is not installed", install_hint("studio"))
     return asyncio.run(_serve(served_options(options), free_port(port)))
 
 

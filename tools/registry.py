@@ -35,6 +35,7 @@ ESSENTIAL = ("bash", "read", "write", "edit", "plan")
 """What an agent cannot do without: all that is offered where the window is small."""
 TOOLS_SHARE = 4
 """The schemas of the tools may take one part in so many of the window."""
+_MODULES_OF_0_1 = ("tools", "graph", "configs", "models", "nodes", "outbound", "safety", "store", "terminal")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BUILTIN = (
     bash,
@@ -79,12 +80,20 @@ def _loaded(entry: EntryPoint) -> ToolSpec:
         spec = entry.load()
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigurationError(f"{_origin(entry)} cannot be loaded: {said}", "mend it, or uninstall it") from error
+        raise ConfigurationError(f"{_origin(entry)} cannot be loaded: {said}", _remedy(error)) from error
     if not isinstance(spec, ToolSpec):
         raise ConfigurationError(f"{_origin(entry)} is no tool", "decorate the function with @tool()")
     if not _NAME.fullmatch(spec.name):
         raise ConfigurationError(f"{_origin(entry)} has the name {spec.name!r}", "models take letters, digits, _ and -")
     return spec
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in _MODULES_OF_0_1:
+        return "it was written for version 0.1: change its imports to `from ml_intern.tools import ...`"
+    if isinstance(error, TypeError) and "'reach'" in str(error):
+        return "it was written for version 0.1: `reach` is now `effects`, and `Reach` is `ExternalEffects`"
+    return "fix it, or uninstall it"
 
 
 def _origin(entry: EntryPoint) -> str:

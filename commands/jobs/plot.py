@@ -10,6 +10,7 @@ from ml_intern.commands.jobs.jobs import found_run
 from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, MLInternError, UsageError
+from ml_intern.configs.version import install_hint
 from ml_intern.runs.metrics import Series, series_of
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def plot(
     try:
         from ml_intern.terminal.render.chart import draw
     except ImportError as missing:
-        raise ConfigurationError(
-            "a picture needs the package pillow", "install ml-intern[plot], or pip install pillow"
-        ) from missing
+        raise ConfigurationError("a picture needs the package pillow", install_hint("plot")) from missing
     path = output or Path(f"{rows[0].id}.png")
     panels = {name: {run: one.points[name] for run, one in courses.items() if name in one.points} for name in names}
     try:

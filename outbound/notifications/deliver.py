@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from ml_intern.configs.settings import Destination
+from ml_intern.configs.version import install_hint
 from ml_intern.safety.secrets.redaction import redact
 
 TIMEOUT_SECONDS = 15.0
@@ -70,7 +71,7 @@ async def _by_apprise(place: Destination, text: str) -> None:
     try:
         await asyncio.to_thread(import_module, "apprise")
     except ImportError as error:
-        raise NotDelivered("apprise is not installed: pip install 'ml-intern[apprise]'") from error
+        raise NotDelivered(f"apprise is not installed: {install_hint('apprise')}") from error
     from apprise import Apprise, NotifyFormat
 
     sender = Apprise()

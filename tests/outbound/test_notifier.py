@@ -174,4 +174,4 @@ async def test_a_missing_apprise_package_is_reported(monkeypatch: pytest.MonkeyP
     notifier = NotifierUnderTest(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
     problem = await notifier.to.send("slack.default", "x")
     await notifier.to.close()
-    assert problem == "apprise is not installed: pip install 'ml-intern[apprise]'"
+    assert problem == "apprise is not installed: uv sync --extra apprise"

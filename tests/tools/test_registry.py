@@ -87,6 +87,8 @@ def test_a_users_tool_never_replaces_a_builtin_one(install: Install) -> None:
     [
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
         ("count_rows = 5", "is no tool"),
+        ("from tools.base import tool", r"No module named 'tools.*change its imports to `from ml_intern.tools import"),
+        (COUNT_ROWS.replace("read_only=True", "reach=None"), "`reach` is now `effects`"),
         ("", "count_rows"),
         (COUNT_ROWS.replace("@tool(", "@tool(name='count rows', "), "'count rows'"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ml_intern.configs.hosts import hub_url
+from ml_intern.configs.version import install_hint
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import outside
 from ml_intern.execution.tool import ToolContext
@@ -27,7 +28,6 @@ FETCH_SECONDS = 500.0
 QUERY_SECONDS = 90.0
 _CHILD = Path(__file__).with_name("sql_child.py")
 _CONVERTED = "refs/convert/parquet"
-_INSTALL = "SQL needs DuckDB: the user can install ml-intern with the extra [sql]; operation rows filters without it"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def _need_duckdb() -> None:
     from importlib.util import find_spec
 
     if find_spec("duckdb") is None:
-        raise ToolError(_INSTALL)
+        raise ToolError(
+            f"SQL needs DuckDB: ask the user to run {install_hint('sql')}; the operation rows filters without it"
+        )
 
 
 async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
