@@ -117,7 +117,7 @@ def test_a_variable_names_the_users_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ML_INTERN_CLI_CONFIG", str(tmp_path / "mine.json"))
     assert loaded(tmp_path).settings.max_iterations == 9
     monkeypatch.setenv("ML_INTERN_CLI_CONFIG", str(tmp_path / "gone.json"))
-    with pytest.raises(ConfigurationError, match=r"ML_INTERN_CLI_CONFIG names no file: .*gone\.json"):
+    with pytest.raises(ConfigurationError, match=r"ML_INTERN_CLI_CONFIG: no such file: .*gone\.json"):
         loaded(tmp_path)
 
 
