@@ -1,10 +1,13 @@
-"""The name and version of the installed distribution, and the command that adds an extra to it."""
+"""What is installed: this distribution's name and version, the command that adds an extra, and the plugins."""
 
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 DISTRIBUTION = "ml-intern-graph"
 """The name on the package index. The command is `ml-intern`, a name another distribution has there."""
@@ -14,7 +17,7 @@ _TEMPORARY = ("archive-v", "environments-v", "builds-v")
 
 @cache
 def version() -> str:
-    """The installed version. The metadata is read on the first call."""
+    """Return the installed version. The metadata is read on the first call."""
     from importlib.metadata import version as installed
 
     return installed(DISTRIBUTION)
@@ -64,3 +67,16 @@ def _origin() -> dict[str, Any]:
 
     found: dict[str, Any] = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     return found
+
+
+def plugins(group: str) -> "tuple[EntryPoint, ...]":
+    """Return the entry points of a group, `ml_intern.tools` or `ml_intern.compute`. Nothing is imported."""
+    return tuple(_entry_points(tuple(sys.path)).select(group=group))
+
+
+@cache
+def _entry_points(_search_path: tuple[str, ...]) -> "EntryPoints":
+    """Scan the installed packages once for each sys.path: it takes tens of milliseconds."""
+    from importlib.metadata import entry_points
+
+    return cast("EntryPoints", entry_points())  # Python 3.11 has another type, with the same `select`.

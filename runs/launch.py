@@ -10,7 +10,7 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import UNLIMITED
 from ml_intern.runs.backends.base import Backend, RunPlan
-from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.poll import stop
 from ml_intern.runs.record import record_launch
 from ml_intern.runs.run_folder import LOG, run_folder
@@ -55,7 +55,7 @@ async def _written(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
         call=context.mark,
         name=plan.name,
         backend=plan.backend,
-        host=socket.gethostname() if plan.backend == "local" else "",
+        host="" if backend_spec(plan.backend).is_remote else socket.gethostname(),
         folder=str(context.workspace),
         hardware=plan.hardware,
         limit_s=plan.limit_s,

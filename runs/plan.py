@@ -9,14 +9,15 @@ from typing import Required, TypedDict, Unpack
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import shell
 from ml_intern.execution.tool import ToolContext
-from ml_intern.runs.backends.base import BackendName, RunPlan
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.safety.shell.paths import is_credential, is_project_secret
 
 
 class PlanFields(TypedDict, total=False):
     """The fields of a plan that are as they were asked for."""
 
-    backend: Required[BackendName]
+    backend: Required[str]
     script_args: tuple[str, ...]
     name: str
     environment: Mapping[str, str]
@@ -65,7 +66,7 @@ async def planned(
     if not folder.is_dir():
         raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
     if command:
-        program = await asyncio.to_thread(shell) if fields["backend"] == "local" else "bash"
+        program = "bash" if backend_spec(fields["backend"]).is_remote else await asyncio.to_thread(shell)
         return RunPlan(display=command, workdir=folder, command=(program, "-c", command), **fields)
     text, path = await asyncio.to_thread(read_script, script, context)
     words = " ".join([context.name_of(path) if path else "a script", *fields.get("script_args", ())])

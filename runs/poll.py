@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml_intern.configs.errors import ConfigurationError, TemporaryError
 from ml_intern.runs.backends.base import Backend, RunStatus
-from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.logs import lines, tail
 from ml_intern.runs.metrics import MAX_METRICS, last_of_trackio, metrics_of
 from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
@@ -28,17 +29,25 @@ async def look(store: "Store", row: RunRow) -> RunRow:
     """The run as it stands now, written down. Raises TemporaryError when that cannot be told."""
     if not row.open:
         return row
-    backend = backend_of(row.backend, store)
+    backend = _backend(store, row)
     row = await adopt(store, row, backend)
     if row.handle is None:
         return row
     seen = await backend.inspect(row.handle)
-    await backend.fetch_log(row.handle, Path(row.log))
     going_on = seen.state in OPEN
+    if backend_spec(row.backend).streams_logs or not going_on:
+        await backend.fetch_log(row.handle, Path(row.log))
     read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not going_on)
     if going_on:
         return await _going_on(store, row, seen, read)
     return await _ended(store, row, seen, read)
+
+
+def _backend(store: "Store", row: RunRow) -> Backend:
+    try:
+        return backend_of(row.backend, store)
+    except ConfigurationError as error:
+        raise TemporaryError(f"the state of {row.id} is unknown: {error}") from error
 
 
 async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
@@ -58,7 +67,7 @@ async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
 
 async def stop(store: "Store", row: RunRow) -> RunRow:
     """Stop a run and write down its end; the row as it is then. Raises TemporaryError."""
-    backend = backend_of(row.backend, store)
+    backend = _backend(store, row)
     row = await adopt(store, row, backend)
     if row.handle is None:
         if not await backend.abandon(row.id):

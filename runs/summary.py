@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ml_intern.execution.call import ToolResult
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
@@ -80,7 +81,7 @@ def _short(value: float | str) -> str:
 
 def sources_of(row: RunRow) -> tuple[str, ...]:
     """A machine elsewhere has every network, so its log has any source; of a run here its words tell."""
-    if row.backend != "local":
+    if backend_spec(row.backend).is_remote:
         return (f"the {row.backend} run {row.id}",)
     scene = examine(row.command, Place(row.folder or "/", home=str(Path.home()))).scene
     return inward_sources(scene) if scene else ()

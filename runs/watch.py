@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
-from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.poll import look
 from ml_intern.runs.summary import ended_line
 from ml_intern.safety.error_log import log_error
@@ -105,17 +105,16 @@ class Watch:
         before = self._known.setdefault(row.id, row)
         if self._next_look.get(row.id, 0.0) > now:
             return
-        pause = backend_of(row.backend, self._store).seconds_between_looks
         try:
             seen = await look(self._store, row)
         except MLInternError as error:
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-            self._next_look[row.id] = now + min(pause * 2**failures, MAX_SECONDS_BETWEEN_LOOKS)
+            self._next_look[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_LOOKS)
             if failures == 1:
                 self._emit("job_update", id=row.id, state=row.state, text=f"cannot be looked at now: {error.message}")
             return
         self._failures.pop(row.id, None)
-        self._next_look[row.id] = now + pause
+        self._next_look[row.id] = now + backend_spec(row.backend).poll_seconds
         if not seen.open:
             await self._tell_end(seen)
             return

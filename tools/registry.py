@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.version import plugins
 from ml_intern.execution.arguments import schema_of
 from ml_intern.execution.tool import ToolSpec
 from ml_intern.tools.compute.experiments import experiments
@@ -67,7 +68,7 @@ def create_builtin_tools() -> dict[str, ToolSpec]:
         ConfigurationError: an entry point cannot be loaded, names no tool, or one with the name of another.
     """
     tools = {spec.name: spec for spec in BUILTIN}
-    for entry in entry_points(group=ENTRY_POINTS):
+    for entry in plugins(ENTRY_POINTS):
         spec = _loaded(entry)
         if spec.name in tools:
             raise ConfigurationError(f"{_origin(entry)} adds a second tool {spec.name}", "rename it, or uninstall it")

@@ -1,14 +1,14 @@
-"""What a run is before it starts, and the small interface of whoever carries it out."""
+"""The plan of a run, and the interface of the compute backends that run it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ml_intern.execution.tool import ToolContext
+    from ml_intern.execution.tool import ExternalEffects, ToolContext
+    from ml_intern.store.store import Store
 
-BackendName = Literal["local", "hub", "sandbox"]
 DEFAULT_LIMIT_S = 24 * 3600.0
 
 
@@ -16,7 +16,8 @@ DEFAULT_LIMIT_S = 24 * 3600.0
 class RunPlan:
     """A run as it is asked for. Either `command` or `script` is there; times are seconds, prices US dollars."""
 
-    backend: BackendName
+    backend: str
+    """The name of its BackendSpec."""
     display: str
     """What a person sees of what runs."""
     workdir: Path
@@ -59,11 +60,48 @@ class RunStatus:
     """What it cost so far, in US dollars; None when that is not known."""
 
 
-class Backend(Protocol):
-    """Carries runs out. A handle is JSON text; with it, and nothing else, another process finds the run again."""
+@dataclass(frozen=True)
+class BackendSpec:
+    """The declaration of a compute backend. Callers ask for its capabilities, never for its name."""
 
-    name: BackendName
-    seconds_between_looks: float
+    name: str
+    title: str
+    """Where its runs are, in words."""
+    open: "Callable[[Store], Backend]"
+    """Create the backend for an open store."""
+    is_remote: bool = False
+    """Its runs are on another machine, which has its own network and files."""
+    is_disposable: bool = False
+    """Each run gets a new machine: no local file is there, and what the run leaves on its disk is deleted."""
+    has_prices: bool = False
+    """Its runs cost money by the hour."""
+    selects_hardware: bool = False
+    """A run may name its hardware, container image and namespace."""
+    can_reattach: bool = True
+    """Runs continue when ml-intern ends, and a handle finds them again."""
+    streams_logs: bool = True
+    """The log can be read while the run goes on."""
+    max_nodes: int = 1
+    """How many machines one run can use."""
+    default_limit_s: float = DEFAULT_LIMIT_S
+    """The time limit of a run that names none, in seconds."""
+    poll_seconds: float = 1.0
+    """How long to wait between two polls of one run."""
+
+
+class Backend(Protocol):
+    """Executes runs. A handle is JSON text, all that another process needs to find the run again."""
+
+    async def complete(self, plan: RunPlan, context: "ToolContext", /) -> RunPlan:
+        """Return the plan with defaults and the price filled in. Called before it is approved and launched.
+
+        Raises ToolError.
+        """
+        ...
+
+    async def effects(self, plan: RunPlan, context: "ToolContext", /) -> "ExternalEffects":
+        """Return what the run reaches outside this machine, its maximum price included. Raises ToolError."""
+        ...
 
     async def launch(self, plan: RunPlan, id: str, context: "ToolContext") -> str:
         """Start a run that carries `id` as its label, and return its handle.

@@ -20,7 +20,7 @@ from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound, TooManyRequests, Unavailable
-from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
+from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
 from ml_intern.runs.backends.hub_log import LogFollowers
 from ml_intern.store.runs import QUEUED, RUNNING
@@ -66,13 +66,6 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
     )
 
 
-async def job_effects(plan: RunPlan, context: ToolContext) -> ExternalEffects:
-    """What a job would reach: the namespace it runs and is paid in, its worst price, its secrets. Raises ToolError."""
-    whole = await completed(plan, context)
-    await token_owner(context)
-    return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
-
-
 def command_of(plan: RunPlan) -> tuple[str, ...]:
     """What the job's machine runs. A script travels within the command. Raises ToolError when it is too large."""
     if not plan.script:
@@ -98,13 +91,20 @@ def job_arguments(plan: RunPlan) -> dict[str, Any]:
 class HubJobs:
     """Carries runs out as jobs. A handle is {"job_id", "namespace"}."""
 
-    name: BackendName = "hub"
-    seconds_between_looks = 1.5
-
     def __init__(self) -> None:
         self._followers = LogFollowers()
         self._ended: dict[str, float] = {}
         """Handle -> when the job was first seen as ended, by the monotonic clock."""
+
+    async def complete(self, plan: RunPlan, context: ToolContext, /) -> RunPlan:
+        """Fill in the namespace, hardware, image and price. Raises ToolError as `completed` does."""
+        return await completed(plan, context)
+
+    async def effects(self, plan: RunPlan, context: ToolContext, /) -> ExternalEffects:
+        """Return the namespace that runs and pays for the job, its maximum price and its secrets. Raises ToolError."""
+        whole = await completed(plan, context)
+        await token_owner(context)
+        return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
         """Start the job, unless one with this label is there; its handle.

@@ -19,9 +19,9 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
 from ml_intern.execution.process.sessions import end_all
 from ml_intern.execution.sandboxed import own_homes, run_environment
-from ml_intern.execution.tool import ToolContext
+from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.models.secrets import known_secrets
-from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
+from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.run_folder import TRACKIO, bury, is_supervised, make_run_folder, read_status, run_folder
 from ml_intern.safety.secrets.known import without_secrets
 
@@ -35,11 +35,16 @@ _LOST = "its supervisor was killed or the machine restarted; how far it came is 
 class LocalBackend:
     """Runs on this machine. `home` is the folder of the thread database."""
 
-    name: BackendName = "local"
-    seconds_between_looks = 0.5
-
     def __init__(self, home: Path) -> None:
         self._home = home
+
+    async def complete(self, plan: RunPlan, _context: ToolContext, /) -> RunPlan:
+        """Return the plan as it is: nothing is filled in."""
+        return plan
+
+    async def effects(self, plan: RunPlan, _context: ToolContext, /) -> ExternalEffects:
+        """Return the secrets the run gets; it reaches nothing else by itself."""
+        return ExternalEffects(secrets=plan.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
         """Start a supervisor under the lock of the run's folder: of two for one run the second does nothing.

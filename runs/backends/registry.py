@@ -1,34 +1,95 @@
-"""Who carries runs out, by name: one of each for an open store."""
+"""The compute backends by name: built in, or added by packages through the entry point group `ml_intern.compute`."""
 
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from ml_intern.runs.backends.base import Backend
-from ml_intern.runs.backends.local import LocalBackend
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.version import plugins
+from ml_intern.runs.backends.base import Backend, BackendSpec
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
+ENTRY_POINTS = "ml_intern.compute"
 _OPENED: "WeakKeyDictionary[Store, dict[str, Backend]]" = WeakKeyDictionary()
 
 
 def backend_of(name: str, store: "Store") -> Backend:
-    """The backend of that name. Raises KeyError for another name."""
+    """Return the backend of that name for an open store. Raises ConfigurationError as `backend_spec` does."""
     opened = _OPENED.setdefault(store, {})
     if name not in opened:
-        opened[name] = _made(name, store)
+        opened[name] = backend_spec(name).open(store)
     return opened[name]
 
 
-def _made(name: str, store: "Store") -> Backend:
-    if name == "local":
-        return LocalBackend(store.home)
-    if name == "hub":
-        from ml_intern.runs.backends.hub_jobs import HubJobs
+def backend_spec(name: str) -> BackendSpec:
+    """Return the declaration of a backend. The package of one that is not built in is imported here.
 
-        return HubJobs()
-    if name == "sandbox":
-        from ml_intern.runs.backends.sandbox_runs import SandboxRuns
+    Raises:
+        ConfigurationError: no such backend is installed, or its package cannot be loaded.
+    """
+    if name in BUILTIN:
+        return BUILTIN[name]
+    if name not in _installed():
+        known = ", ".join(backend_names())
+        raise ConfigurationError(
+            f"unknown compute backend {name!r}", f"use one of {known}, or install the package that adds it"
+        )
+    return _loaded(_installed()[name])
 
-        return SandboxRuns(store)
-    raise KeyError(name)
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends, the built-in ones first. No package is imported."""
+    return (*BUILTIN, *_installed())
+
+
+def _installed() -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in plugins(ENTRY_POINTS) if entry.name not in BUILTIN}
+
+
+def _loaded(entry: EntryPoint) -> BackendSpec:
+    origin = f"the compute backend {entry.name} of the package {entry.dist.name if entry.dist else entry.module}"
+    try:
+        spec = entry.load()
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"{origin} cannot be loaded: {reason}", "update or uninstall the package") from error
+    if not isinstance(spec, BackendSpec) or spec.name != entry.name:
+        raise ConfigurationError(f"{origin} is not a BackendSpec of that name", "update or uninstall the package")
+    return spec
+
+
+def _open_local(store: "Store") -> Backend:
+    from ml_intern.runs.backends.local import LocalBackend
+
+    return LocalBackend(store.home)
+
+
+def _open_hub(_store: "Store") -> Backend:
+    from ml_intern.runs.backends.hub_jobs import HubJobs
+
+    return HubJobs()
+
+
+def _open_sandbox(store: "Store") -> Backend:
+    from ml_intern.runs.backends.sandbox_runs import SandboxRuns
+
+    return SandboxRuns(store)
+
+
+LOCAL = BackendSpec("local", "this machine", _open_local, poll_seconds=0.5)
+HUB = BackendSpec(
+    "hub",
+    "a Hugging Face Job",
+    _open_hub,
+    is_remote=True,
+    is_disposable=True,
+    has_prices=True,
+    selects_hardware=True,
+    default_limit_s=2 * 3600.0,
+    poll_seconds=1.5,
+)
+SANDBOX = BackendSpec("sandbox", "the thread's Hugging Face sandbox", _open_sandbox, is_remote=True)
+BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX)}

@@ -11,8 +11,8 @@ from ml_intern.configs.paths import private_folder
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.output import private_opener
 from ml_intern.execution.sandboxed import secret_value
-from ml_intern.execution.tool import ToolContext
-from ml_intern.runs.backends.base import BackendName, RunPlan, RunStatus
+from ml_intern.execution.tool import ExternalEffects, ToolContext
+from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, SandboxGone, sandboxes_of
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
@@ -30,11 +30,16 @@ _STATES = {0: "succeeded", TIMED_OUT: "timeout"}
 class SandboxRuns:
     """Carries runs out in sandboxes. A handle is {"sandbox", "folder", "process"}; `sandbox` is our own id of it."""
 
-    name: BackendName = "sandbox"
-    seconds_between_looks = 1.0
-
     def __init__(self, store: "Store") -> None:
         self._sandboxes = sandboxes_of(store)
+
+    async def complete(self, plan: RunPlan, _context: ToolContext, /) -> RunPlan:
+        """Return the plan as it is: nothing is filled in."""
+        return plan
+
+    async def effects(self, plan: RunPlan, _context: ToolContext, /) -> ExternalEffects:
+        """Return the secrets the run gets; it reaches nothing else by itself."""
+        return ExternalEffects(secrets=plan.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
         """Start the run in the thread's newest sandbox; one that was started before goes on. Raises ToolError."""

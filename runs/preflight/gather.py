@@ -17,6 +17,7 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
 from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.check import check
 from ml_intern.runs.preflight.findings import Findings
 from ml_intern.runs.preflight.hardware import machine_of
@@ -52,7 +53,7 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
         limit_named=limit_named,
         earlier=tuple(_earlier(row, shapes) for row in rows),
         user_text=context.user_text,
-        sandboxed=plan.backend == "local" and context.sandbox_profile != "none",
+        sandboxed=not backend_spec(plan.backend).is_remote and context.sandbox_profile != "none",
     )
     if facts.program is not None:
         facts = replace(facts, **await _asked(plan, facts, context))

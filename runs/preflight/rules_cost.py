@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.hardware import machine_of, parameters_of
 from ml_intern.runs.preflight.inputs import Facts
@@ -31,7 +32,7 @@ def time_limit(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     if least is not None and least > plan.limit_s:
         what = f"{limit} is too short: on {plan.hardware} the training takes {_minutes(least)} at the very best"
         yield Finding("time_limit", what, "raise limit, train on less, or take faster hardware")
-    elif plan.backend == "hub" and not facts.limit_named and not is_trial(program):
+    elif backend_spec(plan.backend).has_prices and not facts.limit_named and not is_trial(program):
         what = f"no time limit was named, and {limit} that stands instead kills a training that takes longer"
         yield Finding(
             "time_limit", what, "name a limit: the time the smoke run took for a step, times the steps, and half more"
@@ -88,7 +89,7 @@ def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     program = facts.program
     if program is None or not program.saves:
         return
-    if plan.backend != "hub":
+    if not backend_spec(plan.backend).is_disposable:
         yield from _local_output(program, facts)
     elif not program.pushes:
         what = "the script keeps what it makes on the machine's own disk, which goes when the run ends"
@@ -115,7 +116,7 @@ def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
 def smoke(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """A training elsewhere whose script has never run through."""
     program = facts.program
-    if plan.backend != "hub" or program is None or not program.trains or is_trial(program):
+    if not backend_spec(plan.backend).has_prices or program is None or not program.trains or is_trial(program):
         return
     if any(run.state == "succeeded" and run.shape == program.shape for run in facts.earlier):
         return
@@ -128,7 +129,7 @@ def smoke(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
 def one_first(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """Several jobs of one script before any of them is known to work there."""
     program = facts.program
-    if plan.backend != "hub" or program is None:
+    if not backend_spec(plan.backend).has_prices or program is None:
         return
     alike = [run for run in facts.earlier if run.backend == plan.backend and run.shape == program.shape]
     if any(run.open for run in alike) and not any(run.state == "succeeded" for run in alike):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
@@ -26,7 +27,7 @@ def imports(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     program = facts.program
     if program is None:
         return
-    local = sorted(facts.local_modules & program.imports) if plan.backend == "hub" else []
+    local = sorted(facts.local_modules & program.imports) if backend_spec(plan.backend).is_disposable else []
     if local:
         what = f"the script imports {', '.join(local)}, which is a file here and does not travel with it"
         yield Finding("imports", what, "put its code into the script, or push it as a package")
@@ -50,7 +51,7 @@ def _held(plan: RunPlan, program: Program) -> frozenset[str] | None:
     if program.dependencies is not None:
         return with_brought([*program.dependencies, *added])
     image = image_packages(plan.image)
-    return None if plan.backend != "hub" or image is None else with_brought([*image, *added])
+    return None if image is None or not backend_spec(plan.backend).is_disposable else with_brought([*image, *added])
 
 
 def _requirements(text: str) -> Iterator[str]:
@@ -85,7 +86,7 @@ _OF_THIS_MACHINE: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
 
 def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """A path of this machine in a run that goes elsewhere."""
-    if plan.backend != "hub":
+    if not backend_spec(plan.backend).is_disposable:
         return
     program = facts.program
     read = set(paths_read(program)) if program else set()

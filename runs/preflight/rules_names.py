@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.hardware import parameters_of, sizes_in
 from ml_intern.runs.preflight.inputs import Facts
@@ -70,7 +71,7 @@ def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     if facts.program is not None and any(redact(one) != one for one in facts.program.strings):
         yield Finding("secrets", "the script holds a secret", remedy)
     unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
-    if unused and plan.backend == "hub":
+    if unused and backend_spec(plan.backend).is_disposable:
         what = "HF_TOKEN is given to a script that neither pushes nor loads anything from the Hub"
         yield Finding("secrets", what, "leave it out where it is not needed", refuses=False)
 
@@ -98,7 +99,7 @@ _DATASETS: Final = (
 def substitution(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     """Another model or dataset than the user named. A trial may take a small stand-in."""
     program = facts.program
-    if program is None or not facts.user_text or (plan.backend != "hub" and is_trial(program)):
+    if program is None or not facts.user_text or (is_trial(program) and not backend_spec(plan.backend).has_prices):
         return
     used = [one for one in (*program.models, *program.datasets) if one not in facts.local_paths]
     everything = " ".join(

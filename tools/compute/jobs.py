@@ -11,9 +11,8 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import said_of_sources
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, OnResume, ToolContext, tool
 from ml_intern.runs.backends.hardware import all_hardware
-from ml_intern.runs.backends.hub_jobs import job_effects
 from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
-from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.backends.registry import LOCAL, backend_of, backend_spec
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.logs import last_lines, part, tail
 from ml_intern.runs.poll import look, stop
@@ -36,19 +35,20 @@ async def jobs_effects(args: Mapping[str, Any], context: ToolContext) -> Externa
     try:
         plan = await plan_of(given, context)
     except ToolError as fault:
-        if given.backend != "hub":
+        if not backend_spec(given.backend).has_prices:
             return ExternalEffects(refused=str(fault))
         raise
     if refusal := (await checked(given, plan, context)).refusal:
         return ExternalEffects(refused=refusal)
     if given.operation == "schedule":
         return await schedule_effects(plan, context)
-    return await job_effects(plan, context) if plan.backend == "hub" else ExternalEffects(secrets=plan.secrets)
+    return await backend_of(plan.backend, context.services.store).effects(plan, context)
 
 
 def _on_resume(args: Mapping[str, Any]) -> OnResume:
     """A launch is gone on with by the id of its run, a schedule may be there; all else does the same again."""
-    kinds: dict[Any, OnResume] = {"run": "reattach", "schedule": "report"}
+    reattaches = backend_spec(args.get("backend", LOCAL.name)).can_reattach
+    kinds: dict[Any, OnResume] = {"run": "reattach" if reattaches else "report", "schedule": "report"}
     return kinds.get(args.get("operation"), "rerun")
 
 
@@ -148,7 +148,7 @@ async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult |
     try:
         async with asyncio.timeout(seconds):
             while seen.open:
-                pause = backend_of(seen.backend, context.services.store).seconds_between_looks
+                pause = backend_spec(seen.backend).poll_seconds
                 await asyncio.sleep(max(pause, _SECONDS_BETWEEN_LOOKS))
                 seen, doubt = await _looked_at(seen, context)
     except TimeoutError:

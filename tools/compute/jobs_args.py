@@ -3,23 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolArgs, ToolContext
-from ml_intern.runs.backends.base import DEFAULT_LIMIT_S, BackendName, RunPlan
-from ml_intern.runs.backends.hub_jobs import completed
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import HUB, LOCAL, backend_names, backend_of, backend_spec
 from ml_intern.runs.launch import run_id
 from ml_intern.runs.plan import limit_seconds, planned
 from ml_intern.runs.preflight.check import RuleName
 from ml_intern.runs.preflight.findings import Findings
 from ml_intern.runs.preflight.gather import preflight
 
-DEFAULT_LIMITS_S: Mapping[BackendName, float] = {
-    "local": DEFAULT_LIMIT_S,
-    "hub": 2 * 3600.0,
-    "sandbox": DEFAULT_LIMIT_S,
-}
 MAX_LINES = 500
 MAX_WAIT_S = 600
 READING = frozenset({"list", "logs", "wait", "inspect", "hardware", "schedules"})
@@ -33,8 +28,9 @@ class JobsArgs(ToolArgs):
     """What jobs takes."""
 
     operation: Operation = Field(description="What to do.")
-    backend: BackendName = Field(
-        "local",
+    backend: str = Field(
+        LOCAL.name,
+        json_schema_extra=lambda schema: schema.update(enum=list(backend_names())),
         description="run: on this machine, as a Hugging Face Job (hub), or in the thread's sandbox, ending with it.",
     )
     command: str = Field("", description="run: a command, as bash understands it. Give this or script.")
@@ -63,6 +59,13 @@ class JobsArgs(ToolArgs):
     offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
     seconds: int = Field(120, ge=1, le=MAX_WAIT_S, description="wait: at most so long.")
 
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in backend_names():
+            raise ValueError(f"unknown backend {name!r}; use {', '.join(backend_names())}")
+        return name
+
 
 def only_reads(args: Mapping[str, Any]) -> bool:
     """Whether a call with these arguments changes nothing."""
@@ -73,12 +76,12 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
     """The run that is asked for, with its price. Raises ToolError."""
     if bool(args.command) == bool(args.script):
         raise ToolError("run takes either command or script")
-    backend: BackendName = "hub" if args.operation == "schedule" else args.backend
-    if backend != "hub" and (args.hardware or args.image or args.namespace):
+    backend = backend_spec(HUB.name if args.operation == "schedule" else args.backend)
+    if not backend.selects_hardware and (args.hardware or args.image or args.namespace):
         raise ToolError("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
     plan = await planned(
         context,
-        backend=backend,
+        backend=backend.name,
         command=args.command,
         script=args.script,
         script_args=tuple(args.args),
@@ -89,10 +92,10 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
         hardware=args.hardware or None,
         image=args.image or None,
         namespace=args.namespace or None,
-        limit_s=limit_seconds(args.timeout) if args.timeout else DEFAULT_LIMITS_S[backend],
+        limit_s=limit_seconds(args.timeout) if args.timeout else backend.default_limit_s,
         overrides=tuple(args.override),
     )
-    return await completed(plan, context) if backend == "hub" else plan
+    return await backend_of(backend.name, context.services.store).complete(plan, context)
 
 
 async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> Findings:
