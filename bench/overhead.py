@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
 from bench.server import command
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")
@@ -134,7 +134,7 @@ def measure(iterations: int, repeat: int) -> dict[str, Any]:
         lambda: agent("ml-intern, direct", (*direct, "--no-sandbox"), iterations, alone),
         lambda: agent("ml-intern, litellm", (*litellm, "--no-sandbox"), iterations, alone),
     ]
-    if missing() is None:
+    if sandbox_problem() is None:
         makers.insert(1, lambda: agent("ml-intern, direct, in the sandbox", direct, iterations, alone))
     else:
         print("the sandbox does not work here: its row is left out", file=sys.stderr)

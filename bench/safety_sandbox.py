@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ml_intern.sandbox.bubblewrap import Profile, wrap  # noqa: E402  (a script: the checkout first)
-from ml_intern.sandbox.profile import SandboxRequest, profile_for  # noqa: E402
+from ml_intern.sandbox.profile import SandboxRequest, build_profile  # noqa: E402
 
 RUNS = 100
 
@@ -63,10 +63,10 @@ def main() -> None:
         print(f"bash -c true, median of {RUNS} (fastest tenth): {plain} without a sandbox")
         print(f"  bubblewrap alone: {timed(lambda: subprocess.run([*BARE, *command], check=True)).over(plain)}")
         for network in ("list", "off", "on"):
-            profile = profile_for(SandboxRequest(folder, network=network), os.environ)
+            profile = build_profile(SandboxRequest(folder, network=network), os.environ)
             sandboxed = timed(partial(inside, profile))
             print(f"  inside, network {network}: {sandboxed}, {sandboxed.over(plain)}")
-        print(f"building the profile: {timed(lambda: profile_for(SandboxRequest(folder), os.environ))}")
+        print(f"building the profile: {timed(lambda: build_profile(SandboxRequest(folder), os.environ))}")
 
 
 def inside(profile: Profile) -> None:

@@ -116,9 +116,9 @@ def _program(name: str, purpose: str) -> str:
 
 
 def _sandbox() -> str:
-    from ml_intern.sandbox.bubblewrap import missing
+    from ml_intern.sandbox.bubblewrap import sandbox_problem
 
-    problem = missing()
+    problem = sandbox_problem()
     return "works" if problem is None else f"{problem[0]} ({problem[1]})"
 
 

@@ -38,7 +38,7 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     from ml_intern.execution.process.environment import child_environment, uv_links
     from ml_intern.execution.sandboxed import own_homes, run_profile
     from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import inspect_before, mend
+    from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
     from ml_intern.session.options import from_settings
     from ml_intern.text.visible import visible
 
@@ -48,12 +48,12 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
     profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
-    before = inspect_before(profile.roots, profile.git)
+    before = record_git_state(profile.roots, profile.git)
     try:
         with wrap(argv, profile) as wrapped:
             return _ended(wrapped.start(cwd=folder))
     finally:
-        for part in mend(before):
+        for part in remove_active_git_config(before):
             print(f"ml-intern: git would have run it, so it was removed: {visible(part)}", file=sys.stderr)
 
 

@@ -17,9 +17,9 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile, wrap
-from ml_intern.sandbox.command import Wrapped
-from ml_intern.sandbox.git_guard import Before, inspect_before, mend
-from ml_intern.sandbox.profile import SandboxRequest, profile_for
+from ml_intern.sandbox.command import WrappedCommand
+from ml_intern.sandbox.git_guard import GitState, record_git_state, remove_active_git_config
+from ml_intern.sandbox.profile import SandboxRequest, build_profile
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class SandboxedCommand:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    wrapped: Wrapped | None = None
-    before: Before | None = None
+    wrapped: WrappedCommand | None = None
+    before: GitState | None = None
     """How its repositories stood."""
     mended: list[str] = field(default_factory=list[str])
     """What was taken out of repositories after its end, because git would have run it."""
@@ -82,7 +82,7 @@ def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: 
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets)
-    before = inspect_before(profile.roots, profile.git)
+    before = record_git_state(profile.roots, profile.git)
     wrapped = wrap(argv, profile, str(folder))
     return SandboxedCommand(argv, wrapped.environment, wrapped, before)
 
@@ -105,9 +105,9 @@ def _close(wall: SandboxedCommand) -> None:
         wall.wrapped.close()
 
 
-def _ended(wrapped: Wrapped, before: Before) -> list[str]:
+def _ended(wrapped: WrappedCommand, before: GitState) -> list[str]:
     wrapped.close()
-    return mend(before)
+    return remove_active_git_config(before)
 
 
 def own_homes() -> tuple[Path, ...]:
@@ -131,7 +131,7 @@ def run_profile(
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
         hosts=options.sandbox_hosts,
     )
-    return profile_for(wish, environment)
+    return build_profile(wish, environment)
 
 
 T = TypeVar("T")

@@ -125,7 +125,7 @@ def _walled(order: Mapping[str, Any]) -> Any:
     from ml_intern.execution.sandboxed import run_profile
     from ml_intern.graph.context import RunOptions
     from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import inspect_before, mend
+    from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
 
     wall = order["wall"]
     options = RunOptions(
@@ -142,13 +142,13 @@ def _walled(order: Mapping[str, Any]) -> Any:
         readable=(*profile.readable, *order["readable"]),
         writable=(*profile.writable, *order["writable"]),
     )
-    before = inspect_before(profile.roots, profile.git)
+    before = record_git_state(profile.roots, profile.git)
     try:
         with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
             # The profile knows nothing of these: a folder that the model names must not become part of it.
             yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
     finally:
-        mend(before)
+        remove_active_git_config(before)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The OS sandbox: bubblewrap, seccomp, the egress proxy, the guard of git control files."""
+"""The OS sandbox: bubblewrap, seccomp, the egress proxy, the protection of git's control files."""

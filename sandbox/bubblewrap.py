@@ -1,7 +1,6 @@
-"""The OS sandbox: a profile, the bubblewrap command line it stands for, and wrapping a command into it.
+"""Sandbox profiles, their bubblewrap command lines, and wrapping of commands.
 
-What is on this machine (interpreters, caches, devices) is found by sandbox/profile.py; here nothing is looked at
-before `wrap`.
+sandbox/profile.py builds the profile from what is on this machine. Only `wrap` and the checks touch the system here.
 """
 
 import os
@@ -15,74 +14,74 @@ from typing import Literal
 
 from ml_intern.configs.errors import SandboxMissing
 from ml_intern.safety.secrets.known import without_secrets
-from ml_intern.sandbox.command import Wrapped
-from ml_intern.sandbox.connections import Connections, can_answer
-from ml_intern.sandbox.egress import Egress, Upstream
+from ml_intern.sandbox.command import WrappedCommand
+from ml_intern.sandbox.connections import ConnectionBroker, can_broker
+from ml_intern.sandbox.egress import EgressProxy, UpstreamProxy
 from ml_intern.sandbox.git_guard import GitFolder
-from ml_intern.sandbox.network_hosts import NO_HOSTS, Hosts
+from ml_intern.sandbox.network_hosts import NO_HOSTS, AllowedHosts
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 Network = Literal["off", "list", "on"]
 
-_WALLS = (
+_ISOLATION = (
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
     "--new-session", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox",
 )  # fmt: skip
 _ALLOW_NAMESPACES = (
     "allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 or "
-    "kernel.unprivileged_userns_clone=1), or --no-sandbox"
+    "kernel.unprivileged_userns_clone=1), or use --no-sandbox"
 )
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a command inside the sandbox may see and do. All paths are absolute and resolved."""
+    """The permissions of a sandboxed command. All paths are absolute and resolved."""
 
     workspace: str
     home: str
     added: tuple[str, ...] = ()
-    """Further folders of the user's it may write to."""
+    """Additional folders of the user, writable."""
     writable: tuple[str, ...] = ()
-    """Caches it may write to."""
+    """Writable caches."""
     readable: tuple[str, ...] = ()
-    """Folders and files within hidden ones that it may read: interpreters, PATH entries."""
+    """Readable folders and files inside hidden ones: interpreters, PATH entries."""
     hidden: tuple[str, ...] = ()
     """Existing folders replaced by empty ones."""
     masked: tuple[str, ...] = ()
     """Existing files replaced by empty ones."""
     hidden_inside: tuple[str, ...] = ()
     """Existing folders below writable ones that are replaced by empty ones."""
-    covered: tuple[tuple[str, str], ...] = ()
-    """Existing files that are read as this text instead, and cannot be written."""
+    redacted: tuple[tuple[str, str], ...] = ()
+    """Existing files and the text shown instead, read-only."""
     git: tuple[GitFolder, ...] = ()
     devices: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network: Network = "off"
-    hosts: Hosts = NO_HOSTS
-    """What network `list` lets through."""
-    upstream: Upstream | None = None
-    """The proxy this machine itself goes through."""
+    hosts: AllowedHosts = NO_HOSTS
+    """The hosts that network `list` allows."""
+    upstream: UpstreamProxy | None = None
+    """The proxy that this machine uses."""
     nested_namespaces: bool = True
-    """False where this bubblewrap can forbid further user namespaces (0.8 and later)."""
+    """False if this bubblewrap can forbid nested user namespaces (0.8 and later)."""
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The folders of the user's that it may write to."""
+        """Return the user's writable folders."""
         return (*self.added, self.workspace)
 
     @property
     def name(self) -> str:
-        """What an approval is bound to: the profile's kind, not its paths."""
+        """Return the profile's kind, without paths, to which approvals are bound."""
         return f"bwrap network {self.network}"
 
 
 def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "") -> list[str]:
-    """The bubblewrap command line that runs `argv` in `folder` (the workspace by default).
+    """Return the bubblewrap command line that runs `argv` in `folder` (the workspace by default).
 
-    `options` are further ones of bubblewrap. The environment is the one bubblewrap is started with, so that no value
-    stands in a command line.
+    `options` are additional bubblewrap options. The command inherits bubblewrap's environment, so that no value
+    appears on a command line.
     """
-    command = ["bwrap", *_WALLS, *([] if profile.network == "on" else ["--unshare-net"])]
+    command = ["bwrap", *_ISOLATION, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/dev/shm"]  # noqa: S108
     for device in profile.devices:
@@ -98,44 +97,44 @@ def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str
         command += ["--bind", path, path]
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
-    command += [part for git in profile.git for part in _guard(git)]
+    command += [part for git in profile.git for part in _git_options(git)]
     return [*command, *options, "--chdir", folder or profile.workspace, "--", *argv]
 
 
-def _guard(git: GitFolder) -> list[str]:
-    """Bind .git onto itself first: a mount point cannot be moved away. What git obeys is read-only."""
+def _git_options(git: GitFolder) -> list[str]:
+    """Bind .git onto itself, since a mount point cannot be moved away; git's control files are read-only."""
     guarded = [f"{git.path}/{part}" for part in git.guarded]
     return ["--bind", git.path, git.path, *(word for path in guarded for word in ("--ro-bind", path, path))]
 
 
-def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> Wrapped:
-    """Wrap a command. The caller starts it, and closes it when it has ended.
+def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> WrappedCommand:
+    """Wrap a command in the sandbox. The caller starts it and closes it after it has ended.
 
     Raises:
-        SandboxMissing: bubblewrap is not there or not allowed to make its namespaces.
+        SandboxMissing: bubblewrap is not installed or may not create namespaces.
     """
-    require()
-    answers = _can_answer()
-    seccomp = _in_memory(seccomp_filter(unix=answers))
-    covers = {path: _in_memory(text.encode()) for path, text in profile.covered}
-    options = [word for path, cover in covers.items() for word in ("--ro-bind-data", str(cover), path)]
+    require_sandbox()
+    with_broker = _can_broker()
+    seccomp = _memory_file(seccomp_filter(unix=with_broker))
+    redacted = {path: _memory_file(text.encode()) for path, text in profile.redacted}
+    options = [word for path, text in redacted.items() for word in ("--ro-bind-data", str(text), path)]
     options += ["--seccomp", str(seccomp)]
     environment = {**profile.environment, "PWD": folder or profile.workspace}
-    egress = Egress(profile.hosts, profile.upstream) if profile.network == "list" else None
+    egress = EgressProxy(profile.hosts, profile.upstream) if profile.network == "list" else None
     if egress is not None:
         options += egress.options
         environment |= egress.environment()
         egress.start()
-    connections = Connections(abstract=profile.network != "on") if answers else None
-    if connections is not None:
-        connections.start()
-    # By its whole name: what PATH leads to inside is no program to start outside.
+    broker = ConnectionBroker(abstract=profile.network != "on") if with_broker else None
+    if broker is not None:
+        broker.start()
+    # The absolute path, because PATH inside the sandbox must not choose the program started outside.
     command = [shutil.which("bwrap") or "bwrap", *sandbox_command(profile, argv, options, folder)[1:]]
-    return Wrapped(command, environment, (seccomp, *covers.values()), connections, egress)
+    return WrappedCommand(command, environment, (seccomp, *redacted.values()), broker, egress)
 
 
-def _in_memory(content: bytes) -> int:
-    """A descriptor that bubblewrap reads this from."""
+def _memory_file(content: bytes) -> int:
+    """Return a descriptor from which bubblewrap can read `content`."""
     descriptor = os.memfd_create("ml-intern", 0)
     os.write(descriptor, content)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -143,38 +142,50 @@ def _in_memory(content: bytes) -> int:
 
 
 @lru_cache(maxsize=1)
-def _can_answer() -> bool:
-    """Tell whether connect() can be answered from outside; a bubblewrap that is setuid would lose its privileges."""
+def _can_broker() -> bool:
+    """Return whether a broker can perform connect(). A setuid bubblewrap would lose its privileges."""
     found = shutil.which("bwrap")
-    return can_answer() and found is not None and not os.stat(found).st_mode & stat.S_ISUID  # noqa: PTH116
+    return can_broker() and found is not None and not os.stat(found).st_mode & stat.S_ISUID  # noqa: PTH116
 
 
-def require() -> None:
-    """Raise SandboxMissing, with what to do about it, unless the sandbox works here."""
-    if problem := missing():
+def require_sandbox() -> None:
+    """Raise SandboxMissing with a remedy unless the sandbox works on this machine."""
+    if problem := sandbox_problem():
         raise SandboxMissing(*problem)
 
 
 @lru_cache(maxsize=1)
-def missing() -> tuple[str, str] | None:
-    """Why there is no sandbox here and the remedy; None when it works. Tried once per process."""
+def sandbox_problem() -> tuple[str, str] | None:
+    """Return why the sandbox does not work and a remedy, or None if it works. Checked once per process."""
     if shutil.which("bwrap") is None:
         return (
             "bubblewrap is not installed",
-            "apt install bubblewrap (dnf, pacman, apk: the same name), or --no-sandbox",
+            "apt install bubblewrap (same name in dnf, pacman and apk), or use --no-sandbox",
         )
     try:
         seccomp_filter()
-        command = ["bwrap", *_WALLS, "--unshare-net", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
-        tried = _run(command)
+        command = [
+            "bwrap",
+            *_ISOLATION,
+            "--unshare-net",
+            "--ro-bind",
+            "/",
+            "/",
+            "--dev",
+            "/dev",
+            "--proc",
+            "/proc",
+            "true",
+        ]
+        result = _run(command)
     except KeyError as error:
-        return f"the sandbox knows no system calls of {error}", "--no-sandbox"
+        return f"the sandbox does not support the architecture {error}", "use --no-sandbox"
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap does not start: {error}", "--no-sandbox"
-    if tried.returncode == 0:
+        return f"bubblewrap does not start: {error}", "use --no-sandbox"
+    if result.returncode == 0:
         return None
-    said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return f"bubblewrap may not make a sandbox here: {said}", _ALLOW_NAMESPACES
+    reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return f"bubblewrap cannot create a sandbox on this machine: {reason}", _ALLOW_NAMESPACES
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -184,9 +195,9 @@ def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 @lru_cache(maxsize=1)
 def can_forbid_namespaces() -> bool:
-    """Tell whether this bubblewrap knows --disable-userns."""
+    """Return whether this bubblewrap supports --disable-userns."""
     try:
-        tried = _run(["bwrap", "--help"])
+        result = _run(["bwrap", "--help"])
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return "--disable-userns" in tried.stdout + tried.stderr
+    return "--disable-userns" in result.stdout + result.stderr

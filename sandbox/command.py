@@ -1,4 +1,4 @@
-"""A command inside the OS sandbox: started, with what has to go on outside as long as it runs."""
+"""A sandboxed command together with the helpers that run outside the sandbox during its lifetime."""
 
 import os
 import subprocess
@@ -9,26 +9,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ml_intern.sandbox.connections import Connections
-from ml_intern.sandbox.egress import Egress
+from ml_intern.sandbox.connections import ConnectionBroker
+from ml_intern.sandbox.egress import EgressProxy
 
 
-def nothing() -> None:
-    """What happens at the end of a command when nobody asked for anything."""
+def do_nothing() -> None:
+    """Ignore the end of a command."""
 
 
 @dataclass
-class Wrapped:
-    """A bubblewrap command line. `start` it once, and `close` it when it has ended."""
+class WrappedCommand:
+    """A bubblewrap command line. `start` it once, and `close` it after it has ended."""
 
     argv: list[str]
     environment: dict[str, str]
     descriptors: tuple[int, ...]
-    """What bubblewrap reads from: its filter, the files it covers."""
-    connections: Connections | None = None
-    """Answers connect(); without it no unix socket can be made."""
-    egress: Egress | None = None
-    """The way out with network `list`; it knows what it refused."""
+    """Descriptors that bubblewrap reads: the seccomp filter and redacted files."""
+    broker: ConnectionBroker | None = None
+    """Performs connect(); without it the command cannot create unix sockets."""
+    egress: EgressProxy | None = None
+    """The proxy for network `list`, which records refused connections."""
 
     def __enter__(self) -> Self:
         return self
@@ -37,43 +37,43 @@ class Wrapped:
         self.close()
 
     def start(
-        self, *, on_end: Callable[[], None] = nothing, environment: Mapping[str, str] | None = None, **options: Any
+        self, *, on_end: Callable[[], None] = do_nothing, environment: Mapping[str, str] | None = None, **options: Any
     ) -> "subprocess.Popen[bytes]":
-        """Start it. `on_end` is called in another thread when it has ended; `options` are those of subprocess.Popen.
+        """Start the command. `on_end` is called in another thread at its end; `options` go to subprocess.Popen.
 
         Raises:
-            OSError: it could not be started.
+            OSError: the command could not be started.
         """
         started: Future[subprocess.Popen[bytes]] = Future()
-        given = {"env": self.environment if environment is None else environment, **options}
-        threading.Thread(target=self._run, args=(started, given, on_end), name="sandbox", daemon=True).start()
+        arguments = {"env": self.environment if environment is None else environment, **options}
+        threading.Thread(target=self._run, args=(started, arguments, on_end), name="sandbox", daemon=True).start()
         return started.result()
 
     def _run(self, started: "Future[subprocess.Popen[bytes]]", options: Any, on_end: Callable[[], None]) -> None:
-        """The thread a sandbox lives in: its filter is that of the command, and bubblewrap dies with it."""
+        """Run the command in this thread: it inherits the thread's filter, and bubblewrap ends with the thread."""
         try:
-            if self.connections is not None:
-                self.connections.filter_this_thread()
-            process = subprocess.Popen(self.argv, pass_fds=self._passed(), **options)
-        except BaseException as error:  # noqa: BLE001  raised again by `start`
+            if self.broker is not None:
+                self.broker.filter_this_thread()
+            process = subprocess.Popen(self.argv, pass_fds=self._passed_descriptors(), **options)
+        except BaseException as error:  # noqa: BLE001  `start` raises it again
             started.set_exception(error)
             return
         started.set_result(process)
-        with suppress(ChildProcessError):  # somebody else saw it end
-            # wait() alone would keep others from asking how it goes.
+        with suppress(ChildProcessError):  # another thread has already waited for it
+            # WNOWAIT lets other threads poll the process meanwhile, which wait() would block.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         process.wait()
         on_end()
 
-    def _passed(self) -> tuple[int, ...]:
+    def _passed_descriptors(self) -> tuple[int, ...]:
         return (*self.descriptors, *(self.egress.pass_fds if self.egress else ()))
 
     def close(self) -> None:
-        """End the way out, answer no connection any more, and close the descriptors."""
+        """Stop the proxy and the broker and close the descriptors."""
         if self.egress is not None:
             self.egress.close()
-        if self.connections is not None:
-            self.connections.close()
+        if self.broker is not None:
+            self.broker.close()
         for descriptor in self.descriptors:
             os.close(descriptor)
-        self.descriptors, self.egress, self.connections = (), None, None
+        self.descriptors, self.egress, self.broker = (), None, None

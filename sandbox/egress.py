@@ -1,6 +1,6 @@
-"""The way out of a sandbox with network `list`: a proxy on the host that connects to allowed hosts and to nothing else.
+"""The egress proxy for network `list`: it runs on the host and connects only to allowed hosts.
 
-Its listeners live in the sandbox's network (sandbox/listeners.py); so nothing inside bridges.
+Its listening sockets are in the sandbox's network namespace (sandbox/listeners.py).
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from ml_intern.sandbox.listeners import open_listeners, warm_up
-from ml_intern.sandbox.network_hosts import Hosts
+from ml_intern.sandbox.listeners import open_listeners, start_listener_process
+from ml_intern.sandbox.network_hosts import AllowedHosts
 
 PROXY_PORT = 3128
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -30,60 +30,61 @@ _REQUEST = re.compile(rb"([A-Z]+) (?:http://)?(\[[0-9a-fA-F:.]+\]|[^\s/:@]+)(?::
 
 
 @dataclass(frozen=True)
-class Upstream:
-    """The proxy that this machine itself has to go through."""
+class UpstreamProxy:
+    """The proxy that this machine has to use."""
 
     host: str
     port: int
     authorization: str = ""
 
 
-def upstream_of(environment: Mapping[str, str]) -> Upstream | None:
-    """The caller's own HTTPS proxy, if one is set."""
+def find_upstream_proxy(environment: Mapping[str, str]) -> UpstreamProxy | None:
+    """Return the HTTPS proxy set in the environment, if any."""
     url = next((environment[name] for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if environment.get(name)), "")
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if not url or not parts.hostname:
         return None
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    return Upstream(parts.hostname, parts.port or 80, base64.b64encode(login.encode()).decode() if login else "")
+    return UpstreamProxy(parts.hostname, parts.port or 80, base64.b64encode(login.encode()).decode() if login else "")
 
 
-class Egress:
-    """The proxy of one command. It serves in a thread of its own from `start` until `close`."""
+class EgressProxy:
+    """The proxy of one command. It serves in its own thread from `start` until `close`."""
 
-    def __init__(self, hosts: Hosts, upstream: Upstream | None = None) -> None:
+    def __init__(self, hosts: AllowedHosts, upstream: UpstreamProxy | None = None) -> None:
         self.hosts, self.upstream = hosts, upstream
         self.refused: list[str] = []
-        """host:port of every connection that was refused."""
+        """host:port of every refused connection."""
         self.reached: list[str] = []
-        """The same of every connection that was made."""
+        """host:port of every established connection."""
         self.problem = ""
-        """Why there is no way out at all."""
+        """Why the proxy could not start; "" if it works."""
         self._stop: Callable[[], object] = bool
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
-        self._told, self._tells = socket.socketpair()
-        """bubblewrap says which process it made, and goes on when it is told to."""
-        self._go, self._waits = socket.socketpair()
+        self._info_reader, self._info_writer = socket.socketpair()
+        """bubblewrap reports its child process here."""
+        self._block_writer, self._block_reader = socket.socketpair()
+        """bubblewrap starts the command when it can read a byte here."""
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports to listen on inside: the proxy's, then those forwarded as they are."""
+        """Return the ports to listen on in the sandbox: the proxy's, then those forwarded unchanged."""
         return (PROXY_PORT, *(port for port in self.hosts.loopback_ports if port != PROXY_PORT))
 
     @property
     def pass_fds(self) -> tuple[int, ...]:
-        """The descriptors that bubblewrap is to have."""
-        return (self._tells.fileno(), self._waits.fileno())
+        """Return the descriptors that bubblewrap must inherit."""
+        return (self._info_writer.fileno(), self._block_reader.fileno())
 
     @property
     def options(self) -> list[str]:
-        """What bubblewrap is to be told: the command waits until the proxy listens."""
-        return ["--info-fd", str(self._tells.fileno()), "--block-fd", str(self._waits.fileno())]
+        """Return the bubblewrap options that delay the command until the proxy listens."""
+        return ["--info-fd", str(self._info_writer.fileno()), "--block-fd", str(self._block_reader.fileno())]
 
     @staticmethod
     def environment() -> dict[str, str]:
-        """The variables that lead clients to the proxy; the sandbox's own loopback stays direct."""
+        """Return the variables that direct clients to the proxy, except for the sandbox's loopback."""
         proxy = f"http://127.0.0.1:{PROXY_PORT}"
         names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         return {
@@ -92,23 +93,23 @@ class Egress:
         }
 
     def start(self) -> None:
-        """Begin to wait for the sandbox."""
-        warm_up()
+        """Start waiting for the sandbox."""
+        start_listener_process()
         self._thread.start()
 
     def close(self) -> None:
-        """End every connection and the thread."""
+        """Close every connection and stop the thread."""
         self._ending.set()
         self._stop()
-        for ours in (self._told, self._go):
+        for end in (self._info_reader, self._block_writer):
             with contextlib.suppress(OSError):
-                ours.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        for each in (self._told, self._tells, self._go, self._waits):
+        for each in (self._info_reader, self._info_writer, self._block_writer, self._block_reader):
             each.close()
 
     def _run(self) -> None:
-        process = self._process()
+        process = self._child_process()
         if process is None:
             return
         try:
@@ -116,28 +117,28 @@ class Egress:
         except OSError as error:
             listeners, self.problem = [], str(error)
         with contextlib.suppress(OSError):
-            self._go.send(b".")
-        if listeners and self._is_called(listeners):
+            self._block_writer.send(b".")
+        if listeners and self._wait_for_connection(listeners):
             asyncio.run(self._serve(listeners))
         for listener in listeners:
             listener.close()
 
-    def _is_called(self, listeners: Iterable[socket.socket]) -> bool:
-        """Wait for the first connection; False at the end. Most commands make none, and need no event loop."""
+    def _wait_for_connection(self, listeners: Iterable[socket.socket]) -> bool:
+        """Wait for the first connection; False if the command ends. Most commands make none and need no event loop."""
         poll = select.poll()
-        for each in (*listeners, self._go):
+        for each in (*listeners, self._block_writer):
             poll.register(each, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll()]
-        return self._go.fileno() not in ready and not self._ending.is_set()
+        return self._block_writer.fileno() not in ready and not self._ending.is_set()
 
-    def _process(self) -> int | None:
-        """The number of the first process inside; None when there is none any more."""
-        said = b""
-        while b"}" not in said:
-            if not (chunk := self._told.recv(4096)):
+    def _child_process(self) -> int | None:
+        """Return the id of the first sandboxed process, or None if bubblewrap has ended."""
+        info = b""
+        while b"}" not in info:
+            if not (chunk := self._info_reader.recv(4096)):
                 return None
-            said += chunk
-        return int(json.loads(said)["child-pid"])
+            info += chunk
+        return int(json.loads(info)["child-pid"])
 
     async def _serve(self, listeners: list[socket.socket]) -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -155,7 +156,7 @@ class Egress:
             try:
                 remote = await _open("127.0.0.1", port)
                 self.reached.append(f"127.0.0.1:{port}")
-                await _join(reader, writer, remote)
+                await _relay(reader, writer, remote)
             except (TimeoutError, OSError):
                 return
             finally:
@@ -168,15 +169,15 @@ class Egress:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
             request = _REQUEST.match(head)
             if request is None:
-                await _answer(writer, "400 Bad Request", "this proxy takes CONNECT and plain HTTP requests")
+                await _answer(writer, "400 Bad Request", "this proxy accepts only CONNECT and plain HTTP requests")
             else:
-                await self._pass(request, head, reader, writer)
+                await self._forward(request, head, reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError) as error:
-            await _answer(writer, "502 Bad Gateway", f"no connection: {error}")
+            await _answer(writer, "502 Bad Gateway", f"connection failed: {error}")
         finally:
             await _close(writer)
 
-    async def _pass(
+    async def _forward(
         self, request: re.Match[bytes], head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         method, host, given_port, path = request.groups()
@@ -185,22 +186,22 @@ class Egress:
         remote = await self._connect(name, port) if port < 65536 else None
         if remote is None:
             self.refused.append(f"{name}:{port}")
-            said = f"{name}:{port} is not on the sandbox's list of hosts; ask the user to allow it"
-            await _answer(writer, "403 Forbidden", said)
+            problem = f"{name}:{port} is not in the sandbox's list of allowed hosts; ask the user to add it"
+            await _answer(writer, "403 Forbidden", problem)
             return
         self.reached.append(f"{name}:{port}")
         if is_tunnel:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
             remote[1].write(_origin_form(method, path or b"/", head))
-        await _join(reader, writer, remote)
+        await _relay(reader, writer, remote)
 
     async def _connect(self, host: str, port: int) -> Connection | None:
-        """A connection to an allowed host; None when it is not allowed."""
+        """Connect to a host. Return None if it is not allowed."""
         if not self.hosts.allows(host, port):
             return None
         if self.upstream is not None and (host, port) not in self.hosts.endpoints:
-            return await _through(self.upstream, host, port)
+            return await _connect_via_upstream(self.upstream, host, port)
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
         allowed = [address for address in addresses if self.hosts.allows_address(host, port, address)]
@@ -211,26 +212,26 @@ async def _open(address: str, port: int) -> Connection:
     return await asyncio.wait_for(asyncio.open_connection(address, port), _CONNECT_SECONDS)
 
 
-async def _through(upstream: Upstream, host: str, port: int) -> Connection:
+async def _connect_via_upstream(upstream: UpstreamProxy, host: str, port: int) -> Connection:
     reader, writer = await _open(upstream.host, upstream.port)
     login = f"Proxy-Authorization: Basic {upstream.authorization}\r\n" if upstream.authorization else ""
     writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}\r\n".encode())
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
     if b" 200" not in head.split(b"\r\n", 1)[0]:
         status = head.split(b"\r\n", 1)[0].decode(errors="replace")
-        raise OSError(f"the upstream proxy said {status}")
+        raise OSError(f"the upstream proxy answered {status}")
     return reader, writer
 
 
 def _origin_form(method: bytes, path: bytes, head: bytes) -> bytes:
-    """The request as an origin server wants it, for one exchange: what belongs to the proxy is left out."""
+    """Return the request for the origin server, for one exchange and without headers meant for the proxy."""
     lines = head.rstrip(b"\r\n").split(b"\r\n")[1:]
-    kept = [line for line in lines if not line.lower().startswith((b"proxy-", b"connection:", b"keep-alive:"))]
-    return b"\r\n".join([method + b" " + path + b" HTTP/1.1", *kept, b"Connection: close", b"", b""])
+    headers = [line for line in lines if not line.lower().startswith((b"proxy-", b"connection:", b"keep-alive:"))]
+    return b"\r\n".join([method + b" " + path + b" HTTP/1.1", *headers, b"Connection: close", b"", b""])
 
 
-async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: Connection) -> None:
-    """Copy both ways until both ends are done."""
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: Connection) -> None:
+    """Copy in both directions until both ends have finished."""
     try:
         await asyncio.gather(_copy(reader, remote[1]), _copy(remote[0], writer))
     finally:

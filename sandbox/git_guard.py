@@ -1,7 +1,7 @@
-"""What a command in the sandbox may have left in repositories so that git would run it outside; it is taken out.
+"""Removal of hooks and settings that a sandboxed command left in repositories and that git would run outside.
 
-The .git of the workspace is guarded while the command runs (sandbox/bubblewrap.py). What the command makes itself, a
-new repository or one within the guarded one that git would enter, is looked at afterwards.
+The workspace's .git is protected while the command runs (sandbox/bubblewrap.py). Repositories that the command creates,
+including those nested in the protected one, are checked afterwards.
 """
 
 import os
@@ -28,80 +28,80 @@ _SECONDS = 20
 
 @dataclass(frozen=True)
 class GitFolder:
-    """A repository's .git in a writable folder, and which of its guarded parts exist."""
+    """A repository's .git in a writable folder."""
 
     path: str
     guarded: tuple[str, ...] = ()
-    """hooks, config ...: what git obeys."""
+    """Existing control files of git: hooks, config and the like."""
 
 
 @dataclass(frozen=True)
-class Before:
-    """How the repositories of the writable folders stood before a command ran."""
+class GitState:
+    """The state of the repositories in the writable folders before a command runs."""
 
     roots: tuple[str, ...]
     git: tuple[GitFolder, ...]
     indexes: tuple[float, ...]
-    """When the index of each of `git` was last changed."""
+    """The change time of each repository's index."""
     entries: tuple[tuple[int, float], ...]
-    """What `.git` of each root is: its inode and last change; zeros when there is none."""
+    """Inode and change time of each root's `.git`; zeros if there is none."""
     since: float
-    """What was changed later was changed by the command; seconds of the file system's clock."""
+    """Later changes were made by the command; seconds of the file system's clock."""
 
 
-def inspect_before(roots: Sequence[str], git: Sequence[GitFolder]) -> Before:
-    """Call it before the command starts."""
+def record_git_state(roots: Sequence[str], git: Sequence[GitFolder]) -> GitState:
+    """Record the state of repositories. Call it before the command starts."""
     clock = os.memfd_create("clock")
     try:
         since = os.fstat(clock).st_ctime
     finally:
         os.close(clock)
-    indexes = (_changed(Path(one.path, "index")) for one in git)
-    return Before(tuple(roots), tuple(git), tuple(indexes), tuple(_entry(root) for root in roots), since)
+    indexes = (_change_time(Path(one.path, "index")) for one in git)
+    return GitState(tuple(roots), tuple(git), tuple(indexes), tuple(_entry(root) for root in roots), since)
 
 
-def mend(before: Before) -> list[str]:
-    """Take out what git would run; what it was, one line each. Call it after the command has ended."""
-    return list(_mended(before))
+def remove_active_git_config(before: GitState) -> list[str]:
+    """Remove hooks and settings that git would run, and return one line for each. Call it after the command."""
+    return list(_remove_all(before))
 
 
-def _mended(before: Before) -> Iterator[str]:
+def _remove_all(before: GitState) -> Iterator[str]:
     for git, index in zip(before.git, before.indexes, strict=True):
         folder = Path(git.path)
         if "commondir" not in git.guarded:
-            yield from _removed(folder / "commondir")
+            yield from _remove(folder / "commondir")
         if folder.is_dir():
-            yield from _tame_inner(folder, before)
-            if _changed(folder / "index") != index:
-                yield from _tame_links(folder, before)
+            yield from _clean_submodules(folder, before)
+            if _change_time(folder / "index") != index:
+                yield from _clean_gitlinks(folder, before)
     guarded = {git.path for git in before.git}
     for root, entry in zip(before.roots, before.entries, strict=True):
         if f"{root}/.git" not in guarded and _entry(root) != entry:
-            yield from _tame_new(Path(root, ".git"), before)
+            yield from _clean_new(Path(root, ".git"), before)
 
 
-def _tame_new(git: Path, before: Before) -> Iterator[str]:
-    """A repository that was not there: all of it is the command's."""
+def _clean_new(git: Path, before: GitState) -> Iterator[str]:
+    """Clean a repository that the command created."""
     if git.is_symlink() or git.is_file():
-        yield from _removed(git)
+        yield from _remove(git)
     elif git.is_dir():
-        yield from _tame(git, before)
-        yield from _tame_inner(git, before)
-        yield from _tame_links(git, before)
+        yield from _clean(git, before)
+        yield from _clean_submodules(git, before)
+        yield from _clean_gitlinks(git, before)
 
 
-def _tame_inner(git: Path, before: Before) -> Iterator[str]:
-    """The repositories of its submodules."""
+def _clean_submodules(git: Path, before: GitState) -> Iterator[str]:
+    """Clean the repositories of the submodules."""
     if (git / "modules").is_symlink():
         return
     for folder, names, files in os.walk(git / "modules"):
         if "HEAD" in files:
-            yield from _tame(Path(folder), before)
+            yield from _clean(Path(folder), before)
             names.clear()
 
 
-def _tame_links(git: Path, before: Before) -> Iterator[str]:
-    """Repositories that it lists as parts of itself: git enters them for `status`."""
+def _clean_gitlinks(git: Path, before: GitState) -> Iterator[str]:
+    """Clean nested repositories listed in the index, which `git status` enters."""
     listed = _git(git, "--git-dir", str(git), "ls-files", "--stage", "-z")
     links = [entry.partition(b"\t")[2] for entry in listed.split(b"\0") if entry.startswith(_GITLINK)]
     for link in links[:_MAX_FOLDERS]:
@@ -109,30 +109,30 @@ def _tame_links(git: Path, before: Before) -> Iterator[str]:
         if not Path(os.path.realpath(inner.parent)).is_relative_to(git.parent):
             continue
         if inner.is_symlink():
-            yield from _removed(inner)
+            yield from _remove(inner)
         elif inner.is_dir():
-            yield from _tame(inner, before)
-            yield from _tame_inner(inner, before)
-            yield from _tame_links(inner, before)
+            yield from _clean(inner, before)
+            yield from _clean_submodules(inner, before)
+            yield from _clean_gitlinks(inner, before)
 
 
-def _tame(git: Path, before: Before) -> Iterator[str]:
+def _clean(git: Path, before: GitState) -> Iterator[str]:
     for name in ("commondir", "config.worktree"):
         if _is_new(git / name, before):
-            yield from _removed(git / name)
+            yield from _remove(git / name)
     hooks = git / "hooks"
     if hooks.is_symlink():
-        yield from _removed(hooks)
+        yield from _remove(hooks)
     elif hooks.is_dir():
-        yield from _removed(*(hook for hook in hooks.iterdir() if hook.suffix != ".sample" and _is_new(hook, before)))
+        yield from _remove(*(hook for hook in hooks.iterdir() if hook.suffix != ".sample" and _is_new(hook, before)))
     config = git / "config"
     if config.is_symlink():
-        yield from _removed(config)
+        yield from _remove(config)
     elif config.is_file() and _is_new(config, before):
-        yield from _tame_settings(config)
+        yield from _clean_settings(config)
 
 
-def _tame_settings(config: Path) -> Iterator[str]:
+def _clean_settings(config: Path) -> Iterator[str]:
     listed = _git(config.parent, "config", "--file", str(config), "--no-includes", "--name-only", "--list", "-z")
     for key in dict.fromkeys(filter(None, os.fsdecode(listed).split("\0"))):
         if not _HARMLESS.fullmatch(key):
@@ -140,7 +140,7 @@ def _tame_settings(config: Path) -> Iterator[str]:
             yield f"{key} in {config}"
 
 
-def _removed(*paths: Path) -> Iterator[str]:
+def _remove(*paths: Path) -> Iterator[str]:
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -159,12 +159,12 @@ def _entry(root: str) -> tuple[int, float]:
     return (found.st_ino, found.st_ctime)
 
 
-def _is_new(path: Path, before: Before) -> bool:
-    return _changed(path) >= before.since
+def _is_new(path: Path, before: GitState) -> bool:
+    return _change_time(path) >= before.since
 
 
-def _changed(path: Path) -> float:
-    """The last change of a file in any way, which its owner cannot set; 0 when it is not there."""
+def _change_time(path: Path) -> float:
+    """Return the ctime of a file, which its owner cannot set; 0 if it does not exist."""
     try:
         return path.lstat().st_ctime
     except OSError:
@@ -172,22 +172,22 @@ def _changed(path: Path) -> float:
 
 
 def _git(folder: Path, *words: str) -> bytes:
-    """What git says, with no settings but those it is asked about; b"" when it fails."""
+    """Run git without the user's settings and return its output; b"" if it fails."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
-    asked = ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *words]
+    command = ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *words]
     try:
-        done = subprocess.run(asked, cwd=folder, env=environment, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return b""
     return done.stdout if done.returncode == 0 else b""
 
 
-def git_folders(roots: Sequence[str], guarded: Sequence[str]) -> Iterator[GitFolder]:
-    """The repositories of these folders; a folder of hooks is made, so that it can be guarded."""
+def find_git_folders(roots: Sequence[str], guarded: Sequence[str]) -> Iterator[GitFolder]:
+    """Yield the repositories of these folders. Creates missing hooks folders, so that they can be protected."""
     for root in roots:
         git = Path(root, ".git")
         if git.is_file() and not git.is_symlink():
@@ -200,7 +200,7 @@ def git_folders(roots: Sequence[str], guarded: Sequence[str]) -> Iterator[GitFol
 
 
 def _real_folder(git: Path) -> Path | None:
-    """Where a repository is kept that `.git` is, leads to, or names."""
+    """Return the repository folder that `.git` is, links to, or names."""
     if git.is_file():
         with git.open(errors="replace") as file:
             named = file.read(_MAX_PATH).removeprefix("gitdir:").strip()

@@ -1,9 +1,9 @@
-"""Run as a process of its own: open listening sockets in the network of a sandbox, and hand them over.
+"""Run as a separate process: open listening sockets in a sandbox's network namespace and pass them to the host.
 
-Who has several threads cannot enter a user namespace, and who entered one cannot come back; so this process has one
-thread and forks for every request. The host passes this file's text to `python -I -S -c`: nothing but the standard
-library, and little of it. Its argument is the descriptor of the channel. A request is the number of a process in the
-sandbox and the ports, parted by blanks; the answer is one message with the sockets, or with why there are none.
+A process with several threads cannot enter a user namespace, and a process cannot leave one. So this process has one
+thread and forks for every request. The host passes this file's text to `python -I -S -c`, so it uses only the standard
+library. Its argument is the descriptor of the channel. A request is the id of a process in the sandbox and the ports,
+separated by spaces; the answer is one message with the sockets or with an error.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ _IP_FREEBIND = 15
 
 
 def main() -> None:
-    """Answer requests until the host is gone."""
+    """Answer requests until the host closes the channel."""
     os.setsid()
     channel = socket.socket(fileno=int(sys.argv[1]))
     while request := channel.recv(4096):
@@ -35,7 +35,7 @@ def _answer(channel: socket.socket, process: int, *ports: int) -> None:
         _enter_network(process)
         listeners = [_listener(port) for port in ports]
         socket.send_fds(channel, [b"listening"], [listener.fileno() for listener in listeners])
-    except Exception as error:  # noqa: BLE001  whatever it is, the host waits for an answer
+    except Exception as error:  # noqa: BLE001  the host needs an answer in any case
         channel.send(f"{type(error).__name__}: {error}".encode()[:1000])
 
 
@@ -56,7 +56,7 @@ def _setns(namespace: int) -> None:
 
 
 def _listener(port: int) -> socket.socket:
-    """The loopback inside may still be on its way up."""
+    """Open a listening socket. IP_FREEBIND allows it before the loopback interface is up."""
     listener = socket.socket()
     listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
     listener.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Listening sockets in the network of a sandbox, opened from outside by sandbox/listener_process.py."""
+"""Listening sockets in a sandbox's network namespace, opened by a sandbox/listener_process.py process."""
 
 import atexit
 import os
@@ -15,46 +15,46 @@ _SECONDS = 30
 
 
 class _Opener:
-    """The process and the channel to it."""
+    """The listener process and the channel to it."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._channel, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(_SECONDS)
         atexit.register(self._channel.close)
         python = os.path.realpath(sys.executable)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         streams = [(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)]
-        with theirs:
-            os.set_inheritable(theirs.fileno(), True)
-            argv = [python, "-I", "-S", "-c", _PROGRAM, str(theirs.fileno())]
+        with remote:
+            os.set_inheritable(remote.fileno(), True)
+            argv = [python, "-I", "-S", "-c", _PROGRAM, str(remote.fileno())]
             os.posix_spawn(python, argv, {}, file_actions=streams)
         os.close(null)
 
     def open(self, process: int, ports: Sequence[int]) -> list[socket.socket]:
-        with self._turn:
+        with self._lock:
             self._channel.send(" ".join(map(str, (process, *ports))).encode())
             answer, descriptors, _, _ = socket.recv_fds(self._channel, 1024, _MAX_SOCKETS)
         if not descriptors:
-            raise OSError(f"no sockets in the sandbox: {answer.decode(errors='replace') or 'the process is gone'}")
+            raise OSError(f"cannot listen in the sandbox: {answer.decode(errors='replace') or 'the process has ended'}")
         return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
 
 @lru_cache(maxsize=1)
 def _opener(_process: int) -> _Opener:
-    """That of this process: a fork has to start its own."""
+    """Return this process's opener; a forked process starts its own."""
     return _Opener()
 
 
-def warm_up() -> None:
-    """Start the process, so that it is ready when the first sandbox is."""
+def start_listener_process() -> None:
+    """Start the listener process early, so that it is ready for the first sandbox."""
     _opener(os.getpid())
 
 
 def open_listeners(process: int, ports: Sequence[int]) -> list[socket.socket]:
-    """Sockets that listen on the loopback of the network that `process` is in, which has a user namespace of its own.
+    """Open sockets on the loopback interface of the network namespace of `process`, which has its own user namespace.
 
     Raises:
-        OSError: it is gone, or may not be entered.
+        OSError: the process has ended or its namespace cannot be entered.
     """
     return _opener(os.getpid()).open(process, ports)

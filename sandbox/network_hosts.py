@@ -1,4 +1,4 @@
-"""Which hosts a sandbox with network `list` may reach: the package index as configured, the Hub, GitHub, the user's."""
+"""The hosts that network `list` allows: the configured package index, the Hub, GitHub, and the user's additions."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,17 +19,17 @@ _PORTS = (80, 443)
 
 
 @dataclass(frozen=True)
-class Hosts:
-    """An allow-list. A name that begins with a dot stands for everything below it."""
+class AllowedHosts:
+    """An allow-list of hosts. A name that begins with a dot matches every subdomain."""
 
     names: tuple[str, ...]
     endpoints: frozenset[tuple[str, int]] = frozenset()
-    """Host and port of addresses the user configured; these may be private."""
+    """Host and port of addresses that the user configured; they may be private."""
     indexes: frozenset[str] = frozenset()
-    """host:port of the package indexes: what comes from them is installed, not read."""
+    """host:port of the package indexes, whose content is installed rather than read."""
 
     def allows(self, host: str, port: int) -> bool:
-        """Tell whether a connection may be asked for at all."""
+        """Return whether connections to this host and port are allowed."""
         host = host.lower().rstrip(".")
         if (host, port) in self.endpoints:
             return True
@@ -37,10 +37,10 @@ class Hosts:
         return is_allowed_host and port in _PORTS
 
     def allows_address(self, host: str, port: int, address: str) -> bool:
-        """Tell whether the address that an allowed name resolved to may be connected to.
+        """Return whether connections to the resolved address of an allowed name are allowed.
 
-        Never this machine or its link (where clouds keep credentials), and no private one for a name below a domain
-        that the user allowed: whoever rules that domain could point it there.
+        Loopback and link-local addresses (cloud metadata services) are never allowed. Private addresses are not
+        allowed for subdomains of a domain the user added, because the domain's owner controls its DNS.
         """
         host = host.lower().rstrip(".")
         if (host, port) in self.endpoints:
@@ -53,23 +53,23 @@ class Hosts:
 
     @property
     def loopback_ports(self) -> tuple[int, ...]:
-        """Ports of this machine that a configured endpoint names; they are forwarded under the same number."""
+        """Return the host's own ports used by configured endpoints; they are forwarded with the same number."""
         return tuple(sorted({port for host, port in self.endpoints if host in {"localhost", "127.0.0.1"}}))
 
 
-NO_HOSTS = Hosts(())
+NO_HOSTS = AllowedHosts(())
 
 
-def hosts_for(environment: Mapping[str, str], allowed: Iterable[str] = ()) -> Hosts:
-    """The allow-list: ours, what index and Hub settings in `environment` name, and `allowed` (host, .domain or URL)."""
-    own = list(allowed)
-    endpoints = frozenset(_endpoints([*_urls(environment, _CONFIGURED), *(one for one in own if "://" in one)]))
-    names = (*_ALWAYS, *(one.lower() for one in own if "://" not in one))
-    return Hosts(names, endpoints, index_places(environment))
+def allowed_hosts(environment: Mapping[str, str], additional: Iterable[str] = ()) -> AllowedHosts:
+    """Return the defaults, the configured indexes and Hub, and `additional` entries (host, .domain or URL)."""
+    added = list(additional)
+    endpoints = frozenset(_endpoints([*_urls(environment, _CONFIGURED), *(one for one in added if "://" in one)]))
+    names = (*_ALWAYS, *(one.lower() for one in added if "://" not in one))
+    return AllowedHosts(names, endpoints, index_endpoints(environment))
 
 
-def index_places(environment: Mapping[str, str]) -> frozenset[str]:
-    """host:port of the package indexes that are used with these variables."""
+def index_endpoints(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return host:port of the package indexes configured in the environment."""
     configured = (f"{host}:{port}" for host, port in _endpoints(_urls(environment, _INDEX_SETTINGS)))
     return frozenset([*configured, *(f"{host}:{port}" for host in _INDEXES for port in _PORTS)])
 
@@ -80,7 +80,7 @@ def _urls(environment: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 def _endpoints(urls: Iterable[str]) -> Iterator[tuple[str, int]]:
     for url in urls:
-        # uv's own form of an index is name=URL.
+        # uv also accepts indexes of the form name=URL.
         parts = urlsplit(url if "://" in url.partition("=")[0] else url.partition("=")[2] or url)
         if parts.scheme in {"http", "https"} and parts.hostname:
             yield parts.hostname.lower(), parts.port or (443 if parts.scheme == "https" else 80)

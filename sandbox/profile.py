@@ -1,4 +1,4 @@
-"""The default profile for a workspace on this machine: which interpreters and caches go in, what is hidden."""
+"""The default sandbox profile for a workspace on this machine: visible interpreters and caches, hidden folders."""
 
 import os
 import re
@@ -14,10 +14,10 @@ from ml_intern.configs.errors import ConfigurationError
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
 from ml_intern.sandbox.bubblewrap import Network, Profile, can_forbid_namespaces
-from ml_intern.sandbox.covered_files import covered_files
-from ml_intern.sandbox.egress import upstream_of
-from ml_intern.sandbox.git_guard import git_folders
-from ml_intern.sandbox.network_hosts import NO_HOSTS, hosts_for
+from ml_intern.sandbox.egress import find_upstream_proxy
+from ml_intern.sandbox.git_guard import find_git_folders
+from ml_intern.sandbox.network_hosts import NO_HOSTS, allowed_hosts
+from ml_intern.sandbox.redacted_files import find_redacted_files
 from ml_intern.text.word_table import words
 
 _HIDDEN = ("/tmp", "/var/tmp", "/run", "/root", "/home", "/var/spool", "/var/mail", "/mnt/secrets", "/run/secrets")  # noqa: S108
@@ -46,29 +46,29 @@ _REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /s
 
 @dataclass(frozen=True)
 class SandboxRequest:
-    """What a caller wants of a sandbox."""
+    """The caller's requirements for a sandbox."""
 
     workspace: str
     add_dirs: tuple[str, ...] = ()
     network: Network = "off"
     secrets: tuple[str, ...] = ()
-    """Names of variables that this command alone gets, shown at approval."""
+    """Names of variables that only this command receives, shown at approval."""
     own_homes: tuple[str, ...] = ()
-    """ml-intern's own folders; never seen inside."""
+    """ml-intern's own folders, never visible inside."""
     hosts: tuple[str, ...] = ()
-    """What the user allows besides with network `list`: hosts, .domains, URLs."""
+    """Additional hosts, .domains or URLs that the user allows with network `list`."""
 
 
-def profile_for(wish: SandboxRequest, environment: Mapping[str, str]) -> Profile:
-    """Look at this machine and build the profile; `environment` is the one commands would have without a sandbox.
+def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Profile:
+    """Build the profile for this machine. `environment` is the one that commands would have without a sandbox.
 
     Raises:
-        ConfigurationError: the workspace is a folder that must not be handed over, as / or the home.
+        ConfigurationError: the workspace is not allowed as a sandbox folder, such as / or the home folder.
     """
     home = os.path.realpath(environment.get("HOME") or Path.home())
-    workspace = check_folder(wish.workspace, home)
-    added = tuple(check_folder(folder, home) for folder in wish.add_dirs)
-    hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *wish.own_homes) if Path(path).is_dir()))
+    workspace = check_folder(request.workspace, home)
+    added = tuple(check_folder(folder, home) for folder in request.add_dirs)
+    hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *request.own_homes) if Path(path).is_dir()))
     roots, caches = (workspace, *added), tuple(_caches(environment, home))
     return Profile(
         workspace=workspace,
@@ -78,23 +78,24 @@ def profile_for(wish: SandboxRequest, environment: Mapping[str, str]) -> Profile
         readable=tuple(_readable(environment, home, hidden, (*roots, *caches))),
         hidden=tuple(path for path in hidden if path not in roots),
         masked=tuple(_masked()),
-        hidden_inside=tuple(path for path in wish.own_homes if Path(path).is_dir() and _is_below(path, roots)),
-        covered=tuple(covered_files(roots)),
-        git=tuple(git_folders(roots, _GUARDED)),
+        hidden_inside=tuple(path for path in request.own_homes if Path(path).is_dir() and _is_below(path, roots)),
+        redacted=tuple(find_redacted_files(roots)),
+        git=tuple(find_git_folders(roots, _GUARDED)),
         devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
-        environment=inside_environment(environment, wish.secrets) | dict(_git_identity(environment.get("HOME", home))),
-        network=wish.network,
-        hosts=hosts_for(environment, wish.hosts) if wish.network == "list" else NO_HOSTS,
-        upstream=upstream_of(environment),
+        environment=sandbox_environment(environment, request.secrets)
+        | dict(_git_identity(environment.get("HOME", home))),
+        network=request.network,
+        hosts=allowed_hosts(environment, request.hosts) if request.network == "list" else NO_HOSTS,
+        upstream=find_upstream_proxy(environment),
         nested_namespaces=not can_forbid_namespaces(),
     )
 
 
 def check_folder(folder: str, home: str) -> str:
-    """The resolved path of a folder that may be handed to a sandbox.
+    """Return the resolved path of a folder that a sandbox may write to.
 
     Raises:
-        ConfigurationError: it is /, the home or above it, or part of the system.
+        ConfigurationError: it is /, the home folder or a parent of it, or part of the system.
     """
     path = os.path.realpath(folder)
     if (
@@ -102,7 +103,7 @@ def check_folder(folder: str, home: str) -> str:
         or is_within(home, path)
         or (is_system(path) and not path.startswith(("/opt/", "/srv/", "/var/")))
     ):
-        raise ConfigurationError(f"{path} cannot be the folder of a sandbox", "work in a folder of its own: -C DIR")
+        raise ConfigurationError(f"{path} cannot be used as a sandbox folder", "choose a project folder with -C DIR")
     return path
 
 
@@ -117,16 +118,16 @@ def _masked() -> Iterator[str]:
 
 
 def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:
-    """uv's cache and the data of the Hugging Face cache. Its token and its code stay outside."""
+    """Return uv's cache and the data folders of the Hugging Face cache, without its token and code."""
     cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
     hf_home = environment.get("HF_HOME") or f"{cache}/huggingface"
-    wanted = [environment.get("UV_CACHE_DIR") or f"{cache}/uv", *(f"{hf_home}/{name}" for name in _HF_CACHES)]
+    default = [environment.get("UV_CACHE_DIR") or f"{cache}/uv", *(f"{hf_home}/{name}" for name in _HF_CACHES)]
     named = [environment[name] for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME") if environment.get(name)]
-    return tuple(dict.fromkeys([*wanted, *named, f"{cache}/torch"]))
+    return tuple(dict.fromkeys([*default, *named, f"{cache}/torch"]))
 
 
 def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
-    """The cache folders, made when missing: what is written to one that is not there would be lost."""
+    """Create missing cache folders and yield all of them. Writes to a folder missing on the host would be lost."""
     for path in cache_folders(environment, home):
         Path(path).mkdir(parents=True, exist_ok=True)
         yield os.path.realpath(path)
@@ -135,9 +136,9 @@ def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
 def _readable(
     environment: Mapping[str, str], home: str, hidden: tuple[str, ...], writable: Sequence[str]
 ) -> Iterator[str]:
-    """PATH entries and interpreters that lie in hidden folders, never the home itself or what holds it.
+    """Yield the PATH entries and interpreters inside hidden folders, never the home folder or a parent of it.
 
-    What lies in `writable` folders, commands could have made: nothing is bound because a link there leads to it.
+    Links in `writable` folders are not followed, because a command may have created them.
     """
     entries = tuple(entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/"))
     users = tuple(entry for entry in entries if not _is_below(entry, writable))
@@ -146,25 +147,25 @@ def _readable(
         *(f"{home}/{name}" for name in _MANAGERS),
         f"{home}/.local/share/uv/python",
         f"{home}/.local/share/uv/tools",
-        *_reached(users, tuple(_changed(entry) for entry in users), hidden),
+        *_reachable(users, tuple(_modified(entry) for entry in users), hidden),
     ]
     venvs = (environment.get("VIRTUAL_ENV", ""), *(f"{root}/.venv" for root in writable))
     found += [prefix for venv in venvs for prefix in _venv(venv)]
     found.append(sys.base_prefix)
-    wanted = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
-    present = [path for path in wanted if any(is_within(path, folder) for folder in hidden) and Path(path).exists()]
+    candidates = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
+    present = [path for path in candidates if any(is_within(path, folder) for folder in hidden) and Path(path).exists()]
     yield from (path for path in present if not any(is_within(path, other) for other in present if other != path))
 
 
 @lru_cache(maxsize=8)
-def _reached(entries: tuple[str, ...], _changed_at: tuple[int, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
-    """What PATH leads to: interpreters and the targets of links. Looked up again when one of its folders changed."""
+def _reachable(entries: tuple[str, ...], _modified_at: tuple[int, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Return interpreters and link targets on PATH. The folders' change times are part of the cache key."""
     path = os.pathsep.join(entries)
     prefixes = (prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=path)))
     return (*prefixes, *_link_targets(entries, hidden))
 
 
-def _changed(folder: str) -> int:
+def _modified(folder: str) -> int:
     try:
         return Path(folder).stat().st_mtime_ns
     except OSError:
@@ -172,18 +173,18 @@ def _changed(folder: str) -> int:
 
 
 def _prefixes(executable: str | None) -> list[str]:
-    """The folders an interpreter needs: where it lies, and the prefix above its bin."""
+    """Return the folders an interpreter needs: its own folder and the prefix above bin."""
     if executable is None:
         return []
     real = Path(os.path.realpath(executable))
     prefix = real.parent.parent if real.parent.name in {"bin", "shims"} else real.parent
-    # ~/.cargo and the like hold credentials beside their bin.
-    keeps_credentials = prefix.name.startswith(".") and prefix.name not in _MANAGERS | {".venv"}
-    return [str(real.parent)] if keeps_credentials else [str(prefix), *_venv(str(prefix))]
+    # ~/.cargo and similar folders contain credentials next to bin.
+    has_credentials = prefix.name.startswith(".") and prefix.name not in _MANAGERS | {".venv"}
+    return [str(real.parent)] if has_credentials else [str(prefix), *_venv(str(prefix))]
 
 
 def _venv(folder: str) -> list[str]:
-    """A virtual environment and the Python it was made from, as `home` in its pyvenv.cfg says when that is one."""
+    """Return a virtual environment and its base Python, if `home` in pyvenv.cfg names a Python installation."""
     settings = Path(folder, "pyvenv.cfg")
     if not folder or not settings.is_file():
         return []
@@ -196,7 +197,7 @@ def _venv(folder: str) -> list[str]:
 
 
 def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
-    """The programs that links in hidden PATH entries lead to, as uv's link to its own binary."""
+    """Return the programs that links in hidden PATH entries point to."""
     links = [
         link for entry in entries if any(is_within(entry, folder) for folder in hidden) and Path(entry).is_dir()
         for link in Path(entry).iterdir() if link.is_symlink()
@@ -207,7 +208,7 @@ def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _git_identity(_home: str) -> tuple[tuple[str, str], ...]:
-    """Name and address for commits, since the user's git settings stay outside. Asked once for a home."""
+    """Return name and email for commits, since the user's git settings are not visible inside. Cached per home."""
     command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
     try:
         done = subprocess.run(
@@ -237,15 +238,15 @@ _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT|CRE
 _LOGIN_IN_URL = re.compile(r"://[^/\s@]+@")
 
 
-def inside_environment(environment: Mapping[str, str], secrets: Iterable[str] = ()) -> dict[str, str]:
-    """The variables of `environment` that go inside; TMPDIR is the sandbox's own /tmp.
+def sandbox_environment(environment: Mapping[str, str], secrets: Iterable[str] = ()) -> dict[str, str]:
+    """Return the variables of `environment` that are visible inside; TMPDIR is the sandbox's own /tmp.
 
-    A value that holds a login in a URL stays outside, and so does every name of a secret that is not in `secrets`.
+    URLs with a login and variables with a secret name are removed unless `secrets` names them.
     """
-    wanted = set(secrets)
-    kept = {
+    allowed = set(secrets)
+    visible = {
         name: value
         for name, value in environment.items()
-        if name in wanted or (_ALLOWED.match(name) and not _SECRET.search(name) and not _LOGIN_IN_URL.search(value))
+        if name in allowed or (_ALLOWED.match(name) and not _SECRET.search(name) and not _LOGIN_IN_URL.search(value))
     }
-    return {**kept, "TMPDIR": "/tmp"}  # noqa: S108  inside, /tmp belongs to this command alone
+    return {**visible, "TMPDIR": "/tmp"}  # noqa: S108  inside, /tmp is private to the command

@@ -1,8 +1,8 @@
-"""The seccomp filters of the sandbox, as bytes: few kinds of sockets, no keyrings, no io_uring.
+"""The seccomp filter programs of the sandbox: few socket types, no keyrings, no io_uring.
 
-A network namespace does not hold unix sockets that have a path, nor vsock; io_uring opens sockets past any filter on
-socket(2); the keyrings of a user are shared by all its namespaces. A datagram socket sends to any path without
-connect(), also one of a pair.
+A network namespace does not isolate vsock or unix sockets with a path. io_uring opens sockets without socket(2), past
+the filter. A user's keyrings are shared by all their namespaces. A datagram socket, even one of a pair, can send to
+any path without connect().
 """
 
 import platform
@@ -18,12 +18,12 @@ _FAMILIES = (2, 10, 16)
 """AF_INET, AF_INET6, and AF_NETLINK, which the resolver of glibc needs."""
 _UNIX = 1
 _KIND, _CONNECTED_KINDS = 0xF, (1, 5)
-"""Of a socket's type the part that says what it is; SOCK_STREAM and SOCK_SEQPACKET send nothing before connect()."""
+"""Mask of a socket's type; SOCK_STREAM and SOCK_SEQPACKET cannot send before connect()."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The numbers of one architecture (linux/audit.h, asm/unistd.h)."""
+    """System call numbers of one architecture (linux/audit.h, asm/unistd.h)."""
 
     audit: int
     socket: int
@@ -44,33 +44,33 @@ def _step(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
 
 
 def seccomp_filter(machine: str | None = None, *, unix: bool = False) -> bytes:
-    """The program for `machine` (this one by default). `unix`: unix sockets too, where somebody answers connect().
+    """Return the filter for `machine` (this one by default). `unix` allows unix sockets, for use with the broker.
 
     Raises:
-        KeyError: no numbers are known for it.
+        KeyError: the architecture is not supported.
     """
-    known = MACHINES[machine or platform.machine()]
+    numbers = MACHINES[machine or platform.machine()]
     steps = [
         _step(_LOAD, _ARCHITECTURE),
-        _step(_EQUAL, known.audit, 1, 0),
+        _step(_EQUAL, numbers.audit, 1, 0),
         _step(_RETURN, _KILL),
         _step(_LOAD, _NUMBER),
         _step(_GREATER_EQUAL, _X32, 0, 1),
         _step(_RETURN, _KILL),
     ]
-    for number in known.denied:
+    for number in numbers.denied:
         steps += [_step(_EQUAL, number, 0, 1), _step(_RETURN, _DENY)]
-    pair = _of_connected_kind()
-    steps += [_step(_EQUAL, known.socketpair, 0, len(pair)), *pair]
-    steps += [_step(_EQUAL, known.socket, 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
+    pair = _only_connected_kinds()
+    steps += [_step(_EQUAL, numbers.socketpair, 0, len(pair)), *pair]
+    steps += [_step(_EQUAL, numbers.socket, 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
     for family in _FAMILIES:
         steps += [_step(_EQUAL, family, 0, 1), _step(_RETURN, _ALLOW)]
     if unix:
-        steps += [_step(_EQUAL, _UNIX, 1, 0), _step(_RETURN, _DENY), *_of_connected_kind()]
+        steps += [_step(_EQUAL, _UNIX, 1, 0), _step(_RETURN, _DENY), *_only_connected_kinds()]
     return b"".join([*steps, _step(_RETURN, _DENY)])
 
 
-def _of_connected_kind() -> list[bytes]:
+def _only_connected_kinds() -> list[bytes]:
     steps = [_step(_LOAD, _SECOND_ARGUMENT), _step(_AND, _KIND)]
     for kind in _CONNECTED_KINDS:
         steps += [_step(_EQUAL, kind, 0, 1), _step(_RETURN, _ALLOW)]
@@ -78,15 +78,15 @@ def _of_connected_kind() -> list[bytes]:
 
 
 def notifying_filter(machine: str | None = None) -> bytes:
-    """The program that hands every connect() to a listener; the other one refuses foreign architectures."""
-    known = MACHINES[machine or platform.machine()]
+    """Return the filter that reports every connect() to a listener. `seccomp_filter` rejects other architectures."""
+    numbers = MACHINES[machine or platform.machine()]
     return b"".join(
         [
             _step(_LOAD, _ARCHITECTURE),
-            _step(_EQUAL, known.audit, 1, 0),
+            _step(_EQUAL, numbers.audit, 1, 0),
             _step(_RETURN, _ALLOW),
             _step(_LOAD, _NUMBER),
-            _step(_EQUAL, known.connect, 0, 1),
+            _step(_EQUAL, numbers.connect, 0, 1),
             _step(_RETURN, _NOTIFY),
             _step(_RETURN, _ALLOW),
         ]

@@ -1,4 +1,4 @@
-"""The few system calls that Python does not wrap, by their numbers. Linux only."""
+"""Linux system calls that Python does not provide."""
 
 import ctypes
 import errno
@@ -13,18 +13,18 @@ NUMBERS: dict[str, dict[str, int]] = {
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
-"""The second since Linux 5.19: a signal does not make a call that is being answered begin again."""
+"""_WAIT_KILLABLE (since Linux 5.19): a signal does not restart a call that is being answered."""
 _RESOLVE_IN_ROOT, _RESOLVE_NO_MAGICLINKS = 0x10, 0x02
 
 
 @cache
 def libc() -> ctypes.CDLL:
-    """The C library, with errno kept."""
+    """Return the C library with errno support."""
     return ctypes.CDLL(None, use_errno=True)
 
 
-def checked(result: int) -> int:
-    """The result of a call to the C library. Raises OSError when it failed."""
+def check_result(result: int) -> int:
+    """Return the result of a C library call. Raises OSError if it failed."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -33,52 +33,52 @@ def checked(result: int) -> int:
 
 def _call(name: str, *arguments: object) -> int:
     number = NUMBERS[platform.machine()][name]
-    return checked(int(libc().syscall(ctypes.c_long(number), *arguments)))
+    return check_result(int(libc().syscall(ctypes.c_long(number), *arguments)))
 
 
-def no_new_privileges() -> None:
-    """From now on this thread and what it starts gain no privileges by exec."""
-    checked(int(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+def set_no_new_privileges() -> None:
+    """Prevent this thread and its future children from gaining privileges through exec."""
+    check_result(int(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
 
 
-def filter_with_listener(program: bytes) -> int:
-    """Put a seccomp filter on this thread and what it starts; the descriptor that its notifications arrive at.
+def install_filter_with_listener(program: bytes) -> int:
+    """Install a seccomp filter on this thread and its future children; return the descriptor for notifications.
 
     Raises:
-        OSError: the kernel does not do it, or another listener is there already.
+        OSError: the kernel does not support it, or another listener exists.
     """
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
 
-    what = ctypes.byref(Program(len(program) // 8, program))
+    filter_program = ctypes.byref(Program(len(program) // 8, program))
     mode = ctypes.c_uint(_SECCOMP_SET_MODE_FILTER)
     try:
-        return _call("seccomp", mode, ctypes.c_uint(_NEW_LISTENER | _WAIT_KILLABLE), what)
+        return _call("seccomp", mode, ctypes.c_uint(_NEW_LISTENER | _WAIT_KILLABLE), filter_program)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return _call("seccomp", mode, ctypes.c_uint(_NEW_LISTENER), what)
+        return _call("seccomp", mode, ctypes.c_uint(_NEW_LISTENER), filter_program)
 
 
-def descriptor_of(pidfd: int, descriptor: int) -> int:
-    """A duplicate of another process's descriptor. Raises OSError."""
+def duplicate_descriptor(pidfd: int, descriptor: int) -> int:
+    """Duplicate another process's descriptor into this process. Raises OSError."""
     return _call("pidfd_getfd", ctypes.c_int(pidfd), ctypes.c_int(descriptor), ctypes.c_uint(0))
 
 
-def open_within(root: int, path: bytes, flags: int) -> int:
-    """Open `path` as a process whose root folder is `root` would, without links of /proc. Raises OSError."""
+def open_in_root(root: int, path: bytes, flags: int) -> int:
+    """Open `path` relative to the root folder `root`, without following magic links. Raises OSError."""
     how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     return _call("openat2", ctypes.c_int(root), ctypes.c_char_p(path), how, ctypes.c_size_t(ctypes.sizeof(how)))
 
 
 def connect(descriptor: int, address: bytes) -> None:
-    """connect(2) with the address as it is in memory. Raises OSError."""
-    checked(int(libc().connect(ctypes.c_int(descriptor), ctypes.c_char_p(address), ctypes.c_uint(len(address)))))
+    """Call connect(2) with a raw address. Raises OSError."""
+    check_result(int(libc().connect(ctypes.c_int(descriptor), ctypes.c_char_p(address), ctypes.c_uint(len(address)))))
 
 
 def filesystem_type(descriptor: int) -> int:
-    """The magic number of the file system that a file lies in. Raises OSError."""
+    """Return the magic number of the file system that contains a file. Raises OSError."""
     found = (ctypes.c_long * 32)()
-    checked(int(libc().fstatfs(ctypes.c_int(descriptor), found)))
+    check_result(int(libc().fstatfs(ctypes.c_int(descriptor), found)))
     return int(found[0])

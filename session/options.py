@@ -11,7 +11,7 @@ from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.programs import keep_out_of_path
 from ml_intern.graph.context import RunOptions, Sandbox
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.sandbox.profile import check_folder
 
 ASKING_BUDGET_USD = 5.0
@@ -69,7 +69,7 @@ def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> tuple[S
     wanted = settings.enabled
     if wanted is False:
         return "none", ""
-    problem = missing() or unfit
+    problem = sandbox_problem() or unfit
     if problem is None:
         return settings.network, ""
     if wanted:

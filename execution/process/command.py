@@ -14,7 +14,7 @@ from ml_intern.execution.process.environment import CALL_MARK
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
 from ml_intern.execution.process.pipes import PipeReader
 from ml_intern.execution.process.sessions import end_all
-from ml_intern.sandbox.command import Wrapped
+from ml_intern.sandbox.command import WrappedCommand
 
 OUTPUT_BYTES = 100 * 1024 * 1024
 _MAX_DRAINED = 64
@@ -34,7 +34,7 @@ class Command:
     """Seconds until every process of the command is ended."""
     output_bytes: int = OUTPUT_BYTES
     """Bytes of output after which it is ended."""
-    wrapped: Wrapped | None = None
+    wrapped: WrappedCommand | None = None
     """The sandbox it runs in. Its first process only holds the others, which die with it: it is ended last."""
 
 

@@ -12,7 +12,7 @@ import yaml
 from ml_intern.commands.setup.demo import make_folder, packages
 from ml_intern.configs import demo as files
 from ml_intern.configs.errors import UsageError
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from tests.terminal.driver import Terminal
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
@@ -105,7 +105,7 @@ def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package_index")
 def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "work"
-    sandboxed = ["--sandbox"] if missing() is None else []
+    sandboxed = ["--sandbox"] if sandbox_problem() is None else []
     done = program(home, "demo", *sandboxed, "--seed", "7", "--dir", str(folder))
     assert done.returncode == 0, done.stderr
     assert "the model is scripted" in done.stderr

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
-needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def no_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "bash").symlink_to("/bin/bash")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    missing.cache_clear()
+    sandbox_problem.cache_clear()
     yield
-    missing.cache_clear()
+    sandbox_problem.cache_clear()
 
 
 def ready(done: Done) -> tuple[str, str]:
@@ -82,7 +82,7 @@ def test_asked_for_and_missing_is_an_error_and_nothing_runs(
 @pytest.mark.parametrize("folder", ["/", "~", "/tmp", "/etc"])
 def test_a_folder_that_must_not_be_handed_over_has_no_sandbox(run: Run, script: Script, folder: str) -> None:
     argv = ("-C", folder, "--ephemeral", "-m", script({"text": "ok"}), "go")
-    assert "cannot be the folder of a sandbox" in ready(run("--output-format", "stream-json", *argv))[1]
+    assert "cannot be used as a sandbox folder" in ready(run("--output-format", "stream-json", *argv))[1]
     assert run("--sandbox", *argv).code == 78
     assert run("sandbox", "-C", folder, "--", "true").code == 78
 

@@ -16,11 +16,11 @@ from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.sessions import members
 from ml_intern.execution.run import run_call
 from ml_intern.graph.context import sandbox_name
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from tests.execution.conftest import Bench, until
 from tests.fakes.hub import FakeHub
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ import yaml
 
 from ml_intern import cli
 from ml_intern.configs.env import CREDENTIALS, ENDPOINTS
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 EVIL = "http://127.0.0.1:9"
 WIDE = {

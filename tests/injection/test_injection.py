@@ -14,13 +14,13 @@ from ml_intern.commands.opening.session import open_session
 from ml_intern.commands.options import Options
 from ml_intern.graph.operations import UserInput
 from ml_intern.safety.secrets.redaction import forget_known_secrets
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.terminal.mentions import expand_mentions
 from tests.faults.counts import some
 from tests.injection.cases import ATTACKS, CHANNELS, Call, Case, cases, filled
 from tests.injection.world import CANARIES, MARK, World, forms, open_world
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 CASES = cases()
 TASK = "look at it and tell me what it is about"
 

@@ -14,14 +14,14 @@ from typing import Self
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from tests.fakes import mcp_bad_server
 from tests.fakes.hub import FakeHub
 from tests.fakes.model_server import Asked, Call, FakeModelServer, Reply, error
 from tests.fakes.slack import FakeSlack
 from tests.injection.world import forms
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 _TAIL = "aB3dE5gH7jK9mN2pQ4rS6tU8vW0x"
 TOKENS = {

@@ -1,6 +1,6 @@
-"""Ways out of a sandbox. Each is one bash text that succeeds outside, which the test shows before it tries it inside.
+"""Sandbox escapes. Each is a bash script that succeeds outside, which the test verifies before running it inside.
 
-kind: "says" prints {canary}; "changes" alters the file named third; "survives" leaves a process with {mark} behind.
+kind: "says" prints {canary}; "changes" alters the file named third; "survives" leaves a process with {mark} running.
 """
 
 from typing import NamedTuple
@@ -53,7 +53,7 @@ _PY = '{python} - <<"EOF"\nimport ctypes, errno, os, socket\nlibc = ctypes.CDLL(
 
 
 def _reached(call: str) -> str:
-    """A system call counts as reached when it fails for any reason but a filter."""
+    """A system call counts as reached if it fails for any reason other than a filter."""
     filtered = "errno.EPERM, errno.ENOSYS, errno.EACCES"
     return _PY % f"r = {call}\nif r >= 0 or ctypes.get_errno() not in ({filtered}): print('{{canary}}')"
 

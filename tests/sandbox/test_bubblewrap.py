@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.sandbox.bubblewrap import Profile, missing, sandbox_command, wrap
+from ml_intern.sandbox.bubblewrap import Profile, sandbox_command, sandbox_problem, wrap
 from ml_intern.sandbox.git_guard import GitFolder
-from ml_intern.sandbox.profile import SandboxRequest, check_folder, inside_environment, profile_for
+from ml_intern.sandbox.profile import SandboxRequest, build_profile, check_folder, sandbox_environment
 from tests.sandbox.wrapped_runs import run_wrapped
 
-needs_sandbox = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 
 
 def position(command: list[str], *words: str) -> int:
     return next(at for at in range(len(command)) if tuple(command[at : at + len(words)]) == words)
 
 
-def test_the_command_line_is_built_from_the_profile_alone() -> None:
+def test_the_command_line_depends_only_on_the_profile() -> None:
     git = GitFolder("/ws/.git", ("hooks", "config"))
     profile = Profile(
         "/ws", "/home/u", writable=("/cache",), readable=("/home/u/bin",), hidden=("/tmp", "/home/u"), git=(git,)
@@ -38,7 +38,7 @@ def test_the_command_line_is_built_from_the_profile_alone() -> None:
     assert position(command, "--seccomp", "7") > 0
 
 
-def test_folders_are_hidden_before_anything_is_bound_into_them_and_git_is_guarded_last() -> None:
+def test_folders_are_hidden_before_binds_and_git_is_protected_last() -> None:
     git = GitFolder("/ws/.git", ("hooks",))
     command = sandbox_command(
         Profile("/ws", "/home/u", readable=("/home/u/bin",), hidden=("/home/u",), git=(git,)), ["true"]
@@ -60,30 +60,30 @@ def test_the_network_is_shared_only_when_it_is_on() -> None:
 
 
 @pytest.mark.parametrize("folder", ["/", "/tmp", "/etc", "/usr", "/home", "/etc/ssl", "/proc", "/home/u", "/home/u/.."])
-def test_a_workspace_that_must_not_be_handed_over_is_refused(folder: str) -> None:
+def test_system_and_home_folders_are_rejected_as_workspace(folder: str) -> None:
     with pytest.raises(ConfigurationError, match="-C DIR"):
         check_folder(folder, "/home/u")
 
 
-def test_a_link_to_such_a_folder_is_refused_too(tmp_path: Path) -> None:
+def test_a_link_to_a_system_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(ConfigurationError, match="/etc cannot be"):
         check_folder(str(tmp_path / "link"), "/home/u")
 
 
-def test_secrets_stay_outside_unless_they_are_named() -> None:
+def test_secrets_are_hidden_unless_named() -> None:
     given = {
         "PATH": "/bin", "HF_TOKEN": "hf_x", "OPENAI_API_KEY": "sk", "AWS_SECRET_ACCESS_KEY": "x", "SSH_AUTH_SOCK": "/s",
         "CUDA_VISIBLE_DEVICES": "0", "HF_HOME": "/hf", "PIP_INDEX_URL": "https://u:p@host/simple", "UV_INDEX": "https://host",
         "LD_PRELOAD": "x.so", "BASH_ENV": "x", "UV_PUBLISH_TOKEN": "x",
     }  # fmt: skip
-    assert set(inside_environment(given)) == {"PATH", "CUDA_VISIBLE_DEVICES", "HF_HOME", "UV_INDEX", "TMPDIR"}
-    assert inside_environment(given, ["HF_TOKEN"])["HF_TOKEN"] == "hf_x"
+    assert set(sandbox_environment(given)) == {"PATH", "CUDA_VISIBLE_DEVICES", "HF_HOME", "UV_INDEX", "TMPDIR"}
+    assert sandbox_environment(given, ["HF_TOKEN"])["HF_TOKEN"] == "hf_x"
 
 
 def inside(workspace: Path, command: str, home: Path, **wish: object) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if name != "HF_HOME"} | {"HOME": str(home)}
-    profile = profile_for(SandboxRequest(str(workspace), **wish), environment)  # type: ignore[arg-type]
+    profile = build_profile(SandboxRequest(str(workspace), **wish), environment)  # type: ignore[arg-type]
     ran = run_wrapped(["bash", "-c", command], profile)
     return ran.code, ran.out + ran.err
 
@@ -96,13 +96,15 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @needs_sandbox
-def test_the_exit_code_and_both_streams_come_through(workspace: Path) -> None:
+def test_the_exit_code_and_both_streams_are_returned(workspace: Path) -> None:
     assert inside(workspace, "echo out; echo err >&2; exit 7", workspace.parent / "home") == (7, "out\nerr\n")
 
 
 @needs_sandbox
-def test_no_value_of_a_variable_stands_in_the_command_line(workspace: Path) -> None:
-    profile = profile_for(SandboxRequest(str(workspace), secrets=("HF_TOKEN",)), {**os.environ, "HF_TOKEN": "hf_named"})
+def test_no_variable_value_appears_on_the_command_line(workspace: Path) -> None:
+    profile = build_profile(
+        SandboxRequest(str(workspace), secrets=("HF_TOKEN",)), {**os.environ, "HF_TOKEN": "hf_named"}
+    )
     with wrap(["true"], profile) as wrapped:
         assert not any("hf_named" in word for word in wrapped.argv)
         assert wrapped.environment["HF_TOKEN"] == "hf_named"
@@ -117,7 +119,7 @@ def test_a_named_secret_reaches_the_command(workspace: Path, monkeypatch: pytest
 
 
 @needs_sandbox
-def test_work_goes_on_inside(workspace: Path) -> None:
+def test_ordinary_development_works_inside(workspace: Path) -> None:
     script = """
     python3 -c 'import json, multiprocessing, sqlite3; print("python works")'
     python3 -c 'from multiprocessing import Pool; print(sum(Pool(2).map(abs, [-1, -2])))'
@@ -131,7 +133,7 @@ def test_work_goes_on_inside(workspace: Path) -> None:
 
 
 @needs_sandbox
-def test_commits_work_in_a_repository_whose_hooks_are_guarded(workspace: Path) -> None:
+def test_commits_work_in_a_repository_with_protected_hooks(workspace: Path) -> None:
     subprocess.run(["git", "init", "-q", workspace], check=True)
     commit = "git -c user.name=a -c user.email=b commit -q --allow-empty -m x"
     script = f"{commit} && git checkout -q -b y && git branch --show-current"
@@ -140,7 +142,7 @@ def test_commits_work_in_a_repository_whose_hooks_are_guarded(workspace: Path) -
 
 @needs_sandbox
 @pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")
-def test_uv_makes_an_environment_and_runs_a_script_inside(workspace: Path) -> None:
+def test_uv_creates_an_environment_and_runs_a_script_inside(workspace: Path) -> None:
     (workspace / "script.py").write_text("# /// script\n# dependencies = []\n# ///\nprint('uv works')\n")
     code, output = inside(workspace, "uv run --offline --no-project script.py", workspace.parent / "home")
     assert code == 0, output
@@ -148,7 +150,7 @@ def test_uv_makes_an_environment_and_runs_a_script_inside(workspace: Path) -> No
 
 
 @needs_sandbox
-def test_what_is_written_to_the_caches_stays_and_the_token_beside_them_is_not_seen(workspace: Path) -> None:
+def test_caches_are_persistent_and_the_token_next_to_them_is_hidden(workspace: Path) -> None:
     home = workspace.parent / "home"
     hub = home / ".cache/huggingface"
     hub.mkdir(parents=True)
@@ -160,7 +162,7 @@ def test_what_is_written_to_the_caches_stays_and_the_token_beside_them_is_not_se
 
 
 @needs_sandbox
-def test_a_further_folder_is_writable_and_another_is_not(workspace: Path) -> None:
+def test_only_added_folders_are_writable(workspace: Path) -> None:
     added, home = workspace.parent / "added", workspace.parent / "home"
     added.mkdir()
     assert inside(workspace, f"echo x > {added}/f && cat {added}/f", home, add_dirs=(str(added),)) == (0, "x\n")
@@ -168,7 +170,7 @@ def test_a_further_folder_is_writable_and_another_is_not(workspace: Path) -> Non
 
 
 @needs_sandbox
-def test_our_own_folder_inside_the_workspace_is_hidden(workspace: Path) -> None:
+def test_ml_interns_data_folder_inside_the_workspace_is_hidden(workspace: Path) -> None:
     own = workspace / ".ml"
     own.mkdir()
     (own / "threads.db").write_text("x")
@@ -176,7 +178,7 @@ def test_our_own_folder_inside_the_workspace_is_hidden(workspace: Path) -> None:
 
 
 @needs_sandbox
-def test_a_command_cannot_make_the_next_one_see_more_of_the_home(
+def test_a_command_cannot_expose_more_of_the_home_to_the_next_one(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, programs = workspace.parent / "home", workspace / ".venv/bin"
@@ -207,7 +209,7 @@ def test_a_command_cannot_make_the_next_one_see_more_of_the_home(
 
 
 @needs_sandbox
-def test_the_python_that_a_project_was_made_with_works(workspace: Path) -> None:
+def test_the_projects_base_python_works(workspace: Path) -> None:
     python = workspace.parent / "home/own"
     (python / "bin").mkdir(parents=True)
     (python / "lib/python3.11").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Unix sockets inside the sandbox: its own processes talk to each other, as multiprocessing does."""
+"""Unix sockets inside the sandbox: its processes can communicate, as multiprocessing does."""
 
 import os
 import subprocess
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import Network, missing, sandbox_command
-from ml_intern.sandbox.command import Wrapped
-from ml_intern.sandbox.profile import SandboxRequest, profile_for
+from ml_intern.sandbox.bubblewrap import Network, sandbox_command, sandbox_problem
+from ml_intern.sandbox.command import WrappedCommand
+from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from ml_intern.sandbox.seccomp import seccomp_filter
 from tests.sandbox.wrapped_runs import run_wrapped
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 
 # DupFd is how tensors come back from the workers of a data loader.
 WORKERS = """
@@ -90,29 +90,29 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path / "ws"
 
 
-def said(workspace: Path, program: str, network: Network) -> list[str]:
+def output_lines(workspace: Path, program: str, network: Network) -> list[str]:
     environment = {**os.environ, "HOME": str(workspace.parent / "home")}
-    ran = run_wrapped(["python3", program], profile_for(SandboxRequest(str(workspace), network=network), environment))
+    ran = run_wrapped(["python3", program], build_profile(SandboxRequest(str(workspace), network=network), environment))
     assert ran.code == 0, ran.err
     return ran.out.splitlines()
 
 
 @pytest.mark.parametrize("network", ["list", "on"])
-def test_workers_of_multiprocessing_and_of_data_loaders_work(workspace: Path, network: Network) -> None:
-    assert said(workspace, "workers.py", network) == SAID
+def test_multiprocessing_and_data_loader_workers_work(workspace: Path, network: Network) -> None:
+    assert output_lines(workspace, "workers.py", network) == SAID
 
 
-def test_processes_inside_connect_to_each_other_and_an_open_network_has_no_nameless_sockets(workspace: Path) -> None:
-    assert said(workspace, "talk.py", "off") == ["hello"] * 6
-    assert said(workspace, "talk.py", "on") == ["hello"] * 2 + ["Permission denied"] * 2 + ["hello"] * 2
+def test_sandboxed_processes_connect_to_each_other_but_not_to_abstract_sockets_with_network_on(workspace: Path) -> None:
+    assert output_lines(workspace, "talk.py", "off") == ["hello"] * 6
+    assert output_lines(workspace, "talk.py", "on") == ["hello"] * 2 + ["Permission denied"] * 2 + ["hello"] * 2
 
 
-def test_where_nobody_answers_connect_there_are_no_unix_sockets(workspace: Path) -> None:
-    profile = profile_for(SandboxRequest(str(workspace)), {**os.environ, "HOME": str(workspace.parent / "home")})
+def test_without_the_broker_there_are_no_unix_sockets(workspace: Path) -> None:
+    profile = build_profile(SandboxRequest(str(workspace)), {**os.environ, "HOME": str(workspace.parent / "home")})
     descriptor = os.memfd_create("seccomp", 0)
     os.write(descriptor, seccomp_filter())
     os.lseek(descriptor, 0, os.SEEK_SET)
     command = sandbox_command(profile, ["python3", "talk.py"], ["--seccomp", str(descriptor)])
-    wrapped = Wrapped(command, dict(profile.environment), (descriptor,))
+    wrapped = WrappedCommand(command, dict(profile.environment), (descriptor,))
     with wrapped, wrapped.start(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert b"PermissionError: [Errno 1]" in process.communicate(timeout=60)[1]

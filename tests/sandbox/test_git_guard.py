@@ -1,4 +1,4 @@
-"""Repositories that a command leaves hold nothing that git would run outside; those of the user are left alone."""
+"""Hooks and settings that git would run are removed from a command's repositories; the user's stay unchanged."""
 
 import os
 import subprocess
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import missing
-from ml_intern.sandbox.git_guard import inspect_before, mend
-from ml_intern.sandbox.profile import SandboxRequest, profile_for
+from ml_intern.sandbox.bubblewrap import sandbox_problem
+from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
+from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.sandbox.wrapped_runs import run_wrapped
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 GIT = "git -c user.name=n -c user.email=e@x"
 EVIL = "printf '#!/bin/sh\\ntouch {ran}\\n' > evil.sh; chmod +x evil.sh; evil=$PWD/evil.sh"
 NEW = f"{EVIL}; git init -q .; touch a; git add a"
@@ -46,36 +46,36 @@ INNER = "a repository within", "two repositories within"
 
 
 def inside(workspace: Path, command: str) -> list[str]:
-    profile = profile_for(SandboxRequest(str(workspace)), os.environ)
-    before = inspect_before(profile.roots, profile.git)
+    profile = build_profile(SandboxRequest(str(workspace)), os.environ)
+    before = record_git_state(profile.roots, profile.git)
     ran = run_wrapped(["bash", "-c", command], profile)
     assert ran.code == 0, ran.err
-    return mend(before)
+    return remove_active_git_config(before)
 
 
 def users_git(workspace: Path) -> None:
-    """What a user, or the prompt of a shell, does in a folder."""
+    """Run the git commands that a user or a shell prompt runs in a folder."""
     git = ["git", "-c", "user.name=n", "-c", "user.email=e@x", "-c", "safe.directory=*"]
     for words in (["status"], ["diff"], ["add", "-A"], ["commit", "-qm", "mine"]):
         subprocess.run([*git, *words], cwd=workspace, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_that_a_command_left_is_run_by_the_users_git(tmp_path: Path, way: str) -> None:
-    for mended in (False, True):
-        workspace, ran = tmp_path / f"ws{mended}", tmp_path / f"ran{mended}"
+def test_the_users_git_runs_nothing_that_a_command_left(tmp_path: Path, way: str) -> None:
+    for cleaned in (False, True):
+        workspace, ran = tmp_path / f"ws{cleaned}", tmp_path / f"ran{cleaned}"
         workspace.mkdir()
         command = WAYS[way].format(ran=ran)
-        if mended:
+        if cleaned:
             assert inside(workspace, command)
         else:
             subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, check=True)
         users_git(workspace)
-        assert ran.exists() is not mended
+        assert ran.exists() is not cleaned
 
 
 @pytest.mark.parametrize("way", INNER)
-def test_a_guarded_repository_does_not_get_such_parts_either(tmp_path: Path, way: str) -> None:
+def test_repositories_nested_in_a_protected_one_are_cleaned(tmp_path: Path, way: str) -> None:
     workspace, ran = tmp_path / "ws", tmp_path / "ran"
     subprocess.run(["git", "init", "-q", workspace], check=True)
     assert inside(workspace, WAYS[way].format(ran=ran).replace("git init -q .;", "")) != []
@@ -83,7 +83,7 @@ def test_a_guarded_repository_does_not_get_such_parts_either(tmp_path: Path, way
     assert not ran.exists()
 
 
-def test_a_repository_that_a_command_makes_works_and_keeps_what_is_harmless(tmp_path: Path) -> None:
+def test_a_new_repository_works_and_its_harmless_settings_stay(tmp_path: Path) -> None:
     command = f"git init -q . && touch a && git add a && {GIT} commit -qm one && git remote add origin ../other"
     assert inside(tmp_path, command) == []
     log = subprocess.run(["git", "-C", tmp_path, "log", "--oneline"], capture_output=True, text=True, check=True)
@@ -91,7 +91,7 @@ def test_a_repository_that_a_command_makes_works_and_keeps_what_is_harmless(tmp_
     assert "../other" in (tmp_path / ".git/config").read_text()
 
 
-def test_what_the_user_set_in_a_part_of_a_repository_stays(tmp_path: Path) -> None:
+def test_the_users_settings_in_a_nested_repository_stay(tmp_path: Path) -> None:
     part = tmp_path / "part"
     subprocess.run(["git", "init", "-q", part], check=True)
     subprocess.run(["git", "-C", part, "config", "core.pager", "less"], check=True)
@@ -119,14 +119,14 @@ def test_what_the_user_set_in_a_part_of_a_repository_stays(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["link", "file"])
-def test_a_repository_that_is_kept_elsewhere_is_guarded_there_and_stays(tmp_path: Path, how: str) -> None:
-    subprocess.run(["git", "init", "-q", "--separate-git-dir", tmp_path / "kept", tmp_path], check=True)
+def test_a_separate_git_dir_is_protected_and_stays(tmp_path: Path, how: str) -> None:
+    subprocess.run(["git", "init", "-q", "--separate-git-dir", tmp_path / "separate", tmp_path], check=True)
     if how == "link":
         (tmp_path / ".git").unlink()
-        (tmp_path / ".git").symlink_to("kept")
+        (tmp_path / ".git").symlink_to("separate")
     ran = tmp_path / "ran"
     command = (
-        EVIL.format(ran=ran) + "; git config core.fsmonitor $evil; cp evil.sh kept/hooks/pre-commit; git status -s"
+        EVIL.format(ran=ran) + "; git config core.fsmonitor $evil; cp evil.sh separate/hooks/pre-commit; git status -s"
     )
     assert inside(tmp_path, command + "; true") == []
     users_git(tmp_path)

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import Network, missing
-from ml_intern.sandbox.profile import SandboxRequest, profile_for
+from ml_intern.sandbox.bubblewrap import Network, sandbox_problem
+from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.faults.counts import some
 from tests.sandbox.escape_cases import CREDENTIAL_FILES, ESCAPES, Escape
 from tests.sandbox.wrapped_runs import run_wrapped
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no sandbox here: {missing()}")
+pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = shutil.which("python3") or "python3"
 
 
 class World:
-    """A home with secrets, a workspace with a repository, and a machine full of things to reach for."""
+    """A home with secrets, a workspace with a repository, and host resources that an escape would reach."""
 
     def __init__(self, base: Path, stack: contextlib.ExitStack, network: Network) -> None:
         self.network: Network = network
@@ -122,7 +122,7 @@ class World:
         )
 
     def run(self, escape: Escape, *, inside: bool) -> str:
-        """The output of the command, in the sandbox or, as the control, outside."""
+        """Return the command's output in the sandbox or, as a control, outside."""
         command = ["bash", "-c", self.fill(escape.command)]
         if not inside:
             done = subprocess.run(
@@ -137,11 +137,11 @@ class World:
             )
             return done.stdout.decode(errors="replace")
         wish = SandboxRequest(str(self.names["ws"]), own_homes=(str(self.names["own"]),), network=self.network)
-        ran = run_wrapped(command, profile_for(wish, self.environment), timeout=60)
+        ran = run_wrapped(command, build_profile(wish, self.environment), timeout=60)
         return ran.out + ran.err
 
     def state(self, path: str) -> object:
-        """What is at a path, to compare."""
+        """Return the content at a path, for comparison."""
         file = Path(self.fill(path))
         return (file.is_symlink(), file.read_bytes() if file.is_file() else file.exists())
 
@@ -154,7 +154,7 @@ class World:
         return found
 
     def _end_survivors(self) -> bool:
-        """What is left after the time a namespace may take to come down; ended then."""
+        """Kill processes that outlive the namespace and return whether there were any."""
         deadline = time.monotonic() + 3
         while (left := self.survivors()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -189,16 +189,16 @@ def make_world() -> Iterator[object]:
 
 
 @pytest.mark.parametrize("escape", some(ESCAPES), ids=lambda escape: escape.name)
-def test_what_works_outside_does_not_work_inside(escape: Escape, make_world: object) -> None:
+def test_escapes_that_work_outside_fail_inside(escape: Escape, make_world: object) -> None:
     if not make_world().escapes(escape, inside=False):  # type: ignore[operator]
         pytest.skip(f"{escape.name}: it does not work outside on this machine either")
     assert not make_world().escapes(escape, inside=True)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("escape", some([one for one in ESCAPES if "unix" in one.name]), ids=lambda escape: escape.name)
-def test_an_open_network_opens_no_unix_socket(escape: Escape, make_world: object) -> None:
+def test_network_on_exposes_no_unix_socket(escape: Escape, make_world: object) -> None:
     assert not make_world("on").escapes(escape, inside=True)  # type: ignore[operator]
 
 
-def test_there_are_at_least_sixty_ways_out() -> None:
+def test_at_least_sixty_escapes_are_tested() -> None:
     assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) >= 60

@@ -1,4 +1,4 @@
-"""Runs a command in the sandbox to its end."""
+"""Run a command in the sandbox to its end."""
 
 import subprocess
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from ml_intern.sandbox.bubblewrap import Profile, wrap
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left, and what the way out of its sandbox refused and reached."""
+    """The result of a command, with the connections that its proxy refused and established."""
 
     code: int
     out: str

@@ -17,7 +17,7 @@ from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.launch import run_id
 from ml_intern.runs.poll import NEVER, look, stop
 from ml_intern.runs.run_folder import make_run_folder, read_status, write_status
-from ml_intern.sandbox.bubblewrap import missing
+from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench, alive, until
 
@@ -169,7 +169,7 @@ async def test_logs_can_be_read_on_from_an_offset(bench: Bench) -> None:
     assert text == "3\n4\n5\n[succeeded; next offset 10]"
 
 
-@pytest.mark.skipif(missing() is not None, reason="there is no bubblewrap")
+@pytest.mark.skipif(sandbox_problem() is not None, reason="there is no bubblewrap")
 async def test_variables_that_the_model_sets_make_the_sandbox_no_wider(bench: Bench) -> None:
     home = bench.workspace.parent / "private"
     home.mkdir()

@@ -9,7 +9,7 @@ import pytest
 
 from ml_intern.safety.shell.analysis import classify
 from ml_intern.safety.shell.paths import Place
-from ml_intern.sandbox.bubblewrap import Profile, missing
+from ml_intern.sandbox.bubblewrap import Profile, sandbox_problem
 from tests.sandbox.wrapped_runs import run_wrapped
 
 DATA = Path(__file__).parent.parent / "data"
@@ -94,8 +94,8 @@ def run_all(commands: list[str], base: Path) -> str:
 
 
 needs = pytest.mark.skipif(
-    missing() is not None or not Path("/usr/bin/python3").exists(),
-    reason=f"no sandbox or no system python: {missing()}",
+    sandbox_problem() is not None or not Path("/usr/bin/python3").exists(),
+    reason=f"no sandbox or no system python: {sandbox_problem()}",
 )
 
 

@@ -1,4 +1,4 @@
-"""Files of a workspace that hold secrets, as a command in the sandbox sees them: the same without the secrets."""
+"""Redacted contents of workspace files with secrets, shown to sandboxed commands instead of the originals."""
 
 import os
 import posixpath
@@ -14,21 +14,21 @@ _MAX_FOLDERS = 200
 _LINE = re.compile(r"(?m)^([ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=).*$")
 
 
-def covered_files(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Path and harmless content of each such file in these folders and in those right below them.
+def find_redacted_files(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield path and redacted content of each file with secrets in these folders and their direct subfolders.
 
-    Links are not followed: a command could have made one to a file that it must not see.
+    Links are not followed, because a command could have created one to a file that it must not see.
     """
     for root in roots:
         for path in _project_secrets(root):
             content = _read(path)
-            harmless = without_secrets(content, posixpath.basename(path))
-            if harmless != content:
-                yield path, harmless.decode()
+            redacted = redact_content(content, posixpath.basename(path))
+            if redacted != content:
+                yield path, redacted.decode()
 
 
 def _read(path: str) -> bytes:
-    """The beginning of a file that no link leads to; nothing when it cannot be read."""
+    """Return the beginning of a file without following links; b"" if it cannot be read."""
     try:
         folder = os.open(posixpath.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -41,18 +41,18 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def without_secrets(content: bytes, name: str) -> bytes:
-    """The content with secrets left out: lines of a .env, what redaction knows; nothing of what is no text."""
+def redact_content(content: bytes, name: str) -> bytes:
+    """Return the content without secrets: lines of .env files and known secret formats. Binary files become empty."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return b""
-    return redact(_LINE.sub(_kept, text) if name.startswith(".env") else text).encode()
+    return redact(_LINE.sub(_redact_line, text) if name.startswith(".env") else text).encode()
 
 
-def _kept(line: re.Match[str]) -> str:
-    # An empty value would still be taken for a credential.
-    return f"# {line[2]} stays outside the sandbox" if is_secret_name(line[2]) else line[0]
+def _redact_line(line: re.Match[str]) -> str:
+    # An assignment of an empty value would still be read as a credential.
+    return f"# {line[2]} is not available in the sandbox" if is_secret_name(line[2]) else line[0]
 
 
 def _project_secrets(root: str) -> Iterator[str]:
