@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OnResume = Literal["report", "rerun", "reattach"]
 FindOnResume = Callable[[Mapping[str, Any]], OnResume]
-"""Tells it for a call with these arguments."""
+"""Choose the resume policy from the call's arguments."""
 DEFAULT_TIMEOUT = 120.0
 _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -360,86 +360,88 @@ class FindEffects(Protocol):
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """A tool: what the model is told of it, and how it is run."""
+    """The definition of a tool: its name, description and parameters for the model, and how its calls are run."""
 
     name: str
     description: str
     parameters: type[BaseModel]
     handler: Handler
     read_only: bool = False
-    """It changes nothing: it runs unasked, next to others like it, and again after a crash."""
+    """It changes nothing. Its calls need no approval, run concurrently, and run again after a crash."""
     reads: Callable[[Mapping[str, Any]], bool] | None = None
-    """For a tool that does both: whether a call with these arguments is like one of a read-only tool."""
+    """For a tool that reads and writes: tell from the arguments whether a call only reads."""
     on_resume: OnResume | FindOnResume = "report"
-    """What to do with a call the process died in."""
+    """What to do with a call that a crash interrupted."""
     timeout: float | None = DEFAULT_TIMEOUT
-    """Seconds until the call is stopped; None when the tool keeps its own limit."""
+    """Seconds after which a call is stopped; None when the tool limits itself."""
     asks: bool = True
-    """Whether policy may ask a person about it."""
+    """Whether policy may ask the user to approve a call."""
     path_args: tuple[str, ...] = ("path",)
-    """The arguments that name files; policy looks at where they lead."""
+    """The arguments that name files. Policy checks where they lead."""
     reattach: Reattach | None = None
-    """Needed where on_resume is "reattach"."""
+    """Required where on_resume is "reattach"."""
     effects: FindEffects | None = None
-    """For tools that send something out or spend money."""
+    """For tools that send data out or spend money."""
     warning: Callable[[], str] | None = None
-    """For tools of others: why what was allowed before does not hold now, or ""."""
+    """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
 
     def only_reads(self, args: Mapping[str, Any]) -> bool:
-        """Whether a call with these arguments changes nothing."""
+        """Tell whether a call with these arguments changes nothing."""
         return self.read_only or (self.reads is not None and self.reads(args))
 
     def after_crash(self, args: Mapping[str, Any]) -> OnResume:
-        """What to do with such a call when the process died in it."""
-        told = self.on_resume if isinstance(self.on_resume, str) else self.on_resume(args)
-        return "rerun" if told == "report" and self.only_reads(args) else told
+        """Choose the resume policy from the call's arguments."""
+        policy = self.on_resume if isinstance(self.on_resume, str) else self.on_resume(args)
+        return "rerun" if policy == "report" and self.only_reads(args) else policy
 
 
-@dataclass(frozen=True)
-class _Traits:
-    name: str | None = None
-    read_only: bool = False
-    reads: Callable[[Mapping[str, Any]], bool] | None = None
-    on_resume: OnResume | FindOnResume | None = None
-    timeout: float | None = DEFAULT_TIMEOUT
-    asks: bool | None = None
-    path_args: tuple[str, ...] = field(default=("path",))
-    reattach: Reattach | None = None
-    effects: FindEffects | None = None
-
-
-def tool(**traits: Any) -> Callable[[Handler], ToolSpec]:
+def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
+    *,
+    name: str = "",
+    read_only: bool = False,
+    reads: Callable[[Mapping[str, Any]], bool] | None = None,
+    on_resume: OnResume | FindOnResume | None = None,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    asks: bool | None = None,
+    path_args: tuple[str, ...] = ("path",),
+    reattach: Reattach | None = None,
+    effects: FindEffects | None = None,
+) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
-    The name is the function's, the description its docstring, the parameters the type of its first argument. Traits are
-    the fields of ToolSpec; a read-only tool is run again after a crash and never asked about unless they say otherwise.
+    The name defaults to the function's. The description is its docstring, the parameters are the type of its first
+    argument. ToolSpec describes the keywords; a read-only tool is run again after a crash and needs no approval unless
+    `on_resume` and `asks` say otherwise.
 
     Raises:
-        TypeError: no docstring, an unknown trait, or a first argument that is no pydantic model.
+        TypeError: the function has no docstring, or its first argument is not annotated with a pydantic model.
     """
-    given = _Traits(**traits)
 
     def specify(handler: Handler) -> ToolSpec:
-        name = given.name or str(getattr(handler, "__name__", ""))
-        description = inspect.getdoc(handler)
-        if not description:
-            raise TypeError(f"the tool {name} has no docstring; it is what the model is told")
+        tool_name = name or str(getattr(handler, "__name__", ""))
         return ToolSpec(
-            name=name,
-            description=description,
-            parameters=_parameters_of(handler, name),
+            name=tool_name,
+            description=_description_of(handler, tool_name),
+            parameters=_parameters_of(handler, tool_name),
             handler=handler,
-            read_only=given.read_only,
-            reads=given.reads,
-            on_resume=given.on_resume or ("rerun" if given.read_only else "report"),
-            timeout=given.timeout,
-            asks=not given.read_only if given.asks is None else given.asks,
-            path_args=given.path_args,
-            reattach=given.reattach,
-            effects=given.effects,
+            read_only=read_only,
+            reads=reads,
+            on_resume=on_resume or ("rerun" if read_only else "report"),
+            timeout=timeout,
+            asks=not read_only if asks is None else asks,
+            path_args=path_args,
+            reattach=reattach,
+            effects=effects,
         )
 
     return specify
+
+
+def _description_of(handler: Handler, name: str) -> str:
+    description = inspect.getdoc(handler)
+    if not description:
+        raise TypeError(f"the tool {name} has no docstring; the model gets it as the description")
+    return description
 
 
 def _parameters_of(handler: Handler, name: str) -> type[BaseModel]:

@@ -11,7 +11,7 @@ import pytest
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.runs.backends.base import RunPlan, RunStatus
-from ml_intern.runs.backends.hub_jobs import HubJobs, completed, job_effects
+from ml_intern.runs.backends.hub_jobs import HubJobs, completed
 from tests.execution.conftest import until
 from tests.fakes.hub import Account, FakeHub
 from tests.fakes.hub.jobs import Job
@@ -149,7 +149,7 @@ async def test_the_price_is_by_the_minute_of_running(jobs: Jobs) -> None:
     plan = await completed(jobs.plan("true", hardware="a100-large", limit_s=3 * 3600.0), context)
     assert plan.namespace == "ada"
     assert plan.worst_usd == pytest.approx(0.041667 * 180)
-    reach = await job_effects(plan, context)
+    reach = await jobs.backend.effects(plan, context)
     assert (reach.destinations, reach.public, reach.cost_usd) == (("ada/jobs",), False, plan.worst_usd)
     handle = await jobs.launch("sleep", "1", hardware="a100-large")
     observed = await jobs.ended(handle)
