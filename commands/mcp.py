@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.session import HEADLESS_BUDGET_USD, load_settings, run_folders, working_folder
+from ml_intern.commands.opening.session import load_settings, run_folders, working_folder
 from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.layers import Loaded
+from ml_intern.graph.limits import HEADLESS_BUDGET_USD
 from ml_intern.models.secrets import register_secrets
 
 if TYPE_CHECKING:

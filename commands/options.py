@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, Effort
 
 OutputFormat = Literal["text", "json", "stream-json"]
 Mode = Literal["ask", "auto", "yolo", "plan"]
 Runtime = Literal["local", "sandbox"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Word(NamedTuple):
@@ -54,10 +54,15 @@ class Options:
     ] = None
     no_stream: Annotated[bool, Word("--no-stream", "", "whole replies instead of tokens")] = False
     max_iterations: Annotated[
-        int | None, Word("--max-iterations", "N", "model calls in a turn (default 300, -1 unlimited)")
+        int | None, Word("--max-iterations", "N", f"model calls in a turn (default {MAX_ITERATIONS}, -1 unlimited)")
     ] = None
     max_budget_usd: Annotated[
-        float | None, Word("--max-budget-usd", "X", "cap in US dollars over all agents (headless 20, -1 unlimited)")
+        float | None,
+        Word(
+            "--max-budget-usd",
+            "X",
+            f"cap in US dollars over all agents (headless {HEADLESS_BUDGET_USD:g}, -1 unlimited)",
+        ),
     ] = None
     timeout: Annotated[str | None, Word("--timeout", "DURATION", "cap on time: 90, 90s, 10m, 1h30m")] = None
     approval_mode: Annotated[
@@ -79,9 +84,7 @@ class Options:
         Word("--tool-runtime", "WHERE", "local; sandbox: bash, read, write, edit in a Hugging Face sandbox"),
     ] = None
     sandbox_tools: Annotated[bool, Word("--sandbox-tools", "", "--tool-runtime sandbox")] = False
-    effort: Annotated[
-        Effort | None, Word("--effort", "LEVEL", "reasoning effort: none, minimal, low, medium, high, xhigh, max")
-    ] = None
+    effort: Annotated[Effort | None, Word("--effort", "LEVEL", f"reasoning effort: {', '.join(EFFORTS)}")] = None
     cd: Annotated[str | None, Word("-C --cd", "DIR", "working folder")] = None
     add_dir: Annotated[list[str], Word("--add-dir", "DIR", "a further folder the tools may touch (repeatable)")] = (
         field(default_factory=list[str])

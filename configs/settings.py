@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from ml_intern.configs.hosts import check_hosts, check_places
 from ml_intern.configs.mcp_servers import McpServer, check_names
+from ml_intern.graph.limits import MAX_ITERATIONS, Effort
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
     "approval_required",
@@ -114,9 +115,9 @@ class Settings(BaseModel):
     """Asked when another model stays unavailable or has no credit left; None: nothing is asked in its place."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the requests to the run's own model: temperature, max_tokens ..."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: Effort | None = None
     """None is the model's own."""
-    max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = 300
+    max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = MAX_ITERATIONS
     """Model calls in a turn; -1 is unlimited."""
     yolo_mode: bool = False
     """Ask about nothing; only deny rules hold."""

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from ml_intern.configs.paths import private_folder
+from ml_intern.graph.limits import RESULT_CHARACTERS
 
-RESULT_CHARACTERS = 20_000
 HEAD_CHARACTERS = 8_000
 TAIL_CHARACTERS = 11_000
 _WIDEST_CHARACTER = 4

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ml_intern.execution.call import ToolCall, ToolError, is_kept_output, real_path
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
-from ml_intern.graph.context import UNLIMITED
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, place_of, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.safety.rules import MCP, Rule, Rules

@@ -13,10 +13,11 @@ from rapidfuzz import process as fuzzy
 from ml_intern.configs.errors import LimitReached, MLInternError, TemporaryError
 from ml_intern.execution.arguments import malformed, parse
 from ml_intern.execution.call import ToolCall, ToolError, ToolResult, failure
-from ml_intern.execution.output import RESULT_CHARACTERS, shorten
+from ml_intern.execution.output import shorten
 from ml_intern.execution.policy_inputs import with_policy_context
 from ml_intern.execution.process.sessions import end_all
 from ml_intern.execution.tool import ToolContext, ToolSpec
+from ml_intern.graph.limits import RESULT_CHARACTERS
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict, verdict
 from ml_intern.safety.secrets.redaction import has_placeholder, redact

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 from pydantic import BaseModel, ConfigDict
 
 from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_kept_output, real_path
-from ml_intern.graph.context import UNLIMITED, RunOptions
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
+from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED
 from ml_intern.store.journal import CallKey
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 OnResume = Literal["report", "rerun", "reattach"]
 FindOnResume = Callable[[Mapping[str, Any]], OnResume]
 """Choose the resume policy from the call's arguments."""
-DEFAULT_TIMEOUT = 120.0
 _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -372,7 +372,7 @@ class ToolSpec:
     """For a tool that reads and writes: tell from the arguments whether a call only reads."""
     on_resume: OnResume | FindOnResume = "report"
     """What to do with a call that a crash interrupted."""
-    timeout: float | None = DEFAULT_TIMEOUT
+    timeout: float | None = TOOL_TIMEOUT_S
     """Seconds after which a call is stopped; None when the tool limits itself."""
     asks: bool = True
     """Whether policy may ask the user to approve a call."""
@@ -401,7 +401,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     read_only: bool = False,
     reads: Callable[[Mapping[str, Any]], bool] | None = None,
     on_resume: OnResume | FindOnResume | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: float | None = TOOL_TIMEOUT_S,
     asks: bool | None = None,
     path_args: tuple[str, ...] = ("path",),
     reattach: Reattach | None = None,

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED
+
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 Sandbox = Literal["none", "off", "list", "on"]
 """The wall around local commands: none, or bubblewrap with this network."""
-UNLIMITED = -1
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class RunOptions:
     headless: bool = False
     """Nobody can be asked: a pending approval ends the run with exit code 3."""
     stream: bool = True
-    max_iterations: int = 300
+    max_iterations: int = MAX_ITERATIONS
     """Model calls in a turn; -1 is unlimited."""
     max_budget_usd: float = UNLIMITED
     """Cap over the whole tree of agents in US dollars; -1 is unlimited."""
@@ -32,7 +33,7 @@ class RunOptions:
     """The model of sub-agents; None is the main one."""
     fallback_model: str | None = None
     """The model asked when another stays unavailable; None: none."""
-    compact_threshold: int = 170_000
+    compact_threshold: int = COMPACT_THRESHOLD
     """Tokens above which the conversation is compacted, at most 90 % of the model's window."""
     root: str = ""
     """The thread whose budget and events this run belongs to; empty means its own."""

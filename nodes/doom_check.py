@@ -9,8 +9,9 @@ from langgraph.runtime import Runtime
 
 from ml_intern.evidence.reported import unverified_in
 from ml_intern.execution.tool import Services
-from ml_intern.graph.context import UNLIMITED, RunOptions
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome, note, open_calls
 from ml_intern.nodes.guards.budget import cap_of, check_budget, question, used_up
 from ml_intern.nodes.guards.quota import MAX_REMINDERS, NEARLY, share_used

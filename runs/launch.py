@@ -8,7 +8,7 @@ from dataclasses import replace
 from ml_intern.configs.errors import LimitReached, TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.graph.context import UNLIMITED
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.runs.backends.base import Backend, RunPlan
 from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.poll import stop

@@ -1,7 +1,7 @@
 """What a client of LangGraph's server may send with a run: the user's words, and choices for the run."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import convert_to_messages
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import Effort
 from ml_intern.graph.state import is_users
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class StudioChoices:
     approval_mode: ApprovalMode | None = None
     max_iterations: int | None = None
     max_budget_usd: float | None = None
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
 
 
 def given_choices(context: Any) -> Mapping[str, Any]:

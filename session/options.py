@@ -10,12 +10,10 @@ from ml_intern.configs.errors import ConfigurationError, SandboxMissing
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.programs import keep_out_of_path
 from ml_intern.graph.context import RunOptions, Sandbox
+from ml_intern.graph.limits import INTERACTIVE_BUDGET_USD
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.sandbox.profile import check_folder
-
-ASKING_BUDGET_USD = 5.0
-"""Where a run with a person at hand asks first whether to go on; the question comes again at twice the sum."""
 
 CPU_JOBS = {
     "tool": "jobs",
@@ -32,7 +30,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         workspace=str(workspace),
         approval_mode="yolo" if settings.yolo_mode else "ask",
         max_iterations=settings.max_iterations,
-        max_budget_usd=ASKING_BUDGET_USD,
+        max_budget_usd=INTERACTIVE_BUDGET_USD,
         effort=settings.reasoning_effort,
         compact_model=settings.compact_model,
         research_model=settings.research_model,

@@ -16,6 +16,7 @@ from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import Settings
 from ml_intern.graph.context import ApprovalMode, RunOptions, Sandbox
+from ml_intern.graph.limits import HEADLESS_BUDGET_USD
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.options import from_settings, with_cpu_jobs
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ml_intern.session.agent import AgentSession
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
-
-HEADLESS_BUDGET_USD = 20.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ml_intern.graph.limits import MODEL_IDLE_S
 from ml_intern.models.request import ModelRequest, Part
 from ml_intern.models.routing import Route
 
@@ -13,7 +14,7 @@ class Waits:
     """How long a call waits and how often it is tried again. Seconds."""
 
     connect_s: float = 15
-    idle_s: float = 300
+    idle_s: float = MODEL_IDLE_S
     """Silence in a stream, before the first token too, after which it counts as stalled."""
     whole_s: float = 900
     """The same for a reply that is not streamed."""

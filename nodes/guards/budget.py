@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from ml_intern.graph.context import UNLIMITED, RunOptions
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome
 from ml_intern.store.ledger import CALLS_PER_DOLLAR, Totals
 

@@ -1,7 +1,8 @@
 """What a sub-agent may use for itself. Near the end of its share it is told to report while it still can."""
 
 from ml_intern.execution.tool import Services
-from ml_intern.graph.context import UNLIMITED, RunOptions
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState
 
 NEARLY = 0.8

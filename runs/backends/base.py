@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ml_intern.graph.limits import RUN_LIMIT_S
+
 if TYPE_CHECKING:
     from ml_intern.execution.tool import ExternalEffects, ToolContext
     from ml_intern.store.store import Store
-
-DEFAULT_LIMIT_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RunPlan:
     hardware: str | None = None
     image: str | None = None
     namespace: str | None = None
-    limit_s: float = DEFAULT_LIMIT_S
+    limit_s: float = RUN_LIMIT_S
     usd_per_hour: float | None = 0.0
     """None: not known."""
     overrides: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class BackendSpec:
     """The log can be read while the run goes on."""
     max_nodes: int = 1
     """How many machines one run can use."""
-    default_limit_s: float = DEFAULT_LIMIT_S
+    default_limit_s: float = RUN_LIMIT_S
     """The time limit of a run that names none, in seconds."""
     poll_seconds: float = 1.0
     """How long to wait between two polls of one run."""

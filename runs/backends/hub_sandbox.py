@@ -11,7 +11,7 @@ from ml_intern.configs.errors import LimitReached
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
 from ml_intern.execution.tool import ToolContext
-from ml_intern.graph.context import UNLIMITED
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.net.blocking import run_in_thread
 from ml_intern.net.hub import call_hub, hub_access_token, hub_api
 from ml_intern.net.hub_errors import error_line, to_tool_error

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.version import plugins
+from ml_intern.graph.limits import JOB_LIMIT_S
 from ml_intern.runs.backends.base import Backend, BackendSpec
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ HUB = BackendSpec(
     is_disposable=True,
     has_prices=True,
     selects_hardware=True,
-    default_limit_s=2 * 3600.0,
+    default_limit_s=JOB_LIMIT_S,
     poll_seconds=1.5,
 )
 SANDBOX = BackendSpec("sandbox", "the thread's Hugging Face sandbox", _open_sandbox, is_remote=True)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_intern.graph import operations as ops
+from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.picker import pick_thread
 from ml_intern.terminal.render.summary import money, plan_lines, spending_lines
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.host import Host
 
 ACCEPTED = "I accept the plan. Carry it out."
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 async def new(host: "Host", _: str) -> None:

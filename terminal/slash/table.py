@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.slash import actions
 from ml_intern.terminal.slash.export import export
 from ml_intern.terminal.slash.permissions import permissions
@@ -61,7 +62,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
     SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
     SlashCommand(("/model",), "[ID]", "show the model, or use another one", actions.model),
-    SlashCommand(("/effort",), "[LEVEL]", "show the reasoning effort, or change it", actions.effort, actions.EFFORTS),
+    SlashCommand(("/effort",), "[LEVEL]", "show the reasoning effort, or change it", actions.effort, EFFORTS),
     SlashCommand(
         ("/plan",),
         "[on|off|accept]",

@@ -17,6 +17,7 @@ from ml_intern.execution.process.environment import shell
 from ml_intern.execution.provenance import said_of_sources
 from ml_intern.execution.sandboxed import SandboxedCommand, Traffic, sandboxed
 from ml_intern.execution.tool import ExternalEffects, OnResume, ToolArgs, ToolContext, tool
+from ml_intern.graph.limits import TOOL_TIMEOUT_S
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
@@ -27,7 +28,7 @@ from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
 from ml_intern.tools.local.foreign import foreign_source
 
-DEFAULT_SECONDS = 120
+DEFAULT_SECONDS = int(TOOL_TIMEOUT_S)
 MAX_SECONDS = 10 * 3600
 MAX_HOSTS = 5
 MAX_PATHS = 50
@@ -43,7 +44,7 @@ class BashArgs(ToolArgs):
         None,
         ge=1,
         le=MAX_SECONDS,
-        description="Seconds after which it is stopped: 120, in the background 36000 (most).",
+        description=f"Seconds after which it is stopped: {DEFAULT_SECONDS}, in the background {MAX_SECONDS} (most).",
     )
     background: bool = Field(
         default=False,
