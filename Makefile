@@ -1,17 +1,20 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: test check fmt bench lock soak readme
+.PHONY: test test-installs check fmt bench lock soak readme
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
 
-check:           ## everything .ci/run asks before the tests
+test-installs:   ## wheel, sdist, editable, uv tool and uvx on every Python; needs the package index
+	ML_INTERN_EVERY_INSTALL=1 uv run pytest -n 0 tests/packaging
+
+check:           ## everything .ci/run checks before the tests
 	uv run ruff check .
 	uv run ruff format --check .
 	uv run mypy
 	uv run lint-imports
 	uv run python scripts/readme.py --check
 
-fmt:             ## format and mend what can be mended
+fmt:             ## format, and fix what ruff can fix
 	uv run ruff check --fix .
 	uv run ruff format .
 

@@ -22,11 +22,12 @@ from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
 from ml_intern.configs.providers import HUB, SERVICES
+from ml_intern.configs.version import DISTRIBUTION
 from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
 
 PACKAGES = (
-    "ml-intern",
+    DISTRIBUTION,
     "langgraph",
     "langgraph-checkpoint-sqlite",
     "langchain-core",
