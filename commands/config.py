@@ -67,7 +67,6 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
     """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
-    from ml_intern.commands.config import further_problems
     from ml_intern.configs.check import problems_of
     from ml_intern.configs.layers import names_for
 
