@@ -137,7 +137,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
     """Print the figures at rest and of each round of reads."""
     from ml_intern.execution.call import ToolCall
     from ml_intern.execution.calls import silent
-    from ml_intern.execution.policy_inputs import written_rules
+    from ml_intern.execution.policy_inputs import settings_rules
     from ml_intern.execution.run import run_call
     from ml_intern.execution.tool import Services, ToolContext
     from ml_intern.graph.context import RunOptions
@@ -164,7 +164,7 @@ async def measure(home: Path, where: Mapping[str, str], rounds: int) -> None:
             assert all(done), "a read failed"
 
         tune_interpreter()
-        written_rules({})  # a run reads its rules before its first call
+        settings_rules({})  # a run reads its rules before its first call
         rest = Heart()
         await rest.during(asyncio.sleep(1))
         print(rest.line("at rest"))

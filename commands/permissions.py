@@ -26,11 +26,11 @@ NO_THREAD = "(none)"
 @takes_options(*SETTINGS_OPTIONS)
 def list_rules(options: Options, everywhere: Everywhere = False, json: Json = False) -> int:
     """Show the rules of the settings and the answers kept for this folder."""
-    from ml_intern.execution.policy_inputs import written_rules
+    from ml_intern.execution.policy_inputs import settings_rules
 
     folder = working_folder(options)
     permissions = load_settings(options, folder).settings.permissions.model_dump(mode="json")
-    rules, answers = written_rules(permissions), asyncio.run(_answers(None if everywhere else str(folder)))
+    rules, answers = settings_rules(permissions), asyncio.run(_answers(None if everywhere else str(folder)))
     if json:
         return print_json({"rules": permissions, "warnings": list(rules.warnings), "answers": list(map(_row, answers))})
     lines = [*rule_lines(rules), *map(answer_line, answers)]

@@ -25,12 +25,12 @@ def sandbox(
     network: NetworkOption = None,
 ) -> int:
     """Run a command in the OS sandbox and end with its exit code. One word alone is given to bash."""
-    from ml_intern.execution.process.environment import shell
+    from ml_intern.execution.process.environment import bash_path
 
     folder = working_folder(options)
     if network is not None and network not in NETWORKS:
         raise UsageError(f"--network {network} is none of {', '.join(NETWORKS)}")
-    argv = [shell(), "-c", *command] if len(command) == 1 else command
+    argv = [bash_path(), "-c", *command] if len(command) == 1 else command
     return _run(replace(options, sandbox=True), folder, argv, network)
 
 

@@ -1,1 +1,1 @@
-"""Running one tool call: its policy inputs, the journal, the process, the limits on its output."""
+"""Running one tool call: policy inputs, journal, processes and output limits."""

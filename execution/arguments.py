@@ -1,4 +1,4 @@
-"""The arguments of a call: checked strictly against the tool's parameters, and what is said when they do not fit."""
+"""Validate a call's arguments strictly against the tool's parameters, and explain a mismatch to the model."""
 
 import json
 from collections.abc import Mapping
@@ -15,44 +15,47 @@ SCHEMA_CHARACTERS = 1_500
 
 
 def parse(spec: ToolSpec, args: Mapping[str, Any]) -> BaseModel:
-    """The arguments as the tool's model. Nothing is converted: "5" is no integer.
+    """Parse the arguments into the tool's model. Nothing is converted: "5" is not an integer.
 
     Raises:
-        ToolError: what does not fit, in the parser's words, with the part of the schema it broke.
+        ToolError: the parser's messages with the part of the schema that was violated.
     """
-    properties = schema_of(spec.parameters)["properties"]
+    properties = inline_schema(spec.parameters)["properties"]
     unknown = [key for key in args if key not in properties]
     if unknown:
-        raise ToolError(_explain(spec, [f"{key}: there is no such argument" for key in unknown], set(properties)))
+        raise ToolError(_mismatch(spec, [f"{key}: unknown argument" for key in unknown], set(properties)))
     try:
         text = json.dumps(args, ensure_ascii=False, allow_nan=False)
         return spec.parameters.model_validate_json(text.encode(), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         lines = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in found]
-        raise ToolError(_explain(spec, lines, {str(one["loc"][0]) for one in found if one["loc"]})) from error
+        raise ToolError(_mismatch(spec, lines, {str(one["loc"][0]) for one in found if one["loc"]})) from error
     except ValueError as error:
-        raise ToolError(_explain(spec, [str(error)], set(properties))) from error
+        raise ToolError(_mismatch(spec, [str(error)], set(properties))) from error
 
 
-def malformed(spec: ToolSpec, invalid: Mapping[str, Any]) -> str:
-    """What to tell about arguments that were no JSON object at all; `invalid` holds the parser's `error` and `raw`."""
-    said = f"{invalid.get('error', 'not a JSON object')}; received: {str(invalid.get('raw', ''))[:300]}"
-    return _explain(spec, [said], set(schema_of(spec.parameters)["properties"]))
+def not_json_error(spec: ToolSpec, invalid: Mapping[str, Any]) -> str:
+    """Explain that the arguments are not a JSON object; `invalid` has the parser's `error` and the `raw` text."""
+    problem = f"{invalid.get('error', 'not a JSON object')}; received: {str(invalid.get('raw', ''))[:300]}"
+    return _mismatch(spec, [problem], set(inline_schema(spec.parameters)["properties"]))
 
 
-def _explain(spec: ToolSpec, lines: list[str], concerned: set[str]) -> str:
-    schema = schema_of(spec.parameters)
-    broken = {key: value for key, value in schema["properties"].items() if key in concerned} or schema["properties"]
-    part = json.dumps({"properties": broken, "required": schema.get("required", [])}, ensure_ascii=False)
-    more = [f"and {len(lines) - MAX_ERRORS} more"] if len(lines) > MAX_ERRORS else []
-    said = "\n".join(f"- {line}" for line in (*lines[:MAX_ERRORS], *more))
-    return f"the arguments of {spec.name} do not fit, so it did not run:\n{said}\nexpected: {part[:SCHEMA_CHARACTERS]}"
+def _mismatch(spec: ToolSpec, problems: list[str], names: set[str]) -> str:
+    schema = inline_schema(spec.parameters)
+    relevant = {key: value for key, value in schema["properties"].items() if key in names} or schema["properties"]
+    expected = json.dumps({"properties": relevant, "required": schema.get("required", [])}, ensure_ascii=False)
+    more = [f"and {len(problems) - MAX_ERRORS} more"] if len(problems) > MAX_ERRORS else []
+    listed = "\n".join(f"- {problem}" for problem in (*problems[:MAX_ERRORS], *more))
+    return (
+        f"{spec.name} did not run, because its arguments are invalid:\n{listed}\n"
+        f"expected: {expected[:SCHEMA_CHARACTERS]}"
+    )
 
 
 @cache
-def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of a model without titles and references: some servers know neither."""
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a model without titles and references, which some servers do not support."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     inlined = _inline(schema, definitions)

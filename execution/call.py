@@ -1,4 +1,4 @@
-"""One tool call and its result, as plain values."""
+"""A tool call and its result as plain values."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ Status = Literal["done", "failed", "invalid", "refused", "timeout", "interrupted
 
 
 class ToolError(Exception):
-    """A failure with its remedy in one short text; it becomes a failed result, never a traceback."""
+    """A failure and its remedy in one short text. It becomes a failed result, never a traceback."""
 
     taint: tuple[str, ...] = ()
-    """Outside sources whose words are in the text."""
+    """Outside sources quoted in the text."""
 
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a call gives back. `text` is all the model sees; it says itself when `ok` is false."""
+    """The result of a call. The model sees only `text`, so a failure is stated there too."""
 
     text: str
     ok: bool = True
@@ -29,14 +29,14 @@ class ToolResult:
     state: Mapping[str, Any] | None = None
     """A partial AgentState to write, for example the plan."""
     artifact: str | None = None
-    """Path of the file that holds the whole of what `text` shortens."""
+    """Path of the file with the full text when `text` is shortened."""
     taint: tuple[str, ...] = ()
     """Outside sources whose text is in the result."""
     images: tuple[str, ...] = ()
     """Images as data URLs."""
 
     def as_json(self) -> dict[str, Any]:
-        """The result as the journal keeps it."""
+        """Return the result as the journal stores it."""
         return {
             "text": self.text,
             "ok": self.ok,
@@ -49,19 +49,19 @@ class ToolResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ToolResult":
-        """The result that `as_json` wrote."""
+        """Restore a result from `as_json`."""
         lists = {"taint": tuple(data.get("taint", ())), "images": tuple(data.get("images", ()))}
         return cls(**{**data, **lists})
 
 
 def failure(text: str, status: Status = "failed") -> ToolResult:
-    """A result that says what went wrong; providers do not pass a status on, so the text begins with it."""
+    """Return a failed result. Its text begins with "error:" because providers do not pass the status on."""
     return ToolResult(text=f"error: {text}", ok=False, status=status)
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a model's reply; `index` is its place among the calls of that AIMessage."""
+    """One tool call of a model's reply. `index` is its position among the calls of that AIMessage."""
 
     name: str
     args: Mapping[str, Any]
@@ -70,35 +70,35 @@ class ToolCall:
     index: int
 
     def key(self, thread_id: str) -> CallKey:
-        """The call's key in the journal."""
+        """Return the call's key in the journal."""
         return CallKey(thread_id, self.message_id, self.index)
 
     def digest(self, workspace: str | Path, profile: str) -> str:
-        """sha256 of what would run: the tool, its canonical arguments, the folder and the sandbox profile."""
+        """Return the sha256 of the tool, its canonical arguments, the folder and the sandbox profile."""
         canonical = json.dumps([self.name, self.args, str(workspace), profile], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def is_kept_output(path: Path, home: Path) -> bool:
-    """Whether the path is an artifact of a thread or the log of a run. Both are resolved."""
+def is_saved_output(path: Path, home: Path) -> bool:
+    """Return whether `path` is a thread's artifact or a run's log. Both paths are resolved."""
     in_runs = path.is_relative_to(home / "runs") and path.name == "log.txt"
     return in_runs or path.is_relative_to(home / "artifacts")
 
 
 def call_mark(key: CallKey) -> str:
-    """The mark of the processes of the call with that key."""
+    """Return the mark of the processes of the call with this key."""
     return f"{key.thread_id}/{key.message_id}/{key.index}".replace(":", "_")
 
 
 def real_path(path_text: str, workspace: Path) -> Path:
-    """Resolve `path_text` against `workspace`, following symlinks; `~` is the user's home.
+    """Resolve `path_text` against `workspace`, following symlinks. `~` is the user's home.
 
     Raises:
-        ToolError: the text is no usable path.
+        ToolError: the text is not a usable path.
     """
     if not path_text.strip():
-        raise ToolError("the path is empty; name a file")
+        raise ToolError("the path is empty; give the path of a file")
     try:
         return (workspace / Path(path_text).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ToolError(f"unusable path {path_text[:200]!r}: {error}") from error
+        raise ToolError(f"invalid path {path_text[:200]!r}: {error}") from error

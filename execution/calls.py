@@ -1,4 +1,4 @@
-"""From a call in the conversation to a ToolCall and the context it is judged and run in."""
+"""Build a ToolCall from a call in the conversation, and the context to judge and run it in."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from ml_intern.safety.policy import SHELL_TOOL, Verdict
 
 
 def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:
-    """The call with its place among the calls of its message, and with other arguments when a person edited them."""
+    """Return a message's call as a ToolCall, with `args` instead of its arguments when the user edited them."""
     index = next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"])
     return ToolCall(
         name=call["name"],
@@ -31,7 +31,7 @@ def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | N
 def tool_context(
     state: AgentState, thread_id: str, options: RunOptions, services: Services, emit: Emit, *, approved: bool = False
 ) -> ToolContext:
-    """What the tools of this thread may work with."""
+    """Return the context for this thread's tools."""
     return ToolContext(
         thread_id=thread_id,
         root_id=options.root or thread_id,
@@ -50,10 +50,10 @@ def tool_context(
 
 
 async def judge_command(command: str, thread_id: str, options: RunOptions, services: Services) -> Verdict:
-    """What policy would say to a command of the shell in this thread."""
+    """Return the policy verdict on a shell command in this thread."""
     call = ToolCall(name=SHELL_TOOL, args={"command": command}, id="", message_id="", index=0)
     return await judge(call, tool_context({}, thread_id, options, services, silent))
 
 
 def silent(type: str, /, **data: Any) -> None:
-    """An Emit for judging a call, where nothing happens that anyone could watch."""
+    """Discard an event; an Emit for judging a call without running it."""

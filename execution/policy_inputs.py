@@ -1,4 +1,4 @@
-"""The facts that policy judges a call by: where it leads, the rules in force, what the user said, what it may cost."""
+"""Collect the policy inputs of a call: paths, destinations, rules in force, the user's text, cost and budget."""
 
 import asyncio
 import glob
@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ml_intern.execution.call import ToolCall, ToolError, is_kept_output, real_path
+from ml_intern.execution.call import ToolCall, ToolError, is_saved_output, real_path
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
 from ml_intern.graph.limits import UNLIMITED
@@ -29,44 +29,44 @@ T = TypeVar("T")
 
 _MAX_FILES = 2_000
 _MAX_PATTERNS = 3
-_ELSEWHERE = ("/",)
-"""What a pattern that cannot be looked through within reason stands for."""
+_ANYWHERE = ("/",)
+"""The assumed matches of a pattern that would take too long to expand."""
 
 
-async def with_policy_context(call: ToolCall, context: ToolContext, judge: Callable[[PolicyContext], T]) -> T:
-    """What `judge` makes of the facts about a call. They are read from files and the store; nothing is changed.
+async def evaluate_policy(call: ToolCall, context: ToolContext, judge: Callable[[PolicyContext], T]) -> T:
+    """Apply `judge` to the policy inputs of a call. They are read from files and the store; nothing is changed.
 
-    Facts and judgement take one thread: LangGraph's server allows no file access on the event loop, and each time
-    in and out of a thread costs more than the judgement.
+    Collecting and judging share one thread: LangGraph's server forbids file access on the event loop, and each
+    switch to a thread costs more than the judgement.
     """
     spec, store = context.services.tools.get(call.name), context.services.store
-    granted = await store.permissions.in_force(str(context.workspace), context.root_id)
-    reach = await _reach(call, spec, context)
-    known = PolicyContext(
+    grants = await store.permissions.in_force(str(context.workspace), context.root_id)
+    effects = await _effects(call, spec, context)
+    inputs = PolicyContext(
         mode=context.options.approval_mode,
         child=context.options.child,
         sandboxed=context.sandbox_profile != "none",
         taint=context.taint,
         user_text=context.user_text,
         owner=context.services.account.name,
-        rules=written_rules(context.options.permissions).joined(Rules(tuple(rule_of(row.grant) for row in granted))),
+        rules=settings_rules(context.options.permissions).joined(Rules(tuple(grant_rule(row.grant) for row in grants))),
         changed=spec.warning() if spec is not None and spec.warning is not None else "",
-        destinations=reach.destinations,
-        public=reach.public,
-        irreversible=reach.irreversible,
-        secrets=reach.secrets,
-        unknown=reach.unknown,
-        refused=reach.refused,
-        cost_usd=reach.cost_usd,
-        budget_left_usd=await _budget_left(context) if reach.cost_usd != 0 else math.inf,
+        destinations=effects.destinations,
+        public=effects.public,
+        irreversible=effects.irreversible,
+        secrets=effects.secrets,
+        unknown=effects.unknown,
+        refused=effects.refused,
+        cost_usd=effects.cost_usd,
+        budget_left_usd=await _budget_left(context) if effects.cost_usd != 0 else math.inf,
     )
-    return await asyncio.to_thread(lambda: judge(_with_files(known, call, spec, context)))
+    return await asyncio.to_thread(lambda: judge(_with_files(inputs, call, spec, context)))
 
 
-def _with_files(known: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
-    """The facts with those that lie in the file system."""
+def _with_files(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
+    """Add the inputs that come from the file system."""
     return replace(
-        known,
+        inputs,
         read_only=spec.only_reads(call.args) if spec else True,
         workspace=os.path.realpath(context.workspace),
         home=os.path.realpath(Path.home()),
@@ -78,17 +78,17 @@ def _with_files(known: PolicyContext, call: ToolCall, spec: ToolSpec | None, con
     )
 
 
-async def _reach(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> ExternalEffects:
+async def _effects(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> ExternalEffects:
     if spec is None or spec.effects is None:
         return NO_EFFECTS
     try:
         return await spec.effects(call.args, context)
-    except ToolError as fault:
-        return unknown_effects(str(fault))
+    except ToolError as error:
+        return unknown_effects(str(error))
 
 
-def written_rules(permissions: Mapping[str, Any]) -> Rules:
-    """The rules of the settings. Raises ConfigurationError for one that is none."""
+def settings_rules(permissions: Mapping[str, Any]) -> Rules:
+    """Return the rules of the settings. Raises ConfigurationError for an invalid rule."""
     return _parsed(json.dumps(permissions))
 
 
@@ -97,9 +97,9 @@ def _parsed(permissions: str) -> Rules:
     return parse_rules(json.loads(permissions), "settings")
 
 
-def rule_of(grant: Grant) -> Rule:
-    """The rule that an "always" answer stands for. It is about ordinary files of the workspace only."""
-    return Rule("allow", tool=grant.tool, prefix=grant.prefix, ordinary=True, why="you said always")
+def grant_rule(grant: Grant) -> Rule:
+    """Return the rule for an "always" answer. It covers ordinary files of the workspace only."""
+    return Rule("allow", tool=grant.tool, prefix=grant.prefix, ordinary=True, why="you answered always")
 
 
 async def _budget_left(context: ToolContext) -> float:
@@ -113,13 +113,13 @@ def _own_homes(context: ToolContext) -> tuple[str, ...]:
 
 
 def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Sequence[str]:
-    """Where the arguments that name files lead. The artifacts of threads are there to be read."""
+    """Return the resolved paths in the arguments, without saved output that is only read."""
     home = Path(os.path.realpath(context.services.store.home))
-    found = [_led_to(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
-    return [path for path in found if not (spec.only_reads(args) and is_kept_output(Path(path), home))]
+    found = [_resolved(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
+    return [path for path in found if not (spec.only_reads(args) and is_saved_output(Path(path), home))]
 
 
-def _led_to(text: str, workspace: Path) -> str:
+def _resolved(text: str, workspace: Path) -> str:
     try:
         return str(real_path(text, workspace))
     except ToolError:
@@ -127,23 +127,23 @@ def _led_to(text: str, workspace: Path) -> str:
 
 
 def matching_files(pattern: str) -> tuple[str, ...]:
-    """The files a pattern of bash stands for; "/" among them when there are too many to look at."""
+    """Return the files a bash pattern matches, with "/" among them when there are too many to check."""
     if len(re.findall(r"/[^/]*[*?\[][^/]*", pattern)) > _MAX_PATTERNS:
-        return _ELSEWHERE
+        return _ANYWHERE
     files = glob.iglob(pattern.replace("[^", "[!"))  # noqa: PTH207  the pattern is a whole path, and text
     found = tuple(islice(files, _MAX_FILES + 1))
-    return found if len(found) <= _MAX_FILES else (*found, *_ELSEWHERE)
+    return found if len(found) <= _MAX_FILES else (*found, *_ANYWHERE)
 
 
 async def always_offers(call: ToolCall, context: ToolContext) -> tuple[Grant, ...]:
-    """The grants with which this call would run unasked from now on; empty when "always" is no answer to it."""
-    return await with_policy_context(call, context, partial(_offers, call))
+    """Return the grants that would let this call run without approval in future; empty when "always" does not apply."""
+    return await evaluate_policy(call, context, partial(_sufficient_grants, call))
 
 
-def _offers(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
+def _sufficient_grants(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
     grants = _grants(call, facts)
-    with_them = facts.rules.joined(Rules(tuple(map(rule_of, grants))))
-    allowed = verdict(call.name, call.args, replace(facts, rules=with_them)).kind == "allow"
+    extended = facts.rules.joined(Rules(tuple(map(grant_rule, grants))))
+    allowed = verdict(call.name, call.args, replace(facts, rules=extended)).kind == "allow"
     return grants if grants and allowed else ()
 
 

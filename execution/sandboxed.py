@@ -1,4 +1,4 @@
-"""The OS sandbox around a local command: the profile of a run, the wrapped command, and what is mended after it."""
+"""Run a local command in the OS sandbox: the run's profile, the wrapped command, and repairs after it ended."""
 
 import asyncio
 import os
@@ -23,61 +23,62 @@ from ml_intern.sandbox.profile import SandboxRequest, build_profile
 
 
 @dataclass(frozen=True)
-class Traffic:
-    """host:port of the connections that a command made and of those that were refused, where its sandbox knows them."""
+class Connections:
+    """The network connections of a sandboxed command, as host:port: made and refused."""
 
     reached: tuple[str, ...] = ()
-    """Package indexes aside: what comes from them is installed, not read."""
+    """Without package indexes: content from them is installed, not read."""
     refused: tuple[str, ...] = ()
     problem: str = ""
-    """Why there was no way out at all."""
+    """Why the command had no network access at all."""
 
 
 @dataclass(frozen=True)
 class SandboxedCommand:
-    """A command as it is to be started: behind the wall, or without one when the run has none."""
+    """A command ready to be started, in the sandbox or, when the run has none, without it."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     wrapped: WrappedCommand | None = None
     before: GitState | None = None
-    """How its repositories stood."""
-    mended: list[str] = field(default_factory=list[str])
-    """What was taken out of repositories after its end, because git would have run it."""
+    """The state of its repositories before it ran."""
+    repairs: list[str] = field(default_factory=list[str])
+    """What was removed from repositories after it ended, because git would have run it."""
 
     @property
-    def traffic(self) -> Traffic:
-        """What went through the way out so far, and what did not."""
+    def connections(self) -> Connections:
+        """The connections made and refused so far."""
         egress = self.wrapped.egress if self.wrapped else None
         if egress is None:
-            return Traffic()
+            return Connections()
         reached = (place for place in egress.reached if place not in egress.hosts.indexes)
-        return Traffic(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
+        return Connections(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
 
 
 @asynccontextmanager
-async def sandboxed(
+async def open_sandbox(
     argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...] = ()
 ) -> AsyncIterator[SandboxedCommand]:
-    """Within this block the command can be started; what the wall needs ends with it.
+    """Prepare a command for the sandbox; the sandbox is closed at the end of the block.
 
-    `secrets` names variables that it is given, and no other command.
+    `secrets` names variables that only this command gets.
 
     Raises:
-        SandboxMissing: the run has a sandbox and it does not work any more.
-        ConfigurationError: the workspace cannot be handed to a sandbox.
-        ToolError: there is no such variable.
+        SandboxMissing: the run requires a sandbox, and it no longer works.
+        ConfigurationError: the workspace cannot be used in a sandbox.
+        ToolError: there is no such secret.
     """
-    wall = await opened_in_thread(partial(_walled, argv, folder, context, secrets), _close)
+    command = await open_in_thread(partial(_prepare, argv, folder, context, secrets), _close)
     try:
-        yield wall
+        yield command
     finally:
-        if wall.wrapped is not None and wall.before is not None:
-            wall.mended.extend(await asyncio.shield(asyncio.to_thread(_ended, wall.wrapped, wall.before)))
+        if command.wrapped is not None and command.before is not None:
+            repairs = await asyncio.shield(asyncio.to_thread(_close_and_repair, command.wrapped, command.before))
+            command.repairs.extend(repairs)
 
 
-def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> SandboxedCommand:
-    environment = run_environment(secrets)
+def _prepare(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> SandboxedCommand:
+    environment = command_environment(secrets)
     if context.options.sandbox == "none":
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
@@ -87,43 +88,43 @@ def _walled(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: 
     return SandboxedCommand(argv, wrapped.environment, wrapped, before)
 
 
-def run_environment(secrets: Iterable[str]) -> dict[str, str]:
-    """The environment of a command that is given these secrets. Raises ToolError when there is no such variable."""
+def command_environment(secrets: Iterable[str]) -> dict[str, str]:
+    """Return the environment of a command with these secrets. Raises ToolError when one does not exist."""
     return child_environment(os.environ, uv_links(), sandboxed=True) | {name: secret_value(name) for name in secrets}
 
 
 def secret_value(name: str) -> str:
-    """The value of a variable that holds a secret of the user's. It blocks. Raises ToolError when there is none."""
+    """Return the value of a secret of the user's. It blocks. Raises ToolError when there is no such secret."""
     value = hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name)
     if not is_secret_name(name) or not value:
-        raise ToolError(f"the user has no secret in a variable {name}; leave it out, or ask the user to set it")
+        raise ToolError(f"there is no secret named {name}; leave it out, or ask the user to set the variable")
     return value
 
 
-def _close(wall: SandboxedCommand) -> None:
-    if wall.wrapped is not None:
-        wall.wrapped.close()
+def _close(command: SandboxedCommand) -> None:
+    if command.wrapped is not None:
+        command.wrapped.close()
 
 
-def _ended(wrapped: WrappedCommand, before: GitState) -> list[str]:
+def _close_and_repair(wrapped: WrappedCommand, before: GitState) -> list[str]:
     wrapped.close()
     return remove_active_git_config(before)
 
 
 def own_homes() -> tuple[Path, ...]:
-    """ml-intern's own folders, which no command sees."""
+    """Return ml-intern's own folders, which are hidden from commands."""
     return (data_home(), cache_home(), settings_home())
 
 
 def run_profile(
     options: RunOptions, environment: Mapping[str, str], homes: tuple[Path, ...], secrets: tuple[str, ...] = ()
 ) -> Profile:
-    """The profile of a run's commands, whose environment would be this one without a wall.
+    """Return the sandbox profile of a run's commands, given the environment they would have without a sandbox.
 
     Raises:
-        ConfigurationError: the workspace cannot be handed to a sandbox.
+        ConfigurationError: the workspace cannot be used in a sandbox.
     """
-    wish = SandboxRequest(
+    request = SandboxRequest(
         options.workspace,
         add_dirs=options.add_dirs,
         network="off" if options.sandbox == "none" else options.sandbox,
@@ -131,19 +132,19 @@ def run_profile(
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
         hosts=options.sandbox_hosts,
     )
-    return build_profile(wish, environment)
+    return build_profile(request, environment)
 
 
 T = TypeVar("T")
 
 
-async def opened_in_thread(make: Callable[[], T], close: Callable[[T], object]) -> T:
-    """What `make` returns. Where the caller is cancelled before it could take it, it is closed."""
-    making = asyncio.ensure_future(asyncio.to_thread(make))
+async def open_in_thread(make: Callable[[], T], close: Callable[[T], object]) -> T:
+    """Run `make` in a thread and return its result. If the caller is cancelled meanwhile, close the result."""
+    task = asyncio.ensure_future(asyncio.to_thread(make))
     try:
-        return await asyncio.shield(making)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({making})
-        if not making.cancelled() and making.exception() is None:
-            close(making.result())
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            close(task.result())
         raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_kept_output, real_path
+from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_saved_output, real_path
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED
@@ -274,7 +274,7 @@ class ToolContext:
                 workspace and the added folders.
         """
         path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
-        if reading and is_kept_output(path, home):
+        if reading and is_saved_output(path, home):
             return path
         within = [root for root in self.roots() if path.is_relative_to(root)]
         if not within:

@@ -16,7 +16,7 @@ from langgraph.types import interrupt
 from ml_intern.execution.call import ToolCall
 from ml_intern.execution.calls import tool_call, tool_context
 from ml_intern.execution.policy_inputs import always_offers
-from ml_intern.execution.run import judge, unusable
+from ml_intern.execution.run import call_error, judge
 from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
@@ -84,7 +84,7 @@ async def _verdicts(
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
     return [
-        (call, await judge(call, context)) for call in found if unusable(call, context, invalid.get(call.id)) is None
+        (call, await judge(call, context)) for call in found if call_error(call, context, invalid.get(call.id)) is None
     ]
 
 

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from ml_intern.configs.errors import LimitReached
-from ml_intern.execution.provenance import said_of_sources
+from ml_intern.execution.provenance import source_note
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
@@ -94,7 +94,7 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
 
 
 def _run_note(run: RunRow) -> AnyMessage:
-    text = "\n".join([report(run), *said_of_sources(sources_of(run))])
+    text = "\n".join([report(run), *source_note(sources_of(run))])
     return note(redact(text), id=f"run:{run.id}")
 
 

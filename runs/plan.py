@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Required, TypedDict, Unpack
 
 from ml_intern.execution.call import ToolError
-from ml_intern.execution.process.environment import shell
+from ml_intern.execution.process.environment import bash_path
 from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
@@ -66,7 +66,7 @@ async def planned(
     if not folder.is_dir():
         raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
     if command:
-        program = "bash" if backend_spec(fields["backend"]).is_remote else await asyncio.to_thread(shell)
+        program = "bash" if backend_spec(fields["backend"]).is_remote else await asyncio.to_thread(bash_path)
         return RunPlan(display=command, workdir=folder, command=(program, "-c", command), **fields)
     text, path = await asyncio.to_thread(read_script, script, context)
     words = " ".join([context.name_of(path) if path else "a script", *fields.get("script_args", ())])

@@ -91,7 +91,7 @@ def _ending(finished: "Finished", order: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
     from ml_intern.execution.process.command import Command, run_command
-    from ml_intern.execution.process.sessions import end_all
+    from ml_intern.execution.process.sessions import end_processes
     from ml_intern.safety.secrets.redaction import add_known_secrets
 
     add_known_secrets(order["held"])
@@ -110,7 +110,7 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
         try:
             return await run_command(command, lambda _: None)
         finally:
-            await end_all(None, order["id"])  # what left the session belongs to the run all the same
+            await end_processes(None, order["id"])  # what left the session belongs to the run all the same
 
 
 def _bare(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:

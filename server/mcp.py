@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from ml_intern.configs.version import version
-from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.arguments import inline_schema
 from ml_intern.execution.call import ToolCall
 from ml_intern.execution.run import run_call
 from ml_intern.execution.tool import Services, ThreadScope, ToolContext, ToolSpec
@@ -41,7 +41,7 @@ async def serve_tools(services: Services) -> None:
             Tool(
                 name=name,
                 description=spec.description,
-                inputSchema=schema_of(spec.parameters),
+                inputSchema=inline_schema(spec.parameters),
                 annotations=ToolAnnotations(readOnlyHint=spec.read_only),
             )
             for name, spec in served(services).items()

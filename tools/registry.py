@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.version import plugins
-from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.arguments import inline_schema
 from ml_intern.execution.tool import ToolSpec
 from ml_intern.tools.compute.experiments import experiments
 from ml_intern.tools.compute.jobs import jobs
@@ -118,7 +118,7 @@ def openai_schemas(tools: Mapping[str, ToolSpec]) -> list[dict[str, Any]]:
     return [
         {
             "type": "function",
-            "function": {"name": name, "description": spec.description, "parameters": schema_of(spec.parameters)},
+            "function": {"name": name, "description": spec.description, "parameters": inline_schema(spec.parameters)},
         }
         for name, spec in tools.items()
     ]

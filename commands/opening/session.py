@@ -234,9 +234,9 @@ def as_run_options(options: Options, loaded: Loaded, workspace: Path, *, headles
 
 def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:
     """What is odd about the rules of the settings. Raises ConfigurationError for one that is none."""
-    from ml_intern.execution.policy_inputs import written_rules
+    from ml_intern.execution.policy_inputs import settings_rules
 
-    return written_rules(permissions).warnings if any(permissions.values()) else ()
+    return settings_rules(permissions).warnings if any(permissions.values()) else ()
 
 
 def run_sandbox(options: Options, loaded: Loaded, folders: Sequence[str]) -> tuple[Sandbox, str]:

@@ -1,1 +1,1 @@
-"""Commands as processes: start, environment, output, and the end of everything they started."""
+"""Commands as processes: start, environment, output, and termination of everything they started."""

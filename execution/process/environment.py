@@ -1,4 +1,4 @@
-"""The environment of the commands we start: the caller's, without the agent's own venv and without secrets."""
+"""The environment of started commands: the user's, without the agent's virtual environment and without secrets."""
 
 import os
 import re
@@ -16,7 +16,7 @@ CALL_MARK = "ML_INTERN_CALL"
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT)$", re.IGNORECASE)
 _VENV_NAMES = ("VIRTUAL_ENV", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON")
 _SET_BY_UV_RUN = ("UV", "UV_RUN_RECURSION_DEPTH", "VIRTUAL_ENV_PROMPT")
-# There is no terminal: no pager, no question, no colour, and Python's output as it is written.
+# Commands have no terminal: no pager, no prompts, no colour, and unbuffered Python output.
 _NO_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "TERM": "dumb"}
 _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 
@@ -24,31 +24,31 @@ _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 def child_environment(
     environ: Mapping[str, str], links: Path | None = None, *, sandboxed: bool = False
 ) -> dict[str, str]:
-    """The environment for a command: `environ` without secrets and without the venv the agent runs in.
+    """Return the environment for a command: `environ` without secrets and without the agent's venv.
 
     Args:
-        environ: what the agent was started with.
-        links: an existing folder to put last on PATH, where uv is found when only the agent's venv has it.
-        sandboxed: programs of the workspace may be found, too.
+        environ: the environment the agent was started with.
+        links: a folder to put last on PATH; it provides uv when only the agent's venv has it.
+        sandboxed: keep folders of the workspace on PATH.
     """
-    own = agent_venv()
-    kept = {name: value for name, value in environ.items() if not _SECRET.search(name)}
-    if own is not None:
-        kept = _without_venv(kept, own)
-    given = kept.get("PATH", os.defpath)
-    entries = (callers_path(given) if sandboxed else given).split(os.pathsep)
-    path = [entry for entry in entries if not (own and _inside(entry, own))]
-    kept["PATH"] = os.pathsep.join([*path, str(links)] if links else path)
-    return {**_DEFAULTS, **kept, **_NO_TERMINAL}
+    venv = agent_venv()
+    result = {name: value for name, value in environ.items() if not _SECRET.search(name)}
+    if venv is not None:
+        result = _without_venv(result, venv)
+    path_text = result.get("PATH", os.defpath)
+    entries = (callers_path(path_text) if sandboxed else path_text).split(os.pathsep)
+    path = [entry for entry in entries if not (venv and _inside(entry, venv))]
+    result["PATH"] = os.pathsep.join([*path, str(links)] if links else path)
+    return {**_DEFAULTS, **result, **_NO_TERMINAL}
 
 
 def agent_venv() -> Path | None:
-    """The virtual environment this process runs in; None when it runs in a plain installation of Python."""
+    """Return the virtual environment of this process, or None in a plain Python installation."""
     return Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
 
 
-def _without_venv(environ: Mapping[str, str], own: Path) -> dict[str, str]:
-    inside = {name for name in _VENV_NAMES if name in environ and _inside(environ[name], own)}
+def _without_venv(environ: Mapping[str, str], venv: Path) -> dict[str, str]:
+    inside = {name for name in _VENV_NAMES if name in environ and _inside(environ[name], venv)}
     if "VIRTUAL_ENV" in inside:
         inside |= set(_SET_BY_UV_RUN)
     return {name: value for name, value in environ.items() if name not in inside}
@@ -56,9 +56,9 @@ def _without_venv(environ: Mapping[str, str], own: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _inside(path: str, folder: Path) -> bool:
-    """Remembered, since it follows the links of every folder on PATH before every command.
+    """Return whether a path is in a folder. Cached: it resolves every folder on PATH before every command.
 
-    The venv's python is a link to the base interpreter: only the folder it stands in tells where it belongs.
+    A venv's python is a symlink to the base interpreter, so only its parent folder is resolved.
     """
     entry = Path(path)
     return entry.is_absolute() and (entry.is_relative_to(folder) or _real_parent(entry).is_relative_to(folder))
@@ -69,7 +69,7 @@ def _real_parent(entry: Path) -> Path:
 
 
 def uv_links() -> Path | None:
-    """A private folder holding just links to uv and uvx, made when missing; None when there is no uv beside us."""
+    """Return a private folder with links to uv and uvx only, created if missing; None when the venv has no uv."""
     found = {name: Path(sys.prefix, "bin", name) for name in ("uv", "uvx")}
     present = {name: path for name, path in found.items() if path.is_file()}
     if not present:
@@ -83,16 +83,16 @@ def uv_links() -> Path | None:
 def _link(link: Path, target: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
-    fresh = link.with_name(f".{link.name}.{uuid4().hex}")  # several threads may be here at once
+    fresh = link.with_name(f".{link.name}.{uuid4().hex}")  # several threads may do this at once
     fresh.symlink_to(target)
     fresh.replace(link)
 
 
-def shell() -> str:
-    """The bash that runs commands.
+def bash_path() -> str:
+    """Return the path of the bash that runs commands.
 
     Raises:
-        FileNotFoundError: there is none on PATH.
+        FileNotFoundError: bash is not on PATH.
     """
     found = shutil.which("bash")
     if found is None:

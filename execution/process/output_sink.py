@@ -1,4 +1,4 @@
-"""Where the output of a running command goes: cleaned and redacted, to a capped file and to a throttled log."""
+"""The sinks of a running command's output, cleaned and redacted: a file of limited size and a throttled log."""
 
 import time
 from collections.abc import Callable
@@ -16,51 +16,51 @@ _MAX_KEY_BLOCK = 1 << 16
 
 
 class OutputFile:
-    """The file of a command's output. What enters it is clean and redacted already; memory holds one line."""
+    """A command's output file. Text is cleaned and redacted before it is written; memory holds one line."""
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int) -> None:
         private_folder(path.parent)
         self._file = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
             path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
         )
         self._cleaner = StreamCleaner()
-        self._held = ""
-        self._bytes_left = most_bytes
+        self._key_block = ""
+        self._bytes_left = max_bytes
         self.characters = 0
 
     @property
     def full(self) -> bool:
-        """Whether the command wrote as much as it may."""
+        """Whether the command has written as much as it may."""
         return self._bytes_left <= 0
 
     @property
     def unfinished(self) -> str:
-        """The line being written, as it stands now."""
+        """The line being written, cleaned and redacted."""
         return redact(self._cleaner.unfinished)
 
     def feed(self, data: bytes) -> str:
-        """Take output; give back what it added to the file. What is over the cap is dropped."""
+        """Feed output and return what it added to the file. Output over the limit is dropped."""
         taken = data[: max(self._bytes_left, 0)]
         self._bytes_left -= len(data)
         added = self._write(self._cleaner.feed(taken))
         if added:
-            self._file.flush()  # others follow the file
+            self._file.flush()  # other processes follow the file
         return added
 
     def close(self) -> str:
-        """Write what is left and close the file; give back what that added. Again is harmless."""
+        """Write the rest, close the file and return what was added. May be called again."""
         if self._file.closed:
             return ""
-        rest, self._held = self._held + self._cleaner.finish(), ""
+        rest, self._key_block = self._key_block + self._cleaner.finish(), ""
         with self._file:
             return self._append(rest)
 
     def _write(self, text: str) -> str:
-        """A private key spans lines: from its first line on, text waits for its last."""
-        text, self._held = self._held + text, ""
+        """Write text, but hold back a private key until its last line, so that redaction sees it whole."""
+        text, self._key_block = self._key_block + text, ""
         begin = text.rfind(_KEY_BLOCK)
         if begin >= 0 and "-----END " not in text[begin:] and len(text) - begin < _MAX_KEY_BLOCK:
-            text, self._held = text[:begin], text[begin:]
+            text, self._key_block = text[:begin], text[begin:]
         return self._append(text)
 
     def _append(self, text: str) -> str:
@@ -71,43 +71,43 @@ class OutputFile:
 
 
 class OutputLog:
-    """Passes output on to `write`, at most once in LOG_SECONDS and at most LOG_CHARACTERS of it.
+    """Passes output to `write`, at most once per LOG_SECONDS and at most LOG_CHARACTERS each time.
 
-    A text that ends with CR is the present form of an unfinished line, which a later text replaces.
+    A text that ends with CR is an unfinished line, which a later text replaces.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._waiting = ""
+        self._pending = ""
         self._left_out = 0
         self._shown_line = ""
         self._next = time.monotonic()
 
     def add(self, text: str) -> None:
-        """Take finished lines; only the last LOG_CHARACTERS of what waits are kept."""
-        waiting = self._waiting + text
-        self._waiting = waiting[-LOG_CHARACTERS:]
-        self._left_out += len(waiting) - len(self._waiting)
+        """Add finished lines; only the last LOG_CHARACTERS of pending text are kept."""
+        pending = self._pending + text
+        self._pending = pending[-LOG_CHARACTERS:]
+        self._left_out += len(pending) - len(self._pending)
 
     def seconds_to_wait(self) -> float | None:
-        """Until something may be passed on; None when nothing waits."""
-        return max(self._next - time.monotonic(), 0.0) if self._waiting else None
+        """Return the seconds until pending text may be written; None when there is none."""
+        return max(self._next - time.monotonic(), 0.0) if self._pending else None
 
     @property
     def due(self) -> bool:
-        """Whether it is time to pass something on."""
+        """Whether text may be written now."""
         return time.monotonic() >= self._next
 
     def flush(self, unfinished: str = "") -> None:
-        """Pass on what waits; when nothing does, the unfinished line if it changed."""
-        if self._waiting:
+        """Write the pending text; if there is none, the unfinished line if it changed."""
+        if self._pending:
             gap = f"[... {self._left_out:,} characters ...]\n" if self._left_out else ""
-            self._send(gap + self._waiting)
+            self._send(gap + self._pending)
         elif unfinished and unfinished != self._shown_line:
             self._shown_line = unfinished
             self._send(unfinished[-LOG_CHARACTERS:] + "\r")
 
     def _send(self, text: str) -> None:
-        self._waiting, self._left_out = "", 0
+        self._pending, self._left_out = "", 0
         self._next = time.monotonic() + LOG_SECONDS
         self._write(text)

@@ -1,4 +1,4 @@
-"""Reading a pipe from the event loop without blocking it, and stopping at a moment of our choice."""
+"""Read a pipe from the event loop without blocking it, with a way to stop reading at any moment."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class PipeReader:
-    """The reading end of a pipe. It is closed once, and never read after that."""
+    """The read end of a pipe. It is closed once and not read after that."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
@@ -25,10 +25,10 @@ class PipeReader:
         try:
             await asyncio.wait({waiter}, timeout=seconds)
         finally:
-            self._forget()
+            self._remove_reader()
 
     def read(self) -> bytes | None:
-        """What is there now; empty at the end of the pipe, None when nothing is there yet."""
+        """Return the available bytes: empty at the end of the pipe, None when nothing is available yet."""
         if self._descriptor < 0:
             return b""
         try:
@@ -37,14 +37,14 @@ class PipeReader:
             return None
 
     def stop(self) -> None:
-        """Wake the waiting reader, for good."""
+        """Wake the waiting reader and let it wait no more."""
         self.stopped = True
         self._wake()
 
     def close(self) -> None:
-        """Close the descriptor; again is harmless."""
+        """Close the descriptor. May be called again."""
         self.stop()
-        self._forget()
+        self._remove_reader()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -53,6 +53,6 @@ class PipeReader:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _forget(self) -> None:
+    def _remove_reader(self) -> None:
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)

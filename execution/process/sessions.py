@@ -1,4 +1,4 @@
-"""The processes of a command: which there are, and how all of them end. TERM first, KILL after a grace time."""
+"""Find and terminate the processes of a command: TERM first, KILL after a grace period."""
 
 import asyncio
 import contextlib
@@ -19,32 +19,35 @@ _PROC = Path("/proc")
 
 
 def members(session: int | None, mark: str | None = None) -> list[int]:
-    """Living processes of a session and, with `mark`, those anywhere that carry the mark in their environment.
+    """Return the running processes of a session and, with `mark`, those with the mark in their environment.
 
-    `timeout` and `set -m` leave the process group, `setsid` the session; the environment stays. Where there is no
-    /proc only the process group is known.
+    `timeout` and `set -m` leave the process group, `setsid` leaves the session, but the environment stays. Without
+    /proc, only the process group is known.
     """
     if not _PROC.is_dir():
-        return [session] if session is not None and _group_lives(session) else []
-    return [pid for pid in _pids() if _belongs(pid, session, mark)]
+        return [session] if session is not None and _group_exists(session) else []
+    return [pid for pid in _pids() if _is_member(pid, session, mark)]
 
 
 def _pids() -> Iterator[int]:
     own = str(os.getpid())
-    return (int(name) for name in os.listdir(_PROC) if name.isdigit() and name != own)  # noqa: PTH208  names alone
+    return (int(name) for name in os.listdir(_PROC) if name.isdigit() and name != own)  # noqa: PTH208  names only
 
 
-def _belongs(pid: int, session: int | None, mark: str | None) -> bool:
-    """Asked of every process of the machine after every command: a system call, not a file, tells most of them."""
+def _is_member(pid: int, session: int | None, mark: str | None) -> bool:
+    """Return whether a process belongs to the session or has the mark.
+
+    It runs for every process of the machine after every command, so a system call decides before a file is read.
+    """
     try:
         found = os.getsid(pid) == session
-    except OSError:  # it is gone, or a stranger's
+    except OSError:  # it has ended, or belongs to another user
         return False
-    return (found or _marked(pid, mark)) and _lives(pid)
+    return (found or _has_mark(pid, mark)) and _is_running(pid)
 
 
-def _lives(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+def _is_running(pid: int) -> bool:
+    """Return whether a process exists and is not a zombie."""
     try:
         state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
     except OSError:
@@ -52,7 +55,7 @@ def _lives(pid: int) -> bool:
     return state not in (b"Z", b"X")
 
 
-def _marked(pid: int, mark: str | None) -> bool:
+def _has_mark(pid: int, mark: str | None) -> bool:
     if mark is None:
         return False
     try:
@@ -65,7 +68,7 @@ def _marked(pid: int, mark: str | None) -> bool:
     return any(mark.encode() in value.split(b":") for value in values)
 
 
-def _group_lives(group: int) -> bool:
+def _group_exists(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -75,22 +78,22 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-async def end_all(
+async def end_processes(
     session: int | None, mark: str | None = None, grace: float = GRACE_SECONDS, *, spare: int | None = None
 ) -> int:
-    """End every process of the session: TERM, up to `grace` seconds, KILL. Cancelled meanwhile, it kills at once.
+    """Terminate every process of the session: TERM, up to `grace` seconds, KILL. When cancelled, it kills at once.
 
-    `spare` is a process that gets no TERM: the others die with it, and they are to have their grace.
+    `spare` is a process that gets no TERM: the others die with it and would lose their grace period.
 
     Returns:
-        How many processes there were to end.
+        The number of processes found.
     """
-    hurry = threading.Event()
-    work = asyncio.ensure_future(asyncio.to_thread(_end_all, _Target(session, mark, spare), grace, hurry))
+    cancelled = threading.Event()
+    work = asyncio.ensure_future(asyncio.to_thread(_end_all, _Target(session, mark, spare), grace, cancelled))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        hurry.set()
+        cancelled.set()
         await asyncio.wait({work})
         raise
 
@@ -105,28 +108,28 @@ class _Target:
         return members(self.session, self.mark)
 
 
-def _end_all(target: _Target, grace: float, hurry: threading.Event) -> int:
+def _end_all(target: _Target, grace: float, cancelled: threading.Event) -> int:
     found = target.members()
     if not found:
         return 0
     _signal(
         target.session if target.spare is None else None, [pid for pid in found if pid != target.spare], signal.SIGTERM
     )
-    if not _wait_until_gone(target, grace, hurry):
+    if not _wait_until_gone(target, grace, cancelled):
         _kill(target)
     return len(found)
 
 
-def _wait_until_gone(target: _Target, grace: float, hurry: threading.Event) -> bool:
+def _wait_until_gone(target: _Target, grace: float, cancelled: threading.Event) -> bool:
     deadline = time.monotonic() + grace
     while target.members():
-        if time.monotonic() > deadline or hurry.wait(_POLL_SECONDS):
+        if time.monotonic() > deadline or cancelled.wait(_POLL_SECONDS):
             return False
     return True
 
 
 def _kill(target: _Target) -> None:
-    """KILL until none is left: a process can start others between the listing and the signal."""
+    """Send KILL until none is left: a process can start others between the listing and the signal."""
     deadline = time.monotonic() + _KILL_SECONDS
     while (found := target.members()) and time.monotonic() < deadline:
         _signal(target.session, found, signal.SIGKILL)

@@ -17,8 +17,8 @@ from typing import IO, Any, cast
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
-from ml_intern.execution.process.sessions import end_all
-from ml_intern.execution.sandboxed import own_homes, run_environment
+from ml_intern.execution.process.sessions import end_processes
+from ml_intern.execution.sandboxed import command_environment, own_homes
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.models.secrets import known_secrets
 from ml_intern.runs.backends.base import RunPlan, RunStatus
@@ -81,7 +81,7 @@ class LocalBackend:
         supervised = await asyncio.to_thread(is_supervised, folder)  # before the status: it is the last thing written
         status = await asyncio.to_thread(read_status, folder)
         if status.get("state") == "running" and not supervised:
-            await end_all(None, folder.name)
+            await end_processes(None, folder.name)
             return RunStatus("lost", reason=_LOST, started=status.get("started"))
         if not status:
             return RunStatus("lost", reason="its folder is gone")
@@ -109,7 +109,7 @@ class LocalBackend:
         while await asyncio.to_thread(is_supervised, folder):
             if time.monotonic() > deadline:
                 _signal(pid, signal.SIGKILL)
-                await end_all(None, folder.name)
+                await end_processes(None, folder.name)
                 raise TemporaryError(f"{folder.name} did not stop and was killed", "look at it again")
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -132,7 +132,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[str, Any]:
     """What the supervisor is told; it holds secrets and goes through a pipe only."""
-    environment = run_environment(plan.secrets)
+    environment = command_environment(plan.secrets)
     environment.pop(CALL_MARK, None)
     tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}
     homes = (context.services.store.home, *own_homes())

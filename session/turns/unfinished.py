@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import call_mark
-from ml_intern.execution.process.sessions import end_all
+from ml_intern.execution.process.sessions import end_processes
 from ml_intern.graph.state import as_run, open_calls, result_message
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class UnfinishedCalls:
     async def _end_processes(self, row: "JournalRow", why: str) -> None:
         """End the processes of a call and the sub-agent it waited for. Anything else it started runs on by design."""
         if row.handle is None:
-            await end_all(None, call_mark(row.key))
+            await end_processes(None, call_mark(row.key))
             return
         child = await self.store.threads.get(row.handle)
         if child is not None and child.child:

@@ -38,11 +38,11 @@ async def permissions(host: "Host", argument: str) -> None:
 
 
 async def _show(host: "Host") -> None:
-    from ml_intern.execution.policy_inputs import written_rules
+    from ml_intern.execution.policy_inputs import settings_rules
 
     stored = host.session.services.store.permissions
     answers: Sequence[PermissionRow] = await stored.in_force(host.options.workspace, host.session.thread_id)
-    rules = list(rule_lines(written_rules(host.options.permissions)))
+    rules = list(rule_lines(settings_rules(host.options.permissions)))
     host.screen.line(f"approval: {host.options.approval_mode}; deny beats ask beats allow", "dim")
     for line in rules or ["no rules in the settings"]:
         host.screen.line(line)

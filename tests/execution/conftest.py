@@ -1,4 +1,4 @@
-"""A bench: a real store, a real workspace and the real tools, called one by one as the loop calls them."""
+"""A bench with a real store, workspace and tools, called one by one as the loop calls them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,19 +18,19 @@ from ml_intern.models.gateway import Models
 from ml_intern.store.store import Store
 from ml_intern.tools.registry import create_builtin_tools
 
-# Its own for each test process: the mark of a call's processes holds it, and a sweep knows no workers.
+# Unique per test process: it is part of the mark of a call's processes, which other workers must not match.
 THREAD = f"thread-{uuid4()}"
 
 
 async def until(done: Callable[[], bool]) -> None:
-    """Wait for something that another process does."""
+    """Wait for an effect of another process."""
     async with asyncio.timeout(30):
-        while not done():  # noqa: ASYNC110 nothing tells of another process's file
+        while not done():  # noqa: ASYNC110 another process's file sends no event
             await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody reaps does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -39,7 +39,7 @@ def alive(pid: int) -> bool:
 
 @dataclass
 class Bench:
-    """Calls tools in a thread; each call is of a new message unless it names one."""
+    """Calls tools in a thread; each call belongs to a new message unless it names one."""
 
     store: Store
     workspace: Path

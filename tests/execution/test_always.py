@@ -1,4 +1,4 @@
-"""What "always" is offered for, and that it never covers more than the words shown."""
+"""When "always" is offered, and that it never covers more than the words shown."""
 
 import pytest
 
@@ -22,7 +22,7 @@ async def offered(bench: Bench, command: str) -> list[str]:
         ("python train.py --lr 1", ["python train.py"]),
     ],
 )
-async def test_the_offer_is_a_prefix_for_each_sub_command_that_does_not_only_read(
+async def test_each_sub_command_that_is_not_read_only_gets_a_prefix(
     bench: Bench, command: str, prefixes: list[str]
 ) -> None:
     assert await offered(bench, command) == prefixes
@@ -43,13 +43,13 @@ async def test_the_offer_is_a_prefix_for_each_sub_command_that_does_not_only_rea
         "make 'open",
     ],
 )
-async def test_nothing_is_offered_where_a_prefix_would_allow_anything_or_send_it_out(
+async def test_nothing_is_offered_when_a_prefix_would_allow_anything_or_send_data_out(
     bench: Bench, command: str
 ) -> None:
     assert await offered(bench, command) == []
 
 
-async def test_an_ask_rule_of_the_settings_leaves_nothing_to_offer(bench: Bench) -> None:
+async def test_nothing_is_offered_when_an_ask_rule_applies(bench: Bench) -> None:
     from dataclasses import replace
 
     context = bench.context(mode="ask")
@@ -57,13 +57,13 @@ async def test_an_ask_rule_of_the_settings_leaves_nothing_to_offer(bench: Bench)
     assert await always_offers(bench.call("bash", {"command": "make"}), context) == ()
 
 
-async def test_files_other_programs_obey_have_no_always(bench: Bench) -> None:
+async def test_nothing_is_offered_for_files_that_control_other_programs(bench: Bench) -> None:
     for path, words in (("train.py", ["write"]), (".env", []), ("AGENTS.md", []), (".github/workflows/a.yml", [])):
         call = bench.call("write", {"path": path, "content": "x"})
         assert [one.words for one in await always_offers(call, bench.context(mode="ask"))] == words
 
 
-async def test_what_was_offered_lets_the_call_run_and_no_other_command(bench: Bench) -> None:
+async def test_the_offered_grants_allow_the_call_and_no_other_command(bench: Bench) -> None:
     call = bench.call("bash", {"command": "make all && git add -A"})
     grants = await always_offers(call, bench.context(mode="ask"))
     await bench.store.permissions.add(str(bench.workspace), None, grants)
@@ -75,7 +75,7 @@ async def test_what_was_offered_lets_the_call_run_and_no_other_command(bench: Be
     assert [command for command, kind in kinds.items() if kind == "allow"] == [*yes]
 
 
-async def test_an_answer_is_stored_once_listed_and_forgotten(bench: Bench) -> None:
+async def test_an_answer_is_stored_once_listed_and_removed(bench: Bench) -> None:
     always = bench.store.permissions
     for _ in range(2):
         await always.add("/a", None, [Grant("bash", ("make",))])

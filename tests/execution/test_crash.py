@@ -1,4 +1,4 @@
-"""The agent killed with SIGKILL while a command runs, and started again."""
+"""The agent is killed with SIGKILL while a command runs, and started again."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_a_command_is_not_run_again_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+def test_a_command_does_not_run_again_and_none_of_its_processes_survive(tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     agent = [sys.executable, "-c", AGENT, str(tmp_path / "home"), str(workspace), str(uuid4()), COMMAND]
@@ -47,7 +47,7 @@ def test_a_command_is_not_run_again_and_nothing_of_it_is_left(tmp_path: Path) ->
     pids = [int((workspace / name).read_text()) for name in ("pid.1", "pid.2")]
     assert [alive(pid) for pid in pids] == [True, True]
     second = subprocess.run(agent, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert second.stdout.startswith("interrupted error: interrupted: the process died while this ran")
+    assert second.stdout.startswith("interrupted error: interrupted: the process died during this call")
     assert (workspace / "log").read_text() == "ran\n"
     assert [alive(pid) for pid in pids] == [False, False]
     third = subprocess.run(agent, cwd=ROOT, capture_output=True, text=True, check=True)

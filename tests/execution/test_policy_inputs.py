@@ -1,4 +1,4 @@
-"""What policy gets to know about a call: real paths, rules, the user's words, the owner, the price."""
+"""The policy inputs of a call: real paths, rules, the user's text, the token's owner, the cost."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,13 +19,13 @@ from tests.execution.conftest import THREAD, Bench
 
 
 class Somewhere(ToolArgs):
-    """Where to."""
+    """A destination."""
 
     to: str
 
 
 def options(bench: Bench, **choices: Any) -> ToolContext:
-    """A context whose run has these options."""
+    """Return a context with these run options."""
     user_text = choices.pop("user_text", "")
     context = bench.context()
     return replace(context, options=replace(context.options, **choices), user_text=user_text)
@@ -38,17 +38,17 @@ async def judged(bench: Bench, command: str, **choices: Any) -> Verdict:
 
 @pytest.mark.parametrize("command", ["ls -la", "wc -l train.py", "cat notes | head -3", "rg -n x . && pwd"])
 @pytest.mark.parametrize("mode", ["ask", "plan", "auto"])
-async def test_a_command_that_only_reads_runs_unasked(bench: Bench, command: str, mode: str) -> None:
+async def test_a_read_only_command_needs_no_approval(bench: Bench, command: str, mode: str) -> None:
     assert (await judged(bench, command, approval_mode=mode)).kind == "allow"
 
 
-async def test_what_is_not_known_to_only_read_is_asked_about_once_and_runs_in_auto(bench: Bench) -> None:
+async def test_other_commands_need_approval_except_in_auto_mode(bench: Bench) -> None:
     assert (await judged(bench, "python train.py")).kind == "ask"
     assert (await judged(bench, "python train.py", approval_mode="auto")).kind == "allow"
     assert (await judged(bench, "python train.py", approval_mode="plan")).kind == "deny"
 
 
-async def test_a_link_out_of_the_workspace_is_seen_through(bench: Bench, tmp_path: Path) -> None:
+async def test_a_symlink_out_of_the_workspace_is_resolved(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (bench.workspace / "inside").mkdir()
     (bench.workspace / "inside" / "link").symlink_to(tmp_path / "outside")
@@ -59,7 +59,7 @@ async def test_a_link_out_of_the_workspace_is_seen_through(bench: Bench, tmp_pat
     assert (await judged(bench, "ls inside/link", add_dirs=())).kind == "ask"
 
 
-async def test_a_folder_the_user_added_is_inside(bench: Bench, tmp_path: Path) -> None:
+async def test_an_added_folder_counts_as_the_workspace(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     call = bench.call("bash", {"command": f"ls {tmp_path}/more"})
     context = replace(bench.context(mode="ask"), add_dirs=(tmp_path / "more",))
@@ -67,7 +67,7 @@ async def test_a_folder_the_user_added_is_inside(bench: Bench, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("command", ["cat ~/.ssh/id_rsa", "cat {home}/threads.db", "mkfs.ext4 /dev/sda1"])
-async def test_a_deny_row_holds_in_yolo_and_after_a_yes(bench: Bench, command: str) -> None:
+async def test_a_built_in_deny_applies_in_yolo_and_after_approval(bench: Bench, command: str) -> None:
     command = command.replace("{home}", str(bench.store.home))
     assert (await judged(bench, command, approval_mode="yolo")).kind == "deny"
     call = bench.call("bash", {"command": command})
@@ -75,7 +75,7 @@ async def test_a_deny_row_holds_in_yolo_and_after_a_yes(bench: Bench, command: s
     assert (result.status, "refused in every mode" in result.text) == ("refused", True)
 
 
-async def test_files_of_ml_intern_are_denied_and_artifacts_can_be_read(bench: Bench) -> None:
+async def test_ml_interns_files_are_denied_but_artifacts_can_be_read(bench: Bench) -> None:
     artifact = bench.context().artifact_folder / "a.txt"
     artifact.parent.mkdir(parents=True)
     artifact.write_text("long output")
@@ -92,24 +92,24 @@ async def test_files_of_ml_intern_are_denied_and_artifacts_can_be_read(bench: Be
         ({"ask": ["bash(ls)"]}, "ls", "ask"),
     ],
 )
-async def test_rules_of_the_settings_decide(
+async def test_the_settings_rules_decide(
     bench: Bench, permissions: dict[str, list[str]], command: str, kind: str
 ) -> None:
     assert (await judged(bench, command, permissions=permissions)).kind == kind
 
 
-async def test_a_deny_rule_holds_in_yolo_and_for_every_tool(bench: Bench) -> None:
+async def test_a_deny_rule_applies_in_yolo_and_to_every_tool(bench: Bench) -> None:
     rules = {"deny": ["write(*.lock)"]}
     call = bench.call("write", {"path": "sub/../uv.lock", "content": ""})
     assert (await judge(call, options(bench, approval_mode="yolo", permissions=rules))).kind == "deny"
 
 
-async def test_a_rule_that_is_none_is_an_error_of_the_settings(bench: Bench) -> None:
+async def test_an_invalid_rule_is_a_settings_error(bench: Bench) -> None:
     with pytest.raises(ConfigurationError, match=r"permissions\.allow"):
         await judged(bench, "ls", permissions={"allow": ["((("]})
 
 
-async def test_an_always_answer_holds_in_its_folder_and_thread(bench: Bench) -> None:
+async def test_an_always_answer_applies_to_its_folder_and_thread(bench: Bench) -> None:
     folder, always = str(bench.workspace), bench.store.permissions
     await always.add(folder, THREAD, [Grant("bash", ("pytest",))])
     await always.add("/elsewhere", None, [Grant("bash", ("make",))])
@@ -119,7 +119,7 @@ async def test_an_always_answer_holds_in_its_folder_and_thread(bench: Bench) -> 
     assert kinds == ["allow", "ask", "ask", "allow"]
 
 
-async def test_an_always_answer_for_a_tool_spares_files_that_other_programs_obey(bench: Bench) -> None:
+async def test_an_always_answer_for_a_tool_excludes_files_that_control_other_programs(bench: Bench) -> None:
     await bench.store.permissions.add(str(bench.workspace), None, [Grant("write")])
     context = bench.context(mode="ask")
     paths = ("train.py", "src/a.py", ".git/hooks/pre-commit", "AGENTS.md", ".env", "../out.py")
@@ -130,7 +130,7 @@ async def test_an_always_answer_for_a_tool_spares_files_that_other_programs_obey
     assert kinds == ["allow", "allow", "ask", "ask", "ask", "ask"]
 
 
-async def test_in_auto_a_destination_must_be_the_users_own_word_or_own_namespace(bench: Bench) -> None:
+async def test_in_auto_mode_a_destination_must_be_named_by_the_user_or_in_their_namespace(bench: Bench) -> None:
     auto = {"approval_mode": "auto"}
     upload = "hf upload someone/model out"
     assert (await judged(bench, upload, **auto)).kind == "deny"
@@ -140,7 +140,7 @@ async def test_in_auto_a_destination_must_be_the_users_own_word_or_own_namespace
     assert (await judged(bench, upload, **auto)).kind == "deny"
 
 
-async def test_a_tools_own_word_on_price_and_destination_counts(bench: Bench) -> None:
+async def test_the_price_and_destination_a_tool_reports_count(bench: Bench) -> None:
     async def reach(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
         if args["to"] == "nowhere":
             raise ToolError("the price list does not answer")
@@ -172,7 +172,7 @@ class _Used:
     input_tokens = output_tokens = cached_tokens = cache_write_tokens = reasoning_tokens = 0
 
 
-def test_a_pattern_over_too_many_files_may_lead_anywhere(tmp_path: Path) -> None:
+def test_a_pattern_with_too_many_matches_may_match_anything(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"f{number}").touch()
     assert len(matching_files(f"{tmp_path}/f*")) == 30

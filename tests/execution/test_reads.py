@@ -1,4 +1,4 @@
-"""A tool that reads with some arguments and writes with others: policy, crash and neighbours go by the call."""
+"""A tool that reads with some arguments and writes with others: policy and crash recovery depend on the call."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ CALLS = list[str]()
 
 
 class ShelfArgs(ToolArgs):
-    """What to do, and where."""
+    """An operation and its place."""
 
     operation: Literal["look", "put", "burn"]
     place: str = "ada/shelf"
@@ -40,7 +40,7 @@ async def kind(bench: Bench, mode: str, said: str = "", **args: Any) -> tuple[st
     return verdict.kind, verdict.why
 
 
-async def test_what_reads_runs_in_every_mode_and_what_writes_goes_by_the_mode(bench: Bench) -> None:
+async def test_a_reading_call_runs_in_every_mode_and_a_writing_call_follows_the_mode(bench: Bench) -> None:
     bench.add(shelf)
     bench.services.account.name = "ada"
     assert [(await kind(bench, mode, operation="look"))[0] for mode in ("ask", "auto", "plan", "yolo")] == ["allow"] * 4
@@ -52,7 +52,7 @@ async def test_what_reads_runs_in_every_mode_and_what_writes_goes_by_the_mode(be
     ]
 
 
-async def test_what_cannot_be_taken_back_must_be_named_even_in_the_own_namespace(bench: Bench) -> None:
+async def test_the_user_must_name_the_target_of_an_irreversible_call_even_in_their_namespace(bench: Bench) -> None:
     bench.add(shelf)
     bench.services.account.name = "ada"
     verdict, why = await kind(bench, "auto", operation="burn")
@@ -60,7 +60,7 @@ async def test_what_cannot_be_taken_back_must_be_named_even_in_the_own_namespace
     assert (await kind(bench, "auto", "please burn ada/shelf", operation="burn"))[0] == "allow"
 
 
-async def test_a_reach_that_cannot_be_found_out_is_refused_with_its_reason(bench: Bench) -> None:
+async def test_a_call_with_unknown_effects_is_refused_with_the_reason(bench: Bench) -> None:
     bench.add(shelf)
     verdict, why = await kind(bench, "auto", "to nowhere", operation="put", place="nowhere")
     assert verdict == "deny"
@@ -68,7 +68,7 @@ async def test_a_reach_that_cannot_be_found_out_is_refused_with_its_reason(bench
     assert (await kind(bench, "ask", operation="put", place="ada/x"))[1] == "shelf would write to ada/x"
 
 
-async def test_after_a_crash_a_call_that_only_reads_is_run_again_and_another_is_reported(bench: Bench) -> None:
+async def test_after_a_crash_a_reading_call_runs_again_and_a_writing_call_is_reported(bench: Bench) -> None:
     bench.add(shelf)
     bench.services.account.name = "ada"
     CALLS.clear()

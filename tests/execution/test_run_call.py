@@ -1,4 +1,4 @@
-"""One call: at most once, under policy, and never a traceback to the model."""
+"""`run_call`: a call runs at most once, under policy, and the model never gets a traceback."""
 
 import asyncio
 from pathlib import Path
@@ -19,23 +19,23 @@ class Nothing(ToolArgs):
 
 
 class Lenient(BaseModel):
-    """A user's model that says nothing about further keys."""
+    """A user's model that does not forbid extra keys."""
 
     count: int = 1
 
 
-async def test_a_tool_nobody_has_is_answered_with_the_nearest_names(bench: Bench) -> None:
+async def test_an_unknown_tool_is_answered_with_similar_names(bench: Bench) -> None:
     result = await bench.run("raed", path="x")
     assert (result.ok, result.status) == (False, "invalid")
     assert "'raed'" in result.text
-    assert "read" in result.text.partition("nearest")[2]
+    assert "read" in result.text.partition("similar")[2]
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         ({}, "command: Field required"),
-        ({"command": "ls", "colour": True}, "colour: there is no such argument"),
+        ({"command": "ls", "colour": True}, "colour: unknown argument"),
         ({"command": 7}, "command: Input should be a valid string"),
         ({"command": "ls", "timeout": "5"}, "timeout: Input should be a valid integer"),
         ({"command": "ls", "timeout": 0}, "timeout: Input should be greater than or equal to 1"),
@@ -44,17 +44,17 @@ async def test_a_tool_nobody_has_is_answered_with_the_nearest_names(bench: Bench
         ({"command": "\ud800"}, "surrogate"),
     ],
 )
-async def test_arguments_that_do_not_fit_are_answered_with_the_parsers_words_and_the_schema(
-    bench: Bench, args: dict[str, Any], said: str
+async def test_invalid_arguments_are_answered_with_the_parsers_message_and_the_schema(
+    bench: Bench, args: dict[str, Any], expected: str
 ) -> None:
     result = await bench.run("bash", **args)
     assert (result.ok, result.status) == (False, "invalid")
-    assert said in result.text
+    assert expected in result.text
     assert 'expected: {"properties": {' in result.text
     assert bench.sent("tool_call") == []
 
 
-async def test_arguments_that_are_no_json_are_answered_with_the_parsers_words(bench: Bench) -> None:
+async def test_arguments_that_are_not_json_are_answered_with_the_parsers_message(bench: Bench) -> None:
     invalid = {"error": "Expecting ',' delimiter: line 1 column 9 (char 8)", "raw": '{"command": "ls'}
     result = await run_call(bench.call("bash", {}), bench.context(), invalid)
     assert result.status == "invalid"
@@ -62,7 +62,7 @@ async def test_arguments_that_are_no_json_are_answered_with_the_parsers_words(be
     assert '"command": {' in result.text
 
 
-async def test_keys_a_users_model_did_not_declare_are_refused_too(bench: Bench) -> None:
+async def test_extra_keys_are_rejected_even_if_a_users_model_allows_them(bench: Bench) -> None:
     @tool()
     async def count(args: Lenient, context: ToolContext) -> str:
         """Count."""
@@ -70,17 +70,17 @@ async def test_keys_a_users_model_did_not_declare_are_refused_too(bench: Bench) 
 
     bench.add(count)
     assert (await bench.run("count", count=3)).text == "3"
-    assert "more: there is no such argument" in (await bench.run("count", more=1)).text
+    assert "more: unknown argument" in (await bench.run("count", more=1)).text
 
 
-async def test_a_placeholder_of_a_secret_is_refused(bench: Bench) -> None:
+async def test_the_placeholder_of_a_secret_is_refused(bench: Bench) -> None:
     result = await bench.run("bash", command="curl -H 'Authorization: [redacted:HF_TOKEN]' x > leak")
     assert result.status == "refused"
-    assert "name the variable instead" in result.text
+    assert "use the name of its variable instead" in result.text
     assert list(bench.workspace.iterdir()) == []
 
 
-async def test_what_policy_asks_about_does_not_run_unless_a_person_said_yes(bench: Bench) -> None:
+async def test_a_call_that_needs_approval_runs_only_when_approved(bench: Bench) -> None:
     call = bench.call("bash", {"command": "touch made"})
     refused = await run_call(call, bench.context(mode="ask"))
     assert (refused.status, (bench.workspace / "made").exists()) == ("refused", False)
@@ -88,13 +88,13 @@ async def test_what_policy_asks_about_does_not_run_unless_a_person_said_yes(benc
     assert (allowed.status, (bench.workspace / "made").exists()) == ("done", True)
 
 
-async def test_what_policy_denies_does_not_run_even_when_a_person_said_yes(bench: Bench) -> None:
+async def test_a_denied_call_does_not_run_even_when_approved(bench: Bench) -> None:
     result = await run_call(bench.call("bash", {"command": "touch made"}), bench.context(mode="plan", approved=True))
     assert result.status == "refused"
     assert not (bench.workspace / "made").exists()
 
 
-async def test_a_call_that_finished_gives_its_result_again_without_running(bench: Bench) -> None:
+async def test_a_finished_call_returns_its_result_without_running_again(bench: Bench) -> None:
     call = bench.call("bash", {"command": "echo once | tee -a log"})
     first = await run_call(call, bench.context())
     again = await run_call(call, bench.context())
@@ -102,7 +102,7 @@ async def test_a_call_that_finished_gives_its_result_again_without_running(bench
     assert (bench.workspace / "log").read_text() == "once\n"
 
 
-async def test_a_call_the_process_died_in_is_reported_and_not_run_again(bench: Bench) -> None:
+async def test_a_call_interrupted_by_a_crash_is_reported_and_not_run_again(bench: Bench) -> None:
     call = bench.call("bash", {"command": "touch made"})
     await bench.store.journal.start(call.key(THREAD), "bash", "digest of before")
     result = await run_call(call, bench.context())
@@ -112,7 +112,7 @@ async def test_a_call_the_process_died_in_is_reported_and_not_run_again(bench: B
     assert await run_call(call, bench.context()) == result
 
 
-async def test_a_read_the_process_died_in_runs_again(bench: Bench) -> None:
+async def test_a_read_interrupted_by_a_crash_runs_again(bench: Bench) -> None:
     bench.file("notes", "hello\n")
     call = bench.call("read", {"path": "notes"})
     await bench.store.journal.start(call.key(THREAD), "read", "digest of before")
@@ -144,7 +144,7 @@ async def test_a_call_with_a_handle_is_reattached(bench: Bench) -> None:
     assert started == ["run-7"]
 
 
-async def test_a_tool_with_reattach_that_died_before_it_had_a_handle_runs_again(bench: Bench) -> None:
+async def test_a_call_interrupted_before_it_had_a_handle_runs_again(bench: Bench) -> None:
     async def find_again(handle: str, args: Nothing, context: ToolContext) -> str:
         return f"found {handle}"
 
@@ -170,7 +170,7 @@ async def test_a_cancelled_call_is_left_as_started(bench: Bench) -> None:
     assert (row.key, row.status, row.tool) == (call.key(THREAD), "started", "bash")
 
 
-async def test_a_fault_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(bench: Bench) -> None:
+async def test_an_error_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(bench: Bench) -> None:
     @tool()
     async def broken(args: Nothing, context: ToolContext) -> str:
         """Break."""
@@ -184,7 +184,7 @@ async def test_a_fault_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(ben
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"),
+    ("raised", "expected"),
     [
         (ToolError("no such dataset; search first"), "error: no such dataset; search first"),
         (KeyMissing("HF_TOKEN is not set", "export it"), "error: HF_TOKEN is not set (export it)"),
@@ -192,17 +192,17 @@ async def test_a_fault_of_a_tool_becomes_one_line_and_a_traceback_in_the_log(ben
         (SystemExit(3), "error: internal error: SystemExit: 3"),
     ],
 )
-async def test_what_a_tool_raises_is_told_to_the_model(bench: Bench, raised: BaseException, said: str) -> None:
+async def test_an_error_of_a_tool_is_reported_to_the_model(bench: Bench, raised: BaseException, expected: str) -> None:
     @tool(timeout=None)
     async def failing(args: Nothing, context: ToolContext) -> str:
         """Fail."""
         raise raised
 
     bench.add(failing)
-    assert (await bench.run("failing")).text == said
+    assert (await bench.run("failing")).text == expected
 
 
-async def test_a_limit_that_is_reached_within_a_tool_ends_the_turn(bench: Bench) -> None:
+async def test_a_limit_reached_within_a_tool_ends_the_turn(bench: Bench) -> None:
     @tool()
     async def spending(args: Nothing, context: ToolContext) -> str:
         """Spend."""
@@ -213,7 +213,7 @@ async def test_a_limit_that_is_reached_within_a_tool_ends_the_turn(bench: Bench)
         await bench.run("spending")
 
 
-async def test_a_tool_that_takes_too_long_is_stopped_and_said_so(bench: Bench) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped_and_reported(bench: Bench) -> None:
     @tool(timeout=0.05)
     async def slow(args: Nothing, context: ToolContext) -> str:
         """Wait."""
@@ -226,7 +226,7 @@ async def test_a_tool_that_takes_too_long_is_stopped_and_said_so(bench: Bench) -
     assert "timed out after 0.05 s" in result.text
 
 
-async def test_a_tool_that_returns_something_else_than_a_result_is_a_fault(bench: Bench) -> None:
+async def test_a_tool_that_returns_anything_but_text_or_a_result_fails(bench: Bench) -> None:
     @tool()
     async def silent(args: Nothing, context: ToolContext) -> Any:
         """Say nothing."""
@@ -235,7 +235,7 @@ async def test_a_tool_that_returns_something_else_than_a_result_is_a_fault(bench
     assert "returned NoneType, not text or a ToolResult" in (await bench.run("silent")).text
 
 
-async def test_a_long_result_keeps_its_ends_and_the_whole_goes_to_a_file(bench: Bench) -> None:
+async def test_a_long_result_keeps_its_ends_and_the_full_text_goes_to_a_file(bench: Bench) -> None:
     whole = "\n".join(f"line {number}" for number in range(20_000))
 
     @tool()
@@ -253,7 +253,7 @@ async def test_a_long_result_keeps_its_ends_and_the_whole_goes_to_a_file(bench: 
     assert Path(result.artifact).read_text() == whole
 
 
-async def test_secrets_in_a_result_are_replaced_in_text_file_and_event(bench: Bench) -> None:
+async def test_secrets_in_a_result_are_redacted_in_text_file_and_event(bench: Bench) -> None:
     secret = "hf_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3f"
 
     @tool()
@@ -269,7 +269,7 @@ async def test_secrets_in_a_result_are_replaced_in_text_file_and_event(bench: Be
     assert "[redacted:" in result.text
 
 
-async def test_a_call_is_announced_then_answered_in_events(bench: Bench) -> None:
+async def test_events_announce_a_call_and_then_its_output(bench: Bench) -> None:
     await bench.run("bash", command="echo hello")
     assert [event["type"] for event in bench.events] == [
         "tool_call",
@@ -289,6 +289,6 @@ async def test_secrets_in_arguments_are_not_in_events(bench: Bench) -> None:
     assert secret not in str(bench.events)
 
 
-def test_a_result_comes_back_whole_from_the_journals_json() -> None:
+def test_a_result_survives_the_journals_json() -> None:
     result = ToolResult("text", False, "failed", {"plan": []}, "/a/file", ("https://x",), ("data:image/png;base64,AA",))
     assert ToolResult.from_json(result.as_json()) == result

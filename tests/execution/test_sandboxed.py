@@ -1,4 +1,4 @@
-"""bash behind the OS sandbox: what it may touch and reach, that work goes on, and that nothing outlives its end."""
+"""bash in the OS sandbox: the files and hosts it can reach, that normal work succeeds, and that no process survives."""
 
 import asyncio
 import http.server
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandb
 
 @pytest.fixture(autouse=True)
 def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Hub's cache is beside the workspace; uv's stays, for what tests run with it."""
+    """Put the Hub's cache beside the workspace. uv's cache stays, because tests use it."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
 
@@ -52,7 +52,7 @@ async def test_added_folders_are_writable(bench: Bench, tmp_path: Path) -> None:
     assert (tmp_path / "more" / "made").exists()
 
 
-async def test_home_threads_and_secrets_stay_outside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_home_threads_and_secrets_are_hidden(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_fake")
     monkeypatch.setenv("MY_PRIVATE", "value")
     result = await inside(bench, f"ls -a ~; ls {bench.store.home}; env; cat /proc/{os.getpid()}/environ")
@@ -60,14 +60,14 @@ async def test_home_threads_and_secrets_stay_outside(bench: Bench, monkeypatch: 
         assert outside not in result.text
 
 
-async def test_the_exit_code_the_output_and_the_folder_are_those_of_the_command(bench: Bench) -> None:
+async def test_exit_code_output_and_folder_are_the_same_as_without_a_sandbox(bench: Bench) -> None:
     bench.file("sub/file", "")
     result = await inside(bench, "cd sub; pwd; echo err >&2; exit 5")
     assert result.text == f"{bench.workspace}/sub\nerr\n[exit code 5]"
     assert (await inside(bench, "test -t 0 || echo no terminal")).text == "no terminal\n[exit code 0]"
 
 
-async def test_at_a_timeout_everything_ends_and_had_its_time_to_clean_up(bench: Bench) -> None:
+async def test_a_timeout_terminates_everything_after_time_to_clean_up(bench: Bench) -> None:
     tidy = (
         "trap 'sleep 0.3; echo cleaned > sign; exit' TERM; echo ready; setsid sleep 1000 & while :; do sleep 0.05; done"
     )
@@ -77,7 +77,7 @@ async def test_at_a_timeout_everything_ends_and_had_its_time_to_clean_up(bench: 
     assert members(None, bench.context().thread_id) == []
 
 
-async def test_what_ignores_the_end_is_killed_and_cancelling_leaves_nothing(bench: Bench) -> None:
+async def test_cancelling_kills_processes_that_ignore_sigterm(bench: Bench) -> None:
     stubborn = "trap '' TERM; setsid bash -c 'trap \"\" TERM; sleep 1000' & echo x > sign; while :; do sleep 0.1; done"
     task = asyncio.create_task(inside(bench, stubborn))
     await until((bench.workspace / "sign").exists)
@@ -92,7 +92,7 @@ async def test_what_ignores_the_end_is_killed_and_cancelling_leaves_nothing(benc
 ENV = "HF_TOKEN=hf_aVeryFakeTokenForTheTests0002\nMODE=offline\n"
 
 
-async def test_secrets_in_the_workspace_stay_outside_too(bench: Bench) -> None:
+async def test_secrets_in_the_workspace_are_hidden_too(bench: Bench) -> None:
     bench.file(".env", ENV)
     result = await inside(bench, "python3 -c 'print(open(\".env\").read()[::-1])'; echo X=1 >> .env; mv .env e; ls -A")
     assert "2000stseT" not in result.text
@@ -100,9 +100,7 @@ async def test_secrets_in_the_workspace_stay_outside_too(bench: Bench) -> None:
     assert (bench.workspace / ".env").read_text() == ENV
 
 
-async def test_a_secret_is_given_to_the_command_that_asks_for_it_by_name(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_a_command_that_names_a_secret_gets_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_aVeryFakeTokenForTheTests0003")
     monkeypatch.setenv("NOTHING_SPECIAL", "x")
     command = "echo ${#HF_TOKEN} ${#WANDB_API_KEY}"
@@ -112,21 +110,21 @@ async def test_a_secret_is_given_to_the_command_that_asks_for_it_by_name(
     assert (await inside(bench, command, **asking, sandbox="none")).text == "32 0\n[exit code 0]"
     for name in ("WANDB_API_KEY", "NOTHING_SPECIAL"):
         refused = await inside(bench, command, approval_mode="yolo", secrets=[name])
-        assert f"the user has no secret in a variable {name}" in refused.text
+        assert f"there is no secret named {name}" in refused.text
 
 
-async def test_what_git_would_run_of_a_new_repository_is_removed_and_said(bench: Bench) -> None:
+async def test_hooks_and_settings_git_would_run_are_removed_and_reported(bench: Bench) -> None:
     result = await inside(bench, "git init -q . && echo evil > .git/hooks/pre-commit && git config core.pager evil")
     assert f"removed, because git would run it: {bench.workspace}/.git/hooks/pre-commit, core.pager in" in result.text
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """A server on this machine, in the place of a host in the network."""
+    """A local server that stands for a host on the network."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def do_GET(self) -> None:
             self.send_response(200)
@@ -142,16 +140,19 @@ def server() -> Iterator[str]:
     serving.server_close()
 
 
-async def test_the_network_is_as_the_run_says_and_a_refusal_names_the_remedy(bench: Bench, server: str) -> None:
+async def test_the_network_follows_the_runs_options_and_a_refusal_names_the_remedy(bench: Bench, server: str) -> None:
     fetch = f"curl -s -m 10 {server}"
     assert "hello" not in (await inside(bench, fetch, sandbox="off")).text
     assert "hello" not in (await inside(bench, fetch, sandbox="list")).text
     assert "hello from outside" in (await inside(bench, fetch, sandbox="list", sandbox_hosts=(server,))).text
     refused = await inside(bench, "curl -s -m 10 http://nowhere.example:8080/; curl -s -m 10 https://nowhere.example")
-    assert "let nothing through to nowhere.example:8080, nowhere.example:443: ask the user" in refused.text
+    assert (
+        "blocked connections to nowhere.example:8080, nowhere.example:443; if the task needs them, ask the user"
+        in refused.text
+    )
 
 
-async def test_what_git_obeys_cannot_be_changed_and_git_works(bench: Bench) -> None:
+async def test_git_works_but_its_hooks_and_settings_cannot_be_changed(bench: Bench) -> None:
     git = "git -c user.name=n -c user.email=e@x"
     result = await inside(bench, f"git init -q . && touch a && git add a && {git} commit -qm one && git log --oneline")
     assert " one" in result.text
@@ -161,7 +162,7 @@ async def test_what_git_obeys_cannot_be_changed_and_git_works(bench: Bench) -> N
     assert "evil" not in (bench.workspace / ".git" / "config").read_text()
 
 
-async def test_python_and_uv_are_the_callers(bench: Bench) -> None:
+async def test_python_and_uv_are_the_users(bench: Bench) -> None:
     outside = await bench.run("bash", command="python3 -c 'import sys; print(sys.version)'; uv --version")
     assert (await inside(bench, "python3 -c 'import sys; print(sys.version)'; uv --version")).text == outside.text
 
@@ -210,7 +211,7 @@ print("rows", len((folder / "train.jsonl").read_text().splitlines()))
 
 @pytest.fixture
 def index() -> None:
-    """Skips where no package index is."""
+    """Skip without a package index."""
     probe = ["uv", "run", "--no-project", "--with", "joblib>=1.4", "python", "-c", "pass"]
     done = subprocess.run(probe, capture_output=True, check=False)
     if done.returncode and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
@@ -222,7 +223,7 @@ def index() -> None:
 async def test_a_script_with_dependencies_trains_inside(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From nothing: its packages come through the list of hosts into an empty cache."""
+    """The packages are installed through the host list into an empty cache."""
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     bench.file("train.py", SCRIPT)
     result = await inside(bench, "uv run train.py", timeout=150)
@@ -233,14 +234,14 @@ async def test_a_script_with_dependencies_trains_inside(
 
 @pytest.mark.index
 @pytest.mark.usefixtures("index")
-async def test_jobs_of_scikit_learn_run_side_by_side_inside(bench: Bench) -> None:
+async def test_joblib_runs_jobs_in_parallel_inside(bench: Bench) -> None:
     bench.file("parallel.py", JOBLIB)
     assert "sum 10" in (await inside(bench, "uv run parallel.py", timeout=150)).text
 
 
 @pytest.mark.index
 @pytest.mark.usefixtures("index")
-async def test_a_dataset_is_downloaded_inside_and_no_token_goes_along(
+async def test_a_dataset_is_downloaded_inside_without_a_token(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeHub() as hub:

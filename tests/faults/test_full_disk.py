@@ -47,7 +47,7 @@ def block(lab: Lab, name: str) -> Path:
 
 async def test_a_result_whose_whole_cannot_be_kept_is_still_given(lab: Lab) -> None:
     block(lab, "artifacts")
-    model = lab.script({"tool_calls": [call("long")]}, {"text": "read", "expect": "they could not be kept"})
+    model = lab.script({"tool_calls": [call("long")]}, {"text": "read", "expect": "they could not be saved"})
     async with lab.session(model) as session:
         events = await turn(session, UserInput("go"))
     assert data(events, "turn_complete")[0]["text"] == "read"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolSpec, tool
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.turns.turns import Turns
@@ -165,7 +165,7 @@ async def test_what_it_read_outside_taints_the_conversation_that_asked(notes: La
     @tool(read_only=True)
     async def web_read(args: PageArgs, context: ToolContext) -> ToolResult:
         """A page."""
-        return outside("words", args.url)
+        return untrusted_result("words", args.url)
 
     lab = with_page(notes, web_read)
     child = lab.script(

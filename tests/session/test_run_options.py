@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ml_intern.configs.settings import Settings
-from ml_intern.execution.policy_inputs import written_rules
+from ml_intern.execution.policy_inputs import settings_rules
 from ml_intern.safety.policy import PolicyContext, verdict
 from ml_intern.session.options import from_settings, with_cpu_jobs
 
@@ -28,5 +28,5 @@ def test_jobs_on_cpu_are_not_asked_about_when_the_user_says_so(
 ) -> None:
     settings = Settings(confirm_cpu_jobs=confirm)
     options = with_cpu_jobs(from_settings(settings, tmp_path), settings)
-    facts = PolicyContext(mode="ask", rules=written_rules(options.permissions))
+    facts = PolicyContext(mode="ask", rules=settings_rules(options.permissions))
     assert verdict("jobs", {**JOB, **changes}, facts).kind == kind

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.execution.arguments import schema_of
+from ml_intern.execution.arguments import inline_schema
 from ml_intern.execution.tool import tool
 from ml_intern.tools.registry import create_builtin_tools, openai_schemas
 from tests.execution.conftest import Bench
@@ -112,7 +112,7 @@ def test_every_parameter_of_a_builtin_tool_is_described() -> None:
     undescribed = [
         (name, key)
         for name, spec in create_builtin_tools().items()
-        for key, value in schema_of(spec.parameters)["properties"].items()
+        for key, value in inline_schema(spec.parameters)["properties"].items()
         if not value.get("description")
     ]
     assert undescribed == []

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import said_of_sources
+from ml_intern.execution.provenance import source_note
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, OnResume, ToolContext, tool
 from ml_intern.runs.backends.hardware import all_hardware
 from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
@@ -128,7 +128,7 @@ async def _list(context: ToolContext) -> str:
 def _said(row: RunRow, text: str) -> ToolResult:
     """Text of a run, which may be a stranger's."""
     sources = sources_of(row)
-    return ToolResult("\n".join([text, *said_of_sources(sources)]), taint=sources)
+    return ToolResult("\n".join([text, *source_note(sources)]), taint=sources)
 
 
 async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult:

@@ -11,8 +11,8 @@ from uuid import uuid4
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.command import OUTPUT_BYTES, Command, Finished
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
-from ml_intern.execution.provenance import said_of_sources
-from ml_intern.execution.sandboxed import opened_in_thread, secret_value
+from ml_intern.execution.provenance import source_note
+from ml_intern.execution.sandboxed import open_in_thread, secret_value
 from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
@@ -51,7 +51,7 @@ async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord,
         raise
     await sandboxes.use(record, lambda machine: machine.files.delete(remote.folder, recursive=True))
     sources = _sources(args.command)
-    return replace(await asyncio.to_thread(result_of, finished, kept, said_of_sources(sources)), taint=sources)
+    return replace(await asyncio.to_thread(result_of, finished, kept, source_note(sources)), taint=sources)
 
 
 def there(path: str) -> str:
@@ -67,7 +67,7 @@ async def _followed(
     remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: Command
 ) -> Finished:
     """Its output in the file as it comes, and how it ended."""
-    output = await opened_in_thread(partial(OutputFile, kept.output, OUTPUT_BYTES), OutputFile.close)
+    output = await open_in_thread(partial(OutputFile, kept.output, OUTPUT_BYTES), OutputFile.close)
     log = OutputLog(lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text))
     offset, pause, deadline = 0, SOON_S, time.monotonic() + kept.timeout + PATIENCE_S
     try:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.dataset_viewer import MAX_ROWS, RowQuery, Rows, choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
@@ -110,7 +110,7 @@ async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
     total = f" of {found.total:,}" if found.total is not None else ""
     part = "; the viewer holds only a part of this split" if found.partial else ""
     note = f"[{config}, {split}: rows {found.first:,} to {last - 1:,}{total}{part}]"
-    return await outside_made(lambda: "\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
+    return await render_untrusted(lambda: "\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
 
 
 def shown_rows(found: Rows) -> list[str]:
@@ -137,4 +137,4 @@ async def _leaderboard(args: DatasetsArgs) -> ToolResult:
         f"{one.rank}. {one.model_id}: {one.value}{'' if one.verified else ' (not verified)'}"
         for one in found[: args.limit]
     ]
-    return outside("\n".join(lines) or "(empty)", f"{hub_url()}/datasets/{args.dataset}")
+    return untrusted_result("\n".join(lines) or "(empty)", f"{hub_url()}/datasets/{args.dataset}")

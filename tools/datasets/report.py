@@ -9,7 +9,7 @@ from typing import Any
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.output import write_private
-from ml_intern.execution.provenance import outside_made
+from ml_intern.execution.provenance import render_untrusted
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, listed, open_viewer
 from ml_intern.net.hub import call_hub
@@ -64,7 +64,7 @@ async def report(dataset: str, config: str, split: str, context: ToolContext) ->
             raise
         found = await _from_files(known.id, f"the dataset viewer does not show it: {fault}")
     head = [*_head(known), *await _configurations(found, context)]
-    return await outside_made(lambda: "\n".join([*head, *_body(found)]), f"{hub_url()}/datasets/{known.id}")
+    return await render_untrusted(lambda: "\n".join([*head, *_body(found)]), f"{hub_url()}/datasets/{known.id}")
 
 
 async def _from_viewer(viewer: Viewer, config: str, split: str) -> Findings:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.version import install_hint
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.child_program import run_child_program
 from ml_intern.net.dataset_viewer import choose_config, open_viewer
@@ -54,7 +54,7 @@ async def answered(dataset: str, config: str, sql: str, limit: int, context: Too
         raise ToolError(f"the query needs {size(total)} of parquet files, at most {size(MAX_BYTES)}; name one split")
     files = await call_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
     text = await _run(files, sql, limit)
-    return outside(text, f"{hub_url()}/datasets/{dataset}")
+    return untrusted_result(text, f"{hub_url()}/datasets/{dataset}")
 
 
 def _need_duckdb() -> None:

@@ -8,7 +8,7 @@ from rapidfuzz import process as fuzzy
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound
 from ml_intern.store.pages import CachedPage
@@ -42,12 +42,12 @@ async def docs_read(args: DocsReadArgs, context: ToolContext) -> ToolResult:  # 
     """
     async with open_library() as library:
         if not args.page.strip():
-            return outside(_products(await library.products()), f"{hub_url()}/api/docs")
+            return untrusted_result(_products(await library.products()), f"{hub_url()}/api/docs")
         if args.page.partition(" ")[0].upper() in _METHODS:
             return await _operation(library, args.page)
         path, anchor = split_address(args.page)
         if path.count("/") == 2:
-            return outside(await _listing(library, path), hub_url() + path)
+            return untrusted_result(await _listing(library, path), hub_url() + path)
         return await _page(library, path, args.section or anchor)
 
 
@@ -57,7 +57,7 @@ async def _page(library: Library, path: str, section: str) -> ToolResult:
     except NotFound as fault:
         raise ToolError(f"there is no page {path}; {await _nearest(library, path)}") from fault
     found = PageText("", page.text, age_words(page))
-    return await outside_made(lambda: shown(found, path, section), hub_url() + path)
+    return await render_untrusted(lambda: shown(found, path, section), hub_url() + path)
 
 
 async def _nearest(library: Library, path: str) -> str:
@@ -99,4 +99,4 @@ async def _operation(library: Library, wanted: str) -> ToolResult:
     if page is None:
         near = [one for one, _, _ in fuzzy.extract(wanted, list(found), limit=5)]
         raise ToolError(f"the HTTP API has no operation {wanted[:200]!r}; the nearest are {', '.join(near)}")
-    return outside(page.text, f"{hub_url()}/.well-known/openapi.json")
+    return untrusted_result(page.text, f"{hub_url()}/.well-known/openapi.json")

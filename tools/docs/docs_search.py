@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound, Unavailable
 from ml_intern.store.pages import FoundPage
@@ -50,7 +50,7 @@ async def docs_search(args: DocsSearchArgs, context: ToolContext) -> ToolResult:
         return ToolResult(
             f"nothing found for {args.query!r}{where}; use other words; docs_read with an empty page lists the products"
         )
-    return outside("\n\n".join([*found, *([f"({note})"] if note else [])]), f"{hub_url()}/docs")
+    return untrusted_result("\n\n".join([*found, *([f"({note})"] if note else [])]), f"{hub_url()}/docs")
 
 
 async def _pages(library: Library, args: DocsSearchArgs, context: ToolContext) -> tuple[list[str], str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.github.client import ask_github, has_token
 from ml_intern.tools.github.files import Place, examples, place_of, read_place
@@ -59,7 +59,7 @@ async def github(args: GithubArgs, context: ToolContext) -> ToolResult:  # noqa:
     match args.operation:
         case "read":
             text = await ask_github(lambda client: read_place(client, place), f"{place.repository}/{place.path}")
-            return await outside_made(lambda: text, _address(place))
+            return await render_untrusted(lambda: text, _address(place))
         case "examples":
             return await _examples(args, place)
         case "search_code":
@@ -88,7 +88,7 @@ async def _examples(args: GithubArgs, place: Place) -> ToolResult:
     found = await ask_github(lambda client: examples(client, place, args.query, args.limit), place.repository)
     if not found:
         return ToolResult(f"{place.repository} has no example scripts for {args.query!r}; use other words, or read it")
-    return outside("\n".join(found), _address(replace(place, path="")))
+    return untrusted_result("\n".join(found), _address(replace(place, path="")))
 
 
 async def _search(args: GithubArgs, place: Place) -> ToolResult:
@@ -105,7 +105,7 @@ async def _search(args: GithubArgs, place: Place) -> ToolResult:
     found = await ask_github(search, "this search")
     if not found:
         return ToolResult(f"no code found for {args.query!r}; use fewer or other words")
-    return outside("\n\n".join(found), f"{_SITE}/search")
+    return untrusted_result("\n\n".join(found), f"{_SITE}/search")
 
 
 def _hit(one: Any) -> str:
@@ -126,7 +126,7 @@ async def _repositories(args: GithubArgs) -> ToolResult:
     found = await ask_github(search, f"owner {args.owner}" if args.owner else "this search")
     if not found:
         return ToolResult(f"no repositories found for {query!r}; use fewer or other words")
-    return outside("\n".join(found), f"{_SITE}/search")
+    return untrusted_result("\n".join(found), f"{_SITE}/search")
 
 
 def _repository(one: Any) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.models.catalog.endpoint import Offer, read_catalogue
 from ml_intern.models.catalog.prices import Price
@@ -66,7 +66,7 @@ async def searched(args: HubSearchArgs) -> ToolResult:
     if not lines:
         return ToolResult(f"no {args.kind.replace('_', ' ')} found; use fewer words or filters")
     more = [f"[the first {args.limit}; there may be more]"] if len(lines) == args.limit else []
-    return outside("\n".join([*lines, *more]), f"{hub_url()}/{args.kind}")
+    return untrusted_result("\n".join([*lines, *more]), f"{hub_url()}/{args.kind}")
 
 
 def _models(api: "HfApi", args: HubSearchArgs) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import beginning
@@ -44,7 +44,7 @@ async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
     if args.local:
         here = await asyncio.to_thread(selected, args.local, context, args.path)
     text = await call_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
-    return outside(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
+    return untrusted_result(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
 
 
 def _compared(api: "HfApi", args: HubReposArgs, here: Selection | None) -> str:

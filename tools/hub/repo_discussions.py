@@ -4,7 +4,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.net.hub import call_hub
 from ml_intern.text.formatting import day
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
@@ -26,7 +26,7 @@ async def discussions(args: HubReposArgs) -> ToolResult:
         f"({one.author}, {day(one.created_at)})"
         for one in found
     ]
-    return outside("\n".join(lines) or "(none)", f"{page_of(args)}/discussions")
+    return untrusted_result("\n".join(lines) or "(none)", f"{page_of(args)}/discussions")
 
 
 async def discussion(args: HubReposArgs) -> ToolResult:
@@ -40,7 +40,7 @@ async def discussion(args: HubReposArgs) -> ToolResult:
     conflicts = [f"conflicts: {found.conflicting_files}"] if found.conflicting_files else []
     diff = ["diff:", found.diff] if found.diff else []
     said = [_event(event) for event in found.events]
-    return outside("\n".join([head, *conflicts, *filter(None, said), *diff]), found.url)
+    return untrusted_result("\n".join([head, *conflicts, *filter(None, said), *diff]), found.url)
 
 
 def _event(event: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import PREFIXES, beginning, entry
 from ml_intern.net.service import NotFound
@@ -48,7 +48,7 @@ async def account(_: HubReposArgs) -> str:
 async def info(args: HubReposArgs) -> ToolResult:
     """What the Hub knows about it, with the metadata of its card."""
     found = await call_hub(lambda api: api.repo_info(args.repo, repo_type=args.type, revision=args.at), args.about)
-    return outside(_about(found, args), page_of(args))
+    return untrusted_result(_about(found, args), page_of(args))
 
 
 def _about(found: Any, args: HubReposArgs) -> str:
@@ -88,7 +88,7 @@ async def list_files(args: HubReposArgs) -> ToolResult:
     def shown() -> str:
         return "\n".join([*map(_entry, found[: args.limit]), *more]) or "(no files)"
 
-    return await outside_made(shown, f"{page_of(args)}/tree/{args.revision or 'main'}")
+    return await render_untrusted(shown, f"{page_of(args)}/tree/{args.revision or 'main'}")
 
 
 async def is_empty(args: HubReposArgs) -> bool:
@@ -118,7 +118,7 @@ async def read(args: HubReposArgs) -> ToolResult:
     if kind := kind_of(content[:8_192]):
         hint = _HINTS.get(kind, "operation download puts it into the workspace")
         raise ToolError(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
-    return await outside_made(lambda: _lines(content, args, found.size), source)
+    return await render_untrusted(lambda: _lines(content, args, found.size), source)
 
 
 def _lines(content: bytes, args: HubReposArgs, whole: int) -> str:
@@ -151,7 +151,7 @@ async def refs(args: HubReposArgs) -> ToolResult:
     )
     kinds = {"branch": found.branches, "tag": found.tags, "pull request": found.pull_requests or []}
     lines = [f"{kind} {one.name} at {one.target_commit[:12]}" for kind, every in kinds.items() for one in every]
-    return outside("\n".join(lines[: args.limit]) or "(none: it is empty)", f"{page_of(args)}/refs")
+    return untrusted_result("\n".join(lines[: args.limit]) or "(none: it is empty)", f"{page_of(args)}/refs")
 
 
 async def commits(args: HubReposArgs) -> ToolResult:
@@ -161,7 +161,9 @@ async def commits(args: HubReposArgs) -> ToolResult:
     )
     lines = [f"{one.commit_id[:12]} {day(one.created_at)} {', '.join(one.authors)}: {one.title}" for one in found]
     more = [f"[{len(lines) - args.limit} older]"] if len(lines) > args.limit else []
-    return outside("\n".join([*lines[: args.limit], *more]), f"{page_of(args)}/commits/{args.revision or 'main'}")
+    return untrusted_result(
+        "\n".join([*lines[: args.limit], *more]), f"{page_of(args)}/commits/{args.revision or 'main'}"
+    )
 
 
 async def runtime(args: HubReposArgs) -> str:
@@ -179,4 +181,6 @@ async def logs(args: HubReposArgs) -> ToolResult:
         return list(deque(api.fetch_space_logs(args.repo, build=building), maxlen=args.limit))
 
     found = await call_hub(lines, f"space {args.repo}")
-    return outside("\n".join(line.rstrip("\n") for line in found) or "(nothing yet)", f"{hub_url()}/spaces/{args.repo}")
+    return untrusted_result(
+        "\n".join(line.rstrip("\n") for line in found) or "(nothing yet)", f"{hub_url()}/spaces/{args.repo}"
+    )

@@ -13,9 +13,9 @@ from pydantic import Field
 from ml_intern.execution.call import Status, ToolError, ToolResult
 from ml_intern.execution.output import shorten_file
 from ml_intern.execution.process.command import Command, Finished, run_command
-from ml_intern.execution.process.environment import shell
-from ml_intern.execution.provenance import said_of_sources
-from ml_intern.execution.sandboxed import SandboxedCommand, Traffic, sandboxed
+from ml_intern.execution.process.environment import bash_path
+from ml_intern.execution.provenance import source_note
+from ml_intern.execution.sandboxed import Connections, SandboxedCommand, open_sandbox
 from ml_intern.execution.tool import ExternalEffects, OnResume, ToolArgs, ToolContext, tool
 from ml_intern.graph.limits import TOOL_TIMEOUT_S
 from ml_intern.runs.backends.base import RunPlan
@@ -37,67 +37,67 @@ _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class BashArgs(ToolArgs):
-    """What bash takes."""
+    """The arguments of bash."""
 
-    command: str = Field(min_length=1, description="The command, as bash understands it.")
+    command: str = Field(min_length=1, description="The command, in bash syntax.")
     timeout: int | None = Field(
         None,
         ge=1,
         le=MAX_SECONDS,
-        description=f"Seconds after which it is stopped: {DEFAULT_SECONDS}, in the background {MAX_SECONDS} (most).",
+        description=f"Seconds until it is stopped: {DEFAULT_SECONDS}, or {MAX_SECONDS} (the maximum) in the background.",
     )
     background: bool = Field(
         default=False,
-        description="Return at once and let it run on; the tool jobs looks after it. You are told its end.",
+        description="Return at once and let it run; watch it with the tool jobs. You are notified when it ends.",
     )
     workdir: str = Field(".", description="Folder to run in, inside the workspace.")
     secrets: list[str] = Field(
         default_factory=list,
         max_length=MAX_SECRETS,
-        description="Variables of the user's that it needs, as HF_TOKEN for a gated model. It has no other; "
-        "the user is asked.",
+        description="Secret variables of the user's that it needs, such as HF_TOKEN for a gated model. It gets no "
+        "others; the user is asked.",
     )
 
     @property
     def seconds(self) -> float:
-        """Its time limit."""
+        """The time limit."""
         return float(self.timeout or (MAX_SECONDS if self.background else DEFAULT_SECONDS))
 
 
 async def bash_effects(args: Mapping[str, Any], _context: ToolContext) -> ExternalEffects:
-    """The secrets that a command asks for. What it sends is found in its words."""
+    """Return the secrets a command asks for. What it sends is found by analysing the command."""
     return ExternalEffects(secrets=tuple(args.get("secrets", ())))
 
 
 def bash_on_resume(args: Mapping[str, Any]) -> OnResume:
-    """A run in the background is found again; of another command nobody knows how far it came."""
+    """Choose "reattach" for a background run; for other commands the outcome is unknown."""
     return "reattach" if args.get("background") else "report"
 
 
 @tool(timeout=None, path_args=("workdir",), effects=bash_effects, on_resume=bash_on_resume)
 async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
-    """Run a command with bash in the workspace and return its output, stdout and stderr together, and its exit code.
+    """Run a bash command in the workspace and return its output (stdout and stderr combined) and exit code.
 
     Each call is a new shell: `cd` and variables do not carry over. There is no terminal and stdin is empty, so pass
-    --yes and the like where a program would ask. Long output is shortened to its beginning and end; the whole is kept
-    in a file that the result names and read can show. Processes still running when the command ends are ended with it.
-    Start training and other long work with background, or give it a timeout that fits. Prefer read, write and edit for
-    files. `uv` is there.
+    --yes or similar options to programs that would prompt. Long output is shortened to its beginning and end; the full
+    output is saved to a file named in the result, which read can show. Processes still running when the command ends
+    are terminated. Start training and other long work with background, or set a sufficient timeout. Prefer read, write
+    and edit for files. `uv` is available.
     """
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder, program = await asyncio.to_thread(_place, args.workdir, context)
-        async with sandboxed((program, "-c", args.command), folder, context, tuple(args.secrets)) as wall:
-            command = _command(args, folder, wall, context)
+        async with open_sandbox((program, "-c", args.command), folder, context, tuple(args.secrets)) as prepared:
+            command = _command(args, folder, prepared, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
             )
-            traffic = wall.traffic
+            connections = prepared.connections
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
-    remarks = [*_said_of(traffic), *_said_of_mending(wall.mended)]
-    return await asyncio.to_thread(_told, args, command, context, finished, traffic.reached, remarks)
+    remarks = [*_connection_notes(connections), *_repair_note(prepared.repairs)]
+    return await asyncio.to_thread(_told, args, command, context, finished, connections.reached, remarks)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -111,24 +111,24 @@ async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
     )
 
 
-def _command(args: BashArgs, folder: Path, wall: SandboxedCommand, context: ToolContext) -> Command:
+def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: ToolContext) -> Command:
     return Command(
-        argv=wall.argv,
+        argv=prepared.argv,
         folder=folder,
-        environment=wall.environment,
+        environment=prepared.environment,
         output=context.artifact_path(),
         mark=context.mark,
         timeout=args.seconds,
-        wrapped=wall.wrapped,
+        wrapped=prepared.wrapped,
     )
 
 
 def _place(workdir: str, context: ToolContext) -> tuple[Path, str]:
-    """The folder to run in, and the bash to run with."""
+    """Return the folder to run in and the path of bash."""
     folder = context.resolve(workdir)
     if not folder.is_dir():
         raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
-    return folder, shell()
+    return folder, bash_path()
 
 
 def _told(
@@ -139,33 +139,33 @@ def _told(
     reached: tuple[str, ...],
     remarks: list[str],
 ) -> ToolResult:
-    """The result, with where its text comes from: what the sandbox saw, else what the words of the command show."""
+    """Return the result with its sources: the connections the sandbox saw, else what the command's words show."""
     sources = reached or _sources(args.command, command.folder, context)
-    return replace(result_of(finished, command, [*remarks, *said_of_sources(sources)]), taint=sources)
+    return replace(result_of(finished, command, [*remarks, *source_note(sources)]), taint=sources)
 
 
 def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:
-    """Where its output may come from, as far as its words show it."""
+    """Return the sources of a command's output, as far as its words show them."""
     roots = context.roots()
     scene = examine(command, Place(str(roots[0]), home=str(Path.home()), cwd=str(folder))).scene
     if scene is None:
         return ()
-    # A sandbox with a list of hosts saw every connection, and one without a network had none.
+    # A sandbox with a host list sees every connection, and one without network has none.
     fetched = inward_sources(scene) if context.options.sandbox in {"none", "on"} else ()
     named = (Path(os.path.realpath(path)) for path in command_paths(scene)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (foreign_source(path, roots) for path in named))))
 
 
 def result_of(finished: Finished, command: Command, remarks: list[str]) -> ToolResult:
-    """What the model is told of a command that ended. Its output file is removed when all of it is told."""
+    """Return the model's view of a finished command. The output file is removed when all of it is shown."""
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
         command.output.unlink(missing_ok=True)
     closing = [*_closing(finished, command.timeout), *remarks]
     lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(closing)}]"]
     status = _status(finished)
-    kept = str(command.output) if shortened else None
-    return ToolResult("\n".join(lines), status == "done", status, artifact=kept)
+    artifact = str(command.output) if shortened else None
+    return ToolResult("\n".join(lines), status == "done", status, artifact=artifact)
 
 
 def _status(finished: Finished) -> Status:
@@ -177,29 +177,30 @@ def _status(finished: Finished) -> Status:
 def _closing(finished: Finished, seconds: float) -> list[str]:
     if finished.ending == "timeout":
         return [
-            f"timed out after {seconds:g} s; all its processes were ended; a longer timeout is up to {MAX_SECONDS} s"
+            f"timed out after {seconds:g} s; all its processes were terminated; the maximum timeout is {MAX_SECONDS} s"
         ]
     if finished.ending == "output cap":
-        return ["stopped: it wrote more output than may be kept; all its processes were ended; send output to a file"]
-    left = finished.ended_processes
-    return [_exit(finished.exit_code), *([f"{left} background process(es) it left were ended"] if left else [])]
+        return ["stopped: it wrote too much output; all its processes were terminated; redirect output to a file"]
+    count = finished.ended_processes
+    processes = "1 background process was" if count == 1 else f"{count} background processes were"
+    return [_exit(finished.exit_code), *([f"{processes} terminated when it ended"] if count else [])]
 
 
-def _said_of(traffic: Traffic) -> list[str]:
-    if traffic.problem:
-        return [f"the sandbox had no network: {traffic.problem}"]
-    if not traffic.refused:
+def _connection_notes(connections: Connections) -> list[str]:
+    if connections.problem:
+        return [f"the sandbox had no network: {connections.problem}"]
+    if not connections.refused:
         return []
-    more = f" and {len(traffic.refused) - MAX_HOSTS} more" if len(traffic.refused) > MAX_HOSTS else ""
+    more = f" and {len(connections.refused) - MAX_HOSTS} more" if len(connections.refused) > MAX_HOSTS else ""
     return [
-        f"the sandbox let nothing through to {', '.join(traffic.refused[:MAX_HOSTS])}{more}: ask the user to allow it "
-        "(settings, sandbox.hosts) if the task needs it"
+        f"the sandbox blocked connections to {', '.join(connections.refused[:MAX_HOSTS])}{more}; "
+        "if the task needs them, ask the user to allow them with the setting sandbox.hosts"
     ]
 
 
-def _said_of_mending(mended: list[str]) -> list[str]:
-    more = f" and {len(mended) - MAX_HOSTS} more" if len(mended) > MAX_HOSTS else ""
-    return [f"removed, because git would run it: {', '.join(mended[:MAX_HOSTS])}{more}"] if mended else []
+def _repair_note(repairs: list[str]) -> list[str]:
+    more = f" and {len(repairs) - MAX_HOSTS} more" if len(repairs) > MAX_HOSTS else ""
+    return [f"removed, because git would run it: {', '.join(repairs[:MAX_HOSTS])}{more}"] if repairs else []
 
 
 def _exit(code: int | None) -> str:

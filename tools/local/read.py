@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.files import digest_of, mark_seen, regular
 from ml_intern.tools.local.foreign import foreign_source
@@ -45,7 +45,7 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
         if path.is_file() and (kind := image_type(path)):
             return replace(_image(path, shown, kind, context), taint=(source,) if source else ())
         text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
-        return outside(text, source) if source else ToolResult(text)
+        return untrusted_result(text, source) if source else ToolResult(text)
     except OSError as error:
         raise ToolError(f"cannot read {shown}: {error.strerror}") from error
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -31,7 +31,7 @@ def result_of(message: "ToolMessage", server: str) -> ToolResult:
     if structured is not None and not any(line.strip() for line in lines):
         lines.append(json.dumps(structured, ensure_ascii=False, indent=1))
     ok = message.status != "error"
-    shown = outside("\n".join(lines) or "(nothing)", source_of(server), ok=ok)
+    shown = untrusted_result("\n".join(lines) or "(nothing)", source_of(server), ok=ok)
     text = shown.text if ok else f"error: the server reports a failure\n{shown.text}"
     return ToolResult(text, ok=shown.ok, status=shown.status, taint=shown.taint, images=tuple(images))
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from ml_intern.configs.hosts import base_url, hub_url
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside, outside_made
+from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound
 from ml_intern.tools.papers import hub as paper_hub
@@ -68,7 +68,7 @@ async def papers(args: PapersArgs, context: ToolContext) -> ToolResult:
         case "details":
             return await _details(paper, context)
         case "linked":
-            return outside(
+            return untrusted_result(
                 await paper_hub.linked(versionless(paper), args.limit), f"{hub_url()}/papers/{versionless(paper)}"
             )
         case "read":
@@ -104,14 +104,14 @@ async def _details(paper: str, context: ToolContext) -> ToolResult:
             parts.append(await scholar.counts(paper))
     except ToolError as fault:
         parts.append(no_answer(fault))
-    return outside("\n\n".join(parts), f"{hub_url()}/papers/{plain}")
+    return untrusted_result("\n\n".join(parts), f"{hub_url()}/papers/{plain}")
 
 
 async def _read(paper: str, section: str, context: ToolContext) -> ToolResult:
     found = await full_text(paper, context.options.hosts, context.options.private_hosts)
     if section:
-        return await outside_made(lambda: shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
-    return await outside_made(lambda: _opening(found.text), found.url)
+        return await render_untrusted(lambda: shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
+    return await render_untrusted(lambda: _opening(found.text), found.url)
 
 
 def _opening(text: str) -> str:
@@ -138,4 +138,8 @@ async def _from_scholar(args: PapersArgs, paper: str, context: ToolContext) -> T
 
 
 def _list(entries: list[str], source: str) -> ToolResult:
-    return outside(numbered(entries), source) if entries else ToolResult("nothing found; use fewer or other words")
+    return (
+        untrusted_result(numbered(entries), source)
+        if entries
+        else ToolResult("nothing found; use fewer or other words")
+    )

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.provenance import outside_made
+from ml_intern.execution.provenance import render_untrusted
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.pages import fetch
 from ml_intern.tools.web.page_text import text_of
@@ -27,4 +27,4 @@ async def web_read(args: WebReadArgs, context: ToolContext) -> ToolResult:
     """
     page = await fetch(args.url, context.options.private_hosts)
     found = await text_of(page)
-    return await outside_made(lambda: shown(found, page.url, args.section), page.url)
+    return await render_untrusted(lambda: shown(found, page.url, args.section), page.url)

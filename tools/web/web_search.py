@@ -10,7 +10,7 @@ from pydantic import Field
 from ml_intern.configs.hosts import base_url
 from ml_intern.configs.providers import BRAVE, TAVILY
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import outside
+from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.blocking import run_in_thread
 from ml_intern.net.service import open_service
@@ -50,7 +50,7 @@ async def web_search(args: WebSearchArgs, context: ToolContext) -> ToolResult:
     if not hits:
         silent = "" if key else ", or its engines did not answer"
         return ToolResult(f"{name} found nothing for {args.query!r}{silent}; use fewer or other words")
-    return outside(_listed(hits[: args.limit]), f"a web search by {name}")
+    return untrusted_result(_listed(hits[: args.limit]), f"a web search by {name}")
 
 
 def _provider() -> tuple[str, str, Search]:

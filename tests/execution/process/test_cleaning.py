@@ -1,4 +1,4 @@
-"""Program output as text one can read, however it is cut into pieces."""
+"""Program output becomes readable text, however it is split into chunks."""
 
 import os
 
@@ -38,12 +38,12 @@ def streamed(data: bytes, size: int) -> str:
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 1 << 16])
-def test_output_is_shown_as_a_terminal_would_leave_it(raw: bytes, shown: str, size: int) -> None:
+def test_output_looks_as_a_terminal_shows_it_in_the_end(raw: bytes, shown: str, size: int) -> None:
     assert streamed(raw, size) == shown
 
 
 @given(st.text(alphabet="ab\r\n\x1b[m1;]\x07\x08é\x00"), st.integers(1, 9))
-def test_pieces_give_the_same_as_the_whole(text: str, size: int) -> None:
+def test_chunks_give_the_same_text_as_the_whole(text: str, size: int) -> None:
     assert streamed(text.encode(), size) == clean(text)
 
 
@@ -54,14 +54,14 @@ def test_any_bytes_become_text_without_controls(data: bytes) -> None:
     text.encode()
 
 
-def test_a_line_without_end_is_handed_on_in_pieces() -> None:
+def test_an_endless_line_is_returned_in_chunks() -> None:
     cleaner = StreamCleaner()
     got = sum(len(cleaner.feed(b"x" * 65_536)) for _ in range(160))
     assert got > 8_000_000
     assert got + len(cleaner.finish()) == 65_536 * 160
 
 
-def test_a_progress_bar_of_any_length_takes_no_memory() -> None:
+def test_a_progress_bar_of_any_length_uses_no_memory() -> None:
     cleaner = StreamCleaner()
     for number in range(100_000):
         assert cleaner.feed(b"\rstep %d%%" % number) == ""

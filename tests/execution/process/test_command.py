@@ -1,4 +1,4 @@
-"""Commands with caps: memory stays bounded, the loop stays free."""
+"""Commands with limits: memory stays bounded and the event loop is not blocked."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from ml_intern.execution.process.command import Command, run_command
 from tests.execution.conftest import alive
 
 ROOT = Path(__file__).resolve().parents[3]
-# Runs in a process of its own, so that its memory is only what this takes.
+# Runs in its own process, so that its memory can be measured.
 FLOOD = """
 import asyncio, os, resource, sys
 from pathlib import Path
@@ -62,19 +62,19 @@ def test_memory_stays_bounded_whatever_a_command_writes(
     done = subprocess.run(
         [sys.executable, "-c", FLOOD, str(tmp_path), text, cap], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    said, length, grown = done.stdout.rsplit(maxsplit=2)
-    assert (said, int(length)) == (ending, characters)
+    ended, length, grown = done.stdout.rsplit(maxsplit=2)
+    assert (ended, int(length)) == (ending, characters)
     assert int(grown) < 60
     assert (tmp_path / "out").stat().st_size == characters
 
 
-async def test_an_endless_writer_is_ended_at_the_cap(tmp_path: Path) -> None:
+async def test_an_endless_writer_is_terminated_at_the_limit(tmp_path: Path) -> None:
     finished = await run_command(command(tmp_path, "echo $$ > pid; trap '' PIPE; yes", output_bytes=100_000), print)
     assert (finished.ending, finished.characters) == ("output cap", 100_000)
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
-async def test_the_loop_is_free_while_a_command_runs(tmp_path: Path) -> None:
+async def test_the_event_loop_is_not_blocked_while_a_command_runs(tmp_path: Path) -> None:
     running = asyncio.create_task(run_command(command(tmp_path, "until [ -e go ]; do sleep 0.01; done"), print))
     other = asyncio.create_subprocess_exec("touch", str(tmp_path / "go"))
     await (await other).wait()
@@ -86,7 +86,7 @@ async def test_a_command_that_closes_its_output_is_waited_for(tmp_path: Path) ->
     assert (finished.ending, finished.exit_code) == ("exited", 4)
 
 
-async def test_a_program_that_is_not_there_leaves_no_descriptor_open(tmp_path: Path) -> None:
+async def test_a_missing_program_leaves_no_descriptor_open(tmp_path: Path) -> None:
     before = descriptors()
     missing = Command(("no-such-program",), tmp_path, {}, tmp_path / "out", "mark", 5)
     with pytest.raises(FileNotFoundError):
@@ -102,7 +102,7 @@ async def test_many_commands_leave_no_descriptor_open(tmp_path: Path) -> None:
     assert descriptors() <= before
 
 
-async def test_an_output_file_that_cannot_be_written_ends_the_command(tmp_path: Path) -> None:
+async def test_an_unwritable_output_file_terminates_the_command(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(IsADirectoryError):
         await run_command(command(tmp_path, "echo $$ > pid; sleep 1000"), print)
@@ -110,8 +110,8 @@ async def test_an_output_file_that_cannot_be_written_ends_the_command(tmp_path: 
     assert not (pid.exists() and pid.read_text() and alive(int(pid.read_text())))
 
 
-async def test_ending_an_outer_call_ends_what_an_inner_one_started(tmp_path: Path) -> None:
-    """A program of ours within a command marks its own calls; the outer mark stays with them."""
+async def test_a_nested_call_carries_the_marks_of_both_calls(tmp_path: Path) -> None:
+    """ml-intern within a command marks its own calls and keeps the outer mark, so ending the outer call ends them."""
     inner = command(tmp_path, "echo $ML_INTERN_CALL", timeout=20)
     outer = Command(inner.argv, tmp_path, {**os.environ, "ML_INTERN_CALL": "outer"}, inner.output, "inner", 20)
     await run_command(outer, print)

@@ -1,4 +1,4 @@
-"""What the commands we start can see of the agent: not its venv, not its secrets."""
+"""Commands see neither the agent's venv nor its secrets."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return venv
 
 
-def test_secrets_are_taken_out_by_name_and_nothing_else(agent: Path) -> None:
+def test_only_secrets_are_removed_by_name(agent: Path) -> None:
     secrets = ["HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "MY_SECRET", "DB_PASSWORD", "github_token"]
     kept = ["HF_HOME", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "KEYBOARD", "HF_ENDPOINT", "HTTPS_PROXY"]
     found = child_environment(dict.fromkeys([*secrets, *kept], "value"))
@@ -27,7 +27,7 @@ def test_secrets_are_taken_out_by_name_and_nothing_else(agent: Path) -> None:
     assert {name: found.get(name) for name in kept} == dict.fromkeys(kept, "value")
 
 
-def test_the_agents_venv_is_taken_out(agent: Path) -> None:
+def test_the_agents_venv_is_removed(agent: Path) -> None:
     started_by_uv_run = {
         "VIRTUAL_ENV": str(agent),
         "VIRTUAL_ENV_PROMPT": "agent",
@@ -42,14 +42,14 @@ def test_the_agents_venv_is_taken_out(agent: Path) -> None:
     assert set(found) & set(started_by_uv_run) == {"PATH"}
 
 
-def test_a_venv_given_by_a_link_is_taken_out_too(agent: Path, tmp_path: Path) -> None:
+def test_a_venv_given_by_a_symlink_is_removed_too(agent: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(agent)
     found = child_environment({"VIRTUAL_ENV": str(tmp_path / "link"), "PATH": f"{tmp_path}/link/bin:/usr/bin"})
     assert "VIRTUAL_ENV" not in found
     assert found["PATH"] == "/usr/bin"
 
 
-def test_the_callers_own_settings_stay(agent: Path, tmp_path: Path) -> None:
+def test_the_users_own_settings_stay(agent: Path, tmp_path: Path) -> None:
     callers = {
         "VIRTUAL_ENV": str(tmp_path / "theirs"),
         "PYTHONPATH": "src",
@@ -63,14 +63,14 @@ def test_the_callers_own_settings_stay(agent: Path, tmp_path: Path) -> None:
     assert {name: found.get(name) for name in callers} == callers
 
 
-def test_without_a_venv_of_its_own_the_path_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_agent_venv_the_path_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     found = child_environment({"VIRTUAL_ENV": sys.base_prefix, "PATH": f"{sys.base_prefix}/bin:/usr/bin"})
     assert found["PATH"] == f"{sys.base_prefix}/bin:/usr/bin"
     assert found["VIRTUAL_ENV"] == sys.base_prefix
 
 
-def test_uv_comes_last_on_path_from_a_folder_that_holds_nothing_else(
+def test_uv_comes_last_on_path_from_a_folder_with_nothing_else(
     agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ML_INTERN_HOME", str(tmp_path / "home"))
@@ -86,11 +86,11 @@ def test_uv_comes_last_on_path_from_a_folder_that_holds_nothing_else(
     assert child_environment({"PATH": "/usr/bin"}, links)["PATH"] == f"/usr/bin:{links}"
 
 
-def test_without_uv_beside_the_agent_there_are_no_links(agent: Path) -> None:
+def test_without_uv_in_the_agents_venv_there_are_no_links(agent: Path) -> None:
     assert uv_links() is None
 
 
-async def test_a_command_sees_no_secret_of_the_agent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_does_not_see_the_agents_secrets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_not_for_children_0123456789")
     result = await bench.run("bash", command="env | grep -c not_for_children; env > seen")
     assert result.text.startswith("0\n")

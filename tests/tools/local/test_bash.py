@@ -77,7 +77,7 @@ async def test_a_command_that_cannot_be_started_is_a_fault_in_one_line(bench: Be
 async def test_at_a_timeout_no_process_is_left_whatever_it_ignores(bench: Bench) -> None:
     result = await bench.run("bash", command=STUBBORN, timeout=1)
     assert (result.ok, result.status) == (False, "timeout")
-    assert "timed out after 1 s; all its processes were ended" in result.text
+    assert "timed out after 1 s; all its processes were terminated" in result.text
     assert written(bench)
     assert survivors(bench) == []
 
@@ -108,7 +108,7 @@ async def test_cancelled_twice_it_leaves_no_process_and_does_not_wait_for_the_gr
 
 async def test_what_a_command_leaves_in_the_background_ends_with_it_and_is_said(bench: Bench) -> None:
     result = await bench.run("bash", command="sleep 1000 & echo $! > pid; echo started")
-    assert result.text == "started\n[exit code 0; 1 background process(es) it left were ended]"
+    assert result.text == "started\n[exit code 0; 1 background process was terminated when it ended]"
     assert not alive(int((bench.workspace / "pid").read_text()))
 
 
@@ -129,7 +129,7 @@ async def test_processes_that_outlived_the_agent_end_when_the_call_is_reported(b
     )
     await bench.store.journal.start(call.key(THREAD), "bash", "digest of before")
     result = await run_call(call, bench.context())
-    assert "1 process(es) of it still ran and were ended" in result.text
+    assert "1 process was still running and terminated" in result.text
     assert await orphan.wait() == -15
 
 

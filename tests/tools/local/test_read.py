@@ -120,7 +120,7 @@ async def test_paths_that_lead_out_of_the_workspace_are_refused_with_the_remedy(
     assert "--add-dir" in result.text
 
 
-@pytest.mark.parametrize(("path", "said"), [(" ", "the path is empty"), ("a\0b", "unusable path")])
+@pytest.mark.parametrize(("path", "said"), [(" ", "the path is empty"), ("a\0b", "invalid path")])
 async def test_unusable_paths_are_said_to_be(bench: Bench, path: str, said: str) -> None:
     assert said in (await bench.run("read", path=path)).text
 
