@@ -42,7 +42,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Ending:
+class TurnEnding:
     """The end of a turn. `status` is done, failed, limit, interrupted or stopped; `time` in seconds since the epoch."""
 
     status: str
@@ -53,7 +53,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Usage:
+class RequestUsage:
     """Tokens and cost of one model request; `time` is the time of the reply in seconds since the epoch."""
 
     model: str
@@ -81,9 +81,9 @@ class Conversation:
     cost_usd: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Numbers of requests and tokens, with the keys of the event `result`."""
-    requests: Sequence[Usage] = ()
+    requests: Sequence[RequestUsage] = ()
     """All paid requests in order of time, including those of sub-agents and of undone turns."""
-    endings: Mapping[int, Ending] = field(default_factory=dict[int, Ending])
+    endings: Mapping[int, TurnEnding] = field(default_factory=dict[int, TurnEnding])
     """Turn number to ending; unknown endings are absent."""
 
     def results(self) -> dict[tuple[int, str], Message]:

@@ -16,7 +16,7 @@ from ml_intern.runs.record import record_launch
 from ml_intern.runs.run_folder import LOG, run_folder
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.ledger import CostReservation
-from ml_intern.store.runs import QUEUED, RUNNING, Ending, RunRow
+from ml_intern.store.runs import QUEUED, RUNNING, RunEnding, RunRow
 
 _ID_CHARACTERS = 10
 
@@ -95,7 +95,7 @@ async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolCon
     try:
         handle = await backend.find(row.id) or await backend.launch(plan, row.id, context)
     except ToolError as fault:
-        await runs.end(row.id, Ending("failed", reason=redact(str(fault))))
+        await runs.end(row.id, RunEnding("failed", reason=redact(str(fault))))
         raise
     except TemporaryError as fault:
         raise ToolError(f"whether {row.id} started is not known ({fault.message}); `jobs list` looks again") from fault

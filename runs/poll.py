@@ -16,7 +16,7 @@ from ml_intern.runs.logs import lines, tail
 from ml_intern.runs.metrics import MAX_METRICS, last_of_trackio, metrics_of
 from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.store.runs import OPEN, QUEUED, RUNNING, Ending, RunRow
+from ml_intern.store.runs import OPEN, QUEUED, RUNNING, RunEnding, RunRow
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store
@@ -60,7 +60,7 @@ async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
         return replace(row, handle=handle, state=RUNNING)
     if await _is_being_launched(store, row) or not await backend.abandon(row.id):
         return row
-    ending = Ending("lost", reason=NEVER)
+    ending = RunEnding("lost", reason=NEVER)
     await store.runs.end(row.id, ending)
     return replace(row, **vars(ending))
 
@@ -72,7 +72,7 @@ async def stop(store: "Store", row: RunRow) -> RunRow:
     if row.handle is None:
         if not await backend.abandon(row.id):
             return await stop(store, row)
-        ending = Ending("cancelled", reason="stopped before it started")
+        ending = RunEnding("cancelled", reason="stopped before it started")
         await store.runs.end(row.id, ending)
         return replace(row, **vars(ending))
     if row.open:
@@ -84,7 +84,7 @@ async def _is_being_launched(store: "Store", row: RunRow) -> bool:
     """Whether the call that launches it is open: it will be gone on with."""
     from ml_intern.execution.call import call_mark
 
-    return any(call_mark(call.key) == row.call for call in await store.journal.open(row.thread_id))
+    return any(call_mark(call.key) == row.call for call in await store.journal.open_calls(row.thread_id))
 
 
 def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
@@ -116,7 +116,7 @@ async def _going_on(store: "Store", row: RunRow, seen: RunStatus, read: tuple[st
 
 async def _ended(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
     end = await asyncio.to_thread(tail, Path(row.log), TAIL_CHARACTERS)
-    ending = Ending(
+    ending = RunEnding(
         state=seen.state,
         exit_code=seen.exit_code,
         reason=redact(seen.reason),

@@ -324,7 +324,7 @@ class AgentSession:
     async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
         """What is said of a thread that is opened again."""
         pending = pending_kind(await turns.snapshot())
-        cut_off = [row.tool for row in await self.services.store.journal.open(turns.thread_id)]
+        cut_off = [row.tool for row in await self.services.store.journal.open_calls(turns.thread_id)]
         if not pending:
             await turns.close_open("the process died")
             await ThreadListing(turns, row.folder).correct()

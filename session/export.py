@@ -8,10 +8,10 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
 from ml_intern.graph.state import is_users
 from ml_intern.models.messages import convert
-from ml_intern.outbound.conversation import Call, Conversation, Ending, Message, Usage
+from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
 from ml_intern.session.turns.points import TurnPoint, turn_points
-from ml_intern.store.checkpoints.packing import time_of_id
-from ml_intern.store.ledger import usage_of
+from ml_intern.store.checkpoints.packing import id_timestamp
+from ml_intern.store.ledger import usage_summary
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
@@ -29,7 +29,7 @@ async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
     points = await turn_points(await store.saver(), row.id)
     totals = await store.ledger.total(row.id)
     messages: list[AnyMessage] = values.get("messages", [])
-    inputs = {link.parent or "": time_of_id(link.id) for link in await store.checkpoints.line(row.id)}
+    inputs = {link.parent or "": id_timestamp(link.id) for link in await store.checkpoints.lineage(row.id)}
     begun = {point.number: inputs[point.before] for point in points if point.before in inputs}
     spans = {(key.message_id, key.index): span for key, span in (await store.journal.spans(row.id)).items()}
     return Conversation(
@@ -41,27 +41,27 @@ async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
         created=row.created,
         updated=row.updated,
         cost_usd=totals.known_cost_usd,
-        usage=usage_of(await store.ledger.by_source(row.id)),
+        usage=usage_summary(await store.ledger.by_source(row.id)),
         requests=tuple(map(_usage, await store.ledger.requests(row.id))),
         endings={point.number: end for point in points if (end := _ending(point)) is not None},
     )
 
 
-def _usage(paid: "PaidRequest") -> Usage:
+def _usage(paid: "PaidRequest") -> RequestUsage:
     cached = (paid.cached_tokens, paid.cache_write_tokens)
     counts = (paid.input_tokens, paid.output_tokens, *cached, paid.reasoning_tokens)
-    return Usage(paid.model, paid.source, *counts, paid.cost_usd, paid.finished)
+    return RequestUsage(paid.model, paid.source, *counts, paid.cost_usd, paid.finished)
 
 
 def _has_model(message: AnyMessage) -> bool:
     return message.type == "ai" and bool(message.response_metadata.get("model"))
 
 
-def _ending(point: TurnPoint) -> Ending | None:
+def _ending(point: TurnPoint) -> TurnEnding | None:
     if point.outcome is None:
         return None
     end = point.outcome
-    return Ending(end["status"], end["text"], end["exit_code"], point.iterations, point.time or None)
+    return TurnEnding(end["status"], end["text"], end["exit_code"], point.iterations, point.time or None)
 
 
 @dataclass

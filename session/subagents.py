@@ -119,7 +119,7 @@ class _Child:
         ):
             publish(cast(Mapping[str, Any], part["data"]))
         values = (await turns.snapshot()).values
-        own = await self.owner.services.store.ledger.own(self.context.root_id, self.id)
+        own = await self.owner.services.store.ledger.thread_total(self.context.root_id, self.id)
         await self.owner.services.store.threads.update(self.id, turns=int(values.get("turn", 0)), cost_usd=own.cost_usd)
         return values
 

@@ -1,1 +1,1 @@
-"""The thread database. All SQL is here."""
+"""The thread database. All SQL of ml-intern is in this package."""

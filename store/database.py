@@ -1,4 +1,4 @@
-"""Opening the thread database: whose file it is, its pragmas, its schema; and transactions on its one thread."""
+"""The connection to the thread database: ownership checks, pragmas, schema, and transactions on its own thread."""
 
 import asyncio
 import os
@@ -24,95 +24,95 @@ T = TypeVar("T")
 SQLITE_VERSION = sqlite3.sqlite_version
 BUSY_SECONDS = 10.0
 PAGE_BYTES = 1024
-"""Small pages: rows of two to three kilobytes would leave half of a larger one empty."""
+"""A small page size, since rows of two to three kilobytes would leave half of a larger page empty."""
 WAL_PAGES = 256
-"""Pages the log may grow to before it is folded into the file."""
+"""Number of pages in the write-ahead log that triggers a WAL checkpoint."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
 
 
 class Database(aiosqlite.Connection):
-    """An aiosqlite connection whose transactions are one hop each to its thread; open it with `open_database`."""
+    """An aiosqlite connection that runs each transaction as one call on its thread. Use `open_database`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open_mark: int | None = None
         super().__init__(self._connect_file, iter_chunk_size=64)
-        # A program that dies without closing must end, not wait for this thread; SQLite is safe at any instant.
+        # A program that exits without closing must not wait for this thread; SQLite survives that at any time.
         self._thread.daemon = True
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the database's thread. Raises the store's errors, see `store_error`."""
-        return await self._hop(work)
+        return await self._run_on_thread(work)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one transaction, on disk when this returns; nothing of it stays when it raises."""
-        return await self._hop(partial(_transaction, work))
+        """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises."""
+        return await self._run_on_thread(partial(_transaction, work))
 
     async def close(self) -> None:
-        """Finish what is queued and close; the last one out folds the log into the file."""
+        """Finish queued work and close. The last connection merges the write-ahead log into the file."""
         await super().close()
-        self._drop_mark()
+        self._close_mark()
 
-    async def ended(self) -> None:
-        """Wait until the thread is gone; it speaks to the event loop until then."""
+    async def join(self) -> None:
+        """Wait until the thread has ended; it uses the event loop until then."""
         await asyncio.to_thread(self._thread.join)
 
-    async def _hop(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run_on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # a mistake of ours, not the file's state
-        except sqlite3.Error as fault:
-            raise store_error(fault, self.path) from fault
+            raise  # a programming error, not a problem with the file
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
         return result
 
     def _connect_file(self) -> sqlite3.Connection:
         try:
-            _claim(self.path)
+            _secure(self.path)
             self._open_mark = open_lock_file(self.path.with_name(self.path.name + ".open"))
             return _prepare(self.path, self._open_mark)
-        except BaseException as fault:
-            self._drop_mark()
-            if isinstance(fault, OSError):
-                raise file_error(fault, self.path) from fault
+        except BaseException as error:
+            self._close_mark()
+            if isinstance(error, OSError):
+                raise file_error(error, self.path) from error
             raise
 
-    def _drop_mark(self) -> None:
+    def _close_mark(self) -> None:
         if self._open_mark is not None:
             os.close(self._open_mark)
             self._open_mark = None
 
 
 async def open_database(path: Path) -> Database:
-    """Open the database at `path`, creating file (0600) and folder (0700) when missing.
+    """Open the database at `path`, creating the file (0600) and its folder (0700) if missing.
 
-    Raises DatabaseUnusable (newer, damaged, a symlink, somebody else's), DiskFull, TemporaryError.
+    Raises DatabaseUnusable (newer version, damaged, a symlink, another owner), DiskFull, TemporaryError.
     """
     database = Database(path)
     try:
         await database
     except BaseException:
-        await database.ended()
+        await database.join()
         raise
     return database
 
 
-def store_error(fault: sqlite3.Error, path: Path) -> MLInternError:
-    """What a fault of SQLite means to the user: DiskFull, TemporaryError or DatabaseUnusable."""
-    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+def store_error(error: sqlite3.Error, path: Path) -> MLInternError:
+    """Translate an SQLite error to DiskFull, TemporaryError or DatabaseUnusable."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_space(path)):
-        return DiskFull(f"no space left to write {path}", "free some space and resume the thread")
+        return DiskFull(f"no space left to write {path}", "free some disk space and resume the thread")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return TemporaryError(f"{path} stayed busy for {BUSY_SECONDS:.0f} s", "try again")
+        return TemporaryError(f"{path} was locked by another process for {BUSY_SECONDS:.0f} s", "try again")
     if code == sqlite3.SQLITE_IOERR:
-        return TemporaryError(f"{path} could not be read or written: {fault}", "check the disk and resume the thread")
-    return DatabaseUnusable(f"{path} cannot be used: {fault}", "see `ml-intern doctor`")
+        return TemporaryError(f"{path} could not be read or written: {error}", "check the disk and resume the thread")
+    return DatabaseUnusable(f"{path} cannot be used: {error}", "run `ml-intern doctor`")
 
 
 def _transaction(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
-    if connection.in_transaction:  # a fault of the disk kept the last one from being rolled back
+    if connection.in_transaction:  # an I/O error prevented the last rollback
         connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -130,11 +130,11 @@ def _no_space(path: Path) -> bool:
     return free.f_bavail * free.f_frsize < 1024 * 1024
 
 
-def _claim(path: Path) -> None:
-    """Make sure folder and file are ours and nobody else can read them."""
+def _secure(path: Path) -> None:
+    """Ensure that folder and file belong to the user and are readable only by them."""
     folder = path.parent
     if folder.exists() and (folder.stat().st_uid != os.geteuid() or folder.stat().st_mode & stat.S_ISVTX):
-        raise DatabaseUnusable(f"{folder} is shared or somebody else's", "set ML_INTERN_HOME to another folder")
+        raise DatabaseUnusable(f"{folder} is shared or belongs to another user", "set ML_INTERN_HOME to another folder")
     private_folder(folder)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
@@ -142,22 +142,22 @@ def _claim(path: Path) -> None:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise DatabaseUnusable(
-                f"{path} is a link, no regular file, or belongs to somebody else", "move it away"
+                f"{path} is a symlink, not a regular file, or belongs to another user", "move it elsewhere"
             ) from None
         path.chmod(0o600)
 
 
 def _prepare(path: Path, mark: int) -> sqlite3.Connection:
-    """Connect, and set up or check the file while nobody else can have it open."""
-    alone = _wait_for_mark(path, mark)
+    """Connect; if no other process has the file open, check it first."""
+    is_exclusive = _wait_for_mark(path, mark)
     try:
-        if alone and _size(path.with_name(path.name + "-wal")) > 0:
+        if is_exclusive and _size(path.with_name(path.name + "-wal")) > 0:
             _quick_check(path)
         connection = _connect(path)
-    except sqlite3.Error as fault:
-        if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and alone:
-            raise _set_aside(path) from fault
-        raise store_error(fault, path) from fault
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and is_exclusive:
+            raise _set_aside(path) from error
+        raise store_error(error, path) from error
     try_lock(mark, shared=True)
     return connection
 
@@ -174,7 +174,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _wait_for_mark(path: Path, mark: int) -> bool:
-    """True: nobody else has the database open, and none can open it yet. False: others have it, set up and checked."""
+    """Return True with an exclusive mark, or False if other processes have set up and opened the database."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         if try_lock(mark):
@@ -196,7 +196,7 @@ def _pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-    # One long commit must not keep its space.
+    # Truncate the log after a large commit.
     connection.execute(f"PRAGMA journal_size_limit = {2 * WAL_PAGES * PAGE_BYTES}")
 
 
@@ -205,7 +205,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if version > SCHEMA_VERSION and application == APPLICATION_ID:
         raise DatabaseUnusable(
-            f"{path} was written by a newer ml-intern (schema {version}, this one knows {SCHEMA_VERSION})",
+            f"{path} was written by a newer ml-intern (schema {version}, this version supports {SCHEMA_VERSION})",
             "upgrade ml-intern, or set ML_INTERN_HOME to another folder",
         )
     if application == APPLICATION_ID:
@@ -215,7 +215,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {older + 1}")
         return
     if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
-        raise DatabaseUnusable(f"{path} is a database of another program", "move it away")
+        raise DatabaseUnusable(f"{path} is a database of another program", "move it elsewhere")
     for statement in _statements(TABLES + COMPUTE_TABLES):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -223,7 +223,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    """Split a script: `executescript` would commit the transaction it runs in."""
+    """Split a script into statements, because `executescript` would commit the open transaction."""
     statements, pending = [], ""
     for line in script.splitlines():
         pending += line + "\n"
@@ -234,7 +234,7 @@ def _statements(script: str) -> list[str]:
 
 
 def _quick_check(path: Path) -> None:
-    """Look for damage after an unclean end. Read-only: closing a writer would fold the log into the damaged file."""
+    """Check for damage after an unclean shutdown. Read-only, so that closing does not merge the log into the file."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
         findings = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
     if findings != ["ok"]:
@@ -244,14 +244,14 @@ def _quick_check(path: Path) -> None:
 
 
 def _set_aside(path: Path) -> DatabaseUnusable:
-    """Rename the damaged file and its log, so that nothing ever writes over them."""
+    """Rename the damaged file and its log, so that they are never overwritten."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    kept = path.with_name(f"{path.name}.damaged-{stamp}")
+    saved = path.with_name(f"{path.name}.damaged-{stamp}")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
+            part.rename(saved.with_name(saved.name + suffix))
     return DatabaseUnusable(
-        f"{path} is damaged; it was kept as {kept.name}",
-        f"start again with an empty database, or recover it first: sqlite3 {kept} .recover",
+        f"{path} is damaged; it was renamed to {saved.name}",
+        f"start again with an empty database, or first recover the data with: sqlite3 {saved} .recover",
     )

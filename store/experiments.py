@@ -1,4 +1,4 @@
-"""The table of experiments: what was tried, over all threads, with the numbers it gave and where they are from."""
+"""The table of experiments of all threads, with their metrics and the sources of the metrics."""
 
 import json
 import sqlite3
@@ -11,17 +11,17 @@ from ml_intern.store.database import Database
 
 @dataclass(frozen=True)
 class ExperimentRow:
-    """One thing that was tried. `config`, `split_hashes` and `metrics` are JSON; the price is in US dollars."""
+    """One experiment. `config`, `split_hashes` and `metrics` are JSON; the cost is in US dollars."""
 
     id: str
     thread_id: str
     root_id: str
     folder: str = ""
-    """The folder the user worked in."""
+    """The user's working folder."""
     run_id: str | None = None
-    """The background run it was recorded from; None for one that the agent recorded."""
+    """The background run it was recorded from; None if the agent recorded it."""
     parent: str | None = None
-    """The experiment this one changes."""
+    """The experiment on which this one is based."""
     name: str = ""
     config: str = "{}"
     seed: int | None = None
@@ -30,18 +30,18 @@ class ExperimentRow:
     data_revision: str = ""
     split_hashes: str = "{}"
     metrics: str = "{}"
-    """What the agent recorded, by name: {"value": number, "source": where it is read, in words}."""
+    """Metrics recorded by the agent, by name: {"value": number, "source": description}."""
     run_metrics: str = "{}"
-    """The last values in the run's log, by name; the database writes them when the run ends."""
+    """The last values in the run's log, by name; set by a database trigger when the run ends."""
     cost_usd: float | None = None
-    """None: not known."""
+    """None: unknown."""
     created: float = field(default_factory=time.time, compare=False)
 
     @property
     def values(self) -> dict[str, float]:
-        """The value of each metric, what the agent recorded before what the log says."""
+        """Return the value of each metric; recorded values take precedence over the log."""
         recorded = {name: float(one["value"]) for name, one in json.loads(self.metrics).items()}
-        # What is not finite stands there as a word.
+        # Non-finite values are stored as strings.
         last = {name: value for name, value in json.loads(self.run_metrics).items() if isinstance(value, int | float)}
         return {**last, **recorded}
 
@@ -57,19 +57,19 @@ class Experiments:
         self._database = database
 
     async def put(self, row: ExperimentRow) -> None:
-        """Write an experiment down, or write it anew."""
+        """Insert or replace an experiment."""
         marks = ", ".join(f":{name}" for name in _NAMES)
         statement = f"INSERT OR REPLACE INTO experiments ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
         await self._database.write(lambda connection: connection.execute(statement, vars(row)))
 
     async def find(self, text: str) -> Sequence[ExperimentRow]:
-        """The experiments whose id begins with `text`, or whose run or name it is."""
+        """Return the experiments whose id starts with `text` or whose run id or name equals it."""
         start = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where = "id LIKE ? ESCAPE '\\' OR run_id = ? OR name = ?"
         return await self._database.read(_selection(where, start, text, text))
 
     async def list(self, thread_id: str | None = None, folder: str | None = None) -> Sequence[ExperimentRow]:
-        """The experiments of a thread, of a folder, or of all threads, oldest first."""
+        """Return the experiments of a thread, of a folder, or of all threads, oldest first."""
         if thread_id is not None:
             return await self._database.read(_selection("thread_id = ?", thread_id))
         selection = _selection("folder = ?", folder) if folder is not None else _selection("true")

@@ -1,4 +1,4 @@
-"""The journal of tool calls: committed before a call and after it, so that no call runs twice and none is lost."""
+"""The journal of tool calls, committed before and after each call, so that no call runs twice or is lost."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ _OF_KEY = "thread_id = ? AND message_id = ? AND position = ?"
 
 @dataclass(frozen=True)
 class CallKey:
-    """Names a call: the thread, the AIMessage that asked for it, and its place among that message's calls."""
+    """Identifies a call: the thread, the AIMessage with the call, and its index among the message's calls."""
 
     thread_id: str
     message_id: str
@@ -23,16 +23,16 @@ class CallKey:
 
 @dataclass(frozen=True)
 class JournalRow:
-    """What is known of a call. Times are seconds since the epoch."""
+    """The journal entry of a call. Times are in seconds since the epoch."""
 
     key: CallKey
     tool: str
     digest: str
     status: Literal["started", "finished"]
     result: dict[str, Any] | None
-    """None while it runs, and again once a later message shows that a checkpoint holds the result."""
+    """None while the call runs, and again once a later message proves that a checkpoint contains the result."""
     handle: str | None
-    """How to find what it started: the id of a run or of a sub-agent's thread."""
+    """The id of what the call started: a run or a sub-agent's thread."""
     started: float
     finished: float | None
 
@@ -44,10 +44,10 @@ class Journal:
         self._database = database
 
     async def start(self, key: CallKey, tool: str, digest: str) -> JournalRow | None:
-        """Write down, on disk, that a call is about to run; or return what is known of it when it started before.
+        """Record on disk that a call is about to run. Return its entry instead if it has already started.
 
-        Empties the results of the thread's other messages in the same transaction: the model has answered since,
-        so a durable checkpoint holds them.
+        The same transaction clears the results of the thread's other messages: the model has replied since, so a
+        durable checkpoint contains them.
         """
         statement = (
             "INSERT INTO journal (thread_id, message_id, position, tool, digest, status, started) "
@@ -67,24 +67,24 @@ class Journal:
         return await self._database.write(begin)
 
     async def set_handle(self, key: CallKey, handle: str) -> None:
-        """Keep how to find what a call started. Raises KeyError when the call never started."""
+        """Record the id of what a call started. Raises KeyError if the call has not started."""
         await self._update("handle = ?", key, handle)
 
     async def finish(self, key: CallKey, result: dict[str, Any]) -> None:
-        """Write down, on disk, what a call gave. Raises KeyError when the call never started."""
+        """Record the result of a call on disk. Raises KeyError if the call has not started."""
         text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
         await self._update("status = 'finished', result = ?, finished = ?", key, text, time.time())
 
-    async def open(self, thread_id: str) -> list[JournalRow]:
-        """The calls of a thread that started and did not finish, oldest first."""
+    async def open_calls(self, thread_id: str) -> list[JournalRow]:
+        """Return the unfinished calls of a thread, oldest first."""
         return await self._select("thread_id = ? AND status = 'started'", thread_id)
 
     async def of_message(self, thread_id: str, message_id: str) -> list[JournalRow]:
-        """The calls of one AIMessage, in the model's order."""
+        """Return the calls of one AIMessage in the model's order."""
         return await self._select("thread_id = ? AND message_id = ?", thread_id, message_id)
 
     async def spans(self, thread_id: str) -> dict[CallKey, tuple[float, float | None]]:
-        """When each call of a thread began and ended, in seconds since the epoch; None while it runs."""
+        """Return start and end of each call of a thread in seconds since the epoch; the end is None while it runs."""
         query = "SELECT thread_id, message_id, position, started, finished FROM journal WHERE thread_id = ?"
 
         def select(connection: sqlite3.Connection) -> dict[CallKey, tuple[float, float | None]]:

@@ -1,4 +1,4 @@
-"""The ledger: every paid request, entered before it is sent. It only grows; undo and delete leave it alone."""
+"""The ledger of every paid request, recorded before it is sent. Entries survive undo and deletion of threads."""
 
 import sqlite3
 import time
@@ -19,45 +19,45 @@ _SUMS = (
 _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
 
 
-CALLS_PER_DOLLAR = 50
-"""A cap of one dollar allows so many requests whose price nobody knows."""
+UNPRICED_REQUESTS_PER_DOLLAR = 50
+"""Number of requests of unknown price that a cap of one dollar allows."""
 
 
 @dataclass(frozen=True)
 class CostReservation:
-    """The most a request may cost, in US dollars (None: unknown), and the cap of its tree (None: there is none)."""
+    """The highest possible cost of a request in US dollars (None: unknown) and the cap of its tree (None: no cap)."""
 
     usd: float | None = None
     cap_usd: float | None = None
 
 
 class TokenCounts(Protocol):
-    """What a request used, in tokens; cached ones are part of the input, reasoning ones of the output."""
+    """Token counts of a request. Cached tokens are part of the input, reasoning tokens of the output."""
 
     @property
     def input_tokens(self) -> int:
-        """All that was sent."""
+        """All input tokens."""
 
     @property
     def output_tokens(self) -> int:
-        """All that came back."""
+        """All output tokens."""
 
     @property
     def cached_tokens(self) -> int:
-        """Input the provider had in its cache."""
+        """Input tokens read from the provider's cache."""
 
     @property
     def cache_write_tokens(self) -> int:
-        """Input the provider wrote into its cache."""
+        """Input tokens written to the provider's cache."""
 
     @property
     def reasoning_tokens(self) -> int:
-        """Output that is reasoning."""
+        """Output tokens used for reasoning."""
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a tree of threads. `cost_usd` is the known part, in US dollars."""
+    """Sums over a tree of threads. `cost_usd` is the known part of the cost in US dollars."""
 
     requests: int
     input_tokens: int
@@ -67,30 +67,30 @@ class Totals:
     reasoning_tokens: int
     cost_usd: float
     unknown_cost_requests: int
-    """Requests that ended and whose price is not known."""
+    """Finished requests of unknown price."""
     open_requests: int
-    """Requests under way, or cut off by a crash: what they cost is not known."""
+    """Requests in progress or cut off by a crash; their cost is unknown."""
 
     def since(self, earlier: "Totals") -> "Totals":
-        """What came after `earlier`."""
+        """Return the difference to `earlier`."""
         return Totals(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
 
     @property
     def known_cost_usd(self) -> float | None:
-        """What all of it cost in US dollars; None when the price of a part is not known."""
+        """Return the total cost in US dollars, or None if the price of any request is unknown."""
         return None if self.unknown_cost_requests > 0 or self.open_requests > 0 else self.cost_usd
 
     def counts(self) -> dict[str, int]:
-        """Requests and tokens, as the event `result` has them."""
-        return {name: getattr(self, name) for name in COUNTS}
+        """Return the numbers of requests and tokens in the form of the event `result`."""
+        return {name: getattr(self, name) for name in COUNT_NAMES}
 
 
-NOTHING = Totals(0, 0, 0, 0, 0, 0, 0.0, 0, 0)
-COUNTS = (
+ZERO_TOTALS = Totals(0, 0, 0, 0, 0, 0, 0.0, 0, 0)
+COUNT_NAMES = (
     "requests", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
     "unknown_cost_requests",
 )  # fmt: skip
-"""The whole numbers among the totals that users see."""
+"""The counts among the totals that are shown to users."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Spending:
     totals: Totals
 
     def as_json(self) -> dict[str, Any]:
-        """The row as the event `result` has it."""
+        """Return the row in the form of the event `result`."""
         return {
             "source": self.source,
             "model": self.model,
@@ -111,18 +111,18 @@ class Spending:
         }
 
 
-def usage_of(rows: Sequence[Spending], before: Sequence[Spending] = ()) -> dict[str, Any]:
-    """The usage of the event `result`: the sums, and `by_source` the same for each source and model, since `before`."""
+def usage_summary(rows: Sequence[Spending], before: Sequence[Spending] = ()) -> dict[str, Any]:
+    """Return the usage since `before` for the event `result`: sums, and `by_source` for each source and model."""
     earlier = {(row.source, row.model): row.totals for row in before}
-    news = [replace(row, totals=row.totals.since(earlier.get((row.source, row.model), NOTHING))) for row in rows]
-    news = [row for row in news if row.totals.requests]
-    sums = {name: sum(getattr(row.totals, name) for row in news) for name in COUNTS}
-    return {**sums, "by_source": [row.as_json() for row in news]}
+    used = [replace(row, totals=row.totals.since(earlier.get((row.source, row.model), ZERO_TOTALS))) for row in rows]
+    used = [row for row in used if row.totals.requests]
+    sums = {name: sum(getattr(row.totals, name) for row in used) for name in COUNT_NAMES}
+    return {**sums, "by_source": [row.as_json() for row in used]}
 
 
 @dataclass(frozen=True)
 class PaidRequest:
-    """One request that was answered: its entry in the ledger. `finished` is seconds since the epoch."""
+    """The ledger entry of an answered request. `finished` is in seconds since the epoch."""
 
     source: Source
     model: str
@@ -142,23 +142,25 @@ class Ledger:
         self._database = database
 
     async def reserve(
-        self, thread_id: str, root_id: str, source: Source, model: str, worst: CostReservation | None = None
+        self, thread_id: str, root_id: str, source: Source, model: str, reservation: CostReservation | None = None
     ) -> int:
-        """Enter a request before it is sent, on disk; returns the id of the entry.
+        """Record a request on disk before it is sent, and return the id of the entry.
 
-        `root_id` is the thread at the top of the tree of agents, `thread_id` itself for the main agent. Requests side
-        by side see each other's reservations: together they never exceed the cap.
+        `root_id` is the top thread of the tree of agents, which is `thread_id` for the main agent. Parallel requests
+        see each other's reservations, so that together they never exceed the cap.
 
         Raises:
-            LimitReached: the cap does not allow the most that the request may cost.
+            LimitReached: the highest possible cost of the request exceeds the cap.
         """
         entry = (thread_id, root_id, source, model)
-        return await self._database.write(lambda connection: enter(connection, entry, worst or CostReservation()))
+        return await self._database.write(
+            lambda connection: insert_entry(connection, entry, reservation or CostReservation())
+        )
 
     async def settle(self, id: int, used: TokenCounts, cost_usd: float | None) -> Totals:
-        """Close an entry with what was used; a price of None is unknown. Returns the new totals of its tree.
+        """Close an entry with its token counts and cost (None: unknown). Return the new totals of its tree.
 
-        Raises ValueError when there is no such open entry.
+        Raises ValueError if there is no such open entry.
         """
         cached = (used.cached_tokens, used.cache_write_tokens)
         counts = (used.input_tokens, used.output_tokens, *cached, used.reasoning_tokens)
@@ -170,7 +172,7 @@ class Ledger:
         return await self._close(statement, (*counts, cost_usd, time.time(), id))
 
     async def fail(self, id: int, why: str, cost_usd: float | None = 0.0) -> Totals:
-        """Close an entry whose request failed; None when it may have been charged. Returns the new totals."""
+        """Close the entry of a failed request; a cost of None means it may have been charged. Return the new totals."""
         statement = (
             "UPDATE ledger SET state = 'failed', why = ?, cost_usd = ?, finished = ? "
             "WHERE id = ? AND state = 'open' RETURNING root_id"
@@ -178,18 +180,18 @@ class Ledger:
         return await self._close(statement, (why, cost_usd, time.time(), id))
 
     async def total(self, root_id: str) -> Totals:
-        """What a tree of agents has used: the thread `root_id` and all below it."""
+        """Return the totals of a tree of agents: the thread `root_id` and all threads below it."""
         return await self._database.read(lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone()))
 
-    async def own(self, root_id: str, thread_id: str) -> Totals:
-        """What one thread of a tree has used by itself."""
+    async def thread_total(self, root_id: str, thread_id: str) -> Totals:
+        """Return the totals of one thread of a tree, without its sub-agents."""
         query = f"{_TOTAL} AND thread_id = ?"
         return await self._database.read(
             lambda connection: Totals(*connection.execute(query, (root_id, thread_id)).fetchone())
         )
 
     async def by_source(self, root_id: str) -> list[Spending]:
-        """The totals of a tree for each source and model, the dearest first."""
+        """Return the totals of a tree for each source and model, most expensive first."""
         query = f"SELECT source, model, {_SUMS} FROM ledger WHERE root_id = ? GROUP BY source, model ORDER BY 9 DESC"  # noqa: S608  constants only
         return await self._database.read(
             lambda connection: [
@@ -198,13 +200,13 @@ class Ledger:
         )
 
     async def last_model(self, thread_id: str) -> str:
-        """The model that a thread itself asked last; empty when it asked none."""
+        """Return the model of the thread's last main request; "" if there is none."""
         query = "SELECT model FROM ledger WHERE thread_id = ? AND source = 'main' ORDER BY id DESC LIMIT 1"
         found = await self._database.read(lambda connection: connection.execute(query, (thread_id,)).fetchone())
         return str(found[0]) if found else ""
 
     async def requests(self, root_id: str) -> list[PaidRequest]:
-        """The answered requests of a tree, in the order they ended."""
+        """Return the answered requests of a tree in order of completion."""
         query = (
             "SELECT source, model, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, "
             "cost_usd, finished "
@@ -230,23 +232,26 @@ _COMMITTED = (
 )
 
 
-def enter(connection: sqlite3.Connection, entry: tuple[str, str, Source, str], worst: CostReservation) -> int:
-    """Make an entry (thread, root, source, model) within a transaction; its id. Raises LimitReached."""
-    _check_cap(connection, entry[1], worst)
+def insert_entry(
+    connection: sqlite3.Connection, entry: tuple[str, str, Source, str], reservation: CostReservation
+) -> int:
+    """Insert an entry (thread, root, source, model) inside a transaction and return its id. Raises LimitReached."""
+    _check_cap(connection, entry[1], reservation)
     statement = (
         "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
         "VALUES (?, ?, ?, ?, 'open', ?, ?)"
     )
-    return connection.execute(statement, (*entry, worst.usd, time.time())).lastrowid or 0
+    return connection.execute(statement, (*entry, reservation.usd, time.time())).lastrowid or 0
 
 
-def _check_cap(connection: sqlite3.Connection, root_id: str, worst: CostReservation) -> None:
-    if worst.cap_usd is None:
+def _check_cap(connection: sqlite3.Connection, root_id: str, reservation: CostReservation) -> None:
+    if reservation.cap_usd is None:
         return
     committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()
-    cap, remedy = f"the budget of {worst.cap_usd:.2f} USD", "allow more with --max-budget-usd; -1 is unlimited"
-    if worst.usd is not None and committed + worst.usd > worst.cap_usd:
-        spent = f"{committed:.4f} USD are spent or reserved, and the next request may cost {worst.usd:.4f}"
-        raise LimitReached(f"{cap} does not allow the next request: {spent}", remedy)
-    if worst.usd is None and unpriced >= worst.cap_usd * CALLS_PER_DOLLAR:
-        raise LimitReached(f"{cap} stands for {unpriced} requests of unknown price, and they are used up", remedy)
+    remedy = "raise it with --max-budget-usd (-1: no limit)"
+    if reservation.usd is not None and committed + reservation.usd > reservation.cap_usd:
+        left = f"${max(0.0, reservation.cap_usd - committed):.4f} of the budget of ${reservation.cap_usd:.2f} is left"
+        raise LimitReached(f"the next request may cost ${reservation.usd:.4f}, but only {left}", remedy)
+    if reservation.usd is None and unpriced >= reservation.cap_usd * UNPRICED_REQUESTS_PER_DOLLAR:
+        used_up = f"the budget of ${reservation.cap_usd:.2f} is used up"
+        raise LimitReached(f"{used_up}: it allows {unpriced} requests of unknown price", remedy)

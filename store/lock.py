@@ -1,4 +1,4 @@
-"""Locks between processes: advisory locks on small files, dropped by the kernel when their holder dies."""
+"""Locks between processes: advisory file locks, which the kernel releases when the process ends."""
 
 import asyncio
 import errno
@@ -14,55 +14,55 @@ from pathlib import Path
 from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, TemporaryError, ThreadLocked
 from ml_intern.configs.paths import private_folder
 
-_CLAIMS = 4
-_CLAIM_SECONDS = 0.005
-"""A claim is made so often, so far apart: `is_held` takes the lock for a moment to see whether it can."""
+_ATTEMPTS = 4
+_ATTEMPT_SECONDS = 0.005
+"""Number and interval of attempts to lock, because `is_locked` takes the lock for a moment."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def open_lock_file(path: Path) -> int:
-    """Open or create a lock file for its owner alone (0600) and return its descriptor; a symlink is refused."""
+    """Open or create a lock file (0600) and return its descriptor. Raises OSError for a symlink."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Take the lock without waiting; False when somebody else's lock excludes it."""
+    """Try to take the lock without waiting. Return False if another lock conflicts."""
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as fault:
-        if fault.errno in (errno.EWOULDBLOCK, errno.EACCES):
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        raise TemporaryError(f"the file system refused a lock: {fault.strerror}") from fault
+        raise TemporaryError(f"the file system refused a lock: {error.strerror}") from error
     return True
 
 
-def file_error(fault: OSError, path: Path) -> MLInternError:
-    """What it means to the user that a file of the data folder cannot be made or opened."""
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"no space left to create {path}", "free some space and try again")
+def file_error(error: OSError, path: Path) -> MLInternError:
+    """Translate an error on creating or opening a file of the data folder to DiskFull or ConfigurationError."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space left to create {path}", "free some disk space and try again")
     return ConfigurationError(
-        f"{path} cannot be opened: {fault.strerror}", "check its folder, or set ML_INTERN_HOME to another one"
+        f"{path} cannot be opened: {error.strerror}", "check its folder, or set ML_INTERN_HOME to another one"
     )
 
 
 def lock_path(folder: Path, thread_id: str) -> Path:
-    """The lock file of a thread; an id that is no plain file name is named by its hash."""
+    """Return the lock file of a thread; ids that are not safe file names are hashed."""
     plain = thread_id if _PLAIN_NAME.fullmatch(thread_id) else hashlib.sha256(thread_id.encode()).hexdigest()
     return folder / f"{plain}.lock"
 
 
 @asynccontextmanager
-async def hold_thread(folder: Path, thread_id: str) -> AsyncIterator[None]:
-    """Hold a thread for this process until the block ends, even when the process is killed in it.
+async def lock_thread(folder: Path, thread_id: str) -> AsyncIterator[None]:
+    """Lock a thread for this process until the block ends. Killing the process releases the lock.
 
-    Raises ThreadLocked, with the holder's process id when it is known.
+    Raises ThreadLocked, with the other process's id if it is known.
     """
-    # Off the event loop: LangGraph's server refuses file operations on it.
+    # In a thread, because LangGraph's server forbids file operations on the event loop.
     taken = asyncio.get_running_loop().run_in_executor(None, _take, folder, thread_id)
     try:
         descriptor = await asyncio.shield(taken)
     except asyncio.CancelledError:
-        taken.add_done_callback(_give_back)
+        taken.add_done_callback(_release)
         raise
     try:
         yield
@@ -75,39 +75,39 @@ def _take(folder: Path, thread_id: str) -> int:
     try:
         private_folder(folder)
         descriptor = open_lock_file(path)
-    except OSError as fault:
-        raise file_error(fault, path) from fault
+    except OSError as error:
+        raise file_error(error, path) from error
     try:
-        claim_lock(descriptor, thread_id)
+        acquire_lock(descriptor, thread_id)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def claim_lock(descriptor: int, thread_id: str) -> None:
-    """Lock an open file for this process. Raises ThreadLocked: it is held, or was deleted with its thread meanwhile."""
-    if not _lock_within(descriptor) or os.fstat(descriptor).st_nlink == 0:
+def acquire_lock(descriptor: int, thread_id: str) -> None:
+    """Lock an open lock file. Raises ThreadLocked if another process has it or deleted it with its thread."""
+    if not _try_repeatedly(descriptor) or os.fstat(descriptor).st_nlink == 0:
         written = os.pread(descriptor, 32, 0)
         holder = f"process {written.decode()}" if written.isdigit() else "another process"
         raise ThreadLocked(
-            f"thread {thread_id} is being run by {holder}", "wait for it to end, or work on a copy with --fork"
+            f"thread {thread_id} is in use by {holder}", "wait until it ends, or use --fork to work on a copy"
         )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
-def _lock_within(descriptor: int) -> bool:
-    for claim in range(_CLAIMS):
-        if claim:
-            time.sleep(_CLAIM_SECONDS)
+def _try_repeatedly(descriptor: int) -> bool:
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_ATTEMPT_SECONDS)
         if try_lock(descriptor):
             return True
     return False
 
 
-def is_held(folder: Path, thread_id: str) -> bool:
-    """Whether some process holds a thread. A thread nobody ever held has no lock file."""
+def is_locked(folder: Path, thread_id: str) -> bool:
+    """Return whether a process has locked the thread. A thread that was never locked has no lock file."""
     try:
         descriptor = os.open(lock_path(folder, thread_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -118,7 +118,7 @@ def is_held(folder: Path, thread_id: str) -> bool:
         os.close(descriptor)
 
 
-def _give_back(taken: "asyncio.Future[int]") -> None:
-    """Let go of a lock that came after its taker was cancelled."""
+def _release(taken: "asyncio.Future[int]") -> None:
+    """Release a lock that was acquired after its caller was cancelled."""
     if not taken.cancelled() and taken.exception() is None:
         os.close(taken.result())

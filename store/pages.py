@@ -1,4 +1,4 @@
-"""A cache of fetched pages with a full-text index, in a file of its own: what it holds can be fetched again."""
+"""A cache of fetched pages with a full-text index, in a separate file that can be deleted at any time."""
 
 import asyncio
 import re
@@ -14,8 +14,8 @@ import aiosqlite
 from ml_intern.configs.paths import private_folder
 
 FILE = "pages.db"
-KEPT_SECONDS = 30 * 86_400.0
-"""Pages that nobody fetched again for so long are dropped."""
+MAX_AGE_SECONDS = 30 * 86_400.0
+"""Older pages are deleted."""
 _VERSION = 1
 _TABLES = """
 CREATE TABLE pages (
@@ -43,7 +43,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class CachedPage:
-    """A page as it was fetched, `fetched` in seconds since the epoch. Pages on no `shelf` are not searched."""
+    """A fetched page. `fetched` is in seconds since the epoch. Pages with an empty `shelf` are not searched."""
 
     url: str
     shelf: str
@@ -53,13 +53,13 @@ class CachedPage:
 
     @property
     def age(self) -> float:
-        """Seconds since it was fetched."""
+        """Return the seconds since the fetch."""
         return max(time.time() - self.fetched, 0.0)
 
 
 @dataclass(frozen=True)
 class FoundPage:
-    """A page that holds the words of a search, with the piece of text around them."""
+    """A search result with an excerpt around the matching words."""
 
     url: str
     title: str
@@ -74,14 +74,14 @@ class PageCache:
         self._connection = connection
 
     async def get(self, url: str) -> CachedPage | None:
-        """The page at this address as it was last fetched."""
+        """Return the cached page with this address, or None."""
         query = "SELECT url, shelf, title, text, fetched FROM pages WHERE url = ?"
         async with self._connection.execute(query, (url,)) as rows:
             row = await rows.fetchone()
         return CachedPage(*row) if row else None
 
     async def put(self, pages: Sequence[CachedPage]) -> None:
-        """Keep these pages in the place of earlier ones at their addresses."""
+        """Save pages, replacing those with the same addresses, and delete old pages."""
         rows = [(page.url, page.shelf, page.title, page.text, page.fetched) for page in pages]
         await self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -89,20 +89,20 @@ class PageCache:
             await self._connection.executemany(
                 "INSERT INTO pages (url, shelf, title, text, fetched) VALUES (?, ?, ?, ?, ?)", rows
             )
-            await self._connection.execute("DELETE FROM pages WHERE fetched < ?", (time.time() - KEPT_SECONDS,))
+            await self._connection.execute("DELETE FROM pages WHERE fetched < ?", (time.time() - MAX_AGE_SECONDS,))
         except BaseException:
             await self._connection.rollback()
             raise
         await self._connection.commit()
 
     async def fresh(self, shelf: str, seconds: float) -> set[str]:
-        """The addresses of a shelf's pages that were fetched within the last `seconds`."""
+        """Return the addresses of a shelf's pages fetched within the last `seconds`."""
         query = "SELECT url FROM pages WHERE shelf = ? AND fetched > ?"
         async with self._connection.execute(query, (shelf, time.time() - seconds)) as rows:
             return {row[0] async for row in rows}
 
     async def search(self, words: str, shelf: str = "", limit: int = 10) -> list[FoundPage]:
-        """Pages with all these words, else with any of them, the best first; of one shelf, or of all."""
+        """Return pages with all these words, or else with any of them, best first; of one shelf or of all."""
         terms = [f'"{word}"' for word in _WORD.findall(words)]
         found = await self._match(" ".join(terms), shelf, limit) if terms else []
         return found or (await self._match(" OR ".join(terms), shelf, limit) if len(terms) > 1 else [])
@@ -114,23 +114,23 @@ class PageCache:
 
 @asynccontextmanager
 async def open_pages(folder: Path) -> AsyncIterator[PageCache]:
-    """The cache in `folder`, made when missing; a damaged or older one is begun anew."""
+    """Open the cache in `folder`. It is created if missing and recreated if damaged or of an older version."""
     await asyncio.to_thread(private_folder, folder)
     path = folder / FILE
     try:
-        connection = await _connected(path)
+        connection = await _connect(path)
     except sqlite3.OperationalError:
-        raise  # busy, or the disk is full: the file is sound
+        raise  # busy or disk full: the file itself is intact
     except sqlite3.DatabaseError:
         await asyncio.to_thread(_remove, path)
-        connection = await _connected(path)
+        connection = await _connect(path)
     try:
         yield PageCache(connection)
     finally:
         await connection.close()
 
 
-async def _connected(path: Path) -> aiosqlite.Connection:
+async def _connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None)
     try:
         await _run(
@@ -141,7 +141,7 @@ async def _connected(path: Path) -> aiosqlite.Connection:
             found = await rows.fetchone()
         if found is not None and found[0] != _VERSION:
             if found[0]:
-                raise sqlite3.DatabaseError(f"the cache has version {found[0]}")  # noqa: TRY301 the cleanup is the same
+                raise sqlite3.DatabaseError(f"the cache has version {found[0]}")  # noqa: TRY301 it needs the same cleanup
             await _run(connection, (*_statements(), f"PRAGMA user_version = {_VERSION}"))
         await connection.commit()
     except BaseException:
@@ -151,14 +151,14 @@ async def _connected(path: Path) -> aiosqlite.Connection:
 
 
 def _statements() -> list[str]:
-    """The statements that make the tables; those of a trigger hold a semicolon themselves."""
-    found, held = list[str](), ""
+    """Return the statements that create the tables. Triggers contain semicolons themselves."""
+    statements, pending = list[str](), ""
     for line in _TABLES.strip().splitlines():
-        held += line + "\n"
-        if sqlite3.complete_statement(held):
-            found.append(held)
-            held = ""
-    return found
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
 
 
 async def _run(connection: aiosqlite.Connection, statements: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The table of "always" answers: what a user allowed for good in a folder, or for one thread there."""
+"""The table of "always" answers: permanent permissions in a folder, or for one thread in it."""
 
 import json
 import sqlite3
@@ -14,29 +14,29 @@ _COLUMNS = "id, folder, thread_id, tool, prefix, created"
 
 @dataclass(frozen=True)
 class Grant:
-    """What an answer allows: commands that begin with these words, or, without words, a whole tool."""
+    """The permission of an answer: commands that begin with a prefix or, without a prefix, a whole tool."""
 
     tool: str
     prefix: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """The grant as a user reads it."""
+        """Return the grant as shown to the user."""
         return " ".join(self.prefix) or self.tool
 
     def as_json(self) -> dict[str, Any]:
-        """The grant as an interrupt keeps it."""
+        """Return the grant as stored in an interrupt."""
         return {"tool": self.tool, "prefix": list(self.prefix)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The grant that `as_json` wrote."""
+        """Return the grant from the result of `as_json`."""
         return cls(data["tool"], tuple(data["prefix"]))
 
 
 @dataclass(frozen=True)
 class PermissionRow:
-    """A grant with where it holds: in this folder, and there only in one thread unless `thread_id` is None."""
+    """A grant and its scope: a folder and, unless `thread_id` is None, one thread in it."""
 
     id: int
     folder: str
@@ -52,7 +52,7 @@ class Permissions:
         self._database = database
 
     async def add(self, folder: str, thread_id: str | None, grants: Sequence[Grant]) -> None:
-        """Remember grants; those that hold already stay as they are."""
+        """Save grants; existing ones stay unchanged."""
         columns = _COLUMNS.removeprefix("id, ")
         statement = f"INSERT OR IGNORE INTO permissions ({columns}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608  constants only
         now = time.time()
@@ -60,17 +60,17 @@ class Permissions:
         await self._database.write(lambda connection: connection.executemany(statement, rows).rowcount)
 
     async def in_force(self, folder: str, thread_id: str) -> Sequence[PermissionRow]:
-        """What holds for a thread that works in this folder."""
+        """Return the grants that apply to a thread in this folder."""
         return await self._database.read(_selection("folder = ? AND thread_id IN ('', ?)", folder, thread_id))
 
     async def list(self, folder: str | None = None) -> Sequence[PermissionRow]:
-        """All answers, or those of one folder, oldest first."""
+        """Return all grants, or those of one folder, oldest first."""
         if folder is None:
             return await self._database.read(_selection("1"))
         return await self._database.read(_selection("folder = ?", folder))
 
     async def remove(self, id: int) -> bool:
-        """Forget an answer; whether there was one."""
+        """Delete a grant. Return whether it existed."""
         statement = "DELETE FROM permissions WHERE id = ?"
         return bool(await self._database.write(lambda connection: connection.execute(statement, (id,)).rowcount))
 

@@ -1,4 +1,4 @@
-"""The table of background runs: how each is found again, how it stands, and what the model was not told yet."""
+"""The table of background runs: handles, states, results, and which runs are not reported to the model yet."""
 
 import sqlite3
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
 from ml_intern.store.database import Database
-from ml_intern.store.ledger import CostReservation, enter
+from ml_intern.store.ledger import CostReservation, insert_entry
 
 QUEUED, RUNNING = "queued", "running"
 OPEN = (QUEUED, RUNNING)
@@ -17,39 +17,39 @@ _IS_OPEN = "state IN ('queued', 'running')"
 
 @dataclass(frozen=True)
 class RunRow:
-    """A background run. Every state but those in OPEN is final. Times are seconds since the epoch, prices in USD."""
+    """A background run. States other than those in OPEN are final. Times in seconds since the epoch, prices in USD."""
 
     id: str
-    """Also its label with whoever runs it, by which it is found again."""
+    """Also the run's label at its backend, by which it can be found again."""
     thread_id: str
     command: str
-    """What a person sees of what runs."""
+    """The command as shown to the user."""
     state: str = RUNNING
     root_id: str = ""
     call: str = ""
-    """The mark of the tool call that started it."""
+    """The mark of the tool call that started the run."""
     name: str = ""
     backend: str = "local"
     host: str = ""
     folder: str = ""
-    """The folder the user worked in."""
+    """The user's working folder."""
     handle: str | None = None
-    """JSON by which its backend finds it; None until it was launched."""
+    """JSON by which the backend finds the run; None until it is launched."""
     hardware: str | None = None
     limit_s: float | None = None
     usd_per_hour: float | None = None
-    """None: not known."""
+    """None: unknown."""
     ledger_id: int | None = None
-    """Its reservation in the ledger; None for what costs nothing."""
+    """The reservation in the ledger; None for a free run."""
     log: str = ""
-    """Path of the file that holds all of its output."""
+    """Path of the file with the full output."""
     log_offset: int = 0
-    """Bytes of the log that were looked at for metrics."""
+    """Bytes of the log that were already searched for metrics."""
     exit_code: int | None = None
     reason: str = ""
-    """Why it ended so, when the state alone does not say it."""
+    """The reason for the final state, if the state alone does not explain it."""
     tail: str = ""
-    """The end of its output, as the model may see it."""
+    """The end of the output, redacted for the model."""
     metrics: str = "{}"
     """JSON: the last value of each metric."""
     cost_usd: float | None = None
@@ -59,12 +59,12 @@ class RunRow:
 
     @property
     def open(self) -> bool:
-        """Whether it waits or runs."""
+        """Return whether the run is queued or running."""
         return self.state in OPEN
 
 
 class RunChanges(TypedDict, total=False):
-    """The fields of an open run that change."""
+    """The fields of an open run that can change."""
 
     state: str
     host: str
@@ -78,8 +78,8 @@ class RunChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a run ended. `state` is one of FINAL; a cost of None is unknown."""
+class RunEnding:
+    """The end of a run. `state` is one of FINAL; a cost of None is unknown."""
 
     state: str
     exit_code: int | None = None
@@ -100,25 +100,27 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: RunRow, worst: CostReservation | None = None) -> None:
-        """Write down a run before it starts; with `worst`, and its price reserved in the ledger in the same moment.
+    async def add(self, row: RunRow, reservation: CostReservation | None = None) -> None:
+        """Record a run before it starts and, with `reservation`, reserve its cost in the same transaction.
 
-        Raises LimitReached when the cap does not allow that price; nothing is written then.
+        Raises LimitReached, and records nothing, if the cap does not allow that cost.
         """
         marks = ", ".join(f":{name}" for name in _NAMES)
         statement = f"INSERT INTO runs ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
 
         def insert(connection: sqlite3.Connection) -> None:
             values = dict(vars(row))
-            if worst is not None:
+            if reservation is not None:
                 entry = (row.thread_id, row.root_id or row.thread_id)
-                values["ledger_id"] = enter(connection, (*entry, "job", row.hardware or row.backend), worst)
+                values["ledger_id"] = insert_entry(
+                    connection, (*entry, "job", row.hardware or row.backend), reservation
+                )
             connection.execute(statement, values)
 
         await self._database.write(insert)
 
     async def update(self, id: str, **changes: Unpack[RunChanges]) -> None:
-        """Change an open run; one that ended stays as it is. Raises KeyError when there is none."""
+        """Change an open run; a finished run stays unchanged. Raises KeyError if there is no such run."""
         values: dict[str, Any] = {name: changes[name] for name in RunChanges.__annotations__ if name in changes}  # type: ignore[literal-required]
         settings = ", ".join(f"{name} = :{name}" for name in values)
         statement = f"UPDATE runs SET {settings} WHERE id = :id AND {_IS_OPEN}"  # noqa: S608  names from the TypedDict
@@ -131,8 +133,8 @@ class Runs:
         if not await self._database.write(change):
             raise KeyError(id)
 
-    async def end(self, id: str, ending: Ending) -> bool:
-        """Write how a run ended and settle its price; False when somebody else did so before."""
+    async def end(self, id: str, ending: RunEnding) -> bool:
+        """Record the end of a run and settle its cost. Return False if it was already recorded."""
         values = {**vars(ending), "id": id, "finished": ending.finished or time.time()}
         settings = ", ".join(f"{name} = :{name}" for name in vars(ending))
         statement = f"UPDATE runs SET {settings} WHERE id = :id AND {_IS_OPEN} RETURNING ledger_id"  # noqa: S608  names of a dataclass
@@ -151,30 +153,30 @@ class Runs:
         return await self._database.write(close)
 
     async def get(self, id: str) -> RunRow | None:
-        """The run with this id, or None."""
+        """Return the run with this id, or None."""
         return next(iter(await self._database.read(_selection("id = ?", id))), None)
 
     async def finished_unreported(self, thread_id: str, reported: Collection[str]) -> Sequence[RunRow]:
-        """The finished runs of a thread whose ids are not among `reported`, oldest first."""
+        """Return the finished runs of a thread that are not in `reported`, oldest first."""
         rows = await self._database.read(_selection(f"thread_id = ? AND NOT {_IS_OPEN}", thread_id))
         return [row for row in rows if row.id not in reported]
 
     async def pending(self, thread_id: str) -> bool:
-        """Whether a run of the thread is still under way."""
+        """Return whether the thread has unfinished runs."""
         return bool(await self.unfinished(thread_id))
 
     async def unfinished(self, thread_id: str | None = None) -> Sequence[RunRow]:
-        """The open runs of a thread, or of all threads, oldest first."""
+        """Return the open runs of a thread, or of all threads, oldest first."""
         where, values = ("thread_id = ? AND", [thread_id]) if thread_id is not None else ("", [])
         return await self._database.read(_selection(f"{where} {_IS_OPEN}", *values))
 
     async def list(self, thread_id: str | None = None) -> Sequence[RunRow]:
-        """The runs of a thread, or of all threads, oldest first."""
+        """Return the runs of a thread, or of all threads, oldest first."""
         selection = _selection("thread_id = ?", thread_id) if thread_id is not None else _selection("true")
         return await self._database.read(selection)
 
     async def forget(self, id: str) -> None:
-        """Delete the row of a run that never started, or whose thread is gone."""
+        """Delete the row of a run that never started or whose thread was deleted."""
         await self._database.write(lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (id,)))
 
 

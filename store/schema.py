@@ -1,7 +1,7 @@
-"""The tables of the thread database, in one place, and the version they have."""
+"""The tables of the thread database, their version, and the migrations between versions."""
 
 APPLICATION_ID = 0x6D6C696E
-"""`mlin`, in the header of the file, so that `file` and we know whose it is."""
+"""`mlin` in the file header, which identifies the file as ml-intern's."""
 
 SCHEMA_VERSION = 3
 
@@ -166,4 +166,4 @@ CHANGES: dict[int, str] = {
     1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);",
     2: "DROP TABLE runs;\n" + COMPUTE_TABLES,
 }
-"""What makes a database of this version one of the next. Nothing ever wrote to the table `runs` of version 2."""
+"""Migrations from each version to the next. The table `runs` of version 2 was never written to."""

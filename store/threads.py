@@ -1,4 +1,4 @@
-"""The table of threads: what lists and pickers show. But for titles and folders, a cache of checkpoints and ledger."""
+"""The table of threads for lists and pickers. Except for titles and folders, a cache of checkpoints and ledger."""
 
 import difflib
 import json
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.store.checkpoints.packing import time_of_id
-from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, line, newest_id
+from ml_intern.store.checkpoints.packing import id_timestamp
+from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
 from ml_intern.store.database import Database
-from ml_intern.store.lock import is_held
+from ml_intern.store.lock import is_locked
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 
@@ -24,31 +24,31 @@ _NO_CHILD = "(parent IS NULL OR forked_at IS NOT NULL)"
 
 @dataclass(frozen=True)
 class ThreadRow:
-    """A thread. Times are seconds since the epoch, `redo` the checkpoints that undo left, newest last."""
+    """A thread. Times are in seconds since the epoch; `redo` lists undone checkpoints, latest last."""
 
     id: str
     title: str
     folder: str
     parent: str | None
-    """The thread it was forked from, or whose agent started it."""
+    """The thread it was forked from, or the thread of the agent that started it."""
     forked_at: int | None
     """The parent's turn after which it was forked; None for a sub-agent's thread."""
     created: float
     updated: float
     state: ThreadState
-    """A thread that was running when its process died is interrupted."""
+    """If the process of a running thread ends unexpectedly, the state is read as interrupted."""
     turns: int
     cost_usd: float
     redo: tuple[str, ...]
 
     @property
     def child(self) -> bool:
-        """Whether this is the thread of a sub-agent."""
+        """Return whether this is the thread of a sub-agent."""
         return self.parent is not None and self.forked_at is None
 
 
 class ThreadChanges(TypedDict, total=False):
-    """The fields of a thread that can be changed; `updated` follows by itself."""
+    """The fields of a thread that can be changed; `updated` is set automatically."""
 
     title: str
     folder: str
@@ -59,7 +59,7 @@ class ThreadChanges(TypedDict, total=False):
 
 
 class NewThread(ThreadChanges, total=False):
-    """What a thread may be created with."""
+    """The fields that can be set when a thread is created."""
 
     id: str
     parent: str | None
@@ -68,9 +68,9 @@ class NewThread(ThreadChanges, total=False):
     updated: float
 
 
-_OF_A_THREAD = ("journal", "runs", "experiments", "permissions")
+_THREAD_TABLES = ("journal", "runs", "experiments", "permissions")
 _STILL_RUNNING = "state IN ('queued', 'running')"
-"""Such a run keeps its row when its thread goes: without it nobody could find and stop it."""
+"""Running runs keep their rows when their thread is deleted, so that they can be found and stopped."""
 
 
 class Threads:
@@ -81,7 +81,7 @@ class Threads:
         self._locks = locks
 
     async def create(self, **fields: Unpack[NewThread]) -> ThreadRow:
-        """Add a thread, with a fresh UUID as its id when none is given. Raises UsageError when the id is taken."""
+        """Add a thread, with a new UUID unless an id is given. Raises UsageError if the id exists."""
         row = _new_row(fields)
 
         def insert(connection: sqlite3.Connection) -> bool:
@@ -91,8 +91,8 @@ class Threads:
             raise UsageError(f"there is already a thread {row.id}")
         return row
 
-    async def adopt(self, id: str, **fields: Unpack[ThreadChanges]) -> ThreadRow:
-        """The row of `id`, made from `fields` when there is none: Studio may have started the thread."""
+    async def get_or_create(self, id: str, **fields: Unpack[ThreadChanges]) -> ThreadRow:
+        """Return the row of `id`, created from `fields` if missing, for example for a thread started in Studio."""
         row = _new_row({"id": id, **fields})
 
         def insert(connection: sqlite3.Connection) -> ThreadRow:
@@ -102,42 +102,42 @@ class Threads:
         return await self._database.write(insert)
 
     async def get(self, id: str) -> ThreadRow | None:
-        """The thread with exactly this id, or None."""
+        """Return the thread with exactly this id, or None."""
 
         def get(connection: sqlite3.Connection) -> ThreadRow | None:
             row = _get(connection, id)
-            return self._seen(row) if row else None
+            return self._with_actual_state(row) if row else None
 
         return await self._database.read(get)
 
     async def find(self, text: str) -> ThreadRow:
-        """The thread a user means by an id, the unique beginning of one, or a title.
+        """Return the thread with this id, unique id prefix, or title.
 
-        Raises UsageError, with the nearest names or the candidates.
+        Raises UsageError with similar names or with the candidates.
         """
-        await self._adopt_unlisted()
-        return await self._database.read(lambda connection: self._seen(_find(connection, text.strip())))
+        await self._add_unlisted()
+        return await self._database.read(lambda connection: self._with_actual_state(_find(connection, text.strip())))
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
     ) -> Sequence[ThreadRow]:
-        """Threads, newest first; those of one folder; without the threads of sub-agents unless asked for."""
-        await self._adopt_unlisted()
+        """Return threads, latest first, of one folder or of all; `children` includes threads of sub-agents."""
+        await self._add_unlisted()
         wheres = ["folder = :folder"] if folder is not None else []
         wheres += [] if children else [_NO_CHILD]
         where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
         query = f"SELECT {_COLUMNS} FROM threads {where} ORDER BY updated DESC, rowid DESC LIMIT :limit"  # noqa: S608  constants only
         values = {"folder": folder, "limit": -1 if limit is None else limit}
         return await self._database.read(
-            lambda connection: [self._seen(_row(found)) for found in connection.execute(query, values)]
+            lambda connection: [self._with_actual_state(_row(found)) for found in connection.execute(query, values)]
         )
 
-    async def newest(self, folder: str) -> ThreadRow | None:
-        """The thread of this folder that was used last, or None."""
+    async def latest(self, folder: str) -> ThreadRow | None:
+        """Return the most recently used thread of this folder, or None."""
         return next(iter(await self.list(folder, 1)), None)
 
     async def update(self, id: str, **changes: Unpack[ThreadChanges]) -> ThreadRow:
-        """Change a thread and return it as it now is. Raises UsageError when there is none."""
+        """Change a thread and return its new row. Raises UsageError if it does not exist."""
         values: dict[str, Any] = {**changes, "updated": time.time()}
         if "redo" in values:
             values["redo"] = json.dumps(values["redo"])
@@ -151,29 +151,29 @@ class Threads:
         return await self._database.write(change)
 
     async def delete(self, id: str) -> Sequence[str]:
-        """Forget a thread, its sub-agents' threads and their rows; the ledger stays. Returns the ids that went."""
+        """Delete a thread, its sub-agents' threads and their rows except the ledger. Return the deleted ids."""
 
         def remove(connection: sqlite3.Connection) -> Sequence[str]:
-            gone = [_require(connection, id).id, *_children(connection, id)]
-            for thread_id in gone:
+            deleted = [_require(connection, id).id, *_children(connection, id)]
+            for thread_id in deleted:
                 delete_checkpoints(connection, thread_id)
                 connection.execute("DELETE FROM threads WHERE id = ?", (thread_id,))
-                for table in _OF_A_THREAD:
-                    kept = f"AND NOT {_STILL_RUNNING}" if table == "runs" else ""
-                    connection.execute(f"DELETE FROM {table} WHERE thread_id = ? {kept}", (thread_id,))  # noqa: S608  constants only
-            return gone
+                for table in _THREAD_TABLES:
+                    condition = f"AND NOT {_STILL_RUNNING}" if table == "runs" else ""
+                    connection.execute(f"DELETE FROM {table} WHERE thread_id = ? {condition}", (thread_id,))  # noqa: S608  constants only
+            return deleted
 
         return await self._database.write(remove)
 
-    def _seen(self, row: ThreadRow) -> ThreadRow:
-        """The row as a reader should see it: nothing runs in a thread that no process holds."""
-        dead = row.state == "running" and not is_held(self._locks, row.id)
-        return replace(row, state="interrupted") if dead else row
+    def _with_actual_state(self, row: ThreadRow) -> ThreadRow:
+        """Return the row with the state `interrupted` if it is marked running but no process has locked it."""
+        was_cut_off = row.state == "running" and not is_locked(self._locks, row.id)
+        return replace(row, state="interrupted") if was_cut_off else row
 
-    async def _adopt_unlisted(self) -> None:
-        """Make rows for threads that have checkpoints and no row: Studio, or an older copy of the table."""
+    async def _add_unlisted(self) -> None:
+        """Add rows for threads with checkpoints but no row, from Studio or an older copy of the table."""
         if await self._database.read(_unlisted):
-            await self._database.write(_list_unlisted)
+            await self._database.write(_insert_unlisted)
 
 
 def _unlisted(connection: sqlite3.Connection) -> Sequence[str]:
@@ -181,12 +181,12 @@ def _unlisted(connection: sqlite3.Connection) -> Sequence[str]:
     return [id for (id,) in connection.execute(query)]
 
 
-def _list_unlisted(connection: sqlite3.Connection) -> None:
+def _insert_unlisted(connection: sqlite3.Connection) -> None:
     for id in _unlisted(connection):
-        lane = ThreadNamespace(id)
-        checkpoint_refs = list(line(connection, lane, newest_id(connection, lane) or ""))
-        times = [time_of_id(link.id) for link in checkpoint_refs] or [0.0]
-        turns = sum(link.source == "input" for link in checkpoint_refs)
+        namespace = ThreadNamespace(id)
+        checkpoint_refs = list(load_lineage(connection, namespace, latest_id(connection, namespace) or ""))
+        times = [id_timestamp(ref.id) for ref in checkpoint_refs] or [0.0]
+        turns = sum(ref.source == "input" for ref in checkpoint_refs)
         cost = "SELECT coalesce(sum(cost_usd), 0.0) FROM ledger WHERE root_id = ?"
         (cost_usd,) = connection.execute(cost, (id,)).fetchone()
         fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns, "cost_usd": cost_usd}
@@ -222,7 +222,7 @@ def _get(connection: sqlite3.Connection, id: str) -> ThreadRow | None:
 def _require(connection: sqlite3.Connection, id: str) -> ThreadRow:
     row = _get(connection, id)
     if row is None:
-        raise UsageError(f"there is no thread {id}", "`ml-intern threads list` shows them")
+        raise UsageError(f"there is no thread {id}", "run `ml-intern threads list` to list all threads")
     return row
 
 
@@ -240,15 +240,17 @@ def _find(connection: sqlite3.Connection, text: str) -> ThreadRow:
     if exact := _get(connection, text):
         return exact
     names = connection.execute("SELECT id, title FROM threads ORDER BY updated DESC").fetchall()
-    wanted = text.casefold()
-    matches = [id for id, title in names if wanted and (id.startswith(text.lower()) or title.casefold() == wanted)]
+    folded = text.casefold()
+    matches = [id for id, title in names if folded and (id.startswith(text.lower()) or title.casefold() == folded)]
     if len(matches) == 1:
         return _require(connection, matches[0])
     if matches:
-        raise UsageError(f"{text!r} may be any of {_some(matches, dict(names))}", "give more of the id")
+        raise UsageError(
+            f"{text!r} matches several threads: {_some(matches, dict(names))}", "give more characters of the id"
+        )
     known = [name for pair in names for name in pair if name]
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else "`ml-intern threads list` shows them"
+    hint = f"did you mean {', '.join(near)}?" if near else "run `ml-intern threads list` to list all threads"
     raise UsageError(f"there is no thread {text!r}", hint)
 
 

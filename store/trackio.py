@@ -1,4 +1,4 @@
-"""What trackio, the tracker of Hugging Face, logged: read from its databases, which are its own."""
+"""Read-only access to the databases of trackio, Hugging Face's experiment tracker."""
 
 import json
 import sqlite3
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def logged_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The step and the values of each row, project by project; none where there are no such databases."""
+    """Yield the step and the values of each row, project by project; nothing if there are no databases."""
     for path in sorted(folder.glob("*.db")) if folder.is_dir() else ():
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -17,5 +17,5 @@ def logged_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     value = json.loads(text)
                     if isinstance(value, dict):
                         yield step, value
-        except (sqlite3.DatabaseError, OSError, ValueError):  # being made, or of another program
+        except (sqlite3.DatabaseError, OSError, ValueError):  # incomplete, or from another program
             continue

@@ -168,7 +168,7 @@ async def find_thread(store: "Store", options: Options) -> "ThreadRow | None":
     if not options.continue_:
         return None
     folder = working_folder(options)
-    row = await store.threads.newest(str(folder))
+    row = await store.threads.latest(str(folder))
     if row is None:
         raise UsageError(f"there is no thread of {folder} yet", "start one, or `ml-intern threads list` shows others")
     return row

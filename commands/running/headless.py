@@ -16,7 +16,7 @@ from ml_intern.commands.running.formats import Format, format_for
 from ml_intern.configs.errors import MLInternError
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import ExecApproval, Interrupt, UserInput
-from ml_intern.store.ledger import usage_of
+from ml_intern.store.ledger import usage_summary
 from ml_intern.terminal.slash.runs import left_lines
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Headless:
         ending = await self._answer(task)
         await self._leave_runs(ending)
         thread_id = self._session.thread_id
-        usage = usage_of(await ledger.by_source(thread_id), rows_before)
+        usage = usage_summary(await ledger.by_source(thread_id), rows_before)
         cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
@@ -203,7 +203,7 @@ def _result(
         "status": ending.status,
         "exit_code": ending.exit_code,
         "text": ending.text,
-        "usage": usage or usage_of([]),
+        "usage": usage or usage_summary([]),
         "cost_usd": cost,
         "iterations": ending.iterations,
         "thread_id": thread_id,

@@ -169,7 +169,7 @@ def _environment() -> Mapping[str, str]:
 async def _how_to_go_on(folder: Path, model: str | None, code: int) -> list[str]:
     """The lines after the run: the files, the thread, and what can be done with it."""
     async with open_store() as store:
-        row = await store.threads.newest(str(folder))
+        row = await store.threads.latest(str(folder))
     if row is None:
         return []
     thread = row.id[:8]

@@ -7,7 +7,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome
-from ml_intern.store.ledger import CALLS_PER_DOLLAR, Totals
+from ml_intern.store.ledger import UNPRICED_REQUESTS_PER_DOLLAR, Totals
 
 WARN_AT = (50, 80)
 """Per cent of the cap."""
@@ -33,7 +33,7 @@ def hard_cap(state: AgentState, options: RunOptions) -> float | None:
 
 def check_budget(used: Totals, cap: float, guard: dict[str, int], emit: Emit) -> bool:
     """Whether the cap is used up. Says once at 50 and at 80 per cent how far it is."""
-    share = max(used.cost_usd / cap, used.unknown_cost_requests / (cap * CALLS_PER_DOLLAR)) * 100
+    share = max(used.cost_usd / cap, used.unknown_cost_requests / (cap * UNPRICED_REQUESTS_PER_DOLLAR)) * 100
     passed = max((level for level in WARN_AT if share >= level), default=0)
     if passed > guard.get("warned", 0):
         guard["warned"] = passed

@@ -16,7 +16,7 @@ async def share_used(state: AgentState, options: RunOptions, services: Services,
         (state.get("iteration", 0), options.max_iterations, "{:.0f} of {:.0f} model calls")
     ]
     if options.share_tokens != UNLIMITED or options.share_usd != UNLIMITED:
-        own = await services.store.ledger.own(options.root or thread_id, thread_id)
+        own = await services.store.ledger.thread_total(options.root or thread_id, thread_id)
         parts.append((own.input_tokens + own.output_tokens, options.share_tokens, "{:,.0f} of {:,.0f} tokens"))
         parts.append((own.cost_usd, options.share_usd, "{:.2f} of {:.2f} USD"))
     used = [(amount / limit, words.format(amount, limit)) for amount, limit, words in parts if limit > 0]

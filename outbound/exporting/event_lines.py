@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ml_intern.graph.events import Event
-from ml_intern.outbound.conversation import Call, Conversation, Ending, Message, Usage
-from ml_intern.store.ledger import usage_of
+from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
+from ml_intern.store.ledger import usage_summary
 
 REBUILT = "rebuilt from the saved conversation: streamed chunks, logs and approvals are not included"
 
@@ -33,7 +33,7 @@ Parts = tuple[str, dict[str, Any], float | None]
 """An event's type, its data, and its time (None if unknown)."""
 
 
-def _with_usage(parts: Iterable[Parts], requests: Sequence[Usage]) -> Iterator[Parts]:
+def _with_usage(parts: Iterable[Parts], requests: Sequence[RequestUsage]) -> Iterator[Parts]:
     """Insert a `usage` event for each request, in order of time and before `shutdown`."""
     pending = list(reversed(requests))
     total = 0.0
@@ -45,7 +45,7 @@ def _with_usage(parts: Iterable[Parts], requests: Sequence[Usage]) -> Iterator[P
         yield part
 
 
-def _usage_data(used: Usage) -> dict[str, Any]:
+def _usage_data(used: RequestUsage) -> dict[str, Any]:
     data = asdict(used)
     del data["time"]
     return data
@@ -110,12 +110,12 @@ class _EventBuilder:
         data = {"turn": self.turn, "status": end.status, "text": end.text, "iterations": end.iterations}
         yield "turn_complete", data, end.time
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> TurnEnding:
         if known := self.conversation.endings.get(self.turn):
             return known
         if self.reply is not None and not self.reply.calls:
-            return Ending("done", self.reply.text, 0, self.iterations)
-        return Ending("interrupted", "the turn did not finish", 130, self.iterations)
+            return TurnEnding("done", self.reply.text, 0, self.iterations)
+        return TurnEnding("interrupted", "the turn did not finish", 130, self.iterations)
 
     def _result(self) -> dict[str, Any]:
         end = self._ending()
@@ -123,7 +123,7 @@ class _EventBuilder:
             "status": end.status,
             "exit_code": end.exit_code,
             "text": end.text,
-            "usage": dict(self.conversation.usage) or usage_of([]),
+            "usage": dict(self.conversation.usage) or usage_summary([]),
             "cost_usd": self.conversation.cost_usd,
             "iterations": end.iterations,
             "thread_id": self.conversation.thread_id,

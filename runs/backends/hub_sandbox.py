@@ -20,7 +20,7 @@ from ml_intern.net.service import NotFound
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
 from ml_intern.runs.backends.hub_jobs import status_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
-from ml_intern.store.ledger import NOTHING, CostReservation
+from ml_intern.store.ledger import ZERO_TOTALS, CostReservation
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo, Sandbox
@@ -212,7 +212,7 @@ class Sandboxes:
 
     async def _settle(self, record: SandboxRecord, cost: float | None) -> None:
         try:
-            await self._store.ledger.settle(record.ledger_id, NOTHING, cost)
+            await self._store.ledger.settle(record.ledger_id, ZERO_TOTALS, cost)
         except ValueError:  # settled before a crash that came before the record was written
             return
 

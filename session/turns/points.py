@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.store.checkpoints.packing import time_of_id
+from ml_intern.store.checkpoints.packing import id_timestamp
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -51,7 +51,7 @@ async def _point(saver: "BaseCheckpointSaver[Any]", thread_id: str, checkpoint: 
         before=values.get("turn_before"),
         outcome=values.get("outcome"),
         iterations=int(values.get("iteration", 0)),
-        time=time_of_id(_made_at(held)),
+        time=id_timestamp(_made_at(held)),
     )
 
 

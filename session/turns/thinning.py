@@ -39,14 +39,14 @@ async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
     keep: set[str] = set()
     completed: dict[str, CheckpointRef] = {}
     for target in await _targets(turns, redo):
-        for link in prune.line_of(checkpoint_refs, target):
+        for link in prune.lineage_of(checkpoint_refs, target):
             if link.id in keep:
                 break
             keep.add(link.id)
             if CONVERSATION in link.channels:
                 completed[link.id] = link
                 break
-    freed = await prune.weight(database, turns.thread_id, keep)
+    freed = await prune.prunable_bytes(database, turns.thread_id, keep)
     others = _deltas(turns) - {CONVERSATION}
     incomplete = tuple(link for link in completed.values() if others - link.channels)
     return Thinning(checkpoint_refs, frozenset(keep), incomplete, freed)
@@ -56,7 +56,9 @@ async def thin(turns: "Turns", plan: Thinning) -> None:
     """Carry the plan out. Whenever this is cut off, every checkpoint that is there can be gone to."""
     for link in plan.completed:
         await _complete(turns, link)
-    await prune.drop_others(turns.services.store.database, turns.thread_id, plan.checkpoint_refs, plan.keep)
+    await prune.delete_other_checkpoints(
+        turns.services.store.database, turns.thread_id, plan.checkpoint_refs, plan.keep
+    )
 
 
 async def _targets(turns: "Turns", redo: Sequence[str]) -> list[str]:

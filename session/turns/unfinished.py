@@ -24,7 +24,7 @@ class UnfinishedCalls:
 
     async def close_other(self, message_id: str, why: str) -> list[str]:
         """Close the open calls of all messages but one: commands the user ran by hand. Return their tools' names."""
-        rows = [row for row in await self.store.journal.open(self.thread_id) if row.key.message_id != message_id]
+        rows = [row for row in await self.store.journal.open_calls(self.thread_id) if row.key.message_id != message_id]
         for row in rows:
             await self.close(row, why)
         return [row.tool for row in rows]

@@ -1,1 +1,1 @@
-"""LangGraph's checkpoints in the thread database."""
+"""Storage of LangGraph checkpoints in the thread database."""

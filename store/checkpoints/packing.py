@@ -1,4 +1,4 @@
-"""How checkpoints get small: ids as bytes, bodies deflated against what they share with others."""
+"""Compression of checkpoints: ids as bytes, bodies deflated with a shared dictionary."""
 
 import re
 import zlib
@@ -9,7 +9,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WINDOW = 16 * 1024
 _CHECKSUM = 4
 _GREGORIAN_TICKS = 0x01B21DD213814000
-"""From the start of UUID time (1582) to the epoch, in units of 100 ns (RFC 9562)."""
+"""The offset between UUID time (from 1582) and the epoch, in units of 100 ns (RFC 9562)."""
 
 TASK_DICTIONARY = (
     b"\xa4type\xa4system\xa4type\xa5human\xa2id\xa7example\xc2\xadreasoning_content\xaddecisions\xa4plan\xa4text"
@@ -29,24 +29,24 @@ TASK_DICTIONARY = (
     b"\xb7branch:to:execute_tools\xb1branch:to:compact\xd9\x20~__pregel_pull, call_model~__pregel_pull, doom_check"
     b"~__pregel_pull, approval_interrupt~__pregel_pull, execute_tools"
 )
-"""What the writes of our tasks have in common, as their bytes read. Part of the format: never change it."""
+"""Byte sequences common to the writes of ml-intern's tasks. Part of the file format: never change it."""
 
 
 def pack_id(id: str) -> bytes | str:
-    """A UUID as its 16 bytes, which sort like its text; any other id as it is."""
+    """Return a UUID as 16 bytes, which sort like its text; return any other id unchanged."""
     return bytes.fromhex(id.replace("-", "")) if _UUID.fullmatch(id) else id
 
 
 def unpack_id(packed: bytes | str) -> str:
-    """The id that `pack_id` was given."""
+    """Return the id from the result of `pack_id`."""
     if isinstance(packed, str):
         return packed
     digits = packed.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def time_of_id(id: str) -> float:
-    """When a checkpoint was made, in seconds since the epoch, from its UUID of version 6; 0.0 for any other id."""
+def id_timestamp(id: str) -> float:
+    """Return a checkpoint's creation time in seconds since the epoch from its UUIDv6; 0.0 for any other id."""
     if not _UUID.fullmatch(id) or id[14] != "6":
         return 0.0
     ticks = int(id[:8] + id[9:13] + id[15:18], 16)
@@ -54,27 +54,27 @@ def time_of_id(id: str) -> float:
 
 
 def deflate(raw: bytes, base: bytes) -> bytes:
-    """`raw` as its difference to `base`, and a checksum, which SQLite does not keep."""
+    """Compress `raw` with `base` as dictionary and add a checksum, which SQLite does not provide."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS, zdict=base)
     return zlib.crc32(raw).to_bytes(_CHECKSUM) + packer.compress(raw) + packer.flush()
 
 
 def inflate(packed: bytes, base: bytes) -> bytes:
-    """What `deflate` was given with the same base. Raises DatabaseUnusable when the bytes are damaged."""
+    """Undo `deflate` with the same base. Raises DatabaseUnusable if the bytes are damaged."""
     try:
         raw = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=base).decompress(packed[_CHECKSUM:])
-    except zlib.error as fault:
-        raise damaged_row() from fault
+    except zlib.error as error:
+        raise damaged_row() from error
     if zlib.crc32(raw).to_bytes(_CHECKSUM) != packed[:_CHECKSUM]:
         raise damaged_row()
     return raw
 
 
 def damaged_row() -> DatabaseUnusable:
-    """The error for a checkpoint that cannot be read, in a database that otherwise can."""
-    return DatabaseUnusable("a checkpoint of this thread is damaged", "undo to an earlier turn, or fork before it")
+    """Return the error for a damaged checkpoint in an otherwise readable database."""
+    return DatabaseUnusable("a checkpoint of this thread is damaged", "undo to an earlier turn, or fork from one")
 
 
-def as_base(raw: bytes) -> bytes:
-    """The part of `raw` to compress others against: its end, since a long conversation may stand before it."""
+def compression_dictionary(raw: bytes) -> bytes:
+    """Return the end of `raw` as a compression dictionary, since only this much fits the window."""
     return raw[-_WINDOW:]

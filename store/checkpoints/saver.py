@@ -1,4 +1,4 @@
-"""The checkpointer: LangGraph's SQLite saver over our tables, with a strict serializer and one commit a superstep."""
+"""The checkpointer: LangGraph's SQLite saver on ml-intern's tables, strict and with one commit per superstep."""
 
 import asyncio
 import json
@@ -28,20 +28,20 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ml_intern.store.checkpoints import rows as tables
-from ml_intern.store.checkpoints.histories import NOTHING, Histories, Step
+from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, Step
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
 from ml_intern.store.database import Database
 
 T = TypeVar("T")
 
-HOLD_SECONDS = 0.1
-"""How long the writes of a task wait for the checkpoint that consumes them, which is a moment behind them."""
+WRITE_DELAY_SECONDS = 0.1
+"""The longest that a task's writes wait to be committed together with the checkpoint that consumes them."""
 
 
 @dataclass(frozen=True)
 class _Write:
-    """One write of a task, with what orders it among others."""
+    """One write of a task, with its sort key."""
 
     path: str
     task_id: str
@@ -51,51 +51,51 @@ class _Write:
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """Which checkpoints a list is of."""
+class _CheckpointFilter:
+    """Selects the checkpoints of a listing."""
 
     config: RunnableConfig
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     before: str | None = None
 
-    def lanes(self, connection: sqlite3.Connection) -> list[ThreadNamespace]:
-        """The threads and namespaces the config leaves open, or the one it names."""
+    def namespaces(self, connection: sqlite3.Connection) -> list[ThreadNamespace]:
+        """Return the namespaces that the config matches."""
         named = self.config.get("configurable", {})
-        lanes = tables.namespaces_of(connection, str(named["thread_id"]) if "thread_id" in named else None)
-        namespace = named.get("checkpoint_ns")
-        return [lane for lane in lanes if namespace in (None, lane.namespace)]
+        namespaces = tables.list_namespaces(connection, str(named["thread_id"]) if "thread_id" in named else None)
+        checkpoint_ns = named.get("checkpoint_ns")
+        return [namespace for namespace in namespaces if checkpoint_ns in (None, namespace.checkpoint_ns)]
 
     def id(self) -> str | None:
-        """The one checkpoint the config names, if it does."""
+        """Return the id of the checkpoint in the config, if any."""
         return get_checkpoint_id(self.config) if "configurable" in self.config else None
 
     def accepts(self, metadata: CheckpointMetadata) -> bool:
-        """Whether a checkpoint's metadata has all that is asked for."""
+        """Return whether a checkpoint's metadata matches the filter."""
         return all(metadata.get(key) == value for key, value in self.metadata.items())
 
 
 class Saver(AsyncSqliteSaver):
     """Checkpoints of all threads in the thread database.
 
-    The writes of a finished task are committed together with the checkpoint that consumes them, in one transaction,
-    or after HOLD_SECONDS; those that no checkpoint may follow (an interrupt, an answer, an error) at once. Only what
-    is in the serializer's list of safe types is ever built from a row.
+    The writes of a finished task are committed in one transaction with the checkpoint that consumes them, or after
+    WRITE_DELAY_SECONDS. Writes that no checkpoint may follow (interrupts, answers, errors) are committed at once.
+    Decoding creates only the serializer's safe types.
     """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
         self._database = database
-        self._held: dict[ThreadNamespace, list[TaskBytes]] = {}
+        self._uncommitted: dict[ThreadNamespace, list[TaskBytes]] = {}
         self._histories = Histories()
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self.is_setup = True
 
     async def setup(self) -> None:
-        """Nothing is left to do: the tables came with the database."""
+        """Do nothing: the database creates the tables."""
 
     def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002  the base class's signature
-        """The next version of a channel: small integers, unlike the base class's 50 characters."""
+        """Return the next version of a channel: a small integer, unlike the base class's 50 characters."""
         return (current or 0) + 1
 
     async def aput(
@@ -105,37 +105,37 @@ class Saver(AsyncSqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,  # noqa: ARG002  the base class's signature
     ) -> RunnableConfig:
-        """Save a checkpoint, and with it the writes held for it; on disk when this returns."""
-        lane, parent = _lane(config), get_checkpoint_id(config)
-        link = CheckpointRef(
+        """Save a checkpoint with its uncommitted writes. They are on disk when this returns."""
+        namespace, parent = _namespace(config), get_checkpoint_id(config)
+        ref = CheckpointRef(
             checkpoint["id"], parent, metadata.get("source", ""), metadata.get("step", 0),
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
-        await self._commit(lane, link, self._encode(config, checkpoint, metadata))
-        return _config(lane, checkpoint["id"])
+        await self._commit(namespace, ref, self._encode(config, checkpoint, metadata))
+        return _config(namespace, checkpoint["id"])
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Keep the writes of a task for the checkpoint that follows, or commit them when none may follow."""
+        """Queue the writes of a task for the next checkpoint, or commit them if none may follow."""
         raw = self.serde.dumps_typed([task_path, [[channel, value] for channel, value in writes]])[1]
         channels = frozenset(channel for channel, _ in writes)
-        lane = _lane(config)
-        self._held.setdefault(lane, []).append(
+        namespace = _namespace(config)
+        self._uncommitted.setdefault(namespace, []).append(
             TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels)
         )
         if not WRITES_IDX_MAP.keys().isdisjoint(channels):
-            await self._commit(lane)
+            await self._commit(namespace)
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush_soon)
+            self._timer = asyncio.get_running_loop().call_later(WRITE_DELAY_SECONDS, self._flush_soon)
 
     async def flush(self) -> None:
-        """Commit what is held."""
-        for lane in list(self._held):
-            await self._commit(lane)
+        """Commit all queued writes."""
+        for namespace in list(self._uncommitted):
+            await self._commit(namespace)
 
     async def finish(self) -> None:
-        """Commit what is held and let nothing run on after it."""
+        """Commit all queued writes and stop the timer."""
         if self._timer:
             self._timer.cancel()
         if self._flushing:
@@ -143,19 +143,19 @@ class Saver(AsyncSqliteSaver):
         await self.flush()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint that `config` names, or the newest one of its thread; None when there is none."""
-        lane, id = _lane(config), get_checkpoint_id(config)
+        """Return the checkpoint in `config`, or the latest one of its thread; None if there is none."""
+        namespace, id = _namespace(config), get_checkpoint_id(config)
 
         def load(connection: sqlite3.Connection) -> tuple[str | None, CheckpointTuple | None]:
-            found = tables.load_checkpoint(connection, lane, id)
+            found = tables.load_checkpoint(connection, namespace, id)
             if found is None:
                 return None, None
-            newest = found.id if id is None else tables.newest_id(connection, lane)
-            return newest, self._tuple(connection, lane, found)
+            latest = found.id if id is None else tables.latest_id(connection, namespace)
+            return latest, self._tuple(connection, namespace, found)
 
-        newest, found = await self._read(lane, load)
-        if newest:
-            continue_after(newest)
+        latest, found = await self._read(namespace, load)
+        if latest:
+            ensure_later_ids(latest)
         return found
 
     async def alist(
@@ -166,18 +166,18 @@ class Saver(AsyncSqliteSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Checkpoints, newest first; `filter` compares keys of their metadata."""
+        """Yield checkpoints, latest first; `filter` compares metadata keys."""
         await self.flush()
-        wanted = _Wanted(config or {}, filter or {}, get_checkpoint_id(before) if before else None)
+        selection = _CheckpointFilter(config or {}, filter or {}, get_checkpoint_id(before) if before else None)
         for found in await self._database.read(
-            lambda connection: list(islice(self._select(connection, wanted), limit))
+            lambda connection: list(islice(self._select(connection, selection), limit))
         ):
             yield found
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Forget all checkpoints of a thread."""
-        for lane in [lane for lane in self._held if lane.thread_id == str(thread_id)]:
-            del self._held[lane]
+        """Delete all checkpoints of a thread."""
+        for namespace in [namespace for namespace in self._uncommitted if namespace.thread_id == str(thread_id)]:
+            del self._uncommitted[namespace]
 
         def delete(connection: sqlite3.Connection) -> None:
             self._histories.forget_thread(str(thread_id))
@@ -188,162 +188,180 @@ class Saver(AsyncSqliteSaver):
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """For each channel: the value of the nearest ancestor that holds one, and the writes made since."""
-        lane, id = _lane(config), get_checkpoint_id(config)
+        """Return for each channel the value of the nearest ancestor that has one, and the later writes."""
+        namespace, id = _namespace(config), get_checkpoint_id(config)
 
         def load(connection: sqlite3.Connection) -> Mapping[str, DeltaChannelHistory]:
-            start = id or tables.newest_id(connection, lane)
+            start = id or tables.latest_id(connection, namespace)
             return (
-                self._history(connection, lane, start, channels)
+                self._history(connection, namespace, start, channels)
                 if start
                 else {channel: {"writes": []} for channel in channels}
             )
 
-        return await self._read(lane, load)
+        return await self._read(namespace, load)
 
     def _flush_soon(self) -> None:
         self._timer = None
-        if self._held:
+        if self._uncommitted:
             self._flushing = asyncio.create_task(self.flush())
-            # What failed is held still: the next commit says why.
+            # Failed writes stay queued, and the next commit reports the error.
             self._flushing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _commit(self, lane: ThreadNamespace, link: CheckpointRef | None = None, raw: bytes = b"") -> None:
-        """One transaction: the writes held for a lane, and a checkpoint. What fails stays held; twice does no harm."""
-        held = self._held.pop(lane, [])
-        if not held and link is None:
+    async def _commit(self, namespace: ThreadNamespace, ref: CheckpointRef | None = None, raw: bytes = b"") -> None:
+        """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued."""
+        writes = self._uncommitted.pop(namespace, [])
+        if not writes and ref is None:
             return
 
         def save(connection: sqlite3.Connection) -> None:
-            for id in {task.checkpoint_id for task in held} | ({link.id} if link else set()):
-                self._histories.forget(lane, id)
-            tables.save_writes(connection, lane, held)
-            if link:
-                tables.save_checkpoint(connection, lane, link, raw)
+            for id in {task.checkpoint_id for task in writes} | ({ref.id} if ref else set()):
+                self._histories.forget(namespace, id)
+            tables.save_writes(connection, namespace, writes)
+            if ref:
+                tables.save_checkpoint(connection, namespace, ref, raw)
 
         try:
             await self._database.write(save)
         except BaseException:
-            self._held[lane] = held + self._held.get(lane, [])
+            self._uncommitted[namespace] = writes + self._uncommitted.get(
+                namespace, []
+            )  # committing writes twice is harmless
             raise
 
-    async def _read(self, lane: ThreadNamespace, work: Callable[[sqlite3.Connection], T]) -> T:
-        await self._commit(lane)
+    async def _read(self, namespace: ThreadNamespace, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self._commit(namespace)
         return await self._database.read(work)
 
     def _encode(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> bytes:
-        """Metadata as a line of JSON, then the checkpoint; its id stands in the row."""
-        facts = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False, separators=(",", ":"))
-        return facts.encode("utf-8", "ignore") + b"\n" + self.serde.dumps_typed({**checkpoint, "id": ""})[1]
+        """Encode the metadata as a line of JSON followed by the checkpoint without its id, which is a column."""
+        header = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False, separators=(",", ":"))
+        return header.encode("utf-8", "ignore") + b"\n" + self.serde.dumps_typed({**checkpoint, "id": ""})[1]
 
     def _load(self, packed: bytes) -> Any:
         try:
             return self.serde.loads_typed(("msgpack", packed))
-        except ValueError as fault:
-            raise damaged_row() from fault
+        except ValueError as error:
+            raise damaged_row() from error
 
     def _decode(self, found: CheckpointBytes) -> tuple[Checkpoint, CheckpointMetadata]:
-        facts, _, packed = found.raw.partition(b"\n")
+        header, _, packed = found.raw.partition(b"\n")
         checkpoint: Checkpoint = self._load(packed)
         checkpoint["id"] = found.id
-        return checkpoint, json.loads(facts)
+        return checkpoint, json.loads(header)
 
-    def _tuple(self, connection: sqlite3.Connection, lane: ThreadNamespace, found: CheckpointBytes) -> CheckpointTuple:
+    def _tuple(
+        self, connection: sqlite3.Connection, namespace: ThreadNamespace, found: CheckpointBytes
+    ) -> CheckpointTuple:
         checkpoint, metadata = self._decode(found)
-        parent = _config(lane, found.parent) if found.parent else None
+        parent = _config(namespace, found.parent) if found.parent else None
         writes: list[PendingWrite] = [
             (write.task_id, write.channel, write.value)
-            for write in self._ordered(tables.load_writes(connection, lane, found.id))
+            for write in self._ordered(tables.load_writes(connection, namespace, found.id))
         ]
-        return CheckpointTuple(_config(lane, found.id), checkpoint, metadata, parent, writes)
+        return CheckpointTuple(_config(namespace, found.id), checkpoint, metadata, parent, writes)
 
-    def _select(self, connection: sqlite3.Connection, wanted: _Wanted) -> Iterator[CheckpointTuple]:
-        def of_lane(lane: ThreadNamespace) -> Iterator[tuple[str, ThreadNamespace, CheckpointBytes]]:
-            for found in tables.load_checkpoints(connection, lane, id=wanted.id(), before=wanted.before):
-                yield found.id, lane, found
+    def _select(self, connection: sqlite3.Connection, selection: _CheckpointFilter) -> Iterator[CheckpointTuple]:
+        def of_namespace(namespace: ThreadNamespace) -> Iterator[tuple[str, ThreadNamespace, CheckpointBytes]]:
+            for found in tables.load_checkpoints(connection, namespace, id=selection.id(), before=selection.before):
+                yield found.id, namespace, found
 
-        lanes = [of_lane(lane) for lane in wanted.lanes(connection)]
-        for _, lane, found in merge(*lanes, key=itemgetter(0), reverse=True):
-            if wanted.accepts(self._decode(found)[1]):
-                yield self._tuple(connection, lane, found)
+        namespaces = [of_namespace(namespace) for namespace in selection.namespaces(connection)]
+        for _, namespace, found in merge(*namespaces, key=itemgetter(0), reverse=True):
+            if selection.accepts(self._decode(found)[1]):
+                yield self._tuple(connection, namespace, found)
 
     def _ordered(self, tasks: Iterable[TaskBytes]) -> list[_Write]:
-        """The writes made at a checkpoint, in the order in which LangGraph applies them.
+        """Return the writes made at a checkpoint in the order in which LangGraph applies them.
 
-        A task may save its writes again, say on a resume: the first of a place counts, of the special ones the last.
+        A task may save its writes again, for example on a resume. The first write of an index counts; for special
+        channels, the last.
         """
-        kept: dict[tuple[str, int], _Write] = {}
+        effective: dict[tuple[str, int], _Write] = {}
         for task in tasks:
             path, pairs = self._load(task.raw)
             replaces = all(channel in WRITES_IDX_MAP for channel, _ in pairs)
             for position, (channel, value) in enumerate(pairs):
                 write = _Write(path, task.task_id, WRITES_IDX_MAP.get(channel, position), channel, value)
-                if replaces or (write.task_id, write.index) not in kept:
-                    kept[write.task_id, write.index] = write
-        return sorted(kept.values(), key=lambda write: writes_sort_key(write.path, write.task_id, write.index))
+                if replaces or (write.task_id, write.index) not in effective:
+                    effective[write.task_id, write.index] = write
+        return sorted(effective.values(), key=lambda write: writes_sort_key(write.path, write.task_id, write.index))
 
     def _history(
-        self, connection: sqlite3.Connection, lane: ThreadNamespace, start: str, channels: Sequence[str]
+        self, connection: sqlite3.Connection, namespace: ThreadNamespace, start: str, channels: Sequence[str]
     ) -> dict[str, DeltaChannelHistory]:
-        """The nearest value held and the writes since; those made at `start` are not part of it."""
-        self._histories.make_room()
-        found = next(tables.line(connection, lane, start), None)
+        """Return the nearest value and the later writes of each channel, without the writes made at `start`."""
+        self._histories.evict_if_full()
+        found = next(tables.load_lineage(connection, namespace, start), None)
         parent = found.parent if found else None
         gaps: dict[str, list[str]] = {}
         for channel in channels:
-            if gap := self._histories.gap(lane, channel, start, parent):
+            if gap := self._histories.find_gap(namespace, channel, start, parent):
                 gaps.setdefault(gap, []).append(channel)
-        for gap, wanting in gaps.items():
-            self._fill(connection, lane, gap, wanting)
-        return {channel: self._histories.history(lane, channel, start, parent) for channel in channels}
+        for gap, missing in gaps.items():
+            self._fill(connection, namespace, gap, missing)
+        return {channel: self._histories.history(namespace, channel, start, parent) for channel in channels}
 
-    def _fill(self, connection: sqlite3.Connection, lane: ThreadNamespace, first: str, channels: Sequence[str]) -> None:
-        """Remember the steps of a checkpoint and its ancestors, up to those that hold values or are remembered."""
+    def _fill(
+        self, connection: sqlite3.Connection, namespace: ThreadNamespace, first: str, channels: Sequence[str]
+    ) -> None:
+        """Cache the steps of a checkpoint and its ancestors, up to those with values or already cached."""
         passed: dict[str, tuple[CheckpointRef, frozenset[str]]] = {}
-        wanted = frozenset(channels)
-        for link in tables.line(connection, lane, first):
-            wanted = frozenset(name for name in wanted if not self._histories.knows(lane, name, link.id))
-            if not wanted:
+        missing = frozenset(channels)
+        for ref in tables.load_lineage(connection, namespace, first):
+            missing = frozenset(name for name in missing if not self._histories.has_step(namespace, name, ref.id))
+            if not missing:
                 break
-            passed[link.id] = link, wanted
-            wanted -= link.channels
-        written = self._written(connection, lane, first, len(passed) - 1, channels) if passed else {}
-        for id, (link, names) in passed.items():
-            held = self._values(connection, lane, id) if names & link.channels else {}
+            passed[ref.id] = ref, missing
+            missing -= ref.channels
+        written = self._written(connection, namespace, first, len(passed) - 1, channels) if passed else {}
+        for id, (ref, names) in passed.items():
+            values = self._values(connection, namespace, id) if names & ref.channels else {}
             for name in names:
                 writes = [write for write in written.get(id, ()) if write[1] == name]
-                value = held[name] if name in link.channels else NOTHING
-                self._histories.remember(lane, name, id, Step(link.parent, writes, value))
+                value = values[name] if name in ref.channels else NO_VALUE
+                self._histories.remember(namespace, name, id, Step(ref.parent, writes, value))
 
     def _written(
-        self, connection: sqlite3.Connection, lane: ThreadNamespace, first: str, depth: int, channels: Sequence[str]
+        self,
+        connection: sqlite3.Connection,
+        namespace: ThreadNamespace,
+        first: str,
+        depth: int,
+        channels: Sequence[str],
     ) -> dict[str, list[PendingWrite]]:
-        rows = tables.load_line_writes(connection, lane, first, depth, channels)
+        rows = tables.load_lineage_writes(connection, namespace, first, depth, channels)
         return {id: [(one.task_id, one.channel, one.value) for one in self._ordered(tasks)] for id, tasks in rows}
 
-    def _values(self, connection: sqlite3.Connection, lane: ThreadNamespace, id: str) -> Mapping[str, Any]:
-        found = tables.load_checkpoint(connection, lane, id)
+    def _values(self, connection: sqlite3.Connection, namespace: ThreadNamespace, id: str) -> Mapping[str, Any]:
+        found = tables.load_checkpoint(connection, namespace, id)
         return self._decode(found)[0]["channel_values"] if found else {}
 
 
-def _lane(config: RunnableConfig) -> ThreadNamespace:
+def _namespace(config: RunnableConfig) -> ThreadNamespace:
     named = config["configurable"]
     return ThreadNamespace(str(named["thread_id"]), named.get("checkpoint_ns", ""))
 
 
-def _config(lane: ThreadNamespace, id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": lane.thread_id, "checkpoint_ns": lane.namespace, "checkpoint_id": id}}
+def _config(namespace: ThreadNamespace, id: str) -> RunnableConfig:
+    return {
+        "configurable": {
+            "thread_id": namespace.thread_id,
+            "checkpoint_ns": namespace.checkpoint_ns,
+            "checkpoint_id": id,
+        }
+    }
 
 
-_TIMED = 6
-"""The version of the UUIDs that LangGraph gives checkpoints."""
+_UUID_VERSION = 6
+"""The version of the UUIDs that LangGraph uses for checkpoints."""
 
 
-def continue_after(checkpoint_id: str) -> None:
-    """Make the ids that come next in this process greater than this one, though the clock was set back since.
+def ensure_later_ids(checkpoint_id: str) -> None:
+    """Ensure that new checkpoint ids in this process are greater than this one, even if the clock was set back.
 
-    LangGraph sees to that within a process only.
+    LangGraph ensures it only for ids created in the same process.
     """
-    newest = ids.UUID(checkpoint_id)
-    if newest.version == _TIMED:
-        ids._last_v6_timestamp = max(ids._last_v6_timestamp or 0, newest.time)  # type: ignore[assignment]
+    latest = ids.UUID(checkpoint_id)
+    if latest.version == _UUID_VERSION:
+        ids._last_v6_timestamp = max(ids._last_v6_timestamp or 0, latest.time)  # type: ignore[assignment]

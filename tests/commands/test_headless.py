@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ml_intern.graph.events import EVENTS
-from ml_intern.store.ledger import COUNTS
+from ml_intern.store.ledger import COUNT_NAMES
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]
@@ -43,9 +43,9 @@ def test_verbose_shows_the_output_of_tools(run: Run, script: Script) -> None:
 def test_json_is_one_object_with_the_frozen_keys(run: Run, script: Script) -> None:
     result = run("--output-format", "json", "-m", script({"text": "yes"}), "go").json
     assert tuple(result) == EVENTS["result"].fields
-    assert tuple(result["usage"]) == (*COUNTS, "by_source")
+    assert tuple(result["usage"]) == (*COUNT_NAMES, "by_source")
     (row,) = result["usage"]["by_source"]
-    assert tuple(row) == ("source", "model", *COUNTS, "cost_usd")
+    assert tuple(row) == ("source", "model", *COUNT_NAMES, "cost_usd")
     assert (result["status"], result["exit_code"], result["text"], result["iterations"]) == ("done", 0, "yes", 1)
     assert result["usage"]["requests"] == 1
     assert result["cost_usd"] == 0.0

@@ -166,7 +166,7 @@ async def test_a_cancelled_call_is_left_as_started(bench: Bench) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    (row,) = await bench.store.journal.open(THREAD)
+    (row,) = await bench.store.journal.open_calls(THREAD)
     assert (row.key, row.status, row.tool) == (call.key(THREAD), "started", "bash")
 
 

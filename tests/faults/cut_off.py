@@ -71,7 +71,7 @@ async def interrupted(lab: FaultLab, scenario: Scenario, operation: Operation) -
 async def look(lab: FaultLab, store: Store, final: list[dict[str, Any]]) -> None:
     """What is there now."""
     rows = await store.threads.list(children=True)
-    started = [row.tool for one in rows for row in await store.journal.open(one.id)]
+    started = [row.tool for one in rows for row in await store.journal.open_calls(one.id)]
     lab.record.add(final=final, open=started, left=leftovers(lab.root))
 
 

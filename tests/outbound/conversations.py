@@ -1,6 +1,6 @@
 """Sample conversations for the format tests."""
 
-from ml_intern.outbound.conversation import Call, Conversation, Ending, Message
+from ml_intern.outbound.conversation import Call, Conversation, Message, TurnEnding
 
 HOSTILE = "</pre></script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e"
 
@@ -29,7 +29,7 @@ def two_turns() -> Conversation:
             Message("user", "sure?", turn=2, time=1_760_000_050.0),
             Message("assistant", "Yes.", "msg_3", time=1_760_000_060.0),
         ),
-        endings={1: Ending("done", "It is **42**.", 0, 2, 1_760_000_010.0)},
+        endings={1: TurnEnding("done", "It is **42**.", 0, 2, 1_760_000_010.0)},
     )
 
 

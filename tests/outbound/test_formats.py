@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ml_intern.graph.events import EVENTS
-from ml_intern.outbound.conversation import Call, Conversation, Message, Usage
+from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage
 from ml_intern.outbound.exporting.event_lines import rebuild_events
 from ml_intern.outbound.exporting.formats import FORMATS, export_conversation
 from ml_intern.outbound.exporting.markdown import code_block, code_span
@@ -142,8 +142,8 @@ def test_events_show_each_step_and_the_end_of_each_turn() -> None:
 
 def test_usage_events_are_placed_by_their_time() -> None:
     paid = (
-        Usage("m", "main", 10, 2, 0, 0, 0, 0.5, 1_760_000_001.5),
-        Usage("m", "main", 10, 2, 0, 0, 0, None, 1_760_000_055.0),
+        RequestUsage("m", "main", 10, 2, 0, 0, 0, 0.5, 1_760_000_001.5),
+        RequestUsage("m", "main", 10, 2, 0, 0, 0, None, 1_760_000_055.0),
     )
     whole = Conversation("t", two_turns().messages, created=1_760_000_000.0, requests=paid)
     events = list(rebuild_events(whole, "1.0"))

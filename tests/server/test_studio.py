@@ -111,10 +111,10 @@ async def test_a_thread_that_the_command_line_holds_is_not_touched_by_studio(stu
         await turn(session, UserInput("mine"))
         thread = await studio.thread(session.thread_id)
         refused = (await studio.say(thread, "let me", model, approval_mode="auto"))["__error__"]["message"]
-        assert refused.startswith(f"thread {thread} is being run by process")
-        with pytest.raises(Exception, match="is being run by process"):
+        assert refused.startswith(f"thread {thread} is in use by process")
+        with pytest.raises(Exception, match="is in use by process"):
             await studio.client.threads.update_state(thread, {"plan": []})
-        with pytest.raises(Exception, match="is being run by process"):
+        with pytest.raises(Exception, match="is in use by process"):
             await studio.client.threads.delete(thread)
         assert [m.text for m in await session.history()] == ["mine", "A"]
     assert not (studio.lab.workspace / "locked-out").exists()

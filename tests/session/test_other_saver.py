@@ -29,4 +29,4 @@ async def test_the_checkpoints_are_in_the_other_saver_alone(lab: Lab) -> None:
         held = await (await store.saver()).aget_tuple({"configurable": {"thread_id": session.thread_id}})
         assert isinstance(await store.saver(), InMemorySaver)
         assert held is not None
-        assert await store.checkpoints.line(session.thread_id) == []
+        assert await store.checkpoints.lineage(session.thread_id) == []

@@ -108,7 +108,7 @@ async def test_branches_that_nothing_leads_to_are_gone_and_the_line_is_whole(lab
         await turn(session, UserInput("at last"))
         many, few = await thinned(session)
         assert few < many
-        line = await session.services.store.checkpoints.line(session.thread_id)
+        line = await session.services.store.checkpoints.lineage(session.thread_id)
         assert len(line) == few
         ends = await turn_points(await session.services.store.saver(), session.thread_id)
         assert {point.checkpoint for point in ends} <= {link.id for link in line}

@@ -1,4 +1,4 @@
-"""A store in a temporary folder, real programs beside it, and a way to see the file as another process does."""
+"""A store in a temporary folder, programs run as other processes, and direct queries of the file."""
 
 import sqlite3
 import subprocess
@@ -26,7 +26,7 @@ async def store(home: Path) -> AsyncIterator[Store]:
 
 
 def query(home: Path, statement: str) -> list[tuple[object, ...]]:
-    """What another process reads from the database."""
+    """Return what another process reads from the database."""
     connection = sqlite3.connect(home / DATABASE_NAME, isolation_level=None)
     try:
         return connection.execute(statement).fetchall()
@@ -39,7 +39,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Start:
-    """Start a Python program of its own; `home` and what else it needs come as its arguments."""
+    """Start a Python program in a separate process with `home` and further arguments."""
 
     def run(program: str, *arguments: object) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", dedent(program), *map(str, arguments)]
@@ -49,12 +49,12 @@ def start() -> Start:
 
 
 def finish(process: "subprocess.Popen[str]", said: str = "") -> str:
-    """Let a program end, and return what it printed."""
+    """Wait for a program to end and return its output."""
     printed, _ = process.communicate(said, timeout=60)
     return printed
 
 
-def line_of(process: "subprocess.Popen[str]") -> str:
-    """The next line a program prints."""
+def read_line(process: "subprocess.Popen[str]") -> str:
+    """Return the next line that a program prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""A graph of the agent's shape and a tokens object, for tests that need real checkpoints."""
+"""A graph shaped like the agent's and token counts, for tests that need real checkpoints."""
 
 import random
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a request used."""
+    """Token counts of a request."""
 
     input_tokens: int = 100
     output_tokens: int = 10
@@ -27,19 +27,19 @@ class Tokens:
 
 
 def config(thread_id: str, checkpoint_id: str | None = None) -> Any:
-    """The config of a thread, or of one of its checkpoints."""
+    """Return the config of a thread or of one of its checkpoints."""
     named = {"thread_id": thread_id} | ({"checkpoint_id": checkpoint_id} if checkpoint_id else {})
     return {"configurable": named, "recursion_limit": 1_000_000}
 
 
 def question(text: str, turn: int = 1) -> dict[str, Any]:
-    """The input of a turn."""
+    """Return the input of a turn."""
     plan = [{"text": f"Step {number} of the plan, to be checked", "status": "pending"} for number in range(6)]
     return {"messages": [HumanMessage(text, id=f"user-{turn}")], "iteration": 0, "turn": turn, "plan": plan}
 
 
 class Agent:
-    """The loop's four nodes, with a model that calls a tool `iterations` times; `ask_at` is when it asks a person."""
+    """The loop's four nodes, with a model that calls a tool `iterations` times and asks the user at `ask_at`."""
 
     def __init__(self, iterations: int, *, ask_at: int = 0, result_bytes: int = 100) -> None:
         self.iterations = iterations
@@ -48,7 +48,7 @@ class Agent:
         self.random = random.Random(1)
 
     def text(self, size: int) -> str:
-        """Text that hardly compresses."""
+        """Return text that hardly compresses."""
         return "".join(self.random.choices(LETTERS, k=size))
 
     async def call_model(self, state: AgentState) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Agent:
         }
 
     def compiled(self, saver: BaseCheckpointSaver[Any]) -> Any:
-        """The compiled graph on a checkpointer."""
+        """Return the compiled graph with a checkpointer."""
 
         async def ends(state: AgentState) -> str:
             return END if state["iteration"] >= self.iterations else "call_model"
@@ -90,7 +90,7 @@ class Agent:
 
 
 async def write_checkpoints(store: Store, thread_id: str, turns: int) -> None:
-    """Run a thread of a few checkpoints, without a row in the table of threads."""
+    """Run a thread with a few checkpoints but no row in the table of threads."""
     app = Agent(1).compiled(await store.saver())
     for turn in range(1, turns + 1):
         await app.ainvoke(question("go", turn), config(thread_id), durability="sync")

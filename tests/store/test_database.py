@@ -1,4 +1,4 @@
-"""Opening the database: whose it is, who may read it, which versions and states of it are refused."""
+"""Opening the database: ownership, permissions, versions and damage."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from ml_intern.store.database import Database, open_database
 from ml_intern.store.runs import RunRow
 from ml_intern.store.schema import SCHEMA_VERSION
 from ml_intern.store.store import DATABASE_NAME, Store
-from tests.store.conftest import Start, finish, line_of, query
+from tests.store.conftest import Start, finish, query, read_line
 
 
 def mode(path: Path) -> int:
@@ -23,7 +23,7 @@ async def run(database: Database, statement: str) -> object:
     return await database.read(lambda connection: connection.execute(statement).fetchone()[0])
 
 
-async def test_the_folder_and_every_file_in_it_are_for_their_owner_alone(home: Path) -> None:
+async def test_the_folder_and_its_files_are_accessible_only_to_the_owner(home: Path) -> None:
     before = os.umask(0)
     try:
         async with await Store.open(home) as store:
@@ -35,14 +35,14 @@ async def test_the_folder_and_every_file_in_it_are_for_their_owner_alone(home: P
         os.umask(before)
 
 
-async def test_a_file_that_others_could_read_is_made_private(home: Path) -> None:
+async def test_a_world_readable_file_is_made_private(home: Path) -> None:
     await (await Store.open(home)).close()
     (home / DATABASE_NAME).chmod(0o644)
     await (await Store.open(home)).close()
     assert mode(home / DATABASE_NAME) == 0o600
 
 
-async def test_every_commit_reaches_the_disk_and_the_schema_is_not_trusted(store: Store) -> None:
+async def test_commits_are_synchronous_and_the_schema_is_not_trusted(store: Store) -> None:
     assert await run(store.database, "PRAGMA journal_mode") == "wal"
     assert await run(store.database, "PRAGMA synchronous") == 2
     assert await run(store.database, "PRAGMA busy_timeout") == 10_000
@@ -50,7 +50,7 @@ async def test_every_commit_reaches_the_disk_and_the_schema_is_not_trusted(store
     assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
 
 
-async def test_a_symlink_is_refused_and_its_target_left_alone(home: Path, tmp_path: Path) -> None:
+async def test_a_symlink_is_rejected_and_its_target_unchanged(home: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     home.mkdir()
@@ -62,14 +62,14 @@ async def test_a_symlink_is_refused_and_its_target_left_alone(home: Path, tmp_pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
 @pytest.mark.parametrize("what", ["", DATABASE_NAME])
-async def test_somebody_elses_file_or_folder_is_refused(home: Path, what: str) -> None:
+async def test_a_file_or_folder_of_another_user_is_rejected(home: Path, what: str) -> None:
     await (await Store.open(home)).close()
     os.chown(home / what, 65534, 65534)
-    with pytest.raises(DatabaseUnusable, match="somebody else"):
+    with pytest.raises(DatabaseUnusable, match="another user"):
         await Store.open(home)
 
 
-async def test_a_folder_everybody_shares_is_refused_with_its_mode_left_alone(home: Path) -> None:
+async def test_a_shared_folder_is_rejected_and_its_mode_unchanged(home: Path) -> None:
     home.mkdir()
     home.chmod(0o1777)
     with pytest.raises(DatabaseUnusable, match="shared"):
@@ -77,7 +77,7 @@ async def test_a_folder_everybody_shares_is_refused_with_its_mode_left_alone(hom
     assert home.stat().st_mode & 0o7777 == 0o1777
 
 
-async def test_an_older_schema_becomes_the_one_of_today_and_keeps_what_it_holds(home: Path) -> None:
+async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None:
     async with await Store.open(home) as store:
         await store.ledger.reserve("root", "root", "main", "m")
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
@@ -93,7 +93,7 @@ async def test_an_older_schema_becomes_the_one_of_today_and_keeps_what_it_holds(
         assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
 
 
-async def test_a_newer_schema_is_refused_and_left_as_it_was(home: Path) -> None:
+async def test_a_newer_schema_is_rejected_and_unchanged(home: Path) -> None:
     await (await Store.open(home)).close()
     query(home, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = (home / DATABASE_NAME).read_bytes()
@@ -102,7 +102,7 @@ async def test_a_newer_schema_is_refused_and_left_as_it_was(home: Path) -> None:
     assert (home / DATABASE_NAME).read_bytes() == before
 
 
-async def test_a_database_of_another_program_is_refused_and_left_as_it_was(home: Path) -> None:
+async def test_a_database_of_another_program_is_rejected_and_unchanged(home: Path) -> None:
     home.mkdir()
     query(home, "CREATE TABLE theirs (x)")
     with pytest.raises(DatabaseUnusable, match="another program"):
@@ -110,17 +110,17 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_was(home:
     assert query(home, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
-async def test_a_damaged_file_is_set_aside_unchanged_and_the_next_start_is_empty(home: Path) -> None:
+async def test_a_damaged_file_is_renamed_and_the_next_start_is_empty(home: Path) -> None:
     home.mkdir()
     (home / DATABASE_NAME).write_bytes(b"no database at all" * 500)
-    with pytest.raises(DatabaseUnusable, match="it was kept as") as raised:
+    with pytest.raises(DatabaseUnusable, match="it was renamed to") as raised:
         await Store.open(home)
-    (kept,) = home.glob("*.damaged-*")
-    assert kept.name in str(raised.value)
-    assert kept.read_bytes() == b"no database at all" * 500
+    (saved,) = home.glob("*.damaged-*")
+    assert saved.name in str(raised.value)
+    assert saved.read_bytes() == b"no database at all" * 500
     async with await Store.open(home) as store:
         assert await store.threads.list() == []
-    assert kept.read_bytes() == b"no database at all" * 500
+    assert saved.read_bytes() == b"no database at all" * 500
 
 
 CRASH = """
@@ -138,14 +138,14 @@ CRASH = """
 """
 
 
-async def test_what_was_committed_survives_a_kill(home: Path, start: Start) -> None:
+async def test_committed_data_survives_a_kill(home: Path, start: Start) -> None:
     finish(start(CRASH, home))
     async with await Store.open(home) as store:
         assert len(await store.threads.list()) == 300
         assert await run(store.database, "PRAGMA integrity_check") == "ok"
 
 
-async def test_damage_is_found_after_an_unclean_end_and_the_log_is_kept_with_the_file(home: Path, start: Start) -> None:
+async def test_damage_after_a_crash_is_found_and_the_log_stays_with_the_file(home: Path, start: Start) -> None:
     finish(start(CRASH, home))
     path = home / DATABASE_NAME
     size = path.stat().st_size
@@ -162,7 +162,7 @@ async def test_damage_is_found_after_an_unclean_end_and_the_log_is_kept_with_the
     assert not log.exists()
 
 
-async def test_a_damaged_file_that_is_open_elsewhere_is_not_moved(store: Store, home: Path) -> None:
+async def test_a_damaged_file_that_another_process_has_open_is_not_renamed(store: Store, home: Path) -> None:
     with (home / DATABASE_NAME).open("r+b") as file:
         file.write(b"x" * 100)
     (home / f"{DATABASE_NAME}-wal").write_bytes(b"")
@@ -171,7 +171,7 @@ async def test_a_damaged_file_that_is_open_elsewhere_is_not_moved(store: Store, 
     assert (home / DATABASE_NAME).exists()
 
 
-async def test_a_full_disk_is_said_nothing_is_half_written_and_work_goes_on_when_there_is_room(store: Store) -> None:
+async def test_a_full_disk_is_reported_and_writing_works_again_later(store: Store) -> None:
     pages = await run(store.database, "PRAGMA page_count")
     await run(store.database, f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull, match="no space"):
@@ -182,7 +182,7 @@ async def test_a_full_disk_is_said_nothing_is_half_written_and_work_goes_on_when
     assert len(await store.threads.list()) == 1
 
 
-async def test_nothing_of_a_transaction_stays_when_it_raises(store: Store) -> None:
+async def test_a_failed_transaction_is_rolled_back(store: Store) -> None:
     def work(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO name_sets (names) VALUES ('half')")
         raise RuntimeError("stopped")
@@ -192,11 +192,11 @@ async def test_nothing_of_a_transaction_stays_when_it_raises(store: Store) -> No
     assert await run(store.database, "SELECT count(*) FROM name_sets") == 0
 
 
-async def test_a_database_that_stays_locked_is_a_passing_fault(store: Store, home: Path) -> None:
+async def test_a_locked_database_is_a_temporary_error(store: Store, home: Path) -> None:
     await run(store.database, "PRAGMA busy_timeout = 20")
     other = sqlite3.connect(home / DATABASE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(TemporaryError, match="busy"):
+    with pytest.raises(TemporaryError, match="locked"):
         await store.threads.create()
     other.close()
     await store.threads.create()
@@ -218,16 +218,16 @@ OPEN_AND_WRITE = """
 """
 
 
-async def test_processes_that_start_at_once_set_up_one_database_and_lose_nothing(home: Path, start: Start) -> None:
+async def test_processes_that_start_together_share_one_database(home: Path, start: Start) -> None:
     processes = [start(OPEN_AND_WRITE, home, number) for number in range(6)]
-    assert [line_of(process) for process in processes] == ["up"] * 6
+    assert [read_line(process) for process in processes] == ["up"] * 6
     await asyncio.gather(*(asyncio.to_thread(finish, process, "go\n") for process in processes))
     assert [process.returncode for process in processes] == [0] * 6
     async with await Store.open(home) as store:
         assert len(await store.threads.list()) == 120
 
 
-def test_a_program_that_never_closes_the_store_ends_all_the_same(home: Path, start: Start) -> None:
+def test_a_program_that_never_closes_the_store_exits(home: Path, start: Start) -> None:
     program = """
         import asyncio, sys
         from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the checkpointer remembers of a thread's past changes nothing in what is read."""
+"""The checkpointer's cache of histories does not change what is read."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
-LANE = ThreadNamespace("t")
+NAMESPACE = ThreadNamespace("t")
 
 
 def texts(values: dict[str, Any]) -> list[str]:
@@ -21,13 +21,13 @@ def texts(values: dict[str, Any]) -> list[str]:
 
 
 async def states(store: Store) -> dict[str, Any]:
-    """The state at every checkpoint of the thread, newest first, as this store reads it."""
+    """Return the state at every checkpoint of the thread as this store reads it, latest first."""
     app = Agent(2).compiled(await store.saver())
-    line = await store.checkpoints.line("t")
+    line = await store.checkpoints.lineage("t")
     return {link.id: (await app.aget_state(config("t", link.id))).values for link in line}
 
 
-async def test_every_state_reads_the_same_with_and_without_what_is_remembered(store: Store) -> None:
+async def test_every_state_is_the_same_with_and_without_the_cache(store: Store) -> None:
     app = Agent(2).compiled(await store.saver())
     for turn in range(1, 5):
         await app.ainvoke(question("go", turn), config("t"), durability="sync")
@@ -44,7 +44,7 @@ async def test_every_state_reads_the_same_with_and_without_what_is_remembered(st
     assert await states(store) == from_disk
 
 
-async def test_what_is_done_to_a_state_that_was_read_changes_no_other(store: Store) -> None:
+async def test_changing_a_state_that_was_read_does_not_change_others(store: Store) -> None:
     app = Agent(2).compiled(await store.saver())
     await app.ainvoke(question("go"), config("t"), durability="sync")
     await app.aupdate_state(config("t"), {"messages": Overwrite([HumanMessage("a", id="a")])}, as_node="execute_tools")
@@ -57,38 +57,38 @@ async def test_what_is_done_to_a_state_that_was_read_changes_no_other(store: Sto
     assert len(second["recent_calls"]) == 2
 
 
-async def test_a_checkpoint_that_is_put_again_is_read_again(store: Store) -> None:
+async def test_a_checkpoint_that_is_saved_again_is_read_again(store: Store) -> None:
     saver = await store.saver()
     assert isinstance(saver, Saver)
     app = Agent(1).compiled(saver)
     await app.ainvoke(question("go"), config("t"), durability="sync")
-    line = await store.checkpoints.line("t")
+    line = await store.checkpoints.lineage("t")
     before = texts((await app.aget_state(config("t"))).values)
-    held = await saver.aget_tuple(config("t", line[-2].id))
-    assert held is not None
-    held.checkpoint["channel_values"]["messages"] = [HumanMessage("other", id="other")]
-    parent = held.parent_config
+    found = await saver.aget_tuple(config("t", line[-2].id))
+    assert found is not None
+    found.checkpoint["channel_values"]["messages"] = [HumanMessage("other", id="other")]
+    parent = found.parent_config
     assert parent is not None
-    await saver.aput(parent, held.checkpoint, held.metadata, {})
+    await saver.aput(parent, found.checkpoint, found.metadata, {})
     assert texts((await app.aget_state(config("t"))).values) != before
     await saver.adelete_thread("t")
     assert (await app.aget_state(config("t"))).values == {}
 
 
-def test_a_gap_is_never_read_as_a_beginning() -> None:
+def test_a_history_with_a_missing_step_is_an_error() -> None:
     known = Histories()
-    known.remember(LANE, "messages", "b", Step("a", [("task", "messages", 2)]))
-    assert known.gap(LANE, "messages", "c", "b") == "a"
+    known.remember(NAMESPACE, "messages", "b", Step("a", [("task", "messages", 2)]))
+    assert known.find_gap(NAMESPACE, "messages", "c", "b") == "a"
     with pytest.raises(KeyError):
-        known.history(LANE, "messages", "c", "b")
-    known.remember(LANE, "messages", "a", Step(None, [("task", "messages", 1)]))
-    assert known.history(LANE, "messages", "c", "b") == {"writes": [("task", "messages", 1), ("task", "messages", 2)]}
+        known.history(NAMESPACE, "messages", "c", "b")
+    known.remember(NAMESPACE, "messages", "a", Step(None, [("task", "messages", 1)]))
+    assert known.history(NAMESPACE, "messages", "c", "b") == {"writes": [("task", "messages", 1), ("task", "messages", 2)]}
 
 
-def test_too_much_is_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_cache_is_cleared_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(histories, "MAX_STEPS", 3)
     known = Histories()
     for number in range(4):
-        known.remember(LANE, "messages", str(number), Step(None, []))
-    known.make_room()
-    assert not any(known.knows(LANE, "messages", str(number)) for number in range(4))
+        known.remember(NAMESPACE, "messages", str(number), Step(None, []))
+    known.evict_if_full()
+    assert not any(known.has_step(NAMESPACE, "messages", str(number)) for number in range(4))

@@ -1,4 +1,4 @@
-"""The journal: what is known of a call at any instant, for as long as it may be needed."""
+"""The journal: the state of a call at any time, for as long as it is needed."""
 
 from pathlib import Path
 
@@ -17,17 +17,17 @@ async def row_of(store: Store, key: CallKey) -> JournalRow | None:
     return next((row for row in rows if row.key == key), None)
 
 
-async def test_a_call_that_never_started_has_no_row_and_starting_it_finds_none(store: Store) -> None:
+async def test_starting_a_new_call_finds_no_entry(store: Store) -> None:
     assert await row_of(store, KEY) is None
     assert await store.journal.start(KEY, "bash", "digest") is None
 
 
 async def test_a_started_call_is_open_until_it_finishes(store: Store) -> None:
     await store.journal.start(KEY, "bash", "digest")
-    (row,) = await store.journal.open("t")
+    (row,) = await store.journal.open_calls("t")
     assert (row.key, row.tool, row.digest, row.status, row.result) == (KEY, "bash", "digest", "started", None)
     await store.journal.finish(KEY, {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
-    assert await store.journal.open("t") == []
+    assert await store.journal.open_calls("t") == []
     found = await row_of(store, KEY)
     assert found is not None
     assert (found.status, found.result) == ("finished", {"text": "ü\n", "ok": True, "state": {"plan": [1]}})
@@ -35,7 +35,7 @@ async def test_a_started_call_is_open_until_it_finishes(store: Store) -> None:
     assert found.finished >= found.started
 
 
-async def test_the_start_of_another_message_empties_older_results_of_the_same_thread_only(store: Store) -> None:
+async def test_a_call_of_a_new_message_clears_older_results_of_its_thread_only(store: Store) -> None:
     others = [CallKey("t", "m1", 1), CallKey("other", "m1", 0)]
     for key in (KEY, *others):
         await store.journal.start(key, "bash", "d")
@@ -46,7 +46,7 @@ async def test_the_start_of_another_message_empties_older_results_of_the_same_th
     assert [row.status if row else "missing" for row in rows] == ["finished"] * 3
 
 
-async def test_the_calls_of_one_message_keep_their_results_and_the_models_order(store: Store) -> None:
+async def test_the_calls_of_one_message_keep_their_results_and_order(store: Store) -> None:
     for index in (0, 1, 2):
         key = CallKey("t", "m1", index)
         await store.journal.start(key, "read", "d")
@@ -56,7 +56,7 @@ async def test_the_calls_of_one_message_keep_their_results_and_the_models_order(
     assert await store.journal.of_message("t", "m2") == []
 
 
-async def test_a_second_start_changes_nothing_and_tells_what_is_known(store: Store) -> None:
+async def test_starting_a_call_again_returns_its_entry_unchanged(store: Store) -> None:
     await store.journal.start(KEY, "spawn", "d")
     await store.journal.set_handle(KEY, "child-thread")
     again = await store.journal.start(KEY, "spawn", "d2")
@@ -69,14 +69,14 @@ async def test_a_second_start_changes_nothing_and_tells_what_is_known(store: Sto
     assert await row_of(store, KEY) == over
 
 
-async def test_a_call_that_never_started_can_neither_finish_nor_have_a_handle(store: Store) -> None:
+async def test_a_call_that_was_not_started_cannot_finish_or_get_a_handle(store: Store) -> None:
     with pytest.raises(KeyError):
         await store.journal.finish(KEY, {})
     with pytest.raises(KeyError):
         await store.journal.set_handle(KEY, "h")
 
 
-async def test_a_call_whose_start_found_no_room_never_started_and_older_results_stay(store: Store) -> None:
+async def test_a_start_that_fails_on_a_full_disk_changes_nothing(store: Store) -> None:
     await store.journal.start(KEY, "bash", "d")
     await store.journal.finish(KEY, {"text": "result"})
     await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())

@@ -1,20 +1,20 @@
-"""The ledger: every request counts, in its whole tree, from before it is sent; nothing is ever taken back."""
+"""The ledger: every request counts in its tree from before it is sent, and entries are permanent."""
 
 import sqlite3
 
 import pytest
 
-from ml_intern.store.ledger import COUNTS, NOTHING, Source, Totals, usage_of
+from ml_intern.store.ledger import COUNT_NAMES, ZERO_TOTALS, Source, Totals, usage_summary
 from ml_intern.store.store import Store
 from tests.store.graphs import Tokens
 
 
-async def test_a_tree_that_spent_nothing_has_zero_totals(store: Store) -> None:
-    assert await store.ledger.total("root") == NOTHING
+async def test_a_tree_without_requests_has_zero_totals(store: Store) -> None:
+    assert await store.ledger.total("root") == ZERO_TOTALS
     assert await store.ledger.by_source("root") == []
 
 
-async def test_totals_hold_the_requests_of_all_sub_agents_and_of_no_other_tree(store: Store) -> None:
+async def test_totals_include_sub_agents_but_no_other_tree(store: Store) -> None:
     for thread, root in (("root", "root"), ("child", "root"), ("grandchild", "root"), ("other", "other")):
         await store.ledger.settle(await store.ledger.reserve(thread, root, "main", "m"), Tokens(), 0.25)
     assert await store.ledger.total("root") == Totals(3, 300, 30, 150, 15, 15, 0.75, 0, 0)
@@ -27,7 +27,7 @@ async def test_a_request_counts_as_open_from_before_it_is_sent(store: Store) -> 
     assert (totals.requests, totals.open_requests, totals.unknown_cost_requests) == (1, 1, 0)
 
 
-async def test_unknown_prices_are_counted_apart_and_add_nothing(store: Store) -> None:
+async def test_requests_of_unknown_price_are_counted_separately(store: Store) -> None:
     for cost in (0.5, None, None, 0.0):
         await store.ledger.settle(await store.ledger.reserve("root", "root", "main", "m"), Tokens(), cost)
     totals = await store.ledger.total("root")
@@ -50,7 +50,7 @@ async def test_settling_returns_the_new_totals_of_the_tree(store: Store) -> None
     assert totals.cost_usd == 3.0
 
 
-async def test_spending_is_told_apart_by_source_and_model_the_dearest_first(store: Store) -> None:
+async def test_spending_is_listed_by_source_and_model_most_expensive_first(store: Store) -> None:
     spent: list[tuple[Source, str, float]] = [
         ("main", "a", 1.0),
         ("main", "b", 5.0),
@@ -78,14 +78,14 @@ async def test_an_entry_is_settled_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM ledger", "UPDATE ledger SET cost_usd = 0"])
-async def test_the_database_itself_refuses_to_take_spending_back(store: Store, statement: str) -> None:
+async def test_the_database_rejects_changes_of_settled_entries(store: Store, statement: str) -> None:
     await store.ledger.settle(await store.ledger.reserve("root", "root", "main", "m"), Tokens(), 1.0)
     with pytest.raises(sqlite3.IntegrityError, match="ledger"):
         await store.database.write(lambda db: db.execute(statement).rowcount)
     assert (await store.ledger.total("root")).cost_usd == 1.0
 
 
-async def test_a_negative_price_or_count_is_refused(store: Store) -> None:
+async def test_negative_prices_and_counts_are_rejected(store: Store) -> None:
     id = await store.ledger.reserve("root", "root", "main", "m")
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         await store.ledger.settle(id, Tokens(), -1.0)
@@ -93,7 +93,7 @@ async def test_a_negative_price_or_count_is_refused(store: Store) -> None:
         await store.ledger.settle(id, Tokens(input_tokens=-5), 1.0)
 
 
-async def test_usage_tells_sources_and_models_apart_and_counts_from_a_point_on(store: Store) -> None:
+async def test_usage_is_grouped_by_source_and_model_since_an_earlier_point(store: Store) -> None:
     async def paid(source: Source, model: str, cost: float | None) -> None:
         await store.ledger.settle(await store.ledger.reserve("root", "root", source, model), Tokens(), cost)
 
@@ -101,12 +101,12 @@ async def test_usage_tells_sources_and_models_apart_and_counts_from_a_point_on(s
     before = await store.ledger.by_source("root")
     for source, model, cost in (("main", "large", 0.25), ("research", "small", None), ("compaction", "large", 0.125)):
         await paid(source, model, cost)  # type: ignore[arg-type]
-    usage = usage_of(await store.ledger.by_source("root"), before)
+    usage = usage_summary(await store.ledger.by_source("root"), before)
     rows = {(row["source"], row["model"]): row for row in usage["by_source"]}
-    assert [usage[name] for name in COUNTS] == [3, 300, 30, 150, 15, 15, 1]
+    assert [usage[name] for name in COUNT_NAMES] == [3, 300, 30, 150, 15, 15, 1]
     assert {key: (row["requests"], row["cost_usd"]) for key, row in rows.items()} == {
         ("main", "large"): (1, 0.25),
         ("research", "small"): (1, None),
         ("compaction", "large"): (1, 0.125),
     }
-    assert usage_of(await store.ledger.by_source("root"))["requests"] == 4
+    assert usage_summary(await store.ledger.by_source("root"))["requests"] == 4

@@ -1,4 +1,4 @@
-"""One process runs a thread: the others are told who, and get it when the holder is gone, however it went."""
+"""One process uses a thread at a time; others get its process id, and the thread once that process ends."""
 
 import asyncio
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError, ThreadLocked
-from ml_intern.store.lock import claim_lock, lock_path, open_lock_file
+from ml_intern.store.lock import acquire_lock, lock_path, open_lock_file
 from ml_intern.store.store import Store
-from tests.store.conftest import Start, finish, line_of
+from tests.store.conftest import Start, finish, read_line
 
 HOLD = """
     import asyncio, sys
@@ -26,9 +26,9 @@ HOLD = """
 """
 
 
-async def test_a_thread_that_another_process_runs_is_refused_with_its_process_id(store: Store, start: Start) -> None:
+async def test_a_thread_in_use_is_refused_with_the_other_process_id(store: Store, start: Start) -> None:
     process = start(HOLD, store.home, "t1")
-    assert line_of(process) == "held"
+    assert read_line(process) == "held"
     with pytest.raises(ThreadLocked, match=f"process {process.pid}") as raised:
         async with store.hold("t1"):
             pass
@@ -40,16 +40,16 @@ async def test_a_thread_that_another_process_runs_is_refused_with_its_process_id
         pass
 
 
-async def test_a_killed_process_holds_nothing(store: Store, start: Start) -> None:
+async def test_a_killed_process_releases_its_thread(store: Store, start: Start) -> None:
     process = start(HOLD, store.home, "t1")
-    assert line_of(process) == "held"
+    assert read_line(process) == "held"
     process.send_signal(signal.SIGKILL)
     finish(process)
     async with store.hold("t1"):
         pass
 
 
-async def test_of_many_processes_that_want_a_thread_at_once_one_gets_it(home: Path, start: Start) -> None:
+async def test_of_many_processes_exactly_one_gets_a_thread(home: Path, start: Start) -> None:
     program = """
         import asyncio, sys
         from pathlib import Path
@@ -68,7 +68,7 @@ async def test_of_many_processes_that_want_a_thread_at_once_one_gets_it(home: Pa
         asyncio.run(main())
     """
     processes = [start(program, home) for _ in range(6)]
-    assert sorted(line_of(process) for process in processes) == ["held"] + ["refused"] * 5
+    assert sorted(read_line(process) for process in processes) == ["held"] + ["refused"] * 5
     for process in processes:
         finish(process, "done\n")
 
@@ -80,7 +80,7 @@ async def test_two_sessions_of_one_process_exclude_each_other(store: Store) -> N
                 pass
 
 
-async def test_a_lock_file_deleted_with_its_thread_is_not_held_twice(store: Store) -> None:
+async def test_a_lock_file_deleted_with_its_thread_is_not_reused(store: Store) -> None:
     await store.threads.create(id="t1")
     folder = store.home / "locks"
     async with store.hold("t1"):
@@ -88,11 +88,11 @@ async def test_a_lock_file_deleted_with_its_thread_is_not_held_twice(store: Stor
     await store.delete("t1")
     assert list(folder.iterdir()) == []
     with pytest.raises(ThreadLocked):
-        claim_lock(stale, "t1")
+        acquire_lock(stale, "t1")
     os.close(stale)
 
 
-async def test_the_lock_is_given_back_when_the_run_fails(store: Store) -> None:
+async def test_the_lock_is_released_when_the_block_fails(store: Store) -> None:
     with pytest.raises(RuntimeError, match="failed"):
         async with store.hold("t1"):
             raise RuntimeError("failed")
@@ -100,7 +100,7 @@ async def test_the_lock_is_given_back_when_the_run_fails(store: Store) -> None:
         pass
 
 
-async def test_a_run_cancelled_while_it_takes_the_lock_leaves_it_free(store: Store) -> None:
+async def test_cancelling_during_locking_releases_the_lock(store: Store) -> None:
     async def run() -> None:
         async with store.hold("t1"):
             await asyncio.Event().wait()
@@ -124,12 +124,12 @@ async def until_free(store: Store, thread_id: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["../../etc/passwd", "a/b", "", ".", "x" * 300, "ünï"])
-def test_a_lock_file_stays_in_its_folder_whatever_the_id(id: str, tmp_path: Path) -> None:
+def test_a_lock_file_is_in_its_folder_for_any_id(id: str, tmp_path: Path) -> None:
     assert lock_path(tmp_path, id).parent == tmp_path
     assert len(lock_path(tmp_path, id).name) < 110
 
 
-async def test_a_lock_file_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
+async def test_a_lock_file_that_is_a_symlink_is_rejected(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     path = lock_path(store.home / "locks", "t1")

@@ -1,4 +1,4 @@
-"""Making the database small: what is dropped is gone, what is kept keeps its line, the file shrinks."""
+"""Pruning: deleted checkpoints are gone, kept ones keep their ancestry, the file shrinks."""
 
 import sqlite3
 import stat
@@ -13,7 +13,7 @@ from tests.store.conftest import query
 from tests.store.graphs import Agent, config, question, write_checkpoints
 
 
-async def test_the_sizes_of_threads_are_what_their_rows_hold(store: Store, home: Path) -> None:
+async def test_the_size_of_a_thread_is_the_size_of_its_rows(store: Store, home: Path) -> None:
     await write_checkpoints(store, "small", 1)
     app = Agent(5, result_bytes=20_000).compiled(await store.saver())
     await app.ainvoke(question("go"), config("large"), durability="sync")
@@ -27,28 +27,28 @@ async def test_the_sizes_of_threads_are_what_their_rows_hold(store: Store, home:
 async def test_a_kept_checkpoint_gets_its_nearest_kept_ancestor_as_parent(store: Store) -> None:
     await write_checkpoints(store, "t", 3)
     checkpoint_refs = await prune.checkpoint_refs(store.database, "t")
-    line = [link.id for link in await store.checkpoints.line("t")]
+    line = [link.id for link in await store.checkpoints.lineage("t")]
     keep = {line[0], line[4], line[-1]}
-    freed = await prune.weight(store.database, "t", keep)
+    freed = await prune.prunable_bytes(store.database, "t", keep)
     before = (await store.checkpoints.sizes())["t"]
-    await prune.drop_others(store.database, "t", checkpoint_refs, keep)
-    assert [link.id for link in await store.checkpoints.line("t")] == [line[0], line[4], line[-1]]
+    await prune.delete_other_checkpoints(store.database, "t", checkpoint_refs, keep)
+    assert [link.id for link in await store.checkpoints.lineage("t")] == [line[0], line[4], line[-1]]
     assert (await store.checkpoints.sizes())["t"] == before - freed
 
 
-async def test_dropping_touches_no_other_thread(store: Store) -> None:
+async def test_pruning_does_not_affect_other_threads(store: Store) -> None:
     await write_checkpoints(store, "t", 2)
     await write_checkpoints(store, "other", 2)
     before = await prune.checkpoint_refs(store.database, "other")
     checkpoint_refs = await prune.checkpoint_refs(store.database, "t")
-    await prune.drop_others(store.database, "t", checkpoint_refs, {max(checkpoint_refs)})
+    await prune.delete_other_checkpoints(store.database, "t", checkpoint_refs, {max(checkpoint_refs)})
     assert len(await prune.checkpoint_refs(store.database, "t")) == 1
     assert await prune.checkpoint_refs(store.database, "other") == before
     app = Agent(1).compiled(await store.saver())
     assert len((await app.aget_state(config("other"))).values["messages"]) == 6
 
 
-async def test_the_file_shrinks_when_threads_went(store: Store, home: Path) -> None:
+async def test_the_file_shrinks_after_threads_are_deleted(store: Store, home: Path) -> None:
     app = Agent(20, result_bytes=20_000).compiled(await store.saver())
     await app.ainvoke(question("go"), config("t"), durability="sync")
     await store.threads.list()
@@ -71,7 +71,7 @@ async def test_the_file_shrinks_while_another_process_has_it_open(store: Store, 
         await other.threads.create(title="after")
 
 
-async def test_a_backup_is_a_whole_database_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+async def test_a_backup_is_complete_and_private(store: Store, tmp_path: Path) -> None:
     await write_checkpoints(store, "t", 2)
     await store.threads.list()
     copy = tmp_path / "copy" / DATABASE_NAME
@@ -86,9 +86,9 @@ async def test_a_backup_is_a_whole_database_for_its_owner_alone(store: Store, tm
         assert len((await app.aget_state(config("t"))).values["messages"]) == 6
 
 
-async def test_a_backup_overwrites_nothing(store: Store, tmp_path: Path) -> None:
+async def test_a_backup_never_overwrites_a_file(store: Store, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("mine")
     for target in (tmp_path / "there", tmp_path / "no folder" / "file"):
-        with pytest.raises(UsageError, match="cannot be made"):
+        with pytest.raises(UsageError, match="cannot be created"):
             await prune.backup(store.database, target)
     assert (tmp_path / "there").read_text() == "mine"

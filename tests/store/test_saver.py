@@ -1,4 +1,4 @@
-"""The checkpointer: what a graph wrote is what it reads, over undo, fork, interrupts, crashes and full disks."""
+"""The checkpointer: a graph reads what it wrote, after undo, fork, interrupts, crashes and full disks."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ from langgraph.types import Command, Overwrite
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull
 from ml_intern.store.checkpoints.packing import TASK_DICTIONARY, deflate
 from ml_intern.store.store import DATABASE_NAME, Store
-from tests.store.conftest import Start, finish, line_of, query
+from tests.store.conftest import Start, finish, query, read_line
 from tests.store.graphs import Agent, config, question
 
 
@@ -28,7 +28,7 @@ async def head(app: Any, thread_id: str) -> dict[str, Any]:
     return values
 
 
-async def test_what_a_run_left_is_what_another_process_finds(store: Store, home: Path) -> None:
+async def test_another_process_finds_the_state_of_a_run(store: Store, home: Path) -> None:
     app = Agent(5).compiled(await store.saver())
     values = await app.ainvoke(question("go"), config("t"), durability="sync")
     async with await Store.open(home) as other:
@@ -39,7 +39,7 @@ async def test_what_a_run_left_is_what_another_process_finds(store: Store, home:
     assert found["recent_calls"] == values["recent_calls"]
 
 
-async def test_undo_redo_and_compaction_keep_every_branch_whole(store: Store) -> None:
+async def test_undo_redo_and_compaction_preserve_every_branch(store: Store) -> None:
     app = Agent(2).compiled(await store.saver())
     first = await app.ainvoke(question("one", 1), config("t"), durability="sync")
     before = (await app.aget_state(config("t"))).config["configurable"]["checkpoint_id"]
@@ -58,9 +58,7 @@ async def test_undo_redo_and_compaction_keep_every_branch_whole(store: Store) ->
     assert ids((await app.aget_state(config("t", tip))).values) == ids(second)
 
 
-async def test_a_pending_question_is_on_disk_before_the_run_returns_and_is_answered_from_elsewhere(
-    store: Store, home: Path
-) -> None:
+async def test_a_pending_interrupt_is_on_disk_and_can_be_answered_by_another_process(store: Store, home: Path) -> None:
     app = Agent(3, ask_at=2).compiled(await store.saver())
     async for _ in app.astream(question("go"), config("t"), durability="sync"):
         pass
@@ -74,7 +72,7 @@ async def test_a_pending_question_is_on_disk_before_the_run_returns_and_is_answe
     assert await head(app, "t") == values
 
 
-async def test_a_result_and_its_checkpoint_are_written_together_or_not_at_all(store: Store) -> None:
+async def test_a_result_and_its_checkpoint_are_written_atomically(store: Store) -> None:
     agent = Agent(50, result_bytes=20_000)
     app = agent.compiled(await store.saver())
     pages = await store.database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
@@ -84,15 +82,15 @@ async def test_a_result_and_its_checkpoint_are_written_together_or_not_at_all(st
     await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
     stopped = await app.aget_state(config("t"))
     assert 1 < len(stopped.values["messages"]) < 101
-    assert len(await store.checkpoints.line("t")) == stopped.metadata["step"] + 2
+    assert len(await store.checkpoints.lineage("t")) == stopped.metadata["step"] + 2
     values = await app.ainvoke(None, config("t"), durability="sync")
     assert len(values["messages"]) == 101
 
 
-async def test_writes_that_no_checkpoint_follows_are_written_all_the_same(store: Store, home: Path) -> None:
+async def test_writes_without_a_following_checkpoint_are_committed(store: Store, home: Path) -> None:
     app = Agent(1).compiled(await store.saver())
     await app.ainvoke(question("go"), config("t"), durability="sync")
-    newest = (await store.checkpoints.line("t"))[0].id
+    newest = (await store.checkpoints.lineage("t"))[0].id
     before = query(home, "SELECT count(*) FROM task_writes")
     where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": newest}}
     await (await store.saver()).aput_writes(where, [("guard", {})], "b7e23ec2-9f0a-4bf0-8e0c-6a7b0c4f9d11")
@@ -101,7 +99,7 @@ async def test_writes_that_no_checkpoint_follows_are_written_all_the_same(store:
             await asyncio.sleep(0.02)
 
 
-async def test_closing_the_store_writes_what_was_held(home: Path) -> None:
+async def test_closing_the_store_commits_queued_writes(home: Path) -> None:
     async with await Store.open(home) as store:
         where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
         await (await store.saver()).aput_writes(where, [("guard", {"a": 1})], "task")
@@ -125,9 +123,9 @@ RUN = """
 
 
 @pytest.mark.parametrize("steps", [1, 6, 15])
-async def test_a_killed_run_loses_nothing_that_was_seen_and_goes_on(home: Path, start: Start, steps: int) -> None:
+async def test_a_killed_run_loses_nothing_reported_and_continues(home: Path, start: Start, steps: int) -> None:
     process = start(RUN, home)
-    seen = [int(line_of(process)) for _ in range(steps)]
+    seen = [int(read_line(process)) for _ in range(steps)]
     process.kill()
     finish(process)
     async with await Store.open(home) as store:
@@ -165,7 +163,7 @@ async def test_a_forged_row_runs_no_code(store: Store, home: Path, tmp_path: Pat
 
 
 def forge(home: Path, table: str, raw: bytes) -> None:
-    """Put a body of an attacker's into every row."""
+    """Write an attacker's body into every row."""
     connection = sqlite3.connect(home / DATABASE_NAME)
     with connection:
         connection.execute("UPDATE bases SET raw = x'00'")
@@ -187,7 +185,7 @@ def forge(home: Path, table: str, raw: bytes) -> None:
         "UPDATE task_writes SET body = x''",
     ],
 )
-async def test_a_damaged_row_is_said_and_not_guessed_at(store: Store, home: Path, damage: str) -> None:
+async def test_a_damaged_row_is_reported(store: Store, home: Path, damage: str) -> None:
     app = Agent(1).compiled(await store.saver())
     await app.ainvoke(question("go"), config("t"), durability="sync")
     query(home, damage)
@@ -195,7 +193,7 @@ async def test_a_damaged_row_is_said_and_not_guessed_at(store: Store, home: Path
         await app.aget_state(config("t"))
 
 
-async def test_three_hundred_iterations_with_two_kilobyte_results_stay_small_also_while_open(home: Path) -> None:
+async def test_three_hundred_iterations_with_two_kilobyte_results_stay_small(home: Path) -> None:
     async with await Store.open(home) as store:
         app = Agent(300, result_bytes=2048).compiled(await store.saver())
         values = await app.ainvoke(question("go"), config("t"), durability="sync")
@@ -204,7 +202,7 @@ async def test_three_hundred_iterations_with_two_kilobyte_results_stay_small_als
     assert sum(path.stat().st_size for path in home.iterdir()) < 1300 * 1024
 
 
-async def test_threads_of_one_process_run_side_by_side(store: Store) -> None:
+async def test_threads_of_one_process_run_concurrently(store: Store) -> None:
     saver = await store.saver()
     runs = [Agent(5).compiled(saver).ainvoke(question("go"), config(f"t{n}"), durability="sync") for n in range(5)]
     for values in await asyncio.gather(*runs):
@@ -213,7 +211,7 @@ async def test_threads_of_one_process_run_side_by_side(store: Store) -> None:
         assert len((await head(Agent(5).compiled(saver), f"t{number}"))["messages"]) == 11
 
 
-async def test_processes_run_different_threads_of_one_database_at_once(home: Path, start: Start) -> None:
+async def test_processes_run_different_threads_concurrently(home: Path, start: Start) -> None:
     program = """
         import asyncio, sys
         from pathlib import Path
@@ -235,19 +233,19 @@ async def test_processes_run_different_threads_of_one_database_at_once(home: Pat
         assert [len((await head(app, f"t{number}"))["messages"]) for number in range(4)] == [41] * 4
 
 
-async def test_the_lines_of_a_thread_show_where_its_turns_began(store: Store) -> None:
+async def test_the_lineage_of_a_thread_shows_the_starts_of_its_turns(store: Store) -> None:
     app = Agent(1).compiled(await store.saver())
     for turn in (1, 2):
         await app.ainvoke(question("go", turn), config("t"), durability="sync")
-    checkpoint_refs = await store.checkpoints.line("t")
+    checkpoint_refs = await store.checkpoints.lineage("t")
     assert [link.source for link in checkpoint_refs].count("input") == 2
     assert [link.parent for link in checkpoint_refs[:-1]] == [link.id for link in checkpoint_refs[1:]]
     assert checkpoint_refs[-1].parent is None
-    assert await store.checkpoints.line("t", checkpoint_refs[3].id) == checkpoint_refs[3:]
-    assert await store.checkpoints.line("nobody") == []
+    assert await store.checkpoints.lineage("t", checkpoint_refs[3].id) == checkpoint_refs[3:]
+    assert await store.checkpoints.lineage("nobody") == []
 
 
-async def test_a_copy_of_the_file_made_while_it_runs_opens(store: Store, home: Path, tmp_path: Path) -> None:
+async def test_a_copy_of_the_file_made_during_a_run_opens(store: Store, home: Path, tmp_path: Path) -> None:
     await Agent(3).compiled(await store.saver()).ainvoke(question("go"), config("t"), durability="sync")
     copy = tmp_path / "copy"
     copy.mkdir(mode=0o700)

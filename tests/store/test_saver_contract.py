@@ -1,4 +1,4 @@
-"""The checkpointer keeps LangGraph's contract: over any sequence of operations it answers like the one it replaces."""
+"""The checkpointer fulfils LangGraph's contract: for any operations it answers like LangGraph's own saver."""
 
 import asyncio
 import random
@@ -40,7 +40,7 @@ def address(thread: str, namespace: str, id: str | None) -> Any:
 
 
 class Operations:
-    """A random history of checkpoints and writes, with branches, repeats and long values, played on several savers."""
+    """A random history of checkpoints and writes with branches, repeats and long values, run on several savers."""
 
     def __init__(self, seed: int, *savers: BaseCheckpointSaver[Any]) -> None:
         self.random = random.Random(seed)
@@ -79,7 +79,7 @@ class Operations:
 
 
 def plain(found: Any) -> Any:
-    """A checkpoint tuple without what may differ: the further keys of the config it was asked with."""
+    """Return a checkpoint tuple without the additional config keys, which may differ."""
     if found is None:
         return None
     named = {key: found.config["configurable"][key] for key in ("thread_id", "checkpoint_ns", "checkpoint_id")}
@@ -91,7 +91,7 @@ async def listed(saver: BaseCheckpointSaver[Any], where: Any, **options: Any) ->
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_every_answer_is_that_of_the_saver_it_replaces(saver: Saver, theirs: AsyncSqliteSaver, seed: int) -> None:
+async def test_every_answer_equals_that_of_langgraphs_saver(saver: Saver, theirs: AsyncSqliteSaver, seed: int) -> None:
     play = Operations(seed, saver, theirs)
     for _ in range(60):
         await (play.put() if play.random.random() < 0.5 else play.put_writes())
@@ -105,7 +105,7 @@ async def test_every_answer_is_that_of_the_saver_it_replaces(saver: Saver, their
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_lists_are_those_of_the_saver_it_replaces(saver: Saver, theirs: AsyncSqliteSaver, seed: int) -> None:
+async def test_lists_equal_those_of_langgraphs_saver(saver: Saver, theirs: AsyncSqliteSaver, seed: int) -> None:
     play = Operations(seed, saver, theirs)
     for _ in range(60):
         await (play.put() if play.random.random() < 0.5 else play.put_writes())
@@ -121,7 +121,9 @@ async def test_lists_are_those_of_the_saver_it_replaces(saver: Saver, theirs: As
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_a_graph_ends_alike_on_both_savers(saver: Saver, theirs: AsyncSqliteSaver, durability: str) -> None:
+async def test_a_graph_has_the_same_result_with_both_savers(
+    saver: Saver, theirs: AsyncSqliteSaver, durability: str
+) -> None:
     ends = []
     for kept in (saver, theirs):
         app = Agent(4).compiled(kept)
@@ -134,7 +136,7 @@ async def test_a_graph_ends_alike_on_both_savers(saver: Saver, theirs: AsyncSqli
     assert ends[0] == ends[1]
 
 
-async def test_deleting_a_thread_leaves_the_others_and_nothing_of_it(saver: Saver) -> None:
+async def test_deleting_a_thread_removes_only_that_thread(saver: Saver) -> None:
     app = Agent(1).compiled(saver)
     for thread in ("a", "b"):
         await app.ainvoke(question("go"), config(thread), durability="sync")
@@ -145,7 +147,7 @@ async def test_deleting_a_thread_leaves_the_others_and_nothing_of_it(saver: Save
     assert len((await app.ainvoke(question("go"), config("a"), durability="sync"))["messages"]) == 3
 
 
-async def test_other_threads_of_the_process_may_read_and_write_without_awaiting(saver: Saver) -> None:
+async def test_synchronous_methods_work_from_other_threads(saver: Saver) -> None:
     await Agent(1).compiled(saver).ainvoke(question("go"), config("t"), durability="sync")
     found = await asyncio.to_thread(saver.get_tuple, config("t"))
     assert plain(found) == plain(await saver.aget_tuple(config("t")))
@@ -154,7 +156,7 @@ async def test_other_threads_of_the_process_may_read_and_write_without_awaiting(
         saver.get_tuple(config("t"))
 
 
-async def test_a_ring_of_parents_ends(saver: Saver) -> None:
+async def test_a_cycle_of_parents_terminates(saver: Saver) -> None:
     first, second = empty_checkpoint(), empty_checkpoint()
     for id, parent in ((first["id"], None), (second["id"], first["id"]), (first["id"], second["id"])):
         await saver.aput(address("t", "", parent), {**empty_checkpoint(), "id": id}, {"source": "loop", "step": 1}, {})

@@ -1,4 +1,4 @@
-"""The table of threads: how one is found, what lists show, what deleting takes along."""
+"""The table of threads: lookup, lists, and deletion."""
 
 import json
 import sqlite3
@@ -14,50 +14,50 @@ from tests.store.conftest import query
 from tests.store.graphs import Tokens, write_checkpoints
 
 
-async def test_a_thread_is_found_by_its_id_by_a_unique_beginning_of_it_and_by_its_title(store: Store) -> None:
+async def test_a_thread_is_found_by_id_unique_prefix_or_title(store: Store) -> None:
     row = await store.threads.create(id="aaaa-1", title="Train a Model", folder="/ws")
     await store.threads.create(id="bbbb-1")
     for text in ("aaaa-1", "a", "AAAA", "train a model", " Train a Model "):
         assert await store.threads.find(text) == row
 
 
-async def test_an_exact_id_wins_over_longer_ones_that_begin_with_it(store: Store) -> None:
+async def test_an_exact_id_takes_precedence_over_longer_ids(store: Store) -> None:
     await store.threads.create(id="abc")
     await store.threads.create(id="abcd")
     assert (await store.threads.find("abc")).id == "abc"
 
 
-async def test_an_ambiguous_beginning_names_the_candidates(store: Store) -> None:
+async def test_an_ambiguous_prefix_lists_the_candidates(store: Store) -> None:
     await store.threads.create(id="abc-1", title="first")
     await store.threads.create(id="abd-1")
     await store.threads.create(id="xyz", title="ab")
-    with pytest.raises(UsageError, match=r"may be any of .*first.*give more of the id") as raised:
+    with pytest.raises(UsageError, match=r"matches several threads: .*first.*give more characters of the id") as raised:
         await store.threads.find("ab")
     assert raised.value.exit_code == 2
     assert all(name in str(raised.value) for name in ("abc-1", "abd-1", "xyz"))
 
 
-async def test_an_unknown_thread_brings_the_nearest_names(store: Store) -> None:
+async def test_an_unknown_thread_suggests_similar_names(store: Store) -> None:
     await store.threads.create(title="Fine-tune the tokenizer")
     with pytest.raises(UsageError, match="did you mean Fine-tune the tokenizer"):
         await store.threads.find("Fine-tune the tokeniser")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "%", "_", "*", "nothing like it"])
-async def test_no_text_is_a_pattern(store: Store, text: str) -> None:
+async def test_special_characters_are_not_patterns(store: Store, text: str) -> None:
     await store.threads.create(id="abc", title="title")
     with pytest.raises(UsageError, match="no thread"):
         await store.threads.find(text)
 
 
-async def test_a_taken_id_is_refused_and_its_thread_kept(store: Store) -> None:
+async def test_an_existing_id_is_rejected_and_its_thread_unchanged(store: Store) -> None:
     await store.threads.create(id="a", title="first")
     with pytest.raises(UsageError, match="already"):
         await store.threads.create(id="a", title="second")
     assert (await store.threads.find("a")).title == "first"
 
 
-async def test_lists_are_newest_first_and_follow_every_change(store: Store) -> None:
+async def test_lists_are_ordered_by_last_change(store: Store) -> None:
     for name in "abc":
         await store.threads.create(id=name)
     await store.threads.update("a", turns=1)
@@ -65,14 +65,14 @@ async def test_lists_are_newest_first_and_follow_every_change(store: Store) -> N
     assert [row.id for row in await store.threads.list(limit=1)] == ["a"]
 
 
-async def test_a_folder_has_its_own_threads_and_its_newest_one(store: Store) -> None:
+async def test_a_folder_has_its_own_threads_and_latest_thread(store: Store) -> None:
     await store.threads.create(id="a", folder="/one")
     await store.threads.create(id="b", folder="/two")
     assert [row.id for row in await store.threads.list("/one")] == ["a"]
-    newest = await store.threads.newest("/two")
+    newest = await store.threads.latest("/two")
     assert newest is not None
     assert newest.id == "b"
-    assert await store.threads.newest("/three") is None
+    assert await store.threads.latest("/three") is None
 
 
 async def test_threads_of_sub_agents_are_listed_on_request_and_forks_always(store: Store) -> None:
@@ -82,12 +82,12 @@ async def test_threads_of_sub_agents_are_listed_on_request_and_forks_always(stor
     assert child.child
     assert {row.id for row in await store.threads.list()} == {"main", "fork"}
     assert {row.id for row in await store.threads.list(children=True)} == {"main", "fork", "child"}
-    newest = await store.threads.newest("/ws")
+    newest = await store.threads.latest("/ws")
     assert newest is not None
     assert newest.id == "fork"
 
 
-async def test_the_tips_that_redo_returns_to_keep_their_order(store: Store) -> None:
+async def test_redo_checkpoints_keep_their_order(store: Store) -> None:
     await store.threads.create(id="a")
     assert (await store.threads.update("a", redo=("tip1", "tip2"))).redo == ("tip1", "tip2")
     row = await store.threads.get("a")
@@ -96,26 +96,26 @@ async def test_the_tips_that_redo_returns_to_keep_their_order(store: Store) -> N
     assert (await store.threads.update("a", redo=())).redo == ()
 
 
-async def test_only_known_states_are_written(store: Store) -> None:
+async def test_unknown_states_are_rejected(store: Store) -> None:
     await store.threads.create(id="a")
     assert (await store.threads.update("a", state="waiting")).state == "waiting"
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         await store.threads.update("a", state="sleeping")  # type: ignore[arg-type]
 
 
-async def test_changing_or_deleting_what_is_not_there_is_an_error(store: Store) -> None:
+async def test_changing_or_deleting_an_unknown_thread_is_an_error(store: Store) -> None:
     with pytest.raises(UsageError, match="no thread"):
         await store.threads.update("a", title="x")
     with pytest.raises(UsageError, match="no thread"):
         await store.threads.delete("a")
 
 
-async def test_adopting_makes_a_row_once_and_keeps_the_one_there_is(store: Store) -> None:
-    assert (await store.threads.adopt("studio", folder="/ws")).folder == "/ws"
-    assert (await store.threads.adopt("studio", folder="/other")).folder == "/ws"
+async def test_get_or_create_keeps_an_existing_row(store: Store) -> None:
+    assert (await store.threads.get_or_create("studio", folder="/ws")).folder == "/ws"
+    assert (await store.threads.get_or_create("studio", folder="/other")).folder == "/ws"
 
 
-async def test_a_thread_without_a_row_is_listed_with_what_checkpoints_and_ledger_know(store: Store) -> None:
+async def test_a_thread_without_a_row_is_listed_from_checkpoints_and_ledger(store: Store) -> None:
     await write_checkpoints(store, "studio-thread", turns=3)
     await store.ledger.settle(await store.ledger.reserve("studio-thread", "studio-thread", "main", "m"), Tokens(), 0.5)
     (row,) = await store.threads.list()
@@ -124,7 +124,7 @@ async def test_a_thread_without_a_row_is_listed_with_what_checkpoints_and_ledger
     assert (await store.threads.find("studio")).id == "studio-thread"
 
 
-async def test_deleting_takes_sub_agents_checkpoints_and_artifacts_and_leaves_forks_and_the_ledger(
+async def test_deleting_includes_sub_agents_and_files_but_not_forks_and_ledger(
     store: Store,
 ) -> None:
     await store.threads.create(id="main")
@@ -148,7 +148,7 @@ async def test_deleting_takes_sub_agents_checkpoints_and_artifacts_and_leaves_fo
 
 
 @pytest.mark.parametrize("id", ["../other", "..", ".", "/tmp/x", "a/../../other"])
-async def test_deleting_never_leaves_the_folder_of_artifacts(store: Store, id: str) -> None:
+async def test_deleting_never_escapes_the_artifacts_folder(store: Store, id: str) -> None:
     kept = [store.home / "other" / "file", store.home / "artifacts" / "a" / "file"]
     for path in kept:
         path.parent.mkdir(parents=True)
@@ -158,7 +158,7 @@ async def test_deleting_never_leaves_the_folder_of_artifacts(store: Store, id: s
     assert [path.read_text() for path in kept] == ["kept", "kept"]
 
 
-async def test_a_thread_that_runs_is_not_deleted(store: Store) -> None:
+async def test_a_running_thread_is_not_deleted(store: Store) -> None:
     await store.threads.create(id="a")
     async with store.hold("a"):
         with pytest.raises(ThreadLocked):
@@ -166,7 +166,7 @@ async def test_a_thread_that_runs_is_not_deleted(store: Store) -> None:
     assert await store.threads.get("a") is not None
 
 
-async def test_text_of_any_kind_comes_back_as_it_was(store: Store, home: Path) -> None:
+async def test_any_text_is_stored_unchanged(store: Store, home: Path) -> None:
     title = "'; DROP TABLE threads; -- \x00 \u202e ü 🚀"
     row = await store.threads.create(title=title, redo=("a'b", '"'))
     assert await store.threads.get(row.id) == row

@@ -12,7 +12,7 @@ from ml_intern.runs.preflight.findings import Findings
 from ml_intern.runs.preflight.gather import preflight
 from ml_intern.runs.record import record_launch
 from ml_intern.store.experiments import ExperimentRow
-from ml_intern.store.runs import Ending, RunRow
+from ml_intern.store.runs import RunEnding, RunRow
 from tests.execution.conftest import THREAD
 from tests.fakes.hub import FakeHub
 from tests.tools.compute.scripts import SFT, planned
@@ -32,7 +32,7 @@ async def has_run(desk: HubBench, script: str, backend: str = "local", state: st
     await store.runs.add(RunRow(id, THREAD, "train.py", backend=backend, limit_s=600.0, started=1.0))
     await record_launch(id, plan, desk.context())
     if state != "running":
-        ending = Ending(state, 0, metrics='{"loss": 0.5}', cost_usd=0.25, finished=61.0)
+        ending = RunEnding(state, 0, metrics='{"loss": 0.5}', cost_usd=0.25, finished=61.0)
         await store.runs.end(id, ending)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.store.experiments import ExperimentRow
-from ml_intern.store.runs import Ending, RunRow
+from ml_intern.store.runs import RunEnding, RunRow
 from tests.execution.conftest import THREAD, Bench
 
 
@@ -26,7 +26,7 @@ async def has_run(bench: Bench, metrics: dict[str, float]) -> None:
     store, folder = bench.store, str(bench.workspace)
     await store.runs.add(RunRow("run-1", THREAD, "train.py"))
     await store.experiments.put(ExperimentRow("run-1", THREAD, THREAD, folder, run_id="run-1", name="train.py"))
-    await store.runs.end("run-1", Ending("succeeded", 0, metrics=json.dumps(metrics), cost_usd=1.25))
+    await store.runs.end("run-1", RunEnding("succeeded", 0, metrics=json.dumps(metrics), cost_usd=1.25))
 
 
 async def test_a_recorded_number_is_the_artifacts_own(bench: Bench, results: None) -> None:
