@@ -20,7 +20,7 @@ from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.graph.limits import RESULT_CHARACTERS
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict, verdict
-from ml_intern.safety.secrets.redaction import has_placeholder, redact
+from ml_intern.safety.secrets.redaction import has_placeholder, redact, redact_value
 from ml_intern.store.journal import JournalRow
 
 INTERRUPTED = "the process died during this call; it may have run in part. Check its effects before you repeat it."
@@ -117,17 +117,8 @@ async def _interrupted(context: ToolContext) -> ToolResult:
 
 
 def _announce(call: ToolCall, context: ToolContext) -> None:
-    context.emit("tool_call", id=call.id, name=call.name, args=_redact_json(call.args), message_id=call.message_id)
+    context.emit("tool_call", id=call.id, name=call.name, args=redact_value(call.args), message_id=call.message_id)
     context.emit("tool_state_change", id=call.id, name=call.name, state="running")
-
-
-def _redact_json(value: Any) -> Any:
-    """Return a JSON value with the secrets in its strings redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: _redact_json(item) for key, item in value.items()}
-    return [_redact_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 async def _run(spec: ToolSpec, args: BaseModel, context: ToolContext, row: JournalRow | None) -> ToolResult:

@@ -7,20 +7,11 @@ from langchain_core.messages import AIMessage
 
 from ml_intern.graph.events import Emit
 from ml_intern.models.messages import SIGNED
-from ml_intern.safety.secrets.redaction import redact
+from ml_intern.safety.secrets.redaction import redact, redact_value
 from ml_intern.safety.secrets.stream import RedactingStream
 
 _OPAQUE = ("signature", "data", "encrypted_content", "id")
 """What of signed thinking only its provider can read."""
-
-
-def redacted(value: Any) -> Any:
-    """Strings in a JSON value, redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: redacted(item) for key, item in value.items()}
-    return [redacted(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def redacted_message(message: AIMessage) -> AIMessage:
@@ -29,9 +20,9 @@ def redacted_message(message: AIMessage) -> AIMessage:
     Signed thinking cannot be changed, for its provider refuses it then: with a secret in it, it is left out.
     """
     content = message.content if not isinstance(message.content, str) else redact(message.content)
-    calls = [{**call, "name": redact(call["name"]), "args": redacted(call["args"])} for call in message.tool_calls]
+    calls = [{**call, "name": redact(call["name"]), "args": redact_value(call["args"])} for call in message.tool_calls]
     more = {
-        key: value if key in SIGNED else redacted(value)
+        key: value if key in SIGNED else redact_value(value)
         for key, value in message.additional_kwargs.items()
         if key not in SIGNED or not _holds_secret(value)
     }

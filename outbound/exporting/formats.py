@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ml_intern.configs.version import version
 from ml_intern.outbound.conversation import Call, Conversation, Message
@@ -12,7 +11,7 @@ from ml_intern.outbound.exporting.html_page import to_html
 from ml_intern.outbound.exporting.markdown import to_markdown
 from ml_intern.outbound.exporting.openai_messages import to_openai
 from ml_intern.outbound.exporting.sts import to_sts
-from ml_intern.safety.secrets.redaction import redact
+from ml_intern.safety.secrets.redaction import redact, redact_value
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,5 @@ def redact_conversation(conversation: Conversation) -> Conversation:
 
 
 def _redact_message(message: Message) -> Message:
-    calls = tuple(Call(call.id, call.name, _redact_value(dict(call.args))) for call in message.calls)
+    calls = tuple(Call(call.id, call.name, redact_value(dict(call.args))) for call in message.calls)
     return replace(message, text=redact(message.text), reasoning=redact(message.reasoning), calls=calls)
-
-
-def _redact_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: _redact_value(item) for key, item in value.items()}
-    return [_redact_value(item) for item in value] if isinstance(value, list | tuple) else value

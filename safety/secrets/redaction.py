@@ -6,6 +6,7 @@ The exact values this process holds go first, then the forms of secret_formats a
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ml_intern.safety.secrets.contexts import redact_contexts
 from ml_intern.safety.secrets.formats import FORMATS
@@ -50,6 +51,15 @@ def redact(text: str) -> str:
             break
         text = redacted
     return text
+
+
+def redact_value(value: Any) -> Any:
+    """Return a JSON value with every string in it redacted. Keys stay as they are; tuples become lists."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: redact_value(item) for key, item in value.items()}
+    return [redact_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _once(text: str) -> str:
