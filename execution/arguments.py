@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolSpec
+from ml_intern.text.formatting import and_more
 
 MAX_ERRORS = 5
 SCHEMA_CHARACTERS = 1_500
@@ -45,8 +46,8 @@ def _mismatch(spec: ToolSpec, problems: list[str], names: set[str]) -> str:
     schema = inline_schema(spec.parameters)
     relevant = {key: value for key, value in schema["properties"].items() if key in names} or schema["properties"]
     expected = json.dumps({"properties": relevant, "required": schema.get("required", [])}, ensure_ascii=False)
-    more = [f"and {len(problems) - MAX_ERRORS} more"] if len(problems) > MAX_ERRORS else []
-    listed = "\n".join(f"- {problem}" for problem in (*problems[:MAX_ERRORS], *more))
+    shown = (*problems[:MAX_ERRORS], and_more(len(problems), MAX_ERRORS))
+    listed = "\n".join(f"- {problem}" for problem in shown if problem)
     return (
         f"{spec.name} did not run, because its arguments are invalid:\n{listed}\n"
         f"expected: {expected[:SCHEMA_CHARACTERS]}"

@@ -11,10 +11,12 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub_identity import get_hub_token
 from ml_intern.net.service import Service, open_service
+from ml_intern.text.formatting import listed
 
 MAX_ROWS = 100
 """Maximum rows per request."""
 _PREFERRED = ("default", "main", "train")
+_MAX_NAMES = 40
 _OFFICIAL = ".huggingface.co"
 
 
@@ -133,7 +135,7 @@ def choose_config(splits: Mapping[str, Sequence[str]], wanted: str) -> str:
         ToolError: there is no such configuration; the message lists the existing ones.
     """
     if wanted and wanted not in splits:
-        raise ToolError(f"there is no configuration {wanted!r}; choose from: {listed(list(splits))}")
+        raise ToolError(f"there is no configuration {wanted!r}; choose from: {listed(list(splits), _MAX_NAMES)}")
     default = next((name for name in _PREFERRED if name in splits), next(iter(splits), ""))
     if not default:
         raise ToolError("the dataset viewer has no configuration of this dataset; list its files with hub_repos")
@@ -143,11 +145,5 @@ def choose_config(splits: Mapping[str, Sequence[str]], wanted: str) -> str:
 def choose_split(splits: Sequence[str], wanted: str) -> str:
     """Return the wanted split, else train, else the first. Raises ToolError like `choose_config`."""
     if wanted and wanted not in splits:
-        raise ToolError(f"there is no split {wanted!r}; choose from: {listed(splits)}")
+        raise ToolError(f"there is no split {wanted!r}; choose from: {listed(splits, _MAX_NAMES)}")
     return wanted or ("train" if "train" in splits else splits[0])
-
-
-def listed(names: Sequence[str], most: int = 40) -> str:
-    """Join names with commas; list only the first `most`."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

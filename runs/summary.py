@@ -10,7 +10,7 @@ from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
 from ml_intern.store.runs import RunRow
-from ml_intern.text.formatting import duration
+from ml_intern.text.formatting import and_more, duration
 
 MAX_METRICS = 12
 
@@ -52,8 +52,7 @@ def metrics_line(row: RunRow) -> str:
     """The last value of its metrics."""
     found = list(json.loads(row.metrics).items())
     shown = [f"{name} {_short(value)}" for name, value in found[:MAX_METRICS]]
-    more = [f"{len(found) - MAX_METRICS} more"] if len(found) > MAX_METRICS else []
-    return ", ".join([*shown, *more])
+    return ", ".join(filter(None, [*shown, and_more(len(found), MAX_METRICS)]))
 
 
 def _outcome(row: RunRow) -> str:

@@ -15,6 +15,7 @@ from ml_intern.store.checkpoints.packing import id_timestamp
 from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
 from ml_intern.store.database import Database
 from ml_intern.store.lock import is_locked
+from ml_intern.text.formatting import listed
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 
@@ -255,5 +256,4 @@ def _find(connection: sqlite3.Connection, text: str) -> ThreadRow:
 
 
 def _some(ids: list[str], titles: dict[str, str]) -> str:
-    shown = [f"{id[:13]} {titles[id]!r}" if titles[id] else id[:13] for id in ids[:5]]
-    return ", ".join(shown) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    return listed([f"{id[:13]} {titles[id]!r}" if titles[id] else id[:13] for id in ids], 5)

@@ -1,5 +1,6 @@
-"""Counts, sizes and days as the tools of the Hub write them."""
+"""Counts, sizes, days, durations and shortened lists, formatted for people."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -35,3 +36,33 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def plural(number: int, noun: str) -> str:
+    """Format a number of things: 1 turn, 2 turns, 1,234 processes, 2 retries."""
+    return f"{number:,} {noun if number == 1 else _plural_of(noun)}"
+
+
+def _plural_of(noun: str) -> str:
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def and_more(total: int, shown: int, noun: str = "") -> str:
+    """Say how many of `total` things are not shown: "and 3 more", "and 1 more file". "" when all are shown."""
+    left = total - shown
+    if left <= 0:
+        return ""
+    return f"and {left:,} more" + (f" {plural(left, noun).partition(' ')[2]}" if noun else "")
+
+
+def listed(names: Sequence[str], limit: int, separator: str = ", ", noun: str = "") -> str:
+    """Join names; of more than `limit` only the first ones, with the number of the others: "a, b and 3 more"."""
+    return " ".join(filter(None, [separator.join(names[:limit]), and_more(len(names), limit, noun)]))
+
+
+def capped(lines: Sequence[str], limit: int, noun: str = "") -> list[str]:
+    """Return the lines; of more than `limit` only the first ones, then one such as "[3 more]"."""
+    rest = and_more(len(lines), limit, noun).removeprefix("and ")
+    return [*lines[:limit], *([f"[{rest}]"] if rest else [])]

@@ -16,6 +16,7 @@ from ml_intern.models.errors import HttpAnswer, error_of
 from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming
+from ml_intern.text.formatting import plural
 
 _INSERT = re.compile(r"\$\{result:((?:[^{}]|\{[^{}]*\})+)\}")
 _PIECE = re.compile(r"\S+\s*|\s+")
@@ -86,7 +87,7 @@ class ScriptedTransport:
         steps, place = [step for step in self._scripts[route.name] if step.summary is None], _place(request)
         if place >= len(steps):
             raise ModelFailed(
-                f"the script {route.name} has {len(steps)} steps and no step {place + 1}", "add a step to it"
+                f"the script {route.name} has {plural(len(steps), 'step')} and no step {place + 1}", "add a step to it"
             )
         step = steps[place]
         _check_expected(step, place, route, request.messages)

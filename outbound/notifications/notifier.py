@@ -10,6 +10,7 @@ from ml_intern.configs.settings import Destination, Messaging
 from ml_intern.graph.events import Event
 from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
 from ml_intern.safety.secrets.redaction import redact
+from ml_intern.text.formatting import and_more
 from ml_intern.text.visible import visible
 
 MAX_QUEUED = 50
@@ -145,13 +146,13 @@ def clean(text: str) -> str:
 def _approval(data: Mapping[str, Any], thread_id: str) -> str:
     requests: Sequence[Mapping[str, Any]] = data["requests"]
     lines = [line for request in requests[:_MAX_REQUESTS] for line in _request(request)]
-    more = [f"and {len(requests) - _MAX_REQUESTS} more"] if len(requests) > _MAX_REQUESTS else []
+    more = and_more(len(requests), _MAX_REQUESTS)
     answer = [
         f"approve: ml-intern approve {thread_id} --all",
         f'reject: ml-intern approve {thread_id} --reject {requests[0]["id"]} "REASON"',
         f"show: ml-intern approve {thread_id}",
     ]
-    return "\n".join(["Waiting for your approval:", *lines, *more, *answer])
+    return "\n".join(["Waiting for your approval:", *lines, *([more] if more else []), *answer])
 
 
 def _request(request: Mapping[str, Any]) -> list[str]:

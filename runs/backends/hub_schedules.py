@@ -10,6 +10,7 @@ from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.hub_jobs import completed, job_arguments
+from ml_intern.text.formatting import capped
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -43,9 +44,7 @@ async def list_schedules(namespace: str | None, context: ToolContext) -> str:
     """A line for each. Raises ToolError."""
     where = await _namespace(namespace, context)
     found = await call_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
-    lines = [_line(one) for one in found[:MAX_LISTED]]
-    more = [f"[{len(found) - MAX_LISTED} more]"] if len(found) > MAX_LISTED else []
-    return "\n".join([*lines, *more]) or f"{where} has no schedules"
+    return "\n".join(capped([_line(one) for one in found], MAX_LISTED)) or f"{where} has no schedules"
 
 
 async def change_schedule(operation: str, id: str, namespace: str | None, context: ToolContext) -> str:

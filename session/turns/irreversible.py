@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 
 from ml_intern.execution.tool import Services
 from ml_intern.graph.state import AgentState
+from ml_intern.text.formatting import listed
 
 MAX_NAMED = 3
 LONGEST = 60
@@ -101,5 +102,4 @@ def _shortened(text: str) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     different = list(dict.fromkeys(words))
-    more = f" and {len(different) - MAX_NAMED} more" if len(different) > MAX_NAMED else ""
-    return "; ".join(different[:MAX_NAMED]) + more
+    return listed(different, MAX_NAMED, "; ")

@@ -12,6 +12,7 @@ from ml_intern.session.turns.irreversible import Undone, lasting, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
 from ml_intern.snapshots.git import SnapshotError
 from ml_intern.snapshots.workspace import FileChange, RestoreResult, Snapshots
+from ml_intern.text.formatting import listed
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
@@ -178,9 +179,7 @@ def _stays(restored: RestoreResult) -> list[str]:
 
 
 def _named(found: Iterable[str]) -> str:
-    names = list(found)
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+    return listed(list(found), MAX_NAMED)
 
 
 def _told(plan: UndoPlan, restored: RestoreResult | None) -> str:

@@ -82,7 +82,9 @@ def test_a_history_with_a_missing_step_is_an_error() -> None:
     with pytest.raises(KeyError):
         known.history(NAMESPACE, "messages", "c", "b")
     known.remember(NAMESPACE, "messages", "a", Step(None, [("task", "messages", 1)]))
-    assert known.history(NAMESPACE, "messages", "c", "b") == {"writes": [("task", "messages", 1), ("task", "messages", 2)]}
+    assert known.history(NAMESPACE, "messages", "c", "b") == {
+        "writes": [("task", "messages", 1), ("task", "messages", 2)]
+    }
 
 
 def test_a_full_cache_is_cleared_completely(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.text.formatting import capped
 from ml_intern.tools.compute.remote_bash import there
 from ml_intern.tools.local.files import MAX_BYTES
 
@@ -78,6 +79,5 @@ def listing(sandbox: "Sandbox", path: str) -> str:
     """The entries of a folder there, folders first. It blocks."""
     entries = sorted(sandbox.files.list(path), key=lambda entry: (entry.type != "dir", entry.name))
     lines = [f"{one.name}/" if one.type == "dir" else f"{one.name}  {one.size:,} bytes" for one in entries]
-    more = [f"[{len(lines) - MAX_ENTRIES:,} more]"] if len(lines) > MAX_ENTRIES else []
     name = posixpath.relpath(path, WORKSPACE) if path.startswith(WORKSPACE) else path
-    return "\n".join([f"{name} is a folder of {len(lines):,}:", *lines[:MAX_ENTRIES], *more])
+    return "\n".join([f"{name} is a folder of {len(lines):,}:", *capped(lines, MAX_ENTRIES)])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from ml_intern.text.formatting import listed
+
 Row = Mapping[str, Any]
 Features = Mapping[str, Any]
 
@@ -25,8 +27,7 @@ def type_words(feature: Any) -> str:
             return str(feature.get("dtype"))
         case "ClassLabel":
             names = [str(name) for name in feature.get("names", [])]
-            more = f" and {len(names) - _MAX_LABELS} more" if len(names) > _MAX_LABELS else ""
-            return f"label of {len(names)}: {', '.join(names[:_MAX_LABELS])}{more}"
+            return f"label of {len(names)}: {listed(names, _MAX_LABELS)}"
         case "Sequence" | "List" | "LargeList":
             return f"list of {type_words(feature.get('feature'))}"
         case str() as kind:

@@ -11,8 +11,9 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.output import write_private
 from ml_intern.execution.provenance import render_untrusted
 from ml_intern.execution.tool import ToolContext
-from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, listed, open_viewer
+from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
+from ml_intern.text.formatting import and_more, listed
 from ml_intern.tools.datasets.columns import Row, conversations, fitting, type_words
 from ml_intern.tools.datasets.files import sampled
 from ml_intern.tools.datasets.statistics import (
@@ -151,8 +152,7 @@ def _columns(found: Findings) -> list[str]:
     said = column_lines(found.statistics)
     names = list(found.rows.features) or list(dict.fromkeys(name for row in found.rows.rows for name in row))
     lines = [_column(name, found, said.get(name, "")) for name in names[:_MAX_COLUMNS]]
-    more = [f"and {len(names) - _MAX_COLUMNS} more"] if len(names) > _MAX_COLUMNS else []
-    return [*lines, *more]
+    return [*lines, *filter(None, [and_more(len(names), _MAX_COLUMNS)])]
 
 
 def _column(name: str, found: Findings, said: str) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ml_intern.text.formatting import listed
 from ml_intern.tools.datasets.columns import Features, Row, label_names
 
 IMBALANCED = 3.0
@@ -71,15 +72,15 @@ def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterat
     if not total or len(ordered) < 2:
         yield f"{column}: only one class ({ordered[0][0] if ordered else 'none'})"
         return
-    shown = ", ".join(f"{name} {count:,} ({count / total:.1%})" for name, count in ordered[:_MAX_CLASSES])
-    more = f" and {len(ordered) - _MAX_CLASSES} more classes" if len(ordered) > _MAX_CLASSES else ""
+    shares = [f"{name} {count:,} ({count / total:.1%})" for name, count in ordered]
+    shown = listed(shares, _MAX_CLASSES, noun="class")
     rare = [name for name, count in ordered if count / total < _RARE]
     ratio = ordered[0][1] / max(ordered[-1][1], 1)
     uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"
     few = f"; {len(rare)} classes under 1 %" if rare else ""
     where = " in the sample" if sample else ""
     guess = f"; always guessing {ordered[0][0]} is right in {ordered[0][1] / total:.1%}"
-    yield f"{column}{where}: {shown}{more}{uneven}{few}{guess}"
+    yield f"{column}{where}: {shown}{uneven}{few}{guess}"
 
 
 def fingerprint(row: Row) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from rapidfuzz import fuzz
 
 from ml_intern.execution.call import ToolError
+from ml_intern.text.formatting import capped
 
 if TYPE_CHECKING:
     from github import Github
@@ -169,8 +170,7 @@ def _cell(cell: Mapping[str, Any], language: str) -> Iterator[str]:
         yield f"```{language}\n{source}\n```"
     printed = [line for output in cell.get("outputs", []) for line in _output(output).splitlines()]
     if printed:
-        more = [f"[{len(printed) - _OUTPUT_LINES} more lines]"] if len(printed) > _OUTPUT_LINES else []
-        yield "\n".join(["```text", *(line[:_LINE] for line in printed[:_OUTPUT_LINES]), *more, "```"])
+        yield "\n".join(["```text", *capped([line[:_LINE] for line in printed], _OUTPUT_LINES, "line"), "```"])
 
 
 def _output(output: Mapping[str, Any]) -> str:

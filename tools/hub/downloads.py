@@ -13,7 +13,7 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.safety.shell.paths import is_protected_in_workspace
-from ml_intern.text.formatting import size
+from ml_intern.text.formatting import plural, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
 from ml_intern.tools.hub.transfer import announce, transferred
 
@@ -39,7 +39,7 @@ class Wanted:
     @property
     def words(self) -> str:
         """How many files of what size."""
-        return f"{len(self.sizes)} file{'s' if len(self.sizes) > 1 else ''}, {size(sum(self.sizes.values()))}"
+        return f"{plural(len(self.sizes), 'file')}, {size(sum(self.sizes.values()))}"
 
 
 async def download(args: HubReposArgs, context: ToolContext) -> str:

@@ -16,7 +16,7 @@ from ml_intern.models.catalog.prices import Price
 from ml_intern.models.routing import HUB_ROUTER
 from ml_intern.net.hub import call_hub
 from ml_intern.net.service import open_service
-from ml_intern.text.formatting import count, day
+from ml_intern.text.formatting import count, day, listed
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -139,8 +139,7 @@ def _counted(number: int | None, what: str) -> str:
 def _tags(found: Any) -> str:
     shown = {getattr(found, "pipeline_tag", None), getattr(found, "sdk", None)}
     tags = [tag for tag in found.tags or [] if tag not in shown and not tag.startswith(_DULL_TAGS)]
-    more = f" and {len(tags) - _MAX_TAGS} more" if len(tags) > _MAX_TAGS else ""
-    return f"\n  {', '.join(tags[:_MAX_TAGS])}{more}" if tags else ""
+    return f"\n  {listed(tags, _MAX_TAGS)}" if tags else ""
 
 
 def _space_line(found: Any) -> str:

@@ -11,7 +11,7 @@ from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import PREFIXES, beginning, entry
 from ml_intern.net.service import NotFound
-from ml_intern.text.formatting import count, day, size
+from ml_intern.text.formatting import capped, count, day, plural, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
 from ml_intern.tools.local.listing import LINE_CHARACTERS, kind_of
 
@@ -60,12 +60,13 @@ def _about(found: Any, args: HubReposArgs) -> str:
         f"updated {day(found.last_modified)} · created {day(found.created_at)}",
         f"{count(getattr(found, 'downloads', 0) or 0)} downloads in 30 days · {count(found.likes or 0)} likes",
         f"{count(weights.total)} parameters ({', '.join(weights.parameters)})" if weights else "",
-        f"{len(found.siblings or [])} files",
+        plural(len(found.siblings or []), "file"),
         f"tags: {', '.join(found.tags or []) or 'none'}",
     ]
     card = found.card_data.to_yaml().splitlines() if found.card_data else []
-    more = [f"[{len(card) - _CARD_LINES} more lines]"] if len(card) > _CARD_LINES else []
-    return "\n".join([*filter(None, lines), *(["card:", *card[:_CARD_LINES], *more] if card else ["no card metadata"])])
+    return "\n".join(
+        [*filter(None, lines), *(["card:", *capped(card, _CARD_LINES, "line")] if card else ["no card metadata"])]
+    )
 
 
 async def list_files(args: HubReposArgs) -> ToolResult:

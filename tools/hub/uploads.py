@@ -9,7 +9,7 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.net.service import NotFound
-from ml_intern.text.formatting import size
+from ml_intern.text.formatting import plural, size
 from ml_intern.tools.hub.card import CARD, check_card
 from ml_intern.tools.hub.local_files import IGNORED, Selection, selected
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
@@ -33,7 +33,7 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     wishes = await asyncio.to_thread(_card_wishes, chosen, args)
     wishes = (*wishes, *await _unheld_numbers(chosen, context))
     made = await _prepared(args)
-    what = f"{len(chosen.files)} file{'s' if len(chosen.files) > 1 else ''}, {size(chosen.size)}"
+    what = f"{plural(len(chosen.files), 'file')}, {size(chosen.size)}"
     announce(context, f"uploading {what} to {args.about}")
     done = await transferred("upload", _arguments(args, chosen), args.about, context)
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"

@@ -26,6 +26,7 @@ from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.credentials import command_paths
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
+from ml_intern.text.formatting import listed
 from ml_intern.tools.local.foreign import foreign_source
 
 DEFAULT_SECONDS = int(TOOL_TIMEOUT_S)
@@ -191,16 +192,14 @@ def _connection_notes(connections: Connections) -> list[str]:
         return [f"the sandbox had no network: {connections.problem}"]
     if not connections.refused:
         return []
-    more = f" and {len(connections.refused) - MAX_HOSTS} more" if len(connections.refused) > MAX_HOSTS else ""
     return [
-        f"the sandbox blocked connections to {', '.join(connections.refused[:MAX_HOSTS])}{more}; "
+        f"the sandbox blocked connections to {listed(connections.refused, MAX_HOSTS)}; "
         "if the task needs them, ask the user to allow them with the setting sandbox.hosts"
     ]
 
 
 def _repair_note(repairs: list[str]) -> list[str]:
-    more = f" and {len(repairs) - MAX_HOSTS} more" if len(repairs) > MAX_HOSTS else ""
-    return [f"removed, because git would run it: {', '.join(repairs[:MAX_HOSTS])}{more}"] if repairs else []
+    return [f"removed, because git would run it: {listed(repairs, MAX_HOSTS)}"] if repairs else []
 
 
 def _exit(code: int | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.tool import ExternalEffects, ServerState, ToolContext, ToolSpec
+from ml_intern.text.formatting import plural
 from ml_intern.tools.mcp.http import needs_token
 from ml_intern.tools.mcp.offer import Offer, offer_of, parameters_of
 
@@ -68,7 +69,9 @@ class Servers:
     def problems(self) -> list[str]:
         """A line for each server that is on and not there, and for what was left out of the others."""
         found = [f"MCP server {one.name}: {one.why}" for one in self.states() if one.status in ("failed", "ended")]
-        left = [f"MCP server {name}: {count} tool(s) left out" for name, count in self._left_out.items() if count]
+        left = [
+            f"MCP server {name}: {plural(count, 'tool')} left out" for name, count in self._left_out.items() if count
+        ]
         return [*found, *left]
 
     async def accept(self, name: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.net.hub import call_hub
+from ml_intern.text.formatting import listed
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -17,21 +18,21 @@ _LINKED = 6
 async def search(query: str, limit: int) -> list[str]:
     """Papers on the Hub about the query."""
     found = await call_hub(lambda api: list(islice(api.list_papers(query=query, limit=limit), limit)), "papers")
-    return [listed(paper) for paper in found]
+    return [paper_line(paper) for paper in found]
 
 
 async def trending(date: str, limit: int) -> list[str]:
     """The papers people read now, or those of a day (2025-10-29), a week (2025-W44) or a month (2025-10)."""
     when: dict[str, Any] = {_span(date): date} if date else {"sort": "trending"}
     found = await call_hub(lambda api: list(islice(api.list_daily_papers(limit=limit, **when), limit)), "daily papers")
-    return [listed(paper) for paper in found]
+    return [paper_line(paper) for paper in found]
 
 
 def _span(date: str) -> str:
     return "week" if "W" in date else "date" if date.count("-") == 2 else "month"
 
 
-def listed(paper: Any) -> str:
+def paper_line(paper: Any) -> str:
     """One paper of a list."""
     code = f"; code {paper.github_repo}" if getattr(paper, "github_repo", None) else ""
     votes = f"; {paper.upvotes} upvotes" if paper.upvotes else ""
@@ -43,12 +44,11 @@ def listed(paper: Any) -> str:
 async def details(paper: str) -> str:
     """What the Hub knows of a paper. Raises NotFound when it does not know it."""
     found = await call_hub(lambda api: api.paper_info(paper), f"paper {paper}")
-    authors = ", ".join(author.name or "?" for author in (found.authors or [])[:8])
-    more = f" and {len(found.authors) - 8} more" if found.authors and len(found.authors) > 8 else ""
+    authors = listed([author.name or "?" for author in found.authors or []], 8)
     lines = [
         f"# {found.title or '(no title)'}",
         f"arXiv:{found.id}" + (f", {found.published_at:%Y-%m-%d}" if found.published_at else ""),
-        f"authors: {authors}{more}" if authors else "",
+        f"authors: {authors}" if authors else "",
         f"code: {found.github_repo} ({found.github_stars or '?'} stars)" if found.github_repo else "",
         f"project: {found.project_page}" if found.project_page else "",
         f"page: {hub_url()}/papers/{found.id}",

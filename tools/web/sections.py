@@ -8,6 +8,7 @@ from rapidfuzz import fuzz
 from rapidfuzz import process as fuzzy
 
 from ml_intern.execution.call import ToolError
+from ml_intern.text.formatting import capped
 from ml_intern.tools.web.page_text import PageText
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
@@ -63,9 +64,8 @@ def find_section(sections: Sequence[Section], wanted: str, where: str) -> Sectio
 def outline(sections: Sequence[Section]) -> str:
     """The headings with the length of what stands under each, in characters."""
     top = min((section.level for section in sections), default=1)
-    lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections[:MAX_OUTLINED]]
-    more = [f"[{len(sections) - MAX_OUTLINED} more]"] if len(sections) > MAX_OUTLINED else []
-    return "\n".join([*lines, *more])
+    lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections]
+    return "\n".join(capped(lines, MAX_OUTLINED))
 
 
 def shown(found: PageText, where: str, section: str = "") -> str:

@@ -83,7 +83,7 @@ async def test_no_server_replaces_a_built_in_tool(opens: Opens, bench: Bench) ->
 
 async def test_a_tool_whose_parameters_are_no_object_is_left_out_and_said(opens: Opens) -> None:
     async with opens() as lab:
-        assert lab.servers.problems() == ["MCP server bad: 1 tool(s) left out"]
+        assert lab.servers.problems() == ["MCP server bad: 1 tool left out"]
 
 
 async def test_arguments_are_checked_by_the_servers_schema_and_handed_on_whatever_their_names(opens: Opens) -> None:
