@@ -4,19 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.thread import read_thread
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import ApprovalNeeded, UsageError
 from ml_intern.graph.operations import Decision, ExecApproval
 from ml_intern.terminal.render.preview import preview
-
-if TYPE_CHECKING:
-    from ml_intern.session.turns.turns import Turns
 
 OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
 LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
@@ -64,21 +61,16 @@ def _go_on(options: Options, decisions: Mapping[str, Decision]) -> int:
     return asyncio.run(run_headless(options, ExecApproval(decisions)))
 
 
-async def _waiting(thread: str) -> tuple[str, dict[str, Any], str]:
-    """The thread's id, what it waits for (the data of `approval_required`), and its folder. Raises UsageError."""
-    async with read_thread(thread) as found:
-        return found.row.id, await _batch(found.turns), found.row.folder
-
-
-async def _batch(turns: "Turns") -> dict[str, Any]:
-    from ml_intern.session.runner import as_asked, waiting_batch
-
-    batch = waiting_batch(await turns.snapshot())
-    if batch is None:
-        raise UsageError(
-            f"nothing waits for an approval in thread {turns.thread_id}", "`ml-intern threads list` shows each state"
-        )
-    return as_asked(batch)
+async def _waiting(text: str) -> tuple[str, Mapping[str, Any], str]:
+    """The thread's id, the fields of `approval_required`, and the thread's folder. Raises UsageError."""
+    async with threads_of_user() as threads, threads.read(text) as thread:
+        pending = await thread.pending_approval()
+        if pending is None:
+            raise UsageError(
+                f"nothing waits for an approval in thread {thread.thread_id}",
+                "`ml-intern threads list` shows each thread's state",
+            )
+        return thread.thread_id, pending, (await threads.find(thread.thread_id)).folder
 
 
 def _with_reasons(ids: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:

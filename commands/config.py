@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.session import load_settings, working_folder
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.check import Found
@@ -19,6 +18,7 @@ from ml_intern.configs.paths import cache_home, data_home
 from ml_intern.configs.trust import PROJECT_FILE, trust_file
 from ml_intern.configs.user_files import keys_file, settings_path, user_settings_file
 from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.options import load_settings, working_folder
 
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 @takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")
 def show_settings(options: Options, json: Json = False) -> int:
     """Show every setting in force and where its value is from. Secrets are never shown."""
-    loaded = load_settings(options, working_folder(options))
+    loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     shown = {path: {"value": value, "source": source} for path, value, source in _leaves(loaded)}
     if json:
@@ -70,7 +70,7 @@ def check_settings(options: Options, json: Json = False) -> int:
     from ml_intern.configs.check import problems_of
     from ml_intern.configs.layers import names_for
 
-    folder = working_folder(options)
+    folder = working_folder(options.request())
     register_secrets()
     known = names_for(folder)
     project = folder / PROJECT_FILE
@@ -81,7 +81,7 @@ def check_settings(options: Options, json: Json = False) -> int:
     faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:
-        load_settings(options, folder)  # what files and options say together
+        load_settings(options.request(), folder)  # what files and options say together
     if json:
         print_json([asdict(fault) for fault in faults])
     else:

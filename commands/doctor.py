@@ -13,8 +13,6 @@ from typing import Annotated
 import typer
 
 from ml_intern.commands.config import known_paths
-from ml_intern.commands.opening.choose_model import choose_model, endpoint_of
-from ml_intern.commands.opening.session import load_settings, open_store, working_folder
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines, size
 from ml_intern.commands.setup.probe import probe as ask_model
@@ -25,6 +23,9 @@ from ml_intern.configs.providers import HUB, SERVICES
 from ml_intern.configs.version import DISTRIBUTION
 from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.session.opening.model import choose_model, endpoint_of
+from ml_intern.session.opening.options import load_settings, working_folder
+from ml_intern.session.opening.store import open_store
 
 PACKAGES = (
     DISTRIBUTION,
@@ -51,7 +52,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> int:
     """Show versions, programs, folders, keys by name and the model a run would use."""
-    loaded = load_settings(options, working_folder(options))
+    loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     report = _report(loaded, options)
     fault = asyncio.run(_look_at_database(report))
@@ -69,7 +70,7 @@ def doctor(
 
 async def doctor_lines(options: Options) -> list[str]:
     """What `doctor` shows, without asking the model."""
-    loaded = await asyncio.to_thread(load_settings, options, working_folder(options))
+    loaded = await asyncio.to_thread(load_settings, options.request(), working_folder(options.request()))
     report = await asyncio.to_thread(_report, loaded, options)
     await _look_at_database(report)
     return _as_text(report)
@@ -159,7 +160,7 @@ def _model(loaded: Loaded, options: Options) -> dict[str, str]:
 
     try:
         model, note = choose_model(loaded, options.base_url)
-        route = find_route(model, os.environ, endpoint_of(options, model))
+        route = find_route(model, os.environ, endpoint_of(options.request(), model))
     except MLInternError as error:
         return {"model": f"none: {error}"}
     found = {"model": model, "route": route.note, "key": route.key_used or "needs none", "note": note}

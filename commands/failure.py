@@ -50,6 +50,11 @@ def say(line: str, code: int) -> int:
     return code
 
 
+def report_line(line: str) -> None:
+    """Write a line that is not a failure to stderr."""
+    say(line, 0)
+
+
 def drop_stdout() -> None:
     """Send what is still buffered nowhere, so that the interpreter does not complain about the closed pipe at exit."""
     with suppress(OSError, ValueError):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.session import load_settings, run_folders, working_folder
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.layers import Loaded
 from ml_intern.graph.limits import HEADLESS_BUDGET_USD
 from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.options import load_settings, run_folders, working_folder
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.configs.mcp_servers import McpServer
@@ -191,9 +191,9 @@ def _forget_pins(name: str) -> None:
 @takes_options(*SETTINGS_OPTIONS, "approval_mode", "max_budget_usd", "add_dir")
 def serve(options: Options) -> int:
     """Offer the research, dataset and job tools to another agent over stdin and stdout, until stdin ends."""
-    from ml_intern.session.options import from_settings
+    from ml_intern.session.opening.options import from_settings
 
-    folder = working_folder(options)
+    folder = working_folder(options.request())
     cap = options.max_budget_usd
     run_options = replace(
         from_settings(_loaded(options).settings, folder),
@@ -201,28 +201,21 @@ def serve(options: Options) -> int:
         headless=True,
         approval_mode=options.approval_mode or "auto",
         max_budget_usd=HEADLESS_BUDGET_USD if cap is None else cap,
-        add_dirs=run_folders(options),
+        add_dirs=run_folders(options.request()),
     )
     return asyncio.run(_serve(run_options))
 
 
 async def _serve(run_options: "RunOptions") -> int:
-    from ml_intern.execution.tool import Services
-    from ml_intern.models.gateway import Models
-    from ml_intern.server.mcp import serve_tools
-    from ml_intern.tools.registry import create_builtin_tools
+    from ml_intern.server.mcp import SERVED, serve_tools
+    from ml_intern.session.tool_calls import open_tool_caller
 
-    async with open_store() as store:
-        models = Models(store.ledger)
-        services = Services(models, create_builtin_tools(), store, run_options)
-        try:
-            await serve_tools(services)
-        finally:
-            await models.close()
+    async with open_tool_caller(run_options, SERVED) as caller:
+        await serve_tools(caller)
     return 0
 
 
 def _loaded(options: Options) -> Loaded:
-    loaded = load_settings(options, working_folder(options))
+    loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     return loaded

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.choose_model import choose_model, endpoint_of
-from ml_intern.commands.opening.session import load_settings, working_folder
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
 from ml_intern.configs.errors import MLInternError
 from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.model import choose_model, endpoint_of
+from ml_intern.session.opening.options import load_settings, working_folder
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.models.catalog.describe import Described, Way
@@ -34,7 +34,7 @@ def show_models(
     json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> int:
     """Show how models are reached, which can be called now, or one of them: route, key, window, price, abilities."""
-    loaded = load_settings(options, working_folder(options))
+    loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     if available:
         return _show_available(asyncio.run(_available(options, id or "")), json=json)
@@ -52,7 +52,7 @@ async def _described(options: Options, id: str) -> "Described":
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options, id))
+        models = Models(store.ledger, endpoint_of(options.request(), id))
         try:
             return await describe(models, id)
         finally:
@@ -64,7 +64,7 @@ async def _available(options: Options, words: str) -> "list[Described]":
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options, "any"))
+        models = Models(store.ledger, endpoint_of(options.request(), "any"))
         try:
             return await available(models, ways(os.environ), words)
         finally:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, Effort
+from ml_intern.session.opening.request import SessionRequest
 
 OutputFormat = Literal["text", "json", "stream-json"]
 Mode = Literal["ask", "auto", "yolo", "plan"]
@@ -97,6 +98,44 @@ class Options:
     quiet: Annotated[bool, Word("-q --quiet", "", "nothing on stderr but errors")] = False
     verbose: Annotated[bool, Word("--verbose", "", "show reasoning and the output of tools")] = False
     version: Annotated[bool, Word("-V --version", "", "print the version")] = False
+
+    def request(self, *, headless: bool = False) -> SessionRequest:
+        """Return what a session is asked for. UsageError for options that exclude each other."""
+        self._refuse_contradictions()
+        return SessionRequest(
+            headless=headless,
+            thread=self.resume,
+            latest=self.continue_,
+            fork=self.fork,
+            ephemeral=self.ephemeral,
+            folder=self.cd,
+            add_dirs=tuple(self.add_dir),
+            settings_file=self.config,
+            assignments=tuple(self.set_),
+            model=self.model,
+            base_url=self.base_url,
+            api_key_env=self.api_key_env,
+            effort=self.effort,
+            stream=not self.no_stream,
+            max_iterations=self.max_iterations,
+            max_budget_usd=self.max_budget_usd,
+            approval_mode=self.approval_mode or ("yolo" if self.yolo else None),
+            sandbox=self.sandbox,
+            tool_runtime="sandbox" if self.sandbox_tools else self.tool_runtime,
+        )
+
+    def _refuse_contradictions(self) -> None:
+        continues = self.continue_ or self.resume is not None
+        if self.continue_ and self.resume is not None:
+            raise UsageError(
+                "-c and -r exclude each other", "-c continues the latest thread of this folder, -r names one"
+            )
+        if self.fork and not continues:
+            raise UsageError("--fork needs the thread to copy", "add -c or -r THREAD")
+        if self.ephemeral and continues:
+            raise UsageError("--ephemeral saves no threads, so there is none to continue", "leave out one of the two")
+        if self.yolo and self.approval_mode not in (None, "yolo"):
+            raise UsageError(f"--yolo contradicts --approval-mode {self.approval_mode}", "give one of them")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.session import load_settings, run_folders, run_sandbox, working_folder
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import JSON_HELP, print_json, print_lines
 from ml_intern.configs.errors import UsageError
+from ml_intern.session.opening.options import load_settings, run_folders, run_sandbox, working_folder
+from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.slash.permissions import answer_line, rule_lines
 
 if TYPE_CHECKING:
@@ -26,14 +26,15 @@ NO_THREAD = "(none)"
 @takes_options(*SETTINGS_OPTIONS)
 def list_rules(options: Options, everywhere: Everywhere = False, json: Json = False) -> int:
     """Show the rules of the settings and the answers kept for this folder."""
-    from ml_intern.execution.policy_inputs import settings_rules
+    from ml_intern.session.approvals import permission_info
 
-    folder = working_folder(options)
-    permissions = load_settings(options, folder).settings.permissions.model_dump(mode="json")
-    rules, answers = settings_rules(permissions), asyncio.run(_answers(None if everywhere else str(folder)))
+    folder = working_folder(options.request())
+    permissions = load_settings(options.request(), folder).settings.permissions.model_dump(mode="json")
+    answers = asyncio.run(_answers(None if everywhere else str(folder)))
+    info = permission_info(permissions, answers)
     if json:
-        return print_json({"rules": permissions, "warnings": list(rules.warnings), "answers": list(map(_row, answers))})
-    lines = [*rule_lines(rules), *map(answer_line, answers)]
+        return print_json({"rules": permissions, "warnings": list(info.warnings), "answers": list(map(_row, answers))})
+    lines = [*rule_lines(info), *map(answer_line, answers)]
     return print_lines(lines or ["no rules: what only reads runs, the rest is as the approval mode says"])
 
 
@@ -62,13 +63,13 @@ async def _verdict(options: Options, command: str) -> "Verdict":
     from ml_intern.execution.calls import judge_command
     from ml_intern.execution.tool import Services
     from ml_intern.models.gateway import Models
-    from ml_intern.session.options import from_settings
+    from ml_intern.session.opening.options import from_settings
     from ml_intern.tools.registry import create_builtin_tools
 
-    folder = working_folder(options)
-    loaded, folders = load_settings(options, folder), run_folders(options)
+    folder = working_folder(options.request())
+    loaded, folders = load_settings(options.request(), folder), run_folders(options.request())
     run = from_settings(loaded.settings, folder)
-    sandbox, _ = run_sandbox(options, loaded, [str(folder), *folders])
+    sandbox, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
     mode = options.approval_mode or run.approval_mode
     run = replace(run, approval_mode=mode, add_dirs=folders, sandbox=sandbox)
     async with open_store() as store:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ml_intern.commands.opening.session import load_settings, run_folders, run_sandbox, working_folder
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.configs.errors import UsageError
+from ml_intern.session.opening.options import load_settings, run_folders, run_sandbox, working_folder
 
 NetworkOption = Annotated[str | None, typer.Option("--network", metavar="off|list|on", help="instead of the settings'")]
 NETWORKS = ("off", "list", "on")
@@ -27,7 +27,7 @@ def sandbox(
     """Run a command in the OS sandbox and end with its exit code. One word alone is given to bash."""
     from ml_intern.execution.process.environment import bash_path
 
-    folder = working_folder(options)
+    folder = working_folder(options.request())
     if network is not None and network not in NETWORKS:
         raise UsageError(f"--network {network} is none of {', '.join(NETWORKS)}")
     argv = [bash_path(), "-c", *command] if len(command) == 1 else command
@@ -39,13 +39,13 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     from ml_intern.execution.sandboxed import own_homes, run_profile
     from ml_intern.sandbox.bubblewrap import wrap
     from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
-    from ml_intern.session.options import from_settings
+    from ml_intern.session.opening.options import from_settings
     from ml_intern.text.visible import visible
 
-    loaded, folders = load_settings(options, folder), run_folders(options)
+    loaded, folders = load_settings(options.request(), folder), run_folders(options.request())
     settings = loaded.settings.sandbox.model_copy(update={"network": network} if network else {})
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
-    wall, _ = run_sandbox(options, loaded, [str(folder), *folders])
+    wall, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
     profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
     before = record_git_state(profile.roots, profile.git)

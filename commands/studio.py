@@ -14,9 +14,6 @@ from uuid import UUID
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.opening.choose_model import endpoint_of
-from ml_intern.commands.opening.session import as_run_options, working_folder
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, KeyMissing
@@ -24,6 +21,9 @@ from ml_intern.configs.layers import FRONTEND, Json, Loaded, load
 from ml_intern.configs.version import install_hint
 from ml_intern.server.options import OVERWRITTEN, ServedOptions
 from ml_intern.server.studio_process import GRAPH, Server, free_port, server_folder
+from ml_intern.session.opening.model import endpoint_of
+from ml_intern.session.opening.options import as_run_options, working_folder
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -51,16 +51,18 @@ def studio(port: Port = None, *, options: Options) -> int:
 
 def served_options(options: Options) -> ServedOptions:
     """What the runs of the server work with. Without a key it serves too: threads can be looked at."""
-    workspace = working_folder(options)
+    workspace = working_folder(options.request())
     loaded = _settings(options, workspace, options.model or os.environ.get(MODEL_VARIABLE))
     try:
-        run = as_run_options(options, loaded, workspace, headless=False)
+        run = as_run_options(options.request(), loaded, workspace)
     except KeyMissing as error:
         say(f"threads can be looked at, but not run: {error}", 0)
         loaded = _settings(options, workspace, loaded.settings.model_name)
-        run = as_run_options(options, loaded, workspace, headless=False)
+        run = as_run_options(options.request(), loaded, workspace)
     environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
-    return ServedOptions(run, endpoint_of(options, run.model), environ, loaded.settings.mcpServers, attended=True)
+    return ServedOptions(
+        run, endpoint_of(options.request(), run.model), environ, loaded.settings.mcpServers, attended=True
+    )
 
 
 def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:

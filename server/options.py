@@ -15,7 +15,7 @@ from ml_intern.configs.layers import FRONTEND, load
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import Endpoint
-from ml_intern.session.options import choose_sandbox, from_settings
+from ml_intern.session.opening.options import choose_sandbox, from_settings
 
 VARIABLE = "ML_INTERN_STUDIO"
 """The environment variable in which `ml-intern studio` tells the server what it was told."""

@@ -1,7 +1,7 @@
 """AgentSession: operations in, events out. The one front door for every interface and test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,34 +11,39 @@ from uuid import uuid4
 from langgraph.types import Command
 
 from ml_intern.configs.errors import MLInternError, UsageError
+from ml_intern.configs.layers import load
 from ml_intern.configs.version import version
-from ml_intern.execution.tool import Services, ToolSpec
+from ml_intern.execution.calls import judge_command
+from ml_intern.execution.tool import ServerState, Services, ToolSpec
 from ml_intern.graph import operations as ops
 from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
+from ml_intern.safety.policy import Verdict
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import check_answers, remember_always
+from ml_intern.session.approvals import as_asked, check_answers, permission_info, remember_always, waiting_batch
 from ml_intern.session.event_queue import EventQueue
+from ml_intern.session.exchange.traces import Traces
 from ml_intern.session.listing import STATES, ThreadListing
-from ml_intern.session.runner import Runner, TurnEnd, as_asked, is_pending, pending_kind, waiting_batch
-from ml_intern.session.turns.rewind import Rewind, UndoPreview
-from ml_intern.session.turns.turns import TurnInfo, Turns
+from ml_intern.session.mentions import Expanded, expand_mentions
+from ml_intern.session.protocol import ModelInfo, PermissionInfo, RunReport, ToolInfo, TurnEnd
+from ml_intern.session.runner import Runner, is_pending, pending_kind
+from ml_intern.session.thread import StoredThread
+from ml_intern.session.threads import LocalThreads
+from ml_intern.session.tool_calls import tool_info
+from ml_intern.session.turns.turns import Turns
 from ml_intern.session.waking import WOKEN, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
 from ml_intern.tools.registry import fitting
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AnyMessage
-
-    from ml_intern.graph.state import PlanStep
     from ml_intern.models.gateway import Models
-    from ml_intern.store.ledger import Totals
+    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
 
-class AgentSession:
+class AgentSession(StoredThread):
     """One thread, held by this process. `submit` operations and read `events`.
 
     Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
@@ -46,12 +51,12 @@ class AgentSession:
 
     def __init__(self, runner: Runner, events: EventQueue) -> None:
         services = runner.services
+        files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
+        super().__init__(runner.turns(""), files)
         self.services = services
         self.options = services.defaults
         self.end: TurnEnd | None = None
         self._runner = runner
-        self._turns = runner.turns("")
-        self._files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
         self._events = events
         self._held = AsyncExitStack()
@@ -109,11 +114,6 @@ class AgentSession:
         session._worker = asyncio.create_task(session._work())
         return session
 
-    @property
-    def thread_id(self) -> str:
-        """The id of the thread the session is in."""
-        return self._turns.thread_id
-
     async def submit(self, operation: ops.Operation) -> None:
         """Hand in an operation. Interrupt and Shutdown act at once, the others one after the other."""
         if isinstance(operation, ops.Shutdown):
@@ -154,27 +154,61 @@ class AgentSession:
                 return
             await self.runs.ended()
 
-    async def history(self) -> "list[AnyMessage]":
-        """The conversation as it stands."""
-        messages: list[AnyMessage] = (await self._turns.snapshot()).values.get("messages", [])
-        return messages
+    # --- what interfaces read
 
-    async def plan(self) -> "list[PlanStep]":
-        """The plan as it stands."""
-        steps: list[PlanStep] = (await self._turns.snapshot()).values.get("plan", [])
-        return steps
+    def model(self) -> ModelInfo:
+        """What is known of the model in use."""
+        id, models = self.options.model, self.services.models
+        able = models.abilities(id)
+        return ModelInfo(id, models.window(id), able.images, able.effort)
 
-    async def turns(self) -> list[TurnInfo]:
-        """The turns that can be gone back to, oldest first."""
-        return await self._turns.history()
+    def tools(self) -> list[ToolInfo]:
+        """The tools of the model."""
+        return [tool_info(spec) for _, spec in sorted(self.services.offered(self.options).items())]
 
-    async def preview_undo(self, turns: int = 1, files: ops.Scope = "both") -> UndoPreview:
-        """What an undo would do, file by file; ask between turns. Raises what an undo raises."""
-        return await self._rewind.preview(ops.Undo(turns, files))
+    def servers(self) -> Sequence[ServerState]:
+        """The MCP servers."""
+        return self.services.servers.states() if self.services.servers is not None else ()
 
-    async def totals(self) -> "Totals":
-        """What the thread and its sub-agents have used so far."""
-        return await self.services.store.ledger.total(self.thread_id)
+    def expand_mentions(self, text: str) -> Expanded:
+        """Add the files that a message names as @path."""
+        blind = "" if self.model().images is not False else self.options.model
+        return expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
+
+    def all_threads(self) -> LocalThreads:
+        """The threads of the same data home."""
+        return LocalThreads(self.services.store, self._events.warn)
+
+    async def run_ids(self, prefix: str = "") -> Sequence[str]:
+        """The ids of the thread's runs that begin so."""
+        rows = await self.services.store.runs.list(self.thread_id)
+        return [row.id for row in rows if row.id.startswith(prefix)]
+
+    async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
+        """The state of the thread's runs whose ids begin so. `stop` ends them, `logs` adds the end of their logs."""
+        return await self.runs.check(prefix, stop_them=stop, logs=logs)
+
+    async def stop_runs(self) -> "Sequence[RunRow]":
+        """Stop all runs; those that could not be stopped."""
+        return await self.runs.stop()
+
+    async def permissions(self) -> PermissionInfo:
+        """The permission rules and answers in force here."""
+        answers = await self.services.store.permissions.in_force(self.options.workspace, self.thread_id)
+        return permission_info(self.options.permissions, answers)
+
+    async def remove_permission(self, number: int) -> bool:
+        """Remove an "always" answer; whether there was one."""
+        return await self.services.store.permissions.remove(number)
+
+    async def judge(self, command: str) -> Verdict:
+        """What policy says to a shell command. Nothing is run."""
+        return await judge_command(command, self.thread_id, self.options, self.services)
+
+    async def set_trace_visibility(self, *, public: bool) -> str:
+        """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
+        settings = load(Path(self.options.workspace)).settings
+        return await Traces(self.services.store.home, settings).make(public=public)
 
     # --- the worker
 
@@ -278,10 +312,6 @@ class AgentSession:
             await self._run(None)
 
     # --- moving in and between threads
-
-    @property
-    def _rewind(self) -> Rewind:
-        return Rewind(self._turns, self._files, self.services)
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
         moved = await self._rewind.move(op)

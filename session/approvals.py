@@ -1,16 +1,43 @@
 """Answers to the calls that wait: whether they fit what was asked, and what "always" leaves behind."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.execution.policy_inputs import settings_rules
 from ml_intern.graph.operations import Decision
+from ml_intern.session.protocol import PermissionInfo, RuleInfo
 from ml_intern.store.permissions import Grant
 
 if TYPE_CHECKING:
+    from langgraph.types import StateSnapshot
+
+    from ml_intern.store.permissions import PermissionRow
     from ml_intern.store.store import Store
 
 Batch = Mapping[str, Any]
+
+
+def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
+    """The batch of requests that waits for a person, as it was asked."""
+    return cast(Mapping[str, Any], snapshot.interrupts[0].value) if snapshot.interrupts else None
+
+
+def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `approval_required`."""
+    shown = ("id", "name", "args", "description")
+    requests = [
+        {key: request[key] for key in shown} | {"always": request.get("always", [])}
+        for request in batch["action_requests"]
+    ]
+    return {"requests": requests, "configs": batch["review_configs"], "since": batch["since"]}
+
+
+def permission_info(permissions: Mapping[str, Any], answers: "Sequence[PermissionRow]" = ()) -> PermissionInfo:
+    """Describe the rules of the settings and the stored answers. Raises ConfigurationError for an invalid rule."""
+    written = settings_rules(permissions)
+    rules = tuple(RuleInfo(rule.effect, rule.describes, rule.why) for rule in written.rules)
+    return PermissionInfo(rules, tuple(written.warnings), tuple(answers))
 
 
 def check_answers(batch: Batch | None, decisions: Mapping[str, Decision]) -> Batch:

@@ -12,6 +12,8 @@ from ml_intern.execution.tool import RunWatch, Services, ThreadScope, TurnFiles
 from ml_intern.graph.build import build_graph
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
+from ml_intern.session.approvals import waiting_batch
+from ml_intern.session.protocol import TurnEnd
 from ml_intern.session.subagents import Children
 from ml_intern.session.turns.turns import Turns
 
@@ -19,16 +21,6 @@ if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
 
     from ml_intern.session.turns.turns import AgentApp
-
-
-@dataclass(frozen=True)
-class TurnEnd:
-    """How a turn ended. `status` is done, failed, limit, interrupted, stopped or waiting (for an approval)."""
-
-    status: str
-    text: str
-    exit_code: int
-    iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,21 +66,6 @@ class Runner:
         own = replace(options, approval_mode="yolo")
         context = tool_context({}, turns.thread_id, own, self.services, emitter(publish))
         return await run_call(call, replace(context, approved=True, call_id=id))
-
-
-def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
-    """The batch of requests that waits for a person, as it was asked."""
-    return cast(Mapping[str, Any], snapshot.interrupts[0].value) if snapshot.interrupts else None
-
-
-def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `approval_required`."""
-    shown = ("id", "name", "args", "description")
-    requests = [
-        {key: request[key] for key in shown} | {"always": request.get("always", [])}
-        for request in batch["action_requests"]
-    ]
-    return {"requests": requests, "configs": batch["review_configs"], "since": batch["since"]}
 
 
 def is_pending(snapshot: "StateSnapshot") -> bool:

@@ -1,19 +1,37 @@
 """The runs of the thread that a session is in: followed to their end, which wakes the model when no turn runs."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
-from ml_intern.runs.poll import stop
+from ml_intern.runs.logs import last_lines
+from ml_intern.runs.metrics import series_of, sparkline
+from ml_intern.runs.poll import look, stop
+from ml_intern.runs.run_folder import TRACKIO
+from ml_intern.runs.summary import standing_line
 from ml_intern.runs.watch import Watch
+from ml_intern.session.protocol import RunReport
 from ml_intern.session.runner import pending_kind
 from ml_intern.session.turns.turns import Turns
 from ml_intern.store.runs import RunRow
 
 WOKEN = "a background run ended"
 """What stands in `processing` instead of a message."""
+
+LOG_LINES, LOG_CHARACTERS = 20, 4_000
+
+
+def metric_course(row: RunRow) -> str:
+    """The course of a run's main metric in one line; "" when it printed none. Reads the log."""
+    log = Path(row.log)
+    series = series_of(log, log.parent / TRACKIO)
+    if not (name := series.main()):
+        return ""
+    values = [value for _, value in series.points[name]]
+    return f"{name} {sparkline(values)} {values[-1]:.4g}".replace("  ", " ")
 
 
 class ThreadRuns:
@@ -72,6 +90,20 @@ class ThreadRuns:
         """Wait until no run is open and the model was handed what came of the last one."""
         if self._watch is not None:
             await self._watch.quiet()
+
+    async def check(self, prefix: str, *, stop_them: bool, logs: bool) -> list[RunReport]:
+        """The state of the runs whose ids begin so; `stop_them` ends them, `logs` adds the end of their logs."""
+        rows = await self._services.store.runs.list(self._thread_id)
+        return [await self._report(row, stop_it=stop_them, log=logs) for row in rows if row.id.startswith(prefix)]
+
+    async def _report(self, row: RunRow, *, stop_it: bool, log: bool) -> RunReport:
+        seen, problem, store = row, "", self._services.store
+        try:
+            seen = await (stop(store, row) if stop_it else look(store, row))
+        except MLInternError as error:
+            problem = error.message
+        end = last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip() if log else ""
+        return RunReport(seen, standing_line(seen), metric_course(seen), end, problem)
 
     async def stop(self) -> Sequence[RunRow]:
         """Stop all of them; those that could not be stopped. The session may be closed already."""

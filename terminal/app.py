@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ml_intern.graph import operations as ops
 from ml_intern.terminal.approval import ApprovalDeferred, Asks, Dialogue, NewMessage
 from ml_intern.terminal.keys import ctrl_c_is_a_key
-from ml_intern.terminal.mentions import expand_mentions
 from ml_intern.terminal.prompt import GivenWay, Rewind
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.terminal.slash.rewind import rewind
 from ml_intern.terminal.slash.runs import leave_runs
 from ml_intern.terminal.slash.table import find_command, nearest
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
-    from ml_intern.session.agent import AgentSession
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.session.protocol import Session
     from ml_intern.terminal.screen import Screen
-
-LISTED_THREADS = 15
 
 
 class Messages(Asks, Protocol):
@@ -42,7 +39,7 @@ class App:
     """One interactive session. `run` returns when the user leaves."""
 
     def __init__(
-        self, session: "AgentSession", screen: "Screen", prompt: Messages, doctor: "Callable[[], Awaitable[list[str]]]"
+        self, session: "Session", screen: "Screen", prompt: Messages, doctor: "Callable[[], Awaitable[list[str]]]"
     ) -> None:
         self.session = session
         self.screen = screen
@@ -66,10 +63,6 @@ class App:
     def options(self) -> "RunOptions":
         """The options the next turn runs with."""
         return self.session.options
-
-    async def threads(self) -> "Sequence[ThreadRow]":
-        """Threads to choose from, those of this folder."""
-        return await self.session.services.store.threads.list(self.options.workspace, LISTED_THREADS)
 
     async def run(self) -> None:
         """Take messages until the user leaves."""
@@ -146,9 +139,7 @@ class App:
             await self.perform(self._input(line))
 
     def _input(self, text: str) -> ops.UserInput:
-        model = self.options.model
-        blind = model if self.session.services.models.abilities(model).images is False else ""
-        expanded = expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
+        expanded = self.session.expand_mentions(text)
         for note in expanded.notes:
             self.screen.line(note, "dim")
         self._sent.append(text)
@@ -231,9 +222,9 @@ class App:
         self._noted.update(data["notes"])
 
     def _moved(self, data: dict[str, Any]) -> None:
-        what = "taken back" if data["direction"] == "undo" else "brought back"
+        what = "undone" if data["direction"] == "undo" else "restored"
         if data["turns"]:
-            self.screen.line(f"{what}: {data['turns']} turn(s), from {one_line(data['text'], 60)!r}", "dim")
+            self.screen.line(f"{what}: {plural(data['turns'], 'turn')}, from {one_line(data['text'], 60)!r}", "dim")
         for note in data["notes"]:
             self.screen.line(note, "dim")
         if data["direction"] == "undo" and data["turns"]:
@@ -247,8 +238,10 @@ class App:
     async def _show_last_exchange(self) -> None:
         """The end of the conversation, so that one knows where one is."""
         messages = await self.session.history()
-        asked = next((message for message in reversed(messages) if message.type == "human"), None)
-        answered = next((message for message in reversed(messages) if message.type == "ai" and message.text), None)
+        asked = next((one for one in reversed(messages) if one.role in ("user", "note")), None)
+        answered = next(
+            (message for message in reversed(messages) if message.role == "assistant" and message.text), None
+        )
         if asked:
             self.screen.line(f"> {one_line(asked.text, 200)}", "dim")
         if answered:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ml_intern.terminal.render.summary import age, money, one_line, size
 
 if TYPE_CHECKING:
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.session.protocol import ThreadRow
     from ml_intern.terminal.screen import Screen
 
 TITLE = 48

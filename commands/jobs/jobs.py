@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import money, one_line
 from ml_intern.text.formatting import duration
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ml_intern.commands.jobs.jobs import found_run
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, MLInternError, UsageError
 from ml_intern.configs.version import install_hint
 from ml_intern.runs.metrics import Series, series_of
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import UsageError
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.store.experiments import ExperimentRow

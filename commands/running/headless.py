@@ -3,24 +3,24 @@
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.commands.failure import as_known, drop_stdout, say
-from ml_intern.commands.opening.session import open_session
+from ml_intern.commands.failure import as_known, drop_stdout, report_line, say
 from ml_intern.commands.options import Options, seconds
 from ml_intern.commands.running.answer_schema import MAX_CORRECTIONS, AnswerSchema
 from ml_intern.commands.running.formats import Format, format_for
 from ml_intern.configs.errors import MLInternError
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import ExecApproval, Interrupt, UserInput
-from ml_intern.store.ledger import usage_summary
+from ml_intern.session.opening.session import Interface, open_session
+from ml_intern.session.protocol import NO_USAGE
 from ml_intern.terminal.slash.runs import left_lines
 
 if TYPE_CHECKING:
-    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.protocol import Session
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ async def run_headless(options: Options, task: Task) -> int:
     schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
     out = format_for(options)
     try:
-        async with open_session(options, headless=True) as opened:
+        async with open_session(options.request(headless=True), Interface(report_line)) as opened:
             headless = Headless(opened.session, out, schema)
             with headless.stopped_by(limit, options.timeout or ""):
                 return await headless.run(task)
     except Exception as error:
         known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
-        out.result(_result(Ending("failed", known.exit_code, str(known)), {}, None, "", 1))
+        out.result(_result(Ending("failed", known.exit_code, str(known)), NO_USAGE, None, "", 1))
         raise
 
 
 class Headless:
     """A run in a session. It ends with the turn, with a signal, at a limit, or when the output is closed."""
 
-    def __init__(self, session: "AgentSession", out: Format, schema: AnswerSchema | None) -> None:
+    def __init__(self, session: "Session", out: Format, schema: AnswerSchema | None) -> None:
         self._session = session
         self._out = out
         self._schema = schema
@@ -102,14 +102,12 @@ class Headless:
 
     async def run(self, task: Task) -> int:
         """Settle the thread, run the turn, write the result; the exit code."""
-        ledger, before = self._session.services.store.ledger, await self._session.totals()
-        rows_before = await ledger.by_source(self._session.thread_id)
+        before, spent_before = await self._session.totals(), await self._session.spending()
         consumer = asyncio.create_task(self._consume())
         await self._session.idle()
         ending = await self._answer(task)
         await self._leave_runs(ending)
-        thread_id = self._session.thread_id
-        usage = usage_summary(await ledger.by_source(thread_id), rows_before)
+        thread_id, usage = self._session.thread_id, await self._session.usage(spent_before)
         cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
@@ -161,8 +159,8 @@ class Headless:
     async def _leave_runs(self, ending: Ending) -> None:
         """Say which runs go on. Those beyond the time limit are stopped."""
         if ending.status == "limit" and self._stop is not None:
-            await self._session.runs.stop()
-        for line in left_lines(await self._session.runs.going()):
+            await self._session.stop_runs()
+        for line in left_lines(await self._session.unfinished_runs()):
             say(line, 0)
 
     def _line(self, status: str, text: str) -> str:
@@ -193,7 +191,7 @@ class Headless:
 
 def _result(
     ending: Ending,
-    usage: dict[str, Any],
+    usage: Mapping[str, Any],
     cost: float | None,
     thread_id: str,
     seq: int,
@@ -203,7 +201,7 @@ def _result(
         "status": ending.status,
         "exit_code": ending.exit_code,
         "text": ending.text,
-        "usage": usage or usage_summary([]),
+        "usage": usage,
         "cost_usd": cost,
         "iterations": ending.iterations,
         "thread_id": thread_id,

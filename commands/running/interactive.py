@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.commands.doctor import doctor_lines
-from ml_intern.commands.opening.session import open_session, open_store, working_folder
+from ml_intern.commands.failure import report_line
 from ml_intern.commands.options import Options
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
+from ml_intern.session.opening.options import working_folder
+from ml_intern.session.opening.session import Interface, open_session
 from ml_intern.terminal.app import App, Messages
 from ml_intern.terminal.completer import PromptCompleter
 from ml_intern.terminal.keys import quiet_keys
@@ -23,9 +26,9 @@ from ml_intern.terminal.screen import Screen, open_console
 from ml_intern.terminal.slash.share import ask_share
 
 if TYPE_CHECKING:
-    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.protocol import Session
 
-    Guide = Callable[[AgentSession, Prompt], Messages]
+    Guide = Callable[[Session, Prompt], Messages]
 
 TERMINATED = 143
 LISTED_THREADS = 20
@@ -57,7 +60,7 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
     async def trusting(folder: Path) -> None:
         await ask_trust(screen, Prompt(None, PromptCompleter(folder), str), folder)
 
-    async with open_session(options, headless=False, ask_trust=trusting) as opened:
+    async with open_session(options.request(), Interface(report_line, trusting)) as opened:
         session = opened.session
 
         def toolbar() -> str:
@@ -77,10 +80,10 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
 
 async def _picked(options: Options, screen: Screen) -> str:
     """The thread chosen from a list: those of this folder, or of all when it has none."""
-    async with open_store() as store:
-        folder = str(working_folder(options))
-        rows = await store.threads.list(folder, LISTED_THREADS) or await store.threads.list(None, LISTED_THREADS)
-        sizes = await store.checkpoints.sizes([row.id for row in rows])
+    async with threads_of_user() as threads:
+        folder = str(working_folder(replace(options, resume=None).request()))
+        rows = await threads.list(folder, LISTED_THREADS) or await threads.list(None, LISTED_THREADS)
+        sizes = await threads.sizes([row.id for row in rows])
     prompt = Prompt(None, PromptCompleter(Path(folder)), str)
     chosen = await pick_thread(screen, prompt, rows, sizes)
     if chosen is None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.opening.session import open_store
 from ml_intern.commands.options import MODEL_OPTIONS, Options, is_interactive, takes_options
 from ml_intern.configs import demo as files
 from ml_intern.configs.errors import ConfigurationError, TemporaryError, UsageError
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
-    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.protocol import Session
     from ml_intern.terminal.app import Messages
 
 PROGRAM = "uv run ml-intern" if "UV_RUN_RECURSION_DEPTH" in os.environ else "ml-intern"
@@ -74,7 +74,7 @@ def _run(options: Options, task: str, *, scripted: bool) -> int:
 
     guides: list[TaskFirst] = []
 
-    def guide(session: "AgentSession", person: "Messages") -> TaskFirst:
+    def guide(session: "Session", person: "Messages") -> TaskFirst:
         guides.append((OneTurn if scripted else TaskFirst)(session, person, task))
         return guides[0]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from ml_intern.graph.operations import SetMode
 
 if TYPE_CHECKING:
-    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.protocol import Session
     from ml_intern.terminal.app import Messages
 
 
 class TaskFirst:
     """Gives the task as the first message; after that the person talks."""
 
-    def __init__(self, session: "AgentSession", person: "Messages", task: str) -> None:
+    def __init__(self, session: "Session", person: "Messages", task: str) -> None:
         self._session = session
         self._person = person
         self._task = task

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.commands.opening.choose_model import choose_model, endpoint_of
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import Options
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
+from ml_intern.session.opening.model import choose_model, endpoint_of
+from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.models.gateway import ModelReply, Models
@@ -165,7 +165,7 @@ async def _probing(loaded: Loaded, options: Options) -> AsyncIterator[Probe]:
 
     async with open_store(ephemeral=True) as store:
         model, _ = choose_model(loaded, options.base_url)
-        models = Models(store.ledger, endpoint_of(options, model))
+        models = Models(store.ledger, endpoint_of(options.request(), model))
         try:
             yield Probe(store, models, model)
         finally:

@@ -6,9 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_intern.commands.opening.choose_model import FIRST_MODELS, choose_model, endpoint_of
-from ml_intern.commands.opening.session import load_settings, working_folder
-from ml_intern.commands.opening.store import open_store
 from ml_intern.commands.options import Options
 from ml_intern.commands.setup.probe import first_word
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, TemporaryError
@@ -16,6 +13,9 @@ from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
 from ml_intern.configs.user_files import change_user_settings, keys_file, mark_asked, save_key, settings_path, was_asked
 from ml_intern.models.routing import checked_key, checked_url, find_route, hub_token
 from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.model import FIRST_MODELS, choose_model, endpoint_of
+from ml_intern.session.opening.options import load_settings, working_folder
+from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.questions import SetupCancelled, ask, choose, yes
 from ml_intern.terminal.screen import Screen, open_console
 
@@ -72,8 +72,8 @@ def offer_hub_login(options: Options) -> None:
 def _can_call_a_model(options: Options) -> bool:
     """Whether a run would find a model. A script needs no Hub."""
     try:
-        model, _ = choose_model(load_settings(options, working_folder(options)), options.base_url)
-        return find_route(model, os.environ, endpoint_of(options, model)).provider != "scripted"
+        model, _ = choose_model(load_settings(options.request(), working_folder(options.request())), options.base_url)
+        return find_route(model, os.environ, endpoint_of(options.request(), model)).provider != "scripted"
     except MLInternError:
         return False
 

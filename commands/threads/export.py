@@ -6,20 +6,18 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from uuid import uuid4
 
 import typer
 
-from ml_intern.commands.opening.store import open_store
-from ml_intern.commands.opening.thread import read_thread, turns_of
 from ml_intern.commands.output import JSON_HELP, print_json, print_lines, size
 from ml_intern.commands.threads.listing import thread_json
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
     from ml_intern.outbound.importing.reading import ImportedConversation
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.session.protocol import ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
@@ -52,19 +50,9 @@ def export(
     return print_lines([f"wrote {path} ({size(count)})"])
 
 
-async def _upload(thread: str) -> str:
-    from ml_intern.configs.errors import TemporaryError
-    from ml_intern.configs.hosts import hub_url
-    from ml_intern.configs.layers import load
-    from ml_intern.execution.call import ToolError
-    from ml_intern.session.traces import Traces
-
-    async with read_thread(thread) as found:
-        traces = Traces(found.store.home, load(_here()).settings)
-        try:
-            return f"{hub_url()}/{await traces.upload(found.turns, await traces.repository())}"
-        except ToolError as fault:
-            raise TemporaryError(f"the trace is not uploaded: {fault}") from fault
+async def _upload(text: str) -> str:
+    async with threads_of_user() as threads:
+        return await threads.upload_trace(text, str(_here()))
 
 
 def _print(text: str) -> int:
@@ -80,11 +68,9 @@ def _print(text: str) -> int:
     return 0
 
 
-async def _conversation(thread: str) -> "Conversation":
-    from ml_intern.session.export import conversation_of
-
-    async with read_thread(thread) as found:
-        return await conversation_of(found.turns, found.row)
+async def _conversation(text: str) -> "Conversation":
+    async with threads_of_user() as threads, threads.read(text) as thread:
+        return await thread.conversation()
 
 
 def _write(path: Path, text: str) -> None:
@@ -114,19 +100,13 @@ def import_(
 
 
 async def _import(path: Path) -> "tuple[ThreadRow, ImportedConversation]":
-    from ml_intern.models.secrets import register_secrets
-    from ml_intern.outbound.exporting.formats import redact_conversation
     from ml_intern.outbound.importing.reading import read_conversation
-    from ml_intern.session.importing import import_thread
 
-    register_secrets()
     read = read_conversation(_text_of(path), path.name)
-    conversation = redact_conversation(read.conversation)
+    conversation = read.conversation
     folder = conversation.folder if Path(conversation.folder or "/nowhere").is_dir() else str(_here())
-    async with open_store() as store:
-        id = str(uuid4())
-        async with store.hold(id):
-            return await import_thread(await turns_of(store, id, folder), conversation, folder, path.name), read
+    async with threads_of_user() as threads:
+        return await threads.import_conversation(conversation, folder, path.name), read
 
 
 def _text_of(path: Path) -> str:

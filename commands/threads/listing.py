@@ -1,23 +1,21 @@
 """`threads list` and `threads show`. Nothing here takes a thread's lock: a thread may be running meanwhile."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.store import open_store
-from ml_intern.commands.opening.thread import read_thread
 from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.terminal.render.summary import call_summary, money, one_line, plan_lines
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AnyMessage
-
-    from ml_intern.session.turns.turns import TurnInfo
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.graph.state import PlanStep
+    from ml_intern.outbound.conversation import Message
+    from ml_intern.session.protocol import ThreadRow, TurnInfo
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
@@ -38,9 +36,9 @@ def list_threads(
     return print_lines(columns([head, *(_cells(row) for row in rows)]))
 
 
-async def _rows(folder: str | None, limit: int | None, *, children: bool) -> "list[ThreadRow]":
-    async with open_store() as store:
-        return list(await store.threads.list(folder, limit, children=children))
+async def _rows(folder: str | None, limit: int | None, *, children: bool) -> "Sequence[ThreadRow]":
+    async with threads_of_user() as threads:
+        return await threads.list(folder, limit, children=children)
 
 
 def _cells(row: "ThreadRow") -> tuple[str, ...]:
@@ -58,27 +56,41 @@ def show_thread(
     json: Json = False,
 ) -> int:
     """Show a thread: its state, its conversation, its plan, and the turns it can go back to."""
-    row, values, turns = asyncio.run(_read(thread))
-    messages, plan = values.get("messages", []), values.get("plan", [])
+    shown = asyncio.run(_read(thread))
     if json:
-        shown = [message_json(message) for message in messages]
-        listed = [{"number": turn.number, "text": turn.text, "ended": turn.ended} for turn in turns]
-        return print_json({"thread": thread_json(row), "messages": shown, "plan": plan, "turns": listed})
-    return print_lines([*_header(row), *_conversation(messages), *_plan(plan), *_turns(turns)])
+        listed = [{"number": turn.number, "text": turn.text, "ended": turn.ended} for turn in shown.turns]
+        messages = [message_json(message) for message in shown.messages]
+        return print_json(
+            {"thread": thread_json(shown.row), "messages": messages, "plan": list(shown.plan), "turns": listed}
+        )
+    return print_lines([*_header(shown.row), *_conversation(shown.messages), *_plan(shown.plan), *_turns(shown.turns)])
 
 
-async def _read(text: str) -> "tuple[ThreadRow, Mapping[str, Any], Sequence[TurnInfo]]":
-    async with read_thread(text) as found:
-        return found.row, (await found.turns.snapshot()).values, await found.turns.history()
+@dataclass(frozen=True)
+class _Shown:
+    row: "ThreadRow"
+    messages: "Sequence[Message]"
+    plan: "Sequence[PlanStep]"
+    turns: "Sequence[TurnInfo]"
 
 
-def message_json(message: "AnyMessage") -> dict[str, Any]:
+async def _read(text: str) -> _Shown:
+    async with threads_of_user() as threads, threads.read(text) as thread:
+        row = await threads.find(thread.thread_id)
+        return _Shown(row, await thread.history(), await thread.plan(), await thread.turns())
+
+
+ROLES = {"user": "human", "note": "human", "assistant": "ai", "tool": "tool"}
+"""How the JSON output names the roles."""
+
+
+def message_json(message: "Message") -> dict[str, Any]:
     """A message as JSON: role, text, and what belongs to its role."""
-    shown: dict[str, Any] = {"role": message.type, "id": message.id, "text": message.text}
-    if calls := getattr(message, "tool_calls", None):
-        shown["tool_calls"] = [{key: call[key] for key in ("id", "name", "args")} for call in calls]
-    if message.type == "tool":
-        shown |= {"tool_call_id": message.tool_call_id, "name": message.name, "ok": message.status == "success"}
+    shown: dict[str, Any] = {"role": ROLES[message.role], "id": message.id, "text": message.text}
+    if message.calls:
+        shown["tool_calls"] = [{"id": call.id, "name": call.name, "args": call.args} for call in message.calls]
+    if message.role == "tool":
+        shown |= {"tool_call_id": message.call_id, "name": message.name, "ok": message.ok}
     return shown
 
 
@@ -90,21 +102,20 @@ def _header(row: "ThreadRow") -> Iterator[str]:
         yield f"from {row.parent}" + (f", after its turn {row.forked_at}" if row.forked_at is not None else "")
 
 
-def _conversation(messages: "list[AnyMessage]") -> Iterator[str]:
-    names = {"human": "user", "ai": "ml-intern"}
+def _conversation(messages: "Sequence[Message]") -> Iterator[str]:
     for message in messages:
         yield ""
-        if message.type == "tool":
-            yield f"[{message.name}, {'ok' if message.status == 'success' else 'failed'}]"
+        if message.role == "tool":
+            yield f"[{message.name}, {'ok' if message.ok else 'failed'}]"
         else:
-            yield f"[{names.get(message.type, message.type)}]"
+            yield "[ml-intern]" if message.role == "assistant" else "[user]"
         if message.text.strip():
             yield message.text.rstrip()
-        for call in getattr(message, "tool_calls", []):
-            yield f"-> {call_summary(call['name'], call['args'])}"
+        for call in message.calls:
+            yield f"-> {call_summary(call.name, call.args)}"
 
 
-def _plan(steps: list[dict[str, Any]]) -> list[str]:
+def _plan(steps: "Sequence[PlanStep]") -> list[str]:
     return ["", "[plan]", *plan_lines(steps)] if steps else []
 
 

@@ -2,22 +2,19 @@
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.opening.store import open_store
-from ml_intern.commands.opening.thread import held_thread, read_thread
 from ml_intern.commands.output import JSON_HELP, print_json, print_lines
 from ml_intern.commands.threads.listing import thread_json
+from ml_intern.commands.threads.opened import threads_of_user, warn
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.operations import Redo, Scope, Undo
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
-    from ml_intern.commands.opening.thread import OpenThread
-    from ml_intern.session.turns.rewind import Moved, Rewind
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.session.protocol import Moved, ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
@@ -31,13 +28,13 @@ def rename(thread: Thread, title: Annotated[str, typer.Argument(metavar="TITLE")
     return print_json(thread_json(row)) if json else print_lines([f"{row.id[:8]} is now called {row.title!r}"])
 
 
-async def _rename(thread: str, title: str) -> "ThreadRow":
-    from ml_intern.safety.secrets.redaction import redact
-
+async def _rename(text: str, title: str) -> "ThreadRow":
     if not title:
         raise UsageError("the title is empty", "ml-intern threads rename THREAD TITLE")
-    async with held_thread(thread) as found:
-        return await found.store.threads.update(found.row.id, title=redact(title))
+    async with threads_of_user() as threads:
+        async with threads.hold(text) as thread:
+            await thread.rename(title)
+        return await threads.find(thread.thread_id)
 
 
 def fork(
@@ -51,9 +48,9 @@ def fork(
     return print_json(thread_json(row)) if json else print_lines(said)
 
 
-async def _fork(thread: str, at: int | None) -> "ThreadRow":
-    async with read_thread(thread) as found:
-        return await found.store.threads.find(await found.turns.fork(at))
+async def _fork(text: str, at: int | None) -> "ThreadRow":
+    async with threads_of_user() as threads:
+        return await threads.fork(text, at)
 
 
 def undo(
@@ -74,56 +71,31 @@ def redo(thread: Thread, files: Files = "both", json: Json = False) -> int:
     return _said("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
 
 
-async def _move(thread: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]":
-    async with held_thread(thread) as found:
-        rewind = _rewind(found)
-        try:
-            moved = await rewind.move(operation)
-        finally:
-            await rewind.files.close()
-        return await found.store.threads.find(found.row.id), moved
+async def _move(text: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]":
+    async with threads_of_user() as threads:
+        async with threads.hold(text) as thread:
+            moved = await thread.move(operation)
+        return await threads.find(thread.thread_id), moved
 
 
-async def _preview(thread: str, operation: Undo, *, as_json: bool) -> int:
+async def _preview(text: str, operation: Undo, *, as_json: bool) -> int:
     from dataclasses import asdict
 
-    async with held_thread(thread) as found:
-        rewind = _rewind(found)
-        try:
-            seen = await rewind.preview(operation)
-        finally:
-            await rewind.files.close()
+    async with threads_of_user() as threads, threads.hold(text) as thread:
+        seen = await thread.preview_undo(operation.turns, operation.files)
     if as_json:
-        return print_json({"thread": found.row.id, **asdict(seen)})
+        return print_json({"thread": thread.thread_id, **asdict(seen)})
     changes = [f"{change.kind:8} {change.path}{_counts(change.added, change.removed)}" for change in seen.changes]
-    return print_lines([f"would take back {_count(seen.turns)}: {seen.text}", *changes, *seen.notes])
-
-
-def _rewind(found: "OpenThread") -> "Rewind":
-    from ml_intern.session.turns.rewind import Rewind
-    from ml_intern.snapshots.workspace import Snapshots
-
-    files = Snapshots(found.store.home, Path(found.turns.services.defaults.workspace), _say)
-    return Rewind(found.turns, files, found.turns.services)
-
-
-def _say(message: str, remedy: str) -> None:
-    from ml_intern.commands.failure import say
-
-    say(f"{message} ({remedy})" if remedy else message, 0)
+    return print_lines([f"would undo {plural(seen.turns, 'turn')}: {seen.text}", *changes, *seen.notes])
 
 
 def _said(direction: str, row: "ThreadRow", moved: "Moved", *, as_json: bool) -> int:
     if as_json:
         done = {"direction": direction, "turns": moved.turns, "text": moved.text, "notes": moved.notes}
         return print_json({"thread": thread_json(row), **done})
-    what = {"undo": "took back", "redo": "brought back"}[direction]
-    line = f"{what} {_count(moved.turns)}: {moved.text}" if moved.turns else f"{what} the files"
+    what = {"undo": "undid", "redo": "restored"}[direction]
+    line = f"{what} {plural(moved.turns, 'turn')}: {moved.text}" if moved.turns else f"{what} the files"
     return print_lines([line, *moved.notes])
-
-
-def _count(turns: int) -> str:
-    return f"{turns} turn{'s' if turns != 1 else ''}"
 
 
 def _counts(added: int | None, removed: int | None) -> str:
@@ -142,18 +114,15 @@ def delete(
     return print_lines([f"deleted {id}" for id in gone] or ["nothing was deleted"])
 
 
-async def _delete(thread: str, *, sure: bool) -> list[str]:
-    from ml_intern.snapshots.prune import delete_snapshots
-
-    async with open_store() as store:
-        row = await store.threads.find(thread)
+async def _delete(text: str, *, sure: bool) -> list[str]:
+    async with threads_of_user() as threads:
+        row = await threads.find(text)
         if not sure and not _agreed(row):
             return []
-        gone = list(await store.delete(row.id))
-        forgotten = await asyncio.to_thread(delete_snapshots, store.home, gone)
-    for note in forgotten.skipped:
-        _say(note, "")
-    return gone
+        deleted = await threads.delete(row.id)
+    for note in deleted.notes:
+        warn(note, "")
+    return list(deleted.threads)
 
 
 def _agreed(row: "ThreadRow") -> bool:
@@ -162,7 +131,9 @@ def _agreed(row: "ThreadRow") -> bool:
         raise UsageError(f"{row.id[:8]} was not deleted: nobody can be asked", "add --yes")
     from ml_intern.text.visible import visible
 
-    about = f"{row.id[:8]} {visible(row.title or '(untitled)')!r}, {_count(row.turns)}, in {visible(row.folder)}"
+    about = (
+        f"{row.id[:8]} {visible(row.title or '(untitled)')!r}, {plural(row.turns, 'turn')}, in {visible(row.folder)}"
+    )
     return _answer(f"Delete {about} for good? [y/N] ").strip().lower() in ("y", "yes")
 
 

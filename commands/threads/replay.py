@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.opening.thread import read_thread
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
 from ml_intern.terminal.render.summary import duration
 
@@ -56,11 +56,9 @@ async def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", spee
         before = event.time
 
 
-async def _read(thread: str) -> "Conversation":
-    from ml_intern.session.export import conversation_of
-
-    async with read_thread(thread) as found:
-        return await conversation_of(found.turns, found.row)
+async def _read(text: str) -> "Conversation":
+    async with threads_of_user() as threads, threads.read(text) as thread:
+        return await thread.conversation()
 
 
 def _lines() -> "Callable[[Event], None]":

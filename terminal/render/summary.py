@@ -8,7 +8,7 @@ from ml_intern.text.formatting import duration as duration
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
-    from ml_intern.store.ledger import Spending
+    from ml_intern.session.protocol import Spending
 
 LINE = 100
 TELLING_ARGUMENTS = (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.host import Host
 
 ACCEPTED = "I accept the plan. Carry it out."
+LISTED_THREADS = 15
 
 
 async def new(host: "Host", _: str) -> None:
@@ -42,8 +43,9 @@ async def resume(host: "Host", argument: str) -> None:
 
 
 async def _chosen(host: "Host") -> str | None:
-    rows = await host.threads()
-    sizes = await host.session.services.store.checkpoints.sizes([row.id for row in rows])
+    threads = host.session.all_threads()
+    rows = await threads.list(host.options.workspace, LISTED_THREADS)
+    sizes = await threads.sizes([row.id for row in rows])
     return await pick_thread(host.screen, host.prompt, rows, sizes)
 
 
@@ -65,11 +67,10 @@ async def model(host: "Host", argument: str) -> None:
     """Show or change the model."""
     if argument:
         await host.perform(ops.SetModel(argument))
-    known, id = host.session.services.models, host.options.model
-    window, able = known.window(id), known.abilities(id)
-    limits = [f"a window of {window:,} tokens"] if window else []
-    limits += ["no images"] * (able.images is False) + ["no reasoning effort"] * (able.effort is False)
-    host.screen.line(f"model: {id}{': ' if limits else ''}{', '.join(limits)}", "dim")
+    known = host.session.model()
+    limits = [f"context window of {known.window:,} tokens"] if known.window else []
+    limits += ["no images"] * (known.images is False) + ["no reasoning effort"] * (known.effort is False)
+    host.screen.line(f"model: {known.id}{': ' if limits else ''}{', '.join(limits)}", "dim")
 
 
 async def effort(host: "Host", argument: str) -> None:
@@ -79,7 +80,7 @@ async def effort(host: "Host", argument: str) -> None:
         return
     if argument:
         await host.perform(ops.SetEffort(argument))
-    known = host.session.services.models.abilities(host.options.model)
+    known = host.session.model()
     ignored = f"; {host.options.model} takes none, as far as is known" if known.effort is False else ""
     host.screen.line(f"reasoning effort: {host.options.effort or 'as the model has it'}{ignored}", "dim")
 
@@ -105,22 +106,20 @@ async def cost(host: "Host", _: str) -> None:
     used = await host.session.totals()
     unknown = f", and {used.unknown_cost_requests} requests of unknown price" if used.unknown_cost_requests else ""
     host.screen.line(f"{used.requests} requests, {money(used.cost_usd)}{unknown}")
-    for line in spending_lines(await host.session.services.store.ledger.by_source(host.session.thread_id)):
+    for line in spending_lines(await host.session.spending()):
         host.screen.line(line)
 
 
 async def tools(host: "Host", _: str) -> None:
     """The tools of the model."""
-    offered = host.session.services.tools
-    for name in host.tools:
-        about = offered[name].description.partition("\n")[0] if name in offered else ""
-        host.screen.line(f"{name:12}{about}")
+    for tool in host.session.tools():
+        about = tool.description.partition("\n")[0]
+        host.screen.line(f"{tool.name:12}{about}")
 
 
 async def mcp(host: "Host", _: str) -> None:
     """The MCP servers of this session and how each stands."""
-    servers = host.session.services.servers
-    states = servers.states() if servers is not None else []
+    states = host.session.servers()
     for state in states:
         why = f" ({state.why})" if state.why else ""
         changed = f", {len(state.changed)} changed and asked about again" if state.changed else ""

@@ -13,17 +13,12 @@ ENDINGS = {".html": "html", ".jsonl": "events", ".json": "openai"}
 async def export(host: "Host", argument: str) -> None:
     """Write the thread to a new file, in the format its ending names; secrets are replaced."""
     from ml_intern.outbound.exporting.formats import export_conversation
-    from ml_intern.session.export import conversation_of
-    from ml_intern.session.runner import Runner
-    from ml_intern.session.turns.turns import Turns
 
-    services, id = host.session.services, host.session.thread_id
-    row = await services.store.threads.get(id)
-    if row is None:
+    if await host.session.row() is None:
         host.screen.line("the thread is empty", "dim")
         return
-    path = Path(host.options.workspace) / Path(argument or f"thread-{id[:8]}.md").expanduser()
-    found = await conversation_of(Turns((await Runner.create(services)).app, services, id), row)
+    path = Path(host.options.workspace) / Path(argument or f"thread-{host.session.thread_id[:8]}.md").expanduser()
+    found = await host.session.conversation()
     try:
         with path.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(export_conversation(found, ENDINGS.get(path.suffix.lower(), "markdown")))

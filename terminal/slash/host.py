@@ -1,13 +1,12 @@
 """What a slash command needs of the application it is typed in."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.operations import Operation
-    from ml_intern.session.agent import AgentSession
-    from ml_intern.store.threads import ThreadRow
+    from ml_intern.session.protocol import Session
     from ml_intern.terminal.approval import Asks
     from ml_intern.terminal.screen import Screen
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """The application: its session, its screen, and a way to ask."""
 
-    session: "AgentSession"
+    session: "Session"
     doctor: Callable[[], Awaitable[list[str]]]
     """The lines of `ml-intern doctor`."""
     leaving: bool
@@ -36,10 +35,6 @@ class Host(Protocol):
     @property
     def options(self) -> "RunOptions":
         """The options the next turn runs with."""
-        ...
-
-    async def threads(self) -> "Sequence[ThreadRow]":
-        """Threads to choose from, those of this folder."""
         ...
 
     async def perform(self, operation: "Operation | None") -> None:

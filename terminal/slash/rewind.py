@@ -1,6 +1,7 @@
 """Going back: /undo, /redo, and the picker over turns that Esc Esc opens."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
@@ -8,7 +9,7 @@ from ml_intern.graph import operations as ops
 from ml_intern.terminal.render.summary import age, one_line
 
 if TYPE_CHECKING:
-    from ml_intern.session.turns.turns import TurnInfo
+    from ml_intern.session.protocol import TurnInfo
     from ml_intern.terminal.slash.host import Host
 
 SCOPES: dict[str, ops.Scope] = {
@@ -79,7 +80,7 @@ async def rewind(host: "Host", _: str) -> None:
         await undo(host, str(number))
 
 
-async def _chosen_turn(host: "Host", turns: "list[TurnInfo]") -> int:
+async def _chosen_turn(host: "Host", turns: "Sequence[TurnInfo]") -> int:
     """How many turns to take back; 0 for none."""
     now = time.time()
     shown = turns[-LISTED_TURNS:]

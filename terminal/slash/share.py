@@ -8,7 +8,6 @@ from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import load
 from ml_intern.configs.settings import Settings
 from ml_intern.configs.user_files import change_user_settings, mark_asked, was_asked
-from ml_intern.execution.call import ToolError
 
 if TYPE_CHECKING:
     from ml_intern.terminal.approval import Asks
@@ -49,8 +48,6 @@ async def share_traces(host: "Host", argument: str) -> None:
 
 
 async def _share(host: "Host", how: str) -> None:
-    from ml_intern.session.traces import Traces
-
     if how == "public":
         answer = await host.prompt.line(
             "everybody will see this and later threads, and those uploaded already. Sure (y)? "
@@ -58,10 +55,9 @@ async def _share(host: "Host", how: str) -> None:
         if (answer or "").strip().lower() not in ("y", "yes"):
             host.screen.line("nothing was changed", "dim")
             return
-    traces = Traces(host.session.services.store.home, _settings(host))
     try:
-        repository = await traces.make(public=how == "public")
-    except (MLInternError, ToolError) as error:
+        repository = await host.session.set_trace_visibility(public=how == "public")
+    except MLInternError as error:
         host.screen.line(f"nothing was changed: {error}", "red")
         return
     _keep(how)

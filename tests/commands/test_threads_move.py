@@ -54,11 +54,11 @@ def holding(home: Path, thread: str, work: Callable[[], Done]) -> Done:
 def test_undo_takes_back_conversation_and_files_and_redo_brings_them_again(run: Run, thread: str, place: Path) -> None:
     done = run("threads", "undo", thread[:8])
     assert done.code == 0
-    assert done.out.startswith("took back 1 turn: write three\n")
+    assert done.out.startswith("undid 1 turn: write three\n")
     assert "removed file3" in done.out
     assert texts(run, thread) == ["write one"]
     assert sorted(path.name for path in place.iterdir()) == ["file1"]
-    assert run("threads", "redo", thread).out.startswith("brought back 1 turn: write three\n")
+    assert run("threads", "redo", thread).out.startswith("restored 1 turn: write three\n")
     assert texts(run, thread) == ["write one", "write three"]
     assert (place / "file3").read_text() == "3\n"
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_moved_is_one_line(run: Run, thread: str, words: list[str
 
 
 def test_undo_with_nothing_left_is_one_line(run: Run, thread: str) -> None:
-    assert run("threads", "undo", thread, "99").out.startswith("took back 2 turns: write one\n")
+    assert run("threads", "undo", thread, "99").out.startswith("undid 2 turns: write one\n")
     done = run("threads", "undo", thread)
     assert (done.code, done.out) == (2, "")
     assert "nothing to undo" in done.err

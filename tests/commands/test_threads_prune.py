@@ -99,7 +99,7 @@ def test_a_long_thread_is_thinned_and_undone_and_redone_as_before(
     assert run("threads", "show", thread, "--json").json["messages"] == shown
     assert run("threads", "prune", "--larger-than", "1k").out == "nothing to prune\n"
     assert run("threads", "redo", thread).code == 0
-    assert run("threads", "undo", thread, "9").out.startswith("took back 2 turns")
+    assert run("threads", "undo", thread, "9").out.startswith("undid 2 turns")
 
 
 def test_small_threads_are_left_alone(run: Run, start: Callable[..., str], script: Script) -> None:

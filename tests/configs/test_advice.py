@@ -8,7 +8,7 @@ from ml_intern.configs.advice import MAX_CHARACTERS, advice_of
 from ml_intern.configs.settings import Settings
 from ml_intern.configs.trust import decide
 from ml_intern.nodes.prompt import render_system_prompt
-from ml_intern.session.options import from_settings
+from ml_intern.session.opening.options import from_settings
 
 
 @pytest.fixture

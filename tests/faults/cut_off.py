@@ -52,7 +52,7 @@ async def open_again(lab: FaultLab, scenario: Scenario) -> None:
                 lab.record.add(resumed=event.data)
             if event.type == "turn_complete" or (event.type == "resumed" and not event.data["pending"]):
                 break
-        await look(lab, session.services.store, conversation(await session.history()))
+        await look(lab, session.services.store, conversation(await session.messages()))
 
 
 async def interrupted(lab: FaultLab, scenario: Scenario, operation: Operation) -> None:
@@ -65,7 +65,7 @@ async def interrupted(lab: FaultLab, scenario: Scenario, operation: Operation) -
             if event.type == "interrupted":
                 lab.record.add(reason=event.data["reason"])
                 break
-        await look(lab, session.services.store, conversation(await session.history()))
+        await look(lab, session.services.store, conversation(await session.messages()))
 
 
 async def look(lab: FaultLab, store: Store, final: list[dict[str, Any]]) -> None:

@@ -79,7 +79,7 @@ async def contend(lab: FaultLab, kind: str, said: int, gates: Mapping[str, Gate]
             os.write(said, IN)
             gates["both know"].wait()
             await work(session, kind)
-            found = await session.history()
+            found = await session.messages()
             lab.record.add(found=users(found), unpaired=unpaired(found))
     except ThreadLocked as locked:
         os.write(said, LOCKED)

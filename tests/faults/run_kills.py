@@ -43,14 +43,14 @@ async def live(lab: FaultLab) -> None:
     async with lab.session(await _thread(lab)) as session:
         taking = asyncio.ensure_future(_take_all(session))
         await session.idle()
-        if not any(map(is_users, await session.history())):
+        if not any(map(is_users, await session.messages())):
             await session.submit(UserInput("train"))
         await session.idle()
         while not session.runs.quiet:
             await session.runs.ended()
             await session.idle()
         await session.at_rest()
-        lab.record.add(final=[message.text for message in await session.history()])
+        lab.record.add(final=[message.text for message in await session.messages()])
         taking.cancel()
 
 

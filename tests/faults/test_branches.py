@@ -16,7 +16,7 @@ async def test_a_fork_of_a_running_thread_tells_what_ran_and_does_not_stop_it(la
         await session.submit(UserInput("go"))
         await asyncio.to_thread((lab.workspace / "ready").read_text)
         async with lab.session(model, thread=session.thread_id, fork=True) as copy:
-            told = [message.text for message in (await copy.history())[2:]]
+            told = [message.text for message in (await copy.messages())[2:]]
             assert copy.thread_id != session.thread_id
         await asyncio.to_thread((lab.workspace / "go").write_text, "\n")
         events = await until(session, "turn_complete")

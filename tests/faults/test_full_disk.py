@@ -64,10 +64,10 @@ async def test_a_compaction_that_cannot_keep_the_whole_changes_nothing_and_is_tr
         [error] = data(events, "error")
         assert (error["exit_code"], "\n" in error["message"], bool(error["remedy"])) == (78, False, True)
         assert data(events, "turn_complete")[0]["status"] == "failed"
-        thread, before = session.thread_id, len(await session.history())
+        thread, before = session.thread_id, len(await session.messages())
     blocked.unlink()
     async with lab.session(model, compact_threshold=9_000, tool_names=("long",), thread=thread) as session:
-        assert len(await session.history()) >= before
+        assert len(await session.messages()) >= before
         events = await until(session, "turn_complete")
         assert data(events, "turn_complete")[0]["text"] == "done"
         assert data(events, "compacted")
@@ -101,4 +101,4 @@ async def test_a_fault_of_the_loop_that_cannot_be_logged_is_one_line_and_the_ses
     healthy = lab.script({"text": "well"})
     async with lab.session(healthy, thread=session.thread_id) as again:
         events = await until(again, "turn_complete")
-        assert [m.text for m in await again.history()] == ["one", "two", "well"]
+        assert [m.text for m in await again.messages()] == ["one", "two", "well"]

@@ -59,8 +59,8 @@ async def stay(lab: FaultLab) -> str:
             end, texts = await follow(session, UserInput("one")), ["one"]
             if end == "failed":
                 assert await follow(session, UserInput("go on")) == "done"
-                texts = [*(texts if users(await session.history())[0] == "one" else []), "go on"]
-            history = await session.history()
+                texts = [*(texts if users(await session.messages())[0] == "one" else []), "go on"]
+            history = await session.messages()
             lab.record.add(final=conversation(history), thread=session.thread_id)
             assert [*users(history)] == texts
     except MLInternError:

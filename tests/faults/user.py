@@ -73,7 +73,7 @@ class User:
         """The action whose turn the thread is in."""
         done: int = self.record.newest("done", -1)
         actions = self.scenario.actions
-        in_last = done >= 0 and users(await session.history()) == actions[done].after
+        in_last = done >= 0 and users(await session.messages()) == actions[done].after
         return actions[done if in_last else min(done + 1, len(actions) - 1)]
 
     def _open_question(self) -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ class User:
 
     async def _do(self, session: AgentSession, place: int, action: Action) -> None:
         before = self.scenario.actions[place - 1].after if place else ()
-        found = users(await session.history())
+        found = users(await session.messages())
         begun = self.record.newest("acknowledged", -1) >= place
         if found != action.after and (begun or found != before):
             self.record.add(violation=f"action {place}, acknowledged: {begun}, finds the messages {found}")
@@ -168,7 +168,7 @@ class User:
 
     async def _end(self, session: AgentSession) -> None:
         await self._spent(session)
-        self.record.add(final=conversation(await session.history()))
+        self.record.add(final=conversation(await session.messages()))
 
 
 def users(messages: Sequence[AnyMessage]) -> tuple[str, ...]:

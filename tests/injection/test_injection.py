@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ml_intern.commands.opening.session import open_session
 from ml_intern.commands.options import Options
 from ml_intern.graph.operations import UserInput
 from ml_intern.safety.secrets.redaction import forget_known_secrets
 from ml_intern.sandbox.bubblewrap import sandbox_problem
-from ml_intern.terminal.mentions import expand_mentions
+from ml_intern.session.mentions import expand_mentions
+from ml_intern.session.opening.session import Interface, open_session
 from tests.faults.counts import some
 from tests.injection.cases import ATTACKS, CHANNELS, Call, Case, cases, filled
 from tests.injection.world import CANARIES, MARK, World, forms, open_world
@@ -52,7 +52,7 @@ async def outputs(world: World, case: Case, calls: tuple[Call, ...], said: str) 
     settings = [*world.settings, *([world.mcp_setting] if case.channel.mcp else ())]
     options = Options(model=f"scripted:{script}", cd=str(world.workspace), set_=settings)
     found: list[dict[str, Any]] = []
-    async with open_session(options, headless=True) as opened:
+    async with open_session(options.request(headless=True), Interface(print)) as opened:
         await opened.session.submit(message(world, case, text, said))
         await opened.session.close()
         assert opened.session.end is not None

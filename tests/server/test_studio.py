@@ -70,9 +70,9 @@ async def test_turns_of_studio_are_undone_and_redone_in_the_command_line_files_i
     async with lab.session(model, thread=thread) as session:
         [undone] = data(await turn(session, Undo(turns=2)), "undo_complete")
         assert (undone["turns"], undone["text"], file.read_text()) == (2, "change it", "old\n")
-        assert await session.history() == []
+        assert await session.messages() == []
         await turn(session, Redo())
-        assert [m.text for m in await session.history()][-1] == "B"
+        assert [m.text for m in await session.messages()][-1] == "B"
     assert file.read_text() == "new\n"
 
 
@@ -116,7 +116,7 @@ async def test_a_thread_that_the_command_line_holds_is_not_touched_by_studio(stu
             await studio.client.threads.update_state(thread, {"plan": []})
         with pytest.raises(Exception, match="is in use by process"):
             await studio.client.threads.delete(thread)
-        assert [m.text for m in await session.history()] == ["mine", "A"]
+        assert [m.text for m in await session.messages()] == ["mine", "A"]
     assert not (studio.lab.workspace / "locked-out").exists()
 
 
@@ -134,7 +134,7 @@ async def test_a_run_in_studio_locks_the_command_line_out_until_it_is_cancelled(
     await client.runs.cancel(thread, run["run_id"], wait=True)
     async with lab.session(model, thread=thread) as session:
         assert data(await until(session, "resumed"), "resumed")[0]["pending"] == ""
-        assert "interrupted by the user" in (await session.history())[-1].text
+        assert "interrupted by the user" in (await session.messages())[-1].text
         events = await turn(session, UserInput("go on"))
     assert data(events, "turn_complete")[0]["text"] == "A"
     assert not (lab.workspace / "late").exists()

@@ -24,11 +24,11 @@ async def test_a_thread_written_in_the_future_goes_on(lab: Lab, monkeypatch: pyt
         monkeypatch.setattr(ids, "_last_v6_timestamp", None)  # as in a new process
         async with lab.session(model, thread=thread) as session:
             await turn(session, UserInput(message))
-            assert [m.text for m in await session.history() if m.type == "human"][-1] == message
+            assert [m.text for m in await session.messages() if m.type == "human"][-1] == message
     monkeypatch.setattr(ids, "_last_v6_timestamp", None)
     async with lab.session(model, thread=thread) as session:
         for _ in range(3):
             await turn(session, Undo())
-        assert [m.text for m in await session.history()] == ["one", "answer 0"]
+        assert [m.text for m in await session.messages()] == ["one", "answer 0"]
         await turn(session, Redo())
-        assert [m.text for m in await session.history() if m.type == "human"] == ["one", "two"]
+        assert [m.text for m in await session.messages() if m.type == "human"] == ["one", "two"]

@@ -19,7 +19,7 @@ def noisy(lab: Lab, calls: int) -> str:
 async def test_one_long_turn_is_compacted_and_finishes(lab: Lab) -> None:
     async with lab.session(noisy(lab, 40), compact_threshold=7_000, tool_names=("bash",)) as session:
         events = await turn(session, UserInput("print many numbers"))
-        history = await session.history()
+        history = await session.messages()
     assert data(events, "turn_complete")[0]["text"] == "finished"
     compactions = data(events, "compacted")
     assert len(compactions) >= 2
@@ -41,7 +41,7 @@ async def test_undo_lands_before_a_compaction(lab: Lab) -> None:
     async with lab.session(model, compact_threshold=7_000, tool_names=("bash",)) as session:
         await turn(session, UserInput("go"))
         await turn(session, Undo())
-        assert await session.history() == []
+        assert await session.messages() == []
 
 
 async def test_a_message_too_long_for_the_window_is_cut_and_whole_in_a_file(lab: Lab) -> None:
@@ -49,7 +49,7 @@ async def test_a_message_too_long_for_the_window_is_cut_and_whole_in_a_file(lab:
     async with lab.session(model, compact_threshold=5_000, tool_names=("bash",)) as session:
         events = await turn(session, UserInput("first " + "word " * 40_000 + "last"))
         assert data(events, "turn_complete")[0]["status"] == "done"
-        asked = (await session.history())[0].text
+        asked = (await session.messages())[0].text
         artifact = data(events, "compacted")[0]["artifact"]
         assert (asked[:10], asked[-4:], artifact in asked) == ("first word", "last", True)
         assert "word " * 40_000 in Path(artifact).read_text()

@@ -10,7 +10,7 @@ import pytest
 
 from ml_intern.graph.operations import Compact, SetModel, UserInput
 from ml_intern.graph.state import estimate_tokens
-from ml_intern.terminal.mentions import expand_mentions
+from ml_intern.session.mentions import expand_mentions
 from ml_intern.tools.local.images import MAX_BYTES
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.session.conftest import Lab, data, turn
@@ -53,7 +53,7 @@ async def test_a_mentioned_picture_is_sent_with_the_message(lab: Lab, server: Fa
     assert expanded.notes == ("added the image plot.png",)
     async with lab.session(SEEING) as session:
         await turn(session, UserInput(expanded.text, typed="what is in @plot.png?", images=expanded.images))
-        (message, _) = await session.history()
+        (message, _) = await session.messages()
     sent = server.asked[0].json["messages"][-1]
     assert images(sent) == [URL]
     assert "(an image, shown with this message)" in sent["content"][0]["text"]

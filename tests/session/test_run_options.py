@@ -8,7 +8,7 @@ import pytest
 from ml_intern.configs.settings import Settings
 from ml_intern.execution.policy_inputs import settings_rules
 from ml_intern.safety.policy import PolicyContext, verdict
-from ml_intern.session.options import from_settings, with_cpu_jobs
+from ml_intern.session.opening.options import from_settings, with_cpu_jobs
 
 JOB = {"operation": "run", "backend": "hub", "script": "train.py", "hardware": "cpu-upgrade"}
 

@@ -12,7 +12,7 @@ async def test_a_turn_runs_its_tools_and_ends_with_the_models_answer(lab: Lab) -
         events = await turn(session, UserInput("what is it?"))
         assert data(events, "turn_complete") == [{"turn": 1, "status": "done", "text": "It is 42.", "iterations": 2}]
         assert "forty-two" in data(events, "tool_output")[0]["text"]
-        history = await session.history()
+        history = await session.messages()
     assert [message.type for message in history] == ["human", "ai", "tool", "ai"]
     assert (lab.workspace / "f").read_text() == "forty-two\n"
 
@@ -60,7 +60,7 @@ async def test_an_edited_call_runs_as_edited_and_its_result_says_so(lab: Lab) ->
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         edit: Decision = {"type": "edit", "args": {"command": "touch right"}}
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: edit}))
-        history = await session.history()
+        history = await session.messages()
     assert data(events, "turn_complete")[0]["status"] == "done"
     assert [path.name for path in lab.workspace.iterdir()] == ["right"]
     assert isinstance(history[1], AIMessage)
@@ -91,7 +91,7 @@ async def test_a_new_message_while_an_approval_waits_closes_it_first(lab: Lab) -
     async with lab.session(model, approval_mode="ask") as session:
         await turn(session, UserInput("go"))
         events = await turn(session, UserInput("do something else"))
-        history = await session.history()
+        history = await session.messages()
     assert data(events, "turn_complete")[0]["text"] == "then this"
     assert [message.type for message in history] == ["human", "ai", "tool", "human", "ai"]
     assert "superseded" in history[2].text
@@ -121,7 +121,7 @@ async def test_interrupt_stops_the_tool_and_leaves_nothing_pending(lab: Lab) -> 
         assert data(events, "interrupted")
         assert session.end is not None
         assert session.end.exit_code == 130
-        last = (await session.history())[-1]
+        last = (await session.messages())[-1]
         assert isinstance(last, ToolMessage)
         assert "interrupted by the user" in last.text.lower()
         events = await turn(session, UserInput("and now?"))
@@ -140,7 +140,7 @@ async def test_a_fault_of_the_provider_keeps_the_message_and_the_next_one_asks_o
     async with lab.session(healthy, thread=thread) as session:
         events = await until(session, "turn_complete")
         assert data(events, "turn_complete")[0]["text"] == "back again"
-        assert [m.text for m in await session.history()] == ["first", "back again"]
+        assert [m.text for m in await session.messages()] == ["first", "back again"]
 
 
 async def test_the_iteration_limit_runs_the_last_tools_and_makes_no_further_call(lab: Lab) -> None:
@@ -156,7 +156,7 @@ async def test_a_model_that_goes_round_in_circles_is_corrected_then_refused_then
     model = lab.script(*({"tool_calls": [bash("echo same; echo x >> log")]} for _ in range(9)))
     async with lab.session(model, headless=True) as session:
         events = await turn(session, UserInput("go"))
-        results = [m.text for m in await session.history() if isinstance(m, ToolMessage)]
+        results = [m.text for m in await session.messages() if isinstance(m, ToolMessage)]
     assert (lab.workspace / "log").read_text() == "x\n" * 3
     assert [text.split()[0] for text in results[3:]] == ["Not", "Refused:", "Not"]
     assert data(events, "turn_complete")[0]["status"] == "failed"
@@ -177,7 +177,7 @@ async def test_open_plan_steps_are_nudged_at_most_twice(lab: Lab) -> None:
     model = lab.script({"tool_calls": [plan]}, {"text": "bye"}, {"text": "bye"}, {"text": "really"})
     async with lab.session(model) as session:
         events = await turn(session, UserInput("go"))
-        notes = [m for m in await session.history() if m.additional_kwargs.get("note")]
+        notes = [m for m in await session.messages() if m.additional_kwargs.get("note")]
     assert data(events, "turn_complete")[0]["text"] == "really"
     assert len(notes) == 2
     assert "train" in notes[0].text
@@ -194,7 +194,7 @@ async def test_the_users_own_command_joins_the_conversation(lab: Lab) -> None:
     async with lab.session(lab.script({"text": "I see"}), approval_mode="ask") as session:
         await turn(session, RunCommand("echo by hand"), "tool_output")
         await turn(session, UserInput("what did I do?"))
-        history = await session.history()
+        history = await session.messages()
     assert isinstance(history[0], HumanMessage)
     assert "by hand" in history[0].text
 
@@ -216,7 +216,7 @@ async def test_compacting_on_request_keeps_the_task_and_can_be_undone_to(lab: La
             await turn(session, UserInput(f"message {number}"))
         events = await turn(session, Compact("the numbers"), "turn_complete")
         [compacted] = data(events, "compacted")
-        texts = [message.text for message in await session.history()]
+        texts = [message.text for message in await session.messages()]
     assert compacted["after_tokens"] < compacted["before_tokens"]
     assert texts[0] == "message 0"
     assert any("Notes: all well." in text for text in texts)
@@ -230,7 +230,7 @@ async def test_a_secret_in_a_message_a_reply_or_a_result_reaches_no_event_and_no
     model = lab.script({"text": f"I see {SECRET}", "tool_calls": [bash("cat leak")]}, {"text": f"so {SECRET} it is"})
     async with lab.session(model) as session:
         events = await turn(session, UserInput(f"use {SECRET}"))
-        history = await session.history()
+        history = await session.messages()
     assert data(events, "turn_complete")[0]["status"] == "done"
     streamed = "".join(chunk["text"] for chunk in data(events, "assistant_chunk"))
     assert "I see" in streamed

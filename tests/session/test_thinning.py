@@ -76,14 +76,14 @@ async def test_a_thinned_thread_goes_on_and_is_undone_redone_and_forked(lab: Lab
     async with lab.session(model, thread=thread, **COMPACTING) as session:
         await until(session, "resumed")
         await turn(session, Redo())
-        assert [m.text for m in await session.history()][-2] == "two"
+        assert [m.text for m in await session.messages()][-2] == "two"
         await turn(session, UserInput("three"))
         await thinned(session)
         await turn(session, Fork(turn=2), "resumed")
-        assert [m.text for m in await session.history()][-2] == "two"
+        assert [m.text for m in await session.messages()][-2] == "two"
     async with lab.session(model, thread=thread) as session:
         await turn(session, Undo(9))
-        assert await session.history() == []
+        assert await session.messages() == []
 
 
 async def test_redo_knows_its_turn_again_when_all_before_it_went(lab: Lab) -> None:
@@ -112,7 +112,7 @@ async def test_branches_that_nothing_leads_to_are_gone_and_the_line_is_whole(lab
         assert len(line) == few
         ends = await turn_points(await session.services.store.saver(), session.thread_id)
         assert {point.checkpoint for point in ends} <= {link.id for link in line}
-        assert [m.text for m in await session.history()][::2] == ["one", "two", "at last"]
+        assert [m.text for m in await session.messages()][::2] == ["one", "two", "at last"]
 
 
 async def test_an_approval_that_waits_is_asked_again_after_thinning(lab: Lab) -> None:

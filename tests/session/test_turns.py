@@ -10,7 +10,7 @@ from tests.session.conftest import Lab, bash, data, turn, until
 
 
 async def texts(session: AgentSession) -> list[str]:
-    return [message.text for message in await session.history()]
+    return [message.text for message in await session.messages()]
 
 
 async def test_undo_takes_turns_back_and_redo_brings_them_again(lab: Lab) -> None:

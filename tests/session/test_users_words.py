@@ -38,6 +38,6 @@ async def test_of_a_command_the_user_ran_only_the_command_is_the_users_word(lab:
     async with lab.session(lab.script({"text": "ok"})) as session:
         await turn(session, RunCommand("cat page"), "tool_output")
         await turn(session, UserInput("go on"))
-        history = await session.history()
+        history = await session.messages()
     assert "evil/repo" in history[0].text
     assert users_words(history) == "cat page\ngo on"

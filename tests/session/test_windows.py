@@ -83,7 +83,7 @@ async def test_a_task_of_200_calls_is_finished_through_compaction(
         server.models = [{"id": "simulated", "max_model_len": window}]
     async with opened(lab, server, model, characters=min(window // 8, 18_000)) as session:
         events = await turn(session, UserInput("do all the steps"))
-        totals, history = await session.totals(), await session.history()
+        totals, history = await session.totals(), await session.messages()
     assert data(events, "turn_complete")[0]["text"] == f"All {STEPS} steps are done."
     assert model.faults == []
     assert data(events, "compacted")

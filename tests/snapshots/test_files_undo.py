@@ -70,11 +70,11 @@ async def test_undoing_only_the_conversation_leaves_the_files(lab: Lab) -> None:
     async with lab.session(two_turns(lab)) as session:
         await turn(session, UserInput("one"))
         assert "the files stay as they are" in await notes(session, Undo(files="conversation"))
-        assert await session.history() == []
+        assert await session.messages() == []
         assert (lab.workspace / "f").read_text() == "one\n"
         await turn(session, Redo())
         assert (lab.workspace / "f").read_text() == "one\n"
-        assert len(await session.history()) == 4
+        assert len(await session.messages()) == 4
 
 
 async def test_undoing_only_the_files_notifies_the_model_and_can_be_redone(lab: Lab) -> None:
@@ -84,11 +84,11 @@ async def test_undoing_only_the_files_notifies_the_model_and_can_be_redone(lab: 
         [moved] = data(await turn(session, Undo(turns=2, files="files")), "undo_complete")
         assert moved["turns"] == 0
         assert picture(lab.workspace) == {}
-        history = await session.history()
+        history = await session.messages()
         assert "start of turn 1: removed d/g, f" in history[-1].text
         assert len(history) == 9
         await turn(session, Redo())
-        assert len(await session.history()) == 8
+        assert len(await session.messages()) == 8
         assert (lab.workspace / "f").read_text() == "two\n"
 
 
@@ -98,7 +98,7 @@ async def test_only_the_files_can_be_redone(lab: Lab) -> None:
         await turn(session, Undo())
         await turn(session, Redo(files="files"))
         assert (lab.workspace / "f").read_text() == "one\n"
-        assert await session.history() == []
+        assert await session.messages() == []
 
 
 async def test_undoing_a_turn_without_tools_leaves_the_users_edits(lab: Lab) -> None:
@@ -217,7 +217,7 @@ async def test_in_another_folder_only_the_conversation_is_undone(lab: Lab, tmp_p
     async with lab.session(lab.script(), thread=thread, workspace=str(tmp_path / "elsewhere")) as session:
         await until(session, "resumed")
         assert "that turn ran in another folder" in await notes(session, Undo())
-        assert await session.history() == []
+        assert await session.messages() == []
     assert (lab.workspace / "f").exists()
 
 
@@ -232,7 +232,7 @@ async def test_with_a_missing_workspace_only_the_conversation_is_undone(lab: Lab
         assert f"the files stay as they are: the folder {lab.workspace} no longer exists" in await notes(
             session, Undo()
         )
-        assert await session.history() == []
+        assert await session.messages() == []
 
 
 async def test_without_git_a_note_is_shown_and_only_conversations_are_undone(
@@ -247,7 +247,7 @@ async def test_without_git_a_note_is_shown_and_only_conversations_are_undone(
         assert ready["notes"] == ["undo cannot restore files: git is not on PATH"]
         await turn(session, UserInput("one"))
         assert "the files stay as they are: git is not on PATH" in await notes(session, Undo())
-        assert await session.history() == []
+        assert await session.messages() == []
     assert (lab.workspace / "f").read_text() == "one\n"
 
 
@@ -261,7 +261,7 @@ async def test_a_failed_snapshot_does_not_fail_the_turn(lab: Lab) -> None:
         assert warning["message"].startswith("undo cannot restore the files of this turn")
         assert data(events, "turn_complete")[0]["status"] == "done"
         assert "the files stay as they are" in await notes(session, Undo())
-        assert await session.history() == []
+        assert await session.messages() == []
 
 
 async def test_the_users_own_command_is_undone_and_redone_with_the_previous_turn(lab: Lab) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
-from ml_intern.terminal.mentions import expand_mentions
+from ml_intern.session.mentions import expand_mentions
 from tests.execution.conftest import Bench
 
 

@@ -261,7 +261,7 @@ async def test_a_description_that_changed_is_asked_about_again_and_not_told_to_t
 def test_without_a_server_the_library_is_not_loaded() -> None:
     program = (
         "import sys; from pathlib import Path;"
-        "import ml_intern.commands.opening.session, ml_intern.session.agent, ml_intern.tools.registry;"
+        "import ml_intern.session.opening.session, ml_intern.session.agent, ml_intern.tools.registry;"
         "import ml_intern.outbound.notifications.notifier;"
         "from ml_intern.tools.mcp.servers import Servers; Servers({}, Path('/nowhere')).start();"
         "print([name for name in ('mcp', 'langchain_mcp_adapters', 'slack_sdk', 'aiohttp') if name in sys.modules])"

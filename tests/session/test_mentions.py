@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.terminal.mentions import MAX_BYTES, expand_mentions
+from ml_intern.session.mentions import MAX_BYTES, expand_mentions
 
 
 @pytest.fixture

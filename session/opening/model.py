@@ -8,8 +8,8 @@ from ml_intern.configs.layers import SHIPPED_SOURCE, Loaded
 from ml_intern.configs.providers import HUB, first_models
 
 if TYPE_CHECKING:
-    from ml_intern.commands.options import Options
     from ml_intern.models.routing import Endpoint
+    from ml_intern.session.opening.request import SessionRequest
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
@@ -28,30 +28,30 @@ async def model_of(store: "Store", row: "ThreadRow") -> str:
     return await store.ledger.last_model(row.id) or await store.ledger.last_model(row.parent or "")
 
 
-def keep_model(kept: str, loaded: Loaded, options: "Options") -> tuple[str, str]:
+def keep_model(kept: str, loaded: Loaded, request: "SessionRequest") -> tuple[str, str]:
     """The model a thread ran with while it can be called, else as for a new thread; and a note, or "".
 
     Raises what `choose_model` does.
     """
     from ml_intern.models.routing import find_route
 
-    if not kept or options.model is not None:
-        return choose_model(loaded, options.base_url)
+    if not kept or request.model is not None:
+        return choose_model(loaded, request.base_url)
     try:
-        find_route(kept, os.environ, endpoint_of(options, kept))
+        find_route(kept, os.environ, endpoint_of(request, kept))
     except ConfigurationError as error:
-        model, _ = choose_model(loaded, options.base_url)
+        model, _ = choose_model(loaded, request.base_url)
         return model, f"the thread ran with {kept}, which cannot be called now: {error.message}; {model} is used"
     return kept, ""
 
 
-def endpoint_of(options: "Options", model: str) -> "Endpoint | None":
+def endpoint_of(request: "SessionRequest", model: str) -> "Endpoint | None":
     """What --base-url says, for the model it was given with."""
     from ml_intern.models.routing import Endpoint
 
-    if options.base_url is None:
+    if request.base_url is None:
         return None
-    return Endpoint(options.base_url, options.api_key_env or Endpoint.key_env, model)
+    return Endpoint(request.base_url, request.api_key_env or Endpoint.key_env, model)
 
 
 def choose_model(loaded: Loaded, base_url: str | None) -> tuple[str, str]:

@@ -47,6 +47,11 @@ async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
     )
 
 
+def plain_messages(messages: Sequence[AnyMessage]) -> tuple[Message, ...]:
+    """Return messages as plain data, without turns and times."""
+    return _Plain([], {}, {}).messages(messages)
+
+
 def _usage(paid: "PaidRequest") -> RequestUsage:
     cached = (paid.cached_tokens, paid.cache_write_tokens)
     counts = (paid.input_tokens, paid.output_tokens, *cached, paid.reasoning_tokens)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_intern.configs.errors import MLInternError, UsageError
+from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.configs.settings import Settings
 from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_identity import get_hub_token
 from ml_intern.outbound.traces import render_trace, set_visibility, trace_path, trace_repository, upload_trace
-from ml_intern.session.export import conversation_of
+from ml_intern.session.exchange.export import conversation_of
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
@@ -71,6 +71,13 @@ class Traces:
             seconds=SECONDS,
         )
 
+    async def upload_now(self, turns: "Turns") -> str:
+        """Upload a thread; the path of its dataset and file on the Hub. Raises UsageError, TemporaryError."""
+        try:
+            return await self.upload(turns, await self.repository())
+        except ToolError as error:
+            raise TemporaryError(f"the trace was not uploaded: {error}") from error
+
     async def upload_pending(self, store: "Store", turns: "Turns") -> list[str]:
         """Upload what waits; a line for what could not be. Nothing is raised: a session ends all the same."""
         ids = self.pending()[:MAX_AT_ONCE]
@@ -93,9 +100,12 @@ class Traces:
         return lines
 
     async def make(self, *, public: bool) -> str:
-        """Make the dataset public or private, where there is one; its id. Raises like `repository`."""
-        repository = await self.repository()
-        await call_hub(
-            lambda api: set_visibility(api, repository, public=public), f"dataset {repository}", seconds=SECONDS
-        )
+        """Make the dataset public or private, where there is one; its id. Raises UsageError, TemporaryError."""
+        try:
+            repository = await self.repository()
+            await call_hub(
+                lambda api: set_visibility(api, repository, public=public), f"dataset {repository}", seconds=SECONDS
+            )
+        except ToolError as error:
+            raise TemporaryError(str(error)) from error
         return repository

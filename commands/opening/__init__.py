@@ -1,1 +1,0 @@
-"""Opening the settings, the store and a session for a command."""

@@ -1,0 +1,24 @@
+"""The threads of the user, for commands: problems are reported on stderr."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ml_intern.commands.failure import say
+
+if TYPE_CHECKING:
+    from ml_intern.session.protocol import Threads
+
+
+@asynccontextmanager
+async def threads_of_user() -> AsyncIterator["Threads"]:
+    """Open the threads of the data home."""
+    from ml_intern.session.threads import open_threads
+
+    async with open_threads(warn) as threads:
+        yield threads
+
+
+def warn(message: str, remedy: str) -> None:
+    """Write a problem to stderr."""
+    say(f"{message} ({remedy})" if remedy else message, 0)

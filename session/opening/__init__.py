@@ -1,0 +1,1 @@
+"""From a request to an open session: settings, model, store, tools, servers, notifications."""

@@ -1,0 +1,243 @@
+"""Opens a session: the thread, its settings, the store, models, tools, servers, and what ends with it."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_intern.configs.errors import SandboxMissing, UsageError
+from ml_intern.configs.settings import Settings
+from ml_intern.graph.context import RunOptions
+from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.model import endpoint_of, model_of
+from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
+from ml_intern.session.opening.request import SessionRequest
+from ml_intern.session.opening.store import open_store
+
+if TYPE_CHECKING:
+    from ml_intern.execution.tool import ToolSpec
+    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.protocol import Session
+    from ml_intern.store.store import Store
+    from ml_intern.store.threads import ThreadRow
+
+HOME_VARIABLE = "ML_INTERN_HOME"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What opening a session may ask and report before there are events."""
+
+    report: Callable[[str], object]
+    """Show the user one line."""
+    ask_trust: Callable[[Path], Awaitable[None]] | None = None
+    """Ask about the working folder before its settings are read."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session and what it was opened with."""
+
+    session: "Session"
+    home: Path
+    saved: bool
+    """Whether its thread stays after it."""
+
+
+@asynccontextmanager
+async def open_session(request: SessionRequest, interface: Interface) -> AsyncIterator[Opened]:
+    """Open a new thread or the one that the request names, and close it at the end.
+
+    Raises what the settings, the store, the model's route and the thread's lock raise, see configs.errors.
+    """
+    saved = _is_saved(request)
+    async with open_store(ephemeral=not saved) as store:
+        row = await _find_thread(store, request)
+        workspace = working_folder(request, row)
+        request = await _with_same_sandbox(store, row, request) if row else request
+        if interface.ask_trust and not request.ephemeral:
+            await interface.ask_trust(workspace)
+        loaded = load_settings(request, workspace)
+        last_model = await model_of(store, row) if row else ""
+        register_secrets(workspace)
+        options = as_run_options(request, loaded, workspace, kept=last_model)
+        with _everything_in(None if saved else store.home):
+            async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
+                try:
+                    yield Opened(session, store.home, saved)
+                finally:
+                    if not saved:  # nothing would be left to find them by
+                        await session.stop_runs()
+            if saved:
+                await _upload_traces(store, request, workspace, session.thread_id, interface)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """All that a session is made of."""
+
+    request: SessionRequest
+    options: RunOptions
+    settings: Settings
+    store: "Store"
+    row: "ThreadRow | None"
+    interface: Interface
+
+
+@asynccontextmanager
+async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
+    from ml_intern.execution.tool import Services
+    from ml_intern.models.gateway import Models
+    from ml_intern.outbound.notifications.notifier import Notifications
+    from ml_intern.session.agent import AgentSession
+    from ml_intern.session.event_queue import EventQueue
+    from ml_intern.tools.mcp.servers import open_servers
+
+    store, options, settings = start.store, start.options, start.settings
+    models = Models(store.ledger, endpoint_of(start.request, options.model))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(models.close)
+        builtin, notes = await _builtin_tools(options, settings)
+        servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
+        if options.headless:
+            await servers.settled()
+            notes = (*servers.problems(), *notes)
+        stack.push_async_callback(_end_sandboxes, start)
+        options = replace(options, notes=(*options.notes, *notes, *await _swept(start)))
+        events = EventQueue()
+        notifications = Notifications(settings.messaging, options.workspace, events.warn)
+        stack.push_async_callback(notifications.close)
+        services = Services(models, tools, store, options, servers, notifications)
+        thread = start.row.id if start.row else None
+        session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
+        stack.push_async_callback(session.close)
+        yield session
+
+
+async def _builtin_tools(options: RunOptions, settings: Settings) -> "tuple[dict[str, ToolSpec], tuple[str, ...]]":
+    """The built-in tools, and what the machine costs that some of them work on.
+
+    Raises:
+        SandboxMissing: a Hugging Face sandbox was asked for and cannot be had.
+    """
+    from ml_intern.tools.registry import create_builtin_tools
+
+    remote, notes = await _remote_tools(options)
+    builtin = {**create_builtin_tools(), **remote}
+    if not any(place.allow_agent_tool for place in settings.messaging.destinations.values()):
+        del builtin["notify"]
+    return builtin, notes
+
+
+async def _remote_tools(options: RunOptions) -> "tuple[dict[str, ToolSpec], tuple[str, ...]]":
+    if options.tool_runtime == "local":
+        return {}, ()
+    from ml_intern.execution.call import ToolError
+    from ml_intern.runs.backends.hub_sandbox import MachineRequest, machine_of
+    from ml_intern.tools.compute.remote_tools import remote_tools
+
+    try:
+        machine = await machine_of(MachineRequest())
+    except ToolError as error:
+        raise SandboxMissing(f"no Hugging Face sandbox can be had: {error}", "or give --tool-runtime local") from error
+    return remote_tools(), (f"bash, read, write and edit work in a Hugging Face sandbox, {machine.line}",)
+
+
+async def _swept(start: _Start) -> tuple[str, ...]:
+    """End the sandboxes that killed sessions left running, except this thread's; one line for each."""
+    from ml_intern.runs.backends.hub_sandbox import sandboxes_of
+
+    return tuple(await sandboxes_of(start.store).sweep(keep=start.row.id if start.row else ""))
+
+
+async def _end_sandboxes(start: _Start) -> None:
+    """End this session's sandboxes, and report them."""
+    from ml_intern.runs.backends.hub_sandbox import sandboxes_of
+
+    for line in await sandboxes_of(start.store).close():
+        start.interface.report(line)
+
+
+async def _upload_traces(
+    store: "Store", request: SessionRequest, workspace: Path, thread_id: str, interface: Interface
+) -> None:
+    """Upload the thread as a trace if the settings, read again, say so. A failure is one line."""
+    settings = load_settings(request, workspace).settings
+    if not settings.share_traces:
+        return
+    from ml_intern.session.exchange.traces import Traces
+    from ml_intern.session.thread import resting_turns
+
+    traces = Traces(store.home, settings)
+    if await store.threads.get(thread_id) is not None:
+        traces.add(thread_id)
+    for line in await traces.upload_pending(store, await resting_turns(store, thread_id, str(workspace))):
+        interface.report(line)
+
+
+def _is_saved(request: SessionRequest) -> bool:
+    """Whether the thread stays: not if ephemeral, nor a new one where the setting save_sessions is off."""
+    if request.ephemeral or request.continues:
+        return not request.ephemeral
+    return load_settings(request, working_folder(request)).settings.save_sessions
+
+
+async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | None":
+    """The thread to continue; None for a new one. UsageError when there is no such thread."""
+    if request.thread is not None:
+        if not request.thread:
+            raise UsageError("-r needs a thread here", "`ml-intern threads list` shows them")
+        return await store.threads.find(request.thread)
+    if not request.latest:
+        return None
+    folder = working_folder(request)
+    row = await store.threads.latest(str(folder))
+    if row is None:
+        raise UsageError(f"there is no thread of {folder} yet", "start one, or `ml-intern threads list` shows others")
+    return row
+
+
+async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
+    """Return the request without a sandbox if the pending approval was asked for without one.
+
+    An answer is bound to the sandbox it was given for.
+    """
+    if row.state != "waiting" or request.sandbox is not None:
+        return request
+    from ml_intern.session.approvals import waiting_batch
+    from ml_intern.session.thread import resting_turns
+
+    batch = waiting_batch(await (await resting_turns(store, row.id, row.folder)).snapshot()) or {}
+    return replace(request, sandbox=False) if batch.get("sandbox") == "none" else request
+
+
+@contextmanager
+def _everything_in(home: Path | None) -> Iterator[None]:
+    """Within this block caches and logs go to `home` too; the empty folders it made are removed after it.
+
+    None changes nothing.
+    """
+    if home is None:
+        yield
+        return
+    before, missing = os.environ.get(HOME_VARIABLE), _missing_caches()
+    os.environ[HOME_VARIABLE] = str(home)
+    try:
+        yield
+    finally:
+        os.environ.pop(HOME_VARIABLE)
+        os.environ |= {HOME_VARIABLE: before} if before is not None else {}
+        for folder in missing:
+            with suppress(OSError):  # it has content by now, or was never made
+                folder.rmdir()
+
+
+def _missing_caches() -> list[Path]:
+    """The cache folders that a sandboxed command would make, the inner ones first."""
+    from ml_intern.sandbox.profile import cache_folders
+
+    wanted = (Path(folder) for folder in cache_folders(os.environ, str(Path.home())))
+    missing = {path for folder in wanted for path in (folder, *folder.parents) if not path.exists()}
+    return sorted(missing, key=lambda path: len(path.parts), reverse=True)
