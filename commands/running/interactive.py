@@ -71,7 +71,7 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
         doctor = partial(doctor_lines, options)
         await App(session, screen, guide(session, prompt) if guide else prompt, doctor).run()
         used = await session.totals()
-        if used.requests and opened.saved:
+        if used.requests and opened.saved and opened.signed_in:
             await ask_share(screen, prompt)
         if used.requests and opened.saved:
             screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")

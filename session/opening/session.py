@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.configs.settings import Settings
 from ml_intern.graph.context import RunOptions
+from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import endpoint_of, model_of
 from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
@@ -44,6 +45,8 @@ class Opened:
     home: Path
     saved: bool
     """Whether its thread stays after it."""
+    signed_in: bool
+    """Whether there is a token of the Hugging Face Hub."""
 
 
 @asynccontextmanager
@@ -66,7 +69,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         with _everything_in(None if saved else store.home):
             async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
                 try:
-                    yield Opened(session, store.home, saved)
+                    yield Opened(session, store.home, saved, hub_token(os.environ) is not None)
                 finally:
                     if not saved:  # nothing would be left to find them by
                         await session.stop_runs()

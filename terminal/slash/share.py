@@ -1,6 +1,5 @@
 """Sharing of traces: the question that is asked once, and /share-traces."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,10 +18,8 @@ CHOICES = ("public", "private", "off")
 
 
 async def ask_share(screen: "Screen", asks: "Asks") -> None:
-    """Ask once whether threads are to be kept as traces on the Hub. Without a token nobody is asked."""
-    from ml_intern.models.routing import hub_token
-
-    if was_asked(QUESTION) or not hub_token(os.environ):
+    """Ask once whether threads are to be kept as traces on the Hub."""
+    if was_asked(QUESTION):
         return
     screen.line(
         "Your threads can be kept as traces in a private dataset of yours on the Hub, secrets replaced.", "bold"

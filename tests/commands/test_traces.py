@@ -64,7 +64,7 @@ def test_a_dataset_that_is_public_gets_nothing_that_is_private(hub: FakeHub, run
     hub.add("datasets", REPO, {"README.md": "x"}, private=False)
     done = run("-m", model, *SHARED, "go")
     assert (done.code, traces(hub)) == (0, {})
-    assert "is public and sharing is private" in done.err
+    assert "is public but sharing is private" in done.err
 
 
 def test_a_failure_is_a_line_and_the_next_session_makes_up_for_it(hub: FakeHub, run: Run, model: str) -> None:
