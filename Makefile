@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: test test-installs check fmt bench lock soak readme
+.PHONY: test test-installs check fmt bench lock soak docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -12,20 +12,26 @@ check:           ## everything .ci/run checks before the tests
 	uv run ruff format --check .
 	uv run mypy
 	uv run lint-imports
-	uv run python scripts/readme.py --check
+	uv run python scripts/reference.py --check
 
 fmt:             ## format, and fix what ruff can fix
 	uv run ruff check --fix .
 	uv run ruff format .
 
-bench:           ## the measurements of the README; prints a table, writes bench/results.json
+bench:           ## the measurements of docs/performance.md; prints a table, writes bench/results.json
 	uv run --group bench python -m bench.overhead
 
 lock:            ## renew requirements.lock from pyproject.toml
 	uv run python scripts/lock.py
 
-readme:          ## renew the generated tables of README.md
-	uv run python scripts/readme.py --write
+docs:            ## build the documentation site in site/; no network is needed once zensical is installed
+	uv run --group docs zensical build --strict
+
+reference:       ## update the generated parts of README.md and docs/
+	uv run python scripts/reference.py --write
+
+captures:        ## make the terminal pictures in docs/images again: real sessions, some minutes
+	uv run --group captures python scripts/capture.py
 
 soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
 	ML_INTERN_SOAK=1000 uv run pytest tests/faults -n 2

@@ -1,0 +1,277 @@
+"""Make the terminal pictures of the documentation: real sessions on a pseudo-terminal, saved as SVG in docs/images.
+
+The model is scripted, so no key is needed. Everything else is real: the program, its tools, the training runs.
+Run it with `make captures`. The pictures carry times and ids, so nothing compares them.
+"""
+
+import argparse
+import fcntl
+import io
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyte
+import yaml
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+COLUMNS, ROWS = 100, 32
+PROMPT = "$ "
+SHELL_WAITS = r"^\$$"
+SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # no fonts from the network
+SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|^ML_INTERN")
+COLOURS = {"brown": "yellow"}  # pyte's name for it
+TRAIN = """\
+import json, math, random, sys
+
+rate = float(sys.argv[sys.argv.index("--lr") + 1])
+noise = random.Random(7)
+points = [(noise.gauss(0, 1), noise.gauss(0, 1)) for _ in range(600)]
+labels = [int(x + 0.5 * y + noise.gauss(0, 0.5) > 0) for x, y in points]
+weights = [0.0, 0.0]
+for step in range(1, 41):
+    loss = 0.0
+    for (x, y), label in zip(points[:400], labels):
+        guess = 1 / (1 + math.exp(-weights[0] * x - weights[1] * y))
+        loss -= math.log(guess if label else 1 - guess) / 400
+        weights[0] += rate * (label - guess) * x
+        weights[1] += rate * (label - guess) * y
+    print(f"step {step} loss={loss:.4f}")
+right = sum((weights[0] * x + weights[1] * y > 0) == label for (x, y), label in zip(points[400:], labels[400:]))
+print(json.dumps({"accuracy": right / 200}))
+"""
+AFTER_STEP = '    print(f"step {step} loss={loss:.4f}")\n'
+STOP_EARLY = AFTER_STEP + "    if loss < 0.35:\n        break\n"
+
+
+class Terminal:
+    """A shell on a pseudo-terminal of fixed size."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], rows: int = ROWS) -> None:
+        self.screen = pyte.HistoryScreen(COLUMNS, rows, history=2_000)
+        self._stream = pyte.ByteStream(self.screen)
+        self._pid, self._terminal = pty.fork()
+        if not self._pid:
+            os.chdir(folder)
+            os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], dict(environment))  # noqa: S606
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
+        self.screen.write_process_input = self.type  # type: ignore[method-assign]  # answers to cursor-position requests
+        self.wait_for(SHELL_WAITS)
+
+    def type(self, text: str) -> None:
+        """Type on the keyboard."""
+        os.write(self._terminal, text.encode())
+
+    def run(self, command: str, until: str = "", seconds: float = 120) -> None:
+        """Type a command and wait for a text, or for the next prompt of the shell."""
+        self.type(f"{command}\r")
+        self.wait_for(until or re.escape(command) + r".*\n\$$", seconds)
+
+    def wait_for(self, pattern: str, seconds: float = 120) -> None:
+        """Wait until the screen matches a regular expression. TimeoutError when it does not."""
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.text().rstrip(), re.DOTALL | re.MULTILINE):
+            if time.monotonic() > end:
+                raise TimeoutError(f"no {pattern!r} on the screen:\n{self.text()}")
+            self._read(0.1)
+        while self._read(0.5):  # what is still being drawn
+            pass
+
+    def _read(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._terminal], [], [], seconds)
+        if ready:
+            self._stream.feed(os.read(self._terminal, 65_536))
+        return bool(ready)
+
+    def text(self) -> str:
+        """Return what is on the screen and above it."""
+        return "\n".join("".join(cell.data for cell in line).rstrip() for line in self.lines())
+
+    def lines(self) -> Iterator[list[Any]]:
+        """Yield every line as its cells, the lines above the screen first."""
+        used = range(self.screen.cursor.y + 1)
+        for line in (*self.screen.history.top, *(self.screen.buffer[row] for row in used)):
+            yield [line[column] for column in range(COLUMNS)]
+
+    def close(self) -> None:
+        """End the shell and what it runs."""
+        os.kill(self._pid, signal.SIGHUP)
+        os.close(self._terminal)
+        os.waitpid(self._pid, 0)
+
+
+def save(terminal: Terminal, name: str, first: str = "", last: str = "") -> None:
+    """Write the picture docs/images/NAME.svg, from the line that contains `first` to the one before `last`."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    lines = [as_text(cells) for cells in terminal.lines()]
+    begin = next((i for i, line in enumerate(lines) if first and first in line.plain), 0)
+    end = next((i for i, line in enumerate(lines) if last and i > begin and last in line.plain), len(lines))
+    for line in lines[begin:end]:
+        console.print(line, no_wrap=True, crop=True)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    svg = console.export_svg(title="ml-intern", code_format=SVG, unique_id=name)
+    (IMAGES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
+
+
+def as_text(cells: list[Any]) -> Text:
+    """Return one line; neighbouring cells of the same style are one span."""
+    text = Text()
+    for style, group in groupby(cells, key=style_of):
+        text.append("".join(cell.data for cell in group), style)
+    text.rstrip()
+    return text
+
+
+def style_of(cell: Any) -> Style:
+    """Return the rich style of a cell."""
+    return Style(
+        color=colour(cell.fg),
+        bgcolor=colour(cell.bg),
+        bold=cell.bold or None,
+        italic=cell.italics or None,
+        underline=cell.underscore or None,
+        reverse=cell.reverse or None,
+    )
+
+
+def colour(name: str) -> str | None:
+    """Return rich's name of a colour."""
+    if name == "default":
+        return None
+    if re.fullmatch(r"[0-9a-f]{6}", name):
+        return f"#{name}"
+    return COLOURS.get(name, name.replace("bright", "bright_"))
+
+
+class Scenes:
+    """The sessions that are captured. Each has a folder of its own under one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        kept = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+        self.environment = kept | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "ML_INTERN_HOME": str(home / ".ml-intern"),
+            "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv"),
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "LANG": "C.UTF-8",
+            "PS1": PROMPT,
+        }
+
+    def folder(self, name: str) -> Path:
+        """Return a new working folder with a training script."""
+        folder = self._home / name
+        folder.mkdir()
+        (folder / "train.py").write_text(TRAIN)
+        return folder
+
+    def script(self, folder: Path, *steps: dict[str, Any]) -> str:
+        """Write a script for the scripted model and return the model id."""
+        path = self._home / f"{folder.name}-{len(list(self._home.glob('*.yaml')))}.yaml"
+        path.write_text(yaml.safe_dump(list(steps)))
+        return f"scripted:{path}"
+
+    def headless(self, folder: Path, model: str, prompt: str) -> None:
+        """Run one turn without a person."""
+        command = ["ml-intern", "-m", model, "--output-format", "json", prompt]
+        subprocess.run(command, cwd=folder, env=self.environment, check=True, capture_output=True)
+
+    def session(self) -> None:
+        """The demo, from its first line to its answer."""
+        folder = self.folder("work")
+        (folder / "train.py").unlink()
+        terminal = Terminal(folder, self.environment, rows=48)
+        terminal.run("ml-intern demo", until=r"y yes.*: ?$", seconds=400)
+        terminal.run("y", until=r"a real model:", seconds=400)
+        save(terminal, "session", first="$ ml-intern demo", last="demo: thread")
+        terminal.close()
+
+    def approval(self) -> None:
+        """The question before a file is changed."""
+        folder = self.folder("reviews")
+        model = self.script(
+            folder,
+            {"text": "I read the script first.", "tool_calls": [{"name": "read", "args": {"path": "train.py"}}]},
+            {
+                "text": "It trains for 40 steps whatever happens. I add a check after each step.",
+                "tool_calls": [{"name": "edit", "args": {"path": "train.py", "old": AFTER_STEP, "new": STOP_EARLY}}],
+            },
+            {"text": "Done."},
+        )
+        terminal = Terminal(folder, {**self.environment, "M": model})
+        terminal.run('ml-intern -m "$M"', until=r"> ?$")
+        terminal.run("stop training when the loss is under 0.35", until=r"y yes.*: ?$")
+        save(terminal, "approval", first="stop training when")
+        terminal.close()
+
+    def compare(self) -> None:
+        """Two runs side by side, as experiments."""
+        folder = self.folder("reviews-lr")
+        for rate in ("0.001", "0.01"):
+            run = {"operation": "run", "command": f"python3 train.py --lr {rate}", "name": f"lr-{rate}"}
+            started = {
+                "text": f"I start it with a learning rate of {rate}.",
+                "tool_calls": [{"name": "jobs", "args": run}],
+            }
+            model = self.script(folder, started, {"text": "It runs."}, {"text": "It ended."})
+            self.headless(folder, model, f"train with rate {rate}")
+        terminal = Terminal(folder, self.environment)
+        terminal.run("ml-intern runs compare lr-0.001 lr-0.01")
+        terminal.run("ml-intern runs best accuracy")
+        save(terminal, "compare")
+        terminal.close()
+
+    def threads(self) -> None:
+        """The threads that the other scenes left."""
+        terminal = Terminal(self._home, self.environment)
+        terminal.run("ml-intern threads list")
+        save(terminal, "threads")
+        terminal.close()
+
+
+SCENES: dict[str, Callable[[Scenes], None]] = {
+    "session": Scenes.session,
+    "approval": Scenes.approval,
+    "compare": Scenes.compare,
+    "threads": Scenes.threads,
+}
+
+
+def main() -> None:
+    """Capture every scene, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scene", nargs="*", choices=[[], *SCENES], help="scenes to capture; default: all of them")
+    wanted = parser.parse_args().scene or list(SCENES)
+    home = Path(tempfile.gettempdir()) / "ml"  # short, so that lines with paths do not wrap
+    home.mkdir(mode=0o700)
+    try:
+        scenes = Scenes(home)
+        for name in wanted:
+            SCENES[name](scenes)
+            print(f"docs/images/{name}.svg")
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
