@@ -66,14 +66,14 @@ class Terminal:
     """A shell on a pseudo-terminal of fixed size."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], rows: int = ROWS) -> None:
-        self.screen = pyte.HistoryScreen(COLUMNS, rows, history=2_000)
+        self.screen = new_screen(rows)
         self._stream = pyte.ByteStream(self.screen)
         self._pid, self._terminal = pty.fork()
         if not self._pid:
             os.chdir(folder)
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], dict(environment))  # noqa: S606
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
-        self.screen.write_process_input = self.type  # type: ignore[method-assign]  # answers to cursor-position requests
+        self.screen.write_process_input = self.type  # answers to requests for the cursor's position
         self.wait_for(SHELL_WAITS)
 
     def type(self, text: str) -> None:
@@ -118,16 +118,27 @@ class Terminal:
         os.waitpid(self._pid, 0)
 
 
-def save(terminal: Terminal, name: str, first: str = "", last: str = "") -> None:
-    """Write the picture docs/images/NAME.svg, from the line that contains `first` to the one before `last`."""
+def new_screen(rows: int) -> Any:
+    """Return an empty screen that remembers the lines above it. Its way to answer the program is replaced later."""
+    return pyte.HistoryScreen(COLUMNS, rows, history=2_000)
+
+
+def save(terminal: Terminal, name: str, title: str, first: str = "", last: str = "") -> None:
+    """Write the picture docs/images/NAME.svg, from the line that contains `first` to the one before `last`.
+
+    Raises:
+        ValueError: the picture would show a path of this checkout.
+    """
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor", force_terminal=True)
     lines = [as_text(cells) for cells in terminal.lines()]
     begin = next((i for i, line in enumerate(lines) if first and first in line.plain), 0)
     end = next((i for i, line in enumerate(lines) if last and i > begin and last in line.plain), len(lines))
+    if str(ROOT) in "".join(line.plain for line in lines[begin:end]):
+        raise ValueError(f"{name} shows the folder of the checkout")
     for line in lines[begin:end]:
         console.print(line, no_wrap=True, crop=True)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    svg = console.export_svg(title="ml-intern", code_format=SVG, unique_id=name)
+    svg = console.export_svg(title=title, code_format=SVG, unique_id=name)
     (IMAGES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
 
 
@@ -197,13 +208,13 @@ class Scenes:
         subprocess.run(command, cwd=folder, env=self.environment, check=True, capture_output=True)
 
     def session(self) -> None:
-        """The demo, from its first line to its answer."""
+        """The demo, from the first reply to the answer."""
         folder = self.folder("work")
         (folder / "train.py").unlink()
         terminal = Terminal(folder, self.environment, rows=48)
         terminal.run("ml-intern demo", until=r"y yes.*: ?$", seconds=400)
         terminal.run("y", until=r"a real model:", seconds=400)
-        save(terminal, "session", first="$ ml-intern demo", last="demo: thread")
+        save(terminal, "session", "ml-intern demo", first="I start with", last="demo: /")
         terminal.close()
 
     def approval(self) -> None:
@@ -221,7 +232,7 @@ class Scenes:
         terminal = Terminal(folder, {**self.environment, "M": model})
         terminal.run('ml-intern -m "$M"', until=r"> ?$")
         terminal.run("stop training when the loss is under 0.35", until=r"y yes.*: ?$")
-        save(terminal, "approval", first="stop training when")
+        save(terminal, "approval", "ml-intern", first="stop training when")
         terminal.close()
 
     def compare(self) -> None:
@@ -238,14 +249,14 @@ class Scenes:
         terminal = Terminal(folder, self.environment)
         terminal.run("ml-intern runs compare lr-0.001 lr-0.01")
         terminal.run("ml-intern runs best accuracy")
-        save(terminal, "compare")
+        save(terminal, "compare", "ml-intern runs")
         terminal.close()
 
     def threads(self) -> None:
         """The threads that the other scenes left."""
         terminal = Terminal(self._home, self.environment)
         terminal.run("ml-intern threads list")
-        save(terminal, "threads")
+        save(terminal, "threads", "ml-intern threads")
         terminal.close()
 
 
