@@ -209,12 +209,13 @@ class Scenes:
 
     def session(self) -> None:
         """The demo, from the first reply to the answer."""
-        folder = self.folder("work")
-        (folder / "train.py").unlink()
-        terminal = Terminal(folder, self.environment, rows=48)
-        terminal.run("ml-intern demo", until=r"y yes.*: ?$", seconds=400)
+        terminal = Terminal(self._home, self.environment, rows=48)
+        terminal.run("ml-intern demo --dir digits", until=r"y yes.*: ?$", seconds=400)
         terminal.run("y", until=r"a real model:", seconds=400)
         save(terminal, "session", "ml-intern demo", first="I start with", last="demo: /")
+        shown = re.search(r"threads show (\w+)", terminal.text())
+        if shown:  # its title is the whole task, too long for the list
+            terminal.run(f"ml-intern threads rename {shown[1]} 'digits classifier'")
         terminal.close()
 
     def approval(self) -> None:
@@ -231,8 +232,8 @@ class Scenes:
         )
         terminal = Terminal(folder, {**self.environment, "M": model})
         terminal.run('ml-intern -m "$M"', until=r"> ?$")
-        terminal.run("stop training when the loss is under 0.35", until=r"y yes.*: ?$")
-        save(terminal, "approval", "ml-intern", first="stop training when")
+        terminal.run("add early stopping", until=r"y yes.*: ?$")
+        save(terminal, "approval", "ml-intern", first="add early stopping")
         terminal.close()
 
     def compare(self) -> None:
