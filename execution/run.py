@@ -22,6 +22,7 @@ from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict, verdict
 from ml_intern.safety.secrets.redaction import has_placeholder, redact, redact_value
 from ml_intern.store.journal import JournalRow
+from ml_intern.text.formatting import plural
 
 INTERRUPTED = "the process died during this call; it may have run in part. Check its effects before you repeat it."
 ALREADY_RUN = "this call already ran; its result is in the conversation"
@@ -111,8 +112,7 @@ async def _run_once(call: ToolCall, context: ToolContext) -> ToolResult:
 async def _interrupted(context: ToolContext) -> ToolResult:
     """Return the result of a call interrupted by a crash, and terminate its processes, whose output is lost."""
     count = await end_processes(None, context.mark)
-    processes = "1 process was" if count == 1 else f"{count} processes were"
-    ended = f" {processes} still running and terminated." if count else ""
+    ended = f" {plural(count, 'process')} still running, now terminated." if count else ""
     return failure(f"interrupted: {INTERRUPTED}{ended}", "interrupted")
 
 

@@ -14,7 +14,7 @@ from ml_intern.configs.paths import PROMPTS
 from ml_intern.execution.tool import Services, ToolSpec
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.state import AgentState
-from ml_intern.tools.registry import fitting, openai_schemas
+from ml_intern.tools.registry import openai_schemas, select_for_window
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FixedPart:
 def fixed_part(state: AgentState, options: RunOptions, services: Services) -> FixedPart:
     """The system prompt and the tools of a run; in a small window only the essential tools."""
     window = services.models.window(services.models.acting(options.model, options.fallback_model))
-    tools = fitting(services.offered(options), window)
+    tools = select_for_window(services.offered(options), window)
     descriptions = {name: spec.description for name, spec in tools.items()}
     day = state.get("day") or date.today().isoformat()
     return _made(render_system_prompt(descriptions, options, day=day), tuple(tools.items()))

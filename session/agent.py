@@ -34,7 +34,7 @@ from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.turns import Turns
 from ml_intern.session.waking import WOKEN, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
-from ml_intern.tools.registry import fitting
+from ml_intern.tools.registry import select_for_window
 
 if TYPE_CHECKING:
     from ml_intern.models.gateway import Models
@@ -406,5 +406,5 @@ def _doubts(options: RunOptions, services: Services, tools: Mapping[str, ToolSpe
     if services.models.abilities(options.model).tools is False:
         yield f"{options.model} calls no tools, as far as is known: it can only talk"
     window = services.models.window(options.model)
-    if window and len(few := fitting(tools, window)) < len(tools):
+    if window and len(few := select_for_window(tools, window)) < len(tools):
         yield f"{options.model} has a window of {window:,} tokens: of the tools it gets only {', '.join(few)}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_intern.tools.local.foreign import foreign_source
+from ml_intern.tools.local.external_files import external_source
 from ml_intern.tools.local.images import MAX_BYTES as MAX_IMAGE_BYTES
 from ml_intern.tools.local.images import data_url, image_type
 
@@ -45,7 +45,7 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), bl
         notes.append(note)
         images += filter(None, [url])
     roots = [workspace.resolve(), *(Path(folder).resolve() for folder in add_dirs)]
-    sources = dict.fromkeys(filter(None, (foreign_source(path, roots) for path in blocks)))
+    sources = dict.fromkeys(filter(None, (external_source(path, roots) for path in blocks)))
     return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images), tuple(sources))
 
 

@@ -14,11 +14,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def plural(number: int, noun: str) -> str:
-    """Format a count with its noun: 1 turn, 2 turns."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def size(number: int) -> str:
     """Format a number of bytes in the largest fitting decimal unit, such as 3.4 MB."""
     amount, unit = float(number), 0

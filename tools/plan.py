@@ -1,4 +1,4 @@
-"""The plan tool: the list of steps that the user sees and the loop holds the model to."""
+"""The plan tool: the list of steps that the user sees and the loop checks."""
 
 from typing import Literal
 
@@ -13,24 +13,24 @@ _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]", "dropped": "[-]
 class Step(ToolArgs):
     """One step of the plan."""
 
-    text: str = Field(min_length=1, max_length=300, description="What is to be done, in one line.")
+    text: str = Field(min_length=1, max_length=300, description="The step, in one line.")
     status: Literal["pending", "in_progress", "done", "dropped"] = Field(
-        "pending", description="dropped: it will not be done, and the answer says why."
+        "pending", description="dropped: it will not be done; explain why in the answer."
     )
 
 
 class PlanArgs(ToolArgs):
-    """What plan takes."""
+    """The arguments of plan."""
 
-    steps: list[Step] = Field(max_length=50, description="All steps in order, the finished ones too.")
+    steps: list[Step] = Field(max_length=50, description="All steps in order, including finished ones.")
 
 
 @tool(path_args=(), asks=False, on_resume="rerun")
 async def plan(args: PlanArgs, context: ToolContext) -> ToolResult:
-    """Write down or update the plan: all its steps with their status. The user sees it.
+    """Write or update the plan: all its steps with their status. The user sees it.
 
-    Use it for work of more than two steps. Exactly one step is in progress while you work; mark it done when it is done
-    and verified, before you begin the next.
+    Use it for work of more than two steps. Keep exactly one step in progress while you work; mark it done when it is
+    finished and verified, before you start the next.
     """
     active = [step for step in args.steps if step.status == "in_progress"]
     if len(active) > 1:

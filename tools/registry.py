@@ -1,4 +1,4 @@
-"""All tools: the built-in ones and those that installed packages add by the entry point group `ml_intern.tools`."""
+"""The registry of tools: the built-in ones and those of packages with the entry point group `ml_intern.tools`."""
 
 import json
 import re
@@ -33,9 +33,9 @@ from ml_intern.tools.web.web_search import web_search
 
 ENTRY_POINTS = "ml_intern.tools"
 ESSENTIAL = ("bash", "read", "write", "edit", "plan")
-"""What an agent cannot do without: all that is offered where the window is small."""
-TOOLS_SHARE = 4
-"""The schemas of the tools may take one part in so many of the window."""
+"""The tools an agent needs; only these are offered to a model with a small context window."""
+SCHEMA_DIVISOR = 4
+"""The tool schemas may use at most the context window divided by this."""
 _MODULES_OF_0_1 = ("tools", "graph", "configs", "models", "nodes", "outbound", "safety", "store", "terminal")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BUILTIN = (
@@ -62,30 +62,32 @@ BUILTIN = (
 
 
 def create_builtin_tools() -> dict[str, ToolSpec]:
-    """Every tool by its name, the users' own after ours.
+    """Return every tool by name: first the built-in ones, then those of packages.
 
     Raises:
-        ConfigurationError: an entry point cannot be loaded, names no tool, or one with the name of another.
+        ConfigurationError: an entry point cannot be loaded, is not a tool, or has the name of another tool.
     """
     tools = {spec.name: spec for spec in BUILTIN}
     for entry in plugins(ENTRY_POINTS):
-        spec = _loaded(entry)
+        spec = _load(entry)
         if spec.name in tools:
-            raise ConfigurationError(f"{_origin(entry)} adds a second tool {spec.name}", "rename it, or uninstall it")
+            raise ConfigurationError(
+                f"{_describe(entry)} adds another tool named {spec.name}", "rename it, or uninstall it"
+            )
         tools[spec.name] = spec
     return tools
 
 
-def _loaded(entry: EntryPoint) -> ToolSpec:
+def _load(entry: EntryPoint) -> ToolSpec:
     try:
         spec = entry.load()
     except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigurationError(f"{_origin(entry)} cannot be loaded: {said}", _remedy(error)) from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"{_describe(entry)} cannot be loaded: {reason}", _remedy(error)) from error
     if not isinstance(spec, ToolSpec):
-        raise ConfigurationError(f"{_origin(entry)} is no tool", "decorate the function with @tool()")
+        raise ConfigurationError(f"{_describe(entry)} is not a tool", "decorate the function with @tool()")
     if not _NAME.fullmatch(spec.name):
-        raise ConfigurationError(f"{_origin(entry)} has the name {spec.name!r}", "models take letters, digits, _ and -")
+        raise ConfigurationError(f"{_describe(entry)} has the name {spec.name!r}", "use only letters, digits, _ and -")
     return spec
 
 
@@ -97,13 +99,13 @@ def _remedy(error: BaseException) -> str:
     return "fix it, or uninstall it"
 
 
-def _origin(entry: EntryPoint) -> str:
+def _describe(entry: EntryPoint) -> str:
     return f"the tool {entry.name} of the package {entry.dist.name if entry.dist else entry.module}"
 
 
-def fitting(tools: Mapping[str, ToolSpec], window: int | None) -> Mapping[str, ToolSpec]:
-    """The tools a window of so many tokens has room for: all, or the essential ones where all would take too much."""
-    if not window or sum(_characters(*tool) for tool in tools.items()) // 4 * TOOLS_SHARE <= window:
+def select_for_window(tools: Mapping[str, ToolSpec], window: int | None) -> Mapping[str, ToolSpec]:
+    """Return the tools to offer with a context window of `window` tokens: all, or the essential ones if it is small."""
+    if not window or sum(_characters(*tool) for tool in tools.items()) // 4 * SCHEMA_DIVISOR <= window:
         return tools
     return {name: spec for name, spec in tools.items() if name in ESSENTIAL} or tools
 
@@ -114,7 +116,7 @@ def _characters(name: str, spec: ToolSpec) -> int:
 
 
 def openai_schemas(tools: Mapping[str, ToolSpec]) -> list[dict[str, Any]]:
-    """The tools as OpenAI function schemas, in a stable order."""
+    """Return the tools as OpenAI function schemas, in a stable order."""
     return [
         {
             "type": "function",

@@ -78,7 +78,7 @@ async def test_a_model_that_does_not_see_is_told_so(lab: Lab, server: FakeModelS
         await turn(session, UserInput("hi"))
         server.say(Reply(calls=[Call("read", '{"path": "plot.png"}')]), Reply(text="I cannot"))
         events = await turn(session, UserInput("look at the plot"))
-    assert "ollama/blind does not see images" in data(events, "tool_output")[0]["text"]
+    assert "ollama/blind does not accept images" in data(events, "tool_output")[0]["text"]
     assert "base64" not in json.dumps(server.asked[-1].json)
 
 

@@ -1,4 +1,4 @@
-"""The plan: what the user sees and the loop reads."""
+"""The plan tool: the plan reaches the user and the state."""
 
 from tests.execution.conftest import Bench
 
@@ -27,12 +27,12 @@ async def test_two_steps_in_progress_are_refused(bench: Bench) -> None:
     assert bench.sent("plan_update") == []
 
 
-async def test_an_unknown_status_is_refused_with_the_ones_there_are(bench: Bench) -> None:
+async def test_an_unknown_status_is_refused_with_the_valid_ones(bench: Bench) -> None:
     result = await bench.run("plan", steps=[{"text": "train", "status": "doing"}])
     assert "steps.0.status: Input should be 'pending', 'in_progress', 'done' or 'dropped'" in result.text
 
 
-async def test_the_plan_may_be_written_in_plan_mode_and_is_never_asked_about(bench: Bench) -> None:
+async def test_the_plan_can_be_written_in_plan_mode_without_approval(bench: Bench) -> None:
     from ml_intern.execution.run import judge
 
     call = bench.call("plan", {"steps": []})

@@ -1,4 +1,4 @@
-"""The tools on offer: ours, and those of installed packages."""
+"""The registry: the built-in tools and those of installed packages."""
 
 import sys
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 
 
 class CountRowsArgs(ToolArgs):
-    """What count_rows takes."""
+    """The arguments of count_rows."""
 
     path: str = Field(description="The .jsonl file.")
 
@@ -52,7 +52,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return add
 
 
-def test_the_builtin_tools_are_there_in_a_fixed_order() -> None:
+def test_the_builtin_tools_have_a_fixed_order() -> None:
     assert list(create_builtin_tools())[:5] == ["bash", "read", "write", "edit", "plan"]
 
 
@@ -76,9 +76,9 @@ async def test_a_tool_of_an_installed_package_is_offered_and_runs(bench: Bench, 
     }
 
 
-def test_a_users_tool_never_replaces_a_builtin_one(install: Install) -> None:
+def test_a_packages_tool_never_replaces_a_builtin_one(install: Install) -> None:
     install("evil", COUNT_ROWS.replace("def count_rows", "def bash"), "bash = evil:bash")
-    with pytest.raises(ConfigurationError, match="second tool bash"):
+    with pytest.raises(ConfigurationError, match="another tool named bash"):
         create_builtin_tools()
 
 
@@ -86,14 +86,14 @@ def test_a_users_tool_never_replaces_a_builtin_one(install: Install) -> None:
     ("source", "said"),
     [
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
-        ("count_rows = 5", "is no tool"),
+        ("count_rows = 5", "is not a tool"),
         ("from tools.base import tool", r"No module named 'tools.*change its imports to `from ml_intern.tools import"),
         (COUNT_ROWS.replace("read_only=True", "reach=None"), "`reach` is now `effects`"),
         ("", "count_rows"),
         (COUNT_ROWS.replace("@tool(", "@tool(name='count rows', "), "'count rows'"),
     ],
 )
-def test_a_users_tool_that_cannot_be_loaded_is_named_in_one_line(install: Install, source: str, said: str) -> None:
+def test_a_package_with_a_broken_tool_is_reported_in_one_line(install: Install, source: str, said: str) -> None:
     install("broken_tool", source, "count_rows = broken_tool:count_rows")
     with pytest.raises(ConfigurationError, match=said) as raised:
         create_builtin_tools()
@@ -118,7 +118,7 @@ def test_every_parameter_of_a_builtin_tool_is_described() -> None:
     assert undescribed == []
 
 
-def test_a_tool_without_a_docstring_or_parameters_is_refused_when_it_is_made() -> None:
+def test_a_tool_without_a_docstring_or_parameters_is_refused_at_definition() -> None:
     with pytest.raises(TypeError, match="no docstring"):
 
         @tool()

@@ -26,7 +26,7 @@ from ml_intern.text.formatting import size
 from ml_intern.tools.compute.remote_bash import run_there, there
 from ml_intern.tools.compute.remote_files import listing
 from ml_intern.tools.local.bash import MAX_SECONDS, BashArgs
-from ml_intern.tools.local.files import regular
+from ml_intern.tools.local.files import stat_regular_file
 
 if TYPE_CHECKING:
     from huggingface_hub import Sandbox
@@ -136,7 +136,7 @@ async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxReco
     path = there(args.path or local.name)
     name = context.name_of(local)
     if args.operation == "upload":
-        length = (await asyncio.to_thread(regular, local, name)).st_size
+        length = (await asyncio.to_thread(stat_regular_file, local, name)).st_size
         _small_enough(length, name)
         await sandboxes.use(record, lambda machine: machine.files.upload(local, path), TRANSFER_SECONDS)
         return f"uploaded {name} to {path} in the sandbox, {size(length)}"

@@ -9,7 +9,7 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.safety.secrets.redaction import contains_known
 from ml_intern.safety.shell.paths import is_credential, is_project_secret
-from ml_intern.tools.local.files import regular
+from ml_intern.tools.local.files import stat_regular_file
 
 MAX_BYTES = 50 * 1000**3
 """Of one file; the Hub takes no larger ones."""
@@ -61,7 +61,7 @@ def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence
 
 
 def _single(local: Path, shown: str, into: str) -> LocalFile:
-    size = regular(local, shown).st_size
+    size = stat_regular_file(local, shown).st_size
     if is_project_secret(str(local)):
         raise ToolError(f"{shown} usually holds secrets and is not uploaded")
     target = into.strip("/")

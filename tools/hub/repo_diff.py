@@ -16,7 +16,7 @@ from ml_intern.text.formatting import size
 from ml_intern.tools.hub.local_files import LocalFile, Selection, digest_like, selected
 from ml_intern.tools.hub.repo_args import HubReposArgs
 from ml_intern.tools.hub.repo_reading import page_of
-from ml_intern.tools.local.listing import kind_of
+from ml_intern.tools.local.listing import detect_binary
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -112,7 +112,7 @@ def _summary(path: str, old: Side | None, new: Side | None) -> str:
 
 
 def _hunks(path: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
-    if old is None or new is None or kind_of(old[:8_192]) or kind_of(new[:8_192]):
+    if old is None or new is None or detect_binary(old[:8_192]) or detect_binary(new[:8_192]):
         return
     before, after = (content.decode("utf-8", "replace").splitlines() for content in (old, new))
     yield from difflib.unified_diff(before, after, f"a/{path}", f"b/{path}", lineterm="")

@@ -13,7 +13,7 @@ from ml_intern.net.hub_files import PREFIXES, beginning, entry
 from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import capped, count, day, plural, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, given
-from ml_intern.tools.local.listing import LINE_CHARACTERS, kind_of
+from ml_intern.tools.local.listing import LINE_CHARACTERS, detect_binary
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -116,7 +116,7 @@ async def read(args: HubReposArgs) -> ToolResult:
     most = min(found.size, MAX_READ)
     content = await call_hub(lambda api: beginning(api, args.repo, args.type, args.at, path, most), args.about)
     source = f"{page_of(args)}/blob/{args.revision or 'main'}/{path}"
-    if kind := kind_of(content[:8_192]):
+    if kind := detect_binary(content[:8_192]):
         hint = _HINTS.get(kind, "operation download puts it into the workspace")
         raise ToolError(f"{path} is binary, {size(found.size)}: {kind}; {hint}")
     return await render_untrusted(lambda: _lines(content, args, found.size), source)

@@ -26,8 +26,8 @@ from ml_intern.safety.shell.analysis import examine
 from ml_intern.safety.shell.credentials import command_paths
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import Place
-from ml_intern.text.formatting import listed
-from ml_intern.tools.local.foreign import foreign_source
+from ml_intern.text.formatting import listed, plural
+from ml_intern.tools.local.external_files import external_source
 
 DEFAULT_SECONDS = int(TOOL_TIMEOUT_S)
 MAX_SECONDS = 10 * 3600
@@ -45,7 +45,7 @@ class BashArgs(ToolArgs):
         None,
         ge=1,
         le=MAX_SECONDS,
-        description=f"Seconds until it is stopped: {DEFAULT_SECONDS}, or {MAX_SECONDS} (the maximum) in the background.",
+        description=f"Seconds before it is stopped: default {DEFAULT_SECONDS}; in the background {MAX_SECONDS}.",
     )
     background: bool = Field(
         default=False,
@@ -88,7 +88,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
-        folder, program = await asyncio.to_thread(_place, args.workdir, context)
+        folder, program = await asyncio.to_thread(_resolve_workdir, args.workdir, context)
         async with open_sandbox((program, "-c", args.command), folder, context, tuple(args.secrets)) as prepared:
             command = _command(args, folder, prepared, context)
             finished = await run_command(
@@ -97,8 +97,8 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             connections = prepared.connections
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
-    remarks = [*_connection_notes(connections), *_repair_note(prepared.repairs)]
-    return await asyncio.to_thread(_told, args, command, context, finished, connections.reached, remarks)
+    notes = [*_connection_notes(connections), *_repair_note(prepared.repairs)]
+    return await asyncio.to_thread(_result, args, command, context, finished, connections.reached, notes)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -124,7 +124,7 @@ def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: 
     )
 
 
-def _place(workdir: str, context: ToolContext) -> tuple[Path, str]:
+def _resolve_workdir(workdir: str, context: ToolContext) -> tuple[Path, str]:
     """Return the folder to run in and the path of bash."""
     folder = context.resolve(workdir)
     if not folder.is_dir():
@@ -132,37 +132,37 @@ def _place(workdir: str, context: ToolContext) -> tuple[Path, str]:
     return folder, bash_path()
 
 
-def _told(
+def _result(
     args: BashArgs,
     command: Command,
     context: ToolContext,
     finished: Finished,
     reached: tuple[str, ...],
-    remarks: list[str],
+    notes: list[str],
 ) -> ToolResult:
     """Return the result with its sources: the connections the sandbox saw, else what the command's words show."""
     sources = reached or _sources(args.command, command.folder, context)
-    return replace(result_of(finished, command, [*remarks, *source_note(sources)]), taint=sources)
+    return replace(result_of(finished, command, [*notes, *source_note(sources)]), taint=sources)
 
 
 def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:
     """Return the sources of a command's output, as far as its words show them."""
     roots = context.roots()
-    scene = examine(command, Place(str(roots[0]), home=str(Path.home()), cwd=str(folder))).scene
-    if scene is None:
+    parsed = examine(command, Place(str(roots[0]), home=str(Path.home()), cwd=str(folder))).scene
+    if parsed is None:
         return ()
     # A sandbox with a host list sees every connection, and one without network has none.
-    fetched = inward_sources(scene) if context.options.sandbox in {"none", "on"} else ()
-    named = (Path(os.path.realpath(path)) for path in command_paths(scene)[:MAX_PATHS])
-    return (*fetched, *dict.fromkeys(filter(None, (foreign_source(path, roots) for path in named))))
+    fetched = inward_sources(parsed) if context.options.sandbox in {"none", "on"} else ()
+    named = (Path(os.path.realpath(path)) for path in command_paths(parsed)[:MAX_PATHS])
+    return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 
-def result_of(finished: Finished, command: Command, remarks: list[str]) -> ToolResult:
+def result_of(finished: Finished, command: Command, notes: list[str]) -> ToolResult:
     """Return the model's view of a finished command. The output file is removed when all of it is shown."""
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:
         command.output.unlink(missing_ok=True)
-    closing = [*_closing(finished, command.timeout), *remarks]
+    closing = [*_closing(finished, command.timeout), *notes]
     lines = [shown.removesuffix("\n") or "(no output)", f"[{'; '.join(closing)}]"]
     status = _status(finished)
     artifact = str(command.output) if shortened else None
@@ -183,8 +183,8 @@ def _closing(finished: Finished, seconds: float) -> list[str]:
     if finished.ending == "output cap":
         return ["stopped: it wrote too much output; all its processes were terminated; redirect output to a file"]
     count = finished.ended_processes
-    processes = "1 background process was" if count == 1 else f"{count} background processes were"
-    return [_exit(finished.exit_code), *([f"{processes} terminated when it ended"] if count else [])]
+    ended = f"{plural(count, 'background process')} terminated when it ended"
+    return [_exit(finished.exit_code), *([ended] if count else [])]
 
 
 def _connection_notes(connections: Connections) -> list[str]:

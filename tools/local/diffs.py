@@ -1,4 +1,4 @@
-"""The diff that the result of a write or an edit shows."""
+"""The diff shown in the result of write and edit."""
 
 import difflib
 import re
@@ -12,18 +12,18 @@ _HUNK = re.compile(r"^@@ -(\d+)(\S*) \+(\d+)(\S*) @@")
 
 
 def diff(before: str, after: str, name: str) -> str:
-    """A unified diff of at most DIFF_CHARACTERS; of a large rewrite just how many lines it replaced."""
+    """Return a unified diff of at most DIFF_CHARACTERS; for a large rewrite only the line counts."""
     old, new = _lines(before), _lines(after)
-    lead = _same(old, new)
-    tail = _same(old[lead:][::-1], new[lead:][::-1])
-    gone, come = len(old) - lead - tail, len(new) - lead - tail
-    if max(gone, come) > MAX_COMPARED:
-        return f"{gone:,} lines were replaced by {come:,}."
-    # Only the part that differs is compared: difflib takes seconds for a long file.
-    first, rest = max(lead - _CONTEXT_LINES, 0), max(tail - _CONTEXT_LINES, 0)
+    head = _common_prefix(old, new)
+    tail = _common_prefix(old[head:][::-1], new[head:][::-1])
+    removed, added = len(old) - head - tail, len(new) - head - tail
+    if max(removed, added) > MAX_COMPARED:
+        return f"{removed:,} lines were replaced by {added:,}."
+    # Compare only the part that differs: difflib takes seconds for a long file.
+    first, rest = max(head - _CONTEXT_LINES, 0), max(tail - _CONTEXT_LINES, 0)
     part = (old[first : len(old) - rest], new[first : len(new) - rest])
     found = difflib.unified_diff(*part, f"a/{name}", f"b/{name}", lineterm="", n=_CONTEXT_LINES)
-    return _capped([_HUNK.sub(_shift(first), line)[:DIFF_LINE] for line in found])
+    return _cut([_HUNK.sub(_shift(first), line)[:DIFF_LINE] for line in found])
 
 
 def _lines(text: str) -> list[str]:
@@ -31,8 +31,8 @@ def _lines(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _same(left: Iterable[str], right: Iterable[str]) -> int:
-    """How many lines two texts have in common at their start."""
+def _common_prefix(left: Iterable[str], right: Iterable[str]) -> int:
+    """Return how many lines two texts share at their start."""
     count = 0
     for one, other in zip(left, right, strict=False):
         if one != other:
@@ -49,10 +49,10 @@ def _shift(lines: int) -> Callable[[re.Match[str]], str]:
     return shifted
 
 
-def _capped(lines: list[str]) -> str:
+def _cut(lines: list[str]) -> str:
     size = 0
-    for kept, line in enumerate(lines):
+    for shown, line in enumerate(lines):
         size += len(line) + 1
         if size > DIFF_CHARACTERS:
-            return "\n".join([*lines[:kept], f"... {len(lines) - kept:,} more lines"])
+            return "\n".join([*lines[:shown], f"... {len(lines) - shown:,} more lines"])
     return "\n".join(lines)

@@ -1,16 +1,16 @@
-"""Image files as models take them. What the bytes are decides, not the file's name."""
+"""Image files in the form models accept. The type comes from the content, not from the file name."""
 
 import base64
 from pathlib import Path
 
 MAX_BYTES = 3_500_000
-"""Of a file: what providers take at most is 5 MB, and base64 is a third longer."""
+"""Maximum file size: providers accept at most 5 MB, and base64 is a third longer."""
 _WEBP = (b"RIFF", b"WEBP")
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
 def image_type(path: Path) -> str | None:
-    """The media type of an image that models take; None for any other file. Raises OSError."""
+    """Return the media type of an image that models accept, or None for any other file. Raises OSError."""
     with path.open("rb") as file:
         start = file.read(16)
     if (start[:4], start[8:12]) == _WEBP:
@@ -19,7 +19,7 @@ def image_type(path: Path) -> str | None:
 
 
 def data_url(path: Path, type: str) -> str | None:
-    """The image as a data URL; None when it is too large. Raises OSError."""
+    """Return the image as a data URL, or None when it is too large. Raises OSError."""
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     return None if len(content) > MAX_BYTES else f"data:{type};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""The read tool: a text file with line numbers, a part at a time; of a folder, what is in it."""
+"""The read tool: shows a part of a text file with line numbers, an image, or the entries of a folder."""
 
 import asyncio
 from dataclasses import replace
@@ -9,8 +9,9 @@ from pydantic import Field
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.tools.local.files import digest_of, mark_seen, regular
-from ml_intern.tools.local.foreign import foreign_source
+from ml_intern.text.formatting import plural
+from ml_intern.tools.local.external_files import external_source
+from ml_intern.tools.local.files import file_digest, mark_read, stat_regular_file
 from ml_intern.tools.local.images import data_url, image_type
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
 
@@ -19,19 +20,19 @@ MAX_ENTRIES = 200
 
 
 class ReadArgs(ToolArgs):
-    """What read takes."""
+    """The arguments of read."""
 
     path: str = Field(min_length=1, description="The file or folder, relative to the workspace or absolute.")
-    offset: int = Field(1, description="The first line to show; a negative one counts from the end.")
-    limit: int = Field(MAX_LINES, ge=1, le=MAX_LINES, description="How many lines to show at most.")
+    offset: int = Field(1, description="The first line to show; a negative number counts from the end.")
+    limit: int = Field(MAX_LINES, ge=1, le=MAX_LINES, description="The maximum number of lines to show.")
 
 
 @tool(read_only=True)
 async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
-    """Read a text file of the workspace, with line numbers, look at an image, or list a folder.
+    """Read a text file of the workspace with line numbers, view an image, or list a folder.
 
-    Read a file before you write or edit it. Give offset and limit for a part of a long file. The files that hold the
-    whole of a long output can be read too.
+    Read a file before you write or edit it. Use offset and limit to read part of a long file. The files with the full
+    text of a long output can be read too.
     Control characters are shown as escapes such as \\x1b.
     """
     return await asyncio.to_thread(_read, args, context)
@@ -41,7 +42,7 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
     path = context.resolve(args.path, reading=True)
     shown = context.name_of(path)
     try:
-        source = foreign_source(path, context.roots())
+        source = external_source(path, context.roots())
         if path.is_file() and (kind := image_type(path)):
             return replace(_image(path, shown, kind, context), taint=(source,) if source else ())
         text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
@@ -53,26 +54,26 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
 def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResult:
     about = f"{shown} is an image ({kind}, {path.stat().st_size:,} bytes)"
     if context.services.models.abilities(context.options.model).images is False:
-        raise ToolError(f"{about}, and {context.options.model} does not see images. Look into it with a command")
+        raise ToolError(f"{about}, and {context.options.model} does not accept images; inspect it with a command")
     url = data_url(path, kind)
     if url is None:
-        raise ToolError(f"{about}: too large to be shown. Make a smaller copy with a command")
+        raise ToolError(f"{about} and is too large to show; make a smaller copy with a command")
     return ToolResult(f"{about}; it is shown with this result", images=(url,))
 
 
 def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
-    size = regular(path, shown).st_size
+    size = stat_regular_file(path, shown).st_size
     if kind := binary_kind(path):
-        raise ToolError(f"{shown} is binary, {size:,} bytes: {kind}. Look into it with a command")
-    mark_seen(context, path, digest_of(path))
+        raise ToolError(f"{shown} is binary, {size:,} bytes: {kind}; inspect it with a command")
+    mark_read(context, path, file_digest(path))
     total = count_lines(path)
     if not total:
         return f"{shown} is empty"
     first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
     if first > total:
-        raise ToolError(f"{shown} has {total:,} lines; offset {args.offset} is after its end")
+        raise ToolError(f"{shown} has {total:,} lines; offset {args.offset} is past the end")
     part = listing(path, first, args.limit, total)
-    more = f"lines {first:,} to {part.last:,} of {total:,}; go on with offset {part.last + 1}"
+    more = f"lines {first:,} to {part.last:,} of {total:,}; continue with offset {part.last + 1}"
     notes = [*part.notes, *([more] if part.last < total else [])]
     return "\n".join([part.text, *(f"[{note}]" for note in notes)])
 
@@ -81,8 +82,8 @@ def _folder(path: Path, shown: str) -> str:
     entries = sorted(path.iterdir(), key=lambda entry: (not entry.is_dir(), entry.name))
     lines = [f"{entry.name}/" if entry.is_dir() else f"{entry.name}{_size(entry)}" for entry in entries[:MAX_ENTRIES]]
     more = [f"[{len(entries) - MAX_ENTRIES:,} more]"] if len(entries) > MAX_ENTRIES else []
-    return "\n".join([f"{shown} is a folder of {len(entries):,}:", *lines, *more])
+    return "\n".join([f"{shown} is a folder; {plural(len(entries), 'entry')}:", *lines, *more])
 
 
 def _size(entry: Path) -> str:
-    return f"  {entry.stat().st_size:,} bytes" if entry.is_file() else "  (no regular file)"
+    return f"  {entry.stat().st_size:,} bytes" if entry.is_file() else "  (not a regular file)"

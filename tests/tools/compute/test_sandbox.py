@@ -88,7 +88,7 @@ async def test_bash_read_write_and_edit_work_there_and_nothing_happens_here(hub:
     assert (place / "b.txt").read_text() == "three\n"
     assert list(remote.workspace.iterdir()) == []
     await remote.run("bash", command="echo four > b.txt")
-    assert "changed since it was read" in (await remote.run("edit", path="b.txt", old="four", new="5")).text
+    assert "has changed since it was read" in (await remote.run("edit", path="b.txt", old="four", new="5")).text
 
 
 async def test_long_output_is_kept_here_and_binary_output_does_no_harm(remote: HubBench) -> None:

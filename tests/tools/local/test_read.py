@@ -1,4 +1,4 @@
-"""The read tool: any text file, a part at a time, and a clear word about everything else."""
+"""The read tool reads any text file in parts, and explains why it cannot read anything else."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,10 @@ async def test_lines_are_numbered(bench: Bench) -> None:
     assert (await bench.run("read", path="a.py")).text == "     1\tone\n     2\t\n     3\t  three"
 
 
-async def test_a_part_says_where_to_go_on(bench: Bench) -> None:
+async def test_a_part_names_the_next_offset(bench: Bench) -> None:
     bench.file("a", "".join(f"{n}\n" for n in range(1, 1_001)))
     result = await bench.run("read", path="a", offset=10, limit=2)
-    assert result.text == "    10\t10\n    11\t11\n[lines 10 to 11 of 1,000; go on with offset 12]"
+    assert result.text == "    10\t10\n    11\t11\n[lines 10 to 11 of 1,000; continue with offset 12]"
 
 
 async def test_a_negative_offset_counts_from_the_end(bench: Bench) -> None:
@@ -29,10 +29,10 @@ async def test_a_negative_offset_counts_from_the_end(bench: Bench) -> None:
 async def test_the_last_line_counts_with_and_without_its_newline(bench: Bench, content: str, shown: str) -> None:
     bench.file("a", content)
     assert (await bench.run("read", path="a", offset=2)).text == shown
-    assert "has 2 lines; offset 3 is after its end" in (await bench.run("read", path="a", offset=3)).text
+    assert "has 2 lines; offset 3 is past the end" in (await bench.run("read", path="a", offset=3)).text
 
 
-async def test_an_empty_file_is_said_to_be_empty(bench: Bench) -> None:
+async def test_an_empty_file_is_reported(bench: Bench) -> None:
     bench.file("a", "")
     assert (await bench.run("read", path="a")).text == "a is empty"
 
@@ -62,17 +62,17 @@ async def test_a_file_of_many_megabytes_is_read_in_parts(bench: Bench) -> None:
     assert (await bench.run("read", path="big", offset=-1)).text == "     3\tlast"
 
 
-async def test_windows_line_endings_are_said_and_not_shown(bench: Bench) -> None:
+async def test_windows_line_endings_are_noted_and_not_shown(bench: Bench) -> None:
     bench.file("a", "one\r\ntwo\r\n")
     assert (await bench.run("read", path="a")).text == "     1\tone\n     2\ttwo\n[lines end in CRLF]"
 
 
-async def test_bytes_that_are_no_utf8_are_replaced_and_said(bench: Bench) -> None:
+async def test_bytes_that_are_not_utf8_are_replaced_and_noted(bench: Bench) -> None:
     bench.file("a", b"caf\xe9\n")
     assert (await bench.run("read", path="a")).text.startswith("     1\tcaf\ufffd\n[not valid UTF-8")
 
 
-async def test_hidden_characters_are_shown_and_letters_of_all_scripts_stay(bench: Bench) -> None:
+async def test_hidden_characters_are_escaped_and_letters_of_all_scripts_are_preserved(bench: Bench) -> None:
     bench.file("a", "esc\x1b[31m bidi\u202e tag\U000e0041\n日本\u3000語 अ\u200cब\n")
     text = (await bench.run("read", path="a")).text
     assert text == "     1\tesc\\x1b[31m bidi\\u202e tag\\U000e0041\n     2\t日本\u3000語 अ\u200cब"
@@ -87,28 +87,28 @@ async def test_hidden_characters_are_shown_and_letters_of_all_scripts_stay(bench
         (b"abc\0def", "unknown binary data"),
     ],
 )
-async def test_binary_files_are_said_to_be_binary(bench: Bench, content: bytes, kind: str) -> None:
+async def test_binary_files_are_reported_with_their_kind(bench: Bench, content: bytes, kind: str) -> None:
     bench.file("a", content)
     result = await bench.run("read", path="a")
     assert not result.ok
     assert f"a is binary, {len(content)} bytes: {kind}" in result.text
 
 
-async def test_a_missing_file_is_answered_with_near_names(bench: Bench) -> None:
+async def test_a_missing_file_is_answered_with_similar_names(bench: Bench) -> None:
     bench.file("train.py", "")
     result = await bench.run("read", path="trian.py")
-    assert result.text == "error: there is no file trian.py; near it are train.py"
+    assert result.text == "error: there is no file trian.py; similar names: train.py"
 
 
 async def test_a_folder_is_listed(bench: Bench) -> None:
     bench.file("src/a.py", "12345")
     bench.file("src/sub/b.py", "")
-    assert (await bench.run("read", path="src")).text == "src is a folder of 2:\nsub/\na.py  5 bytes"
+    assert (await bench.run("read", path="src")).text == "src is a folder; 2 entries:\nsub/\na.py  5 bytes"
 
 
-async def test_a_pipe_is_refused_and_never_waited_for(bench: Bench) -> None:
+async def test_a_pipe_is_refused_without_waiting(bench: Bench) -> None:
     os.mkfifo(bench.workspace / "pipe")
-    assert "pipe is no regular file" in (await bench.run("read", path="pipe")).text
+    assert "pipe is not a regular file" in (await bench.run("read", path="pipe")).text
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "link/passwd", "~/notes.txt", "file-link"])
@@ -121,11 +121,11 @@ async def test_paths_that_lead_out_of_the_workspace_are_refused_with_the_remedy(
 
 
 @pytest.mark.parametrize(("path", "said"), [(" ", "the path is empty"), ("a\0b", "invalid path")])
-async def test_unusable_paths_are_said_to_be(bench: Bench, path: str, said: str) -> None:
+async def test_invalid_paths_are_reported(bench: Bench, path: str, said: str) -> None:
     assert said in (await bench.run("read", path=path)).text
 
 
-async def test_a_name_that_is_too_long_is_a_fault_in_one_line(bench: Bench) -> None:
+async def test_a_name_that_is_too_long_fails_with_one_line(bench: Bench) -> None:
     assert "File name too long" in (await bench.run("read", path="x" * 5_000)).text
 
 
@@ -138,7 +138,7 @@ async def test_added_folders_can_be_read(bench: Bench, tmp_path: Path) -> None:
     assert "there" in (await run_call(call, bench.context(add_dirs=(tmp_path / "more",)))).text
 
 
-async def test_a_workspace_around_our_own_files_does_not_open_them(bench: Bench) -> None:
+async def test_ml_interns_files_stay_closed_even_within_the_workspace(bench: Bench) -> None:
     from ml_intern.execution.run import run_call
 
     call = bench.call("read", {"path": str(bench.store.home / "threads.db")})
@@ -146,7 +146,7 @@ async def test_a_workspace_around_our_own_files_does_not_open_them(bench: Bench)
     assert "belongs to ml-intern itself" in result.text
 
 
-async def test_reading_marks_the_file_as_seen(bench: Bench) -> None:
+async def test_reading_records_the_file_as_read(bench: Bench) -> None:
     path = bench.file("a", "one\n")
     await bench.run("read", path="a")
     assert list(bench.services.scopes[THREAD].file_reads) == [str(path)]

@@ -1,4 +1,4 @@
-"""The write tool: whole files, nothing lost that the model has not seen."""
+"""The write tool writes whole files and never overwrites content the model has not read."""
 
 import os
 import stat
@@ -20,16 +20,16 @@ async def test_a_new_file_is_created_with_its_folders(bench: Bench) -> None:
     assert (bench.workspace / "src/pkg/a.py").read_bytes() == b"x = 1\n"
 
 
-async def test_a_new_file_has_the_mode_any_program_would_give_it(bench: Bench) -> None:
+async def test_a_new_file_has_the_default_mode(bench: Bench) -> None:
     plain = bench.file("plain", "")
     await bench.run("write", path="new", content="")
     assert mode(bench.workspace / "new") == mode(plain)
 
 
-async def test_a_file_that_was_not_read_is_not_replaced(bench: Bench) -> None:
+async def test_an_unread_file_is_not_replaced(bench: Bench) -> None:
     path = bench.file("a", "precious\n")
     result = await bench.run("write", path="a", content="gone\n")
-    assert result.text == "error: a exists and was not read in this session; read it first"
+    assert result.text == "error: a exists but was not read in this session; read it first"
     assert path.read_text() == "precious\n"
 
 
@@ -38,7 +38,7 @@ async def test_a_file_that_changed_since_it_was_read_is_not_replaced(bench: Benc
     await bench.run("read", path="a")
     path.write_text("two\n")
     result = await bench.run("write", path="a", content="three\n")
-    assert result.text == "error: a changed since it was read; read it again"
+    assert result.text == "error: a has changed since it was read; read it again"
     assert path.read_text() == "two\n"
 
 
@@ -51,21 +51,21 @@ async def test_reading_in_another_thread_does_not_count(bench: Bench) -> None:
     assert path.read_text() == "one\n"
 
 
-async def test_a_replacement_shows_the_difference(bench: Bench) -> None:
+async def test_a_replacement_shows_the_diff(bench: Bench) -> None:
     bench.file("a", "one\ntwo\nthree\n")
     await bench.run("read", path="a")
     result = await bench.run("write", path="a", content="one\n2\nthree\n")
     assert result.text == "Replaced a.\n--- a/a\n+++ b/a\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three"
 
 
-async def test_what_was_written_may_be_written_again(bench: Bench) -> None:
+async def test_a_written_file_may_be_written_again(bench: Bench) -> None:
     await bench.run("write", path="a", content="one\n")
     again = await bench.run("write", path="a", content="one\n")
-    assert again.text == "Replaced a.\nIts content is the same as before."
+    assert again.text == "Replaced a.\nThe content is unchanged."
 
 
 @pytest.mark.parametrize("bits", [0o755, 0o644, 0o600, 0o664])
-async def test_the_mode_stays(bench: Bench, bits: int) -> None:
+async def test_the_mode_is_preserved(bench: Bench, bits: int) -> None:
     path = bench.file("run.sh", "#!/bin/sh\n")
     path.chmod(bits)
     await bench.run("read", path="run.sh")
@@ -73,7 +73,7 @@ async def test_the_mode_stays(bench: Bench, bits: int) -> None:
     assert mode(path) == bits
 
 
-async def test_the_owner_stays(bench: Bench) -> None:
+async def test_the_owner_is_preserved(bench: Bench) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may have files of others")
     path = bench.file("a", "one\n")
@@ -83,7 +83,7 @@ async def test_the_owner_stays(bench: Bench) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234)
 
 
-async def test_a_link_stays_a_link_and_its_target_is_written(bench: Bench) -> None:
+async def test_writing_to_a_symlink_writes_its_target(bench: Bench) -> None:
     target = bench.file("real", "one\n")
     link = bench.workspace / "link"
     link.symlink_to("real")
@@ -113,12 +113,12 @@ async def test_a_folder_is_not_replaced(bench: Bench) -> None:
     assert "src is a folder, not a file" in (await bench.run("write", path="src", content="x")).text
 
 
-async def test_a_file_in_the_place_of_a_folder_is_named(bench: Bench) -> None:
+async def test_a_file_in_place_of_a_folder_is_reported(bench: Bench) -> None:
     bench.file("a", "")
     assert "cannot write a/b" in (await bench.run("write", path="a/b", content="x")).text
 
 
-async def test_a_change_of_line_endings_is_said(bench: Bench) -> None:
+async def test_a_change_of_line_endings_is_reported(bench: Bench) -> None:
     bench.file("a", "one\r\ntwo\r\n")
     await bench.run("read", path="a")
     result = await bench.run("write", path="a", content="one\ntwo\n")
@@ -133,14 +133,14 @@ async def test_no_temporary_file_is_left(bench: Bench) -> None:
     assert sorted(path.name for path in bench.workspace.iterdir()) == ["a", "b"]
 
 
-async def test_a_large_rewrite_is_told_in_a_line_and_at_once(bench: Bench) -> None:
+async def test_a_large_rewrite_is_summed_up_in_one_line_at_once(bench: Bench) -> None:
     bench.file("a", "".join(f"old {n % 7}\n" for n in range(100_000)))
     await bench.run("read", path="a")
     result = await bench.run("write", path="a", content="".join(f"new {n % 5}\n" for n in range(100_000)))
     assert result.text == "Replaced a.\n100,000 lines were replaced by 100,000."
 
 
-async def test_a_long_difference_is_capped(bench: Bench) -> None:
+async def test_a_long_diff_is_cut(bench: Bench) -> None:
     bench.file("a", "".join(f"old {n}\n" for n in range(2_000)))
     await bench.run("read", path="a")
     result = await bench.run("write", path="a", content="".join(f"new {n}\n" for n in range(2_000)))

@@ -1,15 +1,15 @@
-"""Files of the workspace that came from outside: other repositories, downloads from the Hub, installed packages."""
+"""Recognise files of the workspace from outside: other repositories, downloads from the Hub, installed packages."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 _INSTALLED = frozenset({"site-packages", "dist-packages", "node_modules"})
 _HUB_FOLDER = Path(".cache/huggingface/download")
-"""Where the Hub's client notes what it downloaded into a folder of the user's."""
+"""Where the Hub's client records its downloads into a local folder."""
 
 
-def foreign_source(path: Path, roots: Iterable[Path]) -> str:
-    """Where a file or folder came from when it is not the user's own work, or "". Paths are resolved."""
+def external_source(path: Path, roots: Iterable[Path]) -> str:
+    """Return where a file or folder came from, or "" for the user's own work. Paths must be resolved."""
     for root in roots:
         if path.is_relative_to(root):
             return _source(path, root)
@@ -22,8 +22,8 @@ def _source(path: Path, root: Path) -> str:
         return f"an installed package ({inside})"
     folders = [folder for folder in (path, *path.parents) if folder.is_relative_to(root)]
     for folder in folders:
-        noted = folder / _HUB_FOLDER / f"{path.relative_to(folder)}.metadata"
-        if noted.is_file():
+        record = folder / _HUB_FOLDER / f"{path.relative_to(folder)}.metadata"
+        if record.is_file():
             return f"a download from the Hub ({inside})"
     repository = next((folder for folder in folders if folder != root and (folder / ".git").exists()), None)
     return f"the repository {repository.relative_to(root)} ({inside})" if repository else ""
