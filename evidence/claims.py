@@ -45,7 +45,7 @@ _MAX_COMBINED: Final = 30
 
 
 @dataclass(frozen=True)
-class Claim:
+class StatedNumber:
     """A number that claims a result. `firm`: a metric stands beside it, so that only a result can hold it."""
 
     text: str
@@ -72,9 +72,9 @@ class Held:
     def holds(self, value: float) -> bool:
         """Whether a number is one of them, as the last digit that is written rounds it."""
         digits = f"{value:.12f}".rstrip("0").partition(".")[2]
-        return self.has(Claim("", value, len(digits), percent=False, firm=True))
+        return self.has(StatedNumber("", value, len(digits), percent=False, firm=True))
 
-    def has(self, claim: Claim) -> bool:
+    def has(self, claim: StatedNumber) -> bool:
         """Whether the claim is one of the numbers, rounded, as a share or as a percentage."""
         low, high = claim.value - claim.tolerance, claim.value + claim.tolerance
         if _between(self._values, low, high):
@@ -132,7 +132,7 @@ def _derived(values: Sequence[float]) -> Iterator[float]:
         yield sum(values) / len(values)
 
 
-def claims_of(answer: str) -> Iterator[Claim]:
+def claims_of(answer: str) -> Iterator[StatedNumber]:
     """The numbers of a text that claim a result.
 
     Percentages and decimals do, unless they are versions, sizes or times; whole numbers only beside a metric. Code,
@@ -150,7 +150,7 @@ def claims_of(answer: str) -> Iterator[Claim]:
             yield from _in_row(cells, heads)
 
 
-def _in_row(cells: Sequence[str], heads: Sequence[str]) -> Iterator[Claim]:
+def _in_row(cells: Sequence[str], heads: Sequence[str]) -> Iterator[StatedNumber]:
     """In a table the metric stands above, or in the first cell."""
     for place, cell in enumerate(cells):
         head = heads[place] if place < len(heads) else ""
@@ -160,7 +160,7 @@ def _in_row(cells: Sequence[str], heads: Sequence[str]) -> Iterator[Claim]:
                 yield _claim(found, firm=measured)
 
 
-def _in_line(line: str) -> Iterator[Claim]:
+def _in_line(line: str) -> Iterator[StatedNumber]:
     line = _blanked(_NO_PROSE, line)
     for found in _NUMBER.finditer(line):
         before, after = line[max(0, found.start() - _CHARACTERS_BACK) : found.start()], line[found.end() :]
@@ -190,11 +190,11 @@ def _adjacent(before: str) -> bool:
     return bool(metrics) and _LINK.fullmatch(before[metrics[-1].end() :]) is not None
 
 
-def _claim(found: re.Match[str], *, firm: bool) -> Claim:
+def _claim(found: re.Match[str], *, firm: bool) -> StatedNumber:
     value = float(f"{found['whole'].replace(',', '')}{found['part'] or ''}{found['power'] or ''}")
     power = int(found["power"][1:]) if found["power"] else 0
     digits = len(found["part"] or ".") - 1 - power
-    return Claim(found[0].strip(), value, digits, bool(found["percent"]), firm)
+    return StatedNumber(found[0].strip(), value, digits, bool(found["percent"]), firm)
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:

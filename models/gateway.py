@@ -25,7 +25,7 @@ from ml_intern.models.reply import Draft
 from ml_intern.models.request import CallPart as CallPart
 from ml_intern.models.request import ModelReply as ModelReply
 from ml_intern.models.request import ModelRequest as ModelRequest
-from ml_intern.models.request import Part as Part
+from ml_intern.models.request import ReplyPart as ReplyPart
 from ml_intern.models.request import Usage as Usage
 from ml_intern.models.retry import Patience
 from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token
@@ -228,7 +228,7 @@ class Models:
         return await self._settled(entry, route, request, draft, emit)
 
     async def _receive(
-        self, stream: AsyncGenerator[Part, None], request: ModelRequest, draft: Draft, emit: Emit
+        self, stream: AsyncGenerator[ReplyPart, None], request: ModelRequest, draft: Draft, emit: Emit
     ) -> None:
         async with aclosing(stream) as parts:
             async for part in parts:
@@ -312,7 +312,7 @@ def _open_transport(route: Route, waits: Waits) -> Transport:
     return LiteLLMTransport(waits)
 
 
-def _show(part: Part, message_id: str, emit: Emit) -> None:
+def _show(part: ReplyPart, message_id: str, emit: Emit) -> None:
     for kind, text in (("reasoning", part.reasoning), ("text", part.text)):
         if text:
             emit("assistant_chunk", message_id=message_id, kind=kind, text=visible(text))

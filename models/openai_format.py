@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml_intern.models.parsing import clean_text
-from ml_intern.models.request import REFUSAL, CallPart, Part, Usage
+from ml_intern.models.request import REFUSAL, CallPart, ReplyPart, Usage
 
 MAX_TOKENS, MAX_DOLLARS = 10**12, 10**6
 """Beyond these a figure is no figure, and the ledger could not add it up."""
 SERVED_BY = "x-inference-provider"
 
 
-def part_of_chunk(chunk: Mapping[str, Any], headers: Mapping[str, str]) -> Part:
+def part_of_chunk(chunk: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
     """The fragment in one chunk of a stream; what is not in OpenAI's shape is left out."""
     choice = _first(chunk.get("choices"))
     return _part(_mapping(choice.get("delta")), choice, usage_of(chunk.get("usage"), headers))
 
 
-def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> Part:
+def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
     """A whole reply that was not streamed, as one fragment."""
     choice = _first(reply.get("choices"))
     return _part(_mapping(choice.get("message")), choice, usage_of(reply.get("usage"), headers))
@@ -44,10 +44,10 @@ def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | No
     )
 
 
-def _part(message: Mapping[str, Any], choice: Mapping[str, Any], usage: Usage | None) -> Part:
+def _part(message: Mapping[str, Any], choice: Mapping[str, Any], usage: Usage | None) -> ReplyPart:
     refusal = _text(message.get("refusal"))
     calls = message.get("tool_calls")
-    return Part(
+    return ReplyPart(
         text=_text(message.get("content")) + refusal,
         reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
         calls=tuple(_call(call) for call in calls if isinstance(call, Mapping)) if isinstance(calls, list) else (),

@@ -13,7 +13,7 @@ from langchain_core.messages.tool import ToolCall, tool_call
 from ml_intern.configs.errors import ModelFailed
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.models.parsing import MAX_CALLS, RAW_SHOWN, InvalidArguments, clean_text, parse_arguments
-from ml_intern.models.request import REFUSAL, CallPart, FinishReason, Part, Usage
+from ml_intern.models.request import REFUSAL, CallPart, FinishReason, ReplyPart, Usage
 
 CHARACTERS_PER_TOKEN = 4
 MAX_CHARACTERS = 16_000_000
@@ -56,7 +56,7 @@ class Draft:
         """Nothing of the reply has arrived."""
         return not (self.text or self.reasoning or self.calls)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ReplyPart) -> None:
         """Take one fragment. Raises ModelFailed when the reply does not come to an end."""
         self._characters += len(part.text) + len(part.reasoning) + sum(len(call.args) for call in part.calls)
         if self._characters > MAX_CHARACTERS:

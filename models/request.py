@@ -79,7 +79,7 @@ class CallPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReplyPart:
     """A fragment of a reply, as a transport reads it."""
 
     text: str = ""

@@ -22,7 +22,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Part:
+class LogPart:
     """A part of a log: its text, and the offset in bytes at which the next part begins."""
 
     text: str
@@ -51,7 +51,7 @@ def last_lines(path: Path, lines: int, characters: int, *, until: int | None = N
     return "".join(tail(path, characters, until=until).splitlines(keepends=True)[-lines:])
 
 
-def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Part:
+def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> LogPart:
     """What stands behind an offset, up to the end of a line where one is near.
 
     A line that is still being written is left for later, unless it fills the part by itself or the log has `ended`.
@@ -65,7 +65,7 @@ def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Pa
     if (whole == 0 and start + len(data) < size) or (ended and start + len(data) == size):
         whole = len(data)
     kept = data[:whole]
-    return Part(clean(kept.decode(errors="replace")), start + len(kept), bool(kept) and start + len(kept) < size)
+    return LogPart(clean(kept.decode(errors="replace")), start + len(kept), bool(kept) and start + len(kept) < size)
 
 
 def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]:

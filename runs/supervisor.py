@@ -90,14 +90,14 @@ def _ending(finished: "Finished", order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
-    from ml_intern.execution.process.command import Command, run_command
+    from ml_intern.execution.process.command import ProcessCommand, run_command
     from ml_intern.execution.process.sessions import end_processes
     from ml_intern.safety.secrets.redaction import add_known_secrets
 
     add_known_secrets(order["held"])
     with contextlib.ExitStack() as stack:
         argv, environment, wrapped = stack.enter_context(_walled(order)) if order["wall"] else _bare(order)
-        command = Command(
+        command = ProcessCommand(
             argv=argv,
             folder=Path(order["folder"]),
             environment=environment,

@@ -22,7 +22,7 @@ _KIND, _CONNECTED_KINDS = 0xF, (1, 5)
 
 
 @dataclass(frozen=True)
-class Machine:
+class Architecture:
     """System call numbers of one architecture (linux/audit.h, asm/unistd.h)."""
 
     audit: int
@@ -33,9 +33,9 @@ class Machine:
     """io_uring_setup, add_key, request_key, keyctl, bpf, userfaultfd, perf_event_open."""
 
 
-MACHINES: dict[str, Machine] = {
-    "x86_64": Machine(0xC000003E, 41, 53, 42, (425, 248, 249, 250, 321, 323, 298)),
-    "aarch64": Machine(0xC00000B7, 198, 199, 203, (425, 217, 218, 219, 280, 282, 241)),
+MACHINES: dict[str, Architecture] = {
+    "x86_64": Architecture(0xC000003E, 41, 53, 42, (425, 248, 249, 250, 321, 323, 298)),
+    "aarch64": Architecture(0xC00000B7, 198, 199, 203, (425, 217, 218, 219, 280, 282, 241)),
 }
 
 

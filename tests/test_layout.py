@@ -16,6 +16,8 @@ FOLDERS = sorted(link.name for link in PACKAGE.iterdir() if link.is_symlink() an
 CHECKED = (*FOLDERS, "ml_intern", "tests", "bench", "scripts")
 MAX_LINES = 500
 MAX_MODULES = 15
+TERMINAL_NAMES = {"Asks", "Rewind"}
+"""Class names the terminal still has twice."""
 SQL = re.compile(
     r"\s*(SELECT\b|INSERT (OR \w+ )?INTO\b|UPDATE \w+ SET\b|DELETE FROM\b|CREATE (TABLE|INDEX)\b|PRAGMA \w|BEGIN IMMED)"
 )
@@ -135,3 +137,13 @@ def test_every_folder_is_linked_into_the_package_and_says_what_is_in_it(folder: 
     assert (PACKAGE / folder).readlink() == Path("..") / folder
     for init in (ROOT / folder).rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(init.read_text())), init
+
+
+def test_each_public_class_name_is_used_once() -> None:
+    classes = Counter(
+        node.name
+        for path in sources(*FOLDERS, "ml_intern")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in classes.items() if count > 1} <= TERMINAL_NAMES

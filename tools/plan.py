@@ -10,7 +10,7 @@ from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]", "dropped": "[-]"}
 
 
-class Step(ToolArgs):
+class PlanStepArgs(ToolArgs):
     """One step of the plan."""
 
     text: str = Field(min_length=1, max_length=300, description="The step, in one line.")
@@ -22,7 +22,7 @@ class Step(ToolArgs):
 class PlanArgs(ToolArgs):
     """The arguments of plan."""
 
-    steps: list[Step] = Field(max_length=50, description="All steps in order, including finished ones.")
+    steps: list[PlanStepArgs] = Field(max_length=50, description="All steps in order, including finished ones.")
 
 
 @tool(path_args=(), asks=False, on_resume="rerun")

@@ -22,7 +22,7 @@ Ending = Literal["exited", "timeout", "output cap"]
 
 
 @dataclass(frozen=True)
-class Command:
+class ProcessCommand:
     """A command and the file for its output. `mark` identifies the call in the environment of its processes."""
 
     argv: tuple[str, ...]
@@ -50,7 +50,7 @@ class Finished:
     """Processes that had to be terminated: those that outlived the command, or all of them."""
 
 
-async def run_command(command: Command, on_output: Callable[[str], None]) -> Finished:
+async def run_command(command: ProcessCommand, on_output: Callable[[str], None]) -> Finished:
     """Run `command` and return its outcome. `on_output` gets its lines while it runs, at most five times a second.
 
     When it takes too long, writes too much or is cancelled, all its processes get TERM, and KILL after 5 s, before
@@ -90,7 +90,7 @@ class _SandboxedCommand:
 Process = asyncio.subprocess.Process | _SandboxedCommand
 
 
-async def _start(command: Command, write_end: int) -> Process:
+async def _start(command: ProcessCommand, write_end: int) -> Process:
     environment = {**command.environment, CALL_MARK: _nested_mark(command)}
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": write_end, "stderr": write_end}
     if command.wrapped is None:
@@ -107,14 +107,14 @@ async def _start(command: Command, write_end: int) -> Process:
     return _SandboxedCommand(await asyncio.to_thread(partial(command.wrapped.start, on_end=on_end, **options)), ended)
 
 
-def _nested_mark(command: Command) -> str:
+def _nested_mark(command: ProcessCommand) -> str:
     """Return the marks of the enclosing calls, then the call's own: terminating any of them terminates it."""
     outer = command.environment.get(CALL_MARK)
     return f"{outer}:{command.mark}" if outer else command.mark
 
 
 async def _supervise(
-    process: Process, pipe: PipeReader, command: Command, on_output: Callable[[str], None]
+    process: Process, pipe: PipeReader, command: ProcessCommand, on_output: Callable[[str], None]
 ) -> Finished:
     pump = asyncio.create_task(_pump(pipe, command, OutputLog(on_output)))
     ending: Ending | None = None
@@ -145,7 +145,7 @@ async def _wait_for_end(process: Process, pump: "asyncio.Task[OutputFile]", seco
         exited.cancel()
 
 
-async def _pump(pipe: PipeReader, command: Command, log: OutputLog) -> OutputFile:
+async def _pump(pipe: PipeReader, command: ProcessCommand, log: OutputLog) -> OutputFile:
     """Copy output from the pipe to the file and the log until the end, the size limit or a stop; then drain it."""
     sink = await asyncio.to_thread(OutputFile, command.output, command.output_bytes)
     try:

@@ -23,14 +23,14 @@ MAX_SILENCES = 3
 
 
 @dataclass(frozen=True)
-class Offer:
+class CatalogEntry:
     """One model of an endpoint. `prices` is by serving provider; "" is the endpoint itself."""
 
     id: str
     window: int | None = None
     prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
     abilities: Abilities = UNKNOWN
-    serving: "Mapping[str, Offer]" = field(default_factory=dict[str, "Offer"])
+    serving: "Mapping[str, CatalogEntry]" = field(default_factory=dict[str, "CatalogEntry"])
     """What each provider behind a router has of it."""
 
     def price(self, served_by: str | None) -> Price | None:
@@ -41,7 +41,7 @@ class Offer:
         return asked.pop() if len(asked) == 1 else None
 
 
-class Reader(Protocol):
+class JsonSource(Protocol):
     """Fetches the JSON at a path of an endpoint, or None."""
 
     async def get(self, route: Route, path: str) -> Any:
@@ -52,9 +52,9 @@ class Reader(Protocol):
 class Catalogues:
     """The catalogue of each endpoint, fetched in the background on first use."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: JsonSource) -> None:
         self._reader = reader
-        self._fetches: dict[str, asyncio.Task[dict[str, Offer]]] = {}
+        self._fetches: dict[str, asyncio.Task[dict[str, CatalogEntry]]] = {}
         self._renewed = set[str]()
         self._silent: dict[str, list[float]] = defaultdict(list)
         """When each endpoint told nothing, by the monotonic clock."""
@@ -67,7 +67,7 @@ class Catalogues:
         if route.base_url and route.base_url not in self._fetches:
             self._fetches[route.base_url] = asyncio.create_task(self._fetch(route))
 
-    async def offers(self, route: Route) -> dict[str, Offer]:
+    async def offers(self, route: Route) -> dict[str, CatalogEntry]:
         """The models of a route's endpoint by name; empty when it does not tell within five seconds."""
         self.start(route)
         fetch = self._fetches.get(route.base_url or "")
@@ -76,7 +76,7 @@ class Catalogues:
         done, _ = await asyncio.wait([fetch], timeout=PATIENCE_S)
         return fetch.result() if done and not fetch.cancelled() else {}
 
-    def known(self, route: Route) -> Offer | None:
+    def known(self, route: Route) -> CatalogEntry | None:
         """What is known of a route's model now, without waiting."""
         fetch = self._fetches.get(route.base_url or "")
         if fetch is None or not fetch.done() or fetch.cancelled():
@@ -98,7 +98,7 @@ class Catalogues:
             self._fetches.pop(route.base_url or "")
             self.start(route)
 
-    async def _fetch(self, route: Route) -> dict[str, Offer]:
+    async def _fetch(self, route: Route) -> dict[str, CatalogEntry]:
         answer = await self._reader.get(route, "/models")
         if answer is None:
             self._silent[route.base_url or ""].append(time.monotonic())
@@ -115,7 +115,7 @@ class Catalogues:
         return known | ({EVERY: next(iter(known.values()))} if EVERY in told else {})
 
 
-def offer_of(offers: Mapping[str, Offer], route: Route) -> Offer | None:
+def offer_of(offers: Mapping[str, CatalogEntry], route: Route) -> CatalogEntry | None:
     """The offer for a route's model; `org/model:provider` is that provider's part of `org/model`."""
     if route.name in offers:
         return offers[route.name]
@@ -124,7 +124,7 @@ def offer_of(offers: Mapping[str, Offer], route: Route) -> Offer | None:
     return offer.serving.get(provider, offer) if offer else None  # ":fastest" and the like name no provider
 
 
-def read_catalogue(answer: Any) -> dict[str, Offer]:
+def read_catalogue(answer: Any) -> dict[str, CatalogEntry]:
     """The offers in a /models answer of any of the shapes in use."""
     entries = answer.get("data") if isinstance(answer, Mapping) else None
     if not isinstance(entries, list):
@@ -133,18 +133,20 @@ def read_catalogue(answer: Any) -> dict[str, Offer]:
     return {entry["id"]: _offer(entry) for entry in models}
 
 
-def _offer(entry: Mapping[str, Any]) -> Offer:
+def _offer(entry: Mapping[str, Any]) -> CatalogEntry:
     id, images = entry["id"], _sees(entry)
     serving = {
-        str(one.get("provider")): Offer(id, _window(one), _prices({"providers": [one]}), Abilities(_calls(one), images))
+        str(one.get("provider")): CatalogEntry(
+            id, _window(one), _prices({"providers": [one]}), Abilities(_calls(one), images)
+        )
         for one in _serving(entry)
     }
     calling = {_calls(one) for one in [*_serving(entry)] or [entry]}
     tools = calling.pop() if len(calling) == 1 else None
-    return Offer(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
+    return CatalogEntry(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
 
 
-def _with(offer: Offer, told: ReportedModel | None) -> Offer:
+def _with(offer: CatalogEntry, told: ReportedModel | None) -> CatalogEntry:
     """The offer with what the server told besides."""
     if told is None:
         return offer

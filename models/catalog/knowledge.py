@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ml_intern.configs.errors import ModelUnknown
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.endpoint import Catalogues, Offer, offer_of
+from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues, offer_of
 from ml_intern.models.catalog.prices import Price, entry_of
 from ml_intern.models.routing import Route, nearest_models
 from ml_intern.models.transports.base import Trimming
@@ -55,7 +55,7 @@ class Knowledge:
             return offer.price(served_by) if offer else None
         return entry_of(route.model).price if route.transport == "litellm" else None
 
-    async def offers(self, route: Route) -> Mapping[str, Offer]:
+    async def offers(self, route: Route) -> Mapping[str, CatalogEntry]:
         """The catalogue of a route's endpoint, waiting for it a little; empty where there is none."""
         return await self.catalogues.offers(route) if route.transport == "direct" else {}
 

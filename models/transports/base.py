@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ml_intern.graph.limits import MODEL_IDLE_S
-from ml_intern.models.request import ModelRequest, Part
+from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
 
 
@@ -42,7 +42,7 @@ WHOLE = Trimming()
 class Transport(Protocol):
     """Sends one request and yields the fragments of its reply; raises the faults of models.errors."""
 
-    def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
+    def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:
         """The fragments of one reply."""
         ...
 

@@ -29,7 +29,7 @@ from ml_intern.models.errors import (
 )
 from ml_intern.models.messages import Conversion, Wire, encode
 from ml_intern.models.openai_format import part_of_chunk, part_of_reply
-from ml_intern.models.request import ModelRequest, Part
+from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming, Waits
 from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
@@ -55,7 +55,7 @@ class DirectTransport:
         """The tools of the last request as they were sent: they stay the same for a whole turn."""
         self._clients: dict[str, httpx.AsyncClient] = {}
 
-    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:
         """The fragments of one reply. Raises the faults of models.errors."""
         content = self._body(route, request, trimming)
         try:
@@ -177,7 +177,7 @@ def _cause(error: BaseException | None, kind: type[Exception]) -> BaseException 
     return error
 
 
-async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[Part]:
+async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[ReplyPart]:
     kind = response.headers.get("content-type", "")
     if "text/event-stream" not in kind:
         yield part_of_reply(await _whole(response, route), response.headers)
@@ -208,7 +208,7 @@ class _Seen:
     choices: bool = False
     end: bool = False
 
-    def take(self, event: Mapping[str, Any], part: Part) -> None:
+    def take(self, event: Mapping[str, Any], part: ReplyPart) -> None:
         self.events += 1
         self.choices = self.choices or "choices" in event
         self.end = self.end or part.finish is not None

@@ -29,7 +29,7 @@ from ml_intern.models.errors import (
 )
 from ml_intern.models.messages import SIGNED, Conversion, Wire
 from ml_intern.models.openai_format import part_of_reply
-from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
+from ml_intern.models.request import CallPart, ModelRequest, ReplyPart, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming, Waits
 from ml_intern.models.transports.direct import FEW_RETRIES, error_of_httpx
@@ -57,7 +57,7 @@ class LiteLLMTransport:
         self._loaded = False
         self._wires = Conversion(lambda wire: wire)
 
-    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part, None]:
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart, None]:
         """The fragments of one reply. Raises the faults of models.errors."""
         if not self._loaded:  # sys.modules would name it while it is still being imported
             await asyncio.to_thread(import_litellm)
@@ -84,7 +84,7 @@ class LiteLLMTransport:
 
             await close_clients()
 
-    async def _next(self, parts: AsyncGenerator[Part, None], route: Route) -> Part | None:
+    async def _next(self, parts: AsyncGenerator[ReplyPart, None], route: Route) -> ReplyPart | None:
         try:
             async with asyncio.timeout(self._waits.idle_s + SLACK_S):
                 return await anext(parts, None)
@@ -112,7 +112,7 @@ class LiteLLMTransport:
         )
 
 
-async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, None]:
+async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[ReplyPart, None]:
     from ml_intern.models.transports.litellm_chat import Chat, reported_usage
 
     chat = Chat.of(sent)
@@ -129,7 +129,7 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[Part, No
                 yield _part(fragment.message)
     finally:
         await sent.close()
-    yield Part(usage=usage if reported_usage(sent.answer) else None)
+    yield ReplyPart(usage=usage if reported_usage(sent.answer) else None)
 
 
 def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
@@ -186,9 +186,9 @@ def _httpx_error(error: BaseException) -> httpx.HTTPError | None:
     return None
 
 
-def _part(chunk: BaseMessage) -> Part:
+def _part(chunk: BaseMessage) -> ReplyPart:
     calls = chunk.tool_call_chunks if isinstance(chunk, AIMessageChunk) else []
-    return Part(
+    return ReplyPart(
         text=chunk.content if isinstance(chunk.content, str) else "",
         reasoning=chunk.additional_kwargs.get("reasoning_content") or "",
         calls=tuple(CallPart(call["index"], call["id"], call["name"], call["args"] or "") for call in calls),

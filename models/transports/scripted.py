@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_intern.configs.errors import ConfigurationError, ModelFailed
 from ml_intern.models.errors import HttpAnswer, error_of
-from ml_intern.models.request import CallPart, ModelRequest, Part, Usage
+from ml_intern.models.request import CallPart, ModelRequest, ReplyPart, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming
 from ml_intern.text.formatting import plural
@@ -52,7 +52,7 @@ class ScriptedError(BaseModel):
     times: int = 1
 
 
-class Step(BaseModel):
+class ScriptStep(BaseModel):
     """One reply. `expect` is text that the newest tool results must hold; `delay` is seconds before the reply.
 
     A step with `summary` is no reply of the conversation: it is what the model writes when asked to summarise it.
@@ -74,10 +74,10 @@ class ScriptedTransport:
     """Plays scripts. The step is the request's; a script that is at its end fails the run."""
 
     def __init__(self) -> None:
-        self._scripts: dict[str, list[Step]] = {}
+        self._scripts: dict[str, list[ScriptStep]] = {}
         self._faults_played: dict[tuple[str, int], int] = {}
 
-    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[Part]:  # noqa: ARG002
+    async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:  # noqa: ARG002
         """The fragments of the step's reply, word by word when streamed."""
         if route.name not in self._scripts:
             self._scripts[route.name] = load_script(Path(route.name))
@@ -96,7 +96,7 @@ class ScriptedTransport:
         for part in _reply(step, request):
             yield part
 
-    def _raise_fault(self, step: Step, place: int, route: Route) -> None:
+    def _raise_fault(self, step: ScriptStep, place: int, route: Route) -> None:
         if isinstance(step.error, str):
             raise ModelFailed(f"step {place + 1} of the script {route.name}: {step.error}")
         if step.error is None:
@@ -110,7 +110,7 @@ class ScriptedTransport:
         """Nothing runs."""
 
 
-def load_script(path: Path) -> list[Step]:
+def load_script(path: Path) -> list[ScriptStep]:
     """The steps of a script file. Raises ConfigurationError, in one line, for a file that is none."""
     try:
         data = yaml.safe_load(path.expanduser().read_text("utf-8"))
@@ -125,18 +125,18 @@ def load_script(path: Path) -> list[Step]:
     return [_step(item, number, path) for number, item in enumerate(data, start=1)]
 
 
-def _step(item: Any, number: int, path: Path) -> Step:
+def _step(item: Any, number: int, path: Path) -> ScriptStep:
     try:
-        return Step.model_validate(item)
+        return ScriptStep.model_validate(item)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ConfigurationError(f"the script {path}, step {number}: {place or 'step'}: {first['msg']}") from error
 
 
-def _summary(steps: Sequence[Step]) -> Part:
+def _summary(steps: Sequence[ScriptStep]) -> ReplyPart:
     """The script's summary; without one an empty reply, so that the conversation is cut instead."""
-    return Part(text=next((step.summary for step in steps if step.summary), ""), finish="stop")
+    return ReplyPart(text=next((step.summary for step in steps if step.summary), ""), finish="stop")
 
 
 def _place(request: ModelRequest) -> int:
@@ -145,7 +145,7 @@ def _place(request: ModelRequest) -> int:
     return sum(isinstance(message, AIMessage) for message in request.messages)
 
 
-def _check_expected(step: Step, place: int, route: Route, messages: Sequence[AnyMessage]) -> None:
+def _check_expected(step: ScriptStep, place: int, route: Route, messages: Sequence[AnyMessage]) -> None:
     if step.expect is None:
         return
     newest: list[str] = []
@@ -160,12 +160,12 @@ def _check_expected(step: Step, place: int, route: Route, messages: Sequence[Any
         )
 
 
-def _reply(step: Step, request: ModelRequest) -> list[Part]:
+def _reply(step: ScriptStep, request: ModelRequest) -> list[ReplyPart]:
     text: str = filled(step.text, request.messages)
     pieces = _PIECE.findall(text) if request.stream else [text]
     calls = tuple(_call(index, call, request.messages) for index, call in enumerate(step.tool_calls))
-    end = Part(calls=calls, finish=step.finish or "stop", usage=_usage(step.usage))
-    return [Part(reasoning=step.reasoning), *(Part(text=piece) for piece in pieces), end]
+    end = ReplyPart(calls=calls, finish=step.finish or "stop", usage=_usage(step.usage))
+    return [ReplyPart(reasoning=step.reasoning), *(ReplyPart(text=piece) for piece in pieces), end]
 
 
 def _call(index: int, call: ScriptedCall, messages: Sequence[AnyMessage]) -> CallPart:

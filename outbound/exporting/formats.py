@@ -15,20 +15,22 @@ from ml_intern.safety.secrets.redaction import redact, redact_value
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """An export format: its description and the function that renders a conversation."""
 
     description: str
     write: Callable[[Conversation], str]
 
 
-FORMATS: dict[str, Format] = {
-    "markdown": Format("a readable document", to_markdown),
-    "openai": Format("messages in the format of OpenAI and litellm", to_openai),
-    "events": Format("stream-json lines, rebuilt from the conversation", lambda whole: render_events(whole, version())),
-    "sts": Format("a trace for the Hub's trace viewer", to_sts),
-    "claude-code": Format("a Claude Code session file", to_claude_code),
-    "html": Format("one self-contained page to read and share", to_html),
+FORMATS: dict[str, ExportFormat] = {
+    "markdown": ExportFormat("a readable document", to_markdown),
+    "openai": ExportFormat("messages in the format of OpenAI and litellm", to_openai),
+    "events": ExportFormat(
+        "stream-json lines, rebuilt from the conversation", lambda whole: render_events(whole, version())
+    ),
+    "sts": ExportFormat("a trace for the Hub's trace viewer", to_sts),
+    "claude-code": ExportFormat("a Claude Code session file", to_claude_code),
+    "html": ExportFormat("one self-contained page to read and share", to_html),
 }
 
 

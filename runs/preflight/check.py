@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.findings import Finding, Findings
+from ml_intern.runs.preflight.findings import Finding, PreflightReport
 from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.rules_cost import one_first, output, smoke, time_limit
 from ml_intern.runs.preflight.rules_files import imports, local_path, script
@@ -44,7 +44,7 @@ RULES: Final[Mapping[RuleName, Rule]] = {
 RULE_NAMES: Final = get_args(RuleName)
 
 
-def check(plan: RunPlan, facts: Facts) -> Findings:
+def check(plan: RunPlan, facts: Facts) -> PreflightReport:
     """What the rules say to a run. The plan's own overrides hold."""
     found = tuple(one for rule in RULES.values() for one in rule(plan, facts))
-    return Findings(found, frozenset(plan.overrides))
+    return PreflightReport(found, frozenset(plan.overrides))

@@ -20,15 +20,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Findings:
+class PreflightReport:
     """All that was found, and which rules the caller overrides."""
 
     found: tuple[Finding, ...] = ()
     overrides: frozenset[str] = frozenset()
 
-    def overridden(self, names: Collection[str]) -> "Findings":
+    def overridden(self, names: Collection[str]) -> "PreflightReport":
         """The same findings with other overrides."""
-        return Findings(self.found, frozenset(names))
+        return PreflightReport(self.found, frozenset(names))
 
     @property
     def refused(self) -> tuple[Finding, ...]:

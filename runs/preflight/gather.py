@@ -19,7 +19,7 @@ from ml_intern.net.hub import call_hub
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.check import check
-from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.hardware import machine_of
 from ml_intern.runs.preflight.inputs import Earlier, Facts
 from ml_intern.runs.preflight.program import Program, read_program, words_of
@@ -40,11 +40,11 @@ _MAX_PATH: Final = 300
 _MAX_SCRIPT: Final = 1_000_000
 
 
-async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> Findings:
+async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> PreflightReport:
     """What the rules say to a run that is about to start; the plan's overrides hold. It changes nothing."""
     rows = await context.services.store.runs.list(context.thread_id)
     if any(row.call == context.mark for row in rows):
-        return Findings()  # this call has started its run before: it is gone on with
+        return PreflightReport()  # this call has started its run before: it is gone on with
     here = await asyncio.to_thread(local_facts, plan)
     tried = await context.services.store.experiments.list(context.thread_id)
     shapes = {one.run_id: str(json.loads(one.config).get("shape", "")) for one in tried if one.run_id}

@@ -28,7 +28,7 @@ _UPLOAD_WORDS: Final = (("hf", "upload"), ("huggingface-cli", "upload"), ("hf", 
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """A call in a script: the dotted name of what is called, and the arguments as far as they are known."""
 
     path: str
@@ -54,7 +54,7 @@ class Program:
     """A script as the rules see it."""
 
     text: str
-    calls: tuple[Call, ...] = ()
+    calls: tuple[FunctionCall, ...] = ()
     imports: frozenset[str] = frozenset()
     """Top-level names it cannot do without: not those tried and caught, nor those for type checkers."""
     dependencies: tuple[str, ...] | None = None
@@ -68,7 +68,7 @@ class Program:
         """sha256 of its text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def named(self, *names: str) -> Iterator[Call]:
+    def named(self, *names: str) -> Iterator[FunctionCall]:
         """The calls of functions with one of these last names."""
         return (call for call in self.calls if call.name in names)
 
@@ -178,7 +178,7 @@ def _shape(tree: ast.Module) -> str:
 @dataclass
 class _Reader(ast.NodeVisitor):
     values: Values
-    calls: list[Call] = field(default_factory=list[Call])
+    calls: list[FunctionCall] = field(default_factory=list[FunctionCall])
     imports: set[str] = field(default_factory=set[str])
     strings: list[str] = field(default_factory=list[str])
 
@@ -192,7 +192,7 @@ class _Reader(ast.NodeVisitor):
                 keywords.update(value)
         args = tuple(self.values.of_node(one) for one in node.args)
         receiver = self.values.of_node(node.func.value) if isinstance(node.func, ast.Attribute) else UNKNOWN
-        self.calls.append(Call(dotted(node.func), args, keywords, receiver))
+        self.calls.append(FunctionCall(dotted(node.func), args, keywords, receiver))
         self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:

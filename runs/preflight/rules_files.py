@@ -10,7 +10,7 @@ from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
-from ml_intern.runs.preflight.program import Call, Program, package_name, words_of
+from ml_intern.runs.preflight.program import FunctionCall, Program, package_name, words_of
 
 _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
 _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
@@ -123,7 +123,7 @@ def _written(program: Program) -> Iterator[str]:
             yield from _leaves(one)
 
 
-def _writes(call: Call) -> bool:
+def _writes(call: FunctionCall) -> bool:
     """Whether a call opens or saves something to write it."""
     mode = call.value("mode", 0 if isinstance(call.receiver, str) else 1)
     opened = call.name == "open" and isinstance(mode, str) and len(mode) <= 3 and bool(set(mode) & set("wax"))

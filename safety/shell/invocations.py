@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ml_intern.safety.shell.paths import Place
-from ml_intern.safety.shell.tree import Command, Shell, Word, parse
+from ml_intern.safety.shell.tree import Shell, ShellCommand, ShellWord, parse
 from ml_intern.text.word_table import words
 
 SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash"})
@@ -70,10 +70,10 @@ class Invocation:
     """One program that would be started, seen through its wrappers."""
 
     name: str
-    words: tuple[Word, ...]
+    words: tuple[ShellWord, ...]
     """Behind the name."""
-    command: Command
-    assignments: tuple[tuple[str, Word], ...] = ()
+    command: ShellCommand
+    assignments: tuple[tuple[str, ShellWord], ...] = ()
     wrappers: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     """Where it may run: the folders that cd may have led to."""
@@ -148,7 +148,7 @@ def _add(scene: ParsedCommand, text: str, folders: tuple[str, ...], depth: int) 
                 _add(scene, inner, folders, depth + 1)
 
 
-def _unwrap(command: Command, folders: tuple[str, ...]) -> Iterator[Invocation]:
+def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocation]:
     words, assignments = command.words, command.assignments
     wrappers: tuple[str, ...] = ()
     while True:
@@ -158,11 +158,11 @@ def _unwrap(command: Command, folders: tuple[str, ...]) -> Iterator[Invocation]:
         if not rest or len(wrappers) > 8:
             return
         given = tuple(word for word in words[1 : len(words) - len(rest)] if _ASSIGNMENT.match(word.text))
-        assignments += tuple((word.text.split("=", 1)[0], Word(word.text.split("=", 1)[1])) for word in given)
+        assignments += tuple((word.text.split("=", 1)[0], ShellWord(word.text.split("=", 1)[1])) for word in given)
         words, wrappers = rest, (*wrappers, name)
 
 
-def _behind_wrapper(name: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
+def _behind_wrapper(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
     if name == "find":
         starts = [index for index, word in enumerate(words) if word.text in {"-exec", "-execdir", "-ok", "-okdir"}]
         return words[starts[0] + 1 :] if starts else ()
@@ -179,7 +179,7 @@ def _behind_wrapper(name: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
     return _skip(words, *wrapper) if wrapper else ()
 
 
-def _skip(words: tuple[Word, ...], valued: frozenset[str], operands: int) -> tuple[Word, ...]:
+def _skip(words: tuple[ShellWord, ...], valued: frozenset[str], operands: int) -> tuple[ShellWord, ...]:
     position = 0
     while position < len(words):
         text = words[position].text
@@ -229,7 +229,7 @@ def _option_text(arguments: Sequence[str], letter: str) -> str:
     return ""
 
 
-def _code(name: str, words: tuple[Word, ...]) -> str:
+def _code(name: str, words: tuple[ShellWord, ...]) -> str:
     base = re.sub(r"[0-9.]+\Z", "", name)
     for index, word in enumerate(words[:-1]):
         if base in _CODE_OPTIONS.get(word.text, ()) and base not in SHELLS:

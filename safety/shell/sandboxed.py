@@ -9,7 +9,7 @@ from ml_intern.safety.shell.options import NotReadOnly, Reader, split
 from ml_intern.safety.shell.paths import Place, is_project_secret, is_protected_in_workspace
 from ml_intern.safety.shell.readers import READERS
 from ml_intern.safety.shell.reading import judge_command
-from ml_intern.safety.shell.tree import PLAIN_KINDS, Command, Redirect, Word
+from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
 from ml_intern.safety.shell.words import PlainWord
 from ml_intern.text.word_table import words
 
@@ -75,7 +75,7 @@ def judge_sandboxed(scene: ParsedCommand) -> str:
     return ""
 
 
-def _judge(command: Command, scene: ParsedCommand) -> str:
+def _judge(command: ShellCommand, scene: ParsedCommand) -> str:
     words = list(command.words)
     values = [value for _, value in command.assignments]
     if not all(word.literal for word in (*words, *values)):
@@ -91,7 +91,7 @@ def _judge(command: Command, scene: ParsedCommand) -> str:
     return _judge_program(words, scene)
 
 
-def _judge_program(words: list[Word], scene: ParsedCommand) -> str:
+def _judge_program(words: list[ShellWord], scene: ParsedCommand) -> str:
     place, texts = scene.place, [word.text for word in words]
     if found := next((match for text in texts if (match := _OUTWARD_WORD.search(text))), None):
         return f"{found.group()} reaches outside"

@@ -30,7 +30,7 @@ _ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x
 
 
 @dataclass(frozen=True)
-class Word:
+class ShellWord:
     """A word with quotes removed; `literal` when nothing in it is still to be expanded, patterns aside."""
 
     text: str
@@ -45,17 +45,17 @@ class Redirect:
     """A redirection: its operator (>, >>, <, <<<, <<, &> ...) and the word behind it."""
 
     operator: str
-    target: Word
-    extra: tuple[Word, ...] = ()
+    target: ShellWord
+    extra: tuple[ShellWord, ...] = ()
     """Words of the command that stand behind the target: the grammar counts them to the redirection."""
 
 
 @dataclass(frozen=True)
-class Command:
+class ShellCommand:
     """A simple command. `pipeline` names the pipeline it is part of, `host` the command whose word it is nested in."""
 
-    words: tuple[Word, ...]
-    assignments: tuple[tuple[str, Word], ...] = ()
+    words: tuple[ShellWord, ...]
+    assignments: tuple[tuple[str, ShellWord], ...] = ()
     redirects: tuple[Redirect, ...] = ()
     pipeline: int = -1
     host: int = -1
@@ -81,7 +81,7 @@ class Shell:
     text: str
     kinds: frozenset[str]
     has_error: bool
-    commands: list[Command] = field(default_factory=list[Command])
+    commands: list[ShellCommand] = field(default_factory=list[ShellCommand])
     functions: tuple[tuple[str, str], ...] = ()
     """Name and body of every function it defines."""
 
@@ -148,8 +148,8 @@ class _Collector:
     def _add(
         self, node: tree_sitter.Node, pipeline: int, nesting: tuple[int, bool], redirects: tuple[Redirect, ...]
     ) -> None:
-        assignments: list[tuple[str, Word]] = []
-        words: list[Word] = []
+        assignments: list[tuple[str, ShellWord]] = []
+        words: list[ShellWord] = []
         children = [node] if node.type == "variable_assignment" else node.children
         for child in children:
             if child.type == "variable_assignment":
@@ -160,11 +160,11 @@ class _Collector:
             self.variables.update({name: value.text for name, value in assignments if value.literal})
         own = (*redirects, *self._redirects(node))
         words += [word for redirect in own for word in redirect.extra]
-        self.shell.commands.append(Command(tuple(words), tuple(assignments), own, pipeline, *nesting))
+        self.shell.commands.append(ShellCommand(tuple(words), tuple(assignments), own, pipeline, *nesting))
 
-    def _assignment(self, node: tree_sitter.Node) -> tuple[str, Word]:
+    def _assignment(self, node: tree_sitter.Node) -> tuple[str, ShellWord]:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-        return (_text(name) if name else "", self.word(value) if value else Word(""))
+        return (_text(name) if name else "", self.word(value) if value else ShellWord(""))
 
     def _redirects(self, node: tree_sitter.Node) -> tuple[Redirect, ...]:
         return tuple(self._redirect(child) for child in node.children if child.type.endswith("_redirect"))
@@ -175,21 +175,21 @@ class _Collector:
         body = [child for child in named if child.type == "heredoc_body"]
         words = tuple(self.word(child) for child in body or named)
         return Redirect(
-            operator, words[0] if words else Word("", False), words[1:] if node.type == "file_redirect" else ()
+            operator, words[0] if words else ShellWord("", False), words[1:] if node.type == "file_redirect" else ()
         )
 
-    def _split(self, word: Word) -> list[Word]:
+    def _split(self, word: ShellWord) -> list[ShellWord]:
         """$IFS in an unquoted word parts it."""
         if "$IFS" not in word.text:
             return [word]
-        return [Word(part, False, word.variables) for part in re.split(r"(?:\$IFS)+", word.text) if part]
+        return [ShellWord(part, False, word.variables) for part in re.split(r"(?:\$IFS)+", word.text) if part]
 
-    def word(self, node: tree_sitter.Node) -> Word:
+    def word(self, node: tree_sitter.Node) -> ShellWord:
         inner = list(_descendants(node))
         variables = tuple(_text(item) for item in inner if item.type in {"variable_name", "special_variable_name"})
         literal = not any(item.type in _EXPANSIONS for item in inner)
         globbed = any(item.type in {"word", "extglob_pattern"} and _PATTERN.search(_text(item)) for item in inner)
-        return Word(self.render(node), literal, variables, globbed)
+        return ShellWord(self.render(node), literal, variables, globbed)
 
     def render(self, node: tree_sitter.Node, depth: int = 0) -> str:
         text = _text(node)

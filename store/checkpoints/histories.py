@@ -18,7 +18,7 @@ NO_VALUE: Any = object()
 
 
 @dataclass(frozen=True)
-class Step:
+class HistoryStep:
     """A checkpoint's part in the history of one channel."""
 
     parent: str | None
@@ -32,7 +32,7 @@ class Histories:
     """The cached steps of channels. Use it only on the database's thread."""
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[ThreadNamespace, str], dict[str, Step]] = {}
+        self._steps: dict[tuple[ThreadNamespace, str], dict[str, HistoryStep]] = {}
         self._count = 0
 
     def has_step(self, namespace: ThreadNamespace, channel: str, id: str) -> bool:
@@ -45,7 +45,7 @@ class Histories:
             self._steps.clear()
             self._count = 0
 
-    def remember(self, namespace: ThreadNamespace, channel: str, id: str, step: Step) -> None:
+    def remember(self, namespace: ThreadNamespace, channel: str, id: str, step: HistoryStep) -> None:
         """Cache a step."""
         self._steps.setdefault((namespace, channel), {})[id] = step
         self._count += 1
@@ -73,7 +73,7 @@ class Histories:
 
         Raises KeyError if a step is not cached.
         """
-        steps: list[Step] = []
+        steps: list[HistoryStep] = []
         for id, step in self._walk(namespace, channel, start, parent):
             if step is None:
                 raise KeyError(id)  # an incomplete history would drop the beginning of the conversation
@@ -85,7 +85,7 @@ class Histories:
 
     def _walk(
         self, namespace: ThreadNamespace, channel: str, start: str, parent: str | None
-    ) -> Iterator[tuple[str, Step | None]]:
+    ) -> Iterator[tuple[str, HistoryStep | None]]:
         """Yield the ancestors of `start`, latest first, up to one with a value or the first that is not cached."""
         steps = self._steps.get((namespace, channel), {})
         seen = {start}

@@ -28,7 +28,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ml_intern.store.checkpoints import rows as tables
-from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, Step
+from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, HistoryStep
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
 from ml_intern.store.database import Database
@@ -320,7 +320,7 @@ class Saver(AsyncSqliteSaver):
             for name in names:
                 writes = [write for write in written.get(id, ()) if write[1] == name]
                 value = values[name] if name in ref.channels else NO_VALUE
-                self._histories.remember(namespace, name, id, Step(ref.parent, writes, value))
+                self._histories.remember(namespace, name, id, HistoryStep(ref.parent, writes, value))
 
     def _written(
         self,

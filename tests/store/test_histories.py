@@ -7,7 +7,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.types import Overwrite
 
 from ml_intern.store.checkpoints import histories
-from ml_intern.store.checkpoints.histories import Histories, Step
+from ml_intern.store.checkpoints.histories import Histories, HistoryStep
 from ml_intern.store.checkpoints.rows import ThreadNamespace
 from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
@@ -77,11 +77,11 @@ async def test_a_checkpoint_that_is_saved_again_is_read_again(store: Store) -> N
 
 def test_a_history_with_a_missing_step_is_an_error() -> None:
     known = Histories()
-    known.remember(NAMESPACE, "messages", "b", Step("a", [("task", "messages", 2)]))
+    known.remember(NAMESPACE, "messages", "b", HistoryStep("a", [("task", "messages", 2)]))
     assert known.find_gap(NAMESPACE, "messages", "c", "b") == "a"
     with pytest.raises(KeyError):
         known.history(NAMESPACE, "messages", "c", "b")
-    known.remember(NAMESPACE, "messages", "a", Step(None, [("task", "messages", 1)]))
+    known.remember(NAMESPACE, "messages", "a", HistoryStep(None, [("task", "messages", 1)]))
     assert known.history(NAMESPACE, "messages", "c", "b") == {
         "writes": [("task", "messages", 1), ("task", "messages", 2)]
     }
@@ -91,6 +91,6 @@ def test_a_full_cache_is_cleared_completely(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(histories, "MAX_STEPS", 3)
     known = Histories()
     for number in range(4):
-        known.remember(NAMESPACE, "messages", str(number), Step(None, []))
+        known.remember(NAMESPACE, "messages", str(number), HistoryStep(None, []))
     known.evict_if_full()
     assert not any(known.has_step(NAMESPACE, "messages", str(number)) for number in range(4))

@@ -12,7 +12,7 @@ from ml_intern.runs.backends.registry import HUB, LOCAL, backend_names, backend_
 from ml_intern.runs.launch import run_id
 from ml_intern.runs.plan import limit_seconds, planned
 from ml_intern.runs.preflight.check import RuleName
-from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.gather import preflight
 
 MAX_LINES = 500
@@ -98,8 +98,8 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
     return await backend_of(backend.name, context.services.store).complete(plan, context)
 
 
-async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> Findings:
+async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> PreflightReport:
     """What the checks before the start say to the run; nothing to one whose launch a crash cut off."""
     if await context.services.store.runs.get(run_id(context)) is not None:
-        return Findings()
+        return PreflightReport()
     return await preflight(plan, context, limit_named=bool(args.timeout))

@@ -9,7 +9,7 @@ from functools import partial
 from uuid import uuid4
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.process.command import OUTPUT_BYTES, Command, Finished
+from ml_intern.execution.process.command import OUTPUT_BYTES, Finished, ProcessCommand
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
 from ml_intern.execution.provenance import source_note
 from ml_intern.execution.sandboxed import open_in_thread, secret_value
@@ -40,7 +40,7 @@ async def run_there(args: BashArgs, sandboxes: Sandboxes, record: SandboxRecord,
     words = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"', "sh", args.command)
     command = RemoteCommand(f"{OUTPUTS}/{uuid4().hex}", words, there(args.workdir), secrets, args.seconds)
     starting = asyncio.ensure_future(start(sandboxes, record, command))
-    kept = Command((), context.workspace, {}, context.artifact_path(), context.mark, args.seconds)
+    kept = ProcessCommand((), context.workspace, {}, context.artifact_path(), context.mark, args.seconds)
     try:
         remote = await asyncio.shield(starting)
         finished = await _followed(remote, sandboxes, record, context, kept)
@@ -64,7 +64,7 @@ def _secrets(names: list[str]) -> Mapping[str, str]:
 
 
 async def _followed(
-    remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: Command
+    remote: Remote, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext, kept: ProcessCommand
 ) -> Finished:
     """Its output in the file as it comes, and how it ended."""
     output = await open_in_thread(partial(OutputFile, kept.output, OUTPUT_BYTES), OutputFile.close)

@@ -40,7 +40,7 @@ _FITS_FROM = 55
 
 
 @dataclass(frozen=True)
-class Place:
+class FileAddress:
     """A repository, and perhaps a file in it, as an address names them."""
 
     repository: str
@@ -50,7 +50,7 @@ class Place:
     last: int | None = None
 
 
-def place_of(repository: str) -> Place:
+def place_of(repository: str) -> FileAddress:
     """What owner/name or an address of GitHub names. Raises ToolError when it is neither."""
     parts = urlsplit(repository.strip())
     if parts.netloc:
@@ -60,10 +60,10 @@ def place_of(repository: str) -> Place:
     name = repository.strip().removesuffix(".git")
     if not _NAME.fullmatch(name):
         raise ToolError(f"{repository[:200]!r} names no repository; write owner/name")
-    return Place(name)
+    return FileAddress(name)
 
 
-def _of_address(parts: Sequence[str], host: str, fragment: str) -> Place:
+def _of_address(parts: Sequence[str], host: str, fragment: str) -> FileAddress:
     if len(parts) < 2:
         raise ToolError("the address names no repository; write owner/name")
     name = f"{parts[0]}/{parts[1].removesuffix('.git')}"
@@ -71,10 +71,10 @@ def _of_address(parts: Sequence[str], host: str, fragment: str) -> Place:
     lines = _LINES.fullmatch(fragment)
     first = int(lines[1]) if lines else None
     last = int(lines[2] or lines[1]) if lines else None
-    return Place(name, "/".join(inside[1:]), inside[0] if inside else "", first, last)
+    return FileAddress(name, "/".join(inside[1:]), inside[0] if inside else "", first, last)
 
 
-def read_place(client: "Github", place: Place) -> str:
+def read_place(client: "Github", place: FileAddress) -> str:
     """A file as text, or what is in a folder. Blocks; raises ToolError for what cannot be shown."""
     repository = client.get_repo(place.repository)
     found = repository.get_contents(place.path, **({"ref": place.ref} if place.ref else {}))
@@ -99,7 +99,7 @@ def _entry(entry: Any) -> str:
     return f"{entry.name}/" if entry.type == "dir" else f"{entry.name}  {entry.size:,} bytes"
 
 
-def _shown(raw: bytes, place: Place) -> str:
+def _shown(raw: bytes, place: FileAddress) -> str:
     if b"\0" in raw[:8192]:
         raise ToolError(f"{place.path} is binary, {len(raw):,} bytes")
     text = raw.decode("utf-8", "replace")
@@ -117,7 +117,7 @@ def _shown(raw: bytes, place: Place) -> str:
     return "\n".join([*shown, *([more] if more else [])])
 
 
-def examples(client: "Github", place: Place, query: str, limit: int) -> list[str]:
+def examples(client: "Github", place: FileAddress, query: str, limit: int) -> list[str]:
     """The paths that look most like example scripts for the query, the best first. Blocks."""
     tree = client.get_repo(place.repository).get_git_tree(place.ref or "HEAD", recursive=True)
     files = [entry.path for entry in tree.tree if entry.type == "blob" and entry.path.endswith(_SCRIPTS)]

@@ -10,7 +10,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.github.client import ask_github, has_token
-from ml_intern.tools.github.files import Place, examples, place_of, read_place
+from ml_intern.tools.github.files import FileAddress, examples, place_of, read_place
 
 if TYPE_CHECKING:
     from github import Github
@@ -55,7 +55,7 @@ async def github(args: GithubArgs, context: ToolContext) -> ToolResult:  # noqa:
     huggingface/trl for a query such as "grpo vllm"; read shows a file with line numbers, a range of it, a folder, or a
     notebook as markdown. search_code needs GITHUB_TOKEN; the others work without, 60 requests an hour.
     """
-    place = _place(args) if args.repository.strip() else Place("")
+    place = _place(args) if args.repository.strip() else FileAddress("")
     match args.operation:
         case "read":
             text = await ask_github(lambda client: read_place(client, place), f"{place.repository}/{place.path}")
@@ -68,7 +68,7 @@ async def github(args: GithubArgs, context: ToolContext) -> ToolResult:  # noqa:
             return await _repositories(args)
 
 
-def _place(args: GithubArgs) -> Place:
+def _place(args: GithubArgs) -> FileAddress:
     """The place an address names, where the other arguments do not say otherwise."""
     named = place_of(args.repository)
     return replace(
@@ -80,18 +80,18 @@ def _place(args: GithubArgs) -> Place:
     )
 
 
-def _address(place: Place) -> str:
+def _address(place: FileAddress) -> str:
     return f"{_SITE}/{place.repository}" + (f"/blob/{place.ref or 'HEAD'}/{place.path}" if place.path else "")
 
 
-async def _examples(args: GithubArgs, place: Place) -> ToolResult:
+async def _examples(args: GithubArgs, place: FileAddress) -> ToolResult:
     found = await ask_github(lambda client: examples(client, place, args.query, args.limit), place.repository)
     if not found:
         return ToolResult(f"{place.repository} has no example scripts for {args.query!r}; use other words, or read it")
     return untrusted_result("\n".join(found), _address(replace(place, path="")))
 
 
-async def _search(args: GithubArgs, place: Place) -> ToolResult:
+async def _search(args: GithubArgs, place: FileAddress) -> ToolResult:
     if not has_token():
         raise ToolError(
             "GitHub's code search needs GITHUB_TOKEN, which is not set; use examples and read on a repository, or "

@@ -11,7 +11,7 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.models.catalog.endpoint import Offer, read_catalogue
+from ml_intern.models.catalog.endpoint import CatalogEntry, read_catalogue
 from ml_intern.models.catalog.prices import Price
 from ml_intern.models.routing import HUB_ROUTER
 from ml_intern.net.hub import call_hub
@@ -172,7 +172,7 @@ async def served_models(query: str, author: str, limit: int) -> list[str]:
     return [_served_line(offer, _live(answer, offer.id)) for offer in found[:limit]]
 
 
-def _served_line(offer: Offer, providers: list[str]) -> str:
+def _served_line(offer: CatalogEntry, providers: list[str]) -> str:
     window = [f"window {count(offer.window)} tokens"] if offer.window else []
     served = [f"{name}{_price(offer.prices.get(name))}" for name in providers]
     return f"{offer.id} · {' · '.join([*window, *served]) or 'no live provider'}"

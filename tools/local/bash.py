@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ml_intern.execution.call import Status, ToolError, ToolResult
 from ml_intern.execution.output import shorten_file
-from ml_intern.execution.process.command import Command, Finished, run_command
+from ml_intern.execution.process.command import Finished, ProcessCommand, run_command
 from ml_intern.execution.process.environment import bash_path
 from ml_intern.execution.provenance import source_note
 from ml_intern.execution.sandboxed import Connections, SandboxedCommand, open_sandbox
@@ -112,8 +112,8 @@ async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
     )
 
 
-def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: ToolContext) -> Command:
-    return Command(
+def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: ToolContext) -> ProcessCommand:
+    return ProcessCommand(
         argv=prepared.argv,
         folder=folder,
         environment=prepared.environment,
@@ -134,7 +134,7 @@ def _resolve_workdir(workdir: str, context: ToolContext) -> tuple[Path, str]:
 
 def _result(
     args: BashArgs,
-    command: Command,
+    command: ProcessCommand,
     context: ToolContext,
     finished: Finished,
     reached: tuple[str, ...],
@@ -157,7 +157,7 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 
-def result_of(finished: Finished, command: Command, notes: list[str]) -> ToolResult:
+def result_of(finished: Finished, command: ProcessCommand, notes: list[str]) -> ToolResult:
     """Return the model's view of a finished command. The output file is removed when all of it is shown."""
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.execution.process.command import Command, run_command
+from ml_intern.execution.process.command import ProcessCommand, run_command
 from tests.execution.conftest import alive
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parents[3]
 FLOOD = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from ml_intern.execution.process.command import Command, run_command
+from ml_intern.execution.process.command import ProcessCommand, run_command
 
 async def main():
     folder = Path(sys.argv[1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     argv = ("bash", "-c", sys.argv[2])
-    command = Command(argv, folder, dict(os.environ), folder / "out", str(folder), 100, int(sys.argv[3]))
+    command = ProcessCommand(argv, folder, dict(os.environ), folder / "out", str(folder), 100, int(sys.argv[3]))
     finished = await run_command(command, lambda text: None)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(finished.ending, finished.characters, grown // 1024)
@@ -35,8 +35,8 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def command(folder: Path, text: str, **choices: int) -> Command:
-    return Command(
+def command(folder: Path, text: str, **choices: int) -> ProcessCommand:
+    return ProcessCommand(
         argv=("bash", "-c", text),
         folder=folder,
         environment=dict(os.environ),
@@ -88,7 +88,7 @@ async def test_a_command_that_closes_its_output_is_waited_for(tmp_path: Path) ->
 
 async def test_a_missing_program_leaves_no_descriptor_open(tmp_path: Path) -> None:
     before = descriptors()
-    missing = Command(("no-such-program",), tmp_path, {}, tmp_path / "out", "mark", 5)
+    missing = ProcessCommand(("no-such-program",), tmp_path, {}, tmp_path / "out", "mark", 5)
     with pytest.raises(FileNotFoundError):
         await run_command(missing, print)
     assert descriptors() == before
@@ -113,6 +113,6 @@ async def test_an_unwritable_output_file_terminates_the_command(tmp_path: Path) 
 async def test_a_nested_call_carries_the_marks_of_both_calls(tmp_path: Path) -> None:
     """ml-intern within a command marks its own calls and keeps the outer mark, so ending the outer call ends them."""
     inner = command(tmp_path, "echo $ML_INTERN_CALL", timeout=20)
-    outer = Command(inner.argv, tmp_path, {**os.environ, "ML_INTERN_CALL": "outer"}, inner.output, "inner", 20)
+    outer = ProcessCommand(inner.argv, tmp_path, {**os.environ, "ML_INTERN_CALL": "outer"}, inner.output, "inner", 20)
     await run_command(outer, print)
     assert inner.output.read_text() == "outer:inner\n"

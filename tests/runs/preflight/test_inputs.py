@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.gather import preflight
 from ml_intern.runs.record import record_launch
 from ml_intern.store.experiments import ExperimentRow
@@ -49,7 +49,7 @@ async def rules(desk: HubBench, plan: RunPlan, user_text: str = "", **facts: Any
 async def test_a_job_with_a_smoke_run_and_a_dataset_that_fits_passes(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("trl-lib/Capybara", {"train": [{"messages": CHAT}] * 3})
     await has_run(desk, SFT)
-    assert await preflight(job(desk), desk.context()) == Findings()
+    assert await preflight(job(desk), desk.context()) == PreflightReport()
 
 
 async def test_the_viewer_tells_the_columns(hub: FakeHub, desk: HubBench) -> None:

@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from ml_intern.runs.preflight.check import RULE_NAMES, RULES, check
-from ml_intern.runs.preflight.findings import Findings
+from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.program import read_program
 from tests.tools.compute.pairs import PAIRS, Pair, Side
 from tests.tools.compute.scripts import SFT, known, planned
 
 
-def checked(side: Side, **more: object) -> Findings:
+def checked(side: Side, **more: object) -> PreflightReport:
     plan = planned(**{**side.plan, **more})
     return check(plan, known(side.script, plan, **side.facts))
 
