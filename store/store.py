@@ -15,7 +15,7 @@ from ml_intern.store.ledger import Ledger
 from ml_intern.store.lock import lock_path, lock_thread
 from ml_intern.store.permissions import Permissions
 from ml_intern.store.runs import Runs
-from ml_intern.store.threads import Threads
+from ml_intern.store.threads import ThreadTable
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -32,7 +32,7 @@ class Store:
     def __init__(self, home: Path, database: Database, make_saver: "MakeSaver | None" = None) -> None:
         self.home = home
         self.database = database
-        self.threads = Threads(database, home / LOCKS)
+        self.threads = ThreadTable(database, home / LOCKS)
         self.journal = Journal(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)

@@ -74,7 +74,7 @@ _STILL_RUNNING = "state IN ('queued', 'running')"
 """Running runs keep their rows when their thread is deleted, so that they can be found and stopped."""
 
 
-class Threads:
+class ThreadTable:
     """The threads of a database."""
 
     def __init__(self, database: Database, locks: Path) -> None:

@@ -30,7 +30,7 @@ _arguments: ContextVar[Mapping[str, Any]] = ContextVar("arguments of an MCP call
 
 
 @dataclass
-class Session:
+class McpSession:
     """An open session and what it offers."""
 
     client: "ClientSession"
@@ -53,7 +53,7 @@ class Connection:
         self.tools: Mapping[str, BaseTool] = {}
         self.printed = Printed()
         self._on_tools = on_tools
-        self._session: Session | None = None
+        self._session: McpSession | None = None
         self._opened = asyncio.Event()
         self._stop = asyncio.Event()
         self._owner: asyncio.Task[None] | None = None
@@ -103,7 +103,7 @@ class Connection:
         message: ToolMessage = await tool.ainvoke({"name": tool.name, "args": {}, "id": "mcp", "type": "tool_call"})
         return message
 
-    def _answer(self, asked: "asyncio.Task[ToolMessage]", session: Session) -> "ToolMessage":
+    def _answer(self, asked: "asyncio.Task[ToolMessage]", session: McpSession) -> "ToolMessage":
         try:
             return asked.result()
         except Exception as error:
@@ -115,7 +115,7 @@ class Connection:
                 raise ToolError(self._unanswered(session)) from error
             raise ToolError(f"the server {self.name} did not carry it out: {said_by(error)}") from error
 
-    def _unanswered(self, session: Session) -> str:
+    def _unanswered(self, session: McpSession) -> str:
         again = "it may have run in part. The next call starts the server again"
         if session.ended.is_set():
             return f"the server {self.name} ended while this ran{self._last_words()}; {again}"
@@ -126,7 +126,7 @@ class Connection:
         last = next((line.strip() for line in reversed(self.printed.lines) if line.strip()), "")
         return f" (its last words: {last[:200]})" if last else ""
 
-    async def _live(self) -> Session:
+    async def _live(self) -> McpSession:
         """The session at hand, or one more attempt at it."""
         async with self._opening:
             if self._owner is not None:
@@ -142,7 +142,7 @@ class Connection:
                 raise ToolError(f"the server {self.name} is not there: {self.problem}")
             return self._session
 
-    async def _answers(self, session: Session) -> bool:
+    async def _answers(self, session: McpSession) -> bool:
         try:
             await asyncio.wait_for(session.client.send_ping(), min(PING_SECONDS, self.server.timeout_s))
         except Exception:  # noqa: BLE001 whatever it is: no answer
@@ -177,7 +177,7 @@ class Connection:
             while await self._go_on(session):
                 await self._read_tools(session)
 
-    async def _go_on(self, session: Session) -> bool:
+    async def _go_on(self, session: McpSession) -> bool:
         """Wait for the end (False), or for other tools (True)."""
         waits = [asyncio.create_task(event.wait()) for event in (self._stop, session.ended, session.changed)]
         try:
@@ -188,7 +188,7 @@ class Connection:
         return not self._stop.is_set() and not session.ended.is_set()
 
     @asynccontextmanager
-    async def _session_of(self) -> AsyncIterator[Session]:
+    async def _session_of(self) -> AsyncIterator[McpSession]:
         from datetime import timedelta
 
         from mcp.types import Implementation, ServerNotification, ToolListChangedNotification
@@ -211,7 +211,7 @@ class Connection:
                 client_info=Implementation(name="ml-intern", version=version()),
             ) as client,
         ):
-            yield Session(client, ended, changed=changed)
+            yield McpSession(client, ended, changed=changed)
 
     @asynccontextmanager
     async def _streams(self) -> AsyncIterator[tuple[Any, Any, asyncio.Event]]:
@@ -223,7 +223,7 @@ class Connection:
             async with stdio_streams(self.server, self.printed) as streams:
                 yield streams
 
-    async def _read_tools(self, session: Session) -> None:
+    async def _read_tools(self, session: McpSession) -> None:
         from langchain_mcp_adapters.tools import load_mcp_tools
 
         session.changed.clear()
