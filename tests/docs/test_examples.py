@@ -19,7 +19,7 @@ from ml_intern.cli import help_text, program_name, typer_app
 from ml_intern.commands.argv import split
 from ml_intern.configs.settings import Settings
 from ml_intern.graph.operations import UserInput
-from ml_intern.models.transports.scripted import Step
+from ml_intern.models.transports.scripted import ScriptStep
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.tools.registry import ENTRY_POINTS, create_builtin_tools
 from tests.docs.pages import DOCS, README, code_blocks, name_of, pages
@@ -109,7 +109,7 @@ def test_the_workflow_and_the_script_are_valid() -> None:
         yaml.safe_load(code_blocks((DOCS / name).read_text(), "yaml")[0]) for name in ("ci.md", "models.md")
     )
     assert workflow["jobs"]["evaluate"]["steps"]
-    assert [Step.model_validate(step) for step in script]
+    assert [ScriptStep.model_validate(step) for step in script]
     schemas = [block for block in json_blocks() if block.get("type") == "object"]
     jsonschema.Draft202012Validator.check_schema(schemas[0])
 
