@@ -1,4 +1,4 @@
-"""OPTIONS: every option of the command line, once. Parsing, help, completion and the README's table come from it."""
+"""OPTIONS: every option of the command line, once. Parsing, help, completion and the reference come from it."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -246,7 +246,7 @@ def _sum_of_units(text: str) -> float:
 
 
 def options_table(specs: Iterable[OptionSpec] = OPTIONS.values()) -> str:
-    """The README's table of options, in markdown."""
+    """Return the table of options for the reference, in Markdown."""
     rows = [
         f"| `{', '.join(spec.switches)}{' ' + spec.metavar if spec.metavar else ''}` | {spec.help} |"
         for spec in specs

@@ -107,7 +107,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def commands_table() -> str:
-    """The README's table of subcommands, in markdown."""
+    """Return the table of subcommands for the reference, in Markdown."""
     rows = []
     for command in COMMANDS.values():
         words = " ".join(filter(None, [command.name, "|".join(command.actions), command.usage])).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""SLASH_COMMANDS: every command of the prompt, once. Help, completion and the README's table come from it."""
+"""SLASH_COMMANDS: every command of the prompt, once. Help, completion and the reference come from it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ KEYS = (
 
 
 def slash_table() -> str:
-    """The README's table of slash commands, in markdown."""
+    """Return the table of slash commands for the reference, in Markdown."""
     rows = []
     for command in SLASH_COMMANDS:
         written = f"{command.name} {command.usage}".strip().replace("|", "\\|")
