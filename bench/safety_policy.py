@@ -14,10 +14,10 @@ sys.path.insert(0, str(ROOT))
 from ml_intern.safety.policy import PolicyContext, verdict  # noqa: E402  (a script: the checkout first)
 from ml_intern.safety.rule_settings import parse_rules  # noqa: E402
 from ml_intern.safety.shell.analysis import classify  # noqa: E402
-from ml_intern.safety.shell.paths import Place  # noqa: E402
+from ml_intern.safety.shell.paths import CommandContext  # noqa: E402
 from tests.safety.shell.shell_variants import variants  # noqa: E402
 
-PLACE = Place("/ws", home="/home/u")
+PLACE = CommandContext("/ws", home="/home/u")
 RULES = parse_rules(
     {
         "allow": ["bash(make)", "bash(git commit)", "write(src/**)", *[f"bash(tool{number})" for number in range(50)]],

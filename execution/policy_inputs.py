@@ -17,10 +17,10 @@ from ml_intern.execution.call import ToolCall, ToolError, is_saved_output, real_
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
 from ml_intern.graph.limits import UNLIMITED
-from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, place_of, verdict
+from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, command_context, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.safety.rules import MCP, Rule, Rules
-from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import destinations
 from ml_intern.safety.shell.prefixes import always_prefixes
 from ml_intern.store.permissions import Grant
@@ -49,7 +49,9 @@ async def evaluate_policy(call: ToolCall, context: ToolContext, judge: Callable[
         taint=context.taint,
         user_text=context.user_text,
         owner=context.services.account.name,
-        rules=settings_rules(context.options.permissions).joined(Rules(tuple(grant_rule(row.grant) for row in grants))),
+        rules=settings_rules(context.options.permissions).merged_with(
+            Rules(tuple(grant_rule(row.grant) for row in grants))
+        ),
         changed=spec.warning() if spec is not None and spec.warning is not None else "",
         destinations=effects.destinations,
         public=effects.public,
@@ -142,7 +144,7 @@ async def always_offers(call: ToolCall, context: ToolContext) -> tuple[Grant, ..
 
 def _sufficient_grants(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
     grants = _grants(call, facts)
-    extended = facts.rules.joined(Rules(tuple(map(grant_rule, grants))))
+    extended = facts.rules.merged_with(Rules(tuple(map(grant_rule, grants))))
     allowed = verdict(call.name, call.args, replace(facts, rules=extended)).kind == "allow"
     return grants if grants and allowed else ()
 
@@ -152,8 +154,8 @@ def _grants(call: ToolCall, facts: PolicyContext) -> tuple[Grant, ...]:
         return ()
     if call.name != SHELL_TOOL:
         return (Grant(call.name),)
-    command, place = str(call.args.get("command", "")), place_of(facts)
-    scene = examine(command, place).scene
-    if scene is None or destinations(scene):
+    command, place = str(call.args.get("command", "")), command_context(facts)
+    parsed = analyze_command(command, place).parsed
+    if parsed is None or destinations(parsed):
         return ()
     return tuple(Grant(call.name, prefix) for prefix in always_prefixes(command, place))

@@ -15,9 +15,9 @@ def known_secrets(workspace: Path | None = None) -> dict[str, str]:
     """The secrets by the name of their variable."""
     from ml_intern.configs.env import read_env_files
     from ml_intern.models.routing import hub_token
-    from ml_intern.safety.secrets.known import secrets_of_environment
+    from ml_intern.safety.secrets.known import environment_secrets
 
     token = hub_token(os.environ)
-    own = secrets_of_environment(os.environ) | ({"HF_TOKEN": token} if token else {})
-    folders = secrets_of_environment(read_env_files([workspace])) if workspace is not None else {}
+    own = environment_secrets(os.environ) | ({"HF_TOKEN": token} if token else {})
+    folders = environment_secrets(read_env_files([workspace])) if workspace is not None else {}
     return {**folders, **own}

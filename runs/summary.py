@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.runs.backends.registry import backend_spec
-from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.store.runs import RunRow
 from ml_intern.text.formatting import and_more, duration
 
@@ -82,5 +82,5 @@ def sources_of(row: RunRow) -> tuple[str, ...]:
     """A machine elsewhere has every network, so its log has any source; of a run here its words tell."""
     if backend_spec(row.backend).is_remote:
         return (f"the {row.backend} run {row.id}",)
-    scene = examine(row.command, Place(row.folder or "/", home=str(Path.home()))).scene
-    return inward_sources(scene) if scene else ()
+    parsed = analyze_command(row.command, CommandContext(row.folder or "/", home=str(Path.home()))).parsed
+    return inward_sources(parsed) if parsed else ()

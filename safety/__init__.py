@@ -1,1 +1,1 @@
-"""The approval policy and its rules."""
+"""The approval policy, its rules, the analysis of shell commands, and the redaction of secrets."""

@@ -1,6 +1,6 @@
-"""Rules of the user: allow, ask or deny by tool, argument, command prefix, path, destination, price. Deny wins.
+"""The user's rules: allow, ask or deny by tool, argument, command prefix, path, destination or price. Deny wins.
 
-Reading them from settings, with their examples, is in safety/rule_settings.py.
+safety/rule_settings.py parses them from settings.
 """
 
 import re
@@ -14,99 +14,99 @@ from ml_intern.safety.shell.paths import is_credential, is_project_secret, is_pr
 
 Effect = Literal["allow", "ask", "deny"]
 MCP = "mcp:"
-"""What the destination of a tool of an MCP server begins with; the server's name follows."""
+"""Prefix of the destinations of MCP tools; the server's name follows."""
 EFFECTS: tuple[Effect, ...] = ("deny", "ask", "allow")
-"""The strongest first."""
+"""Strongest first."""
 
 
 @dataclass(frozen=True)
 class RuleTarget:
-    """What rules look at: one call, with the facts the caller gathered. Paths are absolute."""
+    """One call with the properties that rules can match. Paths are absolute."""
 
     tool: str
     args: Mapping[str, object] = field(default_factory=dict[str, object])
     commands: tuple[tuple[str, ...], ...] = ()
-    """Word lists of every program a shell command starts, nested ones too."""
+    """Word lists of all programs that a shell command starts, including nested ones."""
     plain: tuple[tuple[str, ...], ...] | None = None
-    """The same of its top level when the command is plain, else None: then no prefix can allow it."""
+    """Word lists of the top level of a plain command, else None. Prefixes can allow only plain commands."""
     reading: frozenset[tuple[str, ...]] = frozenset()
-    """Those of `plain` that only read."""
+    """The read-only commands among `plain`."""
     paths: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     cost_usd: float | None = 0.0
-    """Worst-case price in US dollars; None when it is not known."""
+    """The highest possible cost in US dollars; None if unknown."""
     workspace: str = "/"
     home: str = "/"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. What is left empty matches everything; what is given must all match."""
+    """A rule. All given conditions must match; empty ones match everything."""
 
     effect: Effect
     tool: str = "*"
     args: tuple[tuple[str, str], ...] = ()
-    """Argument name and a regular expression searched in it."""
+    """Names of arguments with regular expressions to search in them."""
     prefix: tuple[str, ...] = ()
-    """The first words of a command; each may hold * patterns."""
+    """The first words of a command; each may contain wildcards."""
     path: str = ""
-    """Pattern: ** crosses folders; relative to the workspace unless it begins with / or ~."""
+    """A pattern in which ** matches across folders; relative to the workspace unless it begins with / or ~."""
     destination: str = ""
     price_over_usd: float | None = None
     ordinary: bool = False
-    """Only calls that send nothing to anyone but an MCP server and cost nothing, and all of whose paths are ordinary
-    files of the workspace: not hidden, no secrets, nothing that other programs obey."""
+    """Match only free calls that send data to nothing but MCP servers and whose paths are ordinary workspace files: not
+    hidden, without secrets, not controlling other programs."""
     why: str = ""
 
     @property
-    def describes(self) -> str:
-        """The rule in a few words."""
+    def description(self) -> str:
+        """Return a short description of the rule."""
         parts = [self.tool, " ".join(self.prefix), self.path, self.destination, *(f"{n}~{p}" for n, p in self.args)]
         price = [] if self.price_over_usd is None else [f"over {self.price_over_usd:g} USD"]
         return " ".join(part for part in [*parts, *price] if part and part != "*") or "everything"
 
-    def matches(self, subject: RuleTarget) -> bool:
-        """Tell whether the rule speaks about this call."""
+    def matches(self, target: RuleTarget) -> bool:
+        """Return whether the rule applies to this call."""
         return (
-            _fits(subject.tool, self.tool)
-            and all(_searched(pattern, subject.args.get(name)) for name, pattern in self.args)
-            and self._matches_commands(subject)
-            and self._matches_paths(subject)
-            and self.speaks_of(subject)
-            and (not self.destination or any(_fits(one, self.destination) for one in subject.destinations))
-            and (self.price_over_usd is None or subject.cost_usd is None or subject.cost_usd > self.price_over_usd)
+            _matches_wildcard(target.tool, self.tool)
+            and all(_matches_regex(pattern, target.args.get(name)) for name, pattern in self.args)
+            and self._matches_commands(target)
+            and self._matches_paths(target)
+            and self.matches_effects(target)
+            and (not self.destination or any(_matches_wildcard(one, self.destination) for one in target.destinations))
+            and (self.price_over_usd is None or target.cost_usd is None or target.cost_usd > self.price_over_usd)
         )
 
-    def speaks_of(self, subject: RuleTarget) -> bool:
-        """Tell whether an `ordinary` rule speaks about where the call leads; every other rule does."""
+    def matches_effects(self, target: RuleTarget) -> bool:
+        """Return whether the call's effects are within an `ordinary` rule; other rules do not limit effects."""
         return not self.ordinary or (
-            subject.cost_usd == 0
-            and all(place.startswith(MCP) for place in subject.destinations)
-            and all(_is_ordinary(path, subject.workspace) for path in subject.paths)
+            target.cost_usd == 0
+            and all(one.startswith(MCP) for one in target.destinations)
+            and all(_is_ordinary(path, target.workspace) for path in target.paths)
         )
 
-    def covers(self, command: tuple[str, ...]) -> bool:
-        """Tell whether a command begins with the rule's prefix."""
-        return len(command) >= len(self.prefix) and all(map(_fits, command, self.prefix))
+    def matches_prefix(self, command: tuple[str, ...]) -> bool:
+        """Return whether a command begins with the rule's prefix."""
+        return len(command) >= len(self.prefix) and all(map(_matches_wildcard, command, self.prefix))
 
-    def _matches_commands(self, subject: RuleTarget) -> bool:
+    def _matches_commands(self, target: RuleTarget) -> bool:
         if not self.prefix:
             return True
         if self.effect == "allow":
-            return bool(subject.plain) and all(
-                self.covers(one) or one in subject.reading for one in subject.plain or ()
+            return bool(target.plain) and all(
+                self.matches_prefix(one) or one in target.reading for one in target.plain or ()
             )
-        return any(self.covers(one) for one in subject.commands)
+        return any(self.matches_prefix(one) for one in target.commands)
 
-    def _matches_paths(self, subject: RuleTarget) -> bool:
+    def _matches_paths(self, target: RuleTarget) -> bool:
         if not self.path:
             return True
-        pattern = path_pattern(self.path, subject.workspace, subject.home)
-        found = [pattern.fullmatch(path) is not None for path in subject.paths]
+        pattern = path_pattern(self.path, target.workspace, target.home)
+        found = [pattern.fullmatch(path) is not None for path in target.paths]
         return bool(found) and (all(found) if self.effect == "allow" else any(found))
 
 
-def _fits(text: str, pattern: str) -> bool:
+def _matches_wildcard(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern) if _has_wildcards(pattern) else text == pattern
 
 
@@ -121,7 +121,7 @@ def _is_ordinary(path: str, workspace: str) -> bool:
     )
 
 
-def _searched(pattern: str, value: object) -> bool:
+def _matches_regex(pattern: str, value: object) -> bool:
     return value is not None and _compiled(pattern).search(value if isinstance(value, str) else repr(value)) is not None
 
 
@@ -132,7 +132,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=512)
 def path_pattern(pattern: str, workspace: str, home: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression over absolute paths; `dir/**` matches `dir` too."""
+    """Translate a path pattern to a regular expression for absolute paths; `dir/**` also matches `dir`."""
     if pattern.startswith("~"):
         pattern = home + pattern[1:]
     elif not pattern.startswith("/"):
@@ -144,39 +144,39 @@ def path_pattern(pattern: str, workspace: str, home: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules in force, in any order."""
+    """All active rules, in any order."""
 
     rules: tuple[Rule, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is odd about them: rules that can never decide anything."""
+    """Warnings about rules without effect."""
 
-    def decide(self, subject: RuleTarget) -> Rule | None:
-        """The strongest rule that matches, or None."""
+    def find_rule(self, target: RuleTarget) -> Rule | None:
+        """Return the strongest matching rule, or None."""
         for effect in EFFECTS:
-            found = next((rule for rule in self._by_effect[effect] if rule.matches(subject)), None)
+            found = next((rule for rule in self._by_effect[effect] if rule.matches(target)), None)
             if found is not None:
                 return found
-        return self._allowed_together(subject)
+        return self._allowed_together(target)
 
-    def joined(self, other: "Rules") -> "Rules":
-        """Both sets of rules."""
+    def merged_with(self, other: "Rules") -> "Rules":
+        """Return the union of both sets of rules."""
         return Rules((*self.rules, *other.rules), (*self.warnings, *other.warnings))
 
     @cached_property
     def _by_effect(self) -> dict[Effect, tuple[Rule, ...]]:
         return {effect: tuple(rule for rule in self.rules if rule.effect == effect) for effect in EFFECTS}
 
-    def _allowed_together(self, subject: RuleTarget) -> Rule | None:
-        """Each sub-command of a plain command may be allowed by a rule of its own."""
+    def _allowed_together(self, target: RuleTarget) -> Rule | None:
+        """Return an allow rule if each sub-command of a plain command is allowed by some rule, else None."""
         prefixed = [
             rule for rule in self._by_effect["allow"]
-            if rule.prefix and not rule.path and not rule.args and _fits(subject.tool, rule.tool)
-            and rule.speaks_of(subject)
+            if rule.prefix and not rule.path and not rule.args and _matches_wildcard(target.tool, rule.tool)
+            and rule.matches_effects(target)
         ]  # fmt: skip
         last: Rule | None = None
-        for command in subject.plain or ():
-            if command not in subject.reading:
-                last = next((rule for rule in prefixed if rule.covers(command)), None)
+        for command in target.plain or ():
+            if command not in target.reading:
+                last = next((rule for rule in prefixed if rule.matches_prefix(command)), None)
                 if last is None:
                     return None
         return last

@@ -36,7 +36,7 @@ def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
 def permission_info(permissions: Mapping[str, Any], answers: "Sequence[PermissionRow]" = ()) -> PermissionInfo:
     """Describe the rules of the settings and the stored answers. Raises ConfigurationError for an invalid rule."""
     written = settings_rules(permissions)
-    rules = tuple(RuleInfo(rule.effect, rule.describes, rule.why) for rule in written.rules)
+    rules = tuple(RuleInfo(rule.effect, rule.description, rule.why) for rule in written.rules)
     return PermissionInfo(rules, tuple(written.warnings), tuple(answers))
 
 

@@ -10,7 +10,7 @@ from ml_intern.configs.settings import Destination, Messaging
 from ml_intern.graph.events import Event
 from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.text.formatting import and_more
+from ml_intern.text.formatting import and_more, plural
 from ml_intern.text.visible import visible
 
 MAX_QUEUED = 50
@@ -175,7 +175,7 @@ def _ended(data: Mapping[str, Any], thread_id: str) -> str:
     if data["status"] in ("failed", "interrupted"):
         return ""
     outcome = "Done" if data["status"] == "done" else f"Ended ({data['status']})"
-    return f"{outcome} after {data['iterations']} model calls:\n{data['text']}\ncontinue: ml-intern -r {thread_id[:8]}"
+    return f"{outcome} after {plural(data['iterations'], 'model call')}:\n{data['text']}\ncontinue: ml-intern -r {thread_id[:8]}"
 
 
 _RENDERERS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}

@@ -1,1 +1,1 @@
-"""Finding secrets in text and redacting them."""
+"""Detection and redaction of secrets in text."""

@@ -1,13 +1,13 @@
-"""Secrets told by what stands around them: private key blocks, headers, URLs with a password, and NAME_TOKEN=value."""
+"""Secrets recognized by their context: private key blocks, headers, URLs with a password, and NAME_TOKEN=value."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ml_intern.safety.secrets.words import Assignment, looks_random, looks_secret, names_nothing, same_as_name
+from ml_intern.safety.secrets.words import Assignment, is_harmless_value, looks_random, looks_secret, repeats_name
 from ml_intern.text.word_table import words
 
-Stand = Callable[[str], str]
+MakePlaceholder = Callable[[str], str]
 
 _KEY_HEADER = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _BETWEEN = r"(?:\s|\\+[nrt]|[\"',|>#:\t]|(?<=\s)[0-9]{1,6}(?=[\t:|]))"
@@ -43,31 +43,33 @@ _NAMED = re.compile(
     r"([^\s\"'`,;&<>\\(){}\[\]]++)"
 )
 _USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
-# Where _NAMED can begin, found by plain searches: trying it at every position takes a hundred times as long.
+# Plain searches find where _NAMED can match; trying it at every position takes a hundred times as long.
 _PLAIN_WORDS = ("pass", "_pass", "pwd", "secret", "token", "credential")
 _KEY_NAMES = tuple(f"{word}{sign}" for word in _KEYS for sign in ("", "_", "-"))
-_ODD_CASE = "\u0130\u0131\u017f\u212a"
-"""Letters that a pattern without case takes for i, s and k, and lower() does not."""
+_SPECIAL_CASE_LETTERS = "\u0130\u0131\u017f\u212a"
+"""Letters that case-insensitive patterns match as i, s and k, but lower() does not convert."""
 _MAX_NAME = 64
 _EXAMPLES = frozenset({"pass", "password", "passwd", "pwd", "token", "secret", "key"})
 
 
-def redact_contexts(text: str, stand: Stand) -> str:
-    """Replace what its surroundings name a secret; `stand` makes the placeholder of a kind. Linear in the length."""
-    text = _key_blocks(text, stand("private_key"))
+def redact_contexts(text: str, make_placeholder: MakePlaceholder) -> str:
+    """Replace secrets recognized by their context; `make_placeholder` takes the kind. Runs in linear time."""
+    text = _key_blocks(text, make_placeholder("private_key"))
     lowered = text.lower()
-    is_odd = len(lowered) != len(text) or any(letter in text for letter in _ODD_CASE)
+    needs_full_search = len(lowered) != len(text) or any(letter in text for letter in _SPECIAL_CASE_LETTERS)
     for header in _HEADERS:
-        if is_odd or any(word in lowered for word in header.words):
-            text = header.pattern.sub(_keep_first(stand(header.kind), header.judge), text)
-    replace = _named(stand("value"))
+        if needs_full_search or any(word in lowered for word in header.words):
+            text = header.pattern.sub(_keep_first(make_placeholder(header.kind), header.judge), text)
+    replace = _named(make_placeholder("value"))
     return (
-        _NAMED.sub(replace, text) if is_odd else _replaced(text, sorted({*_named_starts(text, text.lower())}), replace)
+        _NAMED.sub(replace, text)
+        if needs_full_search
+        else _replaced(text, sorted({*_named_starts(text, text.lower())}), replace)
     )
 
 
 def _named_starts(text: str, lowered: str) -> Iterator[int]:
-    """Every position at which _NAMED may match, and few others."""
+    """Yield every position at which _NAMED can match, and a few others."""
     for word in _PLAIN_WORDS:
         yield from _positions(lowered, word)
     for at in _positions(lowered, "key"):
@@ -85,7 +87,7 @@ def _positions(text: str, word: str) -> Iterator[int]:
 
 
 def _replaced(text: str, starts: list[int], replace: Callable[[re.Match[str]], str]) -> str:
-    """What _NAMED.sub gives when it can match at `starts` only."""
+    """Return the result of _NAMED.sub if it can match only at `starts`."""
     pieces: list[str] = []
     end = 0
     for start in starts:
@@ -95,7 +97,7 @@ def _replaced(text: str, starts: list[int], replace: Callable[[re.Match[str]], s
     return "".join([*pieces, text[end:]])
 
 
-def _key_blocks(text: str, stand_in: str) -> str:
+def _key_blocks(text: str, placeholder: str) -> str:
     if "PRIVATE KEY" not in text:
         return text
     pieces: list[str] = []
@@ -104,32 +106,32 @@ def _key_blocks(text: str, stand_in: str) -> str:
         body = _KEY_BODY.match(text, header.end())
         stop = body.end() if body else header.end()
         secret = text[header.end() : stop]
-        pieces += [text[end : header.end()], f" {stand_in}" if secret.strip() else secret]
+        pieces += [text[end : header.end()], f" {placeholder}" if secret.strip() else secret]
         end = stop
     return "".join(pieces) + text[end:]
 
 
-def _keep_first(stand_in: str, judge: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+def _keep_first(placeholder: str, judge: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
     def replace(match: re.Match[str]) -> str:
         lead, value = match.group(1), match.group(2)
-        if names_nothing(value) or not judge(value):
+        if is_harmless_value(value) or not judge(value):
             return match.group()
-        return f"{lead}{stand_in}{match.group()[len(lead) + len(value) :]}"
+        return f"{lead}{placeholder}{match.group()[len(lead) + len(value) :]}"
 
     return replace
 
 
-def _no_example(value: str) -> bool:
+def _is_not_example(value: str) -> bool:
     return value.lower() not in _EXAMPLES
 
 
-def _long(value: str) -> bool:
+def _is_long(value: str) -> bool:
     return len(value) >= 8
 
 
 @dataclass(frozen=True)
 class Header:
-    """A pattern whose second group is a secret when `judge` says so; it is tried on text with one of `words`."""
+    """A pattern whose second group is a secret if `judge` accepts it; used only for text with one of `words`."""
 
     words: tuple[str, ...]
     pattern: re.Pattern[str]
@@ -138,27 +140,27 @@ class Header:
 
 
 _HEADERS = (
-    Header(("authorization",), _AUTHORIZATION, "authorization", _long),
+    Header(("authorization",), _AUTHORIZATION, "authorization", _is_long),
     Header(("authorization",), _BARE_AUTHORIZATION, "authorization", looks_random),
     Header(("bearer", "basic"), _BEARER, "authorization", looks_random),
-    Header(("cookie",), _COOKIE, "cookie", _long),
-    Header(("://",), _URL_LOGIN, "url_password", _no_example),
+    Header(("cookie",), _COOKIE, "cookie", _is_long),
+    Header(("://",), _URL_LOGIN, "url_password", _is_not_example),
     Header(("://",), _URL_TOKEN, "url_token", looks_random),
-    Header(("-u",), _USER_OPTION, "password", _no_example),
+    Header(("-u",), _USER_OPTION, "password", _is_not_example),
 )
 
 
-def _named(stand_in: str) -> Callable[[re.Match[str]], str]:
+def _named(placeholder: str) -> Callable[[re.Match[str]], str]:
     def replace(match: re.Match[str]) -> str:
         word, separator, value = match.groups()
         text, start = match.string, match.start()
         lead = text[max(0, start - _MAX_NAME) : start]
         name = _name_before(lead) + word
-        if names_nothing(value) or same_as_name(value, name) or _is_call(text, match.end(), value):
+        if is_harmless_value(value) or repeats_name(value, name) or _is_call(text, match.end(), value):
             return match.group()
         if not looks_secret(Assignment(name, separator, value, lead)):
             return match.group()
-        return f"{word}{separator}{stand_in}"
+        return f"{word}{separator}{placeholder}"
 
     return replace
 
@@ -169,5 +171,5 @@ def _name_before(lead: str) -> str:
 
 
 def _is_call(text: str, end: int, value: str) -> bool:
-    """`token = get_token(...)` and `tokens[0]` name code, no value."""
+    """Return whether the value is code, as in `token = get_token(...)` and `tokens[0]`."""
     return text[end : end + 1] in {"(", "["} and value.replace(".", "").replace("_", "").isalnum()

@@ -1,20 +1,20 @@
-"""The table of secrets told by their form alone: a kind, a literal the text must add_known_secrets, and the pattern."""
+"""FORMATS, the table of secrets recognized by their format: kind, a literal the text must contain, and the pattern."""
 
 import re
 from dataclasses import dataclass
 
-# What may stand before a short prefix: no part of a word, unless the letters are an escape (%3D, \n, =, ESC[32m).
+# Allowed before a short prefix: no word character, unless it ends an escape sequence (%3D, \n, \u003d, ESC[32m).
 _BEFORE = (r"%[0-9A-Fa-f]{2}", r"\\[nrtfb]", r"\\u[0-9A-Fa-f]{4}", r"[\[;0-9]m")
 
 
 def _start(prefix: str) -> str:
-    """A prefix of fixed length where a word begins. What stands before is looked at last: prefixes are found fast."""
+    """Return a pattern for a prefix at the start of a word. The lookbehind comes last for a fast search."""
     return rf"{prefix}(?:(?<![A-Za-z0-9]{prefix})|" + "|".join(f"(?<={one}{prefix})" for one in _BEFORE) + ")"
 
 
 @dataclass(frozen=True)
 class SecretFormat:
-    """One form of secret: `pattern` is tried only on text that holds `literal`."""
+    """A secret format. `pattern` is used only for text that contains `literal`."""
 
     kind: str
     literal: str
@@ -25,7 +25,7 @@ def _format(kind: str, literal: str, pattern: str) -> SecretFormat:
     return SecretFormat(kind, literal, re.compile(pattern))
 
 
-# Every pattern is a prefix and a run of one class: a failed match costs no more than its shortest length. Linear time.
+# Every pattern is a prefix and a run of one character class, so that a failed match is short and time is linear.
 FORMATS: tuple[SecretFormat, ...] = (
     # Hugging Face and model providers
     _format("hf_token", "hf_", r"hf_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}"),

@@ -1,4 +1,4 @@
-"""The exact secrets this process holds, and the encodings in which they are looked for."""
+"""The exact values of known secrets, and the encodings in which they are detected."""
 
 import base64
 import json
@@ -14,26 +14,26 @@ _COMMON_VALUES = frozenset({"disabled", "password", "undefined", "changeme", "re
 
 
 class KnownSecrets:
-    """A set of exact values and of the placeholder of each. It never shows a value."""
+    """A set of secret values with their placeholders. It never reveals a value."""
 
     def __init__(self) -> None:
         self._forms: dict[str, str] = {}
         self._ordered: tuple[tuple[str, str], ...] = ()
 
-    def add(self, value: str, stand_in: str) -> None:
-        """Hold `value` and every line of it; what is shorter than 8 characters or a common word is ignored."""
+    def add(self, value: str, placeholder: str) -> None:
+        """Add `value` and each of its lines. Values under 8 characters and common words are ignored."""
         for part in {value.strip(), *(line.strip() for line in value.splitlines())}:
             if len(part) >= MIN_SECRET_LENGTH and part.lower() not in _COMMON_VALUES:
-                self._forms.update(dict.fromkeys(_encodings(part), stand_in))
+                self._forms.update(dict.fromkeys(_encodings(part), placeholder))
         self._ordered = tuple(sorted(self._forms.items(), key=lambda item: -len(item[0])))
 
     def clear(self) -> None:
-        """Forget every value."""
+        """Remove every value."""
         self._forms.clear()
         self._ordered = ()
 
     def redact(self, text: str, placeholder: re.Pattern[str]) -> str:
-        """Replace every held value outside of placeholders: one plain search of the text for each form."""
+        """Replace every known value outside of placeholders."""
         if not any(form in text for form, _ in self._ordered):
             return text
         pieces: list[str] = []
@@ -44,25 +44,25 @@ class KnownSecrets:
         return "".join([*pieces, self._replace(text[end:])])
 
     def _replace(self, text: str) -> str:
-        for form, stand_in in self._ordered:
+        for form, placeholder in self._ordered:
             if form in text:
-                text = text.replace(form, stand_in)
+                text = text.replace(form, placeholder)
         return text
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name holds a secret."""
+    """Return whether a variable with this name contains a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
-def secrets_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that add_known_secrets a secret by their name, and the passwords within URLs, by variable name."""
+def environment_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets of an environment by variable name: variables with a secret name, and passwords in URLs."""
     return dict(_secrets_of(environment))
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a program of ours that needs none of them."""
-    secret = secrets_of_environment(environment)
+    """Return the environment without secrets, for a program that needs none."""
+    secret = environment_secrets(environment)
     return {name: value for name, value in environment.items() if name not in secret}
 
 
@@ -75,7 +75,7 @@ def _secrets_of(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_path(value: str) -> bool:
-    """Some *_KEY variables name a file: its path is no secret."""
+    """Return whether the value is the path of an existing file, as in some *_KEY variables."""
     try:
         return value.startswith(("/", "~", "./")) and Path(value).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
@@ -92,7 +92,7 @@ def _encodings(value: str) -> set[str]:
 
 
 def _base64_core(raw: bytes, lead: int) -> str:
-    """The characters of base64 that `raw` alone decides when it begins `lead` bytes into a group of three."""
+    """Return the base64 characters that depend only on `raw` if it starts `lead` bytes into a group of three."""
     encoded = base64.b64encode(b"\0" * lead + raw).decode("ascii")
     first = -(-lead * 8 // 6)
     return encoded[first : (lead + len(raw)) * 8 // 6]

@@ -1,6 +1,6 @@
-"""redact(text): what every text goes through before it becomes a message or an event. Secrets become placeholders.
+"""redact(text), applied to every text before it becomes a message or an event. Secrets become placeholders.
 
-The exact values this process holds go first, then the forms of secret_formats and the contexts of secret_contexts.
+Known values are replaced first, then the formats of formats.py and the contexts of contexts.py.
 """
 
 import os
@@ -10,43 +10,43 @@ from typing import Any
 
 from ml_intern.safety.secrets.contexts import redact_contexts
 from ml_intern.safety.secrets.formats import FORMATS
-from ml_intern.safety.secrets.known import KnownSecrets, secrets_of_environment
+from ml_intern.safety.secrets.known import KnownSecrets, environment_secrets
 
 _PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_.-]{1,64}\]")
 _MAX_PASSES = 6
 
-_HELD = KnownSecrets()
+_KNOWN = KnownSecrets()
 
 
 def placeholder(kind: str) -> str:
-    """The text that stands for a secret of that kind, or for the variable that holds it."""
+    """Return the placeholder for a kind of secret or for a variable."""
     return f"[redacted:{re.sub(r'[^A-Za-z0-9_.-]', '-', kind)[:64] or 'secret'}]"
 
 
 def add_known_secrets(values: Mapping[str, str] | Iterable[str]) -> None:
     """Redact these exact values from now on, also base64- and URL-encoded.
 
-    A mapping names the variable of each value, which its placeholder then shows. Values under 8 characters are ignored.
+    The keys of a mapping are variable names, which the placeholders show. Values under 8 characters are ignored.
     """
     named = values.items() if isinstance(values, Mapping) else (("secret", value) for value in values)
     for name, value in named:
-        _HELD.add(value, placeholder(name))
+        _KNOWN.add(value, placeholder(name))
 
 
 def register_environment(environment: Mapping[str, str] | None = None) -> None:
-    """Hold every secret of the environment: *_TOKEN *_KEY *_SECRET *_PASSWORD and passwords within URLs."""
-    add_known_secrets(secrets_of_environment(os.environ if environment is None else environment))
+    """Register every secret of the environment: *_TOKEN, *_KEY, *_SECRET, *_PASSWORD and passwords in URLs."""
+    add_known_secrets(environment_secrets(os.environ if environment is None else environment))
 
 
-def forget_known_secrets() -> None:
-    """Forget every held value; what is redacted stays redacted."""
-    _HELD.clear()
+def clear_known_secrets() -> None:
+    """Remove all known values. Redacted text stays redacted."""
+    _KNOWN.clear()
 
 
 def redact(text: str) -> str:
-    """Return `text` without secrets, each replaced by [redacted:KIND]. Idempotent; linear in the length of the text."""
+    """Return `text` with each secret replaced by [redacted:KIND]. Idempotent; takes linear time."""
     for _ in range(_MAX_PASSES):
-        redacted = _once(text)
+        redacted = _redact_once(text)
         if redacted == text:
             break
         text = redacted
@@ -62,27 +62,27 @@ def redact_value(value: Any) -> Any:
     return [redact_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _once(text: str) -> str:
-    text = _HELD.redact(text, _PLACEHOLDER)
+def _redact_once(text: str) -> str:
+    text = _KNOWN.redact(text, _PLACEHOLDER)
     for form in FORMATS:
         if form.literal in text:
             text = form.pattern.sub(placeholder(form.kind), text)
     return redact_contexts(text, placeholder)
 
 
-def contains_known(text: str) -> bool:
-    """Tell whether a value given to `add_known_secrets` stands in `text`, in any of its encodings."""
-    return _HELD.redact(text, _PLACEHOLDER) != text
+def contains_known_secret(text: str) -> bool:
+    """Return whether `text` contains a known secret in any encoding."""
+    return _KNOWN.redact(text, _PLACEHOLDER) != text
 
 
 def has_secret(text: str) -> bool:
-    """Tell whether a held value, or what has the form of a known kind of secret, stands in a text that was redacted."""
+    """Return whether redacted text still contains a known secret or a match of a secret format."""
     bare = _PLACEHOLDER.sub("", text)
-    return contains_known(bare) or any(form.literal in bare and form.pattern.search(bare) for form in FORMATS)
+    return contains_known_secret(bare) or any(form.literal in bare and form.pattern.search(bare) for form in FORMATS)
 
 
 def has_placeholder(value: object) -> bool:
-    """Tell whether a placeholder stands anywhere in a string or in nested lists and mappings, keys included."""
+    """Return whether a string, or nested lists and mappings including keys, contain a placeholder."""
     if isinstance(value, str):
         return _PLACEHOLDER.search(value) is not None
     if isinstance(value, Mapping):

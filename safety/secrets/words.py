@@ -1,4 +1,4 @@
-"""Judge a value by itself: is it random enough to be a secret, or a word, a number, a variable, a placeholder."""
+"""Classification of single values: random enough to be a secret, or a word, number, variable or placeholder."""
 
 import re
 from dataclasses import dataclass
@@ -63,8 +63,8 @@ _MIN_TOKEN = 12
 _MIN_RANDOM = 16
 
 
-def names_nothing(value: str) -> bool:
-    """A variable, a placeholder, an empty or a literal value: it gives nothing away."""
+def is_harmless_value(value: str) -> bool:
+    """Return whether the value cannot be a secret: empty, a literal, a variable or a placeholder."""
     bare = value.strip("\"'.:!?")
     if not bare or "[redacted" in value or bare.lower() in _LITERALS or len(set(bare)) == 1:
         return True
@@ -73,8 +73,8 @@ def names_nothing(value: str) -> bool:
     return _PLACEHOLDER_WORD.search(value) is not None and not looks_random(value.replace("example", ""))
 
 
-def same_as_name(value: str, name: str) -> bool:
-    """`token=token`, `password: HF_PASSWORD`: the value repeats the name, or names a variable."""
+def repeats_name(value: str, name: str) -> bool:
+    """Return whether the value repeats the name or names a variable: `token=token`, `password: HF_PASSWORD`."""
     plain = re.sub(r"[^a-z]", "", value.lower())
     if not plain:
         return False
@@ -83,7 +83,7 @@ def same_as_name(value: str, name: str) -> bool:
 
 
 def looks_random(value: str) -> bool:
-    """Long, of the alphabet of secrets, with letters and digits mixed beyond what words do."""
+    """Return whether the value is long, uses the alphabet of secrets and mixes characters more than words do."""
     if len(value) < _MIN_RANDOM or not _SECRET_ALPHABET.match(value):
         return False
     if not _has_digit_and_letter(value):
@@ -93,7 +93,7 @@ def looks_random(value: str) -> bool:
 
 @dataclass(frozen=True)
 class Assignment:
-    """NAME, what stands between (a colon, an equals sign, blanks, quotes), the value, and the text before the name."""
+    """An assignment: name, separator (colon, equals sign, spaces, quotes), value, and the text before the name."""
 
     name: str
     separator: str
@@ -102,17 +102,17 @@ class Assignment:
 
     @property
     def is_option(self) -> bool:
-        """`--token value`: the name is an option of a command."""
+        """Return whether the name is a command option, as in `--token value`."""
         return self.name.startswith("-")
 
     @property
     def is_quoted(self) -> bool:
-        """The value stands in quotes."""
+        """Return whether the value is quoted."""
         return self.separator.endswith(('"', "'"))
 
 
 def looks_secret(found: Assignment) -> bool:
-    """Tell whether an assignment whose value is no placeholder sets a secret."""
+    """Return whether an assignment, whose value is not a placeholder, contains a secret."""
     if _NOT_SECRET_NAMES.search(found.name) or _NAME_OF_SECRET.match(found.value):
         return False
     if ("," in found.separator and not found.is_option) or found.lead.endswith("arn:aws:secretsmanager:"):

@@ -1,1 +1,1 @@
-"""What a shell command does, judged from its syntax tree."""
+"""Analysis of shell commands from their syntax trees."""

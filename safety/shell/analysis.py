@@ -1,100 +1,102 @@
-"""The risk of a shell command: auto, ask or deny, with the reason. What is not understood is asked about.
+"""The risk of a shell command: auto, ask or deny, with the reason. Unknown syntax is asked about.
 
-The parse is comfort; the OS sandbox is the wall.
+The analysis is a convenience; only the OS sandbox is a security boundary.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_intern.safety.shell.denied import denial
-from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, parsed_command
-from ml_intern.safety.shell.paths import Place
-from ml_intern.safety.shell.reading import judge_command, judge_reading
-from ml_intern.safety.shell.sandboxed import judge_sandboxed
+from ml_intern.safety.shell.denied import denial_reason
+from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, parse_command
+from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.reading import find_command_problem, find_reading_problem
+from ml_intern.safety.shell.sandboxed import find_sandbox_problem
 from ml_intern.safety.shell.tree import PLAIN_KINDS
 from ml_intern.safety.shell.words import NotPlain, PlainCommand, plain_commands
 from ml_intern.text.visible import has_hidden
 
 MAX_COMMAND = 100_000
-"""Characters; the kernel takes no argument over 131,072 bytes, so a longer command could not be started anyway."""
+"""Longest command in characters. The kernel rejects arguments over 131,072 bytes anyway."""
 
 RiskKind = Literal["auto", "ask", "deny"]
 
 
 @dataclass(frozen=True)
 class Risk:
-    """How a command is to be treated, and why."""
+    """The treatment of a command, and the reason."""
 
     kind: RiskKind
     why: str
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A command with its risk and what rules look at."""
+class CommandAnalysis:
+    """A command's risk and the properties that rules match."""
 
     risk: Risk
-    scene: ParsedCommand | None = None
-    """None for what was refused unread."""
+    parsed: ParsedCommand | None = None
+    """None for a command that was rejected without parsing."""
     plain: tuple[tuple[str, ...], ...] | None = None
-    """Its commands as word lists when it is plain, else None."""
+    """Word lists of its simple commands if it is plain, else None."""
     reading: frozenset[tuple[str, ...]] = frozenset()
-    """Those of them that only read."""
+    """The read-only commands among `plain`."""
 
     @property
-    def started(self) -> tuple[tuple[str, ...], ...]:
-        """Every program it would start, nested ones too, as word lists."""
-        return tuple((one.name, *one.arguments) for one in (self.scene.invocations if self.scene else ()) if one.name)
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """Return the word lists of all programs that it would start, including nested ones."""
+        return tuple((one.name, *one.arguments) for one in (self.parsed.invocations if self.parsed else ()) if one.name)
 
 
-def classify(command: str, place: Place, *, sandboxed: bool = False) -> Risk:
-    """Judge one command line of bash.
+def classify(command: str, context: CommandContext, *, sandboxed: bool = False) -> Risk:
+    """Return the risk of a bash command line.
 
-    auto: it only reads inside the workspace; in the sandbox it may also run the project's code and write there.
-    deny: one of the few things that are refused in every mode. ask: everything else.
+    auto: it only reads in the workspace; in the sandbox it may also run the project's code and write there.
+    deny: it is refused in every mode. ask: everything else.
     """
-    return examine(command, place, sandboxed=sandboxed).risk
+    return analyze_command(command, context, sandboxed=sandboxed).risk
 
 
-def examine(command: str, place: Place, *, sandboxed: bool = False) -> Examined:
-    """Judge a command as `classify` does, and keep what rules and the dialogue need."""
-    if refusal := _refused_unread(command):
-        return Examined(refusal)
-    scene = parsed_command(command, place)
-    if len(scene.invocations) > MAX_INVOCATIONS:
-        return Examined(Risk("deny", f"it starts more than {MAX_INVOCATIONS} programs; put it into a script file"))
-    plain = _plain(command, scene)
+def analyze_command(command: str, context: CommandContext, *, sandboxed: bool = False) -> CommandAnalysis:
+    """Analyze a command as `classify` does, and return its properties too."""
+    if rejection := _reject_unparsed(command):
+        return CommandAnalysis(rejection)
+    parsed = parse_command(command, context)
+    if len(parsed.invocations) > MAX_INVOCATIONS:
+        return CommandAnalysis(
+            Risk("deny", f"it starts more than {MAX_INVOCATIONS} programs; put it into a script file")
+        )
+    plain = _plain(command, parsed)
     commands = None if isinstance(plain, str) else tuple(tuple(word.text for word in one.words) for one in plain)
-    against = plain if isinstance(plain, str) else judge_reading(plain, place)
-    reading = frozenset[tuple[str, ...]]() if isinstance(plain, str) else _reading(plain, place)
-    if reason := denial(scene):
-        return Examined(Risk("deny", reason), scene, commands, reading)
-    if against and sandboxed and not has_hidden(command):
-        against, allowed = judge_sandboxed(scene), "the sandbox holds it"
+    problem = plain if isinstance(plain, str) else find_reading_problem(plain, context)
+    reading = frozenset[tuple[str, ...]]() if isinstance(plain, str) else _reading(plain, context)
+    if reason := denial_reason(parsed):
+        return CommandAnalysis(Risk("deny", reason), parsed, commands, reading)
+    if problem and sandboxed and not has_hidden(command):
+        problem, allowed = find_sandbox_problem(parsed), "it is contained by the sandbox"
     else:
-        allowed = "it only reads inside the workspace"
-    return Examined(Risk("ask", against) if against else Risk("auto", allowed), scene, commands, reading)
+        allowed = "it only reads files in the workspace"
+    return CommandAnalysis(Risk("ask", problem) if problem else Risk("auto", allowed), parsed, commands, reading)
 
 
-def _refused_unread(command: str) -> Risk | None:
+def _reject_unparsed(command: str) -> Risk | None:
     if "\0" in command:
-        return Risk("deny", "it holds a NUL byte")
+        return Risk("deny", "it contains a NUL byte")
     if len(command) > MAX_COMMAND:
         return Risk("deny", f"it is longer than {MAX_COMMAND:,} characters; put it into a script file")
     return None if command.strip() else Risk("ask", "it is empty")
 
 
-def _reading(plain: list[PlainCommand], place: Place) -> frozenset[tuple[str, ...]]:
-    where = frozenset({place.folder})
-    only_read = (one for one in plain if not judge_command(one.words, place, where))
+def _reading(plain: list[PlainCommand], context: CommandContext) -> frozenset[tuple[str, ...]]:
+    where = frozenset({context.folder})
+    only_read = (one for one in plain if not find_command_problem(one.words, context, where))
     return frozenset(tuple(word.text for word in one.words) for one in only_read)
 
 
-def _plain(command: str, scene: ParsedCommand) -> list[PlainCommand] | str:
-    """The commands when grammar and strict reader agree on them, else what stands against it."""
-    shell = scene.shells[0]
+def _plain(command: str, parsed: ParsedCommand) -> list[PlainCommand] | str:
+    """Return the simple commands if grammar and strict reader agree on them, else the reason against it."""
+    shell = parsed.shells[0]
     if has_hidden(command):
-        return "it holds hidden characters"
+        return "it contains hidden characters"
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
@@ -103,12 +105,12 @@ def _plain(command: str, scene: ParsedCommand) -> list[PlainCommand] | str:
         commands = plain_commands(command)
     except NotPlain as reason:
         return f"it uses {reason}"
-    return commands if _same_reading(commands, scene) else "two readings of it differ"
+    return commands if _same_reading(commands, parsed) else "its meaning is ambiguous"
 
 
-def _same_reading(commands: list[PlainCommand], scene: ParsedCommand) -> bool:
-    """The grammar and the strict reader see the same words."""
-    grammar = [[word.text for word in command.words] for command in scene.shells[0].commands]
-    home = scene.place.home
+def _same_reading(commands: list[PlainCommand], parsed: ParsedCommand) -> bool:
+    """Return whether the grammar and the strict reader found the same words."""
+    grammar = [[word.text for word in command.words] for command in parsed.shells[0].commands]
+    home = parsed.context.home
     strict = [[home + word.text[1:] if word.home else word.text for word in command.words] for command in commands]
-    return grammar == strict and not any(command.assignments for command in scene.shells[0].commands)
+    return grammar == strict and not any(command.assignments for command in parsed.shells[0].commands)

@@ -1,16 +1,16 @@
-"""What is denied in every mode: reading credentials, wrecking the machine, downloads run by a shell, and the like.
+"""Commands that are denied in every mode, such as reading credentials, damaging the system or running downloads.
 
-One table, DENIED: a reason and the check that finds it in one invocation of a scene.
+DENIED is the table of reasons and the checks that detect them in an invocation.
 """
 
 import posixpath
 import re
 from collections.abc import Callable
 
-from ml_intern.safety.shell.credentials import touched_credential, touched_own_home
+from ml_intern.safety.shell.credentials import find_credential, find_own_path
 from ml_intern.safety.shell.exfiltration import is_exfiltration, is_tunnel, redirects_endpoint, rewrites_remote
-from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolved
-from ml_intern.safety.shell.paths import holds_any, is_container_socket, is_disk, is_persistence, is_system
+from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolve_paths
+from ml_intern.safety.shell.paths import contains_any, is_container_socket, is_disk, is_persistence, is_system
 from ml_intern.safety.shell.programs import find_folders
 from ml_intern.text.word_table import words
 
@@ -26,7 +26,7 @@ _TOKEN_PRINTERS = re.compile(
     r"item get)|bw get|"
     r"gpg .*--export-secret|keyring get|kubectl config view .*--raw|wandb (?:login --relogin)"
 )
-# Programs whose words are shown or searched for, and not run.
+# Programs that show or search for their arguments and do not run them.
 _DATA = words("echo printf grep egrep fgrep rg ag ack git ssh cat head tail wc ls hf gh")
 _STARTERS = words("enable link edit load bootstrap")
 _PROCESS_FINDERS = frozenset({"ps", "pgrep", "pidof", "grep", "top", "nvidia-smi"})
@@ -62,60 +62,60 @@ _FORK_BOMB = re.compile(
 )
 
 
-def _reads_credentials(scene: ParsedCommand, one: Invocation) -> bool:
+def _reads_credentials(parsed: ParsedCommand, one: Invocation) -> bool:
     return (
-        bool(touched_credential(one, scene.place))
+        bool(find_credential(one, parsed.context))
         or _TOKEN_PRINTERS.match(" ".join((one.name, *one.arguments))) is not None
     )
 
 
-def _hunts_in_home(scene: ParsedCommand, one: Invocation) -> bool:
+def _searches_home(parsed: ParsedCommand, one: Invocation) -> bool:
     if one.name not in _RECURSIVE_SEARCH or not (one.name in {"rg", "ag", "ack"} or one.has("rR", "recursive")):
         return False
-    roots = {scene.place.home, "/", "/home", "/root", "/etc", "/proc"}
-    return any(path in roots for word in one.operands[1:] for path in resolved(one, word, scene.place))
+    roots = {parsed.context.home, "/", "/home", "/root", "/etc", "/proc"}
+    return any(path in roots for word in one.operands[1:] for path in resolve_paths(one, word, parsed.context))
 
 
-def _touches_own_home(scene: ParsedCommand, one: Invocation) -> bool:
+def _touches_own_home(parsed: ParsedCommand, one: Invocation) -> bool:
     if one.name == "ml-intern" and ("approve" in one.arguments or one.has("y", "yolo", "approval-mode")):
         return True
     names = {name for name, _ in one.assignments}
-    return bool(touched_own_home(one, scene.place)) or not names.isdisjoint({"ML_INTERN_HOME", "ML_INTERN_CLI_CONFIG"})
+    return bool(find_own_path(one, parsed.context)) or not names.isdisjoint({"ML_INTERN_HOME", "ML_INTERN_CLI_CONFIG"})
 
 
-def _ruins_folders(scene: ParsedCommand, one: Invocation) -> bool:
-    """Removes or changes the home, the workspace's parents or the system."""
-    sweeping = one.name in _CHANGERS and one.has("R", "recursive")
+def _ruins_folders(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it removes or changes the home folder, parents of the workspace, or the system."""
+    is_recursive = one.name in _CHANGERS and one.has("R", "recursive")
     is_data = one.name in _DATA and "rebase" not in one.arguments
     if not is_data and any(_REMOVAL_IN_CODE.search(word) for word in one.arguments if " " in word):
         return True
-    deleting = one.name == "find" and ("-delete" in one.arguments or not _REMOVERS.isdisjoint(one.arguments))
-    removing = one.name in _REMOVERS or (one.name.startswith("$") and one.has("rf"))
-    if not removing and not sweeping and not deleting:
+    is_find = one.name == "find" and ("-delete" in one.arguments or not _REMOVERS.isdisjoint(one.arguments))
+    is_remover = one.name in _REMOVERS or (one.name.startswith("$") and one.has("rf"))
+    if not is_remover and not is_recursive and not is_find:
         return False
     if one.has("", "no-preserve-root"):
         return True
-    words = one.operands[:-1] if one.name == "mv" else find_folders(one.arguments) if deleting else one.operands
-    return any(_is_vital(scene, one, word) for word in words)
+    words = one.operands[:-1] if one.name == "mv" else find_folders(one.arguments) if is_find else one.operands
+    return any(_is_vital(parsed, one, word) for word in words)
 
 
-def _is_vital(scene: ParsedCommand, one: Invocation, word: str) -> bool:
-    place = scene.place
+def _is_vital(parsed: ParsedCommand, one: Invocation, word: str) -> bool:
+    context = parsed.context
     base = re.sub(r"/+(?:\*\*?|\.\*|\.\[[^/]*)?\Z", "", word) or "/"
-    base = re.sub(r"\A~[\w-]+(?=/|\Z)", place.home, base)
-    for path in resolved(one, base, place):
+    base = re.sub(r"\A~[\w-]+(?=/|\Z)", context.home, base)
+    for path in resolve_paths(one, base, context):
         if any(
-            place.resolve(path) == root or path.startswith(root.rstrip("/") + "/")
-            for root in (place.workspace, *place.add_dirs)
+            context.resolve(path) == root or path.startswith(root.rstrip("/") + "/")
+            for root in (context.workspace, *context.add_dirs)
         ):
             continue
-        if is_system(path) or holds_any(path, (place.home, place.workspace, "/root", "/home")):
+        if is_system(path) or contains_any(path, (context.home, context.workspace, "/root", "/home")):
             return True
     return False
 
 
-def _writes_persistence(scene: ParsedCommand, one: Invocation) -> bool:
-    """Makes something run later, or lets somebody in: cron, shell start files, services."""
+def _writes_persistence(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it makes programs run later or grants logins: cron, shell startup files, services."""
     if one.name in _SCHEDULERS and "-l" not in one.arguments:
         return True
     if one.name in {"systemctl", "launchctl"} and not _STARTERS.isdisjoint(one.arguments):
@@ -125,37 +125,37 @@ def _writes_persistence(scene: ParsedCommand, one: Invocation) -> bool:
         words_written = one.operands[-1:] if one.name in {"cp", "install"} else one.operands
         is_reading = one.name == "sed" and not one.has("i", "in-place")
         targets += [] if is_reading else [word.removeprefix("of=") for word in words_written]
-    return any(is_persistence(path) for word in targets for path in resolved(one, word, scene.place))
+    return any(is_persistence(path) for word in targets for path in resolve_paths(one, word, parsed.context))
 
 
-def _writes_disk(scene: ParsedCommand, one: Invocation) -> bool:
+def _writes_disk(parsed: ParsedCommand, one: Invocation) -> bool:
     if _DISK_TOOLS.match(one.name) and "-l" not in one.arguments:
         return True
     targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
     if one.name in _WRITERS | _REMOVERS | {"dd"}:
         targets += [word.removeprefix("of=") for word in one.operands if not word.startswith("if=")]
-    return any(is_disk(path) for word in targets for path in resolved(one, word, scene.place))
+    return any(is_disk(path) for word in targets for path in resolve_paths(one, word, parsed.context))
 
 
-def _forks_for_ever(_scene: ParsedCommand, one: Invocation) -> bool:
+def _forks_forever(_parsed: ParsedCommand, one: Invocation) -> bool:
     return _FORKS_IN_CODE.search(one.code) is not None
 
 
-def _defines_fork_bomb(scene: ParsedCommand) -> bool:
+def _defines_fork_bomb(parsed: ParsedCommand) -> bool:
     calls = (
         re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\||&)", body)
-        for shell in scene.shells
+        for shell in parsed.shells
         for name, body in shell.functions
     )
-    return any(calls) or _FORK_BOMB.search(scene.text) is not None
+    return any(calls) or _FORK_BOMB.search(parsed.text) is not None
 
 
-def _kills(scene: ParsedCommand, one: Invocation) -> bool:
-    """Processes it did not start: by name, all at once, its own parent."""
+def _kills(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it stops processes it did not start: by name, all processes, or its parent."""
     if one.name in _KILLERS or one.name in _POWER:
         return True
     if one.name == "kill":
-        named = [other for other in scene.invocations if other.name in _PROCESS_FINDERS and _feeds(scene, other, one)]
+        named = [other for other in parsed.invocations if other.name in _PROCESS_FINDERS and _feeds(parsed, other, one)]
         return bool(named) or any(_is_foreign_process(word) for word in _targets_of_kill(one.arguments))
     if one.name in {"fuser", "tmux"}:
         return (one.name == "fuser" and one.has("k", "kill")) or "kill-server" in one.arguments
@@ -165,9 +165,9 @@ def _kills(scene: ParsedCommand, one: Invocation) -> bool:
     )
 
 
-def _feeds(scene: ParsedCommand, other: Invocation, one: Invocation) -> bool:
-    """`other` stands before `one` in its pipeline, or in one of its words."""
-    return other in scene.upstream(one) or (other.command.host >= 0 and one in _hosts(scene, other))
+def _feeds(parsed: ParsedCommand, other: Invocation, one: Invocation) -> bool:
+    """Return whether `other` is before `one` in its pipeline or inside one of its words."""
+    return other in parsed.upstream(one) or (other.command.host >= 0 and one in _hosts(parsed, other))
 
 
 def _targets_of_kill(arguments: tuple[str, ...]) -> list[str]:
@@ -180,7 +180,7 @@ def _is_foreign_process(word: str) -> bool:
     return word in {"0", "1", "-1", "$PPID"} or "PPID" in word
 
 
-def _opens_container_engine(scene: ParsedCommand, one: Invocation) -> bool:
+def _opens_container_engine(parsed: ParsedCommand, one: Invocation) -> bool:
     words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects)]
     if any(is_container_socket(part) for word in words for part in re.split(r"[=:,]", word)):
         return True
@@ -195,35 +195,35 @@ def _opens_container_engine(scene: ParsedCommand, one: Invocation) -> bool:
         one.has("", "privileged")
         or mounts is not None
         or "--pid=host" in one.arguments
-        or scene.place.home + ":" in " ".join(one.arguments)
+        or parsed.context.home + ":" in " ".join(one.arguments)
     )
 
 
-def _runs_download(scene: ParsedCommand, one: Invocation) -> bool:
-    """A download, or decoded text, that a shell or an interpreter runs at once."""
+def _runs_download(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether a shell or an interpreter directly runs downloaded or decoded text."""
     if _DOWNLOAD_IN_CODE.search(one.code):
         return True
     if _reads_program_from_stdin(one):
-        fed_by = [one, *_hosts(scene, one)] if one.command.host >= 0 else [one]
-        if any(_is_source(other) for fed in fed_by for other in scene.upstream(fed)):
+        fed_by = [one, *_hosts(parsed, one)] if one.command.host >= 0 else [one]
+        if any(_is_source(other) for fed in fed_by for other in parsed.upstream(fed)):
             return True
     if not _is_source(one) or one.command.host < 0:
         return False
-    if one.command.names_command or any(host.name.startswith("$(") for host in _hosts(scene, one)):
+    if one.command.names_command or any(host.name.startswith("$(") for host in _hosts(parsed, one)):
         return True
     return any(
         host.name in SHELLS | INTERPRETERS | {"eval", "source", "."}
         and (host.name not in INTERPRETERS or not host.code or "$(...)" in host.code)
-        for host in _hosts(scene, one)
+        for host in _hosts(parsed, one)
     )
 
 
-def _hosts(scene: ParsedCommand, one: Invocation) -> list[Invocation]:
-    """The command whose word holds this one, seen through its wrappers."""
-    for shell in scene.shells:
+def _hosts(parsed: ParsedCommand, one: Invocation) -> list[Invocation]:
+    """Return the command, with its wrappers, whose word contains this one."""
+    for shell in parsed.shells:
         if any(command is one.command for command in shell.commands):
             host = shell.commands[one.command.host]
-            return [other for other in scene.invocations if other.command is host]
+            return [other for other in parsed.invocations if other.command is host]
     return []
 
 
@@ -249,7 +249,7 @@ def _reads_program_from_stdin(one: Invocation) -> bool:
     )
 
 
-def _changes_kernel(_scene: ParsedCommand, one: Invocation) -> bool:
+def _changes_kernel(_parsed: ParsedCommand, one: Invocation) -> bool:
     if one.name == "sysctl":
         return one.has("wp", "write", "load")
     if one.name in {"iptables", "ip6tables", "nft", "ufw"}:
@@ -257,14 +257,14 @@ def _changes_kernel(_scene: ParsedCommand, one: Invocation) -> bool:
     return one.name in _KERNEL
 
 
-def _opens_notebook(_scene: ParsedCommand, one: Invocation) -> bool:
-    """A notebook server without a token is a shell for everybody."""
+def _opens_notebook(_parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it starts a notebook server without a token, which gives everyone a shell."""
     if not one.name.startswith("jupyter") and "jupyter" not in one.arguments and "notebook" not in one.arguments:
         return False
     return any(re.fullmatch(r"--\w+\.(?:token|password)=[\"']?[\"']?", word) for word in one.arguments)
 
 
-def _reverse_shell(_scene: ParsedCommand, one: Invocation) -> bool:
+def _reverse_shell(_parsed: ParsedCommand, one: Invocation) -> bool:
     words = [*one.arguments, *(redirect.target.text for redirect in one.command.redirects), one.code]
     return any(
         _REVERSE_SHELL.search(word)
@@ -275,31 +275,31 @@ def _reverse_shell(_scene: ParsedCommand, one: Invocation) -> bool:
 
 DENIED: tuple[tuple[str, Check], ...] = (
     ("reads credentials", _reads_credentials),
-    ("searches the home or the system for secrets", _hunts_in_home),
-    ("touches ml-intern's own data or approvals", _touches_own_home),
-    ("removes or changes the home, the system or what holds the workspace", _ruins_folders),
-    ("makes something run later or changes who may log in", _writes_persistence),
-    ("writes to a disk", _writes_disk),
-    ("is a fork bomb", _forks_for_ever),
+    ("searches the home folder or the system for secrets", _searches_home),
+    ("accesses ml-intern's own data or approvals", _touches_own_home),
+    ("removes or changes the home folder, the system or a parent of the workspace", _ruins_folders),
+    ("installs a persistent program or changes logins", _writes_persistence),
+    ("writes to a disk device", _writes_disk),
+    ("is a fork bomb", _forks_forever),
     ("stops processes it did not start, or the machine", _kills),
-    ("speaks to a container engine as root", _opens_container_engine),
-    ("runs what it downloads or decodes without anybody having read it", _runs_download),
+    ("controls a container engine, which gives root access", _opens_container_engine),
+    ("runs downloaded or decoded code without review", _runs_download),
     ("changes the kernel, the firewall or accounts", _changes_kernel),
     ("opens a notebook server without a token", _opens_notebook),
-    ("opens a shell to the network", _reverse_shell),
+    ("opens a shell on the network", _reverse_shell),
     ("opens a tunnel", is_tunnel),
-    ("redirects where credentials are sent", redirects_endpoint),
-    ("sends secrets away", is_exfiltration),
-    ("rewrites or removes what a remote holds", rewrites_remote),
+    ("redirects credentials to another host", redirects_endpoint),
+    ("sends secrets to another host", is_exfiltration),
+    ("rewrites or deletes data on a remote", rewrites_remote),
 )
 
 
-def denial(scene: ParsedCommand) -> str:
-    """The reason why this text is denied in every mode, or ""."""
-    if scene.invocations and _defines_fork_bomb(scene):
+def denial_reason(parsed: ParsedCommand) -> str:
+    """Return why this command is denied in every mode, or ""."""
+    if parsed.invocations and _defines_fork_bomb(parsed):
         return "it is a fork bomb"
-    for one in scene.invocations:
+    for one in parsed.invocations:
         for reason, check in DENIED:
-            if check(scene, one):
+            if check(parsed, one):
                 return f"{posixpath.basename(one.name) or 'it'} {reason}"
     return ""

@@ -1,10 +1,10 @@
-"""Secrets on their way out: to foreign hosts, through tunnels, by redirected endpoints; and rewritten remotes."""
+"""Detection of exfiltration: secrets sent to foreign hosts, tunnels, redirected endpoints, and rewritten remotes."""
 
 import re
 from urllib.parse import urlsplit
 
 from ml_intern.configs.providers import endpoint_names, official_urls, token_hosts
-from ml_intern.safety.shell.credentials import touched_secret
+from ml_intern.safety.shell.credentials import find_secret_file
 from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 from ml_intern.text.word_table import words
 
@@ -33,8 +33,8 @@ _ENVIRONMENT = frozenset({"env", "printenv", "set", "export", "declare", "compge
 _UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
-def is_tunnel(_scene: ParsedCommand, one: Invocation) -> bool:
-    """A way in from outside, or a forwarded port."""
+def is_tunnel(_parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it opens a tunnel or forwards a port."""
     if one.name in _TUNNELS or (_RUNS_PACKAGE.match(one.name) and not _TUNNELS.isdisjoint(one.arguments)):
         return True
     words = " ".join(one.arguments)
@@ -63,8 +63,8 @@ def is_tunnel(_scene: ParsedCommand, one: Invocation) -> bool:
     )
 
 
-def redirects_endpoint(_scene: ParsedCommand, one: Invocation) -> bool:
-    """Sets where authenticated clients send to: HF_ENDPOINT, a proxy, a base URL, a certificate bundle."""
+def redirects_endpoint(_parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it redirects authenticated clients: HF_ENDPOINT, a proxy, a base URL, a certificate bundle."""
     given = [(name, value.text) for name, value in one.assignments]
     if one.name in {"export", "declare", "typeset", "readonly", "local", "env", "setenv"}:
         given += [(name, value) for name, sign, value in (word.partition("=") for word in one.arguments) if sign]
@@ -91,14 +91,18 @@ def _is_endpoint(name: str) -> bool:
     return name.upper() in _ENDPOINT_NAMES or _ENDPOINT.match(name) is not None
 
 
-def is_exfiltration(scene: ParsedCommand, one: Invocation) -> bool:
-    """A secret file, the environment or a token's variable given to a network client of a foreign host."""
+def is_exfiltration(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it passes a secret file, the environment or a token to a network client for a foreign host."""
     if one.name == "git" and "push" in one.arguments[:3]:
         return any(_UNNEEDED_LOGIN.search(word) for word in one.arguments)
     if one.name not in NETWORK_CLIENTS:
         return False
-    sources = [one, *scene.upstream(one), *(other for other in scene.invocations if _is_nested_in(scene, other, one))]
-    if any(touched_secret(other, scene.place) and not _is_downloaded(other) for other in sources):
+    sources = [
+        one,
+        *parsed.upstream(one),
+        *(other for other in parsed.invocations if _is_nested_in(parsed, other, one)),
+    ]
+    if any(find_secret_file(other, parsed.context) and not _is_downloaded(other) for other in sources):
         return True
     if any(other.name in _ENVIRONMENT for other in sources):
         return True
@@ -106,7 +110,7 @@ def is_exfiltration(scene: ParsedCommand, one: Invocation) -> bool:
 
 
 def _is_downloaded(one: Invocation) -> bool:
-    """`curl -o .env.example URL` writes a file and sends none."""
+    """Return whether it downloads to a file and sends none, as in `curl -o .env.example URL`."""
     return (
         one.name in {"curl", "wget"}
         and one.has("oO", "output", "output-document")
@@ -114,10 +118,12 @@ def _is_downloaded(one: Invocation) -> bool:
     )
 
 
-def _is_nested_in(scene: ParsedCommand, other: Invocation, one: Invocation) -> bool:
+def _is_nested_in(parsed: ParsedCommand, other: Invocation, one: Invocation) -> bool:
     if other.command.host < 0:
         return False
-    shell = next((shell for shell in scene.shells if any(command is other.command for command in shell.commands)), None)
+    shell = next(
+        (shell for shell in parsed.shells if any(command is other.command for command in shell.commands)), None
+    )
     return shell is not None and shell.commands[other.command.host] is one.command
 
 
@@ -126,7 +132,7 @@ def _variables(one: Invocation) -> list[str]:
 
 
 def _is_foreign(variable: str, one: Invocation) -> bool:
-    """A known token goes to its own hosts only; any other secret only where a person is asked."""
+    """Return whether a known token goes to a host other than its own. Other secrets are handled by asking."""
     hosts = [urlsplit(url.group()).hostname or "" for word in one.arguments for url in _URL.finditer(word)]
     own = _TOKEN_HOSTS.get(variable)
     if own is None:
@@ -134,8 +140,8 @@ def _is_foreign(variable: str, one: Invocation) -> bool:
     return not hosts or not all(any(host == name or host.endswith("." + name) for name in own) for host in hosts)
 
 
-def rewrites_remote(_scene: ParsedCommand, one: Invocation) -> bool:
-    """A forced push, a pushed deletion, a mirror, or the removal of a repository."""
+def rewrites_remote(_parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it force-pushes, pushes a deletion, mirrors, or deletes a repository."""
     words = one.arguments
     if one.name == "git" and "push" in words:
         behind = words[words.index("push") + 1 :]

@@ -1,11 +1,11 @@
-"""What a text would really start: programs behind sudo, env, xargs or timeout, and the text given to sh -c and eval."""
+"""The programs that a command would start, including those run by sudo, env, xargs, timeout, sh -c and eval."""
 
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.tree import Shell, ShellCommand, ShellWord, parse
 from ml_intern.text.word_table import words
 
@@ -14,11 +14,11 @@ INTERPRETERS = words(
     "python python2 python3 pypy3 ipython perl ruby node nodejs php lua deno bun osascript pwsh Rscript"
 )
 MAX_INVOCATIONS = 500
-"""Programs of one text that are looked at; a text that starts more is refused."""
-_DEEPEST = 4
+"""Most programs that a command may start; larger commands are denied."""
+_MAX_DEPTH = 4
 _MAX_FOLDERS = 6
 
-# Programs that start another: how many operands stand before the command, and the options that take a value.
+# Programs that start another one: the number of operands before the command, and the options that take a value.
 _WRAPPER_LINES = """
 sudo 0 -u -g -h -p -C -r -t -U -D -T --user --group
 doas 0 -u -C
@@ -67,36 +67,36 @@ _CODE_OPTIONS = {
 
 @dataclass(frozen=True)
 class Invocation:
-    """One program that would be started, seen through its wrappers."""
+    """One program that would be started, directly or by a wrapper."""
 
     name: str
     words: tuple[ShellWord, ...]
-    """Behind the name."""
+    """The words after the name."""
     command: ShellCommand
     assignments: tuple[tuple[str, ShellWord], ...] = ()
     wrappers: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-    """Where it may run: the folders that cd may have led to."""
+    """The folders in which it may run, depending on earlier cd commands."""
     code: str = ""
-    """Source text given inline to an interpreter that is no shell."""
+    """Inline source code for an interpreter other than a shell."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The words behind the name, rendered."""
+        """Return the texts of the words after the name."""
         return tuple(word.text for word in self.words)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Its words that begin with a dash."""
+        """Return the arguments that begin with a dash."""
         return tuple(word for word in self.arguments if word.startswith("-") and word != "-")
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """Its words that do not."""
+        """Return the arguments that do not begin with a dash."""
         return tuple(word for word in self.arguments if not word.startswith("-") or word == "-")
 
     def has(self, letters: str, *names: str) -> bool:
-        """Tell whether one of the short letters (also within a cluster) or long names is among the options."""
+        """Return whether the options include one of the short letters (also in clusters) or long names."""
         for option in self.options:
             if option.startswith("--"):
                 if option[2:].split("=", 1)[0] in names:
@@ -108,15 +108,15 @@ class Invocation:
 
 @dataclass
 class ParsedCommand:
-    """A text and everything it would start, nested texts included."""
+    """A command and everything it would start, including nested commands."""
 
     text: str
-    place: Place
+    context: CommandContext
     shells: list[Shell] = field(default_factory=list[Shell])
     invocations: list[Invocation] = field(default_factory=list[Invocation])
 
     def upstream(self, invocation: Invocation) -> Iterator[Invocation]:
-        """Those before it in its pipeline."""
+        """Yield the invocations before this one in its pipeline."""
         for other in self.invocations:
             if other.command is invocation.command:
                 return
@@ -124,28 +124,28 @@ class ParsedCommand:
                 yield other
 
 
-def parsed_command(text: str, place: Place) -> ParsedCommand:
-    """Collect what `text` would start."""
-    scene = ParsedCommand(text, place)
-    _add(scene, text, (place.folder,), 0)
-    return scene
+def parse_command(text: str, context: CommandContext) -> ParsedCommand:
+    """Parse a command and collect the programs that it would start."""
+    parsed = ParsedCommand(text, context)
+    _add(parsed, text, (context.folder,), 0)
+    return parsed
 
 
-def _add(scene: ParsedCommand, text: str, folders: tuple[str, ...], depth: int) -> None:
-    place = scene.place
-    shell = parse(text, {"HOME": place.home, "PWD": place.folder, "HF_HOME": f"{place.home}/.cache/huggingface"})
-    scene.shells.append(shell)
+def _add(parsed: ParsedCommand, text: str, folders: tuple[str, ...], depth: int) -> None:
+    context = parsed.context
+    shell = parse(text, {"HOME": context.home, "PWD": context.folder, "HF_HOME": f"{context.home}/.cache/huggingface"})
+    parsed.shells.append(shell)
     for command in shell.commands:
         for invocation in _unwrap(command, folders):
-            if len(scene.invocations) > MAX_INVOCATIONS:
+            if len(parsed.invocations) > MAX_INVOCATIONS:
                 return
-            scene.invocations.append(invocation)
+            parsed.invocations.append(invocation)
             if invocation.name in {"cd", "pushd"} and invocation.operands:
-                moved = tuple(place.absolute(invocation.operands[0], folder) for folder in folders)
+                moved = tuple(context.absolute(invocation.operands[0], folder) for folder in folders)
                 folders = tuple(dict.fromkeys((*folders, *moved)))[-_MAX_FOLDERS:]
-            inner_texts = [*_inner_texts(invocation), *_piped_texts(scene, invocation)]
-            for inner in inner_texts if depth < _DEEPEST else ():
-                _add(scene, inner, folders, depth + 1)
+            inner_texts = [*_inner_texts(invocation), *_piped_texts(parsed, invocation)]
+            for inner in inner_texts if depth < _MAX_DEPTH else ():
+                _add(parsed, inner, folders, depth + 1)
 
 
 def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocation]:
@@ -154,7 +154,7 @@ def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocat
     while True:
         name = words[0].text.rsplit("/", 1)[-1].strip() if words else ""
         yield Invocation(name, words[1:], command, assignments, wrappers, folders, _code(name, words[1:]))
-        rest = _behind_wrapper(name, words[1:])
+        rest = _unwrapped_words(name, words[1:])
         if not rest or len(wrappers) > 8:
             return
         given = tuple(word for word in words[1 : len(words) - len(rest)] if _ASSIGNMENT.match(word.text))
@@ -162,7 +162,7 @@ def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocat
         words, wrappers = rest, (*wrappers, name)
 
 
-def _behind_wrapper(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+def _unwrapped_words(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
     if name == "find":
         starts = [index for index, word in enumerate(words) if word.text in {"-exec", "-execdir", "-ok", "-okdir"}]
         return words[starts[0] + 1 :] if starts else ()
@@ -194,7 +194,7 @@ def _skip(words: tuple[ShellWord, ...], valued: frozenset[str], operands: int) -
 
 
 def _inner_texts(invocation: Invocation) -> Iterator[str]:
-    """Texts that a shell would read as commands."""
+    """Yield arguments that a shell would run as commands."""
     name, arguments = invocation.name, invocation.arguments
     if name in {"eval", "watch", "parallel"}:
         yield " ".join(arguments)
@@ -210,17 +210,17 @@ def _inner_texts(invocation: Invocation) -> Iterator[str]:
         yield " ".join(arguments[arguments.index("-S") + 1 :])
 
 
-def _piped_texts(scene: ParsedCommand, invocation: Invocation) -> Iterator[str]:
-    """Literal text that a pipe brings to a shell: echo 'rm -rf x' | sh."""
+def _piped_texts(parsed: ParsedCommand, invocation: Invocation) -> Iterator[str]:
+    """Yield literal text that is piped to a shell: echo 'rm -rf x' | sh."""
     if invocation.name in SHELLS and not invocation.operands:
-        for source in scene.upstream(invocation):
+        for source in parsed.upstream(invocation):
             if source.name in {"echo", "printf"}:
                 yield " ".join(source.arguments)
             yield from (one.target.text for one in source.command.redirects if one.operator.startswith("<<"))
 
 
 def _option_text(arguments: Sequence[str], letter: str) -> str:
-    """The word behind -c, also behind -lc; or what is attached in --command=."""
+    """Return the word after -c or -lc, or the value of --command=."""
     for index, word in enumerate(arguments):
         if word.startswith("--command="):
             return word.partition("=")[2]
@@ -237,11 +237,11 @@ def _code(name: str, words: tuple[ShellWord, ...]) -> str:
     return ""
 
 
-def resolved(invocation: Invocation, path: str, place: Place) -> Iterator[str]:
-    """Every absolute path that `path` may mean, with links followed and without."""
+def resolve_paths(invocation: Invocation, path: str, context: CommandContext) -> Iterator[str]:
+    """Yield every absolute path that `path` may refer to, before and after following links."""
     for folder in invocation.folders:
-        absolute = place.absolute(path, folder)
+        absolute = context.absolute(path, folder)
         yield absolute
-        followed = place.resolve(posixpath.join(folder, absolute))
+        followed = context.resolve(posixpath.join(folder, absolute))
         if followed != absolute:
             yield followed

@@ -1,4 +1,4 @@
-"""Reading the options of one program by its table line. An option that is not in the line is refused, never guessed."""
+"""Parsing of a program's options according to its table entry. Unlisted options are rejected, never guessed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,38 +10,38 @@ Operands = Literal["paths", "text", "none", "pattern"]
 
 
 class NotReadOnly(Exception):
-    """An option or an operand that the table does not know as harmless; the message names it."""
+    """The command uses an option or operand that the table does not list as harmless; the message names it."""
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A program that only reads, with what it may be given.
+class Program:
+    """A read-only program with its allowed options and operands.
 
     `short`: letters; one followed by `:` takes a value, by `@` a path.
-    `long`: names; one followed by `=` takes a value, by `=?` perhaps one, by `=@` a path.
+    `long`: names; one followed by `=` takes a value, by `=?` an optional value, by `=@` a path.
     """
 
     short: str = ""
     long: str = ""
     operands: Operands = "paths"
-    most: int = 1000
-    """Operands at most."""
+    max_operands: int = 1000
+    """Maximum number of operands."""
     needs_option: bool = False
-    """Without an option it would do something else: --version of an interpreter."""
+    """It is read-only only with an option, such as --version of an interpreter."""
     number: bool = False
-    """-5 is an option."""
+    """Numbers such as -5 are options."""
     pattern_options: frozenset[str] = frozenset()
-    """Options that take the place of the pattern operand."""
+    """Options that replace the pattern operand."""
     raw: bool = False
-    """Its words are no options: echo, find, test."""
+    """Arguments are not options, as for echo, find and test."""
     lists_names: bool = False
-    """It shows names only: patterns need no look at what they match."""
+    """It only shows file names, so wildcards may match secret files."""
     check: Callable[[Sequence[str]], str] | None = None
-    """Looks at the operands; returns what is wrong with them, or ""."""
+    """Checks the operands; returns the problem, or ""."""
 
     @cached_property
     def letters(self) -> dict[str, str]:
-        """Short option -> "" | ":" | "@"."""
+        """Return the kind of each short option: "", ":" or "@"."""
         found: dict[str, str] = {}
         for index, letter in enumerate(self.short):
             if letter not in ":@":
@@ -51,25 +51,25 @@ class Reader:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Long option -> "" | "=" | "=?" | "=@"."""
+        """Return the kind of each long option: "", "=", "=?" or "=@"."""
         return {name: sign + kind for name, sign, kind in (word.partition("=") for word in self.long.split())}
 
 
 @dataclass
 class Arguments:
-    """What a command line was split into."""
+    """The parsed arguments of a command."""
 
     options: list[str] = field(default_factory=list[str])
     paths: list[str] = field(default_factory=list[str])
-    """Values of options that name a file."""
+    """Option values that are paths."""
     operands: list[int] = field(default_factory=list[int])
-    """Positions of the operands."""
+    """Indexes of the operands."""
 
 
-def split(reader: Reader, words: Sequence[str]) -> Arguments:
-    """Split the words behind a program's name; raises NotReadOnly on what the line does not allow."""
+def split(program: Program, words: Sequence[str]) -> Arguments:
+    """Parse the words after a program's name. Raises NotReadOnly for anything that the table does not allow."""
     found = Arguments()
-    if reader.raw:
+    if program.raw:
         found.operands = list(range(len(words)))
         return found
     position = 0
@@ -80,19 +80,19 @@ def split(reader: Reader, words: Sequence[str]) -> Arguments:
             found.operands += range(position, len(words))
             break
         if word.startswith("--"):
-            position += _long(reader, word, words[position : position + 1], found)
+            position += _long(program, word, words[position : position + 1], found)
         elif word.startswith("-") and word != "-":
-            position += _short(reader, word, words[position : position + 1], found)
+            position += _short(program, word, words[position : position + 1], found)
         else:
             found.operands.append(position - 1)
-    if reader.needs_option and not found.options:
+    if program.needs_option and not found.options:
         raise NotReadOnly("no option")
     return found
 
 
-def _long(reader: Reader, word: str, following: Sequence[str], found: Arguments) -> int:
+def _long(program: Program, word: str, following: Sequence[str], found: Arguments) -> int:
     name, sign, value = word[2:].partition("=")
-    kind = reader.names.get(name)
+    kind = program.names.get(name)
     if kind is None or (sign and not kind):
         raise NotReadOnly(f"option --{name}")
     found.options.append(name)
@@ -105,11 +105,11 @@ def _long(reader: Reader, word: str, following: Sequence[str], found: Arguments)
     return 1
 
 
-def _short(reader: Reader, word: str, following: Sequence[str], found: Arguments) -> int:
-    if reader.number and word[1:].isdigit():
+def _short(program: Program, word: str, following: Sequence[str], found: Arguments) -> int:
+    if program.number and word[1:].isdigit():
         return 0
     for index, letter in enumerate(word[1:], start=2):
-        kind = reader.letters.get(letter)
+        kind = program.letters.get(letter)
         if kind is None:
             raise NotReadOnly(f"option -{letter}")
         found.options.append(letter)

@@ -1,4 +1,4 @@
-"""Commands that send, publish or spend outside this machine, and where they send to."""
+"""Commands that send data, publish or spend money, their destinations, and the sources of fetched data."""
 
 import re
 from collections.abc import Callable
@@ -25,27 +25,27 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _HOST = re.compile(r"(?:[\w.-]+@)?([\w-]+(?:\.[\w-]+)+|[\w-]+(?=:))(?::.*)?\Z")
 
 
-def outward_invocations(scene: ParsedCommand) -> list[Invocation]:
-    """The programs of a text that send, publish or spend."""
-    return [one for one in scene.invocations if _CLIENTS.match(" ".join((one.name, *one.arguments))[:2000])]
+def outward_invocations(parsed: ParsedCommand) -> list[Invocation]:
+    """Return the invocations that send data, publish or spend money."""
+    return [one for one in parsed.invocations if _CLIENTS.match(" ".join((one.name, *one.arguments))[:2000])]
 
 
-def is_private(scene: ParsedCommand) -> bool:
-    """Every upload to the Hub among them says --private."""
+def is_private(parsed: ParsedCommand) -> bool:
+    """Return whether every Hub command among them uses --private."""
     return all(
-        "--private" in one.arguments for one in outward_invocations(scene) if one.name in {"hf", "huggingface-cli"}
+        "--private" in one.arguments for one in outward_invocations(parsed) if one.name in {"hf", "huggingface-cli"}
     )
 
 
-def outward_reason(scene: ParsedCommand) -> str:
-    """The first of them in a few words, or ""."""
-    found = outward_invocations(scene)
+def outward_reason(parsed: ParsedCommand) -> str:
+    """Return a short description of the first of them, or ""."""
+    found = outward_invocations(parsed)
     return " ".join((found[0].name, *found[0].arguments[:2])) if found else ""
 
 
-def destinations(scene: ParsedCommand) -> tuple[str, ...]:
-    """Where they send to: repository ids, hosts, remotes. "unknown" stands for one that the text does not show."""
-    found = [place for one in outward_invocations(scene) for place in _destinations_of(one)]
+def destinations(parsed: ParsedCommand) -> tuple[str, ...]:
+    """Return their destinations: repository ids, hosts, remotes, or "unknown" if the command does not show it."""
+    found = [destination for one in outward_invocations(parsed) for destination in _destinations_of(one)]
     return tuple(dict.fromkeys(found))
 
 
@@ -64,7 +64,7 @@ def _hub(one: Invocation) -> list[str]:
 
 
 def _remote(one: Invocation) -> list[str]:
-    if "push" not in one.arguments:  # another remote: what a later push to its name would reach
+    if "push" not in one.arguments:  # a changed remote affects later pushes
         return _hosts(one) or ["localhost"]
     behind = [word for word in one.arguments[one.arguments.index("push") + 1 :] if not word.startswith("-")]
     return behind[:1] or ["origin"]
@@ -97,11 +97,11 @@ _FETCHES = re.compile(
 _NOT_INWARD = frozenset({"ping", "openssl", "mail", "sendmail"})
 
 
-def inward_sources(scene: ParsedCommand) -> tuple[str, ...]:
-    """Where its text may come from: hosts of the URLs it names, and programs that fetch."""
-    texts = [word for one in scene.invocations for word in (*one.arguments, one.code)]
+def inward_sources(parsed: ParsedCommand) -> tuple[str, ...]:
+    """Return the possible sources of its output: hosts of URLs, or else the programs that fetch data."""
+    texts = [word for one in parsed.invocations for word in (*one.arguments, one.code)]
     hosts = [urlsplit(url).netloc.rpartition("@")[2] for text in texts for url in _FETCHED_URL.findall(text)]
-    lines = [(one.name, " ".join((one.name, *one.arguments))[:2000]) for one in scene.invocations]
+    lines = [(one.name, " ".join((one.name, *one.arguments))[:2000]) for one in parsed.invocations]
     programs = [
         name for name, line in lines if (name in NETWORK_CLIENTS and name not in _NOT_INWARD) or _FETCHES.match(line)
     ]

@@ -1,4 +1,4 @@
-"""Where a command may read and write: the workspace after resolution, and the paths that are never to be touched."""
+"""Classification of paths: inside the workspace, credentials, project secrets, system and protected files."""
 
 import posixpath
 import re
@@ -53,102 +53,102 @@ _SOCKET = re.compile(r"(?:^|/)(?:docker|podman|containerd|crio|buildkitd?)\.sock
 _SYSTEM_TREES = words("/etc /usr /bin /sbin /boot /lib /lib32 /lib64 /var /sys /proc /dev /opt /srv /run")
 _SCRATCH = words("/var/tmp /dev/shm /dev/null /dev/stdout /dev/stderr /dev/tty /run/user")  # noqa: S108
 PROTECTED_IN_WORKSPACE = words("AGENTS.md CLAUDE.md GEMINI.md conftest.py sitecustomize.py usercustomize.py")
-"""Names in the workspace that other programs obey; a file whose name begins with a dot counts as one too."""
+"""Files in the workspace that control other programs; hidden files count as such too."""
 
 
-def lexical(path: str) -> str:
-    """Resolve without looking at any file."""
+def normalize_path(path: str) -> str:
+    """Normalize a path without accessing the file system."""
     return posixpath.normpath(path)
 
 
-def no_files(_pattern: str) -> tuple[str, ...]:
-    """A folder about which nothing is known."""
+def match_nothing(_pattern: str) -> tuple[str, ...]:
+    """Match no files."""
     return ()
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a command is to run; paths are absolute. `resolve` and `match` are how the caller looks at the disk."""
+class CommandContext:
+    """The folders of a command; paths are absolute. `resolve` and `match` access the file system."""
 
     workspace: str
     home: str = "/nonexistent-home"
     cwd: str = ""
-    """The workspace when empty."""
+    """"" means the workspace."""
     add_dirs: tuple[str, ...] = ()
     own_homes: tuple[str, ...] = ()
-    """Folders of ml-intern itself: data, settings, cache."""
-    resolve: Callable[[str], str] = lexical
-    """Follows symbolic links, as os.path.realpath does."""
-    match: Callable[[str], tuple[str, ...]] = no_files
-    """The paths a pattern stands for, as glob.glob gives them."""
+    """ml-intern's own folders: data, settings, cache."""
+    resolve: Callable[[str], str] = normalize_path
+    """Follows symbolic links, like os.path.realpath."""
+    match: Callable[[str], tuple[str, ...]] = match_nothing
+    """Returns the paths that match a pattern, like glob.glob."""
 
     @property
     def folder(self) -> str:
-        """Where the command begins."""
+        """Return the folder in which the command starts."""
         return self.cwd or self.workspace
 
     def absolute(self, path: str, cwd: str) -> str:
-        """The path as seen from `cwd`, without following links."""
+        """Return the absolute path relative to `cwd`, without following links."""
         if path == "~" or path.startswith("~/"):
             path = self.home + path[1:]
         return posixpath.normpath(posixpath.join(cwd, path))
 
     def is_inside(self, path: str, cwd: str) -> bool:
-        """Tell whether a path, links followed, lies in the workspace or a further folder."""
+        """Return whether a path, after following links, is in the workspace or an additional folder."""
         target = self.resolve(posixpath.join(cwd, path))
         return any(is_within(target, self.resolve(root)) for root in (self.workspace, *self.add_dirs))
 
 
 def is_within(path: str, root: str) -> bool:
-    """Tell whether `path` is `root` or below it; both normalised."""
+    """Return whether `path` is `root` or below it; both must be normalized."""
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def is_credential(path: str) -> bool:
-    """A file (or a folder of files) that holds somebody's credentials; `path` is absolute or bare."""
+    """Return whether the absolute or relative path is a file or folder with credentials."""
     return _CREDENTIAL.search(path) is not None or _SYSTEM_CREDENTIAL.match(path) is not None
 
 
 def is_project_secret(path: str) -> bool:
-    """A file of a project that usually holds secrets: .env, *.pem ..."""
+    """Return whether the path is a project file that usually contains secrets: .env, *.pem ..."""
     return _PROJECT_SECRET.search(path) is not None
 
 
 def is_own_home(path: str, home: str, own_homes: Iterable[str]) -> bool:
-    """A file of ml-intern itself: its threads, settings, approvals."""
+    """Return whether the path belongs to ml-intern's own data, settings or cache."""
     roots = [f"{home}/{folder}/ml-intern" for folder in (".local/share", ".config", ".cache", ".local/state")]
     return any(is_within(path, root) for root in (*roots, *own_homes))
 
 
 def is_persistence(path: str) -> bool:
-    """A file that makes something run later or elsewhere: cron, shell start files, services, keys that may log in."""
+    """Return whether the file makes programs run later or grants logins: cron, shell startup files, services, keys."""
     return _PERSISTENCE.search(path) is not None
 
 
 def is_disk(path: str) -> bool:
-    """A block device."""
+    """Return whether the path is a block device."""
     return _DISK.match(path) is not None
 
 
 def is_container_socket(path: str) -> bool:
-    """The socket of a container engine: whoever speaks to it is root."""
+    """Return whether the path is the socket of a container engine, which gives root access."""
     return _SOCKET.search(path) is not None
 
 
 def is_system(path: str) -> bool:
-    """Part of the operating system, scratch folders aside."""
+    """Return whether the path is part of the operating system, except temporary folders."""
     if any(is_within(path, scratch) for scratch in _SCRATCH):
         return False
     return path == "/" or any(is_within(path, tree) for tree in _SYSTEM_TREES)
 
 
-def holds_any(path: str, roots: Iterable[str]) -> bool:
-    """Tell whether one of `roots` is `path` or lies below it: removing it would remove that root."""
+def contains_any(path: str, roots: Iterable[str]) -> bool:
+    """Return whether one of `roots` is `path` or below it, so that removing `path` would remove the root."""
     return any(is_within(root, path) for root in roots if root)
 
 
 def is_protected_in_workspace(path: str, workspace: str) -> bool:
-    """A path of the workspace that other programs obey: hidden files and folders, agents' instructions."""
+    """Return whether a path of the workspace controls other programs: hidden files, agent instructions."""
     parts = posixpath.relpath(path, workspace).split("/")
     return (
         any(part.startswith(".") and part not in {".", ".."} for part in parts) or parts[-1] in PROTECTED_IN_WORKSPACE

@@ -1,15 +1,15 @@
-"""What "always allow" stores of a command: the first words that tell what it does, for each sub-command of a pipe."""
+"""The command prefixes that "always allow" stores: the first words of each sub-command."""
 
 from collections.abc import Sequence
 
 from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, WRAPPERS
-from ml_intern.safety.shell.paths import Place
-from ml_intern.safety.shell.reading import judge_command
+from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.words import NotPlain, plain_commands
 from ml_intern.text.word_table import words
 
 DEFAULT_ARITY = 1
-# How many words name a command; the longest entry that fits decides.
+# The number of words that identify a command; the longest matching entry applies.
 _ARITY_LINES = """
 2 git hf gh docker podman kubectl npm pnpm yarn cargo go pip pip3 uv conda mamba poetry pipenv pixi hatch rye pdm brew
 2 apt apt-get dnf yum systemctl terraform aws az dvc mlflow wandb kaggle accelerate jupyter make just tox nox ruff black
@@ -62,14 +62,14 @@ for _line in _ARITY_LINES.split("\n"):
     elif _names:
         ARITY[tuple(_names)] = int(_number)
 
-# What follows these is any program or any code: a prefix would allow everything.
+# These run arbitrary programs or code, so a prefix would allow everything.
 _NEVER = (
     SHELLS | frozenset(WRAPPERS) | words("eval source . su ssh curl wget rm dd find awk sed tee kill chmod chown ln mv")
 )
 
 
 def prefix_of(command: Sequence[str]) -> tuple[str, ...] | None:
-    """The words that "always" would allow, or None when no prefix of this command is safe to allow."""
+    """Return the prefix that "always" would allow, or None if no prefix of this command is safe."""
     name = command[0].rsplit("/", 1)[-1]
     if name in _NEVER or not command[0] or "=" in command[0]:
         return None
@@ -82,10 +82,10 @@ def prefix_of(command: Sequence[str]) -> tuple[str, ...] | None:
     return prefix
 
 
-def always_prefixes(command: str, place: Place) -> tuple[tuple[str, ...], ...]:
-    """The prefixes that would have to be allowed for `command` to run unasked; empty when "always" cannot be offered.
+def always_prefixes(command: str, context: CommandContext) -> tuple[tuple[str, ...], ...]:
+    """Return the prefixes that must be allowed for `command` to run unasked; empty if "always" cannot be offered.
 
-    Sub-commands that only read need none. Only plain commands have prefixes: no substitution, no redirection.
+    Read-only sub-commands need none. Commands with substitutions or redirections have no prefixes.
     """
     try:
         commands = plain_commands(command)
@@ -93,7 +93,7 @@ def always_prefixes(command: str, place: Place) -> tuple[tuple[str, ...], ...]:
         return ()
     found: list[tuple[str, ...]] = []
     for one in commands:
-        if judge_command(one.words, place, frozenset({place.folder})):
+        if find_command_problem(one.words, context, frozenset({context.folder})):
             prefix = prefix_of([word.text for word in one.words])
             if prefix is None:
                 return ()

@@ -1,4 +1,4 @@
-"""Checks for programs whose operands are a language of their own. Each returns what is wrong, or nothing."""
+"""Checks of operands that are small languages (find, awk, sed ...). Each returns the problem, or ""."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _TEST_OPERATORS = frozenset(
 
 
 def check_find(words: Sequence[str]) -> str:
-    """Only tests and printing; the folders are checked as paths by the caller."""
+    """Allow only tests and printing. The caller checks the folders as paths."""
     position = 0
     while position < len(words):
         word = words[position]
@@ -50,7 +50,7 @@ def check_find(words: Sequence[str]) -> str:
 
 
 def find_folders(words: Sequence[str]) -> list[str]:
-    """The folders find begins in: what stands before its first test."""
+    """Return the folders that find starts in: the words before its first test."""
     folders: list[str] = []
     for word in words:
         if word in {"-H", "-P"}:
@@ -62,21 +62,21 @@ def find_folders(words: Sequence[str]) -> list[str]:
 
 
 def check_awk(words: Sequence[str]) -> str:
-    """Patterns, fields and arithmetic: no system(), pipe, redirection, getline or environment."""
+    """Allow patterns, fields and arithmetic, but no system(), pipe, redirection, getline or environment."""
     program = words[0] if words else ""
     if not program or _AWK_FORBIDDEN.search(program):
-        return "awk with a program that may run, write or look around"
+        return "awk with a program that may run commands, write files or read the environment"
     end = depth = 0
     for token in _AWK_TOKEN.finditer(program):
-        if token.start() != end or _is_odd_awk(token, depth):
+        if token.start() != end or _is_unsafe_awk(token, depth):
             break
         depth += (token.group() == "{") - (token.group() == "}")
         end = token.end()
     return "" if end == len(program) else f"awk with {program[end : end + 12]}"
 
 
-def _is_odd_awk(token: re.Match[str], depth: int) -> bool:
-    """> compares outside of an action and writes to a file within; functions are those of the list."""
+def _is_unsafe_awk(token: re.Match[str], depth: int) -> bool:
+    """Reject unlisted functions, and > inside an action, where it writes to a file."""
     if token.group().startswith(">"):
         return depth > 0
     name = re.match(r"[A-Za-z_]\w*", token.group())
@@ -84,46 +84,48 @@ def _is_odd_awk(token: re.Match[str], depth: int) -> bool:
 
 
 def check_sed(words: Sequence[str]) -> str:
-    """Printing, deleting and substituting to stdout: neither e, w, r nor files."""
+    """Allow printing, deleting and substituting to stdout, but not the commands e, w and r."""
     if not words:
         return "sed without a script"
     parts = words[0].split(";") if "s/" not in words[0] else [words[0]]
-    return "" if all(_SED_COMMAND.match(part) for part in parts) else "a sed script that may write or run"
+    return (
+        "" if all(_SED_COMMAND.match(part) for part in parts) else "a sed script that may write files or run commands"
+    )
 
 
 def check_jq(words: Sequence[str]) -> str:
-    """Neither the environment nor modules."""
+    """Reject access to the environment and modules."""
     found = _JQ_FORBIDDEN.search(words[0]) if words else None
     return f"jq with {found.group()}" if found else ""
 
 
 def check_printf(words: Sequence[str]) -> str:
-    """-v assigns a variable."""
+    """Reject options, because -v assigns a variable."""
     return "printf with an option" if words and words[0].startswith("-") else ""
 
 
 def check_date(words: Sequence[str]) -> str:
-    """An operand without + sets the clock."""
+    """Reject operands without +, which set the clock."""
     return "" if all(word.startswith("+") for word in words) else "date sets the clock"
 
 
 def check_seq(words: Sequence[str]) -> str:
-    """Short numbers only: it shall end."""
+    """Allow only short numbers, so that it terminates."""
     return "" if all(re.fullmatch(r"-?[0-9.]{1,7}", word) for word in words) else "seq over a long range"
 
 
 def check_sleep(words: Sequence[str]) -> str:
-    """A minute at most."""
-    ends = len(words) == 1 and re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]+)?s?", words[0]) is not None
-    return "" if ends else "a long sleep"
+    """Allow at most 99 seconds."""
+    is_short = len(words) == 1 and re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]+)?s?", words[0]) is not None
+    return "" if is_short else "a long sleep"
 
 
 def check_ps(words: Sequence[str]) -> str:
-    """The letter e shows environments."""
+    """Reject the letter e, which shows environments."""
     return "" if all(_PS_LETTERS.match(word) for word in words) else "ps with an operand that may show environments"
 
 
 def check_test(words: Sequence[str]) -> str:
-    """File tests and comparisons; -v and arithmetic evaluate what they are given."""
-    bad = next((word for word in words if word.startswith("-") and word not in _TEST_OPERATORS), "")
-    return f"test {bad}" if bad else ""
+    """Allow file tests and comparisons. -v and arithmetic would evaluate their operands."""
+    rejected = next((word for word in words if word.startswith("-") and word not in _TEST_OPERATORS), "")
+    return f"test {rejected}" if rejected else ""

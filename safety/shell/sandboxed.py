@@ -1,14 +1,14 @@
-"""What else runs unasked when the OS sandbox is the wall: the project's own code, and writes inside the workspace."""
+"""The check of commands that run unasked in the OS sandbox: the project's own code and writes in the workspace."""
 
 import posixpath
 import re
 from collections.abc import Callable
 
 from ml_intern.safety.shell.invocations import ParsedCommand
-from ml_intern.safety.shell.options import NotReadOnly, Reader, split
-from ml_intern.safety.shell.paths import Place, is_project_secret, is_protected_in_workspace
-from ml_intern.safety.shell.readers import READERS
-from ml_intern.safety.shell.reading import judge_command
+from ml_intern.safety.shell.options import NotReadOnly, Program, split
+from ml_intern.safety.shell.paths import CommandContext, is_project_secret, is_protected_in_workspace
+from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
+from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
 from ml_intern.safety.shell.words import PlainWord
 from ml_intern.text.word_table import words
@@ -46,91 +46,91 @@ _SHOW = (
     "summary unified= ignore-all-space check quiet exit-code minimal histogram branch porcelain=? short long "
     "untracked-files=?"
 )
-GIT: dict[str, Reader] = {
-    "log": Reader("pn:S:G:i", _SHOW, "text", number=True),
-    "diff": Reader("wbU:", _SHOW, "text"),
-    "show": Reader("psw", _SHOW, "text"),
-    "status": Reader("sbuv", _SHOW, "text"),
-    "blame": Reader("wL:s", "date=", "text"),
-    "shortlog": Reader("sne", "", "text"),
-    "rev-parse": Reader("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
-    "ls-files": Reader("comst", "others modified cached exclude-standard", "text"),
-    "branch": Reader("avr", "list all show-current", "none"),
-    "remote": Reader("v", "", "none"),
-    "describe": Reader("", "tags always dirty long", "text"),
-    "add": Reader("Aunv", "all update intent-to-add", "paths"),
-    "commit": Reader("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
+GIT: dict[str, Program] = {
+    "log": Program("pn:S:G:i", _SHOW, "text", number=True),
+    "diff": Program("wbU:", _SHOW, "text"),
+    "show": Program("psw", _SHOW, "text"),
+    "status": Program("sbuv", _SHOW, "text"),
+    "blame": Program("wL:s", "date=", "text"),
+    "shortlog": Program("sne", "", "text"),
+    "rev-parse": Program("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
+    "ls-files": Program("comst", "others modified cached exclude-standard", "text"),
+    "branch": Program("avr", "list all show-current", "none"),
+    "remote": Program("v", "", "none"),
+    "describe": Program("", "tags always dirty long", "text"),
+    "add": Program("Aunv", "all update intent-to-add", "paths"),
+    "commit": Program("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
 }
-"""git inside the wall: .git/hooks and .git/config are read-only there, and nothing leaves."""
+"""git commands allowed in the sandbox, where .git/hooks and .git/config are read-only and pushing is impossible."""
 
 
-def judge_sandboxed(scene: ParsedCommand) -> str:
-    """Return "" when every command may run unasked inside the sandbox, else what stands against it."""
-    shell = scene.shells[0]
+def find_sandbox_problem(parsed: ParsedCommand) -> str:
+    """Return "" if every command may run unasked in the sandbox, else the problem."""
+    shell = parsed.shells[0]
     if shell.has_error or not shell.kinds <= SANDBOXED_KINDS or "&" in shell.kinds:
-        return "it is more than plain commands"
+        return "it uses shell syntax that is not allowed unasked"
     for command in shell.commands:
-        if reason := _judge(command, scene):
+        if reason := _judge(command, parsed):
             return reason
     return ""
 
 
-def _judge(command: ShellCommand, scene: ParsedCommand) -> str:
+def _judge(command: ShellCommand, parsed: ParsedCommand) -> str:
     words = list(command.words)
     values = [value for _, value in command.assignments]
     if not all(word.literal for word in (*words, *values)):
-        return "a word that is not literal"
+        return "it uses an expansion"
     if foreign := next((name for name, _ in command.assignments if not _HARMLESS_VARIABLE.match(name)), ""):
-        return f"the variable {foreign}"
-    if reason := next(filter(None, (_judge_redirect(one, scene.place) for one in command.redirects)), ""):
+        return f"it sets the variable {foreign}"
+    if reason := next(filter(None, (_judge_redirect(one, parsed.context) for one in command.redirects)), ""):
         return reason
     if not words or tuple(word.text for word in words) in _LISTINGS:
-        return "" if words or command.assignments else "nothing to run"
+        return "" if words or command.assignments else "it contains no command"
     if words[0].text == "cd":
-        return "cd inside the sandbox"
-    return _judge_program(words, scene)
+        return "it changes the folder"
+    return _judge_program(words, parsed)
 
 
-def _judge_program(words: list[ShellWord], scene: ParsedCommand) -> str:
-    place, texts = scene.place, [word.text for word in words]
+def _judge_program(words: list[ShellWord], parsed: ParsedCommand) -> str:
+    context, texts = parsed.context, [word.text for word in words]
     if found := next((match for text in texts if (match := _OUTWARD_WORD.search(text))), None):
-        return f"{found.group()} reaches outside"
+        return f"{found.group()} has effects outside the sandbox"
     plain = [PlainWord(word.text, word.globbed) for word in words]
-    reading = judge_command(plain, place, frozenset({place.folder}))
+    reading = find_command_problem(plain, context, frozenset({context.folder}))
     if not reading:
         return ""
     judge = _PROGRAMS.get(re.sub(r"[0-9.]+\Z", "", texts[0]), _judge_script)
-    return judge(texts, place) if not words[0].globbed else reading
+    return judge(texts, context) if not words[0].globbed else reading
 
 
-def _judge_redirect(redirect: Redirect, place: Place) -> str:
+def _judge_redirect(redirect: Redirect, context: CommandContext) -> str:
     if redirect.operator in {">&", "<<"}:
-        return "" if redirect.target.literal else "an expansion in the text"
+        return "" if redirect.target.literal else "its here-document contains an expansion"
     if not redirect.target.literal or redirect.target.globbed:
-        return "a redirection to what is not named"
+        return "it redirects to a path that is not literal"
     path = redirect.target.text
-    return "" if path == "/dev/null" else _judge_own_file(path, place)
+    return "" if path == "/dev/null" else _judge_own_file(path, context)
 
 
-def _judge_own_file(path: str, place: Place) -> str:
-    absolute = place.absolute(path, place.folder)
-    if not place.is_inside(path, place.folder):
-        return f"{path} lies outside the workspace"
-    if is_protected_in_workspace(absolute, place.workspace) or is_project_secret(absolute):
-        return f"other programs obey {path}, or it holds secrets"
+def _judge_own_file(path: str, context: CommandContext) -> str:
+    absolute = context.absolute(path, context.folder)
+    if not context.is_inside(path, context.folder):
+        return f"{path} is outside the workspace"
+    if is_protected_in_workspace(absolute, context.workspace) or is_project_secret(absolute):
+        return f"{path} controls other programs or contains secrets"
     return ""
 
 
-def _judge_script(words: list[str], place: Place) -> str:
-    """./run.sh: a program of the workspace, named with its folder."""
+def _judge_script(words: list[str], context: CommandContext) -> str:
+    """Allow a program of the workspace given with its folder, such as ./run.sh."""
     if "/" not in words[0]:
-        return f"{words[0]} is not known"
-    if posixpath.basename(words[0]) in READERS:
-        return f"{words[0]} is named like a system program"
-    return _judge_own_file(words[0], place)
+        return f"no rule allows {words[0]}, and it is not among the programs that run unasked in the sandbox"
+    if posixpath.basename(words[0]) in READ_ONLY_PROGRAMS:
+        return f"{words[0]} has the name of a system program"
+    return _judge_own_file(words[0], context)
 
 
-def _judge_python(words: list[str], place: Place) -> str:
+def _judge_python(words: list[str], context: CommandContext) -> str:
     position = 1
     while position < len(words) and words[position] in {"-u", "-B", "-O", "-I", "-s", "-E"}:
         position += 1
@@ -138,59 +138,59 @@ def _judge_python(words: list[str], place: Place) -> str:
     if rest[:1] == ["-m"]:
         module = rest[1] if len(rest) > 1 else ""
         return (
-            f"the module {module or 'missing'}"
+            f"it runs the module {module or '(none given)'}"
             if not module or module.split(".")[0] in _RISKY_MODULES or module in _RISKY_MODULES
             else ""
         )
     if rest[:1] == ["-c"]:
         code = rest[1] if len(rest) > 1 else ""
-        return "code that looks at secrets" if _SECRET_NAME.search(code) else ""
-    return _judge_own_file(rest[0], place) if rest and not rest[0].startswith("-") else "no script is named"
+        return "its code refers to secrets" if _SECRET_NAME.search(code) else ""
+    return _judge_own_file(rest[0], context) if rest and not rest[0].startswith("-") else "it names no script file"
 
 
-def _judge_shell(words: list[str], place: Place) -> str:
+def _judge_shell(words: list[str], context: CommandContext) -> str:
     named = len(words) > 1 and not words[1].startswith("-")
-    return _judge_own_file(words[1], place) if named else "a shell without a script"
+    return _judge_own_file(words[1], context) if named else "a shell without a script"
 
 
-def _judge_launcher(words: list[str], place: Place) -> str:
+def _judge_launcher(words: list[str], context: CommandContext) -> str:
     script = next((word for word in words[1:] if word.endswith(".py")), "")
-    return _judge_own_file(script, place) if script else "no script is named"
+    return _judge_own_file(script, context) if script else "it names no script file"
 
 
-def _judge_checker(words: list[str], _place: Place) -> str:
+def _judge_checker(words: list[str], _place: CommandContext) -> str:
     risky = next((word for word in words[1:] if _RISKY_TARGET.search(word) or "://" in word), "")
     return f"{words[0]} {risky}" if risky else ""
 
 
-def _judge_git(words: list[str], place: Place) -> str:
-    reader = GIT.get(words[1]) if len(words) > 1 else None
-    if reader is None:
+def _judge_git(words: list[str], context: CommandContext) -> str:
+    program = GIT.get(words[1]) if len(words) > 1 else None
+    if program is None:
         return f"git {' '.join(words[1:2])}"
     try:
-        found = split(reader, words[2:])
+        found = split(program, words[2:])
     except NotReadOnly as reason:
         return f"git {words[1]} with {reason}"
-    if reader.operands == "none" and found.operands:
+    if program.operands == "none" and found.operands:
         return f"git {words[1]} with an operand"
     outside = (
-        word for word in (words[2 + index] for index in found.operands) if not place.is_inside(word, place.folder)
+        word for word in (words[2 + index] for index in found.operands) if not context.is_inside(word, context.folder)
     )
-    return next((f"{word} lies outside the workspace" for word in outside), "")
+    return next((f"{word} is outside the workspace" for word in outside), "")
 
 
-def _judge_writer(words: list[str], place: Place) -> str:
-    """mkdir, touch and tee on files of the workspace."""
+def _judge_writer(words: list[str], context: CommandContext) -> str:
+    """Allow mkdir, touch and tee for files of the workspace."""
     allowed = {"mkdir": {"-p", "-v", "-pv"}, "touch": {"-c", "-a", "-m"}, "tee": {"-a"}}[words[0]]
     for word in words[1:]:
         if word.startswith("-") and word not in allowed:
             return f"{words[0]} {word}"
-        if not word.startswith("-") and (reason := _judge_own_file(word, place)):
+        if not word.startswith("-") and (reason := _judge_own_file(word, context)):
             return reason
     return ""
 
 
-_PROGRAMS: dict[str, Callable[[list[str], Place], str]] = {
+_PROGRAMS: dict[str, Callable[[list[str], CommandContext], str]] = {
     "python": _judge_python,
     "git": _judge_git,
     **dict.fromkeys(("bash", "sh", "node", "perl", "ruby", "Rscript", "julia"), _judge_shell),

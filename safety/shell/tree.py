@@ -1,6 +1,6 @@
-"""Bash as the grammar of tree-sitter reads it: every simple command of a text, however deep, with its words rendered.
+"""Parsing of bash with tree-sitter: every simple command at any depth, with its words rendered.
 
-Rendering is a best guess for recognising what must be refused; a word with an expansion in it is never literal.
+Rendering is a best effort to recognize denied commands. A word with an expansion is never literal.
 """
 
 import re
@@ -17,7 +17,7 @@ PLAIN_KINDS = words(
     "program list pipeline command command_name word string string_content raw_string number comment concatenation "
     'redirected_statement file_redirect file_descriptor ; && || | |& " > >& &>'
 ) | {"\n", ""}
-"""Node kinds, the anonymous ones too, of a text that may run unasked."""
+"""Kinds of syntax nodes, including anonymous ones, in commands that may run unasked."""
 
 _SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution"})
 _EXPANSIONS = frozenset({"simple_expansion", "expansion", "arithmetic_expansion", "brace_expression", *_SUBSTITUTIONS})
@@ -31,59 +31,59 @@ _ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x
 
 @dataclass(frozen=True)
 class ShellWord:
-    """A word with quotes removed; `literal` when nothing in it is still to be expanded, patterns aside."""
+    """A word without quotes. `literal` means that it contains no expansions except wildcards."""
 
     text: str
     literal: bool = True
     variables: tuple[str, ...] = ()
     globbed: bool = False
-    """It holds an unquoted pattern."""
+    """It contains an unquoted wildcard."""
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """A redirection: its operator (>, >>, <, <<<, <<, &> ...) and the word behind it."""
+    """A redirection: its operator (>, >>, <, <<<, <<, &> ...) and its target."""
 
     operator: str
     target: ShellWord
     extra: tuple[ShellWord, ...] = ()
-    """Words of the command that stand behind the target: the grammar counts them to the redirection."""
+    """Words of the command after the target, which the grammar assigns to the redirection."""
 
 
 @dataclass(frozen=True)
 class ShellCommand:
-    """A simple command. `pipeline` names the pipeline it is part of, `host` the command whose word it is nested in."""
+    """A simple command. `pipeline` identifies its pipeline, `host` the command whose word contains it."""
 
     words: tuple[ShellWord, ...]
     assignments: tuple[tuple[str, ShellWord], ...] = ()
     redirects: tuple[Redirect, ...] = ()
     pipeline: int = -1
     host: int = -1
-    """Index of the command that a substitution around this one belongs to; -1 outside of substitutions."""
+    """Index of the command that contains the substitution around this one; -1 outside of substitutions."""
     names_command: bool = False
-    """The substitution around this one stands where a command's name does."""
+    """The substitution around this one is in the position of a command name."""
 
     @property
     def name(self) -> str:
-        """The program without its folder; "" for an assignment alone."""
+        """Return the program without its folder; "" for a bare assignment."""
         return self.words[0].text.rsplit("/", 1)[-1] if self.words else ""
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The words behind the name."""
+        """Return the words after the name."""
         return tuple(word.text for word in self.words[1:])
 
 
 @dataclass
 class Shell:
-    """A parsed text."""
+    """A parsed script."""
 
     text: str
     kinds: frozenset[str]
     has_error: bool
     commands: list[ShellCommand] = field(default_factory=list[ShellCommand])
     functions: tuple[tuple[str, str], ...] = ()
-    """Name and body of every function it defines."""
+    """Names and bodies of the defined functions."""
 
 
 @cache
@@ -92,13 +92,13 @@ def _parser() -> tree_sitter.Parser:
 
 
 def parse(text: str, variables: Mapping[str, str]) -> Shell:
-    """Parse `text`; `variables` (HOME and the like) and its own literal assignments are filled into words."""
+    """Parse `text`. `variables` (such as HOME) and the text's own literal assignments are expanded in words."""
     root = _parser().parse(_for_grammar(text).encode("utf-8", "surrogatepass")).root_node
     return _Collector(text, dict(variables)).collect(root)
 
 
 def _for_grammar(text: str) -> str:
-    """Join continued lines, and drop a backslash that begins a line: the grammar reads both otherwise than bash."""
+    """Join continued lines and drop a backslash at the start of a line, which the grammar parses unlike bash."""
     return _CONTINUED.sub(lambda match: match.group(1) or match.group(2) or "", text)
 
 
@@ -107,7 +107,7 @@ def _text(node: tree_sitter.Node) -> str:
 
 
 class _Collector:
-    """Walks the tree once, without recursion over statements: nesting is the caller's choice, not ours."""
+    """Walks the tree once without recursion, since the input controls the nesting."""
 
     def __init__(self, text: str, variables: dict[str, str]) -> None:
         self.variables = variables
@@ -179,7 +179,7 @@ class _Collector:
         )
 
     def _split(self, word: ShellWord) -> list[ShellWord]:
-        """$IFS in an unquoted word parts it."""
+        """Split an unquoted word at $IFS."""
         if "$IFS" not in word.text:
             return [word]
         return [ShellWord(part, False, word.variables) for part in re.split(r"(?:\$IFS)+", word.text) if part]
@@ -210,7 +210,7 @@ class _Collector:
         return self._tilde(_ESCAPE.sub(lambda match: match.group(1) or "", text))
 
     def _joined(self, node: tree_sitter.Node, depth: int) -> str:
-        """The children and what stands between them, which the grammar leaves out."""
+        """Return the rendered children and the text between them, which is not part of the tree."""
         source, parts, end = node.text or b"", [], node.start_byte
         for child in node.children:
             parts.append(source[end - node.start_byte : child.start_byte - node.start_byte].decode("utf-8", "replace"))

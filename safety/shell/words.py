@@ -1,6 +1,6 @@
-"""A strict reader of the plainest bash: words, quotes without expansion, ; && || | and newlines, and nothing else.
+"""A strict parser of simple bash: words, quotes without expansion, ; && || | and newlines, nothing else.
 
-It stands beside the grammar of shell_tree: a command runs unasked only when both read it the same.
+It complements the grammar in tree.py: a command runs unasked only if both parse it identically.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _GLOB = frozenset("*?[]")
 _BLANK = " \t"
 _OPERATORS = ("&&", "||", "|&", "|", ";", "\n")
-# What may stand outside of words besides these operators: joining stderr to stdout, and throwing output away.
+# Redirections allowed besides these operators: merging stderr and stdout, and discarding output.
 _REDIRECTS = (
     "2>&1",
     "1>&2",
@@ -24,22 +24,22 @@ _REDIRECTS = (
 
 
 class NotPlain(Exception):
-    """The text holds something that is not plain; the message names it."""
+    """The text contains syntax that is not plain; the message names it."""
 
 
 @dataclass(frozen=True)
 class PlainWord:
-    """A word as the program will see it, and whether a pattern in it is still to be matched with files."""
+    """A word as the program receives it; `globbed` if it contains a wildcard."""
 
     text: str
     globbed: bool = False
     home: bool = False
-    """It began with an unquoted tilde, which the text has kept."""
+    """It begins with an unquoted tilde, which `text` includes."""
 
 
 @dataclass
 class PlainCommand:
-    """One simple command and the operator behind it: "", ;, newline, &&, || or a pipe."""
+    """One simple command and the operator after it: "", ;, newline, &&, || or a pipe."""
 
     words: list[PlainWord] = field(default_factory=list[PlainWord])
     operator: str = ""
@@ -132,5 +132,5 @@ class _Reader:
 
 
 def plain_commands(text: str) -> list[PlainCommand]:
-    """Split `text` into simple commands; raises NotPlain on anything whose meaning is more than its letters."""
+    """Split `text` into simple commands. Raises NotPlain for any other syntax."""
     return _Reader(text).read()

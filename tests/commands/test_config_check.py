@@ -48,8 +48,14 @@ FAULTS = """{
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"permissions": {"allow": ["read",\n"bash(rm"]}}', "2:1: permissions.allow.1: is no rule: 'bash(rm'"),
-        ('{"permissions": {"deny": [{"tool": 1}]}}', "1:27: permissions.deny.0: is no rule: tool: Input should be"),
+        (
+            '{"permissions": {"allow": ["read",\n"bash(rm"]}}',
+            "2:1: permissions.allow.1: is not a valid rule: 'bash(rm'",
+        ),
+        (
+            '{"permissions": {"deny": [{"tool": 1}]}}',
+            "1:27: permissions.deny.0: is not a valid rule: tool: Input should be",
+        ),
         ('{"sandbox": {"hosts": ["ftp://x"]}}', "1:14: sandbox.hosts: 'ftp://x' is no host"),
         ('{"sandbox": {"hosts": ["http://x:y"]}}', "1:14: sandbox.hosts: port could not be cast"),
         ('{"sandbox": {"hosts": ["a b"]}}', "1:14: sandbox.hosts: 'a b' is no host, no .domain and no http address"),

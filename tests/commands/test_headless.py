@@ -307,6 +307,6 @@ def test_the_notes_of_settings_are_said(run: Run, script: Script, tmp_path: Path
 def test_a_rule_that_is_none_is_a_configuration_error_and_an_idle_one_is_said(run: Run, script: Script) -> None:
     model = script({"text": "ok"})
     wrong = run("-m", model, "--set", 'permissions.deny=["((("]', "go")
-    assert (wrong.code, "permissions.deny[0] is no rule" in wrong.err) == (78, True)
+    assert (wrong.code, "permissions.deny[0] is not a valid rule" in wrong.err) == (78, True)
     twice = ["--set", 'permissions.deny=["bash(make)"]', "--set", 'permissions.allow=["bash(make)"]']
-    assert "allow bash make never decides" in run("-m", model, *twice, "go").err
+    assert "allow bash make has no effect" in run("-m", model, *twice, "go").err

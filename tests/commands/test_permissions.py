@@ -41,7 +41,7 @@ def test_settings_and_mode_decide(run: Run, place: Path) -> None:
     settings = {"permissions": {"deny": ["bash(make)"], "allow": ["bash(pytest)"]}}
     (place.parent / "home" / "cli_agent_config.json").write_text(json.dumps(settings))
     test = ("permissions", "test", "--json", "--no-sandbox")
-    assert run(*test, "--", "make").json == {"verdict": "deny", "why": "the rule deny bash make"}
+    assert run(*test, "--", "make").json == {"verdict": "deny", "why": 'the rule "deny bash make"'}
     assert run(*test, "--approval-mode", "yolo", "--", "make").json["verdict"] == "deny"
     assert run(*test, "--", "pytest -q").json["verdict"] == "allow"
     assert run(*test, "--approval-mode", "plan", "--", "pytest -q").json["verdict"] == "deny"
@@ -56,7 +56,7 @@ def test_answers_are_listed_and_forgotten(run: Run, place: Path) -> None:
 
     asyncio.run(answer())
     assert run("permissions", "test", "--no-sandbox", "--", "git add -A").out.startswith(
-        "allow: the rule allow bash git add"
+        'allow: the rule "allow bash git add"'
     )
     assert run("permissions", "list").out == f"1     git add ...  (for good, in {place})\n"
     listed = run("permissions", "list", "--all", "--json").json["answers"]

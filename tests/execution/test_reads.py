@@ -64,7 +64,7 @@ async def test_a_call_with_unknown_effects_is_refused_with_the_reason(bench: Ben
     bench.add(shelf)
     verdict, why = await kind(bench, "auto", "to nowhere", operation="put", place="nowhere")
     assert verdict == "deny"
-    assert why == "it is not known what shelf would reach: the library is closed; come back later"
+    assert why == "the effects of shelf are unknown: the library is closed; come back later"
     assert (await kind(bench, "ask", operation="put", place="ada/x"))[1] == "shelf would write to ada/x"
 
 

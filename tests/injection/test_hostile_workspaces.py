@@ -1,4 +1,4 @@
-"""Hostile folders widen nothing: a run in one has the mode, the walls and the addresses of a run in an empty folder.
+"""Hostile workspaces grant nothing: a run has the mode, the sandbox and the hosts of a run in an empty folder.
 
 Each folder tries to run something outside of the sandbox, which would leave a file, and to change what the run may do.
 """
@@ -36,7 +36,7 @@ SHELL = "#!/bin/sh\ntouch {ran}\n"
 
 
 def write(folder: Path, ran: str, files: Mapping[str, str]) -> None:
-    """Executable files by name; {ran} is the file that shows that one ran."""
+    """Return executable files by name; {ran} is the file that proves that one ran."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,11 +196,11 @@ HOSTILE: tuple[Callable[[Path, str], None], ...] = (
 
 
 IN_A_PROCESS = (start_files_of_python, modules_named_like_ours, programs_named_like_what_we_start)
-"""What can only do harm when the program starts."""
+"""Files that can only do harm when the program starts."""
 
 
 class Person:
-    """Somebody with a home and a key, who starts the program in a folder."""
+    """A user with a home folder and a key who starts the program in a folder."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         self.ran, self.folder, self._capfd = root / "ran", root / "work", capfd
@@ -235,7 +235,7 @@ class Person:
         return done.stdout
 
     def run(self, start: Callable[..., str]) -> dict[str, Any]:
-        """What a run may do, and what one command of it found."""
+        """Return the permissions of a run and the output of one of its commands."""
         events = [json.loads(line) for line in start(*self._words).splitlines()]
         named = ("model", "tools", "approval_mode", "sandbox", "max_iterations", "max_budget_usd")
         ready = {name: events[0]["data"][name] for name in named if name != "model"}
@@ -247,7 +247,7 @@ class Person:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.__name__)
-def test_a_hostile_folder_widens_nothing(
+def test_a_hostile_folder_grants_nothing(
     tmp_path: Path,
     hostile: Callable[[Path, str], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -267,5 +267,5 @@ def test_a_hostile_folder_widens_nothing(
     assert dict(os.environ) == environment
 
 
-def test_there_are_twenty_of_them() -> None:
+def test_at_least_twenty_hostile_folders_are_tested() -> None:
     assert len(HOSTILE) >= 20

@@ -1,4 +1,4 @@
-"""One fake token in every place that a run takes text from: none is found in anything that the run leaves or starts."""
+"""One fake token in every source of a run: none is found in the run's files, requests and processes."""
 
 import json
 import os
@@ -51,14 +51,14 @@ TOKENS = {
     "a header in a log": f"Bearer24{_TAIL}",
 }
 GIVEN = {"the environment of a server", "the answer of a server"}
-"""What its settings give to a server, whose environment may hold it."""
+"""The value that the settings pass to a server, whose environment may contain it."""
 PLACEHOLDERS = {"[redacted:hf_token]", "[redacted:NOTES_TOKEN]"}
-"""Some of what the model saw instead: the places were really read."""
+"""Placeholders that the model must have seen, which proves that the sources were read."""
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{TOKENS['a private key']}\n-----END RSA PRIVATE KEY-----\n"
 
 
 class Children:
-    """What every process below another was started with, looked at again and again."""
+    """Polls the arguments and environments of all descendants of a process."""
 
     def __init__(self, root: int) -> None:
         self._root, self._stop = root, threading.Event()
@@ -87,7 +87,7 @@ class Children:
                     self._keep(Path(f"/proc/{process}"))
 
     def _keep(self, process: Path) -> None:
-        """A process between fork and exec still shows what its parent was started with."""
+        """Record a process, unless it is between fork and exec and still shows its parent's arguments."""
         own = Path(f"/proc/{self._root}/cmdline").read_bytes()
         before = (process / "cmdline").read_bytes()
         environment = (process / "environ").read_bytes()
@@ -97,7 +97,7 @@ class Children:
 
 @dataclass
 class Left:
-    """What a run left, by where it is."""
+    """The traces of a run by location."""
 
     pieces: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
 
@@ -115,7 +115,7 @@ class Left:
 
 
 class Run:
-    """A user with tokens everywhere, who starts the program once."""
+    """A user with tokens everywhere who starts the program once."""
 
     def __init__(self, root: Path, stack: ExitStack) -> None:
         self.root, self.work, self.left = root, root / "work", Left()
@@ -227,7 +227,7 @@ class Run:
         return str(json.loads(out.splitlines()[0])["thread_id"])
 
     def gather(self) -> None:
-        """What lies on the disk, what the services got."""
+        """Return the files on disk and the requests to services."""
         for path in (self.root / "ml-intern").rglob("*"):
             if path.is_file():
                 self.left.add(str(path.relative_to(self.root)), path.read_bytes())
@@ -249,7 +249,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         yield Run(tmp_path_factory.mktemp("leaks"), stack)
 
 
-def test_no_token_is_found_in_what_a_run_leaves_and_starts(
+def test_no_token_is_found_in_files_requests_and_processes_of_a_run(
     ran: Run, record_property: Callable[[str, object], None]
 ) -> None:
     thread = ran.work_once()

@@ -5,28 +5,28 @@ from ml_intern.safety.policy import PolicyContext, verdict
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
-def test_a_tool_that_only_reads_runs_in_every_mode(mode: ApprovalMode) -> None:
+def test_a_read_only_tool_runs_in_every_mode(mode: ApprovalMode) -> None:
     assert verdict("read", {"path": "a.txt"}, PolicyContext(mode=mode, read_only=True)).kind == "allow"
 
 
 @pytest.mark.parametrize("tool", ["bash", "write", "edit", "some_mcp_tool"])
 @pytest.mark.parametrize(("mode", "kind"), [("ask", "ask"), ("auto", "allow"), ("yolo", "allow"), ("plan", "deny")])
-def test_a_tool_that_can_change_things_goes_by_the_mode(tool: str, mode: ApprovalMode, kind: str) -> None:
+def test_a_tool_that_makes_changes_depends_on_the_mode(tool: str, mode: ApprovalMode, kind: str) -> None:
     assert verdict(tool, {"command": "python train.py"}, PolicyContext(mode=mode)).kind == kind
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
-def test_planning_is_never_asked_about(mode: ApprovalMode) -> None:
+def test_planning_is_always_allowed(mode: ApprovalMode) -> None:
     assert verdict("plan", {"steps": []}, PolicyContext(mode=mode)).kind == "allow"
 
 
-def test_a_sub_agent_is_refused_where_a_person_would_be_asked() -> None:
+def test_a_sub_agents_call_is_denied_instead_of_asked() -> None:
     decided = verdict("write", {"path": "a"}, PolicyContext(mode="ask", child=True))
     assert decided.kind == "deny"
-    assert "nobody to ask" in decided.why
+    assert "cannot ask the user" in decided.why
 
 
-def test_plan_mode_says_what_has_to_happen_first() -> None:
+def test_plan_mode_says_that_the_plan_must_be_accepted_first() -> None:
     assert "plan is accepted" in verdict("write", {}, PolicyContext(mode="plan")).why
 
 
@@ -41,14 +41,14 @@ def test_plan_mode_says_what_has_to_happen_first() -> None:
         ("ask", "ada/jobs", "HF_TOKEN", "", "ask"),
     ],
 )
-def test_jobs_of_the_owner_may_have_the_owners_token(
+def test_the_owners_jobs_may_receive_the_owners_token(
     mode: ApprovalMode, place: str, secret: str, text: str, kind: str
 ) -> None:
     facts = PolicyContext(mode=mode, destinations=(place,), secrets=(secret,), owner="ada", user_text=text)
     assert verdict("jobs", {"operation": "run"}, facts).kind == kind
 
 
-def test_a_person_is_told_both_the_secret_and_the_worst_price() -> None:
+def test_the_reason_shows_both_the_secret_and_the_maximum_price() -> None:
     facts = PolicyContext(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
-    assert verdict("jobs", {}, facts).why == "it would be given HF_TOKEN, for at most 0.80 USD"
+    assert verdict("jobs", {}, facts).why == "it would receive HF_TOKEN, for at most 0.80 USD"
     assert "unknown" not in verdict("bash", {"command": "x"}, PolicyContext(secrets=("HF_TOKEN",))).why

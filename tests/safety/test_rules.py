@@ -18,7 +18,7 @@ def shell(command: str, given: Rules, **facts: object) -> str:
     return judge("bash", {"command": command}, given, **facts).kind
 
 
-def test_an_allowed_prefix_runs_unasked_and_only_that() -> None:
+def test_only_commands_with_an_allowed_prefix_run_unasked() -> None:
     given = rules(allow=["bash(python train.py)"])
     assert shell("python train.py --lr 1", given) == "allow"
     assert shell("cat a | python train.py | tail -5", given) == "allow"
@@ -28,20 +28,20 @@ def test_an_allowed_prefix_runs_unasked_and_only_that() -> None:
         assert shell(command, given) == "ask"
 
 
-def test_each_sub_command_may_have_its_own_allow_rule() -> None:
+def test_each_sub_command_can_have_its_own_allow_rule() -> None:
     given = rules(allow=["bash(make train)", "bash(git commit)"])
     assert shell("make train && git commit -m x", given) == "allow"
     assert shell("make train && git push", given) == "ask"
 
 
-def test_deny_beats_ask_and_ask_beats_allow() -> None:
+def test_deny_overrides_ask_and_ask_overrides_allow() -> None:
     given = rules(allow=["bash(git)"], ask=["bash(git push)"], deny=["bash(git push origin main)"])
     assert shell("git fetch", given) == "allow"
     assert shell("git push origin dev", given) == "ask"
     assert shell("git push origin main", given) == "deny"
 
 
-def test_a_denied_prefix_is_found_behind_wrappers_and_in_nested_text() -> None:
+def test_a_denied_prefix_is_found_in_wrapped_and_nested_commands() -> None:
     given = rules(deny=["bash(npm publish)"])
     for command in (
         "npm publish",
@@ -54,15 +54,15 @@ def test_a_denied_prefix_is_found_behind_wrappers_and_in_nested_text() -> None:
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
-def test_a_deny_rule_holds_in_every_mode(mode: str) -> None:
+def test_a_deny_rule_applies_in_every_mode(mode: str) -> None:
     assert judge("hub_upload", {}, rules(deny=["hub_*"]), mode=mode).kind == "deny"
 
 
-def test_an_allow_rule_does_not_lift_what_is_denied_in_every_mode() -> None:
+def test_an_allow_rule_does_not_override_the_denials_of_every_mode() -> None:
     assert shell("rm -rf ~", rules(allow=["bash(rm -rf)", "bash"])) == "deny"
 
 
-def test_an_allow_rule_does_not_lift_plan_mode() -> None:
+def test_an_allow_rule_does_not_override_plan_mode() -> None:
     assert judge("write", {}, rules(allow=["write"]), mode="plan").kind == "deny"
 
 
@@ -75,7 +75,7 @@ def test_paths_are_matched_after_resolution() -> None:
     assert shell("cat src/../secrets/x", given) == "deny"
 
 
-def test_a_rule_may_look_at_an_argument_a_destination_and_a_price() -> None:
+def test_rules_can_match_arguments_destinations_and_prices() -> None:
     given = rules(
         ask=[{"tool": "job", "price_over_usd": 5}],
         allow=[{"tool": "job", "args": {"flavor": "^(cpu|t4)"}}],
@@ -89,11 +89,11 @@ def test_a_rule_may_look_at_an_argument_a_destination_and_a_price() -> None:
     assert shell("hf upload someone/else .", given, mode="yolo") == "deny"
 
 
-def test_examples_are_checked_at_load() -> None:
+def test_the_examples_of_rules_are_checked_when_loaded() -> None:
     rules(deny=[{"command": "git push", "matches": ["git push origin"], "not_matches": ["git pull"]}])
     with pytest.raises(ConfigurationError, match=r"deny\[0\] does not match its example 'git pull'"):
         rules(deny=[{"command": "git push", "matches": ["git pull"]}])
-    with pytest.raises(ConfigurationError, match=r"matches 'git push -n', which it must not"):
+    with pytest.raises(ConfigurationError, match=r"matches 'git push -n', which its not_matches lists"):
         rules(deny=[{"command": "git push", "not_matches": ["git push -n"]}])
 
 
@@ -111,17 +111,17 @@ def test_examples_are_checked_at_load() -> None:
         "bash(* x)",
     ],
 )
-def test_a_rule_that_cannot_be_read_is_one_line_that_names_its_place(written: object) -> None:
+def test_an_invalid_rule_is_an_error_with_its_location(written: object) -> None:
     with pytest.raises(ConfigurationError, match=r"settings: permissions\.allow\[0\]"):
         rules(allow=[written])
 
 
-def test_an_unknown_kind_of_rule_is_refused() -> None:
+def test_an_unknown_effect_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="allow, ask or deny"):
         rules(maybe=["bash"])
 
 
-def test_a_rule_that_never_decides_is_said() -> None:
+def test_a_rule_without_effect_gives_a_warning() -> None:
     assert rules(allow=["bash(make)"], deny=["bash(make)"]).warnings == (
-        "allow bash make never decides: deny says the same",
+        "allow bash make has no effect: a deny rule matches the same calls",
     )

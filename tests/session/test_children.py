@@ -46,7 +46,7 @@ async def test_a_sub_agent_reports_and_its_thread_and_spending_belong_to_the_par
 
 
 async def test_a_sub_agents_ask_is_a_refusal_with_the_reason(lab: Lab) -> None:
-    child = lab.script({"tool_calls": [bash("touch made")]}, {"text": "refused", "expect": "nobody to ask"})
+    child = lab.script({"tool_calls": [bash("touch made")]}, {"text": "refused", "expect": "cannot ask the user"})
     main = lab.script({"tool_calls": [ASK]}, {"text": "end", "expect": "refused"})
     lab = lab_with_ask(lab)
     async with lab.session(main, approval_mode="ask", research_model=child) as session:

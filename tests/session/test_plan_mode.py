@@ -9,7 +9,7 @@ PLAN = {"name": "plan", "args": {"steps": [{"text": "train", "status": "pending"
 async def test_only_reading_runs_and_the_plan_is_carried_out_once_accepted(lab: Lab) -> None:
     model = lab.script(
         {"tool_calls": [bash("ls"), bash("touch made"), {"name": "write", "args": {"path": "a", "content": "x"}}]},
-        {"tool_calls": [PLAN], "expect": "plan mode only reads"},
+        {"tool_calls": [PLAN], "expect": "plan mode is read-only"},
         {"text": "This is my plan."},
         {"tool_calls": [bash("touch made")]},
         {"text": "done"},

@@ -17,9 +17,9 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
-from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.tools.local.bash import BashArgs, result_of
 
 OUTPUTS = f"{WORKSPACE}/.ml-intern"
@@ -99,5 +99,5 @@ def _closed(output: OutputFile, log: OutputLog) -> int:
 
 def _sources(command: str) -> tuple[str, ...]:
     """Where its output may come from, as far as its words show it."""
-    scene = examine(command, Place(WORKSPACE, home="/root", cwd=WORKSPACE)).scene
-    return inward_sources(scene) if scene is not None else ()
+    parsed = analyze_command(command, CommandContext(WORKSPACE, home="/root", cwd=WORKSPACE)).parsed
+    return inward_sources(parsed) if parsed is not None else ()

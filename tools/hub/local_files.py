@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
-from ml_intern.safety.secrets.redaction import contains_known
+from ml_intern.safety.secrets.redaction import contains_known_secret
 from ml_intern.safety.shell.paths import is_credential, is_project_secret
 from ml_intern.tools.local.files import stat_regular_file
 
@@ -86,7 +86,7 @@ def _check(one: LocalFile, context: ToolContext) -> None:
     context.resolve(str(one.path), reading=True)
     if one.size > MAX_BYTES:
         raise ToolError(f"{shown} has {one.size:,} bytes; the Hub takes at most {MAX_BYTES:,} a file: split it")
-    if one.size <= _MAX_SEARCHED and contains_known(one.path.read_bytes().decode("latin-1")):
+    if one.size <= _MAX_SEARCHED and contains_known_secret(one.path.read_bytes().decode("latin-1")):
         raise ToolError(f"{shown} holds a secret of this machine (a token or key) and is not uploaded; remove it first")
 
 

@@ -22,10 +22,10 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
 from ml_intern.runs.summary import started_text
-from ml_intern.safety.shell.analysis import examine
-from ml_intern.safety.shell.credentials import command_paths
+from ml_intern.safety.shell.analysis import analyze_command
+from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import inward_sources
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.formatting import listed, plural
 from ml_intern.tools.local.external_files import external_source
 
@@ -148,12 +148,12 @@ def _result(
 def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:
     """Return the sources of a command's output, as far as its words show them."""
     roots = context.roots()
-    parsed = examine(command, Place(str(roots[0]), home=str(Path.home()), cwd=str(folder))).scene
+    parsed = analyze_command(command, CommandContext(str(roots[0]), home=str(Path.home()), cwd=str(folder))).parsed
     if parsed is None:
         return ()
     # A sandbox with a host list sees every connection, and one without network has none.
     fetched = inward_sources(parsed) if context.options.sandbox in {"none", "on"} else ()
-    named = (Path(os.path.realpath(path)) for path in command_paths(parsed)[:MAX_PATHS])
+    named = (Path(os.path.realpath(path)) for path in named_paths(parsed)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.execution.process.environment import child_environment, uv_links
-from ml_intern.safety.secrets.known import secrets_of_environment
+from ml_intern.safety.secrets.known import environment_secrets
 
 if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
@@ -116,7 +116,7 @@ async def stdio_streams(server: McpServer, printed: Printed) -> AsyncIterator[tu
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What of our environment a server is started with: where programs and homes are, and no secret of any kind."""
-    secret = secrets_of_environment(environ)
+    secret = environment_secrets(environ)
     return {
         name: value
         for name, value in child_environment(environ, uv_links()).items()

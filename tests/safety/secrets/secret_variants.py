@@ -1,4 +1,4 @@
-"""Made-up secrets of every prefixed format, and the surroundings they are met in. Seeded: the same cases every time."""
+"""Generated secrets of every prefixed format in typical contexts, reproducible from a seed."""
 
 import random
 import string
@@ -108,13 +108,13 @@ CONTEXTS: dict[str, str] = {
 
 
 def make(kind: str, rng: random.Random) -> str:
-    """One value of that kind."""
+    """Return one value of that kind."""
     parts = [part if isinstance(part, str) else "".join(rng.choices(part[0], k=part[1])) for part in SHAPES[kind]]
     return "".join(parts)
 
 
 def variants(seed: int, per_kind: int) -> Iterator[tuple[str, str, str, str]]:
-    """(kind, context, secret, text): every kind in every context, `per_kind` times."""
+    """Yield kind, context, secret and text: every kind in every context, `per_kind` times."""
     rng = random.Random(seed)
     for kind in SHAPES:
         for name, context in CONTEXTS.items():

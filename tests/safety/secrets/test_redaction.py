@@ -8,14 +8,14 @@ import pytest
 
 from ml_intern.safety.secrets.redaction import (
     add_known_secrets,
-    forget_known_secrets,
+    clear_known_secrets,
     has_placeholder,
     redact,
     register_environment,
 )
 
 CASES = [json.loads(line) for line in (Path(__file__).parent.parent / "data/secrets.jsonl").read_text().splitlines()]
-HELD = "Correct-Horse/Battery+Staple?77"
+VALUE = "Correct-Horse/Battery+Staple?77"
 
 
 def labelled(expected: str) -> list[dict[str, str]]:
@@ -27,10 +27,10 @@ def case_name(case: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def held() -> Iterator[str]:
-    add_known_secrets({"MY_TOKEN": HELD})
-    yield HELD
-    forget_known_secrets()
+def known_value() -> Iterator[str]:
+    add_known_secrets({"MY_TOKEN": VALUE})
+    yield VALUE
+    clear_known_secrets()
 
 
 @pytest.mark.parametrize("case", labelled("redact"), ids=case_name)
@@ -39,7 +39,7 @@ def test_a_labelled_secret_is_redacted(case: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("case", labelled("keep"), ids=case_name)
-def test_a_labelled_harmless_text_is_kept(case: dict[str, str]) -> None:
+def test_a_labelled_harmless_text_is_unchanged(case: dict[str, str]) -> None:
     assert redact(case["text"]) == case["text"]
 
 
@@ -52,17 +52,17 @@ def test_redacting_twice_changes_nothing(case: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "form",
     [
-        HELD,
-        quote(HELD, safe=""),
-        quote(HELD),
-        base64.b64encode(HELD.encode()).decode(),
-        base64.b64encode(b"user:" + HELD.encode()).decode(),
-        base64.urlsafe_b64encode(b"u:" + HELD.encode() + b"!").decode(),
-        HELD.encode().hex(),
-        json.dumps(HELD),
+        VALUE,
+        quote(VALUE, safe=""),
+        quote(VALUE),
+        base64.b64encode(VALUE.encode()).decode(),
+        base64.b64encode(b"user:" + VALUE.encode()).decode(),
+        base64.urlsafe_b64encode(b"u:" + VALUE.encode() + b"!").decode(),
+        VALUE.encode().hex(),
+        json.dumps(VALUE),
     ],
 )
-def test_a_held_value_is_redacted_in_every_encoding(held: str, form: str) -> None:
+def test_a_known_secret_is_redacted_in_every_encoding(known_value: str, form: str) -> None:
     out = redact(f"before {form} after")
     assert "[redacted:MY_TOKEN]" in out
     assert form not in out
@@ -70,25 +70,25 @@ def test_a_held_value_is_redacted_in_every_encoding(held: str, form: str) -> Non
     assert out.endswith(" after")
 
 
-def test_the_environment_names_what_is_held() -> None:
+def test_secrets_of_the_environment_are_registered() -> None:
     register_environment(
         {"A_PASSWORD": "hunter2hunter2", "PROXY": "http://u:swordfish9@proxy:1", "EDITOR": "vim-as-ever"}
     )
     try:
         assert redact("hunter2hunter2 swordfish9 vim-as-ever") == "[redacted:A_PASSWORD] [redacted:PROXY] vim-as-ever"
     finally:
-        forget_known_secrets()
+        clear_known_secrets()
 
 
-def test_a_held_value_that_is_part_of_its_own_placeholder_ends() -> None:
+def test_a_known_secret_contained_in_its_own_placeholder_terminates() -> None:
     add_known_secrets({"REDACTED_TOKEN": "REDACTED_TOKEN"})
     try:
         assert redact("a REDACTED_TOKEN b") == "a [redacted:REDACTED_TOKEN] b"
     finally:
-        forget_known_secrets()
+        clear_known_secrets()
 
 
-def test_placeholders_are_found_wherever_they_stand_in_arguments() -> None:
+def test_placeholders_are_found_anywhere_in_arguments() -> None:
     assert has_placeholder({"edits": [{"new": "x = '[redacted:HF_TOKEN]'"}]})
     assert has_placeholder({"[redacted:value]": 1})
     assert not has_placeholder({"command": "echo redacted", "n": 3, "none": None})

@@ -57,19 +57,19 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_a_prefixed_secret_is_redacted_in_every_surrounding(kind: str) -> None:
+def test_a_prefixed_secret_is_redacted_in_every_context(kind: str) -> None:
     missed = [(context, text) for of, context, secret, text in variants(7, 3) if of == kind and secret in redact(text)]
     assert missed == []
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_text_of_machine_learning_work_is_kept(text: str) -> None:
+def test_ordinary_machine_learning_text_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.sampled_from("aA0 =:@/.-_\"'\\\n%[];,{}skhftoenSGpwdK"), max_size=80))
-def test_admitting_any_text_twice_changes_nothing_more(text: str) -> None:
+def test_redacting_random_text_twice_changes_nothing(text: str) -> None:
     once = redact(text)
     assert redact(once) == once
 
@@ -89,12 +89,12 @@ WORDS = [
 ]
 SIGNS = ["=", ": ", " ", '":"', "->", "\n", "Authorization: Bearer ", "Cookie: a=", "https://a:", "@b ", "-u me:", "x"]
 ODD_LETTER = "\u017f"
-"""The letter before which nothing is skipped: a pattern without case takes it for an s."""
+"""A letter that disables the fast search, since case-insensitive patterns match it as s."""
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from([*WORDS, *SIGNS, "a8Kd92mVx01QwZ", "kQ3v-77", "hunter2"]), max_size=12).map("".join))
-def test_what_is_skipped_for_speed_holds_no_secret(text: str) -> None:
+def test_the_fast_search_misses_no_secret(text: str) -> None:
     end = "\n" * 8
     assert redact(text + end + ODD_LETTER) == redact(text + end) + ODD_LETTER
 
@@ -115,7 +115,7 @@ def test_a_secret_cut_by_chunks_is_never_shown(kind: str) -> None:
             assert secret not in shown
 
 
-def test_a_private_key_that_streams_in_lines_is_never_shown() -> None:
+def test_a_private_key_streamed_by_lines_is_never_shown() -> None:
     rng = random.Random(3)
     body = "\n".join(make("npm", rng)[4:] * 2 for _ in range(40))
     text = f"before\n-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\nafter\n"
@@ -126,7 +126,7 @@ def test_a_private_key_that_streams_in_lines_is_never_shown() -> None:
     assert shown.endswith("after\n")
 
 
-def test_a_stream_without_secrets_arrives_whole() -> None:
+def test_a_stream_without_secrets_is_unchanged() -> None:
     text = "word " * 3000 + "x" * 9000 + "\n" + "loss: 0.5\n" * 200
     stream = RedactingStream()
     assert "".join([*(stream.feed(text[at : at + 97]) for at in range(0, len(text), 97)), stream.close()]) == text

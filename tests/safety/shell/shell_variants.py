@@ -1,4 +1,4 @@
-"""Risky commands in wrappings that still run them. Seeded: the same variants every time."""
+"""Risky commands in wrappers that still run them, generated reproducibly from a seed."""
 
 import json
 import random
@@ -24,20 +24,20 @@ WRAPPINGS = (
 
 
 def risky() -> list[tuple[str, str]]:
-    """(command, expected) of every labelled command that must not run unasked."""
+    """Return every labelled command that must not run unasked, with its expected verdict."""
     names = ("shell_commands.jsonl", "own_shell_commands.jsonl")
     cases = [json.loads(line) for name in names for line in (DATA / name).read_text().splitlines()]
     return [(case["command"], case["expected"]) for case in cases if case["expected"] != "auto" and case["command"]]
 
 
 def risky_in_sandbox() -> list[str]:
-    """The labelled commands that must not run unasked inside the sandbox either."""
+    """Return the labelled commands that must not run unasked in the sandbox either."""
     cases = [json.loads(line) for line in (DATA / "shell_commands.jsonl").read_text().splitlines()]
     return [case["command"] for case in cases if case["expected_sandboxed"] != "auto" and case["command"]]
 
 
 def disguised(command: str, rng: random.Random) -> str:
-    """The same command with its first word quoted, escaped, or named with its folder."""
+    """Return the command with its first word quoted, escaped, or given with its folder."""
     first, blank, rest = command.partition(" ")
     if not first.isalpha() or len(first) < 2:
         return command
@@ -54,7 +54,7 @@ def disguised(command: str, rng: random.Random) -> str:
 
 
 def variants(seed: int, count: int) -> Iterator[tuple[str, str, str]]:
-    """(wrapping, variant, expected of what it runs)."""
+    """Yield wrapper, variant, and the expected verdict of the wrapped command."""
     rng = random.Random(seed)
     cases = risky()
     for _ in range(count):

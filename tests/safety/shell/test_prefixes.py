@@ -1,9 +1,9 @@
 import pytest
 
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.prefixes import always_prefixes, prefix_of
 
-PLACE = Place("/ws", home="/home/u")
+PLACE = CommandContext("/ws", home="/home/u")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ PLACE = Place("/ws", home="/home/u")
         ("mkdir -p out", ("mkdir",)),
     ],
 )
-def test_a_prefix_has_as_many_words_as_name_the_command(command: str, prefix: tuple[str, ...]) -> None:
+def test_a_prefix_consists_of_the_words_that_identify_the_command(command: str, prefix: tuple[str, ...]) -> None:
     assert prefix_of(command.split()) == prefix
 
 
@@ -44,11 +44,11 @@ def test_a_prefix_has_as_many_words_as_name_the_command(command: str, prefix: tu
         "git",
     ],
 )
-def test_what_could_run_anything_has_no_prefix(command: str) -> None:
+def test_commands_that_can_run_anything_have_no_prefix(command: str) -> None:
     assert prefix_of(command.split()) is None
 
 
-def test_each_sub_command_of_a_pipeline_has_its_own_prefix_and_reading_needs_none() -> None:
+def test_each_sub_command_has_its_own_prefix_except_read_only_ones() -> None:
     assert always_prefixes("git fetch && python train.py | tail -5", PLACE) == (
         ("git", "fetch"),
         ("python", "train.py"),
@@ -58,5 +58,5 @@ def test_each_sub_command_of_a_pipeline_has_its_own_prefix_and_reading_needs_non
 @pytest.mark.parametrize(
     "command", ["make > out", "make $(id)", "make &", "make; rm x", "make `id`", "make 'x", "for i in 1; do make; done"]
 )
-def test_more_than_plain_commands_cannot_be_always_allowed(command: str) -> None:
+def test_commands_with_complex_syntax_cannot_be_always_allowed(command: str) -> None:
     assert always_prefixes(command, PLACE) == ()

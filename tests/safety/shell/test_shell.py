@@ -7,10 +7,10 @@ import pytest
 
 from ml_intern.safety.shell.analysis import MAX_COMMAND, classify
 from ml_intern.safety.shell.invocations import MAX_INVOCATIONS
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 
 DATA = Path(__file__).parent.parent / "data"
-PLACE = Place("/ws", home="/home/u")
+PLACE = CommandContext("/ws", home="/home/u")
 
 
 def load(name: str) -> list[dict[str, str]]:
@@ -22,9 +22,11 @@ OWN = load("own_shell_commands.jsonl")
 
 
 def misjudged(cases: list[dict[str, str]], key: str, *, sandboxed: bool = False) -> dict[str, tuple[str, str]]:
-    """Commands whose verdict is not the one they are labelled with: what was said, and what should have been."""
-    said = {case["command"]: (classify(case["command"], PLACE, sandboxed=sandboxed).kind, case[key]) for case in cases}
-    return {command: both for command, both in said.items() if both[0] != both[1]}
+    """Return the commands whose verdict differs from their label, with both."""
+    verdicts = {
+        case["command"]: (classify(case["command"], PLACE, sandboxed=sandboxed).kind, case[key]) for case in cases
+    }
+    return {command: both for command, both in verdicts.items() if both[0] != both[1]}
 
 
 def test_every_labelled_command_gets_its_verdict() -> None:
@@ -34,23 +36,23 @@ def test_every_labelled_command_gets_its_verdict() -> None:
     assert misjudged(OWN, "expected") == {}
 
 
-def test_the_sandbox_lets_nothing_through_that_is_labelled_otherwise() -> None:
+def test_the_sandbox_allows_no_command_labelled_otherwise() -> None:
     labelled = [case for case in CORPUS if case["expected_sandboxed"] != "auto"]
     assert misjudged(labelled, "expected_sandboxed", sandboxed=True) == {}
 
 
-def test_at_least_95_percent_of_what_the_sandbox_holds_runs_unasked() -> None:
-    held = [case for case in CORPUS if case["expected_sandboxed"] == "auto"]
-    kept = [case for case in held if classify(case["command"], PLACE, sandboxed=True).kind == "auto"]
-    assert len(kept) >= 0.95 * len(held)
+def test_at_least_95_percent_of_sandboxable_commands_run_unasked() -> None:
+    sandboxable = [case for case in CORPUS if case["expected_sandboxed"] == "auto"]
+    unasked = [case for case in sandboxable if classify(case["command"], PLACE, sandboxed=True).kind == "auto"]
+    assert len(unasked) >= 0.95 * len(sandboxable)
 
 
-def test_what_is_denied_is_denied_inside_the_sandbox_too() -> None:
+def test_denied_commands_are_denied_in_the_sandbox_too() -> None:
     denied = [case for case in OWN if case["expected"] == "deny"]
     assert misjudged(denied, "expected", sandboxed=True) == {}
 
 
-def test_every_verdict_says_why() -> None:
+def test_every_verdict_has_a_reason() -> None:
     assert all(classify(case["command"], PLACE).why for case in [*CORPUS, *OWN])
 
 
@@ -79,20 +81,20 @@ UNITS = [
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_megabyte_of_anything_is_refused_and_what_is_not_too_long_is_judged(unit: str) -> None:
+def test_too_long_commands_are_denied_and_long_ones_classified(unit: str) -> None:
     assert classify(unit * (1_000_000 // len(unit)), PLACE).kind == "deny"
     assert classify(unit * (MAX_COMMAND // len(unit) // 8), PLACE).kind in {"ask", "deny"}
     assert classify(unit * MAX_INVOCATIONS, PLACE).kind in {"ask", "deny", "auto"}
 
 
-def test_a_command_of_too_many_programs_is_refused_with_the_remedy() -> None:
+def test_a_command_with_too_many_programs_is_denied_with_a_remedy() -> None:
     assert classify("ls;" * MAX_INVOCATIONS, PLACE).kind == "auto"
     assert "put it into a script file" in classify("ls;" * (MAX_INVOCATIONS + 1), PLACE).why
-    assert classify("cd a;" * MAX_INVOCATIONS, PLACE).why == "cd too often"
+    assert classify("cd a;" * MAX_INVOCATIONS, PLACE).why == "too many cd commands"
 
 
-def real_place(folder: Path) -> Place:
-    return Place(
+def real_place(folder: Path) -> CommandContext:
+    return CommandContext(
         str(folder),
         home=str(folder.parent),
         resolve=os.path.realpath,
@@ -129,7 +131,7 @@ def test_a_link_to_a_credential_is_denied(tmp_path: Path) -> None:
     assert classify("cat notes.txt", real_place(workspace)).kind == "deny"
 
 
-def test_a_file_named_like_an_option_is_no_option(tmp_path: Path) -> None:
+def test_wildcards_that_may_match_option_like_names_are_asked_about(tmp_path: Path) -> None:
     (tmp_path / "-rf").write_text("x")
     assert classify("sort *", real_place(tmp_path)).kind == "ask"
     assert classify("sort ./*", real_place(tmp_path)).kind == "auto"

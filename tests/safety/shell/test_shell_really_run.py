@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.safety.shell.analysis import classify
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.sandbox.bubblewrap import Profile, sandbox_problem
 from tests.sandbox.wrapped_runs import run_wrapped
 
@@ -26,13 +26,13 @@ ADDITIONS = (
 
 
 def generated(seed: int, base: Path) -> list[str]:
-    """Commands of the labelled ones, put together and added to at random, that the policy would run unasked."""
+    """Return random combinations of labelled commands that the policy would run unasked."""
     rng = random.Random(seed)
     names = ("shell_commands.jsonl", "own_shell_commands.jsonl")
     cases = [json.loads(line) for name in names for line in (DATA / name).read_text().splitlines()]
     words = [case["command"] for case in cases]
     plain = [case["command"] for case in cases if case["expected"] == "auto"]
-    place = Place(
+    place = CommandContext(
         str(base / "ws"),
         home=str(base / "home"),
         resolve=os.path.realpath,
@@ -51,7 +51,7 @@ def generated(seed: int, base: Path) -> list[str]:
 
 
 def fill(base: Path) -> None:
-    """A workspace with the files the commands name, a link out of it, and a home with canaries."""
+    """A workspace with the files that the commands use, a link to the outside, and a home with canaries."""
     workspace, home = base / "ws", base / "home"
     for folder in ("src/sub", "logs", "scripts", "tests", "checkpoints", "config"):
         (workspace / folder).mkdir(parents=True)
@@ -76,7 +76,7 @@ def digest(folder: Path) -> str:
 
 
 def run_all(commands: list[str], base: Path) -> str:
-    """Run every command where it could read the home and write the workspace, and return all output."""
+    """Run every command with read access to the home and write access to the workspace; return all output."""
     (base / "runner.py").write_text(
         "import json, subprocess, sys\n"
         "for command in json.load(open(sys.argv[1])):\n"
@@ -100,7 +100,7 @@ needs = pytest.mark.skipif(
 
 
 @needs
-def test_500_generated_commands_that_run_unasked_change_nothing_and_read_no_secret(tmp_path: Path) -> None:
+def test_500_generated_unasked_commands_change_nothing_and_read_no_secret(tmp_path: Path) -> None:
     fill(tmp_path)
     before = digest(tmp_path / "ws")
     assert CANARY not in run_all(generated(5, tmp_path), tmp_path)
@@ -108,7 +108,7 @@ def test_500_generated_commands_that_run_unasked_change_nothing_and_read_no_secr
 
 
 @needs
-def test_the_check_would_see_a_change_and_a_canary(tmp_path: Path) -> None:
+def test_the_check_detects_changes_and_canaries(tmp_path: Path) -> None:
     fill(tmp_path)
     before = digest(tmp_path / "ws")
     assert CANARY in run_all(["cat link/id_rsa", "touch out"], tmp_path)

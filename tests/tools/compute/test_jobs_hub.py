@@ -49,7 +49,7 @@ async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: Fak
         ({"hardware": "h900"}, "there is no hardware 'h900'; the nearest are"),
         ({"timeout": "1s"}, "a time limit of 1 s is none for a job"),
         ({"namespace": "lab"}, "lab/jobs, which the user did not name"),
-        ({"hardware": "a100-large", "timeout": "14d"}, "it may cost 840"),
+        ({"hardware": "a100-large", "timeout": "14d"}, "it may cost $840"),
     ],
 )
 async def test_what_may_not_or_cannot_be_is_refused_before_it_starts(

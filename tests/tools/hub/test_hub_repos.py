@@ -248,7 +248,7 @@ async def test_what_the_user_named_may_be_published(hub: FakeHub, bench: Bench) 
     result = await call(bench, "create", said="please publish it as ada/famous", repo="ada/famous", private=False)
     assert "created model ada/famous, public" in result.text
     refused = await call(bench, "create", repo="ada/other", private=False)
-    assert "would write to ada/other, for anybody to see, which the user did not name" in refused.text
+    assert "would write to ada/other, visible to everyone, which the user did not name" in refused.text
     assert "keep it private, or ask the user to name it" in refused.text
 
 

@@ -15,7 +15,7 @@ from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.environment import CALL_MARK
 from ml_intern.execution.process.sessions import members
 from ml_intern.execution.run import run_call
-from ml_intern.safety.secrets.redaction import add_known_secrets, forget_known_secrets
+from ml_intern.safety.secrets.redaction import add_known_secrets, clear_known_secrets
 from tests.execution.conftest import Bench, until
 from tests.fakes.hub import Blob, FakeHub
 
@@ -76,7 +76,7 @@ async def test_what_holds_secrets_stays_here(hub: FakeHub, bench: Bench) -> None
         bench.file("out/training_args.bin", b"\x80\x04pickled hf_thisIsTheTokenOfThisMachine\x00")
         refused = await upload(bench, "out", repo="ada/n")
     finally:
-        forget_known_secrets()
+        clear_known_secrets()
     assert "training_args.bin holds a secret of this machine" in refused.text
     assert hub.storage.find("models", "ada/n") is None
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.safety.shell.analysis import examine
+from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
-from ml_intern.safety.shell.paths import Place
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.session.mentions import expand_mentions
 from tests.execution.conftest import Bench
 
@@ -33,9 +33,9 @@ from tests.execution.conftest import Bench
     ],
 )
 def test_the_sources_of_a_commands_output_are_found(command: str, sources: list[str]) -> None:
-    scene = examine(command, Place("/ws")).scene
-    assert scene is not None
-    assert list(inward_sources(scene)) == sources
+    parsed = analyze_command(command, CommandContext("/ws")).parsed
+    assert parsed is not None
+    assert list(inward_sources(parsed)) == sources
 
 
 @pytest.fixture
