@@ -175,7 +175,8 @@ def _ended(data: Mapping[str, Any], thread_id: str) -> str:
     if data["status"] in ("failed", "interrupted"):
         return ""
     outcome = "Done" if data["status"] == "done" else f"Ended ({data['status']})"
-    return f"{outcome} after {plural(data['iterations'], 'model call')}:\n{data['text']}\ncontinue: ml-intern -r {thread_id[:8]}"
+    calls = plural(data["iterations"], "model call")
+    return f"{outcome} after {calls}:\n{data['text']}\ncontinue: ml-intern -r {thread_id[:8]}"
 
 
 _RENDERERS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}
