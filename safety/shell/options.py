@@ -14,7 +14,7 @@ class NotReadOnly(Exception):
 
 
 @dataclass(frozen=True)
-class Program:
+class ReadOnly:
     """A read-only program with its allowed options and operands.
 
     `short`: letters; one followed by `:` takes a value, by `@` a path.
@@ -66,7 +66,7 @@ class Arguments:
     """Indexes of the operands."""
 
 
-def split(program: Program, words: Sequence[str]) -> Arguments:
+def split(program: ReadOnly, words: Sequence[str]) -> Arguments:
     """Parse the words after a program's name. Raises NotReadOnly for anything that the table does not allow."""
     found = Arguments()
     if program.raw:
@@ -90,7 +90,7 @@ def split(program: Program, words: Sequence[str]) -> Arguments:
     return found
 
 
-def _long(program: Program, word: str, following: Sequence[str], found: Arguments) -> int:
+def _long(program: ReadOnly, word: str, following: Sequence[str], found: Arguments) -> int:
     name, sign, value = word[2:].partition("=")
     kind = program.names.get(name)
     if kind is None or (sign and not kind):
@@ -105,7 +105,7 @@ def _long(program: Program, word: str, following: Sequence[str], found: Argument
     return 1
 
 
-def _short(program: Program, word: str, following: Sequence[str], found: Arguments) -> int:
+def _short(program: ReadOnly, word: str, following: Sequence[str], found: Arguments) -> int:
     if program.number and word[1:].isdigit():
         return 0
     for index, letter in enumerate(word[1:], start=2):

@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Sequence
 
-from ml_intern.safety.shell.options import Arguments, NotReadOnly, Program, split
+from ml_intern.safety.shell.options import Arguments, NotReadOnly, ReadOnly, split
 from ml_intern.safety.shell.paths import PLAIN_SYSTEM_FILES, CommandContext, is_project_secret
 from ml_intern.safety.shell.programs import find_folders
 from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS, SUBCOMMANDS, SYSTEM_FOLDERS
@@ -70,12 +70,12 @@ def _program(word: PlainWord) -> str:
     return name if not folder or folder in SYSTEM_FOLDERS else word.text
 
 
-def _judge_expression(program: Program, found: Arguments, texts: Sequence[str]) -> str:
+def _judge_expression(program: ReadOnly, found: Arguments, texts: Sequence[str]) -> str:
     return program.check([texts[index] for index in found.operands]) if program.check else ""
 
 
 def _judge_operands(
-    program: Program, found: Arguments, words: Sequence[PlainWord], where: tuple[CommandContext, frozenset[str]]
+    program: ReadOnly, found: Arguments, words: Sequence[PlainWord], where: tuple[CommandContext, frozenset[str]]
 ) -> str:
     operands = [words[index] for index in found.operands]
     if len(operands) > (0 if program.operands == "none" else program.max_operands):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from ml_intern.safety.shell.invocations import ParsedCommand
-from ml_intern.safety.shell.options import NotReadOnly, Program, split
+from ml_intern.safety.shell.options import NotReadOnly, ReadOnly, split
 from ml_intern.safety.shell.paths import CommandContext, is_project_secret, is_protected_in_workspace
 from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
 from ml_intern.safety.shell.reading import find_command_problem
@@ -46,20 +46,20 @@ _SHOW = (
     "summary unified= ignore-all-space check quiet exit-code minimal histogram branch porcelain=? short long "
     "untracked-files=?"
 )
-GIT: dict[str, Program] = {
-    "log": Program("pn:S:G:i", _SHOW, "text", number=True),
-    "diff": Program("wbU:", _SHOW, "text"),
-    "show": Program("psw", _SHOW, "text"),
-    "status": Program("sbuv", _SHOW, "text"),
-    "blame": Program("wL:s", "date=", "text"),
-    "shortlog": Program("sne", "", "text"),
-    "rev-parse": Program("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
-    "ls-files": Program("comst", "others modified cached exclude-standard", "text"),
-    "branch": Program("avr", "list all show-current", "none"),
-    "remote": Program("v", "", "none"),
-    "describe": Program("", "tags always dirty long", "text"),
-    "add": Program("Aunv", "all update intent-to-add", "paths"),
-    "commit": Program("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
+GIT: dict[str, ReadOnly] = {
+    "log": ReadOnly("pn:S:G:i", _SHOW, "text", number=True),
+    "diff": ReadOnly("wbU:", _SHOW, "text"),
+    "show": ReadOnly("psw", _SHOW, "text"),
+    "status": ReadOnly("sbuv", _SHOW, "text"),
+    "blame": ReadOnly("wL:s", "date=", "text"),
+    "shortlog": ReadOnly("sne", "", "text"),
+    "rev-parse": ReadOnly("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
+    "ls-files": ReadOnly("comst", "others modified cached exclude-standard", "text"),
+    "branch": ReadOnly("avr", "list all show-current", "none"),
+    "remote": ReadOnly("v", "", "none"),
+    "describe": ReadOnly("", "tags always dirty long", "text"),
+    "add": ReadOnly("Aunv", "all update intent-to-add", "paths"),
+    "commit": ReadOnly("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
 }
 """git commands allowed in the sandbox, where .git/hooks and .git/config are read-only and pushing is impossible."""
 
