@@ -7,6 +7,7 @@ import typer
 
 from ml_intern.commands.options import OPTIONS, OptionSpec
 from ml_intern.commands.table import COMMANDS
+from ml_intern.graph.limits import EFFORTS
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -15,7 +16,7 @@ VALUES: dict[str, str] = {
     "output_format": "text json stream-json",
     "approval_mode": "ask auto yolo plan",
     "tool_runtime": "local sandbox",
-    "effort": "none minimal low medium high xhigh max",
+    "effort": " ".join(EFFORTS),
 }
 
 
