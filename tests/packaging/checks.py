@@ -50,9 +50,9 @@ class Project:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment of everything that runs in the project: an empty home, and PYTHONPATH=."""
-        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("UV_")}
-        return kept | {"HOME": str(self.home), "PYTHONPATH": ".", "LANG": "C.UTF-8"}
+        """The environment of everything that runs in the project: PYTHONPATH=., and ml-intern's own folder."""
+        own = {"ML_INTERN_HOME": str(self.home), "PYTHONPATH": ".", "PYTHONWARNINGS": ""}
+        return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | own
 
     def run(self, *command: str | Path) -> str:
         """Run a command and return its output."""
