@@ -249,7 +249,7 @@ class Scenes:
             self.headless(folder, model, f"train with rate {rate}")
         terminal = Terminal(folder, self.environment)
         terminal.run("ml-intern runs compare lr-0.001 lr-0.01")
-        terminal.run("ml-intern runs best accuracy")
+        terminal.run("ml-intern runs best loss")
         save(terminal, "compare", "ml-intern runs")
         terminal.close()
 
