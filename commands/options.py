@@ -38,7 +38,7 @@ class Options:
     api_key_env: Annotated[
         str | None, Word("--api-key-env", "NAME", "variable with the key for --base-url (default OPENAI_API_KEY)")
     ] = None
-    continue_: Annotated[bool, Word("-c --continue", "", "continue the newest thread of this folder")] = False
+    continue_: Annotated[bool, Word("-c --continue", "", "continue the latest thread of this folder")] = False
     resume: Annotated[
         str | None, Word("-r --resume", "[THREAD]", "resume by id, unique id prefix or name; without a value, a picker")
     ] = None
@@ -48,7 +48,7 @@ class Options:
     ] = False
     output_format: Annotated[
         OutputFormat,
-        Word("--output-format", "FORMAT", "text, json (one object at the end), stream-json (event a line)"),
+        Word("--output-format", "FORMAT", "text, json (one object at the end), stream-json (one event per line)"),
     ] = "text"
     output_schema: Annotated[
         str | None, Word("--output-schema", "FILE", "the final answer must match this JSON schema")
@@ -78,7 +78,7 @@ class Options:
     yolo: Annotated[bool, Word("-y --yolo", "", "--approval-mode yolo")] = False
     sandbox: Annotated[
         bool | None,
-        Word("--sandbox /--no-sandbox", "", "OS sandbox for local commands; asked for and missing is an error"),
+        Word("--sandbox /--no-sandbox", "", "require the OS sandbox (error if unavailable), or turn it off"),
     ] = None
     tool_runtime: Annotated[
         Runtime | None,
@@ -90,7 +90,7 @@ class Options:
     add_dir: Annotated[list[str], Word("--add-dir", "DIR", "a further folder the tools may touch (repeatable)")] = (
         field(default_factory=list[str])
     )
-    config: Annotated[str | None, Word("--config", "FILE", "settings file, stronger than the user's")] = None
+    config: Annotated[str | None, Word("--config", "FILE", "settings file that overrides the user's")] = None
     set_: Annotated[list[str], Word("--set", "KEY=VALUE", "one setting, a.b=value (repeatable)")] = field(
         default_factory=list[str]
     )

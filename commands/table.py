@@ -21,7 +21,7 @@ COMMANDS: dict[str, Command] = {
         Command("demo", "a real run without a key: scripted model, real tools, real training", "setup.demo:demo"),
         Command(
             "threads",
-            "list and show threads, move in them, export, import, replay, delete and prune them",
+            "list, show, undo, fork, export, import, replay, delete and prune threads",
             actions={
                 "list": "threads.listing:list_threads",
                 "show": "threads.listing:show_thread",
@@ -38,7 +38,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs",
-            "background runs and jobs of all threads: list them, follow their logs, wait, stop, draw their metrics",
+            "background runs and jobs of all threads: list, follow logs, wait, cancel, plot metrics",
             actions={
                 "list": "jobs.jobs:list_jobs",
                 "logs": "jobs.follow:logs",
@@ -49,7 +49,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "config",
-            "the settings in force and where each comes from; the files; their faults",
+            "the settings in force and where each comes from; the settings files; their errors",
             actions={
                 "show": "config:show_settings",
                 "path": "config:show_paths",
@@ -58,13 +58,13 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "approve",
-            "answer what a thread waits for and go on with it; without an answer, show it",
+            "show a thread's pending approvals, or answer them and continue",
             "approve:approve",
             usage='THREAD [--all] [--id ID] [--reject ID "REASON"]',
         ),
         Command(
             "permissions",
-            "the rules in force, what they say to a command, the kept answers",
+            "the rules in force, what they decide for a command, saved answers",
             actions={
                 "list": "permissions:list_rules",
                 "test": "permissions:judge",
@@ -73,7 +73,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "mcp",
-            "servers of tools: which there are, add, remove, try them; serve ours to other agents",
+            "MCP servers: list, add, remove, test; serve ml-intern's tools to other agents",
             actions={
                 "list": "mcp:list_servers",
                 "add": "mcp:add_server",
@@ -91,10 +91,10 @@ COMMANDS: dict[str, Command] = {
                 "best": "jobs.runs:best",
             },
         ),
-        Command("sandbox", "one command behind the agent's own wall", "sandbox:sandbox", usage="-- COMMAND"),
+        Command("sandbox", "run a command inside the agent's sandbox", "sandbox:sandbox", usage="-- COMMAND"),
         Command(
             "models",
-            "the ways to a model, what can be called now, and what is known of one",
+            "list providers and available models, or show details of one",
             "models:show_models",
             usage="[--available] [ID]",
         ),

@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 def list_threads(
     here: Annotated[bool, typer.Option("--here", help="only threads of the working folder")] = False,
     children: Annotated[bool, typer.Option("--children", help="sub-agents' threads too")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="at most so many (0: all)")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="show at most N (0 = all)")] = 20,
     json: Json = False,
 ) -> int:
     """List threads, the last used first."""

@@ -55,7 +55,7 @@ async def _fork(text: str, at: int | None) -> "ThreadRow":
 
 def undo(
     thread: Thread,
-    turns: Annotated[int, typer.Argument(metavar="[N]", min=1, help="so many turns")] = 1,
+    turns: Annotated[int, typer.Argument(metavar="[N]", min=1, help="number of turns to undo")] = 1,
     files: Files = "both",
     preview: Annotated[bool, typer.Option("--preview", help="show what it would do, and change nothing")] = False,
     json: Json = False,

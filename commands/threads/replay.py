@@ -24,7 +24,7 @@ def replay(
         float | None, typer.Option("--speed", metavar="N", help="N times as fast as it was; without it, at once")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show reasoning and the output of tools")] = False,
-    json: Annotated[bool, typer.Option("--json", help="one event a line, as stream-json")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one event per line, as stream-json")] = False,
 ) -> int:
     """Show a thread again as it went. No model is called and no tool is run."""
     from ml_intern.configs.version import version

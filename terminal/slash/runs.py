@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.terminal.render.summary import one_line
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import RunReport, RunRow
@@ -17,7 +18,8 @@ def left_lines(rows: "Sequence[RunRow]") -> Iterator[str]:
     if rows:
         named = ", ".join(f"{row.id} ({one_line(row.command, 60)})" for row in rows[:MAX_NAMED])
         more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
-        yield f"{len(rows)} run(s) go on: {named}{more}; `ml-intern jobs list` shows them, `jobs cancel ID` stops one"
+        how = "`ml-intern jobs list` shows them, `jobs cancel ID` stops one"
+        yield f"{plural(len(rows), 'run')} still running: {named}{more}; {how}"
 
 
 async def jobs(host: "Host", argument: str) -> None:

@@ -136,7 +136,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["--add-dir", "/nowhere", "-m", "scripted:x", "x"], 2, "--add-dir names no folder"),
         (["-c", "-r", "a", "x"], 2, "exclude each other"),
         (["--fork", "x"], 2, "--fork needs"),
-        (["--ephemeral", "-c", "x"], 2, "--ephemeral keeps no threads"),
+        (["--ephemeral", "-c", "x"], 2, "--ephemeral saves no threads"),
         (["--yolo", "--approval-mode", "ask", "x"], 2, "--yolo contradicts"),
         (["-c", "x"], 2, "there is no thread of"),
         (["-r", "nobody", "x"], 2, "there is no thread 'nobody'"),

@@ -148,7 +148,7 @@ def test_a_signal_leaves_them_running_and_says_so_and_cancel_stops_them(run: Run
     model = script(place, launch("echo $$ > pid; exec sleep 600"), {"text": "waiting"})
     done = _terminated(place, model)
     assert done.code == 143
-    assert "1 run(s) go on: run-" in done.err
+    assert "1 run still running: run-" in done.err
     [row] = run("jobs", "list", "--open", "--json").json
     assert run("jobs", "cancel", row["id"]).out == f"{row['id']}: cancelled\n"
     assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()

@@ -136,9 +136,9 @@ async def test_a_run_whose_client_goes_away_leaves_nothing_open_and_lets_go_of_t
         await stream.aclose()
         assert (await served.texts())[-1] == "Not run: interrupted by the user."
         async with lab.session(model, thread=THREAD):
-            with pytest.raises(RunFailed, match="being run by process"):
+            with pytest.raises(RunFailed, match="is in use by process"):
                 await served.run(said("me too"))
-            with pytest.raises(HTTPException, match="being run by process"):
+            with pytest.raises(HTTPException, match="is in use by process"):
                 await served.app.aupdate_state({"configurable": {"thread_id": THREAD}}, {"plan": []})
         assert await served.run(said("now")) == ["go", "", "Not run: interrupted by the user.", "now", "A"]
     assert not (lab.workspace / "no").exists()
