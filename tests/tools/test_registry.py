@@ -83,7 +83,7 @@ def test_a_packages_tool_never_replaces_a_builtin_one(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "expected"),
     [
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
         ("count_rows = 5", "is not a tool"),
@@ -93,9 +93,9 @@ def test_a_packages_tool_never_replaces_a_builtin_one(install: Install) -> None:
         (COUNT_ROWS.replace("@tool(", "@tool(name='count rows', "), "'count rows'"),
     ],
 )
-def test_a_package_with_a_broken_tool_is_reported_in_one_line(install: Install, source: str, said: str) -> None:
+def test_a_package_with_a_broken_tool_is_reported_in_one_line(install: Install, source: str, expected: str) -> None:
     install("broken_tool", source, "count_rows = broken_tool:count_rows")
-    with pytest.raises(ConfigurationError, match=said) as raised:
+    with pytest.raises(ConfigurationError, match=expected) as raised:
         create_builtin_tools()
     assert "\n" not in str(raised.value)
     assert "broken-tool" in str(raised.value).replace("_", "-")

@@ -1,4 +1,4 @@
-"""What the columns of a dataset are: their types in words, the form of its conversations, the trainers they fit."""
+"""Describe the columns of a dataset: their types, the format of conversations, and the trainers they match."""
 
 import json
 from collections import Counter
@@ -16,10 +16,10 @@ _MAX_LABELS = 30
 _TURN_KEYS = (("role", "content"), ("from", "value"))
 
 
-def type_words(feature: Any) -> str:
-    """A feature as the viewer writes it, in words."""
+def describe_type(feature: Any) -> str:
+    """Describe a feature in the viewer's format."""
     if isinstance(feature, list):
-        return f"list of {type_words(feature[0])}" if feature else "list"
+        return f"list of {describe_type(feature[0])}" if feature else "list"
     if not isinstance(feature, Mapping):
         return "unknown"
     match feature.get("_type"):
@@ -29,14 +29,14 @@ def type_words(feature: Any) -> str:
             names = [str(name) for name in feature.get("names", [])]
             return f"label of {len(names)}: {listed(names, _MAX_LABELS)}"
         case "Sequence" | "List" | "LargeList":
-            return f"list of {type_words(feature.get('feature'))}"
+            return f"list of {describe_type(feature.get('feature'))}"
         case str() as kind:
             return kind.lower()
-    return "{" + ", ".join(f"{name}: {type_words(inner)}" for name, inner in feature.items()) + "}"
+    return "{" + ", ".join(f"{name}: {describe_type(inner)}" for name, inner in feature.items()) + "}"
 
 
 def label_names(feature: Any) -> list[str]:
-    """The classes of a label column; empty for every other one."""
+    """Return the classes of a label column, or an empty list for other columns."""
     if isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel":
         return [str(name) for name in feature.get("names", [])]
     return []
@@ -44,47 +44,47 @@ def label_names(feature: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Conversations:
-    """A column of conversations: the keys of its turns, who speaks, how many turns, what is odd."""
+    """A column of conversations: turn keys, counts by role, minimum and maximum turns, and anomalies."""
 
     column: str
     keys: tuple[str, str]
     roles: Mapping[str, int]
     turns: tuple[int, int]
-    oddities: tuple[str, ...] = ()
+    anomalies: tuple[str, ...] = ()
 
     @property
-    def words(self) -> str:
-        """In one line."""
+    def summary(self) -> str:
+        """A description in one line."""
         roles = ", ".join(f"{role} {count}" for role, count in self.roles.items())
-        odd = f"; {'; '.join(self.oddities)}" if self.oddities else ""
+        odd = f"; {'; '.join(self.anomalies)}" if self.anomalies else ""
         shape = f"{{{self.keys[0]}, {self.keys[1]}}}"
-        return f"{self.column}: turns of {shape}, {self.turns[0]} to {self.turns[1]} a row; roles: {roles}{odd}"
+        return f"{self.column}: turns of {shape}, {self.turns[0]} to {self.turns[1]} per row; roles: {roles}{odd}"
 
 
-def conversations(rows: Sequence[Row]) -> list[Conversations]:
-    """The columns whose values are lists of turns."""
+def find_conversations(rows: Sequence[Row]) -> list[Conversations]:
+    """Return the columns whose values are lists of turns."""
     columns = dict.fromkeys(name for row in rows for name in row)
     return [found for name in columns if (found := _conversation(name, [row.get(name) for row in rows]))]
 
 
 def _conversation(column: str, values: Sequence[Any]) -> Conversations | None:
-    given = [value for value in map(_decoded, values) if isinstance(value, list) and value]
-    turns = [turn for value in given for turn in value]
+    conversations = [value for value in map(_parse_json, values) if isinstance(value, list) and value]
+    turns = [turn for value in conversations for turn in value]
     keys = next((keys for keys in _TURN_KEYS if turns and all(_has(turn, keys) for turn in turns)), None)
     if keys is None:
         return None
-    lengths = [len(value) for value in given]
+    lengths = [len(value) for value in conversations]
     return Conversations(
         column,
         keys,
         dict(Counter(str(turn[keys[0]]) for turn in turns).most_common()),
         (min(lengths), max(lengths)),
-        tuple(_oddities(given, keys, len(values))),
+        tuple(_anomalies(conversations, keys, len(values))),
     )
 
 
-def _decoded(value: Any) -> Any:
-    """Some datasets keep conversations as JSON text."""
+def _parse_json(value: Any) -> Any:
+    """Parse JSON text, in which some datasets store conversations."""
     if isinstance(value, str) and value.startswith("["):
         try:
             return json.loads(value)
@@ -97,16 +97,16 @@ def _has(turn: Any, keys: tuple[str, str]) -> bool:
     return isinstance(turn, Mapping) and all(key in turn for key in keys)
 
 
-def _oddities(given: Sequence[list[Any]], keys: tuple[str, str], rows: int) -> Iterator[str]:
+def _anomalies(conversations: Sequence[list[Any]], keys: tuple[str, str], rows: int) -> Iterator[str]:
     role, content = keys
-    speakers = [[str(turn[role]) for turn in value] for value in given]
+    speakers = [[str(turn[role]) for turn in value] for value in conversations]
     repeats = sum(any(a == b for a, b in pairwise(one)) for one in speakers)
     unanswered = sum(one[-1] in ("user", "human") for one in speakers)
-    empty = sum(any(not turn[content] for turn in value) for value in given)
+    empty = sum(any(not turn[content] for turn in value) for value in conversations)
     counts = (
-        (rows - len(given), "without a conversation"),
-        (repeats, "where one speaks twice in a row"),
-        (unanswered, "that end with the user"),
+        (rows - len(conversations), "without a conversation"),
+        (repeats, "with two consecutive turns of the same role"),
+        (unanswered, "that end with a user turn"),
         (empty, "with an empty turn"),
     )
     for count, what in counts:
@@ -116,7 +116,7 @@ def _oddities(given: Sequence[list[Any]], keys: tuple[str, str], rows: int) -> I
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer, or task, and the columns it wants."""
+    """A trainer or task, and the columns it expects."""
 
     name: str
     columns: tuple[str, ...]
@@ -144,9 +144,9 @@ TRAINERS = (
     Trainer("sentence embeddings", ("anchor", "positive")),
 )
 _RENAMES = {
-    "conversations": ("messages", "turns of {from, value} become {role, content}, human user, gpt assistant"),
+    "conversations": ("messages", "convert {from, value} to {role, content}, human to user and gpt to assistant"),
     "conversation": ("messages", "rename it"),
-    "instruction": ("prompt", "join it with input where there is one"),
+    "instruction": ("prompt", "join it with input, if present"),
     "question": ("prompt", "rename it"),
     "query": ("prompt", "rename it"),
     "problem": ("prompt", "rename it"),
@@ -160,19 +160,19 @@ _RENAMES = {
 }
 
 
-def fitting(features: Features, rows: Sequence[Row]) -> list[str]:
-    """Lines that tell which trainers the columns fit, as they are or after a change."""
+def matching_trainers(features: Features, rows: Sequence[Row]) -> list[str]:
+    """List the trainers whose columns match, as they are or after renaming."""
     columns = set(features) or {name for row in rows for name in row}
-    as_they_are = [one for one in TRAINERS if set(one.columns) <= columns]
+    unchanged = [one for one in TRAINERS if set(one.columns) <= columns]
     changes = {old: new for old, new in _RENAMES.items() if old in columns and new[0] not in columns}
     after = columns | {new for new, _ in changes.values()}
-    changed = [one for one in TRAINERS if set(one.columns) <= after and one not in as_they_are]
-    lines = [f"fits as it is: {_named(as_they_are)}"] if as_they_are else []
+    changed = [one for one in TRAINERS if set(one.columns) <= after and one not in unchanged]
+    lines = [f"matches as is: {_format_trainers(unchanged)}"] if unchanged else []
     if changed:
         how = "; ".join(f"{old} as {new} ({what})" for old, (new, what) in changes.items())
-        lines.append(f"fits after a change of columns ({how}): {_named(changed)}")
-    return lines or ["fits no trainer by its column names: map its columns first"]
+        lines.append(f"matches after column changes ({how}): {_format_trainers(changed)}")
+    return lines or ["matches no trainer by its column names; map the columns first"]
 
 
-def _named(trainers: Sequence[Trainer]) -> str:
+def _format_trainers(trainers: Sequence[Trainer]) -> str:
     return "; ".join(f"{one.name} ({', '.join(one.columns)})" for one in trainers)

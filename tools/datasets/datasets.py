@@ -1,4 +1,4 @@
-"""The datasets tool: search, look into a dataset before training on it, its rows, SQL over its parquet files."""
+"""The datasets tool: searches datasets, inspects one before training, reads rows, and runs SQL over parquet files."""
 
 import json
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.dataset_viewer import MAX_ROWS, RowQuery, Rows, choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
+from ml_intern.text.formatting import plural
 from ml_intern.text.visible import visible
-from ml_intern.tools.datasets.report import report
-from ml_intern.tools.datasets.sql import answered
+from ml_intern.tools.datasets.report import inspect_dataset
+from ml_intern.tools.datasets.sql import run_query
 from ml_intern.tools.hub.hub_search import HubSearchArgs, Sort, searched
 
 CELL_CHARACTERS = 600
@@ -22,32 +23,32 @@ _BY_NAME = ("inspect", "rows", "sql", "leaderboard")
 
 
 class DatasetsArgs(ToolArgs):
-    """What datasets takes."""
+    """The arguments of datasets."""
 
     operation: Literal["search", "inspect", "rows", "sql", "leaderboard"] = Field(
-        description="search takes query, filters, sort; the others dataset, config and split; sql takes sql."
+        description="search uses query, filters, sort; the others use dataset, config and split; sql also uses sql."
     )
     dataset: str = Field("", max_length=200, pattern=r"^[\w./-]*$", description="org/name of the dataset.")
-    config: str = Field("", max_length=200, description="Its configuration (subset); empty: the usual one.")
-    split: str = Field("", max_length=200, description="train, test ...; empty: train.")
-    query: str = Field("", max_length=300, description="search: words in the name. rows: words in the texts of a row.")
+    config: str = Field("", max_length=200, description="The configuration (subset); empty for the default one.")
+    split: str = Field("", max_length=200, description="train, test ...; empty for train.")
+    query: str = Field("", max_length=300, description="search: words in the name. rows: words in a row's text.")
     filters: list[str] = Field(
         default_factory=list, max_length=10, description="search: tags such as task_categories:text-classification."
     )
-    sort: Sort = Field("trending", description="search: best first by this.")
+    sort: Sort = Field("trending", description="search: sort order, best first.")
     where: str = Field(
         "",
         max_length=1_000,
         description="""rows: a condition, columns in double quotes: "label"=1 AND "text" LIKE 'A%'.""",
     )
-    orderby: str = Field("", max_length=200, description='rows: an order, as in "score" DESC.')
+    orderby: str = Field("", max_length=200, description='rows: a sort order such as "score" DESC.')
     sql: str = Field(
         "",
         max_length=5_000,
-        description="One SELECT of DuckDB; each split is a table: SELECT label, count(*) FROM train ...",
+        description="One DuckDB SELECT; each split is a table: SELECT label, count(*) FROM train ...",
     )
-    offset: int = Field(0, ge=0, description="rows: how many to pass over.")
-    limit: int = Field(10, ge=1, le=MAX_ROWS, description="How many entries or rows at most.")
+    offset: int = Field(0, ge=0, description="rows: how many rows to skip.")
+    limit: int = Field(10, ge=1, le=MAX_ROWS, description="The maximum number of entries or rows.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -56,25 +57,25 @@ class DatasetsArgs(ToolArgs):
         if self.operation == "sql" and not self.sql.strip():
             raise ValueError("sql needs a query in sql")
         if self.query and (self.where or self.orderby):
-            raise ValueError("rows by query and rows by where are two calls")
+            raise ValueError("query cannot be combined with where or orderby; make two calls")
         return self
 
     @property
     def about(self) -> str:
-        """Type and name, as errors say it."""
+        """Type and name for error messages."""
         return f"dataset {self.dataset}"
 
 
 @tool(read_only=True, path_args=(), timeout=600)
 async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
-    """Find datasets on the Hub and look into one before you train on it.
+    """Find datasets on the Hub and inspect one before you train on it.
 
-    - search: by words, tags and order, with what is known of each.
-    - inspect: always before training. Configurations, splits with row counts, columns with types, label names and
-      statistics, sample rows, the form of conversations, imbalance, duplicates, and which trainers its columns fit.
-    - rows: of a split, by place (offset), by words (query), or by condition (where, orderby).
-    - sql: a query over its parquet files, where the extra for it is installed; for counts and joins over all rows.
-    - leaderboard: the models measured on it.
+    - search: by words, tags and sort order, with details of each dataset.
+    - inspect: always use it before training. Shows configurations, splits with row counts, columns with types, label
+      names and statistics, sample rows, the conversation format, imbalance, duplicates, and matching trainers.
+    - rows: rows of a split by position (offset), words (query), or condition (where, orderby).
+    - sql: a query over the parquet files, for counts and joins over all rows. Requires the optional SQL extra.
+    - leaderboard: models evaluated on the dataset.
     """
     match args.operation:
         case "search":
@@ -83,11 +84,11 @@ async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
             )
             return await searched(found)
         case "inspect":
-            return await report(args.dataset, args.config, args.split, context)
+            return await inspect_dataset(args.dataset, args.config, args.split, context)
         case "rows":
             return await _rows(args, context)
         case "sql":
-            return await answered(args.dataset, args.config, args.sql, args.limit, context)
+            return await run_query(args.dataset, args.config, args.sql, args.limit, context)
         case _:
             return await _leaderboard(args)
 
@@ -98,43 +99,50 @@ async def _rows(args: DatasetsArgs, context: ToolContext) -> ToolResult:
         try:
             splits = await viewer.splits()
         except ToolError:
-            # The Hub says better what is missing: the dataset, the token, or the consent to its terms.
+            # The Hub's error is clearer about what is missing: the dataset, the token, or acceptance of the terms.
             await call_hub(lambda api: api.auth_check(args.dataset, repo_type="dataset"), args.about)
             raise
         config = choose_config(splits, args.config)
         split = choose_split(splits[config], args.split)
         found = await viewer.rows(config, split, page)
     if not found.rows:
-        raise ToolError(f"no rows of {args.dataset} ({config}, {split}) fit; there are {found.total or 0:,} that match")
+        raise ToolError(
+            f"no matching rows of {args.dataset} ({config}, {split}) at offset {found.first}; "
+            f"{plural(found.total or 0, 'row')} match"
+        )
     last = found.first + len(found.rows)
     total = f" of {found.total:,}" if found.total is not None else ""
-    part = "; the viewer holds only a part of this split" if found.partial else ""
+    part = "; the viewer has only a part of this split" if found.partial else ""
     note = f"[{config}, {split}: rows {found.first:,} to {last - 1:,}{total}{part}]"
     return await render_untrusted(lambda: "\n".join([*shown_rows(found), note]), f"{hub_url()}/datasets/{args.dataset}")
 
 
 def shown_rows(found: Rows) -> list[str]:
-    """Each row as one line of JSON, long cells cut."""
+    """Format each row as one line of JSON with long cells cut."""
     return [json.dumps({name: cell(value) for name, value in row.items()}, ensure_ascii=False) for row in found.rows]
 
 
-def cell(value: Any, most: int = CELL_CHARACTERS) -> Any:
-    """A value as it is shown: long texts cut, within lists and mappings too."""
+def cell(value: Any, max_characters: int = CELL_CHARACTERS) -> Any:
+    """Return a value for display, with long texts cut, also within lists and mappings."""
     if isinstance(value, str):
-        return visible(value) if len(value) <= most else f"{visible(value[:most])}… ({len(value):,} characters)"
+        return (
+            visible(value)
+            if len(value) <= max_characters
+            else f"{visible(value[:max_characters])}… ({len(value):,} characters)"
+        )
     if isinstance(value, dict):
-        return {name: cell(item, most) for name, item in value.items()}
+        return {name: cell(item, max_characters) for name, item in value.items()}
     if isinstance(value, list):
-        kept: Sequence[Any] = value[:20]
-        more = [f"… ({len(value):,} items)"] if len(value) > len(kept) else []
-        return [*(cell(item, most) for item in kept), *more]
+        shown: Sequence[Any] = value[:20]
+        more = [f"… ({len(value):,} items)"] if len(value) > len(shown) else []
+        return [*(cell(item, max_characters) for item in shown), *more]
     return value
 
 
 async def _leaderboard(args: DatasetsArgs) -> ToolResult:
     found = await call_hub(lambda api: api.get_dataset_leaderboard(args.dataset), f"the leaderboard of {args.about}")
     lines = [
-        f"{one.rank}. {one.model_id}: {one.value}{'' if one.verified else ' (not verified)'}"
+        f"{one.rank}. {one.model_id}: {one.value}{'' if one.verified else ' (unverified)'}"
         for one in found[: args.limit]
     ]
     return untrusted_result("\n".join(lines) or "(empty)", f"{hub_url()}/datasets/{args.dataset}")

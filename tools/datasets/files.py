@@ -1,4 +1,4 @@
-"""The first rows of a dataset from its own files, where the viewer shows nothing of it."""
+"""Read the first rows of a dataset from its own files when the viewer does not show it."""
 
 import csv
 import io
@@ -24,19 +24,19 @@ _SPLIT_WORDS = {"train": "train", "validation": "validation", "valid": "validati
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """The first rows of each split, as far as its files tell."""
+class Samples:
+    """The first rows of each split, read from files."""
 
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
 
 
-def sampled(api: "HfApi", dataset: str) -> Sampled:
-    """The first rows from one file of each split.
+def read_samples(api: "HfApi", dataset: str) -> Samples:
+    """Read the first rows from one file of each split.
 
     Raises:
-        ToolError: it has no files, or none of a kind that can be read here.
+        ToolError: the dataset has no files, or none in a readable format.
     """
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
@@ -47,21 +47,21 @@ def sampled(api: "HfApi", dataset: str) -> Sampled:
         files = []
     readable = {path: reader for path in files if (reader := _READERS.get(PurePosixPath(path).suffix.lower()))}
     if not readable:
-        kinds = ", ".join(sorted({PurePosixPath(path).suffix or path for path in files})) or "no files at all"
-        raise ToolError(f"dataset {dataset} has nothing whose rows can be shown ({kinds}); look at it with hub_repos")
+        kinds = ", ".join(sorted({PurePosixPath(path).suffix or path for path in files})) or "no files"
+        raise ToolError(f"dataset {dataset} has no files whose rows can be read ({kinds}); list them with hub_repos")
     by_split = _by_split(list(readable))
     rows = {
         split: list(islice(readable[path](beginning(api, dataset, "dataset", None, path, HEAD_BYTES)), MAX_ROWS))
         for split, path in islice(by_split.items(), MAX_SPLITS)
     }
-    known = {split: found for split, found in rows.items() if found}
-    if not known:
+    nonempty = {split: found for split, found in rows.items() if found}
+    if not nonempty:
         raise ToolError(f"dataset {dataset}: no rows could be read from {', '.join(by_split.values())}")
-    return Sampled(known, notes=(f"these rows are from the beginnings of {', '.join(by_split.values())}",))
+    return Samples(nonempty, notes=(f"the rows were read from the start of {', '.join(by_split.values())}",))
 
 
 def _by_split(paths: Sequence[str]) -> dict[str, str]:
-    """The first file of each split, by the words in its path."""
+    """Return the first file of each split, judged by the words in its path."""
     found: dict[str, str] = {}
     for path in sorted(paths):
         words = path.lower().replace("/", "-").replace("_", "-").replace(".", "-").split("-")
@@ -71,10 +71,10 @@ def _by_split(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _json_lines(content: bytes) -> Iterator[dict[str, Any]]:
-    """The whole lines; a JSON file that is one list gives its items."""
+    """Yield the objects of complete lines, or the items of a JSON list."""
     text = content.decode("utf-8", "replace")
     if text.lstrip().startswith("["):
-        yield from _list_items(text)
+        yield from _json_list_items(text)
         return
     lines = text.splitlines() if len(content) < HEAD_BYTES else text.splitlines()[:-1]
     for line in filter(None, lines):
@@ -86,20 +86,20 @@ def _json_lines(content: bytes) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _list_items(text: str) -> Iterator[dict[str, Any]]:
-    decoder, place = json.JSONDecoder(), text.index("[") + 1
-    while place < len(text):
-        while place < len(text) and text[place] in " \t\r\n,":
-            place += 1
+def _json_list_items(text: str) -> Iterator[dict[str, Any]]:
+    decoder, position = json.JSONDecoder(), text.index("[") + 1
+    while position < len(text):
+        while position < len(text) and text[position] in " \t\r\n,":
+            position += 1
         try:
-            item, place = decoder.raw_decode(text, place)
+            item, position = decoder.raw_decode(text, position)
         except ValueError:
             return
         if isinstance(item, dict):
             yield item
 
 
-def _separated(delimiter: str) -> Callable[[bytes], Iterator[dict[str, Any]]]:
+def _csv_reader(delimiter: str) -> Callable[[bytes], Iterator[dict[str, Any]]]:
     def rows(content: bytes) -> Iterator[dict[str, Any]]:
         text = content.decode("utf-8-sig", "replace")
         whole = text if len(content) < HEAD_BYTES else text.rpartition("\n")[0]
@@ -112,6 +112,6 @@ _READERS: dict[str, Callable[[bytes], Iterator[dict[str, Any]]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".json": _json_lines,
-    ".csv": _separated(","),
-    ".tsv": _separated("\t"),
+    ".csv": _csv_reader(","),
+    ".tsv": _csv_reader("\t"),
 }

@@ -1,4 +1,4 @@
-"""SQL over the parquet files of a dataset, by DuckDB, which sees these files and nothing else."""
+"""SQL queries over the parquet files of a dataset with DuckDB, which can access no other files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MAX_BYTES = 3_000_000_000
-"""Of parquet files that a query may fetch."""
+"""Maximum total size of the parquet files a query may download."""
 MAX_FILES = 5_000
 FETCH_SECONDS = 500.0
 QUERY_SECONDS = 90.0
@@ -40,34 +40,36 @@ class Part:
     revision: str | None
 
 
-async def answered(dataset: str, config: str, sql: str, limit: int, context: ToolContext) -> ToolResult:
-    """The rows a query gives, at most `limit`.
+async def run_query(dataset: str, config: str, sql: str, limit: int, context: ToolContext) -> ToolResult:
+    """Run a query and return at most `limit` rows.
 
     Raises:
-        ToolError: DuckDB is not installed, the dataset has no parquet files or too large ones, or the query fails.
+        ToolError: DuckDB is not installed, the parquet files are missing or too large, or the query fails.
     """
-    _need_duckdb()
+    _require_duckdb()
     parts = await _parts(dataset, config, context)
     wanted = [part for part in parts if part.split in sql] or parts
     total = sum(part.size for part in wanted)
     if total > MAX_BYTES:
-        raise ToolError(f"the query needs {size(total)} of parquet files, at most {size(MAX_BYTES)}; name one split")
-    files = await call_hub(lambda api: _fetched(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
-    text = await _run(files, sql, limit)
+        raise ToolError(
+            f"the query needs {size(total)} of parquet files, but the limit is {size(MAX_BYTES)}; query a single split"
+        )
+    files = await call_hub(lambda api: _download(api, dataset, wanted), f"dataset {dataset}", seconds=FETCH_SECONDS)
+    text = await _query(files, sql, limit)
     return untrusted_result(text, f"{hub_url()}/datasets/{dataset}")
 
 
-def _need_duckdb() -> None:
+def _require_duckdb() -> None:
     from importlib.util import find_spec
 
     if find_spec("duckdb") is None:
         raise ToolError(
-            f"SQL needs DuckDB: ask the user to run {install_hint('sql')}; the operation rows filters without it"
+            f"SQL requires DuckDB: ask the user to run {install_hint('sql')}, or filter with the operation rows"
         )
 
 
 async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
-    """The parquet files the Hub made of it; where there are none, its own."""
+    """Return the parquet files the Hub converted the dataset to, or else its own parquet files."""
     try:
         async with open_viewer(dataset, context) as viewer:
             config = choose_config(await viewer.splits(), config)
@@ -76,7 +78,7 @@ async def _parts(dataset: str, config: str, context: ToolContext) -> list[Part]:
     except ToolError:
         if config:
             raise
-    found = await call_hub(lambda api: _own_parts(api, dataset), f"dataset {dataset}")
+    found = await call_hub(lambda api: _original_parts(api, dataset), f"dataset {dataset}")
     if not found:
         raise ToolError(f"dataset {dataset} has no parquet files; read its rows, or load it in a script")
     return found
@@ -87,7 +89,7 @@ def _part(one: Mapping[str, Any]) -> Part:
     return Part(str(one["split"]), path, int(one.get("size") or 0), _CONVERTED)
 
 
-def _own_parts(api: "HfApi", dataset: str) -> list[Part]:
+def _original_parts(api: "HfApi", dataset: str) -> list[Part]:
     tree = api.list_repo_tree(dataset, recursive=True, repo_type="dataset")
     files: list[Any] = [one for one in islice(tree, MAX_FILES) if one.path.endswith(".parquet")]
     return [
@@ -96,8 +98,8 @@ def _own_parts(api: "HfApi", dataset: str) -> list[Part]:
     ]
 
 
-def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, list[str]]:
-    """The files in the Hub's cache, by split."""
+def _download(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, list[str]]:
+    """Download the files to the Hub's cache and return their paths by split."""
     found: dict[str, list[str]] = {}
     for part in parts:
         path = api.hf_hub_download(dataset, part.path, repo_type="dataset", revision=part.revision)
@@ -105,15 +107,15 @@ def _fetched(api: "HfApi", dataset: str, parts: Sequence[Part]) -> dict[str, lis
     return found
 
 
-async def _run(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
-    """The child's answer. Raises ToolError with what DuckDB says against the query."""
-    asked = json.dumps({"files": files, "sql": sql, "limit": limit}).encode()
+async def _query(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> str:
+    """Run the query in the child process. Raises ToolError with DuckDB's error message."""
+    request = json.dumps({"files": files, "sql": sql, "limit": limit}).encode()
     try:
-        found: dict[str, str] = json.loads(await run_child_program(_CHILD, stdin=asked, seconds=QUERY_SECONDS))
+        found: dict[str, str] = json.loads(await run_child_program(_CHILD, stdin=request, seconds=QUERY_SECONDS))
     except TimeoutError as error:
-        raise ToolError(f"the query took longer than {QUERY_SECONDS:g} s; ask for less of the dataset") from error
+        raise ToolError(f"the query took longer than {QUERY_SECONDS:g} s; query less data") from error
     except ValueError as error:
-        raise ToolError("the query ended DuckDB; ask for less of the dataset") from error
-    if "fault" in found:
-        raise ToolError(found["fault"])
+        raise ToolError("the query crashed DuckDB; query less data") from error
+    if "error" in found:
+        raise ToolError(found["error"])
     return found["text"]

@@ -1,7 +1,7 @@
-"""Answers one query over parquet files with DuckDB: run as a program of its own, since importing DuckDB holds
-every thread up, and since its files are others'.
+"""Run one DuckDB query over parquet files, in a child process: importing DuckDB blocks every thread, and the files
+are untrusted.
 
-Reads one JSON object from stdin: files (paths by split), sql, limit. Writes one: text, or fault.
+Reads one JSON object from stdin: files (paths by split), sql, limit. Writes one JSON object: text or error.
 """
 
 import json
@@ -14,7 +14,7 @@ _CELL = 300
 
 
 def answer(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> dict[str, str]:
-    """The rows as text, at most `limit`, or what is wrong with the query."""
+    """Return at most `limit` rows as text, or the error in the query."""
     import duckdb
 
     connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
@@ -22,18 +22,18 @@ def answer(files: Mapping[str, Sequence[str]], sql: str, limit: int) -> dict[str
         _open_files(connection, files)
         statements = connection.extract_statements(sql)
         if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
-            return {"fault": "one SELECT is wanted; that was something else"}
+            return {"error": "the query must be a single SELECT statement"}
         found = connection.execute(statements[0])
         return {"text": _table([str(one[0]) for one in found.description], found.fetchmany(limit + 1), limit)}
     except duckdb.Error as error:
-        said = " ".join(str(error).split())[:500]
-        return {"fault": f"the query failed: {said}; the tables are {', '.join(files)}"}
+        message = " ".join(str(error).split())[:500]
+        return {"error": f"the query failed: {message}; the tables are {', '.join(files)}"}
     finally:
         connection.close()
 
 
 def _open_files(connection: Any, files: Mapping[str, Sequence[str]]) -> None:
-    """A view for each split; after that no other file and no network can be reached, whatever the query says."""
+    """Create a view for each split, and lock the connection against all other files and the network."""
     connection.execute("SET allowed_paths = ?", [[path for paths in files.values() for path in paths]])
     for setting in ("enable_external_access = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")
@@ -43,7 +43,7 @@ def _open_files(connection: Any, files: Mapping[str, Sequence[str]]) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> str:
     lines = [" | ".join(columns), *(" | ".join(map(_cell, row)) for row in rows[:limit])]
-    more = [f"[the first {limit} rows; there are more]"] if len(rows) > limit else []
+    more = [f"[only the first {limit:,} rows are shown]"] if len(rows) > limit else []
     return "\n".join([*lines, *more])
 
 
@@ -53,8 +53,8 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
-    """Read stdin, write the object."""
-    # ASCII with escapes: a lone surrogate in a cell must not break the way back.
+    """Read stdin and write the JSON object."""
+    # ASCII with escapes: a lone surrogate in a cell must not break the output.
     sys.stdout.write(json.dumps(answer(**json.load(sys.stdin))))
 
 

@@ -1,4 +1,4 @@
-"""What the numbers of a dataset say: columns, missing values, imbalance of labels, duplicates, overlap of splits."""
+"""Summarise a dataset's statistics: columns, missing values, class balance, duplicates, overlap of splits."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from ml_intern.text.formatting import listed
 from ml_intern.tools.datasets.columns import Features, Row, label_names
 
 IMBALANCED = 3.0
-"""How many times as often the most frequent class must occur as the rarest to be called imbalanced."""
+"""Ratio of the most frequent to the rarest class above which labels count as imbalanced."""
 _MAX_CLASSES = 15
 _MAX_LABELS = 20
 _RARE = 0.01
@@ -17,17 +17,17 @@ _SPREAD = ("min", "max", "mean", "median")
 
 
 def column_lines(statistics: Mapping[str, Any]) -> dict[str, str]:
-    """What the viewer's statistics say of each column, in a few words."""
-    return {str(one["column_name"]): _words(one) for one in statistics.get("statistics", [])}
+    """Summarise the viewer's statistics of each column."""
+    return {str(one["column_name"]): _summarize(one) for one in statistics.get("statistics", [])}
 
 
-def _words(column: Mapping[str, Any]) -> str:
-    known: Mapping[str, Any] = column.get("column_statistics") or {}
-    parts = [f"{known['nan_count']:,} missing"] if known.get("nan_count") else []
-    if known.get("n_unique") is not None:
-        parts.append(f"{known['n_unique']:,} values")
+def _summarize(column: Mapping[str, Any]) -> str:
+    values: Mapping[str, Any] = column.get("column_statistics") or {}
+    parts = [f"{values['nan_count']:,} missing"] if values.get("nan_count") else []
+    if values.get("n_unique") is not None:
+        parts.append(f"{values['n_unique']:,} values")
     unit = {"string_text": " characters", "list": " items"}.get(str(column.get("column_type")), "")
-    spread = [f"{name} {_number(known[name])}" for name in _SPREAD if known.get(name) is not None]
+    spread = [f"{name} {_number(values[name])}" for name in _SPREAD if values.get(name) is not None]
     return ", ".join([*parts, *([f"{' '.join(spread)}{unit}"] if spread else [])])
 
 
@@ -38,7 +38,7 @@ def _number(value: Any) -> str:
 
 
 def class_counts(statistics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """The counts of each class of the columns that the viewer takes for labels."""
+    """Return the class counts of the columns that the viewer treats as labels."""
     found = {}
     for one in statistics.get("statistics", []):
         counts = (one.get("column_statistics") or {}).get("frequencies")
@@ -48,7 +48,7 @@ def class_counts(statistics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def sampled_counts(features: Features, rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """The same from some rows: label columns, and others with few different values."""
+    """Return the class counts from sample rows: of label columns, and of columns with few distinct values."""
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row[name] for row in rows if isinstance(row.get(name), str | int | bool)]
@@ -62,7 +62,7 @@ def sampled_counts(features: Features, rows: Sequence[Row]) -> dict[str, dict[st
 
 
 def balance_lines(counts: Mapping[str, Mapping[str, int]], *, sample: bool) -> list[str]:
-    """How the classes of each label column are spread, and what always guessing the largest would score."""
+    """Describe the class distribution of each label column, and the accuracy of always predicting the largest class."""
     return [line for name, classes in counts.items() for line in _balance(name, classes, sample=sample)]
 
 
@@ -79,17 +79,17 @@ def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterat
     uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"
     few = f"; {len(rare)} classes under 1 %" if rare else ""
     where = " in the sample" if sample else ""
-    guess = f"; always guessing {ordered[0][0]} is right in {ordered[0][1] / total:.1%}"
+    guess = f"; always predicting {ordered[0][0]} is right for {ordered[0][1] / total:.1%}"
     yield f"{column}{where}: {shown}{uneven}{few}{guess}"
 
 
 def fingerprint(row: Row) -> str:
-    """What is the same for two rows with the same values."""
+    """Return a key that is equal for rows with equal values."""
     return json.dumps(row, sort_keys=True, default=str)
 
 
 def duplicate_lines(rows: Sequence[Row]) -> list[str]:
-    """Whole rows, and texts of a column, that occur more than once among these."""
+    """Report rows, and texts of a column, that occur more than once."""
     if len(rows) < 2:
         return []
     lines = [_repeated("rows", [fingerprint(row) for row in rows])]
@@ -97,20 +97,20 @@ def duplicate_lines(rows: Sequence[Row]) -> list[str]:
         values = [row[name].strip() for row in rows if isinstance(row.get(name), str) and len(row[name]) > 20]
         if len(values) > len(rows) // 2:
             lines.append(_repeated(f"texts of {name}", values))
-    return [line for line in lines if line] or [f"none among the {len(rows)} rows looked at"]
+    return [line for line in lines if line] or [f"none in the {len(rows)} rows examined"]
 
 
 def _repeated(what: str, values: Sequence[str]) -> str:
     extra = len(values) - len(set(values))
-    return f"{extra} of {len(values)} {what} repeat another one" if extra else ""
+    return f"{extra} of {len(values)} {what} are duplicates" if extra else ""
 
 
 def overlap_lines(samples: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Rows that stand in two splits, among those looked at."""
+    """Report rows that occur in two splits, among those examined."""
     prints = {split: {fingerprint(row) for row in rows} for split, rows in samples.items()}
     names = list(prints)
     return [
-        f"{len(shared)} of the rows looked at stand in both {one} and {other}"
+        f"{len(shared)} of the rows examined occur in both {one} and {other}"
         for place, one in enumerate(names)
         for other in names[place + 1 :]
         if (shared := prints[one] & prints[other])

@@ -1,6 +1,6 @@
-"""The documentation of the Hugging Face libraries: its pages, cached on disk with their age, and what lists them.
+"""The documentation of the Hugging Face libraries: its pages and page lists, cached on disk with their age.
 
-No token is ever sent: all of it is public.
+No token is ever sent: everything is public.
 """
 
 import asyncio
@@ -16,11 +16,12 @@ from ml_intern.configs.paths import cache_home
 from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotFound, Service, Unavailable, open_service
 from ml_intern.store.pages import CachedPage, FoundPage, PageCache, open_pages
+from ml_intern.text.formatting import plural
 
 AGE_SECONDS = 86_400.0
-"""A cached page is used for so long before it is fetched again."""
+"""Age above which a cached page is fetched again."""
 MAX_INDEXED = 500
-"""Pages of one product that are read to be searched here."""
+"""Maximum pages of one product in the local index."""
 INDEX_SECONDS = 75.0
 _FETCHED_AT_ONCE = 8
 _NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)*")
@@ -31,75 +32,75 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Library:
-    """The documentation at the Hub. Open it with `open_library`."""
+    """The documentation on the Hub. Open it with `open_library`."""
 
     service: Service
     cache: PageCache
 
     async def page(self, path: str) -> CachedPage:
-        """The page at a path such as /docs/trl/sft_trainer, as markdown.
+        """Return the page at a path such as /docs/trl/sft_trainer, as markdown.
 
-        Raises NotFound, and what the service raises where no earlier copy is at hand.
+        Raises NotFound, and the service's errors when no cached copy exists.
         """
-        return await self._cached(path, f"{path}.md", path.split("/")[2])
+        return await self._get_cached(path, f"{path}.md", path.split("/")[2])
 
     async def products(self) -> CachedPage:
-        """The list of products as the Hub gives it, in JSON."""
-        return await self._cached("/api/docs", "/api/docs", "")
+        """Return the Hub's list of products, in JSON."""
+        return await self._get_cached("/api/docs", "/api/docs", "")
 
     async def openapi(self) -> CachedPage:
-        """The description of the Hub's HTTP API, in JSON."""
-        return await self._cached("/.well-known/openapi.json", "/.well-known/openapi.json", "")
+        """Return the OpenAPI description of the Hub's HTTP API, in JSON."""
+        return await self._get_cached("/.well-known/openapi.json", "/.well-known/openapi.json", "")
 
-    async def paths_of(self, product: str) -> list[str]:
-        """The paths of a product's pages. Raises NotFound when there is no such product."""
+    async def list_paths(self, product: str) -> list[str]:
+        """Return the paths of a product's pages. Raises NotFound when there is no such product."""
         root = f"/docs/{product}"
         try:
-            listing = await self._cached(f"{root}/llms.txt", f"{root}/llms.txt", "")
+            listing = await self._get_cached(f"{root}/llms.txt", f"{root}/llms.txt", "")
             links = _MARKDOWN_LINK.findall(listing.text)
         except NotFound:
-            listing = await self._cached(f"{root}?sidebar", root, "")
+            listing = await self._get_cached(f"{root}?sidebar", root, "")
             links = await asyncio.to_thread(_html_links, listing.text)
         absolute = [urlsplit(urljoin(f"{self.service.base}{root}/", link)) for link in links]
-        inside = [parts.path.removesuffix(".md") for parts in absolute if parts.path.startswith(f"{root}/")]
-        return [path for path in dict.fromkeys(inside) if not path.endswith("/llms.txt")]
+        own = [parts.path.removesuffix(".md") for parts in absolute if parts.path.startswith(f"{root}/")]
+        return [path for path in dict.fromkeys(own) if not path.endswith("/llms.txt")]
 
     async def index(self, product: str, progress: Progress) -> str:
-        """Read a product's pages into the cache so that they can be searched; a note when not all of them are there."""
-        paths = await self.paths_of(product)
+        """Fetch a product's pages into the searchable cache, and return a note when some are missing."""
+        paths = await self.list_paths(product)
         known = await self.cache.fresh(product, AGE_SECONDS)
         missing = [path for path in paths[:MAX_INDEXED] if path not in known]
         try:
             async with asyncio.timeout(INDEX_SECONDS):
                 failed = await self._fetch_all(missing, product, progress)
         except TimeoutError:
-            return f"{INDEX_SECONDS:.0f} s were not enough to read all {len(paths)} pages; search again for the rest"
+            return f"not all {len(paths)} pages were read within {INDEX_SECONDS:.0f} s; search again to read the rest"
         left_out = len(paths) - MAX_INDEXED
-        notes = [f"{left_out} pages were left out"] if left_out > 0 else []
-        return "; ".join([*notes, *([f"{failed} pages could not be read"] if failed else [])])
+        notes = [f"{plural(left_out, 'page')} left out"] if left_out > 0 else []
+        return "; ".join([*notes, *([f"{plural(failed, 'page')} could not be read"] if failed else [])])
 
     async def search_index(self, query: str, product: str, limit: int) -> list[FoundPage]:
-        """What the pages read so far say to these words."""
+        """Search the cached pages."""
         return await self.cache.search(query, product, limit)
 
     async def _fetch_all(self, paths: Sequence[str], product: str, progress: Progress) -> int:
-        """Fetch pages a few at a time and keep them; how many could not be read."""
+        """Fetch pages a few at a time into the cache, and return how many could not be read."""
         failed = 0
         for start in range(0, len(paths), _FETCHED_AT_ONCE):
             batch = paths[start : start + _FETCHED_AT_ONCE]
-            found = await asyncio.gather(*(self._fetched(path, f"{path}.md", product) for path in batch))
+            found = await asyncio.gather(*(self._try_get(path, f"{path}.md", product) for path in batch))
             failed += sum(page is None for page in found)
             await self.cache.put([page for page in found if page is not None])
             progress(f"{product}: {start + len(batch)} of {len(paths)} pages read\n")
         return failed
 
-    async def _fetched(self, key: str, path: str, shelf: str) -> CachedPage | None:
+    async def _try_get(self, key: str, path: str, shelf: str) -> CachedPage | None:
         try:
             return await self._get(key, path, shelf)
         except (NotFound, Unavailable):
             return None
 
-    async def _cached(self, key: str, path: str, shelf: str) -> CachedPage:
+    async def _get_cached(self, key: str, path: str, shelf: str) -> CachedPage:
         known = await self.cache.get(key)
         if known is not None and known.age < AGE_SECONDS:
             return known
@@ -119,7 +120,7 @@ class Library:
 
 @asynccontextmanager
 async def open_library() -> AsyncIterator[Library]:
-    """The documentation of the Hub in force, with the cache that belongs to that address."""
+    """Open the documentation of the configured Hub, with the cache for its address."""
     base = hub_url()
     folder = cache_home() / "docs" / re.sub(r"[^\w.-]+", "_", base.partition("://")[2])
     async with open_service("the Hub's documentation", base) as service, open_pages(folder) as cache:
@@ -127,18 +128,18 @@ async def open_library() -> AsyncIterator[Library]:
 
 
 def split_address(page: str) -> tuple[str, str]:
-    """Path and anchor of a page named as URL, as /docs/..., or as product/page. Raises ToolError for any other."""
+    """Return the path and anchor of a page given as URL, /docs/... or product/page. Raises ToolError for any other."""
     parts = urlsplit(page.strip())
     if parts.netloc and parts.netloc not in (*_HUB_NAMES, urlsplit(hub_url()).netloc):
-        raise ToolError(f"{page[:200]} is no page of the Hub's documentation; read it with web_read")
+        raise ToolError(f"{page[:200]} is not a page of the Hub's documentation; read it with web_read")
     name = parts.path.strip("/").removeprefix("docs/").removesuffix(".md").removesuffix(".html")
     if not _NAME.fullmatch(name) or ".." in name:
-        raise ToolError(f"{page[:200]!r} names no page; write for example trl/sft_trainer")
+        raise ToolError(f"{page[:200]!r} is not the name of a page; use a name such as trl/sft_trainer")
     return f"/docs/{name}", parts.fragment
 
 
-def age_words(page: CachedPage | FoundPage) -> str:
-    """How old a cached page is, in words; empty when it was fetched just now."""
+def age_note(page: CachedPage | FoundPage) -> str:
+    """Describe the age of a cached page; empty when it was just fetched."""
     age = time.time() - page.fetched
     if age < 60:
         return ""

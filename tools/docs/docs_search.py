@@ -1,4 +1,4 @@
-"""The docs_search tool: the Hub's own search of its documentation, else an index of a product's pages kept here."""
+"""The docs_search tool: uses the Hub's documentation search, or else a local index of a product's pages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,34 +12,34 @@ from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound, Unavailable
 from ml_intern.store.pages import FoundPage
-from ml_intern.tools.docs.docs_library import Library, age_words, open_library
-from ml_intern.tools.docs.http_api import SHELF, operations
+from ml_intern.tools.docs.docs_library import Library, age_note, open_library
+from ml_intern.tools.docs.http_api import HTTP_API, operations
 
 _EXCERPT = 500
 
 
 class DocsSearchArgs(ToolArgs):
-    """What docs_search takes."""
+    """The arguments of docs_search."""
 
-    query: str = Field(min_length=2, max_length=200, description="What to look for, in a few words.")
+    query: str = Field(min_length=2, max_length=200, description="The search terms, in a few words.")
     product: str = Field(
         "",
         max_length=60,
         pattern=r"^[\w.-]*$",
-        description="Only this library: transformers, trl, peft, datasets, hub ... or http-api for the Hub's HTTP API.",
+        description="Only this product: transformers, trl, peft, datasets, hub ... or http-api for the Hub's HTTP API.",
     )
-    limit: int = Field(8, ge=1, le=25, description="How many pages at most.")
+    limit: int = Field(8, ge=1, le=25, description="The maximum number of pages.")
 
 
 @tool(read_only=True)
 async def docs_search(args: DocsSearchArgs, context: ToolContext) -> ToolResult:
-    """Search the current documentation of the Hugging Face libraries and services: pages with excerpts.
+    """Search the current documentation of the Hugging Face libraries and services for pages with excerpts.
 
-    Look here before you use an API from memory. Read a page it names with docs_read. With product http-api the
-    operations of the Hub's HTTP API are searched. Needs no token.
+    Search here before you use an API from memory. Read the pages it finds with docs_read. Use product http-api to
+    search the operations of the Hub's HTTP API. Needs no token.
     """
     async with open_library() as library:
-        if args.product == SHELF:
+        if args.product == HTTP_API:
             found, note = await _operations(library, args), ""
         else:
             found, note = await _pages(library, args, context)
@@ -48,29 +48,30 @@ async def docs_search(args: DocsSearchArgs, context: ToolContext) -> ToolResult:
         if note:
             raise ToolError(f"nothing found for {args.query!r}{where}: {note}")
         return ToolResult(
-            f"nothing found for {args.query!r}{where}; use other words; docs_read with an empty page lists the products"
+            f"nothing found for {args.query!r}{where}; use different words, or list the products with docs_read and an "
+            "empty page"
         )
     return untrusted_result("\n\n".join([*found, *([f"({note})"] if note else [])]), f"{hub_url()}/docs")
 
 
 async def _pages(library: Library, args: DocsSearchArgs, context: ToolContext) -> tuple[list[str], str]:
-    """What the Hub's search finds; where it does not answer, or knows nothing, what the index finds."""
+    """Search with the Hub; if it fails or finds nothing, search the local index. Return the hits and a note."""
     note = ""
     try:
-        if hits := await _by_hub(library, args):
+        if hits := await _search_hub(library, args):
             return hits, ""
-    except ToolError as fault:
-        note = f"the Hub's own search did not answer ({fault}); this is from pages read here"
+    except ToolError as error:
+        note = f"the Hub's search failed ({error}); these results are from a local index"
     if args.product:
-        note = "; ".join(filter(None, [note, await _indexed(library, args, context)]))
+        note = "; ".join(filter(None, [note, await _build_index(library, args, context)]))
     elif note:
-        note += ". Name a product to have its pages read"
+        note += ". Set product to index its pages"
     return [_cached_hit(hit) for hit in await library.search_index(args.query, args.product, args.limit)], note
 
 
-async def _by_hub(library: Library, args: DocsSearchArgs) -> list[str]:
-    asked = {"q": args.query, "limit": args.limit, **({"product": args.product} if args.product else {})}
-    reply = await library.service.get_json("/api/docs/search", asked)
+async def _search_hub(library: Library, args: DocsSearchArgs) -> list[str]:
+    params = {"q": args.query, "limit": args.limit, **({"product": args.product} if args.product else {})}
+    reply = await library.service.get_json("/api/docs/search", params)
     hits = reply if isinstance(reply, list) else next((one for one in _values(reply) if isinstance(one, list)), [])
     return [_hub_hit(hit) for hit in hits[: args.limit] if isinstance(hit, dict)]
 
@@ -80,7 +81,7 @@ def _values(reply: object) -> Sequence[object]:
 
 
 def _hub_hit(hit: dict[str, Any]) -> str:
-    """A hit of the Hub's search, whose fields are documented nowhere."""
+    """Format a hit of the Hub's search, whose fields are undocumented."""
 
     def first(*names: str) -> str:
         return next((str(hit[name]) for name in names if hit.get(name)), "")
@@ -96,29 +97,29 @@ def _hub_hit(hit: dict[str, Any]) -> str:
 
 def _cached_hit(hit: FoundPage) -> str:
     url = f"{hub_url()}{hit.url}" if hit.url.startswith("/") else hit.url
-    age = age_words(hit)
+    age = age_note(hit)
     return f"{hit.title}\n   {url}{f' ({age})' if age else ''}\n   {' '.join(hit.excerpt.split())[:_EXCERPT]}"
 
 
-async def _indexed(library: Library, args: DocsSearchArgs, context: ToolContext) -> str:
-    """Read the pages of the product; a note when some are missing."""
+async def _build_index(library: Library, args: DocsSearchArgs, context: ToolContext) -> str:
+    """Index the pages of the product, and return a note when some are missing."""
 
     def progress(text: str) -> None:
         context.emit("tool_log", id=context.call_id, name="docs_search", text=text)
 
     try:
         return await library.index(args.product, progress)
-    except NotFound as fault:
+    except NotFound as error:
         raise ToolError(
-            f"there is no documentation of {args.product!r}; docs_read with an empty page lists the products"
-        ) from fault
-    except Unavailable as fault:
-        return str(fault)
+            f"there is no documentation for {args.product!r}; list the products with docs_read and an empty page"
+        ) from error
+    except Unavailable as error:
+        return str(error)
 
 
 async def _operations(library: Library, args: DocsSearchArgs) -> list[str]:
     description = await library.openapi()
-    known = await library.cache.fresh(SHELF, description.age + 1)
+    known = await library.cache.fresh(HTTP_API, description.age + 1)
     if not known:
         await library.cache.put(await asyncio.to_thread(operations, description))
-    return [_cached_hit(hit) for hit in await library.search_index(args.query, SHELF, args.limit)]
+    return [_cached_hit(hit) for hit in await library.search_index(args.query, HTTP_API, args.limit)]

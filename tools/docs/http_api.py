@@ -1,4 +1,4 @@
-"""The Hub's HTTP API as pages: one for each operation of its OpenAPI description."""
+"""The Hub's HTTP API as documentation pages: one per operation of its OpenAPI description."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,14 +7,14 @@ from typing import Any
 from ml_intern.net.service import Unavailable
 from ml_intern.store.pages import CachedPage
 
-SHELF = "http-api"
+HTTP_API = "http-api"
 _METHODS = ("get", "post", "put", "patch", "delete", "head")
-_DEEPEST = 4
+_MAX_DEPTH = 4
 _MAX_FIELDS = 60
 
 
 def operations(description: CachedPage) -> list[CachedPage]:
-    """A page for each operation, its address being "GET /api/...". Raises Unavailable when it is no description."""
+    """Return a page per operation, with the address "GET /api/...". Raises Unavailable for an invalid description."""
     try:
         spec = json.loads(description.text)
         return [
@@ -24,12 +24,12 @@ def operations(description: CachedPage) -> list[CachedPage]:
             if method in _METHODS and isinstance(one, dict)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unavailable("the description of the Hub's HTTP API cannot be understood; try again later") from error
+        raise Unavailable("the OpenAPI description of the Hub could not be parsed; try again later") from error
 
 
 def _operation(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any], fetched: float) -> CachedPage:
     text = _page(method, path, one, spec)
-    return CachedPage(f"{method.upper()} {path}", SHELF, _title(method, path, one), text, fetched)
+    return CachedPage(f"{method.upper()} {path}", HTTP_API, _title(method, path, one), text, fetched)
 
 
 def _title(method: str, path: str, one: Mapping[str, Any]) -> str:
@@ -38,15 +38,15 @@ def _title(method: str, path: str, one: Mapping[str, Any]) -> str:
 
 def _page(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
     lines = [f"# {_title(method, path, one)}", str(one.get("description") or "")]
-    parameters = [_resolved(parameter, spec) for parameter in one.get("parameters") or []]
+    parameters = [_dereference(parameter, spec) for parameter in one.get("parameters") or []]
     if parameters:
         lines += ["## Parameters", *(_parameter(parameter) for parameter in parameters)]
-    body = _json_schema(_resolved(one.get("requestBody") or {}, spec))
+    body = _json_schema(_dereference(one.get("requestBody") or {}, spec))
     if body:
         lines += ["## Body", *_fields(body, spec)]
     for code, answer in (one.get("responses") or {}).items():
-        found = _resolved(answer, spec)
-        lines.append(f"## Answer {code}: {found.get('description', '')}".rstrip(": "))
+        found = _dereference(answer, spec)
+        lines.append(f"## Response {code}: {found.get('description', '')}".rstrip(": "))
         lines += list(_fields(_json_schema(found), spec))[:_MAX_FIELDS]
     return "\n".join(line for line in lines if line)
 
@@ -54,8 +54,8 @@ def _page(method: str, path: str, one: Mapping[str, Any], spec: Mapping[str, Any
 def _parameter(parameter: Mapping[str, Any]) -> str:
     schema = parameter.get("schema") or {}
     required = ", required" if parameter.get("required") else ""
-    said = f": {parameter['description']}" if parameter.get("description") else ""
-    return f"- {parameter.get('name')} ({parameter.get('in')}, {_type(schema)}{required}){said}"
+    description = f": {parameter['description']}" if parameter.get("description") else ""
+    return f"- {parameter.get('name')} ({parameter.get('in')}, {_type(schema)}{required}){description}"
 
 
 def _json_schema(holder: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,17 +65,17 @@ def _json_schema(holder: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _fields(schema: Mapping[str, Any], spec: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
-    """A line for each field of a schema, those within others further in."""
-    schema = _resolved(schema, spec)
-    if depth > _DEEPEST:
+    """Yield a line per field of a schema, nested fields indented."""
+    schema = _dereference(schema, spec)
+    if depth > _MAX_DEPTH:
         return
     for choice in [*(schema.get("anyOf") or []), *(schema.get("oneOf") or []), *(schema.get("allOf") or [])]:
         yield from _fields(choice, spec, depth)
     required = schema.get("required") or []
     for name, inner in (schema.get("properties") or {}).items():
-        field = _resolved(inner, spec)
-        said = f": {field['description']}" if field.get("description") else ""
-        yield f"{'  ' * depth}- {name} ({_type(field)}{', required' if name in required else ''}){said}"
+        field = _dereference(inner, spec)
+        description = f": {field['description']}" if field.get("description") else ""
+        yield f"{'  ' * depth}- {name} ({_type(field)}{', required' if name in required else ''}){description}"
         yield from _fields(field.get("items") or field, spec, depth + 1)
 
 
@@ -86,8 +86,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     return f"list of {_type(schema['items'])}" if kind == "array" and schema.get("items") else str(kind)
 
 
-def _resolved(value: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a $ref within the document names; anything else as it is."""
+def _dereference(value: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the target of a $ref within the document, or any other value unchanged."""
     reference = value.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#/"):
         return value

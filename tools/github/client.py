@@ -1,4 +1,4 @@
-"""GitHub by PyGithub: in threads, without its long waits, each of its errors one line with the remedy."""
+"""The GitHub client (PyGithub): run in threads, without long waits, its errors reported in one line with a remedy."""
 
 import os
 import time
@@ -21,15 +21,15 @@ _EMPTY = 409
 
 
 def has_token() -> bool:
-    """Whether GITHUB_TOKEN is set."""
+    """Return whether GITHUB_TOKEN is set."""
     return bool(os.environ.get("GITHUB_TOKEN", "").strip())
 
 
-async def ask_github(work: Callable[["Github"], T], about: str) -> T:
-    """The result of `work` with a client of GitHub, run in a thread. `about` names what it is about.
+async def call_github(work: Callable[["Github"], T], about: str) -> T:
+    """Run `work` with a GitHub client in a thread and return its result. `about` names its object in errors.
 
     Raises:
-        ToolError: what GitHub said, in one line with the remedy.
+        ToolError: GitHub's error in one line with a remedy.
     """
     return await run_in_thread(lambda: _answer(work, about), seconds=SECONDS, what="GitHub")
 
@@ -54,8 +54,8 @@ def _answer(work: Callable[["Github"], T], about: str) -> T:
         raise _failed(error.status, error.headers or {}, _message(error.data), about) from error
     except RequestException as error:
         raise Unavailable(f"no connection to GitHub ({type(error).__name__}); try again later") from error
-    except RuntimeError as error:  # PyGithub's word for a redirect to another host
-        raise ToolError(f"GitHub redirects {about} to another server, which is not followed") from error
+    except RuntimeError as error:  # PyGithub's error for a redirect to another host
+        raise ToolError(f"GitHub redirects {about} to another server; the redirect was not followed") from error
     finally:
         client.close()
 
@@ -68,23 +68,23 @@ def _failed(status: int, headers: Mapping[str, str], message: str, about: str) -
     if status in (403, 429) and ("rate limit" in message.lower() or headers.get("x-ratelimit-remaining") == "0"):
         return _limited(headers)
     if status == 404:
-        hidden = "private to others" if has_token() else "private, which needs GITHUB_TOKEN"
-        return NotFound(f"GitHub has no {about}, or it is {hidden}; check owner, name, path and ref")
+        hidden = "the token has no access to it" if has_token() else "it is private and GITHUB_TOKEN is not set"
+        return NotFound(f"GitHub has no {about}, or {hidden}; check owner, name, path and ref")
     if status == _EMPTY:
         return NotFound(f"{about} is empty: it has no files yet")
     if status == 401:
-        return ToolError("GitHub does not accept GITHUB_TOKEN; the user has to renew or unset it")
+        return ToolError("GitHub rejected GITHUB_TOKEN; the user must renew or unset it")
     if status >= 500:
         return Unavailable(f"GitHub failed ({status}); try again later")
     why = " ".join(message.split())[:200] or "no reason given"
-    return ToolError(f"GitHub refused {about} ({status}): {why}")
+    return ToolError(f"GitHub rejected the request for {about} ({status}): {why}")
 
 
 def _limited(headers: Mapping[str, str]) -> TooManyRequests:
     seconds = _seconds(headers)
     when = f"in {seconds / 60:.0f} min" if seconds and seconds > 90 else f"in {seconds or 60:.0f} s"
-    more = "" if has_token() else "; GITHUB_TOKEN raises the limit from 60 to 5,000 requests an hour"
-    return TooManyRequests(f"GitHub takes no more requests now; try again {when}{more}", seconds)
+    more = "" if has_token() else "; GITHUB_TOKEN raises the limit from 60 to 5,000 requests per hour"
+    return TooManyRequests(f"GitHub is limiting requests; try again {when}{more}", seconds)
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

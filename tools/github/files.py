@@ -1,4 +1,4 @@
-"""Files of repositories on GitHub: one as numbered lines, a folder, and which are the example scripts."""
+"""Files of GitHub repositories: reads files and folders, converts notebooks, and ranks example scripts."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from rapidfuzz import fuzz
 
 from ml_intern.execution.call import ToolError
-from ml_intern.text.formatting import capped
+from ml_intern.text.formatting import capped, plural
 
 if TYPE_CHECKING:
     from github import Github
@@ -35,13 +35,13 @@ _GOOD_WORDS = {
     "quickstart": 10,
 }
 _BAD_PARTS = re.compile(r"(^|/)(tests?|deprecated|legacy|archive|third_party|vendor|node_modules|\.[^/]+)/|(^|/)test_")
-_DULL = ("__init__.py", "setup.py", "conftest.py")
-_FITS_FROM = 55
+_SKIPPED = ("__init__.py", "setup.py", "conftest.py")
+_MIN_FIT = 55
 
 
 @dataclass(frozen=True)
 class FileAddress:
-    """A repository, and perhaps a file in it, as an address names them."""
+    """A repository and optionally a path, ref and line range in it."""
 
     repository: str
     path: str = ""
@@ -50,22 +50,22 @@ class FileAddress:
     last: int | None = None
 
 
-def place_of(repository: str) -> FileAddress:
-    """What owner/name or an address of GitHub names. Raises ToolError when it is neither."""
+def parse_repository(repository: str) -> FileAddress:
+    """Parse owner/name or a GitHub address. Raises ToolError when it is neither."""
     parts = urlsplit(repository.strip())
     if parts.netloc:
         if parts.netloc.lower() not in ("github.com", "www.github.com", "raw.githubusercontent.com"):
-            raise ToolError(f"{repository[:200]} is no address of GitHub; write owner/name")
-        return _of_address([unquote(part) for part in parts.path.split("/") if part], parts.netloc, parts.fragment)
+            raise ToolError(f"{repository[:200]} is not a GitHub address; use owner/name")
+        return _parse_url([unquote(part) for part in parts.path.split("/") if part], parts.netloc, parts.fragment)
     name = repository.strip().removesuffix(".git")
     if not _NAME.fullmatch(name):
-        raise ToolError(f"{repository[:200]!r} names no repository; write owner/name")
+        raise ToolError(f"{repository[:200]!r} is not a repository; use owner/name")
     return FileAddress(name)
 
 
-def _of_address(parts: Sequence[str], host: str, fragment: str) -> FileAddress:
+def _parse_url(parts: Sequence[str], host: str, fragment: str) -> FileAddress:
     if len(parts) < 2:
-        raise ToolError("the address names no repository; write owner/name")
+        raise ToolError("the address does not name a repository; use owner/name")
     name = f"{parts[0]}/{parts[1].removesuffix('.git')}"
     inside = parts[2:] if host.startswith("raw.") else parts[3:] if parts[2:3] in (["blob"], ["tree"]) else ()
     lines = _LINES.fullmatch(fragment)
@@ -74,22 +74,22 @@ def _of_address(parts: Sequence[str], host: str, fragment: str) -> FileAddress:
     return FileAddress(name, "/".join(inside[1:]), inside[0] if inside else "", first, last)
 
 
-def read_place(client: "Github", place: FileAddress) -> str:
-    """A file as text, or what is in a folder. Blocks; raises ToolError for what cannot be shown."""
-    repository = client.get_repo(place.repository)
-    found = repository.get_contents(place.path, **({"ref": place.ref} if place.ref else {}))
+def read_address(client: "Github", address: FileAddress) -> str:
+    """Return a file as text, or the entries of a folder. It blocks. Raises ToolError for other content."""
+    repository = client.get_repo(address.repository)
+    found = repository.get_contents(address.path, **({"ref": address.ref} if address.ref else {}))
     if isinstance(found, list):
-        return "\n".join([f"{place.path or place.repository} is a folder:", *map(_entry, found)])
+        return "\n".join([f"{address.path or address.repository} is a folder:", *map(_entry, found)])
     if found.size > MAX_BYTES:
-        raise ToolError(f"{place.path} has {found.size:,} bytes, more than are read; clone the repository instead")
+        raise ToolError(f"{address.path} is too large ({found.size:,} bytes); clone the repository instead")
     if found.type != "file":
-        raise ToolError(f"{place.path} is a {found.type}, no file")
+        raise ToolError(f"{address.path} is a {found.type}, not a file")
     raw = found.decoded_content if found.encoding == "base64" else _blob(repository, found.sha)
-    return _shown(raw, place)
+    return _render(raw, address)
 
 
 def _blob(repository: Any, sha: str) -> bytes:
-    """The content of a file that is too large to come with its description."""
+    """Return the content of a file that is too large for the contents API."""
     import base64
 
     return base64.b64decode(repository.get_git_blob(sha).content)
@@ -99,47 +99,47 @@ def _entry(entry: Any) -> str:
     return f"{entry.name}/" if entry.type == "dir" else f"{entry.name}  {entry.size:,} bytes"
 
 
-def _shown(raw: bytes, place: FileAddress) -> str:
+def _render(raw: bytes, address: FileAddress) -> str:
     if b"\0" in raw[:8192]:
-        raise ToolError(f"{place.path} is binary, {len(raw):,} bytes")
+        raise ToolError(f"{address.path} is binary, {len(raw):,} bytes")
     text = raw.decode("utf-8", "replace")
-    if place.path.endswith(".ipynb"):
+    if address.path.endswith(".ipynb"):
         try:
             text = notebook_markdown(text)
-        except NotNotebook as fault:
-            raise ToolError(f"{place.path} is no notebook that can be read: {fault}") from fault
+        except NotNotebook as error:
+            raise ToolError(f"{address.path} is not a readable notebook: {error}") from error
     lines = text.splitlines()
-    first, last = place.first or 1, min(place.last or len(lines), len(lines))
+    first, last = address.first or 1, min(address.last or len(lines), len(lines))
     if first > max(len(lines), 1):
-        raise ToolError(f"{place.path} has {len(lines):,} lines; {first:,} is after its end")
+        raise ToolError(f"{address.path} has {plural(len(lines), 'line')}; line {first:,} is past the end")
     shown = [f"{number:>6}\t{line}" for number, line in enumerate(lines[first - 1 : last], start=first)]
     more = f"[lines {first:,} to {last:,} of {len(lines):,}]" if (first, last) != (1, len(lines)) else ""
     return "\n".join([*shown, *([more] if more else [])])
 
 
-def examples(client: "Github", place: FileAddress, query: str, limit: int) -> list[str]:
-    """The paths that look most like example scripts for the query, the best first. Blocks."""
-    tree = client.get_repo(place.repository).get_git_tree(place.ref or "HEAD", recursive=True)
+def find_examples(client: "Github", address: FileAddress, query: str, limit: int) -> list[str]:
+    """Return the paths that look most like example scripts for the query, the best first. It blocks."""
+    tree = client.get_repo(address.repository).get_git_tree(address.ref or "HEAD", recursive=True)
     files = [entry.path for entry in tree.tree if entry.type == "blob" and entry.path.endswith(_SCRIPTS)]
-    ranked = sorted(((score(path, query), path) for path in files), key=lambda found: (-found[0], found[1]))
-    note = ["(the repository is too large to be listed whole)"] if tree.raw_data.get("truncated") else []
-    return [*(path for points, path in ranked[:limit] if points > 0), *note]
+    ranked = sorted(((score_path(path, query), path) for path in files), key=lambda found: (-found[0], found[1]))
+    note = ["(the repository is too large to list completely)"] if tree.raw_data.get("truncated") else []
+    return [*(path for score, path in ranked[:limit] if score > 0), *note]
 
 
-def score(path: str, query: str) -> float:
-    """How much a path looks like an example for the query; nothing or less for what is none."""
+def score_path(path: str, query: str) -> float:
+    """Score how much a path looks like an example for the query; zero or less for no example."""
     folders, name = path.lower().split("/")[:-1], path.lower().rpartition("/")[2]
-    if name in _DULL:
+    if name in _SKIPPED:
         return -1.0
     words = re.split(r"[\W_]+", path.lower())
-    points = float(max((_GOOD_FOLDERS.get(folder, 0) for folder in folders), default=0))
-    points += max((_GOOD_WORDS.get(word, 0) for word in words), default=0)
-    points -= 60 if _BAD_PARTS.search(path.lower()) else 0
-    points -= 15 if name.endswith((".yaml", ".yml")) else 0
+    score = float(max((_GOOD_FOLDERS.get(folder, 0) for folder in folders), default=0))
+    score += max((_GOOD_WORDS.get(word, 0) for word in words), default=0)
+    score -= 60 if _BAD_PARTS.search(path.lower()) else 0
+    score -= 15 if name.endswith((".yaml", ".yml")) else 0
     if not query:
-        return points
+        return score
     fit = fuzz.token_set_ratio(" ".join(words), " ".join(re.split(r"[\W_]+", query.lower())))
-    return points + fit if fit >= _FITS_FROM else -1.0
+    return score + fit if fit >= _MIN_FIT else -1.0
 
 
 _OUTPUT_LINES = 15
@@ -147,18 +147,18 @@ _LINE = 300
 
 
 class NotNotebook(ValueError):
-    """The text is no notebook."""
+    """The text is not a notebook."""
 
 
 def notebook_markdown(text: str) -> str:
-    """The markdown of a notebook's JSON. Raises NotNotebook."""
+    """Convert a notebook's JSON to markdown. Raises NotNotebook."""
     try:
         notebook = json.loads(text)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         language = str((notebook.get("metadata") or {}).get("language_info", {}).get("name", "python"))
         return "\n\n".join(part for cell in cells for part in _cell(cell, language))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise NotNotebook("it is damaged, or of an unknown version") from error
+        raise NotNotebook("it is damaged or has an unknown version") from error
 
 
 def _cell(cell: Mapping[str, Any], language: str) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _cell(cell: Mapping[str, Any], language: str) -> Iterator[str]:
 
 
 def _output(output: Mapping[str, Any]) -> str:
-    """What an output says in text; pictures and widgets say nothing."""
+    """Return the text of an output, or "" for images and widgets."""
     if output.get("output_type") == "error":
         return f"{output.get('ename')}: {output.get('evalue')}"
     return _joined(output.get("text") or (output.get("data") or {}).get("text/plain") or "")

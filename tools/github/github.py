@@ -1,4 +1,4 @@
-"""The github tool: code and example scripts of public repositories, read as they are now."""
+"""The github tool: finds and reads current code and example scripts of public repositories."""
 
 from dataclasses import replace
 from itertools import islice
@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.tools.github.client import ask_github, has_token
-from ml_intern.tools.github.files import FileAddress, examples, place_of, read_place
+from ml_intern.tools.github.client import call_github, has_token
+from ml_intern.tools.github.files import FileAddress, find_examples, parse_repository, read_address
 
 if TYPE_CHECKING:
     from github import Github
@@ -20,21 +20,21 @@ _FRAGMENT = 400
 
 
 class GithubArgs(ToolArgs):
-    """What github takes."""
+    """The arguments of github."""
 
     operation: Literal["search_code", "examples", "read", "repositories"] = Field(
-        description="search_code: query, repository or not; examples: repository, query or not; read: repository and "
-        "path; repositories: query, owner, or both."
+        description="search_code: query, optionally repository; examples: repository, optionally query; read: "
+        "repository and path; repositories: query, owner, or both."
     )
-    repository: str = Field("", max_length=300, description="owner/name, or an address such as one of a file.")
+    repository: str = Field("", max_length=300, description="owner/name, or an address, for example of a file.")
     path: str = Field("", max_length=500, description="read: the file or folder in the repository.")
-    ref: str = Field("", max_length=200, description="A branch, tag or commit; empty is the default branch.")
+    ref: str = Field("", max_length=200, description="A branch, tag or commit; empty for the default branch.")
     first_line: int | None = Field(None, ge=1, description="read: the first line to show.")
     last_line: int | None = Field(None, ge=1, description="read: the last line to show.")
-    query: str = Field("", max_length=250, description="Words to look for.")
+    query: str = Field("", max_length=250, description="The search terms.")
     owner: str = Field("", max_length=100, pattern=r"^[\w.-]*$", description="repositories: a user or organisation.")
-    sort: Literal["stars", "updated"] = Field("stars", description="repositories: what comes first.")
-    limit: int = Field(10, ge=1, le=50, description="How many entries of a list at most.")
+    sort: Literal["stars", "updated"] = Field("stars", description="repositories: the sort order.")
+    limit: int = Field(10, ge=1, le=50, description="The maximum number of entries.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -51,60 +51,64 @@ class GithubArgs(ToolArgs):
 async def github(args: GithubArgs, context: ToolContext) -> ToolResult:  # noqa: ARG001 it needs no context
     """Find and read code on GitHub: search code, find example scripts of a library, read files, list repositories.
 
-    Before you write a training script find a current one: examples ranks the scripts of a repository such as
-    huggingface/trl for a query such as "grpo vllm"; read shows a file with line numbers, a range of it, a folder, or a
-    notebook as markdown. search_code needs GITHUB_TOKEN; the others work without, 60 requests an hour.
+    Before you write a training script, find a current one: examples ranks the scripts of a repository such as
+    huggingface/trl for a query such as "grpo vllm"; read shows a file with line numbers, a line range, a folder, or a
+    notebook as markdown. search_code requires GITHUB_TOKEN; the others work without it, at 60 requests per hour.
     """
-    place = _place(args) if args.repository.strip() else FileAddress("")
+    address = _parse_address(args) if args.repository.strip() else FileAddress("")
     match args.operation:
         case "read":
-            text = await ask_github(lambda client: read_place(client, place), f"{place.repository}/{place.path}")
-            return await render_untrusted(lambda: text, _address(place))
+            text = await call_github(
+                lambda client: read_address(client, address), f"{address.repository}/{address.path}"
+            )
+            return await render_untrusted(lambda: text, _url(address))
         case "examples":
-            return await _examples(args, place)
+            return await _examples(args, address)
         case "search_code":
-            return await _search(args, place)
+            return await _search(args, address)
         case _:
             return await _repositories(args)
 
 
-def _place(args: GithubArgs) -> FileAddress:
-    """The place an address names, where the other arguments do not say otherwise."""
-    named = place_of(args.repository)
+def _parse_address(args: GithubArgs) -> FileAddress:
+    """Return the location that the address names, overridden by the other arguments."""
+    parsed = parse_repository(args.repository)
     return replace(
-        named,
-        path=args.path.strip("/") or named.path,
-        ref=args.ref or named.ref,
-        first=args.first_line or named.first,
-        last=args.last_line or named.last,
+        parsed,
+        path=args.path.strip("/") or parsed.path,
+        ref=args.ref or parsed.ref,
+        first=args.first_line or parsed.first,
+        last=args.last_line or parsed.last,
     )
 
 
-def _address(place: FileAddress) -> str:
-    return f"{_SITE}/{place.repository}" + (f"/blob/{place.ref or 'HEAD'}/{place.path}" if place.path else "")
+def _url(address: FileAddress) -> str:
+    return f"{_SITE}/{address.repository}" + (f"/blob/{address.ref or 'HEAD'}/{address.path}" if address.path else "")
 
 
-async def _examples(args: GithubArgs, place: FileAddress) -> ToolResult:
-    found = await ask_github(lambda client: examples(client, place, args.query, args.limit), place.repository)
+async def _examples(args: GithubArgs, address: FileAddress) -> ToolResult:
+    found = await call_github(lambda client: find_examples(client, address, args.query, args.limit), address.repository)
     if not found:
-        return ToolResult(f"{place.repository} has no example scripts for {args.query!r}; use other words, or read it")
-    return untrusted_result("\n".join(found), _address(replace(place, path="")))
+        return ToolResult(
+            f"{address.repository} has no example scripts for {args.query!r}; use other words, or read its folders"
+        )
+    return untrusted_result("\n".join(found), _url(replace(address, path="")))
 
 
-async def _search(args: GithubArgs, place: FileAddress) -> ToolResult:
+async def _search(args: GithubArgs, address: FileAddress) -> ToolResult:
     if not has_token():
         raise ToolError(
-            "GitHub's code search needs GITHUB_TOKEN, which is not set; use examples and read on a repository, or "
+            "GitHub's code search requires GITHUB_TOKEN, which is not set; use examples and read on a repository, or "
             "web_search with site:github.com"
         )
-    query = f"{args.query} repo:{place.repository}" if place.repository else args.query
+    query = f"{args.query} repo:{address.repository}" if address.repository else args.query
 
     def search(client: "Github") -> list[str]:
         return [_hit(one) for one in islice(client.search_code(query, highlight=True), args.limit)]
 
-    found = await ask_github(search, "this search")
+    found = await call_github(search, "this search")
     if not found:
-        return ToolResult(f"no code found for {args.query!r}; use fewer or other words")
+        return ToolResult(f"no code found for {args.query!r}; use fewer or different words")
     return untrusted_result("\n\n".join(found), f"{_SITE}/search")
 
 
@@ -123,9 +127,9 @@ async def _repositories(args: GithubArgs) -> ToolResult:
         found = client.search_repositories(query, sort=args.sort, order="desc")
         return [_repository(one) for one in islice(found, args.limit)]
 
-    found = await ask_github(search, f"owner {args.owner}" if args.owner else "this search")
+    found = await call_github(search, f"owner {args.owner}" if args.owner else "this search")
     if not found:
-        return ToolResult(f"no repositories found for {query!r}; use fewer or other words")
+        return ToolResult(f"no repositories found for {query!r}; use fewer or different words")
     return untrusted_result("\n".join(found), f"{_SITE}/search")
 
 

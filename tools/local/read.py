@@ -71,7 +71,7 @@ def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
         return f"{shown} is empty"
     first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
     if first > total:
-        raise ToolError(f"{shown} has {total:,} lines; offset {args.offset} is past the end")
+        raise ToolError(f"{shown} has {plural(total, 'line')}; offset {args.offset} is past the end")
     part = listing(path, first, args.limit, total)
     more = f"lines {first:,} to {part.last:,} of {total:,}; continue with offset {part.last + 1}"
     notes = [*part.notes, *([more] if part.last < total else [])]

@@ -1,1 +1,1 @@
-"""papers: search, full text, citations."""
+"""papers: search, full text and citations."""

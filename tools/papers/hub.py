@@ -1,4 +1,4 @@
-"""Papers as the Hub knows them: search, what is read now, and the models, datasets, Spaces and code of one."""
+"""Papers on the Hub: search, trending papers, and the models, datasets, Spaces and code of a paper."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -16,13 +16,13 @@ _LINKED = 6
 
 
 async def search(query: str, limit: int) -> list[str]:
-    """Papers on the Hub about the query."""
+    """Search papers on the Hub."""
     found = await call_hub(lambda api: list(islice(api.list_papers(query=query, limit=limit), limit)), "papers")
     return [paper_line(paper) for paper in found]
 
 
 async def trending(date: str, limit: int) -> list[str]:
-    """The papers people read now, or those of a day (2025-10-29), a week (2025-W44) or a month (2025-10)."""
+    """List the papers trending now, or those of a day (2025-10-29), a week (2025-W44) or a month (2025-10)."""
     when: dict[str, Any] = {_span(date): date} if date else {"sort": "trending"}
     found = await call_hub(lambda api: list(islice(api.list_daily_papers(limit=limit, **when), limit)), "daily papers")
     return [paper_line(paper) for paper in found]
@@ -33,7 +33,7 @@ def _span(date: str) -> str:
 
 
 def paper_line(paper: Any) -> str:
-    """One paper of a list."""
+    """Format a paper as a list entry."""
     code = f"; code {paper.github_repo}" if getattr(paper, "github_repo", None) else ""
     votes = f"; {paper.upvotes} upvotes" if paper.upvotes else ""
     year = f"; {paper.published_at:%Y-%m-%d}" if paper.published_at else ""
@@ -42,7 +42,7 @@ def paper_line(paper: Any) -> str:
 
 
 async def details(paper: str) -> str:
-    """What the Hub knows of a paper. Raises NotFound when it does not know it."""
+    """Return the Hub's details of a paper. Raises NotFound when it is not on the Hub."""
     found = await call_hub(lambda api: api.paper_info(paper), f"paper {paper}")
     authors = listed([author.name or "?" for author in found.authors or []], 8)
     lines = [
@@ -59,7 +59,7 @@ async def details(paper: str) -> str:
 
 
 async def linked(paper: str, limit: int = _LINKED) -> str:
-    """The repositories that name a paper, the most downloaded first."""
+    """List the repositories that cite a paper, the most downloaded first."""
     tag = f"arxiv:{paper}"
 
     def collect(api: "HfApi") -> dict[str, list[str]]:
@@ -73,7 +73,7 @@ async def linked(paper: str, limit: int = _LINKED) -> str:
             ],
         }
 
-    found = await call_hub(collect, f"what is linked to {paper}")
+    found = await call_hub(collect, f"repositories linked to {paper}")
     return "\n".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in found.items())
 
 
@@ -86,6 +86,6 @@ def _repository(one: Any) -> str:
     return f"{one.id} ({downloads:,} downloads)" if downloads is not None else f"{one.id} ({one.likes or 0} likes)"
 
 
-def numbered(entries: Sequence[str]) -> str:
-    """A list with numbers."""
+def number_entries(entries: Sequence[str]) -> str:
+    """Number the entries of a list."""
     return "\n\n".join(f"{number}. {entry}" for number, entry in enumerate(entries, start=1))

@@ -1,4 +1,4 @@
-"""The papers tool: from a question to the paper with the result, its method section, and who built on it."""
+"""The papers tool: finds papers, reads them by section, and lists their citations and linked repositories."""
 
 from typing import Literal, Self
 
@@ -10,11 +10,11 @@ from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound
 from ml_intern.tools.papers import hub as paper_hub
-from ml_intern.tools.papers.full_text import arxiv_id, full_text, versionless
-from ml_intern.tools.papers.hub import numbered
-from ml_intern.tools.papers.scholar import no_answer, open_scholar
+from ml_intern.tools.papers.full_text import full_text, parse_arxiv_id, strip_version
+from ml_intern.tools.papers.hub import number_entries
+from ml_intern.tools.papers.scholar import citations_unknown, open_scholar
 from ml_intern.tools.web.page_text import PageText
-from ml_intern.tools.web.sections import outline, sections_of, shown
+from ml_intern.tools.web.sections import outline, parse_sections, render_page
 
 Operation = Literal[
     "search", "trending", "details", "linked", "read", "citations", "references", "snippets", "recommend"
@@ -25,20 +25,20 @@ _OPENING = 1_500
 
 
 class PapersArgs(ToolArgs):
-    """What papers takes."""
+    """The arguments of papers."""
 
     operation: Operation = Field(
-        description="search and snippets take query, trending date, the others paper; read takes section too."
+        description="search and snippets use query, trending uses date, the others use paper; read also uses section."
     )
-    query: str = Field("", max_length=300, description="What to look for. snippets finds passages of full texts.")
-    paper: str = Field("", max_length=200, description="An arXiv id, or an address of arXiv or the Hub.")
+    query: str = Field("", max_length=300, description="The search terms. snippets finds passages of full texts.")
+    paper: str = Field("", max_length=200, description="An arXiv id, or an arXiv or Hub address.")
     section: str = Field("", max_length=200, description='read: a heading or number, such as "4.1" or "Experiments".')
     date: str = Field(
         "",
         pattern=r"^(\d{4}-\d{2}-\d{2}|\d{4}-W\d{2}|\d{4}-\d{2})?$",
-        description="trending: a day (2025-10-29), week (2025-W44) or month (2025-10); empty is now.",
+        description="trending: a day (2025-10-29), week (2025-W44) or month (2025-10); empty for now.",
     )
-    limit: int = Field(10, ge=1, le=50, description="How many entries of a list at most.")
+    limit: int = Field(10, ge=1, le=50, description="The maximum number of entries.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -51,15 +51,16 @@ class PapersArgs(ToolArgs):
 
 @tool(read_only=True)
 async def papers(args: PapersArgs, context: ToolContext) -> ToolResult:
-    """Find and read research papers: search, trending, details, full text by section, citations both ways.
+    """Find and read research papers: search, trending, details, full text by section, citations and references.
 
     Find the paper that reports the result you need, then read its method and experiments sections for the recipe: data,
-    model, optimiser, learning rate, batch size, steps, hardware. read without a section gives the beginning and the
-    list of sections; read the ones you need. details and linked name its code, models, datasets and Spaces; citations
-    says who used it since, references what it rests on; snippets finds passages in full texts (in one paper when you
-    name it); recommend finds similar ones. Citations, snippets and recommendations take one request a second.
+    model, optimiser, learning rate, batch size, steps, hardware. read without a section returns the beginning and the
+    list of sections; read the ones you need. details and linked list its code, models, datasets and Spaces; citations
+    lists later papers that cite it, references the papers it cites; snippets finds passages in full texts (of one paper
+    if given); recommend finds similar papers. Citations, snippets and recommendations are limited to one request per
+    second.
     """
-    paper = arxiv_id(args.paper) if args.paper.strip() else ""
+    paper = parse_arxiv_id(args.paper) if args.paper.strip() else ""
     match args.operation:
         case "search":
             return await _search(args, context)
@@ -69,7 +70,7 @@ async def papers(args: PapersArgs, context: ToolContext) -> ToolResult:
             return await _details(paper, context)
         case "linked":
             return untrusted_result(
-                await paper_hub.linked(versionless(paper), args.limit), f"{hub_url()}/papers/{versionless(paper)}"
+                await paper_hub.linked(strip_version(paper), args.limit), f"{hub_url()}/papers/{strip_version(paper)}"
             )
         case "read":
             return await _read(paper, args.section, context)
@@ -78,48 +79,50 @@ async def papers(args: PapersArgs, context: ToolContext) -> ToolResult:
 
 
 async def _search(args: PapersArgs, context: ToolContext) -> ToolResult:
-    """At the Hub; where that knows nothing or is away, at Semantic Scholar."""
+    """Search the Hub; if it finds nothing or fails, search Semantic Scholar."""
     try:
         if found := await paper_hub.search(args.query, args.limit):
             return _list(found, f"{hub_url()}/papers")
         why = ""
-    except ToolError as fault:
-        why = f"{fault}; "
+    except ToolError as error:
+        why = f"{error}; "
     try:
         async with open_scholar(context.options.hosts) as scholar:
             found = await scholar.search(args.query, args.limit)
-    except ToolError as fault:
-        raise ToolError(f"{why or 'the Hub knows none; '}{fault}") from fault
+    except ToolError as error:
+        raise ToolError(f"{why or 'nothing found on the Hub; '}{error}") from error
     return _list(found, base_url(context.options.hosts, "semantic_scholar"))
 
 
 async def _details(paper: str, context: ToolContext) -> ToolResult:
-    plain = versionless(paper)
+    plain = strip_version(paper)
     try:
         parts = [await paper_hub.details(plain), f"## On the Hub\n{await paper_hub.linked(plain)}"]
     except NotFound:
-        parts = [f"arXiv:{plain} is not on the Hub; read shows its text"]
+        parts = [f"arXiv:{plain} is not on the Hub; use read for its text"]
     try:
         async with open_scholar(context.options.hosts) as scholar:
             parts.append(await scholar.counts(paper))
-    except ToolError as fault:
-        parts.append(no_answer(fault))
+    except ToolError as error:
+        parts.append(citations_unknown(error))
     return untrusted_result("\n\n".join(parts), f"{hub_url()}/papers/{plain}")
 
 
 async def _read(paper: str, section: str, context: ToolContext) -> ToolResult:
     found = await full_text(paper, context.options.hosts, context.options.private_hosts)
     if section:
-        return await render_untrusted(lambda: shown(PageText("", found.text), f"arXiv:{paper}", section), found.url)
+        return await render_untrusted(
+            lambda: render_page(PageText("", found.text), f"arXiv:{paper}", section), found.url
+        )
     return await render_untrusted(lambda: _opening(found.text), found.url)
 
 
 def _opening(text: str) -> str:
-    """How a paper begins, and its sections; all of it where it has none."""
-    sections = sections_of(text)
+    """Return the beginning of a paper and its outline, or all of it when it has no sections."""
+    sections = parse_sections(text)
     if not sections:
         return text
-    listed = f"Its sections, with their length; read them with section:\n{outline(sections)}"
+    listed = f"Sections, with their lengths in characters; read one with section:\n{outline(sections)}"
     return f"{text[:_OPENING].rstrip()} ...\n\n{listed}"
 
 
@@ -127,19 +130,19 @@ async def _from_scholar(args: PapersArgs, paper: str, context: ToolContext) -> T
     async with open_scholar(context.options.hosts) as scholar:
         match args.operation:
             case "citations":
-                found = await scholar.citing(paper, args.limit)
+                found = await scholar.list_citations(paper, args.limit)
             case "references":
-                found = await scholar.cited_by(paper, args.limit)
+                found = await scholar.list_references(paper, args.limit)
             case "snippets":
                 found = await scholar.snippets(args.query, paper, args.limit)
             case _:
-                found = await scholar.recommended(paper, args.limit)
+                found = await scholar.recommend(paper, args.limit)
     return _list(found, base_url(context.options.hosts, "semantic_scholar"))
 
 
 def _list(entries: list[str], source: str) -> ToolResult:
     return (
-        untrusted_result(numbered(entries), source)
+        untrusted_result(number_entries(entries), source)
         if entries
-        else ToolResult("nothing found; use fewer or other words")
+        else ToolResult("nothing found; use fewer or different words")
     )

@@ -1,4 +1,4 @@
-"""Semantic Scholar: citations both ways, snippets, recommendations. Its rate is kept, and told instead of slept."""
+"""Semantic Scholar: citations, references, snippets, recommendations. Requests are rate-limited; long waits fail."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from typing import Any
 from ml_intern.configs.hosts import base_url
 from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotFound, Service, TooManyRequests, open_service
-from ml_intern.tools.papers.full_text import versionless
+from ml_intern.tools.papers.full_text import strip_version
 
 SECONDS_APART = 1.0
-"""Between requests, with a key as without one."""
+"""Minimum seconds between requests, with and without a key."""
 MAX_WAIT = 3.0
-"""Seconds that are waited for one's turn; a longer queue is told to the model."""
+"""Maximum seconds to wait in the queue; a longer wait is reported to the model as an error."""
 FIELDS = "title,year,venue,citationCount,externalIds,abstract"
 _CONTEXT = 300
 _next_turn: dict[str, float] = {}
@@ -24,91 +24,93 @@ _next_turn: dict[str, float] = {}
 
 @dataclass(frozen=True)
 class Scholar:
-    """The service, open. Lists come as text, one paper a paragraph."""
+    """An open client of Semantic Scholar. Lists are texts, one paragraph per paper."""
 
     service: Service
 
     async def counts(self, paper: str) -> str:
-        """How often a paper was cited, where it appeared, and its summary in a sentence."""
-        asked = {"fields": "citationCount,influentialCitationCount,venue,year,tldr"}
-        found = _mapping(await self._get(f"/graph/v1/paper/{_id(paper)}", asked))
+        """Describe how often a paper was cited, where it appeared, and its one-sentence summary."""
+        params = {"fields": "citationCount,influentialCitationCount,venue,year,tldr"}
+        found = _mapping(await self._get(f"/graph/v1/paper/{_id(paper)}", params))
         tldr = _mapping(found.get("tldr")).get("text") or ""
         lines = [
             f"cited {found.get('citationCount', 'an unknown number of')} times "
             f"({found.get('influentialCitationCount', '?')} influential); {_place(found)}".rstrip("; "),
-            f"in a sentence: {tldr}" if tldr else "",
+            f"summary: {tldr}" if tldr else "",
         ]
         return "\n".join(filter(None, lines))
 
     async def search(self, query: str, limit: int) -> list[str]:
-        """Papers about the query, the most relevant first."""
+        """Search papers, the most relevant first."""
         found = _mapping(await self._get("/graph/v1/paper/search", {"query": query, "limit": limit, "fields": FIELDS}))
         return [_paper(_mapping(one)) for one in _list(found.get("data"))]
 
-    async def citing(self, paper: str, limit: int) -> list[str]:
-        """Papers that cite this one, with the sentence they do it in."""
-        return await self._cited(paper, "citations", "citingPaper", limit)
+    async def list_citations(self, paper: str, limit: int) -> list[str]:
+        """List the papers that cite this one, with the citing sentences."""
+        return await self._list_edges(paper, "citations", "citingPaper", limit)
 
-    async def cited_by(self, paper: str, limit: int) -> list[str]:
-        """Papers that this one cites, with the sentence it does it in."""
-        return await self._cited(paper, "references", "citedPaper", limit)
+    async def list_references(self, paper: str, limit: int) -> list[str]:
+        """List the papers that this one cites, with the citing sentences."""
+        return await self._list_edges(paper, "references", "citedPaper", limit)
 
     async def snippets(self, query: str, paper: str, limit: int) -> list[str]:
-        """Passages of full texts that fit the query; of one paper, or of all."""
-        asked = {"query": query, "limit": limit, **({"paperIds": _id(paper)} if paper else {})}
-        found = _mapping(await self._get("/graph/v1/snippet/search", asked))
+        """Find passages of full texts that match the query, in one paper or in all."""
+        params = {"query": query, "limit": limit, **({"paperIds": _id(paper)} if paper else {})}
+        found = _mapping(await self._get("/graph/v1/snippet/search", params))
         return [_snippet(_mapping(one)) for one in _list(found.get("data"))]
 
-    async def recommended(self, paper: str, limit: int) -> list[str]:
-        """Papers like this one."""
+    async def recommend(self, paper: str, limit: int) -> list[str]:
+        """List similar papers."""
         path = f"/recommendations/v1/papers/forpaper/{_id(paper)}"
         found = _mapping(await self._get(path, {"limit": limit, "fields": FIELDS, "from": "all-cs"}))
         return [_paper(_mapping(one)) for one in _list(found.get("recommendedPapers"))]
 
-    async def _cited(self, paper: str, edge: str, end: str, limit: int) -> list[str]:
-        asked = {"limit": limit, "fields": f"contexts,isInfluential,{FIELDS}"}
-        found = _mapping(await self._get(f"/graph/v1/paper/{_id(paper)}/{edge}", asked))
+    async def _list_edges(self, paper: str, edge: str, end: str, limit: int) -> list[str]:
+        params = {"limit": limit, "fields": f"contexts,isInfluential,{FIELDS}"}
+        found = _mapping(await self._get(f"/graph/v1/paper/{_id(paper)}/{edge}", params))
         edges = sorted(map(_mapping, _list(found.get("data"))), key=lambda one: not one.get("isInfluential"))
         return [_paper(_mapping(one.get(end)), _list(one.get("contexts"))) for one in edges]
 
     async def _get(self, path: str, params: Mapping[str, Any]) -> Any:
-        await _turn(self.service.base)
+        await _wait_for_turn(self.service.base)
         try:
             return await self.service.get_json(path, params)
-        except TooManyRequests as fault:
-            raise TooManyRequests(f"{fault}. {_rate()}", fault.seconds) from fault
-        except NotFound as fault:
-            raise NotFound("Semantic Scholar does not know this paper; papers read shows its own references") from fault
+        except TooManyRequests as error:
+            raise TooManyRequests(f"{error}. {_rate_note()}", error.seconds) from error
+        except NotFound as error:
+            raise NotFound(
+                "Semantic Scholar does not know this paper; read its reference list with papers, operation read"
+            ) from error
 
 
 @asynccontextmanager
 async def open_scholar(hosts: Mapping[str, str]) -> AsyncIterator[Scholar]:
-    """Semantic Scholar, with the key S2_API_KEY when it is set."""
+    """Open Semantic Scholar, with the key in S2_API_KEY if it is set."""
     key = os.environ.get("S2_API_KEY", "").strip()
     headers = {"x-api-key": key} if key else {}
     async with open_service("Semantic Scholar", base_url(hosts, "semantic_scholar"), headers) as service:
         yield Scholar(service)
 
 
-async def _turn(base: str) -> None:
-    """Wait for one's turn, SECONDS_APART after the request before. Raises TooManyRequests when the queue is long."""
+async def _wait_for_turn(base: str) -> None:
+    """Wait until SECONDS_APART after the previous request. Raises TooManyRequests when the queue is too long."""
     now = time.monotonic()
-    mine = max(_next_turn.get(base, 0.0), now)
-    if mine - now > MAX_WAIT:
+    turn = max(_next_turn.get(base, 0.0), now)
+    if turn - now > MAX_WAIT:
         raise TooManyRequests(
-            f"{(mine - now):.0f} requests to Semantic Scholar are waiting already. {_rate()}", mine - now
+            f"{(turn - now):.0f} requests to Semantic Scholar are already waiting. {_rate_note()}", turn - now
         )
-    _next_turn[base] = mine + SECONDS_APART
-    await asyncio.sleep(mine - now)
+    _next_turn[base] = turn + SECONDS_APART
+    await asyncio.sleep(turn - now)
 
 
-def _rate() -> str:
-    with_key = "" if os.environ.get("S2_API_KEY") else "; with S2_API_KEY the limit is one's own"
-    return f"It takes one request a second{with_key}. Do something else, then ask one at a time"
+def _rate_note() -> str:
+    with_key = "" if os.environ.get("S2_API_KEY") else "; S2_API_KEY gives a separate limit"
+    return f"The limit is one request per second{with_key}. Do something else first, then send one request at a time"
 
 
 def _id(paper: str) -> str:
-    return f"ARXIV:{versionless(paper)}"
+    return f"ARXIV:{strip_version(paper)}"
 
 
 def _paper(paper: Mapping[str, Any], contexts: Sequence[Any] = ()) -> str:
@@ -142,6 +144,6 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def no_answer(fault: ToolError) -> str:
-    """A note for a part of a result that Semantic Scholar did not give."""
-    return f"(citations unknown: {fault})"
+def citations_unknown(error: ToolError) -> str:
+    """Return the note for citations that Semantic Scholar could not provide."""
+    return f"(citations unknown: {error})"

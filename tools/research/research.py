@@ -1,4 +1,4 @@
-"""The research tool: a sub-agent with reading tools answers a question in a thread of its own and cites its sources."""
+"""The research tool: a sub-agent with reading tools answers a question in a child thread and cites its sources."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,56 +13,56 @@ from ml_intern.execution.tool import ReviewedReport, SubagentQuota, ToolArgs, To
 READING_TOOLS = (
     "read", "docs_search", "docs_read", "papers", "datasets", "hub_search", "github", "web_search", "web_read",
 )  # fmt: skip
-SHARES: dict[str, tuple[int, int, float]] = {
+QUOTAS: dict[str, tuple[int, int, float]] = {
     "quick": (12, 300_000, 0.5),
     "normal": (30, 1_500_000, 2.0),
     "thorough": (60, 4_000_000, 6.0),
 }
-"""Model calls, tokens and US dollars of a sub-agent, by the depth it is asked for."""
+"""Maximum model calls, tokens and US dollars of a sub-agent, by requested depth."""
 _SECONDS = 3_600.0
 
 
 class ResearchArgs(ToolArgs):
-    """What research takes."""
+    """The arguments of research."""
 
     question: str = Field(
         min_length=10,
         max_length=6_000,
-        description="What to find out, complete in itself: the goal, what is known, which names and numbers matter.",
+        description="A self-contained question: the goal, what is already known, which names and numbers matter.",
     )
-    depth: Literal["quick", "normal", "thorough"] = Field("normal", description="How much it may spend on it.")
+    depth: Literal["quick", "normal", "thorough"] = Field("normal", description="How much the sub-agent may spend.")
 
 
-async def _go_on(handle: str, args: ResearchArgs, context: ToolContext) -> ToolResult:
-    """Go on with the sub-agent that a killed process had started."""
-    return await _ask(args, context, handle)
+async def _resume(handle: str, args: ResearchArgs, context: ToolContext) -> ToolResult:
+    """Continue the sub-agent that a killed process had started."""
+    return await _spawn(args, context, handle)
 
 
-@tool(read_only=True, on_resume="reattach", reattach=_go_on, timeout=_SECONDS, path_args=())
+@tool(read_only=True, on_resume="reattach", reattach=_resume, timeout=_SECONDS, path_args=())
 async def research(args: ResearchArgs, context: ToolContext) -> ToolResult:
-    """Give a question to a sub-agent that reads documentation, papers, datasets, GitHub and the web, and reports back.
+    """Ask a sub-agent that reads documentation, papers, datasets, GitHub and the web, and reports back.
 
-    Use it where an answer takes many pages: which paper has the best result and its exact recipe, how the current API
-    of a library is used, which dataset fits. It keeps those pages out of your context: you get claims, each with its
-    source. It knows nothing of this conversation, so write a question that stands alone. Two run at the same time;
-    it cannot change files or start sub-agents. Read the sources yourself where a detail decides.
+    Use it for an answer that requires many pages: which paper has the best result and its exact recipe, how the current
+    API of a library is used, which dataset fits. It keeps those pages out of your context: you get claims, each with
+    its source. It knows nothing of this conversation, so ask a self-contained question. At most two run at the same
+    time; it cannot change files or start sub-agents. Read the sources yourself when a detail is decisive.
     """
-    return await _ask(args, context, "")
+    return await _spawn(args, context, "")
 
 
-async def _ask(args: ResearchArgs, context: ToolContext, handle: str) -> ToolResult:
+async def _spawn(args: ResearchArgs, context: ToolContext, handle: str) -> ToolResult:
     if context.spawn is None or context.options.child:
-        raise ToolError("there are no sub-agents here; use the reading tools yourself")
+        raise ToolError("sub-agents are not available here; use the reading tools yourself")
     known = tuple(name for name in READING_TOOLS if name in context.services.tools)
     return await context.spawn(
-        args.question, context, SubagentQuota(known, *SHARES[args.depth]), resume=handle, review=review
+        args.question, context, SubagentQuota(known, *QUOTAS[args.depth]), resume=handle, review=review
     )
 
 
 NO_SOURCE = "[no source given]"
 NOT_SEEN = "[source not seen in this research]"
 _MAX_NAMED = 12
-_SHORT = 25
+_MIN_CLAIM = 25
 _FENCE = re.compile(r"\s*(```|~~~)")
 _BULLET = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
 _HEADING = re.compile(r"\s*#{1,6}\s")
@@ -79,7 +79,7 @@ _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a report: where it ends, its text, and the sources it names."""
+    """A claim in a report: its last line, its text, and its sources."""
 
     last_line: int
     text: str
@@ -87,33 +87,33 @@ class Claim:
 
 
 def review(report: str, seen: Sequence[str]) -> ReviewedReport:
-    """The report with each claim marked that has no source, or one that nobody saw; and a word to its author."""
-    lines, everything = report.splitlines(), "\n".join(seen).lower()
-    bare, unseen = list[Claim](), list[Claim]()
-    for claim in claims_of(report):
+    """Mark each claim without a source, or with a source the sub-agent did not read, and write a correction."""
+    lines, seen_text = report.splitlines(), "\n".join(seen).lower()
+    unsourced, unseen = list[Claim](), list[Claim]()
+    for claim in find_claims(report):
         if not claim.sources:
-            bare.append(claim)
-        elif not any(_is_seen(source, everything) for source in claim.sources):
+            unsourced.append(claim)
+        elif not any(_is_seen(source, seen_text) for source in claim.sources):
             unseen.append(claim)
-    for mark, claims in ((NO_SOURCE, bare), (NOT_SEEN, unseen)):
+    for mark, claims in ((NO_SOURCE, unsourced), (NOT_SEEN, unseen)):
         for claim in claims:
             lines[claim.last_line] = f"{lines[claim.last_line]} {mark}"
-    return ReviewedReport("\n".join(lines), _correction(bare, unseen))
+    return ReviewedReport("\n".join(lines), _correction(unsourced, unseen))
 
 
-def claims_of(report: str) -> list[Claim]:
-    """The statements of a report. Headings, short lines, and what stands under "Not found" or "Sources" are none."""
+def find_claims(report: str) -> list[Claim]:
+    """Return the claims of a report, without headings, short lines, and text under "Not found" or "Sources"."""
     numbered = _numbered(report)
     return [
         Claim(last, text, _sources(text, numbered))
         for last, text in _blocks(report.splitlines())
-        if len(text) >= _SHORT and not text.endswith(":") and not _GAP.match(text)
+        if len(text) >= _MIN_CLAIM and not text.endswith(":") and not _GAP.match(text)
     ]
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """The last line and the text of every bullet and paragraph; code and tables belong to what stands before them."""
-    held, last, in_code, skipping = list[str](), 0, False, False
+    """Yield the last line and text of every bullet and paragraph. Code and tables belong to the preceding one."""
+    collected, last, in_code, skipping = list[str](), 0, False, False
     for number, line in enumerate([*lines, ""]):
         if _FENCE.match(line):
             in_code = not in_code
@@ -121,18 +121,18 @@ def _blocks(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         if in_code or line.lstrip().startswith("|"):
             continue
         is_head = bool(_HEADING.match(line))
-        if (not line.strip() or is_head or _BULLET.match(line)) and held:
-            yield last, " ".join(held)
-            held = []
+        if (not line.strip() or is_head or _BULLET.match(line)) and collected:
+            yield last, " ".join(collected)
+            collected = []
         is_aside = bool(_ASIDE.fullmatch(line))
         skipping = is_aside or (skipping and not is_head)
         if line.strip() and not is_head and not skipping:
-            held.append(line.strip())
+            collected.append(line.strip())
             last = number
 
 
 def _numbered(report: str) -> dict[str, str]:
-    """Sources that stand in a list at the end and are named by number."""
+    """Return the numbered sources of a list at the end."""
     tail = report[report.lower().rfind("source") :] if "source" in report.lower() else ""
     return {found[1]: found[2] for line in tail.splitlines() if (found := _DEFINED.match(line))}
 
@@ -142,28 +142,28 @@ def _sources(text: str, numbered: dict[str, str]) -> tuple[str, ...]:
     return (*named, *(numbered[number] for number in _NUMBER.findall(text) if number in numbered))
 
 
-def _is_seen(source: str, everything: str) -> bool:
-    """Whether what a source names occurs in what the sub-agent read or called."""
+def _is_seen(source: str, seen_text: str) -> bool:
+    """Return whether a source occurs in what the sub-agent read or called."""
     if _OWN.fullmatch(source.strip()):
         return True
     arxiv = _ARXIV.search(source)
     if arxiv:
-        return arxiv[0] in everything
+        return arxiv[0] in seen_text
     for part in re.split(r"[;,]\s+|\s+and\s+", source.lower()):
         key = re.sub(r"^https?://(?:www\.)?", "", part.strip().strip("`<>\"'")).split("#")[0].rstrip("/.")
         key = re.sub(r":\d+(?:-\d+)?$", "", key)
-        if len(key) > 3 and key in everything:
+        if len(key) > 3 and key in seen_text:
             return True
     return False
 
 
-def _correction(bare: Sequence[Claim], unseen: Sequence[Claim]) -> str:
-    if not bare and not unseen:
+def _correction(unsourced: Sequence[Claim], unseen: Sequence[Claim]) -> str:
+    if not unsourced and not unseen:
         return ""
-    parts = ["Your report is not complete yet. Write all of it again, as its reader sees nothing else."]
-    for what, claims in (("These claims have no source", bare), ("These name a source you did not read", unseen)):
+    parts = ["Your report is not complete yet. Write the whole report again, because its reader sees nothing else."]
+    for what, claims in (("These claims have no source", unsourced), ("These cite a source you did not read", unseen)):
         if claims:
             named = "\n".join(f"- {claim.text[:200]}" for claim in claims[:_MAX_NAMED])
-            parts.append(f"{what}; name the one you have it from, or leave the claim out:\n{named}")
-    parts.append("A conclusion of your own ends with [my inference].")
+            parts.append(f"{what}; cite the source you used, or remove the claim:\n{named}")
+    parts.append("End a conclusion of your own with [my inference].")
     return "\n\n".join(parts)

@@ -1,1 +1,1 @@
-"""web_search and web_read, and reading pages and PDFs as text."""
+"""web_search and web_read, and text extraction from pages and PDFs."""

@@ -1,6 +1,6 @@
-"""Makes text of a page or PDF on stdin: run as a program of its own, since what it reads is hostile at times.
+"""Extract the text of a page or PDF from stdin, in a child process because its input may be hostile.
 
-Started as `python -I page_text_child.py KIND URL`; KIND is html or pdf. Writes one JSON object: title, text, note.
+Usage: `python -I page_text_child.py KIND URL`, where KIND is html or pdf. Writes one JSON object: title, text, note.
 """
 
 import io
@@ -18,7 +18,7 @@ MAX_CHARACTERS = 3_000_000
 
 
 def from_html(body: bytes, url: str) -> dict[str, str]:
-    """The main text of a page as markdown; where none is found, all its text."""
+    """Return the main text of a page as markdown, or all its text when no main text is found."""
     import trafilatura
 
     tree = trafilatura.load_html(body)
@@ -32,20 +32,20 @@ def from_html(body: bytes, url: str) -> dict[str, str]:
     if text and text.strip():
         return {"title": title, "text": text, "note": ""}
     whole = trafilatura.html2txt(body).strip()
-    return {"title": title, "text": whole, "note": "no article was found in it; this is all its text" if whole else ""}
+    return {"title": title, "text": whole, "note": "no main text found; this is the whole page" if whole else ""}
 
 
 def from_pdf(body: bytes) -> dict[str, str]:
-    """The text of a PDF, page by page."""
+    """Return the text of a PDF, page by page."""
     from pypdf import PdfReader
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = PdfReader(io.BytesIO(body))
     if reader.is_encrypted and not reader.decrypt(""):
-        return {"title": "", "text": "", "note": "it is encrypted"}
+        return {"title": "", "text": "", "note": "the PDF is encrypted"}
     texts = [page.extract_text() for page in islice(reader.pages, MAX_PAGES)]
     if not any(text.strip() for text in texts):
-        return {"title": "", "text": "", "note": "its pages are images"}
+        return {"title": "", "text": "", "note": "the pages are images"}
     pages = [f"## Page {number}\n\n{text}" for number, text in enumerate(texts, start=1)]
     total = len(reader.pages)
     note = f"the first {MAX_PAGES} of its {total} pages" if total > MAX_PAGES else ""
@@ -54,15 +54,15 @@ def from_pdf(body: bytes) -> dict[str, str]:
 
 
 def main() -> None:
-    """Read stdin, write the object."""
-    os.nice(5)  # the agent itself and its commands come first
+    """Read stdin and write the JSON object."""
+    os.nice(5)  # the agent and its commands have priority
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     kind, url = sys.argv[1:3]
     body = sys.stdin.buffer.read()
     found = from_pdf(body) if kind == "pdf" else from_html(body, url)
     found["text"] = found["text"][:MAX_CHARACTERS]
-    # ASCII with escapes: a lone surrogate in a page must not break the way back.
+    # ASCII with escapes: a lone surrogate in a page must not break the output.
     sys.stdout.write(json.dumps(found))
 
 

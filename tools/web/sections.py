@@ -1,4 +1,4 @@
-"""The sections of a markdown text: found by their headings, shown one by one or as an outline."""
+"""Sections of a markdown text, found by heading, and shown one by one or as an outline."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)")
 _ANCHOR = re.compile(r"\[\[([^\]]+)\]\]")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_CLOSE_ENOUGH = 75
+_MIN_SIMILARITY = 75
 MAX_OUTLINED = 80
 LONG = 15_000
 """Characters above which the sections of a page are listed before its text."""
@@ -23,7 +23,7 @@ LONG = 15_000
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it, its own subsections included."""
+    """A heading and the text under it, including its subsections."""
 
     title: str
     level: int
@@ -31,8 +31,8 @@ class Section:
     text: str
 
 
-def sections_of(markdown: str) -> list[Section]:
-    """Every section of a text, in order; what stands before the first heading belongs to none."""
+def parse_sections(markdown: str) -> list[Section]:
+    """Return the sections of a text in order. Text before the first heading belongs to no section."""
     lines = markdown.splitlines()
     heads = _headings(lines)
     found = list[Section]()
@@ -43,48 +43,52 @@ def sections_of(markdown: str) -> list[Section]:
 
 
 def find_section(sections: Sequence[Section], wanted: str, where: str) -> Section:
-    """The section with this number, heading or anchor, or the one whose heading is closest.
+    """Return the section with this number, heading or anchor, or the one with the most similar heading.
 
     Raises:
-        ToolError: there is none; it names those there are.
+        ToolError: there is none; the message lists the existing ones.
     """
     key = wanted.strip().lstrip("#").lower()
-    for matches in (_is_exactly, _is_numbered, _holds):
+    for matches in (_is_exactly, _is_numbered, _contains):
         found = next((section for section in sections if matches(section, key)), None)
         if found is not None:
             return found
     titles = [section.title.lower() for section in sections]
-    best = fuzzy.extractOne(key, titles, scorer=fuzz.WRatio, score_cutoff=_CLOSE_ENOUGH)
+    best = fuzzy.extractOne(key, titles, scorer=fuzz.WRatio, score_cutoff=_MIN_SIMILARITY)
     if best is None:
-        known = "; ".join(section.title for section in sections[:MAX_OUTLINED]) or "none"
-        raise ToolError(f"{where} has no section {wanted[:100]!r}; its sections are: {known}")
+        titles_shown = "; ".join(section.title for section in sections[:MAX_OUTLINED]) or "none"
+        raise ToolError(f"{where} has no section {wanted[:100]!r}; its sections are: {titles_shown}")
     return sections[best[2]]
 
 
 def outline(sections: Sequence[Section]) -> str:
-    """The headings with the length of what stands under each, in characters."""
+    """List the headings with the length of each section in characters."""
     top = min((section.level for section in sections), default=1)
     lines = [f"{'  ' * (s.level - top)}- {s.title} ({len(s.text):,})" for s in sections]
     return "\n".join(capped(lines, MAX_OUTLINED))
 
 
-def shown(found: PageText, where: str, section: str = "") -> str:
-    """A page's text, or one section of it; above a long text stands what it consists of. Raises ToolError."""
-    sections = sections_of(found.text)
+def render_page(found: PageText, where: str, section: str = "") -> str:
+    """Return a page's text, a long one after its outline, or one section of it. Raises ToolError."""
+    sections = parse_sections(found.text)
     if section:
         return find_section(sections, section, where).text
     notes = [f"({found.note})"] if found.note else []
-    listed = [f"Its sections, with their length:\n{outline(sections)}"] if len(found.text) > LONG and sections else []
-    return "\n\n".join([*notes, *listed, head_and_text(found)])
+    contents = (
+        [f"Sections, with their lengths in characters:\n{outline(sections)}"]
+        if len(found.text) > LONG and sections
+        else []
+    )
+    return "\n\n".join([*notes, *contents, with_title(found)])
 
 
-def head_and_text(found: PageText) -> str:
-    """The text under its title, which it may begin with already."""
+def with_title(found: PageText) -> str:
+    """Return the text under its title, unless it already begins with it."""
     return f"# {found.title}\n\n{found.text}" if found.title and found.title not in found.text[:500] else found.text
 
 
 def _headings(lines: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Line, level and text of every heading outside code."""
+    """Return line, level and text of every heading outside code blocks."""
     found, fence = list[tuple[int, int, str]](), ""
     for number, line in enumerate(lines):
         if mark := _FENCE.match(line):
@@ -99,8 +103,8 @@ def _plain(title: str) -> str:
 
 
 def _anchor(title: str) -> str:
-    named = _ANCHOR.search(title)
-    return (named[1] if named else re.sub(r"[^\w]+", "-", _plain(title)).strip("-")).lower()
+    anchor = _ANCHOR.search(title)
+    return (anchor[1] if anchor else re.sub(r"[^\w]+", "-", _plain(title)).strip("-")).lower()
 
 
 def _is_exactly(section: Section, key: str) -> bool:
@@ -108,11 +112,11 @@ def _is_exactly(section: Section, key: str) -> bool:
 
 
 def _is_numbered(section: Section, key: str) -> bool:
-    """Whether the heading begins with this number, as in "4" for "4. Experiments"."""
+    """Return whether the heading begins with this number, as in "4" for "4. Experiments"."""
     return bool(re.fullmatch(r"[\dA-Za-z](?:\.?\d+)*", key)) and bool(
         re.match(rf"(?:section\s+|appendix\s+)?{re.escape(key)}(?:[.):\s]|$)", section.title.lower())
     )
 
 
-def _holds(section: Section, key: str) -> bool:
+def _contains(section: Section, key: str) -> bool:
     return len(key) > 2 and key in section.title.lower()

@@ -1,4 +1,4 @@
-"""The web_search tool: one table of providers; the keyed one whose key is set, else a metasearch without a key."""
+"""The web_search tool: uses the provider whose key is set, else a metasearch that needs no key."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ _EXCERPT = 400
 
 
 class WebSearchArgs(ToolArgs):
-    """What web_search takes."""
+    """The arguments of web_search."""
 
-    query: str = Field(min_length=1, max_length=400, description="What to search for, in a few words.")
-    limit: int = Field(8, ge=1, le=20, description="How many results at most.")
+    query: str = Field(min_length=1, max_length=400, description="The search terms, in a few words.")
+    limit: int = Field(8, ge=1, le=20, description="The maximum number of results.")
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One result of a search."""
+    """One search result."""
 
     title: str
     url: str
@@ -41,20 +41,20 @@ Search = Callable[[WebSearchArgs, Mapping[str, str], str], Awaitable[list[Hit]]]
 
 @tool(read_only=True)
 async def web_search(args: WebSearchArgs, context: ToolContext) -> ToolResult:
-    """Search the public web: titles, addresses and excerpts. Read what looks right with web_read.
+    """Search the public web for titles, addresses and excerpts. Read promising results with web_read.
 
-    Without a key several search engines are asked; with BRAVE_API_KEY or TAVILY_API_KEY that provider.
+    With BRAVE_API_KEY or TAVILY_API_KEY it uses that provider; without a key, several search engines.
     """
     name, key, search = _provider()
     hits = await search(args, context.options.hosts, key)
     if not hits:
-        silent = "" if key else ", or its engines did not answer"
-        return ToolResult(f"{name} found nothing for {args.query!r}{silent}; use fewer or other words")
-    return untrusted_result(_listed(hits[: args.limit]), f"a web search by {name}")
+        maybe = "" if key else ", or its engines did not answer"
+        return ToolResult(f"{name} found nothing for {args.query!r}{maybe}; use fewer or different words")
+    return untrusted_result(_format_hits(hits[: args.limit]), f"a web search by {name}")
 
 
 def _provider() -> tuple[str, str, Search]:
-    """Name, key and function of the provider to use."""
+    """Return the name, key and function of the provider to use."""
     keyed = ((BRAVE, _brave), (TAVILY, _tavily))
     for provider, search in keyed:
         if key := os.environ.get(provider.key_envs[0], "").strip():
@@ -62,7 +62,7 @@ def _provider() -> tuple[str, str, Search]:
     return "ddgs", "", _ddgs
 
 
-def _listed(hits: Sequence[Hit]) -> str:
+def _format_hits(hits: Sequence[Hit]) -> str:
     return "\n\n".join(
         f"{number}. {hit.title}\n   {hit.url}\n   {' '.join(hit.text.split())[:_EXCERPT]}"
         for number, hit in enumerate(hits, start=1)
@@ -82,7 +82,7 @@ async def _tavily(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> li
     return _hits(_dict(found).get("results"), "content")
 
 
-async def _ddgs(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> list[Hit]:  # noqa: ARG001 needs neither
+async def _ddgs(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> list[Hit]:  # noqa: ARG001 it uses neither
     def search() -> list[Hit]:
         from ddgs import DDGS
         from ddgs.exceptions import DDGSException
@@ -95,7 +95,7 @@ async def _ddgs(args: WebSearchArgs, hosts: Mapping[str, str], key: str) -> list
             if "No results" in str(error):
                 return []
             raise ToolError(
-                "the search engines do not answer; try again later, or set BRAVE_API_KEY or TAVILY_API_KEY"
+                "the search engines did not answer; try again later, or set BRAVE_API_KEY or TAVILY_API_KEY"
             ) from error
         return [Hit(str(hit.get("title", "")), str(hit.get("href", "")), str(hit.get("body", ""))) for hit in found]
 

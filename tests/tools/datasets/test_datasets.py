@@ -1,4 +1,4 @@
-"""datasets: what a dataset is before one trains on it, and what is said when it cannot be seen."""
+"""datasets: the inspection before training, rows, SQL, and clear errors for inaccessible datasets."""
 
 from typing import Any
 
@@ -18,51 +18,51 @@ async def inspect(desk: HubBench, dataset: str, **args: Any) -> ToolResult:
     return await desk.run("datasets", operation="inspect", dataset=dataset, **args)
 
 
-async def test_inspect_tells_what_is_to_be_known_before_training(hub: FakeHub, desk: HubBench) -> None:
+async def test_inspect_reports_what_matters_before_training(hub: FakeHub, desk: HubBench) -> None:
     card = "---\nlicense: mit\nlanguage: en\n---\n"
     hub.add("datasets", "org/reviews", {"README.md": card})
     hub.add_dataset("org/reviews", {"train": REVIEWS, "test": REVIEWS[:20]}, labels={"label": ["bad", "good"]})
     text = (await inspect(desk, "org/reviews")).text
-    for said in (
+    for expected in (
         "dataset org/reviews, public · license mit",
         "splits of default: train (200), test (20)",
         "label: label of 2: bad, good; 2 values",
         "text: string; min 15 max 17",
-        "fits as it is: SFT or continued pre-training (text); text classification (text, label)",
-        "label: bad 180 (90.0%), good 20 (10.0%); imbalanced, 9.0 to 1; always guessing bad is right in 90.0%",
-        "20 of the rows looked at stand in both train and test",
+        "matches as is: SFT or continued pre-training (text); text classification (text, label)",
+        "label: bad 180 (90.0%), good 20 (10.0%); imbalanced, 9.0 to 1; always predicting bad is right for 90.0%",
+        "20 of the rows examined occur in both train and test",
         '{"text": "review number 0", "label": 1, "stars": 0}',
     ):
-        assert said in text, said
-    assert "none among the 100 rows looked at" in text
+        assert expected in text, expected
+    assert "none in the 100 rows examined" in text
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "expected"),
     [
-        (CHATS, "messages: turns of {role, content}, 2 to 2 a row; roles: user 5, assistant 5"),
-        (CHATS, "fits as it is: SFT (messages)"),
-        ([{"messages": CHATS[0]["messages"][:1]}] * 3, "3 of 3 rows that end with the user"),
-        ([{"messages": CHATS[0]["messages"][:1]}] * 3, "2 of 3 rows repeat another one"),
+        (CHATS, "messages: turns of {role, content}, 2 to 2 per row; roles: user 5, assistant 5"),
+        (CHATS, "matches as is: SFT (messages)"),
+        ([{"messages": CHATS[0]["messages"][:1]}] * 3, "3 of 3 rows that end with a user turn"),
+        ([{"messages": CHATS[0]["messages"][:1]}] * 3, "2 of 3 rows are duplicates"),
         (
             [{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}] * 2,
-            "fits after a change of columns (conversations as messages",
+            "matches after column changes (conversations as messages",
         ),
         ([{"prompt": "p", "chosen": "c", "rejected": "r"}] * 2, "DPO, ORPO, CPO (prompt, chosen, rejected)"),
         ([{"prompt": "p", "chosen": "c", "rejected": "r"}] * 2, "GRPO, RLOO, online DPO (prompt)"),
-        ([{"instruction": "i", "output": "o"}] * 2, "instruction as prompt (join it with input where there is one)"),
-        ([{"pixels": 1}] * 2, "fits no trainer by its column names"),
+        ([{"instruction": "i", "output": "o"}] * 2, "instruction as prompt (join it with input, if present)"),
+        ([{"pixels": 1}] * 2, "matches no trainer by its column names"),
         ([{"text": "a", "label": None}, {"text": "b", "label": 1}], "1 missing"),
     ],
 )
-async def test_forms_trainers_and_faults_of_rows(
-    hub: FakeHub, desk: HubBench, rows: list[dict[str, Any]], said: str
+async def test_conversation_formats_trainers_and_anomalies_are_reported(
+    hub: FakeHub, desk: HubBench, rows: list[dict[str, Any]], expected: str
 ) -> None:
     hub.add_dataset("org/d", {"train": rows})
-    assert said in (await inspect(desk, "org/d")).text
+    assert expected in (await inspect(desk, "org/d")).text
 
 
-async def test_rows_by_place_words_and_condition(hub: FakeHub, desk: HubBench) -> None:
+async def test_rows_are_found_by_offset_words_and_condition(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("org/reviews", {"train": REVIEWS})
 
     async def rows(**args: Any) -> str:
@@ -75,12 +75,12 @@ async def test_rows_by_place_words_and_condition(hub: FakeHub, desk: HubBench) -
     assert "rows 0 to 1 of 20]" in found
     assert '"review number 90"' in found
     assert "A query parameter is invalid" in await rows(where="nonsense here")
-    assert "no rows of org/reviews (default, train) fit" in await rows(where='"stars"=77')
+    assert "no matching rows of org/reviews (default, train) at offset 0" in await rows(where='"stars"=77')
     assert "there is no split 'dev'; choose from: train" in await rows(split="dev")
     assert "there is no configuration 'x'; choose from: default" in await rows(config="x")
 
 
-async def test_long_cells_are_cut_and_hidden_characters_shown(hub: FakeHub, desk: HubBench) -> None:
+async def test_long_cells_are_cut_and_hidden_characters_escaped(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("org/long", {"train": [{"text": "x" * 50_000 + "\x1b[2J", "list": list(range(500))}] * 100})
     result = await desk.run("datasets", operation="rows", dataset="org/long", limit=20)
     assert len(result.text) < 20_000
@@ -89,7 +89,7 @@ async def test_long_cells_are_cut_and_hidden_characters_shown(hub: FakeHub, desk
     assert len((await inspect(desk, "org/long")).text) < 20_000
 
 
-async def test_sql_sees_the_splits_and_nothing_else(hub: FakeHub, desk: HubBench) -> None:
+async def test_sql_can_access_only_the_splits(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("org/reviews", {"train": REVIEWS, "test": REVIEWS[:20]})
     outside = desk.file("secret.csv", "a\n1\n")
 
@@ -97,38 +97,36 @@ async def test_sql_sees_the_splits_and_nothing_else(hub: FakeHub, desk: HubBench
         return (await desk.run("datasets", operation="sql", dataset="org/reviews", sql=query)).text
 
     assert "label | n\n0 | 180\n1 | 20" in await sql("SELECT label, count(*) AS n FROM train GROUP BY 1 ORDER BY 1")
-    assert "[the first 10 rows; there are more]" in await sql("SELECT * FROM train")
+    assert "[only the first 10 rows are shown]" in await sql("SELECT * FROM train")
     assert "20" in await sql("SELECT count(*) FROM test WHERE text IN (SELECT text FROM train)")
-    for query, said in (
+    for query, expected in (
         (f"SELECT * FROM read_csv('{outside}')", "the query failed: Permission Error"),
-        (f"COPY (SELECT 1) TO '{outside}'", "one SELECT is wanted"),
-        ("SELECT 1; SELECT 2", "one SELECT is wanted"),
+        (f"COPY (SELECT 1) TO '{outside}'", "must be a single SELECT"),
+        ("SELECT 1; SELECT 2", "must be a single SELECT"),
         ("SELECT nothing FROM train", "the query failed: Binder Error"),
         ("SELECT * FROM dev", "the tables are train, test"),
     ):
-        assert said in await sql(query), query
+        assert expected in await sql(query), query
     assert hub.tokens_at("localhost") == []
 
 
-async def test_what_the_viewer_cannot_show_is_read_from_the_files(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_dataset_without_viewer_is_read_from_its_files(hub: FakeHub, desk: HubBench) -> None:
     files = {"train.jsonl": '{"text": "a", "label": 1}\n' * 3, "data/test.csv": "text,label\nb,0\n", "README.md": "hi"}
     hub.add("datasets", "ada/own", files, private=True)
     text = (await inspect(desk, "ada/own")).text
-    for said in (
+    for expected in (
         "ada/own, private",
         "splits of (files): test, train",
         "text classification (text, label)",
-        "not known:\n  the dataset viewer does not show it",
-        "2 of 3 rows repeat another one",
-        "from the beginnings of data/test.csv, train.jsonl",
+        "unknown:\n  the dataset viewer does not show it",
+        "2 of 3 rows are duplicates",
+        "from the start of data/test.csv, train.jsonl",
     ):
-        assert said in text, said
+        assert expected in text, expected
 
 
 @pytest.mark.parametrize("state", ["pending", "failed"])
-async def test_a_viewer_that_is_not_ready_or_cannot_is_one_clear_result(
-    hub: FakeHub, desk: HubBench, state: str
-) -> None:
+async def test_a_viewer_that_is_pending_or_failed_is_reported(hub: FakeHub, desk: HubBench, state: str) -> None:
     hub.add_dataset("org/d", {"train": REVIEWS})
     if state == "pending":
         hub.viewer.pending.add("org/d")
@@ -141,7 +139,7 @@ async def test_a_viewer_that_is_not_ready_or_cannot_is_one_clear_result(
     assert "review number 0" in (await inspect(desk, "org/d")).text
 
 
-async def test_numbers_that_are_not_ready_leave_the_rest(hub: FakeHub, desk: HubBench) -> None:
+async def test_missing_statistics_do_not_prevent_the_report(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("org/d", {"train": REVIEWS})
     hub.fail("/viewer/statistics", 500)
     text = (await inspect(desk, "org/d")).text
@@ -149,7 +147,7 @@ async def test_numbers_that_are_not_ready_leave_the_rest(hub: FakeHub, desk: Hub
     assert "no statistics: the dataset viewer failed (500)" in text
 
 
-async def test_a_dataset_of_3000_configurations(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_dataset_with_3000_configurations_is_summarised(hub: FakeHub, desk: HubBench) -> None:
     hub.add("datasets", "org/many", {})
     for number in range(3_000):
         hub.viewer.put("org/many", {"train": [{"text": f"{number}"}]}, f"language_number_{number:04d}")
@@ -164,37 +162,39 @@ async def test_a_dataset_of_3000_configurations(hub: FakeHub, desk: HubBench) ->
 
 
 @pytest.mark.parametrize(
-    ("dataset", "said"),
+    ("dataset", "expected"),
     [
         ("org/none", "there is no dataset org/none, or it is private and the token has no access"),
         ("org/hidden", "there is no dataset org/hidden, or it is private"),
         ("org/gated", "gated and the token has no access to it; the user must sign in and accept its terms on"),
-        ("org/empty", "has nothing whose rows can be shown (no files at all)"),
-        ("org/pictures", "has nothing whose rows can be shown (.tar)"),
+        ("org/empty", "has no files whose rows can be read (no files)"),
+        ("org/pictures", "has no files whose rows can be read (.tar)"),
     ],
 )
-async def test_what_cannot_be_seen_is_said_with_a_remedy(hub: FakeHub, desk: HubBench, dataset: str, said: str) -> None:
+async def test_an_inaccessible_dataset_is_reported_with_a_remedy(
+    hub: FakeHub, desk: HubBench, dataset: str, expected: str
+) -> None:
     hub.add("datasets", "org/hidden", {"train.jsonl": "{}"}, private=True)
     hub.add("datasets", "org/gated", {"train.jsonl": "{}"}, gated="manual")
     hub.add("datasets", "org/empty")
     hub.add("datasets", "org/pictures", {"a.tar": b"\0"})
     result = await inspect(desk, dataset)
-    assert (result.ok, said in result.text) == (False, True), result.text
+    assert (result.ok, expected in result.text) == (False, True), result.text
 
 
-async def test_the_leaderboard_and_the_search(hub: FakeHub, desk: HubBench) -> None:
+async def test_leaderboard_and_search_return_their_entries(hub: FakeHub, desk: HubBench) -> None:
     hub.add("datasets", "org/bench", {"README.md": "---\nlicense: mit\n---\n"}, downloads=1_234_567)
     author = {"_id": "1", "name": "org", "fullname": "Org", "type": "org", "avatarUrl": ""}
     entry = {"rank": 1, "modelId": "org/m", "value": 0.9, "filename": "a", "verified": False, "author": author}
     hub.leaderboards["org/bench"] = [entry]
     board = await desk.run("datasets", operation="leaderboard", dataset="org/bench")
-    assert "1. org/m: 0.9 (not verified)" in board.text
+    assert "1. org/m: 0.9 (unverified)" in board.text
     found = await desk.run("datasets", operation="search", query="bench")
     assert "org/bench · 1.23M downloads in 30 days" in found.text
     assert found.taint == (f"{hub.url}/datasets",)
 
 
-async def test_the_token_goes_to_a_viewer_of_the_hub_only(
+async def test_the_token_goes_only_to_the_hubs_viewer(
     hub: FakeHub, desk: HubBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add_dataset("org/d", {"train": REVIEWS})

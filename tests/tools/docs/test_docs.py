@@ -1,4 +1,4 @@
-"""docs_search and docs_read: the Hub's own search, an index where it fails, pages and sections, the HTTP API."""
+"""docs_search and docs_read: the Hub's search, the local index when it fails, pages, sections and the HTTP API."""
 
 import pytest
 
@@ -70,27 +70,27 @@ def docs(hub: FakeHub) -> FakeHub:
     return hub
 
 
-async def test_the_hubs_own_search_is_used(reader: Reader, docs: FakeHub) -> None:
+async def test_the_hubs_search_is_used(reader: Reader, docs: FakeHub) -> None:
     result = await reader.run("docs_search", query="preference")
     assert f"{docs.url}/docs/trl/dpo_trainer" in result.text
     assert result.taint == (f"{docs.url}/docs",)
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
-async def test_an_index_of_the_product_stands_in_for_it(reader: Reader, docs: FakeHub, status: int) -> None:
+async def test_the_local_index_is_used_when_the_search_fails(reader: Reader, docs: FakeHub, status: int) -> None:
     docs.fail("/api/docs/search", status)
     result = await reader.run("docs_search", query="preferences learning", product="trl")
     assert "DPO Trainer" in result.text
-    assert "did not answer" in result.text
+    assert "results are from a local index" in result.text
     assert "peft" not in result.text
     assert any("2 of 2 pages read" in log["text"] for log in reader.bench.sent("tool_log"))
 
 
-async def test_the_index_is_asked_when_the_search_knows_nothing(reader: Reader, docs: FakeHub) -> None:
+async def test_the_local_index_is_used_when_the_search_finds_nothing(reader: Reader, docs: FakeHub) -> None:
     assert "SFT Trainer" in (await reader.run("docs_search", query="supervision", product="trl")).text
 
 
-async def test_a_search_that_leads_elsewhere_is_not_followed(reader: Reader, docs: FakeHub) -> None:
+async def test_a_redirect_of_the_search_to_another_server_is_not_followed(reader: Reader, docs: FakeHub) -> None:
     docs.redirect("/api/docs/search", docs.cdn_url)
     result = await reader.run("docs_search", query="adapters", product="peft")
     assert "another server" in result.text
@@ -98,9 +98,9 @@ async def test_a_search_that_leads_elsewhere_is_not_followed(reader: Reader, doc
     assert not any(asked.host.startswith("localhost") for asked in docs.asked)
 
 
-async def test_an_unknown_product_is_said(reader: Reader, docs: FakeHub) -> None:
+async def test_an_unknown_product_is_reported(reader: Reader, docs: FakeHub) -> None:
     result = await reader.run("docs_search", query="anything", product="nope")
-    assert "no documentation of 'nope'" in result.text
+    assert "no documentation for 'nope'" in result.text
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,7 @@ async def test_a_page_is_read_by_any_of_its_names(reader: Reader, docs: FakeHub,
 
 
 @pytest.mark.parametrize("section", ["Expected dataset type", "#expected", "dataset type", "expectd dataset typ"])
-async def test_a_section_comes_with_its_subsections_and_nothing_else(
-    reader: Reader, docs: FakeHub, section: str
-) -> None:
+async def test_a_section_includes_only_its_subsections(reader: Reader, docs: FakeHub, section: str) -> None:
     text = (await reader.run("docs_read", page="trl/sft_trainer", section=section)).text
     assert "`messages`" in text
     assert "put together" in text
@@ -128,11 +126,11 @@ async def test_the_anchor_of_an_address_names_the_section(reader: Reader, docs: 
     assert "messages" not in text
 
 
-async def test_a_missing_page_names_the_nearest(reader: Reader, docs: FakeHub) -> None:
+async def test_a_missing_page_is_answered_with_similar_pages(reader: Reader, docs: FakeHub) -> None:
     assert "trl/sft_trainer" in (await reader.run("docs_read", page="trl/sft_trainr")).text
     assert "no product 'nope'" in (await reader.run("docs_read", page="nope/page")).text
     assert "read it with web_read" in (await reader.run("docs_read", page="https://example.org/docs/x")).text
-    assert "names no page" in (await reader.run("docs_read", page="../../api/whoami")).text
+    assert "is not the name of a page" in (await reader.run("docs_read", page="../../api/whoami")).text
 
 
 async def test_products_and_their_pages_are_listed(reader: Reader, docs: FakeHub) -> None:
@@ -140,7 +138,7 @@ async def test_products_and_their_pages_are_listed(reader: Reader, docs: FakeHub
     assert "trl has 2 pages:\ntrl/sft_trainer" in (await reader.run("docs_read", page="trl")).text
 
 
-async def test_a_page_is_kept_on_disk_and_its_age_is_said(reader: Reader, docs: FakeHub) -> None:
+async def test_a_page_is_cached_on_disk(reader: Reader, docs: FakeHub) -> None:
     await reader.run("docs_read", page="peft/lora")
     docs.asked.clear()
     await reader.run("docs_read", page="peft/lora")
@@ -155,9 +153,7 @@ async def test_operations_of_the_http_api_are_found_and_read(reader: Reader, doc
     assert "GET /api/models" in (await reader.run("docs_read", page="GET /api/model")).text
 
 
-async def test_no_token_is_needed_and_none_is_sent(
-    reader: Reader, docs: FakeHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_token_is_sent(reader: Reader, docs: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     await reader.run("docs_search", query="preference")
     await reader.run("docs_read", page="trl/dpo_trainer")
@@ -165,7 +161,7 @@ async def test_no_token_is_needed_and_none_is_sent(
     assert {asked.token for asked in docs.asked} == {None}
 
 
-async def test_a_documentation_that_is_away_is_one_line(
+async def test_unreachable_documentation_is_reported_in_one_line(
     reader: Reader, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""github: example scripts ranked, files by line, notebooks as markdown, and what GitHub refuses in one line."""
+"""github: ranked example scripts, files by line, notebooks as markdown, and GitHub's errors in one line."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def github(one_github: GitHub, reader: Reader, monkeypatch: pytest.MonkeyPatch) 
     return one_github
 
 
-async def test_example_scripts_come_ranked(reader: Reader, github: GitHub) -> None:
+async def test_example_scripts_are_ranked(reader: Reader, github: GitHub) -> None:
     lines = (await reader.run("github", operation="examples", repository=TRL, query="grpo")).text.splitlines()[1:-1]
     assert lines[0] in ("examples/scripts/grpo_vlm.py", "examples/notebooks/grpo.ipynb")
     assert "trl/trainer/grpo_trainer.py" in lines
@@ -68,7 +68,7 @@ async def test_a_folder_is_listed_and_a_large_file_read_by_its_blob(reader: Read
     assert "# start" in text
 
 
-async def test_a_notebook_comes_as_markdown(reader: Reader, github: GitHub) -> None:
+async def test_a_notebook_is_returned_as_markdown(reader: Reader, github: GitHub) -> None:
     github.files[TRL]["n.ipynb"] = notebook(
         {"cell_type": "markdown", "source": ["# Title\n", "words"]},
         {
@@ -87,14 +87,14 @@ async def test_a_notebook_comes_as_markdown(reader: Reader, github: GitHub) -> N
     assert "AAAA" not in text
     github.files[TRL]["n.ipynb"] = b"{broken"
     broken = await reader.run("github", operation="read", repository=TRL, path="n.ipynb")
-    assert "no notebook that can be read" in broken.text
+    assert "not a readable notebook" in broken.text
 
 
-async def test_code_search_takes_a_token_and_says_so(
+async def test_code_search_without_a_token_reports_that_it_needs_one(
     reader: Reader, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = await reader.run("github", operation="search_code", query="line")
-    assert "needs GITHUB_TOKEN" in missing.text
+    assert "requires GITHUB_TOKEN" in missing.text
     assert github.seen == []
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
     found = await reader.run("github", operation="search_code", query="TRL", repository=TRL)
@@ -103,7 +103,7 @@ async def test_code_search_takes_a_token_and_says_so(
     assert len(github.seen) == 1
 
 
-async def test_repositories_are_sorted_by_github_and_not_by_what_came_first(reader: Reader, github: GitHub) -> None:
+async def test_repositories_are_sorted_by_github_not_by_order_of_arrival(reader: Reader, github: GitHub) -> None:
     for number in range(60):
         github.files[f"huggingface/r{number}"] = {}
         github.stars[f"huggingface/r{number}"] = number
@@ -112,45 +112,48 @@ async def test_repositories_are_sorted_by_github_and_not_by_what_came_first(read
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         ({"operation": "read", "repository": "nobody/nothing", "path": "a"}, "GitHub has no nobody/nothing/a"),
         ({"operation": "read", "repository": TRL, "path": "no.py"}, "check owner, name, path and ref"),
-        ({"operation": "read", "repository": TRL, "path": "README.md", "ref": "no-such-ref"}, "needs GITHUB_TOKEN"),
+        (
+            {"operation": "read", "repository": TRL, "path": "README.md", "ref": "no-such-ref"},
+            "GITHUB_TOKEN is not set",
+        ),
         ({"operation": "read", "repository": TRL, "path": "logo.png"}, "logo.png is binary"),
-        ({"operation": "read", "repository": TRL, "path": "README.md", "first_line": 99}, "has 1 lines"),
+        ({"operation": "read", "repository": TRL, "path": "README.md", "first_line": 99}, "has 1 line;"),
         ({"operation": "examples", "repository": "a/empty"}, "is empty"),
         ({"operation": "examples", "repository": TRL, "query": "quantum chromodynamics"}, "no example scripts"),
-        ({"operation": "read", "repository": "https://gitlab.com/a/b", "path": "x"}, "no address of GitHub"),
-        ({"operation": "read", "repository": "../../user"}, "names no repository"),
+        ({"operation": "read", "repository": "https://gitlab.com/a/b", "path": "x"}, "not a GitHub address"),
+        ({"operation": "read", "repository": "../../user"}, "is not a repository"),
         ({"operation": "read"}, "needs a repository"),
     ],
 )
-async def test_what_is_not_there_is_said_with_the_remedy(
-    reader: Reader, github: GitHub, args: dict[str, str], said: str
+async def test_missing_content_is_reported_with_the_remedy(
+    reader: Reader, github: GitHub, args: dict[str, str], expected: str
 ) -> None:
     github.files["a/empty"] = {}
-    assert said in (await reader.run("github", **args)).text
+    assert expected in (await reader.run("github", **args)).text
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
-    [(403, "in 30 min; GITHUB_TOKEN raises"), (429, "in 30 min"), (500, "GitHub failed (500)"), (451, "refused")],
+    ("status", "expected"),
+    [(403, "in 30 min; GITHUB_TOKEN raises"), (429, "in 30 min"), (500, "GitHub failed (500)"), (451, "rejected")],
 )
-async def test_limits_and_faults_of_github_are_told_at_once(
-    reader: Reader, github: GitHub, status: int, said: str
+async def test_githubs_limits_and_errors_are_reported_at_once(
+    reader: Reader, github: GitHub, status: int, expected: str
 ) -> None:
     github.status = status
-    assert said in (await reader.run("github", operation="read", repository=TRL, path="README.md")).text
+    assert expected in (await reader.run("github", operation="read", repository=TRL, path="README.md")).text
     assert len(github.seen) == 1
 
 
-async def test_a_wrong_token_is_said(reader: Reader, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wrong_token_is_reported(reader: Reader, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "wrong")
-    assert "does not accept GITHUB_TOKEN" in (await reader.run("github", operation="examples", repository=TRL)).text
+    assert "rejected GITHUB_TOKEN" in (await reader.run("github", operation="examples", repository=TRL)).text
 
 
-async def test_the_token_stays_with_github(
+async def test_the_token_goes_only_to_github(
     reader: Reader, github: GitHub, site: Website, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)

@@ -120,9 +120,9 @@ async def test_paths_that_lead_out_of_the_workspace_are_refused_with_the_remedy(
     assert "--add-dir" in result.text
 
 
-@pytest.mark.parametrize(("path", "said"), [(" ", "the path is empty"), ("a\0b", "invalid path")])
-async def test_invalid_paths_are_reported(bench: Bench, path: str, said: str) -> None:
-    assert said in (await bench.run("read", path=path)).text
+@pytest.mark.parametrize(("path", "expected"), [(" ", "the path is empty"), ("a\0b", "invalid path")])
+async def test_invalid_paths_are_reported(bench: Bench, path: str, expected: str) -> None:
+    assert expected in (await bench.run("read", path=path)).text
 
 
 async def test_a_name_that_is_too_long_fails_with_one_line(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""papers: from a question to the recipe in a method section, and to those who cite it."""
+"""papers: search, reading by section, citations, and clear errors."""
 
 import asyncio
 from collections.abc import Iterator
@@ -61,13 +61,13 @@ def papers_hub(hub: FakeHub) -> FakeHub:
     return hub
 
 
-async def test_papers_are_found_at_the_hub(reader: Reader, papers_hub: FakeHub) -> None:
+async def test_papers_are_found_on_the_hub(reader: Reader, papers_hub: FakeHub) -> None:
     text = (await reader.run("papers", operation="search", query="low rank")).text
     assert "1. LoRA: Low-Rank Adaptation (arXiv:2106.09685" in text
 
 
 @pytest.mark.parametrize("fault", [None, 404, 503])
-async def test_semantic_scholar_stands_in_for_the_hubs_search(
+async def test_semantic_scholar_is_used_when_the_hub_finds_nothing(
     reader: Reader, hub: FakeHub, scholar: Scholar, fault: int | None
 ) -> None:
     if fault:
@@ -76,20 +76,20 @@ async def test_semantic_scholar_stands_in_for_the_hubs_search(
 
 
 @pytest.mark.parametrize("date", ["", "2025-10-29", "2025-W44", "2025-10"])
-async def test_what_is_read_now_or_was_read_then(reader: Reader, papers_hub: FakeHub, date: str) -> None:
+async def test_trending_papers_are_listed_for_now_or_a_date(reader: Reader, papers_hub: FakeHub, date: str) -> None:
     text = (await reader.run("papers", operation="trending", date=date)).text
     assert "61 upvotes" in text
     assert ("date=" in papers_hub.asked[-1].query) == (date.count("-") == 2)
 
 
-async def test_details_name_code_models_and_citations(reader: Reader, papers_hub: FakeHub, scholar: Scholar) -> None:
+async def test_details_include_code_models_and_citations(reader: Reader, papers_hub: FakeHub, scholar: Scholar) -> None:
     papers_hub.add("models", "ada/lora-model", {"README.md": "---\ntags: ['arxiv:2106.09685']\n---\n"})
     text = (await reader.run("papers", operation="details", paper="https://arxiv.org/abs/2106.09685v2")).text
     for part in ("github.com/microsoft/LoRA", "ada/lora-model", "cited 7 times (3 influential)", "Low rank."):
         assert part in text
 
 
-async def test_details_come_without_citations_when_those_are_away(reader: Reader, papers_hub: FakeHub) -> None:
+async def test_details_are_returned_even_without_citations(reader: Reader, papers_hub: FakeHub) -> None:
     result = await reader.run("papers", operation="details", paper="2106.09685")
     assert result.ok
     assert "citations unknown: no connection to Semantic Scholar" in result.text
@@ -108,7 +108,9 @@ async def test_a_paper_is_read_by_section(reader: Reader, papers_hub: FakeHub) -
     assert "alpha 16" in experiments
 
 
-async def test_a_paper_the_hub_has_no_text_of_is_read_at_arxiv(reader: Reader, hub: FakeHub, scholar: Scholar) -> None:
+async def test_a_paper_without_text_on_the_hub_is_read_from_arxiv(
+    reader: Reader, hub: FakeHub, scholar: Scholar
+) -> None:
     html = await reader.run("papers", operation="read", paper="2401.00001", section="Method")
     assert "500 steps of warmup" in html.text
     assert html.taint[0].endswith("/html/2401.00001")
@@ -120,44 +122,46 @@ async def test_a_paper_without_html_is_read_from_its_pdf(reader: Reader, hub: Fa
     assert found.taint[0].endswith("/pdf/2401.00002")
 
 
-async def test_a_paper_nobody_has_is_one_line_with_every_reason(reader: Reader, hub: FakeHub, scholar: Scholar) -> None:
+async def test_a_paper_without_any_source_is_reported_with_every_reason(
+    reader: Reader, hub: FakeHub, scholar: Scholar
+) -> None:
     found = await reader.run("papers", operation="read", paper="2401.00003")
     assert not found.ok
     assert "arXiv has no html of it; arXiv has no pdf of it" in found.text
 
 
-async def test_citations_go_both_ways_the_influential_first(reader: Reader, scholar: Scholar) -> None:
+async def test_citations_and_references_list_influential_papers_first(reader: Reader, scholar: Scholar) -> None:
     later = (await reader.run("papers", operation="citations", paper="2106.09685")).text
     assert later.index("QLoRA") < later.index("A survey")
     assert '"we build on low rank"' in later
     assert "LoRA" in (await reader.run("papers", operation="references", paper="2305.14314")).text
 
 
-async def test_snippets_and_recommendations(reader: Reader, scholar: Scholar) -> None:
+async def test_snippets_and_recommendations_are_found(reader: Reader, scholar: Scholar) -> None:
     text = (await reader.run("papers", operation="snippets", query="alpha", paper="2106.09685")).text
     assert "Setup:\n  We set alpha to 16." in text
     assert "paperIds=ARXIV%3A2106.09685" in scholar.seen[-1].query
     assert "QLoRA" in (await reader.run("papers", operation="recommend", paper="2106.09685")).text
 
 
-async def test_a_limit_is_told_at_once_with_its_remedy(reader: Reader, scholar: Scholar) -> None:
+async def test_a_rate_limit_is_reported_at_once_with_the_remedy(reader: Reader, scholar: Scholar) -> None:
     scholar.busy = True
     text = (await reader.run("papers", operation="citations", paper="2106.09685")).text
-    for part in ("429", "in 40 s", "one request a second", "S2_API_KEY"):
+    for part in ("429", "in 40 s", "one request per second", "S2_API_KEY"):
         assert part in text
     assert len(scholar.seen) == 1
 
 
-async def test_a_queue_that_grows_too_long_is_refused_and_not_slept_on(reader: Reader, scholar: Scholar) -> None:
+async def test_requests_beyond_a_long_queue_are_refused_instead_of_delayed(reader: Reader, scholar: Scholar) -> None:
     asked = [reader.run("papers", operation="citations", paper="2106.09685", limit=n) for n in range(1, 9)]
     done = await asyncio.gather(*asked)
     assert any(result.ok for result in done)
     refused = [result.text for result in done if not result.ok]
     assert refused
-    assert all("requests to Semantic Scholar are waiting already" in text for text in refused)
+    assert all("requests to Semantic Scholar are already waiting" in text for text in refused)
 
 
-async def test_the_key_goes_to_semantic_scholar_and_the_token_to_nobody_else(
+async def test_the_key_goes_only_to_semantic_scholar_and_the_token_only_to_the_hub(
     reader: Reader, hub: FakeHub, scholar: Scholar, services: tuple[Scholar, Arxiv], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("S2_API_KEY", KEY)
@@ -169,7 +173,7 @@ async def test_the_key_goes_to_semantic_scholar_and_the_token_to_nobody_else(
     assert not any("x-api-key" in asked.headers for asked in hub.asked)
 
 
-async def test_a_wrong_key_and_an_unknown_paper_are_said(
+async def test_a_wrong_key_and_an_unknown_paper_are_reported(
     reader: Reader, scholar: Scholar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = await reader.run("papers", operation="citations", paper="9999.99999")
@@ -182,7 +186,7 @@ async def test_a_wrong_key_and_an_unknown_paper_are_said(
     "args",
     [{"operation": "read"}, {"operation": "search"}, {"operation": "read", "paper": "no id"}, {"operation": "x"}],
 )
-async def test_what_is_missing_or_wrong_is_said(reader: Reader, args: dict[str, str]) -> None:
+async def test_missing_or_invalid_arguments_are_reported(reader: Reader, args: dict[str, str]) -> None:
     result = await reader.run("papers", **args)
     assert not result.ok
     assert "internal" not in result.text

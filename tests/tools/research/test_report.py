@@ -1,4 +1,4 @@
-"""Every claim of a report names a source that was seen, or carries a mark that says so."""
+"""Every claim of a report cites a source that was read, or is marked."""
 
 import pytest
 
@@ -25,7 +25,7 @@ SEEN = [
         "* The trainer takes messages since version one [1]\n\nSources:\n[1] https://huggingface.co/docs/trl/sft_trainer",
     ],
 )
-def test_a_claim_with_a_source_that_was_seen_stays_as_it_is(claim: str) -> None:
+def test_a_claim_with_a_source_that_was_read_is_unchanged(claim: str) -> None:
     reviewed = review(claim, SEEN)
     assert (reviewed.text, reviewed.correction) == (claim, "")
 
@@ -42,13 +42,13 @@ def test_a_claim_with_a_source_that_was_seen_stays_as_it_is(claim: str) -> None:
         ("## Not found\n\n- A second source\n\n## Recipe\n\n- The learning rate of the paper is 2e-4", NO_SOURCE),
     ],
 )
-def test_any_other_claim_is_marked_and_its_author_told(claim: str, mark: str) -> None:
+def test_any_other_claim_is_marked_and_listed_in_the_correction(claim: str, mark: str) -> None:
     reviewed = review(claim, SEEN)
     assert reviewed.text == f"{claim} {mark}"
     assert "2e-4" in reviewed.correction
 
 
-def test_headings_code_tables_gaps_and_lists_of_sources_are_no_claims() -> None:
+def test_headings_code_tables_gaps_and_source_lists_are_not_claims() -> None:
     report = """# Report on the trainer of supervised runs
 
 The recipe as the script has it:
@@ -73,6 +73,6 @@ Sources:
     assert review(report, SEEN).text == report.rstrip("\n")
 
 
-def test_the_mark_stands_at_the_end_of_a_claim_over_several_lines() -> None:
+def test_a_claim_over_several_lines_is_marked_at_its_end() -> None:
     report = "- The learning rate of the paper\n  is 2e-4 with AdamW\n- The seed is thirteen in the script [train.py]"
     assert review(report, SEEN).text.splitlines()[1] == f"  is 2e-4 with AdamW {NO_SOURCE}"

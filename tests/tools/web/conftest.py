@@ -1,4 +1,4 @@
-"""A bench whose tools reach fake services on loopback and nothing else."""
+"""A bench whose tools can reach only fake services on loopback."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.fakes.website import Website
 
 @dataclass
 class Reader:
-    """Calls tools as a run does whose settings name the fakes."""
+    """Calls tools as in a run whose settings point to the fakes."""
 
     bench: Bench
     options: RunOptions
@@ -32,11 +32,11 @@ class Reader:
         return await run_call(self.bench.call(name, args), self.context())
 
     def hosts(self, **urls: str) -> None:
-        """Send services of these names elsewhere."""
+        """Set the addresses of these services."""
         self.options = replace(self.options, hosts={**self.options.hosts, **urls})
 
     def allow(self, *hosts: str) -> None:
-        """Let pages be read from these private hosts."""
+        """Allow pages from these private hosts."""
         self.options = replace(self.options, private_hosts=hosts)
 
 
@@ -65,7 +65,7 @@ def other_site(sites: tuple[Website, Website]) -> Website:
 
 @pytest.fixture
 def site(reader: Reader, sites: tuple[Website, Website]) -> Website:
-    """A site that may be read although it is on loopback; /away leads to `other_site`, which may not."""
+    """A site that is allowed although it is on loopback; /away redirects to `other_site`, which is not."""
     sites[0].seen.clear()
     reader.allow(sites[0].host)
     return sites[0]
@@ -80,9 +80,9 @@ def one_hub() -> Iterator[FakeHub]:
 
 @pytest.fixture
 def hub(one_hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    """A Hub without content, which nobody is signed in to."""
-    for kept in (one_hub.asked, one_hub.papers, one_hub.docs, one_hub.collections):
-        kept.clear()
+    """An empty Hub, without a login."""
+    for content in (one_hub.asked, one_hub.papers, one_hub.docs, one_hub.collections):
+        content.clear()
     one_hub.clear_failures()
     monkeypatch.setenv("HF_ENDPOINT", one_hub.url)
     return one_hub

@@ -1,4 +1,4 @@
-"""How pages are reached: TLS is checked against the name that was asked for, and a user's proxy is gone through.
+"""Connections to pages: TLS is verified against the requested host name, and the user's proxy is used.
 
 Each in a process of its own: the trusted authorities are read once a process.
 """
@@ -64,16 +64,16 @@ def tls_server(name: str, authority: trustme.CA) -> Iterator[int]:
         server.shutdown()
 
 
-@pytest.mark.parametrize(("name", "said"), [("localhost", "hello from localhost:"), ("other.test", "refused:")])
-def test_the_certificate_must_be_of_the_name_and_not_of_the_address(tmp_path: Path, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "expected"), [("localhost", "hello from localhost:"), ("other.test", "refused:")])
+def test_the_certificate_must_match_the_host_name(tmp_path: Path, name: str, expected: str) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with tls_server(name, authority) as port:
         url = f"https://localhost:{port}/"
-        assert fetched(url, "localhost", SSL_CERT_FILE=str(tmp_path / "ca.pem")).startswith(said)
+        assert fetched(url, "localhost", SSL_CERT_FILE=str(tmp_path / "ca.pem")).startswith(expected)
 
 
-def test_a_certificate_of_nobody_known_is_refused(tmp_path: Path) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
     with tls_server("localhost", trustme.CA()) as port:
         assert fetched(f"https://localhost:{port}/", "localhost").startswith("refused:")
 
@@ -84,6 +84,6 @@ def proxied(tmp_path: Path) -> Iterator[Mapping[str, str]]:
         yield {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(proxy.certificate)}
 
 
-def test_the_users_proxy_is_gone_through_but_not_to_private_addresses(proxied: Mapping[str, str]) -> None:
+def test_the_users_proxy_is_used_but_not_for_private_addresses(proxied: Mapping[str, str]) -> None:
     assert fetched("https://pages.test/plain", **proxied).endswith("of two lines")
     assert "is not public" in fetched("https://10.0.0.1/plain", **proxied)

@@ -1,4 +1,4 @@
-"""Every operation of the reading tools is reached, fits the conversation, and keeps each key with its own service."""
+"""Every operation of the reading tools works within the size limit and sends each key to its own service only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -85,7 +85,7 @@ def world(reader: Reader, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield World(hub, github, scholar, arxiv, engines, site, elsewhere)
 
 
-async def test_every_operation_is_reached_within_its_size_and_each_key_stays_at_home(
+async def test_every_operation_stays_within_its_size_and_each_key_goes_to_its_service(
     reader: Reader, world: World, record_property: Callable[[str, object], None]
 ) -> None:
     for name, args in CALLS:
@@ -106,10 +106,10 @@ async def test_every_operation_is_reached_within_its_size_and_each_key_stays_at_
     record_property("reached", f"{len(CALLS)} calls of {len({name for name, _ in CALLS})} reading tools")
 
 
-async def test_nothing_of_it_blocks_the_event_loop(reader: Reader, world: World) -> None:
+async def test_no_operation_blocks_the_event_loop(reader: Reader, world: World) -> None:
     blockbuster = pytest.importorskip(
         "blockbuster", reason="needs the extra [studio]: uv sync --extra studio"
-    )  # it comes with LangGraph's server, which runs every tool behind it
+    )  # part of LangGraph's server, which runs every tool under it
     for name, args in CALLS:
         given = {key: value.replace("SITE", world.site.url) if key == "url" else value for key, value in args.items()}
         guard = blockbuster.BlockBuster()

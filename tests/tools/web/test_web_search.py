@@ -1,4 +1,4 @@
-"""web_search: several engines without a key, one provider with its key, which goes to that provider alone."""
+"""web_search: several engines without a key; with a key its provider, and the key goes to that provider only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ async def test_a_key_chooses_its_provider(
 
 
 @pytest.mark.parametrize(("variable", "service"), [("BRAVE_API_KEY", "brave_search"), ("TAVILY_API_KEY", "tavily")])
-async def test_a_wrong_key_is_said(
+async def test_a_wrong_key_is_reported(
     reader: Reader, engines: SearchEngines, monkeypatch: pytest.MonkeyPatch, variable: str, service: str
 ) -> None:
     monkeypatch.setenv(variable, "wrong")
@@ -47,7 +47,7 @@ async def test_a_wrong_key_is_said(
     assert "answered 401: the key was rejected" in result.text
 
 
-async def test_nothing_found_is_no_fault(
+async def test_an_empty_result_is_not_an_error(
     reader: Reader, engines: SearchEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAVILY_API_KEY", engines.key)
@@ -57,14 +57,16 @@ async def test_nothing_found_is_no_fault(
     assert "found nothing" in result.text
 
 
-async def test_without_a_key_engines_are_asked_that_need_none(reader: Reader, proxy: TlsProxy) -> None:
+async def test_without_a_key_keyless_engines_are_used(reader: Reader, proxy: TlsProxy) -> None:
     result = await reader.run("web_search", query="lora adapters", limit=3)
     assert result.ok, result.text
     assert "https://example.org/lora" in result.text
     assert result.taint == ("a web search by ddgs",)
 
 
-async def test_engines_that_do_not_answer_are_one_line(reader: Reader, engines: SearchEngines, proxy: TlsProxy) -> None:
+async def test_unavailable_engines_are_reported_in_one_line(
+    reader: Reader, engines: SearchEngines, proxy: TlsProxy
+) -> None:
     engines.down = True
     result = await reader.run("web_search", query="lora")
     assert not result.ok or "found nothing" in result.text
