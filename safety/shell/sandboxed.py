@@ -145,7 +145,7 @@ def _judge_python(words: list[str], context: CommandContext) -> str:
     if rest[:1] == ["-c"]:
         code = rest[1] if len(rest) > 1 else ""
         return "its code refers to secrets" if _SECRET_NAME.search(code) else ""
-    return _judge_own_file(rest[0], context) if rest and not rest[0].startswith("-") else "it does not name a script file"
+    return _judge_own_file(rest[0], context) if rest and not rest[0].startswith("-") else "no script file is given"
 
 
 def _judge_shell(words: list[str], context: CommandContext) -> str:
@@ -155,7 +155,7 @@ def _judge_shell(words: list[str], context: CommandContext) -> str:
 
 def _judge_launcher(words: list[str], context: CommandContext) -> str:
     script = next((word for word in words[1:] if word.endswith(".py")), "")
-    return _judge_own_file(script, context) if script else "it does not name a script file"
+    return _judge_own_file(script, context) if script else "no script file is given"
 
 
 def _judge_checker(words: list[str], _place: CommandContext) -> str:
