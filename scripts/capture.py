@@ -238,7 +238,7 @@ class Scenes:
 
     def compare(self) -> None:
         """Two runs side by side, as experiments."""
-        folder = self.folder("reviews-lr")
+        folder = self.folder("lr")
         for rate in ("0.001", "0.01"):
             run = {"operation": "run", "command": f"python3 train.py --lr {rate}", "name": f"lr-{rate}"}
             started = {
@@ -272,7 +272,9 @@ SCENES: dict[str, Callable[[Scenes], None]] = {
 def main() -> None:
     """Capture every scene, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scene", nargs="*", choices=[[], *SCENES], help="scenes to capture; default: all of them")
+    parser.add_argument(
+        "scene", nargs="*", choices=[[], *SCENES], metavar="SCENE", help=f"{', '.join(SCENES)}; default: all of them"
+    )
     wanted = parser.parse_args().scene or list(SCENES)
     home = Path(tempfile.gettempdir()) / "ml"  # short, so that lines with paths do not wrap
     home.mkdir(mode=0o700)
