@@ -1,1 +1,1 @@
-"""Settings, shipped defaults, prompts, paths and the errors a user can meet."""
+"""Settings, shipped defaults, prompts, paths and the errors a user can see."""

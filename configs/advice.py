@@ -1,4 +1,4 @@
-"""What a trusted folder tells the model: its AGENTS.md, and the skills it names. Advice: it widens no permission."""
+"""The advice of a trusted folder to the model: its AGENTS.md and the list of its skills. It grants no permissions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +7,14 @@ from ml_intern.configs.trust import ADVICE, is_trusted
 
 AGENTS_FILE, SKILLS_FOLDER = ADVICE
 MAX_CHARACTERS = 20_000
-"""Of AGENTS.md; the rest is left out, and that is said."""
+"""Limit for AGENTS.md. The text says how much is left out."""
 MAX_SKILLS = 60
 _SKILL_FILE = "SKILL.md"
 _DESCRIPTION = 400
 
 
 def advice_of(folder: Path) -> str:
-    """The advice of `folder` as markdown; empty when the user does not trust it, or when it has none."""
+    """Return the advice of `folder` as markdown. Empty when the user does not trust the folder or it has none."""
     if not is_trusted(folder):
         return ""
     agents, skills = _agents(folder), list(_skills(folder))
@@ -29,11 +29,11 @@ def _agents(folder: Path) -> str:
     text = _text(folder / AGENTS_FILE, folder).strip()
     if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MAX_CHARACTERS]}\n[... {len(text) - MAX_CHARACTERS:,} characters left out; read the file]"
+    return f"{text[:MAX_CHARACTERS]}\n[... {len(text) - MAX_CHARACTERS:,} characters omitted; read the file]"
 
 
 def _skills(folder: Path) -> Iterator[str]:
-    """A line for each skill: its name, what it is for, where it is."""
+    """Yield one line per skill: name, description, path."""
     root = folder / SKILLS_FOLDER
     found = sorted(root.glob(f"*/{_SKILL_FILE}")) if root.is_dir() else []
     for path in found[:MAX_SKILLS]:
@@ -46,14 +46,14 @@ def _skills(folder: Path) -> Iterator[str]:
 
 
 def _text(path: Path, folder: Path) -> str:
-    """The text of a file; empty when there is none, or when it is a link to somewhere outside the folder."""
+    """Return the text of a file. Empty when it does not exist or links to a place outside the folder."""
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
         return ""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(2 * MAX_CHARACTERS)
     except OSError as error:
-        return f"(it cannot be read: {error.strerror})"
+        return f"(cannot be read: {error.strerror})"
 
 
 def _front_matter(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Every fault of a settings file at once, each with its line and column. Loading stops at the first."""
+"""All problems of a settings file at once, each with line and column. Loading, in contrast, stops at the first."""
 
 import json
 import re
@@ -14,30 +14,31 @@ from ml_intern.configs.layers import note_about, overlaid
 from ml_intern.configs.settings import Settings
 
 KeyPath = tuple[str | int, ...]
-Place = tuple[int, int]
+Position = tuple[int, int]
+"""Line and column, both from 1."""
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 @dataclass
-class Places:
-    """The places of a text that is valid JSON, and the keys that stand twice in one object."""
+class Positions:
+    """The position of each value in a JSON text, and the keys that occur twice in one object."""
 
     text: str
-    found: dict[KeyPath, Place] = field(default_factory=dict[KeyPath, Place])
-    twice: list[tuple[KeyPath, Place]] = field(default_factory=list[tuple[KeyPath, Place]])
+    found: dict[KeyPath, Position] = field(default_factory=dict[KeyPath, Position])
+    duplicates: list[tuple[KeyPath, Position]] = field(default_factory=list[tuple[KeyPath, Position]])
 
     @classmethod
-    def of(cls, text: str) -> "Places":
-        """Read a text. ValueError when it is no JSON, RecursionError when it is too deep."""
-        places = cls(text)
-        places._value(places._skip(0), ())
-        return places
+    def of(cls, text: str) -> "Positions":
+        """Read a text. Raises ValueError when it is not JSON, RecursionError when it is nested too deeply."""
+        positions = cls(text)
+        positions._value(positions._skip(0), ())
+        return positions
 
-    def place(self, path: KeyPath) -> Place:
-        """Where this is, or the nearest thing around it."""
+    def find(self, path: KeyPath) -> Position:
+        """Return the position of a value, or of the closest value that contains it."""
         return next((self.found[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.found), (1, 1))
 
-    def _at(self, position: int) -> Place:
+    def _at(self, position: int) -> Position:
         return self.text.count("\n", 0, position) + 1, position - self.text.rfind("\n", 0, position)
 
     def _skip(self, position: int) -> int:
@@ -45,7 +46,7 @@ class Places:
         return match.end() if match else position
 
     def _value(self, position: int, path: KeyPath) -> int:
-        """The position behind the value that begins here."""
+        """Return the position after the value that begins here."""
         self.found.setdefault(path, self._at(position))
         opening = self.text[position : position + 1]
         if opening == "{":
@@ -59,7 +60,7 @@ class Places:
         while self.text[position] != "}":
             key, end = json.JSONDecoder().raw_decode(self.text, position)
             if (*path, key) in self.found:
-                self.twice.append(((*path, key), self._at(position)))
+                self.duplicates.append(((*path, key), self._at(position)))
             self.found[*path, key] = self._at(position)
             position = self._value(self._skip(self._skip(end) + 1), (*path, key))
             position = self._comma(position)
@@ -79,7 +80,7 @@ class Places:
 
 @dataclass(frozen=True)
 class SettingsProblem:
-    """One fault. A warning stops nothing."""
+    """One problem of a settings file. A warning does not keep the file from loading."""
 
     file: str
     line: int
@@ -94,42 +95,43 @@ class SettingsProblem:
 
 
 Found = tuple[KeyPath, str, bool]
-"""Where a fault is, what it is, and whether it stops nothing."""
+"""The path of a value, its problem, and whether this is only a warning."""
 
 
 def problems_of(
     path: Path, known: Mapping[str, str], further: Callable[[Mapping[str, Any]], Iterator[Found]]
 ) -> list[SettingsProblem]:
-    """The faults of one file, in the order of the text.
+    """Return the problems of one file, in the order of the text.
 
-    `known` is what ${NAME} may stand for; `further` finds in the file's values what only other rooms can tell.
+    `known` has the values for ${NAME}. `further` runs the checks of the file's values that need other packages.
     """
     name = str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = json.loads(text)
-        places = Places.of(text)
+        positions = Positions.of(text)
     except UnicodeDecodeError as error:
-        return [SettingsProblem(name, 1, 1, "", f"is no UTF-8 at byte {error.start}")]
+        return [SettingsProblem(name, 1, 1, "", f"is not UTF-8 at byte {error.start}")]
     except OSError as error:
         return [SettingsProblem(name, 1, 1, "", f"cannot be read: {error.strerror}")]
     except json.JSONDecodeError as error:
-        return [SettingsProblem(name, error.lineno, error.colno, "", f"no valid JSON: {error.msg}")]
+        return [SettingsProblem(name, error.lineno, error.colno, "", f"not valid JSON: {error.msg}")]
     except RecursionError:
         return [SettingsProblem(name, 1, 1, "", "nested too deeply")]
     if not isinstance(values, dict):
-        return [SettingsProblem(name, 1, 1, "", 'no JSON object; it looks like {"model_name": "..."}')]
+        return [SettingsProblem(name, 1, 1, "", 'not a JSON object; write {"model_name": "..."}')]
     filled = _filled(values, known)
-    found = [*_twice(places), *_unset(values, known), *_unknown(values, name), *_bad(filled), *further(filled)]
-    faults = [
-        SettingsProblem(name, *places.place(path), ".".join(map(str, path)), said, soft) for path, said, soft in found
+    found = [*_duplicates(positions), *_unset(values, known), *_unknown(values, name), *_bad(filled), *further(filled)]
+    problems = [
+        SettingsProblem(name, *positions.find(path), ".".join(map(str, path)), message, warning)
+        for path, message, warning in found
     ]
-    return sorted(faults, key=lambda fault: (fault.line, fault.column))
+    return sorted(problems, key=lambda one: (one.line, one.column))
 
 
-def _twice(places: Places) -> Iterator[Found]:
-    for path, _ in places.twice:
-        yield path, "stands there twice; the last one holds", True
+def _duplicates(positions: Positions) -> Iterator[Found]:
+    for path, _ in positions.duplicates:
+        yield path, "occurs twice; the last one is used", True
 
 
 def _unset(values: Any, known: Mapping[str, str], path: KeyPath = ()) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""What `.env` files and the environment may say: credentials by known names, and values for ${NAME} in settings."""
+"""`.env` files and the environment: credentials by known names, and the values for ${NAME} in settings."""
 
 import os
 import re
@@ -9,10 +9,10 @@ from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.providers import credential_names, endpoint_names
 
 CREDENTIALS = credential_names()
-"""Names that a .env file may put into the environment. No endpoints: a folder must not redirect a key."""
+"""Variables a .env file may set. Endpoints are not among them: a folder must not redirect a key."""
 
 ENDPOINTS = endpoint_names()
-"""Names that only a folder the user trusts may put into the environment."""
+"""Variables that only the .env file of a trusted folder may set."""
 
 _MAX_CHARACTERS = 1_000_000
 _ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
@@ -22,7 +22,7 @@ _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 
 
 def parse_env_file(text: str) -> dict[str, str]:
-    """The names and values of a .env file. It knows comments, `export` and quotes, and passes over other lines."""
+    """Parse a .env file with comments, `export` and quotes. Other lines are ignored."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
@@ -41,7 +41,7 @@ def _value(raw: str) -> str:
 
 
 def read_env_files(folders: Iterable[Path]) -> dict[str, str]:
-    """The values of the folders' .env files, of their first megabyte; the earlier folder wins.
+    """Read the .env files of the folders, at most one megabyte each. The earlier folder takes precedence.
 
     Raises:
         ConfigurationError: a file cannot be read.
@@ -63,17 +63,17 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def is_endpoint(name: str) -> bool:
-    """Whether a variable of this name may say where requests go."""
+    """Return whether a variable of this name may change where requests go."""
     return any(word in name.upper() for word in _ENDPOINT_WORDS)
 
 
 def adopt_credentials(values: Mapping[str, str]) -> list[str]:
-    """Put the known credentials among `values` into the environment, where not set already; the names that were."""
+    """Set the known credentials among `values` that the environment does not have. Return their names."""
     return _adopt(CREDENTIALS, values)
 
 
 def adopt_endpoints(values: Mapping[str, str]) -> list[str]:
-    """The same for known endpoints. Only for values from a folder that is trusted."""
+    """Do the same for known endpoints. Only for values from a trusted folder."""
     return _adopt(ENDPOINTS, values)
 
 
@@ -85,7 +85,7 @@ def _adopt(names: Iterable[str], values: Mapping[str, str]) -> list[str]:
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Replace ${NAME} and ${NAME:-default}. KeyError with the name that has neither a value nor a default."""
+    """Replace ${NAME} and ${NAME:-default}. Raises KeyError with a name that has neither value nor default."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]

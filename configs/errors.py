@@ -1,36 +1,36 @@
-"""Every error a user can meet, in one tree, and the exit codes they end in.
+"""All errors a user can see, in one tree, with their exit codes.
 
 MLInternError                      1
-├── UsageError                     2    wrong arguments; nothing was started
-├── ApprovalNeeded                 3    nobody could be asked; the thread waits
-├── TemporaryError                75    a passing fault; try again
-│   ├── ThreadLocked                    another process holds the thread
+├── UsageError                     2    invalid arguments; nothing was started
+├── ApprovalNeeded                 3    approval pending in unattended mode; the thread can be resumed
+├── TemporaryError                75    temporary; try again
+│   ├── ThreadLocked                    another process uses the thread
 │   ├── DiskFull                        the store could not write
-│   └── ProviderUnavailable             retries of a model call are used up
-├── ConfigurationError            78    needs a change of settings, keys or files
+│   └── ProviderUnavailable             all retries of a model call failed
+├── ConfigurationError            78    settings, keys or files must change
 │   ├── ModelUnknown                    no route for the model id, or the provider does not know it
-│   ├── KeyMissing                      no key for the route, or the provider refused it
-│   ├── DatabaseUnusable                newer schema, damaged, or somebody else's file
-│   └── SandboxMissing                  asked for and not installed
+│   ├── KeyMissing                      no API key, or the provider rejected it
+│   ├── DatabaseUnusable                newer schema, damaged, or another program's file
+│   └── SandboxMissing                  required, but not available
 ├── LimitReached                 124    iterations, time or money
-└── ModelFailed                    1    the model refused, or its replies stayed unusable
+└── ModelFailed                    1    the model refused, or its replies were unusable
 """
 
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "failed",
-    2: "usage: wrong arguments, nothing was started",
-    3: "waits for an approval nobody could be asked for; the thread is resumable",
-    75: "a passing fault (provider, lock held, disk full); try again",
-    78: "configuration (no key, unknown model, sandbox asked for and missing, newer or damaged database)",
-    124: "a cap was hit (iterations, time, money)",
+    2: "invalid arguments; nothing was started",
+    3: "approval pending in unattended mode; the thread can be resumed",
+    75: "temporary error (provider, locked thread, full disk); try again",
+    78: "configuration error (no API key, unknown model, sandbox not available, newer or damaged database)",
+    124: "a limit was reached (iterations, time, budget)",
     130: "interrupted (SIGINT)",
     143: "terminated (SIGTERM)",
 }
 
 
 class MLInternError(Exception):
-    """One line for the user, the remedy, and the exit code the program ends with."""
+    """A one-line message for the user, the remedy, and the exit code."""
 
     exit_code: int = 1
 
@@ -44,19 +44,19 @@ class MLInternError(Exception):
 
 
 class UsageError(MLInternError):
-    """Wrong arguments; nothing was started."""
+    """The arguments are invalid; nothing was started."""
 
     exit_code = 2
 
 
 class ApprovalNeeded(MLInternError):
-    """An approval is pending and nobody can be asked."""
+    """An approval is pending in unattended mode."""
 
     exit_code = 3
 
 
 class TemporaryError(MLInternError):
-    """A passing fault: the same command may succeed later."""
+    """A temporary error: the same command may succeed later."""
 
     exit_code = 75
 
@@ -66,40 +66,40 @@ class ThreadLocked(TemporaryError):
 
 
 class DiskFull(TemporaryError):
-    """The store could not write for want of space."""
+    """The disk is full."""
 
 
 class ProviderUnavailable(TemporaryError):
-    """The provider of the model stayed unavailable over every retry."""
+    """The model's provider was unavailable in every retry."""
 
 
 class ConfigurationError(MLInternError):
-    """Settings, keys or files have to change first."""
+    """Settings, keys or files must change first."""
 
     exit_code = 78
 
 
 class ModelUnknown(ConfigurationError):
-    """There is no route for the model id, or its provider does not know it."""
+    """The model id has no route, or its provider does not know it."""
 
 
 class KeyMissing(ConfigurationError):
-    """The key for a route is not set, or the provider refused it."""
+    """The API key of a route is not set, or the provider rejected it."""
 
 
 class DatabaseUnusable(ConfigurationError):
-    """The thread database is newer, damaged, or not ours to open."""
+    """The thread database has a newer schema, is damaged, or belongs to another program."""
 
 
 class SandboxMissing(ConfigurationError):
-    """A sandbox was asked for and is not installed."""
+    """A sandbox is required, but not available."""
 
 
 class LimitReached(MLInternError):
-    """A cap on iterations, time or money was hit."""
+    """A limit on iterations, time or spending was reached."""
 
     exit_code = 124
 
 
 class ModelFailed(MLInternError):
-    """The model refused, or its replies stayed unusable."""
+    """The model refused, or its replies were unusable."""

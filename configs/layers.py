@@ -1,6 +1,6 @@
-"""Settings from their layers, weakest first: shipped, user, project, environment, --config, --set, options.
+"""Settings merged from layers, later ones winning: shipped, user, project, environment, --config, --set, options.
 
-Nothing in a folder changes settings before a person trusted it (configs/trust.py).
+A folder changes no settings until the user trusts it (configs/trust.py).
 """
 
 import difflib
@@ -26,19 +26,19 @@ Values: TypeAlias = dict[str, Json]
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "cli_agent_config.json"
 FRONTEND = HERE / "frontend_agent_config.json"
-"""The defaults of Studio and of servers, in the place of SHIPPED."""
+"""The defaults of Studio and of servers, used instead of SHIPPED."""
 SHIPPED_SOURCE = "shipped"
 COMMAND_LINE = "command line"
 ADDED_UP = "permissions."
-"""Lists under this key are joined over the layers: a stronger layer must not drop a weaker one's rules."""
+"""Lists under this key are concatenated: a later layer must not drop the rules of an earlier one."""
 
 SERVERS = "mcpServers."
-"""Entries under this key that define a server replace a weaker layer's: its headers must not go to another address."""
+"""An entry under this key that defines a server replaces an earlier one: its headers must not go to another address."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The values of one place, and how that place is called when somebody asks."""
+    """The values of one source, and the name of the source for people."""
 
     source: str
     values: Values
@@ -46,7 +46,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The settings in force, the source of each value by dotted key, and what the user should be told once."""
+    """The merged settings, the source of each value by dotted key, and notes to show once."""
 
     settings: Settings
     sources: Mapping[str, str]
@@ -63,12 +63,12 @@ def load(
 ) -> Loaded:
     """Read every layer and return the settings.
 
-    `.env` files may fill ${NAME} and put credentials into the environment. `options` are settings that the
-    command line gave as options; None is not given. `defaults` is the weakest file: SHIPPED or FRONTEND.
+    `.env` files provide values for ${NAME} and may set credentials in the environment. `options` are settings given
+    as options on the command line, None where not given. `defaults` is the first layer: SHIPPED or FRONTEND.
 
     Raises:
-        ConfigurationError: a file that cannot be read, is no JSON object, names an unset variable or holds a bad value.
-        UsageError: --config names no file, or --set is no KEY=VALUE of a known key.
+        ConfigurationError: a file cannot be read, is not a JSON object, names an unset variable or has a bad value.
+        UsageError: the file of --config does not exist, or --set is not KEY=VALUE with a known key.
     """
     trusted = is_trusted(workspace)
     known = _names_from_env_files(workspace, trusted=trusted)
@@ -86,18 +86,18 @@ def load(
 
 
 def overlaid(values: Values) -> Values:
-    """The known settings among the values of one file, over those that ship."""
+    """Return the known settings of one file merged over the shipped ones."""
     known = {key: value for key, value in values.items() if key in Settings.model_fields}
     return _merge(_file_layer(SHIPPED, dict(os.environ)).values, known, "", {})
 
 
 def names_for(workspace: Path) -> dict[str, str]:
-    """What ${NAME} may stand for in this folder. Credentials of .env files enter the environment."""
+    """Return the values for ${NAME} in this folder, and set the credentials of its .env file in the environment."""
     return _names_from_env_files(workspace, trusted=is_trusted(workspace))
 
 
 def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
-    """What ${NAME} may stand for. The .env of a folder that is not trusted gives no endpoints."""
+    """Return the values for ${NAME}. The .env file of an untrusted folder provides no endpoints."""
     folder = {name: value for name, value in read_env_files([workspace]).items() if trusted or not is_endpoint(name)}
     checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
     saved = saved_keys()
@@ -110,7 +110,7 @@ def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
 def _given_file(name: str) -> Path:
     path = Path(name).expanduser()
     if not path.is_file():
-        raise UsageError(f"--config names no file: {path}")
+        raise UsageError(f"--config: no such file: {path}")
     return path
 
 
@@ -120,10 +120,10 @@ def _file_layer(path: Path, known: Mapping[str, str]) -> Layer:
     except OSError as error:
         raise ConfigurationError(f"cannot read the settings file {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigurationError(f"the settings file {path} is no valid JSON: {error}", "mend it") from error
+        raise ConfigurationError(f"the settings file {path} is not valid JSON: {error}", "fix it") from error
     if not isinstance(values, dict):
         raise ConfigurationError(
-            f"the settings file {path} holds no JSON object", 'it looks like {"model_name": "..."}'
+            f"the settings file {path} does not contain a JSON object", 'write {"model_name": "..."}'
         )
     source = SHIPPED_SOURCE if path in (SHIPPED, FRONTEND) else str(path)
     return Layer(source, {key: _expanded(value, key, path, known) for key, value in values.items()})
@@ -150,9 +150,9 @@ def _assignment(text: str) -> Layer:
     key, equals, raw = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise UsageError(f"--set {text!r} is no KEY=VALUE", "for example --set model_params.temperature=0.2")
+        raise UsageError(f"--set {text!r} is not KEY=VALUE", "for example --set model_params.temperature=0.2")
     if parts[0] not in Settings.model_fields and parts[0] not in WITHOUT_EFFECT:
-        raise UsageError(f"--set: there is no setting {parts[0]!r}", _nearest(parts[0]))
+        raise UsageError(f"--set: unknown setting {parts[0]!r}", _nearest(parts[0]))
     try:
         value: Json = json.loads(raw)
     except ValueError:
@@ -181,14 +181,14 @@ def _loaded(layers: Iterable[Layer], notes: list[str]) -> Loaded:
 
 
 def note_about(key: str, source: str) -> str:
-    """What to say of a key that is no setting, or one without effect."""
+    """Return the note about a key that is unknown or has no effect."""
     if key in WITHOUT_EFFECT:
         return f"{key} in {source} has no effect: {WITHOUT_EFFECT[key]}"
-    return f"{key} in {source} is no known setting and is ignored ({_nearest(key)})"
+    return f"{key} in {source} is not a known setting and is ignored ({_nearest(key)})"
 
 
 def _merge(base: Values, over: Values, source: str, sources: dict[str, str], prefix: str = "") -> Values:
-    """Objects merge key by key, rules add up, everything else is replaced; `sources` gets the origin of every leaf."""
+    """Merge objects key by key, concatenate rules, replace everything else. Record the source of each value."""
     merged = dict(base)
     for key, value in over.items():
         path, before = f"{prefix}{key}", merged.get(key)
@@ -216,15 +216,16 @@ def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> Configurat
     source = next(
         (sources[path] for end in range(len(parts), 0, -1) if (path := ".".join(parts[:end])) in sources), "settings"
     )
-    words = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     kind = UsageError if source == COMMAND_LINE else ConfigurationError
-    return kind(f"{'.'.join(parts)} in {source}: {words[:1].lower()}{words[1:]}", "mend the value")
+    return kind(f"{'.'.join(parts)} in {source}: {message[:1].lower()}{message[1:]}", "fix the value")
 
 
 def _project_note(workspace: Path) -> list[str]:
     things = folder_settings(workspace).things
-    said = f"ignored, since you did not trust this folder: {', '.join(things)} (an interactive start asks)"
-    return [said] if things else []
+    if not things:
+        return []
+    return [f"{', '.join(things)} ignored: folder not trusted (ml-intern asks at an interactive start)"]
 
 
 _PREFIX = "ML_INTERN_SLACK_"
@@ -232,7 +233,7 @@ _NO = frozenset({"", "0", "false", "no", "off"})
 
 
 def messaging_from(environment: Mapping[str, str]) -> "Values":
-    """A destination for SLACK_BOT_TOKEN and SLACK_CHANNEL_ID, unless ML_INTERN_SLACK_NOTIFICATIONS says no."""
+    """Return the destination of SLACK_BOT_TOKEN and SLACK_CHANNEL_ID, unless ML_INTERN_SLACK_NOTIFICATIONS is off."""
     token, channel = environment.get("SLACK_BOT_TOKEN"), environment.get("SLACK_CHANNEL_ID")
     if not token or not channel or not _yes(environment, "NOTIFICATIONS"):
         return {}

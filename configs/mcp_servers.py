@@ -1,4 +1,4 @@
-"""What the setting `mcpServers` says of one server: a command that is started, or an address that is called."""
+"""The setting `mcpServers`: for each server a command to start, or an address to call."""
 
 import re
 from collections.abc import Mapping
@@ -18,54 +18,54 @@ from pydantic import (
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 DEFINES = frozenset({"url", "command"})
-"""An entry with one of these keys is a whole definition: nothing of a weaker layer's entry stays, its headers least."""
+"""An entry with one of these keys is a complete definition: it replaces an earlier layer's entry, headers included."""
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
 class McpServer(BaseModel):
-    """One server. Keys of other agents' files that say nothing here are kept and have no effect."""
+    """One server. Unknown keys, as other agents' files have them, are preserved and have no effect."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     transport: Literal["stdio", "http", "streamable-http", "streamable_http"] | None = Field(
         None, validation_alias=AliasChoices("transport", "type")
     )
-    """None: as `url` or `command` say."""
+    """null: derived from `url` or `command`."""
     url: str | None = None
     """The address of a server over streamable HTTP."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Sent to this server and to no other."""
+    """HTTP headers, sent to this server only."""
     command: str | None = None
     """The program of a server over stdio."""
     args: tuple[str, ...] = ()
     """Its arguments."""
     env: dict[str, str] = Field(default_factory=dict)
-    """The server's own variables, beside PATH, HOME and the like: of ours it gets no others."""
+    """Environment variables of the server. Otherwise it gets only PATH, HOME and the like."""
     cwd: str | None = None
-    """The folder it runs in; None is the current one."""
+    """The folder it runs in; null: the current one."""
     enabled: bool = True
-    """Whether it is used."""
+    """Whether the server is used."""
     startup_timeout_s: Seconds = 30.0
-    """Until the server has answered and named its tools."""
+    """Seconds the server may take to start and list its tools."""
     timeout_s: Seconds = 60.0
-    """For one call."""
+    """Seconds one call may take."""
 
     @property
     def is_http(self) -> bool:
-        """Whether it is called at an address."""
+        """Whether the server is reached over HTTP."""
         return self.url is not None
 
     @model_validator(mode="before")
     @classmethod
     def _no_old_transport(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and given.get("transport", given.get("type")) == "sse":
-            raise ValueError("the transport sse is no longer spoken; use http, with the server's address for it")
+            raise ValueError("the transport sse is no longer supported; use http with the server's address for it")
         return given
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.url is None) == (self.command is None):
-            raise ValueError("a server has either a command or a url")
+            raise ValueError("a server needs either a command or a url")
         if self.transport is not None and (self.transport == "stdio") == self.is_http:
             raise ValueError(f"the transport {self.transport} needs a {'command' if self.is_http else 'url'}")
         if self.url is not None:
@@ -84,14 +84,14 @@ class McpServer(BaseModel):
 def _check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("the url is no http address")
+        raise ValueError("the url is not an http address")
     if parts.username or parts.password:
-        raise ValueError("the url holds a password; put it into headers, as ${NAME}")
+        raise ValueError("the url contains a password; put it into headers, as ${NAME}")
 
 
 def check_names(servers: Mapping[str, McpServer]) -> Mapping[str, McpServer]:
-    """`servers` when each name is usable in the names of its tools. Raises ValueError."""
+    """Return `servers`. Raises ValueError when a name cannot be part of a tool's name."""
     for name in servers:
         if not SERVER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for a server; letters, digits, _ - . are, at most 40 of them")
+            raise ValueError(f"{name!r} is not a valid server name; use at most 40 letters, digits, _ - and .")
     return servers

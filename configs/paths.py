@@ -1,4 +1,4 @@
-"""Where ml-intern keeps its files. ML_INTERN_HOME moves all of it (data, cache, trust, user settings)."""
+"""The folders of ml-intern's files. ML_INTERN_HOME moves all of them (data, cache, trust, user settings)."""
 
 import os
 from pathlib import Path
@@ -11,23 +11,23 @@ PROMPTS = Path(__file__).parent / "prompts"
 
 
 def data_home() -> Path:
-    """The folder of the thread database, the artifacts and the locks."""
+    """Return the folder of the thread database, the artifacts and the locks."""
     override = os.environ.get("ML_INTERN_HOME")
     return Path(override).expanduser().absolute() if override else Path(platformdirs.user_data_dir(APP))
 
 
 def cache_home() -> Path:
-    """The folder of what can be fetched or built again."""
+    """Return the folder of files that can be downloaded or built again."""
     return data_home() / "cache" if os.environ.get("ML_INTERN_HOME") else Path(platformdirs.user_cache_dir(APP))
 
 
 def settings_home() -> Path:
-    """The folder of the user's settings file."""
+    """Return the folder of the user's settings file."""
     return data_home() if os.environ.get("ML_INTERN_HOME") else Path(platformdirs.user_config_dir(APP))
 
 
 def private_folder(path: Path) -> Path:
-    """Create `path` for its owner alone (0700) and return it."""
+    """Create a folder that only its owner can open (0700), and return it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
     return path

@@ -195,7 +195,7 @@ WANDB = Provider(
 KAGGLE = Provider("Kaggle", hosts=("kaggle.com",), other_envs=("KAGGLE_KEY",))
 
 SERVICES: tuple[Provider, ...] = (HUB, GITHUB, SLACK, SEMANTIC_SCHOLAR, BRAVE, TAVILY, WANDB, KAGGLE)
-"""What has a key and is not called through litellm. WANDB and KAGGLE are known for the exfiltration rule only."""
+"""Providers with a key that are not called through litellm. Only the exfiltration rule uses WANDB and KAGGLE."""
 
 
 def all_providers() -> Iterator[Provider]:

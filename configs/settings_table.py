@@ -1,4 +1,4 @@
-"""The settings as rows for people: key, default, meaning, which is what stands beneath each field of the model."""
+"""The table of settings for the documentation: key, default, and the docstring of each field as its meaning."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ _WITHIN: dict[str, tuple[str, type[BaseModel]]] = {
 
 
 def settings_rows(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """A row for each key that holds a value, objects opened up."""
+    """Yield one row per key that has a value; nested objects become dotted keys."""
     meanings = _meanings(model)
     for name, field in model.model_fields.items():
         key, inner = f"{prefix}{name}", field.annotation
@@ -36,13 +36,13 @@ def _written(value: object) -> str:
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """The text beneath each field, in one line."""
+    """Return the docstring of each field, in one line."""
     (found,) = ast.parse(inspect.getsource(model)).body
     body = found.body if isinstance(found, ast.ClassDef) else []
-    said: dict[str, str] = {}
+    docstrings: dict[str, str] = {}
     for before, after in pairwise(body):
         if not isinstance(before, ast.AnnAssign) or not isinstance(before.target, ast.Name):
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
-            said[before.target.id] = " ".join(after.value.value.split())
-    return said
+            docstrings[before.target.id] = " ".join(after.value.value.split())
+    return docstrings

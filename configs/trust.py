@@ -1,4 +1,4 @@
-"""Which folders may bring settings of their own. The user's word is kept in the data home, bound to what was shown."""
+"""Trust in folders that have settings. The user's decision is stored with a digest of the settings it was made for."""
 
 import hashlib
 import json
@@ -14,20 +14,20 @@ from ml_intern.configs.paths import data_home, private_folder
 
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
 ADVICE = ("AGENTS.md", ".agents/skills")
-"""What a trusted folder may tell the model."""
+"""The files with advice that a trusted folder passes to the model."""
 _MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """What a folder would bring if it were trusted, in words, and a digest of what of it could widen permissions."""
+    """What trust in a folder would enable, in words, and a digest of the part that could grant permissions."""
 
     things: tuple[str, ...]
     digest: str
 
 
 def folder_settings(folder: Path) -> FolderSettings:
-    """What `folder` holds that needs trust."""
+    """Return what `folder` contains that needs trust."""
     content = _content(folder / PROJECT_FILE)
     endpoints = {name: value for name, value in read_env_files([folder]).items() if is_endpoint(name)}
     settings = (
@@ -39,36 +39,36 @@ def folder_settings(folder: Path) -> FolderSettings:
 
 
 def is_trusted(folder: Path) -> bool:
-    """Whether the user trusts this folder as it is now."""
+    """Return whether the user trusts this folder in its current state."""
     return decision(folder) is True
 
 
 def decision(folder: Path) -> bool | None:
-    """What the user said about this folder; None when nothing, or when its settings changed since.
+    """Return the user's decision about this folder. None when there is none, or when its settings changed since.
 
     Raises:
-        ConfigurationError: the file that keeps it is damaged.
+        ConfigurationError: the file of decisions is damaged.
     """
-    said = _decisions().get(_name(folder))
-    if not isinstance(said, dict) or said.get("digest") != folder_settings(folder).digest:
+    stored = _decisions().get(_name(folder))
+    if not isinstance(stored, dict) or stored.get("digest") != folder_settings(folder).digest:
         return None
-    return said.get("trusted") is True
+    return stored.get("trusted") is True
 
 
 def decide(folder: Path, *, trusted: bool) -> None:
-    """Keep what the user said about this folder as it is now."""
+    """Store the user's decision about this folder in its current state."""
     decisions = {**_decisions(), _name(folder): {"trusted": trusted, "digest": folder_settings(folder).digest}}
     path = trust_file()
     private_folder(path.parent)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"folders": decisions}, file, indent=2)
-    fresh.replace(path)
+    temporary.replace(path)
 
 
 def trust_file() -> Path:
-    """The file that keeps the decisions."""
+    """Return the file of decisions."""
     return data_home() / "trust.json"
 
 
@@ -80,7 +80,7 @@ def _decisions() -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{path} cannot be read: {error}", "remove it; every folder is asked about again"
+            f"{path} cannot be read: {error}", "remove it; ml-intern then asks about every folder again"
         ) from error
     return folders if isinstance(folders, dict) else {}
 
@@ -90,7 +90,7 @@ def _name(folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """Of a giant only the beginning, and its size: no settings file is that long."""
+    """Return the content of a file; of a huge one only its beginning and its size."""
     try:
         if not path.is_file():
             return None

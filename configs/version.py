@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "ml-intern-graph"
 """The name on the package index. The command is `ml-intern`, a name another distribution has there."""
 _TEMPORARY = ("archive-v", "environments-v", "builds-v")
-"""What folders of environments in uv's cache begin with; uvx runs programs there."""
+"""Prefixes of the environments in uv's cache, in which uvx runs programs."""
 
 
 @cache

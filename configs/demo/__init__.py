@@ -1,4 +1,4 @@
-"""What the demo is made of: the task, its settings, and the script its model plays."""
+"""The files of the demo: the task, its settings, and the script of its model."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.configs.check import Places
+from ml_intern.configs.check import Positions
 from tests.commands.conftest import Done
 
 Run = Callable[..., Done]
@@ -56,10 +56,10 @@ FAULTS = """{
             '{"permissions": {"deny": [{"tool": 1}]}}',
             "1:27: permissions.deny.0: is not a valid rule: tool: Input should be",
         ),
-        ('{"sandbox": {"hosts": ["ftp://x"]}}', "1:14: sandbox.hosts: 'ftp://x' is no host"),
+        ('{"sandbox": {"hosts": ["ftp://x"]}}', "1:14: sandbox.hosts: 'ftp://x' is not a host"),
         ('{"sandbox": {"hosts": ["http://x:y"]}}', "1:14: sandbox.hosts: port could not be cast"),
-        ('{"sandbox": {"hosts": ["a b"]}}', "1:14: sandbox.hosts: 'a b' is no host, no .domain and no http address"),
-        ('{"personal_trace_repo_template": "{who}/x"}', "1:2: personal_trace_repo_template: must make OWNER/NAME"),
+        ('{"sandbox": {"hosts": ["a b"]}}', "1:14: sandbox.hosts: 'a b' is not a host, a .domain or an http address"),
+        ('{"personal_trace_repo_template": "{who}/x"}', "1:2: personal_trace_repo_template: must be OWNER/NAME"),
         ('{"share_traces": "maybe"}', "1:2: share_traces: input should be True, False, 'private' or 'public'"),
         ('{"model_name": "nonsense/x"}', "1:2: warning: model_name: unknown provider 'nonsense'"),
     ],
@@ -77,13 +77,13 @@ def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Pa
     assert done.code == 78
     expected = [
         ("2:3: max_iterations: must be 1 or more"),
-        ("3:3: warning: modle_name: is no known setting and is ignored (did you mean 'model_name'?)"),
-        ("5:5: mcpServers.a: the url is no http address"),
-        ("6:5: mcpServers.b: a server has either a command or a url"),
+        ("3:3: warning: modle_name: is not a known setting and is ignored (did you mean 'model_name'?)"),
+        ("5:5: mcpServers.a: the url is not an http address"),
+        ("6:5: mcpServers.b: a server needs either a command or a url"),
         ("7:43: mcpServers.c.headers.X: needs the variable NOT_SET_ANYWHERE, which is not set"),
-        ("8:5: mcpServers.d: the transport sse is no longer spoken"),
+        ("8:5: mcpServers.d: the transport sse is no longer supported"),
         ("10:47: messaging.auto_event_types.1: input should be"),
-        ("11:22: messaging.destinations.s: a destination of slack needs channel"),
+        ("11:22: messaging.destinations.s: the slack destination needs channel"),
     ]
     assert [line[: len(one)] for line, one in zip(said, expected, strict=False)] == expected
     assert [line.partition(": ")[2][:18] for line in said[len(expected) :]] == [
@@ -108,8 +108,8 @@ def test_what_is_no_json_object_is_said_with_its_place(
 
 def test_places_are_found_in_nested_lists_and_strange_text() -> None:
     text = '\n{ "ü\\u0041" : [ 1 ,\n {"b":"}]"} ] , "c" : null }'
-    places = Places.of(text)
+    positions = Positions.of(text)
     assert json.loads(text) == {"üA": [1, {"b": "}]"}], "c": None}
-    assert places.place(("üA", 1, "b")) == (3, 3)
-    assert places.place(("c",)) == (3, 17)
-    assert places.place(("nowhere", 1)) == (2, 1)
+    assert positions.find(("üA", 1, "b")) == (3, 3)
+    assert positions.find(("c",)) == (3, 17)
+    assert positions.find(("nowhere", 1)) == (2, 1)

@@ -147,7 +147,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["-m", "openai/gpt-5", "x"], 78, "OPENAI_API_KEY"),
         (["-m", "scripted:/nowhere.yaml", "x"], 78, "nowhere.yaml"),
         (["--output-schema", "/nowhere", "x"], 2, "--output-schema"),
-        (["--config", "/nowhere", "x"], 2, "--config names no file"),
+        (["--config", "/nowhere", "x"], 2, "--config: no such file"),
         (["--set", "modle_name=x", "x"], 2, "did you mean 'model_name'"),
         (["thread"], 2, "did you mean 'threads'"),
     ],

@@ -45,7 +45,7 @@ def test_a_skill_without_a_heading_is_named_by_its_folder(folder: Path) -> None:
 def test_long_advice_is_cut_and_says_so(folder: Path) -> None:
     decide(folder, trusted=True)
     (folder / "AGENTS.md").write_text("x" * (MAX_CHARACTERS + 5_000))
-    assert "[... 5,000 characters left out; read the file]" in advice_of(folder)
+    assert "[... 5,000 characters omitted; read the file]" in advice_of(folder)
 
 
 def test_a_link_to_a_file_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
