@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from PIL import Image
 
 from ml_intern.store.journal import CallKey
 from ml_intern.store.runs import RunRow
@@ -65,9 +64,10 @@ def test_logs_and_wait_tell_what_it_printed_and_how_it_ended(run: Run, trained: 
 
 
 def test_the_plot_is_a_picture_of_its_metrics(run: Run, trained: str, place: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="needs the extra [plot]: uv sync --extra plot")
     done = run("jobs", "plot", trained, "-o", "loss.png")
     assert done.out == "loss.png: loss\n"
-    with Image.open(place / "loss.png") as picture:
+    with image.open(place / "loss.png") as picture:
         assert picture.format == "PNG"
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 3
     done = run("jobs", "plot", trained, "--metric", "accuracy")

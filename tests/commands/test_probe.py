@@ -74,4 +74,4 @@ def test_a_model_that_does_not_answer_is_the_exit_code(run: Run) -> None:
 
 
 def test_doctor_says_how_to_get_a_github_token(run: Run) -> None:
-    assert "GITHUB_TOKEN  not set; the tool github wants one: `gh auth token` prints yours" in run("doctor").out
+    assert "GITHUB_TOKEN  not set; the tool github needs one: `gh auth token` prints yours" in run("doctor").out

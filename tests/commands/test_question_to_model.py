@@ -48,6 +48,7 @@ class Done:
 
 @pytest.fixture
 def done(tmp_path: Path) -> Iterator[Done]:
+    pytest.importorskip("pyarrow", reason="needs pyarrow, which writes the fake Hub's parquet files: uv sync")
     root, folder = tmp_path, tmp_path / "work"
     folder.mkdir()
     with FakeHub() as hub, GitHub() as github:

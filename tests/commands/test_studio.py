@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.version import install_hint
 from ml_intern.graph.context import RunOptions
 from ml_intern.server.options import VARIABLE, ServedOptions
 from ml_intern.server.studio_process import GRAPH, QUIET, SERVED, free_port, server_environment
@@ -30,7 +31,7 @@ def test_without_the_extra_it_is_one_line_with_the_remedy(missing: str, tmp_path
         f"sys.modules[{missing!r}] = None; from ml_intern import cli; sys.exit(cli.main(['studio']))", tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (78, "", 1)
-    assert "uv sync --extra studio" in done.stderr
+    assert done.stderr == f"ml-intern: LangGraph's server is not installed ({install_hint('studio')})\n"
 
 
 def test_a_port_in_use_is_one_line_and_without_a_wish_another_one_is_taken() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml_intern.configs.version import hint_for, install_hint
+from ml_intern.configs.version import hint_for
 
 INDEX: dict[str, Any] = {}
 GIT = {"url": "https://code.example/ml.git", "vcs_info": {"vcs": "git", "commit_id": "0123abc"}}
@@ -31,7 +31,6 @@ def test_the_command_is_that_of_the_installer(tmp_path: Path, made_by: str, orig
 def test_in_the_environment_of_a_checkout_it_is_uv_sync(tmp_path: Path) -> None:
     origin = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
     assert hint_for("studio", tmp_path / ".venv", origin) == "uv sync --extra studio"
-    assert install_hint("studio") == "uv sync --extra studio"
 
 
 def test_an_editable_installation_elsewhere_stays_editable(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ml_intern.configs.settings import Destination, Messaging
+from ml_intern.configs.version import install_hint
 from ml_intern.graph.events import Event
 from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
 from ml_intern.outbound.notifications.notifier import Notifications
@@ -174,4 +175,4 @@ async def test_a_missing_apprise_package_is_reported(monkeypatch: pytest.MonkeyP
     notifier = NotifierUnderTest(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
     problem = await notifier.to.send("slack.default", "x")
     await notifier.to.close()
-    assert problem == "apprise is not installed: uv sync --extra apprise"
+    assert problem == f"apprise is not installed: {install_hint('apprise')}"
