@@ -138,7 +138,7 @@ def checks() -> str:
     from ml_intern.runs.preflight.check import RULES
 
     rows = ([f"`{name}`", first_sentence(rule.__doc__ or "")] for name, rule in RULES.items())
-    return table(["check", "what it refuses"], rows)
+    return table(["check", "what it does"], rows)
 
 
 def loop() -> str:

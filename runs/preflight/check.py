@@ -1,4 +1,4 @@
-"""check(plan, facts): all rules over a run that is about to start. Pure: it asks nobody and changes nothing."""
+"""check(plan, facts): apply every preflight rule to a run before it starts. Pure: no requests, no side effects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, get_args
@@ -40,11 +40,11 @@ RULES: Final[Mapping[RuleName, Rule]] = {
     "secrets": secrets,
     "substitution": substitution,
 }
-"""Every rule by the name that an override gives."""
+"""The rules, keyed by the name used in an override."""
 RULE_NAMES: Final = get_args(RuleName)
 
 
 def check(plan: RunPlan, facts: Facts) -> PreflightReport:
-    """What the rules say to a run. The plan's own overrides hold."""
+    """Return the findings of all rules. The overrides in the plan apply."""
     found = tuple(one for rule in RULES.values() for one in rule(plan, facts))
     return PreflightReport(found, frozenset(plan.overrides))

@@ -1,4 +1,4 @@
-"""What the checks before a run found: each finding with its remedy, and the rules that were overridden."""
+"""The result of the preflight checks: findings with their remedies, and the overridden rules."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault that a rule saw. One that does not refuse is told and stops nothing."""
+    """A problem found by a rule. With `refuses` False it is a warning and does not block the run."""
 
     rule: str
     what: str
@@ -21,36 +21,36 @@ class Finding:
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """All that was found, and which rules the caller overrides."""
+    """All findings, and the rules the caller overrides."""
 
     found: tuple[Finding, ...] = ()
     overrides: frozenset[str] = frozenset()
 
     def overridden(self, names: Collection[str]) -> "PreflightReport":
-        """The same findings with other overrides."""
+        """Return the same findings with other overrides."""
         return PreflightReport(self.found, frozenset(names))
 
     @property
     def refused(self) -> tuple[Finding, ...]:
-        """What keeps the run from starting."""
+        """The findings that block the run."""
         return tuple(one for one in self.found if one.refuses and one.rule not in self.overrides)
 
     @property
     def refusal(self) -> str:
-        """Why the run may not start, with the remedies; "" when it may."""
+        """Why the run is refused, with the remedies; "" when it may start."""
         if not self.refused:
             return ""
         names = ", ".join(dict.fromkeys(one.rule for one in self.refused))
         return "\n".join(
             [
-                "the checks before the start refuse this run; nothing was started and nothing was paid:",
+                "preflight checks refused this run; nothing was started or charged:",
                 *(f"- {one.line}" for one in self.refused),
-                f"Mend it. Where you know better, repeat the call with override=[{names}] and say why.",
+                f"Fix the problems. If a check is wrong, repeat the call with override=[{names}] and explain why.",
             ]
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be known although the run may start: overridden findings, then those that refuse nothing."""
+        """The findings that do not block the run: overridden ones first, then warnings."""
         over = [f"overridden: {one.line}" for one in self.found if one.refuses and one.rule in self.overrides]
         return (*over, *(one.line for one in self.found if not one.refuses))

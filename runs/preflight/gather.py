@@ -1,4 +1,4 @@
-"""Gathering the facts for the rules: the script, the working folder, earlier runs, the dataset viewer, the Hub."""
+"""Gather the facts for the rules from the script, the working folder, earlier runs, the dataset viewer and the Hub."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.check import check
 from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.hardware import machine_of
-from ml_intern.runs.preflight.inputs import Earlier, Facts
+from ml_intern.runs.preflight.inputs import EarlierRun, Facts
 from ml_intern.runs.preflight.program import Program, read_program, words_of
 from ml_intern.store.runs import RunRow
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SECONDS: Final = 10.0
-"""For one question to the Hub or the dataset viewer; without an answer in time the fact is not known."""
+"""Timeout of one request to the Hub or the dataset viewer. Without an answer in time the fact is unknown."""
 _MAX_QUESTIONS: Final = 3
 _KEPT_SECONDS: Final = 60.0
 _MAX_KEPT: Final = 200
@@ -41,10 +41,10 @@ _MAX_SCRIPT: Final = 1_000_000
 
 
 async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = True) -> PreflightReport:
-    """What the rules say to a run that is about to start; the plan's overrides hold. It changes nothing."""
+    """Check a run before it starts. The overrides in the plan apply. Nothing is changed."""
     rows = await context.services.store.runs.list(context.thread_id)
     if any(row.call == context.mark for row in rows):
-        return PreflightReport()  # this call has started its run before: it is gone on with
+        return PreflightReport()  # this call started its run before and now continues
     here = await asyncio.to_thread(local_facts, plan)
     tried = await context.services.store.experiments.list(context.thread_id)
     shapes = {one.run_id: str(json.loads(one.config).get("shape", "")) for one in tried if one.run_id}
@@ -60,13 +60,13 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
     return await asyncio.to_thread(check, plan, facts)
 
 
-def _earlier(row: RunRow, shapes: Mapping[str, str]) -> Earlier:
+def _earlier(row: RunRow, shapes: Mapping[str, str]) -> EarlierRun:
     took = row.finished - row.started if row.finished is not None and row.started is not None else None
-    return Earlier(row.backend, row.state, shapes.get(row.id, ""), took, row.limit_s or 0.0)
+    return EarlierRun(row.backend, row.state, shapes.get(row.id, ""), took, row.limit_s or 0.0)
 
 
 def local_facts(plan: RunPlan) -> Facts:
-    """What the script and the working folder tell. It reads files."""
+    """Read the facts available in the script and the working folder."""
     path, text = script_of(plan)
     if not text:
         named = frozenset(word for word in words_of(plan) if _is_path(word, plan.workdir))
@@ -86,7 +86,7 @@ def local_facts(plan: RunPlan) -> Facts:
 
 
 def script_of(plan: RunPlan) -> tuple[str, str]:
-    """The path of the Python script of a plan, as the plan names it, and its text; both "" where there is none."""
+    """Return the path of the plan's Python script, as the plan names it, and its text; both "" without a script."""
     if plan.script:
         return str(plan.script_path or ""), plan.script
     for word in words_of(plan):
@@ -97,7 +97,7 @@ def script_of(plan: RunPlan) -> tuple[str, str]:
 
 
 def arguments_of(plan: RunPlan, path: str) -> tuple[str, ...]:
-    """What the script is given on its command line."""
+    """Return the command-line arguments of the script."""
     words = words_of(plan)
     return plan.script_args if plan.script or path not in words else words[words.index(path) + 1 :]
 
@@ -116,7 +116,7 @@ def _is_module(name: str, folder: Path) -> bool:
 
 
 async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[str, Any]:
-    """What the viewer knows of the datasets and the Hub of the models, as far as they answer in time."""
+    """Request the columns and row counts of the datasets and the sizes of the models. Omit what times out."""
     program = facts.program
     if program is None or not program.trains:
         return {}
@@ -140,7 +140,7 @@ async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[s
 
 
 def _ids(names: Iterable[str], facts: Facts) -> list[str]:
-    """Those of the names that are ids on the Hub."""
+    """Return the names that are Hub ids."""
     return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MAX_QUESTIONS]
 
 
@@ -149,9 +149,9 @@ def _places(context: ToolContext) -> tuple[str, str]:
 
 
 async def _known(key: tuple[str, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
-    """The answer, or None when there is none: a fact that nobody knows stops no run. It is kept for a minute.
+    """Return the answer, or None when the request fails: an unknown fact does not block a run.
 
-    A call is checked when it is judged, once more before it runs, and when it starts.
+    Answers are cached for a minute, because a call is checked three times: by policy, before it runs, at its start.
     """
     since, answer = _answers.get(key, (-math.inf, None))
     if time.monotonic() - since < _KEPT_SECONDS:
@@ -178,7 +178,7 @@ async def _columns(dataset: str, program: Program, context: ToolContext) -> tupl
     chosen = choose_split(splits[config], split if isinstance(split, str) and "[" not in split else "")
     rows = ((info.get("splits") or {}).get(chosen) or {}).get("num_examples")
     if not names:
-        raise ToolError(f"the dataset viewer knows no columns of {dataset}")
+        raise ToolError(f"the dataset viewer lists no columns for {dataset}")
     return tuple(names), rows if isinstance(rows, int) else 0
 
 

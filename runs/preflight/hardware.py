@@ -1,4 +1,4 @@
-"""What is known of hardware by its name, and of a model's size. Memory in GB, speed in TFLOP/s of half precision."""
+"""Hardware specifications by name, and model sizes. Memory is in GB, speed in half-precision TFLOP/s."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One kind of GPU."""
+    """A GPU model."""
 
     memory_gb: int
     bf16: bool
@@ -16,7 +16,7 @@ class Accelerator:
     fp8: bool = False
 
 
-# From the makers' data sheets; tflops are dense, of the tensor cores.
+# From the manufacturers' data sheets; tflops are for dense tensor-core operations.
 ACCELERATORS: Final[Mapping[str, Accelerator]] = {
     "t4": Accelerator(16, bf16=False, tflops=65),
     "v100": Accelerator(16, bf16=False, tflops=125),
@@ -37,7 +37,7 @@ _SIZE = re.compile(r"(?<![A-Za-z0-9.])(?:(\d{1,3})x)?(\d{1,4}(?:\.\d{1,3})?)([bm
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run gets: so many of a kind of GPU; none at all where `gpu` is None."""
+    """The hardware of a run: `count` GPUs of one model. `gpu` is None on a CPU machine."""
 
     name: str
     gpu: Accelerator | None = None
@@ -45,12 +45,12 @@ class Machine:
 
     @property
     def memory_gb(self) -> int:
-        """The memory of all its GPUs."""
+        """The total memory of its GPUs."""
         return self.gpu.memory_gb * self.count if self.gpu else 0
 
 
 def machine_of(hardware: str | None) -> Machine | None:
-    """What a name of hardware stands for; None when it is unknown."""
+    """Return the machine for a hardware name; None when the name is unknown."""
     name = (hardware or "").lower()
     if name.startswith("cpu"):
         return Machine(name)
@@ -62,7 +62,7 @@ def machine_of(hardware: str | None) -> Machine | None:
 
 
 def sizes_in(text: str) -> list[float]:
-    """The sizes of models that a text names, in parameters: `8B`, `1.5b`, `270M`, `8x7B`."""
+    """Return the model sizes named in a text, in parameters: `8B`, `1.5b`, `270M`, `8x7B`."""
     found = []
     for several, number, unit in _SIZE.findall(text.replace("_", "-")):
         found.append(int(several or 1) * float(number) * (1e9 if unit in "bB" else 1e6))
@@ -70,7 +70,7 @@ def sizes_in(text: str) -> list[float]:
 
 
 def parameters_of(model: str, known: Mapping[str, int]) -> float | None:
-    """The parameters of a model: those known of it, else what its name says; None when it says nothing."""
+    """Return the number of parameters of a model: the known one, else the one in its name; None when unknown."""
     if model in known:
         return float(known[model])
     return max(sizes_in(model.rpartition("/")[2]), default=None)

@@ -1,4 +1,4 @@
-"""What the rules are told besides the plan: facts that somebody gathered, so that the rules themselves ask nobody."""
+"""The facts passed to the rules with the plan. They are gathered beforehand, so that the rules make no requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,44 +7,44 @@ from ml_intern.runs.preflight.program import Program
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """A run of this thread that was started before."""
+class EarlierRun:
+    """An earlier run of this thread."""
 
     backend: str
     state: str
     shape: str = ""
-    """The shape of its script, see Program.shape; "" when it is not known."""
+    """The shape of its script (see Program.shape); "" when unknown."""
     seconds: float | None = None
     limit_s: float = 0.0
 
     @property
     def open(self) -> bool:
-        """Whether it is still under way."""
+        """Whether the run is queued or running."""
         return self.state in ("queued", "running")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known. An absent entry means that nobody could tell; no rule refuses for want of a fact."""
+    """The known facts. A missing entry means unknown; no rule refuses because of an unknown fact."""
 
     program: Program | None = None
-    """The script that would run; None where there is none that could be read."""
+    """The script to run; None when there is none or it cannot be parsed."""
     script_path: str = ""
     unreadable: str = ""
-    """Why the script cannot be read as Python."""
+    """Why the script cannot be parsed as Python; "" when it can."""
     limit_named: bool = True
-    """Whether the caller chose the time limit; else it is the default."""
+    """Whether the caller set the time limit; otherwise it is the default."""
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Column names by dataset id."""
     rows: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Rows of the split that is trained on, by dataset id."""
+    """Number of rows of the training split, by dataset id."""
     parameters: Mapping[str, int] = field(default_factory=dict[str, int])
     """Number of parameters by model id."""
     local_paths: frozenset[str] = frozenset()
-    """Those of the texts in script and command that name a file or folder of this machine."""
+    """The strings in script and command that name a file or folder on this machine."""
     local_modules: frozenset[str] = frozenset()
-    """Those of the imports that are files of the working folder."""
-    earlier: tuple[Earlier, ...] = ()
+    """The imports that are files in the working folder."""
+    earlier: tuple[EarlierRun, ...] = ()
     user_text: str = ""
     sandboxed: bool = False
-    """Local commands run behind a wall, where /tmp is empty and goes with them."""
+    """Whether local commands run in the sandbox, whose /tmp starts empty and is deleted with the command."""

@@ -1,4 +1,4 @@
-"""Which package an import comes from, what packages bring along, and what the usual images hold."""
+"""Which package provides an import, which dependencies packages install, and what common images contain."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -25,7 +25,7 @@ PACKAGE_OF: Final[Mapping[str, str]] = {
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
-"""Imports whose package has another name, by the import."""
+"""Package names that differ from their import names, keyed by import."""
 ALSO_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "opencv-python": ("opencv-python-headless", "opencv-contrib-python"),
     "faiss-cpu": ("faiss-gpu", "faiss-gpu-cu12"),
@@ -33,7 +33,7 @@ ALSO_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "tensorflow": ("tensorflow-cpu", "tf-nightly"),
     "psycopg2": ("psycopg2-binary",),
 }
-"""Other packages that give the same import."""
+"""Other packages that provide the same import."""
 
 _HUB = ("huggingface-hub", "pyyaml", "tqdm", "filelock", "packaging", "fsspec", "typing-extensions", "httpx")
 _DATA = ("pandas", "numpy", "pyarrow", "dill", "multiprocess", "xxhash", "requests", "python-dateutil", *_HUB)
@@ -41,7 +41,7 @@ _TORCH = ("typing-extensions", "filelock", "sympy", "networkx", "jinja2", "fsspe
 _MODELS = ("tokenizers", "safetensors", "numpy", "regex", "requests", *_HUB)
 _ACCELERATE = ("accelerate", "torch", "psutil", *_TORCH, *_MODELS)
 
-BRINGS: Final[Mapping[str, tuple[str, ...]]] = {
+DEPENDENCIES: Final[Mapping[str, tuple[str, ...]]] = {
     "huggingface-hub": _HUB,
     "datasets": ("datasets", *_DATA),
     "evaluate": ("datasets", *_DATA),
@@ -85,7 +85,7 @@ BRINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": ("httpx", "pydantic", "tqdm", "anyio"),
     "deepspeed": ("torch", "numpy", "pydantic", "psutil", "einops", *_TORCH),
 }
-"""What comes with a package: the part of its dependencies that scripts are wont to import."""
+"""The dependencies of each package that scripts commonly import."""
 
 _PYTORCH = ("torch", "torchvision", "torchaudio", "numpy", "pillow", "pyyaml", "requests", *_TORCH)
 _TRANSFORMERS = (*_PYTORCH, "transformers", "datasets", "peft", "evaluate", "scikit-learn", *_ACCELERATE, *_DATA)
@@ -98,26 +98,26 @@ IMAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "huggingface/trl": (*_TRANSFORMERS, "trl"),
     "huggingface/trl-latest-gpu": (*_TRANSFORMERS, "trl"),
 }
-"""The packages of the usual images, by the image's name without its tag."""
+"""The packages in common images, keyed by image name without tag."""
 
 
 def image_packages(image: str | None) -> frozenset[str] | None:
-    """The packages an image holds; None for one that nobody here knows."""
+    """Return the packages in an image; None for an unknown image."""
     if image is None:
         return None
     name = image.partition("@")[0]
     head, _, tail = name.rpartition("/")
-    held = IMAGES.get(f"{head}/{tail.partition(':')[0]}".lstrip("/"))
-    return frozenset(held) if held is not None else None
+    contained = IMAGES.get(f"{head}/{tail.partition(':')[0]}".lstrip("/"))
+    return frozenset(contained) if contained is not None else None
 
 
-def with_brought(packages: Iterable[str]) -> frozenset[str]:
-    """The packages and what they are known to bring along."""
+def with_dependencies(packages: Iterable[str]) -> frozenset[str]:
+    """Return the packages and their known dependencies."""
     given = frozenset(packages)
-    return given.union(*(BRINGS.get(one, ()) for one in given))
+    return given.union(*(DEPENDENCIES.get(one, ()) for one in given))
 
 
-def gives(packages: frozenset[str], module: str) -> bool:
-    """Whether one of the packages gives this import."""
+def provides(packages: frozenset[str], module: str) -> bool:
+    """Whether one of the packages provides this import."""
     package = PACKAGE_OF.get(module, module.replace("_", "-").lower())
     return bool({package, *ALSO_BY.get(package, ())} & packages)

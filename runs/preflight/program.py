@@ -1,4 +1,4 @@
-"""What a Python script says of itself, read from its syntax tree without running it."""
+"""Facts about a Python script, read from its syntax tree without running it."""
 
 import ast
 import hashlib
@@ -29,13 +29,13 @@ _UPLOAD_WORDS: Final = (("hf", "upload"), ("huggingface-cli", "upload"), ("hf", 
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A call in a script: the dotted name of what is called, and the arguments as far as they are known."""
+    """A call in a script: the dotted name of the function and the known arguments."""
 
     path: str
     args: tuple[Any, ...]
     keywords: Mapping[str, Any]
     receiver: Any = UNKNOWN
-    """What it is called on, as far as that is known: the path of `Path("a").read_text()`."""
+    """The object it is called on, where known: the path in `Path("a").read_text()`."""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class FunctionCall:
         return self.path.rpartition(".")[2]
 
     def value(self, keyword: str, place: int | None = None) -> Any:
-        """An argument by keyword, or by place; UNKNOWN when it is not there or not known."""
+        """Return an argument by keyword or position; UNKNOWN when it is missing or cannot be determined."""
         if keyword in self.keywords:
             return self.keywords[keyword]
         return self.args[place] if place is not None and place < len(self.args) else UNKNOWN
@@ -56,12 +56,12 @@ class Program:
     text: str
     calls: tuple[FunctionCall, ...] = ()
     imports: frozenset[str] = frozenset()
-    """Top-level names it cannot do without: not those tried and caught, nor those for type checkers."""
+    """Top-level names of required imports, without those in try blocks and under TYPE_CHECKING."""
     dependencies: tuple[str, ...] | None = None
-    """The names of packages in its PEP 723 block; None without a block."""
+    """The package names in its PEP 723 block; None without a block."""
     strings: tuple[str, ...] = ()
     shape: str = ""
-    """Digest of its structure: the same after a change of numbers, names of models and other constants."""
+    """Digest of its structure. Changed constants, such as numbers and model names, do not affect it."""
 
     @property
     def digest(self) -> str:
@@ -69,31 +69,31 @@ class Program:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def named(self, *names: str) -> Iterator[FunctionCall]:
-        """The calls of functions with one of these last names."""
+        """Yield the calls of functions with one of these names, without their module or object."""
         return (call for call in self.calls if call.name in names)
 
     def setting(self, name: str) -> Any:
-        """The value of a keyword anywhere in its calls, the last one; UNKNOWN when there is none that is known."""
+        """Return the last known value of a keyword argument in any call; UNKNOWN when there is none."""
         given = [call.keywords[name] for call in self.calls if name in call.keywords]
         return next((value for value in reversed(given) if value is not UNKNOWN), UNKNOWN)
 
     def is_set(self, *names: str) -> bool:
-        """Whether one of these keywords is given anywhere, and not as False or None."""
+        """Whether any call passes one of these keywords with a value other than False or None."""
         return any(call.keywords.get(name) not in (None, False) for call in self.calls for name in names)
 
     @property
     def trains(self) -> bool:
-        """Whether it fits a model."""
+        """Whether the script trains a model."""
         return any(call.name in _TRAINS and ("." in call.path or call.name == "fit") for call in self.calls)
 
     @property
     def saves(self) -> bool:
-        """Whether it writes something to keep."""
+        """Whether the script saves output."""
         return self.trains or any("." in call.path for call in self.named(*_SAVES))
 
     @property
     def pushes(self) -> bool:
-        """Whether it sends its output away from the machine it runs on."""
+        """Whether the script uploads its output."""
         if any(self.named(*_PUSHES)):
             return True
         if self.is_set("push_to_hub"):
@@ -103,7 +103,7 @@ class Program:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it loads, by id or path, as far as they are known."""
+        """The ids or paths of the models it loads, where known."""
         loaded = [call.value("pretrained_model_name_or_path", 0) for call in self.named("from_pretrained")]
         made = [call.value("model", 0) for call in self.calls if call.name.endswith("Trainer")]
         piped = [call.value("model", 1) for call in self.named("pipeline")]
@@ -112,12 +112,12 @@ class Program:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The datasets it loads, by id or path, as far as they are known."""
+        """The ids or paths of the datasets it loads, where known."""
         return _texts([call.value("path", 0) for call in self.named("load_dataset")])
 
 
 def words_of(plan: RunPlan) -> tuple[str, ...]:
-    """The words of a plan's command, those of a shell's command line too."""
+    """Return the words of a plan's command, with shell command lines split."""
     words: list[str] = []
     for one in plan.command:
         try:
@@ -132,10 +132,11 @@ def _texts(values: list[Any]) -> tuple[str, ...]:
 
 
 def read_program(text: str, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Program:
-    """Read a script as it would run with these command-line arguments and this environment.
+    """Analyze a script as it would run with these command-line arguments and this environment.
 
     Raises:
-        SyntaxError: it is no Python. ValueError: it holds null bytes, or its PEP 723 block is no TOML.
+        SyntaxError: it is not valid Python.
+        ValueError: it contains null bytes, or its PEP 723 block is not valid TOML.
     """
     tree = ast.parse(text)
     values = Values.of(tree, arguments, environment or {})
@@ -152,7 +153,7 @@ def read_program(text: str, arguments: tuple[str, ...] = (), environment: Mappin
 
 
 def dependencies_of(text: str) -> tuple[str, ...] | None:
-    """The packages that a PEP 723 block names, without versions; None without a block. Raises ValueError."""
+    """Return the package names in a PEP 723 block, without versions; None without a block. Raises ValueError."""
     found = _BLOCK.search(text)
     if found is None:
         return None
@@ -162,13 +163,13 @@ def dependencies_of(text: str) -> tuple[str, ...] | None:
 
 
 def package_name(requirement: str) -> str:
-    """The normal form of the name in a requirement."""
+    """Return the normalized package name of a requirement."""
     name = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
     return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
 
 
 def _shape(tree: ast.Module) -> str:
-    """The digest of the tree without its constants, which it loses."""
+    """Return a digest of the tree without its constants, which are removed from it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant):
             node.value = None
@@ -203,7 +204,7 @@ class _Reader(ast.NodeVisitor):
             self.imports.add(node.module.partition(".")[0])
 
     def visit_Try(self, node: ast.Try) -> None:
-        """What is imported in a try that catches its absence is no need."""
+        """Ignore imports in a try block that catches their absence."""
         before = set(self.imports)
         for one in node.body:
             self.visit(one)
@@ -222,7 +223,7 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        """A docstring is no value."""
+        """Ignore docstrings."""
         if not isinstance(node.value, ast.Constant):
             self.generic_visit(node)
 
@@ -239,7 +240,7 @@ def _catches_absence(handler: ast.ExceptHandler) -> bool:
 
 
 def dotted(node: ast.AST) -> str:
-    """The dotted name of an expression: `a.b().c` is `a.b.c`; "" for what has none."""
+    """Return the dotted name of an expression: `a.b.c` for `a.b().c`; "" when it has none."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):

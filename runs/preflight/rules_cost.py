@@ -1,4 +1,4 @@
-"""Rules about what a run costs for nothing: too short a limit, lost output, no smoke run, the same fault many times."""
+"""Rules that prevent wasted cost: a short time limit, lost output, no smoke run, one error repeated in many jobs."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -11,49 +11,51 @@ from ml_intern.runs.preflight.inputs import Facts
 from ml_intern.runs.preflight.program import Program
 
 SMALL_STEPS: Final = 100
-"""Training steps up to which a run is a trial and no training."""
+"""A run of at most this many training steps is a trial."""
 _BEST_SHARE: Final = 0.6
-"""Of its data sheet's speed, what a GPU reaches in training at the very best."""
+"""The highest fraction of its data-sheet speed that a GPU reaches in training."""
 _TOKENS: Final = 64
-"""In a row of a dataset, at the least, where the script does not say."""
+"""The assumed minimum number of tokens in a dataset row."""
 
 
 def time_limit(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """The time limit is below what the training takes at best, or ended this script before, or nobody named one."""
+    """Refuse a time limit that is too short, that ended this script before, or that was not set for a paid job."""
     program = facts.program
     if program is None or not program.trains:
         return
     limit = f"the time limit of {_minutes(plan.limit_s)}"
     ended = [run.limit_s for run in facts.earlier if run.shape == program.shape and run.state == "timeout"]
     if max(ended, default=0.0) >= plan.limit_s:
-        yield Finding("time_limit", f"{limit} ended this script before", "give it more time, or less to do")
+        yield Finding(
+            "time_limit", f"an earlier run of this script reached {limit}", "raise the limit, or reduce the work"
+        )
         return
     least = least_seconds(plan, facts)
     if least is not None and least > plan.limit_s:
-        what = f"{limit} is too short: on {plan.hardware} the training takes {_minutes(least)} at the very best"
-        yield Finding("time_limit", what, "raise limit, train on less, or take faster hardware")
+        what = f"{limit} is too short: on {plan.hardware} the training takes at least {_minutes(least)}"
+        yield Finding("time_limit", what, "raise the limit, train on less data, or choose faster hardware")
     elif backend_spec(plan.backend).has_prices and not facts.limit_named and not is_trial(program):
-        what = f"no time limit was named, and {limit} that stands instead kills a training that takes longer"
+        what = f"no time limit was set, and the default of {_minutes(plan.limit_s)} kills a longer training"
         yield Finding(
-            "time_limit", what, "name a limit: the time the smoke run took for a step, times the steps, and half more"
+            "time_limit", what, "set a limit: the smoke run's time per step, times the number of steps, plus 50 %"
         )
 
 
 def is_trial(program: Program) -> bool:
-    """Whether the script does so few steps that it only tries itself out."""
+    """Whether the script trains for at most SMALL_STEPS steps."""
     steps = program.setting("max_steps")
     return isinstance(steps, int | float) and 0 < steps <= SMALL_STEPS
 
 
 def least_seconds(plan: RunPlan, facts: Facts) -> float | None:
-    """Seconds that the training takes at the very best: six operations for a parameter and a token. None: not known."""
+    """Return the minimum training time in seconds, at six operations per parameter and token; None when unknown."""
     program, machine = facts.program, machine_of(plan.hardware)
     if program is None or machine is None or machine.gpu is None:
         return None
     parameters = max((parameters_of(model, facts.parameters) or 0.0 for model in program.models), default=0.0)
     tokens = _rows_trained(program, facts) * _TOKENS
     speed = machine.gpu.tflops * 1e12 * machine.count * _BEST_SHARE
-    # With adapters the frozen weights need no gradient: four operations instead of six.
+    # With adapters the frozen weights need no gradient: four operations instead of six
     operations = 4 if program.is_set("peft_config") else 6
     return operations * parameters * tokens / speed or None
 
@@ -80,26 +82,27 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
 
 
-_FLEETING: Final = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108  where things are lost
+_TEMPORARY: Final = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108  only compared with paths
 _PLACES: Final = ("output_dir", "save_directory", "f", "path", "dataset_path", "path_or_buf")
 
 
 def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """What the run makes would be gone with its machine."""
+    """Refuse a run whose output would be lost with its machine."""
     program = facts.program
     if program is None or not program.saves:
         return
     if not backend_spec(plan.backend).is_disposable:
         yield from _local_output(program, facts)
     elif not program.pushes:
-        what = "the script keeps what it makes on the machine's own disk, which goes when the run ends"
+        what = "the script saves its output on the machine's disk, which is deleted when the run ends"
         remedy = (
-            "push it: push_to_hub=True and hub_model_id for the trainer, push_to_hub() at its end, or upload_folder"
+            "push the output to the Hub: push_to_hub=True and hub_model_id in the trainer's arguments, push_to_hub() "
+            "at the end, or upload_folder"
         )
         if not is_trial(program):
             yield Finding("output", what, remedy)
     elif "HF_TOKEN" not in plan.secrets:
-        yield Finding("output", "the script pushes to the Hub and is given no HF_TOKEN", 'add "HF_TOKEN" to secrets')
+        yield Finding("output", "the script pushes to the Hub without HF_TOKEN", 'add "HF_TOKEN" to secrets')
 
 
 def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
@@ -107,31 +110,31 @@ def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
         return
     places = [call.value(name) for call in program.calls for name in _PLACES]
     first = [call.value("save_directory", 0) for call in program.named("save_pretrained", "save_model", "save_to_disk")]
-    lost = [one for one in (*places, *first) if isinstance(one, str) and f"{one}/".startswith(_FLEETING)]
+    lost = [one for one in (*places, *first) if isinstance(one, str) and f"{one}/".startswith(_TEMPORARY)]
     if lost:
-        what = f"{lost[0]} is empty for each command behind the wall and goes when it ends"
-        yield Finding("output", what, "write to a folder of the workspace")
+        what = f"{lost[0]} is temporary in the sandbox and is deleted when the command ends"
+        yield Finding("output", what, "write to a folder in the workspace")
 
 
 def smoke(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A training elsewhere whose script has never run through."""
+    """Refuse a paid training job whose script has not succeeded before."""
     program = facts.program
     if not backend_spec(plan.backend).has_prices or program is None or not program.trains or is_trial(program):
         return
     if any(run.state == "succeeded" and run.shape == program.shape for run in facts.earlier):
         return
     known = any(run.state == "succeeded" for run in facts.earlier)
-    what = "the script was changed since one succeeded" if known else "no run of this script has succeeded yet"
-    remedy = "run it here first with a few steps (backend local, max_steps from an argument), wait for its end"
+    what = "the script changed since its last successful run" if known else "no run of this script has succeeded yet"
+    remedy = "first run it locally with a few steps (backend local, max_steps from an argument) and wait for its end"
     yield Finding("smoke", what, remedy)
 
 
 def one_first(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """Several jobs of one script before any of them is known to work there."""
+    """Refuse several jobs of one script before one has succeeded."""
     program = facts.program
     if not backend_spec(plan.backend).has_prices or program is None:
         return
     alike = [run for run in facts.earlier if run.backend == plan.backend and run.shape == program.shape]
     if any(run.open for run in alike) and not any(run.state == "succeeded" for run in alike):
-        what = "a job of the same script is still under way and none has succeeded: one fault would fail them all"
-        yield Finding("one_first", what, "wait until the first has ended well, then launch the others")
+        what = "a job of the same script is still running and none has succeeded: one error would fail all of them"
+        yield Finding("one_first", what, "wait until the first job succeeds, then launch the others")

@@ -1,4 +1,4 @@
-"""Rules about what is there where a run goes: its imports, and the paths it reads."""
+"""Rules about what is available where the script runs: its imports and the paths it reads."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.inputs import Facts
-from ml_intern.runs.preflight.packages import PACKAGE_OF, gives, image_packages, with_brought
+from ml_intern.runs.preflight.packages import PACKAGE_OF, image_packages, provides, with_dependencies
 from ml_intern.runs.preflight.program import FunctionCall, Program, package_name, words_of
 
 _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
@@ -17,41 +17,44 @@ _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--e
 
 
 def script(_: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A script that is no Python."""
+    """Refuse a script that is not valid Python."""
     if facts.unreadable:
-        yield Finding("script", f"{facts.script_path or 'the script'} is no Python: {facts.unreadable}", "mend it")
+        what = f"{facts.script_path or 'the script'} is not valid Python: {facts.unreadable}"
+        yield Finding("script", what, "fix the syntax")
 
 
 def imports(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """An import that nothing in the image or in the script's dependencies gives."""
+    """Refuse an import that neither the image nor the script's dependencies provide."""
     program = facts.program
     if program is None:
         return
     local = sorted(facts.local_modules & program.imports) if backend_spec(plan.backend).is_disposable else []
     if local:
-        what = f"the script imports {', '.join(local)}, which is a file here and does not travel with it"
-        yield Finding("imports", what, "put its code into the script, or push it as a package")
-    held = _held(plan, program)
-    if held is None:
+        what = f"the script imports {', '.join(local)} from local files, which are not sent with it"
+        yield Finding("imports", what, "move the code into the script, or publish it as a package")
+    available = _available_packages(plan, program)
+    if available is None:
         return
     wanted = program.imports - sys.stdlib_module_names - facts.local_modules
-    missing = sorted(one for one in wanted if not gives(held, one))
+    missing = sorted(one for one in wanted if not provides(available, one))
     if missing:
         names = ", ".join(f'"{PACKAGE_OF.get(one, one)}"' for one in missing)
-        what = f"nothing there gives the import of {', '.join(missing)}"
+        what = f"no installed package or dependency provides {', '.join(missing)}"
         yield Finding("imports", what, f"add {names} to the dependencies of the script's PEP 723 block")
 
 
-def _held(plan: RunPlan, program: Program) -> frozenset[str] | None:
-    """The packages that the script finds; None when nobody can tell."""
+def _available_packages(plan: RunPlan, program: Program) -> frozenset[str] | None:
+    """Return the packages available to the script; None when unknown."""
     words = " ".join(plan.command)
     if "requirements" in words:
         return None
     added = [name for group in _INSTALLED.findall(words) for name in _requirements(" ".join(group))]
     if program.dependencies is not None:
-        return with_brought([*program.dependencies, *added])
+        return with_dependencies([*program.dependencies, *added])
     image = image_packages(plan.image)
-    return None if image is None or not backend_spec(plan.backend).is_disposable else with_brought([*image, *added])
+    return (
+        None if image is None or not backend_spec(plan.backend).is_disposable else with_dependencies([*image, *added])
+    )
 
 
 def _requirements(text: str) -> Iterator[str]:
@@ -81,11 +84,11 @@ _WRITERS: Final = (
     "touch",
 )
 _OUTPUTS: Final = ("output_dir", "logging_dir", "save_directory", "cache_dir", "project_dir")
-_OF_THIS_MACHINE: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
+_LOCAL_PATH: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
 
 
 def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A path of this machine in a run that goes elsewhere."""
+    """Refuse a local path in a run on another machine."""
     if not backend_spec(plan.backend).is_disposable:
         return
     program = facts.program
@@ -93,19 +96,19 @@ def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     written = set(_written(program)) if program else set()
     given = {*words_of(plan)[1:], *plan.script_args}
     named = {one for one in read | given if not _is_in(one, written)}
-    there = {one for one in named if one in facts.local_paths or _OF_THIS_MACHINE.match(one)}
+    there = {one for one in named if one in facts.local_paths or _LOCAL_PATH.match(one)}
     if there:
-        what = f"{', '.join(sorted(there))} is a path of this machine, which the run does not see"
-        yield Finding("local_path", what, "upload it to the Hub, private, and load it from there by its id")
+        what = f"the run cannot read from this machine: {', '.join(sorted(there))}"
+        yield Finding("local_path", what, "upload the data to a private Hub repository and load it by its id")
 
 
 def _is_in(path: str, written: set[str]) -> bool:
-    """Whether the script itself makes it, or a folder that it lies in."""
+    """Whether the script writes the path or a folder above it."""
     return any(path == one or path.startswith(f"{one.rstrip('/')}/") for one in written)
 
 
 def paths_read(program: Program) -> Iterator[str]:
-    """The texts that the script hands to what reads files, datasets and models."""
+    """Yield the strings that the script passes to functions that read files, datasets or models."""
     for call in program.calls:
         found = [call.keywords[name] for name in _FILES if name in call.keywords]
         if call.name in _READERS and not _writes(call):
@@ -124,7 +127,7 @@ def _written(program: Program) -> Iterator[str]:
 
 
 def _writes(call: FunctionCall) -> bool:
-    """Whether a call opens or saves something to write it."""
+    """Whether a call opens a file for writing or saves something."""
     mode = call.value("mode", 0 if isinstance(call.receiver, str) else 1)
     opened = call.name == "open" and isinstance(mode, str) and len(mode) <= 3 and bool(set(mode) & set("wax"))
     return opened or (call.name == "save" and "." in call.path)

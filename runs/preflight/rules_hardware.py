@@ -1,4 +1,4 @@
-"""Rules about the hardware of a run: the precision it knows, and the memory it has."""
+"""Rules about the hardware of a run: supported precision and memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from ml_intern.runs.preflight.program import Program
 
 
 def precision(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A number format or a kernel that the hardware has not."""
+    """Refuse a number format or kernel the hardware does not support."""
     program, machine = facts.program, machine_of(plan.hardware)
     if program is None or machine is None:
         return
@@ -19,16 +19,18 @@ def precision(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     if gpu is None:
         wanted = next((what for what, is_so in _GPU_ONLY.items() if is_so(program)), "")
         if wanted:
-            what = f"the script needs a GPU ({wanted}), and {machine.name} has none"
-            yield Finding("precision", what, "take hardware with a GPU, or leave that out")
+            what = f"the script needs a GPU ({wanted}), but {machine.name} has none"
+            yield Finding("precision", what, f"choose hardware with a GPU, or remove {wanted}")
     elif not gpu.bf16 and _is_bf16(program):
-        yield Finding("precision", f"{machine.name} knows no bfloat16", "use fp16, or an L4, A10G, A100 or newer")
+        yield Finding(
+            "precision", f"{machine.name} does not support bfloat16", "use fp16, or an L4, A10G, A100 or newer"
+        )
     elif not gpu.bf16 and program.setting("attn_implementation") == "flash_attention_2":
         yield Finding(
             "precision", f"flash attention 2 does not run on {machine.name}", 'use attn_implementation="sdpa"'
         )
     elif not gpu.fp8 and program.is_set("fp8"):
-        yield Finding("precision", f"{machine.name} knows no fp8", "use bf16, or an H100 or newer")
+        yield Finding("precision", f"{machine.name} does not support fp8", "use bf16, or an H100 or newer")
 
 
 def _is_bf16(program: Program) -> bool:
@@ -59,7 +61,7 @@ _GPU_ONLY: Final[Mapping[str, Callable[[Program], bool]]] = {
 
 
 def memory(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A model whose weights and optimizer alone do not fit."""
+    """Refuse a model whose weights and optimizer state alone exceed the GPU memory."""
     program, machine = facts.program, machine_of(plan.hardware)
     if program is None or machine is None or machine.gpu is None:
         return
@@ -71,13 +73,13 @@ def memory(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
     if needed > machine.memory_gb:
         what = (
             f"{model} ({parameters / 1e9:.3g} billion parameters) needs at least {needed:.0f} GB for "
-            f"{_how(program)}, and {machine.name} has {machine.memory_gb}"
+            f"{_how(program)}, but {machine.name} has {machine.memory_gb} GB"
         )
         yield Finding("memory", what, _smaller(program))
 
 
 def _bytes_each(program: Program) -> float:
-    """Bytes of memory for a parameter, at the least: activations are not counted."""
+    """Return the minimum bytes of memory per parameter, without activations."""
     weights = (
         0.5 if _is_4bit(program) else 1.0 if program.setting("load_in_8bit") is True else 2.0 if _half(program) else 4.0
     )
@@ -91,7 +93,7 @@ def _bytes_each(program: Program) -> float:
 
 
 def _half(program: Program) -> bool:
-    """Whether the weights themselves are loaded in half precision. bf16=True alone keeps them in full."""
+    """Whether the weights are loaded in half precision. With bf16=True alone they stay in full precision."""
     kinds = [program.setting(name) for name in ("torch_dtype", "dtype")]
     return any(kind in ("bfloat16", "float16", "half", "auto") for kind in kinds)
 
@@ -112,5 +114,5 @@ def _how(program: Program) -> str:
 
 def _smaller(program: Program) -> str:
     if program.trains and not _has_adapters(program):
-        return "train adapters (peft_config=LoraConfig(...)), or take larger hardware"
-    return "load it in 4 bits (BitsAndBytesConfig(load_in_4bit=True)), or take larger hardware"
+        return "train adapters (peft_config=LoraConfig(...)), or choose larger hardware"
+    return "load it in 4-bit (BitsAndBytesConfig(load_in_4bit=True)), or choose larger hardware"

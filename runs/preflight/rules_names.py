@@ -1,4 +1,4 @@
-"""Rules about words: columns against the trainer, secrets in the open, another model or dataset than the user named."""
+"""Rules about names: dataset columns, exposed secrets, and models or datasets other than the user named."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -26,12 +26,12 @@ WANTED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "RLOOTrainer": (("prompt",),),
     "OnlineDPOTrainer": (("prompt",),),
 }
-"""Columns that a trainer takes: one of these sets."""
+"""The sets of columns that each trainer accepts."""
 _REMADE: Final = ("map", "from_dict", "from_list", "from_generator", "from_pandas", "rename_columns", "add_column")
 
 
 def columns(_: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """The columns of the dataset fit the trainer no way."""
+    """Refuse a dataset whose columns do not match what the trainer expects."""
     program = facts.program
     if program is None or any(program.named(*_REMADE)) or program.is_set("formatting_func"):
         return
@@ -50,9 +50,10 @@ def columns(_: RunPlan, facts: Facts) -> Iterator[Finding]:
         if not fits:
             sets = " or ".join("+".join(one) for one in wanted)
             what = (
-                f"{call.name} takes the columns {sets}, and {', '.join(program.datasets)} has {', '.join(sorted(had))}"
+                f"{call.name} expects the columns {sets}, but {', '.join(program.datasets)} has "
+                f"{', '.join(sorted(had))}"
             )
-            yield Finding("columns", what, "map or rename the columns before the trainer is made")
+            yield Finding("columns", what, "map or rename the columns before creating the trainer")
 
 
 _SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:token|key|secret|password|passwd|credentials?)$")
@@ -60,20 +61,20 @@ _NO_SECRET: Final = ("PAD_TOKEN", "EOS_TOKEN", "BOS_TOKEN", "UNK_TOKEN", "SORT_K
 
 
 def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """A secret where everybody can read it: the environment, the command, the script."""
-    remedy = "take it out, name the variable in secrets, and read it from os.environ in the script"
+    """Refuse a secret in plain sight: in the environment, the command or the script."""
+    remedy = "remove it, name the variable in secrets, and read it from os.environ in the script"
     for name, value in plan.environment.items():
         named = _SECRET_NAME.search(name) and name.upper() not in _NO_SECRET and len(value) >= 8
         if named or redact(assigned := f"{name}={value}") != assigned:
-            yield Finding("secrets", f"the variable {name} of the environment looks like a secret", remedy)
+            yield Finding("secrets", f"the environment variable {name} looks like a secret", remedy)
     if any(redact(word) != word for word in (*plan.command, *plan.script_args)):
-        yield Finding("secrets", "the command holds a secret", remedy)
+        yield Finding("secrets", "the command contains a secret", remedy)
     if facts.program is not None and any(redact(one) != one for one in facts.program.strings):
-        yield Finding("secrets", "the script holds a secret", remedy)
+        yield Finding("secrets", "the script contains a secret", remedy)
     unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
     if unused and backend_spec(plan.backend).is_disposable:
-        what = "HF_TOKEN is given to a script that neither pushes nor loads anything from the Hub"
-        yield Finding("secrets", what, "leave it out where it is not needed", refuses=False)
+        what = "HF_TOKEN is passed to a script that does not use the Hub"
+        yield Finding("secrets", what, "remove it if it is not needed", refuses=False)
 
 
 def _asks_the_hub(program: Program) -> bool:
@@ -97,7 +98,7 @@ _DATASETS: Final = (
 
 
 def substitution(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
-    """Another model or dataset than the user named. A trial may take a small stand-in."""
+    """Refuse a model or dataset other than the one the user named. A local trial may use a small substitute."""
     program = facts.program
     if program is None or not facts.user_text or (is_trial(program) and not backend_spec(plan.backend).has_prices):
         return
@@ -124,12 +125,12 @@ def _ids(text: str) -> list[str]:
 
 
 def _other(named: str, used: str) -> Finding:
-    what = f"the user named {named}, and the script uses {used}"
-    return Finding("substitution", what, "use what was named, or tell the user and ask before you take another")
+    what = f"the user named {named}, but the script uses {used}"
+    return Finding("substitution", what, f"use {named}, or ask the user before you substitute it")
 
 
 def _of_other_kind(text: str, used: Collection[str], kinds: Collection[str]) -> Iterator[Finding]:
-    """The user named kinds, and what is used is known to be of other ones."""
+    """Yield a finding when the user named a family and the script uses another known family."""
     words = re.findall(r"[a-z0-9_]+", text.lower())
     named = [kind for kind in kinds if any(re.fullmatch(rf"{kind}[\d_]*", word) for word in words)]
     known = {one: [kind for kind in kinds if kind in _plain(one)] for one in used}

@@ -1,4 +1,4 @@
-"""What expressions of a script are worth, as far as that is plain without running it."""
+"""Evaluate the expressions of a script whose values can be determined without running it."""
 
 import ast
 import operator
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 class _Unknown:
-    """The value of what is only known when the script runs; it is true to nothing and equal to nothing else."""
+    """The value of an expression that is known only at run time. It is false, and equal only to itself."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -25,12 +25,12 @@ _OPERATORS: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
 }
-_LONGEST = 10_000
+_MAX_TEXT = 10_000
 
 
 @dataclass(frozen=True)
 class Values:
-    """The names of a script that have one plain value, its command-line options and its environment."""
+    """The variables of a script with one constant value, its command-line options and its environment."""
 
     names: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -38,7 +38,7 @@ class Values:
 
     @classmethod
     def of(cls, tree: ast.Module, arguments: tuple[str, ...], environment: Mapping[str, str]) -> "Values":
-        """The values in a script; a name that is assigned more than once has none."""
+        """Collect the values in a script. A name assigned more than once is unknown."""
         found = cls({}, {**_defaults(tree), **_given(arguments)}, environment)
         assigned: dict[str, list[ast.expr | None]] = {}
         for node in ast.walk(tree):
@@ -50,7 +50,7 @@ class Values:
         return found
 
     def of_node(self, node: ast.expr) -> Any:
-        """The value of an expression, or UNKNOWN."""
+        """Return the value of an expression, or UNKNOWN."""
         match node:
             case ast.Constant():
                 return node.value
@@ -72,9 +72,9 @@ class Values:
     def _computed(self, node: ast.BinOp) -> Any:
         left, right, apply = self.of_node(node.left), self.of_node(node.right), _OPERATORS.get(type(node.op))
         numbers = all(isinstance(one, int | float) for one in (left, right))
-        texts = all(isinstance(one, str) and len(one) < _LONGEST for one in (left, right)) and apply is operator.add
+        texts = all(isinstance(one, str) and len(one) < _MAX_TEXT for one in (left, right)) and apply is operator.add
         if apply is operator.truediv and isinstance(left, str) and isinstance(right, str):
-            return f"{left}/{right}"  # of paths
+            return f"{left}/{right}"  # the / operator of paths
         if apply is None or not (numbers or texts):
             return UNKNOWN
         try:
@@ -89,7 +89,7 @@ class Values:
         return [self.of_node(one) for one in node.elts]
 
     def _from_environment(self, node: ast.Call | ast.Subscript) -> Any:
-        """`os.environ["X"]`, `os.environ.get("X", default)`, `os.getenv("X", default)`; int, float and Path of one."""
+        """Evaluate `os.environ["X"]`, `os.environ.get("X")`, `os.getenv("X")`, and int, float or Path of them."""
         if isinstance(node, ast.Subscript):
             key = self.of_node(node.slice) if ast.unparse(node.value).endswith("environ") else UNKNOWN
             return self.environment.get(key, UNKNOWN) if isinstance(key, str) else UNKNOWN
@@ -111,7 +111,7 @@ def _number(value: Any, kind: type[int] | type[float]) -> Any:
 
 
 def _torch_type(node: ast.Attribute) -> Any:
-    """`torch.bfloat16` is worth its name, as if it had been given as text."""
+    """Evaluate `torch.bfloat16` to its name, like the string."""
     kinds = ("bfloat16", "float16", "half", "float32")
     return node.attr if node.attr in kinds and isinstance(node.value, ast.Name) else UNKNOWN
 
@@ -130,7 +130,7 @@ def _assignments(node: ast.AST) -> list[tuple[str, ast.expr | None]]:
 
 
 def _defaults(tree: ast.Module) -> dict[str, Any]:
-    """The defaults of the options that argparse is told of."""
+    """Return the defaults of the argparse options."""
     found: dict[str, Any] = {}
     plain = Values()
     for node in ast.walk(tree):
@@ -142,7 +142,7 @@ def _defaults(tree: ast.Module) -> dict[str, Any]:
 
 
 def _given(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """The options on a command line: `--name value` and `--name=value`."""
+    """Parse the options on a command line: `--name value` and `--name=value`."""
     found: dict[str, Any] = {}
     for place, word in enumerate(arguments):
         if word.startswith("--"):

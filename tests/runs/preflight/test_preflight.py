@@ -40,7 +40,7 @@ def test_an_override_lets_the_run_pass_and_is_shown(pair: Pair) -> None:
 
 def test_a_refusal_names_the_rule_its_remedy_and_the_override() -> None:
     refusal = checked(Side(plan={"hardware": "t4-small"})).refusal
-    assert "[precision] t4-small knows no bfloat16; use fp16" in refusal
+    assert "[precision] t4-small does not support bfloat16; use fp16" in refusal
     assert "override=[precision]" in refusal
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_intern.runs.preflight.inputs import Earlier
+from ml_intern.runs.preflight.inputs import EarlierRun
 from ml_intern.runs.preflight.program import read_program
 from tests.tools.compute.scripts import SFT, changed
 
@@ -79,10 +79,20 @@ PAIRS = (
         "time_limit",
         "the limit that ended it before",
         Side(
-            facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "timeout", SHAPE, 7200.0, 7200.0))}
+            facts={
+                "earlier": (
+                    EarlierRun("local", "succeeded", SHAPE),
+                    EarlierRun("hub", "timeout", SHAPE, 7200.0, 7200.0),
+                )
+            }
         ),
         Side(
-            facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "timeout", SHAPE, 3600.0, 3600.0))}
+            facts={
+                "earlier": (
+                    EarlierRun("local", "succeeded", SHAPE),
+                    EarlierRun("hub", "timeout", SHAPE, 3600.0, 3600.0),
+                )
+            }
         ),
     ),
     Pair("output", "nothing is pushed", Side(NO_PUSH)),
@@ -259,23 +269,23 @@ PAIRS = (
         ),
     ),
     Pair("smoke", "never run", Side(facts={"earlier": ()}), Side(plan={**TRIAL}, facts={"earlier": ()})),
-    Pair("smoke", "a failed smoke run", Side(facts={"earlier": (Earlier("local", "failed", SHAPE),)})),
+    Pair("smoke", "a failed smoke run", Side(facts={"earlier": (EarlierRun("local", "failed", SHAPE),)})),
     Pair(
         "smoke",
         "another script since",
-        Side(SFT + "print(1)\n", facts={"earlier": (Earlier("local", "succeeded", SHAPE),)}),
-        Side(with_model("Qwen/Qwen2.5-3B"), facts={"earlier": (Earlier("local", "succeeded", SHAPE),)}),
+        Side(SFT + "print(1)\n", facts={"earlier": (EarlierRun("local", "succeeded", SHAPE),)}),
+        Side(with_model("Qwen/Qwen2.5-3B"), facts={"earlier": (EarlierRun("local", "succeeded", SHAPE),)}),
     ),
     Pair(
         "one_first",
         "a second job while the first has not shown that it works",
-        Side(facts={"earlier": (Earlier("local", "succeeded", SHAPE), Earlier("hub", "running", SHAPE))}),
+        Side(facts={"earlier": (EarlierRun("local", "succeeded", SHAPE), EarlierRun("hub", "running", SHAPE))}),
         Side(
             facts={
                 "earlier": (
-                    Earlier("local", "succeeded", SHAPE),
-                    Earlier("hub", "succeeded", SHAPE),
-                    Earlier("hub", "running", SHAPE),
+                    EarlierRun("local", "succeeded", SHAPE),
+                    EarlierRun("hub", "succeeded", SHAPE),
+                    EarlierRun("hub", "running", SHAPE),
                 )
             }
         ),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.inputs import Earlier, Facts
+from ml_intern.runs.preflight.inputs import EarlierRun, Facts
 from ml_intern.runs.preflight.program import read_program
 
 SFT = '''# /// script
@@ -67,6 +67,6 @@ def known(script: str, plan: RunPlan, **given: Any) -> Facts:
         "program": program,
         "columns": COLUMNS,
         "rows": ROWS,
-        "earlier": (Earlier("local", "succeeded", shape, 60.0, 600.0),),
+        "earlier": (EarlierRun("local", "succeeded", shape, 60.0, 600.0),),
     }
     return Facts(**{**usual, **given})

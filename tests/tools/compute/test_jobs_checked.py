@@ -46,7 +46,7 @@ async def test_a_job_without_a_smoke_run_is_refused_and_with_one_it_starts(hub: 
     job = {"backend": "hub", "hardware": "cpu-basic", "timeout": "5m", "secrets": ["HF_TOKEN"]}
     refused = await run_it(desk, 4, **job)
     assert (refused.status, refused.ok) == ("refused", False)
-    assert "[smoke] no run of this script has succeeded yet; run it here first" in refused.text
+    assert "[smoke] no run of this script has succeeded yet; first run it locally" in refused.text
     assert await desk.store.runs.list() == []
     assert (await run_it(desk, 2, name="smoke")).ok
     assert (await ended(desk)).state == "succeeded"
@@ -78,7 +78,7 @@ async def test_an_override_of_no_rule_is_refused_with_the_names(bench: Bench) ->
 
 async def test_a_script_with_a_fault_is_refused_before_it_runs_here_too(desk: HubBench, hub: FakeHub) -> None:
     desk.file("train.py", SCRIPT + "import wandb\n")
-    assert "[imports] nothing there gives the import of wandb" in (await run_it(desk, 1)).text
+    assert "[imports] no installed package or dependency provides wandb" in (await run_it(desk, 1)).text
     desk.file("train.py", "def (:\n")
     assert "[script] " in (await run_it(desk, 1)).text
     assert json.dumps([row.id for row in await desk.store.runs.list()]) == "[]"
