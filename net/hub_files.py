@@ -10,13 +10,13 @@ PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 """URL prefix of a repository id, by repository type."""
 
 
-def entry(api: "HfApi", repo: str, type: str, revision: str | None, path: str) -> Any:
+def find_entry(api: "HfApi", repo: str, type: str, revision: str | None, path: str) -> Any:
     """Return the RepoFile or RepoFolder at a path, or None. Raises the library's errors."""
     found = api.get_paths_info(repo, [path], revision=revision, repo_type=type)
     return found[0] if found else None
 
 
-def beginning(api: "HfApi", repo: str, type: str, revision: str | None, path: str, max_bytes: int) -> bytes:
+def read_head(api: "HfApi", repo: str, type: str, revision: str | None, path: str, max_bytes: int) -> bytes:
     """Return the first `max_bytes` bytes of a file, with a ranged request. Raises the library's errors."""
     from huggingface_hub import HfFileSystem
 
@@ -25,9 +25,9 @@ def beginning(api: "HfApi", repo: str, type: str, revision: str | None, path: st
     return bytes(files.cat_file(f"{PREFIXES[type]}{repo}{at}/{path}", start=0, end=max_bytes)) if max_bytes else b""
 
 
-def text(api: "HfApi", repo: str, type: str, revision: str | None, path: str, max_bytes: int) -> str | None:
+def read_text(api: "HfApi", repo: str, type: str, revision: str | None, path: str, max_bytes: int) -> str | None:
     """Return a text file, cut to `max_bytes`; None when it does not exist. Raises the library's errors."""
-    found = entry(api, repo, type, revision, path)
+    found = find_entry(api, repo, type, revision, path)
     if found is None or not hasattr(found, "size"):
         return None
-    return beginning(api, repo, type, revision, path, min(found.size, max_bytes)).decode("utf-8", "replace")
+    return read_head(api, repo, type, revision, path, min(found.size, max_bytes)).decode("utf-8", "replace")

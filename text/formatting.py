@@ -19,7 +19,7 @@ def size(number: int) -> str:
     amount, unit = float(number), 0
     while amount >= 1000 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
-    return f"{number:,} bytes" if unit == 0 else f"{amount:.3g} {_UNITS[unit]}"
+    return plural(number, "byte") if unit == 0 else f"{amount:.3g} {_UNITS[unit]}"
 
 
 def day(when: datetime | None) -> str:

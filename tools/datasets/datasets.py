@@ -16,7 +16,7 @@ from ml_intern.text.formatting import plural
 from ml_intern.text.visible import visible
 from ml_intern.tools.datasets.report import inspect_dataset
 from ml_intern.tools.datasets.sql import run_query
-from ml_intern.tools.hub.hub_search import HubSearchArgs, Sort, searched
+from ml_intern.tools.hub.hub_search import HubSearchArgs, Sort, run_search
 
 CELL_CHARACTERS = 600
 _BY_NAME = ("inspect", "rows", "sql", "leaderboard")
@@ -82,7 +82,7 @@ async def datasets(args: DatasetsArgs, context: ToolContext) -> ToolResult:
             found = HubSearchArgs(
                 kind="datasets", query=args.query, filters=args.filters, sort=args.sort, limit=args.limit
             )
-            return await searched(found)
+            return await run_search(found)
         case "inspect":
             return await inspect_dataset(args.dataset, args.config, args.split, context)
         case "rows":

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.execution.call import ToolError
-from ml_intern.net.hub_files import beginning
+from ml_intern.net.hub_files import read_head
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -51,7 +51,7 @@ def read_samples(api: "HfApi", dataset: str) -> Samples:
         raise ToolError(f"dataset {dataset} has no files whose rows can be read ({kinds}); list them with hub_repos")
     by_split = _by_split(list(readable))
     rows = {
-        split: list(islice(readable[path](beginning(api, dataset, "dataset", None, path, HEAD_BYTES)), MAX_ROWS))
+        split: list(islice(readable[path](read_head(api, dataset, "dataset", None, path, HEAD_BYTES)), MAX_ROWS))
         for split, path in islice(by_split.items(), MAX_SPLITS)
     }
     nonempty = {split: found for split, found in rows.items() if found}

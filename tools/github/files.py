@@ -96,12 +96,12 @@ def _blob(repository: Any, sha: str) -> bytes:
 
 
 def _entry(entry: Any) -> str:
-    return f"{entry.name}/" if entry.type == "dir" else f"{entry.name}  {entry.size:,} bytes"
+    return f"{entry.name}/" if entry.type == "dir" else f"{entry.name}  {plural(entry.size, 'byte')}"
 
 
 def _render(raw: bytes, address: FileAddress) -> str:
     if b"\0" in raw[:8192]:
-        raise ToolError(f"{address.path} is binary, {len(raw):,} bytes")
+        raise ToolError(f"{address.path} is binary, {plural(len(raw), 'byte')}")
     text = raw.decode("utf-8", "replace")
     if address.path.endswith(".ipynb"):
         try:

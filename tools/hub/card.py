@@ -1,4 +1,4 @@
-"""Cards: what is checked of a README.md before it goes up, and changes of its metadata."""
+"""Repository cards: checks a README.md before upload, and updates its metadata."""
 
 import re
 from collections.abc import Mapping
@@ -8,52 +8,54 @@ from typing import Any
 import yaml
 
 CARD = "README.md"
-_WANTED = {
+_EXPECTED_FIELDS = {
     "model": ("license", "base_model", "datasets", "metrics"),
     "dataset": ("license", "task_categories", "language"),
     "space": ("title", "sdk"),
 }
 _PLACEHOLDERS = ("[More Information Needed]", "[optional]", "TODO")
-_SHORT = 300
+_MIN_BODY = 300
 _FRONT = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---\s*(?:\r?\n|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class CardCheck:
-    """What is wrong with a card: errors keep it from going up, wishes are told."""
+    """Problems of a card: errors prevent the upload, suggestions are reported."""
 
     errors: tuple[str, ...] = ()
-    wishes: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
 
 
 def check_card(text: str, type: str) -> CardCheck:
-    """The faults of a README.md for a repository of this type, without asking the Hub."""
+    """Check the README.md of a repository of this type, without asking the Hub."""
     front = _FRONT.match(text)
     try:
         metadata = yaml.safe_load(front[1]) if front else {}
     except yaml.YAMLError as error:
-        return CardCheck((f"its metadata is no YAML: {' '.join(str(error).split())[:200]}",))
+        return CardCheck((f"its metadata is not valid YAML: {' '.join(str(error).split())[:200]}",))
     if not isinstance(metadata, dict | None):
-        return CardCheck(("its metadata is no mapping of names to values",))
+        return CardCheck(("its metadata is not a mapping",))
     body = text[front.end() :] if front else text
-    return CardCheck(wishes=tuple(_wishes(metadata or {}, body, type, has_front=front is not None)))
+    return CardCheck(suggestions=tuple(_suggestions(metadata or {}, body, type, has_front=front is not None)))
 
 
-def _wishes(metadata: Mapping[str, Any], body: str, type: str, *, has_front: bool) -> list[str]:
+def _suggestions(metadata: Mapping[str, Any], body: str, type: str, *, has_front: bool) -> list[str]:
     found = [] if has_front else ["it has no metadata block (--- license: ... ---)"]
-    missing = [name for name in _WANTED[type] if not metadata.get(name)]
+    missing = [name for name in _EXPECTED_FIELDS[type] if not metadata.get(name)]
     if has_front and missing:
         found.append(f"its metadata lacks {', '.join(missing)}")
     left = [word for word in _PLACEHOLDERS if word in body]
     if left:
-        found.append(f"placeholders are left in it: {', '.join(left)}")
-    if len(body.strip()) < _SHORT and type != "space":
-        found.append("it says little: how it was made, the numbers with their data, the script, the limits")
+        found.append(f"it still contains placeholders: {', '.join(left)}")
+    if len(body.strip()) < _MIN_BODY and type != "space":
+        found.append(
+            "it is very short: describe how it was made, the metrics with their data, the script and the limitations"
+        )
     return found
 
 
-def merged_card(text: str | None, repo: str, metadata: Mapping[str, Any]) -> str:
-    """The text of a card with these fields set; a new one where there was none."""
+def update_card(text: str | None, repo: str, metadata: Mapping[str, Any]) -> str:
+    """Return the text of a card with these fields set, or of a new card."""
     from huggingface_hub import RepoCard
 
     card = RepoCard(text or f"---\n---\n\n# {repo.rpartition('/')[2]}\n", ignore_metadata_errors=True)

@@ -1,4 +1,4 @@
-"""The download operation of hub_repos: files of a repository into a folder, harming nothing that is there."""
+"""The download operation of hub_repos: downloads files into a folder without overwriting other files."""
 
 import asyncio
 import glob
@@ -14,8 +14,8 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.safety.shell.paths import is_protected_in_workspace
 from ml_intern.text.formatting import plural, size
-from ml_intern.tools.hub.repo_args import HubReposArgs, given
-from ml_intern.tools.hub.transfer import announce, transferred
+from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
+from ml_intern.tools.hub.transfer import announce, run_transfer
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 MAX_FILES = 100_000
 MAX_NAMED = 10
 _SPARE_BYTES = 1_000_000_000
-_DULL = ".gitattributes"
-_KNOWN = ".cache/huggingface/download/{}.metadata"
-"""Where the library notes, below the folder, that a file is its own."""
+_UNINTERESTING = ".gitattributes"
+_DOWNLOAD_RECORD = ".cache/huggingface/download/{}.metadata"
+"""Where the library records its downloads, relative to the folder."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What goes into the folder, with its sizes, and what stays out because other programs would obey it."""
+    """The files to download, with sizes, and the files left out because they would control other programs."""
 
     folder: Path
     sizes: Mapping[str, int]
     left_out: tuple[str, ...] = ()
 
     @property
-    def words(self) -> str:
-        """How many files of what size."""
+    def summary(self) -> str:
+        """Number and total size of the files."""
         return f"{plural(len(self.sizes), 'file')}, {size(sum(self.sizes.values()))}"
 
 
 async def download(args: HubReposArgs, context: ToolContext) -> str:
-    """Download a file, the files that match, or all, into a folder of the workspace."""
-    given(args, "local")
+    """Download a file, the matching files, or all files into a folder of the workspace."""
+    require_args(args, "local")
     patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
     sizes = await call_hub(lambda api: _remote_sizes(api, args, patterns), args.about)
     if not sizes:
-        raise ToolError(f"nothing in {args.about} matches {', '.join(patterns)}; operation list shows its files")
-    wanted = await asyncio.to_thread(_checked, sizes, args, context)
-    announce(context, f"downloading {wanted.words} of {args.about}")
-    asked: Mapping[str, Any] = {
+        raise ToolError(f"nothing in {args.about} matches {', '.join(patterns)}; see its files with operation list")
+    wanted = await asyncio.to_thread(_verify, sizes, args, context)
+    announce(context, f"downloading {wanted.summary} of {args.about}")
+    request: Mapping[str, Any] = {
         "repo_id": args.repo,
         "repo_type": args.type,
         "revision": args.at,
@@ -59,11 +59,11 @@ async def download(args: HubReposArgs, context: ToolContext) -> str:
         "allow_patterns": patterns or None,
         "ignore_patterns": [glob.escape(path) for path in wanted.left_out] or None,
     }
-    await transferred("download", asked, args.about, context)
+    await run_transfer("download", request, args.about, context)
     shown = await asyncio.to_thread(context.name_of, wanted.folder)
-    told = [path for path in wanted.left_out if path != _DULL]
-    left = f"; left out, since other programs obey them: {_first(told)}" if told else ""
-    return f"downloaded {wanted.words} of {args.about} into {shown}: {_first(list(wanted.sizes))}{left}"
+    reported = [path for path in wanted.left_out if path != _UNINTERESTING]
+    left = f"; left out, because they control other programs: {_first(reported)}" if reported else ""
+    return f"downloaded {wanted.summary} of {args.about} into {shown}: {_first(list(wanted.sizes))}{left}"
 
 
 def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict[str, int]:
@@ -74,22 +74,26 @@ def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict
     return {path: files[path] for path in filter_repo_objects(files, allow_patterns=patterns or None)}
 
 
-def _checked(sizes: Mapping[str, int], args: HubReposArgs, context: ToolContext) -> Wanted:
-    """What may go into the folder. Raises ToolError: nothing may, a file is in the way, the disk is too small."""
+def _verify(sizes: Mapping[str, int], args: HubReposArgs, context: ToolContext) -> Wanted:
+    """Choose the files to download. Raises ToolError when none is allowed, one exists, or the disk is too small."""
     folder = context.resolve(args.local)
     if folder.is_file():
-        raise ToolError(f"{context.name_of(folder)} is a file; name a folder to download into")
+        raise ToolError(f"{context.name_of(folder)} is a file; set local to a folder")
     root = str(context.workspace.resolve())
-    obeyed = tuple(path for path in sizes if is_protected_in_workspace(str(folder / path), root))
-    kept = {path: length for path, length in sizes.items() if path not in obeyed}
-    if not kept:
-        raise ToolError(f"other programs obey {_first(obeyed)} there; read it with operation read instead")
-    in_the_way = [path for path in kept if (folder / path).exists() and not (folder / _KNOWN.format(path)).exists()]
-    if in_the_way:
-        raise ToolError(f"{_first(in_the_way)} exists there and is not of this download; name another folder")
-    wanted, free = Wanted(folder, kept, obeyed), _free_bytes(folder)
-    if sum(kept.values()) + _SPARE_BYTES > free:
-        raise ToolError(f"{args.about} needs {wanted.words} and {size(free)} are free here; download less, by patterns")
+    protected = tuple(path for path in sizes if is_protected_in_workspace(str(folder / path), root))
+    allowed = {path: length for path, length in sizes.items() if path not in protected}
+    if not allowed:
+        raise ToolError(f"{_first(protected)} would control other programs there; use operation read instead")
+    existing = [
+        path for path in allowed if (folder / path).exists() and not (folder / _DOWNLOAD_RECORD.format(path)).exists()
+    ]
+    if existing:
+        raise ToolError(f"{_first(existing)} already exists there and is not from this download; choose another folder")
+    wanted, free = Wanted(folder, allowed, protected), _free_bytes(folder)
+    if sum(allowed.values()) + _SPARE_BYTES > free:
+        raise ToolError(
+            f"{args.about} needs {wanted.summary}, but only {size(free)} are free; set patterns to download less"
+        )
     return wanted
 
 
@@ -98,5 +102,5 @@ def _first(paths: Sequence[str]) -> str:
 
 
 def _free_bytes(folder: Path) -> int:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    return shutil.disk_usage(there).free
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    return shutil.disk_usage(existing).free

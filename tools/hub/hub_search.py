@@ -1,4 +1,4 @@
-"""The hub_search tool: models, datasets, spaces, collections, and the models that inference providers serve."""
+"""The hub_search tool: finds models, datasets, spaces, collections, and models served by inference providers."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,46 +26,54 @@ Sort = Literal["trending", "downloads", "likes", "created", "updated"]
 _SORTS = {"trending": "trending_score", "created": "created_at", "updated": "last_modified"}
 _COLLECTION_SORTS = {"likes": "upvotes", "updated": "lastModified"}
 _MAX_TAGS = 12
-_DULL_TAGS = ("region:", "endpoints_compatible", "text-generation-inference", "autotrain_compatible", "format:")
+_UNINTERESTING_TAGS = (
+    "region:",
+    "endpoints_compatible",
+    "text-generation-inference",
+    "autotrain_compatible",
+    "format:",
+)
 
 
 class HubSearchArgs(ToolArgs):
-    """What hub_search takes."""
+    """The arguments of hub_search."""
 
-    kind: Kind = Field(description="What to look for. served_models: what can be called through inference providers.")
-    query: str = Field("", max_length=200, description="Words in the name; for spaces also what it is about.")
-    author: str = Field("", max_length=100, description="Only of this user or organisation.")
+    kind: Kind = Field(description="The kind of result. served_models: models callable through inference providers.")
+    query: str = Field("", max_length=200, description="Words in the name; for spaces also the topic.")
+    author: str = Field("", max_length=100, description="Only from this user or organisation.")
     filters: list[str] = Field(
         default_factory=list,
         max_length=10,
-        description="Tags that all must hold: text-classification, license:mit, language:de, dataset:org/name, "
+        description="Tags that must all match: text-classification, license:mit, language:de, dataset:org/name, "
         "arxiv:2305.18290, base_model:finetune:org/name, size_categories:10K<n<100K ...",
     )
-    item: str = Field("", max_length=200, description="Of collections: models/org/name, datasets/..., papers/ID in it.")
-    sort: Sort = Field("trending", description="Best first by this.")
-    limit: int = Field(10, ge=1, le=100, description="How many at most.")
+    item: str = Field(
+        "", max_length=200, description="collections: only those that contain models/org/name, datasets/..., papers/ID."
+    )
+    sort: Sort = Field("trending", description="The sort order, best first.")
+    limit: int = Field(10, ge=1, le=100, description="The maximum number of results.")
 
 
 @tool(read_only=True)
 async def hub_search(args: HubSearchArgs, _: ToolContext) -> ToolResult:
-    """Search the Hugging Face Hub for models, datasets, spaces and collections, best first, with what is known of each.
+    """Search the Hugging Face Hub for models, datasets, spaces and collections, best first, with details of each.
 
-    A name that matches is no proof of quality: look at downloads, licence and card (hub_repos, operation read) before
-    you choose. For a dataset look into it with datasets, operation inspect. Do not swap a model or dataset that the
-    user named for another one.
+    A matching name does not prove quality: check downloads, licence and card (hub_repos, operation read) before you
+    choose. Inspect a dataset with datasets, operation inspect. Do not replace a model or dataset that the user named
+    with another one.
     """
-    return await searched(args)
+    return await run_search(args)
 
 
-async def searched(args: HubSearchArgs) -> ToolResult:
-    """What the search finds, a line or two for each."""
+async def run_search(args: HubSearchArgs) -> ToolResult:
+    """Run a search and return one or two lines per result."""
     if args.kind == "served_models":
         lines = await served_models(args.query, args.author, args.limit)
     else:
-        lines = await call_hub(lambda api: _SEARCHES[args.kind](api, args), f"the {args.kind} asked for")
+        lines = await call_hub(lambda api: _SEARCHES[args.kind](api, args), f"the search for {args.kind}")
     if not lines:
         return ToolResult(f"no {args.kind.replace('_', ' ')} found; use fewer words or filters")
-    more = [f"[the first {args.limit}; there may be more]"] if len(lines) == args.limit else []
+    more = [f"[only the first {args.limit}; there may be more]"] if len(lines) == args.limit else []
     return untrusted_result("\n".join([*lines, *more]), f"{hub_url()}/{args.kind}")
 
 
@@ -86,17 +94,17 @@ def _datasets(api: "HfApi", args: HubSearchArgs) -> list[str]:
 
 
 def _spaces(api: "HfApi", args: HubSearchArgs) -> list[str]:
-    """By meaning where there is a query alone, else by name."""
+    """Search by meaning when only a query is given, otherwise by name."""
     if args.query and not args.author:
-        meant: Iterable[Any] = api.search_spaces(args.query, filter=args.filters or None)
-        if lines := [_space_line(one) for one in islice(meant, args.limit)]:
+        by_meaning: Iterable[Any] = api.search_spaces(args.query, filter=args.filters or None)
+        if lines := [_space_line(one) for one in islice(by_meaning, args.limit)]:
             return lines
     sort = "likes" if args.sort == "downloads" else args.sort
-    named = api.list_spaces(
+    by_name = api.list_spaces(
         search=args.query or None, author=args.author or None, filter=args.filters or None,
         sort=_sort(sort), limit=args.limit, full=True,
     )  # fmt: skip
-    return [_line(one) for one in islice(named, args.limit)]
+    return [_line(one) for one in islice(by_name, args.limit)]
 
 
 def _collections(api: "HfApi", args: HubSearchArgs) -> list[str]:
@@ -120,7 +128,7 @@ def _sort(sort: str) -> Any:
 
 
 def _line(found: Any) -> str:
-    """A repository with what helps to choose."""
+    """Format a repository with the facts that help to choose."""
     facts = [
         getattr(found, "pipeline_tag", None) or getattr(found, "sdk", None),
         _counted(getattr(found, "downloads", None), "downloads in 30 days"),
@@ -138,7 +146,7 @@ def _counted(number: int | None, what: str) -> str:
 
 def _tags(found: Any) -> str:
     shown = {getattr(found, "pipeline_tag", None), getattr(found, "sdk", None)}
-    tags = [tag for tag in found.tags or [] if tag not in shown and not tag.startswith(_DULL_TAGS)]
+    tags = [tag for tag in found.tags or [] if tag not in shown and not tag.startswith(_UNINTERESTING_TAGS)]
     return f"\n  {listed(tags, _MAX_TAGS)}" if tags else ""
 
 
@@ -150,15 +158,15 @@ def _space_line(found: Any) -> str:
 
 def _collection_line(found: Any) -> str:
     items: Sequence[Any] = found.items
-    named = ", ".join(f"{one.item_type} {one.item_id}" for one in items[:8])
-    return f"{found.slug} · {found.title} · {found.upvotes} upvotes\n  {named}"
+    by_name = ", ".join(f"{one.item_type} {one.item_id}" for one in items[:8])
+    return f"{found.slug} · {found.title} · {found.upvotes} upvotes\n  {by_name}"
 
 
 _PER_MILLION = 1_000_000
 
 
 async def served_models(query: str, author: str, limit: int) -> list[str]:
-    """A line for each: name, window, providers with their price for a million tokens. Raises ToolError."""
+    """List served models: name, context window, providers with prices per million tokens. Raises ToolError."""
     async with open_service("the Hub's router", os.environ.get("ML_INTERN_ROUTER_URL") or HUB_ROUTER) as router:
         answer = await router.get_json("/models")
     offers = read_catalogue(answer)
@@ -186,6 +194,6 @@ def _price(price: Price | None) -> str:
 
 
 def _live(answer: Any, id: str) -> list[str]:
-    entry: Mapping[str, Any] = next((one for one in answer["data"] if one.get("id") == id), {})
-    listed = [one for one in entry.get("providers") or [] if isinstance(one, Mapping)]
+    offer: Mapping[str, Any] = next((one for one in answer["data"] if one.get("id") == id), {})
+    listed = [one for one in offer.get("providers") or [] if isinstance(one, Mapping)]
     return [str(one.get("provider")) for one in listed if one.get("status", "live") == "live"]

@@ -1,4 +1,4 @@
-"""The files of the workspace that an upload means: which they are, and those that must not leave."""
+"""Select the local files of an upload, and keep out files with secrets."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from ml_intern.safety.shell.paths import is_credential, is_project_secret
 from ml_intern.tools.local.files import stat_regular_file
 
 MAX_BYTES = 50 * 1000**3
-"""Of one file; the Hub takes no larger ones."""
+"""The Hub's maximum file size."""
 _MAX_SEARCHED = 20_000_000
 _SHA256_DIGITS = 64
 IGNORED = (".git", ".git/*", "*/.git", "*/.git/*", ".cache/huggingface/*", "*/.cache/huggingface/*", "*.pyc")
-"""Patterns of what is never meant."""
+"""Patterns of files that are never uploaded."""
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file here and its path in the repository."""
+    """A local file and its path in the repository."""
 
     path: Path
     path_in_repo: str
@@ -30,31 +30,31 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """What an upload takes, and what it leaves out because it usually holds secrets, relative to its folder."""
+    """The files of an upload; `left_out` are relative paths of files that usually contain secrets."""
 
     local: Path
-    """The file or folder that was named."""
+    """The given file or folder."""
     files: tuple[LocalFile, ...]
     left_out: tuple[str, ...] = ()
     is_folder: bool = False
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total bytes of the files."""
         return sum(one.size for one in self.files)
 
 
-def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence[str] = ()) -> Selection:
-    """The file, or the files of the folder, that go to `into` in the repository. It looks at all of them: in a thread.
+def select_files(path_text: str, context: ToolContext, into: str, patterns: Sequence[str] = ()) -> Selection:
+    """Select a file, or the files of a folder, to upload to `into`. It reads all of them, so run it in a thread.
 
     Raises:
-        ToolError: there is none, one lies outside the workspace, is too large, or holds a secret of this process.
+        ToolError: there is no file, or one is outside the workspace, too large, or contains a known secret.
     """
     local = context.resolve(path_text, reading=True)
     shown = context.name_of(local)
     found = _folder(local, into, patterns) if local.is_dir() else Selection(local, (_single(local, shown, into),))
     if not found.files:
-        raise ToolError(f"{shown} holds no files{' that match' if patterns else ''}; nothing was uploaded")
+        raise ToolError(f"{shown} contains no {'matching ' if patterns else ''}files; nothing was uploaded")
     for one in found.files:
         _check(one, context)
     return found
@@ -63,21 +63,21 @@ def selected(path_text: str, context: ToolContext, into: str, patterns: Sequence
 def _single(local: Path, shown: str, into: str) -> LocalFile:
     size = stat_regular_file(local, shown).st_size
     if is_project_secret(str(local)):
-        raise ToolError(f"{shown} usually holds secrets and is not uploaded")
+        raise ToolError(f"{shown} usually contains secrets, so it was not uploaded")
     target = into.strip("/")
     return LocalFile(local, f"{target}/{local.name}".strip("/") if not target or into.endswith("/") else target, size)
 
 
 def _folder(local: Path, into: str, patterns: Sequence[str]) -> Selection:
-    """As the library itself picks them."""
+    """Select files the way the library does."""
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     every = sorted(path.relative_to(local).as_posix() for path in local.glob("**/*") if path.is_file())
     wanted = list(filter_repo_objects(every, allow_patterns=list(patterns) or None, ignore_patterns=list(IGNORED)))
     secret = tuple(name for name in wanted if is_project_secret(name) or is_credential(name))
     prefix = f"{into.strip('/')}/" if into.strip("/") else ""
-    kept = [name for name in wanted if name not in secret]
-    files = (LocalFile(local / name, prefix + name, (local / name).stat().st_size) for name in kept)
+    allowed = [name for name in wanted if name not in secret]
+    files = (LocalFile(local / name, prefix + name, (local / name).stat().st_size) for name in allowed)
     return Selection(local, tuple(files), secret, is_folder=True)
 
 
@@ -85,13 +85,13 @@ def _check(one: LocalFile, context: ToolContext) -> None:
     shown = context.name_of(one.path)
     context.resolve(str(one.path), reading=True)
     if one.size > MAX_BYTES:
-        raise ToolError(f"{shown} has {one.size:,} bytes; the Hub takes at most {MAX_BYTES:,} a file: split it")
+        raise ToolError(f"{shown} has {one.size:,} bytes, but the Hub's limit is {MAX_BYTES:,} per file; split it")
     if one.size <= _MAX_SEARCHED and contains_known_secret(one.path.read_bytes().decode("latin-1")):
-        raise ToolError(f"{shown} holds a secret of this machine (a token or key) and is not uploaded; remove it first")
+        raise ToolError(f"{shown} contains a known secret (a token or key), so it was not uploaded; remove it first")
 
 
-def digest_like(path: Path, other: str) -> str:
-    """The digest of a file's content in the form that `other` has: sha256 (LFS), or git's own. Raises OSError."""
+def matching_digest(path: Path, other: str) -> str:
+    """Return the digest of a file in the format of `other`: sha256 (LFS) or git's blob id. Raises OSError."""
     with path.open("rb") as file:
         if len(other) == _SHA256_DIGITS:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The diff operation of hub_repos: two revisions, or a revision against a folder of the workspace."""
+"""The diff operation of hub_repos: compares two revisions, or a revision with a local folder."""
 
 import asyncio
 import difflib
@@ -11,11 +11,11 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
-from ml_intern.net.hub_files import beginning
-from ml_intern.text.formatting import size
-from ml_intern.tools.hub.local_files import LocalFile, Selection, digest_like, selected
+from ml_intern.net.hub_files import read_head
+from ml_intern.text.formatting import plural, size
+from ml_intern.tools.hub.local_files import LocalFile, Selection, matching_digest, select_files
 from ml_intern.tools.hub.repo_args import HubReposArgs
-from ml_intern.tools.hub.repo_reading import page_of
+from ml_intern.tools.hub.repo_reading import page_url
 from ml_intern.tools.local.listing import detect_binary
 
 if TYPE_CHECKING:
@@ -24,51 +24,57 @@ if TYPE_CHECKING:
 MAX_FILES = 20_000
 MAX_SHOWN = 20
 MAX_COMPARED = 200_000
-"""Bytes up to which a file's lines are compared."""
+"""Maximum file size in bytes for a comparison by lines."""
 SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Side:
-    """A file on one side: what identifies its content, and its size."""
+class FileVersion:
+    """One version of a file: the digest of its content, and its size."""
 
     digest: str
     size: int
 
 
 async def diff(args: HubReposArgs, context: ToolContext) -> ToolResult:
-    """What changes from revision to against, or from revision to the folder or file `local`."""
+    """Show the changes from revision to against, or from revision to the local folder or file."""
     if bool(args.against) == bool(args.local):
-        raise ToolError("diff needs against (another revision) or local (a folder here), one of them")
-    here = None
+        raise ToolError("diff requires either against (another revision) or local (a folder)")
+    selection = None
     if args.local:
-        here = await asyncio.to_thread(selected, args.local, context, args.path)
-    text = await call_hub(lambda api: _compared(api, args, here), args.about, seconds=SECONDS)
-    return untrusted_result(text, f"{page_of(args)}/tree/{args.revision or 'main'}")
+        selection = await asyncio.to_thread(select_files, args.local, context, args.path)
+    text = await call_hub(lambda api: _compare(api, args, selection), args.about, seconds=SECONDS)
+    return untrusted_result(text, f"{page_url(args)}/tree/{args.revision or 'main'}")
 
 
-def _compared(api: "HfApi", args: HubReposArgs, here: Selection | None) -> str:
+def _compare(api: "HfApi", args: HubReposArgs, selection: Selection | None) -> str:
     old = _tree(api, args, args.revision)
 
-    def there(revision: str, sides: Mapping[str, Side], path: str) -> bytes | None:
+    def read_remote(revision: str, sides: Mapping[str, FileVersion], path: str) -> bytes | None:
         if path not in sides:
             return b""
-        most = sides[path].size
-        return beginning(api, args.repo, args.type, revision or None, path, most) if most <= MAX_COMPARED else None
+        max_bytes = sides[path].size
+        return (
+            read_head(api, args.repo, args.type, revision or None, path, max_bytes)
+            if max_bytes <= MAX_COMPARED
+            else None
+        )
 
-    if here is None:
+    if selection is None:
         new = _tree(api, args, args.against)
-        return _told(old, new, lambda path: (there(args.revision, old, path), there(args.against, new, path)))
-    local = {one.path_in_repo: one for one in here.files}
-    new = {path: Side(digest_like(one.path, _digest_of(old, path)), one.size) for path, one in local.items()}
-    return _told(
+        return _format_changes(
+            old, new, lambda path: (read_remote(args.revision, old, path), read_remote(args.against, new, path))
+        )
+    local = {one.path_in_repo: one for one in selection.files}
+    new = {path: FileVersion(matching_digest(one.path, _digest_of(old, path)), one.size) for path, one in local.items()}
+    return _format_changes(
         {path: side for path, side in old.items() if path in new},
         new,
-        lambda path: (there(args.revision, old, path), _content(local[path])),
+        lambda path: (read_remote(args.revision, old, path), _content(local[path])),
     )
 
 
-def _digest_of(sides: Mapping[str, Side], path: str) -> str:
+def _digest_of(sides: Mapping[str, FileVersion], path: str) -> str:
     return sides[path].digest if path in sides else ""
 
 
@@ -76,14 +82,14 @@ def _content(file: LocalFile) -> bytes | None:
     return file.path.read_bytes() if file.size <= MAX_COMPARED else None
 
 
-def _tree(api: "HfApi", args: HubReposArgs, revision: str) -> dict[str, Side]:
+def _tree(api: "HfApi", args: HubReposArgs, revision: str) -> dict[str, FileVersion]:
     found = api.list_repo_tree(args.repo, recursive=True, revision=revision or None, repo_type=args.type)
     files: list[Any] = [one for one in islice(found, MAX_FILES + 1) if hasattr(one, "size")]
     if len(files) > MAX_FILES:
-        raise ToolError(f"{args.about} has more than {MAX_FILES:,} files; compare single ones with read")
+        raise ToolError(f"{args.about} has more than {MAX_FILES:,} files; compare single files with read")
     inside = args.path.strip("/")
     return {
-        one.path: Side(one.lfs.sha256 if one.lfs else one.blob_id, one.size)
+        one.path: FileVersion(one.lfs.sha256 if one.lfs else one.blob_id, one.size)
         for one in files
         if not inside or one.path == inside or one.path.startswith(f"{inside}/")
     }
@@ -92,18 +98,22 @@ def _tree(api: "HfApi", args: HubReposArgs, revision: str) -> dict[str, Side]:
 Pair = Callable[[str], tuple[bytes | None, bytes | None]]
 
 
-def _told(old: Mapping[str, Side], new: Mapping[str, Side], pair: Pair) -> str:
-    """A line for each file that differs, then the lines of the first ones."""
+def _format_changes(old: Mapping[str, FileVersion], new: Mapping[str, FileVersion], pair: Pair) -> str:
+    """List the files that differ, followed by the line diffs of the first ones."""
     changed = [path for path in sorted({*old, *new}) if _digest_of(old, path) != _digest_of(new, path)]
     if not changed:
-        return "no file differs"
+        return "no differences"
     lines = [_summary(path, old.get(path), new.get(path)) for path in changed]
     lines += [line for path in changed[:MAX_SHOWN] for line in _hunks(path, *pair(path))]
-    more = [f"[the lines of {len(changed) - MAX_SHOWN} more files are not shown]"] if len(changed) > MAX_SHOWN else []
+    more = (
+        [f"[line diffs of {plural(len(changed) - MAX_SHOWN, 'more file')} not shown]"]
+        if len(changed) > MAX_SHOWN
+        else []
+    )
     return "\n".join([*lines, *more])
 
 
-def _summary(path: str, old: Side | None, new: Side | None) -> str:
+def _summary(path: str, old: FileVersion | None, new: FileVersion | None) -> str:
     if old is None and new is not None:
         return f"added {path}  {size(new.size)}"
     if new is None and old is not None:

@@ -1,4 +1,4 @@
-"""Runs the process that moves files, passes on what it says, and ends it when nobody waits any more."""
+"""Run the transfer process, forward its log, and kill it when the call is cancelled."""
 
 import asyncio
 import json
@@ -20,13 +20,13 @@ SECONDS = 12 * 3600.0
 _MODULE = "ml_intern.tools.hub.transfer_child"
 
 
-async def transferred(work: str, arguments: Mapping[str, Any], about: str, context: ToolContext) -> dict[str, Any]:
-    """What the child says when it is done. Cancelled meanwhile, the child ends at once.
+async def run_transfer(work: str, arguments: Mapping[str, Any], about: str, context: ToolContext) -> dict[str, Any]:
+    """Run a transfer in a child process and return its result. When cancelled, the child is killed at once.
 
     Raises:
-        ToolError: what the Hub or its library said against it, or the child died.
+        ToolError: the Hub or its library reported an error, or the child died.
     """
-    asked = {"work": work, "arguments": dict(arguments), "about": about, "token": await get_hub_token()}
+    request = {"work": work, "arguments": dict(arguments), "about": about, "token": await get_hub_token()}
     inherited = await asyncio.to_thread(child_environment, os.environ)
     environment = {**inherited, "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
     process = await asyncio.create_subprocess_exec(
@@ -35,40 +35,40 @@ async def transferred(work: str, arguments: Mapping[str, Any], about: str, conte
     )  # fmt: skip
     try:
         async with asyncio.timeout(SECONDS):
-            return await _attended(process, asked, context)
+            return await _supervise(process, request, context)
     except TimeoutError as error:
         raise ToolError(
-            f"{work} of {about} did not end within {SECONDS / 3600:g} h; it may have gone in part"
+            f"the {work} of {about} did not finish within {SECONDS / 3600:g} h; it may be incomplete"
         ) from error
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):  # process.kill() may take the exit from who waits for it
+            with suppress(ProcessLookupError):  # process.kill() could reap the process before wait()
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
 def announce(context: ToolContext, text: str) -> None:
-    """Show a line of what is going on."""
+    """Emit a line of progress."""
     context.emit("tool_log", id=context.call_id, name="hub_repos", text=f"{text}\n")
 
 
-async def _attended(process: Process, asked: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
-    requests, answers = process.stdin, process.stdout
-    if requests is None or answers is None:
+async def _supervise(process: Process, request: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
         raise RuntimeError("the process has no pipes")
-    with suppress(ConnectionError):  # a child that died says so by its silence
-        requests.write(json.dumps(asked).encode() + b"\n")
-        await requests.drain()
-    async for line in answers:
-        said = json.loads(line)
-        if "done" in said:
-            return dict(said["done"])
-        if "fault" in said:
-            raise ToolError(said["fault"])
-        if "broken" in said:
-            raise RuntimeError(said["broken"])
-        announce(context, said["log"])
+    with suppress(ConnectionError):  # the child died; its exit code is reported below
+        stdin.write(json.dumps(request).encode() + b"\n")
+        await stdin.drain()
+    async for line in stdout:
+        message = json.loads(line)
+        if "done" in message:
+            return dict(message["done"])
+        if "error" in message:
+            raise ToolError(message["error"])
+        if "bug" in message:
+            raise RuntimeError(message["bug"])
+        announce(context, message["log"])
     code = await process.wait()
     raise ToolError(
-        f"the {asked['work']} of {asked['about']} ended in the middle (exit code {code}); it may have gone in part"
+        f"the {request['work']} of {request['about']} was interrupted (exit code {code}); it may be incomplete"
     )

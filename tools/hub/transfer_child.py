@@ -1,7 +1,7 @@
-"""Moves files to or from the Hub, in a process of its own that can be ended at any moment: `python -I -m` this module.
+"""Transfer files to or from the Hub, in a child process that can be killed at any moment: `python -I -m` this module.
 
-It reads one JSON line, {work, token, arguments}, and writes JSON lines: {log} while it goes on, then {done} or {fault}.
-When its stdin ends, so does it: nobody waits for it any more.
+It reads one JSON line, {work, token, arguments, about}, and writes JSON lines: {log} for progress, then {done}, {error}
+or {bug}. It exits when its stdin is closed, because then the parent is gone.
 """
 
 import json
@@ -25,14 +25,14 @@ class Lines:
         self._file = file
         self._lock = threading.Lock()
 
-    def write(self, **said: Any) -> None:
+    def write(self, **message: Any) -> None:
         """Write one object."""
         with self._lock:
-            print(json.dumps(said), file=self._file, flush=True)
+            print(json.dumps(message), file=self._file, flush=True)
 
 
 class LogLines(logging.Handler):
-    """Passes on what the library logs, at most once in LOG_SECONDS."""
+    """Forwards the library's log, at most once per LOG_SECONDS."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__(logging.INFO)
@@ -48,61 +48,61 @@ class LogLines(logging.Handler):
 
 
 def upload(api: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Upload a file, or the files of a folder. Where they went."""
+    """Upload a file, or the files of a folder, and return the commit."""
     put = api.upload_folder if "folder_path" in arguments else api.upload_file
     done = put(**arguments)
     return {"oid": done.oid, "number": done.pr_num, "url": str(done)}
 
 
 def download(api: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Download the files that match into a folder."""
+    """Download the matching files into a folder."""
     return {"folder": api.snapshot_download(**arguments)}
 
 
-WORKS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {"upload": upload, "download": download}
+TRANSFERS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {"upload": upload, "download": download}
 
 
-def watch_growth(folder: Path, lines: Lines) -> None:
-    """Say now and then how much is in the folder that is downloaded to."""
+def log_progress(folder: Path, lines: Lines) -> None:
+    """Report the size of the download folder at intervals."""
     while True:
         time.sleep(LOG_SECONDS)
-        there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        lines.write(log=f"{there / 1e6:,.1f} MB are there")
+        total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        lines.write(log=f"{total / 1e6:,.1f} MB downloaded")
 
 
-def end_with_stdin() -> None:
-    """Nobody waits any more: stop at once."""
+def exit_with_stdin() -> None:
+    """Exit at once when stdin is closed, because the parent is gone."""
     while sys.stdin.readline():
         pass
     os._exit(1)
 
 
-def run(asked: dict[str, Any], lines: Lines) -> None:
-    """Do what was asked and say how it ended."""
+def run(request: dict[str, Any], lines: Lines) -> None:
+    """Run the requested transfer and report its outcome."""
     from ml_intern.net.hub import hub_api
     from ml_intern.net.hub_errors import to_tool_error
 
     try:
-        api = hub_api(asked["token"])
+        api = hub_api(request["token"])
         logger = logging.getLogger("huggingface_hub")
         logger.setLevel(logging.INFO)
         logger.addHandler(LogLines(lines))
-        if asked["work"] == "download":
-            folder = Path(asked["arguments"]["local_dir"])
-            threading.Thread(target=watch_growth, args=(folder, lines), daemon=True).start()
-        lines.write(done=WORKS[asked["work"]](api, asked["arguments"]))
-    except Exception as error:  # noqa: BLE001 told to the parent, which logs what nobody foresaw
-        fault = to_tool_error(error, asked["about"])
-        lines.write(**({"fault": str(fault)} if fault else {"broken": f"{type(error).__name__}: {error}"}))
+        if request["work"] == "download":
+            folder = Path(request["arguments"]["local_dir"])
+            threading.Thread(target=log_progress, args=(folder, lines), daemon=True).start()
+        lines.write(done=TRANSFERS[request["work"]](api, request["arguments"]))
+    except Exception as error:  # noqa: BLE001 reported to the parent, which logs bugs
+        known = to_tool_error(error, request["about"])
+        lines.write(**({"error": str(known)} if known else {"bug": f"{type(error).__name__}: {error}"}))
 
 
 def main() -> None:
-    """Read what is asked, do it, end."""
+    """Read the request, run it and exit."""
     lines = Lines(sys.stdout)
     sys.stdout = sys.stderr
-    asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    run(asked, lines)
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=exit_with_stdin, daemon=True).start()
+    run(request, lines)
     os._exit(0)
 
 

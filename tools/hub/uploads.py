@@ -1,4 +1,4 @@
-"""The upload operation of hub_repos: what goes up, the card before, a look at what is there afterwards."""
+"""The upload operation of hub_repos: checks the card, uploads the files and verifies the result."""
 
 import asyncio
 import glob
@@ -11,10 +11,10 @@ from ml_intern.net.hub import call_hub
 from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import plural, size
 from ml_intern.tools.hub.card import CARD, check_card
-from ml_intern.tools.hub.local_files import IGNORED, Selection, selected
-from ml_intern.tools.hub.repo_args import HubReposArgs, given
-from ml_intern.tools.hub.repo_reading import page_of
-from ml_intern.tools.hub.transfer import announce, transferred
+from ml_intern.tools.hub.local_files import IGNORED, Selection, select_files
+from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
+from ml_intern.tools.hub.repo_reading import page_url
+from ml_intern.tools.hub.transfer import announce, run_transfer
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -25,63 +25,65 @@ _WITH_NUMBERS = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".log")
 
 
 async def upload(args: HubReposArgs, context: ToolContext) -> str:
-    """Upload a file or a folder, look whether all is there, and say what the card lacks."""
-    given(args, "local")
+    """Upload a file or folder, verify it, and report what is missing in the card."""
+    require_args(args, "local")
     if args.create_pr and args.revision:
-        raise ToolError("create_pr makes a pull request against main; leave revision out")
-    chosen = await asyncio.to_thread(selected, args.local, context, args.path, args.patterns)
-    wishes = await asyncio.to_thread(_card_wishes, chosen, args)
-    wishes = (*wishes, *await _unheld_numbers(chosen, context))
-    made = await _prepared(args)
+        raise ToolError("create_pr creates a pull request against main; leave out revision")
+    chosen = await asyncio.to_thread(select_files, args.local, context, args.path, args.patterns)
+    suggestions = await asyncio.to_thread(_card_suggestions, chosen, args)
+    suggestions = (*suggestions, *await _unverified_numbers(chosen, context))
+    made = await _ensure_repository(args)
     what = f"{plural(len(chosen.files), 'file')}, {size(chosen.size)}"
     announce(context, f"uploading {what} to {args.about}")
-    done = await transferred("upload", _arguments(args, chosen), args.about, context)
+    done = await run_transfer("upload", _arguments(args, chosen), args.about, context)
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
-    checked = await _checked(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
-    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_of(args)}", checked, *_left_out(chosen)]
+    checked = await _verify(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
+    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_url(args)}", checked, *_left_out(chosen)]
     if not any(one.path_in_repo == CARD for one in chosen.files) and not await _has_card(args):
-        wishes = ("the repository has no README.md: write one and upload it",)
-    return "\n".join([*lines, *(f"card: {wish}" for wish in wishes)])
+        suggestions = ("the repository has no README.md; write and upload one",)
+    return "\n".join([*lines, *(f"card: {suggestion}" for suggestion in suggestions)])
 
 
-def _card_wishes(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
-    """What the card lacks. Raises ToolError for one the Hub would refuse."""
+def _card_suggestions(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
+    """Return suggestions for the card. Raises ToolError for a card the Hub would reject."""
     card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
     if card is None:
         return ()
     found = check_card(card.path.read_text("utf-8", "replace"), args.type)
     if found.errors:
-        raise ToolError(f"the card {card.path.name} was refused, nothing was uploaded: {'; '.join(found.errors)}")
-    return found.wishes
+        raise ToolError(
+            f"nothing was uploaded, because the card {card.path.name} is invalid: {'; '.join(found.errors)}"
+        )
+    return found.suggestions
 
 
-async def _unheld_numbers(chosen: Selection, context: ToolContext) -> tuple[str, ...]:
-    """The numbers of the card that neither the thread nor the files beside it hold."""
+async def _unverified_numbers(chosen: Selection, context: ToolContext) -> tuple[str, ...]:
+    """Return the numbers of the card that occur neither in the thread nor in the uploaded files."""
     card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
     if card is None:
         return ()
     text = await asyncio.to_thread(card.path.read_text, "utf-8", "replace")
-    beside = [one.path for one in chosen.files if one.path.suffix in _WITH_NUMBERS]
-    numbers = await unverified_in(text, context.messages, context.thread_id, context.services, beside)
+    others = [one.path for one in chosen.files if one.path.suffix in _WITH_NUMBERS]
+    numbers = await unverified_in(text, context.messages, context.thread_id, context.services, others)
     if not numbers:
         return ()
-    return (f"unverified, since no result of this thread and no file beside it holds them: {', '.join(numbers)}",)
+    return (f"unverified numbers (in no tool output and no uploaded file): {', '.join(numbers)}",)
 
 
-async def _prepared(args: HubReposArgs) -> str:
-    """The visibility of the repository, which is made, private, when it is missing."""
+async def _ensure_repository(args: HubReposArgs) -> str:
+    """Return the visibility of the repository; create it as private if it is missing."""
     try:
         found = await call_hub(lambda api: api.repo_info(args.repo, repo_type=args.type), args.about)
     except NotFound:
         if args.type == "space":
-            raise ToolError(f"there is no {args.about}; create it first, with its sdk") from None
+            raise ToolError(f"there is no {args.about}; create it first, with sdk") from None
         await call_hub(lambda api: api.create_repo(args.repo, repo_type=args.type, private=True), args.about)
         return "private, new"
     return "private" if found.private else "public"
 
 
 def _arguments(args: HubReposArgs, chosen: Selection) -> dict[str, Any]:
-    """What the library is called with. Of a folder exactly the chosen files are named."""
+    """Return the library's arguments. For a folder they select exactly the chosen files."""
     known = {
         "repo_id": args.repo,
         "repo_type": args.type,
@@ -98,29 +100,29 @@ def _arguments(args: HubReposArgs, chosen: Selection) -> dict[str, Any]:
     return {**known, **within, "folder_path": str(chosen.local), "path_in_repo": args.path.strip("/")}
 
 
-async def _checked(args: HubReposArgs, chosen: Selection, revision: str) -> str:
-    """What the Hub says it has now, against what was sent."""
+async def _verify(args: HubReposArgs, chosen: Selection, revision: str) -> str:
+    """Compare the files on the Hub with those sent. Raises ToolError when they differ."""
     expected = {one.path_in_repo: one.size for one in chosen.files[:MAX_CHECKED]}
 
     def sizes(api: "HfApi") -> dict[str, int]:
         found = api.get_paths_info(args.repo, list(expected), revision=revision or None, repo_type=args.type)
         return {one.path: one.size for one in found if hasattr(one, "size")}
 
-    there = await call_hub(sizes, args.about)
-    wrong = [path for path, length in expected.items() if there.get(path) != length]
+    actual = await call_hub(sizes, args.about)
+    wrong = [path for path, length in expected.items() if actual.get(path) != length]
     if wrong:
         raise ToolError(
-            f"the upload to {args.about} ended, but {len(wrong)} of {len(expected)} files are missing or of another "
-            f"size there: {', '.join(wrong[:MAX_NAMED])}; list the repository and upload them again"
+            f"the upload to {args.about} finished, but {len(wrong)} of {plural(len(expected), 'file')} are missing "
+            f"or differ in size: {', '.join(wrong[:MAX_NAMED])}; upload them again"
         )
-    part = f"the first {len(expected):,} files" if len(chosen.files) > len(expected) else "every file"
-    return f"checked: {part} is there with its size"
+    part = f"the first {plural(len(expected), 'file')}" if len(chosen.files) > len(expected) else "all files"
+    return f"verified: {part} present with the right size"
 
 
 def _left_out(chosen: Selection) -> list[str]:
     if not chosen.left_out:
         return []
-    return [f"left out, since they usually hold secrets: {', '.join(chosen.left_out[:MAX_NAMED])}"]
+    return [f"left out, because they usually contain secrets: {', '.join(chosen.left_out[:MAX_NAMED])}"]
 
 
 async def _has_card(args: HubReposArgs) -> bool:

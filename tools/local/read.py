@@ -64,7 +64,7 @@ def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResul
 def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
     size = stat_regular_file(path, shown).st_size
     if kind := binary_kind(path):
-        raise ToolError(f"{shown} is binary, {size:,} bytes: {kind}; inspect it with a command")
+        raise ToolError(f"{shown} is binary, {plural(size, 'byte')}: {kind}; inspect it with a command")
     mark_read(context, path, file_digest(path))
     total = count_lines(path)
     if not total:
@@ -86,4 +86,4 @@ def _folder(path: Path, shown: str) -> str:
 
 
 def _size(entry: Path) -> str:
-    return f"  {entry.stat().st_size:,} bytes" if entry.is_file() else "  (not a regular file)"
+    return f"  {plural(entry.stat().st_size, 'byte')}" if entry.is_file() else "  (not a regular file)"

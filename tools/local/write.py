@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.formatting import plural
 from ml_intern.tools.local.diffs import diff
 from ml_intern.tools.local.files import MAX_BYTES, mark_read, replace, require_read, stat_regular_file
 
@@ -35,7 +36,7 @@ def _write(path_text: str, text: str, context: ToolContext) -> str:
     digest = replace(path, content, shown, before[0] if before else None)
     mark_read(context, path, digest)
     if before is None:
-        return f"Created {shown}: {len(text.splitlines()):,} lines, {len(content):,} bytes."
+        return f"Created {shown}: {plural(len(text.splitlines()), 'line')}, {plural(len(content), 'byte')}."
     return f"Replaced {shown}.\n{_changes(before[1], text, shown)}"
 
 

@@ -1,4 +1,4 @@
-"""The tools of the Hub against the fake one: its address and token are in the environment, as a user would set them."""
+"""The Hub tools with the fake Hub, whose address and token are in the environment."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,12 +27,12 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
 
 @pytest.fixture
 def client(hub: FakeHub) -> HfApi:
-    """The real client, for a second opinion on what a tool did."""
+    """The real client, to check what a tool did."""
     return HfApi(endpoint=hub.url, token=TOKEN)
 
 
 class HubBench(Bench):
-    """A bench whose settings name the fake Hub's dataset viewer."""
+    """A bench whose settings point to the fake Hub's dataset viewer."""
 
     hosts: dict[str, str]
 

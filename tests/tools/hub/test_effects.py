@@ -1,12 +1,12 @@
-"""The reading half: every kind of question within its size, no token elsewhere, nothing on the event loop."""
+"""Read operations of the Hub tools: limited size, the token goes only to the Hub, the event loop is not blocked."""
 
 from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
 
+from ml_intern.tools.hub.hub_repos import READING
 from ml_intern.tools.hub.hub_search import Kind
-from ml_intern.tools.hub.repo_effects import READING
 from tests.fakes.hub import Blob, FakeHub
 from tests.tools.hub.conftest import HubBench
 
@@ -35,7 +35,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture
 def stocked(hub: FakeHub, desk: HubBench) -> HubBench:
-    """A Hub that has something for every call."""
+    """A Hub with content for every call."""
     big = "line\n" * 1_000_000
     model = hub.add("models", "org/m", {"big.txt": big, "w.bin": Blob(b"\0", lfs=True, size=1 << 40)})
     model.discussions.append(_pull())
@@ -66,7 +66,7 @@ def _pull() -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_every_reading_call_within_its_size_and_the_token_stays_at_the_hub(
+async def test_every_reading_call_is_limited_in_size_and_sends_the_token_only_to_the_hub(
     hub: FakeHub, stocked: HubBench, record_property: Callable[[str, object], None]
 ) -> None:
     for name, args in CALLS:
@@ -82,8 +82,8 @@ async def test_every_reading_call_within_its_size_and_the_token_stays_at_the_hub
     record_property("reached", f"{len(CALLS)} reading calls of hub_search, datasets and hub_repos")
 
 
-async def test_nothing_of_it_blocks_the_event_loop(stocked: HubBench) -> None:
-    # It comes with LangGraph's server, which runs every tool behind it.
+async def test_no_call_blocks_the_event_loop(stocked: HubBench) -> None:
+    # blockbuster is part of LangGraph's server, which runs every tool under it.
     blockbuster = pytest.importorskip("blockbuster", reason="needs the extra [studio]: uv sync --extra studio")
     stocked.file("up/a.txt", "a")
     moves: list[tuple[str, dict[str, Any]]] = [
@@ -100,13 +100,13 @@ async def test_nothing_of_it_blocks_the_event_loop(stocked: HubBench) -> None:
         assert result.ok, (name, args, result.text)
 
 
-async def test_rows_that_may_not_be_seen_are_explained_by_the_hub(hub: FakeHub, desk: HubBench) -> None:
+async def test_inaccessible_rows_are_reported_with_the_hubs_reason(hub: FakeHub, desk: HubBench) -> None:
     hub.add_dataset("org/closed", {"train": ROWS[:3]}, gated="manual")
     hub.add_dataset("org/hidden", {"train": ROWS[:3]}, private=True)
-    for dataset, said in (
+    for dataset, expected in (
         ("org/closed", "gated and the token has no access to it"),
         ("org/hidden", "or it is private and the token has no access"),
         ("org/none", "there is no dataset org/none"),
     ):
         result = await desk.run("datasets", operation="rows", dataset=dataset)
-        assert (result.ok, said in result.text) == (False, True), result.text
+        assert (result.ok, expected in result.text) == (False, True), result.text

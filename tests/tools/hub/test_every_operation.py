@@ -1,4 +1,4 @@
-"""The operations of the Hub that a person knows, in one list: each is reached by a call that other tests check."""
+"""The list of the Hub's operations: each is exercised by a call that other tests check."""
 
 from collections.abc import Callable, Mapping
 
@@ -65,18 +65,18 @@ OTHERS = {
 
 
 def checked() -> set[tuple[str, str]]:
-    """Every tool and operation that a test calls and looks at through the real client or the fake."""
+    """Return every tool and operation that a test calls and checks with the real client or the fake."""
     calls: list[tuple[str, Mapping[str, object]]] = [*test_reach.CALLS, *test_reading.CALLS]
     calls += [("hub_repos", args) for args, _, _ in test_hub_repos.STEPS]
     return {(name, str(args.get("operation", args.get("kind", "")))) for name, args in calls}
 
 
-def test_every_operation_of_the_hub_is_reached_by_a_checked_call(
+def test_every_operation_of_the_hub_is_exercised_by_a_test(
     record_property: Callable[[str, object], None],
 ) -> None:
-    wanted = {said: ("hub_repos", operation) for said, operation in REPOS.items()} | OTHERS
+    wanted = {expected: ("hub_repos", operation) for expected, operation in REPOS.items()} | OTHERS
     known = checked()
-    assert [said for said, call in wanted.items() if call not in known] == []
+    assert [expected for expected, call in wanted.items() if call not in known] == []
     record_property(
         "reached", f"{len(wanted)} operations of the Hub, by {len({tool for tool, _ in wanted.values()})} tools"
     )

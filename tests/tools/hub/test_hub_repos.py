@@ -1,4 +1,4 @@
-"""hub_repos: every operation through the loop's own way of calling, then seen with the real client."""
+"""hub_repos: every operation, called as the loop does and checked with the real client."""
 
 import re
 from collections.abc import Callable
@@ -13,9 +13,8 @@ from ml_intern.execution.call import ToolResult
 from ml_intern.execution.policy_inputs import always_offers
 from ml_intern.execution.run import judge, run_call
 from ml_intern.store.permissions import Grant
-from ml_intern.tools.hub.hub_repos import REMOTE, WITH_FILES, hub_repos
+from ml_intern.tools.hub.hub_repos import READING, REMOTE, WITH_FILES, hub_repos
 from ml_intern.tools.hub.repo_args import Operation
-from ml_intern.tools.hub.repo_effects import READING
 from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
 
@@ -23,8 +22,8 @@ CARD = "---\nlicense: mit\nbase_model: org/base\n---\n# m\n"
 Check = Callable[[HfApi, Bench, str], bool]
 
 
-async def call(bench: Bench, operation: str, said: str = "", mode: str = "auto", **args: Any) -> ToolResult:
-    context = replace(bench.context(mode=mode), user_text=said)
+async def call(bench: Bench, operation: str, user_text: str = "", mode: str = "auto", **args: Any) -> ToolResult:
+    context = replace(bench.context(mode=mode), user_text=user_text)
     return await run_call(bench.call("hub_repos", {"operation": operation, **args}), context)
 
 
@@ -36,7 +35,7 @@ def metadata(api: HfApi, repo: str) -> dict[str, Any]:
 
 
 def comments(api: HfApi, number: int) -> list[str]:
-    """The texts of a discussion of ada/m, in order."""
+    """Return the texts of a discussion of ada/m, in order."""
     events = api.get_discussion_details("ada/m", number).events
     return [event.content for event in events if isinstance(event, DiscussionComment)]
 
@@ -68,7 +67,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
     ),
     (
         {"operation": "create_tag", "repo": "ada/m", "name": "v1", "message": "first"},
-        "tag v1",
+        "as v1",
         lambda api, bench, text: [one.name for one in api.list_repo_refs("ada/m").tags] == ["v1"],
     ),
     (
@@ -97,7 +96,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
     ),
     (
         {"operation": "rename_discussion", "repo": "ada/m", "number": 1, "title": "A new file"},
-        "is now called 'A new file'",
+        "is now titled 'A new file'",
         lambda api, bench, text: api.get_discussion_details("ada/m", 1).title == "A new file",
     ),
     (
@@ -180,7 +179,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
 ]
 
 
-async def test_every_operation_is_seen_with_the_real_client(
+async def test_every_operation_is_confirmed_by_the_real_client(
     hub: FakeHub, client: HfApi, bench: Bench, record_property: Callable[[str, object], None]
 ) -> None:
     bench.file("out/README.md", CARD)
@@ -188,10 +187,10 @@ async def test_every_operation_is_seen_with_the_real_client(
     bench.file("out/a/b.txt", "one\ntwo\n")
     bench.file("new.txt", "fresh\n")
     named = "publish ada/m, and move ada/copy to lab/copy, which you may delete"
-    for args, said, check in STEPS:
-        result = await call(bench, said=named, **args)
+    for args, expected, check in STEPS:
+        result = await call(bench, user_text=named, **args)
         assert result.ok, (args, result.text)
-        assert re.search(said, result.text), (args, result.text)
+        assert re.search(expected, result.text), (args, result.text)
         assert check(client, bench, result.text), args
         assert len(result.text) < 20_000
     done = {args["operation"] for args, _, _ in STEPS}
@@ -200,7 +199,7 @@ async def test_every_operation_is_seen_with_the_real_client(
     record_property("reached", f"{len(done)} operations of hub_repos")
 
 
-def test_the_tables_the_description_and_the_parameter_name_the_same_operations() -> None:
+def test_tables_description_and_parameter_list_the_same_operations() -> None:
     assert set(REMOTE) | set(WITH_FILES) == set(get_args(Operation))
     for operation in get_args(Operation):
         assert re.search(rf"\b{operation}\b", hub_repos.description), operation
@@ -230,7 +229,7 @@ def test_the_tables_the_description_and_the_parameter_name_the_same_operations()
         ("yolo", "delete_repo", {"repo": "ada/own"}, "done"),
     ],
 )
-async def test_policy_goes_by_operation_owner_and_visibility(
+async def test_policy_depends_on_operation_owner_and_visibility(
     hub: FakeHub, bench: Bench, mode: str, operation: str, args: dict[str, Any], verdict: str
 ) -> None:
     hub.add("models", "ada/own", {"a": "1"}, private=True)
@@ -244,28 +243,28 @@ async def test_policy_goes_by_operation_owner_and_visibility(
         assert [asked for asked in hub.asked if asked.method not in ("GET", "HEAD")] == []
 
 
-async def test_what_the_user_named_may_be_published(hub: FakeHub, bench: Bench) -> None:
-    result = await call(bench, "create", said="please publish it as ada/famous", repo="ada/famous", private=False)
+async def test_a_repository_the_user_named_may_be_published(hub: FakeHub, bench: Bench) -> None:
+    result = await call(bench, "create", user_text="please publish it as ada/famous", repo="ada/famous", private=False)
     assert "created model ada/famous, public" in result.text
     refused = await call(bench, "create", repo="ada/other", private=False)
     assert "would write to ada/other, visible to everyone, which the user did not name" in refused.text
     assert "keep it private, or ask the user to name it" in refused.text
 
 
-async def test_without_or_with_a_wrong_token_a_write_says_so(
+async def test_a_write_with_a_missing_or_wrong_token_is_reported(
     hub: FakeHub, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.file("a.txt", "a")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    assert "the token is wrong or expired" in (await call(bench, "create", repo="ada/m")).text
+    assert "the token is missing, wrong or expired" in (await call(bench, "create", repo="ada/m")).text
     monkeypatch.delenv("HF_TOKEN")
     for operation, args in (("create", {}), ("upload", {"local": "a.txt"})):
         result = await call(bench, operation, repo="ada/m", **args)
         assert (result.ok, "HF_TOKEN" in result.text) == (False, True), result.text
-    assert "no token says whose it is" in (await call(bench, "info", repo="m")).text
+    assert "there is no token to take it from" in (await call(bench, "info", repo="m")).text
 
 
-async def test_always_for_a_download_covers_nothing_that_goes_out(hub: FakeHub, bench: Bench) -> None:
+async def test_always_for_downloads_does_not_cover_writes(hub: FakeHub, bench: Bench) -> None:
     hub.add("models", "ada/m", {"a": "1"}, private=True)
     context = bench.context(mode="ask")
     download = bench.call("hub_repos", {"operation": "download", "repo": "ada/m", "local": "down"})

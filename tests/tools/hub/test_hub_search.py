@@ -1,4 +1,4 @@
-"""hub_search: what is found, best first, of every kind; what it says when nothing is."""
+"""hub_search: results of every kind, best first, and the message when nothing is found."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ async def search(desk: HubBench, kind: str, **args: Any) -> str:
     return (await desk.run("hub_search", kind=kind, **args)).text
 
 
-async def test_models_datasets_and_spaces_with_what_helps_to_choose(hub: FakeHub, desk: HubBench) -> None:
+async def test_models_datasets_and_spaces_are_listed_with_details(hub: FakeHub, desk: HubBench) -> None:
     card = "---\nlicense: mit\npipeline_tag: text-classification\nlibrary_name: transformers\n---\n"
     hub.add("models", "org/small", {"README.md": card}, downloads=12_345, likes=7, gated="auto")
     hub.add("models", "org/other", {"README.md": "---\nlicense: other\n---\n"}, downloads=5)
@@ -29,7 +29,7 @@ async def test_models_datasets_and_spaces_with_what_helps_to_choose(hub: FakeHub
     assert await search(desk, "models", query="nothing-of-that") == "no models found; use fewer words or filters"
 
 
-async def test_collections_and_served_models(hub: FakeHub, desk: HubBench) -> None:
+async def test_collections_and_served_models_are_found(hub: FakeHub, desk: HubBench) -> None:
     item = {"_id": "1", "id": "org/small", "type": "model", "position": 0}
     hub.collections.append(
         {
@@ -53,10 +53,10 @@ async def test_collections_and_served_models(hub: FakeHub, desk: HubBench) -> No
     assert hub.asked[-1].token is None
 
 
-async def test_a_limit_is_kept_and_said(hub: FakeHub, desk: HubBench) -> None:
+async def test_the_limit_is_applied_and_reported(hub: FakeHub, desk: HubBench) -> None:
     for number in range(120):
         hub.add("models", f"org/m{number}", {}, downloads=number)
     found = await search(desk, "models", sort="downloads", limit=3)
     assert [line.partition(" ")[0] for line in found.splitlines()[1:-2]] == ["org/m119", "org/m118", "org/m117"]
-    assert "[the first 3; there may be more]" in found
+    assert "[only the first 3; there may be more]" in found
     assert (await search(desk, "models", limit=100)).count("\norg/m") == 100

@@ -16,7 +16,7 @@ def mode(path: Path) -> int:
 
 async def test_a_new_file_is_created_with_its_folders(bench: Bench) -> None:
     result = await bench.run("write", path="src/pkg/a.py", content="x = 1\n")
-    assert result.text == "Created src/pkg/a.py: 1 lines, 6 bytes."
+    assert result.text == "Created src/pkg/a.py: 1 line, 6 bytes."
     assert (bench.workspace / "src/pkg/a.py").read_bytes() == b"x = 1\n"
 
 
