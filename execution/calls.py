@@ -12,7 +12,7 @@ from ml_intern.execution.run import judge
 from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Emit
-from ml_intern.graph.state import AgentState, users_words
+from ml_intern.graph.state import AgentState, typed_text
 from ml_intern.safety.policy import SHELL_TOOL, Verdict
 
 
@@ -45,7 +45,7 @@ def tool_context(
         messages=state.get("messages") or (),
         taint=tuple(state.get("taint") or ()),
         sandbox_profile=sandbox_name(options),
-        user_text=options.user_text if options.child else users_words(state.get("messages") or ()),
+        user_text=options.user_text if options.child else typed_text(state.get("messages") or ()),
     )
 
 

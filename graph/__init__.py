@@ -1,6 +1,6 @@
 """The agent's state machine: the graph itself (build.py) and the types of its state, context, events and operations.
 
-`build_graph` is also offered here. It is loaded on first use, because most importers need a type and not the graph.
+`build_graph` is also exported here. It is loaded on first use, because most importers need only a type.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The whole loop on one screen.
+"""The agent loop.
 
 START ----------.
                 v
@@ -28,7 +28,7 @@ AgentGraph = StateGraph[AgentState, RunOptions, AgentState, AgentState]
 
 
 def build_graph(services: Services) -> AgentGraph:
-    """The uncompiled graph with its services bound; the caller compiles it with a checkpointer."""
+    """Build the graph with its services bound. The caller compiles it with a checkpointer."""
     graph: AgentGraph = StateGraph(AgentState, context_schema=RunOptions)
 
     def add(node: Callable[..., Any], route: Callable[[AgentState], Awaitable[str]], *targets: str) -> None:

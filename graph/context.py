@@ -1,4 +1,4 @@
-"""RunOptions: the choices a run is made with, as plain values that may travel as JSON."""
+"""RunOptions: the options of a run, as plain values that can be serialized as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 Sandbox = Literal["none", "off", "list", "on"]
-"""The wall around local commands: none, or bubblewrap with this network."""
+"""The sandbox of local commands: none, or bubblewrap with no network, listed hosts only or the full network."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The choices a run is made with. Plain values only: they may travel as JSON."""
+    """The options of a run. Plain values only, so that they can be serialized as JSON."""
 
     model: str
     workspace: str
@@ -21,52 +21,52 @@ class RunOptions:
     add_dirs: tuple[str, ...] = ()
     approval_mode: ApprovalMode = "ask"
     headless: bool = False
-    """Nobody can be asked: a pending approval ends the run with exit code 3."""
+    """Unattended mode: a pending approval ends the run with exit code 3."""
     stream: bool = True
     max_iterations: int = MAX_ITERATIONS
     """Model calls in a turn; -1 is unlimited."""
     max_budget_usd: float = UNLIMITED
-    """Cap over the whole tree of agents in US dollars; -1 is unlimited."""
+    """Budget of the thread and its sub-agents in US dollars; -1 is unlimited."""
     effort: str | None = None
     compact_model: str | None = None
     research_model: str | None = None
-    """The model of sub-agents; None is the main one."""
+    """The model of sub-agents; None means the main model."""
     fallback_model: str | None = None
-    """The model asked when another stays unavailable; None: none."""
+    """The model used when another stays unavailable; None means no fallback."""
     compact_threshold: int = COMPACT_THRESHOLD
-    """Tokens above which the conversation is compacted, at most 90 % of the model's window."""
+    """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
     root: str = ""
-    """The thread whose budget and events this run belongs to; empty means its own."""
+    """The thread whose budget and events this run uses; empty means its own."""
     child: bool = False
-    """A sub-agent: it has nobody to ask, a verdict "ask" is a refusal."""
+    """Whether this is a sub-agent. A sub-agent is unattended: the verdict "ask" refuses the call."""
     share_tokens: int = UNLIMITED
-    """Tokens that a sub-agent may use for itself; -1 is unlimited."""
+    """Token quota of a sub-agent; -1 is unlimited."""
     share_usd: float = UNLIMITED
-    """US dollars that a sub-agent may use for itself, within the budget of its tree; -1 is unlimited."""
+    """Quota of a sub-agent in US dollars, within the budget of its main thread; -1 is unlimited."""
     tool_names: tuple[str, ...] = ()
-    """The tools on offer; empty means all."""
+    """The available tools; empty means all."""
     notes: tuple[str, ...] = ()
-    """What the user should know about this run; said in `ready`."""
+    """Notes to the user about this run, sent with the `ready` event."""
     model_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     permissions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Rules from the settings: {"allow": [...], "ask": [...], "deny": [...]}, see safety/rule_settings.py."""
     sandbox: Sandbox = "none"
     sandbox_hosts: tuple[str, ...] = ()
-    """Hosts that the user allows besides, where the sandbox's network is "list"."""
+    """Additional hosts that the user allows when `sandbox` is "list"."""
     tool_runtime: Literal["local", "sandbox"] = "local"
-    """Where bash, read, write and edit work: here, or in a Hugging Face sandbox."""
+    """Where bash, read, write and edit run: on this machine or in a Hugging Face sandbox."""
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Other base URLs of the services that tools speak to, see configs/hosts.py."""
+    """Base URLs that replace those of the services used by tools, see configs/hosts.py."""
     private_hosts: tuple[str, ...] = ()
-    """Hosts (host or host:port) that web_read may fetch although they are private."""
+    """Hosts (host or host:port) on private networks that web_read may fetch."""
     advice: str = ""
-    """What the trusted folder tells the model, see configs/advice.py."""
+    """Instructions to the model from the trusted folder, see configs/advice.py."""
     user_text: str = ""
-    """For a sub-agent: what the user wrote in the thread at the top. In its own thread the model speaks."""
+    """The text that the user typed in the main thread, for a sub-agent, whose own thread has no user messages."""
 
 
 def sandbox_name(options: RunOptions) -> str:
-    """The wall around commands in words: part of what an approval is bound to."""
+    """Describe the sandbox of commands. The description is part of the digest that binds an approval."""
     if options.tool_runtime == "sandbox":
         return "a Hugging Face sandbox"
     return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])

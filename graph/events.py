@@ -1,4 +1,4 @@
-"""The events of a session: the only thing interfaces see. Names and fields are frozen by a test."""
+"""The events of a session: everything that an interface receives. A test freezes their names and fields."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class EventSpec:
-    """What an event means and which keys its data has, always all of them."""
+    """The meaning of an event and the keys of its data. Every key is always present."""
 
     meaning: str
     fields: tuple[str, ...]
@@ -20,17 +20,17 @@ EVENTS: dict[str, EventSpec] = {
     ),
     "resumed": EventSpec("an existing thread was opened", ("title", "turns", "moved_from", "pending", "interrupted")),
     "processing": EventSpec("a turn began; its input is on disk", ("turn", "text")),
-    "assistant_chunk": EventSpec("a piece of a reply, as it streams", ("message_id", "kind", "text")),
+    "assistant_chunk": EventSpec("a chunk of a reply, as it streams", ("message_id", "kind", "text")),
     "assistant_stream_end": EventSpec("the stream of a reply ended", ("message_id", "partial")),
-    "assistant_message": EventSpec("a whole reply", ("message_id", "text", "reasoning", "tool_calls")),
+    "assistant_message": EventSpec("a complete reply", ("message_id", "text", "reasoning", "tool_calls")),
     "tool_call": EventSpec("a call is about to run", ("id", "name", "args", "message_id")),
     "tool_log": EventSpec("output of a call while it runs", ("id", "name", "text")),
     "tool_output": EventSpec("the result of a call", ("id", "name", "text", "ok", "status", "seconds", "artifact")),
-    "tool_state_change": EventSpec("a call moved on", ("id", "name", "state")),
-    "approval_required": EventSpec("calls or a question wait for an answer", ("requests", "configs", "since")),
+    "tool_state_change": EventSpec("a call changed its state", ("id", "name", "state")),
+    "approval_required": EventSpec("calls or a question need an answer", ("requests", "configs", "since")),
     "plan_update": EventSpec("the plan changed", ("steps",)),
     "usage": EventSpec(
-        "what one model call used",
+        "usage and cost of one model call",
         (
             "model",
             "source",
@@ -43,15 +43,15 @@ EVENTS: dict[str, EventSpec] = {
             "total_cost_usd",
         ),
     ),
-    "budget": EventSpec("half, then four fifths of the budget are used", ("spent_usd", "cap_usd", "unpriced_requests")),
+    "budget": EventSpec("50 %, then 80 % of the budget is used", ("spent_usd", "cap_usd", "unpriced_requests")),
     "job_update": EventSpec("a run or a job changed its state", ("id", "state", "text")),
     "compacted": EventSpec("the conversation was shortened", ("before_tokens", "after_tokens", "removed", "artifact")),
     "interrupted": EventSpec("the turn was stopped by the user", ("reason",)),
-    "undo_complete": EventSpec("turns were taken back or brought back", ("direction", "turns", "text", "notes")),
+    "undo_complete": EventSpec("turns were undone or restored", ("direction", "turns", "text", "notes")),
     "error": EventSpec(
-        "a fault; retry_in_s says that it is being waited out", ("message", "remedy", "exit_code", "retry_in_s")
+        "an error; retry_in_s is the delay until the next attempt", ("message", "remedy", "exit_code", "retry_in_s")
     ),
-    "unverified": EventSpec("numbers of the answer that nothing in the thread holds", ("numbers",)),
+    "unverified": EventSpec("numbers of the answer that no tool output contains", ("numbers",)),
     "turn_complete": EventSpec("a turn ended", ("turn", "status", "text", "iterations")),
     "shutdown": EventSpec("the session is closed", ("reason",)),
     "result": EventSpec(
@@ -72,7 +72,7 @@ class Event:
     data: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The object that stream-json writes as one line."""
+        """Return the object that stream-json writes as one line."""
         return asdict(self)
 
 
@@ -84,7 +84,7 @@ class Emit(Protocol):
 
 
 def emitter(write: Callable[[dict[str, Any]], None]) -> Emit:
-    """An Emit that checks the fields against EVENTS and hands {type, data} to `write`."""
+    """Return an Emit that checks the fields against EVENTS and passes {type, data} to `write`."""
 
     def emit(type: str, /, **data: Any) -> None:
         if set(data) != set(EVENTS[type].fields):

@@ -6,21 +6,21 @@ UNLIMITED = -1
 MAX_ITERATIONS = 300
 """Model calls in a turn."""
 INTERACTIVE_BUDGET_USD = 5.0
-"""Spending at which an interactive run asks whether to continue. It asks again each time the sum has doubled."""
+"""Spending at which an interactive run asks whether to continue. It asks again each time spending doubles."""
 HEADLESS_BUDGET_USD = 20.0
 """Spending at which a headless run ends."""
 COMPACT_THRESHOLD = 170_000
 """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
 TOOL_TIMEOUT_S = 120.0
-"""Seconds until a call of a tool is stopped, unless the tool sets another limit."""
+"""Seconds until a tool call is stopped, unless the tool sets another limit."""
 RESULT_CHARACTERS = 20_000
-"""Length of a tool result above which its middle goes to an artifact file."""
+"""Length of a tool result above which its middle is moved to an artifact file."""
 MODEL_IDLE_S = 300.0
 """Seconds without data after which a model request counts as stalled."""
 RUN_LIMIT_S = 24 * 3600.0
 """Seconds until a background run is stopped, unless its backend or the call sets another limit."""
 JOB_LIMIT_S = 2 * 3600.0
-"""The same for runs that are paid by the hour."""
+"""Seconds until a run that is billed by the hour is stopped."""
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)

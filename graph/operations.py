@@ -1,4 +1,4 @@
-"""The operations of a session: everything an interface can ask of it. Plain frozen values."""
+"""The operations of a session: everything an interface can request. Plain frozen values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from ml_intern.graph.context import ApprovalMode
 
 
 class Decision(TypedDict):
-    """An answer to one open call: edit carries the new args, reject and respond a message.
+    """An answer to one open call. `args` belongs to edit, `message` to reject and respond.
 
-    `always` goes with approve: what the request offers is allowed from now on, in this thread or in this folder.
+    `always` belongs to approve. It creates the grants that the request offers, for this thread or for this folder.
     """
 
     type: Literal["approve", "edit", "reject", "respond"]
@@ -23,15 +23,15 @@ class Decision(TypedDict):
 
 @dataclass(frozen=True)
 class UserInput:
-    """A message of the user; it starts a turn, and answers what is open with "superseded"."""
+    """A user message. It starts a turn and closes pending calls as "superseded"."""
 
     text: str
     typed: str | None = None
-    """The user's own words in it, where files or a pipe were added to them; None when it is all of it."""
+    """The part that the user typed, where files or piped input were added; None if the user typed all of it."""
     images: tuple[str, ...] = ()
-    """Images that belong to it, as data URLs."""
+    """Attached images, as data URLs."""
     sources: tuple[str, ...] = ()
-    """Where outside text that was added came from."""
+    """Sources of the untrusted text that was added."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,23 @@ class ExecApproval:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Stop the turn now; honoured while it runs. Open calls are closed, nothing stays pending."""
+    """Stop the running turn now. Its open calls are closed."""
 
 
 @dataclass(frozen=True)
 class Compact:
-    """Shorten the conversation; `keep` says in the user's words what must stay."""
+    """Shorten the conversation. `keep` describes in the user's words what to preserve."""
 
     keep: str = ""
 
 
 Scope = Literal["both", "conversation", "files"]
-"""What an undo or a redo moves."""
+"""The parts that an undo or a redo restores."""
 
 
 @dataclass(frozen=True)
 class Undo:
-    """Take the last turns back."""
+    """Undo the last turns."""
 
     turns: int = 1
     files: Scope = "both"
@@ -67,14 +67,14 @@ class Undo:
 
 @dataclass(frozen=True)
 class Redo:
-    """Bring back what the last undo took."""
+    """Restore the turns of the last undo."""
 
     files: Scope = "both"
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Go on in a new thread that holds this one up to the end of `turn`; None is all of it."""
+    """Continue in a copy of this thread up to the end of `turn`; None copies all turns."""
 
     turn: int | None = None
 
@@ -95,33 +95,33 @@ class SetModel:
 
 @dataclass(frozen=True)
 class SetEffort:
-    """Use another reasoning effort from the next call on; None is the model's own."""
+    """Use another reasoning effort from the next call on; None means the model's default."""
 
     level: str | None
 
 
 @dataclass(frozen=True)
 class SetMode:
-    """Use another approval mode from the next verdict on."""
+    """Use another approval mode from the next policy check on."""
 
     mode: ApprovalMode
 
 
 @dataclass(frozen=True)
 class RunCommand:
-    """Run the user's own command (`!cmd`) under the same policy and journal; its output joins the conversation."""
+    """Run a command that the user typed (`!cmd`) under policy and journal, and add its output to the conversation."""
 
     command: str
 
 
 @dataclass(frozen=True)
 class New:
-    """Go on in a new, empty thread."""
+    """Continue in a new, empty thread."""
 
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on in another thread: an id, a unique prefix of one, or a title."""
+    """Continue in another thread, given by its id, a unique prefix of the id, or its title."""
 
     thread: str
 
@@ -133,12 +133,12 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class Settle:
-    """The session's own, after a thread was opened: ask again what waits, go on with what was cut off."""
+    """Repeat pending requests and continue interrupted work. The session submits it after it opens a thread."""
 
 
 @dataclass(frozen=True)
 class Wake:
-    """The session's own, after a run ended: tell the model, unless a turn did so or a person is being asked."""
+    """Report an ended run to the model, unless a turn did or an approval is pending. The session submits it."""
 
 
 Operation = (

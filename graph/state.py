@@ -1,4 +1,4 @@
-"""AgentState: what a checkpoint holds and undo takes back. Messages and plain JSON values only."""
+"""AgentState: the contents of a checkpoint, which undo restores. Messages and plain JSON values only."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from typing_extensions import TypedDict
 
 RECENT_CALLS = 30
 TYPED = "typed"
-"""Where a message of the user keeps the user's own words when its text holds more than those."""
+"""Metadata key for the typed part of a user message that also contains other text."""
 IMAGE_CHARACTERS = 6_000
-"""What an image counts for in estimates: providers take about 1,500 tokens for a large one."""
+"""Characters counted for an image in estimates: providers count about 1,500 tokens for a large one."""
 SUMMARY = "summary_"
-"""What the id of a compaction's notes begins with."""
+"""Prefix of the id of a compaction summary."""
 
 
 class PlanStep(TypedDict):
@@ -33,7 +33,7 @@ class PlanStep(TypedDict):
 
 
 class Outcome(TypedDict):
-    """Why a turn ends: status is done, failed, limit, interrupted or stopped; exit_code as documented."""
+    """The result of a turn. Its status is done, failed, limit, interrupted or stopped."""
 
     status: str
     text: str
@@ -41,9 +41,9 @@ class Outcome(TypedDict):
 
 
 def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[AnyMessage]:
-    """Fold writes into the conversation: a new id is appended, a known one replaced, RemoveMessage removes.
+    """Apply writes to the conversation: append new ids, replace known ids, and remove for RemoveMessage.
 
-    Deterministic and the same for any batching of the writes: it mints neither ids nor times.
+    The result does not depend on how the writes are batched. No ids or times are generated.
     """
     merged = list(current)
     known = {message.id for message in merged}
@@ -59,7 +59,7 @@ def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[An
 
 
 def _place(messages: list[AnyMessage], id: str | None) -> int:
-    """Where the message with this id is, searched from the end; after the last one when there is none."""
+    """Return the index of the message with this id, or the length of the list. The search starts at the end."""
     if id:
         for index in range(len(messages) - 1, -1, -1):
             if messages[index].id == id:
@@ -68,21 +68,21 @@ def _place(messages: list[AnyMessage], id: str | None) -> int:
 
 
 def append_recent(current: list[str], writes: Sequence[list[str]]) -> list[str]:
-    """Keep the last RECENT_CALLS signatures; the same for any batching of the writes."""
+    """Append signatures and return the last RECENT_CALLS. The result does not depend on the batching of the writes."""
     return [*current, *(item for write in writes for item in write)][-RECENT_CALLS:]
 
 
 class AgentState(TypedDict, total=False):
-    """The state of a thread. Everything here is taken back by undo; what must never be is in the store's tables."""
+    """The state of a thread. Undo restores all of it; data that undo must not change is in the store's tables."""
 
     messages: Annotated[list[AnyMessage], DeltaChannel(append_messages, snapshot_frequency=1000)]
     recent_calls: Annotated[list[str], DeltaChannel(append_recent, snapshot_frequency=RECENT_CALLS)]
-    """Signatures of the last calls, for the loop guard; kept apart since compaction removes messages."""
+    """Signatures of the last calls, for the loop guard. Compaction does not remove them."""
     plan: list[PlanStep]
     decisions: dict[str, dict[str, Any]]
     """Answers to the open calls, by call id: {type, args?, message?, digest}."""
     rejected: dict[str, str]
-    """Calls the user rejected since the last message, by digest, with the reason: they are not asked about again."""
+    """Reasons by digest for calls that the user rejected since the last message. They are rejected again unasked."""
     iteration: int
     """Model calls made in this turn."""
     replies: int
@@ -90,33 +90,33 @@ class AgentState(TypedDict, total=False):
     turn: int
     """User turns of this thread, from 1."""
     turn_text: str
-    """The beginning of the user's message of this turn, for lists."""
+    """The beginning of this turn's user message, for lists of turns."""
     turn_before: str | None
-    """Checkpoint that undo of this turn goes back to; "" is the empty thread, None means that nothing can be undone."""
+    """Checkpoint that undo of this turn restores; "" is the empty thread, None means that undo is impossible."""
     turn_files: str
-    """Name of the snapshot of the workspace's files at the start of this turn; "" when there is none."""
+    """Name of the file snapshot at the start of this turn; "" if there is none."""
     question: dict[str, Any] | None
-    """What doom_check wants to ask the user: {id, text}."""
+    """The pending question of doom_check to the user: {id, text, kind}."""
     guard: dict[str, int]
-    """What doom_check remembers over a turn: repeats, nudges, malformed, empty, cut, overflows, raised."""
+    """Counters of doom_check in this turn: repeats, nudges, malformed, empty, cut, overflows, raised."""
     outcome: Outcome | None
-    """Set when the turn is to end; None while it goes on."""
+    """The result of the turn; None while it continues."""
     compaction: dict[str, Any] | None
-    """A wish to compact: {reason: manual | overflow, keep: what must stay, in the user's words}."""
+    """A requested compaction: {reason: manual | overflow, keep: what to preserve, in the user's words}."""
     context_tokens: int
     """Tokens of the last request and its reply as the provider counted them; 0 when unknown."""
     context_limit: int
     """Tokens above which the conversation is compacted; 0 when unknown."""
     taint: list[str]
-    """Outside sources whose text is in the context."""
+    """Sources of the untrusted text in the context."""
     reported_runs: list[str]
-    """Ids of finished background runs the model was told about."""
+    """Ids of the finished background runs that were reported to the model."""
     day: str
-    """The date in the system prompt, fixed for a turn so that its prefix stays the same."""
+    """The date in the system prompt, fixed for a turn so that the request prefix stays identical."""
 
 
 def estimate_tokens(messages: Sequence[AnyMessage]) -> int:
-    """A rough count, four characters a token, for what no provider has counted yet."""
+    """Estimate the tokens of messages that no provider has counted, at four characters per token."""
     return sum(_characters(message) for message in messages) // 4
 
 
@@ -131,43 +131,45 @@ def _characters(message: AnyMessage) -> int:
 
 
 def is_image(block: Any) -> bool:
-    """Whether a block of a message's content is an image."""
+    """Return whether a content block is an image."""
     return isinstance(block, dict) and block.get("type") in ("image", "image_url")
 
 
 def with_images(text: str, images: Sequence[str]) -> str | list[str | dict[str, Any]]:
-    """The content of a message: its text, and images as data URLs."""
+    """Return the content of a message with a text and images, given as data URLs."""
     shown: list[str | dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images]
     return [{"type": "text", "text": text}, *shown] if shown else text
 
 
-def is_users(message: AnyMessage) -> bool:
-    """Whether these are the user's own words, not a correction or a note of the loop."""
+def is_user_message(message: AnyMessage) -> bool:
+    """Return whether the user wrote the message. Corrections and notes of the loop also have the user's role."""
     return message.type == "human" and not message.additional_kwargs.get("note")
 
 
-def users_words(messages: Sequence[AnyMessage]) -> str:
-    """All the user typed in this conversation, without the files, pipes and outputs that came along with it.
+def typed_text(messages: Sequence[AnyMessage]) -> str:
+    """Return everything the user typed in this conversation, without attached files, piped input and outputs.
 
-    A compaction keeps what it removes of it beside its notes.
+    A compaction summary stores the typed text of the messages it replaces.
     """
-    told = [one for one in messages if one.type == "human" or (one.type == "ai" and (one.id or "").startswith(SUMMARY))]
-    return "\n".join(filter(None, map(_typed, told)))
+    sources = [
+        one for one in messages if one.type == "human" or (one.type == "ai" and (one.id or "").startswith(SUMMARY))
+    ]
+    return "\n".join(filter(None, map(_typed, sources)))
 
 
 def _typed(message: AnyMessage) -> str:
     if message.type != "human":
         return str(message.additional_kwargs.get(TYPED, ""))
-    return str(message.additional_kwargs.get(TYPED, message.text)) if is_users(message) else ""
+    return str(message.additional_kwargs.get(TYPED, message.text)) if is_user_message(message) else ""
 
 
 def note(text: str, id: str) -> HumanMessage:
-    """A message of the loop to the model: sent in the user's role, told apart from the user's words."""
+    """Return a message of the loop to the model, with the user's role and a mark that the user did not write it."""
     return HumanMessage(text, id=id, additional_kwargs={"note": True})
 
 
 def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[ToolCall]]:
-    """The newest AIMessage with calls that no ToolMessage after it answers, and those calls in order."""
+    """Return the last AIMessage if some of its calls have no result, and those calls in order."""
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if isinstance(message, AIMessage):
@@ -180,7 +182,7 @@ def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[T
 
 
 def as_run(text: str, decision: Mapping[str, Any]) -> str:
-    """A result that begins with the call as it ran, where the user's decision was another one than the model's."""
+    """Return the result, beginning with the arguments as run if the user edited the call."""
     args = decision.get("args")
     if decision.get("type") != "edit" or args is None:
         return text
@@ -190,7 +192,7 @@ def as_run(text: str, decision: Mapping[str, Any]) -> str:
 def result_message(
     call: ToolCall, message: AIMessage, text: str, *, ok: bool, images: Sequence[str] = ()
 ) -> ToolMessage:
-    """The result of a call of `message`; its id is the same when it is made again. Images are data URLs."""
+    """Return the result of a call of `message`, with a reproducible id. Images are data URLs."""
     return ToolMessage(
         with_images(text, images),
         tool_call_id=call["id"] or "",

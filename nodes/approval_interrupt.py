@@ -1,4 +1,4 @@
-"""The node that asks the user: one interrupt for everything that needs an answer. The only caller of interrupt()."""
+"""The node that asks for approval: one interrupt for every pending request. It is the only caller of interrupt()."""
 
 import asyncio
 import os
@@ -21,21 +21,21 @@ from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.state import AgentState, Outcome, open_calls
-from ml_intern.nodes.results import thread_of, unrun
+from ml_intern.nodes.results import results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.safety.policy import Verdict
 from ml_intern.store.permissions import Grant
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A call, what policy says to it, and the digest its answer is bound to."""
+class JudgedCall:
+    """A call with its policy verdict and the digest that the user's answer is bound to."""
 
     call: ToolCall
     verdict: Verdict
     digest: str
     always: tuple[Grant, ...] = ()
-    """What "yes, always" would allow, where that is an answer."""
+    """The grants that "yes, always" would create; empty where that answer is not offered."""
 
 
 DECISIONS = ("approve", "edit", "reject", "respond")
@@ -44,9 +44,9 @@ DECISIONS = ("approve", "edit", "reject", "respond")
 async def approval_interrupt(
     state: AgentState, runtime: Runtime[RunOptions], config: RunnableConfig, *, services: Services
 ) -> dict[str, Any]:
-    """Ask about every call that policy says to ask about, and the question of doom_check, in one batch.
+    """Ask in one batch for the approvals that policy requires and for an answer to doom_check's question.
 
-    It runs again from its start on every resume, so nothing may happen before the interrupt.
+    The node restarts from its first line on every resume, so it has no side effects before the interrupt.
     """
     options = runtime.context or services.defaults
     message, calls = open_calls(state["messages"])
@@ -55,9 +55,9 @@ async def approval_interrupt(
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     question, before = state.get("question"), await _asked_before(config, runtime)
     verdicts = await _verdicts(calls, message, context)
-    if before is None and not question and all(said.kind != "ask" for _, said in verdicts):
+    if before is None and not question and all(verdict.kind != "ask" for _, verdict in verdicts):
         return {"decisions": {}}
-    judged = await _judged(verdicts, context)
+    judged = await _judged_calls(verdicts, context)
     repeated = _repeated(judged, state.get("rejected") or {})
     new = [one for one in judged if one.call.id not in repeated]
     batch = before or {**_batch(new, question), "sandbox": context.sandbox_profile}
@@ -67,11 +67,11 @@ async def approval_interrupt(
     decisions = repeated | _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
         return _stop(question, calls, message, runtime)
-    return {"decisions": decisions, **(_go_on(state, question) if question else {})}
+    return {"decisions": decisions, **(_continue(state, question) if question else {})}
 
 
 async def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
-    """Open calls run; when the user stopped the turn it ends."""
+    """Run the open calls. End the turn if the user stopped it."""
     if open_calls(state["messages"])[1]:
         return "execute_tools"
     return "__end__" if state.get("outcome") else before_model(state)
@@ -80,7 +80,7 @@ async def route_approval(state: AgentState) -> Literal["execute_tools", "compact
 async def _verdicts(
     calls: list[MessageCall], message: AIMessage, context: ToolContext
 ) -> list[tuple[ToolCall, Verdict]]:
-    """Policy's word on every call that can run at all."""
+    """Return policy's verdict on every valid call."""
     invalid = message.additional_kwargs.get("invalid_calls", {})
     found = [tool_call(call, message) for call in calls]
     return [
@@ -88,36 +88,36 @@ async def _verdicts(
     ]
 
 
-async def _judged(verdicts: list[tuple[ToolCall, Verdict]], context: ToolContext) -> list[Judged]:
-    # A workspace that became a link to another place is another folder.
+async def _judged_calls(verdicts: list[tuple[ToolCall, Verdict]], context: ToolContext) -> list[JudgedCall]:
+    # The path is resolved, so that a workspace replaced by a link to another folder invalidates the answer.
     folder = await asyncio.to_thread(os.path.realpath, context.workspace)
     return [
-        Judged(
+        JudgedCall(
             call,
-            said,
+            verdict,
             call.digest(folder, context.sandbox_profile),
-            await always_offers(call, context) if said.kind == "ask" else (),
+            await always_offers(call, context) if verdict.kind == "ask" else (),
         )
-        for call, said in verdicts
+        for call, verdict in verdicts
     ]
 
 
-def _repeated(judged: list[Judged], rejected: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Answers to calls that the user rejected before, unchanged: nobody is asked again."""
-    said = "the user rejected this same call before and is not asked again"
+def _repeated(judged: list[JudgedCall], rejected: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Reject the calls that the user already rejected in the same form, without asking again."""
+    reason = "the user has already rejected this exact call and is not asked again"
     return {
-        one.call.id: _unanswered(": ".join(filter(None, [said, rejected[one.digest]])), one.digest)
+        one.call.id: _unanswered(": ".join(filter(None, [reason, rejected[one.digest]])), one.digest)
         for one in judged
         if one.verdict.kind == "ask" and one.digest in rejected
     }
 
 
 def _unanswered(why: str, digest: str) -> dict[str, Any]:
-    """A rejection that is no answer of the user to this call."""
+    """Return a rejection that the user did not give for this call."""
     return {"type": "reject", "message": why, "digest": digest, "unasked": True}
 
 
-def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, Any]:
+def _batch(judged: list[JudgedCall], question: dict[str, Any] | None) -> dict[str, Any]:
     requests: list[dict[str, Any]] = [
         {
             "id": one.call.id,
@@ -140,8 +140,10 @@ def _batch(judged: list[Judged], question: dict[str, Any] | None) -> dict[str, A
 
 
 async def _asked_before(config: RunnableConfig, runtime: Runtime[RunOptions]) -> dict[str, Any] | None:
-    """The batch as it was asked, on a resume. What policy says now may have changed since: an answer stays an answer
-    to what was asked."""
+    """Return the batch that the user was shown, on a resume, else None.
+
+    Policy's verdicts may have changed since then. The answer still belongs to the batch that was shown.
+    """
     saver, here = config["configurable"].get("__pregel_checkpointer"), runtime.execution_info
     if saver is None or here is None:
         return None
@@ -154,7 +156,7 @@ async def _asked_before(config: RunnableConfig, runtime: Runtime[RunOptions]) ->
 
 
 def _bind(answer: Any, requests: list[dict[str, Any]], digests: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Answers by call id. Without an answer, or when the call is not the one asked about, it is rejected."""
+    """Return the decisions by call id. Reject a call that was not answered or that differs from the one shown."""
     given = answer.get("decisions", answer) if isinstance(answer, Mapping) else answer
     if not isinstance(given, Mapping):
         given = {request["id"]: one for request, one in zip(requests, given or [], strict=False)}
@@ -164,9 +166,9 @@ def _bind(answer: Any, requests: list[dict[str, Any]], digests: Mapping[str, str
 def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
     digest = request["digest"]
     if digest != digests.get(request["id"], ""):
-        return _unanswered("the call is not the one that was asked about", digest)
+        return _unanswered("the call differs from the one the user was asked about", digest)
     if not isinstance(given, Mapping) or given.get("type") not in DECISIONS:
-        return _unanswered("it was not answered", digest)
+        return _unanswered("the request was not answered", digest)
     decision = {"type": given["type"], "digest": digest}
     if given.get("message"):
         decision["message"] = str(given["message"])
@@ -177,17 +179,17 @@ def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -
 def _stop(
     question: dict[str, Any], calls: list[MessageCall], message: AIMessage, runtime: Runtime[RunOptions]
 ) -> dict[str, Any]:
-    text = "Not run: the user chose to stop here."
+    text = "Not run: the user stopped the turn."
     budget = question.get("kind") == "budget"
     outcome = Outcome(status="limit" if budget else "stopped", text=question["text"], exit_code=124 if budget else 1)
     return {
-        "messages": unrun(calls, message, text, "rejected", emitter(runtime.stream_writer)),
+        "messages": results_not_run(calls, message, text, "rejected", emitter(runtime.stream_writer)),
         "question": None,
         "outcome": outcome,
     }
 
 
-def _go_on(state: AgentState, question: dict[str, Any]) -> dict[str, Any]:
+def _continue(state: AgentState, question: dict[str, Any]) -> dict[str, Any]:
     guard = dict(state.get("guard") or {})
     if question.get("kind") == "budget":
         guard |= {"raised": guard.get("raised", 0) + 1, "warned": 0}

@@ -1,4 +1,4 @@
-"""The node that asks the model for one reply. Nothing else: what the reply means is doom_check's business."""
+"""The node that requests one reply from the model. doom_check decides what follows from the reply."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from ml_intern.graph.state import AgentState, Outcome, note
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
 from ml_intern.nodes.guards.budget import hard_cap
-from ml_intern.nodes.prompt import fixed_part
+from ml_intern.nodes.prompt import request_prefix
 from ml_intern.nodes.redaction import RedactingEmit, redacted_message
 from ml_intern.nodes.results import repair, thread_of
 from ml_intern.runs.summary import report, sources_of
@@ -24,7 +24,7 @@ from ml_intern.store.runs import RunRow
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
-    """Stream one reply to the conversation. On a context overflow ask for a compaction instead."""
+    """Stream one reply to the conversation. On a context overflow, request a compaction instead."""
     options = runtime.context or services.defaults
     thread_id = thread_of(runtime)
     repaired = repair(state["messages"])
@@ -58,7 +58,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
 
 
 async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__end__"]:
-    """An overflow goes to compact, a reply to doom_check; without a budget for the call the turn ends."""
+    """Go to compact after an overflow and to doom_check after a reply. End the turn if the budget allows no request."""
     if state.get("outcome"):
         return "__end__"
     return "compact" if state.get("compaction") else "doom_check"
@@ -67,7 +67,7 @@ async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__
 def _request(
     state: AgentState, messages: list[AnyMessage], options: RunOptions, services: Services, thread_id: str
 ) -> ModelRequest:
-    fixed = fixed_part(state, options, services)
+    fixed = request_prefix(state, options, services)
     return ModelRequest(
         model=options.model,
         messages=[fixed.system, *messages],

@@ -1,4 +1,4 @@
-"""The node that shortens the conversation. Older checkpoints keep the whole, and so does an artifact file."""
+"""The node that shortens the conversation. Older checkpoints and an artifact file keep the full text."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import AgentState, Outcome, estimate_tokens
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
-from ml_intern.nodes.compaction.shorten import Room, shortened, transcript
+from ml_intern.nodes.compaction.shorten import TokenAllowance, shortened, transcript
 from ml_intern.nodes.guards.budget import hard_cap
-from ml_intern.nodes.prompt import fixed_part, prompt
+from ml_intern.nodes.prompt import prompt, request_prefix
 from ml_intern.nodes.results import thread_of
 from ml_intern.nodes.routing import context_size
 from ml_intern.store.lock import file_error
@@ -31,13 +31,13 @@ MAX_OVERFLOWS = 3
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a compaction has at hand."""
+class CompactionInputs:
+    """The inputs of one compaction."""
 
     messages: list[AnyMessage]
-    room: Room
+    allowance: TokenAllowance
     fixed: int
-    """Tokens that every request takes besides the messages."""
+    """Tokens of the system prompt and the tool schemas."""
     options: RunOptions
     services: Services
     thread_id: str
@@ -45,24 +45,24 @@ class Work:
     emit: Emit
     cap_usd: float | None
     artifact: Path
-    """The file that keeps what is shortened here."""
+    """The file for the full text of the conversation."""
 
 
 async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
-    """Shorten old outputs, else summarise the middle, else cut it; only a result under the limit is accepted."""
+    """Shorten old outputs, else summarise the middle, else remove it, to fit the limit."""
     work = _work(state, runtime, services)
-    wish = state.get("compaction") or {}
-    manual = wish.get("reason") == "manual"
+    requested = state.get("compaction") or {}
+    manual = requested.get("reason") == "manual"
     overflows = (state.get("guard") or {}).get("overflows", 0)
     shorter = None
-    if overflows < MAX_OVERFLOWS and work.room.tokens > 0:
+    if overflows < MAX_OVERFLOWS and work.allowance.tokens > 0:
         where = str(work.artifact)
         write = partial(_summary, work)
-        shorter = await shortened(work.messages, work.room, write, where, manual=manual, hard=overflows > 1)
+        shorter = await shortened(work.messages, work.allowance, write, where, manual=manual, hard=overflows > 1)
     if shorter is None:
-        return {"compaction": None, "outcome": _unable(work, manual=manual)}
-    await asyncio.to_thread(_keep_whole, work)
-    after = work.room.size(shorter) + work.fixed
+        return {"compaction": None, "outcome": _failure(work, manual=manual)}
+    await asyncio.to_thread(_save_full_text, work)
+    after = work.allowance.size(shorter) + work.fixed
     removed = len(work.messages) - len(shorter)
     before = context_size(state)
     work.emit("compacted", before_tokens=before, after_tokens=after, removed=removed, artifact=str(work.artifact))
@@ -71,24 +71,26 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
         "messages": Overwrite(shorter),
         "compaction": None,
         "context_tokens": after,
-        "context_limit": work.room.tokens + work.fixed,
+        "context_limit": work.allowance.tokens + work.fixed,
         "outcome": done if manual else state.get("outcome"),
     }
 
 
 async def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
-    """On to the model; a compaction the user asked for, or one that could not be done, ends here."""
+    """Go to call_model. End the run after a compaction that the user requested or that failed."""
     return "__end__" if state.get("outcome") else "call_model"
 
 
-def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -> Work:
+def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -> CompactionInputs:
     options = runtime.context or services.defaults
     messages = state.get("messages", [])
-    fixed = fixed_part(state, options, services).tokens
+    fixed = request_prefix(state, options, services).tokens
     counted = max(0, state.get("context_tokens", 0) - fixed)
-    return Work(
+    return CompactionInputs(
         messages=messages,
-        room=Room(services.context_limit(options) - fixed, max(1.0, counted / max(1, estimate_tokens(messages)))),
+        allowance=TokenAllowance(
+            services.context_limit(options) - fixed, max(1.0, counted / max(1, estimate_tokens(messages)))
+        ),
         fixed=fixed,
         options=options,
         services=services,
@@ -100,30 +102,33 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
     )
 
 
-def _unable(work: Work, *, manual: bool) -> Outcome:
+def _failure(work: CompactionInputs, *, manual: bool) -> Outcome:
     if manual:
         return Outcome(status="done", text="Nothing to compact: the conversation is already short", exit_code=0)
-    if work.room.tokens <= 0:
-        limit = work.room.tokens + work.fixed
-        text = f"The instructions and the tools alone take {work.fixed} tokens of a window of {limit}"
+    if work.allowance.tokens <= 0:
+        limit = work.allowance.tokens + work.fixed
+        text = (
+            f"The system prompt and the tools take {work.fixed} tokens, but only {limit} fit the model's context "
+            "window. Choose a model with a larger window."
+        )
     else:
         text = (
-            "The conversation does not fit the model's window, and compaction could not make it fit (undo takes the "
-            "last message back; name a long text as a file, or choose a model with a larger window)"
+            "The conversation does not fit the model's context window, even after compaction. Undo the last message "
+            "and pass long text as a file, or choose a model with a larger window."
         )
     return Outcome(status="failed", text=text, exit_code=1)
 
 
-async def _summary(work: Work, middle: Sequence[AnyMessage], words: int) -> str:
-    """The model's notes on the middle; empty when it did not fit or nothing came."""
+async def _summary(work: CompactionInputs, middle: Sequence[AnyMessage], words: int) -> str:
+    """Return the model's summary of the middle; empty if the request did not fit or the reply was empty."""
     options = work.options
     model = options.compact_model or options.model
     window = work.services.models.window(model)
-    room = 2 * max(2_000, min(work.room.tokens, window // 2 if window else work.room.tokens))
+    length = 2 * max(2_000, min(work.allowance.tokens, window // 2 if window else work.allowance.tokens))
     text = transcript(middle)
-    if len(text) > room:
-        text = f"{text[: room // 3]}\n[...]\n{text[-room * 2 // 3 :]}"
-    keep = f"The user asks that this stays: {work.keep}" if work.keep else ""
+    if len(text) > length:
+        text = f"{text[: length // 3]}\n[...]\n{text[-length * 2 // 3 :]}"
+    keep = f"The user asks you to preserve this: {work.keep}" if work.keep else ""
     request = ModelRequest(
         model=model,
         messages=[
@@ -147,7 +152,7 @@ async def _summary(work: Work, middle: Sequence[AnyMessage], words: int) -> str:
 
 
 def _only_usage(emit: Emit) -> Emit:
-    """Notes for a summary are no reply to the user: only spending and waits are shown."""
+    """Pass on usage and errors only, because a summary is not a reply to the user."""
 
     def passed(type: str, /, **data: Any) -> None:
         if type in ("usage", "error"):
@@ -156,10 +161,14 @@ def _only_usage(emit: Emit) -> Emit:
     return passed
 
 
-def _keep_whole(work: Work) -> None:
-    """Write the conversation as it was. Raises DiskFull or ConfigurationError: what is shortened must be somewhere."""
+def _save_full_text(work: CompactionInputs) -> None:
+    """Save the full conversation to the artifact file.
+
+    Raises:
+        DiskFull, ConfigurationError: the file could not be written. The conversation is not shortened then.
+    """
     try:
         private_folder(work.artifact.parent)
         work.artifact.write_text(transcript(work.messages), encoding="utf-8", errors="replace")
-    except OSError as fault:
-        raise file_error(fault, work.artifact) from fault
+    except OSError as error:
+        raise file_error(error, work.artifact) from error

@@ -1,4 +1,4 @@
-"""The node that runs the open calls: in the model's order, neighbouring read-only calls side by side."""
+"""The node that runs the open calls in the model's order, and adjacent read-only calls concurrently."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import AgentState, as_run, open_calls, result_message
 from ml_intern.nodes.guards.budget import with_cap
 from ml_intern.nodes.guards.repetition import signature
-from ml_intern.nodes.results import thread_of, unrun
+from ml_intern.nodes.results import results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 
 
 async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
-    """Run every open call under policy and journal, and write one result a call."""
+    """Run every open call, checked by policy and recorded in the journal, and write one result per call."""
     options = runtime.context or services.defaults
     message, calls = open_calls(state["messages"])
     if message is None:
@@ -34,17 +34,17 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     batch = _Batch(state, message, thread_id, with_cap(state, options), services, emit)
     answers: list[AnyMessage] = []
     for group in _groups(calls, services):
-        answers += await _side_by_side(batch, group)
+        answers += await _run_concurrently(batch, group)
     return {"messages": answers, "recent_calls": batch.signatures(calls), "decisions": {}, **batch.updates}
 
 
 async def route_tools(state: AgentState) -> Literal["compact", "call_model", "__end__"]:
-    """Back to the model, unless the turn is to end."""
+    """Go back to the model unless the turn has an outcome."""
     return "__end__" if state.get("outcome") else before_model(state)
 
 
 def _groups(calls: list[ToolCall], services: Services) -> Iterator[list[ToolCall]]:
-    """Neighbouring read-only calls together, every other call by itself."""
+    """Yield adjacent read-only calls as one group and every other call as its own group."""
 
     def reads(call: ToolCall) -> bool:
         spec = services.tools.get(call["name"])
@@ -57,7 +57,7 @@ def _groups(calls: list[ToolCall], services: Services) -> Iterator[list[ToolCall
             yield from ([call] for call in group)
 
 
-async def _side_by_side(batch: "_Batch", calls: list[ToolCall]) -> list[AnyMessage]:
+async def _run_concurrently(batch: "_Batch", calls: list[ToolCall]) -> list[AnyMessage]:
     tasks = [asyncio.ensure_future(batch.run(call)) for call in calls]
     try:
         return [message for messages in await asyncio.gather(*tasks) for message in messages]
@@ -68,7 +68,7 @@ async def _side_by_side(batch: "_Batch", calls: list[ToolCall]) -> list[AnyMessa
 
 
 class _Batch:
-    """The open calls of one AIMessage, and what running them changes in the state."""
+    """The open calls of one AIMessage, and the state updates from running them."""
 
     def __init__(
         self,
@@ -89,19 +89,21 @@ class _Batch:
         self._results: dict[str, str] = {}
 
     async def run(self, call: ToolCall) -> list[AnyMessage]:
-        """Answer one call as the user decided."""
+        """Run or reject one call as the user decided, and return its result."""
         decision = (self.state.get("decisions") or {}).get(call["id"] or "", {})
         match decision.get("type"):
             case "reject" if decision.get("unasked"):
-                self._results[call["id"] or ""] = "rejected"  # for the loop guard: nobody else stops a repetition
-                return unrun([call], self.message, f"Not run: {decision['message']}", "rejected", self.emit)
+                self._results[call["id"] or ""] = (
+                    "rejected"  # counted by the loop guard, which would miss the repetition otherwise
+                )
+                return results_not_run([call], self.message, f"Not run: {decision['message']}", "rejected", self.emit)
             case "reject":
                 self._remember_rejected(decision)
                 text = f"Not run: the user rejected it. {decision.get('message', '')}".strip()
-                return unrun([call], self.message, text, "rejected", self.emit)
+                return results_not_run([call], self.message, text, "rejected", self.emit)
             case "respond":
-                text = f"Not run; the user answers: {decision.get('message', '')}"
-                return unrun([call], self.message, text, "rejected", self.emit)
+                text = f"Not run. The user replied: {decision.get('message', '')}"
+                return results_not_run([call], self.message, text, "rejected", self.emit)
         edited = decision.get("args") if decision.get("type") == "edit" else None
         result = await self._run(call, edited, approved=bool(decision))
         self._remember(call, result)
@@ -125,7 +127,7 @@ class _Batch:
             self.updates["taint"] = [*known, *new]
 
     def signatures(self, calls: list[ToolCall]) -> list[str]:
-        """What the loop guard remembers of the calls that ran."""
+        """Return the signatures of the calls that ran, for the loop guard."""
         return [
             signature(call["name"], call["args"], self._results[call["id"] or ""])
             for call in calls

@@ -1,4 +1,4 @@
-"""What every request begins with, whatever was said: the system prompt and the schemas of the tools."""
+"""The constant prefix of every request: the system prompt and the tool schemas."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,45 +18,45 @@ from ml_intern.tools.registry import openai_schemas, select_for_window
 
 
 @dataclass(frozen=True)
-class FixedPart:
-    """The same bytes for a whole turn, so that providers find it in their caches."""
+class RequestPrefix:
+    """The request prefix. It stays byte-identical for a whole turn, so that providers can cache it."""
 
     system: SystemMessage
     schemas: Sequence[dict[str, Any]]
 
     @property
     def tokens(self) -> int:
-        """What it takes of the window, estimated."""
+        """Return its estimated size in tokens."""
         return (len(self.system.text) + len(json.dumps(self.schemas))) // 4
 
 
-def fixed_part(state: AgentState, options: RunOptions, services: Services) -> FixedPart:
-    """The system prompt and the tools of a run; in a small window only the essential tools."""
+def request_prefix(state: AgentState, options: RunOptions, services: Services) -> RequestPrefix:
+    """Return the system prompt and the tools of a run. A small context window gets only the essential tools."""
     window = services.models.window(services.models.acting(options.model, options.fallback_model))
     tools = select_for_window(services.offered(options), window)
     descriptions = {name: spec.description for name, spec in tools.items()}
     day = state.get("day") or date.today().isoformat()
-    return _made(render_system_prompt(descriptions, options, day=day), tuple(tools.items()))
+    return _build(render_system_prompt(descriptions, options, day=day), tuple(tools.items()))
 
 
 @lru_cache(maxsize=16)
-def _made(system: str, tools: tuple[tuple[str, ToolSpec], ...]) -> FixedPart:
-    """Made once for all of its requests: a transport knows by the objects that it need not encode them again."""
-    return FixedPart(SystemMessage(system, id="system"), openai_schemas(dict(tools)))
+def _build(system: str, tools: tuple[tuple[str, ToolSpec], ...]) -> RequestPrefix:
+    """Build the prefix once per turn: a transport recognizes the same objects and reuses their encoding."""
+    return RequestPrefix(SystemMessage(system, id="system"), openai_schemas(dict(tools)))
 
 
 @cache
 def prompt(name: str) -> Template:
-    """The text of configs/prompts/<name>.md."""
+    """Return the template in configs/prompts/<name>.md."""
     return Template((PROMPTS / f"{name}.md").read_text(encoding="utf-8"))
 
 
 def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions", day: str) -> str:
-    """The system prompt: the same bytes for the same tools, options and day.
+    """Return the system prompt. Equal tools, options and day give identical bytes.
 
     Args:
-        descriptions: the tools on offer, name to description.
-        options: the run's choices; its folder and mode are named in the prompt.
+        descriptions: the available tools, name to description.
+        options: the options of the run; the prompt names its folder and mode.
         day: the date as YYYY-MM-DD.
     """
     tools = "\n".join(f"- {name}: {text.strip().splitlines()[0]}" for name, text in descriptions.items())
@@ -67,19 +67,20 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
         day=day,
         workspace=options.workspace,
         mode=options.approval_mode,
-        role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_sandboxed(options)]),
+        role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_sandbox_notes(options)]),
         advice=prompt("advice").substitute(advice=options.advice) if options.advice else "",
     )
 
 
-def _sandboxed(options: "RunOptions") -> list[str]:
+def _sandbox_notes(options: "RunOptions") -> list[str]:
     if options.tool_runtime == "sandbox":
         return [prompt("remote").substitute().strip()]
     if options.sandbox == "none":
         return []
+    hosts = ", ".join(["the package index", "the Hub", "GitHub", *options.sandbox_hosts])
     network = {
-        "off": "There is no network.",
-        "list": f"The network reaches {', '.join(['the package index', 'the Hub', 'GitHub', *options.sandbox_hosts])}.",
-        "on": "The network is open.",
+        "off": "The sandbox has no network access.",
+        "list": f"Network access is limited to {hosts}.",
+        "on": "Network access is not restricted.",
     }
     return [prompt("sandboxed").substitute(network=network[options.sandbox]).strip()]

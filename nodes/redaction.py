@@ -1,4 +1,4 @@
-"""What the model writes, with secrets replaced before it becomes a message or an event."""
+"""Redact the secrets in a reply of the model before it becomes a message or an event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,36 +11,36 @@ from ml_intern.safety.secrets.redaction import redact, redact_value
 from ml_intern.safety.secrets.stream import RedactingStream
 
 _OPAQUE = ("signature", "data", "encrypted_content", "id")
-"""What of signed thinking only its provider can read."""
+"""The fields of signed reasoning that only its provider can read."""
 
 
 def redacted_message(message: AIMessage) -> AIMessage:
-    """The reply with all that it says redacted; the same object when nothing had to be.
+    """Return the reply with its secrets redacted; the same object if there are none.
 
-    Signed thinking cannot be changed, for its provider refuses it then: with a secret in it, it is left out.
+    Providers refuse signed reasoning that was changed. Signed reasoning with a secret in it is removed.
     """
     content = message.content if not isinstance(message.content, str) else redact(message.content)
     calls = [{**call, "name": redact(call["name"]), "args": redact_value(call["args"])} for call in message.tool_calls]
     more = {
         key: value if key in SIGNED else redact_value(value)
         for key, value in message.additional_kwargs.items()
-        if key not in SIGNED or not _holds_secret(value)
+        if key not in SIGNED or not _contains_secret(value)
     }
     if (content, calls, more) == (message.content, message.tool_calls, message.additional_kwargs):
         return message
     return message.model_copy(update={"content": content, "tool_calls": calls, "additional_kwargs": more})
 
 
-def _holds_secret(value: Any) -> bool:
+def _contains_secret(value: Any) -> bool:
     if isinstance(value, str):
         return redact(value) != value
     if isinstance(value, Mapping):
-        return any(_holds_secret(item) for key, item in value.items() if key not in _OPAQUE)
-    return isinstance(value, list | tuple) and any(map(_holds_secret, value))
+        return any(_contains_secret(item) for key, item in value.items() if key not in _OPAQUE)
+    return isinstance(value, list | tuple) and any(map(_contains_secret, value))
 
 
 class RedactingEmit:
-    """An Emit that redacts the pieces of a streamed reply, also where a secret spans two of them."""
+    """An Emit that redacts a streamed reply, including a secret that spans two chunks."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -48,7 +48,7 @@ class RedactingEmit:
         self._message_id = ""
 
     def __call__(self, type: str, /, **data: Any) -> None:
-        """Send an event; what may be the beginning of a secret is held back until the next piece or the end."""
+        """Send an event. Text that may begin a secret is buffered until the next chunk or the end of the stream."""
         if type == "assistant_chunk":
             self._message_id = data["message_id"]
             stream = self._streams.setdefault(data["kind"], RedactingStream())

@@ -1,4 +1,4 @@
-"""What nodes share: the thread they run in, and the results of calls that do not run."""
+"""Functions shared by the nodes: the id of their thread, the results of calls that do not run, and repair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,17 @@ from ml_intern.graph.state import result_message
 
 
 def thread_of(runtime: Runtime[Any]) -> str:
-    """The id of the thread a node runs in."""
+    """Return the id of the thread in which a node runs."""
     info = runtime.execution_info
     if info is None or info.thread_id is None:
-        raise RuntimeError("the graph runs only with a checkpointer and a thread id")
+        raise RuntimeError("the graph requires a checkpointer and a thread id")
     return info.thread_id
 
 
-def unrun(calls: Sequence[ToolCall], message: AIMessage, text: str, status: str, emit: Emit) -> list[AnyMessage]:
-    """Answer calls that do not run, and say so to whoever watches."""
+def results_not_run(
+    calls: Sequence[ToolCall], message: AIMessage, text: str, status: str, emit: Emit
+) -> list[AnyMessage]:
+    """Return results for calls that do not run, and emit their tool_output events."""
     for call in calls:
         emit(
             "tool_output",
@@ -34,16 +36,16 @@ def unrun(calls: Sequence[ToolCall], message: AIMessage, text: str, status: str,
     return [result_message(call, message, text, ok=False) for call in calls]
 
 
-UNANSWERED = "No result was recorded: the call was cut off and may have run in part. Check before you repeat it."
+UNANSWERED = "No result was recorded: the call was interrupted and may have run in part. Check before you repeat it."
 
 
 def repair(messages: Sequence[AnyMessage]) -> list[AnyMessage] | None:
-    """The conversation with missing results put right after their call and orphan results left out; None if sound."""
-    return None if _is_sound(messages) else _repaired(messages)
+    """Add missing results after their calls and drop results without a call. Return None if nothing is missing."""
+    return None if _is_complete(messages) else _repaired(messages)
 
 
-def _is_sound(messages: Sequence[AnyMessage]) -> bool:
-    """Asked before every request, of all of it: so by types' names, which are read faster than types are compared."""
+def _is_complete(messages: Sequence[AnyMessage]) -> bool:
+    """Return whether every call has its result. Types are compared by name, which is faster on long conversations."""
     waiting: set[str] = set()
     for message in messages:
         if message.type == "tool":

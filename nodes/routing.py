@@ -1,4 +1,4 @@
-"""Where the loop goes before a model call; used by START, doom_check, approval_interrupt and execute_tools."""
+"""The route to the next model call; used by START, doom_check, approval_interrupt and execute_tools."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from ml_intern.graph.state import AgentState, estimate_tokens
 
 
 def before_model(state: AgentState) -> Literal["compact", "call_model"]:
-    """Compact first when it was asked for or the conversation is over its limit."""
+    """Compact first if it was requested or the conversation exceeds its limit."""
     if state.get("compaction"):
         return "compact"
     limit = state.get("context_limit", 0)
@@ -16,15 +16,15 @@ def before_model(state: AgentState) -> Literal["compact", "call_model"]:
 
 
 async def route_start(state: AgentState) -> Literal["compact", "call_model"]:
-    """Where a run begins. Asynchronous, as every router here: LangGraph sends plain functions to a thread."""
+    """Choose the first node. Routers are asynchronous because LangGraph runs plain functions in a thread."""
     return before_model(state)
 
 
 def context_size(state: AgentState) -> int:
-    """Tokens of the next request: the provider's last count and an estimate of what came after it."""
+    """Return the tokens of the next request: the provider's last count plus an estimate of the later messages."""
     messages = state.get("messages", [])
     counted = state.get("context_tokens", 0)
     if not counted:
         return estimate_tokens(messages)
-    newest = next((i for i in range(len(messages) - 1, -1, -1) if isinstance(messages[i], AIMessage)), -1)
-    return counted + estimate_tokens(messages[newest + 1 :])
+    latest = next((i for i in range(len(messages) - 1, -1, -1) if isinstance(messages[i], AIMessage)), -1)
+    return counted + estimate_tokens(messages[latest + 1 :])

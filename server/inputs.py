@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.context import ApprovalMode
 from ml_intern.graph.limits import Effort
-from ml_intern.graph.state import is_users
+from ml_intern.graph.state import is_user_message
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
@@ -50,7 +50,7 @@ def users_text(given: Any) -> str:
         messages = cast("list[AnyMessage]", convert_to_messages(said if isinstance(said, list) else [said]))
     except (ValueError, NotImplementedError, KeyError, TypeError) as error:
         raise wanted from error
-    if not messages or any(not is_users(message) or not _is_text(message.content) for message in messages):
+    if not messages or any(not is_user_message(message) or not _is_text(message.content) for message in messages):
         raise wanted
     return "\n\n".join(message.text for message in messages)
 

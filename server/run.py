@@ -14,7 +14,7 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
-from ml_intern.graph.state import is_users
+from ml_intern.graph.state import is_user_message
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.server.inputs import given_choices, users_text
 from ml_intern.session.listing import STATES, ThreadListing
@@ -152,4 +152,4 @@ def _kept_for_undo(message: str, remedy: str) -> None:
 
 def _newest_words(head: StateSnapshot) -> str:
     messages = head.values.get("messages", [])
-    return next((message.text for message in reversed(messages) if is_users(message)), "")
+    return next((message.text for message in reversed(messages) if is_user_message(message)), "")

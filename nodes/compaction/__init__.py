@@ -1,1 +1,1 @@
-"""How compact shortens a conversation."""
+"""The steps by which compact shortens a conversation."""

@@ -1,1 +1,1 @@
-"""What doom_check looks at: repeated calls, the budget, the quota of a sub-agent."""
+"""The checks of doom_check: repeated calls, the budget and the quota of a sub-agent."""

@@ -1,17 +1,17 @@
-"""What a sub-agent may use for itself. Near the end of its share it is told to report while it still can."""
+"""The quota of a sub-agent. Near its quota a sub-agent is asked to report while it still can."""
 
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState
 
-NEARLY = 0.8
-"""The part of its share after which a sub-agent is to report instead of calling tools."""
+REPORT_AT = 0.8
+"""The fraction of its quota after which a sub-agent must report instead of calling tools."""
 MAX_REMINDERS = 2
 
 
-async def share_used(state: AgentState, options: RunOptions, services: Services, thread_id: str) -> tuple[float, str]:
-    """The part of its share that a sub-agent has used, of what it used most, and that in words."""
+async def quota_used(state: AgentState, options: RunOptions, services: Services, thread_id: str) -> tuple[float, str]:
+    """Return the largest fraction of a limit that a sub-agent has used, and a description of it."""
     parts: list[tuple[float, float, str]] = [
         (state.get("iteration", 0), options.max_iterations, "{:.0f} of {:.0f} model calls")
     ]

@@ -1,4 +1,4 @@
-"""Recognise a model that goes round in circles. Pure functions over the signatures of the last calls."""
+"""Detect a model that repeats itself. Pure functions over the signatures of the last calls."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ _VARYING = re.compile(
 
 
 def call_signature(name: str, args: Mapping[str, Any]) -> str:
-    """Eight hex digits for a tool's name and its canonical arguments."""
+    """Return eight hex digits for a tool's name and its canonical arguments."""
     return _digest(name + json.dumps(args, sort_keys=True, ensure_ascii=False, default=str))
 
 
 def signature(name: str, args: Mapping[str, Any], result: str) -> str:
-    """A call and its result, without the paths and times that differ between equal results."""
+    """Return the signature of a call and its result. Paths, times and durations in the result are ignored."""
     return f"{call_signature(name, args)}:{_digest(_VARYING.sub('', result))}"
 
 
 def repeats(recent: Sequence[str], proposed: str) -> str | None:
-    """What the proposed call would continue: a call repeated with one result, or a cycle; None when it does not.
+    """Describe the repeated call or cycle that the proposed call would continue; None if there is none.
 
-    Anchored to the tail: `recent` ends with the newest call, and a proposal that does something else is silent.
+    `recent` ends with the latest call. A different call is never reported.
     """
     if len(recent) >= REPEATS and len(set(recent[-REPEATS:])) == 1 and _call(recent[-1]) == proposed:
         return f"the same call gave the same result {REPEATS} times in a row"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import is_users
+from ml_intern.graph.state import is_user_message
 from ml_intern.models.messages import convert
 from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
 from ml_intern.session.turns.points import TurnPoint, turn_points
@@ -98,7 +98,7 @@ class _Plain:
     def _users(self, message: AnyMessage) -> Message:
         text, images = _content(message)
         plain = Message("note", text, message.id or "", images=images)
-        if not is_users(message):
+        if not is_user_message(message):
             return plain
         known = (place for place, point in enumerate(self.points) if message.text.startswith(point.text) and point.text)
         if (place := next(known, None)) is None:

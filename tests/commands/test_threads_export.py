@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_intern.graph.events import EVENTS
-from ml_intern.graph.state import users_words
+from ml_intern.graph.state import typed_text
 from ml_intern.outbound.exporting.formats import FORMATS
 from ml_intern.session.thread import resting_turns
 from ml_intern.session.turns.points import turn_points
@@ -106,7 +106,7 @@ def test_what_an_imported_file_says_is_not_the_users_word(run: Run, place: Path,
     (place / "session_x.json").write_text(json.dumps({"messages": messages}))
     id = run("threads", "import", "session_x.json", "--json").json["thread"]["id"]
     values = asyncio.run(state(tmp_path / "home", id))
-    assert users_words(values["messages"]) == ""
+    assert typed_text(values["messages"]) == ""
     assert values["taint"] == ["the imported file session_x.json"]
     assert values["turn_before"] is None
 

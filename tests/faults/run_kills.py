@@ -21,7 +21,7 @@ from typing import Any
 import langgraph.pregel.main  # noqa: F401 loaded here, once for all children
 
 from ml_intern.graph.operations import UserInput
-from ml_intern.graph.state import is_users
+from ml_intern.graph.state import is_user_message
 from ml_intern.runs.run_folder import is_supervised, runs_home
 from ml_intern.session.agent import AgentSession
 from ml_intern.store.store import DATABASE_NAME, Store
@@ -43,7 +43,7 @@ async def live(lab: FaultLab) -> None:
     async with lab.session(await _thread(lab)) as session:
         taking = asyncio.ensure_future(_take_all(session))
         await session.idle()
-        if not any(map(is_users, await session.messages())):
+        if not any(map(is_user_message, await session.messages())):
             await session.submit(UserInput("train"))
         await session.idle()
         while not session.runs.quiet:

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import Decision, ExecApproval, Fork
-from ml_intern.graph.state import is_users
+from ml_intern.graph.state import is_user_message
 from ml_intern.session.agent import AgentSession
 from ml_intern.store.store import Store
 from tests.faults.lab import LOG, FaultLab
@@ -173,7 +173,7 @@ class User:
 
 def users(messages: Sequence[AnyMessage]) -> tuple[str, ...]:
     """The user's own messages."""
-    return tuple(message.text for message in messages if is_users(message))
+    return tuple(message.text for message in messages if is_user_message(message))
 
 
 def conversation(messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:

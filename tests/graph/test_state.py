@@ -1,10 +1,10 @@
-"""What a checkpoint holds can be replayed in any batches."""
+"""The state of a checkpoint does not depend on how its writes were batched."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
-from ml_intern.graph.state import RECENT_CALLS, append_messages, append_recent, is_users, note, open_calls
+from ml_intern.graph.state import RECENT_CALLS, append_messages, append_recent, is_user_message, note, open_calls
 
 ids = st.sampled_from([f"m{i}" for i in range(6)])
 messages = st.one_of(
@@ -54,6 +54,6 @@ def test_a_conversation_whose_calls_are_answered_has_no_open_calls() -> None:
     assert open_calls([]) == (None, [])
 
 
-def test_a_note_of_the_loop_is_not_the_users_word() -> None:
-    assert not is_users(note("go on", id="n"))
-    assert is_users(HumanMessage("go on"))
+def test_a_note_of_the_loop_is_not_a_user_message() -> None:
+    assert not is_user_message(note("go on", id="n"))
+    assert is_user_message(HumanMessage("go on"))

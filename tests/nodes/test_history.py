@@ -56,7 +56,7 @@ def test_after_repair_every_call_is_followed_by_exactly_one_result(history: list
 
 
 @given(histories)
-def test_a_sound_conversation_is_left_alone(history: list[AnyMessage]) -> None:
+def test_a_complete_conversation_is_not_changed(history: list[AnyMessage]) -> None:
     assert repair(made_sound(history)) is None
 
 
@@ -81,7 +81,7 @@ def test_a_joined_conversation_keeps_the_task_and_alternates_roles(history: list
     assert len(short) == 2 or short[2].type == "human"
 
 
-def test_a_long_output_keeps_head_and_tail_and_names_where_the_rest_is() -> None:
+def test_a_long_output_keeps_head_and_tail_and_names_the_file_with_the_full_text() -> None:
     long = ToolMessage("HEAD" + "x" * 9000 + "TAIL", tool_call_id="a", id="r")
     [short] = shorten_outputs([long], 1000, "the-artifact.md")
     assert short.text.startswith("HEAD")
@@ -91,6 +91,6 @@ def test_a_long_output_keeps_head_and_tail_and_names_where_the_rest_is() -> None
     assert short.id == "r"
 
 
-def test_groups_hold_a_reply_and_its_results() -> None:
+def test_a_group_is_a_reply_with_its_results() -> None:
     history: list[AnyMessage] = [HumanMessage("q"), asks("m", "a"), answers("m", "a"), AIMessage("done")]
     assert [len(piece) for piece in groups(history)] == [1, 2, 1]

@@ -1,4 +1,4 @@
-"""The guard sees a model that goes round in circles, and nothing else."""
+"""The guard reports a model that repeats itself, and nothing else."""
 
 import pytest
 
@@ -17,12 +17,12 @@ def test_three_equal_calls_with_equal_results_and_a_fourth() -> None:
     assert repeats([ran("a")] * 3, proposed("a"))
 
 
-def test_two_are_not_enough_and_another_call_is_silent() -> None:
+def test_two_calls_are_not_enough_and_another_call_is_not_reported() -> None:
     assert repeats([ran("a")] * 2, proposed("a")) is None
     assert repeats([ran("a")] * 3, proposed("b")) is None
 
 
-def test_polling_whose_result_changes_is_fine() -> None:
+def test_polling_with_changing_results_is_not_reported() -> None:
     assert repeats([ran("poll", f"step {step}") for step in range(10)], proposed("poll")) is None
 
 
@@ -34,7 +34,7 @@ def test_a_cycle_that_ran_twice_and_begins_again(length: int) -> None:
     assert repeats([*cycle, *cycle[:-1]], proposed(f"tool{length - 1}")) is None
 
 
-def test_a_cycle_that_was_left_is_forgotten() -> None:
+def test_a_cycle_that_the_model_left_is_not_reported() -> None:
     cycle = [ran("a"), ran("b")]
     assert repeats([*cycle, *cycle, ran("c")], proposed("a")) is None
 

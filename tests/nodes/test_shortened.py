@@ -1,4 +1,4 @@
-"""What a compaction makes of any conversation is one that every provider accepts, and keeps what must be kept."""
+"""A compacted conversation is accepted by every provider and preserves the task and the typed text."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from ml_intern.graph.state import estimate_tokens, is_users, note, users_words
-from ml_intern.nodes.compaction.shorten import Room, Summarise, shortened
+from ml_intern.graph.state import estimate_tokens, is_user_message, note, typed_text
+from ml_intern.nodes.compaction.shorten import Summarise, TokenAllowance, shortened
 from tests.nodes.test_history import calls_are_paired
 
 CALLS = ("a", "b", "c")
@@ -17,7 +17,7 @@ texts = st.integers(0, 3_000).map(lambda length: "x" * length)
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[AnyMessage]:
-    """Turns as the loop makes them: a message, replies with calls and all their results, corrections, an answer."""
+    """Generate turns as the loop writes them: a message, replies with calls and results, corrections, an answer."""
     messages: list[AnyMessage] = []
     for turn in range(draw(st.integers(1, 4))):
         messages.append(HumanMessage(f"task {turn} {draw(texts)}", id=f"user{turn}"))
@@ -41,15 +41,15 @@ def summariser(words: str) -> Summarise:
     return summarise
 
 
-def shortened_to(room: Room, short: AnyMessage, whole: AnyMessage) -> bool:
-    """Whether it is the same message, cut because nothing else would have fitted, and says where the whole is."""
+def shortened_to(allowance: TokenAllowance, short: AnyMessage, whole: AnyMessage) -> bool:
+    """Return whether `short` is the same message, shortened, with the path of the full text."""
     length = len(whole.text) * 2 // 3
     head = whole.text[: min(length, 20)]
     return short.id == whole.id and short.text.startswith(head) and "the-artifact.md" in short.text
 
 
 def made_whole(messages: list[AnyMessage]) -> list[AnyMessage]:
-    """Cut off what is left unanswered at the end: a compaction happens before a model call, when all has its result."""
+    """Drop the trailing unanswered calls: a compaction runs only when every call has its result."""
     while not calls_are_paired(messages):
         messages = messages[:-1]
     return messages
@@ -63,17 +63,17 @@ def made_whole(messages: list[AnyMessage]) -> list[AnyMessage]:
     st.sampled_from(["", "what happened", "y" * 4_000]),
     st.sampled_from([(False, False), (False, True), (True, False)]),
 )
-async def test_what_is_left_is_sound_fits_and_keeps_the_task_and_the_users_words(
+async def test_the_result_is_valid_fits_and_preserves_the_task_and_the_typed_text(
     messages: list[AnyMessage], tokens: int, scale: float, summary: str, how: tuple[bool, bool]
 ) -> None:
-    room, (manual, hard) = Room(tokens, scale), how
+    allowance, (manual, hard) = TokenAllowance(tokens, scale), how
 
-    short = await shortened(messages, room, summariser(summary), "the-artifact.md", manual=manual, hard=hard)
+    short = await shortened(messages, allowance, summariser(summary), "the-artifact.md", manual=manual, hard=hard)
 
     if short is None:
         return
-    assert room.size(short) < tokens
-    assert short[0] is messages[0] or shortened_to(room, short[0], messages[0])
+    assert allowance.size(short) < tokens
+    assert short[0] is messages[0] or shortened_to(allowance, short[0], messages[0])
     assert calls_are_paired(short)
     assert not any(one.type == other.type == "human" for one, other in pairwise(short))
     assert not any(message.type == "system" for message in short)
@@ -81,12 +81,12 @@ async def test_what_is_left_is_sound_fits_and_keeps_the_task_and_the_users_words
     before = {message.id: message for message in messages}
     replies = [message for message in short if isinstance(message, AIMessage) and message.id in before]
     assert all(message is before[message.id] for message in replies)
-    words = users_words(short)
-    assert all(str(message.content) in words for message in messages if is_users(message))
+    words = typed_text(short)
+    assert all(str(message.content) in words for message in messages if is_user_message(message))
 
 
 @given(conversations().map(made_whole).filter(lambda messages: len(messages) > 8))
-async def test_room_for_half_of_it_is_always_enough(messages: list[AnyMessage]) -> None:
-    room = Room(max(2_000, estimate_tokens(messages)) + estimate_tokens(messages[:1]))
+async def test_half_of_the_tokens_is_always_enough(messages: list[AnyMessage]) -> None:
+    allowance = TokenAllowance(max(2_000, estimate_tokens(messages)) + estimate_tokens(messages[:1]))
 
-    assert await shortened(messages, room, summariser("notes"), "the-artifact.md") is not None
+    assert await shortened(messages, allowance, summariser("notes"), "the-artifact.md") is not None

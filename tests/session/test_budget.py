@@ -36,10 +36,10 @@ async def test_half_and_four_fifths_are_said_once_each(lab: Lab) -> None:
 async def test_a_person_is_asked_and_a_yes_doubles_the_cap_for_good(lab: Lab) -> None:
     async with lab.session(costly(lab, 5, 1.0), max_budget_usd=2.0) as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
-        assert "2.00 USD" in asked["requests"][0]["description"]
+        assert "$2.00 spent" in asked["requests"][0]["description"]
         again = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}})
         [asked] = data(await turn(session, again), "approval_required")
-        assert "4.00 USD" in asked["requests"][0]["description"]
+        assert "$4.00 spent" in asked["requests"][0]["description"]
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
     assert data(events, "turn_complete")[0]["status"] == "limit"
     assert (lab.workspace / "log").read_text() == "0\n1\n2\n"

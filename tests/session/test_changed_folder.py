@@ -33,8 +33,8 @@ def workspace_elsewhere(workspace: Path) -> None:
     [
         (folder_elsewhere, WRITE, "outside the workspace"),
         (file_elsewhere, WRITE, "outside the workspace"),
-        (workspace_elsewhere, WRITE, "not the one that was asked about"),
-        (workspace_elsewhere, TOUCH, "not the one that was asked about"),
+        (workspace_elsewhere, WRITE, "differs from the one the user was asked about"),
+        (workspace_elsewhere, TOUCH, "differs from the one the user was asked about"),
         (shutil.rmtree, TOUCH, "there is no folder"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 from ml_intern.graph.operations import Decision, ExecApproval, UserInput
 from tests.session.conftest import Lab, bash, data, turn, until
 
-AGAIN = "rejected this same call before and is not asked again: use uv"
+AGAIN = "already rejected this exact call and is not asked again: use uv"
 
 
 async def test_the_same_call_is_refused_without_asking_until_the_user_says_something(lab: Lab) -> None:

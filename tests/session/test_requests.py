@@ -98,5 +98,5 @@ async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, 
         await turn(session, Compact("the numbers"))
     asked = [request.json for request in server.asked]
     assert [one["model"] for one in asked][-1] == "small"
-    assert "The user asks that this stays: the numbers" in asked[-1]["messages"][0]["content"]
+    assert "The user asks you to preserve this: the numbers" in asked[-1]["messages"][0]["content"]
     assert all(("temperature" in one) is (one["model"] == "thinker") for one in asked)

@@ -118,7 +118,7 @@ async def test_one_that_will_not_report_is_ended_with_what_it_said(notes: Lab) -
         {"text": f"look {n}", "tool_calls": [{"name": "read", "args": {"path": "notes.md", "limit": n}}], **PAID}
         for n in range(1, 9)
     ]
-    main = notes.script({"tool_calls": [ASK]}, {"text": "end", "expect": "Its share is used up"})
+    main = notes.script({"tool_calls": [ASK]}, {"text": "end", "expect": "The sub-agent reached its quota"})
     async with notes.session(main, research_model=notes.script(*reads)) as session:
         events = await turn(session, UserInput("go"))
         total = await session.totals()

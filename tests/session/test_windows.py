@@ -137,7 +137,7 @@ async def test_a_compaction_by_hand_keeps_what_the_user_names(lab: Lab, server: 
     [compacted] = data(events, "compacted")
     assert compacted["after_tokens"] < compacted["before_tokens"]
     request = next(asked.json for asked in server.asked if not asked.json.get("tools"))
-    assert "The user asks that this stays: the learning rate" in request["messages"][0]["content"]
+    assert "The user asks you to preserve this: the learning rate" in request["messages"][0]["content"]
     assert data(last, "turn_complete")[0]["text"] == "going on"
 
 

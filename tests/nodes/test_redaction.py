@@ -1,4 +1,4 @@
-"""Nothing that a model writes becomes a message with a secret in it."""
+"""A reply of the model never becomes a message with a secret in it."""
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
@@ -8,7 +8,7 @@ from ml_intern.nodes.redaction import redacted_message
 TOKEN = "hf_aB3dE5gH7jK9mN2pQ4rS6tU8vW0xY1z"
 
 
-def test_text_reasoning_calls_and_what_is_kept_of_broken_calls_are_redacted() -> None:
+def test_text_reasoning_calls_and_malformed_calls_are_redacted() -> None:
     message = AIMessage(
         f"your token is {TOKEN}",
         id="msg_1",
@@ -24,7 +24,7 @@ def test_text_reasoning_calls_and_what_is_kept_of_broken_calls_are_redacted() ->
     assert repr(redacted).count("[redacted:hf_token]") == repr(message).count(TOKEN)
 
 
-def test_signed_thinking_goes_when_a_secret_is_in_it_and_stays_untouched_otherwise() -> None:
+def test_signed_reasoning_with_a_secret_is_removed_and_stays_unchanged_otherwise() -> None:
     signed = {"type": "thinking", "thinking": "hmm", "signature": TOKEN}
     harmless = AIMessage("yes", additional_kwargs={"thinking_blocks": [signed]})
     assert redacted_message(harmless) is harmless
