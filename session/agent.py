@@ -208,7 +208,7 @@ class AgentSession(StoredThread):
     async def set_trace_visibility(self, *, public: bool) -> str:
         """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
         settings = load(Path(self.options.workspace)).settings
-        return await Traces(self.services.store.home, settings).make(public=public)
+        return await Traces(self.services.store.home, settings).change_visibility(public=public)
 
     # --- the worker
 
@@ -303,7 +303,7 @@ class AgentSession(StoredThread):
 
     async def _compact(self, op: ops.Compact) -> None:
         wish = {"reason": "manual", "keep": op.keep}
-        await self._turns.go_on(self.options, "the user asked for a compaction", compaction=wish)
+        await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=wish)
         await self._run(None)
 
     async def _wake(self, _: ops.Wake) -> None:

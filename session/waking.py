@@ -74,7 +74,7 @@ class ThreadRuns:
         ended = await self._services.store.runs.finished_unreported(turns.thread_id, reported)
         if not ended or pending_kind(snapshot):
             return None
-        await turns.go_on(options, WOKEN)
+        await turns.continue_turn(options, WOKEN)
         return int(snapshot.values.get("turn", 0))
 
     async def going(self) -> Sequence[RunRow]:

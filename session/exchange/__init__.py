@@ -1,1 +1,1 @@
-"""Threads that leave this machine or come from elsewhere: exports, imports, traces."""
+"""Exports, imports and traces of threads."""

@@ -1,4 +1,4 @@
-"""A thread as plain data, for what leaves the machine: its conversation, with the times that are still known."""
+"""Convert a thread to plain data for exports and traces: its conversation, with the known times."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ml_intern.store.threads import ThreadRow
 
 Span = tuple[float, float | None]
-"""When a call began and ended, in seconds since the epoch."""
+"""Start and end of a call, in seconds since the epoch."""
 
 
 async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
-    """The thread as it stands, whoever holds it. A compaction has shortened it for good, here too."""
+    """Return the current conversation of a thread, even one in use elsewhere, without its compacted parts."""
     store = turns.services.store
     values = (await turns.snapshot()).values
     points = await turn_points(await store.saver(), row.id)
@@ -71,15 +71,15 @@ def _ending(point: TurnPoint) -> TurnEnding | None:
 
 @dataclass
 class _Plain:
-    """Makes plain messages, from the newest back: so a turn is found by how its message begins."""
+    """Convert messages, last to first. A turn is recognized by the beginning of its user message."""
 
     points: list[TurnPoint]
     begun: Mapping[int, float]
-    """When a turn began, by its number."""
+    """Start times by turn number."""
     spans: Mapping[tuple[str, int], Span]
-    """When a call ran, by its reply and its place in it."""
+    """Start and end times by reply id and index of the call."""
     ended: float | None = None
-    """When the turn of the message at hand ended, until its last reply has taken it."""
+    """End time of the current turn; None once its last reply was converted."""
     results: dict[str, Message] = field(default_factory=dict[str, Message])
 
     def messages(self, found: Sequence[AnyMessage]) -> tuple[Message, ...]:
@@ -102,7 +102,7 @@ class _Plain:
             return plain
         known = (place for place, point in enumerate(self.points) if message.text.startswith(point.text) and point.text)
         if (place := next(known, None)) is None:
-            # What the user did by hand between two turns is no turn of its own.
+            # An action of the user between two turns does not count as a turn.
             return plain if self.points else replace(plain, role="user")
         point = self.points[place]
         del self.points[: place + 1]
@@ -136,7 +136,7 @@ class _Plain:
 
 
 def _places(messages: Sequence[AnyMessage]) -> dict[int, tuple[str, int]]:
-    """For each result, by its place in the conversation: the reply it belongs to, and its call's place in that."""
+    """Map the index of each result to the id of its reply and the index of its call."""
     found: dict[int, tuple[str, int]] = {}
     calls: dict[str | None, tuple[str, int]] = {}
     for place, message in enumerate(messages):
@@ -148,7 +148,7 @@ def _places(messages: Sequence[AnyMessage]) -> dict[int, tuple[str, int]]:
 
 
 def _content(message: AnyMessage) -> tuple[str, tuple[str, ...]]:
-    """Text and images, from the message as OpenAI would get it."""
+    """Return the text and the images of the message in OpenAI format."""
     images = [
         str(block["image_url"]["url"])
         for wire in convert(message, reasoning=False)

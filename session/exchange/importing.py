@@ -1,4 +1,4 @@
-"""A thread made from a conversation of elsewhere. It can be continued; undo stops at what was imported."""
+"""Create a thread from an imported conversation. It can be continued; the imported turns cannot be undone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation, Message
     from ml_intern.store.threads import ThreadRow
 
-SAID = (
+IMPORT_NOTE = (
     "This conversation was imported from the file {name}. Its tools, folders and running work may be gone or different "
-    "here: look before you rely on them."
+    "here: check before you rely on them."
 )
 
 
 async def import_thread(turns: Turns, conversation: "Conversation", folder: str, name: str) -> "ThreadRow":
-    """Make the thread of `turns`, which is held and empty, from a conversation whose calls are paired; its row.
+    """Write a conversation with paired calls to the locked, empty thread of `turns`, and return the thread's row.
 
-    Nothing in it counts as typed by the user: words from a file name no destination that may be sent to.
+    Imported text does not count as typed by the user, so hosts named in it are not trusted destinations.
     """
     store = turns.services.store
     messages = as_messages(conversation.messages)
     users = [message.text for message in conversation.messages if message.role == "user"]
     await store.threads.create(id=turns.thread_id, title=title_of(conversation.title), folder=folder, turns=len(users))
     values: dict[str, Any] = {
-        "messages": Overwrite([*messages, note(SAID.format(name=name), f"import_{uuid4().hex}")]),
+        "messages": Overwrite([*messages, note(IMPORT_NOTE.format(name=name), f"import_{uuid4().hex}")]),
         "recent_calls": Overwrite([]),
         "turn": len(users),
         "turn_text": users[-1][:TITLE] if users else "",
@@ -46,7 +46,7 @@ async def import_thread(turns: Turns, conversation: "Conversation", folder: str,
 
 
 def as_messages(found: "Sequence[Message]") -> list[AnyMessage]:
-    """The messages as a thread holds them, with ids of their own. Every result follows the reply of its call."""
+    """Convert messages to those of a thread, with new ids. Every result follows the reply of its call."""
     messages: list[AnyMessage] = []
     reply, calls = AIMessage(""), dict[str, Any]()
     for message in found:

@@ -1,4 +1,4 @@
-"""Threads as traces on the Hub, when the user said so: at the end of a session, what failed before first of all."""
+"""Upload threads as traces to the Hub if the user agreed. Failed uploads are retried at the end of a session."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ SECONDS = 30.0
 
 
 class Traces:
-    """Uploads to one dataset. `pending` outlives the process: what failed is tried again by the next session."""
+    """Uploads to one dataset. The list of pending uploads is saved, so the next session retries failed ones."""
 
     def __init__(self, home: Path, settings: Settings) -> None:
         self._file = home / FILE
@@ -32,7 +32,7 @@ class Traces:
         self._public = settings.share_traces == "public"
 
     def pending(self) -> list[str]:
-        """Threads that are to be uploaded, oldest first."""
+        """Return the ids of the threads to upload, oldest first."""
         try:
             found = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -40,27 +40,27 @@ class Traces:
         return [str(id) for id in found] if isinstance(found, list) else []
 
     def add(self, thread_id: str) -> None:
-        """Remember that a thread is to be uploaded."""
-        self._keep([*(id for id in self.pending() if id != thread_id), thread_id])
+        """Add a thread to the pending uploads."""
+        self._save([*(id for id in self.pending() if id != thread_id), thread_id])
 
-    def _keep(self, ids: Sequence[str]) -> None:
+    def _save(self, ids: Sequence[str]) -> None:
         self._file.write_text(json.dumps(list(ids)), encoding="utf-8")
 
     async def repository(self) -> str:
-        """The dataset's id. Raises ToolError without a token or an answer of the Hub."""
+        """Return the dataset's id. Raises ToolError without a token or if the Hub does not answer."""
         if not self._template:
             raise UsageError("personal_trace_repo_template is empty", "set it to {hf_user}/ml-intern-sessions")
         if not await get_hub_token():
-            raise ToolError("there is no Hugging Face token")
+            raise ToolError("no Hugging Face token found: set HF_TOKEN, or sign in with `hf auth login`")
         account = await call_hub(lambda api: api.whoami(), "the account", seconds=SECONDS)
         return trace_repository(self._template, str(account["name"]))
 
     async def upload(self, turns: "Turns", repository: str) -> str:
-        """Upload a thread as it stands, replacing what is there; its address.
+        """Upload a thread, replacing its earlier trace, and return the trace's address.
 
         Raises:
-            MLInternError: a secret is left in it, or the dataset is public against the user's word.
-            ToolError: what the Hub says.
+            MLInternError: the trace contains a secret, or the dataset is public although the setting is private.
+            ToolError: the Hub reports an error.
         """
         row = await turns.services.store.threads.find(turns.thread_id)
         conversation = await conversation_of(turns, row)
@@ -72,35 +72,35 @@ class Traces:
         )
 
     async def upload_now(self, turns: "Turns") -> str:
-        """Upload a thread; the path of its dataset and file on the Hub. Raises UsageError, TemporaryError."""
+        """Upload a thread and return its address on the Hub. Raises UsageError or TemporaryError."""
         try:
             return await self.upload(turns, await self.repository())
         except ToolError as error:
             raise TemporaryError(f"the trace was not uploaded: {error}") from error
 
     async def upload_pending(self, store: "Store", turns: "Turns") -> list[str]:
-        """Upload what waits; a line for what could not be. Nothing is raised: a session ends all the same."""
+        """Upload the pending threads and return one line per failure. No error is raised, so the session can end."""
         ids = self.pending()[:MAX_AT_ONCE]
         if not ids:
             return []
         try:
             repository = await self.repository()
         except (MLInternError, ToolError) as error:
-            return [f"traces are not uploaded: {error}"]
+            return [f"traces were not uploaded: {error}"]
         lines: list[str] = []
         for id in ids:
             if await store.threads.get(id) is not None:
                 try:
                     await self.upload(replace(turns, thread_id=id), repository)
-                except ToolError as fault:
-                    return [*lines, f"the trace of {id[:8]} is not uploaded: {fault}; the next session tries again"]
+                except ToolError as error:
+                    return [*lines, f"the trace of {id[:8]} was not uploaded: {error}. The next session retries it."]
                 except MLInternError as error:
-                    lines.append(f"the trace of {id[:8]} is not uploaded: {error}")
-            self._keep([one for one in self.pending() if one != id])
+                    lines.append(f"the trace of {id[:8]} was not uploaded: {error}")
+            self._save([one for one in self.pending() if one != id])
         return lines
 
-    async def make(self, *, public: bool) -> str:
-        """Make the dataset public or private, where there is one; its id. Raises UsageError, TemporaryError."""
+    async def change_visibility(self, *, public: bool) -> str:
+        """Make an existing dataset public or private and return its id. Raises UsageError or TemporaryError."""
         try:
             repository = await self.repository()
             await call_hub(

@@ -1,1 +1,1 @@
-"""From a request to an open session: settings, model, store, tools, servers, notifications."""
+"""Open a session from a request: settings, model, store, tools, servers and notifications."""

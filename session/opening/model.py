@@ -1,4 +1,4 @@
-"""Which model a run uses: the one asked for, else the first that there is a key for."""
+"""Choose the model of a run: the requested one, else the first whose API key is set."""
 
 import os
 from typing import TYPE_CHECKING
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from ml_intern.store.threads import ThreadRow
 
 FIRST_MODELS = first_models()
-"""The model to use for each key variable when settings name none, best first."""
+"""The default model of each key variable, in order of preference."""
 
 NO_MODEL = KeyMissing(
-    "no model to work with: no key is set",
-    "set ANTHROPIC_API_KEY, OPENAI_API_KEY, another provider's key or HF_TOKEN, here or in .env; "
-    "or name a local server: -m ollama/NAME, or -m NAME --base-url URL; or try `ml-intern demo`, which needs none",
+    "no model configured: no API key is set",
+    "set ANTHROPIC_API_KEY, OPENAI_API_KEY, another provider's key or HF_TOKEN (environment or .env), "
+    "use a local server (-m ollama/NAME, or -m NAME --base-url URL), or run `ml-intern demo`, which needs no key",
 )
 
 
 async def model_of(store: "Store", row: "ThreadRow") -> str:
-    """The model a thread, or the one it was forked from, was run with last; empty when neither was."""
+    """Return the last model of a thread or of its parent thread; "" if there is none."""
     return await store.ledger.last_model(row.id) or await store.ledger.last_model(row.parent or "")
 
 
-def keep_model(kept: str, loaded: Loaded, request: "SessionRequest") -> tuple[str, str]:
-    """The model a thread ran with while it can be called, else as for a new thread; and a note, or "".
+def continued_model(last: str, loaded: Loaded, request: "SessionRequest") -> tuple[str, str]:
+    """Return the thread's last model if it can be called, else the model of a new thread; and a note or "".
 
-    Raises what `choose_model` does.
+    Raises the same errors as `choose_model`.
     """
     from ml_intern.models.routing import find_route
 
-    if not kept or request.model is not None:
+    if not last or request.model is not None:
         return choose_model(loaded, request.base_url)
     try:
-        find_route(kept, os.environ, endpoint_of(request, kept))
+        find_route(last, os.environ, endpoint_of(request, last))
     except ConfigurationError as error:
         model, _ = choose_model(loaded, request.base_url)
-        return model, f"the thread ran with {kept}, which cannot be called now: {error.message}; {model} is used"
-    return kept, ""
+        return model, f"using {model}: the thread's last model {last} is unavailable ({error.message})"
+    return last, ""
 
 
 def endpoint_of(request: "SessionRequest", model: str) -> "Endpoint | None":
-    """What --base-url says, for the model it was given with."""
+    """Return the endpoint given by --base-url, which applies only to the model given with it."""
     from ml_intern.models.routing import Endpoint
 
     if request.base_url is None:
@@ -55,22 +55,22 @@ def endpoint_of(request: "SessionRequest", model: str) -> "Endpoint | None":
 
 
 def choose_model(loaded: Loaded, base_url: str | None) -> tuple[str, str]:
-    """The model id, and a note when it is not the one in the settings ("" otherwise).
+    """Return the model id, and a note if it is not the one in the settings ("" otherwise).
 
     Raises:
-        UsageError: an endpoint was given, but no model it should be asked for.
-        KeyMissing: nothing was named and there is no key at all.
+        UsageError: an endpoint was given without a model.
+        KeyMissing: no model was given and no API key is set.
     """
     named = loaded.settings.model_name
     if loaded.sources.get("model_name") != SHIPPED_SOURCE:
         return named, ""
     if base_url:
-        raise UsageError("--base-url needs the name of a model there", "add -m NAME")
-    held = next((name for name in FIRST_MODELS if _is_set(name)), None)
-    if held is None:
+        raise UsageError("--base-url needs a model name", "add -m NAME")
+    key = next((name for name in FIRST_MODELS if _is_set(name)), None)
+    if key is None:
         raise NO_MODEL
-    model = FIRST_MODELS[held]
-    return model, "" if model == named else f"no model is named; {held} is set, so {model} is used (-m chooses another)"
+    model = FIRST_MODELS[key]
+    return model, "" if model == named else f"using {model} because {key} is set (choose another with -m)"
 
 
 def _is_set(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The options of a run: what the settings say, with what the request names over it."""
+"""The options of a run: the settings, overridden by the request."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.sandbox.profile import check_folder
-from ml_intern.session.opening.model import keep_model
+from ml_intern.session.opening.model import continued_model
 from ml_intern.session.opening.request import SessionRequest
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ CPU_JOBS = {
     "args": {"operation": "^run$", "backend": "^hub$", "hardware": "^cpu-"},
     "why": "confirm_cpu_jobs is off",
 }
-"""The rule that a user who turns confirm_cpu_jobs off has in mind."""
+"""The allow rule that `confirm_cpu_jobs: false` adds."""
 
 
 def from_settings(settings: Settings, workspace: Path) -> RunOptions:
-    """What the settings say of a run in this folder, with a person at hand."""
+    """Return the options of an interactive run in this folder from the settings."""
     return RunOptions(
         model=settings.model_name,
         workspace=str(workspace),
@@ -53,7 +53,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
 
 
 def with_cpu_jobs(options: RunOptions, settings: Settings) -> RunOptions:
-    """The options of a run; where a person is asked, jobs on CPU hardware are not when the settings say so."""
+    """Allow jobs on CPU hardware without approval in mode "ask" if the setting confirm_cpu_jobs is off."""
     if settings.confirm_cpu_jobs or options.approval_mode != "ask":
         return options
     permissions = options.permissions
@@ -61,12 +61,12 @@ def with_cpu_jobs(options: RunOptions, settings: Settings) -> RunOptions:
 
 
 def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> tuple[Sandbox, str]:
-    """The wall of a run over these folders; and a note when there is none although one was not declined.
+    """Choose the sandbox of a run in these folders. Return it with a note if it is unexpectedly missing.
 
-    From here on no program of these folders is started outside of it, unless they are more than a project.
+    Programs inside these folders are excluded from PATH, unless a folder is too broad to be a project.
 
     Raises:
-        SandboxMissing: asked for, and not to be had.
+        SandboxMissing: the sandbox is required but unavailable.
     """
     unfit = _unfit(folders)
     if unfit is None:
@@ -92,16 +92,16 @@ def _unfit(folders: Sequence[str]) -> tuple[str, str] | None:
 
 
 def working_folder(request: SessionRequest, row: "ThreadRow | None" = None) -> Path:
-    """The folder to work in: -C, else the thread's own while it exists, else the current one.
+    """Return the working folder: -C, else the thread's folder if it exists, else the current folder.
 
     Raises:
-        UsageError: -C names no folder.
-        ConfigurationError: the current folder is gone.
+        UsageError: the folder given with -C does not exist.
+        ConfigurationError: the current folder no longer exists.
     """
     if request.folder is not None:
         folder = Path(request.folder).expanduser()
         if not folder.is_dir():
-            raise UsageError(f"-C names no folder: {request.folder}")
+            raise UsageError(f"-C: folder {request.folder} does not exist")
         return folder.resolve()
     if row is not None and row.folder and Path(row.folder).is_dir():
         return Path(row.folder)
@@ -112,7 +112,7 @@ def working_folder(request: SessionRequest, row: "ThreadRow | None" = None) -> P
 
 
 def load_settings(request: SessionRequest, workspace: Path) -> Loaded:
-    """Return the settings of a run in this folder; what the request names overrides the files."""
+    """Return the settings of a run in this folder. The request overrides the files."""
     return load(
         workspace,
         config_file=request.settings_file,
@@ -126,15 +126,15 @@ def load_settings(request: SessionRequest, workspace: Path) -> Loaded:
     )
 
 
-def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, kept: str = "") -> RunOptions:
-    """Return the options of a run; `kept` is the model of the thread that is continued."""
+def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, last_model: str = "") -> RunOptions:
+    """Return the options of a run. `last_model` is the last model of the continued thread."""
     settings = loaded.settings
-    model, note = keep_model(kept, loaded, request)
+    model, note = continued_model(last_model, loaded, request)
     by_settings = from_settings(settings, workspace)
     default_mode: ApprovalMode = "yolo" if settings.yolo_mode else "auto" if request.headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if request.headless else by_settings.max_budget_usd
     folders = run_folders(request)
-    sandbox, unwalled = run_sandbox(request, loaded, [str(workspace), *folders])
+    sandbox, sandbox_note = run_sandbox(request, loaded, [str(workspace), *folders])
     chosen = replace(
         by_settings,
         model=model,
@@ -144,38 +144,41 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
         headless=request.headless,
         stream=request.stream,
         max_budget_usd=default_budget if request.max_budget_usd is None else _budget(request.max_budget_usd),
-        notes=(*loaded.notes, *filter(None, [note, unwalled]), *_oddities(by_settings.permissions)),
+        notes=(*loaded.notes, *filter(None, [note, sandbox_note]), *_rule_warnings(by_settings.permissions)),
     )
     return with_cpu_jobs(chosen, settings)
 
 
-def _oddities(permissions: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is odd about the rules of the settings. Raises ConfigurationError for one that is none."""
+def _rule_warnings(permissions: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return warnings about the permission rules. Raises ConfigurationError for an invalid rule."""
     from ml_intern.execution.policy_inputs import settings_rules
 
     return settings_rules(permissions).warnings if any(permissions.values()) else ()
 
 
 def run_sandbox(request: SessionRequest, loaded: Loaded, folders: Sequence[str]) -> tuple[Sandbox, str]:
-    """The wall around the commands of a run in these folders, and a note when there is none. Raises SandboxMissing."""
+    """Return the sandbox of a run in these folders, and a note or "". Raises the same errors as `choose_sandbox`."""
     settings = loaded.settings.sandbox
     asked = {} if request.sandbox is None else {"enabled": request.sandbox}
     return choose_sandbox(settings.model_copy(update=asked), folders)
 
 
 def run_folders(request: SessionRequest) -> tuple[str, ...]:
-    """The further folders of a run, resolved. UsageError when one is none."""
+    """Return the additional folders of a run, resolved. Raises UsageError if one does not exist."""
     return tuple(str(_added(folder)) for folder in request.add_dirs)
 
 
 def _added(folder: str) -> Path:
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise UsageError(f"--add-dir names no folder: {folder}")
+        raise UsageError(f"--add-dir: folder {folder} does not exist")
     return path.resolve()
 
 
 def _budget(dollars: float) -> float:
     if dollars != -1 and not dollars > 0:
-        raise UsageError(f"--max-budget-usd {dollars:g} is no budget", "give US dollars, or -1 for unlimited")
+        raise UsageError(
+            f"--max-budget-usd {dollars:g} is not a valid budget",
+            "give a positive amount in US dollars, or -1 for no limit",
+        )
     return dollars

@@ -1,4 +1,4 @@
-"""What a session is asked for, as plain values; None means that settings or defaults decide."""
+"""The request to open a session, as plain values. None means that settings or defaults decide."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from ml_intern.graph.context import ApprovalMode
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """Which thread to open, where to work, which model to call, and the limits of a run."""
+    """The thread, the folder, the model and the limits of a session."""
 
     headless: bool = False
-    """Nobody can be asked."""
+    """Unattended mode."""
     thread: str | None = None
     """The thread to continue: an id, a unique prefix of one, or a title."""
     latest: bool = False
     """Continue the most recent thread of the folder."""
     fork: bool = False
-    """Continue on a copy of the thread."""
+    """Continue in a copy of the thread."""
     ephemeral: bool = False
-    """Leave nothing on disk."""
+    """Save nothing to disk."""
     folder: str | None = None
     add_dirs: tuple[str, ...] = ()
-    """Further folders that the tools may use."""
+    """Additional folders that the tools may use."""
     settings_file: str | None = None
     assignments: tuple[str, ...] = ()
     """Settings as KEY=VALUE."""
@@ -40,5 +40,5 @@ class SessionRequest:
 
     @property
     def continues(self) -> bool:
-        """Whether an existing thread is opened."""
+        """Return whether an existing thread is opened."""
         return self.latest or self.thread is not None

@@ -1,4 +1,4 @@
-"""Opens a session: the thread, its settings, the store, models, tools, servers, and what ends with it."""
+"""Open a session with its settings, store, models, tools and servers, and clean up when it ends."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,7 +29,7 @@ HOME_VARIABLE = "ML_INTERN_HOME"
 
 @dataclass(frozen=True)
 class Interface:
-    """What opening a session may ask and report before there are events."""
+    """Callbacks for questions and messages before the session sends events."""
 
     report: Callable[[str], object]
     """Show the user one line."""
@@ -39,21 +39,21 @@ class Interface:
 
 @dataclass(frozen=True)
 class Opened:
-    """A session and what it was opened with."""
+    """An open session and its context."""
 
     session: "Session"
     home: Path
     saved: bool
-    """Whether its thread stays after it."""
+    """Whether the thread is saved when the session ends."""
     signed_in: bool
-    """Whether there is a token of the Hugging Face Hub."""
+    """Whether a Hugging Face token is available."""
 
 
 @asynccontextmanager
 async def open_session(request: SessionRequest, interface: Interface) -> AsyncIterator[Opened]:
-    """Open a new thread or the one that the request names, and close it at the end.
+    """Open a new thread or the requested one, and close it at the end.
 
-    Raises what the settings, the store, the model's route and the thread's lock raise, see configs.errors.
+    Raises the errors of the settings, the store, the model's route and the thread's lock, see configs.errors.
     """
     saved = _is_saved(request)
     async with open_store(ephemeral=not saved) as store:
@@ -65,13 +65,13 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
         register_secrets(workspace)
-        options = as_run_options(request, loaded, workspace, kept=last_model)
-        with _everything_in(None if saved else store.home):
+        options = as_run_options(request, loaded, workspace, last_model=last_model)
+        with _ephemeral_home(None if saved else store.home):
             async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
                 try:
                     yield Opened(session, store.home, saved, hub_token(os.environ) is not None)
                 finally:
-                    if not saved:  # nothing would be left to find them by
+                    if not saved:  # no record of them remains after the session
                         await session.stop_runs()
             if saved:
                 await _upload_traces(store, request, workspace, session.thread_id, interface)
@@ -79,7 +79,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
 
 @dataclass(frozen=True)
 class _Start:
-    """All that a session is made of."""
+    """The inputs for opening a session."""
 
     request: SessionRequest
     options: RunOptions
@@ -120,10 +120,10 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
 
 
 async def _builtin_tools(options: RunOptions, settings: Settings) -> "tuple[dict[str, ToolSpec], tuple[str, ...]]":
-    """The built-in tools, and what the machine costs that some of them work on.
+    """Return the built-in tools, and a note on the remote machine that some of them use.
 
     Raises:
-        SandboxMissing: a Hugging Face sandbox was asked for and cannot be had.
+        SandboxMissing: a Hugging Face sandbox was requested but is unavailable.
     """
     from ml_intern.tools.registry import create_builtin_tools
 
@@ -144,12 +144,12 @@ async def _remote_tools(options: RunOptions) -> "tuple[dict[str, ToolSpec], tupl
     try:
         machine = await machine_of(MachineRequest())
     except ToolError as error:
-        raise SandboxMissing(f"no Hugging Face sandbox can be had: {error}", "or give --tool-runtime local") from error
-    return remote_tools(), (f"bash, read, write and edit work in a Hugging Face sandbox, {machine.line}",)
+        raise SandboxMissing(f"cannot start a Hugging Face sandbox: {error}", "or use --tool-runtime local") from error
+    return remote_tools(), (f"bash, read, write and edit run in a Hugging Face sandbox, {machine.line}",)
 
 
 async def _swept(start: _Start) -> tuple[str, ...]:
-    """End the sandboxes that killed sessions left running, except this thread's; one line for each."""
+    """End the sandboxes that killed sessions left running, except this thread's. Return one line per sandbox."""
     from ml_intern.runs.backends.hub_sandbox import sandboxes_of
 
     return tuple(await sandboxes_of(start.store).sweep(keep=start.row.id if start.row else ""))
@@ -166,7 +166,7 @@ async def _end_sandboxes(start: _Start) -> None:
 async def _upload_traces(
     store: "Store", request: SessionRequest, workspace: Path, thread_id: str, interface: Interface
 ) -> None:
-    """Upload the thread as a trace if the settings, read again, say so. A failure is one line."""
+    """Upload the thread as a trace if the current settings say so. Report a failure in one line."""
     settings = load_settings(request, workspace).settings
     if not settings.share_traces:
         return
@@ -181,31 +181,33 @@ async def _upload_traces(
 
 
 def _is_saved(request: SessionRequest) -> bool:
-    """Whether the thread stays: not if ephemeral, nor a new one where the setting save_sessions is off."""
+    """Return whether the thread is saved. Ephemeral threads are not, nor new ones if save_sessions is off."""
     if request.ephemeral or request.continues:
         return not request.ephemeral
     return load_settings(request, working_folder(request)).settings.save_sessions
 
 
 async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | None":
-    """The thread to continue; None for a new one. UsageError when there is no such thread."""
+    """Return the thread to continue; None for a new one. Raises UsageError if it does not exist."""
     if request.thread is not None:
         if not request.thread:
-            raise UsageError("-r needs a thread here", "`ml-intern threads list` shows them")
+            raise UsageError("-r needs a thread in unattended mode", "`ml-intern threads list` shows the ids")
         return await store.threads.find(request.thread)
     if not request.latest:
         return None
     folder = working_folder(request)
     row = await store.threads.latest(str(folder))
     if row is None:
-        raise UsageError(f"there is no thread of {folder} yet", "start one, or `ml-intern threads list` shows others")
+        raise UsageError(
+            f"no thread exists for {folder} yet", "start one, or run `ml-intern threads list` to see the others"
+        )
     return row
 
 
 async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
-    """Return the request without a sandbox if the pending approval was asked for without one.
+    """Return the request without a sandbox if the pending approval was requested without one.
 
-    An answer is bound to the sandbox it was given for.
+    An answer is bound to the sandbox of its request.
     """
     if row.state != "waiting" or request.sandbox is not None:
         return request
@@ -217,8 +219,8 @@ async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionR
 
 
 @contextmanager
-def _everything_in(home: Path | None) -> Iterator[None]:
-    """Within this block caches and logs go to `home` too; the empty folders it made are removed after it.
+def _ephemeral_home(home: Path | None) -> Iterator[None]:
+    """Store caches and logs in `home` within this block. Remove new cache folders that stay empty.
 
     None changes nothing.
     """
@@ -233,12 +235,12 @@ def _everything_in(home: Path | None) -> Iterator[None]:
         os.environ.pop(HOME_VARIABLE)
         os.environ |= {HOME_VARIABLE: before} if before is not None else {}
         for folder in missing:
-            with suppress(OSError):  # it has content by now, or was never made
+            with suppress(OSError):  # it is not empty, or was never created
                 folder.rmdir()
 
 
 def _missing_caches() -> list[Path]:
-    """The cache folders that a sandboxed command would make, the inner ones first."""
+    """Return the missing cache folders that a sandboxed command would create, inner ones first."""
     from ml_intern.sandbox.profile import cache_folders
 
     wanted = (Path(folder) for folder in cache_folders(os.environ, str(Path.home())))

@@ -1,4 +1,4 @@
-"""Opens the store alone, for what needs no settings and no model."""
+"""Open only the store, for operations without settings and a model."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_store(*, ephemeral: bool = False) -> AsyncIterator["Store"]:
-    """The store in the data home, or in a folder that is removed at the end."""
+    """Open the store in the data home, or in a folder that is removed at the end."""
     from ml_intern.store.store import Store
 
     if not ephemeral:

@@ -1,4 +1,4 @@
-"""What no undo takes back: jobs, pushes, messages, the repository's own history. Found in the calls that ran."""
+"""Find irreversible effects in the calls that ran: jobs, pushes, messages and changes to the Git repository."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _COMMANDS = tuple(
         (r"\bgit\b[^;|&\n]*\bpush\b", "pushes"),
         (r"\b(?:hf|huggingface-cli)\s+(?:upload|repo|jobs)\b", "changes on the Hub"),
         (r"\b(?:push_to_hub|upload_file|upload_folder)\b", "changes on the Hub"),
-        (rf"\bgit\b[^;|&\n]*\b(?:{_GIT})\b", "what git did to the repository itself"),
+        (rf"\bgit\b[^;|&\n]*\b(?:{_GIT})\b", "changes to the Git repository"),
         (r"\b(?:pip3?|uv|conda|npm|apt|apt-get)\b[^;|&\n]*\b(?:install|uninstall|add|remove|sync)\b", "packages"),
         (r"\b(?:gh|glab)\s+(?:pr|issue|release|repo)\b", "requests"),
         (r"\bcurl\b[^;|&\n]*\s(?:-X|--request|-d|--data\S*|-F)\b", "requests"),
@@ -37,20 +37,20 @@ _COMMANDS = tuple(
 
 @dataclass(frozen=True)
 class Undone:
-    """The calls of the turns that are taken back."""
+    """The calls of the turns that an undo covers."""
 
     calls: Sequence[ToolCall]
-    """Those that ran, as far as the conversation still tells."""
-    whole: bool
-    """Whether it tells of all of them: compaction may have removed some."""
+    """The calls that ran and are still in the conversation."""
+    complete: bool
+    """False if compaction may have removed some calls."""
 
     def may_have_changed_files(self, services: Services) -> bool:
-        """Whether something ran that does more than read."""
-        return not self.whole or not all(_only_reads(call, services) for call in self.calls)
+        """Return whether a call other than a read may have run."""
+        return not self.complete or not all(_only_reads(call, services) for call in self.calls)
 
 
 def undone_calls(before: AgentState, after: AgentState) -> Undone:
-    """The calls between two states of a conversation."""
+    """Return the calls between two states of a conversation."""
     known = {message.id for message in before.get("messages", [])}
     new = [message for message in after.get("messages", []) if message.id not in known]
     results = {message.tool_call_id: message for message in new if isinstance(message, ToolMessage)}
@@ -64,16 +64,16 @@ def _ran(call: ToolCall, results: Mapping[str, AnyMessage]) -> bool:
     return result is not None and not result.text.startswith("Not run")
 
 
-def lasting(undone: Undone, services: Services) -> list[str]:
-    """A line for each kind of thing that stays, with the calls that made it."""
+def irreversible_effects(undone: Undone, services: Services) -> list[str]:
+    """Return one line per kind of effect that undo cannot reverse, with the calls that caused it."""
     found: dict[str, list[str]] = {}
     for call in undone.calls:
         for what, words in _effects(call, services):
             found.setdefault(what, []).append(words)
     lines = [f"not undone: {what} ({_listed(words)})" for what, words in found.items()]
-    if undone.whole or found:
+    if undone.complete or found:
         return lines
-    return ["not undone: jobs, pushes and messages, if there were any before the conversation was compacted"]
+    return ["not undone: any jobs, pushes and messages from before the conversation was compacted"]
 
 
 def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
@@ -83,7 +83,7 @@ def _effects(call: ToolCall, services: Services) -> list[tuple[str, str]]:
         return [(what, _shortened(found[0])) for pattern, what in _COMMANDS if (found := re.search(pattern, command))]
     if name in _LOCAL or _only_reads(call, services):
         return []
-    return [(_TOOLS.get(name, "what other tools did"), _shortened(f"{name} {_values(call)}"))]
+    return [(_TOOLS.get(name, "effects of other tools"), _shortened(f"{name} {_values(call)}"))]
 
 
 def _only_reads(call: ToolCall, services: Services) -> bool:

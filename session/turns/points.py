@@ -1,4 +1,4 @@
-"""The branch of a thread as undo sees it: where each turn ended, read from the checkpoints without their messages."""
+"""The turns of a thread's current branch, read from the checkpoints without their messages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TurnPoint:
-    """The last checkpoint of a turn, and what it says of it. `time` is seconds since the epoch, 0.0 when unknown."""
+    """The last checkpoint of a turn and its metadata. `time` is in seconds since the epoch, 0.0 when unknown."""
 
     checkpoint: str
     number: int
     text: str
     """The beginning of the user's message."""
     before: str | None
-    """The last checkpoint of the turn before it; "" is the empty thread, None means that undo stops here."""
+    """The last checkpoint of the turn before it; "" is the empty thread, None means that the turn cannot be undone."""
     outcome: "Outcome | None"
-    """None while the turn goes on or waits."""
+    """None while the turn is running or waiting for an answer."""
     iterations: int
     time: float
 
 
 async def turn_points(saver: "BaseCheckpointSaver[Any]", thread_id: str, checkpoint: str = "") -> list[TurnPoint]:
-    """The turns that end at a checkpoint (the thread's newest when none is given), newest first."""
+    """Return the turns up to a checkpoint (by default the thread's latest), latest first."""
     found: list[TurnPoint] = []
     before: str | None = checkpoint
     while before is not None and (point := await _point(saver, thread_id, before)):
@@ -56,7 +56,7 @@ async def _point(saver: "BaseCheckpointSaver[Any]", thread_id: str, checkpoint: 
 
 
 def _made_at(held: "CheckpointTuple") -> str:
-    """The id that tells when the state came about: a copy, as undo and redo make it, has its original's parent."""
+    """Return the checkpoint id that dates the state. A copy made by undo or redo is dated by its parent."""
     if held.metadata.get("source") == "fork" and held.parent_config:
         return str(held.parent_config["configurable"]["checkpoint_id"])
     return held.checkpoint["id"]

@@ -1,4 +1,4 @@
-"""Undo and redo as the user sees them: the conversation, the files or both, and what is said about what stays."""
+"""Undo and redo of the conversation, the files or both, with notes about what is not undone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.operations import Redo, Scope, Undo
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.turns.irreversible import Undone, lasting, undone_calls
+from ml_intern.session.turns.irreversible import Undone, irreversible_effects, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
 from ml_intern.snapshots.git import SnapshotError
 from ml_intern.snapshots.workspace import FileChange, RestoreResult, Snapshots
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from ml_intern.graph.state import AgentState
 
 MAX_NAMED = 5
-REMEDY = "undo the conversation alone, or try again"
-KINDS = {"changed": "changed back", "created": "brought back", "removed": "removed"}
+REMEDY = "undo only the conversation, or try again"
+KINDS = {"changed": "reverted", "created": "restored", "removed": "removed"}
 
 
 @dataclass(frozen=True)
 class Moved:
-    """What an undo or a redo did: the turns of the conversation it moved over, and what the user should know."""
+    """The result of an undo or a redo: the number of turns, and notes for the user."""
 
     turns: int
     text: str
-    """The user's message of the oldest turn that was undone, or of the newest that is there again."""
+    """The user message of the first undone turn, or of the last restored turn."""
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class UndoPreview:
-    """What an undo would do: the turns it takes back, and file by file what it changes on disk."""
+    """The effect of an undo: the turns it removes, and its changes to each file."""
 
     turns: int
     text: str
@@ -47,7 +47,7 @@ class UndoPreview:
 
 @dataclass(frozen=True)
 class Rewind:
-    """Moves a thread that is held by this process and not running, and the files of its workspace with it."""
+    """Undo and redo for an idle thread that this process has locked, and for the files of its workspace."""
 
     turns: Turns
     files: Snapshots
@@ -57,8 +57,8 @@ class Rewind:
         """Undo or redo, and bring the thread's row up to date.
 
         Raises:
-            UsageError: there is no turn to undo or redo, or its files alone were asked for and cannot be restored.
-            TemporaryError: the files could not be saved or restored; the conversation stays as it is.
+            UsageError: there is no turn to undo or redo, or only files were requested and they cannot be restored.
+            TemporaryError: the files could not be saved or restored; the conversation does not change.
         """
         moved = await (self.undo(op) if isinstance(op, Undo) else self.redo(op))
         number = int((await self.turns.snapshot()).values.get("turn", 0))
@@ -66,42 +66,42 @@ class Rewind:
         return moved
 
     async def undo(self, op: Undo) -> Moved:
-        """Take the last turns back.
+        """Undo the last turns.
 
         Raises:
-            UsageError: there is no turn to take back, or its files alone were asked for and cannot be.
-            TemporaryError: the files could not be saved or brought back; the conversation stays as it is.
+            UsageError: there is no turn to undo, or only files were requested and they cannot be restored.
+            TemporaryError: the files could not be saved or restored; the conversation does not change.
         """
-        await self.turns.close_open("taken back by the user")
+        await self.turns.close_open("undone by the user")
         plan = await self.turns.plan_undo(op.turns)
         undone = _undone(plan)
         restored, notes = await self._files_back(op.files, plan, undone)
         stays = await self._stays(undone)
         if op.files == "files":
-            await self.turns.remember_tip(plan.head)
-            await self.turns.append_note(_told(plan, restored))
+            await self.turns.add_redo_target(plan.head)
+            await self.turns.append_note(_files_note(plan, restored))
             return Moved(0, "", [redact(visible(note)) for note in (*notes, *stays)])
         await self.turns.undo(plan)
         return Moved(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
 
     async def redo(self, op: Redo) -> Moved:
-        """Bring back what the last undo took. Raises as `undo` does."""
-        tip = await self.turns.tip()
+        """Restore the turns of the last undo. Raises the same errors as `undo`."""
+        target = await self.turns.redo_target()
         head = await self.turns.snapshot()
         notes: list[str] = []
-        name = self.files.name_of(f"undo-{_id(tip)}")
+        name = self.files.name_of(f"undo-{_id(target)}")
         if op.files != "conversation" and await self.files.has_snapshot(name):
             restored = await self._restore([name], f"redo-{_id(head)}")
             notes = [redact(visible(note)) for note in _notes(restored, "before the undo")]
         elif op.files == "files":
-            raise UsageError("there are no files to redo", "the last undo took back no files")
+            raise UsageError("there are no files to redo", "the last undo did not change files")
         if op.files == "files":
             return Moved(0, "", notes)
-        again = int(tip.values.get("turn", 0)) - int(head.values.get("turn", 0))
-        return Moved(again, await self.turns.redo(tip), notes)
+        again = int(target.values.get("turn", 0)) - int(head.values.get("turn", 0))
+        return Moved(again, await self.turns.redo(target), notes)
 
     async def preview(self, op: Undo) -> UndoPreview:
-        """What `undo` would do. Raises as `undo` does, and changes nothing."""
+        """Return the effect of an undo without performing it. Raises the same errors as `undo`."""
         plan = await self.turns.plan_undo(op.turns)
         undone = _undone(plan)
         changes: tuple[FileChange, ...] = ()
@@ -116,12 +116,12 @@ class Rewind:
         return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
-        going = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
-        goes_on = [f"not undone: runs that still go on, and write what they write ({_named(going)})"] if going else []
-        return [*lasting(undone, self.services), *goes_on]
+        running = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
+        notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
+        return [*irreversible_effects(undone, self.services), *notes]
 
     def _wants_files(self, scope: Scope, undone: Undone) -> bool:
-        # What the user did to the files since is not ours to take back with a turn that changed none.
+        # If the turns changed no files, later changes are the user's own and must not be reverted.
         return scope == "files" or (scope == "both" and undone.may_have_changed_files(self.services))
 
     async def _files_back(self, scope: Scope, plan: UndoPlan, undone: Undone) -> tuple[RestoreResult | None, list[str]]:
@@ -130,7 +130,7 @@ class Rewind:
             return None, ["the files stay as they are"] if stays else []
         if why := await self.files.restore_problem(plan.files):
             if scope == "files":
-                raise UsageError(f"the files cannot be brought back: {why}")
+                raise UsageError(f"the files cannot be restored: {why}")
             return None, [f"the files stay as they are: {why}"]
         restored = await self._restore(plan.files, f"undo-{_id(plan.head)}")
         return restored, _notes(restored, f"at the start of turn {plan.number}")
@@ -143,10 +143,10 @@ class Rewind:
 async def _or_error(work: Any) -> RestoreResult:
     try:
         return cast(RestoreResult, await work)
-    except SnapshotError as fault:
-        raise TemporaryError(f"the turn stays: {fault.why}", fault.remedy or REMEDY) from fault
+    except SnapshotError as error:
+        raise TemporaryError(f"nothing was undone: {error.why}", error.remedy or REMEDY) from error
     except OSError as error:
-        raise TemporaryError(f"the turn stays: {error.filename or 'a file'}: {error.strerror}", REMEDY) from error
+        raise TemporaryError(f"nothing was undone: {error.filename or 'a file'}: {error.strerror}", REMEDY) from error
 
 
 def _undone(plan: UndoPlan) -> Undone:
@@ -172,17 +172,17 @@ def _done(changes: Iterable[FileChange]) -> str:
 
 
 def _stays(restored: RestoreResult) -> list[str]:
-    """What the snapshots do not hold; what differs for sure comes first."""
+    """Return notes on files that the snapshots do not contain, those with known changes first."""
     out = {**restored.skipped, **{path: why for path, why in restored.excluded.items() if path not in restored.skipped}}
-    notes = [f"left as they are: {_named(f'{path} ({why})' for path, why in out.items())}"] if out else []
-    return [*notes, f"ignored files stay: {_named(restored.ignored)}"] if restored.ignored else notes
+    notes = [f"not restored: {_named(f'{path} ({why})' for path, why in out.items())}"] if out else []
+    return [*notes, f"ignored files are not changed: {_named(restored.ignored)}"] if restored.ignored else notes
 
 
 def _named(found: Iterable[str]) -> str:
     return listed(list(found), MAX_NAMED)
 
 
-def _told(plan: UndoPlan, restored: RestoreResult | None) -> str:
-    """What the model is told when the files moved and the conversation did not."""
-    done = _done(restored.changes) if restored and restored.changes else "nothing had changed"
-    return f"I took the files back to what they were at the start of turn {plan.number}: {done}. Read them again."
+def _files_note(plan: UndoPlan, restored: RestoreResult | None) -> str:
+    """Return the note to the model about an undo of files alone."""
+    done = _done(restored.changes) if restored and restored.changes else "no files had changed"
+    return f"I restored the files to their state at the start of turn {plan.number}: {done}. Read them again."

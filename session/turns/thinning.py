@@ -1,6 +1,6 @@
-"""What a long thread can do without: checkpoints that no undo, redo or resume can go to, nor needs on its way there.
+"""Remove the checkpoints that no undo, redo or resume needs.
 
-The conversation at a checkpoint is built from the nearest one before it that holds it whole, and all writes since.
+LangGraph rebuilds a conversation from the nearest earlier checkpoint with the full conversation and the later writes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
 
 CONVERSATION = "messages"
-"""The one channel that is too large to be written out once more for a thread's thinning."""
+"""The channel that is too large to be written again when a thread is thinned."""
 
 
 @dataclass(frozen=True)
 class Thinning:
-    """What may go of a thread's checkpoints."""
+    """The checkpoints of a thread that can be removed."""
 
     checkpoint_refs: Mapping[str, CheckpointRef]
     keep: frozenset[str]
     completed: tuple[CheckpointRef, ...]
-    """Checkpoints that hold the conversation whole and have to hold the other such values too, before others go."""
+    """Checkpoints with the full conversation that need full values of the other channels before the removal."""
     freed: int
-    """Bytes, roughly."""
+    """Approximate number of bytes."""
 
 
 async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
-    """What may go of a thread that nobody changes meanwhile. `redo` are the checkpoints its row names."""
+    """Plan the thinning of an idle thread. `redo` are the redo targets in its row."""
     database = turns.services.store.database
     checkpoint_refs = await prune.checkpoint_refs(database, turns.thread_id)
     keep: set[str] = set()
@@ -53,7 +53,7 @@ async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
 
 
 async def thin(turns: "Turns", plan: Thinning) -> None:
-    """Carry the plan out. Whenever this is cut off, every checkpoint that is there can be gone to."""
+    """Carry out the plan. After an interruption, every remaining checkpoint can still be restored."""
     for link in plan.completed:
         await _complete(turns, link)
     await prune.delete_other_checkpoints(
@@ -62,10 +62,10 @@ async def thin(turns: "Turns", plan: Thinning) -> None:
 
 
 async def _targets(turns: "Turns", redo: Sequence[str]) -> list[str]:
-    """Every checkpoint that resume, undo and redo can go to."""
+    """Return every checkpoint that resume, undo and redo can restore."""
     saver = await turns.services.store.saver()
-    tips = ["", *redo]
-    return [point.checkpoint for tip in tips for point in await turn_points(saver, turns.thread_id, tip)]
+    heads = ["", *redo]
+    return [point.checkpoint for head in heads for point in await turn_points(saver, turns.thread_id, head)]
 
 
 def _deltas(turns: "Turns") -> set[str]:
@@ -73,7 +73,7 @@ def _deltas(turns: "Turns") -> set[str]:
 
 
 async def _complete(turns: "Turns", link: CheckpointRef) -> None:
-    """Write the values of all channels into a checkpoint that is rebuilt in part from those before it."""
+    """Write the full values of all channels into a checkpoint that depends on earlier ones."""
     saver = await turns.services.store.saver()
     found = await saver.aget_tuple(turns.config(link.id))
     if found is None:

@@ -1,4 +1,4 @@
-"""The turns of one thread: begin one, close what is open, settle, undo, redo, fork."""
+"""The turns of one thread: begin, close open calls, undo, redo and fork."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ COPY = "__copy__"
 LAST_NODE = "execute_tools"
 """Updates are written as this node: its router ends the turn when an outcome is set."""
 TITLE = 80
-LASTING = ("raised", "warned")
-"""What the guard remembers over turns: how often the budget was raised, and the share it warned at."""
+PERSISTENT_COUNTERS = ("raised", "warned")
+"""Counters of the guard that persist between turns: budget increases and the last warning."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class TurnInfo:
     text: str
     end: str
     ended: float | None
-    """When that checkpoint was written, seconds since the epoch."""
+    """Time of that checkpoint in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
 class UndoPlan:
-    """The newest turns of a thread, which undo takes back, and what it goes back to; None is the empty thread."""
+    """The turns to undo and the checkpoint to restore; a target of None is the empty thread."""
 
     head: StateSnapshot
     target: StateSnapshot | None
     turns: int
     number: int
-    """The number of the oldest of the turns."""
+    """The number of the first undone turn."""
     text: str
     """The beginning of its message."""
     files: tuple[str, ...]
@@ -60,25 +60,25 @@ class UndoPlan:
 
 @dataclass(frozen=True)
 class Turns:
-    """The operations on the turns of a thread that is held by this process and not running."""
+    """Operations on the turns of an idle thread that this process has locked."""
 
     app: "AgentApp"
     services: Services
     thread_id: str
 
     def config(self, checkpoint_id: str = "") -> "RunnableConfig":
-        """The config of the thread's head, or of one of its checkpoints."""
+        """Return the config of the thread's head or of one of its checkpoints."""
         where = {"thread_id": self.thread_id, **({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
         return {"configurable": where, "recursion_limit": 1_000_000}
 
     async def snapshot(self, checkpoint_id: str = "") -> StateSnapshot:
-        """The state at the head, or at one checkpoint."""
+        """Return the state at the head or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
     async def begin(self, message: UserInput, options: RunOptions, files: str = "") -> int:
         """Write the user's message durably as the input of a new turn and return the turn's number.
 
-        `files` names the snapshot of the workspace's files as they are now.
+        `files` names the snapshot of the current workspace files.
         """
         await self.close_open("superseded by the user's next message")
         head = await self.snapshot()
@@ -90,7 +90,11 @@ class Turns:
                 "messages": [_users_message(message.text, message.typed, images=message.images)],
                 "rejected": {},
                 "iteration": 0,
-                "guard": {kind: count for kind, count in (head.values.get("guard") or {}).items() if kind in LASTING},
+                "guard": {
+                    kind: count
+                    for kind, count in (head.values.get("guard") or {}).items()
+                    if kind in PERSISTENT_COUNTERS
+                },
                 "turn": number,
                 "turn_text": message.text[:TITLE],
                 "turn_before": before,
@@ -101,15 +105,15 @@ class Turns:
         )
         return number
 
-    async def go_on(self, options: RunOptions, why: str, **wish: Any) -> None:
-        """Write an input without a message, as a wish to compact; it belongs to the turn before it."""
+    async def continue_turn(self, options: RunOptions, why: str, **update: Any) -> None:
+        """Write an input without a message, such as a requested compaction. It belongs to the previous turn."""
         await self.close_open(why)
-        await self._write({**_fresh(options, self.services), **wish}, INPUT)
+        await self._write({**_fresh(options, self.services), **update}, INPUT)
 
     async def close_open(self, why: str, source: str = "") -> list[str]:
-        """Give every open call its result and leave nothing pending; the names of the calls that were cut off.
+        """Close every open call with a result. Return the names of the interrupted tools.
 
-        `source` is the thread this one was copied from: what ran there is told here, and left alone.
+        `source` is the thread that this one was copied from. Its results are used, and its calls are not ended.
         """
         head = await self.snapshot()
         message, calls = open_calls(head.values.get("messages", []))
@@ -137,9 +141,9 @@ class Turns:
         await replace(self, thread_id=thread_id).close_open(why)
 
     async def append_note(self, text: str, typed: str = "", id: str = "", sources: Sequence[str] = ()) -> None:
-        """Add what the user did by hand to the conversation, outside any turn; `typed` is what was typed for it.
+        """Add an action of the user to the conversation, outside any turn; `typed` is the text the user typed.
 
-        It takes the place of an earlier note with the same `id`. `sources` says where outside text in it came from.
+        A note replaces an earlier one with the same `id`. `sources` are the sources of untrusted text in it.
         """
         await self._write(
             {
@@ -151,10 +155,10 @@ class Turns:
         )
 
     async def plan_undo(self, count: int) -> UndoPlan:
-        """The last `count` turns, or as many as there are.
+        """Plan the undo of the last `count` turns, or of all turns if there are fewer.
 
         Raises:
-            UsageError: there is no turn to take back.
+            UsageError: there is no turn to undo.
         """
         head = await self.snapshot()
         target: StateSnapshot | None = head
@@ -170,59 +174,59 @@ class Turns:
         return UndoPlan(head, target, len(undone), int(oldest["turn"]), str(oldest.get("turn_text", "")), files)
 
     async def undo(self, plan: UndoPlan) -> None:
-        """Take the turns of the plan back; redo can bring them again."""
-        await self.remember_tip(plan.head)
+        """Undo the turns of the plan. Redo can restore them."""
+        await self.add_redo_target(plan.head)
         if plan.target is None:
             await self._write(_emptied(), LAST_NODE)
         else:
             await self._copy(plan.target)
 
-    async def tip(self) -> StateSnapshot:
-        """What redo brings back.
+    async def redo_target(self) -> StateSnapshot:
+        """Return the state that redo restores.
 
         Raises:
             UsageError: nothing was undone, or a new message was written since.
         """
         row, head = await self.services.store.threads.get(self.thread_id), await self.snapshot()
         for id in reversed(row.redo if row else ()):
-            tip = await self.snapshot(id)
-            if _is_same(tip, head):  # what was cut off between the row and the checkpoint
+            target = await self.snapshot(id)
+            if _is_same(target, head):  # an undo or redo interrupted between the row and the checkpoint
                 continue
-            if await self._was_undone(tip, head):
-                return tip
+            if await self._was_undone(target, head):
+                return target
             break
-        raise UsageError("there is nothing to redo", "only an undo with no message after it can be redone")
+        raise UsageError("there is nothing to redo", "redo is only possible before a new message is sent")
 
-    async def redo(self, tip: StateSnapshot) -> str:
-        """Bring back what the last undo took; the text of the turn that is the newest again."""
-        await self._copy(tip)
+    async def redo(self, target: StateSnapshot) -> str:
+        """Restore the turns of the last undo. Return the text of the last restored turn."""
+        await self._copy(target)
         await self.close_open("not run in this branch")
-        row, id = await self.services.store.threads.get(self.thread_id), _id(tip)
+        row, id = await self.services.store.threads.get(self.thread_id), _id(target)
         if row is not None and id in row.redo:
             await self.services.store.threads.update(self.thread_id, redo=row.redo[: row.redo.index(id)])
-        return str(tip.values.get("turn_text", ""))
+        return str(target.values.get("turn_text", ""))
 
-    async def _was_undone(self, tip: StateSnapshot, head: StateSnapshot) -> bool:
-        """Whether the head is what an undo of the turns before `tip` left, and nothing was written since.
+    async def _was_undone(self, target: StateSnapshot, head: StateSnapshot) -> bool:
+        """Return whether the head is the unchanged result of an undo from `target`.
 
-        The thread's row does not tell: a new message is in the checkpoints before the row forgets the tips.
+        The thread's row cannot decide this: a new message is written before the row's redo targets are cleared.
         """
-        if _parent(head) == _id(tip):
+        if _parent(head) == _id(target):
             return _source(head) == "update"
-        while before := tip.values.get("turn_before"):
-            tip = await self.snapshot(before)
-            if _is_same(tip, head):
+        while before := target.values.get("turn_before"):
+            target = await self.snapshot(before)
+            if _is_same(target, head):
                 return True
         return False
 
     async def history(self) -> list[TurnInfo]:
-        """The turns of the current branch that can be gone back to, oldest first."""
+        """Return the turns of the current branch that can be restored, oldest first."""
         points = await turn_points(await self.services.store.saver(), self.thread_id)
         found = [TurnInfo(p.number, p.text, p.checkpoint, p.time or None) for p in points if p.before is not None]
         return found[::-1]
 
     async def fork(self, turn: int | None) -> str:
-        """A new thread with the conversation up to the end of `turn`; undo stops at its beginning. Its id.
+        """Copy the conversation up to the end of `turn` into a new thread and return its id. The copy cannot be undone.
 
         Raises:
             UsageError: there is no such turn.
@@ -231,11 +235,11 @@ class Turns:
         row = await self.services.store.threads.get(self.thread_id)
         copy = Turns(self.app, self.services, str(uuid4()))
         values = dict(source.values)
-        kept = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
-        kept["messages"] = Overwrite(values.get("messages", []))
-        kept["recent_calls"] = Overwrite(values.get("recent_calls", []))
-        kept["outcome"] = Outcome(status="done", text="", exit_code=0)
-        await copy._write(kept, LAST_NODE)  # before its row: a crash between them must leave no thread that is empty
+        copied = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
+        copied["messages"] = Overwrite(values.get("messages", []))
+        copied["recent_calls"] = Overwrite(values.get("recent_calls", []))
+        copied["outcome"] = Outcome(status="done", text="", exit_code=0)
+        await copy._write(copied, LAST_NODE)  # before its row, so that a crash leaves no empty thread
         turns = int(values.get("turn", 0))
         await self.services.store.threads.create(
             id=copy.thread_id,
@@ -256,12 +260,12 @@ class Turns:
                 return await self.snapshot(known.end)
         raise UsageError(f"there is no turn {turn} in this thread", "`ml-intern threads show` lists its turns")
 
-    async def remember_tip(self, head: StateSnapshot) -> None:
-        """Let redo bring back this state."""
+    async def add_redo_target(self, head: StateSnapshot) -> None:
+        """Add this state to the redo targets."""
         row = await self.services.store.threads.get(self.thread_id)
-        tip = head.config["configurable"]["checkpoint_id"]
+        target = head.config["configurable"]["checkpoint_id"]
         if row is not None:
-            await self.services.store.threads.update(self.thread_id, redo=(*row.redo, tip))
+            await self.services.store.threads.update(self.thread_id, redo=(*row.redo, target))
 
     async def _copy(self, target: StateSnapshot) -> None:
         await self.app.aupdate_state(target.config, None, as_node=COPY)
@@ -271,7 +275,7 @@ class Turns:
 
 
 def _is_same(one: StateSnapshot, other: StateSnapshot) -> bool:
-    """Whether two checkpoints are the same, or one is a copy: LangGraph gives it the original's parent."""
+    """Return whether two checkpoints are the same or one is a copy. A copy has the parent of its original."""
     if _id(one) == _id(other):
         return True
     return _parent(one) == _parent(other) != "" and "fork" in (_source(one), _source(other))
@@ -294,12 +298,12 @@ def _tainted(head: StateSnapshot, sources: Sequence[str]) -> list[str]:
 
 
 def _users_message(text: str, typed: str | None, id: str = "", images: tuple[str, ...] = ()) -> HumanMessage:
-    kept = {} if typed is None or typed == text else {TYPED: typed}
-    return HumanMessage(with_images(text, images), id=id or f"user_{uuid4().hex}", additional_kwargs=kept)
+    metadata = {} if typed is None or typed == text else {TYPED: typed}
+    return HumanMessage(with_images(text, images), id=id or f"user_{uuid4().hex}", additional_kwargs=metadata)
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:
-    """What every input sets anew."""
+    """Return the fields that every input resets."""
     return {
         "outcome": None,
         "question": None,

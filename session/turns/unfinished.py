@@ -1,4 +1,4 @@
-"""Calls that are closed instead of run on: what still runs of them ends, and journal and conversation say so."""
+"""Close unfinished calls: end their processes, and record the result in the journal and the conversation."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class UnfinishedCalls:
         return [row.tool for row in rows]
 
     async def close(self, row: "JournalRow", why: str) -> None:
-        """End what is left of a call that will not be continued, and record in the journal that it was cut off."""
+        """End what is left of a call that will not be continued, and record in the journal that it was interrupted."""
         await self._end_processes(row, why)
         result = {"text": _unsure(why), "ok": False, "status": "interrupted"}
         await self.store.journal.finish(row.key, result)
@@ -47,7 +47,7 @@ class UnfinishedCalls:
 
 
 def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]", why: str) -> dict[str, Any]:
-    """What to write to a state so that its open calls have results; `rows` is what the journal knows of each."""
+    """Return the state update that gives every open call a result. `rows` are their journal rows by call index."""
     message, calls = open_calls(values.get("messages", []))
     update: dict[str, Any] = {}
     if message is None:
@@ -57,23 +57,23 @@ def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]",
     for call in calls:
         row = rows.get(next(i for i, one in enumerate(message.tool_calls) if one["id"] == call["id"]))
         text, ok = _closing(row, why)
-        said = as_run(text, decisions.get(call["id"] or "", {}) if row else {})
+        text = as_run(text, decisions.get(call["id"] or "", {}) if row else {})
         result = (row.result if row else None) or {}
         images = result.get("images") or ()
-        update["messages"].append(result_message(call, message, said, ok=ok, images=images))
+        update["messages"].append(result_message(call, message, text, ok=ok, images=images))
         update.update(result.get("state") or {})
         taint += [source for source in result.get("taint") or [] if source not in taint]
     return {**update, "taint": taint}
 
 
 def _closing(row: "JournalRow | None", why: str) -> tuple[str, bool]:
-    """Text and success of a call that is closed instead of run on."""
+    """Return the result text and the success of a call that is closed."""
     if row is None:
         return f"Not run: {why}.", False
     if row.status == "started":
         return _unsure(why), False
     if row.result is None:
-        return "It ran; its result was not kept.", True
+        return "The call ran, but its result was not saved.", True
     return str(row.result["text"]), bool(row.result["ok"])
 
 

@@ -140,5 +140,5 @@ def test_a_model_that_cannot_be_called_any_more_gives_way_and_it_is_said(
     other = script({"text": "x"}, {"text": "two"})
     done = run("-r", thread, "--set", f"model_name={other}", "--output-format", "stream-json", "on")
     [note] = done.events[0]["data"]["notes"]
-    assert "the thread ran with nobody/none, which cannot be called now" in note
+    assert "last model nobody/none is unavailable" in note
     assert done.events[-1]["data"]["text"] == "two"

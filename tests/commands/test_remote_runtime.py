@@ -55,7 +55,7 @@ def test_the_tools_work_there_and_the_sandbox_ends_with_the_session(place: Place
 def test_asked_for_and_not_to_be_had_is_an_error(place: Place) -> None:
     del place.environment["HF_TOKEN"]
     done = place.run("-m", place.script({"text": "x"}), *REMOTE, "go")
-    assert (done.returncode, "no Hugging Face sandbox can be had" in done.stderr) == (78, True)
+    assert (done.returncode, "cannot start a Hugging Face sandbox" in done.stderr) == (78, True)
 
 
 def kill_in_a_command(place: Place) -> None:

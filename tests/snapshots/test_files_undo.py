@@ -40,7 +40,7 @@ async def test_undo_and_redo_restore_files_turn_by_turn(lab: Lab) -> None:
             await turn(session, UserInput(message))
             pictures.append(picture(lab.workspace))
         said = await notes(session, Undo())
-        assert "the files are as they were at the start of turn 2: removed d/g; changed back f" in said
+        assert "the files are as they were at the start of turn 2: removed d/g; reverted f" in said
         assert picture(lab.workspace) == pictures[1]
         await turn(session, Undo())
         assert picture(lab.workspace) == pictures[0]
@@ -178,7 +178,7 @@ async def test_undo_lists_external_effects_that_stay(lab: Lab) -> None:
         found = await session.preview_undo()
         said = await notes(session, Undo())
     assert "not undone: pushes (git push origin main)" in said
-    assert "not undone: what git did to the repository itself (git add f" in said
+    assert "not undone: changes to the Git repository (git add f" in said
     assert "not undone: packages (pip install nothing-such)" in said
     assert [note for note in found.notes if note.startswith("not undone")] == [
         note for note in said.splitlines() if note.startswith("not undone")
@@ -193,7 +193,7 @@ async def test_undo_lists_runs_that_continue(lab: Lab) -> None:
         for state in ("running", "succeeded"):
             await session.services.store.runs.add(RunRow(state, session.thread_id, f"train-{state}.sh", state))
         said = await notes(session, Undo())
-    assert "not undone: runs that still go on, and write what they write (train-running.sh)" in said
+    assert "not undone: runs in progress, which may still change files (train-running.sh)" in said
 
 
 async def test_undo_lists_files_it_did_not_restore(lab: Lab) -> None:
@@ -204,8 +204,8 @@ async def test_undo_lists_files_it_did_not_restore(lab: Lab) -> None:
     async with lab.session(model) as session:
         await turn(session, UserInput("go"))
         said = await notes(session, Undo())
-    assert "left as they are: big (60 MB)" in said
-    assert "ignored files stay: m.ckpt" in said
+    assert "not restored: big (60 MB)" in said
+    assert "ignored files are not changed: m.ckpt" in said
     assert sorted(path.name for path in lab.workspace.iterdir()) == [".gitignore", "big", "m.ckpt"]
 
 
@@ -228,7 +228,7 @@ async def test_with_a_missing_workspace_only_the_conversation_is_undone(lab: Lab
         lab.workspace.rmdir()
         [error] = data(await turn(session, Undo(files="files"), "error"), "error")
         missing = f"the folder {lab.workspace} no longer exists"
-        assert error["message"] == f"the files cannot be brought back: {missing}"
+        assert error["message"] == f"the files cannot be restored: {missing}"
         assert f"the files stay as they are: the folder {lab.workspace} no longer exists" in await notes(
             session, Undo()
         )

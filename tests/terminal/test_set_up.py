@@ -60,7 +60,7 @@ def test_the_set_up_can_be_left_and_then_says_the_ways(start: Callable[..., Term
     terminal = start()
     terminal.expect("which one (a number; empty leaves)?")
     terminal.type(key)
-    terminal.expect("ml-intern: no model to work with: no key is set (set ANTHROPIC_API_KEY")
+    terminal.expect("ml-intern: no model configured: no API key is set (set ANTHROPIC_API_KEY")
     assert terminal.ended() == 78
 
 
