@@ -291,8 +291,11 @@ class AgentSession(StoredThread):
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
-        number = await self._row.begin_turn(op, self.options, self._files.begin(self.thread_id))
-        self._emit("processing", turn=number, text=redact(op.text))
+
+        def acknowledge(turn: int) -> None:
+            self._emit("processing", turn=turn, text=redact(op.text))
+
+        await self._row.begin_turn(op, self.options, self._files.begin(self.thread_id), on_disk=acknowledge)
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:

@@ -1,5 +1,6 @@
 """A thread's row in the list of threads, a cache of its checkpoints and of the ledger; and the start of a turn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
@@ -49,16 +50,24 @@ class ThreadListing:
             await self.renew("idle")
 
     async def begin_turn(
-        self, message: UserInput, options: RunOptions, files: str = "", state: "ThreadState" = "running"
+        self,
+        message: UserInput,
+        options: RunOptions,
+        files: str = "",
+        state: "ThreadState" = "running",
+        on_disk: Callable[[int], None] | None = None,
     ) -> int:
         """Write a message as the input of a new turn, secrets replaced, and return the turn's number.
 
-        `files` names the snapshot of the workspace as it is now.
+        `files` names the snapshot of the workspace as it is now. `on_disk` is called with the number as soon as the
+        message is saved, before the listing is updated, which may fail.
         """
         typed = None if message.typed is None else redact(message.typed)
         message = replace(message, text=redact(message.text), typed=typed)
         row = await self.change(state=state)
         number = await self.turns.begin(message, options, files)
+        if on_disk is not None:
+            on_disk(number)
         title = row.title or title_of(message.text)
         await self.change(title=title, folder=self.folder, turns=number, redo=())
         return number

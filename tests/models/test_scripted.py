@@ -101,7 +101,7 @@ def test_values_are_filled_in_nested_arguments() -> None:
 @pytest.mark.parametrize(
     ("steps", "messages", "words"),
     [
-        ([{"text": "one"}], [AIMessage("one")], "has 1 steps and no step 2"),
+        ([{"text": "one"}], [AIMessage("one")], "has 1 step and no step 2"),
         ([{"text": "a", "expect": "needle"}], [result("hay")], "expects 'needle'"),
         ([{"text": "${result:(x)}"}], [result("y")], "no tool result matches"),
         ([{"text": "${result:(}"}], [result("y")], "not a regular expression"),

@@ -202,5 +202,5 @@ async def test_a_budget_that_does_not_allow_it_is_said(hub: FakeHub, sandboxed: 
     context = sandboxed.context()
     poor = replace(context, options=replace(context.options, max_budget_usd=0.1, approval_mode="yolo"))
     answer = await run_call(sandboxed.call("sandbox", {"operation": "create"}), poor)
-    assert "not started: the budget of 0.10 USD" in answer.text
+    assert "of the budget of $0.10 is left" in answer.text
     assert not hub.jobs.found
