@@ -1,1 +1,1 @@
-"""What the tools of a thread reported, and whether an answer agrees with it."""
+"""The numbers reported by the tools of a thread, and whether an answer agrees with them."""

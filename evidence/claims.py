@@ -1,4 +1,4 @@
-"""Numbers in an answer or a card that claim a result, and whether anything the thread was told holds them. Pure."""
+"""Find the numbers in an answer or a card that claim a result, and check them against reported numbers. Pure."""
 
 import re
 from bisect import bisect_left
@@ -40,13 +40,13 @@ _LINK: Final = re.compile(
 _CHARACTERS_BACK: Final = 60
 _CHARACTERS_ON: Final = 25
 _ROUNDED_TO_WHOLE: Final = 10
-_MOST: Final = 20
+_MAX_UNVERIFIED: Final = 20
 _MAX_COMBINED: Final = 30
 
 
 @dataclass(frozen=True)
 class StatedNumber:
-    """A number that claims a result. `firm`: a metric stands beside it, so that only a result can hold it."""
+    """A number that claims a result. `firm` means that it stands beside a metric, so only a result can verify it."""
 
     text: str
     value: float
@@ -56,31 +56,31 @@ class StatedNumber:
 
     @property
     def tolerance(self) -> float:
-        """How far from it a held number may be of which it is the rounding."""
+        """The largest difference from a reported number that rounding explains."""
         rounded = self.digits > 0 or self.value >= _ROUNDED_TO_WHOLE
         return 0.5 * 10.0**-self.digits * (1 + 1e-9) if rounded else 1e-12
 
 
-class Held:
-    """Numbers to look a claim up in; signs do not count."""
+class ReportedNumbers:
+    """The numbers to check claims against. Signs are ignored."""
 
     def __init__(self, texts: Iterable[str], more: Iterable[float] = ()) -> None:
         found = [one for text in texts for one in numbers_of(text)]
         self._values = sorted({*(abs(value) for value, _ in found), *map(abs, more)})
         self._percents = sorted({abs(value) for value, percent in found if percent})
 
-    def holds(self, value: float) -> bool:
-        """Whether a number is one of them, as the last digit that is written rounds it."""
+    def has_value(self, value: float) -> bool:
+        """Whether one of the numbers rounds to the value."""
         digits = f"{value:.12f}".rstrip("0").partition(".")[2]
         return self.has(StatedNumber("", value, len(digits), percent=False, firm=True))
 
     def has(self, claim: StatedNumber) -> bool:
-        """Whether the claim is one of the numbers, rounded, as a share or as a percentage."""
+        """Whether one of the numbers rounds to the claim, as a fraction or as a percentage."""
         low, high = claim.value - claim.tolerance, claim.value + claim.tolerance
         if _between(self._values, low, high):
             return True
         if claim.percent or (claim.digits > 0 and 1 < claim.value <= 100):
-            # A table of percentages often leaves the sign out.
+            # A table of percentages often omits the percent sign
             return _between(self._values, low / 100, high / 100)
         return _between(self._percents, low * 100, high * 100)
 
@@ -91,7 +91,7 @@ def _between(values: Sequence[float], low: float, high: float) -> bool:
 
 
 def numbers_of(text: str) -> Iterator[tuple[float, bool]]:
-    """Every number in a text, wherever it stands, and whether it is a percentage."""
+    """Yield every number in a text, and whether it is a percentage."""
     for found in re.finditer(r"(\d[\d,_]*(?:\.\d+)?|\.\d+)([eE][-+]?\d+)?(\s?%)?", text):
         digits = found[1].replace(",", "").replace("_", "")
         try:
@@ -100,23 +100,23 @@ def numbers_of(text: str) -> Iterator[tuple[float, bool]]:
             continue
 
 
-def unverified(answer: str, results: Held, settings: Held) -> list[str]:
-    """The claims of an answer that nothing holds, as they stand in it.
+def unverified(answer: str, results: ReportedNumbers, settings: ReportedNumbers) -> list[str]:
+    """Return the unverified claims of an answer, as written in it.
 
-    `results` are what tools and the user said, `settings` what the model itself wrote into its calls. The difference,
-    the ratio and the mean of two numbers of the answer that are held are held too.
+    `results` come from tools and the user, `settings` from the arguments of the model's calls. The difference, ratio
+    and mean of two verified numbers in the answer are verified too.
     """
     claims = list(claims_of(answer))
-    held = [one for one in claims if results.has(one) or (not one.firm and settings.has(one))]
-    told = [value / 100 if percent else value for value, percent in numbers_of(_blanked(_BLOCK, answer))]
-    combined = [value for value in dict.fromkeys(told) if not _is_count(value) and results.holds(value)]
-    derived = Held((), _derived(combined[:_MAX_COMBINED]))
-    open_ = [one for one in claims if one not in held and not derived.has(one)]
-    return list(dict.fromkeys(one.text for one in open_))[:_MOST]
+    verified = [one for one in claims if results.has(one) or (not one.firm and settings.has(one))]
+    written = [value / 100 if percent else value for value, percent in numbers_of(_blanked(_BLOCK, answer))]
+    combined = [value for value in dict.fromkeys(written) if not _is_count(value) and results.has_value(value)]
+    derived = ReportedNumbers((), _derived(combined[:_MAX_COMBINED]))
+    remaining = [one for one in claims if one not in verified and not derived.has(one)]
+    return list(dict.fromkeys(one.text for one in remaining))[:_MAX_UNVERIFIED]
 
 
 def _is_count(value: float) -> bool:
-    """Small whole numbers are everywhere: what can be made of them says nothing."""
+    """Whether a number is a small whole number, which is too common to derive others from."""
     return value < _ROUNDED_TO_WHOLE and value == int(value)
 
 
@@ -133,10 +133,10 @@ def _derived(values: Sequence[float]) -> Iterator[float]:
 
 
 def claims_of(answer: str) -> Iterator[StatedNumber]:
-    """The numbers of a text that claim a result.
+    """Yield the numbers of a text that claim a result.
 
-    Percentages and decimals do, unless they are versions, sizes or times; whole numbers only beside a metric. Code,
-    links, dates and the numbers of headings and lists are no claims.
+    These are percentages and decimals, except versions, sizes and times, and whole numbers beside a metric. Numbers in
+    code, links, dates, headings and list markers are ignored.
     """
     heads: list[str] = []
     for line in _blanked(_BLOCK, answer).splitlines():
@@ -151,7 +151,7 @@ def claims_of(answer: str) -> Iterator[StatedNumber]:
 
 
 def _in_row(cells: Sequence[str], heads: Sequence[str]) -> Iterator[StatedNumber]:
-    """In a table the metric stands above, or in the first cell."""
+    """Yield the claims in a table row. The metric is in the column's head or in the first cell."""
     for place, cell in enumerate(cells):
         head = heads[place] if place < len(heads) else ""
         measured = bool(_METRIC.search(head) or (place and _METRIC.search(cells[0])))
@@ -174,7 +174,7 @@ def _in_line(line: str) -> Iterator[StatedNumber]:
 
 
 def _is_beside_metric(before: str, after: str) -> bool:
-    """A metric stands before the number in its sentence with no other number between, or right after it."""
+    """Whether a metric precedes the number in its sentence, with no other number between, or directly follows it."""
     sentence = re.split(r"[.;!?](?:\s|$)|\n", before)[-1]
     metrics = list(_METRIC.finditer(sentence))
     between = sentence[metrics[-1].end() :] if metrics else ""
@@ -198,5 +198,5 @@ def _claim(found: re.Match[str], *, firm: bool) -> StatedNumber:
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
-    """The text with what matches made blank, lines kept."""
+    """Replace the matches by spaces, keeping line breaks."""
     return pattern.sub(lambda found: re.sub(r"\S", " ", found[0]), text)

@@ -1,4 +1,4 @@
-"""What a thread was told: the numbers that its tools, runs and user gave, to hold an answer or a card against."""
+"""Check an answer or a card against the numbers that the thread's tools, runs and user reported."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_intern.evidence.claims import Held, claims_of, unverified
+from ml_intern.evidence.claims import ReportedNumbers, claims_of, unverified
 from ml_intern.execution.tool import Services
 from ml_intern.graph.state import SUMMARY
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 _MAX_FILE: Final = 1024 * 1024
 _MAX_FILES: Final = 6 * 1024 * 1024
 _OWN_WORDS: Final = ("write", "edit", "plan")
-"""Tools whose results only repeat what the model wrote."""
+"""Tools whose results repeat the model's own text."""
 _CARDS: Final = (".md", ".markdown", ".rst")
 
 
 async def unverified_in(
     text: str, messages: "Sequence[AnyMessage]", thread_id: str, services: Services, files: Sequence[Path] = ()
 ) -> list[str]:
-    """The numbers of an answer or a card that claim a result and that nothing in the thread, nor a file, holds."""
+    """Return the claims of an answer or a card that neither the thread nor the files verify."""
     if next(claims_of(text), None) is None:
         return []
     runs = await services.store.runs.list(thread_id)
     tried = [value for row in await services.store.experiments.list(thread_id) for value in row.values.values()]
     logs = [Path(row.log) for row in runs if row.log]
-    said = [f"{row.metrics}\n{row.tail}" for row in runs]
+    reports = [f"{row.metrics}\n{row.tail}" for row in runs]
 
-    def looked_up() -> list[str]:
-        kept = _texts([*logs, *_files(services.artifacts(thread_id)), *files])
-        results = Held([*_results(messages), *said, *kept], tried)
-        return unverified(text, results, Held(_settings(messages)))
+    def check() -> list[str]:
+        saved = _texts([*logs, *_files(services.artifacts(thread_id)), *files])
+        results = ReportedNumbers([*_results(messages), *reports, *saved], tried)
+        return unverified(text, results, ReportedNumbers(_settings(messages)))
 
-    return await asyncio.to_thread(looked_up)
+    return await asyncio.to_thread(check)
 
 
 def _results(messages: "Sequence[AnyMessage]") -> Iterator[str]:
-    """What tools and the user said. What the model wrote into a file and had read to it again says nothing."""
+    """Yield the texts of tools and the user, except results that repeat what the model wrote itself."""
     calls = {call["id"]: call for message in messages for call in getattr(message, "tool_calls", ())}
     for message in messages:
         if message.type == "human":
@@ -53,7 +53,7 @@ def _results(messages: "Sequence[AnyMessage]") -> Iterator[str]:
 
 
 def _settings(messages: "Sequence[AnyMessage]") -> Iterator[str]:
-    """What the model chose: the arguments of its calls, and its notes of what was compacted."""
+    """Yield the model's own values: the arguments of its calls and its compaction summaries."""
     for message in messages:
         for call in getattr(message, "tool_calls", ()):
             yield json.dumps(call["args"], ensure_ascii=False)
@@ -66,7 +66,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:
-    """The files, of long ones the beginning and the end, so many as can be read in a moment."""
+    """Yield the texts of the files, up to a total size. Of a long file, yield the beginning and the end."""
     left = _MAX_FILES
     for path in files:
         size = min(_MAX_FILE, left)

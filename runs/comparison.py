@@ -1,4 +1,4 @@
-"""Experiments beside each other: what differs between them, and which is best by a metric. Pure."""
+"""Compare experiments: differing settings and ranking by a metric. Pure."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.store.experiments import ExperimentRow
+from ml_intern.text.formatting import listed
 
 _LOWER: Final = re.compile(
     r"(?i)(?:^|[_/ .-])(?:loss|perplexity|ppl|error|err|wer|cer|mae|mse|rmse|fid|bpb|nll|latency|seconds|runtime|cost)"
@@ -21,22 +22,22 @@ _HIDDEN: Final = ("shape",)
 
 
 def short(id: str) -> str:
-    """The beginning of an id, as lists show it."""
+    """Shorten an id for lists."""
     return id if id.startswith("run-") else id[:_SHORT]
 
 
 def number(value: float) -> str:
-    """A metric as lists show it."""
+    """Format a metric for lists."""
     return f"{value:.6g}"
 
 
 def price(row: ExperimentRow) -> str:
-    """What an experiment cost."""
+    """Format the cost of an experiment."""
     return "?" if row.cost_usd is None else f"${row.cost_usd:.2f}"
 
 
 def settings(row: ExperimentRow) -> dict[str, Any]:
-    """What was set for an experiment: its configuration, seed, commit, script and data."""
+    """Return the settings of an experiment: its configuration, seed, commit, script and data."""
     config = {name: value for name, value in json.loads(row.config).items() if name not in _HIDDEN}
     data: Mapping[str, str] = json.loads(row.split_hashes)
     return {
@@ -50,7 +51,7 @@ def settings(row: ExperimentRow) -> dict[str, Any]:
 
 
 def differing(rows: Sequence[ExperimentRow]) -> dict[str, list[Any]]:
-    """The settings that are not the same in all of them, with the value in each; None where it is not set."""
+    """Return the settings that differ, with one value per experiment; None where a setting is missing."""
     all_settings = [settings(row) for row in rows]
     names = dict.fromkeys(name for one in all_settings for name in one)
     values = {name: [one.get(name) for one in all_settings] for name in names}
@@ -58,11 +59,11 @@ def differing(rows: Sequence[ExperimentRow]) -> dict[str, list[Any]]:
 
 
 def side_by_side(rows: Sequence[ExperimentRow]) -> list[list[str]]:
-    """A table with an experiment a column: name, metrics, price, then the settings that differ."""
+    """Return a table with one column per experiment: name, metrics, cost, then the differing settings."""
     metrics = dict.fromkeys(name for row in rows for name in row.values)
     lines = [["", *(short(row.id) for row in rows)], ["name", *(row.name for row in rows)]]
     lines += [[name, *(number(row.values[name]) if name in row.values else "-" for row in rows)] for name in metrics]
-    lines.append(["price", *map(price, rows)])
+    lines.append(["cost", *map(price, rows)])
     lines.append(["parent", *(short(row.parent or "-") for row in rows)])
     return lines + [[name, *map(_shown, found)] for name, found in differing(rows).items()]
 
@@ -73,37 +74,37 @@ def _shown(value: Any) -> str:
 
 
 def summary(row: ExperimentRow) -> str:
-    """The metrics of an experiment in a line."""
+    """Format the metrics of an experiment in one line."""
     return ", ".join(f"{name} {number(value)}" for name, value in row.values.items()) or "no metrics"
 
 
 def higher_is_better(metric: str) -> bool | None:
-    """Whether more of a metric is better, by its name; None when the name does not say."""
+    """Whether a higher value of the metric is better, judged by its name; None when unknown."""
     lower, higher = _LOWER.search(metric), _HIGHER.search(metric)
     return None if bool(lower) == bool(higher) else higher is not None
 
 
 def ranked(rows: Sequence[ExperimentRow], metric: str, *, higher: bool | None) -> list[ExperimentRow]:
-    """The experiments that have a metric, the best first. `higher` None: by the metric's name.
+    """Return the experiments that have a metric, best first. With `higher` None the metric's name decides.
 
     Raises:
-        UsageError: none has it, or its name does not say which way is better.
+        UsageError: no experiment has the metric, or its name does not show whether higher is better.
     """
     having = [row for row in rows if metric in row.values]
     if not having:
         names = ", ".join(dict.fromkeys(name for row in rows for name in row.values)) or "none"
-        raise UsageError(f"no experiment has the metric {metric!r}", f"there are: {names}")
+        raise UsageError(f"no experiment has the metric {metric!r}", f"available metrics: {names}")
     better = higher_is_better(metric) if higher is None else higher
     if better is None:
-        raise UsageError(f"the name {metric!r} does not say which way is better", "say whether higher or lower is")
+        raise UsageError(f"unknown whether higher or lower {metric} is better", "specify the direction")
     return sorted(having, key=lambda row: row.values[metric], reverse=better)
 
 
 def chosen(text: str, found: Sequence[ExperimentRow]) -> ExperimentRow:
-    """The one experiment that a text means. Raises UsageError when there is none or more than one."""
+    """Return the only matching experiment. Raises UsageError when none or several match `text`."""
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(f"there is no experiment {text!r}", "see them with `runs list`")
-    ids = ", ".join(short(row.id) for row in found[:5])
-    raise UsageError(f"{text!r} is more than one experiment: {ids}", "give more of the id")
+        raise UsageError(f"there is no experiment {text!r}", "list them with `runs list`")
+    ids = listed([short(row.id) for row in found], 5)
+    raise UsageError(f"{text!r} matches several experiments: {ids}", "use a longer part of the id")

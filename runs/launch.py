@@ -1,4 +1,4 @@
-"""Starting a run: written down, then reserved, then launched, so that nothing starts twice and nothing is lost."""
+"""Start a run: record it, reserve its cost, then launch it, so that no run starts twice or is lost."""
 
 import asyncio
 import hashlib
@@ -22,20 +22,20 @@ _ID_CHARACTERS = 10
 
 
 def run_id(context: ToolContext) -> str:
-    """The id of the run that this call starts; the same when the call is gone on with after a crash."""
+    """Return the id of the run that this call starts. It is the same when the call resumes after a crash."""
     return f"run-{hashlib.sha256(context.mark.encode()).hexdigest()[:_ID_CHARACTERS]}"
 
 
 async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> RunRow:
-    """Start a run, or go on with starting it after a crash, and give its row; it may have ended meanwhile.
+    """Start a run, or resume its start after a crash, and return its row. It may have ended by then.
 
-    It is written down as an experiment; with `only_scripts` only when it runs a Python script.
+    The run is recorded as an experiment; with `only_scripts`, only when it runs a Python script.
 
     Raises:
-        ToolError: the budget does not allow it, or it could not be launched.
+        ToolError: the budget does not allow it, or the launch failed.
     """
     store, id = context.services.store, run_id(context)
-    row = await store.runs.get(id) or await _written(plan, id, context)
+    row = await store.runs.get(id) or await _record(plan, id, context)
     await context.set_handle(id)
     if row.open and row.handle is None:
         await record_launch(id, plan, context, only_scripts=only_scripts)
@@ -45,7 +45,7 @@ async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool =
     return row
 
 
-async def _written(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
+async def _record(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
     row = RunRow(
         id=id,
         thread_id=context.thread_id,
@@ -63,18 +63,18 @@ async def _written(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
         log=str(run_folder(context.services.store.home, id) / LOG),
     )
     try:
-        await context.services.store.runs.add(row, _worst(plan, context))
+        await context.services.store.runs.add(row, _reservation(plan, context))
     except LimitReached as reached:
-        raise ToolError(f"not launched: {reached.message}; take cheaper hardware or a shorter limit") from reached
+        raise ToolError(f"not launched: {reached.message}; choose cheaper hardware or a shorter limit") from reached
     return row
 
 
-def _worst(plan: RunPlan, context: ToolContext) -> CostReservation | None:
-    """What is reserved for it; nothing for what costs nothing."""
+def _reservation(plan: RunPlan, context: ToolContext) -> CostReservation | None:
+    """Return the reservation for its maximum cost; None when it is free."""
     if plan.usd_per_hour == 0:
         return None
     cap = context.options.max_budget_usd
-    return CostReservation(plan.worst_usd, None if cap == UNLIMITED else cap)
+    return CostReservation(plan.max_usd, None if cap == UNLIMITED else cap)
 
 
 async def _launched(plan: RunPlan, row: RunRow, context: ToolContext) -> RunRow:
@@ -83,7 +83,7 @@ async def _launched(plan: RunPlan, row: RunRow, context: ToolContext) -> RunRow:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        # Half a launch would leave a run that nobody knows of: it is finished, then stopped.
+        # An interrupted launch would leave an unknown run: complete it, then stop the run.
         await asyncio.wait({work})
         if not work.exception():
             await stop(context.services.store, work.result())
@@ -94,10 +94,10 @@ async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolCon
     runs = context.services.store.runs
     try:
         handle = await backend.find(row.id) or await backend.launch(plan, row.id, context)
-    except ToolError as fault:
-        await runs.end(row.id, RunEnding("failed", reason=redact(str(fault))))
+    except ToolError as error:
+        await runs.end(row.id, RunEnding("failed", reason=redact(str(error))))
         raise
-    except TemporaryError as fault:
-        raise ToolError(f"whether {row.id} started is not known ({fault.message}); `jobs list` looks again") from fault
+    except TemporaryError as error:
+        raise ToolError(f"{row.id} may have started ({error.message}); check with `jobs list`") from error
     await runs.update(row.id, handle=handle, state=RUNNING)
     return replace(row, handle=handle, state=RUNNING)

@@ -1,4 +1,4 @@
-"""Reading a log that may be huge: its end, and its lines from an offset on. No call holds more than a few pieces."""
+"""Read a log that may be huge: its end, or its lines from an offset. Memory use does not grow with the log."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from ml_intern.execution.process.cleaning import clean
 
 PIECE_BYTES = 1 << 16
 MAX_LINE = 1 << 14
-"""Bytes of a line that are looked at; the rest of a longer one is skipped."""
+"""Maximum bytes read of a line. The rest is skipped."""
 _WIDEST_CHARACTER = 4
 
 
 @dataclass(frozen=True)
 class Line:
-    """A whole line without its newline, and the offset in bytes behind it."""
+    """A complete line without its newline, and the byte offset after it."""
 
     text: str
     end: int
@@ -23,18 +23,18 @@ class Line:
 
 @dataclass(frozen=True)
 class LogPart:
-    """A part of a log: its text, and the offset in bytes at which the next part begins."""
+    """A part of a log: its text, and the byte offset of the next part."""
 
     text: str
     next: int
     more: bool
-    """Whether there may be another part behind it now."""
+    """Whether another part may already follow."""
 
 
 def tail(path: Path, characters: int, *, until: int | None = None) -> str:
-    """The end of a log, from the beginning of a line where there is one; "" when there is no file.
+    """Return the end of a log, starting at a line where possible; "" when there is no file.
 
-    `until`: the offset in bytes that is taken for its end, as it may grow meanwhile.
+    `until` is the byte offset to read up to, since the log may be growing.
     """
     if not path.exists():
         return ""
@@ -47,18 +47,18 @@ def tail(path: Path, characters: int, *, until: int | None = None) -> str:
 
 
 def last_lines(path: Path, lines: int, characters: int, *, until: int | None = None) -> str:
-    """The last lines of a log, of at most so many characters."""
+    """Return the last lines of a log, at most `characters` characters."""
     return "".join(tail(path, characters, until=until).splitlines(keepends=True)[-lines:])
 
 
 def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> LogPart:
-    """What stands behind an offset, up to the end of a line where one is near.
+    """Return the text after an offset, ending with a complete line where possible.
 
-    A line that is still being written is left for later, unless it fills the part by itself or the log has `ended`.
+    An incomplete last line is left for the next part, unless it fills the part or the log has `ended`.
     """
     size = path.stat().st_size if path.exists() else 0
     start = min(offset, size)
-    with path.open("rb") if size else open(os.devnull, "rb") as file:  # noqa: PTH123  one name for both
+    with path.open("rb") if size else open(os.devnull, "rb") as file:  # noqa: PTH123  one name for both cases
         file.seek(start)
         data = file.read(most_bytes)
     whole = data.rfind(b"\n") + 1
@@ -69,9 +69,9 @@ def part(path: Path, offset: int, most_bytes: int, *, ended: bool = False) -> Lo
 
 
 def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]:
-    """The whole lines behind an offset, each cut to MAX_LINE bytes, rewritten lines in their last form.
+    """Yield the complete lines after an offset, cut to MAX_LINE bytes. Of a rewritten line, yield its last version.
 
-    When the log has `ended`, its last line is whole without a newline too.
+    When the log has `ended`, its last line is complete even without a newline.
     """
     if not path.exists():
         return
@@ -91,7 +91,7 @@ def lines(path: Path, offset: int = 0, *, ended: bool = False) -> Iterator[Line]
 
 
 def _kept(line: bytes) -> bytes:
-    """What is kept of a line: behind its last CR, and its first bytes."""
+    """Return the text after the last CR of a line, cut to MAX_LINE bytes."""
     return (line.rstrip(b"\r").rpartition(b"\r")[2] + line[len(line.rstrip(b"\r")) :])[:MAX_LINE]
 
 

@@ -1,4 +1,4 @@
-"""Losses and metrics of a run, from its text lines, its JSON lines, and the database of trackio."""
+"""Extract the metrics of a run from its log lines, its JSON lines and the trackio database."""
 
 import ast
 import json
@@ -29,9 +29,9 @@ _WORDS = re.compile(
 
 
 def metrics_of(line: str) -> dict[str, float]:
-    """The numbers of one line; empty when none of them is a metric.
+    """Return the numbers in one line; empty when none of them is a metric.
 
-    A line holds a JSON object, a Python dict as the trainers print it, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
+    A line contains a JSON object, a Python dict as printed by trainers, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
     """
     text = line[:_LONGEST]
     found = _of_object(text) or _of_pairs(text)
@@ -39,7 +39,7 @@ def metrics_of(line: str) -> dict[str, float]:
 
 
 def step_of(found: Mapping[str, float]) -> float | None:
-    """Where on the axis of steps these numbers belong; None when they do not say."""
+    """Return the step of these numbers; None when they do not include one."""
     return next((found[name] for name in _STEPS if name in found and math.isfinite(found[name])), None)
 
 
@@ -58,7 +58,7 @@ def _of_object(text: str) -> dict[str, float]:
 
 
 def numbers(value: Mapping[Any, Any]) -> dict[str, float]:
-    """The numbers of an object; the trainers also print them as strings."""
+    """Return the numbers in an object, including those that trainers print as strings."""
     pairs = ((str(name), _number(item)) for name, item in value.items())
     return {name: number for name, number in pairs if number is not None and len(name) <= MAX_NAME}
 
@@ -87,7 +87,7 @@ def _of_pairs(text: str) -> dict[str, float]:
 
 @dataclass
 class Series:
-    """The course of each metric: points (step, value). Over MAX_POINTS every second point of it is dropped."""
+    """The points (step, value) of each metric. Every second point is dropped when a metric exceeds MAX_POINTS."""
 
     points: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
     _seen: dict[str, int] = field(default_factory=dict[str, int])
@@ -95,10 +95,10 @@ class Series:
     _step: float | None = None
 
     def add(self, found: Mapping[str, float]) -> None:
-        """Take the numbers of one line."""
-        said = step_of(found)
-        # A closing line with the final numbers names no step: it belongs to the last one.
-        step = self._step = self._step if said is None else said
+        """Add the numbers of one line."""
+        own_step = step_of(found)
+        # A closing line with the final numbers has no step: it belongs to the last one.
+        step = self._step = self._step if own_step is None else own_step
         for name, value in found.items():
             if name not in _STEPS and (name in self.points or len(self.points) < MAX_METRICS):
                 self._append(name, step, value)
@@ -115,7 +115,7 @@ class Series:
             self._stride[name] = stride * 2
 
     def main(self) -> str:
-        """The metric to look at first: a loss, of evaluation before training; "" when there is none."""
+        """Return the main metric: a loss, preferably of evaluation; "" when there are no metrics."""
         order = ("eval_loss", "val_loss", "loss", "train_loss")
         named = [name for name in order if len(self.points.get(name, ())) > 1]
         losses = [name for name in self.points if "loss" in name.lower()]
@@ -123,7 +123,7 @@ class Series:
 
 
 def series_of(log: Path, trackio: Path | None = None) -> Series:
-    """The course of all metrics: those of trackio where it holds any, else those of the log."""
+    """Return the points of all metrics, from trackio if it contains any, else from the log."""
     series = Series()
     for found in _of_trackio(trackio) if trackio else ():
         series.add(found)
@@ -135,7 +135,7 @@ def series_of(log: Path, trackio: Path | None = None) -> Series:
 
 
 def last_of_trackio(folder: Path) -> dict[str, float]:
-    """The last value of each metric in the databases of trackio in a folder."""
+    """Return the last value of each metric in the trackio databases of a folder."""
     last: dict[str, float] = {}
     for found in _of_trackio(folder):
         last.update(found)
@@ -151,7 +151,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Iterable[float], width: int = 30) -> str:
-    """The course of a metric in one line of block characters; "" when there are no two finite values."""
+    """Draw values as one line of block characters; "" for fewer than two finite values."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         return ""

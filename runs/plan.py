@@ -1,4 +1,4 @@
-"""From the arguments of a call to a RunPlan."""
+"""Build a RunPlan from the arguments of a call."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from ml_intern.safety.shell.paths import is_credential, is_project_secret
 
 
 class PlanFields(TypedDict, total=False):
-    """The fields of a plan that are as they were asked for."""
+    """The fields of a plan that are taken from the call unchanged."""
 
     backend: Required[str]
     script_args: tuple[str, ...]
@@ -36,35 +36,35 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def limit_seconds(text: str) -> float:
-    """A time limit such as 90, "30m" or "2h" in seconds. Raises ToolError."""
+    """Convert a time limit such as 90, "30m" or "2h" to seconds. Raises ToolError."""
     found = _DURATION.fullmatch(text.strip().lower())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not 0 < seconds <= MAX_LIMIT_S:
-        raise ToolError(f"timeout {text!r} is no time limit; write 45m, 6h or 2d (at most 30d)")
+        raise ToolError(f"timeout {text!r} is not a valid time limit; use 45m, 6h or 2d (at most 30d)")
     return seconds
 
 
 def read_script(script: str, context: ToolContext) -> tuple[str, Path | None]:
-    """The text of a script given as a path or as its text, and its path. Raises ToolError."""
+    """Return the text and path of a script given as a path or as text. The path of a text is None. Raises ToolError."""
     if "\n" in script:
         return script, None
     path = context.resolve(script, reading=True)
     if is_credential(str(path)) or is_project_secret(str(path)):
-        raise ToolError(f"{script} holds secrets: it is no script")
+        raise ToolError(f"{script} contains secrets and cannot be run as a script")
     if not path.is_file():
-        raise ToolError(f"there is no script {script}; write it first, or give its text")
+        raise ToolError(f"there is no script {script}; write it first, or pass its text")
     if path.stat().st_size > MAX_SCRIPT:
-        raise ToolError(f"{script} is too large for a script")
+        raise ToolError(f"{script} is too large for a script (at most {MAX_SCRIPT:,} bytes)")
     return path.read_text(encoding="utf-8", errors="replace"), path
 
 
 async def planned(
     context: ToolContext, *, command: str = "", script: str = "", workdir: str = ".", **fields: Unpack[PlanFields]
 ) -> RunPlan:
-    """The plan of a run of a command of bash or of a Python script. Raises ToolError."""
+    """Return the plan for running a bash command or a Python script. Raises ToolError."""
     folder = await asyncio.to_thread(context.resolve, workdir)
     if not folder.is_dir():
-        raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
+        raise ToolError(f"there is no folder {workdir}; omit workdir to run in the workspace")
     if command:
         program = "bash" if backend_spec(fields["backend"]).is_remote else await asyncio.to_thread(bash_path)
         return RunPlan(display=command, workdir=folder, command=(program, "-c", command), **fields)

@@ -1,4 +1,4 @@
-"""Looking at a run: how it stands now, what is new in its log, and its end written down once."""
+"""Poll a run: update its status and metrics, read its new log lines, and record its end once."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 TAIL_CHARACTERS = 3_000
-NEVER = "it was never started: ml-intern died before that"
+NEVER = "it was never started: ml-intern was killed before"
 
 
-async def look(store: "Store", row: RunRow) -> RunRow:
-    """The run as it stands now, written down. Raises TemporaryError when that cannot be told."""
+async def poll(store: "Store", row: RunRow) -> RunRow:
+    """Update the row of a run and return it. Raises TemporaryError when the status is not available."""
     if not row.open:
         return row
     backend = _backend(store, row)
@@ -34,13 +34,13 @@ async def look(store: "Store", row: RunRow) -> RunRow:
     if row.handle is None:
         return row
     seen = await backend.inspect(row.handle)
-    going_on = seen.state in OPEN
-    if backend_spec(row.backend).streams_logs or not going_on:
+    is_open = seen.state in OPEN
+    if backend_spec(row.backend).streams_logs or not is_open:
         await backend.fetch_log(row.handle, Path(row.log))
-    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not going_on)
-    if going_on:
-        return await _going_on(store, row, seen, read)
-    return await _ended(store, row, seen, read)
+    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not is_open)
+    if is_open:
+        return await _record_progress(store, row, seen, read)
+    return await _record_end(store, row, seen, read)
 
 
 def _backend(store: "Store", row: RunRow) -> Backend:
@@ -51,7 +51,7 @@ def _backend(store: "Store", row: RunRow) -> Backend:
 
 
 async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
-    """Give a run that has no handle its handle, if it was launched. One whose call is closed never starts any more."""
+    """Find the handle of a launched run without one. If its call is closed, prevent the run from starting."""
     if row.handle is not None:
         return row
     handle = await backend.find(row.id)
@@ -66,7 +66,7 @@ async def adopt(store: "Store", row: RunRow, backend: Backend) -> RunRow:
 
 
 async def stop(store: "Store", row: RunRow) -> RunRow:
-    """Stop a run and write down its end; the row as it is then. Raises TemporaryError."""
+    """Stop a run, record its end, and return its row. Raises TemporaryError."""
     backend = _backend(store, row)
     row = await adopt(store, row, backend)
     if row.handle is None:
@@ -77,18 +77,18 @@ async def stop(store: "Store", row: RunRow) -> RunRow:
         return replace(row, **vars(ending))
     if row.open:
         await backend.cancel(row.handle)
-    return await look(store, row)
+    return await poll(store, row)
 
 
 async def _is_being_launched(store: "Store", row: RunRow) -> bool:
-    """Whether the call that launches it is open: it will be gone on with."""
+    """Whether the call that launches the run is open and will be resumed."""
     from ml_intern.execution.call import call_mark
 
     return any(call_mark(call.key) == row.call for call in await store.journal.open_calls(row.thread_id))
 
 
 def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
-    """The last metrics as JSON, and the offset up to which the log was looked at."""
+    """Return the latest metrics as JSON, and the offset up to which the log was read."""
     known = json.loads(row.metrics)
     found: dict[str, float] = {}
     offset = row.log_offset
@@ -100,12 +100,12 @@ def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
 
 
 def _plain(found: Mapping[str, float]) -> dict[str, float | str]:
-    """Numbers as JSON has them: what is not finite as a word."""
-    kept = list(found.items())[:MAX_METRICS]
-    return {name: value if math.isfinite(value) else str(value) for name, value in kept}
+    """Convert numbers for JSON, with infinity and NaN as strings."""
+    first = list(found.items())[:MAX_METRICS]
+    return {name: value if math.isfinite(value) else str(value) for name, value in first}
 
 
-async def _going_on(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
+async def _record_progress(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
     news = replace(row, state=seen.state, started=seen.started or row.started, metrics=read[0], log_offset=read[1])
     if news != row:
         await store.runs.update(
@@ -114,7 +114,7 @@ async def _going_on(store: "Store", row: RunRow, seen: RunStatus, read: tuple[st
     return news
 
 
-async def _ended(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
+async def _record_end(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
     end = await asyncio.to_thread(tail, Path(row.log), TAIL_CHARACTERS)
     ending = RunEnding(
         state=seen.state,
@@ -132,15 +132,15 @@ async def _ended(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, 
 
 
 def is_waiting(row: RunRow) -> bool:
-    """Whether it has not begun to run."""
+    """Whether the run has not started."""
     return row.state == QUEUED
 
 
-UNKNOWN = "(not known: its record was lost)"
+UNKNOWN = "(unknown: its record was lost)"
 
 
 async def adopt_unlisted(store: "Store") -> None:
-    """Make rows of local runs that go on and have none. They belong to no thread."""
+    """Add rows for running local runs that have none. They do not belong to a thread."""
     listed = {row.id for row in await store.runs.list()}
     for folder in await asyncio.to_thread(_supervised, store.home):
         if folder.name not in listed:

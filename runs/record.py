@@ -1,4 +1,4 @@
-"""Every run is an experiment: what is written down of one when it starts. Its metrics and price come with its end."""
+"""Record every run as an experiment when it starts. Its metrics and cost are added at its end."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ _SEEDERS: Final = ("set_seed", "manual_seed", "seed", "seed_everything", "enable
 
 
 async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> None:
-    """Write down, before a run starts, what it tries: script, settings, seed, commit and data."""
+    """Record the script, settings, seed, commit and data of a run before it starts."""
     facts = await asyncio.to_thread(local_facts, plan)
     if only_scripts and facts.program is None:
         return
@@ -62,7 +62,7 @@ def _known_here(plan: RunPlan, facts: Facts) -> dict[str, Any]:
 
 
 def _settings(plan: RunPlan, program: Program | None) -> Mapping[str, Any]:
-    """What tells one run from another: models, datasets, the trainer's settings, arguments, hardware."""
+    """Return what distinguishes runs: models, datasets, trainer settings, arguments and hardware."""
     found: dict[str, Any] = {"backend": plan.backend, "hardware": plan.hardware, "arguments": list(plan.script_args)}
     if program is None:
         return found
@@ -82,19 +82,19 @@ def _seed(program: Program) -> int | None:
 
 
 def git_commit(folder: Path) -> str:
-    """The commit that a folder is at; "" where there is none. It only reads a name."""
-    asked = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
+    """Return the commit checked out in a folder; "" outside a repository. Nothing is changed."""
+    command = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
     try:
-        said = subprocess.run(
-            asked, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
+        result = subprocess.run(
+            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.strip()
+    return result.stdout.strip()
 
 
 def _hashes(plan: RunPlan, facts: Facts) -> dict[str, str]:
-    """sha256 of the local files that the script reads, those that are not too large."""
+    """Return the sha256 digests of the local files the script reads, without very large ones."""
     if facts.program is None:
         return {}
     read = [name for name in dict.fromkeys(paths_read(facts.program)) if name in facts.local_paths]
@@ -102,7 +102,7 @@ def _hashes(plan: RunPlan, facts: Facts) -> dict[str, str]:
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file; "" for what is no file or too large to be read in a moment."""
+    """Return the sha256 digest of a file; "" when it is not a regular file or larger than 256 MiB."""
     try:
         if not path.is_file() or path.stat().st_size > _MAX_HASHED:
             return ""
@@ -113,20 +113,20 @@ def file_hash(path: Path) -> str:
 
 
 async def _data_revision(program: Program, facts: Facts) -> str:
-    """The revision of the first dataset of the Hub: the one the script pins, else the newest; "" when it is unknown."""
+    """Return the revision of the first Hub dataset: the one the script pins, else the latest; "" when unknown."""
     for call in program.named("load_dataset"):
         name, pinned = call.value("path", 0), call.value("revision")
         if not isinstance(name, str) or name.count("/") != 1 or name in facts.local_paths:
             continue
-        return pinned if isinstance(pinned, str) else await _newest(name)
+        return pinned if isinstance(pinned, str) else await _latest_revision(name)
     return ""
 
 
-async def _newest(dataset: str) -> str:
-    def asked(api: "HfApi") -> str:
+async def _latest_revision(dataset: str) -> str:
+    def request(api: "HfApi") -> str:
         return api.dataset_info(dataset, timeout=_SECONDS).sha or ""
 
     try:
-        return await call_hub(asked, f"dataset {dataset}", seconds=_SECONDS)
+        return await call_hub(request, f"dataset {dataset}", seconds=_SECONDS)
     except (ToolError, TemporaryError):
         return ""

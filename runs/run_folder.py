@@ -1,4 +1,4 @@
-"""The folder of a run: its lock, its status file, its log. Only the standard library: the supervisor starts with it."""
+"""The folder of a run: its lock, status file and log. Imports only the standard library, for the supervisor."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 LOG = "log.txt"
 TRACKIO = "trackio"
-"""The folder where trackio keeps what the run logs."""
+"""The folder for the run's trackio databases."""
 STATUS = "status.json"
 _LOCK = "lock"
 _RESERVE = "reserve"
@@ -18,38 +18,38 @@ _RESERVE_BYTES = 1 << 14
 
 
 def runs_home(home: Path) -> Path:
-    """Where the folders of all runs are."""
+    """Return the parent folder of all run folders."""
     return home / "runs"
 
 
 def run_folder(home: Path, id: str) -> Path:
-    """The folder of one run, which also holds the log of a run that is elsewhere. It may not exist yet."""
+    """Return the folder of a run, which also contains the log of a remote run. It may not exist yet."""
     return runs_home(home) / id
 
 
 def make_run_folder(home: Path, id: str) -> Path:
-    """Make the folder of a run for its owner alone (0700)."""
+    """Create the folder of a run, accessible to its owner only (0700)."""
     folder = run_folder(home, id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / TRACKIO).mkdir(exist_ok=True, mode=0o700)
-    reserve = folder / _RESERVE  # so that the end can be written on a full disk
+    reserve = folder / _RESERVE  # so that the final status can be written on a full disk
     if not reserve.exists():
         reserve.write_bytes(b"\0" * _RESERVE_BYTES)
     return folder
 
 
 def free_space(folder: Path) -> None:
-    """Give back what was kept for the end of the run."""
+    """Delete the file that reserves disk space for the final status."""
     (folder / _RESERVE).unlink(missing_ok=True)
 
 
 def lock_file(folder: Path) -> TextIO:
-    """The file whose lock the supervisor holds as long as it lives; children do not inherit it."""
+    """Open the file whose lock the supervisor holds while it runs. Child processes do not inherit the lock."""
     return (folder / _LOCK).open("a")
 
 
 def is_supervised(folder: Path) -> bool:
-    """Whether a supervisor lives."""
+    """Whether the run's supervisor is running."""
     if not (folder / _LOCK).exists():
         return False
     with lock_file(folder) as lock:
@@ -60,8 +60,8 @@ def is_supervised(folder: Path) -> bool:
     return False
 
 
-def bury(folder: Path, status: Mapping[str, Any]) -> bool:
-    """Write this as the status of a run that never started, so that it never does; False when one started."""
+def mark_never_started(folder: Path, status: Mapping[str, Any]) -> bool:
+    """Write the final status of a run that has not started, so that it never starts. Return False when it started."""
     if not folder.exists():
         return True
     with lock_file(folder) as lock:
@@ -76,7 +76,7 @@ def bury(folder: Path, status: Mapping[str, Any]) -> bool:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """What the supervisor wrote last; empty when none ever began."""
+    """Return the last status the supervisor wrote; {} when none has started."""
     with contextlib.suppress(FileNotFoundError):
         status: dict[str, Any] = json.loads((folder / STATUS).read_text())
         return status
@@ -84,7 +84,7 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
-    """Replace the status file in one step."""
+    """Replace the status file atomically."""
     fresh = folder / f"{STATUS}.new"
     with fresh.open("w") as file:
         json.dump(dict(status), file)

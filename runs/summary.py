@@ -1,4 +1,4 @@
-"""A run in words: one line for lists, a few for the model when it ended."""
+"""Describe runs: one line for lists, a report for the model when a run ended."""
 
 import json
 import time
@@ -16,12 +16,12 @@ MAX_METRICS = 12
 
 
 def ended_line(row: RunRow) -> str:
-    """How a run ended, in a line."""
+    """Describe the end of a run in one line."""
     return "; ".join(filter(None, [_outcome(row), row.reason, _took(row), _price(row), metrics_line(row)]))
 
 
 def standing_line(row: RunRow) -> str:
-    """How a run stands, in a line."""
+    """Describe the status of a run in one line."""
     if not row.open:
         return f"{row.state}: {ended_line(row)}"
     limit = f"limit {duration(row.limit_s)}" if row.limit_s else ""
@@ -29,27 +29,27 @@ def standing_line(row: RunRow) -> str:
 
 
 def report(row: RunRow) -> str:
-    """What the model is told when a run ended."""
+    """Return the report for the model about a run that ended."""
     lines = [f"Background run {row.id} ({row.command}) ended: {row.state}; {ended_line(row)}."]
-    lines += [f"The end of its log ({row.log}):\n{row.tail.rstrip()}"] if row.tail.strip() else ["It printed nothing."]
+    lines += [f"End of its log ({row.log}):\n{row.tail.rstrip()}"] if row.tail.strip() else ["It printed nothing."]
     return "\n".join(lines)
 
 
 def started_text(row: RunRow) -> ToolResult:
-    """What is said of a run that was just started."""
+    """Return the tool result for a run that was just started."""
     if not row.open:
         text = report(row)
         return ToolResult(text, row.state == "succeeded", "done" if row.state == "succeeded" else "failed")
     limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
     where = f" on {row.hardware}" if row.hardware else ""
     return ToolResult(
-        f"{row.id} runs in the background{where}{limit}: {row.command}\nIts log: {row.log}\n"
-        "You may end your turn: you are woken when it ends."
+        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n"
+        "You may end your turn. You will be notified when the run ends."
     )
 
 
 def metrics_line(row: RunRow) -> str:
-    """The last value of its metrics."""
+    """Format the last value of each metric."""
     found = list(json.loads(row.metrics).items())
     shown = [f"{name} {_short(value)}" for name, value in found[:MAX_METRICS]]
     return ", ".join(filter(None, [*shown, and_more(len(found), MAX_METRICS)]))
@@ -57,7 +57,7 @@ def metrics_line(row: RunRow) -> str:
 
 def _outcome(row: RunRow) -> str:
     if row.exit_code is None:
-        return "" if row.reason else "outcome unknown, it may have run in part"
+        return "" if row.reason else "outcome unknown; it may have run in part"
     return f"exit code {row.exit_code}" if row.exit_code >= 0 else f"killed by signal {-row.exit_code}"
 
 
@@ -79,7 +79,7 @@ def _short(value: float | str) -> str:
 
 
 def sources_of(row: RunRow) -> tuple[str, ...]:
-    """A machine elsewhere has every network, so its log has any source; of a run here its words tell."""
+    """Return the network sources of a run's log: any for a remote run, else those named in its command."""
     if backend_spec(row.backend).is_remote:
         return (f"the {row.backend} run {row.id}",)
     parsed = analyze_command(row.command, CommandContext(row.folder or "/", home=str(Path.home()))).parsed

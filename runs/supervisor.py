@@ -1,7 +1,8 @@
-"""The parent of a local run: a process of its own that outlives the agent and writes down how the run ends.
+"""The parent process of a local run. It continues when ml-intern ends, and records how the run ends.
 
-Started as `python -I -m runs.supervisor FOLDER`; the order comes as JSON on its standard input, so that no
-secret stands in a command line or on disk. A lock on the folder says that it lives, a status file how the run stands.
+Started as `python -I -m ml_intern.runs.supervisor FOLDER`. The order is read as JSON from standard input, so that no
+secret appears in a command line or on disk. A lock on the folder shows that the supervisor is running; a status file
+contains the state of the run.
 """
 
 import asyncio
@@ -27,11 +28,13 @@ ENDED = {"timeout": "timeout", "output cap": "failed", "exited": "failed"}
 
 
 def main() -> None:
-    """Carry out one order, unless another process did or does."""
+    """Execute one order, unless another supervisor has executed it or is executing it."""
     folder = Path(sys.argv[1])
-    order = json.loads(sys.stdin.read())  # cut short when the agent died meanwhile: then nothing starts
+    order = json.loads(
+        sys.stdin.read()
+    )  # incomplete when ml-intern was killed meanwhile: this raises, and nothing starts
     with lock_file(folder) as lock:
-        if not _alone(lock) or read_status(folder):
+        if not _locked(lock) or read_status(folder):
             return
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -44,7 +47,7 @@ def main() -> None:
         _write_last(folder, {**began, **ending, "seconds": seconds, "finished": time.time()})
 
 
-def _alone(lock: TextIO) -> bool:
+def _locked(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -61,7 +64,7 @@ def _write_last(folder: Path, status: Mapping[str, Any]) -> None:
 
 
 async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the command and say how it ended."""
+    """Run the command and return how it ended."""
     work = asyncio.ensure_future(_run(folder, order))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -71,9 +74,9 @@ async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "the disk is full: its output could not be kept, and it was stopped" if full else str(error)
+        reason = "it was stopped because the disk is full" if full else str(error)
         return {"state": "failed", "exit_code": None, "reason": reason}
-    except Exception as error:  # noqa: BLE001 whatever it is, the status file is the only place to say it
+    except Exception as error:  # noqa: BLE001 the status file is the only place to report any error
         return {"state": "failed", "exit_code": None, "reason": f"it could not run: {error}"}
     return _ending(finished, order)
 
@@ -81,8 +84,8 @@ async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
 def _ending(finished: "Finished", order: Mapping[str, Any]) -> dict[str, Any]:
     done = finished.ending == "exited" and finished.exit_code == 0
     reasons = {
-        "timeout": f"its time limit of {order['limit_s']:g} s was reached",
-        "output cap": "it wrote more output than may be kept",
+        "timeout": f"it reached its time limit of {order['limit_s']:g} s",
+        "output cap": f"it wrote more than {LOG_BYTES >> 30} GiB of output",
         "exited": "",
     }
     state = "succeeded" if done else ENDED[finished.ending]
@@ -94,9 +97,9 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
     from ml_intern.execution.process.sessions import end_processes
     from ml_intern.safety.secrets.redaction import add_known_secrets
 
-    add_known_secrets(order["held"])
+    add_known_secrets(order["known_secrets"])
     with contextlib.ExitStack() as stack:
-        argv, environment, wrapped = stack.enter_context(_walled(order)) if order["wall"] else _bare(order)
+        argv, environment, wrapped = stack.enter_context(_sandboxed(order)) if order["sandbox"] else _unsandboxed(order)
         command = ProcessCommand(
             argv=argv,
             folder=Path(order["folder"]),
@@ -110,16 +113,16 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
         try:
             return await run_command(command, lambda _: None)
         finally:
-            await end_processes(None, order["id"])  # what left the session belongs to the run all the same
+            await end_processes(None, order["id"])  # including processes that left the session
 
 
-def _bare(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
+def _unsandboxed(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
     return tuple(order["argv"]), {**order["environment"], **order["further"]}, None
 
 
 @contextlib.contextmanager
-def _walled(order: Mapping[str, Any]) -> Any:
-    """The command behind the wall that the agent's own commands have."""
+def _sandboxed(order: Mapping[str, Any]) -> Any:
+    """Wrap the command in the sandbox that the agent's commands use."""
     from dataclasses import replace
 
     from ml_intern.execution.sandboxed import run_profile
@@ -127,15 +130,15 @@ def _walled(order: Mapping[str, Any]) -> Any:
     from ml_intern.sandbox.bubblewrap import wrap
     from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
 
-    wall = order["wall"]
+    settings = order["sandbox"]
     options = RunOptions(
         model="",
-        workspace=wall["workspace"],
-        add_dirs=tuple(wall["add_dirs"]),
-        sandbox=wall["network"],
-        sandbox_hosts=tuple(wall["hosts"]),
+        workspace=settings["workspace"],
+        add_dirs=tuple(settings["add_dirs"]),
+        sandbox=settings["network"],
+        sandbox_hosts=tuple(settings["hosts"]),
     )
-    homes = tuple(map(Path, wall["homes"]))
+    homes = tuple(map(Path, settings["homes"]))
     profile = run_profile(options, order["environment"], homes, tuple(order["secrets"]))
     profile = replace(
         profile,
@@ -145,7 +148,7 @@ def _walled(order: Mapping[str, Any]) -> Any:
     before = record_git_state(profile.roots, profile.git)
     try:
         with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
-            # The profile knows nothing of these: a folder that the model names must not become part of it.
+            # These are not part of the profile: it must not include a folder named by the model.
             yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
     finally:
         remove_active_git_config(before)

@@ -1,4 +1,4 @@
-"""The watch: one task a process that looks at the open runs of a thread and tells what becomes of them."""
+"""Watch the open runs of a thread in one task per process, and emit their changes as events."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.runs.backends.registry import backend_spec
-from ml_intern.runs.poll import look
+from ml_intern.runs.poll import poll
 from ml_intern.runs.summary import ended_line
 from ml_intern.safety.error_log import log_error
 from ml_intern.store.runs import RunRow
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from ml_intern.graph.events import Emit
     from ml_intern.store.store import Store
 
-MAX_SECONDS_BETWEEN_LOOKS = 60.0
-SECONDS_AFTER_A_FAULT = 5.0
+MAX_SECONDS_BETWEEN_POLLS = 60.0
+SECONDS_AFTER_AN_ERROR = 5.0
 
 
 class Watch:
-    """Looks after the runs of one thread. `on_end` is called when one ended, after that was written down."""
+    """Polls the runs of one thread. `on_end` is called after the end of a run is recorded."""
 
     def __init__(self, store: "Store", thread_id: str, emit: "Emit", on_end: Callable[[], None]) -> None:
         self._store = store
@@ -31,58 +31,58 @@ class Watch:
         self._noticed = False
         self._news = asyncio.Event()
         self._quiet = asyncio.Event()
-        self._next_look: dict[str, float] = {}
+        self._next_poll: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._known: dict[str, RunRow] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start polling."""
         self._news.set()
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
-        """Look no more; the runs go on."""
+        """Stop polling. The runs continue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
 
     def notice(self) -> None:
-        """There is a new run."""
+        """Poll again now, because a run was started."""
         self._noticed = True
         self._quiet.clear()
         self._news.set()
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no run is open, and the end of each was told."""
+        """Whether no run is open and the end of every run was reported."""
         return self._quiet.is_set()
 
     async def quiet(self) -> None:
-        """Wait until no run is open. A run that is noticed while this waits is waited for too."""
+        """Wait until no run is open, including runs started in the meantime."""
         await self._quiet.wait()
 
     async def _work(self) -> None:
         while True:
             try:
                 await self._round()
-            except Exception as error:  # noqa: BLE001 whatever it is, the runs are looked at again
-                fault = error if isinstance(error, MLInternError) else log_error(self._store.home, "", error)
-                self._emit("error", message=fault.message, remedy=fault.remedy, exit_code=None, retry_in_s=None)
-                await asyncio.sleep(SECONDS_AFTER_A_FAULT)
+            except Exception as error:  # noqa: BLE001 after any error the runs are polled again
+                shown = error if isinstance(error, MLInternError) else log_error(self._store.home, "", error)
+                self._emit("error", message=shown.message, remedy=shown.remedy, exit_code=None, retry_in_s=None)
+                await asyncio.sleep(SECONDS_AFTER_AN_ERROR)
 
     async def _round(self) -> None:
-        """Look once at what is due, then wait until something is again."""
+        """Poll the runs that are due, then wait until the next one is."""
         noticed, self._noticed = self._noticed, False
-        self._news.clear()  # before the rows are read: a run that comes meanwhile is seen in the next round
+        self._news.clear()  # before reading the rows, so that a run added meanwhile is seen in the next round
         rows = {row.id: row for row in await self._store.runs.unfinished(self._thread_id)}
-        for id in [id for id in self._known if id not in rows]:  # another process, or the tool, saw its end
-            await self._tell_end(await self._store.runs.get(id) or self._known[id])
+        for id in [id for id in self._known if id not in rows]:  # another process or a tool recorded its end
+            await self._report_end(await self._store.runs.get(id) or self._known[id])
         if noticed:
-            self._on_end()  # one may have ended before it was ever looked at here
+            self._on_end()  # a run may have ended before its first poll
         for row in rows.values():
-            await self._look(row)
+            await self._poll(row)
         if rows:
             self._quiet.clear()
             await self._sleep()
@@ -92,38 +92,38 @@ class Watch:
         await self._news.wait()
 
     async def _sleep(self) -> None:
-        """Until the next run is to be looked at, or there is a new one."""
-        due = min(self._next_look.values(), default=time.monotonic())
+        """Wait until the next run is due or a run is started."""
+        due = min(self._next_poll.values(), default=time.monotonic())
         try:
             async with asyncio.timeout(max(due - time.monotonic(), 0.0)):
                 await self._news.wait()
         except TimeoutError:
             return
 
-    async def _look(self, row: RunRow) -> None:
+    async def _poll(self, row: RunRow) -> None:
         now = time.monotonic()
         before = self._known.setdefault(row.id, row)
-        if self._next_look.get(row.id, 0.0) > now:
+        if self._next_poll.get(row.id, 0.0) > now:
             return
         try:
-            seen = await look(self._store, row)
+            seen = await poll(self._store, row)
         except MLInternError as error:
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-            self._next_look[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_LOOKS)
+            self._next_poll[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_POLLS)
             if failures == 1:
-                self._emit("job_update", id=row.id, state=row.state, text=f"cannot be looked at now: {error.message}")
+                self._emit("job_update", id=row.id, state=row.state, text=f"status not available: {error.message}")
             return
         self._failures.pop(row.id, None)
-        self._next_look[row.id] = now + backend_spec(row.backend).poll_seconds
+        self._next_poll[row.id] = now + backend_spec(row.backend).poll_seconds
         if not seen.open:
-            await self._tell_end(seen)
+            await self._report_end(seen)
             return
         self._known[row.id] = seen
         if seen.state != before.state:
             self._emit("job_update", id=row.id, state=seen.state, text=seen.command)
 
-    async def _tell_end(self, row: RunRow) -> None:
-        for memory in (self._known, self._next_look, self._failures):
+    async def _report_end(self, row: RunRow) -> None:
+        for memory in (self._known, self._next_poll, self._failures):
             memory.pop(row.id, None)
         self._emit("job_update", id=row.id, state=row.state, text=ended_line(row))
         self._on_end()

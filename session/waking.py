@@ -9,7 +9,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.runs.logs import last_lines
 from ml_intern.runs.metrics import series_of, sparkline
-from ml_intern.runs.poll import look, stop
+from ml_intern.runs.poll import poll, stop
 from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.runs.summary import standing_line
 from ml_intern.runs.watch import Watch
@@ -99,7 +99,7 @@ class ThreadRuns:
     async def _report(self, row: RunRow, *, stop_it: bool, log: bool) -> RunReport:
         seen, problem, store = row, "", self._services.store
         try:
-            seen = await (stop(store, row) if stop_it else look(store, row))
+            seen = await (stop(store, row) if stop_it else poll(store, row))
         except MLInternError as error:
             problem = error.message
         end = last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip() if log else ""

@@ -55,10 +55,10 @@ def wait(
 
 async def _end_of(name: str, lines: int) -> "tuple[RunRow, str]":
     from ml_intern.runs.logs import last_lines
-    from ml_intern.runs.poll import look
+    from ml_intern.runs.poll import poll
 
     async with open_store() as store:
-        row = await look(store, await found_run(store, name))
+        row = await poll(store, await found_run(store, name))
         return row, last_lines(Path(row.log), lines, LOG_CHARACTERS)
 
 
@@ -96,10 +96,10 @@ async def _wait(name: str, limit: float | None) -> "RunRow":
 
 async def _seen(store: "Store", row: "RunRow") -> "RunRow":
     """The run as it stands; as it stood last while that cannot be told."""
-    from ml_intern.runs.poll import look
+    from ml_intern.runs.poll import poll
 
     try:
-        return await look(store, row)
+        return await poll(store, row)
     except TemporaryError:
         return row
 

@@ -83,14 +83,14 @@ async def found_run(store: "Store", text: str) -> "RunRow":
 
 
 async def _all() -> list[Shown]:
-    from ml_intern.runs.poll import adopt_unlisted, look
+    from ml_intern.runs.poll import adopt_unlisted, poll
 
     async with open_store() as store:
         await adopt_unlisted(store)
         found = []
         for row in await store.runs.list():
             try:
-                seen = await look(store, row)
+                seen = await poll(store, row)
             except TemporaryError as fault:
                 found.append(Shown(row, f"as it stood last: {fault.message}"))
                 continue

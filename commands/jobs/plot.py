@@ -42,10 +42,10 @@ def plot(
 
 
 async def _rows(names: list[str]) -> "list[RunRow]":
-    from ml_intern.runs.poll import look
+    from ml_intern.runs.poll import poll
 
     async with open_store() as store:
-        return [await look(store, await found_run(store, name)) for name in names]
+        return [await poll(store, await found_run(store, name)) for name in names]
 
 
 def _series(row: "RunRow") -> Series:

@@ -14,42 +14,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run as it is asked for. Either `command` or `script` is there; times are seconds, prices US dollars."""
+    """A requested run. Either `command` or `script` is set. Times are in seconds, prices in US dollars."""
 
     backend: str
     """The name of its BackendSpec."""
     display: str
-    """What a person sees of what runs."""
+    """The command as shown to the user."""
     workdir: Path
     command: tuple[str, ...] = ()
     script: str = ""
-    """The text of a Python script; its dependencies stand in it (PEP 723)."""
+    """The text of a Python script, with its dependencies in a PEP 723 block."""
     script_path: Path | None = None
-    """The file that the text was read from."""
+    """The file the script was read from."""
     script_args: tuple[str, ...] = ()
     name: str = ""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Further variables. No secrets: those are named."""
+    """Additional variables, without secrets, which are passed by name."""
     secrets: tuple[str, ...] = ()
-    """Names of the user's secrets that this run alone is given."""
+    """Names of the user's secrets that are passed to this run."""
     hardware: str | None = None
     image: str | None = None
     namespace: str | None = None
     limit_s: float = RUN_LIMIT_S
     usd_per_hour: float | None = 0.0
-    """None: not known."""
+    """None when unknown."""
     overrides: tuple[str, ...] = ()
-    """Rules of the preflight that do not hold this time; shown when the run is approved."""
+    """Preflight rules to override, shown in the approval request."""
 
     @property
-    def worst_usd(self) -> float | None:
-        """The most it may cost; None when its price is not known."""
+    def max_usd(self) -> float | None:
+        """The maximum cost; None when the price is unknown."""
         return None if self.usd_per_hour is None else self.usd_per_hour * self.limit_s / 3600
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands: `state` is one of store.runs.OPEN or FINAL. Times are seconds since the epoch."""
+    """The status of a run. `state` is one of store.runs.OPEN or FINAL. Times are in seconds since the epoch."""
 
     state: str
     exit_code: int | None = None
@@ -57,7 +57,7 @@ class RunStatus:
     started: float | None = None
     finished: float | None = None
     cost_usd: float | None = 0.0
-    """What it cost so far, in US dollars; None when that is not known."""
+    """The cost so far in US dollars; None when unknown."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class BackendSpec:
 
     name: str
     title: str
-    """Where its runs are, in words."""
+    """A short description of where its runs are executed."""
     open: "Callable[[Store], Backend]"
     """Create the backend for an open store."""
     is_remote: bool = False
-    """Its runs are on another machine, which has its own network and files."""
+    """Its runs are executed on another machine, which has its own network and files."""
     is_disposable: bool = False
-    """Each run gets a new machine: no local file is there, and what the run leaves on its disk is deleted."""
+    """Each run gets a new machine without local files, whose disk is deleted when the run ends."""
     has_prices: bool = False
     """Its runs cost money by the hour."""
     selects_hardware: bool = False
@@ -80,17 +80,17 @@ class BackendSpec:
     can_reattach: bool = True
     """Runs continue when ml-intern ends, and a handle finds them again."""
     streams_logs: bool = True
-    """The log can be read while the run goes on."""
+    """The log can be read while the run continues."""
     max_nodes: int = 1
     """How many machines one run can use."""
     default_limit_s: float = RUN_LIMIT_S
-    """The time limit of a run that names none, in seconds."""
+    """The default time limit of a run, in seconds."""
     poll_seconds: float = 1.0
     """How long to wait between two polls of one run."""
 
 
 class Backend(Protocol):
-    """Executes runs. A handle is JSON text, all that another process needs to find the run again."""
+    """Executes runs. A handle is a JSON string with everything another process needs to find the run."""
 
     async def complete(self, plan: RunPlan, context: "ToolContext", /) -> RunPlan:
         """Return the plan with defaults and the price filled in. Called before it is approved and launched.
@@ -104,32 +104,35 @@ class Backend(Protocol):
         ...
 
     async def launch(self, plan: RunPlan, id: str, context: "ToolContext") -> str:
-        """Start a run that carries `id` as its label, and return its handle.
+        """Start a run labelled with `id`, and return its handle.
 
-        Started again under the same id it must not run a second time. Raises ToolError with what went wrong.
+        A second launch with the same id must not start the run again. Raises ToolError with the reason.
         """
         ...
 
     async def find(self, id: str) -> str | None:
-        """The handle of the run with that label; None when there surely is none. Raises TemporaryError otherwise."""
+        """Return the handle of the run with this label; None when it does not exist.
+
+        Raises TemporaryError when that cannot be determined.
+        """
         ...
 
     async def abandon(self, id: str) -> bool:
-        """Make sure that the run with that label, which has no handle, never starts; False when it did start."""
+        """Prevent the run with this label, which has no handle, from starting. Return False when it has started."""
         ...
 
     async def inspect(self, handle: str) -> RunStatus:
-        """How the run stands. Raises TemporaryError when that cannot be told now."""
+        """Return the status of the run. Raises TemporaryError when it is not available now."""
         ...
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Append to the local copy of its output what is new, each line once. Raises TemporaryError."""
+        """Append the new output to the local log, each line once. Raises TemporaryError."""
         ...
 
     async def usage(self, handle: str) -> str:
-        """Its use of CPU, memory and GPU in a line; "" when that is not known."""
+        """Return its CPU, memory and GPU usage in one line; "" when unknown."""
         ...
 
     async def cancel(self, handle: str) -> None:
-        """Stop it with all it started; nothing happens when it ended before. Raises TemporaryError."""
+        """Stop the run and all its processes. A run that has ended stays as it is. Raises TemporaryError."""
         ...

@@ -1,4 +1,4 @@
-"""Hugging Face Jobs as a backend: a run is a job that carries the run's id as its label."""
+"""Hugging Face Jobs as a backend. A run is a job with the run's id as its label."""
 
 import asyncio
 import base64
@@ -24,37 +24,38 @@ from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
 from ml_intern.runs.backends.hub_log import LogFollowers
 from ml_intern.store.runs import QUEUED, RUNNING
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo
 
 LABEL = "ml-intern-run"
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
-"""Has python and uv; a command or a script names another one when it needs more."""
+"""The default image. It contains Python and uv."""
 MIN_LIMIT_S = 60.0
 MAX_LIMIT_S = 14 * 24 * 3600.0
 LATE_LIST_S = 2.0
 LAST_LOG_SECONDS = 5.0
-"""So long each look at a job that ended waits for the rest of its log."""
+"""How long each poll of an ended job waits for the rest of its log."""
 LOG_PATIENCE_S = 60.0
-"""After so long a job that ended is done without the rest of its log."""
+"""How long after its end a job's log may stay incomplete before it is given up."""
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
 _EXIT = re.compile(r"exit code:? *(\d+)")
 _STATES = {"SCHEDULING": QUEUED, "RUNNING": RUNNING, "COMPLETED": "succeeded", "CANCELED": "cancelled"}
 
 
 async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
-    """The plan with its namespace, hardware, image and price. Whatever asks about it or launches it does this first.
+    """Return the plan with its namespace, hardware, image and price filled in.
 
     Raises:
-        ToolError: no token, no such hardware, a time limit that cannot be, or the Hub does not tell.
+        ToolError: no token, unknown hardware, an invalid time limit, or a failed Hub request.
     """
     if not await get_hub_token():
         raise ToolError(
-            "jobs of Hugging Face need a token, and there is none; the user has to set HF_TOKEN or run `hf auth login`"
+            "Hugging Face Jobs need a token and none is set; the user has to set HF_TOKEN or run `hf auth login`"
         )
     if not MIN_LIMIT_S <= plan.limit_s <= MAX_LIMIT_S:
-        raise ToolError(f"a time limit of {plan.limit_s:g} s is none for a job; give a minute to fourteen days")
+        raise ToolError(f"{plan.limit_s:g} s is not a valid time limit for a job; use one minute to 14 days")
     machine = await hardware_of(plan.hardware or DEFAULT)
     price = machine.usd_per_minute
     return replace(
@@ -67,7 +68,7 @@ async def completed(plan: RunPlan, context: ToolContext) -> RunPlan:
 
 
 def command_of(plan: RunPlan) -> tuple[str, ...]:
-    """What the job's machine runs. A script travels within the command. Raises ToolError when it is too large."""
+    """Return the command of the job, with a script packed into it. Raises ToolError when the script is too large."""
     if not plan.script:
         return plan.command
     name = plan.script_path.name if plan.script_path else "script.py"
@@ -75,7 +76,7 @@ def command_of(plan: RunPlan) -> tuple[str, ...]:
 
 
 def job_arguments(plan: RunPlan) -> dict[str, Any]:
-    """What the library is told of a job, whether it runs now or on a schedule. It blocks. Raises ToolError."""
+    """Return the library's arguments for a job, started now or by a schedule. It blocks. Raises ToolError."""
     return {
         "image": plan.image or IMAGE,
         "command": list(command_of(plan)),
@@ -89,12 +90,12 @@ def job_arguments(plan: RunPlan) -> dict[str, Any]:
 
 
 class HubJobs:
-    """Carries runs out as jobs. A handle is {"job_id", "namespace"}."""
+    """Executes runs as jobs. A handle is {"job_id", "namespace"}."""
 
     def __init__(self) -> None:
         self._followers = LogFollowers()
         self._ended: dict[str, float] = {}
-        """Handle -> when the job was first seen as ended, by the monotonic clock."""
+        """When each job was first seen as ended, by handle (monotonic clock)."""
 
     async def complete(self, plan: RunPlan, context: ToolContext, /) -> RunPlan:
         """Fill in the namespace, hardware, image and price. Raises ToolError as `completed` does."""
@@ -104,14 +105,14 @@ class HubJobs:
         """Return the namespace that runs and pays for the job, its maximum price and its secrets. Raises ToolError."""
         whole = await completed(plan, context)
         await token_owner(context)
-        return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.worst_usd, secrets=whole.secrets)
+        return ExternalEffects((f"{whole.namespace}/jobs",), cost_usd=whole.max_usd, secrets=whole.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
-        """Start the job, unless one with this label is there; its handle.
+        """Start the job, unless one with this label exists, and return its handle.
 
         Raises:
-            ToolError: it was refused, and surely did not start.
-            TemporaryError: the Hub did not answer: it may have started, and `find` will tell.
+            ToolError: the Hub refused the job; it did not start.
+            TemporaryError: the Hub did not answer; the job may have started. Use `find` to check.
         """
         plan = await completed(plan, context)
         arguments = await asyncio.to_thread(job_arguments, plan)
@@ -119,18 +120,16 @@ class HubJobs:
             if handle := await self._labelled(id, (str(plan.namespace),)):
                 return handle
             job = await call_hub(lambda api: api.run_job(**arguments, labels={LABEL: id}), "the job")
-        except (Unavailable, TooManyRequests) as fault:
-            raise TemporaryError(f"the job may have started: {fault}", "resume the thread to look for it") from fault
+        except (Unavailable, TooManyRequests) as error:
+            raise TemporaryError(f"the job may have started: {error}", "resume the thread to check") from error
         return _handle(job)
 
     async def find(self, id: str) -> str | None:
-        """The handle of the job with that label, in the namespaces of the token's owner; None when there is none."""
+        """Return the handle of the job with this label in the namespaces of the token's owner; None without one."""
         try:
             return await self._labelled(id, await call_hub(_namespaces, "the account"))
-        except ToolError as fault:
-            raise TemporaryError(
-                f"it cannot be told whether the job {id} started: {fault}", "try again later"
-            ) from fault
+        except ToolError as error:
+            raise TemporaryError(f"cannot determine whether job {id} started: {error}", "try again later") from error
 
     async def _labelled(self, id: str, namespaces: tuple[str, ...]) -> str | None:
         def look(api: "HfApi") -> "JobInfo | None":
@@ -143,7 +142,7 @@ class HubJobs:
         return _handle(found) if found else None
 
     async def abandon(self, id: str) -> bool:
-        """Whether no job with that label is there, nor comes: the list may be a moment behind a launch."""
+        """Whether no job with this label exists. Checks again after a delay, because the list may lag a launch."""
         for pause in (LATE_LIST_S, 0.0):
             if await self.find(id) is not None:
                 return False
@@ -151,28 +150,30 @@ class HubJobs:
         return True
 
     async def inspect(self, handle: str) -> RunStatus:
-        """How the job stands, and what it cost so far."""
+        """Return the status of the job and its cost so far."""
         where = json.loads(handle)
         try:
             job = await call_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
             price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
         except NotFound:
             self._ended.setdefault(handle, time.monotonic())
-            return RunStatus("lost", reason="the Hub knows no such job any more", cost_usd=None)
-        except ToolError as fault:
+            return RunStatus("lost", reason="the job no longer exists on the Hub", cost_usd=None)
+        except ToolError as error:
             raise TemporaryError(
-                f"the job {where['job_id']} cannot be looked at: {fault}", "try again later"
-            ) from fault
+                f"the status of job {where['job_id']} is not available: {error}", "try again later"
+            ) from error
         observed = status_of(job, price.usd_per_minute if price else None)
         if observed.state not in (QUEUED, RUNNING):
             self._ended.setdefault(handle, time.monotonic())
         return observed
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Keep the local copy of the log growing; of an ended job all of it is there when this returns.
+        """Keep copying the log. For an ended job, wait until the copy is complete.
+
+        The rest of the log is given up LOG_PATIENCE_S after the end of the job.
 
         Raises:
-            TemporaryError: it cannot be had now; of a job that ended some time ago it is given up instead.
+            TemporaryError: the log is not available now.
         """
         ended = self._ended.get(handle)
         if ended is not None and time.monotonic() - ended > LOG_PATIENCE_S:
@@ -180,7 +181,7 @@ class HubJobs:
         await self._followers.follow(json.loads(handle), log, wait_s=0.0 if ended is None else LAST_LOG_SECONDS)
 
     async def usage(self, handle: str) -> str:
-        """Its use of CPU, memory and GPU now, in one line."""
+        """Return its current CPU, memory and GPU usage in one line."""
         where = json.loads(handle)
         try:
             return await call_hub(lambda api: _usage(next(iter(api.fetch_job_metrics(**where)), {})), "its use")
@@ -188,21 +189,19 @@ class HubJobs:
             return ""
 
     async def cancel(self, handle: str) -> None:
-        """Stop the job; one that ended stays as it is."""
+        """Stop the job. A job that has ended stays as it is."""
         where = json.loads(handle)
         try:
             await call_hub(lambda api: api.cancel_job(**where), f"the job {where['job_id']}")
         except NotFound:
             return
-        except ToolError as fault:
+        except ToolError as error:
             if (await self.inspect(handle)).state in (QUEUED, RUNNING):
-                raise TemporaryError(
-                    f"the job {where['job_id']} could not be cancelled: {fault}", "try again"
-                ) from fault
+                raise TemporaryError(f"job {where['job_id']} could not be cancelled: {error}", "try again") from error
 
 
 def status_of(job: Any, usd_per_minute: float | None) -> RunStatus:
-    """How a job stands, in our words. `job` is the library's JobInfo."""
+    """Convert the library's JobInfo to a RunStatus."""
     stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
     started, finished = (when.timestamp() if when else None for when in (job.started_at, job.finished_at))
     found = _EXIT.search(message)
@@ -218,7 +217,7 @@ def _failed_state(stage: str, message: str) -> str:
 
 
 def _cost(job: Any, started: float | None, finished: float | None, usd_per_minute: float | None) -> float | None:
-    """By how long it ran; nothing is paid for the time in the queue."""
+    """Return the cost of the running time. Time in the queue is free."""
     if started is None:
         return 0.0
     ran = job.durations.running_secs if job.durations else None
@@ -249,20 +248,20 @@ def _namespaces(api: "HfApi") -> tuple[str, ...]:
 
 
 MAX_CHARACTERS = 120_000
-"""Of one argument: the kernel of the job's machine takes 131,072 bytes."""
+"""Maximum length of one argument. The Linux kernel accepts 131,072 bytes."""
 SHELL = "/bin/sh"
 _UNPACK = (
     'd=$(mktemp -d) && printf %s "$1" | base64 -d | tar -xzf - -C "$d" && cd "$d" && shift && '
     '{ [ "$1" != uv ] || command -v uv >/dev/null || pip install -q uv; } && exec "$@"'
 )
-"""Unpacks into a new folder and runs the command there; an image that lacks uv gets it first."""
+"""Unpacks the files into a new folder and runs the command there. Installs uv when it is needed and missing."""
 
 
 def delivered(files: Mapping[str, bytes], command: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs `command` in a folder holding `files` (relative path -> content), wherever it runs.
+    """Return a command that unpacks `files` (relative path -> content) into a folder and runs `command` there.
 
     Raises:
-        ToolError: the files are too large to be packed into a command.
+        ToolError: the packed files are too large for a command.
     """
     if not files:
         return tuple(command)
@@ -270,15 +269,15 @@ def delivered(files: Mapping[str, bytes], command: Sequence[str]) -> tuple[str, 
     if len(packed) > MAX_CHARACTERS:
         size = sum(map(len, files.values()))
         raise ToolError(
-            f"{', '.join(files)} ({size:,} bytes, {len(packed):,} characters when packed) is too large to be sent in a "
-            f"job's command, which holds {MAX_CHARACTERS:,}; upload data to a private dataset repository (hub_repos, "
-            "operation upload) and let the script load it from there"
+            f"{', '.join(files)} ({plural(size, 'byte')}, {plural(len(packed), 'character')} when packed) is too large "
+            f"for a job's command of at most {MAX_CHARACTERS:,}; upload data to a private dataset repository "
+            "(hub_repos, operation upload) and load it from there in the script"
         )
     return (SHELL, "-c", _UNPACK, "ml-intern", packed, *command)
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:
-    """A tar.gz; the same files give the same bytes."""
+    """Return a tar.gz archive that is identical for identical files."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, content in sorted(files.items()):

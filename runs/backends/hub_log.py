@@ -1,7 +1,7 @@
-"""The log of a job, copied to a file here as it grows: each line once, over broken connections and restarts.
+"""Copy the growing log of a job to a local file: each line once, across broken connections and restarts.
 
-The Hub sends a log from its beginning to whoever asks, so what is known of it is the number of its lines that are
-here already. That number and the length of the file stand in a file beside it.
+The Hub sends a log from its beginning on every request. The number of lines already copied and the length of the
+copy are therefore saved in a second file beside it.
 """
 
 import asyncio
@@ -23,31 +23,31 @@ from ml_intern.net.hub_errors import to_tool_error
 from ml_intern.net.service import NotFound
 
 STARTED = "===== Job started"
-"""Begins a line of the Hub's own."""
+"""The beginning of a line added by the Hub."""
 CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 120.0
-"""A stream without a sign of life; the Hub gives one every 30 seconds."""
+"""Read timeout of a stream. The Hub sends a keep-alive every 30 seconds."""
 REPLAY_SECONDS = 5.0
-"""The same, for the log of a job that ended."""
+"""Read timeout of the log of an ended job."""
 PAUSE_SECONDS = 0.25
-"""Before a stream is opened again; doubled while it fails."""
+"""Delay before a stream is opened again. It doubles after each failure."""
 MAX_PAUSE_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
 ENDED = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class LogFollowers:
-    """One follower for each log that this process copies."""
+    """The followers of this process, one per log."""
 
     def __init__(self) -> None:
         self._followers: dict[Path, _Follower] = {}
 
     async def follow(self, where: Mapping[str, str], log: Path, *, wait_s: float) -> None:
-        """See to it that the log is copied; wait up to so many seconds until all of it is here.
+        """Start copying the log if necessary, and wait at most `wait_s` seconds until the copy is complete.
 
         Raises:
-            TemporaryError: it cannot be copied, or not all of it in that time.
+            TemporaryError: the log cannot be copied, or not completely in that time.
         """
         follower = self._followers.get(log)
         if follower is None or not (follower.at_work or follower.complete):
@@ -56,16 +56,14 @@ class LogFollowers:
         if wait_s:
             follower.hurry()
         deadline = time.monotonic() + wait_s
-        while follower.at_work and time.monotonic() < deadline:  # noqa: ASYNC110 nothing tells of a thread's end
-            await asyncio.sleep(_LOOK_SECONDS)
+        while follower.at_work and time.monotonic() < deadline:  # noqa: ASYNC110 a thread's end has no event
+            await asyncio.sleep(_POLL_SECONDS)
         if follower.problem and not follower.complete and (wait_s or not follower.at_work):
-            raise TemporaryError(
-                f"the log of the job {where['job_id']} is not complete: {follower.problem}", "try again"
-            )
+            raise TemporaryError(f"the log of job {where['job_id']} is incomplete: {follower.problem}", "try again")
 
 
 class _Follower:
-    """Copies one log in a thread of its own, which does not keep the program from ending."""
+    """Copies one log in a daemon thread."""
 
     def __init__(self, where: Mapping[str, str], log: Path) -> None:
         self._where = where
@@ -79,7 +77,7 @@ class _Follower:
         self._thread.start()
 
     def hurry(self) -> None:
-        """Pause no more: the job has ended."""
+        """Retry without delay, because the job has ended."""
         self._hurried.set()
 
     @property
@@ -95,7 +93,7 @@ class _Follower:
             self.problem = f"{self._log}: {error.strerror or error}"
 
     def _copy_all(self, copy: "_Copy") -> None:
-        """Until a stream that was opened after the job had ended came to its end. Raises OSError of the file."""
+        """Copy until a stream opened after the job's end is read to its end. Raises OSError from the local file."""
         pause = PAUSE_SECONDS
         while not copy.complete:
             try:
@@ -105,7 +103,7 @@ class _Follower:
                 if isinstance(error, _Unwritable):
                     raise error.fault from error
                 copy.complete = True
-            except Exception as error:  # noqa: BLE001 whatever the network or the library raises: it is tried again
+            except Exception as error:  # noqa: BLE001 any network or library error is retried
                 self.problem, pause = f"{type(error).__name__}: {error}"[:200], min(pause * 2, MAX_PAUSE_SECONDS)
             copy.settle()
             if not copy.complete:
@@ -119,7 +117,7 @@ class _Follower:
         copy.complete = ended
 
     def _has_ended(self) -> bool:
-        """Raises NotFound when there is no such job any more."""
+        """Return whether the job has ended. Raises NotFound when it no longer exists."""
         try:
             return str(hub_api().inspect_job(**self._where).status.stage) in ENDED
         except Exception as error:
@@ -130,7 +128,7 @@ class _Follower:
 
 
 def _lines(where: Mapping[str, str], skip: int, *, ended: bool) -> Iterator[str]:
-    """The lines of the log after the first `skip`, as they come."""
+    """Yield the lines of the log after the first `skip`, as they arrive."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx  # type: ignore[attr-defined]
 
     api = hub_api()
@@ -153,7 +151,7 @@ def _lines(where: Mapping[str, str], skip: int, *, ended: bool) -> Iterator[str]
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON of a stream of server-sent events. Lines end with LF alone: others stand within the text of a log."""
+    """Yield the JSON of server-sent events. Lines end with LF only; other line ends belong to the log's text."""
     parts: list[bytes] = []
     for chunk in chunks:
         *whole, rest = chunk.split(b"\n")
@@ -170,7 +168,7 @@ def _event(line: bytes) -> Iterator[dict[str, Any]]:
 
 
 class _Unwritable(Exception):
-    """The file here cannot be written."""
+    """The local file cannot be written."""
 
     def __init__(self, fault: OSError) -> None:
         super().__init__(str(fault))
@@ -178,7 +176,7 @@ class _Unwritable(Exception):
 
 
 class _Copy:
-    """The file a log is copied to. One process at a time writes it; a line that a crash cut off is written again."""
+    """The local copy of a log. One process at a time writes it. A line cut off by a crash is written again."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -190,7 +188,7 @@ class _Copy:
         with ExitStack() as files:
             beside = self._log.with_name(f"{self._log.name}.lines")
             self._known = files.enter_context(open(beside, "a+", encoding="ascii", opener=private_opener))
-            fcntl.flock(self._known, fcntl.LOCK_EX)  # waits for whoever copies it now
+            fcntl.flock(self._known, fcntl.LOCK_EX)  # waits until no other process copies it
             self._known.seek(0)
             known = (self._known.read() or "0 0 0").split()
             self.lines, length, self.complete = int(known[0]), int(known[1]), known[2] == "1"
@@ -213,7 +211,7 @@ class _Copy:
             self.settle()
 
     def settle(self) -> None:
-        """Note down what is in the file."""
+        """Save the number of lines and the length of the copy."""
         self._known.seek(0)
         self._known.truncate()
         self._known.write(f"{self.lines} {os.fstat(self._file.fileno()).st_size} {int(self.complete)}")

@@ -1,4 +1,4 @@
-"""Hugging Face sandboxes of threads: created, used, found again, ended. A lost one is said, never silently replaced."""
+"""Create, use, find and end the Hugging Face sandboxes of threads. A lost sandbox is reported, never replaced."""
 
 import asyncio
 import shutil
@@ -21,6 +21,7 @@ from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
 from ml_intern.runs.backends.hub_jobs import status_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
 from ml_intern.store.ledger import ZERO_TOTALS, CostReservation
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo, Sandbox
@@ -33,43 +34,43 @@ LABEL = "ml-intern-sandbox"
 WORKSPACE = "/workspace"
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 LIFETIME_S = 24 * 3600.0
-"""The Hub ends every sandbox after so long; its worst price is that of all of it."""
+"""The Hub ends every sandbox after this time. The maximum cost is calculated from it."""
 IDLE_S = 1800
 MAX_OF_A_THREAD = 3
 START_SECONDS = 300.0
 SECONDS = 60.0
 SWEEP_SECONDS = 15.0
-"""A start waits no longer for what an earlier session left."""
+"""How long a start waits for ending a sandbox left by an earlier session."""
 _OPENED: "WeakKeyDictionary[Store, Sandboxes]" = WeakKeyDictionary()
 
 
 class SandboxGone(ToolError):
-    """The sandbox is no more, and its files with it."""
+    """The sandbox and its files no longer exist."""
 
 
 @dataclass(frozen=True)
 class MachineRequest:
-    """What is asked for."""
+    """The requested hardware and settings of a sandbox."""
 
     hardware: str = DEFAULT
     image: str = IMAGE
     idle_s: int = IDLE_S
-    """Without a call and a background process for so long it ends by itself."""
+    """The sandbox ends after this time without calls and background processes."""
     secrets: tuple[str, ...] = ()
 
 
 def sandboxes_of(store: "Store") -> "Sandboxes":
-    """The sandboxes of an open store."""
+    """Return the sandboxes of an open store."""
     if store not in _OPENED:
         _OPENED[store] = Sandboxes(store)
     return _OPENED[store]
 
 
-async def machine_of(wish: MachineRequest) -> Hardware:
-    """The hardware that is asked for. Raises ToolError without a token, or when there is none of that name."""
+async def machine_of(request: MachineRequest) -> Hardware:
+    """Return the requested hardware. Raises ToolError without a token or for an unknown name."""
     if not await get_hub_token():
         raise ToolError("a Hugging Face sandbox needs a token; the user has to set HF_TOKEN or run `hf auth login`")
-    return await hardware_of(wish.hardware)
+    return await hardware_of(request.hardware)
 
 
 class Sandboxes:
@@ -80,27 +81,27 @@ class Sandboxes:
         self.records = SandboxRecords(store.home)
         self._open: dict[str, Sandbox] = {}
 
-    async def create(self, wish: MachineRequest, context: ToolContext) -> SandboxRecord:
-        """Start one for the thread; its price is reserved before.
+    async def create(self, request: MachineRequest, context: ToolContext) -> SandboxRecord:
+        """Reserve the cost of a sandbox and start it for the thread.
 
         Raises:
-            ToolError: the budget does not allow it, or it could not be started, in the Hub's words.
+            ToolError: the budget does not allow it, or the Hub could not start it.
         """
-        machine, owner = await machine_of(wish), await token_owner(context)
+        machine, owner = await machine_of(request), await token_owner(context)
         there = [one for one in await self._of(context.root_id) if not one.ended]
         if len(there) >= MAX_OF_A_THREAD:
-            raise ToolError(f"this thread has {len(there)} sandboxes already; kill one that is not needed")
+            raise ToolError(f"this thread already has {plural(len(there), 'sandbox')}; kill one that is not needed")
         cap = context.options.max_budget_usd
-        worst = CostReservation(machine.worst_price(LIFETIME_S), None if cap == UNLIMITED else cap)
+        worst = CostReservation(machine.max_price(LIFETIME_S), None if cap == UNLIMITED else cap)
         names = (context.thread_id, context.root_id)
         try:
             entry = await self._store.ledger.reserve(*names, "job", f"sandbox {machine.name}", worst)
         except LimitReached as reached:
-            raise ToolError(f"not started: {reached.message}; take cheaper hardware") from reached
+            raise ToolError(f"not started: {reached.message}; choose cheaper hardware") from reached
         record = SandboxRecord(context.root_id, owner, machine.name, machine.usd_per_minute, entry)
         await asyncio.to_thread(self.records.save, record)
         try:
-            sandbox = await _asked(lambda: _created(wish, record), START_SECONDS)
+            sandbox = await _run_blocking(lambda: _created(request, record), START_SECONDS)
         except (ToolError, asyncio.CancelledError):
             await asyncio.shield(self._end(record, tell=""))
             raise
@@ -110,17 +111,17 @@ class Sandboxes:
         return record
 
     async def current(self, context: ToolContext, id: str = "") -> SandboxRecord | None:
-        """The newest sandbox of the thread, or the one with that id; None when there is none.
+        """Return the latest sandbox of the thread, or the one with this id; None when there is none.
 
         Raises:
-            SandboxGone: it ended since it was used last. That is said once.
-            ToolError: there is none with that id.
+            SandboxGone: it ended since its last use. Reported once.
+            ToolError: the thread has no sandbox with this id.
         """
         known = await self._of(context.root_id)
         chosen = [one for one in known if id in ("", one.job_id)]
         if id and not chosen:
             names = ", ".join(one.job_id for one in known) or "none"
-            raise ToolError(f"this thread has no sandbox {id[:100]}; it has {names}")
+            raise ToolError(f"this thread has no sandbox {id[:100]}; its sandboxes: {names}")
         if not chosen:
             return None
         record = chosen[-1]
@@ -130,19 +131,19 @@ class Sandboxes:
         return record
 
     async def use(self, record: SandboxRecord, work: "Callable[[Sandbox], T]", seconds: float = SECONDS) -> T:
-        """The result of `work` with the sandbox, which blocks and is run in a thread.
+        """Run the blocking function `work` with the sandbox in a thread, and return its result.
 
         Raises:
-            SandboxGone: there is no such sandbox any more.
-            ToolError: what the sandbox or the Hub said.
+            SandboxGone: the sandbox no longer exists.
+            ToolError: the sandbox or the Hub reported an error.
         """
         try:
             if record.id not in self._open:
-                self._open[record.id] = await _asked(lambda: _connected(record), SECONDS)
+                self._open[record.id] = await _run_blocking(lambda: _connected(record), SECONDS)
                 record.take()
                 await asyncio.to_thread(self.records.save, record)
             sandbox = self._open[record.id]
-            return await _asked(lambda: work(sandbox), seconds)
+            return await _run_blocking(lambda: work(sandbox), seconds)
         except ToolError as fault:
             if why := await self._ending(record):
                 await self._end(record, tell="")
@@ -150,37 +151,37 @@ class Sandboxes:
             raise
 
     async def kill(self, record: SandboxRecord) -> float | None:
-        """End a sandbox and settle its price, which is given back in US dollars; None when it is not known."""
+        """End a sandbox and settle its cost. Return the cost in US dollars; None when unknown."""
         return await self._end(record, tell="")
 
     async def close(self) -> list[str]:
-        """End those of this process; a line for each. The model is told when it next wants one of them."""
+        """End the sandboxes of this process, and return one line for each. Their next use raises SandboxGone."""
         lines = []
         for record in await asyncio.to_thread(self.records.all):
             if record.id not in self._open or record.ended:
                 continue
             try:
-                await self._end(record, tell="it was ended with the session that used it")
-                lines.append(f"the sandbox {record.job_id} was ended; its files are gone")
+                await self._end(record, tell="it was ended when its session closed")
+                lines.append(f"ended sandbox {record.job_id} and deleted its files")
             except ToolError as fault:
-                lines.append(f"the sandbox {record.job_id} could not be ended: {fault}")
+                lines.append(f"sandbox {record.job_id} could not be ended: {fault}")
         return lines
 
     async def sweep(self, keep: str = "") -> list[str]:
-        """End those whose process died; a line for each. Those of the thread `keep`, which goes on, are left to it."""
+        """End the sandboxes whose process died, except those of the thread `keep`, and return one line for each."""
         lines = []
         for record in await asyncio.to_thread(self.records.all):
             if record.ended or record.is_used or record.thread_id == keep:
                 continue
             try:
-                await self._end(record, tell="the process that used it died, and it was ended", seconds=SWEEP_SECONDS)
-                lines.append(f"ended a sandbox that a killed session left: {record.job_id or record.id}")
+                await self._end(record, tell="it was ended because its process died", seconds=SWEEP_SECONDS)
+                lines.append(f"ended sandbox {record.job_id or record.id}, which a killed session left running")
             except ToolError as fault:
-                lines.append(f"a sandbox that a killed session left could not be ended: {fault}")
+                lines.append(f"a sandbox left running by a killed session could not be ended: {fault}")
         return lines
 
     async def _of(self, thread_id: str) -> list[SandboxRecord]:
-        """The thread's; one whose creation was cut off by a crash is ended."""
+        """Return the sandboxes of the thread, after ending those whose creation was interrupted by a crash."""
         known = await asyncio.to_thread(self.records.of, thread_id)
         for record in [one for one in known if not one.job_id and not one.is_used]:
             await self._end(record, tell="")
@@ -188,7 +189,7 @@ class Sandboxes:
         return known
 
     async def _end(self, record: SandboxRecord, *, tell: str, seconds: float = SECONDS) -> float | None:
-        """Cancel its job, settle its price, and forget it unless the model is still to be told."""
+        """Cancel its job and settle its cost. Delete its record unless `tell` is still to be reported to the model."""
 
         def cancel(api: "HfApi") -> "JobInfo | None":
             labelled = api.list_jobs(labels={LABEL: record.id}, namespace=record.namespace)
@@ -213,7 +214,7 @@ class Sandboxes:
     async def _settle(self, record: SandboxRecord, cost: float | None) -> None:
         try:
             await self._store.ledger.settle(record.ledger_id, ZERO_TOTALS, cost)
-        except ValueError:  # settled before a crash that came before the record was written
+        except ValueError:  # already settled by a process that crashed before it wrote the record
             return
 
     async def _forget(self, record: SandboxRecord) -> None:
@@ -226,12 +227,12 @@ class Sandboxes:
             sandbox.close()
 
     async def _ending(self, record: SandboxRecord) -> str:
-        """Why it is no more; empty while it runs, or when that cannot be told."""
+        """Return why the sandbox ended; "" while it runs or when unknown."""
         where: dict[str, Any] = {"job_id": record.job_id, "namespace": record.namespace}
         try:
             job = await call_hub(lambda api: api.inspect_job(**where), "the sandbox")
         except NotFound:
-            return "the Hub knows it no more"
+            return "it no longer exists on the Hub"
         except ToolError:
             return ""
         stage, message = str(job.status.stage), job.status.message
@@ -240,20 +241,20 @@ class Sandboxes:
 
 def _gone(job_id: str, why: str) -> str:
     return (
-        f"the sandbox {job_id} is gone ({why}), and with it its files and processes; what was to be done may have been "
-        "done in part. Nothing replaces it by itself: start anew from what was pushed or downloaded"
+        f"sandbox {job_id} is gone ({why}), including its files and processes; the operation may have run in part. "
+        "It is not replaced automatically: create a new sandbox and start from what you pushed or downloaded"
     )
 
 
-def _created(wish: MachineRequest, record: SandboxRecord) -> "Sandbox":
+def _created(request: MachineRequest, record: SandboxRecord) -> "Sandbox":
     from huggingface_hub import Sandbox
 
     hub_api()  # sets the library up
     sandbox = Sandbox.create(
-        wish.image,
-        flavor=wish.hardware,
-        idle_timeout=wish.idle_s,
-        secrets={name: secret_value(name) for name in wish.secrets} or None,
+        request.image,
+        flavor=request.hardware,
+        idle_timeout=request.idle_s,
+        secrets={name: secret_value(name) for name in request.secrets} or None,
         namespace=record.namespace,
         labels={LABEL: record.id},
         start_timeout=START_SECONDS - 10,
@@ -270,8 +271,8 @@ def _connected(record: SandboxRecord) -> "Sandbox":
     return Sandbox.connect(record.job_id, namespace=record.namespace, token=hub_access_token())
 
 
-async def _asked(work: Callable[[], T], seconds: float) -> T:
-    """The result of what blocks, in a thread. Raises ToolError with the words of the sandbox or the Hub."""
+async def _run_blocking(work: Callable[[], T], seconds: float) -> T:
+    """Run a blocking function in a thread. Raises ToolError with the error of the sandbox or the Hub."""
     from huggingface_hub.errors import SandboxError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Jobs of the Hub that start by themselves, again and again: made, listed, looked at, suspended, resumed, deleted."""
+"""Create, list, inspect, suspend, resume and delete scheduled Hub jobs."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,41 +16,43 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 DESTINATION = "schedule"
-"""Where nobody is asked, a user who wants a schedule has used this word."""
+"""The word a user must have written to allow a schedule in unattended mode."""
 MAX_LISTED = 50
 
 
 async def schedule_effects(plan: RunPlan, context: ToolContext) -> ExternalEffects:
-    """What a schedule would reach. Its price has no bound, hence is not known. Raises ToolError."""
+    """Return the external effects of a schedule. Its cost is unknown, because it has no limit. Raises ToolError."""
     whole = await completed(plan, context)
     return ExternalEffects((DESTINATION,), irreversible=True, cost_usd=None, secrets=whole.secrets)
 
 
 async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str:
-    """Let the job start at the times that `when` says: @hourly, @daily, ..., or a cron expression. Raises ToolError."""
+    """Schedule the job. `when` is @hourly, @daily, ..., or a cron expression. Raises ToolError."""
     if not when.strip():
-        raise ToolError("a schedule needs its times: @hourly, @daily, @weekly, or a cron expression as '0 9 * * 1'")
+        raise ToolError(
+            "no times given for the schedule; use @hourly, @daily, @weekly or a cron expression: '0 9 * * 1'"
+        )
     plan = await completed(plan, context)
     arguments = await asyncio.to_thread(job_arguments, plan)
     made = await call_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
-    price = "at a price that is not known" if plan.worst_usd is None else f"for at most {plan.worst_usd:.2f} USD each"
+    price = "an unknown amount" if plan.max_usd is None else f"at most ${plan.max_usd:.2f}"
     return (
-        f"made: {_line(made)}\nIts jobs run {price}, until it is deleted, outside of this thread: it is neither woken "
-        "by them nor pays for them from its budget"
+        f"created: {_line(made)}\nEach job costs {price}. Jobs start until the schedule is deleted. They do not wake "
+        "this thread and do not count against its budget"
     )
 
 
 async def list_schedules(namespace: str | None, context: ToolContext) -> str:
-    """A line for each. Raises ToolError."""
+    """Return one line per schedule. Raises ToolError."""
     where = await _namespace(namespace, context)
     found = await call_hub(lambda api: list(api.list_scheduled_jobs(namespace=where)), "the schedules")
     return "\n".join(capped([_line(one) for one in found], MAX_LISTED)) or f"{where} has no schedules"
 
 
 async def change_schedule(operation: str, id: str, namespace: str | None, context: ToolContext) -> str:
-    """inspect, suspend, resume or delete one. Raises ToolError."""
+    """Inspect, suspend, resume or delete a schedule. Raises ToolError."""
     if not id:
-        raise ToolError("name the schedule by its id; they are listed without one")
+        raise ToolError("no schedule id given; list the schedules to see the ids")
     where = {"scheduled_job_id": id, "namespace": await _namespace(namespace, context)}
     calls: dict[str, Callable[[HfApi], Any]] = {
         "inspect": lambda api: api.inspect_scheduled_job(**where),
@@ -61,18 +63,18 @@ async def change_schedule(operation: str, id: str, namespace: str | None, contex
     about = f"the schedule {id}"
     await call_hub(calls[operation], about)
     if operation == "delete":
-        return f"deleted the schedule {id}; jobs it has started go on"
+        return f"deleted schedule {id}; jobs it has started continue"
     return _line(await call_hub(calls["inspect"], about))
 
 
 async def _namespace(namespace: str | None, context: ToolContext) -> str:
     if not await get_hub_token():
-        raise ToolError("schedules of jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
+        raise ToolError("scheduled jobs need a token; the user has to set HF_TOKEN or run `hf auth login`")
     return namespace or await token_owner(context)
 
 
 def _line(one: Any) -> str:
-    """Id, times, state, hardware and the last job of a schedule."""
+    """Format the id, times, state, hardware and last job of a schedule."""
     state = "suspended" if one.suspend else "on"
     last = (
         f"; last job {one.status.last_job.id} at {one.status.last_job.at:%Y-%m-%d %H:%M}" if one.status.last_job else ""

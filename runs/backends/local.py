@@ -1,4 +1,4 @@
-"""Local runs: each under a detached supervisor, which a killed agent does not take along."""
+"""Local runs, each under a detached supervisor process that survives ml-intern."""
 
 import asyncio
 import json
@@ -22,14 +22,22 @@ from ml_intern.execution.sandboxed import command_environment, own_homes
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.models.secrets import known_secrets
 from ml_intern.runs.backends.base import RunPlan, RunStatus
-from ml_intern.runs.run_folder import TRACKIO, bury, is_supervised, make_run_folder, read_status, run_folder
+from ml_intern.runs.run_folder import (
+    TRACKIO,
+    is_supervised,
+    make_run_folder,
+    mark_never_started,
+    read_status,
+    run_folder,
+)
 from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.text.formatting import plural
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _MODULE = "ml_intern.runs.supervisor"
-_LOST = "its supervisor was killed or the machine restarted; how far it came is in the log"
+_LOST = "its supervisor was killed or the machine restarted; see the log for its progress"
 
 
 class LocalBackend:
@@ -43,13 +51,13 @@ class LocalBackend:
         return plan
 
     async def effects(self, plan: RunPlan, _context: ToolContext, /) -> ExternalEffects:
-        """Return the secrets the run gets; it reaches nothing else by itself."""
+        """Return the secrets passed to the run. It has no other external effects."""
         return ExternalEffects(secrets=plan.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
-        """Start a supervisor under the lock of the run's folder: of two for one run the second does nothing.
+        """Start a supervisor under the lock of the run's folder, so that a second one for the same run does nothing.
 
-        Raises ToolError when it does not begin.
+        Raises ToolError when it does not start.
         """
         folder = await asyncio.to_thread(make_run_folder, self._home, id)
         order = await asyncio.to_thread(_order, plan, id, context, folder)
@@ -58,12 +66,12 @@ class LocalBackend:
         while not (status := await asyncio.to_thread(read_status, folder)):
             if process.poll() not in (None, 0) or time.monotonic() > deadline:
                 said = (folder / "supervisor.err").read_text(errors="replace").strip().splitlines()[-1:]
-                raise ToolError(f"the run could not be started: {' '.join(said) or 'its supervisor gave no sign'}")
-            await asyncio.sleep(_LOOK_SECONDS)
+                raise ToolError(f"the run could not be started: {' '.join(said) or 'no answer from its supervisor'}")
+            await asyncio.sleep(_POLL_SECONDS)
         return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
 
     async def find(self, id: str) -> str | None:
-        """Its handle once a supervisor began."""
+        """Return the handle of a run whose supervisor has started."""
         folder = run_folder(self._home, id)
         status = await asyncio.to_thread(read_status, folder)
         if not status:
@@ -71,14 +79,14 @@ class LocalBackend:
         return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
 
     async def abandon(self, id: str) -> bool:
-        """Keep a run that has not started from starting; False when it has."""
+        """Prevent a run from starting. Return False when it has started."""
         never = {"state": "lost", "exit_code": None, "reason": "it was never started", "finished": time.time()}
-        return await asyncio.to_thread(bury, run_folder(self._home, id), never)
+        return await asyncio.to_thread(mark_never_started, run_folder(self._home, id), never)
 
     async def inspect(self, handle: str) -> RunStatus:
-        """What the status file says. A run whose supervisor is gone without an end is lost; what is left of it ends."""
+        """Return the status from the status file. Without a live supervisor or an end, kill its processes: "lost"."""
         folder = _folder(handle)
-        supervised = await asyncio.to_thread(is_supervised, folder)  # before the status: it is the last thing written
+        supervised = await asyncio.to_thread(is_supervised, folder)  # checked first, because the status is written last
         status = await asyncio.to_thread(read_status, folder)
         if status.get("state") == "running" and not supervised:
             await end_processes(None, folder.name)
@@ -94,14 +102,14 @@ class LocalBackend:
         )
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Nothing to fetch: the supervisor writes to the log itself."""
+        """Do nothing: the supervisor writes to the log directly."""
 
     async def usage(self, handle: str) -> str:
-        """CPU, memory and GPU of all its processes."""
+        """Return the CPU, memory and GPU usage of all its processes."""
         return await asyncio.to_thread(use_of, int(json.loads(handle).get("pid") or 0))
 
     async def cancel(self, handle: str) -> None:
-        """TERM to the supervisor, which ends all of the run; KILL when that takes too long."""
+        """Send SIGTERM to the supervisor, which ends the run; after STOP_SECONDS send SIGKILL."""
         folder, pid = _folder(handle), int(json.loads(handle).get("pid") or 0)
         deadline = time.monotonic() + STOP_SECONDS
         if pid and await asyncio.to_thread(is_supervised, folder):
@@ -110,12 +118,12 @@ class LocalBackend:
             if time.monotonic() > deadline:
                 _signal(pid, signal.SIGKILL)
                 await end_processes(None, folder.name)
-                raise TemporaryError(f"{folder.name} did not stop and was killed", "look at it again")
-            await asyncio.sleep(_LOOK_SECONDS)
+                raise TemporaryError(f"{folder.name} did not stop and was killed", "check its status again")
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _finished(status: Mapping[str, Any]) -> float | None:
-    """When it ended by its own clock: the wall clock may have been set meanwhile."""
+    """Return the end time by monotonic duration, since the system clock may have been changed during the run."""
     if "seconds" in status and status.get("started"):
         return float(status["started"]) + float(status["seconds"])
     return status.get("finished")
@@ -131,12 +139,12 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[str, Any]:
-    """What the supervisor is told; it holds secrets and goes through a pipe only."""
+    """Return the order for the supervisor. It contains secrets and is sent through a pipe only."""
     environment = command_environment(plan.secrets)
     environment.pop(CALL_MARK, None)
     tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}
     homes = (context.services.store.home, *own_homes())
-    wall = {
+    sandbox = {
         "workspace": context.options.workspace,
         "add_dirs": context.options.add_dirs,
         "network": context.options.sandbox,
@@ -152,9 +160,9 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "environment": environment,
         "further": {**tracked, **plan.environment},
         "secrets": plan.secrets,
-        "held": known_secrets(Path(context.options.workspace)),
+        "known_secrets": known_secrets(Path(context.options.workspace)),
         "limit_s": plan.limit_s,
-        "wall": wall if context.options.sandbox != "none" else None,
+        "sandbox": sandbox if context.options.sandbox != "none" else None,
     }
 
 
@@ -162,7 +170,7 @@ _SCRIPT = "script.py"
 
 
 def _argv(plan: RunPlan, folder: Path) -> tuple[str, ...]:
-    """The command; a script runs as it was when the run was asked for, whatever becomes of its file."""
+    """Return the command. A script is copied, so that later changes to its file do not affect the run."""
     if not plan.script:
         return plan.command
     script = folder / _SCRIPT
@@ -187,7 +195,7 @@ def _spawn(folder: Path, order: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
         )
     with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:
         pipe.write(json.dumps(order).encode())
-    threading.Thread(target=process.wait, name="supervisor", daemon=True).start()  # no zombie stays
+    threading.Thread(target=process.wait, name="supervisor", daemon=True).start()  # reaps the process
     return process
 
 
@@ -199,7 +207,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def use_of(pid: int) -> str:
-    """One line about all descendants of a process, `pid` itself left out; "" when there are none or no /proc."""
+    """Return the usage of all descendants of a process in one line; "" without descendants or without /proc."""
     if not _PROC.is_dir() or not (found := _descendants(pid)):
         return ""
     before, began = sum(map(_cpu_seconds, found)), time.monotonic()
@@ -207,7 +215,7 @@ def use_of(pid: int) -> str:
     now = sum(map(_cpu_seconds, found))
     cores = max(now - before, 0.0) / (time.monotonic() - began)
     memory = sum(map(_memory, found)) / (1 << 20)
-    parts = [f"{len(found)} processes", f"CPU {cores:.1f} cores", f"memory {memory:,.0f} MB"]
+    parts = [plural(len(found), "process"), f"CPU {cores:.1f} cores", f"memory {memory:,.0f} MB"]
     return ", ".join([*parts, *_gpu(found)])
 
 
@@ -225,7 +233,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; none when the process is gone."""
+    """Return the fields of /proc/PID/stat, beginning with the state; [] when the process is gone."""
     try:
         return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -238,7 +246,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _memory(pid: int) -> int:
-    """Bytes, what is shared with others counted in part where the kernel tells."""
+    """Return the memory in bytes: the proportional share (PSS) where available, else the resident size."""
     try:
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -250,18 +258,18 @@ def _memory(pid: int) -> int:
 
 
 def _gpu(pids: Collection[int]) -> list[str]:
-    """The use of each GPU that one of the processes is on; in a container only the GPUs themselves can be seen."""
+    """Return the usage of each GPU, and the GPU memory of the processes where their ids are visible."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = "--query-gpu=index,utilization.gpu,memory.used,memory.total"
-    mine = "--query-compute-apps=pid,used_memory"
-    rows, own = _asked(query), _asked(mine)
-    held = sum(float(used) for pid, used, *_ in own if pid.isdigit() and int(pid) in pids and _is_number(used))
+    processes = "--query-compute-apps=pid,used_memory"
+    rows, own = _query_gpus(query), _query_gpus(processes)
+    used_here = sum(float(used) for pid, used, *_ in own if pid.isdigit() and int(pid) in pids and _is_number(used))
     lines = [f"GPU {index} {busy} %, {used} of {total} MB" for index, busy, used, total in rows]
-    return [*lines, *([f"{held:,.0f} MB of GPU memory its own"] if held else [])]
+    return [*lines, *([f"{used_here:,.0f} MB of GPU memory used by this run"] if used_here else [])]
 
 
-def _asked(query: str) -> list[list[str]]:
+def _query_gpus(query: str) -> list[list[str]]:
     command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=_GPU_SECONDS, check=False)

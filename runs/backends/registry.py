@@ -1,4 +1,4 @@
-"""The compute backends by name: built in, or added by packages through the entry point group `ml_intern.compute`."""
+"""The compute backends by name: built-in ones, and those of packages in the entry point group `ml_intern.compute`."""
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
@@ -18,7 +18,7 @@ _OPENED: "WeakKeyDictionary[Store, dict[str, Backend]]" = WeakKeyDictionary()
 
 
 def backend_of(name: str, store: "Store") -> Backend:
-    """Return the backend of that name for an open store. Raises ConfigurationError as `backend_spec` does."""
+    """Return the backend with this name for an open store. Raises ConfigurationError like `backend_spec`."""
     opened = _OPENED.setdefault(store, {})
     if name not in opened:
         opened[name] = backend_spec(name).open(store)
@@ -26,10 +26,10 @@ def backend_of(name: str, store: "Store") -> Backend:
 
 
 def backend_spec(name: str) -> BackendSpec:
-    """Return the declaration of a backend. The package of one that is not built in is imported here.
+    """Return the declaration of a backend, importing its package unless it is built in.
 
     Raises:
-        ConfigurationError: no such backend is installed, or its package cannot be loaded.
+        ConfigurationError: the backend is not installed, or its package cannot be loaded.
     """
     if name in BUILTIN:
         return BUILTIN[name]

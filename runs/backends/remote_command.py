@@ -1,6 +1,6 @@
-"""A command in a Hugging Face sandbox: started apart, its output and exit code kept in files there, and read from them.
+"""Run a command in a Hugging Face sandbox in the background, with its output and exit code in files there.
 
-A command that the library itself waits for would be lost with the connection, and does not count as use of the sandbox.
+A command that the library waits for would be lost with the connection, and does not count as use of the sandbox.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHELL = "/bin/sh"
 TIMED_OUT = 124
-"""The exit code of a command that was ended at its time."""
+"""The exit code of a command that reached its time limit."""
 _START = (
     'd=$1 t=$2; shift 2; mkdir -p "${d%/*}"; mkdir "$d" 2>/dev/null || exit 0; '
     's=$(date +%s); if command -v timeout >/dev/null; then set -- timeout -k 10 "$t" "$@"; fi; '
@@ -25,47 +25,48 @@ _START = (
     'c=$?; [ $c -ge 124 ] && [ $(($(date +%s) - s)) -ge "$t" ] && c=124; '
     'echo $c >"$d/exit.new"; mv "$d/exit.new" "$d/exit"'
 )
-"""`timeout` ends with 124 after TERM and with 137 after KILL, as does a command that ran out of memory.
+"""Start a command unless its folder exists, which means that it was started before.
 
-A folder that is there says that the command was started before: it is not started again."""
-_LOOK = 'cat "$1/exit" 2>/dev/null; echo; tail -c "+$2" "$1/log" 2>/dev/null | head -c "$3" | base64'
+`timeout` exits with 124 after TERM and with 137 after KILL, like a command that ran out of memory. The elapsed time
+distinguishes the two."""
+_READ = 'cat "$1/exit" 2>/dev/null; echo; tail -c "+$2" "$1/log" 2>/dev/null | head -c "$3" | base64'
 _STOP = 'kill -s KILL -- "-$(cat "$1/pid")" 2>/dev/null'
-"""The program `timeout` makes a group of its own of itself and what it runs."""
+"""Kills a process group: `timeout` starts one for itself and its command."""
 _CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
 class RemoteCommand:
-    """What to run in a sandbox."""
+    """A command to run in a sandbox."""
 
     folder: str
-    """Where its output and its exit code go; it is new."""
+    """A new folder for its output and exit code."""
     words: Sequence[str]
     cwd: str
     environment: Mapping[str, str]
     seconds: float
-    """After so long it is ended."""
+    """The time limit."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A command that was started."""
+    """A started command."""
 
     folder: str
     process: str
-    """The sandbox's own id of it."""
+    """Its process id in the sandbox."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is new of a command. `exit_code` is there once it ended and all of its output was read."""
+    """New output of a command. `exit_code` is set once the command has ended and all its output was read."""
 
     exit_code: int | None
     output: bytes
 
 
 async def start(sandboxes: Sandboxes, record: SandboxRecord, command: RemoteCommand) -> Remote:
-    """Start a command, unless it was started in that folder before."""
+    """Start a command, unless it was already started in its folder."""
     seconds = f"{command.seconds:.0f}"
 
     def begin(sandbox: "Sandbox") -> str:
@@ -75,11 +76,11 @@ async def start(sandboxes: Sandboxes, record: SandboxRecord, command: RemoteComm
     return Remote(command.folder, await sandboxes.use(record, begin))
 
 
-async def look(sandboxes: Sandboxes, record: SandboxRecord, remote: Remote, offset: int) -> Progress:
-    """The output after the first `offset` bytes, at most a piece of it, and how it ended."""
+async def read_progress(sandboxes: Sandboxes, record: SandboxRecord, remote: Remote, offset: int) -> Progress:
+    """Return the next chunk of output after `offset` bytes, and the exit code once all output was read."""
 
     def ask(sandbox: "Sandbox") -> str:
-        words = [SHELL, "-c", _LOOK, "ml-intern", remote.folder, str(offset + 1), str(_CHUNK)]
+        words = [SHELL, "-c", _READ, "ml-intern", remote.folder, str(offset + 1), str(_CHUNK)]
         return sandbox.run(words, check=False).stdout
 
     code, _, rest = (await sandboxes.use(record, ask)).partition("\n")
@@ -88,7 +89,7 @@ async def look(sandboxes: Sandboxes, record: SandboxRecord, remote: Remote, offs
 
 
 async def stop(sandboxes: Sandboxes, record: SandboxRecord, remote: Remote) -> None:
-    """End a command with all its processes; nothing happens when it ended before."""
+    """End a command and all its processes. A command that has ended stays as it is."""
 
     def end(sandbox: "Sandbox") -> None:
         sandbox.run([SHELL, "-c", _STOP, "ml-intern", remote.folder], check=False)

@@ -1,7 +1,7 @@
-"""What is known here of each Hugging Face sandbox: whose it is, which process uses it, what it costs.
+"""Local records of Hugging Face sandboxes: the thread, the process that uses each one, and the price.
 
-A record is a small file, written before the sandbox is created: with it, and nothing else, a later process finds and
-ends what one that was killed left running.
+A record is a small file, written before its sandbox is created. A later process uses it to find and end a sandbox
+that a killed process left running.
 """
 
 import json
@@ -21,19 +21,19 @@ FOLDER = "sandboxes"
 
 @dataclass
 class SandboxRecord:
-    """A sandbox of a thread. `id` is our label of its job; times are seconds since the epoch, prices US dollars."""
+    """A sandbox of a thread. `id` is the label of its job. Times are in seconds since the epoch, prices in USD."""
 
     thread_id: str
-    """The thread at the top of the tree of agents that uses it."""
+    """The root thread of the agents that use it."""
     namespace: str
     hardware: str
     usd_per_minute: float | None
-    """None: not known."""
+    """None when unknown."""
     ledger_id: int
     job_id: str = ""
     """Empty until the Hub has answered."""
     ended: str = ""
-    """Why there is no such sandbox any more, when the model was not told yet."""
+    """Why the sandbox ended, until this is reported to the model; "" while it exists."""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     pid_started: str = field(default_factory=lambda: _start_of(os.getpid()))
@@ -42,11 +42,11 @@ class SandboxRecord:
 
     @property
     def is_used(self) -> bool:
-        """Whether the process that uses it lives. Of one on another machine that cannot be told: it may."""
+        """Whether the process that uses it is alive. A process on another machine is assumed to be."""
         return self.host != socket.gethostname() or _start_of(self.pid) == self.pid_started
 
     def take(self) -> None:
-        """This process uses it from now on."""
+        """Make this process the user of the sandbox."""
         self.host, self.pid, self.pid_started = socket.gethostname(), os.getpid(), _start_of(os.getpid())
 
 
@@ -57,26 +57,26 @@ class SandboxRecords:
         self._folder = home / FOLDER
 
     def save(self, record: SandboxRecord) -> None:
-        """Write a record, in one step."""
+        """Write a record atomically."""
         private_folder(self._folder)
         fresh = self._folder / f"{record.id}.new"
         write_private(fresh, json.dumps(asdict(record)))
         fresh.replace(self._folder / f"{record.id}.json")
 
     def delete(self, record: SandboxRecord) -> None:
-        """Forget a sandbox."""
+        """Delete a record."""
         (self._folder / f"{record.id}.json").unlink(missing_ok=True)
 
     def all(self) -> list[SandboxRecord]:
-        """Every record, oldest first."""
+        """Return all records, oldest first."""
         return sorted(self._read(), key=lambda record: record.created)
 
     def of(self, thread_id: str) -> list[SandboxRecord]:
-        """Those of a thread, oldest first."""
+        """Return the records of a thread, oldest first."""
         return [record for record in self.all() if record.thread_id == thread_id]
 
     def mirror(self, record: SandboxRecord) -> Path:
-        """The folder for copies of its files."""
+        """Return the folder for copies of the sandbox's files."""
         return self._folder / record.id
 
     def _read(self) -> Iterator[SandboxRecord]:
@@ -85,7 +85,7 @@ class SandboxRecords:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, as the kernel counts; empty when there is none."""
+    """Return the start time of a process in clock ticks; "" when it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
     except OSError:

@@ -1,4 +1,4 @@
-"""A Hugging Face sandbox as a backend: a run is a command in the thread's sandbox, in a folder named after the run."""
+"""A Hugging Face sandbox as a backend. A run is a command in the thread's sandbox, in a folder named after the run."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from ml_intern.execution.sandboxed import secret_value
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, SandboxGone, sandboxes_of
-from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
+from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, read_progress, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.store.runs import RUNNING
 
@@ -28,7 +28,7 @@ _STATES = {0: "succeeded", TIMED_OUT: "timeout"}
 
 
 class SandboxRuns:
-    """Carries runs out in sandboxes. A handle is {"sandbox", "folder", "process"}; `sandbox` is our own id of it."""
+    """Executes runs in sandboxes. A handle is {"sandbox", "folder", "process"}; `sandbox` is the id of its record."""
 
     def __init__(self, store: "Store") -> None:
         self._sandboxes = sandboxes_of(store)
@@ -38,14 +38,14 @@ class SandboxRuns:
         return plan
 
     async def effects(self, plan: RunPlan, _context: ToolContext, /) -> ExternalEffects:
-        """Return the secrets the run gets; it reaches nothing else by itself."""
+        """Return the secrets passed to the run. It has no other external effects."""
         return ExternalEffects(secrets=plan.secrets)
 
     async def launch(self, plan: RunPlan, id: str, context: ToolContext) -> str:
-        """Start the run in the thread's newest sandbox; one that was started before goes on. Raises ToolError."""
+        """Start the run in the thread's latest sandbox. A run that was already started continues. Raises ToolError."""
         record = await self._sandboxes.current(context)
         if record is None:
-            raise ToolError("this thread has no sandbox for the run; create one with the tool sandbox first")
+            raise ToolError("this thread has no sandbox; create one with the sandbox tool first")
         folder = f"{RUNS}/{id}"
         words = list(plan.command)
         if plan.script:
@@ -59,26 +59,26 @@ class SandboxRuns:
         return _handle(record, remote)
 
     async def find(self, id: str) -> str | None:
-        """The handle of the run whose folder one of the sandboxes has. Raises TemporaryError when none can tell."""
+        """Return the handle of the run whose folder a sandbox contains. Raises TemporaryError without an answer."""
         for record in self._sandboxes.records.all():
             try:
                 if not record.ended and (remote := await self._started(record, f"{RUNS}/{id}")):
                     return _handle(record, remote)
             except SandboxGone:
                 continue
-            except ToolError as fault:
-                raise TemporaryError(f"it cannot be told whether the run started: {fault}", "try again") from fault
+            except ToolError as error:
+                raise TemporaryError(f"cannot determine whether the run started: {error}", "try again") from error
         return None
 
     async def _started(self, record: SandboxRecord, folder: str) -> Remote | None:
         return await self._sandboxes.use(record, lambda machine: _found(machine, folder))
 
     async def abandon(self, id: str) -> bool:
-        """Whether no sandbox has its folder: one that was not asked for never starts."""
+        """Whether no sandbox contains the folder of the run. A run without a folder never starts."""
         return await self.find(id) is None
 
     async def inspect(self, handle: str) -> RunStatus:
-        """How the run stands. What it costs is in the price of its sandbox."""
+        """Return the status of the run. Its cost is part of the sandbox's."""
         record, remote = self._of(handle)
         if record is None:
             return RunStatus("lost", reason="its sandbox is gone")
@@ -86,27 +86,29 @@ class SandboxRuns:
             return await self._sandboxes.use(record, lambda machine: _observed(machine, remote))
         except SandboxGone:
             return RunStatus("lost", reason="its sandbox is gone")
-        except ToolError as fault:
-            raise TemporaryError(f"the run in the sandbox cannot be seen: {fault}", "try again later") from fault
+        except ToolError as error:
+            raise TemporaryError(f"the status of the run is not available: {error}", "try again later") from error
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Append what is new of the output. The length of the copy says how much of it is here."""
+        """Append the new output to the copy, whose length is the offset to read from."""
         record, remote = self._of(handle)
         if record is None:
             return
         try:
             length = await asyncio.to_thread(_append, log, b"")
-            while output := (await look(self._sandboxes, record, remote, length)).output:
+            while output := (await read_progress(self._sandboxes, record, remote, length)).output:
                 length = await asyncio.to_thread(_append, log, output)
         except SandboxGone:
             return
-        except ToolError as fault:
-            raise TemporaryError(f"the log of the run cannot be read: {fault}", "try again later") from fault
-        except OSError as fault:
-            raise TemporaryError(f"the log of the run cannot be written: {fault.strerror}", "make room") from fault
+        except ToolError as error:
+            raise TemporaryError(f"the log of the run cannot be read: {error}", "try again later") from error
+        except OSError as error:
+            raise TemporaryError(
+                f"the log of the run cannot be written: {error.strerror}", "free disk space"
+            ) from error
 
     async def usage(self, handle: str) -> str:
-        """How busy the sandbox is."""
+        """Return the load and memory usage of the sandbox."""
         record, _ = self._of(handle)
         if record is None:
             return ""
@@ -116,7 +118,7 @@ class SandboxRuns:
             return ""
 
     async def cancel(self, handle: str) -> None:
-        """End the run with all it started."""
+        """End the run and all its processes."""
         record, remote = self._of(handle)
         if record is None:
             return
@@ -125,8 +127,8 @@ class SandboxRuns:
             await stop(self._sandboxes, record, remote)
         except SandboxGone:
             return
-        except ToolError as fault:
-            raise TemporaryError(f"the run could not be cancelled: {fault}", "try again") from fault
+        except ToolError as error:
+            raise TemporaryError(f"the run could not be cancelled: {error}", "try again") from error
 
     def _of(self, handle: str) -> tuple[SandboxRecord | None, Remote]:
         known = json.loads(handle)
@@ -139,7 +141,7 @@ def _handle(record: SandboxRecord, remote: Remote) -> str:
 
 
 def _found(machine: "Sandbox", folder: str) -> Remote | None:
-    """The command that was started with that folder: by its process, or by what it left."""
+    """Find a started command by its process or its folder."""
     started = next((process.id or "" for process in machine.processes() if folder in process.cmd), None)
     if started is None and not machine.files.exists(folder):
         return None
@@ -147,7 +149,7 @@ def _found(machine: "Sandbox", folder: str) -> Remote | None:
 
 
 def _append(log: Path, output: bytes) -> int:
-    """Its length afterwards. Raises OSError."""
+    """Append output to the log, and return its new length. Raises OSError."""
     private_folder(log.parent)
     with open(log, "ab", opener=private_opener) as copy:
         copy.write(output)
@@ -155,7 +157,7 @@ def _append(log: Path, output: bytes) -> int:
 
 
 def _observed(machine: "Sandbox", remote: Remote) -> RunStatus:
-    """By the file with its exit code. It blocks."""
+    """Return the status, read from the files and processes in the sandbox. It blocks."""
     files = machine.files
     if files.exists(f"{remote.folder}/cancelled"):
         return RunStatus("cancelled")

@@ -46,7 +46,7 @@ def test_the_tools_work_there_and_the_sandbox_ends_with_the_session(place: Place
     done = place.run("-m", model, *REMOTE, "--output-format", "json", "go")
     assert done.returncode == 0, done.stderr
     assert place.stages == ["CANCELED"]
-    assert "was ended; its files are gone" in done.stderr
+    assert "and deleted its files" in done.stderr
     assert list(place.folder.iterdir()) == []
     rows = json.loads(done.stdout)["usage"]["by_source"]
     assert ("job", "sandbox cpu-basic") in {(row["source"], row["model"]) for row in rows}
@@ -82,4 +82,4 @@ def test_after_a_kill_the_start_of_another_thread_ends_it(place: Place) -> None:
     kill_in_a_command(place)
     swept = place.run("-m", place.script({"text": "hello"}), "--output-format", "stream-json", "else")
     assert place.stages == ["CANCELED"]
-    assert "ended a sandbox that a killed session left" in swept.stdout
+    assert "which a killed session left running" in swept.stdout

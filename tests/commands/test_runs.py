@@ -54,9 +54,9 @@ def test_runs_compare_shows_what_differs(run: Run, tried: None) -> None:
     ("words", "said"),
     [
         (("compare", "aaaa"), "nothing to compare"),
-        (("compare", "aaaa", "bbbb"), "'bbbb' is more than one experiment"),
+        (("compare", "aaaa", "bbbb"), "'bbbb' matches several experiments"),
         (("compare", "aaaa", "zzzz"), "there is no experiment 'zzzz'"),
-        (("best", "f1"), "there are: loss, acc"),
+        (("best", "f1"), "available metrics: loss, acc"),
     ],
 )
 def test_what_is_not_there_is_said_and_exits_2(run: Run, tried: None, words: tuple[str, ...], said: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_intern.evidence.claims import Held, unverified
+from ml_intern.evidence.claims import ReportedNumbers, unverified
 
 RESULTS = """\
 {"train_loss": 0.2184, "eval": {"accuracy": 0.97314, "f1": 0.8812}, "baseline": 0.5}
@@ -57,7 +57,7 @@ WRONG = (
 
 
 def marked(answer: str) -> list[str]:
-    return unverified(answer, Held([RESULTS]), Held([SETTINGS]))
+    return unverified(answer, ReportedNumbers([RESULTS]), ReportedNumbers([SETTINGS]))
 
 
 @pytest.mark.parametrize("answer", RIGHT)
@@ -71,11 +71,13 @@ def test_a_number_that_nothing_holds_is_marked(answer: str, numbers: list[str]) 
 
 
 def test_a_setting_of_the_model_itself_holds_no_metric() -> None:
-    assert unverified("The accuracy is 0.99.", Held([]), Held(['{"text": "accuracy 0.99"}'])) == ["0.99"]
+    assert unverified("The accuracy is 0.99.", ReportedNumbers([]), ReportedNumbers(['{"text": "accuracy 0.99"}'])) == [
+        "0.99"
+    ]
 
 
 def test_a_long_answer_takes_no_longer_than_its_length() -> None:
-    assert len(unverified("accuracy 0.123 " * 20_000, Held(["0.5 " * 200_000]), Held([]))) == 1
+    assert len(unverified("accuracy 0.123 " * 20_000, ReportedNumbers(["0.5 " * 200_000]), ReportedNumbers([]))) == 1
 
 
 def test_the_counts_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedu
 from ml_intern.runs.backends.registry import LOCAL, backend_of, backend_spec
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.logs import last_lines, part, tail
-from ml_intern.runs.poll import look, stop
+from ml_intern.runs.poll import poll, stop
 from ml_intern.runs.summary import report, sources_of, standing_line, started_text
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import RunRow
@@ -107,7 +107,7 @@ async def _named(id: str, context: ToolContext) -> RunRow:
 async def _looked_at(row: RunRow, context: ToolContext) -> tuple[RunRow, str]:
     """The run as it stands, or as it stood last with why that is all that is known."""
     try:
-        return await look(context.services.store, row), ""
+        return await poll(context.services.store, row), ""
     except TemporaryError as fault:
         return row, f" (as it stood last: {fault.message})"
 

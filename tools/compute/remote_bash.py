@@ -15,7 +15,7 @@ from ml_intern.execution.provenance import source_note
 from ml_intern.execution.sandboxed import open_in_thread, secret_value
 from ml_intern.execution.tool import ToolContext
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
-from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, look, start, stop
+from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, read_progress, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
@@ -72,7 +72,7 @@ async def _followed(
     offset, pause, deadline = 0, SOON_S, time.monotonic() + kept.timeout + PATIENCE_S
     try:
         while True:
-            progress = await look(sandboxes, record, remote, offset)
+            progress = await read_progress(sandboxes, record, remote, offset)
             offset += len(progress.output)
             log.add(await asyncio.to_thread(output.feed, progress.output))
             if log.due:

@@ -67,7 +67,7 @@ async def sandbox_effects(args: Mapping[str, Any], context: ToolContext) -> Exte
     if operation == "upload":
         return ExternalEffects(place)
     machine = await machine_of(MachineRequest(str(args.get("hardware", DEFAULT))))
-    return ExternalEffects(place, cost_usd=machine.worst_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
+    return ExternalEffects(place, cost_usd=machine.max_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
 
 
 @tool(timeout=None, path_args=("local",), reads=only_looks, effects=sandbox_effects)

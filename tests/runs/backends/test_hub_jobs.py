@@ -117,7 +117,7 @@ async def test_a_launch_without_an_answer_is_neither_lost_nor_repeated(jobs: Job
     jobs.hub.clear_failures()
     assert await jobs.backend.find("run1") is None
     jobs.hub.fail("/api/jobs/ada", 503, times=10, method="GET")
-    with pytest.raises(TemporaryError, match="cannot be told"):
+    with pytest.raises(TemporaryError, match="cannot determine"):
         await jobs.backend.find("run1")
 
 
@@ -148,9 +148,9 @@ async def test_the_price_is_by_the_minute_of_running(jobs: Jobs) -> None:
     context = jobs.desk.context()
     plan = await completed(jobs.plan("true", hardware="a100-large", limit_s=3 * 3600.0), context)
     assert plan.namespace == "ada"
-    assert plan.worst_usd == pytest.approx(0.041667 * 180)
+    assert plan.max_usd == pytest.approx(0.041667 * 180)
     reach = await jobs.backend.effects(plan, context)
-    assert (reach.destinations, reach.public, reach.cost_usd) == (("ada/jobs",), False, plan.worst_usd)
+    assert (reach.destinations, reach.public, reach.cost_usd) == (("ada/jobs",), False, plan.max_usd)
     handle = await jobs.launch("sleep", "1", hardware="a100-large")
     observed = await jobs.ended(handle)
     assert observed.finished is not None
@@ -161,10 +161,10 @@ async def test_the_price_is_by_the_minute_of_running(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ({"hardware": "a1000-large"}, r"no hardware 'a1000-large'; the nearest are: a100-large: .*2\.50 USD an hour"),
-        ({"limit_s": 5.0}, "a time limit of 5 s is none"),
+        ({"hardware": "a1000-large"}, r"unknown hardware 'a1000-large'; similar: a100-large: .*\$2\.50 per hour"),
+        ({"limit_s": 5.0}, "5 s is not a valid time limit"),
         ({"namespace": "strangers"}, "403.*strangers"),
-        ({"secrets": ("NO_SUCH_KEY",)}, "no secret in a variable NO_SUCH_KEY"),
+        ({"secrets": ("NO_SUCH_KEY",)}, "there is no secret named NO_SUCH_KEY"),
     ],
 )
 async def test_what_cannot_be_is_refused_with_the_remedy(jobs: Jobs, choices: dict[str, Any], said: str) -> None:
@@ -215,7 +215,7 @@ async def test_a_log_that_cannot_be_written_is_said_and_the_job_goes_on(jobs: Jo
     handle = await jobs.launch("python", "-c", "print(1)")
     await jobs.ended(handle)
     (jobs.desk.workspace / "log.txt").mkdir()
-    with pytest.raises(TemporaryError, match=r"log of the job .* is not complete: .*log\.txt: Is a directory"):
+    with pytest.raises(TemporaryError, match=r"log of job .* is incomplete: .*log\.txt: Is a directory"):
         await jobs.log(handle)
     assert (await jobs.backend.inspect(handle)).state == "succeeded"
 

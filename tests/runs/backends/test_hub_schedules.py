@@ -19,8 +19,8 @@ async def test_a_schedule_is_made_listed_suspended_resumed_and_deleted(hub: Fake
     assert await list_schedules(None, context) == "ada has no schedules"
     made = await create_schedule(plan(desk), "@daily", context)
     ((id, found),) = hub.jobs.scheduled.items()
-    assert f"made: {id}  @daily  on  cpu-basic; next at" in made
-    assert "0.01 USD each" in made
+    assert f"created: {id}  @daily  on  cpu-basic; next at" in made
+    assert "at most $0.01" in made
     assert (found["jobSpec"]["timeoutSeconds"], found["jobSpec"]["command"][0]) == (3600, "python")
     assert id in await list_schedules(None, context)
     assert "suspended" in await change_schedule("suspend", id, None, context)
@@ -33,9 +33,9 @@ async def test_a_schedule_is_made_listed_suspended_resumed_and_deleted(hub: Fake
 
 async def test_what_cannot_be_scheduled_is_said(hub: FakeHub, desk: HubBench) -> None:
     for said, refused in (
-        ("needs its times", create_schedule(plan(desk), " ", desk.context())),
+        ("no times given", create_schedule(plan(desk), " ", desk.context())),
         ("404", change_schedule("delete", "none", None, desk.context())),
-        ("by its id", change_schedule("delete", "", None, desk.context())),
+        ("no schedule id given", change_schedule("delete", "", None, desk.context())),
     ):
         with pytest.raises(ToolError, match=said):
             await refused
@@ -58,6 +58,6 @@ async def test_the_tool_makes_one_only_for_a_user_who_asked_for_a_schedule(hub: 
     assert id in (await desk.run("jobs", operation="schedules")).text
     assert "deleted" in (await desk.run("jobs", operation="delete_schedule", schedule=id)).text
     assert (
-        "a100-large: 12 vCPU, 142 GB, 1 x A100 (80 GB); 2.50 USD an hour"
+        "a100-large: 12 vCPU, 142 GB, 1 x A100 (80 GB); $2.50 per hour"
         in (await desk.run("jobs", operation="hardware")).text
     )

@@ -88,7 +88,7 @@ async def test_it_is_lost_with_its_sandbox(hub: FakeHub, runs: Runs) -> None:
     for job in hub.jobs.found.values():
         hub.jobs.cancel(job)
     assert (await runs.backend.inspect(handle)).reason == "its sandbox is gone"
-    with pytest.raises(ToolError, match="no sandbox for the run"):
+    with pytest.raises(ToolError, match="this thread has no sandbox"):
         await runs.launch("true", id="run2")
 
 

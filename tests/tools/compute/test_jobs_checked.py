@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import judge
-from ml_intern.runs.poll import look
+from ml_intern.runs.poll import poll
 from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
@@ -36,7 +36,7 @@ async def run_it(desk: HubBench, steps: int, **args: Any) -> ToolResult:
 async def ended(desk: HubBench) -> RunRow:
     row = (await desk.store.runs.list())[-1]
     async with asyncio.timeout(60):
-        while (row := await look(desk.store, row)).open:  # noqa: ASYNC110 nothing tells of another process
+        while (row := await poll(desk.store, row)).open:  # noqa: ASYNC110 nothing tells of another process
             await asyncio.sleep(0.05)
     return row
 

@@ -46,8 +46,8 @@ async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: Fak
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"hardware": "h900"}, "there is no hardware 'h900'; the nearest are"),
-        ({"timeout": "1s"}, "a time limit of 1 s is none for a job"),
+        ({"hardware": "h900"}, "unknown hardware 'h900'; similar: "),
+        ({"timeout": "1s"}, "1 s is not a valid time limit for a job"),
         ({"namespace": "lab"}, "lab/jobs, which the user did not name"),
         ({"hardware": "a100-large", "timeout": "14d"}, "it may cost $840"),
     ],
@@ -109,7 +109,7 @@ async def test_a_log_that_cannot_be_had_does_not_keep_a_run_open_for_ever(hub: F
     (job,) = hub.jobs.found.values()
     await asyncio.to_thread(job.wait)
     seen = await desk.run("jobs", operation="inspect", run=id)
-    assert "is not complete" in seen.text
+    assert "is incomplete" in seen.text
     hub.clear_failures()
     assert "hidden" in await ended(desk, id)
 

@@ -69,7 +69,7 @@ async def test_its_price_is_reserved_before_and_settled_after(hub: FakeHub, sand
     totals = await sandboxed.store.ledger.total(THREAD)
     assert (totals.open_requests, 0 < totals.cost_usd < 0.01) == (0, True)
     dear = await sandboxed.run("sandbox", operation="create", hardware="a1000")
-    assert "there is no hardware 'a1000'" in dear.text
+    assert "unknown hardware 'a1000'" in dear.text
     assert len(hub.jobs.found) == 1
 
 
@@ -119,7 +119,7 @@ async def test_a_lost_sandbox_is_said_and_not_replaced_unasked(hub: FakeHub, rem
     hub.jobs.cancel(only(hub))
     lost = await remote.run("bash", command="cat a.txt")
     assert not lost.ok
-    assert "is gone (canceled), and with it its files" in lost.text
+    assert "is gone (canceled), including its files" in lost.text
     assert len(hub.jobs.found) == 1
     assert (await remote.store.ledger.total(THREAD)).open_requests == 0
     assert "No such file" in (await remote.run("bash", command="cat a.txt")).text
@@ -128,10 +128,10 @@ async def test_a_lost_sandbox_is_said_and_not_replaced_unasked(hub: FakeHub, rem
 
 async def test_a_sandbox_ends_with_the_session_and_the_next_is_told(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="true"))
-    assert await sandboxes_of(remote.store).close() == [f"the sandbox {only(hub).id} was ended; its files are gone"]
+    assert await sandboxes_of(remote.store).close() == [f"ended sandbox {only(hub).id} and deleted its files"]
     assert only(hub).stage == "CANCELED"
     assert (await remote.store.ledger.total(THREAD)).open_requests == 0
-    assert "is gone (it was ended with the session that used it)" in (await remote.run("bash", command="true")).text
+    assert "is gone (it was ended when its session closed)" in (await remote.run("bash", command="true")).text
     await ok(await remote.run("bash", command="true"))
     assert len(hub.jobs.found) == 2
 
@@ -155,7 +155,7 @@ async def test_what_a_killed_session_left_is_ended_at_the_next_start(hub: FakeHu
     _killed(ours, record)
     assert await later.sweep(keep=THREAD) == []  # the thread goes on with it
     assert only(hub).stage == "RUNNING"
-    assert await later.sweep() == [f"ended a sandbox that a killed session left: {only(hub).id}"]
+    assert await later.sweep() == [f"ended sandbox {only(hub).id}, which a killed session left running"]
     assert only(hub).stage == "CANCELED"
     assert (await remote.store.ledger.total(THREAD)).open_requests == 0
     assert await later.sweep() == []
