@@ -1,4 +1,4 @@
-"""The door: hands the command line to one command, and turns every failure into one line and an exit code."""
+"""The command line's entry point: run one command, and turn every failure into one line and an exit code."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,10 +14,10 @@ PROGRAM = "ml-intern"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command line and return the exit code. Nothing escapes as a traceback."""
+    """Run the command line and return the exit code. No exception leaves this function."""
     try:
         return dispatch(split(argv))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost door: report() says what it is
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last handler: report() classifies the error
         from ml_intern.commands.failure import report
 
         return report(error)
@@ -36,18 +36,18 @@ def dispatch(request: Request) -> int:
     from typer.main import get_command
 
     command = get_command(typer_app(request.command))
-    # Typer's own main() would turn Ctrl-C into a silent exit code; report() has a line for it.
+    # Typer's own main() would turn Ctrl-C into a silent exit code; report() prints a line for it.
     with command.make_context(program_name(request.command), list(request.words)) as context:
         return int(command.invoke(context) or 0)
 
 
 def program_name(command: str) -> str:
-    """The command as it is typed."""
+    """Return the command as the user types it."""
     return PROGRAM if command == RUN else f"{PROGRAM} {command}"
 
 
 def typer_app(command: str) -> "Typer":
-    """The Typer app of one command; only that command's module is imported."""
+    """Build the Typer app of one command. Only that command's module is imported."""
     import typer
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -56,7 +56,10 @@ def typer_app(command: str) -> "Typer":
 
 
 def help_text(command: str) -> str:
-    """The help of a command, a group of them, or the program. Nothing is parsed: for that Typer imports pydantic."""
+    """Return the help of a command, a group of commands, or the program.
+
+    Nothing is parsed, because parsing makes Typer import pydantic.
+    """
     if command in COMMANDS and COMMANDS[command].actions:
         return commands_help(COMMANDS[command])
     from typer.main import get_command

@@ -1,4 +1,4 @@
-"""`approve`: shows what a thread waits for, or answers it from any terminal and goes on with the run."""
+"""`approve`: show a thread's pending approvals, or answer them from any terminal and continue the run."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,27 @@ from typing import Annotated, Any
 import typer
 
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.output import print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import ApprovalNeeded, UsageError
 from ml_intern.graph.operations import Decision, ExecApproval
 from ml_intern.terminal.render.preview import preview
+from ml_intern.text.formatting import plural
 
 OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
 LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
 MODE_OPTIONS = ("approval_mode", "yolo", "sandbox", "add_dir")
 
 ThreadAndReasons = Annotated[
-    list[str], typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title", show_default=False)
+    list[str], typer.Argument(metavar="THREAD", help="id, unique id prefix or title", show_default=False)
 ]
-Everything = Annotated[bool, typer.Option("--all", help="yes to everything that no --reject names")]
-Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="yes to this call (repeatable)")]
+Everything = Annotated[bool, typer.Option("--all", help="approve every call without a --reject")]
+Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="approve this call (repeatable)")]
 Rejected = Annotated[
-    list[str] | None, typer.Option("--reject", metavar='ID "REASON"', help="no to this call, and why (repeatable)")
+    list[str] | None,
+    typer.Option("--reject", metavar='ID "REASON"', help="reject this call, with a reason (repeatable)"),
 ]
-Json = Annotated[bool, typer.Option("--json", help=f"what waits, as {JSON_HELP}")]
+Json = Annotated[bool, typer.Option("--json", help="print the pending approvals as JSON")]
 
 
 @takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS, *MODE_OPTIONS, *LIMIT_OPTIONS, *OUTPUT_OPTIONS)
@@ -40,9 +42,9 @@ def approve(
     *,
     options: Options,
 ) -> int:
-    """Answer what a thread waits for, and go on with its run; without an answer, show what waits and exit 3.
+    """Answer a thread's pending approvals and continue its run; without an answer, show them and exit with 3.
 
-    The run goes on headless, with the thread's own model, in mode ask unless --approval-mode says otherwise.
+    The run continues headless with the thread's own model. The approval mode is ask unless --approval-mode is given.
     """
     thread_id, batch, folder = asyncio.run(_waiting(words[0]))
     requests: Sequence[Mapping[str, Any]] = batch["requests"]
@@ -62,22 +64,23 @@ def _go_on(options: Options, decisions: Mapping[str, Decision]) -> int:
 
 
 async def _waiting(text: str) -> tuple[str, Mapping[str, Any], str]:
-    """The thread's id, the fields of `approval_required`, and the thread's folder. Raises UsageError."""
+    """Return the thread's id, the fields of `approval_required` and the thread's folder. Raises UsageError."""
     async with threads_of_user() as threads, threads.read(text) as thread:
         pending = await thread.pending_approval()
         if pending is None:
             raise UsageError(
-                f"nothing waits for an approval in thread {thread.thread_id}",
+                f"thread {thread.thread_id} has no pending approvals",
                 "`ml-intern threads list` shows each thread's state",
             )
         return thread.thread_id, pending, (await threads.find(thread.thread_id)).folder
 
 
 def _with_reasons(ids: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
-    """Each rejected id with its reason; one reason alone is that of all."""
+    """Map each rejected id to its reason; a single reason applies to all of them."""
     if (len(reasons) > 1 and len(reasons) != len(ids)) or (reasons and not ids):
         raise UsageError(
-            f"{len(ids)} --reject and {len(reasons)} reasons", 'write --reject ID "REASON" for each, the reason quoted'
+            f"--reject was given {plural(len(ids), 'time')}, but with {plural(len(reasons), 'reason')}",
+            'write --reject ID "REASON" for each, with the reason in quotes',
         )
     given = [*reasons] * len(ids) if len(reasons) == 1 else [*reasons] or [""] * len(ids)
     return dict(zip(ids, given, strict=True))
@@ -86,16 +89,16 @@ def _with_reasons(ids: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
 def decisions_for(
     requests: Sequence[Mapping[str, Any]], *, everything: bool, yes: Sequence[str], no: Mapping[str, str]
 ) -> dict[str, Decision]:
-    """An answer to every request. Raises UsageError for ids that are none, and for requests left without an answer."""
+    """Return an answer to every request. Raises UsageError for an unknown id, and for a request without an answer."""
     asked = [str(request["id"]) for request in requests]
     refused = {_full_id(id, asked): reason for id, reason in no.items()}
     allowed = {_full_id(id, asked) for id in yes}
     if twice := allowed & set(refused):
-        raise UsageError(f"--id and --reject both name {twice.pop()}")
+        raise UsageError(f"--id and --reject both name {twice.pop()}", "use only one of them")
     left = [request for request in requests if request["id"] not in refused and request["id"] not in allowed]
     if left and not everything:
         named = ", ".join(f"{request['id']} ({request['name']})" for request in left)
-        raise UsageError(f"without an answer: {named}", "add --id or --reject for each, or --all for yes to the rest")
+        raise UsageError(f"no answer for {named}", "add --id or --reject for each, or --all to approve the rest")
     return {id: _no(refused[id]) if id in refused else Decision(type="approve") for id in asked}
 
 
@@ -106,7 +109,10 @@ def _no(reason: str) -> Decision:
 def _full_id(text: str, asked: Sequence[str]) -> str:
     found = [id for id in asked if id == text] or [id for id in asked if text and id.startswith(text)]
     if len(found) != 1:
-        raise UsageError(f"{text!r} names {'no request' if not found else 'several requests'}", f"{', '.join(asked)}")
+        raise UsageError(
+            f"{text!r} {'is not a pending approval' if not found else 'matches several approvals'}",
+            f"use one of {', '.join(asked)}",
+        )
     return found[0]
 
 
@@ -117,4 +123,4 @@ def _shown(thread_id: str, requests: Sequence[Mapping[str, Any]], folder: str) -
         if request["name"] != "question":
             lines += [f"    {line.text}" for line in preview(request["name"], request["args"], Path(folder))]
     how = f'ml-intern approve {thread_id} --all, or --id ID, or --reject ID "REASON"'
-    return [*lines, f"answer: {how}; or talk it over: ml-intern -r {thread_id}"]
+    return [*lines, f"answer: {how}; to reply in a session: ml-intern -r {thread_id}"]

@@ -1,6 +1,6 @@
-"""Splits the command line before Typer sees it: subcommand or prompt, `-r` with or without a value. Pure functions.
+"""Split the command line before Typer sees it: subcommand or prompt, `-r` with or without a value. Pure functions.
 
-Typer can declare neither an optional PROMPT beside subcommands nor an option whose value may be left out.
+Typer can declare neither an optional PROMPT beside subcommands nor an option with an optional value.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DOUBLE_DASH = "--"
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for: a command, its words, and whether only help or the version is wanted."""
+    """A parsed command line: the command, its arguments, and whether only help or the version is wanted."""
 
     command: str
     """`run`, or a subcommand with its action: `threads list`."""
@@ -28,7 +28,7 @@ class Request:
 
 
 def split(argv: Sequence[str]) -> Request:
-    """Decide what is asked for. UsageError when one word is close to a subcommand's name but is not it."""
+    """Choose the command. Raises UsageError for a word that looks like a misspelled subcommand."""
     words = list(argv)
     before = _take_options(words)
     first = words[0] if words and words[0] != DOUBLE_DASH else ""
@@ -40,15 +40,15 @@ def split(argv: Sequence[str]) -> Request:
 
 
 def _subcommand(name: str, before: list[str], rest: list[str]) -> Request:
-    """Options given before the name belong to the subcommand too; they go before a `--`."""
+    """Read a subcommand. Options given before its name belong to it too; they are placed before a `--`."""
     before = [*before, *_take_options(rest)] if COMMANDS[name].actions else before
     action = rest.pop(0) if rest and rest[0] in COMMANDS[name].actions else ""
     end = rest.index(DOUBLE_DASH) if DOUBLE_DASH in rest else len(rest)
     words = (*rest[:end], *before, *rest[end:])
     wants_help = bool(HELP & {*rest[:end], *before})
     if COMMANDS[name].actions and not action and not wants_help:
-        said = f"{name} has no {rest[0]!r}" if rest else f"{name} alone does nothing"
-        raise UsageError(said, f"say {' or '.join(f'{name} {known}' for known in COMMANDS[name].actions)}")
+        problem = f"{rest[0]!r} is not an action of {name}" if rest else f"{name} needs an action"
+        raise UsageError(problem, f"use {' or '.join(f'{name} {known}' for known in COMMANDS[name].actions)}")
     return Request(f"{name} {action}".strip(), words, "help" if wants_help else "")
 
 
@@ -59,7 +59,7 @@ def _run(before: list[str], rest: list[str]) -> Request:
         options += _take_options(rest)
     plain += rest[1:]
     if len(plain) > 1 and not HELP & set(options):
-        raise UsageError(f"the prompt is one argument, got {len(plain)} words", "put it in quotes")
+        raise UsageError(f"the prompt must be one argument, but {len(plain)} were given", "put the prompt in quotes")
     words = (*options, DOUBLE_DASH, *plain) if plain else tuple(options)
     if HELP & set(options):
         return Request(RUN, words, "help")
@@ -67,7 +67,7 @@ def _run(before: list[str], rest: list[str]) -> Request:
 
 
 def _take_options(words: list[str]) -> list[str]:
-    """Take the leading options with their values off `words`; a bare -r becomes `--resume=`."""
+    """Remove the leading options with their values from `words` and return them; a bare -r becomes `--resume=`."""
     taken: list[str] = []
     while words and words[0].startswith("-") and words[0] not in ("-", DOUBLE_DASH):
         word = words.pop(0)
@@ -84,7 +84,7 @@ def _take_options(words: list[str]) -> list[str]:
 
 
 def read_option(word: str) -> tuple[list[OptionSpec], bool]:
-    """The options that one word sets (several in a cluster such as -pq), and whether the next word is a value."""
+    """Return the options one word sets (several for a cluster such as -pq), and whether a value follows."""
     if word.startswith("--"):
         name, equals, _ = word.partition("=")
         long = SWITCHES.get(name)
@@ -105,13 +105,13 @@ def _sets(options: list[str], field: str) -> bool:
 
 
 def _refuse_near_miss(word: str) -> None:
-    """Two slips are a near miss, one where the name is short. A sentence is never one."""
-    as_prompt = f'as a prompt: ml-intern -p "{word}"'
+    """Raise UsageError for a word within two typos of a subcommand's name, or one typo of a short name."""
+    as_prompt = f'to use it as a prompt: ml-intern -p "{word}"'
     if any(character.isspace() for character in word) or len(word) > 20:
         return
     from rapidfuzz.distance import OSA
 
     for name in sorted(COMMANDS, key=lambda name: OSA.distance(word.lower(), name)):
         if OSA.distance(word.lower(), name) <= (2 if len(name) > 5 else 1):
-            raise UsageError(f"{word!r} is no subcommand; did you mean {name!r}?", as_prompt)
+            raise UsageError(f"{word!r} is not a subcommand; did you mean {name!r}?", as_prompt)
         return

@@ -1,4 +1,4 @@
-"""`completion`: a completion script for a shell, made from the tables of options and subcommands."""
+"""`completion`: generate a shell completion script from the tables of options and subcommands."""
 
 import sys
 from typing import Annotated, Literal
@@ -21,9 +21,9 @@ VALUES: dict[str, str] = {
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="the shell to make it for")],
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="the shell")],
 ) -> int:
-    """Print a completion script: for bash and zsh eval "$(ml-intern completion bash)", in fish pipe it to source."""
+    """Print a completion script. In bash and zsh, eval "$(ml-intern completion bash)"; in fish, pipe it to source."""
     sys.stdout.write({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]())
     return 0
 

@@ -1,4 +1,4 @@
-"""`config show` and `config path`: the settings in force, the source of each, and where everything is kept."""
+"""`config show`, `check` and `path`: the settings in effect and their sources, errors in the files, all paths."""
 
 import json as json_module
 import re
@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 @takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")
 def show_settings(options: Options, json: Json = False) -> int:
-    """Show every setting in force and where its value is from. Secrets are never shown."""
+    """Show every setting in effect and the source of its value. Secrets are never shown."""
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     shown = {path: {"value": value, "source": source} for path, value, source in _leaves(loaded)}
@@ -42,7 +42,7 @@ def show_settings(options: Options, json: Json = False) -> int:
 
 
 def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
-    """Path, safe value and source of every value that is no object, and of empty objects."""
+    """Yield path, redacted value and source of every value that is not an object, and of empty objects."""
     from ml_intern.safety.secrets.redaction import redact
 
     def walk(value: Any, path: tuple[str, ...], source: str) -> Iterator[tuple[str, Any, str]]:
@@ -66,7 +66,7 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
-    """Say every fault of the settings files, each with its line and column. Exit code 78 when there is one."""
+    """Report every error in the settings files with its line and column. Exits with 78 if there is one."""
     from ml_intern.configs.check import problems_of
     from ml_intern.configs.layers import names_for
 
@@ -81,12 +81,12 @@ def check_settings(options: Options, json: Json = False) -> int:
     faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:
-        load_settings(options.request(), folder)  # what files and options say together
+        load_settings(options.request(), folder)  # checks the files and options in combination
     if json:
         print_json([asdict(fault) for fault in faults])
     else:
         where = ", ".join(map(str, files)) or "the defaults"
-        print_lines([str(fault) for fault in faults] or [f"no faults in {where}"])
+        print_lines([str(fault) for fault in faults] or [f"no errors in {where}"])
     return ConfigurationError.exit_code if wrong else 0
 
 
@@ -95,12 +95,12 @@ def show_paths(json: Json = False) -> int:
     paths = known_paths()
     if json:
         return print_json({name: {"path": str(path), "exists": path.exists()} for name, path in paths.items()})
-    rows = [(name, str(path), "" if path.exists() else "(not there)") for name, path in paths.items()]
+    rows = [(name, str(path), "" if path.exists() else "(missing)") for name, path in paths.items()]
     return print_lines(columns([("WHAT", "PATH", ""), *rows]))
 
 
 def known_paths() -> dict[str, Path]:
-    """Every place, by what it is for."""
+    """Return every file and folder, by its purpose."""
     home = data_home()
     return {
         "user settings": settings_path(),
@@ -121,7 +121,7 @@ MODELS = ("model_name", "compact_model", "research_model", "fallback_model")
 
 
 def further_problems(values: Mapping[str, Any]) -> Iterator[Found]:
-    """What is wrong with the rules of a file; and, as warnings, its models that no provider is known for."""
+    """Yield errors in the permission rules of a file, and a warning for each model without a known provider."""
     yield from _rules(values.get("permissions"))
     yield from _models(values)
 
@@ -137,8 +137,8 @@ def _rules(permissions: object) -> Iterator[Found]:
             try:
                 parse_rules({effect: [rule]}, "settings")
             except ConfigurationError as error:
-                said = error.message.removeprefix(f"settings: permissions.{effect}[0] ")
-                yield ("permissions", effect, index), said, False
+                problem = error.message.removeprefix(f"settings: permissions.{effect}[0] ")
+                yield ("permissions", effect, index), problem, False
 
 
 def _models(values: Mapping[str, Any]) -> Iterator[Found]:
@@ -149,6 +149,6 @@ def _models(values: Mapping[str, Any]) -> Iterator[Found]:
         try:
             find_route(model if isinstance(model, str) and model else "scripted:none", {})
         except ModelUnknown as error:
-            yield (key,), f"{error.message}; it is good for --base-url alone", True
-        except ConfigurationError:  # its key or address, which the environment says
+            yield (key,), f"{error.message}; it works only with --base-url", True
+        except ConfigurationError:  # its key or address comes from the environment
             continue

@@ -1,4 +1,4 @@
-"""`doctor`: what is installed, where things are kept, which keys are there by name; with --probe one model call."""
+"""`doctor`: versions, programs, folders, which API keys are set, and the model; --probe sends test requests."""
 
 import asyncio
 import os
@@ -39,19 +39,21 @@ PACKAGES = (
     "huggingface_hub",
 )
 PROGRAMS = {
-    "git": "for the history of your project",
-    "uv": "runs scripts with their dependencies",
-    "bwrap": "the OS sandbox (Debian: apt install bubblewrap)",
+    "git": "needed for the history of your project",
+    "uv": "needed to run scripts with their dependencies",
+    "bwrap": "needed for the OS sandbox (Debian: apt install bubblewrap)",
 }
 
 
 @takes_options(*MODEL_OPTIONS, *SETTINGS_OPTIONS)
 def doctor(
     options: Options,
-    probe: Annotated[bool, typer.Option("--probe", help="ask the model for a reply, a stream, a tool call")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="send test requests: a reply, a streamed reply, a tool call")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> int:
-    """Show versions, programs, folders, keys by name and the model a run would use."""
+    """Show versions, programs, folders, which API keys are set, and the model a run would use."""
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     report = _report(loaded, options)
@@ -69,7 +71,7 @@ def doctor(
 
 
 async def doctor_lines(options: Options) -> list[str]:
-    """What `doctor` shows, without asking the model."""
+    """Return the lines `doctor` prints without --probe."""
     loaded = await asyncio.to_thread(load_settings, options.request(), working_folder(options.request()))
     report = await asyncio.to_thread(_report, loaded, options)
     await _look_at_database(report)
@@ -113,7 +115,7 @@ def _program(name: str, purpose: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{path} does not answer: {error}"
+        return f"{path} failed: {error}"
     return f"{(done.stdout or done.stderr).strip().partition(chr(10))[0]} ({path})"
 
 
@@ -139,7 +141,7 @@ def _folders() -> dict[str, str]:
 
 def _size_of(path: Path) -> str:
     if not path.exists():
-        return "not there yet"
+        return "does not exist yet"
     if path.is_file():
         return size(path.stat().st_size)
     return size(sum(file.lstat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink()))
@@ -163,12 +165,12 @@ def _model(loaded: Loaded, options: Options) -> dict[str, str]:
         route = find_route(model, os.environ, endpoint_of(options.request(), model))
     except MLInternError as error:
         return {"model": f"none: {error}"}
-    found = {"model": model, "route": route.note, "key": route.key_used or "needs none", "note": note}
+    found = {"model": model, "route": route.note, "key": route.key_used or "not needed", "note": note}
     return {name: value for name, value in found.items() if value}
 
 
 async def _look_at_database(report: dict[str, dict[str, str]]) -> MLInternError | None:
-    """Add what the thread database says of itself; a new one is not made for it."""
+    """Add the number of threads, or the error of a database that cannot be opened. No database is created."""
     if not known_paths()["threads"].exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Every failure leaves the program as one line on stderr, `ml-intern: message (remedy)`, and an exit code."""
+"""Report every failure as one line on stderr, `ml-intern: message (remedy)`, and an exit code."""
 
 import errno
 import os
@@ -12,27 +12,30 @@ INTERRUPTED = 130
 
 
 def report(error: BaseException) -> int:
-    """Say what went wrong in one line and return the exit code. The unforeseen leaves its traceback in a log file."""
+    """Print the error in one line and return its exit code. The traceback of an unexpected one goes to a log file."""
     if isinstance(error, KeyboardInterrupt):
         return say("interrupted", INTERRUPTED)
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, is gone: no message
         drop_stdout()
+        return MLInternError.exit_code
     known = as_known(error)
     return say(str(known), known.exit_code) if known else say(_unforeseen(error), 1)
 
 
 def as_known(error: BaseException) -> MLInternError | None:
-    """The error in our own tree, or None when it is in none of its places."""
+    """Return the error as an MLInternError, or None when it is unexpected."""
     if isinstance(error, MLInternError):
         return error
     if isinstance(error, BrokenPipeError):
-        return MLInternError("nobody reads the output any more: the pipe is closed")
+        return MLInternError("the output was closed")
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return TemporaryError("the disk is full", "free some space and run it again; the thread can be resumed")
-    return _usage_fault(error) if "typer" in sys.modules else None
+        return TemporaryError(
+            "the disk is full", "free some space and run the command again; the thread can be resumed"
+        )
+    return _usage_error(error) if "typer" in sys.modules else None
 
 
-def _usage_fault(error: BaseException) -> UsageError | None:
+def _usage_error(error: BaseException) -> UsageError | None:
     import typer
 
     if not isinstance(error, typer.TyperException):
@@ -51,12 +54,12 @@ def say(line: str, code: int) -> int:
 
 
 def report_line(line: str) -> None:
-    """Write a line that is not a failure to stderr."""
+    """Write an informational line to stderr."""
     say(line, 0)
 
 
 def drop_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter does not complain about the closed pipe at exit."""
+    """Discard buffered output, so that the interpreter does not report the closed pipe at exit."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -71,4 +74,6 @@ def _unforeseen(error: BaseException) -> str:
     try:
         return str(log_error(private_folder(data_home()), "(none)", error))
     except OSError as unwritable:
-        return redact(f"internal error: {type(error).__name__}: {error} (no log could be written: {unwritable})")
+        return redact(
+            f"internal error: {type(error).__name__}: {error} (and the log could not be written: {unwritable})"
+        )

@@ -1,4 +1,4 @@
-"""`mcp list`, `add`, `remove`, `test`, `serve`: servers of tools, and our tools for others."""
+"""`mcp list`, `add`, `remove`, `test`: the MCP servers of the settings. `mcp serve`: ml-intern's tools for others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from ml_intern.graph.limits import HEADLESS_BUDGET_USD
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.options import load_settings, run_folders, working_folder
 from ml_intern.session.opening.store import open_store
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.configs.mcp_servers import McpServer
@@ -29,7 +30,7 @@ Pairs = list[str]
 
 @takes_options(*SETTINGS_OPTIONS)
 def list_servers(options: Options, json: Json = False) -> int:
-    """Show the servers that settings name, and which are off. None is started: `mcp test` does that."""
+    """List the servers in the settings and which are off. None is started; `mcp test` connects to them."""
     from ml_intern.configs.paths import data_home
     from ml_intern.tools.mcp.servers import Servers
 
@@ -67,25 +68,27 @@ def _where(server: "McpServer") -> str:
 @takes_options(*SETTINGS_OPTIONS)
 def check_servers(
     options: Options,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one of them; else all that are on")] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="agree to descriptions that changed")] = False,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="the server to test (default: all that are on)")
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="accept changed tool descriptions")] = False,
     json: Json = False,
 ) -> int:
-    """Connect to servers and show their tools. Exit code 1 when one does not answer."""
+    """Connect to servers and list their tools. Exits with 1 if a server does not answer."""
     wanted = _loaded(options).settings.mcpServers
     if name is not None and name not in wanted:
-        raise UsageError(f"there is no MCP server {name!r}", "`ml-intern mcp list` shows them")
+        raise UsageError(f"there is no MCP server {name!r}", "`ml-intern mcp list` lists them")
     chosen = {one: server for one, server in wanted.items() if name in (None, one)}
-    states, told = asyncio.run(_tried(chosen, accept=accept))
+    states, descriptions = asyncio.run(_connected(chosen, accept=accept))
     failed = [state for state in states if state.status == "failed" or (name and state.status == "off")]
     if json:
         print_json([{**asdict(state), "where": _where(chosen[state.name])} for state in states])
     else:
-        print_lines(line for state in states for line in _state_lines(state, told))
+        print_lines(line for state in states for line in _state_lines(state, descriptions))
     return 1 if failed else 0
 
 
-async def _tried(wanted: "dict[str, McpServer]", *, accept: bool) -> "tuple[list[ServerState], dict[str, str]]":
+async def _connected(wanted: "dict[str, McpServer]", *, accept: bool) -> "tuple[list[ServerState], dict[str, str]]":
     from ml_intern.tools.mcp.servers import open_servers
     from ml_intern.tools.registry import create_builtin_tools
 
@@ -93,40 +96,44 @@ async def _tried(wanted: "dict[str, McpServer]", *, accept: bool) -> "tuple[list
         await servers.settled()
         for name in wanted if accept else ():
             await servers.accept(name)
-        told = {name: spec.description.strip().partition("\n")[0] for name, spec in servers.specs.items()}
-        return servers.states(), told
+        descriptions = {name: spec.description.strip().partition("\n")[0] for name, spec in servers.specs.items()}
+        return servers.states(), descriptions
 
 
-def _state_lines(state: "ServerState", told: dict[str, str]) -> list[str]:
-    count = f", {len(state.tools)} tools" if state.status == "ready" else ""
+def _state_lines(state: "ServerState", descriptions: dict[str, str]) -> list[str]:
+    count = f", {plural(len(state.tools), 'tool')}" if state.status == "ready" else ""
     head = f"{state.name}: {state.status}{count}{f' ({state.why})' if state.why else ''}"
-    return [head, *(f"  {tool}{_mark(tool, state)}  {told.get(tool, '')[:120]}" for tool in state.tools)]
+    return [head, *(f"  {tool}{_mark(tool, state)}  {descriptions.get(tool, '')[:120]}" for tool in state.tools)]
 
 
 def _mark(tool: str, state: "ServerState") -> str:
-    return "  CHANGED since it was agreed to (--accept agrees):" if tool in state.changed else ""
+    return "  CHANGED since you accepted it (--accept accepts it again):" if tool in state.changed else ""
 
 
 def add_server(
     name: Name,
-    command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="what to start")] = None,
-    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="or the address to call")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="the command that starts the server")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="the server's address, instead of a command")
+    ] = None,
     header: Annotated[Pairs | None, typer.Option("--header", metavar="'NAME: VALUE'", help="repeatable")] = None,
     env: Annotated[Pairs | None, typer.Option("--env", metavar="NAME=VALUE", help="repeatable")] = None,
 ) -> int:
-    """Write a server into the user's settings. Put secrets as ${NAME}: the variable is read when it is used."""
+    """Add a server to the user's settings. Write secrets as ${NAME}: the variable is read when the server is used."""
     from ml_intern.configs.user_files import change_user_settings
 
     entry = _entry(name, command or [], url, _pairs(header or [], ":"), _pairs(env or [], "="))
     path = change_user_settings(lambda values: values.setdefault("mcpServers", {}).update({name: entry}))
     _forget_pins(name)
-    return print_lines([f"{name} is in {path}; try it: ml-intern mcp test {name}"])
+    return print_lines([f"added {name} to {path}; test it with: ml-intern mcp test {name}"])
 
 
 def _entry(
     name: str, command: Sequence[str], url: str | None, headers: dict[str, str], env: dict[str, str]
 ) -> dict[str, Any]:
-    """The entry as a settings file holds it. UsageError when it would be no server."""
+    """Build the entry for the settings file. Raises UsageError when it does not describe a server."""
     from pydantic import ValidationError
 
     from ml_intern.configs.mcp_servers import McpServer, check_names
@@ -135,7 +142,8 @@ def _entry(
     by_command = {"transport": "stdio", "command": command[0], "args": list(command[1:]), "env": env} if command else {}
     if bool(by_url) == bool(by_command):
         raise UsageError(
-            "a server has either a command or a url", "mcp add NAME -- COMMAND ..., or mcp add NAME --url URL"
+            "a server needs either a command or a URL",
+            "use mcp add NAME -- COMMAND ..., or mcp add NAME --url URL",
         )
     entry = {key: value for key, value in (by_url | by_command).items() if value}
     try:
@@ -152,13 +160,13 @@ def _pairs(given: Sequence[str], mark: str) -> dict[str, str]:
     for text in given:
         key, at, value = text.partition(mark)
         if not at or not key.strip():
-            raise UsageError(f"{text!r} is no NAME{mark}VALUE")
+            raise UsageError(f"{text!r} is not of the form NAME{mark}VALUE")
         found[key.strip()] = value.strip()
     return found
 
 
 def remove_server(name: Name) -> int:
-    """Take a server out of the user's settings; one that ships with ml-intern is turned off there."""
+    """Remove a server from the user's settings. A server that ships with ml-intern is turned off there instead."""
     from ml_intern.configs.layers import SHIPPED
     from ml_intern.configs.user_files import change_user_settings
 
@@ -173,7 +181,8 @@ def remove_server(name: Name) -> int:
             removed[:] = ["turned off in"]
         if not removed:
             raise UsageError(
-                f"the user's settings name no MCP server {name!r}", "`ml-intern mcp list` shows where each is"
+                f"there is no MCP server {name!r} in your settings",
+                "`ml-intern mcp list` shows where each server is configured",
             )
 
     path = change_user_settings(change)
@@ -190,7 +199,7 @@ def _forget_pins(name: str) -> None:
 
 @takes_options(*SETTINGS_OPTIONS, "approval_mode", "max_budget_usd", "add_dir")
 def serve(options: Options) -> int:
-    """Offer the research, dataset and job tools to another agent over stdin and stdout, until stdin ends."""
+    """Serve the research, dataset and job tools to another agent over stdin and stdout until stdin ends."""
     from ml_intern.session.opening.options import from_settings
 
     folder = working_folder(options.request())

@@ -1,4 +1,4 @@
-"""`models`: the ways to a model, the models that can be called now, and what is known of one."""
+"""`models`: the providers, the models that can be called now, and the details of one model."""
 
 import asyncio
 import os
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MILLION = 1_000_000
 Id = Annotated[
-    str | None, typer.Argument(metavar="[ID]", help="a model id; with --available, words that ids must hold")
+    str | None, typer.Argument(metavar="[ID]", help="model id; with --available, text that ids must contain")
 ]
-Available = Annotated[bool, typer.Option("--available", help="the models that can be called now")]
+Available = Annotated[bool, typer.Option("--available", help="list the models that can be called now")]
 
 
 @takes_options("base_url", "api_key_env", *SETTINGS_OPTIONS)
@@ -33,7 +33,7 @@ def show_models(
     available: Available = False,
     json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> int:
-    """Show how models are reached, which can be called now, or one of them: route, key, window, price, abilities."""
+    """List providers or available models, or show one model's route, key, context window, price and capabilities."""
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     if available:
@@ -77,9 +77,9 @@ def _show_ways(chosen: str, note: str, *, json: bool) -> int:
     found = sorted(ways(os.environ), key=lambda way: not way.key)
     if json:
         return print_json({"model": chosen or None, "note": note, "ways": [asdict(way) for way in found]})
-    rows = [("IDS", "REACHED THROUGH", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
-    used = f"in use here: {chosen or 'none'}{f' ({note})' if note else ''}"
-    return print_lines([*columns(rows), used, "`ml-intern models --available` lists what can be called now"])
+    rows = [("IDS", "PROVIDER", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
+    used = f"selected model: {chosen or 'none'}{f' ({note})' if note else ''}"
+    return print_lines([*columns(rows), used, "`ml-intern models --available` lists the models that can be called now"])
 
 
 def _ids(prefix: str) -> str:
@@ -91,14 +91,14 @@ def _ids(prefix: str) -> str:
 def _key_state(way: "Way") -> str:
     if way.key:
         return f"{way.key} is set"
-    return f"{way.keys[0]} is not set" if way.keys else "needs none"
+    return f"{way.keys[0]} is not set" if way.keys else "not needed"
 
 
 def _show_available(found: "list[Described]", *, json: bool) -> int:
     if json:
         return print_json([_as_json(one) for one in found])
     if not found:
-        return print_lines(["no model can be called: `ml-intern models` shows which keys are asked for"])
+        return print_lines(["no model can be called: `ml-intern models` shows which keys are missing"])
     head = ("MODEL", "WINDOW", "IN / OUT PER MILLION", "TOOLS", "IMAGES", "EFFORT")
     return print_lines(columns([head, *map(_row, found)]))
 
@@ -124,9 +124,9 @@ def _rows(one: "Described") -> list[tuple[str, str]]:
     rows = [
         ("model", one.model),
         ("route", one.route),
-        ("key", one.key or ("missing" if one.fault else "needs none")),
-        ("window", f"{_count(one.window)} tokens" if one.window else "unknown until a catalogue or a fault tells"),
-        ("longest reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
+        ("key", one.key or ("missing" if one.fault else "not needed")),
+        ("context window", f"{_count(one.window)} tokens" if one.window else "unknown"),
+        ("maximum reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
         *(("price", line) for line in _price_lines(one)),
         ("tools", _can(able.tools)),
         ("images", _can(able.images)),
@@ -144,7 +144,7 @@ def _price_lines(one: "Described") -> list[str]:
 def _rates_line(rates: "Rates") -> str:
     more = [
         f"{name} ${rate * MILLION:g}"
-        for name, rate in (("cached", rates.cache_read), ("written to the cache", rates.cache_write))
+        for name, rate in (("cached", rates.cache_read), ("cache write", rates.cache_write))
         if rate is not None
     ]
     above = f"above {rates.above:,} tokens: " if rates.above else ""

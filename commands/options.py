@@ -1,4 +1,4 @@
-"""OPTIONS: every option of the command line, once. Parsing, help, completion and the reference come from it."""
+"""OPTIONS: the single table of command line options. Parsing, help, completion and the reference come from it."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -18,33 +18,39 @@ Runtime = Literal["local", "sandbox"]
 
 
 class Word(NamedTuple):
-    """How a field of Options stands on the command line. A "/" before a name makes it the switch that says no."""
+    """The command line form of a field of Options. A "/" before a name makes it the negating switch."""
 
     names: str
     metavar: str
-    """Name of the value; empty for a switch."""
+    """The placeholder of the value; empty for a switch."""
     help: str
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a run was asked for on the command line; None means that settings or defaults decide."""
+    """The options of a command. None means that settings or defaults decide."""
 
-    prompt: Annotated[str | None, Word("", "PROMPT", "what to do; without it, on a terminal: interactive")] = None
-    model: Annotated[str | None, Word("-m --model", "ID", "model id, provider/model; scripted:FILE plays a script")] = (
-        None
-    )
-    base_url: Annotated[str | None, Word("--base-url", "URL", "OpenAI-compatible endpoint for this model")] = None
+    prompt: Annotated[
+        str | None, Word("", "PROMPT", "the task; without it, an interactive session starts on a terminal")
+    ] = None
+    model: Annotated[
+        str | None, Word("-m --model", "ID", "model to use, as provider/model; scripted:FILE replays a script")
+    ] = None
+    base_url: Annotated[
+        str | None, Word("--base-url", "URL", "OpenAI-compatible endpoint of the model given with -m")
+    ] = None
     api_key_env: Annotated[
-        str | None, Word("--api-key-env", "NAME", "variable with the key for --base-url (default OPENAI_API_KEY)")
+        str | None,
+        Word("--api-key-env", "NAME", "variable that contains the key for --base-url (default OPENAI_API_KEY)"),
     ] = None
-    continue_: Annotated[bool, Word("-c --continue", "", "continue the latest thread of this folder")] = False
+    continue_: Annotated[bool, Word("-c --continue", "", "continue the most recent thread of this folder")] = False
     resume: Annotated[
-        str | None, Word("-r --resume", "[THREAD]", "resume by id, unique id prefix or name; without a value, a picker")
+        str | None,
+        Word("-r --resume", "[THREAD]", "resume by id, unique id prefix or title; without a value, choose from a list"),
     ] = None
-    fork: Annotated[bool, Word("--fork", "", "with -c or -r: continue on a copy")] = False
+    fork: Annotated[bool, Word("--fork", "", "with -c or -r: continue in a copy of the thread")] = False
     print_: Annotated[
-        bool, Word("-p --print", "", "headless even on a terminal; the next word is a prompt, never a subcommand")
+        bool, Word("-p --print", "", "run headless even on a terminal; the next word is a prompt, never a subcommand")
     ] = False
     output_format: Annotated[
         OutputFormat,
@@ -53,54 +59,59 @@ class Options:
     output_schema: Annotated[
         str | None, Word("--output-schema", "FILE", "the final answer must match this JSON schema")
     ] = None
-    no_stream: Annotated[bool, Word("--no-stream", "", "whole replies instead of tokens")] = False
+    no_stream: Annotated[bool, Word("--no-stream", "", "request complete replies instead of streaming")] = False
     max_iterations: Annotated[
-        int | None, Word("--max-iterations", "N", f"model calls in a turn (default {MAX_ITERATIONS}, -1 unlimited)")
+        int | None,
+        Word("--max-iterations", "N", f"maximum model calls per turn (default {MAX_ITERATIONS}, -1: no limit)"),
     ] = None
     max_budget_usd: Annotated[
         float | None,
         Word(
             "--max-budget-usd",
             "X",
-            f"cap in US dollars over all agents (headless {HEADLESS_BUDGET_USD:g}, -1 unlimited)",
+            f"budget in US dollars, sub-agents included (headless default {HEADLESS_BUDGET_USD:g}, -1: no limit)",
         ),
     ] = None
-    timeout: Annotated[str | None, Word("--timeout", "DURATION", "cap on time: 90, 90s, 10m, 1h30m")] = None
+    timeout: Annotated[str | None, Word("--timeout", "DURATION", "time limit: 90, 90s, 10m, 1h30m")] = None
     approval_mode: Annotated[
         Mode | None,
         Word(
             "--approval-mode",
             "MODE",
-            "ask (default on a terminal); auto (default headless): nobody is asked; plan: read-only until the plan is "
-            "accepted; yolo: only deny rules hold",
+            "ask (default on a terminal); auto (default headless): refuse instead of asking; plan: read-only until "
+            "you accept the plan; yolo: allow everything that no deny rule forbids",
         ),
     ] = None
-    yolo: Annotated[bool, Word("-y --yolo", "", "--approval-mode yolo")] = False
+    yolo: Annotated[bool, Word("-y --yolo", "", "same as --approval-mode yolo")] = False
     sandbox: Annotated[
         bool | None,
-        Word("--sandbox /--no-sandbox", "", "require the OS sandbox (error if unavailable), or turn it off"),
+        Word(
+            "--sandbox /--no-sandbox",
+            "",
+            "require the OS sandbox for local commands (error if unavailable), or turn it off",
+        ),
     ] = None
     tool_runtime: Annotated[
         Runtime | None,
-        Word("--tool-runtime", "WHERE", "local; sandbox: bash, read, write, edit in a Hugging Face sandbox"),
+        Word("--tool-runtime", "WHERE", "local, or sandbox: run bash, read, write and edit in a Hugging Face sandbox"),
     ] = None
-    sandbox_tools: Annotated[bool, Word("--sandbox-tools", "", "--tool-runtime sandbox")] = False
+    sandbox_tools: Annotated[bool, Word("--sandbox-tools", "", "same as --tool-runtime sandbox")] = False
     effort: Annotated[Effort | None, Word("--effort", "LEVEL", f"reasoning effort: {', '.join(EFFORTS)}")] = None
     cd: Annotated[str | None, Word("-C --cd", "DIR", "working folder")] = None
-    add_dir: Annotated[list[str], Word("--add-dir", "DIR", "a further folder the tools may touch (repeatable)")] = (
+    add_dir: Annotated[list[str], Word("--add-dir", "DIR", "additional folder the tools may access (repeatable)")] = (
         field(default_factory=list[str])
     )
     config: Annotated[str | None, Word("--config", "FILE", "settings file that overrides the user's")] = None
-    set_: Annotated[list[str], Word("--set", "KEY=VALUE", "one setting, a.b=value (repeatable)")] = field(
-        default_factory=list[str]
+    set_: Annotated[list[str], Word("--set", "KEY=VALUE", "override one setting, such as a.b=value (repeatable)")] = (
+        field(default_factory=list[str])
     )
-    ephemeral: Annotated[bool, Word("--ephemeral", "", "leave nothing on disk")] = False
-    quiet: Annotated[bool, Word("-q --quiet", "", "nothing on stderr but errors")] = False
-    verbose: Annotated[bool, Word("--verbose", "", "show reasoning and the output of tools")] = False
+    ephemeral: Annotated[bool, Word("--ephemeral", "", "save nothing to disk")] = False
+    quiet: Annotated[bool, Word("-q --quiet", "", "print only errors to stderr")] = False
+    verbose: Annotated[bool, Word("--verbose", "", "show reasoning and tool output")] = False
     version: Annotated[bool, Word("-V --version", "", "print the version")] = False
 
     def request(self, *, headless: bool = False) -> SessionRequest:
-        """Return what a session is asked for. UsageError for options that exclude each other."""
+        """Return the request that opens a session. Raises UsageError for options that exclude each other."""
         self._refuse_contradictions()
         return SessionRequest(
             headless=headless,
@@ -128,14 +139,17 @@ class Options:
         continues = self.continue_ or self.resume is not None
         if self.continue_ and self.resume is not None:
             raise UsageError(
-                "-c and -r exclude each other", "-c continues the latest thread of this folder, -r names one"
+                "-c and -r exclude each other",
+                "-c continues the latest thread of this folder, -r resumes the one you name",
             )
         if self.fork and not continues:
             raise UsageError("--fork needs the thread to copy", "add -c or -r THREAD")
         if self.ephemeral and continues:
-            raise UsageError("--ephemeral saves no threads, so there is none to continue", "leave out one of the two")
+            raise UsageError(
+                "--ephemeral saves no threads, so there is none to continue", "omit --ephemeral or the thread"
+            )
         if self.yolo and self.approval_mode not in (None, "yolo"):
-            raise UsageError(f"--yolo contradicts --approval-mode {self.approval_mode}", "give one of them")
+            raise UsageError(f"--yolo contradicts --approval-mode {self.approval_mode}", "use only one of them")
 
 
 @dataclass(frozen=True)
@@ -151,12 +165,12 @@ class OptionSpec:
 
     @property
     def takes_value(self) -> bool:
-        """False for switches."""
+        """Return whether a value follows: False for switches."""
         return bool(self.metavar)
 
     @property
     def switches(self) -> tuple[str, ...]:
-        """Every word that means this option, "--no-" forms included."""
+        """Return every spelling of the option, "--no-" forms included."""
         return tuple(name.removeprefix("/") for name in self.names)
 
 
@@ -180,7 +194,7 @@ SETTINGS_OPTIONS = ("cd", "config", "set_")
 
 
 def as_parameter(spec: OptionSpec) -> Parameter:
-    """The parameter Typer reads the option from."""
+    """Build the parameter that Typer reads the option from."""
     import typer
 
     if not spec.names:
@@ -194,9 +208,9 @@ def as_parameter(spec: OptionSpec) -> Parameter:
 
 
 def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command the named options of the table; they reach it as its keyword `options: Options`.
+    """Add the named options, or all of them, to a command, which receives them as the keyword `options: Options`.
 
-    The command's own parameters stay as Typer reads them. No names means all of the table.
+    The command's own parameters stay as Typer reads them.
     """
     chosen = [OPTIONS[name] for name in (names or OPTIONS)]
 
@@ -221,7 +235,7 @@ def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., i
 
 
 def is_interactive(options: Options) -> bool:
-    """Whether a person is at the terminal and gave nothing to do yet."""
+    """Return whether to start an interactive session: a person is at the terminal and gave no prompt."""
     asked_for_output = options.print_ or options.output_format != "text" or options.output_schema is not None
     if options.prompt is not None or asked_for_output:
         return False
@@ -229,12 +243,12 @@ def is_interactive(options: Options) -> bool:
 
 
 def seconds(duration: str) -> float:
-    """Seconds of a DURATION: a bare number is seconds, else numbers with the units s, m, h, d. UsageError otherwise."""
+    """Parse a DURATION: a bare number of seconds, or numbers with the units s, m, h, d. Raises UsageError."""
     import re
 
     text = duration.strip().lower()
     if not re.fullmatch(r"\d+(\.\d+)?|(\d+(\.\d+)?[smhd])+", text) or not (total := _sum_of_units(text)):
-        raise UsageError(f"{duration!r} is no duration", "give seconds, or 90s, 10m, 1h30m")
+        raise UsageError(f"{duration!r} is not a valid duration", "use seconds, or a form such as 90s, 10m, 1h30m")
     return total
 
 

@@ -1,4 +1,4 @@
-"""How subcommands show things: aligned columns for people, JSON with --json. All text is made safe to print."""
+"""Output of the subcommands: aligned columns, or JSON with --json. Control characters are made visible."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from ml_intern.terminal.render.summary import size as size
 from ml_intern.text.visible import visible
 
-JSON_HELP = "one JSON value instead of text"
+JSON_HELP = "print one JSON value instead of text"
 
 
 def print_json(value: Any) -> int:
@@ -27,14 +27,14 @@ def print_lines(lines: Iterable[str]) -> int:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines with aligned columns; the last column is not padded."""
+    """Format the rows as lines with aligned columns; the last column is not padded."""
     flat = [[visible(" ".join(cell.split())) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*flat, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in flat]
 
 
 def local_time(epoch: float) -> str:
-    """Seconds since the epoch as local date and time."""
+    """Format seconds since the epoch as local date and time."""
     return datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M")
 
 

@@ -1,4 +1,4 @@
-"""`permissions list`, `test`, `remove`: the rules in force here, what they say to a command, the "always" answers."""
+"""`permissions list`, `test`, `remove`: the rules in effect here, their verdict on a command, "always" answers."""
 
 import asyncio
 import shlex
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from ml_intern.store.permissions import PermissionRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-Everywhere = Annotated[bool, typer.Option("--all", help="answers of every folder, not just of this one")]
+Everywhere = Annotated[bool, typer.Option("--all", help="include the answers of all folders")]
 NO_THREAD = "(none)"
 
 
 @takes_options(*SETTINGS_OPTIONS)
 def list_rules(options: Options, everywhere: Everywhere = False, json: Json = False) -> int:
-    """Show the rules of the settings and the answers kept for this folder."""
+    """List the permission rules of the settings and the answers saved for this folder."""
     from ml_intern.session.approvals import permission_info
 
     folder = working_folder(options.request())
@@ -35,7 +35,7 @@ def list_rules(options: Options, everywhere: Everywhere = False, json: Json = Fa
     if json:
         return print_json({"rules": permissions, "warnings": list(info.warnings), "answers": list(map(_row, answers))})
     lines = [*rule_lines(info), *map(answer_line, answers)]
-    return print_lines(lines or ["no rules: what only reads runs, the rest is as the approval mode says"])
+    return print_lines(lines or ["no rules: reads are allowed, the approval mode decides on everything else"])
 
 
 async def _answers(folder: str | None) -> "list[PermissionRow]":
@@ -50,13 +50,15 @@ def _row(row: "PermissionRow") -> dict[str, Any]:
 @takes_options(*SETTINGS_OPTIONS, "approval_mode", "sandbox", "add_dir")
 def judge(
     options: Options,
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="as bash would get it")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="the shell command")],
     json: Json = False,
 ) -> int:
-    """Say what policy does with a shell command here: allow, ask or deny, and why. Nothing is run."""
+    """Show whether a shell command would be allowed, asked about or denied here, and why. Nothing is run."""
     text = command[0] if len(command) == 1 else shlex.join(command)
-    said = asyncio.run(_verdict(options, text))
-    return print_json({"verdict": said.kind, "why": said.why}) if json else print_lines([f"{said.kind}: {said.why}"])
+    verdict = asyncio.run(_verdict(options, text))
+    if json:
+        return print_json({"verdict": verdict.kind, "why": verdict.why})
+    return print_lines([f"{verdict.kind}: {verdict.why}"])
 
 
 async def _verdict(options: Options, command: str) -> "Verdict":
@@ -77,11 +79,13 @@ async def _verdict(options: Options, command: str) -> "Verdict":
         return await judge_command(command, NO_THREAD, run, services)
 
 
-def remove(number: Annotated[int, typer.Argument(metavar="NUMBER", help="as `permissions list` shows it")]) -> int:
-    """Forget an "always" answer."""
+def remove(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="the number that `permissions list` shows")],
+) -> int:
+    """Remove a saved "always" answer."""
     if not asyncio.run(_remove(number)):
-        raise UsageError(f"there is no answer {number}", "`ml-intern permissions list --all` shows them")
-    return print_lines([f"answer {number} is forgotten"])
+        raise UsageError(f"there is no saved answer {number}", "`ml-intern permissions list --all` lists them")
+    return print_lines([f"removed answer {number}"])
 
 
 async def _remove(number: int) -> bool:

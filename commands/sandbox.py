@@ -1,4 +1,4 @@
-"""`sandbox -- COMMAND`: one command behind the wall that the agent's own commands have, on this terminal."""
+"""`sandbox -- COMMAND`: run a command on this terminal in the sandbox of the agent's commands."""
 
 import os
 import signal
@@ -14,22 +14,27 @@ from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.opening.options import load_settings, run_folders, run_sandbox, working_folder
 
-NetworkOption = Annotated[str | None, typer.Option("--network", metavar="off|list|on", help="instead of the settings'")]
+NetworkOption = Annotated[
+    str | None, typer.Option("--network", metavar="off|list|on", help="override the network setting")
+]
 NETWORKS = ("off", "list", "on")
 
 
 @takes_options(*SETTINGS_OPTIONS, "add_dir")
 def sandbox(
     options: Options,
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="a program with arguments, or one text")],
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="-- COMMAND", help="a program with its arguments, or one shell command in quotes"),
+    ],
     network: NetworkOption = None,
 ) -> int:
-    """Run a command in the OS sandbox and end with its exit code. One word alone is given to bash."""
+    """Run a command in the OS sandbox and return its exit code. A single argument is run by bash."""
     from ml_intern.execution.process.environment import bash_path
 
     folder = working_folder(options.request())
     if network is not None and network not in NETWORKS:
-        raise UsageError(f"--network {network} is none of {', '.join(NETWORKS)}")
+        raise UsageError(f"--network {network} is not valid", f"use one of {', '.join(NETWORKS)}")
     argv = [bash_path(), "-c", *command] if len(command) == 1 else command
     return _run(replace(options, sandbox=True), folder, argv, network)
 
@@ -45,8 +50,8 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     loaded, folders = load_settings(options.request(), folder), run_folders(options.request())
     settings = loaded.settings.sandbox.model_copy(update={"network": network} if network else {})
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
-    wall, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
-    run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=wall)
+    os_sandbox, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
+    run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=os_sandbox)
     profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
     before = record_git_state(profile.roots, profile.git)
     try:
@@ -54,11 +59,11 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
             return _ended(wrapped.start(cwd=folder))
     finally:
         for part in remove_active_git_config(before):
-            print(f"ml-intern: git would have run it, so it was removed: {visible(part)}", file=sys.stderr)
+            print(f"ml-intern: removed {visible(part)}: git would have run it", file=sys.stderr)
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for the command, passing signals on: it has no terminal of its own to get them from."""
+    """Wait for the command and forward signals to it, because it has no controlling terminal. Return its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: process.send_signal(number))
     code = process.wait()

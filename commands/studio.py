@@ -1,4 +1,4 @@
-"""`studio`: LangGraph's local server on the threads of the command line, for LangGraph Studio and its SDK."""
+"""`studio`: run LangGraph's local server on the user's threads, for LangGraph Studio and its SDK."""
 
 import asyncio
 import os
@@ -43,20 +43,20 @@ Port = Annotated[int | None, typer.Option("--port", metavar="N", min=1, max=6553
     *MODEL_OPTIONS, *SETTINGS_OPTIONS, "approval_mode", "sandbox", "max_iterations", "max_budget_usd", "add_dir"
 )
 def studio(port: Port = None, *, options: Options) -> int:
-    """Serve your threads on this machine to LangGraph Studio and its SDK, until Ctrl-C. Nothing is traced or sent."""
+    """Serve your threads on this machine to LangGraph Studio and its SDK until Ctrl-C. Tracing is off."""
     if not (find_spec("langgraph_cli") and find_spec("langgraph_api")):
         raise ConfigurationError("LangGraph's server is not installed", install_hint("studio"))
     return asyncio.run(_serve(served_options(options), free_port(port)))
 
 
 def served_options(options: Options) -> ServedOptions:
-    """What the runs of the server work with. Without a key it serves too: threads can be looked at."""
+    """Build the options of the server's runs. Without an API key, threads can be viewed but not run."""
     workspace = working_folder(options.request())
     loaded = _settings(options, workspace, options.model or os.environ.get(MODEL_VARIABLE))
     try:
         run = as_run_options(options.request(), loaded, workspace)
     except KeyMissing as error:
-        say(f"threads can be looked at, but not run: {error}", 0)
+        say(f"threads can be viewed, but not run: {error}", 0)
         loaded = _settings(options, workspace, loaded.settings.model_name)
         run = as_run_options(options.request(), loaded, workspace)
     environ = {name: os.environ[name] for name in OVERWRITTEN if name in os.environ}
@@ -75,7 +75,7 @@ def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
 
 
 async def _serve(served: ServedOptions, port: int) -> int:
-    """Run the server until a signal comes; the exit code that says which."""
+    """Run the server until a signal arrives and return the exit code of that signal."""
     stopped = _first_signal()
     with server_folder(port) as folder:
         server = await Server.start(folder, port, served)
@@ -90,7 +90,7 @@ async def _serve(served: ServedOptions, port: int) -> int:
 
 
 def _first_signal() -> "asyncio.Future[int]":
-    """Becomes the exit code for the first signal that asks the program to end."""
+    """Return a future of the exit code for the first signal that ends the program."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -104,7 +104,7 @@ def _first_signal() -> "asyncio.Future[int]":
 
 
 async def _attend(server: Server, served: ServedOptions) -> int:
-    """Say where the server is, and keep its list of threads up to date. Raises what says that it ended."""
+    """Print the server's address and keep its list of threads up to date. Raises MLInternError when it ends."""
     from httpx import AsyncClient
 
     await server.ready()
@@ -120,14 +120,14 @@ async def _attend(server: Server, served: ServedOptions) -> int:
 
 
 def _greeting(server: Server, served: ServedOptions) -> Iterator[str]:
-    yield f"threads of {served.run.workspace} and all others at {server.url}; model {served.run.model}"
-    yield f"LangGraph Studio, a page hosted by LangChain and optional: {PAGE}?baseUrl={server.url}"
-    yield f"what the server says: {server.log}; Ctrl-C ends it"
+    yield f"serving all threads at {server.url}; folder {served.run.workspace}, model {served.run.model}"
+    yield f"LangGraph Studio (optional; a page hosted by LangChain): {PAGE}?baseUrl={server.url}"
+    yield f"server log: {server.log}; stop with Ctrl-C"
     yield from served.run.notes
 
 
 async def _list_threads(store: "Store", client: "AsyncClient", listed: set[str]) -> None:
-    """Tell the server of threads it does not know: Studio lists only those."""
+    """Register new threads with the server, because Studio lists only registered ones."""
     from httpx import TransportError
 
     rows = [row for row in await store.threads.list(limit=MAX_THREADS) if row.id not in listed and _is_uuid(row.id)]
@@ -135,13 +135,13 @@ async def _list_threads(store: "Store", client: "AsyncClient", listed: set[str])
         about = {"graph_id": GRAPH, "title": row.title, "folder": row.folder}
         try:
             await client.post("/threads", json={"thread_id": row.id, "metadata": about, "if_exists": "do_nothing"})
-        except TransportError:  # it is ending
+        except TransportError:  # the server is shutting down
             return
         listed.add(row.id)
 
 
 def _is_uuid(text: str) -> bool:
-    """Whether the server takes this id."""
+    """Return whether the server accepts this id, which must be a UUID in canonical form."""
     try:
         return str(UUID(text)) == text
     except ValueError:

@@ -1,4 +1,4 @@
-"""COMMANDS: every subcommand and where it lives. Nothing is imported until its command is called."""
+"""COMMANDS: every subcommand and the function that runs it. A module is imported only when its command is called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ class Command:
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
-        Command("demo", "a real run without a key: scripted model, real tools, real training", "setup.demo:demo"),
+        Command("demo", "run real tools and real training with a scripted model; no API key needed", "setup.demo:demo"),
         Command(
             "threads",
-            "list, show, undo, fork, export, import, replay, delete and prune threads",
+            "list, show, rename, fork, undo, redo, export, import, replay, delete and prune threads",
             actions={
                 "list": "threads.listing:list_threads",
                 "show": "threads.listing:show_thread",
@@ -38,7 +38,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs",
-            "background runs and jobs of all threads: list, follow logs, wait, cancel, plot metrics",
+            "list background runs and jobs, show their logs, wait for them, cancel them, plot their metrics",
             actions={
                 "list": "jobs.jobs:list_jobs",
                 "logs": "jobs.follow:logs",
@@ -49,7 +49,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "config",
-            "the settings in force and where each comes from; the settings files; their errors",
+            "show the settings in effect and their sources, list the files, check the files for errors",
             actions={
                 "show": "config:show_settings",
                 "path": "config:show_paths",
@@ -64,7 +64,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "permissions",
-            "the rules in force, what they decide for a command, saved answers",
+            "list the permission rules and saved answers, test a command against them, remove an answer",
             actions={
                 "list": "permissions:list_rules",
                 "test": "permissions:judge",
@@ -73,7 +73,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "mcp",
-            "MCP servers: list, add, remove, test; serve ml-intern's tools to other agents",
+            "list, add, remove and test MCP servers; serve ml-intern's tools to other agents",
             actions={
                 "list": "mcp:list_servers",
                 "add": "mcp:add_server",
@@ -84,7 +84,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "runs",
-            "the experiments of all threads: what was tried, side by side, and the best by a metric",
+            "list experiments, compare them, rank them by a metric",
             actions={
                 "list": "jobs.runs:list_runs",
                 "compare": "jobs.runs:compare",
@@ -98,10 +98,14 @@ COMMANDS: dict[str, Command] = {
             "models:show_models",
             usage="[--available] [ID]",
         ),
-        Command("tools", "the tools the model is given", "tools:list_tools"),
-        Command("doctor", "versions, folders, keys by name, programs; --probe asks the model", "doctor:doctor"),
-        Command("studio", "a local server for LangGraph Studio on your threads (extra [studio])", "studio:studio"),
-        Command("completion", "a completion script", "completion:completion", usage="bash|zsh|fish"),
+        Command("tools", "list the tools the model can call", "tools:list_tools"),
+        Command(
+            "doctor",
+            "show versions, programs, folders and which API keys are set; --probe tests the model",
+            "doctor:doctor",
+        ),
+        Command("studio", "serve your threads to LangGraph Studio from this machine (extra [studio])", "studio:studio"),
+        Command("completion", "print a shell completion script", "completion:completion", usage="bash|zsh|fish"),
     )
 }
 
@@ -116,10 +120,11 @@ def commands_table() -> str:
 
 
 def commands_help(group: Command | None = None) -> str:
-    """The subcommands as the help shows them, or the actions of one group."""
+    """Return the list of subcommands for the help, or the actions of one group."""
     if group:
         words = " | ".join(group.actions)
-        return f"Usage: ml-intern {group.name} {words} [OPTIONS]\n\n  {group.summary}. Each has its own --help."
+        summary = group.summary[:1].upper() + group.summary[1:]
+        return f"Usage: ml-intern {group.name} {words} [OPTIONS]\n\n  {summary}. Each has its own --help."
     width = max(len(command.name) for command in COMMANDS.values()) + 2
     lines = [f"  {command.name:{width}}{command.summary}" for command in COMMANDS.values()]
     return "\n".join(["Subcommands (each has its own --help):", *lines])

@@ -1,4 +1,4 @@
-"""`tools`: what the model is given to work with."""
+"""`tools`: list the tools the model can call."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> int:
-    """List the tools, the built-in ones and those of installed packages."""
+    """List the built-in tools and those of installed packages."""
     from ml_intern.tools.registry import create_builtin_tools
 
     tools = sorted(create_builtin_tools().values(), key=lambda spec: spec.name)
@@ -30,7 +30,7 @@ def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = F
             ]
         )
     rows = [(spec.name, _kind(spec), spec.description.partition("\n")[0]) for spec in tools]
-    return print_lines(columns([("TOOL", "", "WHAT IT DOES"), *rows]))
+    return print_lines(columns([("TOOL", "", "DESCRIPTION"), *rows]))
 
 
 def _kind(spec: "ToolSpec") -> str:

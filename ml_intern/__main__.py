@@ -1,4 +1,4 @@
-"""The entry point. It runs the installed program whatever the working folder and PYTHONPATH hold, so it goes first."""
+"""The entry point of the process. It removes the working folder and PYTHONPATH from the import path first."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Closed ones lead to nowhere: else the next file or socket that is opened takes their number and their writes."""
+    """Open closed standard streams on the null device: the next file or socket would get their descriptor otherwise."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(opened, True)
     os.close(opened)
@@ -35,10 +35,10 @@ def _run() -> int:
     os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
     os.environ.setdefault("LANGSMITH_TRACING", "false")
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    gc.set_threshold(50_000)  # at 700, the default, importing alone runs the collector a hundred times for nothing
-    # A thread that computes lets the event loop on after a millisecond, not five: with several of them, five add up.
+    gc.set_threshold(50_000)  # at the default of 700, imports alone trigger about a hundred useless collections
+    # A computing thread yields to the event loop after 1 ms instead of 5 ms: with several threads the delays add up.
     sys.setswitchinterval(0.001)
-    # httpx's own command line, imported with it, brings rich and a tenth of a second; None makes httpx go without.
+    # httpx imports its own command line and with it rich, which takes 0.1 s; with None in its place httpx skips it.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from ml_intern import cli
 

@@ -1,1 +1,1 @@
-"""What serves threads to other programs: LangGraph Studio, MCP."""
+"""Servers that give other programs access to threads and tools: LangGraph Studio, MCP."""

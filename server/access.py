@@ -1,6 +1,6 @@
-"""Who may speak to the server: programs of this machine, pages served by it, and Studio's page.
+"""Access control: only programs on this machine, pages it serves, and Studio's page may use the server.
 
-The server has no password, and any page open in a browser can send requests to an address of this machine.
+The server has no password, and any page open in a browser can send requests to a local address.
 """
 
 from typing import TYPE_CHECKING
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 STUDIO = frozenset({"", "https://smith.langchain.com", "https://eu.smith.langchain.com"})
-"""Origins of the page; no page at all is a program."""
+"""Origins of Studio's page. An empty origin means that the client is a program, not a page."""
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 CLOSED = ("/deploy", "/internal")
-"""Paths that the server has besides its documented ones: one uploads the working folder, others reset the server."""
-REFUSAL = "only programs and pages of this machine and LangGraph Studio may use this server"
+"""Undocumented paths of LangGraph's server: one uploads the working folder, others reset the server."""
+REFUSAL = "access denied: only programs and pages on this machine and LangGraph Studio may use this server"
 
 
 class LocalOnly:
-    """Refuse requests that a page from elsewhere sent, those for another name than this machine's, and closed paths."""
+    """Refuse requests from pages of other origins, requests for another host name, and closed paths."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answer one request or websocket, with 403 when it is refused."""
-        if scope["type"] == "lifespan" or may_speak(scope["path"], dict(scope["headers"])):
+        """Pass on one request or websocket, or refuse it with 403."""
+        if scope["type"] == "lifespan" or is_allowed(scope["path"], dict(scope["headers"])):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await WebSocketClose(1008, REFUSAL)(scope, receive, send)
@@ -38,8 +38,8 @@ class LocalOnly:
             await PlainTextResponse(REFUSAL, 403)(scope, receive, send)
 
 
-def may_speak(path: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether a request is one of ours. A browser says its page's origin with every request that changes something."""
+def is_allowed(path: str, headers: dict[bytes, bytes]) -> bool:
+    """Return whether a request is allowed. Browsers send the page's origin with every request that changes data."""
     origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
     if path.startswith(CLOSED):
         return False

@@ -1,4 +1,4 @@
-"""What a client of LangGraph's server may send with a run: the user's words, and choices for the run."""
+"""The input of a run of LangGraph's server: the user's message and options of the run."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +20,7 @@ EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class StudioChoices:
-    """The context of a run, all of it optional; what is left out is as the server was started."""
+    """The context of a run. Omitted fields take the value that the server was started with."""
 
     model: str | None = None
     approval_mode: ApprovalMode | None = None
@@ -30,28 +30,30 @@ class StudioChoices:
 
 
 def given_choices(context: Any) -> Mapping[str, Any]:
-    """The choices that were made, by the names of RunOptions. Raises UsageError."""
+    """Return the given options by the names of RunOptions. Raises UsageError."""
     try:
         chosen = TypeAdapter(StudioChoices).validate_python(context or {})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"the run's context: {name}: {first['msg']}", "leave it out for the default") from error
+        raise UsageError(
+            f"the run's context is not valid: {name}: {first['msg']}", "omit it to use the default"
+        ) from error
     return {name: value for name, value in vars(chosen).items() if value is not None}
 
 
 def users_text(given: Any) -> str:
-    """The user's words in the input of a run, which is EXAMPLE. Raises UsageError."""
-    wanted = UsageError("the input of a run is a message of the user, as text", f"send {EXAMPLE}")
+    """Return the user's text from the input of a run, which looks like EXAMPLE. Raises UsageError."""
+    unusable = UsageError("the input of a run must be a text message of the user", f"send {EXAMPLE}")
     if not isinstance(given, Mapping) or any(value for key, value in given.items() if key != "messages"):
-        raise wanted
-    said = given.get("messages") or []
+        raise unusable
+    sent = given.get("messages") or []
     try:
-        messages = cast("list[AnyMessage]", convert_to_messages(said if isinstance(said, list) else [said]))
+        messages = cast("list[AnyMessage]", convert_to_messages(sent if isinstance(sent, list) else [sent]))
     except (ValueError, NotImplementedError, KeyError, TypeError) as error:
-        raise wanted from error
+        raise unusable from error
     if not messages or any(not is_user_message(message) or not _is_text(message.content) for message in messages):
-        raise wanted
+        raise unusable
     return "\n\n".join(message.text for message in messages)
 
 

@@ -1,4 +1,4 @@
-"""What a server of the graph runs with: what `ml-intern studio` was told, else the settings for servers.
+"""The options of a graph server: those of `ml-intern studio`, else the settings for servers.
 
 Nothing here imports langgraph.
 """
@@ -18,14 +18,14 @@ from ml_intern.models.routing import Endpoint
 from ml_intern.session.opening.options import choose_sandbox, from_settings
 
 VARIABLE = "ML_INTERN_STUDIO"
-"""The environment variable in which `ml-intern studio` tells the server what it was told."""
+"""The environment variable that passes the options of `ml-intern studio` to the server."""
 OVERWRITTEN = ("DATABASE_URI", "REDIS_URI", "MIGRATIONS_PATH", "N_JOBS_PER_WORKER", "ALLOW_PRIVATE_NETWORK")
-"""Variables with everyday names that the server sets for itself; the commands of tools get the caller's."""
+"""Variables with common names that the server sets for itself. Tool commands get the caller's values."""
 
 
 @dataclass(frozen=True)
 class ServedOptions:
-    """The options of every run of a server, and where its models are."""
+    """The default options of a server's runs, and the endpoint of its models."""
 
     run: RunOptions
     endpoint: Endpoint | None = None
@@ -34,28 +34,28 @@ class ServedOptions:
     servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     """The MCP servers of the settings."""
     attended: bool = False
-    """Its stdin is a pipe from `ml-intern studio`: when that is gone, however it went, the server ends."""
+    """Whether stdin is a pipe from `ml-intern studio`. The server ends when that process closes it or dies."""
 
     @classmethod
     def read(cls) -> Self:
-        """What the environment says, else what the settings say for the current folder.
+        """Read the options from the environment, else from the settings of the current folder.
 
         Raises:
-            ConfigurationError: a settings file that cannot be used.
+            ConfigurationError: a settings file is not valid.
         """
-        if told := os.environ.get(VARIABLE):
-            return TypeAdapter(cls).validate_json(told)
+        if passed := os.environ.get(VARIABLE):
+            return TypeAdapter(cls).validate_json(passed)
         settings = load(Path.cwd(), defaults=FRONTEND).settings
         sandbox, note = choose_sandbox(settings.sandbox, [str(Path.cwd())])
         run = replace(from_settings(settings, Path.cwd()), sandbox=sandbox, notes=tuple(filter(None, [note])))
         return cls(run, servers=settings.mcpServers)
 
     def as_text(self) -> str:
-        """What `read` reads."""
+        """Return the options in the form that `read` reads from the environment."""
         return TypeAdapter(type(self)).dump_json(self).decode()
 
-    def give_back(self, environ: MutableMapping[str, str]) -> None:
-        """Put the caller's values back, once the server has read its own."""
+    def restore_environment(self, environ: MutableMapping[str, str]) -> None:
+        """Restore the caller's variables, after the server has read its own."""
         environ.pop(VARIABLE, None)
         for name in OVERWRITTEN:
             environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""A run of LangGraph's server on a thread: it holds the thread's lock, and new input becomes a turn as in a session."""
+"""A run of LangGraph's server on a thread. It holds the thread's lock, and new input starts a turn as in a session."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServedRun:
-    """A run on a thread that it holds."""
+    """A run on a thread whose lock it holds."""
 
     turns: Turns
     options: RunOptions
@@ -39,38 +39,45 @@ class ServedRun:
 
     @property
     def again(self) -> bool:
-        """Whether the server tries this run once more, say after it was killed."""
+        """Return whether the server is retrying this run, for example after it was killed."""
         return int(self.config.get("metadata", {}).get("run_attempt", 1)) > 1
 
     async def begin(self, given: Any) -> "tuple[Any, RunnableConfig]":
-        """What to hand to the graph, and at which checkpoint: new input is written here, as the input of a new turn.
+        """Start or continue a turn. Return the input for the graph and the config with its checkpoint.
+
+        New input is written to the thread here, as the input of a new turn.
 
         Raises:
-            UsageError: the input is no message of the user and no answer to what waits.
+            UsageError: the input is neither a message of the user nor an answer to a pending approval.
         """
         head = await self.turns.snapshot()
         wanted = str(self.config["configurable"].get("checkpoint_id") or "")
         older = "" if wanted == head.config["configurable"].get("checkpoint_id") else wanted
         if given is None:
-            await self._keep_files(head)
+            await self._resume_snapshot(head)
             return None, self._at(older)
         if isinstance(given, Command):
-            await self._keep_files(head)
+            await self._resume_snapshot(head)
             return self._answer(given, head, older), self._at("")
         text = redact(users_text(given))
-        if not (self.again and text == _newest_words(head)):
+        if not (self.again and text == _latest_text(head)):
             await self._begin_turn(text, older)
         return None, self._at("")
 
     def _answer(self, given: Command[Any], head: StateSnapshot, older: str) -> Command[Any] | None:
         if given.update is not None or given.goto:
-            raise UsageError("a run takes a message or an answer", "change the state of the thread instead")
+            raise UsageError(
+                "the input of a run must be a message or an answer",
+                "to change the state, use the thread's state endpoint",
+            )
         if self.again:
             return None
         if older:
-            raise UsageError("this was answered already", "run from that checkpoint without an answer: it asks again")
+            raise UsageError(
+                "this approval was already answered", "run from that checkpoint without an answer to be asked again"
+            )
         if not head.interrupts:
-            raise UsageError("nothing waits for an approval in this thread", "it was answered, or the turn has ended")
+            raise UsageError("this thread has no pending approvals", "send a message to start a turn")
         return given
 
     async def _begin_turn(self, text: str, older: str) -> None:
@@ -80,8 +87,8 @@ class ServedRun:
         await row.begin_turn(UserInput(text), self.options, self.files.begin(self.turns.thread_id))
         await self.files.settled()
 
-    async def _keep_files(self, head: StateSnapshot) -> None:
-        """Take the snapshot of the turn that goes on, if its process died before it was taken."""
+    async def _resume_snapshot(self, head: StateSnapshot) -> None:
+        """Take the snapshot of the continued turn, if its process died before taking it."""
         if head.values.get("iteration", 0) <= 1:  # no tool ran yet
             self.files.resume(head.values.get("turn_files", ""), self.turns.thread_id)
             await self.files.settled()
@@ -95,10 +102,10 @@ class ServedRun:
 
 @asynccontextmanager
 async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> AsyncIterator[ServedRun]:
-    """Hold the thread of `config` for one run; what the user cuts off in it is closed before the thread is let go.
+    """Hold the lock of the thread in `config` for one run. Close the open calls of an interrupted run before release.
 
     Raises:
-        ThreadLocked: another process or run holds the thread.
+        ThreadLocked: another process or run is using the thread.
         ModelUnknown, KeyMissing: its model cannot be called.
         UsageError: `choices` are not StudioChoices.
     """
@@ -107,10 +114,14 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
     async with services.store.hold(turns.thread_id):
         options = await _options(turns, services, choices)
         services.models.route(options.model)
-        await _tools_are_there(services)
-        if turns.thread_id not in services.scopes:  # open until the server ends: an approval splits a turn into runs
+        await _wait_for_mcp_servers(services)
+        if (
+            turns.thread_id not in services.scopes
+        ):  # stays open until the server ends, because an approval splits a turn into several runs
             runner.open_scope(turns.thread_id)
-        files = await asyncio.to_thread(Snapshots, services.store.home, Path(options.workspace), _kept_for_undo)
+        files = await asyncio.to_thread(
+            Snapshots, services.store.home, Path(options.workspace), _ignore_snapshot_failure
+        )
         await ThreadListing(turns, options.workspace).change(state="running")
         try:
             yield ServedRun(turns, options, files, config)
@@ -122,8 +133,8 @@ async def served_run(runner: Runner, config: "RunnableConfig", choices: Any) -> 
             await _ended(turns, options)
 
 
-async def _tools_are_there(services: Services) -> None:
-    """Wait for the MCP servers; the log says which of them are not there."""
+async def _wait_for_mcp_servers(services: Services) -> None:
+    """Wait until the MCP servers have started, and log the problems of those that failed."""
     if services.servers is not None and await services.servers.settled():
         for problem in services.servers.problems():
             _LOG.warning(problem)
@@ -136,7 +147,7 @@ async def _ended(turns: Turns, options: RunOptions) -> None:
 
 
 async def _options(turns: Turns, services: Services, choices: Any) -> RunOptions:
-    """The server's options, changed by the run's choices; the folder is the thread's own while it exists."""
+    """Merge the run's choices into the server's options. The folder is the thread's own if it still exists."""
     options = replace(services.defaults, **given_choices(choices))
     row = await services.store.threads.get(turns.thread_id)
     if row is not None and row.folder and await asyncio.to_thread(Path(row.folder).is_dir):
@@ -146,10 +157,10 @@ async def _options(turns: Turns, services: Services, choices: Any) -> RunOptions
     return options
 
 
-def _kept_for_undo(message: str, remedy: str) -> None:
-    """A snapshot that failed is told of by the undo that misses it: its record says why."""
+def _ignore_snapshot_failure(message: str, remedy: str) -> None:
+    """Ignore a failed snapshot here: the undo that needs it reports the reason from the snapshot's record."""
 
 
-def _newest_words(head: StateSnapshot) -> str:
+def _latest_text(head: StateSnapshot) -> str:
     messages = head.values.get("messages", [])
     return next((message.text for message in reversed(messages) if is_user_message(message)), "")

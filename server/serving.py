@@ -1,4 +1,4 @@
-"""The graph as LangGraph's server runs it: every run holds its thread, and the saver is the thread database's own."""
+"""The graph for LangGraph's server: every run locks its thread, and checkpoints go to the thread database."""
 
 import asyncio
 import os
@@ -36,63 +36,63 @@ if TYPE_CHECKING:
 
 STDIN = 0
 CLIENTS_SECONDS = 3.0
-"""How long an interrupted server may wait for its clients to go; a second interrupt ends the wait."""
+"""How long an interrupted server waits for its clients to disconnect. A second interrupt ends the wait."""
 
 
 class RunFailed(RuntimeError):
-    """Why a run failed, in one line. The server passes on the words of RuntimeError, but not those of ours."""
+    """The reason a run failed, in one line. The server shows the message of a RuntimeError, not of an MLInternError."""
 
 
 class NotOpened(Services):
-    """Stands for the services in the graph's outline, which is made before there is an event loop to open them in."""
+    """Placeholder for the services in the graph that is built before an event loop exists to open them."""
 
     def __init__(self) -> None:
         pass
 
     def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"the server has not opened the checkpointer that langgraph.json names ({name})")
+        raise RuntimeError(f"{name} is not available: the server has not opened the checkpointer of langgraph.json")
 
 
 class ServedSaver(Saver):
-    """The saver as the server may use it besides running the graph: a thread goes whole, and is not copied raw."""
+    """The saver for the server's thread endpoints: deleting removes the whole thread, and copying is refused."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.database)
         self._store = store
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete a thread with all that belongs to it. HTTPException while somebody runs it."""
+        """Delete a thread with everything that belongs to it. Raises HTTPException while the thread is in use."""
         with _as_http():
             if await self._store.threads.get(str(thread_id)) is not None:
                 await self._store.delete(str(thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:  # noqa: ARG002
-        """Raises HTTPException: a raw copy would let an approval count in two threads."""
+        """Refuse with HTTPException: in a raw copy, one approval would apply to two threads."""
         with _as_http():
-            raise UsageError("a thread is not copied here", f"fork it: ml-intern -r {source_thread_id} --fork")
+            raise UsageError("the server cannot copy threads", f"fork it with: ml-intern -r {source_thread_id} --fork")
 
 
 class Serving:
-    """What the runs of a server share. `checkpointer` opens it in the server's event loop and closes it."""
+    """The services that a server's runs share. `checkpointer` opens and closes them in the server's event loop."""
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
 
     @property
     def runner(self) -> Runner:
-        """The graph on its own saver. Raises RuntimeError outside of `checkpointer`."""
+        """Return the opened graph with its saver. Raises RuntimeError outside of `checkpointer`."""
         if self._runner is None:
-            raise RuntimeError("the server has not opened the checkpointer that langgraph.json names")
+            raise RuntimeError("the server has not opened the checkpointer of langgraph.json")
         return self._runner
 
     @asynccontextmanager
     async def checkpointer(self) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-        """The saver on the file that the command line uses."""
+        """Open the saver on the database of the command line, and the services of the runs."""
         served = await asyncio.to_thread(ServedOptions.read)
-        served.give_back(os.environ)
+        served.restore_environment(os.environ)
         await asyncio.to_thread(register_secrets)
         builtin = await asyncio.to_thread(create_builtin_tools)
-        del builtin["notify"]  # a session's: nobody is told of the runs of a server
+        del builtin["notify"]  # only sessions send notifications, not the runs of a server
         if served.run.tool_runtime == "sandbox":
             builtin |= remote_tools()
         async with (
@@ -112,14 +112,14 @@ class Serving:
 
 
 class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
-    """The compiled graph, each run and each change of its state under the lock of its thread."""
+    """The compiled graph. It locks the thread for each run and each change of its state."""
 
     def __init__(self, *, serving: Serving, **parts: Any) -> None:
         super().__init__(**parts)
         self.serving = serving
 
     def copy(self, update: dict[str, Any] | None = None) -> Self:
-        """A copy as the server makes one for each request, with the nodes and the saver of the opened graph.
+        """Copy the graph for one request, with the nodes and the saver of the opened graph.
 
         The server wraps the saver in an adapter that counts versions differently and hides how histories are read.
         """
@@ -130,17 +130,17 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return super().copy(update)
 
     def get_input_jsonschema(self, config: "RunnableConfig | None" = None) -> dict[str, Any]:
-        """What Studio offers to fill in: messages, and no other part of the state."""
+        """Return the schema of Studio's input form: messages, and no other part of the state."""
         schema = super().get_input_jsonschema(config)
         return {**schema, "properties": {"messages": schema["properties"]["messages"]}, "required": ["messages"]}
 
     async def astream(
         self, input: Any, config: "RunnableConfig | None" = None, *, context: Any = None, **choices: Any
     ) -> AsyncGenerator[Any]:
-        """Run on the thread of `config`, which is held until the run ends. Raises RunFailed."""
+        """Run on the thread of `config`, holding its lock until the run ends. Raises RunFailed."""
         with self._as_failed_run(config):
             if config is None or self.checkpointer is None:
-                raise UsageError("a run needs a thread", "create one first")
+                raise UsageError("a run needs a thread", "create a thread first")
             async with served_run(self.serving.runner, config, context) as run:
                 start, config = await run.begin(input)
                 choices = {**choices, "durability": "sync"}
@@ -150,7 +150,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
                         yield part
 
     async def abulk_update_state(self, config: "RunnableConfig", supersteps: Sequence[Sequence[Any]]) -> Any:
-        """Change the state of a thread that nobody runs. Raises HTTPException."""
+        """Change the state of an idle thread. Raises HTTPException."""
         services = self.serving.runner.services
         turns = self.serving.runner.turns(str(config["configurable"]["thread_id"]))
         with _as_http():
@@ -172,7 +172,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
 @contextmanager
 def _as_http() -> Iterator[None]:
-    """Failures as answers that the server passes on."""
+    """Convert an MLInternError to an HTTPException, which the server sends to the client."""
     try:
         yield
     except MLInternError as error:
@@ -180,7 +180,7 @@ def _as_http() -> Iterator[None]:
 
 
 def _end_with_stdin() -> None:
-    """Interrupt the server when its stdin, to which nobody ever writes, is closed at the other end."""
+    """Interrupt the server when the other end of its stdin is closed. Nothing is ever written to it."""
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -192,10 +192,10 @@ def _end_with_stdin() -> None:
 
 
 def studio_graph(serving: Serving) -> StudioGraph:
-    """The outline of the graph, without services and checkpointer: `copy` binds them for a request."""
+    """Build the graph without services and checkpointer; `copy` binds them for each request."""
     parts: Mapping[str, Any] = vars(build_graph(NotOpened()).compile())
     return StudioGraph(serving=serving, **{**parts, "context_schema": StudioChoices})
 
 
 SERVING = Serving()
-"""Here, since the server loads server/studio.py once for the graph and once more for the checkpointer."""
+"""One instance for both imports of server/studio.py: the server loads it for the graph and for the checkpointer."""

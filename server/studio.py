@@ -1,4 +1,4 @@
-"""What langgraph.json names: the graph for LangGraph Studio and its checkpointer, on the command line's threads."""
+"""The entry points in langgraph.json: graph, checkpointer and HTTP application for LangGraph Studio."""
 
 from ml_intern.server.access import app
 from ml_intern.server.serving import SERVING, studio_graph

@@ -1,4 +1,4 @@
-"""LangGraph's server as a child process: started on loopback, without tracing, and ended with all it started."""
+"""LangGraph's server as a child process: on loopback, without tracing, stopped with all its processes."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ DEFAULT_PORT = 2024
 START_SECONDS = 120.0
 GRAPH = "agent"
 JOBS = 10
-"""Runs side by side, each on a thread of its own."""
+"""Maximum number of concurrent runs, each on its own thread."""
 ROOT = Path(ml_intern.__file__).resolve().parent.parent
 
 SERVED: Mapping[str, Any] = {
@@ -35,7 +35,7 @@ SERVED: Mapping[str, Any] = {
     "checkpointer": {"path": "ml_intern.server.studio.checkpointer"},
     "http": {"app": "ml_intern.server.studio:app", "disable_a2a": True, "disable_mcp": True, "disable_webhooks": True},
 }
-"""What langgraph.json in the checkout says, but by module names: an installed package has no such file."""
+"""The content of langgraph.json with module names, because an installed package has no such file."""
 
 QUIET = {
     "LANGSMITH_TRACING": "false",
@@ -46,15 +46,15 @@ QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
 _THEIRS = ("LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_", "LANGSERVE_", "BG_JOB_", "CORS_")
-"""Prefixes of variables that change what the server does or whom it tells; it gets only ours."""
+"""Prefixes of variables that change the server's behaviour or tracing. Only the values in QUIET are passed on."""
 
 _STOPS = ((signal.SIGINT, 3.0), (signal.SIGINT, 7.0), (signal.SIGKILL, 5.0))
-"""How it is asked to end, and seconds until the next: once it waits for clients, twice it does not."""
+"""Signals that stop the server, each with the seconds to wait. After the first SIGINT it waits for its clients."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """The running server. What it says is in `log`."""
+    """The running server. Its output goes to `log`."""
 
     process: "Process"
     url: str
@@ -62,7 +62,7 @@ class Server:
 
     @classmethod
     async def start(cls, folder: Path, port: int, served: ServedOptions) -> Self:
-        """Start it with `folder`, which is a server_folder, for its own files."""
+        """Start the server with `folder`, a server_folder, for its own files."""
         config = folder / "langgraph.json"
         config.write_text(json.dumps(SERVED), encoding="utf-8")
         log = private_folder(data_home() / "logs") / f"studio-{port}.log"
@@ -83,11 +83,11 @@ class Server:
         return cls(process, f"http://{HOST}:{port}", log)
 
     async def ready(self) -> None:
-        """Wait until it answers.
+        """Wait until the server answers.
 
         Raises:
-            MLInternError: it ended instead.
-            TemporaryError: it does not answer in time.
+            MLInternError: the server ended.
+            TemporaryError: the server does not answer in time.
         """
         import httpx
 
@@ -98,16 +98,16 @@ class Server:
                 try:
                     if (await client.get("/ok")).is_success:
                         return
-                except httpx.TransportError:  # it does not listen yet
+                except httpx.TransportError:  # the server is not listening yet
                     await asyncio.sleep(0.2)
         raise TemporaryError(f"the server did not answer within {START_SECONDS:.0f} s", f"see {self.log}")
 
     def ended(self) -> MLInternError:
-        """What to say when it ended by itself."""
+        """Return the error for a server that ended by itself."""
         return MLInternError(f"the server ended with exit code {self.process.returncode}", f"see {self.log}")
 
     async def end(self) -> None:
-        """End it and every process of its group."""
+        """Stop the server and every process of its group."""
         for sign, seconds in _STOPS:
             if self.process.returncode is not None:
                 return
@@ -117,9 +117,9 @@ class Server:
 
 @contextmanager
 def server_folder(port: int) -> Iterator[Path]:
-    """A folder for the server's own files, empty at its start and gone at its end: it repeats runs it finds there."""
+    """Create an empty folder for the server and remove it at the end: the server repeats runs it finds there."""
     folder = data_home() / "studio" / str(port)
-    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed server
     try:
         yield private_folder(folder)
     finally:
@@ -127,16 +127,16 @@ def server_folder(port: int) -> Iterator[Path]:
 
 
 def server_environment(environ: Mapping[str, str], served: ServedOptions) -> dict[str, str]:
-    """The caller's environment, with the server told what to do by us alone and to speak to nobody."""
+    """Return the caller's environment without variables that configure the server, and with tracing off."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_THEIRS)}
     return {**kept, **QUIET, VARIABLE: served.as_text()}
 
 
 def free_port(wanted: int | None) -> int:
-    """The wanted port, else the usual one, else any that is free.
+    """Return the wanted port; without one, the default port, or any free port when the default is in use.
 
     Raises:
-        TemporaryError: the wanted one is in use.
+        TemporaryError: the wanted port is in use.
     """
     for port in (wanted,) if wanted else (DEFAULT_PORT, 0):
         with socket.socket() as probe:
@@ -146,4 +146,4 @@ def free_port(wanted: int | None) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise TemporaryError(f"port {wanted} is in use", "give another with --port, or leave it out")
+    raise TemporaryError(f"port {wanted} is in use", "choose another with --port, or omit it")

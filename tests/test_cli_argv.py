@@ -83,7 +83,7 @@ def test_several_words_are_refused_instead_of_run_in_part() -> None:
 
 @pytest.mark.parametrize("line", ["threads", "threads lst", "config --json", "threads -C list"])
 def test_a_group_without_its_action_names_the_actions(line: str) -> None:
-    with pytest.raises(UsageError, match=r"say (threads|config)"):
+    with pytest.raises(UsageError, match=r"use (threads|config)"):
         split(line.split())
 
 
@@ -114,7 +114,7 @@ def test_durations_are_read(text: str, length: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "-5", "0", "0s", "1h30", "5 minutes", "1e3", "inf", "m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no duration"):
+    with pytest.raises(UsageError, match="not a valid duration"):
         seconds(text)
 
 

@@ -1,1 +1,1 @@
-"""jobs and runs."""
+"""The subcommands of `jobs` and `runs`."""

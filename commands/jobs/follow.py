@@ -1,4 +1,4 @@
-"""`jobs logs` and `jobs wait`: what a run prints, and its end."""
+"""`jobs logs` and `jobs wait`: show a run's log and wait until it ends."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
 
-SECONDS_BETWEEN_LOOKS = 0.5
+POLL_SECONDS = 0.5
 PART_BYTES = 1 << 18
 LOG_CHARACTERS = 1 << 20
 FAILED = 1
@@ -25,11 +25,13 @@ FAILED = 1
 
 def logs(
     run: Run,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the run ends")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="the last N lines (0: all)")] = 100,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="follow the log until the run ends")] = False,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", metavar="N", min=0, help="show the last N lines (0: all)")
+    ] = 100,
     json: Json = False,
 ) -> int:
-    """Show what a run printed."""
+    """Show the log of a run."""
     if json:
         row, text = asyncio.run(_end_of(run, lines))
         return print_json({**run_json(Shown(row)), "text": text})
@@ -39,10 +41,12 @@ def logs(
 
 def wait(
     run: Run,
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="DURATION", help="give up then, with 124")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="stop waiting after this time and exit with 124")
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Wait until a run ended. The exit code is 0 when it went well, else 1."""
+    """Wait until a run has ended. Exits with 0 if it succeeded, else with 1."""
     row = asyncio.run(_wait(run, seconds(timeout) if timeout is not None else None))
     if json:
         print_json(run_json(Shown(row)))
@@ -79,7 +83,7 @@ async def _show(name: str, lines: int, *, follow: bool) -> None:
                 at = read.next
             if not (follow and row.open):
                 return
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _wait(name: str, limit: float | None) -> "RunRow":
@@ -87,15 +91,17 @@ async def _wait(name: str, limit: float | None) -> "RunRow":
         row = await found_run(store, name)
         try:
             async with asyncio.timeout(limit):
-                while (row := await _seen(store, row)).open:  # noqa: ASYNC110 nothing tells of another process
-                    await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+                while (row := await _seen(store, row)).open:  # noqa: ASYNC110 another process sends no event
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise LimitReached(f"{row.id} has not ended yet", "wait longer, or cancel it") from None
+            raise LimitReached(
+                f"{row.id} is still running", f"wait longer, or stop it with `ml-intern jobs cancel {row.id}`"
+            ) from None
         return row
 
 
 async def _seen(store: "Store", row: "RunRow") -> "RunRow":
-    """The run as it stands; as it stood last while that cannot be told."""
+    """Return the run's current state, or its last known state while polling fails."""
     from ml_intern.runs.poll import poll
 
     try:

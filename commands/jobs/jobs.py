@@ -1,4 +1,4 @@
-"""`jobs list` and `jobs cancel`: the runs of all threads. No thread is held: it may be working meanwhile."""
+"""`jobs list` and `jobs cancel`: the runs of all threads. No thread is locked, so a thread may be working meanwhile."""
 
 import asyncio
 import json as jsonlib
@@ -13,73 +13,74 @@ from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import money, one_line
-from ml_intern.text.formatting import duration
+from ml_intern.text.formatting import duration, plural
 
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="an id, the unique beginning of one, or a name")]
-NAMES_HELP = "ids, unique beginnings of them, or names"
-CUT_OFF = "being launched; if that was cut off, resume the thread"
-ORPHAN = "its thread is gone"
+Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or name")]
+NAMES_HELP = "ids, unique id prefixes or names"
+CUT_OFF = "starting; if the launch was interrupted, resume the thread"
+ORPHAN = "its thread was deleted"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A run as it stands, and what is to be known about it."""
+    """A run's current state and a remark about it."""
 
     row: "RunRow"
     remark: str = ""
 
 
 def list_jobs(
-    going: Annotated[bool, typer.Option("--open", help="only those that have not ended")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="at most so many (0: all)")] = 20,
+    going: Annotated[bool, typer.Option("--open", help="only runs that have not ended")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="show at most N (0: all)")] = 20,
     json: Json = False,
 ) -> int:
-    """List background runs and jobs, the newest last, as they stand now."""
+    """List background runs and jobs with their current state, the most recent last."""
     rows = [one for one in asyncio.run(_all()) if one.row.open or not going][-limit:]
     if json:
         return print_json([run_json(one) for one in rows])
     if not rows:
         return print_lines(["no runs" if going else "no runs yet"])
-    head = ("ID", "STATE", "WHERE", "STARTED", "RAN", "COST", "THREAD", "METRICS", "WHAT")
+    head = ("ID", "STATE", "WHERE", "STARTED", "RAN", "COST", "THREAD", "METRICS", "COMMAND")
     return print_lines([*columns([head, *map(_cells, rows)]), *_offers(rows)])
 
 
 def cancel(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="ids, beginnings of them, or names")
-    ] = None,
-    orphans: Annotated[bool, typer.Option("--orphans", help="those whose thread is gone")] = False,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help=NAMES_HELP)] = None,
+    orphans: Annotated[bool, typer.Option("--orphans", help="cancel the runs whose thread was deleted")] = False,
     json: Json = False,
 ) -> int:
-    """Stop runs with all that they started."""
+    """Cancel runs and every process they started."""
     if bool(runs) == orphans:
-        raise UsageError("no run was named", "ml-intern jobs cancel RUN, or --orphans")
+        raise UsageError(
+            "name the runs to cancel, or use --orphans", "ml-intern jobs cancel RUN, or ml-intern jobs cancel --orphans"
+        )
     stopped = asyncio.run(_cancel(runs or []))
     if json:
         return print_json([run_json(Shown(row)) for row in stopped])
-    return print_lines([f"{row.id}: {row.state}" for row in stopped] or ["there are no orphans"])
+    return print_lines([f"{row.id}: {row.state}" for row in stopped] or ["no orphaned runs"])
 
 
 def run_json(shown: Shown) -> dict[str, Any]:
-    """A run as JSON; times in seconds since the epoch, prices in US dollars."""
+    """Return a run as JSON; times in seconds since the epoch, costs in US dollars."""
     hidden = ("handle", "log_offset", "call", "ledger_id")
     fields = {name: value for name, value in vars(shown.row).items() if name not in hidden}
     return {**fields, "metrics": jsonlib.loads(shown.row.metrics), "remark": shown.remark}
 
 
 async def found_run(store: "Store", text: str) -> "RunRow":
-    """The run a user means. Raises UsageError."""
+    """Find a run by id, unique id prefix or name. Raises UsageError."""
     rows = await store.runs.list()
     named = [row for row in rows if text in (row.id, row.name)] or [row for row in rows if row.id.startswith(text)]
     if len(named) == 1 and text:
         return named[0]
-    fitting = ", ".join(row.id for row in (named or rows)[-10:]) or "none"
-    raise UsageError(f"{text!r} names {'no run' if not named else 'more than one run'}", f"there are: {fitting}")
+    choices = ", ".join(row.id for row in (named or rows)[-10:])
+    problem = f"{text!r} matches more than one run" if named else f"no run matches {text!r}"
+    raise UsageError(problem, f"use one of {choices}" if choices else "there are no runs yet")
 
 
 async def _all() -> list[Shown]:
@@ -91,8 +92,8 @@ async def _all() -> list[Shown]:
         for row in await store.runs.list():
             try:
                 seen = await poll(store, row)
-            except TemporaryError as fault:
-                found.append(Shown(row, f"as it stood last: {fault.message}"))
+            except TemporaryError as error:
+                found.append(Shown(row, f"last known state: {error.message}"))
                 continue
             gone = seen.open and await store.threads.get(seen.thread_id) is None
             unlaunched = seen.open and seen.handle is None
@@ -110,23 +111,23 @@ async def _cancel(names: Sequence[str]) -> "list[RunRow]":
             rows = [row for row in await store.runs.unfinished() if await store.threads.get(row.thread_id) is None]
         for row in rows:
             if not row.open:
-                say(f"{row.id} ended before: {row.state}", 0)
+                say(f"{row.id} had already ended: {row.state}", 0)
         return await _stopped(store, rows)
 
 
 async def _stopped(store: "Store", rows: "Sequence[RunRow]") -> "list[RunRow]":
-    """Stop each; one that cannot be stopped keeps none of the others going. Raises its fault after them."""
+    """Stop every run, even when one of them fails to stop. Raises the last error afterwards."""
     from ml_intern.runs.poll import stop
 
-    stopped, fault = [], None
+    stopped, failure = [], None
     for row in rows:
         try:
             stopped.append(await stop(store, row))
         except MLInternError as error:
-            fault = error
+            failure = error
             say(f"{row.id} was not stopped: {error.message}", 0)
-    if fault:
-        raise fault
+    if failure:
+        raise failure
     return stopped
 
 
@@ -147,4 +148,6 @@ def _numbers(row: "RunRow") -> list[tuple[str, float]]:
 
 def _offers(rows: Sequence[Shown]) -> list[str]:
     orphans = [one.row.id for one in rows if one.remark == ORPHAN]
-    return [f"{len(orphans)} of no thread go on: `ml-intern jobs cancel --orphans` stops them"] if orphans else []
+    if not orphans:
+        return []
+    return [f"{plural(len(orphans), 'orphaned run')}, thread deleted: stop with `ml-intern jobs cancel --orphans`"]

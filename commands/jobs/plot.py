@@ -1,4 +1,4 @@
-"""`jobs plot`: the losses and metrics of runs as a picture."""
+"""`jobs plot`: plot the losses and metrics of runs."""
 
 import asyncio
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.jobs.jobs import found_run
+from ml_intern.commands.jobs.jobs import NAMES_HELP, found_run
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, MLInternError, UsageError
 from ml_intern.configs.version import install_hint
@@ -17,23 +17,26 @@ if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
 
 MAX_PANELS = 6
+NO_METRICS_REMEDY = "print `step 10 loss=0.5` or JSON lines, or use trackio"
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="ids, beginnings of them, or names")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="the PNG to write")] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME", help="only this; repeatable")] = None,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help=NAMES_HELP)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="PNG file to write")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="only this metric (repeatable)")
+    ] = None,
 ) -> int:
-    """Draw the metrics of runs against their steps: a panel a metric, a line a run. Needs the extra [plot]."""
+    """Plot metrics by step: one panel per metric, one line per run. Needs the extra [plot]."""
     rows = asyncio.run(_rows(runs))
-    courses = {row.name or row.id: _series(row) for row in rows}
-    names = _chosen(courses, metric or [])
+    curves = {row.name or row.id: _series(row) for row in rows}
+    names = _chosen(curves, metric or [])
     try:
         from ml_intern.terminal.render.chart import draw
     except ImportError as missing:
-        raise ConfigurationError("a picture needs the package pillow", install_hint("plot")) from missing
+        raise ConfigurationError("plotting needs the package pillow", install_hint("plot")) from missing
     path = output or Path(f"{rows[0].id}.png")
-    panels = {name: {run: one.points[name] for run, one in courses.items() if name in one.points} for name in names}
+    panels = {name: {run: one.points[name] for run, one in curves.items() if name in one.points} for name in names}
     try:
         draw(panels).save(path, "PNG")
     except OSError as error:
@@ -55,11 +58,13 @@ def _series(row: "RunRow") -> Series:
     return series_of(log, log.parent / TRACKIO)
 
 
-def _chosen(courses: dict[str, Series], wanted: list[str]) -> list[str]:
-    """The metrics to draw: those asked for, else the main one of each run first and some more."""
-    known = list(dict.fromkeys(name for one in courses.values() for name in (one.main(), *one.points) if name))
+def _chosen(curves: dict[str, Series], wanted: list[str]) -> list[str]:
+    """Choose the metrics to plot: the requested ones, else the main metric of each run first, then others."""
+    known = list(dict.fromkeys(name for one in curves.values() for name in (one.main(), *one.points) if name))
     if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"no run printed a metric {unknown[0]!r}", f"there are: {', '.join(known) or 'none'}")
+        raise UsageError(
+            f"no run has a metric {unknown[0]!r}", f"choose from {', '.join(known)}" if known else NO_METRICS_REMEDY
+        )
     if not known:
-        raise UsageError("these runs printed no metrics", "print `step 10 loss=0.5` or JSON lines, or use trackio")
+        raise UsageError("these runs have no metrics", NO_METRICS_REMEDY)
     return wanted or known[:MAX_PANELS]

@@ -1,4 +1,4 @@
-"""`runs list`, `compare` and `best`: the experiments of all threads, and which was best."""
+"""`runs list`, `compare` and `best`: list the experiments of all threads, compare and rank them."""
 
 import asyncio
 import json as jsonlib
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from ml_intern.store.experiments import ExperimentRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-Here = Annotated[bool, typer.Option("--here", help="only experiments of the working folder")]
+Here = Annotated[bool, typer.Option("--here", help="only experiments in the working folder")]
 
 
 def list_runs(
     here: Here = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="at most so many (0: all)")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="show at most N (0: all)")] = 20,
     json: Json = False,
 ) -> int:
-    """List experiments, the newest last."""
+    """List experiments, the most recent last."""
     rows = asyncio.run(_rows(here=here))[-limit:]
     return _shown(rows, json=json)
 
@@ -33,26 +33,26 @@ def list_runs(
 def best(
     metric: Annotated[str, typer.Argument(metavar="METRIC")],
     higher: Annotated[
-        bool | None, typer.Option("--higher/--lower", help="which way is better, where the name does not say it")
+        bool | None, typer.Option("--higher/--lower", help="whether higher is better, if the name does not show it")
     ] = None,
     here: Here = False,
     json: Json = False,
 ) -> int:
-    """List the experiments that have a metric, the best first."""
+    """Rank the experiments that have a metric, best first."""
     from ml_intern.runs.comparison import ranked
 
     return _shown(ranked(asyncio.run(_rows(here=here)), metric, higher=higher), json=json)
 
 
 def compare(
-    ids: Annotated[list[str], typer.Argument(metavar="ID ID...", help="ids, unique beginnings of them, or names")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID ID...", help="ids, unique id prefixes or names")],
     json: Json = False,
 ) -> int:
-    """Show experiments side by side: metrics, price, and the settings that differ."""
+    """Show experiments side by side: metrics, cost and differing settings."""
     from ml_intern.runs.comparison import differing, side_by_side
 
     if len(ids) < 2:
-        raise UsageError("there is nothing to compare one experiment with", "ml-intern runs compare ID ID")
+        raise UsageError("runs compare needs at least two experiments", "ml-intern runs compare ID ID")
     rows = asyncio.run(_chosen(ids))
     if json:
         return print_json({"experiments": [experiment_json(row) for row in rows], "differing": differing(rows)})
@@ -85,6 +85,6 @@ def _shown(rows: "Sequence[ExperimentRow]", *, json: bool) -> int:
 
 
 def experiment_json(row: "ExperimentRow") -> dict[str, Any]:
-    """An experiment as JSON; `values` has each metric, `metrics` the recorded ones with their sources."""
+    """Return an experiment as JSON; `values` has all metrics, `metrics` the recorded ones with their sources."""
     nested = ("config", "split_hashes", "metrics", "run_metrics")
     return {**asdict(row), **{name: jsonlib.loads(getattr(row, name)) for name in nested}, "values": row.values}

@@ -1,1 +1,1 @@
-"""Running a prompt: headless or interactive."""
+"""The command behind a prompt: a headless run or an interactive session."""

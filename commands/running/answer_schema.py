@@ -1,4 +1,4 @@
-"""--output-schema: the final answer must be JSON that matches a schema; the model is told so, and corrected twice."""
+"""--output-schema: the final answer must be JSON that matches a schema. The model gets two corrections."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from typing import Any
 from ml_intern.configs.errors import UsageError
 
 MAX_CORRECTIONS = 2
-_SHOWN = 2_000
+_MAX_PROBLEM = 2_000
 
 
 @dataclass(frozen=True)
 class AnswerSchema:
-    """A JSON schema that was checked to be one."""
+    """A valid JSON schema for the final answer."""
 
     schema: dict[str, Any]
 
     @classmethod
     def read(cls, path: str) -> "AnswerSchema":
-        """Read the file. UsageError when it is missing, no JSON, or no schema."""
+        """Read the file. Raises UsageError when it is missing, not JSON or not a JSON schema."""
         from jsonschema import SchemaError
         from jsonschema.validators import validator_for
 
@@ -28,29 +28,29 @@ class AnswerSchema:
         except OSError as error:
             raise UsageError(f"--output-schema cannot read {path}: {error.strerror}") from error
         except ValueError as error:
-            raise UsageError(f"--output-schema {path} is no valid JSON: {error}") from error
+            raise UsageError(f"--output-schema {path} is not valid JSON: {error}") from error
         try:
             if not isinstance(schema, dict):
-                raise UsageError(f"--output-schema {path} holds no JSON object")
+                raise UsageError(f"--output-schema {path} is not a JSON object")
             validator_for(schema).check_schema(schema)
         except SchemaError as error:
-            raise UsageError(f"--output-schema {path} is no JSON schema: {error.message}") from error
+            raise UsageError(f"--output-schema {path} is not a valid JSON schema: {error.message}") from error
         return cls(schema)
 
     def instruct(self, prompt: str) -> str:
-        """The prompt, with what the final answer has to look like."""
+        """Return the prompt followed by the schema of the final answer."""
         shape = json.dumps(self.schema, ensure_ascii=False)
         return f"{prompt}\n\nYour final answer must be one JSON value and nothing else, matching this schema:\n{shape}"
 
     def correction(self, problem: str) -> str:
-        """What the model is told when its answer does not match."""
+        """Return the message for the model when its answer does not match."""
         return (
-            f"Your final answer does not match the JSON schema: {problem[:_SHOWN]}\n"
-            "Answer again with the JSON value alone: no words around it, no fence."
+            f"Your final answer does not match the JSON schema: {problem[:_MAX_PROBLEM]}\n"
+            "Answer again with the JSON value alone: no surrounding text, no code fence."
         )
 
     def check(self, answer: str) -> tuple[str, str]:
-        """The JSON text of the answer, without a fence around it, and what is wrong with it ("" when nothing is)."""
+        """Return the JSON text of the answer without its code fence, and the problem with it ("" when it matches)."""
         from jsonschema import ValidationError
         from jsonschema.validators import validator_for
 
@@ -72,4 +72,4 @@ def _unfenced(text: str) -> str:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

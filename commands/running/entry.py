@@ -1,4 +1,4 @@
-"""The command behind a bare prompt: headless with a prompt or without a terminal, interactive otherwise."""
+"""The command without a name: headless with a prompt or without a terminal, interactive otherwise."""
 
 import sys
 
@@ -10,9 +10,10 @@ _ARENAS = -8
 
 
 def share_heap() -> None:
-    """Let all threads share one heap, before there are threads: each with its own keeps what it freed to itself.
+    """Make all threads share one malloc arena. Call this before any thread starts.
 
-    About 10 MB of a long run. Python's own lock lets one thread allocate at a time anyway.
+    Memory freed in a thread's own arena is not reused by other threads, which costs a long run about 10 MB. Python's
+    global lock already lets only one thread allocate at a time.
     """
     import ctypes
 
@@ -24,8 +25,8 @@ def share_heap() -> None:
 def run(options: Options) -> int:
     """An autonomous ML engineer for the terminal.
 
-    Without PROMPT, on a terminal: interactive. With PROMPT or piped stdin: headless, one turn; the answer
-    goes to stdout, all else to stderr.
+    Without PROMPT, on a terminal: start an interactive session. With PROMPT or piped stdin: run one turn headless,
+    print the answer to stdout and everything else to stderr.
     """
     import asyncio
 
@@ -33,25 +34,27 @@ def run(options: Options) -> int:
     if is_interactive(options):
         return run_with_person(options)
     if options.resume == "":
-        raise UsageError("-r without a thread needs a terminal to pick one", "`ml-intern threads list` shows them")
+        raise UsageError(
+            "-r without a thread needs a terminal to choose one", "name a thread; `ml-intern threads list` lists them"
+        )
     from ml_intern.commands.running.headless import run_headless
     from ml_intern.commands.running.prompt import read_prompt
 
     prompt = read_prompt(options.prompt)
     if prompt is None and not (options.continue_ or options.resume):
-        raise UsageError("there is no prompt", 'give one: ml-intern "PROMPT", or pipe it in')
+        raise UsageError("no prompt was given", 'use ml-intern "PROMPT", or pipe the prompt in')
     return asyncio.run(run_headless(options, prompt))
 
 
 def run_with_person(options: Options) -> int:
-    """The interactive session; without a key for its model a set-up comes first, and once the question for the Hub."""
+    """Run an interactive session. Offer the Hub login once, and the set-up when no key for the model is set."""
     import asyncio
 
     from ml_intern.terminal.keys import quiet_keys, shown_keys
 
     while True:
         try:
-            with quiet_keys():  # from the beginning: what is typed while the packages load is for the prompt
+            with quiet_keys():  # from the start: text typed while the packages load belongs to the prompt
                 from ml_intern.commands.running.interactive import run_interactive
                 from ml_intern.commands.setup.set_up import offer_hub_login, set_up
 

@@ -1,4 +1,4 @@
-"""The three output formats of a headless run: text, json and stream-json. All are consumers of one stream of events."""
+"""The output formats of a headless run: text, json and stream-json. Each consumes the same stream of events."""
 
 import json
 import sys
@@ -13,58 +13,58 @@ LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x7F, 0x85, 0x2028, 0x202
 
 
 class Format(Protocol):
-    """Writes what happens as it happens, and the result at the end. BrokenPipeError when nobody reads any more."""
+    """Write events as they happen and the result at the end. Raises BrokenPipeError when the reader has closed."""
 
     def event(self, event: Event) -> None:
-        """Take one event of the session."""
+        """Write one event of the session."""
 
     def result(self, event: Event) -> None:
-        """Take the result; nothing comes after it."""
+        """Write the result, which is the last event."""
 
 
 class TextFormat:
-    """The answer on stdout; on stderr a line for each thing that happens."""
+    """Write the answer to stdout and one line per event to stderr."""
 
     def __init__(self, out: TextIO, renderer: PlainRenderer | None) -> None:
         self._out = out
         self._renderer = renderer
 
     def event(self, event: Event) -> None:
-        """Show it on stderr."""
+        """Write the event to stderr, unless the run is quiet."""
         if self._renderer:
             self._renderer.show(event)
 
     def result(self, event: Event) -> None:
-        """The answer alone; why a run failed is not an answer."""
+        """Write the answer, and nothing when the run failed."""
         if event.data["status"] == "done":
             _write(self._out, _shown(event.data["text"], self._out))
 
 
 class JsonFormat(TextFormat):
-    """One object at the end; on stderr as with text."""
+    """Write one JSON object at the end, and the same lines as text to stderr."""
 
     def result(self, event: Event) -> None:
-        """The data of the result."""
+        """Write the data of the result."""
         _write(self._out, as_line(event.data))
 
 
 class StreamJsonFormat:
-    """One event a line."""
+    """Write one event per line."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def event(self, event: Event) -> None:
-        """One line."""
+        """Write the event as one line of JSON."""
         _write(self._out, as_line(event.as_json()))
 
     def result(self, event: Event) -> None:
-        """One line, the last."""
+        """Write the result as the last line."""
         self.event(event)
 
 
 def format_for(options: Options) -> Format:
-    """The format the options ask for, on this process's stdout."""
+    """Create the format that the options select, on this process's stdout."""
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
@@ -75,7 +75,7 @@ def format_for(options: Options) -> Format:
 
 
 def as_line(value: Any) -> str:
-    """One line of JSON, for whatever a reader takes for a line end. NaN and infinity become null: they are no JSON."""
+    """Format a value as one line of JSON, with every Unicode line end escaped. NaN and infinity become null."""
     try:
         line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:

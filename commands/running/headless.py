@@ -1,4 +1,4 @@
-"""One run without a person: the turn, its limits and signals, and the result that always comes last."""
+"""One headless run: the turn, its limits and signals, and the result, which is always the last output."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the run ended; `line` is said on stderr when it did not end well."""
+    """How the run ended. `line` is the message for stderr when the run did not succeed."""
 
     status: str
     exit_code: int
@@ -35,14 +35,16 @@ class Ending:
 
 
 Task = UserInput | ExecApproval | None
-"""What a run without a person does: a new message, the answers to what waits, or only what was left undone."""
-NOTHING_LEFT = Ending("failed", 2, "nothing was left undone", "nothing was left undone in this thread (give a prompt)")
+"""The input of a headless run: a message, answers to pending approvals, or None to continue an unfinished turn."""
+NOTHING_LEFT = Ending(
+    "failed", 2, "nothing to continue", 'nothing to continue: the last turn is finished (add a prompt: -c "PROMPT")'
+)
 SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
 SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
 
 
 async def run_headless(options: Options, task: Task) -> int:
-    """Run one turn and return the exit code. Whatever happens after this point, the last output is a result."""
+    """Run one turn and return the exit code. Once the output format is chosen, the last output is always a result."""
     limit = seconds(options.timeout) if options.timeout is not None else None
     schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
     out = format_for(options)
@@ -58,7 +60,7 @@ async def run_headless(options: Options, task: Task) -> int:
 
 
 class Headless:
-    """A run in a session. It ends with the turn, with a signal, at a limit, or when the output is closed."""
+    """A headless run of a session. It ends with the turn, on a signal, at a limit, or when the output is closed."""
 
     def __init__(self, session: "Session", out: Format, schema: AnswerSchema | None) -> None:
         self._session = session
@@ -73,7 +75,7 @@ class Headless:
 
     @contextmanager
     def stopped_by(self, limit: float | None, limit_words: str) -> Iterator[None]:
-        """Within this block SIGINT, SIGTERM and the time limit (seconds) end the run; a second signal kills it."""
+        """End the run on SIGINT, SIGTERM or the time limit (seconds) within this block; a second signal kills it."""
         loop = asyncio.get_running_loop()
         for number, ending in ((signal.SIGINT, SIGINT), (signal.SIGTERM, SIGTERM)):
             loop.add_signal_handler(number, self._on_signal, number, ending)
@@ -92,7 +94,7 @@ class Headless:
         self.stop(ending)
 
     def stop(self, ending: Ending) -> None:
-        """End the run this way, unless it is ending already."""
+        """End the run with this ending, unless it is already ending."""
         if self._stop is None:
             self._stop = ending
             self._stopping.set()
@@ -101,7 +103,7 @@ class Headless:
             task.add_done_callback(self._tasks.discard)
 
     async def run(self, task: Task) -> int:
-        """Settle the thread, run the turn, write the result; the exit code."""
+        """Finish pending work of the thread, run the turn, write the result and return the exit code."""
         before, spent_before = await self._session.totals(), await self._session.spending()
         consumer = asyncio.create_task(self._consume())
         await self._session.idle()
@@ -111,8 +113,8 @@ class Headless:
         cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
-        looked_at = self._unverified if ending.status == "done" else None
-        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, looked_at), last=True)
+        unverified = self._unverified if ending.status == "done" else None
+        self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, unverified), last=True)
         ending = self._unwritable or ending
         return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
 
@@ -148,7 +150,7 @@ class Headless:
         return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
 
     async def _at_rest(self, *, runs_first: bool) -> None:
-        """Wait for the turn and for those that its runs wake, until the run is stopped."""
+        """Wait until the turn and the turns that background runs start have ended, or the run is stopped."""
         rest = asyncio.ensure_future(self._session.at_rest(runs_first=runs_first))
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +159,7 @@ class Headless:
         await self._session.idle()
 
     async def _leave_runs(self, ending: Ending) -> None:
-        """Say which runs go on. Those beyond the time limit are stopped."""
+        """Report the background runs that continue. At the time limit, stop them instead."""
         if ending.status == "limit" and self._stop is not None:
             await self._session.stop_runs()
         for line in left_lines(await self._session.unfinished_runs()):
@@ -167,7 +169,7 @@ class Headless:
         if status == "done":
             return ""
         if status == "waiting":
-            return f"{text} (see and answer it with `ml-intern approve {self._session.thread_id}`)"
+            return f"{text} (show and answer them with `ml-intern approve {self._session.thread_id}`)"
         return text
 
     async def _consume(self) -> None:
@@ -184,8 +186,9 @@ class Headless:
             (self._out.result if last else self._out.event)(event)
         except OSError as error:
             drop_stdout()
-            known = as_known(error) or MLInternError(f"the output cannot be written: {error.strerror}")
-            self._unwritable = Ending("interrupted", known.exit_code, known.message, str(known))
+            known = as_known(error) or MLInternError(f"cannot write the output: {error.strerror}")
+            line = "" if isinstance(error, BrokenPipeError) else str(known)
+            self._unwritable = Ending("interrupted", known.exit_code, known.message, line)
             self.stop(self._unwritable)
 
 

@@ -1,4 +1,4 @@
-"""A session with a person at the terminal."""
+"""An interactive session at the terminal."""
 
 import asyncio
 import signal
@@ -35,7 +35,7 @@ LISTED_THREADS = 20
 
 
 async def run_interactive(options: Options, guide: "Guide | None" = None) -> int:
-    """Open a session, talk until the user leaves, and return the exit code. `guide` stands between us and the user."""
+    """Run a session until the user leaves and return the exit code. `guide` wraps the source of the user's messages."""
     with quiet_keys():
         return await _interactive(options, guide)
 
@@ -43,7 +43,7 @@ async def run_interactive(options: Options, guide: "Guide | None" = None) -> int
 async def _interactive(options: Options, guide: "Guide | None") -> int:
     for name in ("output_schema", "timeout"):
         if getattr(options, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for a headless run", "give a PROMPT too")
+            raise UsageError(f"--{name.replace('_', '-')} works only in a headless run", "add a PROMPT")
     screen = Screen(open_console(), verbose=options.verbose)
     if options.resume == "":
         options = replace(options, resume=await _picked(options, screen))
@@ -74,12 +74,12 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
         if used.requests and opened.saved and opened.signed_in:
             await ask_share(screen, prompt)
         if used.requests and opened.saved:
-            screen.line(f"go on with: ml-intern -r {session.thread_id[:8]}", "dim")
+            screen.line(f"continue with: ml-intern -r {session.thread_id[:8]}", "dim")
     return 0
 
 
 async def _picked(options: Options, screen: Screen) -> str:
-    """The thread chosen from a list: those of this folder, or of all when it has none."""
+    """Let the user choose a thread of this folder, or of any folder when this one has none."""
     async with threads_of_user() as threads:
         folder = str(working_folder(replace(options, resume=None).request()))
         rows = await threads.list(folder, LISTED_THREADS) or await threads.list(None, LISTED_THREADS)
@@ -87,5 +87,5 @@ async def _picked(options: Options, screen: Screen) -> str:
     prompt = Prompt(None, PromptCompleter(Path(folder)), str)
     chosen = await pick_thread(screen, prompt, rows, sizes)
     if chosen is None:
-        raise UsageError("no thread was chosen")
+        raise UsageError("no thread was chosen", "name one with -r THREAD, or start a new one without -r")
     return chosen

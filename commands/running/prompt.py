@@ -1,4 +1,4 @@
-"""The prompt of a headless run: the words of the command line and piped input."""
+"""The prompt of a headless run: the argument of the command line and piped input."""
 
 import os
 import select
@@ -9,14 +9,15 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.graph.operations import UserInput
 
 FIRST_BYTE_SECONDS = 3.0
-"""How long a prompt on the command line waits for a pipe that may never say anything."""
+"""How long a run with a prompt waits for the first byte of a pipe that may stay empty."""
 MAX_BYTES = 16 * 2**20
+SAVE_TO_FILE = "save it to a file and name the file in the prompt"
 
 
 def read_prompt(given: str | None) -> UserInput | None:
-    """The prompt, with piped stdin appended as a block; only what stands on the command line then is the user's word.
+    """Return the prompt with piped stdin appended as a block, or None when there is neither.
 
-    `-` stands for stdin alone. None when there is neither.
+    `-` means stdin alone. With both, only the text on the command line counts as typed by the user.
     """
     words = "" if given in (None, "-") else _clean(given or "")
     piped = read_stdin(wait=not words)
@@ -28,10 +29,10 @@ def read_prompt(given: str | None) -> UserInput | None:
 
 
 def read_stdin(*, wait: bool) -> str:
-    """All of stdin when it is no terminal. Without `wait`, a pipe that says nothing for 3 seconds is left alone.
+    """Read all of stdin unless it is a terminal. Without `wait`, ignore a pipe that is silent for 3 seconds.
 
     Raises:
-        UsageError: it is too much, or no text.
+        UsageError: the input is too large, or not text.
     """
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return ""
@@ -39,17 +40,17 @@ def read_stdin(*, wait: bool) -> str:
     if not wait and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         ready, _, _ = select.select([descriptor], [], [], FIRST_BYTE_SECONDS)
         if not ready:
-            print("ml-intern: stdin is open but nothing came; going on without it", file=sys.stderr)
+            print("ml-intern: stdin is open but sent nothing; continuing without it", file=sys.stderr)
             return ""
     given = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(given) > MAX_BYTES:
-        raise UsageError(f"more than {MAX_BYTES // 2**20} MB came on stdin", "save it to a file and name the file")
+        raise UsageError(f"stdin has more than {MAX_BYTES // 2**20} MB", SAVE_TO_FILE)
     text = _clean(given.decode("utf-8", errors="replace").removeprefix("\ufeff"))
     if text.count("\ufffd") > len(text) / 4:
-        raise UsageError("what came on stdin is no text in UTF-8", "save it to a file and name the file")
+        raise UsageError("stdin is not UTF-8 text", SAVE_TO_FILE)
     return text
 
 
 def _clean(text: str) -> str:
-    """Without what no provider accepts: NUL and the lone surrogates of undecodable arguments."""
+    """Replace characters that providers reject: NUL and the lone surrogates of undecodable arguments."""
     return text.replace("\0", "\ufffd").encode("utf-8", errors="replace").decode("utf-8")

@@ -1,1 +1,1 @@
-"""First start: set-up, model probe, demo."""
+"""The set-up of the first start, the model probe and the demo."""

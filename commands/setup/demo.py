@@ -1,4 +1,4 @@
-"""`demo`: a real run without a key. The model is a script; the graph, the tools and the training are real."""
+"""`demo`: a real run without an API key. Only the model is scripted; the graph, tools and training are real."""
 
 import asyncio
 import json
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from ml_intern.terminal.app import Messages
 
 PROGRAM = "uv run ml-intern" if "UV_RUN_RECURSION_DEPTH" in os.environ else "ml-intern"
-"""How the user starts the program: `uv run` leaves it on nobody's PATH."""
+"""The command that starts the program: `uv run` does not add it to the user's PATH."""
 SCRIPTED = f"scripted:{files.SCRIPT}"
 DEFAULT_SEED = 7
 MAX_SEED = 2**32 - 1
 SCRIPT_BLOCK = "# /// script\n"
 FETCH_SECONDS = 900
 
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="seed of the split")]
-Folder = Annotated[str | None, typer.Option("--dir", metavar="DIR", help="a new or empty folder to work in")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="random seed of the data split")]
+Folder = Annotated[str | None, typer.Option("--dir", metavar="DIR", help="working folder, new or empty")]
 
 
 @takes_options(*MODEL_OPTIONS, "print_", "output_format", "approval_mode", "sandbox", "quiet", "verbose")
 def demo(seed: Seed = DEFAULT_SEED, folder: Folder = None, *, options: Options) -> int:
-    """Train a digit classifier in a new folder: a plan, a script that fails first and is mended, a model card.
+    """Train a digit classifier in a new folder: plan, fix a failing script, train, write a model card.
 
-    Without -m the model is scripted and no key is needed; the package index is, once. On a terminal the first
-    command asks; headless nothing does.
+    Without -m the model is scripted and needs no API key; the first demo downloads packages. On a terminal the
+    first command asks for approval; headless, nothing asks.
     """
     return run_demo(options, seed, folder)
 
 
 def run_demo(options: Options, seed: int, folder: str | None) -> int:
-    """Make the folder, run the demo in it, say how to go on; the exit code."""
+    """Make the folder, run the demo in it, print the next steps and return the exit code."""
     say = _quiet if options.quiet else _say
     if options.model is None:
         say("demo: the model is scripted; the graph, the tools, the training and the numbers are real")
@@ -58,7 +58,7 @@ def run_demo(options: Options, seed: int, folder: str | None) -> int:
     task = files.TASK.read_text(encoding="utf-8").strip()
     chosen = replace(options, model=options.model or SCRIPTED, cd=str(work), set_=[*options.set_, "save_sessions=true"])
     code = _run(chosen, task, scripted=options.model is None)
-    for line in asyncio.run(_how_to_go_on(work, options.model, code)):
+    for line in asyncio.run(_next_steps(work, options.model, code)):
         say(line)
     return code
 
@@ -83,10 +83,10 @@ def _run(options: Options, task: str, *, scripted: bool) -> int:
 
 
 def make_folder(wanted: str | None, seed: int) -> Path:
-    """The folder of the run with its settings file in it: `wanted`, or a new one in the working folder.
+    """Make the folder of the run, with its settings file: `wanted`, or a new one in the working folder.
 
     Raises:
-        UsageError: `wanted` is not empty, or no folder can be made there.
+        UsageError: `wanted` is not empty, or the folder cannot be created.
     """
     try:
         folder = (
@@ -94,17 +94,17 @@ def make_folder(wanted: str | None, seed: int) -> Path:
         )
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(f"--dir names a folder that is not empty: {wanted}", "name a new one")
+            raise UsageError(f"the folder {wanted} is not empty", "choose a new or empty folder with --dir")
         settings = json.loads(files.SETTINGS.read_text(encoding="utf-8")) | {"seed": seed}
         (folder / files.SETTINGS.name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         place = wanted or "the working folder"
-        raise UsageError(f"cannot make a folder in {place}: {error.strerror}", "name one with --dir") from error
+        raise UsageError(f"cannot create a folder in {place}: {error.strerror}", "choose another with --dir") from error
     return folder.resolve()
 
 
 def packages() -> list[str]:
-    """What the script that the scripted model writes depends on, from its own inline metadata."""
+    """Return the dependencies of the script that the scripted model writes, from its inline metadata."""
     import yaml
 
     steps = yaml.safe_load(files.SCRIPT.read_text(encoding="utf-8"))
@@ -116,13 +116,13 @@ def packages() -> list[str]:
 
 
 def fetch_packages(say: Callable[[str], None]) -> None:
-    """Have uv fetch what the demo trains with, so that a missing package index is one line and not a failed run.
+    """Download the demo's packages with uv first, so that a network failure is one line and not a failed run.
 
     Raises:
-        TemporaryError: uv could not fetch them.
-        ConfigurationError: there is no uv.
+        TemporaryError: uv could not download them.
+        ConfigurationError: uv is not installed.
     """
-    say("demo: fetching scikit-learn and matplotlib if they are not there yet (once, about 80 MB)")
+    say("demo: installing scikit-learn and matplotlib if missing (about 80 MB, once)")
     wanted = [word for package in packages() for word in ("--with", package)]
     command = ["uv", "run", "--no-project", *wanted, "python", "-c", "pass"]
     try:
@@ -144,20 +144,20 @@ def fetch_packages(say: Callable[[str], None]) -> None:
 
 
 TREE = " \t\u2570\u2500\u25b6\u2502\u251c\u00d7"
-"""What uv draws its errors with."""
-_REMEDY = "check the network, or name a mirror in UV_DEFAULT_INDEX; once fetched, the demo runs without it"
+"""Characters that uv draws its error trees with."""
+_REMEDY = "check the network, or set UV_DEFAULT_INDEX to a mirror; later demos need no download"
 
 
 def _unfetched(cause: str) -> str:
-    return f"the demo needs the package index once, and uv could not fetch scikit-learn and matplotlib: {cause}"
+    return f"uv could not download scikit-learn and matplotlib for the demo: {cause}"
 
 
 def _cause(stderr: str) -> str:
-    """What uv says went wrong, and the innermost cause it names, in one line."""
+    """Return uv's error and its innermost cause in one line."""
     lines = [line.strip(TREE) for line in stderr.splitlines() if line.strip(TREE)]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines
     causes = [match[1] for line in lines if (match := re.match(r"(?:cause|Caused by): (.+)", line))]
-    return ": ".join([*said[:1], *causes[-1:]]) or "uv said nothing"
+    return ": ".join([*errors[:1], *causes[-1:]]) or "uv printed no error"
 
 
 def _environment() -> Mapping[str, str]:
@@ -166,15 +166,15 @@ def _environment() -> Mapping[str, str]:
     return child_environment(os.environ, uv_links())
 
 
-async def _how_to_go_on(folder: Path, model: str | None, code: int) -> list[str]:
-    """The lines after the run: the files, the thread, and what can be done with it."""
+async def _next_steps(folder: Path, model: str | None, code: int) -> list[str]:
+    """Return the lines printed after the run: the files, the thread, and commands to try next."""
     async with open_store() as store:
         row = await store.threads.latest(str(folder))
     if row is None:
         return []
     thread = row.id[:8]
     lines = [
-        f"demo: {folder} holds {', '.join(sorted(path.name for path in folder.iterdir()))}",
+        f"demo: files in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}",
         f"demo: thread {row.id}",
         f"  show it:       {PROGRAM} threads show {thread}",
     ]
@@ -191,4 +191,4 @@ def _say(line: str) -> None:
 
 
 def _quiet(line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""

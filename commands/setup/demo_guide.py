@@ -1,4 +1,4 @@
-"""The demo on a terminal: the task is the first message, and the scripted model's first command asks a person."""
+"""The demo on a terminal: the task is the first message, and the scripted model's first command asks for approval."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TaskFirst:
-    """Gives the task as the first message; after that the person talks."""
+    """Send the task as the first message, then the user's messages."""
 
     def __init__(self, session: "Session", person: "Messages", task: str) -> None:
         self._session = session
@@ -19,7 +19,7 @@ class TaskFirst:
         self._task = task
 
     async def message(self, default: str = "") -> str:
-        """The task once, then what the person types."""
+        """Return the task once, then what the user types."""
         task, self._task = self._task, ""
         if not task:
             return await self.further(default)
@@ -28,33 +28,33 @@ class TaskFirst:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that the last turn ended with."""
+        """Return the exit code of the last turn."""
         return self._session.end.exit_code if self._session.end else 0
 
     async def further(self, default: str) -> str:
-        """The next message of the person."""
+        """Return the user's next message."""
         return await self._person.message(default)
 
     def give_way(self) -> str:
-        """What the person typed so far."""
+        """Return the text the user has typed so far."""
         return self._person.give_way()
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """The person's answer to a question."""
+        """Return the user's answer to a question."""
         return await self._person.line(question, default)
 
 
 class OneTurn(TaskFirst):
-    """For the scripted model: one turn. The first command really asks; with a yes the others run unasked."""
+    """Run one turn of the scripted model. Its first command asks; after a yes, the others run without asking."""
 
-    async def further(self, default: str) -> str:  # noqa: ARG002 nothing is typed
-        """Nothing: the script is at its end."""
+    async def further(self, default: str) -> str:  # noqa: ARG002 the user types nothing
+        """End the session, because the script has ended."""
         raise EOFError
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """The person's answer; yes is taken for the rest of the demo."""
+        """Return the user's answer. A yes approves the rest of the demo."""
         answer = await super().line(question, default)
         if answer is not None and answer.strip().lower() in ("y", "yes"):
-            print("demo: the other commands of this demo run without asking", file=sys.stderr)
+            print("demo: the remaining commands of this demo run without asking", file=sys.stderr)
             await self._session.submit(SetMode("auto"))
         return answer

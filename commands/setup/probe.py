@@ -1,4 +1,4 @@
-"""What `doctor --probe` asks a model: a reply, a streamed one, a tool call, its window; and what that cost."""
+"""`doctor --probe`: test a model's reply, streaming, tool call and context window, and report the cost."""
 
 import asyncio
 import time
@@ -12,6 +12,7 @@ from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.store import open_store
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.models.gateway import ModelReply, Models
@@ -30,16 +31,16 @@ TOOLS = [
     }
 ]
 FILLING_TOKENS = 250_000
-"""A server of the user's own that does not tell its window gets so much once: its refusal tells."""
+"""Size of the request that finds the context window of a local server from its error message."""
 FILLING_SECONDS = 60
 
 Happened = tuple[str, float, Mapping[str, Any]]
-"""An event: its type, when it came (monotonic seconds), its data."""
+"""An event: its type, its arrival (monotonic seconds) and its data."""
 
 
 @dataclass
 class Probe:
-    """The requests of one probe and what came of them."""
+    """The requests of one probe and their events."""
 
     store: "Store"
     models: "Models"
@@ -49,18 +50,20 @@ class Probe:
     )
 
     async def run(self, found: dict[str, str]) -> None:
-        """Write each finding as it is made. Raises what stops the model from answering at all."""
+        """Add each result to `found` as soon as it is known. Raises the error that stops the model from answering."""
         try:
             found["reply"] = await self.reply()
             found["streaming"] = await self._streaming()
             found["tool call"] = await self._tool_call()
             found["window"] = await self._window()
         finally:
-            found |= {f"wait {place}": text for place, text in enumerate(self._told("error", "message"), start=1)}
+            found |= {
+                f"wait {place}": text for place, text in enumerate(self._event_texts("error", "message"), start=1)
+            }
             found["cost"] = await self.cost()
 
     async def reply(self) -> str:
-        """A whole reply, and how long it took."""
+        """Request a complete reply and return its text and duration."""
         began = time.monotonic()
         reply = await self._ask("Answer with the one word: ready", stream=False)
         return f"{_shown(reply)} after {time.monotonic() - began:.1f} s"
@@ -81,17 +84,17 @@ class Probe:
         if not reply.message.tool_calls:
             return f"no: it answered {_shown(reply)}"
         invalid = reply.message.additional_kwargs.get("invalid_calls", {})
-        if fault := next((one["error"] for one in invalid.values()), ""):
-            return f"no: {fault}"
+        if problem := next((one["error"] for one in invalid.values()), ""):
+            return f"no: {problem}"
         call = reply.message.tool_calls[0]
         return f"yes: {call['name']} {call['args']}"
 
     async def _window(self) -> str:
         route = self.models.route(self.model)
         if window := self.models.window(self.model):
-            return f"{window:,} tokens, as {'its server tells' if route.transport == 'direct' else 'the table has it'}"
+            return f"{window:,} tokens, from {'its server' if route.transport == 'direct' else 'the model table'}"
         if not route.is_loopback:
-            return "unknown until the conversation is too long for it"
+            return "unknown until a conversation exceeds it"
         return await self._filled()
 
     async def _filled(self) -> str:
@@ -101,15 +104,15 @@ class Probe:
             async with asyncio.timeout(FILLING_SECONDS):
                 reply = await self._ask("word " * FILLING_TOKENS, params={"max_tokens": 1})
         except ContextOverflow as overflow:
-            return f"{overflow.tokens:,} tokens, as its refusal tells" if overflow.tokens else overflow.message
+            return f"{overflow.tokens:,} tokens, from its error message" if overflow.tokens else overflow.message
         except TimeoutError:
-            return f"unknown: {FILLING_TOKENS:,} tokens were still being read after {FILLING_SECONDS} s"
+            return f"unknown: no answer to {FILLING_TOKENS:,} tokens after {FILLING_SECONDS} s"
         except MLInternError as error:
             return f"unknown: {error.message}"
         read = reply.usage.input_tokens
         if reply.usage.estimated or read >= FILLING_TOKENS:
-            return f"over {FILLING_TOKENS:,} tokens, if it read what it took"
-        return f"{read:,} tokens; it drops what goes beyond without a word"
+            return f"over {FILLING_TOKENS:,} tokens, unless it truncates its input silently"
+        return f"{read:,} tokens; it truncates longer input silently"
 
     async def _ask(self, text: str, **fields: Any) -> "ModelReply":
         from langchain_core.messages import HumanMessage
@@ -122,20 +125,21 @@ class Probe:
     def _emit(self, type: str, /, **data: Any) -> None:
         self.events.append((type, time.monotonic(), data))
 
-    def _told(self, type: str, key: str) -> list[str]:
+    def _event_texts(self, type: str, key: str) -> list[str]:
         return [str(data[key]) for name, _, data in self.events if name == type]
 
     async def cost(self) -> str:
-        """What the requests so far cost."""
+        """Return the cost and tokens of the requests so far."""
         from ml_intern.terminal.render.summary import money
 
         used = await self.store.ledger.total("probe")
         cost = money(None if used.unknown_cost_requests or used.open_requests else used.cost_usd)
-        return f"{cost}: {used.requests} requests, {used.input_tokens} tokens in, {used.output_tokens} out"
+        requests = plural(used.requests, "request")
+        return f"{cost}: {requests}, {used.input_tokens:,} tokens in, {used.output_tokens:,} out"
 
 
 async def probe(loaded: Loaded, options: Options, found: dict[str, str]) -> MLInternError | None:
-    """Ask the model and write what was found; the fault that stops it from answering, if any."""
+    """Probe the model, add the results to `found`, and return the error that stops it from answering, if any."""
     try:
         async with _probing(loaded, options) as one:
             await one.run(found)
@@ -146,7 +150,7 @@ async def probe(loaded: Loaded, options: Options, found: dict[str, str]) -> MLIn
 
 
 async def first_word(model: str) -> str:
-    """What a model says when it is asked for one word, and what that took. Raises what the call does."""
+    """Ask a model for one word and return its answer, the duration and the cost. Raises the call's MLInternError."""
     from ml_intern.models.gateway import Models
     from ml_intern.models.transports.base import Waits
 

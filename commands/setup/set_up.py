@@ -1,4 +1,4 @@
-"""The set-up of a first start: a key, a login or a server of one's own, tried before it is kept. Ctrl-C leaves it."""
+"""The set-up of the first start: an API key, a login or a local server, tested before it is saved. Ctrl-C leaves."""
 
 import asyncio
 import os
@@ -25,44 +25,47 @@ if TYPE_CHECKING:
 HUB_QUESTION = "hub-token"
 HUB_MODEL = HUB.first_model
 OWN_ADDRESS = LOCAL_SERVERS["vllm"].base_envs[0]
-"""Where the address of a server at an unusual place goes; its models are vllm/NAME."""
+"""The variable for the address of a server at a custom address; its models are vllm/NAME."""
 
 
 def set_up(options: Options, missing: KeyMissing) -> Options | int:
-    """Ask how to reach a model until one answers: the options with it. Or the exit code of the demo.
+    """Ask how to connect a model until one answers. Return the options with it, or the exit code of the demo.
 
-    Raises the KeyMissing it was begun for when the user leaves.
+    Raises:
+        KeyMissing: `missing`, when the user leaves.
     """
     screen = Screen(open_console())
-    screen.line(f"{missing.message}. How should a model be reached?", "bold")
+    screen.line(f"{missing.message}. How do you want to connect a model?", "bold")
     ways: list[tuple[str, str, Callable[[], str]]] = [
-        (_provider(model), f"a key of its own ({name})", partial(_take_key, screen, name, model))
+        (_provider(model), f"API key ({name})", partial(_take_key, screen, name, model))
         for name, model in _wanted(options).items()
     ]
     ways += [
-        (HUB.title, "log in with the browser or a token; its router has many models", partial(_log_in, screen)),
-        ("A server of your own", f"{', '.join(LOCAL_SERVERS)}, or any address", partial(_find_server, screen)),
-        ("A demo", "a real run with a scripted model", str),
+        (HUB.title, "log in with the browser or a token; one login for many models", partial(_log_in, screen)),
+        ("Local server", f"{', '.join(LOCAL_SERVERS)}, or any address", partial(_find_server, screen)),
+        ("Demo", "a real run with a scripted model", str),
     ]
     try:
-        while (place := choose(screen, [way[:2] for way in ways], "which one (a number; empty leaves)? ")) is not None:
+        while (place := choose(screen, [way[:2] for way in ways], "which one (number; Enter leaves)? ")) is not None:
             if place == len(ways) - 1:
                 return _demo()
             if model := ways[place][2]():
                 return replace(options, model=model)
     except SetupCancelled:
-        screen.line("left; nothing more was kept", "dim")
+        screen.line("set-up cancelled; nothing else was saved", "dim")
     raise missing
 
 
 def offer_hub_login(options: Options) -> None:
-    """Ask once for a login at the Hub, where none is known and a model can be called already."""
+    """Offer the Hub login once, when a model can be called but no Hub token is set."""
     if options.ephemeral or was_asked(HUB_QUESTION) or not _can_call_a_model(options) or hub_token(os.environ):
         return
     screen = Screen(open_console())
-    screen.line("Without a Hugging Face token the agent sees only what is public on the Hub, and runs no jobs there.")
+    screen.line(
+        "Without a Hugging Face token the agent sees only public repositories on the Hub and cannot run jobs there."
+    )
     try:
-        if yes("log in now, with the browser or a token? (this is asked once)"):
+        if yes("log in now, with the browser or a token? (asked only once)"):
             _logged_in(screen)
     except SetupCancelled:
         screen.line("not now", "dim")
@@ -70,7 +73,7 @@ def offer_hub_login(options: Options) -> None:
 
 
 def _can_call_a_model(options: Options) -> bool:
-    """Whether a run would find a model. A script needs no Hub."""
+    """Return whether a run would find a model other than a script, which needs no Hub."""
     try:
         model, _ = choose_model(load_settings(options.request(), working_folder(options.request())), options.base_url)
         return find_route(model, os.environ, endpoint_of(options.request(), model)).provider != "scripted"
@@ -85,7 +88,7 @@ def _demo() -> int:
 
 
 def _wanted(options: Options) -> dict[str, str]:
-    """Variables of keys and the model each is tried with; that of a model that was asked for comes first."""
+    """Map each key variable to the model that tests it, the provider of the requested model first."""
     asked = options.model or ""
     provider = MODEL_PROVIDERS.get(asked.partition("/")[0])
     first = {provider.key_envs[0]: asked} if provider and not provider.ambient else {}
@@ -98,8 +101,8 @@ def _provider(model: str) -> str:
 
 
 def _take_key(screen: Screen, name: str, model: str) -> str:
-    """Take a key, try it, keep it where the user wants; the model it is for, or "" to go back."""
-    while key := ask(f"{name} (hidden; empty goes back): ", hidden=True):
+    """Ask for a key, test it, offer to save it. Return the model it was tested with, or "" to go back."""
+    while key := ask(f"{name} (hidden; Enter goes back): ", hidden=True):
         before = os.environ.get(name)
         os.environ[name] = key
         register_secrets()
@@ -109,7 +112,7 @@ def _take_key(screen: Screen, name: str, model: str) -> str:
             screen.line(error.message, "red")
         else:
             if _answers(screen, model):
-                _keep(screen, name, os.environ[name])
+                _offer_to_save(screen, name, os.environ[name])
                 return model
         os.environ.pop(name)
         os.environ.update({name: before} if before else {})
@@ -117,28 +120,28 @@ def _take_key(screen: Screen, name: str, model: str) -> str:
 
 
 def _answers(screen: Screen, model: str) -> bool:
-    """Whether the model answers, or could not be asked just now and is taken all the same."""
-    screen.line(f"asking {model} for one word ...", "dim")
+    """Return whether the model answers, or the user accepts it although it cannot be tested now."""
+    screen.line(f"testing {model} ...", "dim")
     try:
-        screen.line(f"it answers {asyncio.run(first_word(model))}", "green")
+        screen.line(f"it answered {asyncio.run(first_word(model))}", "green")
     except ModelUnknown as error:
         screen.line(str(error), "yellow")
-        return yes("the key is good; take it, and name another model later?")
+        return yes("the key works; use it, and choose another model later?")
     except TemporaryError as error:
-        screen.line(f"it could not be tried: {error.message}", "yellow")
-        return yes("take it untried?")
+        screen.line(f"test failed: {error.message}", "yellow")
+        return yes("use it without a test?")
     except MLInternError as error:
         screen.line(error.message, "red")
         return False
     return True
 
 
-def _keep(screen: Screen, name: str, value: str) -> None:
-    if yes(f"keep it in {keys_file()}, readable for you alone?"):
+def _offer_to_save(screen: Screen, name: str, value: str) -> None:
+    if yes(f"save it in {keys_file()}, readable only by you?"):
         save_key(name, value)
-        screen.line(f"kept; a {name} in the environment wins over it", "dim")
+        screen.line(f"saved; {name} in the environment takes precedence", "dim")
     else:
-        screen.line(f"it is used now and then forgotten: later starts want {name} in the environment or .env", "dim")
+        screen.line(f"used for this session only; set {name} in the environment or .env for later ones", "dim")
 
 
 def _log_in(screen: Screen) -> str:
@@ -146,10 +149,10 @@ def _log_in(screen: Screen) -> str:
 
 
 def _logged_in(screen: Screen) -> bool:
-    """Log in to the Hugging Face Hub with its own library, which asks for, checks and saves the token.
+    """Log in to the Hugging Face Hub with huggingface_hub, which asks for, checks and saves the token.
 
     Raises:
-        SetupCancelled: the user gave no token.
+        SetupCancelled: the user cancelled the login.
     """
     from huggingface_hub import login
     from huggingface_hub.errors import DeviceCodeError, HfHubHTTPError
@@ -166,15 +169,15 @@ def _logged_in(screen: Screen) -> bool:
 
 
 def _find_server(screen: Screen) -> str:
-    """Find the models of servers that run, or of one at an address; the one that is chosen, or "" to go back."""
+    """Let the user choose a model of a running local server, or of one at an address. Return "" to go back."""
     ids = asyncio.run(_local_models())
     if not ids:
-        screen.line("no server answers at the usual places", "yellow")
+        screen.line("no local server found at the default addresses", "yellow")
         ids = _at_address(screen)
-    place = choose(screen, [(id, "") for id in ids], "which model (a number; empty goes back)? ") if ids else None
+    place = choose(screen, [(id, "") for id in ids], "which model (number; Enter goes back)? ") if ids else None
     if place is None or not _answers(screen, ids[place]):
         return ""
-    if yes(f"make it the model of later starts, in {settings_path()}?"):
+    if yes(f"make it the default model, in {settings_path()}?"):
         change_user_settings(lambda values: values.update(model_name=ids[place]))
         if os.environ.get(OWN_ADDRESS):
             save_key(OWN_ADDRESS, os.environ[OWN_ADDRESS])
@@ -182,7 +185,7 @@ def _find_server(screen: Screen) -> str:
 
 
 def _at_address(screen: Screen) -> list[str]:
-    while address := ask("its address, such as http://127.0.0.1:8000/v1 (empty goes back): "):
+    while address := ask("its address, such as http://127.0.0.1:8000/v1 (Enter goes back): "):
         try:
             os.environ[OWN_ADDRESS] = checked_url(address, "the address")
         except ConfigurationError as error:
@@ -190,7 +193,7 @@ def _at_address(screen: Screen) -> list[str]:
             continue
         if ids := asyncio.run(_local_models()):
             return ids
-        if name := ask("it lists no models; the name of the one to use (empty goes back): "):
+        if name := ask("it lists no models; name of the model to use (Enter goes back): "):
             return [f"vllm/{name}"]
         os.environ.pop(OWN_ADDRESS)
     return []

@@ -1,1 +1,1 @@
-"""threads: list, show, move, export, prune, replay."""
+"""The subcommands of `threads`."""

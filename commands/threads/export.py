@@ -1,4 +1,4 @@
-"""`threads export` and `import`: a conversation out of the store and into it."""
+"""`threads export` and `threads import`: write a conversation to a file, or make a thread from one."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ from ml_intern.commands.output import JSON_HELP, print_json, print_lines, size
 from ml_intern.commands.threads.listing import thread_json
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import ConfigurationError, UsageError
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from ml_intern.session.protocol import ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
+Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
 FormatName = Literal["markdown", "openai", "events", "html", "sts", "claude-code"]
 MAX_BYTES = 256 * 1024 * 1024
 
 
 def export(
     thread: Thread,
-    format: Annotated[FormatName, typer.Option("--format", help="what it is written as")] = "markdown",
-    file: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="write it there")] = None,
-    upload: Annotated[bool, typer.Option("--upload", help="to your dataset of traces on the Hub, as sts")] = False,
+    format: Annotated[FormatName, typer.Option("--format", help="file format")] = "markdown",
+    file: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="write to this file")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="upload to your trace dataset on the Hub, as sts")] = False,
     json: Json = False,
 ) -> int:
-    """Write a thread's conversation to stdout or to a file, secrets replaced; or upload it as a trace."""
+    """Write a thread's conversation to stdout or a file, or upload it as a trace. Secrets are redacted."""
     if upload:
         address = asyncio.run(_upload(thread))
         return print_json({"address": address}) if json else print_lines([address])
@@ -56,7 +57,7 @@ async def _upload(text: str) -> str:
 
 
 def _print(text: str) -> int:
-    """The text as it is, but for a terminal, which hidden characters could command."""
+    """Print the text unchanged; on a terminal, with control characters made visible."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stdout.isatty():
@@ -74,7 +75,7 @@ async def _conversation(text: str) -> "Conversation":
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file; what is there stays until the new one is whole. UsageError when it cannot be written."""
+    """Write the file, replacing an existing one only when complete. Raises UsageError when it cannot be written."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp") if path.is_file() or not path.exists() else path
     try:
         fresh.write_text(text, encoding="utf-8", errors="replace", newline="\n")
@@ -83,20 +84,21 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         if fresh != path:
             fresh.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file with -o") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}", "choose another file with -o") from error
 
 
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="an export, event lines, or a session_*.json")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="an export, stream-json events, or a session_*.json")],
     json: Json = False,
 ) -> int:
-    """Make a new thread from a file; it can be continued with -r. Says what was left out."""
+    """Create a thread from a file, and report what could not be imported. Continue the thread with -r."""
     row, read = asyncio.run(_import(Path(file).expanduser()))
     messages = len(read.conversation.messages)
     if json:
         return print_json({"thread": thread_json(row), "messages": messages, "left_out": read.left_out})
-    said = [f"{row.id}", f"{messages} messages, {row.turns} turns; go on: ml-intern -r {row.id[:8]}"]
-    return print_lines([*said, *(f"left out: {count} {what}" for what, count in read.left_out.items())])
+    size_of = f"{plural(messages, 'message')}, {plural(row.turns, 'turn')}"
+    left_out = (f"not imported: {count} {what}" for what, count in read.left_out.items())
+    return print_lines([f"{row.id}", f"{size_of}; continue with: ml-intern -r {row.id[:8]}", *left_out])
 
 
 async def _import(path: Path) -> "tuple[ThreadRow, ImportedConversation]":
@@ -112,14 +114,14 @@ async def _import(path: Path) -> "tuple[ThreadRow, ImportedConversation]":
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large ({size(path.stat().st_size)})", f"at most {size(MAX_BYTES)}")
+            raise UsageError(f"{path} is too large ({size(path.stat().st_size)})", f"the limit is {size(MAX_BYTES)}")
         return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _here() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
-        raise ConfigurationError("the working folder no longer exists", "cd to another") from error
+        raise ConfigurationError("the working folder no longer exists", "cd to another folder") from error

@@ -1,4 +1,4 @@
-"""`threads list` and `threads show`. Nothing here takes a thread's lock: a thread may be running meanwhile."""
+"""`threads list` and `threads show`. They take no thread's lock, so they also work on a running thread."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ import typer
 from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.terminal.render.summary import call_summary, money, one_line, plan_lines
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.graph.state import PlanStep
@@ -21,12 +22,12 @@ Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 def list_threads(
-    here: Annotated[bool, typer.Option("--here", help="only threads of the working folder")] = False,
-    children: Annotated[bool, typer.Option("--children", help="sub-agents' threads too")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="show at most N (0 = all)")] = 20,
+    here: Annotated[bool, typer.Option("--here", help="only threads in the working folder")] = False,
+    children: Annotated[bool, typer.Option("--children", help="include the threads of sub-agents")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="show at most N (0: all)")] = 20,
     json: Json = False,
 ) -> int:
-    """List threads, the last used first."""
+    """List threads, the most recently used first."""
     rows = asyncio.run(_rows(str(Path.cwd()) if here else None, limit or None, children=children))
     if json:
         return print_json([thread_json(row) for row in rows])
@@ -47,15 +48,15 @@ def _cells(row: "ThreadRow") -> tuple[str, ...]:
 
 
 def thread_json(row: "ThreadRow") -> dict[str, Any]:
-    """A thread as JSON: what is shown of it, times in seconds since the epoch."""
+    """Return a thread as JSON, with times in seconds since the epoch."""
     return {key: value for key, value in asdict(row).items() if key != "redo"}
 
 
 def show_thread(
-    thread: Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")],
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")],
     json: Json = False,
 ) -> int:
-    """Show a thread: its state, its conversation, its plan, and the turns it can go back to."""
+    """Show a thread: its state, conversation, plan, and the turns that undo can return to."""
     shown = asyncio.run(_read(thread))
     if json:
         listed = [{"number": turn.number, "text": turn.text, "ended": turn.ended} for turn in shown.turns]
@@ -81,11 +82,11 @@ async def _read(text: str) -> _Shown:
 
 
 ROLES = {"user": "human", "note": "human", "assistant": "ai", "tool": "tool"}
-"""How the JSON output names the roles."""
+"""The names of the roles in the JSON output."""
 
 
 def message_json(message: "Message") -> dict[str, Any]:
-    """A message as JSON: role, text, and what belongs to its role."""
+    """Return a message as JSON: role, text and the fields of its role."""
     shown: dict[str, Any] = {"role": ROLES[message.role], "id": message.id, "text": message.text}
     if message.calls:
         shown["tool_calls"] = [{"id": call.id, "name": call.name, "args": call.args} for call in message.calls]
@@ -96,10 +97,11 @@ def message_json(message: "Message") -> dict[str, Any]:
 
 def _header(row: "ThreadRow") -> Iterator[str]:
     yield f"{row.title or '(untitled)'}"
-    yield f"{row.id}  {row.state}, {row.turns} turns, {money(row.cost_usd)}, last used {local_time(row.updated)}"
-    yield f"in {row.folder}"
+    turns = plural(row.turns, "turn")
+    yield f"{row.id}  {row.state}, {turns}, {money(row.cost_usd)}, last used {local_time(row.updated)}"
+    yield f"folder: {row.folder}"
     if row.parent:
-        yield f"from {row.parent}" + (f", after its turn {row.forked_at}" if row.forked_at is not None else "")
+        yield f"parent: {row.parent}" + (f", forked after turn {row.forked_at}" if row.forked_at is not None else "")
 
 
 def _conversation(messages: "Sequence[Message]") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`threads rename`, `fork`, `undo`, `redo` and `delete`. No model is called and no key is needed."""
+"""`threads rename`, `fork`, `undo`, `redo` and `delete`. They call no model and need no API key."""
 
 import asyncio
 import sys
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from ml_intern.session.protocol import Moved, ThreadRow
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
-Thread = Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")]
-Files = Annotated[Scope, typer.Option("--files", help="conversation and files, or one of them")]
+Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
+Files = Annotated[Scope, typer.Option("--files", help="undo or redo the conversation, the files, or both")]
 TITLE_LENGTH = 200
 
 
 def rename(thread: Thread, title: Annotated[str, typer.Argument(metavar="TITLE")], json: Json = False) -> int:
-    """Give a thread another title."""
+    """Rename a thread."""
     row = asyncio.run(_rename(thread, " ".join(title.split())[:TITLE_LENGTH]))
-    return print_json(thread_json(row)) if json else print_lines([f"{row.id[:8]} is now called {row.title!r}"])
+    return print_json(thread_json(row)) if json else print_lines([f"renamed {row.id[:8]} to {row.title!r}"])
 
 
 async def _rename(text: str, title: str) -> "ThreadRow":
@@ -39,13 +39,13 @@ async def _rename(text: str, title: str) -> "ThreadRow":
 
 def fork(
     thread: Thread,
-    at: Annotated[int | None, typer.Option("--at", metavar="TURN", help="up to the end of this turn")] = None,
+    at: Annotated[int | None, typer.Option("--at", metavar="TURN", help="copy up to the end of this turn")] = None,
     json: Json = False,
 ) -> int:
-    """Copy a thread into a new one. A thread that runs is copied as it stands; its open calls are not run there."""
+    """Copy a thread into a new one. The copy of a running thread does not run its open calls."""
     row = asyncio.run(_fork(thread, at))
-    said = [f"{row.id}", f"a copy up to the end of turn {row.forked_at}; go on: ml-intern -r {row.id[:8]}"]
-    return print_json(thread_json(row)) if json else print_lines(said)
+    copied = f"copied up to the end of turn {row.forked_at}; continue with: ml-intern -r {row.id[:8]}"
+    return print_json(thread_json(row)) if json else print_lines([f"{row.id}", copied])
 
 
 async def _fork(text: str, at: int | None) -> "ThreadRow":
@@ -57,18 +57,18 @@ def undo(
     thread: Thread,
     turns: Annotated[int, typer.Argument(metavar="[N]", min=1, help="number of turns to undo")] = 1,
     files: Files = "both",
-    preview: Annotated[bool, typer.Option("--preview", help="show what it would do, and change nothing")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="show the changes without making them")] = False,
     json: Json = False,
 ) -> int:
-    """Take back the last turns of a thread, and what they did to the files of its folder."""
+    """Undo the last turns of a thread and their changes to the files of its folder."""
     if preview:
         return asyncio.run(_preview(thread, Undo(turns, files), as_json=json))
-    return _said("undo", *asyncio.run(_move(thread, Undo(turns, files))), as_json=json)
+    return _print_moved("undo", *asyncio.run(_move(thread, Undo(turns, files))), as_json=json)
 
 
 def redo(thread: Thread, files: Files = "both", json: Json = False) -> int:
-    """Bring back what the last undo took."""
-    return _said("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
+    """Restore what the last undo removed."""
+    return _print_moved("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
 
 
 async def _move(text: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]":
@@ -89,7 +89,7 @@ async def _preview(text: str, operation: Undo, *, as_json: bool) -> int:
     return print_lines([f"would undo {plural(seen.turns, 'turn')}: {seen.text}", *changes, *seen.notes])
 
 
-def _said(direction: str, row: "ThreadRow", moved: "Moved", *, as_json: bool) -> int:
+def _print_moved(direction: str, row: "ThreadRow", moved: "Moved", *, as_json: bool) -> int:
     if as_json:
         done = {"direction": direction, "turns": moved.turns, "text": moved.text, "notes": moved.notes}
         return print_json({"thread": thread_json(row), **done})
@@ -104,20 +104,20 @@ def _counts(added: int | None, removed: int | None) -> str:
 
 def delete(
     thread: Thread,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
     json: Json = False,
 ) -> int:
-    """Delete a thread, its sub-agents, artifacts and snapshots for good. What it cost stays in the ledger."""
-    gone = asyncio.run(_delete(thread, sure=yes))
+    """Delete a thread with its sub-agents, artifacts and snapshots. Its spending stays in the ledger."""
+    deleted = asyncio.run(_delete(thread, sure=yes))
     if json:
-        return print_json({"deleted": gone})
-    return print_lines([f"deleted {id}" for id in gone] or ["nothing was deleted"])
+        return print_json({"deleted": deleted})
+    return print_lines([f"deleted {id}" for id in deleted] or ["nothing was deleted"])
 
 
 async def _delete(text: str, *, sure: bool) -> list[str]:
     async with threads_of_user() as threads:
         row = await threads.find(text)
-        if not sure and not _agreed(row):
+        if not sure and not _confirmed(row):
             return []
         deleted = await threads.delete(row.id)
     for note in deleted.notes:
@@ -125,16 +125,16 @@ async def _delete(text: str, *, sure: bool) -> list[str]:
     return list(deleted.threads)
 
 
-def _agreed(row: "ThreadRow") -> bool:
-    """The answer of the person at the terminal. UsageError when there is none."""
+def _confirmed(row: "ThreadRow") -> bool:
+    """Ask the user to confirm the deletion. Raises UsageError without a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{row.id[:8]} was not deleted: nobody can be asked", "add --yes")
+        raise UsageError(f"{row.id[:8]} was not deleted: confirmation needs a terminal", "add --yes to skip it")
     from ml_intern.text.visible import visible
 
     about = (
         f"{row.id[:8]} {visible(row.title or '(untitled)')!r}, {plural(row.turns, 'turn')}, in {visible(row.folder)}"
     )
-    return _answer(f"Delete {about} for good? [y/N] ").strip().lower() in ("y", "yes")
+    return _answer(f"Delete {about} permanently? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _answer(question: str) -> Any:

@@ -1,4 +1,4 @@
-"""The threads of the user, for commands: problems are reported on stderr."""
+"""Access to the user's threads for commands. Problems are reported on stderr."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""`threads replay`: a thread's events once more, rebuilt from its conversation. No model is called, no tool is run."""
+"""`threads replay`: show a thread's events again, rebuilt from its conversation."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
 
 MAX_WAIT = 5.0
-"""Seconds: what was a night at work is no wait when it is watched again."""
+"""Longest pause between two events, in seconds, even if hours passed between them originally."""
 
 
 def replay(
-    thread: Annotated[str, typer.Argument(metavar="THREAD", help="an id, a unique prefix of one, or a title")],
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")],
     speed: Annotated[
-        float | None, typer.Option("--speed", metavar="N", help="N times as fast as it was; without it, at once")
+        float | None,
+        typer.Option("--speed", metavar="N", help="N times the original speed (default: no pauses)"),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="show reasoning and the output of tools")] = False,
-    json: Annotated[bool, typer.Option("--json", help="one event per line, as stream-json")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="show reasoning and tool output")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one event per line, as stream-json does")] = False,
 ) -> int:
-    """Show a thread again as it went. No model is called and no tool is run."""
+    """Replay a thread's events. No model is called and no tool is run."""
     from ml_intern.configs.version import version
     from ml_intern.outbound.exporting.event_lines import rebuild_events
     from ml_intern.outbound.exporting.formats import redact_conversation
 
     if speed is not None and not speed > 0:
-        raise UsageError(f"--speed {speed:g} is no speed", "2 is twice as fast as it was")
+        raise UsageError(f"--speed {speed:g} is not valid", "use a number above 0; 2 is twice the original speed")
     conversation = redact_conversation(asyncio.run(_read(thread)))
     events = rebuild_events(conversation, version())
     if json:
@@ -47,7 +48,7 @@ def replay(
 
 
 async def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", speed: float | None) -> None:
-    """Show the events. Ctrl-C strikes between two of them, never while the screen is drawn."""
+    """Show the events. Ctrl-C takes effect between two events, never while the screen is drawn."""
     before: float | None = None
     for event in events:
         waited = (event.time - before) / speed if speed and before is not None else 0.0
@@ -69,7 +70,7 @@ def _lines() -> "Callable[[Event], None]":
 
 
 class _Watched:
-    """The renderer of the interactive session, and what there stands on the screen already: the user's messages."""
+    """The renderer of the interactive session, which also prints the user's messages."""
 
     def __init__(self, *, verbose: bool) -> None:
         from ml_intern.terminal.screen import Screen, open_console
@@ -78,7 +79,7 @@ class _Watched:
         self._began = 0.0
 
     def show(self, event: "Event") -> None:
-        """Show one event; a turn's time is what it took then, not now."""
+        """Show one event. The duration of a turn is the original one."""
         if event.type == "processing":
             self._began = event.time
             for line in event.data["text"].strip().splitlines():
@@ -90,5 +91,5 @@ class _Watched:
             self._screen.show(event)
 
     def stop(self) -> None:
-        """Nothing moves any more, and the cursor is shown."""
+        """Stop animations and show the cursor."""
         self._screen.stop()

@@ -51,13 +51,13 @@ def test_all_goes_on_with_the_threads_own_model_and_folder(run: Run, waiting: Wa
     assert (done.code, done.out, done.err) == (0, "done\n", "")
     assert {path.name for path in place.iterdir()} == {"made", "more"}
     again = run("approve", thread, "--all")
-    assert (again.code, "nothing waits for an approval" in again.err) == (2, True)
+    assert (again.code, "has no pending approvals" in again.err) == (2, True)
 
 
 def test_each_call_is_answered_by_its_id(run: Run, waiting: Waiting, place: Path) -> None:
     then = ({"text": "${result:(rejected it. .*)}"},)
     thread, [first, second, third] = waiting("touch a", "touch b", "touch c", then=then)
-    assert "without an answer" in run("approve", thread, "--id", first).err
+    assert "no answer for" in run("approve", thread, "--id", first).err
     done = run("approve", thread, "--id", first, "--reject", second, "not that", "--reject", third, "nor that")
     assert (done.code, done.out) == (0, "rejected it. nor that\n")
     assert [path.name for path in place.iterdir()] == ["a"]
@@ -74,11 +74,11 @@ def test_a_no_beside_all_and_one_reason_for_several(run: Run, waiting: Waiting, 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--id", "nobody"], "names no request"),
-        (["--id", "call_"], "names several requests"),
-        (["--all", "a reason"], "0 --reject and 1 reasons"),
+        (["--id", "nobody"], "is not a pending approval"),
+        (["--id", "call_"], "matches several approvals"),
+        (["--all", "a reason"], "--reject was given 0 times, but with 1 reason"),
         (["--reject", "FIRST", "--id", "FIRST"], "both name"),
-        (["--id", "FIRST"], "without an answer"),
+        (["--id", "FIRST"], "no answer for"),
     ],
 )
 def test_answers_that_do_not_fit_are_usage_errors_and_answer_nothing(

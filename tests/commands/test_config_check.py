@@ -26,7 +26,7 @@ def write(place: Path) -> Callable[[str], Path]:
 def test_a_file_without_faults_is_said_to_have_none(run: Run, write: Callable[[str], Path]) -> None:
     path = write('{"max_iterations": 5}')
     done = run("config", "check")
-    assert (done.code, done.out) == (0, f"no faults in {path}\n")
+    assert (done.code, done.out) == (0, f"no errors in {path}\n")
 
 
 FAULTS = """{

@@ -97,7 +97,7 @@ def test_a_long_prompt_is_taken_and_one_beyond_the_window_as_well(
 def test_nothing_to_do_is_a_usage_error(run: Run, argv: list[str]) -> None:
     done = run(*argv)
     assert (done.code, done.out) == (2, "")
-    assert done.err == 'ml-intern: there is no prompt (give one: ml-intern "PROMPT", or pipe it in)\n'
+    assert done.err == 'ml-intern: no prompt was given (use ml-intern "PROMPT", or pipe the prompt in)\n'
 
 
 def test_without_any_key_one_line_names_the_ways_to_a_model(run: Run) -> None:
@@ -131,7 +131,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["--max-iterations", "many", "x"], 2, "--max-iterations"),
         (["--max-iterations", "0", "-m", "scripted:x", "x"], 2, "max_iterations in command line: must be 1 or more"),
         (["--max-budget-usd", "-3", "-m", "scripted:x", "x"], 2, "no budget"),
-        (["--timeout", "soon", "x"], 2, "no duration"),
+        (["--timeout", "soon", "x"], 2, "not a valid duration"),
         (["-C", "/nowhere", "x"], 2, "-C: folder /nowhere does not exist"),
         (["--add-dir", "/nowhere", "-m", "scripted:x", "x"], 2, "--add-dir: folder /nowhere does not exist"),
         (["-c", "-r", "a", "x"], 2, "exclude each other"),
@@ -140,7 +140,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["--yolo", "--approval-mode", "ask", "x"], 2, "--yolo contradicts"),
         (["-c", "x"], 2, "no thread exists for"),
         (["-r", "nobody", "x"], 2, "there is no thread 'nobody'"),
-        (["-r", "-p", "x"], 2, "needs a terminal to pick one"),
+        (["-r", "-p", "x"], 2, "-r without a thread needs a terminal"),
         (["--sandbox-tools", "-m", "scripted:x", "x"], 78, "sandbox"),
         (["--base-url", "http://127.0.0.1:1/v1", "x"], 2, "needs a model name"),
         (["-m", "nonsense", "x"], 78, "nonsense"),
@@ -257,7 +257,7 @@ def test_what_was_cut_off_goes_on_without_a_prompt(run: Run, script: Script, pla
     assert "may have run in part: bash" in done.err
     again = run("-c", "--no-sandbox", "-m", model)
     assert (again.code, again.out) == (2, "")
-    assert "nothing was left undone" in again.err
+    assert "nothing to continue" in again.err
 
 
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}, "additionalProperties": False}

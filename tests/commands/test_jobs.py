@@ -72,14 +72,14 @@ def test_the_plot_is_a_picture_of_its_metrics(run: Run, trained: str, place: Pat
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 3
     done = run("jobs", "plot", trained, "--metric", "accuracy")
     assert done.code == 2
-    assert "no run printed a metric 'accuracy'" in done.err
+    assert "no run has a metric 'accuracy'" in done.err
     assert run("jobs", "plot", trained, "-o", "nowhere/loss.png").code == 1
 
 
 def test_unknown_runs_and_missing_names_are_one_line(run: Run, trained: str) -> None:
     done = run("jobs", "logs", "run-nope")
     assert (done.code, len(done.err.splitlines())) == (2, 1)
-    assert "names no run" in done.err
+    assert "no run matches" in done.err
     assert run("jobs", "cancel").code == 2
     assert run("jobs", "list", "--limit", "-5").code == 2
     assert run("jobs", "logs", trained, "-n", "-1").code == 2
@@ -140,7 +140,7 @@ def test_a_run_without_a_record_is_listed_again_and_can_be_stopped(run: Run, pla
     for part in Path(os.environ["ML_INTERN_HOME"]).glob("threads.db*"):
         part.unlink()
     [row] = run("jobs", "list", "--json").json
-    assert (row["state"], row["remark"]) == ("running", "its thread is gone")
+    assert (row["state"], row["remark"]) == ("running", "its thread was deleted")
     assert run("jobs", "cancel", "--orphans").out == f"{row['id']}: cancelled\n"
 
 
@@ -160,7 +160,7 @@ def test_a_run_whose_thread_is_deleted_is_offered_for_cancelling(run: Run, place
     [row] = run("jobs", "list", "--json").json
     assert run("threads", "delete", row["thread_id"], "--yes").code == 0
     done = run("jobs", "list")
-    assert "its thread is gone" in done.out
+    assert "its thread was deleted" in done.out
     assert "jobs cancel --orphans" in done.out
     assert run("jobs", "cancel", "--orphans").out == f"{row['id']}: cancelled\n"
 

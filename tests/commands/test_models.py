@@ -22,7 +22,7 @@ def test_every_way_to_a_model_is_listed_with_its_key_by_name(run: Run, monkeypat
     lines = run("models").out.splitlines()
     assert lines[1].split() == ["deepseek/...", "its", "provider", "DEEPSEEK_API_KEY", "is", "set"]
     assert any(line.startswith("ollama/...") for line in lines)
-    assert "in use here: deepseek/deepseek-chat" in lines[-2]
+    assert "selected model: deepseek/deepseek-chat" in lines[-2]
     shown = run("models", "--json")
     assert shown.json["model"] == "deepseek/deepseek-chat"
     assert "fake" not in shown.out
@@ -36,14 +36,14 @@ def test_one_model_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert told["window"] >= 200_000
     assert {"input", "output", "cache_read", "cache_write", "above"} == set(told["price_per_million"][0])
     text = run("models", CLAUDE).out
-    assert "route          anthropic/" in text
+    assert "route           anthropic/" in text
     assert "per million tokens (cached $" in text
 
 
 def test_a_model_without_its_key_is_explained_too_and_the_remedy_named(run: Run) -> None:
     done = run("models", CLAUDE)
     assert done.code == 78
-    assert "key            missing" in done.out
+    assert "key             missing" in done.out
     assert "set ANTHROPIC_API_KEY" in done.err
 
 

@@ -66,6 +66,6 @@ def test_answers_are_listed_and_forgotten(run: Run, place: Path) -> None:
     ]
     assert run("permissions", "remove", "1").code == 0
     again = run("permissions", "remove", "1")
-    assert (again.code, "no answer 1" in again.err) == (2, True)
+    assert (again.code, "no saved answer 1" in again.err) == (2, True)
     assert run("permissions", "test", "--no-sandbox", "--", "git add -A").out.startswith("ask: ")
     assert run("permissions", "list").out.startswith("no rules")

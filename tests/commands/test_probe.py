@@ -38,19 +38,19 @@ def test_a_model_that_can_everything(run: Run, server: FakeModelServer) -> None:
     assert found["reply"].startswith("'ready, as one, two, three' after")
     assert found["streaming"].startswith("yes: 4 pieces")
     assert found["tool call"] == "yes: say_ready {'word': 'ready'}"
-    assert found["window"] == "8,192 tokens, as its refusal tells"
+    assert found["window"] == "8,192 tokens, from its error message"
     assert found["cost"] == "cost unknown: 4 requests, 60 tokens in, 15 out"
 
 
 def test_a_window_the_server_tells_is_not_tried(run: Run, server: FakeModelServer) -> None:
     server.models = [{"id": "fake", "max_model_len": 32_768}]
-    assert probed(run, server)["window"] == "32,768 tokens, as its server tells"
+    assert probed(run, server)["window"] == "32,768 tokens, from its server"
     assert len(server.asked) == 3
 
 
 def test_a_server_that_drops_what_is_too_long_is_found_out(run: Run, server: FakeModelServer) -> None:
     server.default = Reply(text="ok", usage={"prompt_tokens": 4_096, "completion_tokens": 1})
-    assert probed(run, server)["window"] == "4,096 tokens; it drops what goes beyond without a word"
+    assert probed(run, server)["window"] == "4,096 tokens; it truncates longer input silently"
 
 
 @pytest.mark.parametrize(

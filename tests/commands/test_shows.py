@@ -96,7 +96,7 @@ def test_config_show_names_the_source_of_each_value_and_hides_secrets(
 def test_config_path_names_every_place(run: Run, tmp_path: Path) -> None:
     paths = run("config", "path", "--json").json
     assert paths["threads"] == {"path": str(tmp_path / "home" / "threads.db"), "exists": False}
-    assert "(not there)" in run("config", "path").out
+    assert "(missing)" in run("config", "path").out
 
 
 def test_tools_lists_the_tools(run: Run) -> None:

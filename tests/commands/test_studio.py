@@ -48,7 +48,7 @@ def test_without_a_key_it_says_so_and_serves_the_threads(tmp_path: Path) -> None
     code = "from ml_intern.commands.studio import served_options; from ml_intern.commands.options import Options; "
     done = python(f"{code}print(served_options(Options()).run.model)", tmp_path)
     assert done.stdout == "anthropic/claude-sonnet-4-5-20250929\n"
-    assert "threads can be looked at, but not run" in done.stderr
+    assert "threads can be viewed, but not run" in done.stderr
     named = python(f"{code}print(served_options(Options()).run.model)", tmp_path, ML_INTERN_DEFAULT_MODEL_ID="ollama/x")
     assert (named.stdout, named.stderr) == ("ollama/x\n", "")
 

@@ -59,7 +59,7 @@ def test_every_format_can_go_to_a_file(run: Run, thread: str, place: Path, name:
 def test_a_file_that_cannot_be_written_is_one_line(run: Run, thread: str, place: Path, target: str) -> None:
     done = run("threads", "export", thread, "-o", target or str(place))
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert "cannot be written" in done.err
+    assert "cannot write" in done.err
 
 
 def test_a_secret_learned_since_does_not_leave(run: Run, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +132,9 @@ def test_an_import_is_repaired_redacted_and_says_what_it_left_out(run: Run, plac
     done = run("threads", "import", "session_1.json")
     assert done.code == 0
     id, about, *left_out = done.out.splitlines()
-    assert about == f"3 messages, 1 turns; go on: ml-intern -r {id[:8]}"
+    assert about == f"3 messages, 1 turn; continue with: ml-intern -r {id[:8]}"
     assert len(left_out) == 3
-    assert all(line.startswith("left out: 1 ") for line in left_out)
+    assert all(line.startswith("not imported: 1 ") for line in left_out)
     shown = run("threads", "show", "Old work").out
     assert KEY not in shown
     assert "No result was recorded" in shown

@@ -144,8 +144,7 @@ def test_show_lists_the_turns_to_fork_at(run: Run, thread: str) -> None:
 
 def test_rename_gives_a_title_to_find_it_by(run: Run, thread: str) -> None:
     assert (
-        run("threads", "rename", thread[:8], "  the\nfirst  one ").out
-        == f"{thread[:8]} is now called 'the first one'\n"
+        run("threads", "rename", thread[:8], "  the\nfirst  one ").out == f"renamed {thread[:8]} to 'the first one'\n"
     )
     assert run("threads", "rename", "the first one", "two", "--json").json["title"] == "two"
     assert run("threads", "rename", thread, " ").code == 2
@@ -176,7 +175,7 @@ def test_an_unknown_thread_is_one_line(run: Run, thread: str, action: str) -> No
 def test_delete_needs_a_yes_that_nobody_can_give_headless(run: Run, thread: str) -> None:
     done = run("threads", "delete", thread)
     assert (done.code, done.out) == (2, "")
-    assert done.err.endswith("(add --yes)\n")
+    assert done.err.endswith("(add --yes to skip it)\n")
     assert texts(run, thread)
 
 
@@ -200,7 +199,7 @@ def test_delete_asks_on_a_terminal_and_anything_but_yes_is_no(run: Run, thread: 
     for answer, left in (("n", 1), ("y", 0)):
         terminal = Terminal(["threads", "delete", thread], place, home)
         try:
-            terminal.expect("for good? [y/N]")
+            terminal.expect("permanently? [y/N]")
             terminal.enter(answer)
             terminal.expect("nothing was deleted" if left else f"deleted {thread}")
             assert terminal.ended() == 0

@@ -47,11 +47,11 @@ def test_without_yes_it_only_says_what_would_go(run: Run, start: Callable[..., s
     before = (home / DATABASE_NAME).stat().st_size
     done = run("threads", "prune", "--older-than", "30d")
     head, row, files, last = done.out.splitlines()
-    assert head.split() == ["ID", "WHAT", "BYTES", "USED", "TITLE"]
+    assert head.split() == ["ID", "ACTION", "SIZE", "USED", "TITLE"]
     assert row.split()[:2] == [old[:8], "delete"]
-    assert files == "1 snapshots of files, of threads that are no more"
-    assert last.startswith("about ")
-    assert last.endswith(" would go; add --yes to do it")
+    assert files == "1 file snapshot of deleted threads"
+    assert last.startswith("would free about ")
+    assert last.endswith("; add --yes to do it")
     assert ids(run) == {old, new}
     assert (home / DATABASE_NAME).stat().st_size == before
 
@@ -118,7 +118,7 @@ def test_a_thread_somebody_holds_is_left_alone_and_said(run: Run, start: Callabl
 
     done = asyncio.run(prune())
     assert done.code == 0
-    assert f"{held[:8]} is left alone: a process holds it" in done.out
+    assert f"{held[:8]} skipped: another process is using it" in done.out
     assert ids(run) == {held}
     assert free not in done.err
 

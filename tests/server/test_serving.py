@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.models.routing import Endpoint
-from ml_intern.server.access import may_speak
+from ml_intern.server.access import is_allowed
 from ml_intern.server.inputs import EXAMPLE, given_choices, users_text
 from ml_intern.server.options import OVERWRITTEN, VARIABLE, ServedOptions
 from ml_intern.server.serving import RunFailed, Serving, StudioGraph, studio_graph
@@ -117,7 +117,7 @@ async def test_an_answer_at_an_older_checkpoint_is_refused_and_asked_for_again(
         older = await served.head()
         answer: Command[Any] = Command(resume={"decisions": [{"type": "approve"}]})
         await served.run(answer, at=older)
-        with pytest.raises(RunFailed, match="answered already"):
+        with pytest.raises(RunFailed, match="already answered"):
             await served.run(answer, at=older)
         await served.run(None, at=older)
         assert (await served.state()).interrupts
@@ -164,7 +164,7 @@ def test_the_options_reach_the_server_and_the_commands_of_tools_get_the_callers_
     monkeypatch.setenv(VARIABLE, told.as_text())
     assert ServedOptions.read() == told
     environ = dict.fromkeys((*OVERWRITTEN, VARIABLE), "the server's") | {"HOME": "/home"}
-    told.give_back(environ)
+    told.restore_environment(environ)
     assert environ == {"DATABASE_URI": "mine", "HOME": "/home"}
 
 
@@ -197,7 +197,7 @@ def test_a_server_that_was_told_nothing_goes_by_the_settings_for_servers(
     ],
 )
 def test_only_the_users_words_are_input(given: Any) -> None:
-    with pytest.raises(UsageError, match="a message of the user") as wrong:
+    with pytest.raises(UsageError, match="a text message of the user") as wrong:
         users_text(given)
     assert EXAMPLE in str(wrong.value)
 
@@ -218,8 +218,8 @@ def test_the_shapes_that_studio_sends_are_understood() -> None:
         ("/threads", "localhost", "https://smith.langchain.com"),
     ],
 )
-def test_this_machine_and_studio_may_speak_to_the_server(path: str, host: str, origin: str) -> None:
-    assert may_speak(path, {b"host": host.encode(), b"origin": origin.encode()})
+def test_this_machine_and_studio_may_use_the_server(path: str, host: str, origin: str) -> None:
+    assert is_allowed(path, {b"host": host.encode(), b"origin": origin.encode()})
 
 
 @pytest.mark.parametrize(
@@ -236,4 +236,4 @@ def test_this_machine_and_studio_may_speak_to_the_server(path: str, host: str, o
     ],
 )
 def test_nobody_else_may(path: str, host: str, origin: str) -> None:
-    assert not may_speak(path, {b"host": host.encode(), b"origin": origin.encode()})
+    assert not is_allowed(path, {b"host": host.encode(), b"origin": origin.encode()})

@@ -164,10 +164,10 @@ async def test_what_studio_cannot_ask_for_is_one_line(studio: Studio) -> None:
     model = studio.lab.script({"text": "A"})
     thread = await studio.thread()
     requests: list[tuple[dict[str, Any], str]] = [
-        ({"command": {"resume": {"decisions": []}}}, "nothing waits for an approval"),
+        ({"command": {"resume": {"decisions": []}}}, "has no pending approvals"),
         ({"command": {"goto": "execute_tools"}}, "a message or an answer"),
-        ({"input": {"messages": [{"role": "assistant", "content": "I may"}]}}, "a message of the user"),
-        ({"input": {"messages": [], "decisions": {"call": {"type": "approve"}}}}, "a message of the user"),
+        ({"input": {"messages": [{"role": "assistant", "content": "I may"}]}}, "a text message of the user"),
+        ({"input": {"messages": [], "decisions": {"call": {"type": "approve"}}}}, "a text message of the user"),
         ({"context": {"model": model, "approval_mode": "none"}, "input": {"messages": "hi"}}, "approval_mode"),
         ({"context": {"model": "anthropic/none"}, "input": {"messages": "hi"}}, "ANTHROPIC_API_KEY"),
     ]

@@ -56,7 +56,7 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert (tmp_path / "work" / "out.txt").read_text() == "second\nthird\n"
     terminal.prompt()
     terminal.enter("/exit")
-    terminal.expect("go on with: ml-intern -r ")
+    terminal.expect("continue with: ml-intern -r ")
     assert terminal.ended() == 0
     assert (tmp_path / "home" / "history").stat().st_mode & 0o777 == 0o600
     again = start(options=("-c",))

@@ -58,7 +58,7 @@ def test_a_run_that_ends_wakes_the_model_at_the_prompt_and_keeps_what_was_typed(
     terminal.expect("You are welcome.")
     terminal.prompt()
     terminal.enter("/exit")
-    terminal.expect("go on with")
+    terminal.expect("continue with")
     assert terminal.ended() == 0
 
 

@@ -45,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
 def choose(terminal: Terminal, name: str) -> None:
     """Choose the row that begins so."""
-    rows = terminal.expect("which one (a number; empty leaves)?").splitlines()
+    rows = terminal.expect("which one (number; Enter leaves)?").splitlines()
     number = next(row.split()[0] for row in rows if name in row)
     terminal.enter(number)
 
@@ -58,7 +58,7 @@ def leave(terminal: Terminal) -> None:
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D, "\r"])
 def test_the_set_up_can_be_left_and_then_says_the_ways(start: Callable[..., Terminal], key: str) -> None:
     terminal = start()
-    terminal.expect("which one (a number; empty leaves)?")
+    terminal.expect("which one (number; Enter leaves)?")
     terminal.type(key)
     terminal.expect("ml-intern: no model configured: no API key is set (set ANTHROPIC_API_KEY")
     assert terminal.ended() == 78
@@ -75,9 +75,9 @@ def test_a_key_is_tried_kept_for_its_owner_alone_and_used_by_later_starts(
     assert "sk-wrong" not in terminal.expect("refused the key in DEEPSEEK_API_KEY")
     terminal.expect("DEEPSEEK_API_KEY (hidden")
     terminal.enter(KEY)
-    assert KEY not in terminal.expect("it answers 'ready'")
+    assert KEY not in terminal.expect("it answered 'ready'")
     assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
-    terminal.expect("keep it in ")
+    terminal.expect("save it in ")
     terminal.enter("")
     terminal.expect("asked once")
     terminal.enter("n")
@@ -103,7 +103,7 @@ def test_a_key_that_is_not_kept_is_used_once(
     choose(terminal, "DeepSeek")
     terminal.expect("DEEPSEEK_API_KEY (hidden")
     terminal.enter(KEY)
-    terminal.expect("keep it in ")
+    terminal.expect("save it in ")
     terminal.enter("n")
     terminal.expect("later starts want DEEPSEEK_API_KEY in the environment")
     terminal.expect("asked once")
@@ -120,7 +120,7 @@ def test_a_running_server_is_found_and_becomes_the_model_of_later_starts(
     settings = tmp_path / "home" / "cli_agent_config.json"
     settings.write_text('{"max_iterations": 7}')
     terminal = start(OLLAMA_BASE_URL=server.url)
-    choose(terminal, "A server of your own")
+    choose(terminal, "Local server")
     assert "ollama/qwen3" in terminal.expect("which model (a number; empty goes back)?")
     terminal.enter("1")
     terminal.expect("make it the model of later starts")
@@ -139,8 +139,8 @@ def test_a_server_at_another_address_is_kept_with_its_address(
     start: Callable[..., Terminal], server: FakeModelServer, tmp_path: Path
 ) -> None:
     terminal = start(VLLM_BASE_URL="")
-    choose(terminal, "A server of your own")
-    assert "no server answers at the usual places" in terminal.expect("(empty goes back):")
+    choose(terminal, "Local server")
+    assert "no local server found at the default addresses" in terminal.expect("(Enter goes back):")
     terminal.enter("nonsense")
     terminal.expect("the address is not an http(s) URL")
     terminal.expect("(empty goes back):")
@@ -171,7 +171,7 @@ def test_a_login_with_the_browser_reaches_the_router(
     terminal.takes_keys()
     terminal.type("\r")
     terminal.expect("WORD-1234")
-    terminal.expect("it answers 'ready'")
+    terminal.expect("it answered 'ready'")
     assert "moonshotai/" in terminal.prompt()
     leave(terminal)
     assert (tmp_path / "hf" / "token").read_text() == TOKEN

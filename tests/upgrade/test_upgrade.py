@@ -135,7 +135,7 @@ def test_what_was_moved_out_of_a_conversation_can_still_be_read(old: Old, thread
 
 
 def test_the_settings_are_accepted(old: Old) -> None:
-    assert old.run("config", "check") == f"no faults in {HOME}/cli_agent_config.json\n"
+    assert old.run("config", "check") == f"no errors in {HOME}/cli_agent_config.json\n"
     assert old.run("permissions", "list") == "deny  bash ruby\nask   job* over 5 USD\nallow bash make\n"
 
 
