@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from ml_intern.configs.errors import ConfigurationError, ModelFailed
 from ml_intern.graph.events import emitter
 from ml_intern.models.gateway import ModelReply, ModelRequest, Models
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from ml_intern.models.transports.scripted import filled
 from ml_intern.store.store import Store
 
@@ -33,7 +33,7 @@ class Play:
 
 @pytest.fixture
 async def play(store: Store, tmp_path: Path) -> AsyncIterator[Play]:
-    models = Models(store.ledger, waits=Waits(retries=2, first_backoff_s=0.01), environ={})
+    models = Models(store.ledger, waits=Timeouts(retries=2, first_backoff_s=0.01), environ={})
     yield Play(models, tmp_path)
     await models.close()
 
@@ -101,7 +101,7 @@ def test_values_are_filled_in_nested_arguments() -> None:
 @pytest.mark.parametrize(
     ("steps", "messages", "words"),
     [
-        ([{"text": "one"}], [AIMessage("one")], "has 1 steps and no step 2"),
+        ([{"text": "one"}], [AIMessage("one")], "has 1 step and no step 2"),
         ([{"text": "a", "expect": "needle"}], [result("hay")], "expects 'needle'"),
         ([{"text": "${result:(x)}"}], [result("y")], "no tool result matches"),
         ([{"text": "${result:(}"}], [result("y")], "not a regular expression"),
