@@ -23,7 +23,7 @@ from ml_intern.graph.events import emitter
 from ml_intern.models.gateway import ModelRequest, Models
 from ml_intern.models.messages import convert
 from ml_intern.models.routing import Endpoint
-from ml_intern.models.transports.base import WHOLE, Waits
+from ml_intern.models.transports.base import WHOLE, Timeouts
 from ml_intern.store.store import Store
 from ml_intern.tools.registry import create_builtin_tools, openai_schemas
 
@@ -84,7 +84,7 @@ async def gateway(base: str, model: str) -> AsyncIterator[tuple[Call, Call]]:
     emit = emitter(lambda _: None)
     with tempfile.TemporaryDirectory() as home:
         async with await Store.open(Path(home)) as store:
-            models = Models(store.ledger, endpoint, Waits(retries=0))
+            models = Models(store.ledger, endpoint, Timeouts(retries=0))
             route = models.route(model)
 
             async def sent(messages: list[AnyMessage]) -> None:

@@ -1,18 +1,18 @@
-"""The faults of a model call and what is done about each. Classes, status codes and error codes decide.
+"""The errors of a model call, and how each is handled. Classes, status codes and error codes decide.
 
-Wording decides in one place only: the context overflow of servers that give no code for it.
+The wording of an error decides only whether it is a context overflow, for servers that send no code for it.
 
-Retryable                       waited out: one visible line, backoff or Retry-After
+Retryable                       retried: one visible line, then backoff or Retry-After
 ├── RateLimited                 429
 ├── ServerError                 408, 409, 425, 5xx, 529
-├── ConnectFailed               no connection, no name, TLS, a connection lost before the answer
-├── Stalled                     nothing arrived for the idle time
-└── StreamBroken                cut, an error event, or an end without finish_reason: what arrived is discarded
+├── ConnectFailed               no connection, DNS or TLS failure, connection lost before the response
+├── Stalled                     no data within the idle timeout
+└── StreamBroken                incomplete, an error event, or no finish_reason: the partial reply is discarded
 MLInternError                   ends the call
-├── ContextOverflow             the conversation does not fit; the loop compacts
-├── BadRequest (ModelFailed)    400, 422 and the like: the gateway repairs the history once before it says so
+├── ContextOverflow             the conversation is too long; the loop compacts it
+├── BadRequest (ModelFailed)    400, 422 and the like: the gateway first retries with a repaired history
 ├── Refused (ModelFailed)       content filter before any reply
-├── QuotaExhausted (ConfigurationError)     429 or 402 that mean money
+├── QuotaExhausted (ConfigurationError)     402, or 429 for an exhausted quota
 ├── KeyMissing, ModelUnknown, ConfigurationError
 """
 
@@ -29,13 +29,13 @@ from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternErr
 from ml_intern.models.routing import Route
 from ml_intern.safety.secrets.redaction import redact
 
-WORDS_SHOWN = 300
+MAX_MESSAGE = 300
 PROXY_REMEDY = "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-KNOWN_PAGES = frozenset({401, 403, 407, 408, 429})
-"""What gateways before a model server say with a page."""
-NOT_OFFERED = frozenset({405, 501, 505})
-"""What other servers say to a POST."""
+PAGE_STATUSES = frozenset({401, 403, 407, 408, 429})
+"""Statuses that gateways in front of a model server answer with a web page."""
+UNSUPPORTED = frozenset({405, 501, 505})
+"""Statuses of servers that do not accept the request at all."""
 QUOTA_CODES = frozenset({
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "insufficient_balance",
     "exceeded_current_quota_error", "credit_balance_too_low", "access_terminated",
@@ -46,7 +46,7 @@ OVERFLOW_CODES = frozenset({
 })  # fmt: skip
 FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked", "invalid_prompt"})
 RETRY_CODES = frozenset({"tool_use_failed", "json_validate_failed"})
-"""The model wrote what its provider could not read: it may do better."""
+"""The provider could not parse the model's output; another attempt may succeed."""
 UNKNOWN_MODEL_CODES = frozenset({"model_not_found", "model_not_supported", "unknown_model"})
 # vLLM, SGLang, TGI and several routed providers answer an overflow with a plain 400 or 422 and no code for it.
 OVERFLOW_WORDINGS = tuple(
@@ -66,7 +66,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u20
 
 
 class Retryable(Exception):
-    """A passing fault. `retry_after` is the provider's wish in seconds, `retries` a cap below the general one."""
+    """A temporary error. `retry_after` is the provider's wait in seconds, `retries` a limit below the general one."""
 
     def __init__(self, message: str, retry_after: float | None = None, retries: int | None = None) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class Retryable(Exception):
 
 
 class RateLimited(Retryable):
-    """The provider wants fewer requests."""
+    """The provider limits the rate of requests."""
 
 
 class ServerError(Retryable):
@@ -84,19 +84,19 @@ class ServerError(Retryable):
 
 
 class ConnectFailed(Retryable):
-    """No connection, or it was lost before an answer began."""
+    """The connection failed, or was lost before the response began."""
 
 
 class Stalled(Retryable):
-    """Nothing arrived for the idle time."""
+    """No data arrived within the idle timeout."""
 
 
 class StreamBroken(Retryable):
-    """The reply was cut, carried an error, or ended without saying so."""
+    """The reply was incomplete or contained an error."""
 
 
 class ContextOverflow(MLInternError):
-    """The conversation does not fit the model's window; `tokens` is the window if the provider named it."""
+    """The conversation exceeds the context window; `tokens` is the window if the provider named it."""
 
     def __init__(self, message: str, tokens: int | None = None) -> None:
         super().__init__(message, "compact the conversation")
@@ -112,37 +112,37 @@ class Refused(ModelFailed):
 
 
 class QuotaExhausted(ConfigurationError):
-    """The account behind the key has no credit or quota left."""
+    """The account of the API key has no credit or quota left."""
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What a provider answered instead of a reply."""
+    """A provider's HTTP response that is not a reply of the model."""
 
     status: int
     headers: Mapping[str, str]
-    """Lower-case names."""
+    """Header names in lower case."""
     body: bytes = b""
 
     @property
     def is_html(self) -> bool:
-        """A web page, by its content type or its first characters."""
+        """Whether it is a web page, by content type or first characters."""
         start = self.body[:200].lstrip().lower()
         return "text/html" in self.headers.get("content-type", "") or start.startswith((b"<!doctype html", b"<html"))
 
 
 @dataclass(frozen=True)
 class ErrorDetail:
-    """The error object of a body: its machine-readable codes, its words, and the context size if it names one."""
+    """The error object of a response body: its codes, its message, and the context size if it names one."""
 
     codes: frozenset[str] = frozenset()
     status: int | None = None
-    words: str = ""
+    message: str = ""
     context: int | None = None
 
 
 def read_detail(body: bytes) -> ErrorDetail:
-    """The error object in a JSON body, in any of the shapes in use; empty when there is none."""
+    """Return the error object of a JSON body, in any of the known shapes. Empty when there is none."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -151,29 +151,29 @@ def read_detail(body: bytes) -> ErrorDetail:
 
 
 def detail_of(value: Any) -> ErrorDetail:
-    """The error object in decoded JSON: {"error": {...}}, {"error": "text"}, {"detail": ...}, [{...}], or bare."""
+    """Return the error object of decoded JSON: {"error": {...}}, {"error": "text"}, {"detail": ...}, [{...}], bare."""
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
-        return ErrorDetail(words=value if isinstance(value, str) else "")
+        return ErrorDetail(message=value if isinstance(value, str) else "")
     error = value.get("error", value)
     if not isinstance(error, dict):
         error = {**value, "message": error}
     names = [error.get("code"), error.get("type"), error.get("status"), value.get("error_type")]
     codes = frozenset(name.lower() for name in names if isinstance(name, str))
-    words = error.get("message") or error.get("detail") or ""
+    message = error.get("message") or error.get("detail") or ""
     return ErrorDetail(
-        codes, _status_in(error), words if isinstance(words, str) else json.dumps(words), _context(error)
+        codes, _status_in(error), message if isinstance(message, str) else json.dumps(message), _context(error)
     )
 
 
 def error_of(answer: HttpAnswer, route: Route) -> Exception:
-    """The fault an HTTP answer means: a Retryable, or the error that ends the call."""
+    """Convert an HTTP response to an error: a Retryable, or the error that ends the call."""
     if answer.status in REDIRECTS:
         return _redirected(answer, route)
-    if answer.is_html and (answer.status < 500 or answer.status in NOT_OFFERED) and answer.status not in KNOWN_PAGES:
+    if answer.is_html and (answer.status < 500 or answer.status in UNSUPPORTED) and answer.status not in PAGE_STATUSES:
         return _web_page(route)
-    if answer.status in NOT_OFFERED and not read_detail(answer.body).words:
+    if answer.status in UNSUPPORTED and not read_detail(answer.body).message:
         return _no_model_server(answer, route)
     return error_of_detail(answer.status, read_detail(answer.body), route, answer.headers)
 
@@ -181,52 +181,59 @@ def error_of(answer: HttpAnswer, route: Route) -> Exception:
 def error_of_detail(
     status: int, detail: ErrorDetail, route: Route, headers: Mapping[str, str] | None = None
 ) -> Exception:
-    """The fault that a status and an error object mean together."""
-    said = f"{route.where} answered {status}{_said(detail, route)}"
+    """Convert a status and an error object to an error."""
+    summary = f"{route.where} answered {status}{_reason(detail, route)}"
     if status == 402 or detail.codes & QUOTA_CODES:
-        return QuotaExhausted(f"{said}: no credit or quota is left", "add credit, or choose another model with --model")
+        return QuotaExhausted(
+            f"{summary}: no credit or quota is left", "add credit, or choose another model with --model"
+        )
     if status in (401, 403, 407):
         return key_refused(route, status)
     overflow = overflow_of(status, detail)
     if overflow:
         return overflow
     if detail.codes & FILTER_CODES or status == 451:
-        return Refused(f"the provider's content filter refused the request{_said(detail, route)}", "rephrase the task")
+        return Refused(
+            f"the provider's content filter refused the request{_reason(detail, route)}", "rephrase the task"
+        )
     if status == 404 or detail.codes & UNKNOWN_MODEL_CODES:
         return ModelUnknown(f"{route.where} does not know the model {route.name!r}", route.hint)
     if status == 429:
-        return RateLimited(said, retry_after(headers or {}))
-    if status in (408, 409, 425) or (status >= 500 and status not in NOT_OFFERED) or detail.codes & RETRY_CODES:
-        return ServerError(said, retry_after(headers or {}))
-    return BadRequest(said)
+        return RateLimited(summary, retry_after(headers or {}))
+    if status in (408, 409, 425) or (status >= 500 and status not in UNSUPPORTED) or detail.codes & RETRY_CODES:
+        return ServerError(summary, retry_after(headers or {}))
+    return BadRequest(summary)
 
 
 def overflow_of(status: int, detail: ErrorDetail) -> ContextOverflow | None:
-    """The context overflow in an answer: by code, by status 413, or in the wording of servers that have no code."""
+    """Recognise a context overflow by code, by status 413, or by the wording of servers that have no code."""
     limit = detail.context
-    worded = False
-    if status in (400, 413, 422, 500) and (found := _overflow_wording(detail.words)):
-        worded, limit = True, limit or _number(found["limit"])
-    if status == 413 or detail.codes & OVERFLOW_CODES or worded:
+    is_worded = False
+    if status in (400, 413, 422, 500) and (found := _overflow_wording(detail.message)):
+        is_worded, limit = True, limit or _number(found["limit"])
+    if status == 413 or detail.codes & OVERFLOW_CODES or is_worded:
         window = f" of {limit} tokens" if limit else ""
-        return ContextOverflow(f"the conversation does not fit the model's window{window}", limit)
+        return ContextOverflow(f"the conversation exceeds the model's context window{window}", limit)
     return None
 
 
 def key_refused(route: Route, status: int) -> ConfigurationError:
-    """The provider, or a proxy, refused the key; its words are left out, since some repeat the key."""
+    """The provider or a proxy rejected the key. Its message is omitted, since some repeat the key."""
     if status == 407:
-        return ConfigurationError(f"the proxy before {route.where} wants credentials", PROXY_REMEDY)
+        return ConfigurationError(f"the proxy for {route.where} requires credentials", PROXY_REMEDY)
     name = route.key_env or "the key"
     if route.key_env and not route.key:
         return KeyMissing(
-            f"{route.where} wants a key (status {status})", f"set {name}, or name another with --api-key-env"
+            f"{route.where} requires an API key (status {status})",
+            f"set {name}, or name another with --api-key-env",
         )
-    return KeyMissing(f"{route.where} refused the key in {name} (status {status})", f"check {name} and what it may do")
+    return KeyMissing(
+        f"{route.where} rejected the key in {name} (status {status})", f"check {name} and its permissions"
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the provider asks to wait: retry-after-ms, or Retry-After in seconds or as a date."""
+    """Return the seconds to wait: retry-after-ms, or Retry-After in seconds or as a date."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
@@ -235,13 +242,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         if value.replace(".", "", 1).isdigit():
             return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - _their_time(headers))
+        return max(0.0, parsedate_to_datetime(value).timestamp() - _provider_time(headers))
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _their_time(headers: Mapping[str, str]) -> float:
-    """Seconds since the epoch by the provider's clock, which need not agree with ours; by ours where it says none."""
+def _provider_time(headers: Mapping[str, str]) -> float:
+    """Return the provider's time in seconds since the epoch, or the local time when it sends no date."""
     try:
         return parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError):
@@ -249,26 +256,27 @@ def _their_time(headers: Mapping[str, str]) -> float:
 
 
 def clean_words(text: str, route: Route | None = None) -> str:
-    """A provider's words fit for one line: no control characters, no key, at most 300 characters."""
+    """Make a provider's message fit for one line: no control characters, no key, at most 300 characters."""
     if route and route.key:
         text = text.replace(route.key, "[key]")
-    return _CONTROL.sub(" ", redact(text[: 4 * WORDS_SHOWN])).strip()[:WORDS_SHOWN]
+    return _CONTROL.sub(" ", redact(text[: 4 * MAX_MESSAGE])).strip()[:MAX_MESSAGE]
 
 
-def _said(detail: ErrorDetail, route: Route) -> str:
-    words = clean_words(detail.words, route)
-    return f": {words}" if words else ""
+def _reason(detail: ErrorDetail, route: Route) -> str:
+    message = clean_words(detail.message, route)
+    return f": {message}" if message else ""
 
 
 def _web_page(route: Route) -> ConfigurationError:
     return ConfigurationError(
-        f"{route.where} answered with a web page, not with an API", "check the base URL; it usually ends in /v1"
+        f"{route.where} answered with a web page instead of an API response",
+        "check the base URL; it usually ends in /v1",
     )
 
 
 def _no_model_server(answer: HttpAnswer, route: Route) -> ConfigurationError:
     return ConfigurationError(
-        f"{route.where} takes no chat requests: it answered {answer.status}",
+        f"{route.where} does not accept chat requests: it answered {answer.status}",
         "check the base URL; it usually ends in /v1",
     )
 
@@ -277,7 +285,7 @@ def _redirected(answer: HttpAnswer, route: Route) -> ConfigurationError:
     target = urlsplit(answer.headers.get("location", ""))
     host = clean_words(target.hostname or "another address")
     return ConfigurationError(
-        f"{route.where} redirects to {host}; keys are not sent there", "if you trust that host, name it as the base URL"
+        f"{route.where} redirects to {host}; keys are not sent there", "if you trust that host, use it as the base URL"
     )
 
 
@@ -296,8 +304,8 @@ def _context(error: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _overflow_wording(words: str) -> re.Match[str] | None:
-    return next((found for pattern in OVERFLOW_WORDINGS if (found := pattern.search(words))), None)
+def _overflow_wording(message: str) -> re.Match[str] | None:
+    return next((found for pattern in OVERFLOW_WORDINGS if (found := pattern.search(message))), None)
 
 
 def _number(digits: str | None) -> int | None:

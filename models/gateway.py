@@ -1,4 +1,4 @@
-"""The gateway to every model: route, ledger, transport, retries, price. Policies of the agent loop live in nodes/."""
+"""The gateway to all models: route, ledger, transport, retries, price. Policies of the agent loop are in nodes/."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ from ml_intern.models.request import ModelReply as ModelReply
 from ml_intern.models.request import ModelRequest as ModelRequest
 from ml_intern.models.request import ReplyPart as ReplyPart
 from ml_intern.models.request import Usage as Usage
-from ml_intern.models.retry import Patience
+from ml_intern.models.retry import RetryPolicy
 from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token
-from ml_intern.models.transports.base import Transport, Trimming, Waits
+from ml_intern.models.transports.base import Timeouts, Transport, Trimming
 from ml_intern.models.transports.direct import DirectTransport
 from ml_intern.store.ledger import CostReservation
 
@@ -40,54 +40,54 @@ if TYPE_CHECKING:
 MAX_REPLY = 8_192
 """Output tokens reserved for a reply when neither the request nor the table sets a limit."""
 MAX_KNOWN_REPLY = 32_000
-"""Output tokens reserved at most: no transport asks for more."""
+"""Maximum of output tokens reserved: no transport requests more."""
 SCHEMA_TOKENS = 3_000
 """Input tokens reserved for the schemas of the tools."""
 
 
 class Models:
-    """Calls models by id. One instance serves a session; close it in the event loop it was used in."""
+    """Call models by id. One instance serves a session; close it in the event loop that used it."""
 
     def __init__(
         self,
         ledger: "Ledger",
         endpoint: Endpoint | None = None,
-        waits: Waits | None = None,
+        waits: Timeouts | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._ledger = ledger
         self.endpoint = endpoint
-        self._waits = waits or Waits()
+        self._waits = waits or Timeouts()
         self._environ = os.environ if environ is None else environ
         self._direct = DirectTransport(self._waits)
         self._catalogues = Catalogues(self._direct)
         self._transports: dict[str, Transport] = {"direct": self._direct}
         self.known = Knowledge(self._catalogues)
         self._answered: set[str] = set()
-        """Endpoints that have."""
+        """Endpoints that answered in this process."""
         self._down: set[str] = set()
-        """Models that did not answer, for which their fallback did: they are tried once, not ten times."""
+        """Models that were replaced by their fallback: they get one attempt instead of ten."""
 
     def route(self, model: str) -> Route:
-        """How a model id is called. Raises ModelUnknown, KeyMissing or ConfigurationError."""
+        """Return the route of a model id. Raises ModelUnknown, KeyMissing or ConfigurationError."""
         route = find_route(model, self._environ, self.endpoint)
         if route.transport == "scripted" and not Path(route.name).expanduser().is_file():
-            problem = f"cannot read the script {route.name}: there is no such file"
+            problem = f"cannot read the script {route.name}: no such file"
             raise ConfigurationError(problem, "check the path after scripted:")
         return route
 
     def window(self, model: str) -> int | None:
-        """The context window in tokens, as far as it is known now."""
+        """Return the context window in tokens, or None while it is unknown."""
         return self.known.window(self.route(model))
 
     def abilities(self, model: str) -> Abilities:
-        """What a model can do, as far as it is known now."""
+        """Return the capabilities of a model that are known now."""
         return self.known.abilities(self.route(model))
 
     async def expect(self, options: "RunOptions") -> None:
-        """Make sure that each model of a run has a route, and learn what a server on this machine tells of it.
+        """Check that each model of a run has a route, and ask local servers about theirs.
 
-        Raises what `check` does; a model that only summarises needs no tools.
+        Raises what `check` does. A model that only summarises needs no tools.
         """
         agents = filter(None, (options.model, options.research_model, options.fallback_model))
         for model in agents:
@@ -97,46 +97,46 @@ class Models:
             self.route(options.compact_model)
 
     async def check(self, model: str) -> None:
-        """Ask the model's endpoint about it. Raises what `route` raises, ConfigurationError when it calls no tools."""
+        """Ask the model's endpoint about it. Raises as `route`, and ConfigurationError when it cannot call tools."""
         route = self.route(model)
         await self.known.offers(route)
         if route.transport == "direct" and self.known.abilities(route).tools is False:
             raise no_tools(route)
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """One reply. Passing faults are waited out, each wait one `error` event; cancelling stops at once.
+        """Return one reply. Temporary errors are retried after a wait, with an `error` event; cancelling stops at once.
 
-        Raises what `route` raises, and ContextOverflow, ProviderUnavailable, ModelFailed (BadRequest, Refused),
+        Raises as `route`, and ContextOverflow, ProviderUnavailable, ModelFailed (BadRequest, Refused),
         QuotaExhausted.
         """
         if not request.fallback or request.fallback == request.model:
-            return await self._complete(request, emit, Patience(self._waits))
+            return await self._complete(request, emit, RetryPolicy(self._waits))
         waits = replace(self._waits, retries=0) if request.model in self._down else self._waits
         try:
-            reply = await self._complete(request, emit, Patience(waits))
+            reply = await self._complete(request, emit, RetryPolicy(waits))
         except (ProviderUnavailable, QuotaExhausted) as error:
             self._down.add(request.model)
-            _tell(emit, f"{error.message}; the fallback model {request.fallback} is asked instead")
-            return await self._complete(replace(request, model=request.fallback), emit, Patience(self._waits))
+            _emit_error(emit, f"{error.message}; using the fallback model {request.fallback}")
+            return await self._complete(replace(request, model=request.fallback), emit, RetryPolicy(self._waits))
         self._down.discard(request.model)
         return reply
 
-    async def _complete(self, request: ModelRequest, emit: Emit, patience: Patience) -> ModelReply:
+    async def _complete(self, request: ModelRequest, emit: Emit, patience: RetryPolicy) -> ModelReply:
         route = self.route(request.model)
         await self._prepare(route, request)
         trimming = self.known.trimming(route)
         while True:
             try:
-                reply = await self._learning(route, request, trimming, emit)
-            except Retryable as fault:
-                seconds = patience.wait_after(fault, has_answered=route.where in self._answered)
-                _tell(emit, fault.message, seconds)
+                reply = await self._try_once(route, request, trimming, emit)
+            except Retryable as error:
+                seconds = patience.wait_after(error, has_answered=route.where in self._answered)
+                _emit_error(emit, error.message, seconds)
                 await asyncio.sleep(seconds)
             except BadRequest as error:
-                request, trimming, how = await self._plainer(route, request, trimming, error, emit)
-                _tell(emit, f"{error.message}; trying once more {how}")
+                request, trimming, how = await self._simplify(route, request, trimming, error, emit)
+                _emit_error(emit, f"{error.message}; trying once more {how}")
             except KeyMissing:
-                old, route = route, await self._renewed(route)
+                old, route = route, await self._renew_token(route)
                 if old.key == route.key:
                     raise
             else:
@@ -145,8 +145,8 @@ class Models:
                 self._catalogues.renew(route)
                 return reply
 
-    async def _learning(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
-        """One attempt; its faults teach the window and name the nearest models."""
+    async def _try_once(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
+        """Make one attempt. Record the window an overflow names; add the closest model names to an unknown id."""
         try:
             return await self._attempt(route, request, trimming, emit)
         except ContextOverflow as overflow:
@@ -156,13 +156,13 @@ class Models:
             raise await self.known.with_nearest(route, error) from error
 
     def _guessed_window(self, route: Route, request: ModelRequest) -> int:
-        """A window that an overflow did not name: less than what did not fit, and less each time."""
+        """Estimate a window the overflow did not name: below what did not fit, and lower each time."""
         sent = estimate_tokens(request.messages) + len(json.dumps(request.tools)) // 4
         known = self.known.window(route)
         return min(sent, known or sent) * 3 // 4
 
-    async def _renewed(self, route: Route) -> Route:
-        """The route with a new token, where a login at the Hub had run out and its library renewed it."""
+    async def _renew_token(self, route: Route) -> Route:
+        """Return the route with a new token if the Hub login had expired and its library renewed it."""
         if route.provider != "hub" or self._environ is not os.environ or named_hub_token(self._environ):
             return route
         from huggingface_hub import get_token
@@ -171,9 +171,9 @@ class Models:
         return self.route(route.model)
 
     async def _prepare(self, route: Route, request: ModelRequest) -> None:
-        """Ask the endpoint about its models, once. A server on this machine tells before the first request.
+        """Ask the endpoint about its models, once. For a local server, wait for the answer.
 
-        Raises ConfigurationError when the request has tools and the endpoint says that the model calls none.
+        Raises ConfigurationError when the request has tools and the model cannot call any.
         """
         if route.transport == "direct":
             self._catalogues.start(route)
@@ -182,14 +182,14 @@ class Models:
         if request.tools and route.transport == "direct" and self.known.abilities(route).tools is False:
             raise no_tools(route)
 
-    async def _plainer(
+    async def _simplify(
         self, route: Route, request: ModelRequest, trimming: Trimming, error: BadRequest, emit: Emit
     ) -> tuple[ModelRequest, Trimming, str]:
-        """A plainer form of a rejected request, and what makes it so. Raises the error when there is none.
+        """Return a simpler form of a rejected request, and what was changed. Raises the error when there is none.
 
-        Some servers reject tools in words of their own: that the same model answers without them tells.
+        Servers reject tools in different words: a request without tools that succeeds shows that they are the reason.
         """
-        found = plainer(request, trimming, sees=self.known.abilities(route).images)
+        found = simplified(request, trimming, sees=self.known.abilities(route).images)
         if found is not None or not request.tools:
             if found is None:
                 raise error
@@ -203,11 +203,11 @@ class Models:
         raise no_tools(route) from error
 
     def acting(self, model: str, fallback: str | None) -> str:
-        """Which of the two answers now."""
+        """Return the model that is used now: the model itself or its fallback."""
         return fallback if fallback and model in self._down else model
 
     async def close(self) -> None:
-        """Close every connection and stop what runs in the background."""
+        """Close all connections and stop background requests."""
         await self._catalogues.close()
         for transport in self._transports.values():
             await transport.close()
@@ -225,7 +225,7 @@ class Models:
                 emit("assistant_stream_end", message_id=draft.message_id, partial=True)
             await self._ledger.fail(entry, type(error).__name__, _cost_of_failure(error, draft))
             raise
-        return await self._settled(entry, route, request, draft, emit)
+        return await self._settle(entry, route, request, draft, emit)
 
     async def _receive(
         self, stream: AsyncGenerator[ReplyPart, None], request: ModelRequest, draft: Draft, emit: Emit
@@ -238,7 +238,7 @@ class Models:
         if request.stream:
             emit("assistant_stream_end", message_id=draft.message_id, partial=False)
 
-    async def _settled(self, entry: int, route: Route, request: ModelRequest, draft: Draft, emit: Emit) -> ModelReply:
+    async def _settle(self, entry: int, route: Route, request: ModelRequest, draft: Draft, emit: Emit) -> ModelReply:
         usage = draft.usage or draft.estimate(request.messages, request.tools)
         cost = await self._cost(route, usage)
         totals = await self._ledger.settle(entry, usage, cost)
@@ -258,14 +258,14 @@ class Models:
         return ModelReply(message, usage, draft.finish_reason(), cost)
 
     async def _cost(self, route: Route, usage: Usage) -> float | None:
-        """US dollars of a call: what the provider says, else by price; None when either is unknown."""
+        """Return the cost of a call in US dollars: the provider's figure, or by price. None when unknown."""
         if usage.cost_usd is not None or route.free:
             return usage.cost_usd or 0.0
         price = None if usage.estimated else await self.known.price(route, usage.served_by)
         return price.cost(usage) if price else None
 
     async def _worst(self, route: Route, request: ModelRequest) -> float | None:
-        """The most the request may cost, in US dollars; None when its price is unknown."""
+        """Return the maximum cost of the request in US dollars. None when its price is unknown."""
         if route.free:
             return 0.0
         price, known = await self.known.price(route), self.known.longest_output(route)
@@ -279,30 +279,30 @@ class Models:
         return self._transports[route.transport]
 
 
-def plainer(
+def simplified(
     request: ModelRequest, trimming: Trimming, *, sees: bool | None
 ) -> tuple[ModelRequest, Trimming, str] | None:
-    """A plainer form of a rejected request and what makes it so; None after the last. `sees`: it does see images."""
+    """Return a simpler form of a rejected request and what was changed, or None. `sees`: the model accepts images."""
     messages = repaired(request.messages)
     if [*map(id, messages)] != [*map(id, request.messages)]:
-        return replace(request, messages=messages), trimming, "with the conversation repaired"
+        return replace(request, messages=messages), trimming, "with a repaired conversation"
     if not sees and not trimming.images and has_images(request.messages):
-        return request, replace(trimming, images=True), "without the images, which this model may not see"
+        return request, replace(trimming, images=True), "without images, which this model may not accept"
     if not (trimming.options and trimming.reasoning):
-        return request, replace(trimming, options=True, reasoning=True), "with a plainer request"
+        return request, replace(trimming, options=True, reasoning=True), "with a simpler request"
     return None
 
 
 def no_tools(route: Route) -> ConfigurationError:
-    """The model cannot do what an agent does."""
+    """Return the error for a model without tool calling."""
     return ConfigurationError(
-        f"{route.name} at {route.where} cannot call tools, and without them nothing can be done",
-        "choose another model with --model; `ml-intern models` tells which can",
+        f"{route.name} at {route.where} does not support tool calling, which ml-intern requires",
+        "choose another model with --model; `ml-intern models --available` shows which do",
     )
 
 
-def _open_transport(route: Route, waits: Waits) -> Transport:
-    """Imported here: a run needs one of them, and litellm takes seconds."""
+def _open_transport(route: Route, waits: Timeouts) -> Transport:
+    """Import and create a transport: a run needs one of them, and importing litellm takes seconds."""
     if route.transport == "scripted":
         from ml_intern.models.transports.scripted import ScriptedTransport
 
@@ -318,11 +318,11 @@ def _show(part: ReplyPart, message_id: str, emit: Emit) -> None:
             emit("assistant_chunk", message_id=message_id, kind=kind, text=visible(text))
 
 
-def _tell(emit: Emit, message: str, seconds: float = 0.0) -> None:
+def _emit_error(emit: Emit, message: str, seconds: float = 0.0) -> None:
     emit("error", message=message, remedy="", exit_code=None, retry_in_s=round(seconds, 1))
 
 
 def _cost_of_failure(error: BaseException, draft: Draft) -> float | None:
-    """Nothing for a request the provider turned down; unknown for one it may have worked on."""
+    """Return 0 for a request the provider rejected, None (unknown) for one it may have processed."""
     worked = isinstance(error, Stalled | StreamBroken | asyncio.CancelledError) or not draft.is_empty
     return None if worked else 0.0

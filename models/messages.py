@@ -1,4 +1,4 @@
-"""Messages as an OpenAI-compatible endpoint wants them, each converted and encoded once however often it is sent."""
+"""Messages in the format of OpenAI-compatible endpoints. Each is converted and encoded once, however often sent."""
 
 import json
 import re
@@ -17,15 +17,15 @@ Wire = dict[str, Any]
 Made = TypeVar("Made")
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
 SIGNED = frozenset({"thinking_blocks", "reasoning_items"})
-"""additional_kwargs that have to go back with the conversation, as they came."""
-UNSEEN = "[an image was here; this model does not see images]"
-_NOT_RUN = "not run: interrupted before this call was answered"
+"""additional_kwargs that must be sent back unchanged with the conversation."""
+UNSEEN = "[an image was here; this model does not accept images]"
+_NOT_RUN = "not run: interrupted before this call had a result"
 
 
 class PerMessage(Generic[Made]):
-    """Remembers what was made of a message for as long as the message lives.
+    """A cache of values derived from messages, for as long as the message exists.
 
-    A message is known by its identity and never changes once it is in a conversation; a replaced one is a new object.
+    The key is the identity: a message does not change once it is in a conversation; a replaced one is a new object.
     """
 
     def __init__(self, make: Callable[[AnyMessage], Made]) -> None:
@@ -33,7 +33,7 @@ class PerMessage(Generic[Made]):
         self._made: dict[int, tuple[weakref.ref[AnyMessage], Made]] = {}
 
     def __call__(self, message: AnyMessage) -> Made:
-        """What `make` returned for this message, made now if it was not before."""
+        """Return the value of `make` for this message, computed on the first call."""
         key = id(message)
         known = self._made.get(key)
         if known and known[0]() is message:
@@ -45,21 +45,21 @@ class PerMessage(Generic[Made]):
 
 @dataclass(frozen=True)
 class _Converted(Generic[Made]):
-    """A conversation as it was sent, and what decided its form."""
+    """A converted conversation, and the parameters of its form."""
 
     form: tuple[str, Trimming]
     messages: tuple[AnyMessage, ...]
     parts: tuple[tuple[AnyMessage, Made], ...]
 
     def begins(self, form: tuple[str, Trimming], messages: Sequence[AnyMessage]) -> bool:
-        """Whether a conversation to be sent in this form begins with these very messages."""
+        """Return whether a conversation in this form begins with these same message objects."""
         return form == self.form and len(self.messages) <= len(messages) and all(map(is_, self.messages, messages))
 
 
 class Conversion(Generic[Made]):
-    """Converts conversations, each message once for each way it is sent, however often that is.
+    """Convert conversations, each message once per form.
 
-    Of the conversation converted last only what is new is looked at: the next request nearly always goes on with it.
+    For a conversation that continues the last one, as almost all do, only the new messages are looked at.
     """
 
     def __init__(self, finish: Callable[[Wire], Made]) -> None:
@@ -70,7 +70,7 @@ class Conversion(Generic[Made]):
     def __call__(
         self, messages: Sequence[AnyMessage], model: str = "", trimming: Trimming = WHOLE
     ) -> Sequence[tuple[AnyMessage, Made]]:
-        """Each message's own part, with the message it is of; a model gets back its own reasoning alone.
+        """Return the converted parts, each with its message. A model gets only its own reasoning back.
 
         The images of tool results follow the whole group of results they belong to.
         """
@@ -78,14 +78,14 @@ class Conversion(Generic[Made]):
         known = last if last is not None and last.begins(form, messages) else _Converted[Made](form, (), ())
         parts = [*known.parts]
         pictures = self._convert(messages[len(known.messages) :], form, parts)
-        # Results that follow would stand before the pictures: then it begins anew.
+        # More results would have to precede the pictures, so the next conversion starts from the beginning.
         self._last = None if pictures else _Converted(form, tuple(messages), tuple(parts))
         return parts + pictures
 
     def _convert(
         self, messages: Sequence[AnyMessage], form: tuple[str, Trimming], parts: list[tuple[AnyMessage, Made]]
     ) -> list[tuple[AnyMessage, Made]]:
-        """Add the parts of these messages; what is returned is to follow the last results."""
+        """Add the parts of these messages. Return the images that follow the last results."""
         model, trimming = form
         images = not trimming.images
         theirs = self._way(reasoning=False, images=images)
@@ -110,17 +110,17 @@ class Conversion(Generic[Made]):
 
 
 def has_images(messages: Sequence[AnyMessage]) -> bool:
-    """Whether a conversation holds images."""
+    """Return whether a conversation contains images."""
     return any(is_image(block) for message in messages for block in _blocks(message.content))
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8; a lone surrogate becomes a question mark."""
+    """Encode as compact JSON in UTF-8. A lone surrogate becomes a question mark."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def convert(message: AnyMessage, *, reasoning: bool = True, images: bool = True) -> list[Wire]:
-    """One message in OpenAI's shape, followed by a user message with its images where its role may not hold any."""
+    """Convert one message to OpenAI's format. A user message with its images follows where its role may have none."""
     if isinstance(message, AIMessage):
         return [_assistant(message, reasoning=reasoning)]
     if not images and any(map(is_image, _blocks(message.content))):
@@ -131,7 +131,7 @@ def convert(message: AnyMessage, *, reasoning: bool = True, images: bool = True)
         return [{"role": "system", "content": _text(message.content)}]
     if isinstance(message, HumanMessage):
         return [{"role": "user", "content": _content(message.content)}]
-    raise TypeError(f"a conversation holds no {type(message).__name__}")
+    raise TypeError(f"a conversation cannot contain a {type(message).__name__}")
 
 
 def _without_image(block: Any) -> Any:
@@ -139,9 +139,9 @@ def _without_image(block: Any) -> Any:
 
 
 def repaired(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """The conversation with each call answered right after it, results without a call dropped, and no signed thinking.
+    """Return the conversation with a result right after each call, no results without a call, and no signed thinking.
 
-    What providers reject a whole conversation for. Messages that need no change are the same objects.
+    Providers reject conversations for these. Messages that need no change stay the same objects.
     """
     results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
     return list(_repairs(messages, results))
@@ -187,7 +187,7 @@ def _assistant(message: AIMessage, *, reasoning: bool) -> Wire:
 
 
 def wire_name(name: str) -> str:
-    """A tool's name as providers accept it: a hallucinated one must not make them reject the conversation."""
+    """Return a tool's name in the form providers accept: an invented one must not make them reject the conversation."""
     return _NAME.sub("_", name)[:64] or "unnamed"
 
 
@@ -214,7 +214,7 @@ def _blocks(content: str | list[Any]) -> list[Any]:
 
 
 def _block(block: Any) -> Wire | None:
-    """One block of content as OpenAI's text or image_url; None for what only its own provider understands."""
+    """Convert one content block to OpenAI's text or image_url. None for types only one provider understands."""
     if isinstance(block, str):
         return {"type": "text", "text": block}
     kind = block.get("type")

@@ -1,4 +1,4 @@
-"""Reading OpenAI's chat completion objects, as the many servers that speak it really write them."""
+"""Parsing of OpenAI's chat completion objects, in the variants that servers really send."""
 
 import json
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from ml_intern.models.parsing import clean_text
 from ml_intern.models.request import REFUSAL, CallPart, ReplyPart, Usage
 
 MAX_TOKENS, MAX_DOLLARS = 10**12, 10**6
-"""Beyond these a figure is no figure, and the ledger could not add it up."""
+"""Larger values are treated as invalid: the ledger could not add them."""
 SERVED_BY = "x-inference-provider"
 
 
 def part_of_chunk(chunk: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
-    """The fragment in one chunk of a stream; what is not in OpenAI's shape is left out."""
+    """Return the fragment in one chunk of a stream. Anything not in OpenAI's format is ignored."""
     choice = _first(chunk.get("choices"))
     return _part(_mapping(choice.get("delta")), choice, usage_of(chunk.get("usage"), headers))
 
 
 def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
-    """A whole reply that was not streamed, as one fragment."""
+    """Return a reply that was not streamed as one fragment."""
     choice = _first(reply.get("choices"))
     return _part(_mapping(choice.get("message")), choice, usage_of(reply.get("usage"), headers))
 
 
 def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | None:
-    """Usage as providers report it; None when they do not, or when what they report are no counts."""
+    """Return the usage a provider reports. None when it reports none or no valid counts."""
     if not isinstance(usage, Mapping):
         return None
     read_in, written_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -80,7 +80,7 @@ def _string(value: Any) -> str | None:
 
 
 def _text(content: Any) -> str:
-    """Content is text, or a list of blocks with text in them."""
+    """Return the text of content that is a string or a list of text blocks."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -98,5 +98,5 @@ def _cost(value: Any) -> float | None:
 
 
 def visible(text: str) -> str:
-    """A fragment of text as it may be shown at once: surrogate halves do not leave the process."""
+    """Return a fragment of text without lone surrogates, ready to be shown."""
     return clean_text(text)

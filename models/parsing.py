@@ -1,25 +1,25 @@
-"""Strict reading of what a model wrote: JSON arguments of calls, and text without lone surrogates."""
+"""Strict parsing of model output: JSON arguments of calls, and text without lone surrogates."""
 
 import json
 import math
 from typing import Any, NoReturn
 
 MAX_CALLS = 16
-"""Calls of one reply that run; the rest get an error result."""
+"""Maximum of calls that run per reply; the others get an error result."""
 RAW_SHOWN = 500
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _MAX_DIGITS = 21
 
 
 class InvalidArguments(ValueError):
-    """The arguments of a call are no strict JSON object; the text is the parser's words."""
+    """The arguments of a call are not a strict JSON object. The text is the parser's message."""
 
 
 def parse_arguments(raw: str) -> dict[str, Any]:
-    """The JSON object `raw` holds; blank is an empty object.
+    """Parse the JSON object in `raw`; blank text is an empty object.
 
-    Raises InvalidArguments on anything a checkpoint could not hold or a cut stream could leave: truncated or trailing
-    text, NaN, Infinity, numbers beyond 64 bits, values that are no object.
+    Raises InvalidArguments on anything a checkpoint cannot store or an incomplete stream can leave: truncated or
+    trailing text, NaN, Infinity, numbers beyond 64 bits, values that are not an object.
     """
     if not raw.strip():
         return {}
@@ -36,7 +36,7 @@ def parse_arguments(raw: str) -> dict[str, Any]:
 
 
 def clean_text(text: str) -> str:
-    """`text` with surrogate halves joined where they belong together and replaced where they do not."""
+    """Return `text` with surrogate pairs joined and lone surrogates replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -45,7 +45,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """`value` with every string in it passed through clean_text."""
+    """Apply clean_text to every string in `value`."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, list):

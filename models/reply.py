@@ -1,4 +1,4 @@
-"""Putting a reply together: fragments in, one AIMessage with strictly parsed calls out."""
+"""Assembly of a reply: fragments in, one AIMessage with strictly parsed calls out."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -30,7 +30,7 @@ _FINISH: dict[str, FinishReason] = {
 
 @dataclass
 class CallDraft:
-    """One tool call while its fragments arrive."""
+    """A tool call of which fragments still arrive."""
 
     id: str = ""
     name: str = ""
@@ -39,7 +39,7 @@ class CallDraft:
 
 @dataclass
 class Draft:
-    """A reply while it arrives. `message_id` is minted by the caller."""
+    """A reply of which fragments still arrive. The caller creates `message_id`."""
 
     message_id: str
     text: list[str] = field(default_factory=list[str])
@@ -53,21 +53,21 @@ class Draft:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing of the reply has arrived."""
+        """Whether nothing of the reply has arrived."""
         return not (self.text or self.reasoning or self.calls)
 
     def add(self, part: ReplyPart) -> None:
-        """Take one fragment. Raises ModelFailed when the reply does not come to an end."""
+        """Add one fragment. Raises ModelFailed when the reply becomes too long."""
         self._characters += len(part.text) + len(part.reasoning) + sum(len(call.args) for call in part.calls)
         if self._characters > MAX_CHARACTERS:
-            raise ModelFailed(f"the reply went on beyond {MAX_CHARACTERS:,} characters", "try another model")
+            raise ModelFailed(f"the reply exceeds {MAX_CHARACTERS:,} characters", "try another model")
         if part.text:
             self.text.append(part.text)
         if part.reasoning:
             self.reasoning.append(part.reasoning)
         for call in part.calls:
             self._add_call(call)
-        if self.finish != REFUSAL:  # what follows a refusal is a plain "stop"
+        if self.finish != REFUSAL:  # a "stop" follows a refusal
             self.finish = part.finish or self.finish
         self.usage = part.usage or self.usage
         for key, value in (part.extras or {}).items():
@@ -80,7 +80,7 @@ class Draft:
         call.args.append(part.args)
 
     def _slot(self, part: CallPart) -> CallDraft:
-        """The call a fragment belongs to. Some servers send no index, others index 0 for every call: the id decides."""
+        """Return the call of a fragment. Some servers send no index, others index 0 for every call: the id decides."""
         known = self._by_index.get(part.index) if part.index is not None else self._last(part)
         another = known is not None and bool(part.name and part.id and known.id and part.id != known.id)
         if known is None or another:
@@ -94,15 +94,15 @@ class Draft:
         return None if part.name or not self.calls else self.calls[-1]
 
     def finish_reason(self) -> FinishReason:
-        """The provider's word in ours. Calls make "stop" into "tool_calls"; "length" stays, for a call may be cut."""
+        """Normalise the finish reason. With calls, "stop" is "tool_calls"; "length" stays: a call may be incomplete."""
         reason = _FINISH.get((self.finish or "").lower())
         return reason or ("tool_calls" if self.calls else "stop")
 
     def message(self, model: str, usage: Usage, known_call_ids: Collection[str]) -> AIMessage:
-        """The AIMessage: every call in order, with unique ids; what cannot run is listed in "invalid_calls".
+        """Return the AIMessage with all calls in order, with unique ids. Calls that cannot run are in "invalid_calls".
 
-        additional_kwargs["invalid_calls"] maps a call's id to {"error": the parser's words, "raw": its first 500
-        characters}; such a call has empty arguments.
+        additional_kwargs["invalid_calls"] maps a call's id to {"error": the parser's message, "raw": the first 500
+        characters}. Such a call has empty arguments.
         """
         invalid: dict[str, dict[str, str]] = {}
         taken = set(known_call_ids)
@@ -122,7 +122,7 @@ class Draft:
         )
 
     def estimate(self, messages: Sequence[AnyMessage], tools: Sequence[Any] = ()) -> Usage:
-        """Usage guessed from characters, for a provider that sends none; marked as estimated."""
+        """Estimate the usage from characters, for a provider that sends none. It is marked as estimated."""
         written = sum(map(len, self._written()))
         return Usage(
             input_tokens=estimate_tokens(messages) + (len(json.dumps(tools)) // CHARACTERS_PER_TOKEN if tools else 0),
@@ -138,7 +138,7 @@ class Draft:
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
-    """Our usage in LangChain's shape."""
+    """Convert usage to LangChain's format."""
     return UsageMetadata(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -162,7 +162,7 @@ def _finished_call(draft: CallDraft, place: int, taken: set[str], invalid: dict[
 
 def _runnable_arguments(draft: CallDraft, place: int, raw: str) -> dict[str, Any]:
     if place >= MAX_CALLS:
-        raise InvalidArguments(f"not run: a reply may hold at most {MAX_CALLS} calls, this was number {place + 1}")
+        raise InvalidArguments(f"not run: a reply may have at most {MAX_CALLS} calls, this is number {place + 1}")
     if not draft.name:
-        raise InvalidArguments("the call names no tool")
+        raise InvalidArguments("the call does not name a tool")
     return parse_arguments(raw)

@@ -1,4 +1,4 @@
-"""What goes into a model call and what comes out of it, as plain frozen values."""
+"""The input and output of a model call, as frozen values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage, AnyMessage
 
 REFUSAL = "refusal"
-"""The finish of a reply in which the model refuses."""
+"""The finish reason of a reply in which the model refuses."""
 Source = Literal["main", "research", "compaction", "job"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One model call, whatever its provider."""
+    """One model call, independent of the provider."""
 
     model: str
     messages: Sequence[AnyMessage]
@@ -23,26 +23,26 @@ class ModelRequest:
     """OpenAI function schemas: {"type": "function", "function": {...}}."""
     thread_id: str = ""
     root_id: str = ""
-    """The thread whose budget pays; the thread itself when it has no parent."""
+    """The thread whose budget is charged; the thread itself when it has no parent."""
     source: Source = "main"
     effort: str | None = None
     stream: bool = True
     """False: no assistant_chunk events, and a plain (not streamed) request where the provider allows."""
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Further fields of the request: temperature, max_tokens ..."""
+    """Additional request parameters, such as temperature or max_tokens."""
     fallback: str | None = None
-    """The model asked when this one stays unavailable; None: none."""
+    """The model to use when this one stays unavailable; None: none."""
     known_call_ids: frozenset[str] = frozenset()
-    """Tool call ids the thread already holds; a reply that repeats one gets a new id."""
+    """Tool call ids already in the thread; a reply that repeats one gets a new id."""
     cap_usd: float | None = None
-    """US dollars the whole tree of agents may spend; a request that might exceed it is not sent. None: no cap."""
+    """Budget of the whole tree of agents in US dollars; a request that may exceed it is not sent. None: no limit."""
     step: int | None = None
-    """Replies the thread has had so far, for a scripted model; None counts the AIMessages."""
+    """Number of replies so far, for a scripted model; None: count the AIMessages."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call; the input includes those read from and written to a cache, the output those of reasoning."""
+    """Tokens of one call. The input includes those read from and written to a cache, the output those of reasoning."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -50,16 +50,16 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
-    """The provider sent no usage: these are characters / 4."""
+    """The provider sent no usage; these are characters / 4."""
     cost_usd: float | None = None
-    """What the provider itself says the call cost, if it does."""
+    """The cost reported by the provider, if it reports one."""
     served_by: str | None = None
-    """The provider behind a router, when it says so."""
+    """The provider behind a router, if the router names it."""
 
 
 @dataclass(frozen=True)
 class ModelReply:
-    """A whole, parsed reply. `message` has its id, its calls and `usage_metadata`; see models.reply for their rules."""
+    """A complete, parsed reply. models.reply describes the id, calls and `usage_metadata` of `message`."""
 
     message: AIMessage
     usage: Usage
@@ -80,13 +80,13 @@ class CallPart:
 
 @dataclass(frozen=True, slots=True)
 class ReplyPart:
-    """A fragment of a reply, as a transport reads it."""
+    """A fragment of a reply from a transport."""
 
     text: str = ""
     reasoning: str = ""
     calls: tuple[CallPart, ...] = ()
     finish: str | None = None
-    """The provider's own word for why the reply ended."""
+    """The provider's finish reason."""
     usage: Usage | None = None
     extras: Mapping[str, Any] | None = None
-    """additional_kwargs to keep on the message, such as signed thinking blocks."""
+    """additional_kwargs for the message, such as signed thinking blocks."""

@@ -1,4 +1,4 @@
-"""How long to wait after a passing fault, and when to stop trying."""
+"""Retry policy: how long to wait after a temporary error, and when to give up."""
 
 import random
 from collections.abc import Callable
@@ -6,29 +6,29 @@ from dataclasses import dataclass, field
 
 from ml_intern.configs.errors import ProviderUnavailable
 from ml_intern.models.errors import Retryable
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 
 
 @dataclass
-class Patience:
-    """The retries of one call: backoff doubling with full jitter, or what the provider asks for."""
+class RetryPolicy:
+    """The retries of one call: exponential backoff with full jitter, or the provider's Retry-After."""
 
-    waits: Waits
+    waits: Timeouts
     jitter: Callable[[float, float], float] = field(default=random.uniform)
     used: int = 0
 
-    def wait_after(self, fault: Retryable, *, has_answered: bool = False) -> float:
-        """Seconds to wait before the next try. Raises ProviderUnavailable when there is none.
+    def wait_after(self, error: Retryable, *, has_answered: bool = False) -> float:
+        """Return the seconds to wait before the next attempt. Raises ProviderUnavailable when none is left.
 
-        `has_answered`: the endpoint did before in this process, so it is one and will be back.
+        `has_answered`: the endpoint answered before in this process, so it exists and is likely to return.
         """
-        short = fault.retries is not None and not has_answered
-        allowed = min(fault.retries or 0, self.waits.retries) if short else self.waits.retries
+        short = error.retries is not None and not has_answered
+        allowed = min(error.retries or 0, self.waits.retries) if short else self.waits.retries
         if self.used >= allowed:
-            tries = f" after {self.used + 1} tries" if self.used else ""
-            raise ProviderUnavailable(f"{fault.message}{tries}", "the thread is saved; try again later") from fault
+            attempts = f" after {self.used + 1} attempts" if self.used else ""
+            raise ProviderUnavailable(f"{error.message}{attempts}", "the thread is saved; try again later") from error
         self.used += 1
-        if fault.retry_after is not None:
-            return min(fault.retry_after, self.waits.longest_retry_after_s)
-        longest = min(self.waits.longest_backoff_s, self.waits.first_backoff_s * 2 ** (self.used - 1))
+        if error.retry_after is not None:
+            return min(error.retry_after, self.waits.max_retry_after_s)
+        longest = min(self.waits.max_backoff_s, self.waits.first_backoff_s * 2 ** (self.used - 1))
         return self.jitter(0, longest)

@@ -1,4 +1,4 @@
-"""From a model id to the way it is called: transport, address, key. Table-driven and without network."""
+"""Routing of model ids to transport, address and key. It is table-driven and uses no network."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -11,76 +11,76 @@ from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelUnknow
 from ml_intern.configs.providers import ANY_LOCAL_SERVER, HUB, LOCAL_SERVERS, MODEL_PROVIDERS, Provider
 
 HUB_PREFIX = "huggingface"
-"""Before an id of the Hub that another prefix would claim."""
+"""Prefix for a Hub id that would otherwise match another provider."""
 HUB_ROUTER = "https://router.huggingface.co/v1"
 HUB_ORGS = frozenset({
     "Qwen", "deepseek-ai", "mistralai", "moonshotai", "MiniMaxAI", "zai-org", "XiaomiMiMo", "nvidia", "google",
     "meta-llama", "microsoft", "CohereLabs", "HuggingFaceTB", "allenai", "ServiceNow-AI", "baidu", "tencent",
 })  # fmt: skip
-"""Organisations of the Hub whose names resemble a provider's."""
-NEAR = 80
-"""Similarity (of 100) from which an unknown prefix counts as a misspelt one."""
-WAYS = "set {names}, try `ml-intern demo`, or use a local server (--base-url URL, or ollama/NAME)"
+"""Hub organisations whose names resemble a provider's."""
+MIN_SIMILARITY = 80
+"""Similarity (of 100) from which an unknown prefix counts as misspelt."""
+NO_KEY_REMEDY = "set {names}, try `ml-intern demo`, or use a local server (--base-url URL, or ollama/NAME)"
 
 
 @dataclass(frozen=True)
 class Route:
-    """How one model id is called."""
+    """The transport, address and key of one model id."""
 
     model: str
     """The id as the user wrote it."""
     name: str
-    """The model as the endpoint knows it."""
+    """The name of the model at the endpoint."""
     transport: Literal["direct", "litellm", "scripted"]
     provider: str
     base_url: str | None = None
     key_env: str | None = None
-    """The variable the key comes from."""
+    """The variable with the key."""
     key: str | None = field(default=None, repr=False)
     free: bool = False
-    """No charge per call: a script or a local server."""
+    """Calls cost nothing: a script or a local server."""
     note: str = ""
-    """The route in words."""
+    """A description of the route."""
     hint: str = "see `ml-intern models`, or choose another with --model"
     """The remedy when the endpoint does not know the model."""
 
     @property
     def where(self) -> str:
-        """The endpoint, fit for a message: no credentials, no path."""
+        """The endpoint for messages, without credentials and path."""
         return shown_url(self.base_url).removesuffix(urlsplit(self.base_url).path) if self.base_url else self.provider
 
     @property
     def key_used(self) -> str | None:
-        """The variable of the key that is sent. A provider's own library finds more than keys by itself."""
+        """The variable of the key that is sent. A provider's own library may find other credentials."""
         return self.key_env if self.key or self.transport == "litellm" else None
 
     @property
     def is_loopback(self) -> bool:
-        """The endpoint is on this machine."""
+        """Whether the endpoint is on this machine."""
         host = urlsplit(self.base_url or "").hostname or ""
         return host in ("localhost", "::1") or host.startswith("127.")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What --base-url and --api-key-env say. It serves `model`, and every id that names no provider of its own."""
+    """The endpoint of --base-url and --api-key-env. It serves `model` and all ids without another provider."""
 
     base_url: str
     key_env: str = MODEL_PROVIDERS["openai"].key_envs[0]
     model: str = ""
 
     def serves(self, model: str) -> bool:
-        """Whether this id is asked for here: another provider's model must not be sent to this server."""
+        """Return whether this endpoint serves the id: another provider's model must not be sent to it."""
         prefix, slash, _ = model.partition("/")
         elsewhere = bool(slash) and (prefix in LOCAL_SERVERS or prefix in MODEL_PROVIDERS or prefix == HUB_PREFIX)
         return model == self.model or not (elsewhere or names_hub_provider(model))
 
 
 def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: Endpoint | None = None) -> Route:
-    """The route of a model id.
+    """Return the route of a model id.
 
-    Raises ModelUnknown for an id without a route, KeyMissing when its key is not set, ConfigurationError for a base URL
-    that is none.
+    Raises ModelUnknown for an id without a route, KeyMissing when its key is not set, ConfigurationError for an invalid
+    base URL.
     """
     model = model.strip()
     if model.startswith("scripted:"):
@@ -89,7 +89,7 @@ def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: En
         return _endpoint_route(model, environ, endpoint)
     prefix, slash, name = model.partition("/")
     if not slash or not prefix or not name:
-        raise ModelUnknown(f"the model id {model!r} names no provider", _write_as(model))
+        raise ModelUnknown(f"the model id {model!r} does not name a provider", _write_as(model))
     if prefix in LOCAL_SERVERS:
         return _local_route(model, prefix, name, environ)
     if prefix == HUB_PREFIX:
@@ -100,7 +100,7 @@ def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: En
 
 
 def names_hub_provider(model: str) -> bool:
-    """`org/model:provider`, the Hugging Face router's own form."""
+    """Return whether an id has the form of the Hugging Face router, `org/model:provider`."""
     _, _, name = model.partition("/")
     base, colon, provider = name.partition(":")
     plain = provider.replace("-", "").replace("_", "")
@@ -113,7 +113,7 @@ def first_set(names: Iterable[str], environ: Mapping[str, str]) -> str | None:
 
 
 def server_address(server: Provider, environ: Mapping[str, str]) -> str:
-    """Return the address of a local server as the environment sets it, or its usual one."""
+    """Return the address of a local server from the environment, or its default."""
     variable = first_set(_address_envs(server), environ)
     return environ[variable] if variable else server.default_url
 
@@ -123,12 +123,12 @@ def _address_envs(server: Provider) -> tuple[str, ...]:
 
 
 def named_hub_token(environ: Mapping[str, str]) -> str:
-    """The token the environment itself names, or ""."""
+    """Return the Hub token in the environment, or ""."""
     return (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "").strip()
 
 
 def hub_token(environ: Mapping[str, str]) -> str | None:
-    """HF_TOKEN, or the token a stored login left in its file."""
+    """Return HF_TOKEN, or the token of a stored login."""
     if token := named_hub_token(environ):
         return token
     home = environ.get("HF_HOME") or str(Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
@@ -140,9 +140,9 @@ def hub_token(environ: Mapping[str, str]) -> str | None:
 
 
 def checked_url(text: str, name: str = "--base-url") -> str:
-    """An http(s) URL without a trailing slash; /v1 is added when it has no path.
+    """Return an http(s) URL without trailing slash, with /v1 added when it has no path.
 
-    Raises ConfigurationError when it is none.
+    Raises ConfigurationError for anything else.
     """
     try:
         parts = urlsplit(text.strip())
@@ -156,21 +156,21 @@ def checked_url(text: str, name: str = "--base-url") -> str:
 
 
 def checked_key(environ: Mapping[str, str], name: str | None) -> str | None:
-    """The key a variable holds. Raises ConfigurationError, without showing it, when it could not be sent."""
+    """Return the key in a variable. Raises ConfigurationError, which does not show it, when it cannot be sent."""
     key = (environ.get(name) or "").strip() if name else ""
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"{name} holds characters that no key has", f"set {name} anew")
+        raise ConfigurationError(f"{name} contains characters that no API key has", f"set {name} again")
     return key or None
 
 
 def shown_url(url: str) -> str:
-    """A URL without the credentials, query and fragment it may hold."""
+    """Return a URL without credentials, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def nearest_prefixes(prefix: str) -> list[str]:
-    """Known prefixes that look like this one, best first."""
+    """Return known prefixes that resemble this one, best first."""
     from rapidfuzz import fuzz, process
 
     known = [*MODEL_PROVIDERS, *LOCAL_SERVERS, HUB_PREFIX]
@@ -179,7 +179,7 @@ def nearest_prefixes(prefix: str) -> list[str]:
 
 
 def nearest_models(route: Route, known: list[str] | None) -> list[str]:
-    """Up to three models of the endpoint with names like the route's; `known` None: as the price table has them."""
+    """Return up to three models of the endpoint with similar names. `known` None: those of the price table."""
     from rapidfuzz import fuzz, process
 
     from ml_intern.models.catalog.prices import names_of
@@ -194,7 +194,7 @@ def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) 
     name = rest if prefix in LOCAL_SERVERS and rest else model
     key = checked_key(environ, endpoint.key_env)
     url = checked_url(endpoint.base_url)
-    hint = "name a model this endpoint serves with --model"
+    hint = "choose a model of this endpoint with --model"
     return Route(
         model, name, "direct", "endpoint", url, endpoint.key_env, key, note=f"{name} at {shown_url(url)}", hint=hint
     )
@@ -207,14 +207,16 @@ def _local_route(model: str, prefix: str, name: str, environ: Mapping[str, str])
     url = url if url.endswith("/v1") else f"{url}/v1"
     key_env = first_set(server.key_envs, environ) or ANY_LOCAL_SERVER.key_envs[0]
     note = f"{name} at the local server {shown_url(url)}"
-    hint = "name a model the server has, after pulling or loading it"
+    hint = "choose a model that the server has pulled or loaded"
     return Route(model, name, "direct", prefix, url, key_env, checked_key(environ, key_env), True, note, hint)
 
 
 def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) -> Route:
     token = hub_token(environ)
     if not token:
-        raise KeyMissing(f"no key for {model}", WAYS.format(names=f"{missing} or HF_TOKEN" if missing else "HF_TOKEN"))
+        raise KeyMissing(
+            f"no API key for {model}", NO_KEY_REMEDY.format(names=f"{missing} or HF_TOKEN" if missing else "HF_TOKEN")
+        )
     url = checked_url(environ.get("ML_INTERN_ROUTER_URL") or HUB_ROUTER, "ML_INTERN_ROUTER_URL")
     why = f" ({missing} is not set)" if missing else ""
     hint = f"set {missing} to reach its own provider, or choose another with --model" if missing else ""
@@ -230,7 +232,7 @@ def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Rout
         raise KeyMissing(f"no address for {model}", f"set {provider.base_envs[0]}, or use --base-url URL")
     if key_env is None and not provider.self_hosted:
         return _hub_route(model, model, environ, provider.key_envs[0])
-    # An ambient credential (a cloud profile) is read by the provider's own library; only a real key is handed on.
+    # The provider's own library reads ambient credentials (a cloud profile); only a real key is passed on.
     key = None if provider.ambient else checked_key(environ, key_env)
     base = (
         checked_url(environ[base_env], base_env) if base_env and provider.self_hosted else environ.get(base_env or "")
@@ -243,17 +245,16 @@ def _org_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
     near = nearest_prefixes(prefix)
     if hub_token(environ) and (prefix in HUB_ORGS or not _misspelt(prefix, near)):
         return _hub_route(model, model, environ, "")
-    nearest = f"nearest: {', '.join(f'{name}/' for name in near)}; " if near else ""
-    raise ModelUnknown(
-        f"unknown provider {prefix!r} in the model id {model!r}",
-        f"{nearest}set HF_TOKEN to use a model of the Hugging Face Hub by its id",
-    )
+    remedy = "set HF_TOKEN to use a model of the Hugging Face Hub by its id"
+    if near:
+        remedy = f"did you mean {', '.join(f'{name}/' for name in near)}? Otherwise {remedy}"
+    raise ModelUnknown(f"unknown provider {prefix!r} in the model id {model!r}", remedy)
 
 
 def _misspelt(prefix: str, near: list[str]) -> bool:
     from rapidfuzz import fuzz
 
-    return bool(near) and fuzz.ratio(prefix.lower(), near[0]) >= NEAR
+    return bool(near) and fuzz.ratio(prefix.lower(), near[0]) >= MIN_SIMILARITY
 
 
 def _write_as(model: str) -> str:

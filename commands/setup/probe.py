@@ -152,10 +152,10 @@ async def probe(loaded: Loaded, options: Options, found: dict[str, str]) -> MLIn
 async def first_word(model: str) -> str:
     """Ask a model for one word and return its answer, the duration and the cost. Raises the call's MLInternError."""
     from ml_intern.models.gateway import Models
-    from ml_intern.models.transports.base import Waits
+    from ml_intern.models.transports.base import Timeouts
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, waits=Waits(retries=1))
+        models = Models(store.ledger, waits=Timeouts(retries=1))
         try:
             one = Probe(store, models, model)
             return f"{await one.reply()} ({await one.cost()})"

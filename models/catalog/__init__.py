@@ -1,1 +1,1 @@
-"""What is known about models: context windows, prices, capabilities."""
+"""Facts about models: context windows, prices, capabilities."""

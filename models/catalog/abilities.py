@@ -1,18 +1,18 @@
-"""What a model can do beside writing text."""
+"""The capabilities of a model beside text."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """None is unknown: it is tried, and what the provider rejects is left out from then on."""
+    """Capabilities; None is unknown: the feature is tried, and no longer used once the provider rejects it."""
 
     tools: bool | None = None
-    """It can call tools."""
+    """Whether it calls tools."""
     images: bool | None = None
-    """It sees images."""
+    """Whether it accepts images."""
     effort: bool | None = None
-    """It takes a reasoning effort."""
+    """Whether it accepts a reasoning effort."""
 
 
 UNKNOWN = Abilities()

@@ -1,4 +1,4 @@
-"""What can be said of a model id before it is called: route, key by name, window, price, abilities."""
+"""Descriptions of model ids: route, key variable, context window, price, capabilities. No model is called."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from ml_intern.models.routing import HUB_PREFIX, first_set, hub_token, server_ad
 
 @dataclass(frozen=True)
 class Described:
-    """A model id; None is unknown."""
+    """The details of a model id; None is unknown."""
 
     model: str
     route: str
     key: str | None
-    """The variable its key comes from; None: it needs none."""
+    """The variable of its key; None: it needs none."""
     window: int | None = None
     """Tokens."""
     longest_output: int | None = None
@@ -26,23 +26,23 @@ class Described:
     free: bool = False
     abilities: Abilities = UNKNOWN
     fault: KeyMissing | None = None
-    """Why it cannot be called now."""
+    """Why it cannot be called."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A prefix of model ids and how it is reached."""
+    """A prefix of model ids and how its models are reached."""
 
     prefix: str
     how: str
     keys: tuple[str, ...]
-    """The variables that may hold the key; none where none is needed."""
+    """The variables that may have the key; empty where none is needed."""
     key: str | None
-    """The one that does."""
+    """The variable that has it."""
 
 
 async def describe(models: Models, model: str) -> Described:
-    """All there is to say of an id, its endpoint asked. Raises ModelUnknown for an id without a route."""
+    """Describe a model id with the help of its endpoint. Raises ModelUnknown for an id without a route."""
     try:
         route = models.route(model)
     except KeyMissing as error:
@@ -61,7 +61,7 @@ async def describe(models: Models, model: str) -> Described:
 
 
 async def available(models: Models, among: Iterable[Way], words: str = "") -> list[Described]:
-    """The models that can be called with the keys at hand and the servers that run, those with `words` in their ids."""
+    """List the models that can be called with the available keys and running servers, filtered by `words` in the id."""
     found: list[Described] = []
     if models.endpoint:
         offers = await models.known.offers(models.route(models.endpoint.model))
@@ -76,9 +76,9 @@ async def available(models: Models, among: Iterable[Way], words: str = "") -> li
 
 
 def ways(environ: Mapping[str, str]) -> Iterator[Way]:
-    """Every way to a model."""
+    """Iterate over all prefixes of model ids."""
     for prefix, provider in MODEL_PROVIDERS.items():
-        how = "a server of your own" if provider.self_hosted else "its provider"
+        how = "your own server" if provider.self_hosted else "its provider"
         yield Way(prefix, how, provider.key_envs, first_set(provider.key_envs, environ))
     yield Way(HUB_PREFIX, "the Hugging Face router", HUB.key_envs, HUB.key_envs[0] if hub_token(environ) else None)
     for prefix, server in LOCAL_SERVERS.items():

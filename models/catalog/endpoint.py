@@ -1,4 +1,4 @@
-"""What an endpoint says about its models at /models: windows, prices, abilities. Asked once; silence means unknown."""
+"""The catalogue of an endpoint at /models: context windows, prices, capabilities. Each is fetched once."""
 
 import asyncio
 import math
@@ -16,10 +16,10 @@ from ml_intern.models.routing import Route
 
 _WINDOW_KEYS = ("context_length", "max_model_len", "max_context_length", "context_window", "n_ctx", "n_ctx_train")
 _PER_MILLION = 1_000_000
-PATIENCE_S = 5
-SILENCE_S = 10
-MAX_SILENCES = 3
-"""An endpoint that told nothing is asked again with a later request, so often and no sooner: it may be starting."""
+TIMEOUT_S = 5
+RETRY_S = 10
+MAX_RETRIES = 3
+"""How often, at most, an endpoint without a catalogue is asked again with later requests: it may be starting."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class CatalogEntry:
     prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
     abilities: Abilities = UNKNOWN
     serving: "Mapping[str, CatalogEntry]" = field(default_factory=dict[str, "CatalogEntry"])
-    """What each provider behind a router has of it."""
+    """The variant of each provider behind a router."""
 
     def price(self, served_by: str | None) -> Price | None:
-        """The price of the provider that served; without its name, the one price all of them ask, if they do."""
+        """Return the price of the provider that served. Without its name, the price if all have the same one."""
         if served_by and served_by in self.prices:
             return self.prices[served_by]
         asked = set(self.prices.values())
@@ -42,56 +42,56 @@ class CatalogEntry:
 
 
 class JsonSource(Protocol):
-    """Fetches the JSON at a path of an endpoint, or None."""
+    """Fetches JSON from an endpoint."""
 
     async def get(self, route: Route, path: str) -> Any:
-        """The decoded answer."""
+        """Return the decoded JSON at a path, or None."""
         ...
 
 
 class Catalogues:
-    """The catalogue of each endpoint, fetched in the background on first use."""
+    """The catalogues of endpoints, fetched in the background on first use."""
 
     def __init__(self, reader: JsonSource) -> None:
         self._reader = reader
         self._fetches: dict[str, asyncio.Task[dict[str, CatalogEntry]]] = {}
         self._renewed = set[str]()
         self._silent: dict[str, list[float]] = defaultdict(list)
-        """When each endpoint told nothing, by the monotonic clock."""
+        """The monotonic times at which an endpoint sent no catalogue."""
 
     def start(self, route: Route) -> None:
-        """Begin to fetch the catalogue of a route's endpoint unless that has begun."""
+        """Start to fetch the catalogue of a route's endpoint, unless that was started before."""
         silent = self._silent.get(route.base_url or "", [])
-        if silent and len(silent) < MAX_SILENCES and time.monotonic() > silent[-1] + SILENCE_S:
+        if silent and len(silent) < MAX_RETRIES and time.monotonic() > silent[-1] + RETRY_S:
             self._fetches.pop(route.base_url or "", None)
         if route.base_url and route.base_url not in self._fetches:
             self._fetches[route.base_url] = asyncio.create_task(self._fetch(route))
 
     async def offers(self, route: Route) -> dict[str, CatalogEntry]:
-        """The models of a route's endpoint by name; empty when it does not tell within five seconds."""
+        """Return the models of a route's endpoint by name. Empty without an answer within five seconds."""
         self.start(route)
         fetch = self._fetches.get(route.base_url or "")
         if fetch is None:
             return {}
-        done, _ = await asyncio.wait([fetch], timeout=PATIENCE_S)
+        done, _ = await asyncio.wait([fetch], timeout=TIMEOUT_S)
         return fetch.result() if done and not fetch.cancelled() else {}
 
     def known(self, route: Route) -> CatalogEntry | None:
-        """What is known of a route's model now, without waiting."""
+        """Return the catalogue entry of a route's model if it is already known."""
         fetch = self._fetches.get(route.base_url or "")
         if fetch is None or not fetch.done() or fetch.cancelled():
             return None
         return offer_of(fetch.result(), route)
 
     async def close(self) -> None:
-        """Stop what is being fetched."""
+        """Cancel all requests."""
         for fetch in self._fetches.values():
             fetch.cancel()
         await asyncio.gather(*self._fetches.values(), return_exceptions=True)
         self._fetches.clear()
 
     def renew(self, route: Route) -> None:
-        """Ask a server on this machine once more, if it did not tell the window: now the model is loaded."""
+        """Ask a local server once more if it did not report the window: now the model is loaded."""
         offer = self.known(route)
         if route.is_loopback and offer is not None and offer.window is None and route.base_url not in self._renewed:
             self._renewed.add(route.base_url or "")
@@ -107,25 +107,25 @@ class Catalogues:
         if dialect is None:
             return offers
         parts = urlsplit(route.base_url or "")
-        told = dialect.read(
+        reported = dialect.read(
             await self._reader.get(replace(route, base_url=f"{parts.scheme}://{parts.netloc}"), dialect.path)
         )
-        known = {name: _with(offer, told.get(name) or told.get(EVERY)) for name, offer in offers.items()}
-        # A server that tells of EVERY model has one, and takes any name for it.
-        return known | ({EVERY: next(iter(known.values()))} if EVERY in told else {})
+        known = {name: _merged(offer, reported.get(name) or reported.get(EVERY)) for name, offer in offers.items()}
+        # A server that reports on EVERY model has one, and accepts any name for it.
+        return known | ({EVERY: next(iter(known.values()))} if EVERY in reported else {})
 
 
 def offer_of(offers: Mapping[str, CatalogEntry], route: Route) -> CatalogEntry | None:
-    """The offer for a route's model; `org/model:provider` is that provider's part of `org/model`."""
+    """Return the entry of a route's model. `org/model:provider` is that provider's variant of `org/model`."""
     if route.name in offers:
         return offers[route.name]
     base, _, provider = route.name.rpartition(":")
     offer = offers.get(base) or offers.get(EVERY)
-    return offer.serving.get(provider, offer) if offer else None  # ":fastest" and the like name no provider
+    return offer.serving.get(provider, offer) if offer else None  # ":fastest" and the like are not providers
 
 
 def read_catalogue(answer: Any) -> dict[str, CatalogEntry]:
-    """The offers in a /models answer of any of the shapes in use."""
+    """Parse a /models response in any of the known shapes."""
     entries = answer.get("data") if isinstance(answer, Mapping) else None
     if not isinstance(entries, list):
         return {}
@@ -146,17 +146,17 @@ def _offer(entry: Mapping[str, Any]) -> CatalogEntry:
     return CatalogEntry(id, _window(entry), _prices(entry), Abilities(tools, images), serving)
 
 
-def _with(offer: CatalogEntry, told: ReportedModel | None) -> CatalogEntry:
-    """The offer with what the server told besides."""
-    if told is None:
+def _merged(offer: CatalogEntry, reported: ReportedModel | None) -> CatalogEntry:
+    """Return the entry with the additional details the server reported."""
+    if reported is None:
         return offer
-    new, old = told.abilities, offer.abilities
+    new, old = reported.abilities, offer.abilities
     abilities = Abilities(*(a if a is not None else b for a, b in ((new.tools, old.tools), (new.images, old.images))))
-    return replace(offer, window=told.window or offer.window, abilities=abilities)
+    return replace(offer, window=reported.window or offer.window, abilities=abilities)
 
 
 def _window(entry: Mapping[str, Any]) -> int | None:
-    """The window; with several providers behind one name, the smallest, since any of them may serve."""
+    """Return the window. With several providers behind one name, the smallest: any of them may serve."""
     meta = entry.get("meta")
     places = [entry, meta if isinstance(meta, Mapping) else {}, *_serving(entry)]
     found = [
@@ -166,24 +166,24 @@ def _window(entry: Mapping[str, Any]) -> int | None:
 
 
 def _sees(entry: Mapping[str, Any]) -> bool | None:
-    """Whether images go in, in the words of routers and of Mistral."""
+    """Return whether the model accepts images, from the fields of routers and of Mistral."""
     architecture = entry.get("architecture")
     modalities = architecture.get("input_modalities") if isinstance(architecture, Mapping) else None
     return "image" in modalities if isinstance(modalities, list) else _capability(entry, "vision")
 
 
 def _calls(entry: Mapping[str, Any]) -> bool | None:
-    """Whether the model calls tools, in the words of the Hugging Face router, of OpenRouter and of Mistral."""
-    told, parameters = entry.get("supports_tools"), entry.get("supported_parameters")
-    if isinstance(told, bool):
-        return told
+    """Return whether the model calls tools, from the fields of the Hugging Face router, OpenRouter and Mistral."""
+    supported, parameters = entry.get("supports_tools"), entry.get("supported_parameters")
+    if isinstance(supported, bool):
+        return supported
     return "tools" in parameters if isinstance(parameters, list) else _capability(entry, "function_calling")
 
 
 def _capability(entry: Mapping[str, Any], name: str) -> bool | None:
     capabilities = entry.get("capabilities")
-    told = capabilities.get(name) if isinstance(capabilities, Mapping) else None
-    return told if isinstance(told, bool) else None
+    value = capabilities.get(name) if isinstance(capabilities, Mapping) else None
+    return value if isinstance(value, bool) else None
 
 
 def _prices(entry: Mapping[str, Any]) -> dict[str, Price]:
@@ -193,14 +193,14 @@ def _prices(entry: Mapping[str, Any]) -> dict[str, Price]:
 
 
 def _serving(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The providers behind a name that serve it now (the Hugging Face router lists them)."""
+    """Return the live providers behind a name, as the Hugging Face router lists them."""
     providers = entry.get("providers")
     listed = providers if isinstance(providers, list) else []
     return [one for one in listed if isinstance(one, Mapping) and one.get("status", "live") == "live"]
 
 
 def _price(pricing: Any, per: int) -> Price | None:
-    """Dollars per million tokens as {input, output}, or per token as {prompt, completion}."""
+    """Parse prices: {input, output} per million tokens, or {prompt, completion} per token."""
     if not isinstance(pricing, Mapping):
         return None
     values = [pricing.get("input", pricing.get("prompt")), pricing.get("output", pricing.get("completion"))]
@@ -208,5 +208,5 @@ def _price(pricing: Any, per: int) -> Price | None:
         read, written = (float(value) / per for value in values if value is not None)
     except (TypeError, ValueError, OverflowError):
         return None
-    sound = all(math.isfinite(rate) and rate >= 0 for rate in (read, written))
-    return Price((Rates(read, written),)) if sound else None
+    valid = all(math.isfinite(rate) and rate >= 0 for rate in (read, written))
+    return Price((Rates(read, written),)) if valid else None

@@ -1,4 +1,4 @@
-"""What servers on the user's machine say of their models beside /models, each in its own words.
+"""What local servers report about their models beside /models, each in its own format.
 
 llama.cpp: tools/server/README.md, GET /props. Ollama: docs/api.md, GET /api/ps. LM Studio: REST API v1, GET /models.
 """
@@ -10,26 +10,26 @@ from typing import Any
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
 
 EVERY = ""
-"""In the place of a name: every model of the server."""
+"""Instead of a name: every model of the server."""
 
 
 @dataclass(frozen=True)
 class ReportedModel:
-    """What a server told of a model; None is nothing."""
+    """A server's report on a model; None where it reports nothing."""
 
     window: int | None = None
-    """Tokens, as the model is loaded now: less than it was trained for, as a rule."""
+    """Tokens of the loaded model, usually fewer than it was trained for."""
     abilities: Abilities = UNKNOWN
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a kind of server is known and asked."""
+    """How a kind of server is recognised and queried."""
 
     owner: str
-    """What it writes as `owned_by` in /models."""
+    """Its value of `owned_by` in /models."""
     path: str
-    """Where it tells more, from the root of the server."""
+    """The path of its report, from the root of the server."""
     read: Callable[[Any], dict[str, ReportedModel]]
 
 
@@ -68,11 +68,11 @@ DIALECTS: dict[str, Dialect] = {
     "ollama": Dialect("library", "/api/ps", _ollama),
     "lm_studio": Dialect("organization_owner", "/api/v1/models", _lm_studio),
 }
-"""By the prefix of model ids."""
+"""Dialects by the prefix of model ids."""
 
 
 def dialect_of(provider: str, catalogue: Any) -> Dialect | None:
-    """The dialect of a local server, by the prefix it was named with, else by what its /models answer looks like."""
+    """Return the dialect of a local server, by its prefix or by its /models response."""
     if provider in DIALECTS:
         return DIALECTS[provider]
     owners = {one.get("owned_by") for one in _entries({"models": _mapping(catalogue).get("data")})}

@@ -1,4 +1,4 @@
-"""Prices and windows from the table litellm ships, read as the JSON file it is: litellm itself is not imported."""
+"""Prices and windows from the table in litellm, read from its JSON file without importing litellm."""
 
 import json
 import re
@@ -23,20 +23,20 @@ class Rates:
     input: float
     output: float
     cache_read: float | None = None
-    """None: as input."""
+    """None: the rate of input."""
     cache_write: float | None = None
     above: int = 0
-    """Input tokens from which these rates hold."""
+    """Input tokens above which these rates apply."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """The rates of a model, the ones for the longest input first."""
+    """The rates of a model, those for the longest input first."""
 
     tiers: tuple[Rates, ...]
 
     def cost(self, usage: Usage) -> float:
-        """US dollars of one call."""
+        """Return the cost of one call in US dollars."""
         rates = next(tier for tier in self.tiers if usage.input_tokens > tier.above or tier.above == 0)
         fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         cached = usage.cached_tokens * (rates.input if rates.cache_read is None else rates.cache_read)
@@ -45,7 +45,7 @@ class Price:
 
 
 def table() -> dict[str, dict[str, Any]]:
-    """The whole table by model name; empty without litellm. Not kept: it is 7 MB, and litellm has its own."""
+    """Read the table by model name. Empty without litellm. It is not cached: it takes 7 MB, and litellm has its own."""
     found = find_spec("litellm")
     path = Path(found.origin).parent / TABLE_FILE if found and found.origin else None
     if path is None or not path.is_file():
@@ -56,13 +56,13 @@ def table() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the table says of one model; empty when it does not know it."""
+    """The table's entry of one model; empty when the model is not in it."""
 
     values: Mapping[str, Any]
 
     @property
     def price(self) -> Price | None:
-        """Its rates."""
+        """The rates of the model."""
         base = _rates(self.values, "", 0)
         if base is None:
             return None
@@ -72,19 +72,19 @@ class Entry:
 
     @property
     def window(self) -> int | None:
-        """The input tokens it takes."""
+        """The maximum of input tokens."""
         window = self.values.get("max_input_tokens") or self.values.get("max_tokens")
         return window if isinstance(window, int) else None
 
     @property
     def longest_output(self) -> int | None:
-        """The output tokens it can write."""
+        """The maximum of output tokens."""
         limit = self.values.get("max_output_tokens")
         return limit if isinstance(limit, int) else None
 
     @property
     def abilities(self) -> Abilities:
-        """What it can do: what the table leaves out is unknown, but for the effort."""
+        """The capabilities. What the table omits is unknown, except for the effort."""
         if not self.values:
             return UNKNOWN
         modalities = self.values.get("supported_modalities")
@@ -94,29 +94,29 @@ class Entry:
 
 
 def price_of(model: str) -> Price | None:
-    """The price of `provider/model`; None when the table does not know it."""
+    """Return the price of `provider/model`. None when it is not in the table."""
     return entry_of(model).price
 
 
 def window_of(model: str) -> int | None:
-    """The input tokens `provider/model` takes; None when the table does not know it."""
+    """Return the maximum of input tokens of `provider/model`. None when it is not in the table."""
     return entry_of(model).window
 
 
 def longest_output_of(model: str) -> int | None:
-    """The output tokens `provider/model` can write; None when the table does not know it."""
+    """Return the maximum of output tokens of `provider/model`. None when it is not in the table."""
     return entry_of(model).longest_output
 
 
 def providers_of(name: str) -> list[str]:
-    """The providers that have a model of this bare name, its own maker first."""
+    """Return the providers of a model by its bare name, its maker first."""
     entries = table()
     own = [entries[name]["litellm_provider"]] if name in entries else []
     return [*own, *(key.split("/")[0] for key in entries if key.endswith(f"/{name}") and key.count("/") == 1)]
 
 
 def entries_of(provider: str) -> dict[str, Entry]:
-    """The chat models of a provider, by `provider/model`."""
+    """Return the chat models of a provider by `provider/model`."""
     chat = {
         key: entry
         for key, entry in table().items()
@@ -126,13 +126,13 @@ def entries_of(provider: str) -> dict[str, Entry]:
 
 
 def names_of(provider: str) -> list[str]:
-    """The chat models of a provider, as `provider/model`."""
+    """Return the names of a provider's chat models, as `provider/model`."""
     return [*entries_of(provider)]
 
 
 @lru_cache(maxsize=64)
 def entry_of(model: str) -> Entry:
-    """What the table says of `provider/model`."""
+    """Return the table's entry of `provider/model`."""
     provider, _, name = model.partition("/")
     entries = table()
     if model in entries:

@@ -1,1 +1,1 @@
-"""Ways to send a request: direct HTTP, litellm, a script."""
+"""Transports of model requests: direct HTTP, litellm, a script."""

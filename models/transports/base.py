@@ -1,4 +1,4 @@
-"""What the gateway and its transports agree on."""
+"""The interface between the gateway and its transports."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -10,42 +10,42 @@ from ml_intern.models.routing import Route
 
 
 @dataclass(frozen=True)
-class Waits:
-    """How long a call waits and how often it is tried again. Seconds."""
+class Timeouts:
+    """Timeouts in seconds, and the number of retries."""
 
     connect_s: float = 15
     idle_s: float = MODEL_IDLE_S
-    """Silence in a stream, before the first token too, after which it counts as stalled."""
+    """Time without data after which a stream counts as stalled, also before the first token."""
     whole_s: float = 900
     """The same for a reply that is not streamed."""
     retries: int = 10
     first_backoff_s: float = 1
-    longest_backoff_s: float = 60
-    longest_retry_after_s: float = 600
+    max_backoff_s: float = 60
+    max_retry_after_s: float = 600
 
 
 @dataclass(frozen=True)
 class Trimming:
-    """What is left out of a request because the provider rejected it before."""
+    """The parts left out of a request because the provider rejected them before."""
 
     options: bool = False
     """stream_options and reasoning_effort."""
     reasoning: bool = False
     """The model's own reasoning text."""
     images: bool = False
-    """Images; a word stands in their place."""
+    """Images; a placeholder replaces them."""
 
 
 WHOLE = Trimming()
 
 
 class Transport(Protocol):
-    """Sends one request and yields the fragments of its reply; raises the faults of models.errors."""
+    """Sends one request and yields the fragments of its reply. Raises the errors of models.errors."""
 
     def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:
-        """The fragments of one reply."""
+        """Yield the fragments of one reply."""
         ...
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """Close connections and stop background work."""
         ...

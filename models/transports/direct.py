@@ -1,4 +1,4 @@
-"""The direct transport: httpx to an OpenAI-compatible endpoint, without litellm, never redirected to another host."""
+"""The direct transport: httpx to an OpenAI-compatible endpoint, without litellm or redirects to other hosts."""
 
 import asyncio
 import json
@@ -31,14 +31,14 @@ from ml_intern.models.messages import Conversion, Wire, encode
 from ml_intern.models.openai_format import part_of_chunk, part_of_reply
 from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
-from ml_intern.models.transports.base import Trimming, Waits
-from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
+from ml_intern.models.transports.base import Timeouts, Trimming
+from ml_intern.models.transports.sse import DoneMark, InvalidEvents, events
 
 FAILED_ENDS = ("error", "abort")
-"""finish_reasons of engines that died in the middle of a reply."""
+"""Finish reasons of engines that failed within a reply."""
 MAX_REDIRECTS = 3
 FEW_RETRIES = 3
-"""For what has not answered yet: a server on this machine that is not running, a name or a proxy that is none."""
+"""Retries for what has never answered: a local server that is not running, an invalid host name or proxy."""
 READ_OUT_S = 0.1
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "stream_options"})
 ERROR_BYTES = 64 * 1024
@@ -46,17 +46,17 @@ WHOLE_BYTES = 64 * 1024 * 1024
 
 
 class DirectTransport:
-    """Speaks to OpenAI-compatible endpoints; one kept-alive client per origin."""
+    """Calls OpenAI-compatible endpoints, with one keep-alive client per origin."""
 
-    def __init__(self, waits: Waits) -> None:
+    def __init__(self, waits: Timeouts) -> None:
         self._waits = waits
         self._encoded = Conversion(encode)
         self._tools: tuple[Sequence[Wire], bytes] = ((), b"")
-        """The tools of the last request as they were sent: they stay the same for a whole turn."""
+        """The encoded tools of the last request: they stay the same within a turn."""
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:
-        """The fragments of one reply. Raises the faults of models.errors."""
+        """Yield the fragments of one reply. Raises the errors of models.errors."""
         content = self._body(route, request, trimming)
         try:
             async with self._answer(route, content, streamed=request.stream) as response:
@@ -66,7 +66,7 @@ class DirectTransport:
             raise error_of_httpx(error, route, self._waits) from error
 
     async def get(self, route: Route, path: str) -> Any:
-        """The JSON at a path under the endpoint; None when it gives none. For catalogues, so no fault is raised."""
+        """Return the JSON at a path of the endpoint, or None. It is for catalogues, so it raises no errors."""
         try:
             response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
             return response.json() if response.status_code == 200 else None
@@ -74,7 +74,7 @@ class DirectTransport:
             return None
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
@@ -87,7 +87,7 @@ class DirectTransport:
         return self._clients[origin]
 
     def _open_client(self, route: Route, *, encrypted: bool) -> httpx.AsyncClient:
-        """Raises ConfigurationError when the environment names a proxy that is none."""
+        """Create a client. Raises ConfigurationError when the proxy in the environment is invalid."""
         try:
             return httpx.AsyncClient(
                 timeout=httpx.Timeout(self._waits.idle_s, connect=self._waits.connect_s),
@@ -97,12 +97,12 @@ class DirectTransport:
                 verify=encrypted and _certificates(),
             )
         except (ImportError, ValueError, httpx.InvalidURL) as error:
-            said = clean_words(str(error))
-            raise ConfigurationError(f"the proxy of the environment cannot be used: {said}", PROXY_REMEDY) from error
+            reason = clean_words(str(error))
+            raise ConfigurationError(f"the proxy in the environment cannot be used: {reason}", PROXY_REMEDY) from error
 
     @asynccontextmanager
     async def _answer(self, route: Route, content: bytes, *, streamed: bool) -> AsyncIterator[httpx.Response]:
-        """The successful response to a request; its body is read by the caller."""
+        """Yield the successful response to a request. The caller reads the body."""
         client, url = self._client(route), _url(route, "/chat/completions")
         for _ in range(MAX_REDIRECTS + 1):
             headers = {**_headers(route), "Content-Length": str(len(content))}
@@ -119,7 +119,7 @@ class DirectTransport:
                 url = target
             finally:
                 await response.aclose()
-        raise ConfigurationError(f"{route.where} redirects in a circle", "check the base URL")
+        raise ConfigurationError(f"{route.where} redirects too often", "check the base URL")
 
     def _timeout(self, streamed: bool) -> httpx.Timeout:  # noqa: FBT001 - a kind of request, not an option
         return httpx.Timeout(self._waits.idle_s if streamed else self._waits.whole_s, connect=self._waits.connect_s)
@@ -142,36 +142,36 @@ class DirectTransport:
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
-    """The body, let go of when it is sent: httpx keeps request and response in a cycle until it is collected."""
+    """Yield the body, so that it is freed once sent: httpx keeps request and response in a reference cycle."""
     yield content
 
 
-def error_of_httpx(error: httpx.HTTPError, route: Route, waits: Waits) -> Exception:
-    """The fault that an exception of httpx means."""
+def error_of_httpx(error: httpx.HTTPError, route: Route, waits: Timeouts) -> Exception:
+    """Convert an exception of httpx to an error of models.errors."""
     if _cause(error, ssl.SSLCertVerificationError):
         return ConfigurationError(
             f"the certificate of {route.where} is not trusted", "check the address, or SSL_CERT_FILE"
         )
     if isinstance(error, httpx.ProxyError):
-        return ConnectFailed(f"the proxy lets nothing through to {route.where}; {PROXY_REMEDY}", retries=FEW_RETRIES)
+        return ConnectFailed(f"the proxy blocks connections to {route.where}; {PROXY_REMEDY}", retries=FEW_RETRIES)
     few = FEW_RETRIES if route.is_loopback else None
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         unnamed = _cause(error, socket.gaierror)
-        why = ": its name has no address" if unnamed else ""
+        problem = "cannot resolve the host of" if unnamed else "cannot connect to"
         if isinstance(unnamed, socket.gaierror) and unnamed.errno == socket.EAI_NONAME:
             few = FEW_RETRIES
-        return ConnectFailed(f"no connection to {route.where}{why}", retries=few)
+        return ConnectFailed(f"{problem} {route.where}{' (DNS lookup failed)' if unnamed else ''}", retries=few)
     if isinstance(error, httpx.TimeoutException):
-        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+        return Stalled(f"{route.where} sent no data for {waits.idle_s:g} s")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return ConfigurationError(
             f"{route.where} cannot be called: {type(error).__name__}", "check the base URL and the key"
         )
-    return StreamBroken(f"the connection to {route.where} broke ({type(error).__name__})", retries=few)
+    return StreamBroken(f"the connection to {route.where} was lost ({type(error).__name__})", retries=few)
 
 
 def _cause(error: BaseException | None, kind: type[Exception]) -> BaseException | None:
-    """The error of this kind somewhere down the chain of causes."""
+    """Return the error of this kind in the chain of causes, or None."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
@@ -194,15 +194,15 @@ async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[ReplyP
                 raise _error_event(event, route)
             seen.take(event, part)
             yield part
-    except BrokenEvents as error:
-        raise StreamBroken(f"the reply of {route.where} broke off: {error}") from error
+    except InvalidEvents as error:
+        raise StreamBroken(f"the reply of {route.where} is incomplete: {error}") from error
     seen.check(route)
     await _read_out(stream)
 
 
 @dataclass
 class _Seen:
-    """What a stream brought so far."""
+    """The state of a stream."""
 
     events: int = 0
     choices: bool = False
@@ -214,16 +214,16 @@ class _Seen:
         self.end = self.end or part.finish is not None
 
     def check(self, route: Route) -> None:
-        """Raise what is wrong with a stream that is over."""
+        """Raise an error if the finished stream is not a complete reply."""
         if self.events and not self.choices:
             raise _other_dialect(route)
         if not self.end:
-            raise StreamBroken(f"the reply of {route.where} ended in the middle")
+            raise StreamBroken(f"the reply of {route.where} is incomplete")
 
 
 async def _read_out(stream: AsyncIterator[object]) -> None:
-    """Read past the end mark, where the body ends at once as a rule: only then can the connection be used again."""
-    with suppress(TimeoutError, BrokenEvents):
+    """Read to the end of the body, which usually follows the end mark, so that the connection can be reused."""
+    with suppress(TimeoutError, InvalidEvents):
         async with asyncio.timeout(READ_OUT_S):
             async for _ in stream:
                 pass
@@ -237,13 +237,13 @@ async def _whole(response: httpx.Response, route: Route) -> Mapping[str, Any]:
         answer = HttpAnswer(200, {"content-type": response.headers.get("content-type", "")}, body)
         if answer.is_html:
             raise error_of(answer, route) from error
-        raise ServerError(f"{route.where} answered with something that is not JSON", retries=FEW_RETRIES) from error
+        raise ServerError(f"the response of {route.where} is not JSON", retries=FEW_RETRIES) from error
     if isinstance(value, dict) and value.get("error"):
         raise _error_event(value, route)
     if not isinstance(value, dict) or (value and "choices" not in value):
         raise _other_dialect(route)
     if not value.get("choices"):
-        raise ServerError(f"{route.where} answered without a choice")
+        raise ServerError(f"the response of {route.where} has no choices")
     return value
 
 
@@ -255,7 +255,7 @@ async def _raise_for_status(response: httpx.Response, route: Route) -> None:
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:
-    """The body, cut at about so many bytes."""
+    """Read the body up to about `most` bytes."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -265,24 +265,24 @@ async def _read(response: httpx.Response, most: int) -> bytes:
 
 
 def _other_dialect(route: Route) -> ConfigurationError:
-    """It answers, in words that are not OpenAI's."""
+    """Return the error for an endpoint with another API."""
     return ConfigurationError(
-        f"{route.where} does not speak OpenAI's chat completions", "name its OpenAI-compatible address as the base URL"
+        f"{route.where} does not support OpenAI's chat completions", "use its OpenAI-compatible address as the base URL"
     )
 
 
 def _error_event(event: Mapping[str, Any], route: Route) -> Exception:
-    """An error inside a stream that began well: by its status when it has one, else the stream is broken."""
+    """Convert an error event within a stream: by its status if it has one, otherwise to a broken stream."""
     detail = detail_of(event)
     if detail.status:
         return error_of_detail(detail.status, detail, route)
-    fault = error_of_detail(400, detail, route)
-    broken = StreamBroken(f"{route.where} sent an error in the middle of its reply")
-    return broken if isinstance(fault, BadRequest) else fault
+    error = error_of_detail(400, detail, route)
+    broken = StreamBroken(f"{route.where} sent an error within its reply")
+    return broken if isinstance(error, BadRequest) else error
 
 
 def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
-    """Where a redirect of this request leads if it stays with the same server and method."""
+    """Return the target of a redirect that stays on the same server with the same method."""
     if response.status_code not in REDIRECTS & {307, 308}:
         return None
     here = response.request.url

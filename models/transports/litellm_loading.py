@@ -1,4 +1,4 @@
-"""Importing litellm: with settings it takes from the environment only, and without what is not needed of it."""
+"""The import of litellm, with settings that it reads only from the environment and without unused parts."""
 
 import gc
 import importlib
@@ -10,18 +10,18 @@ from typing import Any
 
 CHAT_MODULE = "ml_intern.models.transports.litellm_chat"
 LITELLM_SETTINGS = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the table of prices is fetched while importing
-    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else the whole history is searched for base64 after every reply
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it downloads the price table while it is imported
+    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",  # else it searches the whole history for base64 after every reply
 }
 COLLECT_AFTER = 2_000
-"""New objects after which garbage is collected."""
+"""The number of new objects that triggers garbage collection."""
 
 
 def import_litellm() -> None:
-    """Import litellm as the transport needs it; call it in a thread, since it takes seconds."""
-    with _settings(), _encodings_unread():
+    """Import litellm for the transport. It takes seconds, so call it in a thread."""
+    with _settings(), _lazy_encodings():
         importlib.import_module(CHAT_MODULE)
-    # It keeps every request, history and all, in cycles: they are collected often, and what was imported is left alone.
+    # It keeps every request and its history in reference cycles: collect often, but not the imported modules.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
 
@@ -38,20 +38,20 @@ def _settings() -> Iterator[None]:
 
 
 @contextmanager
-def _encodings_unread() -> Iterator[None]:
-    """litellm reads an encoding while it is imported: 40 MB in half a second, for a counter that is switched off."""
+def _lazy_encodings() -> Iterator[None]:
+    """Delay the encoding that litellm loads while it is imported: 40 MB in half a second, for a disabled counter."""
     import tiktoken
 
     read = tiktoken.get_encoding
-    tiktoken.get_encoding = lambda name: UnreadEncoding(read, name)  # type: ignore[assignment,return-value]
+    tiktoken.get_encoding = lambda name: LazyEncoding(read, name)  # type: ignore[assignment,return-value]
     try:
         yield
     finally:
         tiktoken.get_encoding = read
 
 
-class UnreadEncoding:
-    """An encoding of tiktoken that is read when it is first used."""
+class LazyEncoding:
+    """An encoding of tiktoken that is loaded on first use."""
 
     def __init__(self, read: Callable[[str], Any], name: str) -> None:
         self._read = read

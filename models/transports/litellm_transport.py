@@ -1,4 +1,4 @@
-"""The litellm transport: every provider that is not reached directly, through langchain-litellm's ChatLiteLLM."""
+"""The litellm transport, for all providers without a direct one, through ChatLiteLLM of langchain-litellm."""
 
 import asyncio
 import sys
@@ -31,7 +31,7 @@ from ml_intern.models.messages import SIGNED, Conversion, Wire
 from ml_intern.models.openai_format import part_of_reply
 from ml_intern.models.request import CallPart, ModelRequest, ReplyPart, Usage
 from ml_intern.models.routing import Route
-from ml_intern.models.transports.base import Trimming, Waits
+from ml_intern.models.transports.base import Timeouts, Trimming
 from ml_intern.models.transports.direct import FEW_RETRIES, error_of_httpx
 from ml_intern.models.transports.litellm_loading import CHAT_MODULE, import_litellm
 
@@ -42,24 +42,24 @@ if TYPE_CHECKING:
 
 CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/eu.anthropic", "vertex_ai/claude",
            "openrouter/anthropic/")  # fmt: skip
-"""Models whose prompt cache wants marks; the others cache by themselves."""
+"""Models whose prompt cache needs marks; the others cache automatically."""
 LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
-"""Models that want a limit on their output; litellm's own default of 4,096 tokens cuts longer files in the middle."""
+"""Models that need an output limit; litellm's default of 4,096 tokens truncates longer files."""
 MAX_OUTPUT = 32_000
-SLACK_S = 5
+GRACE_S = 5
 
 
 class LiteLLMTransport:
-    """Speaks to every provider litellm knows."""
+    """Calls all providers that litellm supports."""
 
-    def __init__(self, waits: Waits) -> None:
+    def __init__(self, waits: Timeouts) -> None:
         self._waits = waits
         self._loaded = False
         self._wires = Conversion(lambda wire: wire)
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart, None]:
-        """The fragments of one reply. Raises the faults of models.errors."""
-        if not self._loaded:  # sys.modules would name it while it is still being imported
+        """Yield the fragments of one reply. Raises the errors of models.errors."""
+        if not self._loaded:  # sys.modules has it while it is still being imported
             await asyncio.to_thread(import_litellm)
             self._loaded = True
         from ml_intern.models.transports.litellm_chat import OBSERVED, ObservedCall, ended
@@ -86,10 +86,10 @@ class LiteLLMTransport:
 
     async def _next(self, parts: AsyncGenerator[ReplyPart, None], route: Route) -> ReplyPart | None:
         try:
-            async with asyncio.timeout(self._waits.idle_s + SLACK_S):
+            async with asyncio.timeout(self._waits.idle_s + GRACE_S):
                 return await anext(parts, None)
         except TimeoutError as error:
-            raise Stalled(f"{route.where} sent nothing for {self._waits.idle_s:g} s") from error
+            raise Stalled(f"{route.where} sent no data for {self._waits.idle_s:g} s") from error
 
     def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
         from ml_intern.models.transports.litellm_chat import Sent, supports_effort
@@ -119,7 +119,7 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[ReplyPar
     if not request.stream:
         message = await chat.ainvoke(sent.sources, **sent.call)
         whole = part_of_reply(sent.answer.model_dump(), {})
-        yield replace(whole, extras=_kept(message))
+        yield replace(whole, extras=_signed_extras(message))
         return
     usage: Usage | None = None
     try:
@@ -132,13 +132,13 @@ async def _parts(sent: "Sent", request: ModelRequest) -> AsyncGenerator[ReplyPar
     yield ReplyPart(usage=usage if reported_usage(sent.answer) else None)
 
 
-def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Waits) -> Exception:
-    """The fault an exception out of litellm means: by the HTTP answer where there was one, else by its class."""
+def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route, waits: Timeouts) -> Exception:
+    """Convert an exception of litellm to an error, by the HTTP response if there was one, otherwise by its class."""
     from litellm import exceptions
 
     if isinstance(error, exceptions.ContextWindowExceededError):
-        detail = read_detail(refusal.body) if refusal else ErrorDetail(words=str(error))
-        return overflow_of(400, detail) or ContextOverflow("the conversation does not fit the model's window")
+        detail = read_detail(refusal.body) if refusal else ErrorDetail(message=str(error))
+        return overflow_of(400, detail) or ContextOverflow("the conversation exceeds the model's context window")
     if refusal:
         return error_of(refusal, route)
     if isinstance(error, exceptions.ContentPolicyViolationError):
@@ -146,39 +146,39 @@ def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route,
     if http := _httpx_error(error):
         return error_of_httpx(http, route, waits)
     if isinstance(error, exceptions.Timeout):
-        return Stalled(f"{route.where} sent nothing for {waits.idle_s:g} s")
+        return Stalled(f"{route.where} sent no data for {waits.idle_s:g} s")
     status = getattr(error, "status_code", None)
     if isinstance(error, exceptions.MidStreamFallbackError) and status in (None, 500, 503):
-        return StreamBroken(f"{route.where} sent an error in the middle of its reply")
+        return StreamBroken(f"{route.where} sent an error within its reply")
     return _by_status(error, status, route)
 
 
 def _by_status(error: Exception, status: object, route: Route) -> Exception:
-    """The fault of an exception that has nothing but a status, which litellm may have made up."""
+    """Convert an exception that has only a status, which litellm may have invented."""
     from litellm.exceptions import APIConnectionError
 
-    words = str(error)
+    message = str(error)
     if isinstance(error, APIConnectionError | LookupError) or status == 200:
-        said = clean_words((words.splitlines() or [""])[0], route)
-        return ServerError(f"no reply could be read from {route.where}: {said}", retries=FEW_RETRIES)
+        reason = clean_words((message.splitlines() or [""])[0], route)
+        return ServerError(f"could not read a reply from {route.where}: {reason}", retries=FEW_RETRIES)
     if isinstance(status, int) and 400 <= status < 600:
-        return error_of_detail(status, ErrorDetail(words=str(getattr(error, "message", ""))), route)
-    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(words, route)}")
+        return error_of_detail(status, ErrorDetail(message=str(getattr(error, "message", ""))), route)
+    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(message, route)}")
 
 
 def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
-    return error_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} ended in the middle")
+    return error_of(refusal, route) if refusal else StreamBroken(f"the reply of {route.where} is incomplete")
 
 
 def _httpx_error(error: BaseException) -> httpx.HTTPError | None:
-    """The httpx error an exception came from, through any of the ways litellm wraps one."""
-    from ml_intern.models.transports.litellm_chat import AskedTwice
+    """Return the httpx error behind an exception, in any of the ways litellm wraps one."""
+    from ml_intern.models.transports.litellm_chat import RepeatedRequest
 
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError | AskedTwice):
+        if isinstance(one, httpx.HTTPError) and not isinstance(one, httpx.HTTPStatusError | RepeatedRequest):
             return one
         if one is not None and id(one) not in seen:
             seen.add(id(one))
@@ -193,11 +193,11 @@ def _part(chunk: BaseMessage) -> ReplyPart:
         reasoning=chunk.additional_kwargs.get("reasoning_content") or "",
         calls=tuple(CallPart(call["index"], call["id"], call["name"], call["args"] or "") for call in calls),
         finish=chunk.response_metadata.get("finish_reason"),
-        extras=_kept(chunk),
+        extras=_signed_extras(chunk),
     )
 
 
-def _kept(message: BaseMessage) -> dict[str, Any] | None:
+def _signed_extras(message: BaseMessage) -> dict[str, Any] | None:
     return {key: message.additional_kwargs[key] for key in SIGNED if message.additional_kwargs.get(key)} or None
 
 
@@ -218,7 +218,7 @@ def _usage(chunk: BaseMessage) -> Usage | None:
 
 
 def _own_copy(wire: Wire) -> Wire:
-    """litellm's transformations write into the messages they are given."""
+    """Copy a message: litellm changes the messages it gets."""
     own = wire.copy()
     if "tool_calls" in own:
         own["tool_calls"] = [{**call, "function": call["function"].copy()} for call in own["tool_calls"]]

@@ -1,4 +1,4 @@
-"""The scripted model: replies from a YAML file, for the demo and for tests. It needs no key and no network."""
+"""The scripted model: replies from a YAML file, for the demo and tests. It needs no key and no network."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class ScriptedCall(BaseModel):
 
 
 class ScriptedUsage(BaseModel):
-    """The usage a step claims; the cost is US dollars."""
+    """The usage that a step reports; the cost is in US dollars."""
 
     model_config = ConfigDict(extra="forbid")
     input_tokens: int = 0
@@ -43,7 +43,7 @@ class ScriptedUsage(BaseModel):
 
 
 class ScriptedError(BaseModel):
-    """A fault that is played before the step's reply: an HTTP status, so often in one process."""
+    """An HTTP error before the step's reply, `times` times per process."""
 
     model_config = ConfigDict(extra="forbid")
     status: int
@@ -53,9 +53,9 @@ class ScriptedError(BaseModel):
 
 
 class ScriptStep(BaseModel):
-    """One reply. `expect` is text that the newest tool results must hold; `delay` is seconds before the reply.
+    """One reply. The latest tool results must contain `expect`; `delay` is in seconds.
 
-    A step with `summary` is no reply of the conversation: it is what the model writes when asked to summarise it.
+    A step with `summary` is not a reply of the conversation but the summary for compaction.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,14 +71,14 @@ class ScriptStep(BaseModel):
 
 
 class ScriptedTransport:
-    """Plays scripts. The step is the request's; a script that is at its end fails the run."""
+    """Replays scripts. The request names the step. A run fails when the script has no more steps."""
 
     def __init__(self) -> None:
         self._scripts: dict[str, list[ScriptStep]] = {}
-        self._faults_played: dict[tuple[str, int], int] = {}
+        self._errors_raised: dict[tuple[str, int], int] = {}
 
     async def stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart]:  # noqa: ARG002
-        """The fragments of the step's reply, word by word when streamed."""
+        """Yield the fragments of the step's reply, word by word when streamed."""
         if route.name not in self._scripts:
             self._scripts[route.name] = load_script(Path(route.name))
         if request.source == "compaction":
@@ -91,27 +91,27 @@ class ScriptedTransport:
             )
         step = steps[place]
         _check_expected(step, place, route, request.messages)
-        self._raise_fault(step, place, route)
+        self._raise_error(step, place, route)
         await asyncio.sleep(step.delay)
         for part in _reply(step, request):
             yield part
 
-    def _raise_fault(self, step: ScriptStep, place: int, route: Route) -> None:
+    def _raise_error(self, step: ScriptStep, place: int, route: Route) -> None:
         if isinstance(step.error, str):
             raise ModelFailed(f"step {place + 1} of the script {route.name}: {step.error}")
         if step.error is None:
             return
-        played = self._faults_played.get((route.name, place), 0)
+        played = self._errors_raised.get((route.name, place), 0)
         if played < step.error.times:
-            self._faults_played[route.name, place] = played + 1
+            self._errors_raised[route.name, place] = played + 1
             raise error_of(_http_answer(step.error), route)
 
     async def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing: there is no connection."""
 
 
 def load_script(path: Path) -> list[ScriptStep]:
-    """The steps of a script file. Raises ConfigurationError, in one line, for a file that is none."""
+    """Return the steps of a script file. Raises ConfigurationError, in one line, for an invalid file."""
     try:
         data = yaml.safe_load(path.expanduser().read_text("utf-8"))
     except OSError as error:
@@ -135,7 +135,7 @@ def _step(item: Any, number: int, path: Path) -> ScriptStep:
 
 
 def _summary(steps: Sequence[ScriptStep]) -> ReplyPart:
-    """The script's summary; without one an empty reply, so that the conversation is cut instead."""
+    """Return the script's summary. Without one, an empty reply, so that the conversation is truncated instead."""
     return ReplyPart(text=next((step.summary for step in steps if step.summary), ""), finish="stop")
 
 
@@ -148,13 +148,13 @@ def _place(request: ModelRequest) -> int:
 def _check_expected(step: ScriptStep, place: int, route: Route, messages: Sequence[AnyMessage]) -> None:
     if step.expect is None:
         return
-    newest: list[str] = []
+    latest: list[str] = []
     for message in reversed(messages):
         if isinstance(message, AIMessage):
             break
         if isinstance(message, ToolMessage):
-            newest.append(str(message.content))
-    if not any(step.expect in text for text in newest):
+            latest.append(str(message.content))
+    if not any(step.expect in text for text in latest):
         raise ModelFailed(
             f"step {place + 1} of the script {route.name} expects {step.expect!r} in the last tool result"
         )
@@ -173,9 +173,9 @@ def _call(index: int, call: ScriptedCall, messages: Sequence[AnyMessage]) -> Cal
 
 
 def filled(value: Any, messages: Sequence[AnyMessage]) -> Any:
-    """`value` with ${result:REGEX} in its strings replaced from the newest tool result that matches.
+    """Replace ${result:REGEX} in the strings of `value` from the latest tool result that matches.
 
-    What is put in is the first group of REGEX, or all it matches. Raises ModelFailed when no result matches.
+    The replacement is the first group of REGEX, or the whole match. Raises ModelFailed when no result matches.
     """
     if isinstance(value, str):
         return _INSERT.sub(lambda found: _from_results(found[1], messages), value)

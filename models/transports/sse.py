@@ -1,4 +1,4 @@
-"""Server-sent events with OpenAI's chunks in them: bytes in, decoded JSON objects out."""
+"""Server-sent events of OpenAI-compatible streams: bytes in, decoded JSON objects out."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,21 +7,21 @@ from typing import Any
 MAX_LINE = 64 * 1024 * 1024
 
 
-class BrokenEvents(ValueError):
-    """The stream holds something that is no JSON object."""
+class InvalidEvents(ValueError):
+    """The stream contains something that is not a JSON object."""
 
 
 class DoneMark:
-    """The stream's own end mark, `data: [DONE]`."""
+    """The end mark of the stream, `data: [DONE]`."""
 
 
 DONE = DoneMark()
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any] | DoneMark]:
-    """The data of each event. Only LF and CRLF end a line: JSON may hold the other separators of Unicode as they are.
+    """Yield the data of each event. Only LF and CRLF end a line: JSON may contain the other Unicode separators.
 
-    Raises BrokenEvents on data that is no JSON object, or on a line beyond 64 MiB.
+    Raises InvalidEvents on data that is not a JSON object, and on a line over 64 MiB.
     """
     data: list[bytes] = []
     async for line in _lines(chunks):
@@ -41,7 +41,7 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         for line in lines:
             yield line.removesuffix(b"\r")
         if len(rest) > MAX_LINE:
-            raise BrokenEvents("a line of the stream is too long")
+            raise InvalidEvents("a line of the stream is too long")
     if rest:
         yield rest.removesuffix(b"\r")
 
@@ -52,7 +52,7 @@ def _decoded(data: bytes) -> dict[str, Any] | DoneMark:
     try:
         value = json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        raise BrokenEvents(f"the stream holds no JSON: {error}") from error
+        raise InvalidEvents(f"invalid JSON in the stream: {error}") from error
     if not isinstance(value, dict):
-        raise BrokenEvents("the stream holds something other than JSON objects")
+        raise InvalidEvents("the stream contains something other than JSON objects")
     return value

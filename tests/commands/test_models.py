@@ -50,7 +50,7 @@ def test_a_model_without_its_key_is_explained_too_and_the_remedy_named(run: Run)
 def test_an_unknown_prefix_is_an_error_with_the_nearest_names(run: Run) -> None:
     done = run("models", "antropic/claude")
     assert done.code == 78
-    assert "nearest: anthropic/" in done.err
+    assert "did you mean anthropic/" in done.err
 
 
 def test_what_can_be_called_is_listed_from_the_table_and_from_running_servers(

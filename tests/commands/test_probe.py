@@ -58,7 +58,7 @@ def test_a_server_that_drops_what_is_too_long_is_found_out(run: Run, server: Fak
     [
         (Reply(text="no tools here"), "no: it answered 'no tools here'"),
         (Reply(calls=[Call("say_ready", '{"word": ')]), "no: the arguments are not valid JSON"),
-        (error(400, "tools?"), "cannot call tools"),
+        (error(400, "tools?"), "does not support tool calling"),
     ],
 )
 def test_a_model_without_tool_calls_is_told_plainly(run: Run, server: FakeModelServer, reply: Reply, said: str) -> None:

@@ -187,8 +187,8 @@ def test_a_projects_own_file_is_ignored_and_said(tmp_path: Path) -> None:
     result = loaded(tmp_path)
     assert result.settings.yolo_mode is False
     assert result.notes == (
-        "ignored: folder not trusted: the settings in .ml-intern/cli_agent_config.json (yolo_mode) "
-        "(an interactive start asks)",
+        "the settings in .ml-intern/cli_agent_config.json (yolo_mode) ignored: folder not trusted "
+        "(ml-intern asks at an interactive start)",
     )
 
 

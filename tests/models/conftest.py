@@ -10,13 +10,13 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from ml_intern.graph.events import Emit, emitter
 from ml_intern.models.gateway import ModelReply, ModelRequest, Models
 from ml_intern.models.routing import Endpoint
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer
 
 PROVIDER_OF = {"litellm": "hosted_vllm", "openai sdk": "openai"}
 """litellm speaks to most providers by itself and to some through OpenAI's SDK: the same promises hold."""
-QUICK = Waits(connect_s=5, idle_s=5, whole_s=5, retries=3, first_backoff_s=0.01, longest_backoff_s=0.02)
+QUICK = Timeouts(connect_s=5, idle_s=5, whole_s=5, retries=3, first_backoff_s=0.01, max_backoff_s=0.02)
 TOOLS = [{"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}]
 
 
@@ -73,7 +73,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Callable[..., Bench]]:
     opened: list[Models] = []
 
-    def make(transport: str = "direct", waits: Waits = QUICK, url: str = server.url) -> Bench:
+    def make(transport: str = "direct", waits: Timeouts = QUICK, url: str = server.url) -> Bench:
         if transport == "direct":
             models = Models(store.ledger, Endpoint(url, "THE_KEY"), waits, {"THE_KEY": "sk-very-secret"})
         else:

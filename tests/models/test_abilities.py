@@ -45,7 +45,7 @@ async def test_a_model_that_calls_no_tools_is_said_before_anything_is_sent(direc
     direct.server.models = [{"id": "smol.gguf", "owned_by": "llamacpp", "meta": {"n_ctx_train": 8192}}]
     direct.server.pages["/props"] = PROPS
 
-    with pytest.raises(ConfigurationError, match="cannot call tools"):
+    with pytest.raises(ConfigurationError, match="does not support tool calling"):
         await direct.ask(tools=TOOLS)
 
     assert direct.server.asked == []
@@ -59,7 +59,7 @@ async def test_a_server_that_rejects_tools_in_its_own_words_is_understood(bench:
 
     bench.server.default = picky
 
-    with pytest.raises(ConfigurationError, match="cannot call tools"):
+    with pytest.raises(ConfigurationError, match="does not support tool calling"):
         await bench.ask(tools=TOOLS)
 
     assert bench.models.abilities(bench.model).tools is False
@@ -86,8 +86,8 @@ async def test_images_a_model_rejects_are_left_out_from_then_on_and_it_is_said(b
         await bench.ask(messages=[PICTURE])
 
     assert len(bench.server.asked) == 3
-    assert "does not see images" in str(bench.server.asked[-1].json["messages"])
-    assert "without the images" in bench.data("error")[0]["message"]
+    assert "does not accept images" in str(bench.server.asked[-1].json["messages"])
+    assert "without images" in bench.data("error")[0]["message"]
     assert bench.models.abilities(bench.model).images is False
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from tests.fakes.model_server import Call, Reply, error
 from tests.models.conftest import TOOLS, Bench
 
@@ -47,13 +47,13 @@ async def test_a_reply_cut_inside_arguments_yields_no_call(bench: Bench) -> None
 @pytest.mark.parametrize("after", [0, 3])
 @pytest.mark.parametrize("transport", ["direct", "litellm"])
 async def test_a_stalled_stream_is_tried_again(open_bench: Callable[..., Bench], transport: str, after: int) -> None:
-    bench = open_bench(transport, Waits(idle_s=0.3, retries=1, first_backoff_s=0.01))
+    bench = open_bench(transport, Timeouts(idle_s=0.3, retries=1, first_backoff_s=0.01))
     bench.server.say(Reply(text="never finished", stall_after=after), Reply(text="finished"))
 
     reply = await bench.ask()
 
     assert reply.message.content == "finished"
-    assert "sent nothing for 0.3 s" in bench.data("error")[0]["message"]
+    assert "sent no data for 0.3 s" in bench.data("error")[0]["message"]
 
 
 async def test_cancelling_hangs_up_at_once_and_leaves_nothing_running(bench: Bench) -> None:

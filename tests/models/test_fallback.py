@@ -27,7 +27,7 @@ async def test_a_fallback_answers_when_the_model_stays_unavailable_and_it_is_sai
 
     assert reply.message.content == "I am spare"
     assert reply.message.response_metadata["model"] == "spare"
-    assert "the fallback model spare is asked instead" in direct.data("error")[-1]["message"]
+    assert "using the fallback model spare" in direct.data("error")[-1]["message"]
     assert direct.models.acting("fake", "spare") == "spare"
     assert [one.model for one in await direct.store.ledger.requests("t")] == ["spare"]
 

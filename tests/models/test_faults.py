@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelFailed, ModelUnknown, ProviderUnavailable
 from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Refused
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import QUICK, Bench
 
@@ -37,7 +37,7 @@ async def test_passing_faults_are_waited_out_visibly(bench: Bench, status: int) 
 async def test_retries_are_bounded_and_end_as_a_passing_fault(bench: Bench) -> None:
     bench.server.default = error(503, "overloaded")
 
-    with pytest.raises(ProviderUnavailable, match="after 4 tries"):
+    with pytest.raises(ProviderUnavailable, match="after 4 attempts"):
         await bench.ask()
 
     assert len(bench.server.asked) == 4
@@ -62,7 +62,7 @@ async def test_retry_after_is_honoured_in_every_form(bench: Bench, headers: dict
 
 
 async def test_an_endless_retry_after_is_capped(open_bench: Callable[..., Bench]) -> None:
-    bench = open_bench("direct", Waits(retries=1, longest_retry_after_s=0.1))
+    bench = open_bench("direct", Timeouts(retries=1, max_retry_after_s=0.1))
     bench.server.say(error(429, "tomorrow", retry_after="86400"))
 
     await bench.ask()
@@ -105,7 +105,7 @@ async def test_an_unknown_model_names_the_nearest(direct: Bench) -> None:
     direct.server.models = [{"id": "qwen3-32b"}, {"id": "fake-model"}, {"id": "zzz"}]
     direct.server.say(error(404, "The model `fake` does not exist.", "model_not_found"))
 
-    with pytest.raises(ModelUnknown, match="nearest: fake-model"):
+    with pytest.raises(ModelUnknown, match="did you mean fake-model"):
         await direct.ask()
 
 
@@ -196,7 +196,7 @@ async def test_a_server_that_does_not_run_is_named(open_bench: Callable[..., Ben
         gone = server.url
     bench = open_bench(transport, url=gone)
 
-    with pytest.raises(ProviderUnavailable, match=r"no connection to http://127\.0\.0\.1"):
+    with pytest.raises(ProviderUnavailable, match=r"cannot connect to http://127\.0\.0\.1"):
         await bench.ask()
 
     assert len(bench.data("error")) == 3
@@ -254,4 +254,4 @@ def test_the_errors_that_end_a_call_have_their_exit_codes() -> None:
     codes = {kind: kind.exit_code for kind in (ContextOverflow, BadRequest, Refused, QuotaExhausted, ModelFailed)}
 
     assert codes == {ContextOverflow: 1, BadRequest: 1, Refused: 1, QuotaExhausted: 78, ModelFailed: 1}
-    assert QUICK.retries < Waits().retries
+    assert QUICK.retries < Timeouts().retries

@@ -66,5 +66,5 @@ async def test_a_cost_the_provider_states_is_taken(hub: Bench) -> None:
 async def test_an_unknown_model_names_the_nearest_of_the_catalogue(hub: Bench) -> None:
     hub.server.default = error(400, "not supported by any provider", "model_not_supported")
 
-    with pytest.raises(ModelUnknown, match="nearest: org/model, org/other-model"):
+    with pytest.raises(ModelUnknown, match="did you mean org/model, org/other-model"):
         await hub.ask(model="org/modle")

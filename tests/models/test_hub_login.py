@@ -54,5 +54,5 @@ def test_a_login_that_ran_out_is_renewed_and_one_that_cannot_be_is_said(
         assert "welcome back" in ask(server, hub, tmp_path, renewable)
         assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer hf_old", f"Bearer {TOKEN}"]
         (tmp_path / "other").mkdir()
-        assert "refused the key in HF_TOKEN" in ask(server, hub, tmp_path / "other", "[ada]\nhf_token = hf_old\n")
+        assert "rejected the key in HF_TOKEN" in ask(server, hub, tmp_path / "other", "[ada]\nhf_token = hf_old\n")
     assert len(server.asked) == 3

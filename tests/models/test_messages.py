@@ -94,7 +94,7 @@ def test_for_a_model_that_does_not_see_a_word_stands_in_the_place_of_images() ->
     user, _, result = sent(history, images=True)
 
     assert "base64" not in json.dumps([user, result])
-    assert "does not see images" in json.dumps(user)
+    assert "does not accept images" in json.dumps(user)
     assert str(result["content"]).startswith("a plot\n[an image was here")
 
 

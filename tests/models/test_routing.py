@@ -79,7 +79,7 @@ def test_an_empty_key_is_no_key(nothing: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("token", [{}, {"HF_TOKEN": "h"}])
 def test_a_misspelt_provider_is_an_error_with_the_nearest_names(nothing: dict[str, str], token: dict[str, str]) -> None:
-    with pytest.raises(ModelUnknown, match="nearest: anthropic/"):
+    with pytest.raises(ModelUnknown, match="did you mean anthropic/"):
         find_route("antropic/claude-sonnet-4-5", nothing | token)
 
 
@@ -150,7 +150,7 @@ def test_neither_keys_nor_credentials_in_urls_are_shown(nothing: dict[str, str])
 
 @pytest.mark.parametrize("key", ["sk-…", "sk-a b", "sk-\x00a", "sk-a\nsk-b"])
 def test_a_key_that_cannot_be_sent_is_said_without_showing_it(nothing: dict[str, str], key: str) -> None:
-    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY holds characters") as raised:
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY contains characters") as raised:
         find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": key})
 
     assert key not in str(raised.value)

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from ml_intern.configs.errors import ConfigurationError, ModelFailed
 from ml_intern.graph.events import emitter
 from ml_intern.models.gateway import ModelReply, ModelRequest, Models
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from ml_intern.models.transports.scripted import filled
 from ml_intern.store.store import Store
 
@@ -33,7 +33,7 @@ class Play:
 
 @pytest.fixture
 async def play(store: Store, tmp_path: Path) -> AsyncIterator[Play]:
-    models = Models(store.ledger, waits=Waits(retries=2, first_backoff_s=0.01), environ={})
+    models = Models(store.ledger, waits=Timeouts(retries=2, first_backoff_s=0.01), environ={})
     yield Play(models, tmp_path)
     await models.close()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ml_intern.models.catalog.endpoint import read_catalogue
 from ml_intern.models.openai_format import part_of_chunk, part_of_reply, usage_of
 from ml_intern.models.request import CallPart
-from ml_intern.models.transports.sse import BrokenEvents, DoneMark, events
+from ml_intern.models.transports.sse import DoneMark, InvalidEvents, events
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -59,7 +59,7 @@ async def test_invalid_utf8_is_replaced() -> None:
 
 @pytest.mark.parametrize("data", [b"data: {oops\n\n", b"data: [1]\n\n", b'data: {"cut": "in the mid'])
 async def test_what_is_no_json_object_is_said(data: bytes) -> None:
-    with pytest.raises(BrokenEvents):
+    with pytest.raises(InvalidEvents):
         await read(data)
 
 

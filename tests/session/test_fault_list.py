@@ -11,7 +11,7 @@ from ml_intern.graph.operations import UserInput
 from ml_intern.models.catalog.prices import price_of
 from ml_intern.models.gateway import Models
 from ml_intern.models.request import Usage
-from ml_intern.models.transports.base import Waits
+from ml_intern.models.transports.base import Timeouts
 from ml_intern.session.agent import AgentSession
 from ml_intern.store.store import Store
 from tests.fakes.fault_list import FAULTS, MANY, Fault, FaultyModel, paid
@@ -19,7 +19,7 @@ from tests.fakes.model_server import FakeModelServer
 from tests.faults.counts import EVERY_FAULT, PROPERTY, Report
 from tests.session.conftest import Lab, data, turn
 
-WAITS = Waits(connect_s=5, idle_s=0.3, whole_s=0.3, retries=3, first_backoff_s=0.001, longest_backoff_s=0.002)
+WAITS = Timeouts(connect_s=5, idle_s=0.3, whole_s=0.3, retries=3, first_backoff_s=0.001, max_backoff_s=0.002)
 OFFER = {"provider": "p", "status": "live", "pricing": {"input": 2, "output": 2}, "context_length": 100_000}
 MODEL, OF_LITELLM = "org/faulty:p", "deepseek/deepseek-chat"
 USED = Usage(20, 5)

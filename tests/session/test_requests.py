@@ -73,7 +73,7 @@ async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: La
     server.models = [{"id": "thinker"}, {"id": "talker", "capabilities": {"function_calling": False}}]
     async with lab.session(MODEL) as session:
         events = await turn(session, SetModel("ollama/talker"), "error")
-        assert "cannot call tools" in data(events, "error")[0]["message"]
+        assert "does not support tool calling" in data(events, "error")[0]["message"]
         assert session.options.model == MODEL
         await turn(session, UserInput("go"))
     assert [asked.json["model"] for asked in server.asked] == ["thinker"]
@@ -84,7 +84,7 @@ async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: Fak
     async with lab.session(MODEL, compact_model="ollama/talker") as session:
         events = await turn(session, UserInput("go"))
     assert data(events, "turn_complete")[0]["status"] == "done"
-    with pytest.raises(ConfigurationError, match="cannot call tools"):
+    with pytest.raises(ConfigurationError, match="does not support tool calling"):
         async with lab.session(MODEL, fallback_model="ollama/talker"):
             pass
 

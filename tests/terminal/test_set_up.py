@@ -72,7 +72,7 @@ def test_a_key_is_tried_kept_for_its_owner_alone_and_used_by_later_starts(
     choose(terminal, "DeepSeek")
     terminal.expect("DEEPSEEK_API_KEY (hidden")
     terminal.enter("sk-wrong")
-    assert "sk-wrong" not in terminal.expect("refused the key in DEEPSEEK_API_KEY")
+    assert "sk-wrong" not in terminal.expect("rejected the key in DEEPSEEK_API_KEY")
     terminal.expect("DEEPSEEK_API_KEY (hidden")
     terminal.enter(KEY)
     assert KEY not in terminal.expect("it answered 'ready'")
