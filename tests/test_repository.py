@@ -56,3 +56,9 @@ def test_the_ci_script_is_valid_bash_and_ends_with_the_readmes_test_command() ->
     assert "set -euo pipefail" in script.read_text()
     assert "uv run pytest" in script.read_text()
     assert "uv run pytest" in (ROOT / "README.md").read_text()
+
+
+def test_the_workflow_runs_the_ci_script_and_names_no_package_index() -> None:
+    text = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert ".ci/run" in text
+    assert re.findall(r"://|index-url|pypi", text) == []
