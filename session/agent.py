@@ -1,4 +1,4 @@
-"""AgentSession: operations in, events out. The one front door for every interface and test."""
+"""AgentSession: the session of this process. Operations go in, events come out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The events of a session, numbered and handed to whoever reads them."""
+"""The events of a session, numbered and queued for their reader."""
 
 import asyncio
 import time

@@ -92,7 +92,7 @@ def _image(path: Path, name: str, kind: str, blind: str) -> tuple[str, str, str 
 
 def _file(path: Path, name: str) -> tuple[str, str]:
     if not path.is_file():
-        return f'<file path="{name}">(no regular file)</file>', f"{name} is no regular file"
+        return f'<file path="{name}">(no regular file)</file>', f"{name} is not a regular file"
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     whole = path.stat().st_size

@@ -47,7 +47,7 @@ class Runner:
     async def run(
         self, turns: Turns, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]
     ) -> TurnEnd:
-        """Run from `start` (None goes on where the thread stands) until the turn ends or waits for a person."""
+        """Run from `start` (None continues where the thread stopped) until the turn ends or waits for a person."""
         stream = self.app.astream(
             start, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
         )
@@ -69,12 +69,12 @@ class Runner:
 
 
 def is_pending(snapshot: "StateSnapshot") -> bool:
-    """Whether work is left that nobody has to be asked about. `next` can be empty while tasks are not."""
+    """Whether work is left that needs no approval. `next` can be empty while tasks are not."""
     return not snapshot.interrupts and bool(snapshot.next or snapshot.tasks)
 
 
 def pending_kind(snapshot: "StateSnapshot") -> str:
-    """What a thread waits for: approval, work (to go on), or "" when for nothing."""
+    """What a thread waits for: approval, work (to continue), or "" for nothing."""
     return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
 
 

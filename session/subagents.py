@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AT_ONCE = 2
 """Sub-agents of one tree that run at the same time; further ones wait."""
 MAX_CORRECTIONS = 1
-"""How often a sub-agent is asked to mend its report."""
+"""How often a sub-agent is asked to correct its report."""
 _LINE = 160
 
 
@@ -38,7 +38,7 @@ class Children:
     async def __call__(
         self, task: str, context: ToolContext, share: SubagentQuota, *, resume: str = "", review: Review | None = None
     ) -> ToolResult:
-        """Give `task` to a sub-agent, or go on with the child thread `resume`; its report as `review` leaves it."""
+        """Give `task` to a sub-agent, or continue the child thread `resume`; return its report after `review`."""
         child_id = resume or str(uuid4())
         if not resume:
             await context.set_handle(child_id)
@@ -80,7 +80,7 @@ class _Child:
     review: Review | None
 
     async def run(self, publish: Any) -> ToolResult:
-        """Begin the child's thread or go on with it, to its report."""
+        """Begin or continue the child's thread, up to its report."""
         store, options = self.owner.services.store, self._options()
         async with store.hold(self.id):
             if await store.threads.get(self.id) is None:
@@ -141,7 +141,7 @@ class _Child:
         )
 
     def _reviewed(self, values: Mapping[str, Any]) -> tuple[ToolResult, str]:
-        """The report, and what its author should mend first."""
+        """The report, and what its author should correct first."""
         result = _report(values)
         if self.review is None or not result.ok:
             return result, ""
@@ -150,7 +150,7 @@ class _Child:
 
 
 class _Progress:
-    """Shows what a sub-agent does, a line each, as output of the call that started it."""
+    """Shows what a sub-agent does, one line per step, as output of the call that started it."""
 
     def __init__(self, context: ToolContext, share: SubagentQuota) -> None:
         self._context = context

@@ -52,14 +52,14 @@ class ThreadRuns:
         return self._watch
 
     async def start(self) -> None:
-        """Begin to watch. Runs that ended while nobody watched wake the model at once."""
+        """Begin to watch. Runs that ended in the meantime wake the model at once."""
         if await self._services.store.runs.list(self._thread_id):
             self._wake()
         if self._watch is not None:
             self._watch.start()
 
     async def close(self) -> None:
-        """Leave the runs alone; they go on."""
+        """Stop watching; the runs continue."""
         if self._watch is not None:
             await self._watch.close()
             self._watch = None
@@ -83,7 +83,7 @@ class ThreadRuns:
 
     @property
     def quiet(self) -> bool:
-        """Whether no run is open and nobody has to be woken for one."""
+        """Whether no run is open and none has still to be reported."""
         return self._watch is None or self._watch.is_quiet
 
     async def ended(self) -> None:

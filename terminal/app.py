@@ -186,7 +186,7 @@ class App:
     # --- events
 
     async def _consume(self) -> None:
-        """Show every event. A fault in showing one is kept for `perform`: the session must not stall on it."""
+        """Show every event. An error in showing one is saved for `perform`: the session must not stall on it."""
         async for event in self.session.events():
             try:
                 await self._take_event(event)

@@ -33,11 +33,11 @@ class Asks(Protocol):
 
 
 class ApprovalDeferred(Exception):
-    """The user left without an answer; the requests go on waiting."""
+    """The user left without an answer; the requests stay pending."""
 
 
 class NewMessage(Exception):
-    """The user answered with a message for the model instead: nothing runs, and it is told this."""
+    """The user answered with a message for the model instead: nothing runs, and the model reads it."""
 
 
 class Dialogue:
@@ -78,7 +78,9 @@ class Dialogue:
             if len(word) > 1 and rest:
                 raise NewMessage(answer)
             if word.lower() not in ("", "e", "edit", "v", "view"):
-                self._screen.line("that is none of the answers; a message of several words rejects it instead", "dim")
+                self._screen.line(
+                    "Unknown answer. Type y, n, r, e or v, or a sentence to reject with that reason.", "dim"
+                )
 
     async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
         """What the word decides; None when it decides nothing (yet)."""
@@ -123,7 +125,7 @@ class Dialogue:
             return None
         args = {**request["args"], name: after} if name else _json_object(after)
         if args is None:
-            self._screen.line("that is no JSON object", "red")
+            self._screen.line("that is not a JSON object", "red")
             return None
         self._screen.lines(preview(request["name"], args, self._workspace))
         return {"type": "edit", "args": args} if await self._confirmed() else None

@@ -10,7 +10,7 @@ _COOKED_LOCAL = termios.ECHO | termios.ICANON
 
 
 def quiet_keys() -> AbstractContextManager[None]:
-    """Within this block the terminal shows no keys and keeps them as they were typed; Ctrl-C still interrupts."""
+    """Turn off the echo of keys within this block; what is typed is saved, and Ctrl-C still interrupts."""
     return _mode(lambda flags, local: (flags & ~_COOKED_INPUT, local & ~_COOKED_LOCAL))
 
 
@@ -20,7 +20,7 @@ def shown_keys() -> AbstractContextManager[None]:
 
 
 def ctrl_c_is_a_key() -> AbstractContextManager[None]:
-    """Within this block Ctrl-C is kept for the next prompt to read, not sent as a signal."""
+    """Deliver Ctrl-C to the next prompt within this block, not as a signal."""
     return _mode(lambda flags, local: (flags, local & ~termios.ISIG))
 
 

@@ -16,7 +16,7 @@ NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 class Asks(Protocol):
-    """Something that can ask for one line; None when there is no answer."""
+    """Ask for one line; None when the user gives none."""
 
     async def line(self, question: str, default: str = "") -> str | None:
         """The answer, or None for Ctrl-C and Ctrl-D."""

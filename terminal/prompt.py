@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rewind(Exception):
-    """Esc Esc was pressed: an earlier turn is to be gone back to."""
+    """Esc Esc was pressed: the user wants to rewind."""
 
 
 class GivenWay(Exception):

@@ -1,4 +1,4 @@
-"""Events on a terminal: streamed markdown, one line a tool call, the plan, what goes on now and how a turn ended."""
+"""Events on a terminal: streamed markdown, one line per tool call, the plan, the activity, the end of a turn."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -101,7 +101,7 @@ class Screen:
             handler(event.data)
 
     def line(self, text: str, style: str = "") -> None:
-        """One line of ours, hidden characters shown."""
+        """Print one line of the program, hidden characters shown."""
         self.console.print(Text(visible(text), style=style))
 
     def lines(self, lines: Iterable[PreviewLine]) -> None:
@@ -114,7 +114,7 @@ class Screen:
         if text.strip():
             self.console.print(ReplyMarkdown(text))
 
-    # --- what is going on now
+    # --- current activity
 
     def _processing(self, _: dict[str, Any]) -> None:
         self._began, self._cost = time.monotonic(), 0.0

@@ -1,4 +1,4 @@
-"""Events as plain lines, for a stream that is no terminal: no colour, no cursor movement, nothing is asked."""
+"""Events as plain lines, for a stream that is not a terminal: no colour, no cursor movement, no questions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO

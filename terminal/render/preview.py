@@ -23,7 +23,7 @@ class PreviewLine:
 
 
 def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MAX_LINES) -> list[PreviewLine]:
-    """The lines to show for a call, at most so many and a word on the rest, hidden characters made visible."""
+    """Return the lines to show for a call, capped, with hidden characters made visible."""
     if name == "bash":
         lines = _command(args)
     elif name == "jobs" and args.get("operation") in ("run", "schedule"):

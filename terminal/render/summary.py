@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.text.formatting import duration as duration
+from ml_intern.text.formatting import plural
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
@@ -59,32 +60,32 @@ def plan_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def resumed_line(data: Mapping[str, Any]) -> str:
-    """That a thread was opened again, and where it was used until now when that is elsewhere."""
+    """Say that a thread was resumed, and from which folder if it moved."""
     elsewhere = f", until now in {data['moved_from']}" if data["moved_from"] else ""
-    return f"resumed {data['title']!r}, {data['turns']} turns{elsewhere}"
+    return f"resumed {data['title']!r}, {plural(data['turns'], 'turn')}{elsewhere}"
 
 
 def wait_line(data: Mapping[str, Any]) -> str:
-    """A fault that is being waited out, from the data of error."""
+    """Describe an error that is retried, from the data of error."""
     wait = data["retry_in_s"]
     when = f"; trying again in {duration(wait)}" if wait else ""
     return one_line(f"{data['message']}{when}", 2 * LINE)
 
 
 def unverified_line(data: Mapping[str, Any]) -> str:
-    """Numbers of the answer that nothing holds, from the data of unverified."""
-    return one_line(f"unverified, no result of this thread holds them: {', '.join(data['numbers'])}", 3 * LINE)
+    """List the numbers of the answer that no tool output contains, from the data of unverified."""
+    return one_line(f"Unverified numbers (not found in any tool output): {', '.join(data['numbers'])}", 3 * LINE)
 
 
 def budget_line(data: Mapping[str, Any]) -> str:
-    """How much of the budget is used, from the data of budget."""
+    """Say how much of the budget is used, from the data of budget."""
     unpriced = data["unpriced_requests"]
-    more = f", and {unpriced} requests of unknown price" if unpriced else ""
-    return f"{money(data['spent_usd'])} of {money(data['cap_usd'])} are spent{more}"
+    more = f", and {plural(unpriced, 'request')} of unknown price" if unpriced else ""
+    return f"{money(data['spent_usd'])} of {money(data['cap_usd'])} spent{more}"
 
 
 def money(cost: float | None) -> str:
-    """US dollars, or that they are not known."""
+    """Format an amount in US dollars; None is unknown."""
     if cost is None:
         return "cost unknown"
     return f"${cost:.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.4f}"

@@ -6,6 +6,7 @@ from ml_intern.graph import operations as ops
 from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.picker import pick_thread
 from ml_intern.terminal.render.summary import money, plan_lines, spending_lines
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.graph.context import ApprovalMode
@@ -28,7 +29,7 @@ async def clear(host: "Host", _: str) -> None:
 
 
 async def fork(host: "Host", argument: str) -> None:
-    """Go on in a copy."""
+    """Continue in a copy of the thread."""
     if argument and not argument.isdecimal():
         host.screen.line("write /fork or /fork TURN, a number", "red")
         return
@@ -36,7 +37,7 @@ async def fork(host: "Host", argument: str) -> None:
 
 
 async def resume(host: "Host", argument: str) -> None:
-    """Go on in another thread."""
+    """Continue in another thread."""
     thread = argument or await _chosen(host)
     if thread:
         await host.perform(ops.Resume(thread))
@@ -104,8 +105,10 @@ async def plan(host: "Host", argument: str) -> None:
 async def cost(host: "Host", _: str) -> None:
     """What was used so far: in all, and for each source and model."""
     used = await host.session.totals()
-    unknown = f", and {used.unknown_cost_requests} requests of unknown price" if used.unknown_cost_requests else ""
-    host.screen.line(f"{used.requests} requests, {money(used.cost_usd)}{unknown}")
+    unknown = (
+        f", and {plural(used.unknown_cost_requests, 'request')} of unknown price" if used.unknown_cost_requests else ""
+    )
+    host.screen.line(f"{plural(used.requests, 'request')}, {money(used.cost_usd)}{unknown}")
     for line in spending_lines(await host.session.spending()):
         host.screen.line(line)
 
@@ -136,7 +139,7 @@ async def yolo(host: "Host", _: str) -> None:
 
 
 async def status(host: "Host", _: str) -> None:
-    """Where we are."""
+    """Show thread, folder, model and mode."""
     options = host.options
     host.screen.line(f"thread   {host.session.thread_id}")
     host.screen.line(f"folder   {options.workspace}")
@@ -146,7 +149,7 @@ async def status(host: "Host", _: str) -> None:
 
 
 async def doctor(host: "Host", _: str) -> None:
-    """What is installed, where things are kept, which keys are there."""
+    """Show what is installed, where files are, and which API keys are set."""
     for line in await host.doctor():
         host.screen.line(line)
 

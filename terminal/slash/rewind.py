@@ -44,7 +44,7 @@ def _turns_and_scope(argument: str) -> "tuple[int, ops.Scope | None]":
 
 
 async def _chosen_scope(host: "Host", number: int) -> "ops.Scope | None":
-    """What to take back, asked when files would change; None for nothing."""
+    """Ask what to undo when files would change; None for nothing."""
     try:
         found = await host.session.preview_undo(number)
     except MLInternError as error:
@@ -59,7 +59,7 @@ async def _chosen_scope(host: "Host", number: int) -> "ops.Scope | None":
         host.screen.line(f"  and {len(found.changes) - LISTED_CHANGES} more files")
     for note in found.notes:
         host.screen.line(note, "dim")
-    answer = await host.prompt.line("take back: b both  c the conversation  f the files  (anything else: nothing) ")
+    answer = await host.prompt.line("undo: b both  c the conversation  f the files  (anything else: nothing) ")
     return SCOPES.get((answer or "").strip().lower())
 
 
@@ -81,7 +81,7 @@ async def rewind(host: "Host", _: str) -> None:
 
 
 async def _chosen_turn(host: "Host", turns: "Sequence[TurnInfo]") -> int:
-    """How many turns to take back; 0 for none."""
+    """The number of turns to undo; 0 for none."""
     now = time.time()
     shown = turns[-LISTED_TURNS:]
     for turn in shown:

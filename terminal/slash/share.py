@@ -22,7 +22,7 @@ async def ask_share(screen: "Screen", asks: "Asks") -> None:
     if was_asked(QUESTION):
         return
     screen.line(
-        "Your threads can be kept as traces in a private dataset of yours on the Hub, secrets replaced.", "bold"
+        "Your threads can be saved as traces in your private dataset on the Hub, with secrets redacted.", "bold"
     )
     answer = await asks.line("upload this thread and later ones (y yes; anything else: no, /share-traces changes it)? ")
     mark_asked(QUESTION)

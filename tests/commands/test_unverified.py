@@ -20,7 +20,7 @@ def test_the_result_names_them_and_the_answer_is_unchanged(run: Run, script: Scr
 def test_text_says_it_beside_the_answer(run: Run, script: Script) -> None:
     done = run("-m", script(*STEPS), "train")
     assert done.out == f"{ANSWER}\n"
-    assert done.err.splitlines()[-1] == "unverified, no result of this thread holds them: 0.87"
+    assert done.err.splitlines()[-1] == "Unverified numbers (not found in any tool output): 0.87"
 
 
 def test_a_stream_has_an_event_of_it(run: Run, script: Script) -> None:

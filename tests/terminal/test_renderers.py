@@ -21,7 +21,7 @@ resumed 't', 2 turns, until now in /old; interrupted, may have run in part: bash
 ! bash python train.py (failed, 1.0 s: ValueError: bad [exit code 1])
   [>] train
 busy; trying again in 3.0 s
-$2.50 of $5.00 are spent, and 1 requests of unknown price
+$2.50 of $5.00 spent, and 1 request of unknown price
 conversation shortened from 9 to 3 tokens
 """
 
@@ -35,7 +35,7 @@ Then look.\\x1b[2J
 busy; trying again in 3.0 s
 cut o
 (cut off; what is above may be incomplete)
-$2.50 of $5.00 are spent, and 1 requests of unknown price
+$2.50 of $5.00 spent, and 1 request of unknown price
 conversation shortened from 9 to 3 tokens
 Done: here (http://x).
 0.0 s, 1.0k in, 50 out, $0.50
