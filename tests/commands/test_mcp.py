@@ -113,14 +113,14 @@ def test_a_definition_replaces_a_weaker_one_with_its_headers(run: Run, place: Pa
 
 def test_the_hubs_token_goes_to_the_hubs_own_address_and_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     from ml_intern.configs.mcp_servers import McpServer
-    from ml_intern.tools.mcp.http import headers_of
+    from ml_intern.tools.mcp.http import request_headers
 
     with FakeHub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_TOKEN", "hf_aTokenOfTheHub00000001")
-        own = headers_of(McpServer(url=f"{hub.url}/mcp"))
-        other = headers_of(McpServer(url=f"{hub.cdn_url}/mcp", headers={"X": "y"}))
-        given = headers_of(McpServer(url=f"{hub.url}/mcp", headers={"authorization": "Bearer other"}))
+        own = request_headers(McpServer(url=f"{hub.url}/mcp"))
+        other = request_headers(McpServer(url=f"{hub.cdn_url}/mcp", headers={"X": "y"}))
+        given = request_headers(McpServer(url=f"{hub.url}/mcp", headers={"authorization": "Bearer other"}))
     assert own["Authorization"] == "Bearer hf_aTokenOfTheHub00000001"
     assert set(other) == {"User-Agent", "X"}
     assert "Authorization" not in given

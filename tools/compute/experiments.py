@@ -1,4 +1,4 @@
-"""The experiments tool: what was tried, with numbers that were read where they came from."""
+"""The experiments tool: records and compares experiments, with metrics read from their sources."""
 
 import asyncio
 import csv
@@ -21,55 +21,61 @@ from ml_intern.runs.record import file_hash, git_commit
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.experiments import ExperimentRow
 
-_MOST = 50
+_MAX_ROWS = 50
 
 
-class Measured(ToolArgs):
-    """A metric with the artifact that holds it."""
+class RecordedMetric(ToolArgs):
+    """A metric and its source."""
 
-    name: str = Field(min_length=1, max_length=100, description="Name of the metric, as in eval_accuracy.")
-    value: float | None = Field(None, description="The number; it must be the one that stands there. Empty: read it.")
-    file: str = Field("", max_length=500, description="The file that holds it: JSON, JSON lines, CSV or text.")
+    name: str = Field(min_length=1, max_length=100, description="Name of the metric, such as eval_accuracy.")
+    value: float | None = Field(None, description="The number; it must match the source. Empty to read it from there.")
+    file: str = Field("", max_length=500, description="The file with the number: JSON, JSON lines, CSV or text.")
     where: str = Field(
-        "", max_length=300, description="Where in it: eval.scores[0].f1, a column, or the words before. Empty: name."
+        "",
+        max_length=300,
+        description="Its place in the file: eval.scores[0].f1, a column, or the words before it. Empty: name.",
     )
-    run: str = Field("", max_length=100, description="Or the run of jobs whose log gave it.")
+    run: str = Field("", max_length=100, description="Or the run of jobs whose log contains it.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if bool(self.file) == bool(self.run):
-            raise ValueError(f"the metric {self.name} needs its source: either file or run")
+            raise ValueError(f"the metric {self.name} requires a source: either file or run")
         return self
 
 
 class ExperimentsArgs(ToolArgs):
-    """What experiments takes."""
+    """The arguments of experiments."""
 
     operation: Literal["record", "list", "compare", "best"] = Field(
-        description="record takes name and metrics; compare takes ids; best takes metric."
+        description="record uses name and metrics; compare uses ids; best uses metric."
     )
     name: str = Field("", max_length=200, description="record: what was tried, in a few words.")
-    run: str = Field("", max_length=100, description="record: the run of jobs that this adds to; empty: a new entry.")
-    parent: str = Field("", max_length=100, description="record: the experiment that this one changes.")
+    run: str = Field("", max_length=100, description="record: the run of jobs to extend; empty for a new entry.")
+    parent: str = Field("", max_length=100, description="record: the experiment that this one is based on.")
     config: dict[str, str | int | float | bool | None] = Field(
-        default_factory=dict, max_length=100, description="record: settings that matter, such as learning_rate."
+        default_factory=dict, max_length=100, description="record: relevant settings, such as learning_rate."
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="record: the seed.")
     data_revision: str = Field("", max_length=100, description="record: the commit of the dataset.")
-    splits: list[str] = Field(default_factory=list, max_length=20, description="record: files of the splits, to hash.")
-    metrics: list[Measured] = Field(default_factory=list, max_length=50, description="record: metrics and sources.")
-    ids: list[str] = Field(default_factory=list, max_length=10, description="compare: ids, their beginnings, or names.")
+    splits: list[str] = Field(default_factory=list, max_length=20, description="record: the split files, to be hashed.")
+    metrics: list[RecordedMetric] = Field(
+        default_factory=list, max_length=50, description="record: metrics and sources."
+    )
+    ids: list[str] = Field(default_factory=list, max_length=10, description="compare: ids, id prefixes, or names.")
     metric: str = Field("", max_length=100, description="best: the metric.")
-    higher_is_better: bool | None = Field(None, description="best: where the metric's name does not say it.")
+    higher_is_better: bool | None = Field(
+        None, description="best: needed if it does not follow from the metric's name."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.operation == "record" and not (self.name or self.run):
-            raise ValueError("record needs a name, or the run it adds to")
+            raise ValueError("record requires a name, or the run to extend")
         if self.operation == "compare" and len(self.ids) < 2:
-            raise ValueError("compare needs two ids at least")
+            raise ValueError("compare requires at least two ids")
         if self.operation == "best" and not self.metric:
-            raise ValueError("best needs a metric")
+            raise ValueError("best requires a metric")
         return self
 
 
@@ -77,28 +83,28 @@ class ExperimentsArgs(ToolArgs):
     path_args=(), asks=False, on_resume="rerun", reads=lambda args: args.get("operation") in ("list", "compare", "best")
 )
 async def experiments(args: ExperimentsArgs, context: ToolContext) -> ToolResult:
-    """Keep and compare what was tried. Runs of jobs are recorded by themselves, with their last metrics and price.
+    """Record and compare experiments. Runs of jobs are recorded automatically, with their last metrics and price.
 
-    - record: another experiment, or more about one. Each metric names its file or run; the number is read there, and
-      one that differs from what stands there is refused. Report in your answer only numbers that are held so.
-    - list: the experiments of this folder, the newest last.
-    - compare: two or more side by side: metrics, price, the settings that differ.
-    - best: all that have the metric, the best first.
+    - record: add an experiment, or extend one. Each metric names its file or run; the number is read from there, and a
+      different value is refused. Report only recorded numbers in your answer.
+    - list: the experiments of this folder, the latest last.
+    - compare: two or more side by side: metrics, price and differing settings.
+    - best: all experiments with the metric, the best first.
     """
     if args.operation == "record":
-        return ToolResult(await _recorded(args, context))
+        return ToolResult(await _record(args, context))
     store = context.services.store.experiments
     rows = await store.list(folder=str(context.workspace))
     try:
         if args.operation == "list":
-            return ToolResult("\n".join(map(_line, rows[-_MOST:])) or "no experiments in this folder yet")
+            return ToolResult("\n".join(map(_line, rows[-_MAX_ROWS:])) or "no experiments in this folder yet")
         if args.operation == "best":
             best = ranked(rows, args.metric, higher=args.higher_is_better)
-            return ToolResult("\n".join(map(_line, best[:_MOST])))
-        picked = [chosen(text, await store.find(text)) for text in args.ids]
+            return ToolResult("\n".join(map(_line, best[:_MAX_ROWS])))
+        selected = [chosen(text, await store.find(text)) for text in args.ids]
     except UsageError as error:
         raise ToolError(str(error)) from error
-    return ToolResult("\n".join(" | ".join(cells) for cells in side_by_side(picked)))
+    return ToolResult("\n".join(" | ".join(cells) for cells in side_by_side(selected)))
 
 
 def _line(row: ExperimentRow) -> str:
@@ -106,37 +112,37 @@ def _line(row: ExperimentRow) -> str:
     return f"{short(row.id)}  {row.name}: {summary(row)}; {price(row)}{parent}"
 
 
-async def _recorded(args: ExperimentsArgs, context: ToolContext) -> str:
+async def _record(args: ExperimentsArgs, context: ToolContext) -> str:
     store = context.services.store.experiments
     before = await _before(args, context)
-    measured = {one.name: await _measured(one, context) for one in args.metrics}
+    measured = {one.name: await _read_metric(one, context) for one in args.metrics}
     parent = await _parent(args.parent, context) if args.parent else before.parent
     hashes = {**json.loads(before.split_hashes), **await asyncio.to_thread(_hashes, args.splits, context)}
     row = replace(
         before,
         parent=parent,
         name=args.name or before.name,
-        config=_merged(before.config, args.config),
+        config=_merge(before.config, args.config),
         seed=before.seed if args.seed is None else args.seed,
         data_revision=args.data_revision or before.data_revision,
         split_hashes=json.dumps(hashes),
-        metrics=_merged(before.metrics, measured),
+        metrics=_merge(before.metrics, measured),
     )
     await store.put(row)
     return f"recorded {_line(row)}"
 
 
-def _merged(before: str, more: dict[str, Any]) -> str:
+def _merge(before: str, more: dict[str, Any]) -> str:
     return redact(json.dumps({**json.loads(before), **more}, ensure_ascii=False))
 
 
 async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
-    """The experiment that is added to: the run's, or a new one whose id is the same when the call is made again."""
+    """Return the experiment to extend: the run's, or a new one whose id stays the same when the call is repeated."""
     store = context.services.store.experiments
     if args.run:
         found = [row for row in await store.find(args.run) if row.run_id]
         if len(found) != 1:
-            raise ToolError(f"there is no experiment of a run {args.run!r}; jobs, operation list, shows the runs")
+            raise ToolError(f"there is no experiment for the run {args.run!r}; list the runs with jobs, operation list")
         return found[0]
     id = hashlib.sha256(context.mark.encode()).hexdigest()[:12]
     commit = await asyncio.to_thread(git_commit, context.workspace)
@@ -151,27 +157,27 @@ async def _parent(text: str, context: ToolContext) -> str:
         raise ToolError(str(error)) from error
 
 
-async def _measured(one: Measured, context: ToolContext) -> dict[str, Any]:
-    """The number as it stands in its source, and that source. Raises ToolError when another one was given."""
+async def _read_metric(one: RecordedMetric, context: ToolContext) -> dict[str, Any]:
+    """Read the number from its source, and return both. Raises ToolError when a different value was given."""
     where = one.where or one.name
     if one.run:
         run = await context.services.store.runs.get(one.run)
         if run is None:
-            raise ToolError(f"there is no run {one.run!r}; jobs, operation list, shows the runs")
-        held, source = in_metrics(run.metrics, where, one.run), f"{where} in the log of run {one.run}"
+            raise ToolError(f"there is no run {one.run!r}; list the runs with jobs, operation list")
+        actual, source = read_run_metric(run.metrics, where, one.run), f"{where} in the log of run {one.run}"
     else:
         path = context.resolve(one.file, reading=True)
-        held = await asyncio.to_thread(read_number, path, where)
+        actual = await asyncio.to_thread(read_number, path, where)
         source = f"{where} in {context.name_of(path)}"
-    if one.value is not None and not agrees(one.value, held):
-        raise ToolError(f"{one.name} is not {one.value}: {source} is {held}. Nothing was recorded")
-    return {"value": held, "source": source}
+    if one.value is not None and not matches_rounded(one.value, actual):
+        raise ToolError(f"{one.name} is not {one.value}: {source} is {actual}. Nothing was recorded; correct the value")
+    return {"value": actual, "source": source}
 
 
 def _hashes(names: Sequence[str], context: ToolContext) -> dict[str, str]:
     found = {name: file_hash(context.resolve(name, reading=True)) for name in names}
     if missing := [name for name, digest in found.items() if not digest]:
-        raise ToolError(f"no file to hash, or too large: {', '.join(missing)}")
+        raise ToolError(f"files missing or too large to hash: {', '.join(missing)}")
     return found
 
 
@@ -180,21 +186,21 @@ _STEP: Final = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 _NUMBER: Final = r"[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _MAX_NAMES: Final = 30
 _ROUNDED_TO_WHOLE: Final = 10
-"""A number from here on may be claimed without its decimals; below, 1 is not 0.97."""
+"""Numbers from here on may be rounded to integers; smaller ones may not, because 1 is not 0.97."""
 
 
 def read_number(path: Path, where: str) -> float:
-    """The number that stands in a file.
+    """Read a number from a file.
 
-    `where` is a dotted path in JSON (`eval.scores[0].f1`), a key of the last of JSON lines that has it, a column of the
-    last row of CSV, or in any other text the words before the number, the last time they stand there.
+    `where` is a dotted path in JSON (`eval.scores[0].f1`), a key in the last JSON line that has it, a column in the
+    last CSV row, or in other texts the words before the number, at their last occurrence.
 
     Raises:
-        ToolError: no such file, no such place in it, or no finite number there.
+        ToolError: the file or place does not exist, or does not contain a finite number.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ToolError(f"{path.name} is too large to be read for one number; write the metrics to a JSON file")
+            raise ToolError(f"{path.name} is too large to read a number from; write the metrics to a JSON file")
         text = path.read_text(errors="replace")
     except OSError as error:
         raise ToolError(f"cannot read {path.name}: {error.strerror or error}") from error
@@ -202,12 +208,12 @@ def read_number(path: Path, where: str) -> float:
     found = kinds.get(path.suffix.lower(), _in_text)(text, where, path.name)
     number = as_number(found)
     if number is None:
-        raise ToolError(f"{where} in {path.name} is {str(found)[:80]!r}, which is no finite number")
+        raise ToolError(f"{where} in {path.name} is {str(found)[:80]!r}, which is not a finite number")
     return number
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, or None. Text counts when it is nothing but one; true and false do not."""
+    """Return a finite number, or None. Text that is a number counts; true and false do not."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -221,26 +227,26 @@ def _in_json(text: str, where: str, name: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ToolError(f"{name} is no JSON: {error}") from error
-    return _followed(value, where, name)
+        raise ToolError(f"{name} is not valid JSON: {error}") from error
+    return _resolve(value, where, name)
 
 
-def _followed(value: Any, where: str, name: str) -> Any:
+def _resolve(value: Any, where: str, name: str) -> Any:
     if isinstance(value, dict) and where in value:
         return value[where]
     for key, place in _STEP.findall(where):
         try:
             value = value[int(place)] if place else value[key]
         except (KeyError, IndexError, TypeError) as error:
-            there = ", ".join(map(str, value))[:300] if isinstance(value, dict) else type(value).__name__
-            raise ToolError(f"{name} has no {where!r}; at {key or place} there is: {there}") from error
+            available = ", ".join(map(str, value))[:300] if isinstance(value, dict) else type(value).__name__
+            raise ToolError(f"{name} has no {where!r}; at {key or place} it has: {available}") from error
     return value
 
 
 def _in_lines(text: str, where: str, name: str) -> Any:
     for line in reversed(text.splitlines()):
         try:
-            return _followed(json.loads(line), where, name)
+            return _resolve(json.loads(line), where, name)
         except (ValueError, ToolError):
             continue
     raise ToolError(f"no line of {name} has {where!r}")
@@ -260,20 +266,20 @@ def _in_text(text: str, where: str, name: str) -> Any:
     return found[-1]
 
 
-def in_metrics(metrics: str, name: str, run: str) -> float:
-    """A metric of a run, as the run's row keeps it. Raises ToolError, naming those there are."""
-    there = json.loads(metrics)
-    number = as_number(there.get(name))
+def read_run_metric(metrics: str, name: str, run: str) -> float:
+    """Return a metric from a run's row. Raises ToolError that lists the existing metrics."""
+    available = json.loads(metrics)
+    number = as_number(available.get(name))
     if number is None:
-        names = ", ".join(list(there)[:_MAX_NAMES]) or "none"
-        raise ToolError(f"the log of run {run} gave no metric {name!r}; it gave {names}")
+        names = ", ".join(list(available)[:_MAX_NAMES]) or "none"
+        raise ToolError(f"the log of run {run} has no metric {name!r}; it has {names}")
     return number
 
 
-def agrees(claimed: float, held: float) -> bool:
-    """Whether a claimed number is the held one, or the held one rounded to the digits that are claimed."""
-    if math.isclose(claimed, held, rel_tol=1e-9, abs_tol=1e-12):
+def matches_rounded(claimed: float, actual: float) -> bool:
+    """Return whether a claimed number equals the actual one, or the actual one rounded to the claimed digits."""
+    if math.isclose(claimed, actual, rel_tol=1e-9, abs_tol=1e-12):
         return True
     digits = f"{claimed:.12f}".rstrip("0").partition(".")[2]
     rounded = bool(digits) or abs(claimed) >= _ROUNDED_TO_WHOLE
-    return rounded and abs(claimed - held) <= 0.5 * 10.0 ** -len(digits) * (1 + 1e-9)
+    return rounded and abs(claimed - actual) <= 0.5 * 10.0 ** -len(digits) * (1 + 1e-9)

@@ -1,4 +1,4 @@
-"""The arguments of the tool `jobs`, and the plan they stand for."""
+"""The arguments of the jobs tool, and the run plan built from them."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -25,39 +25,41 @@ Operation = Literal[
 
 
 class JobsArgs(ToolArgs):
-    """What jobs takes."""
+    """The arguments of jobs."""
 
-    operation: Operation = Field(description="What to do.")
+    operation: Operation = Field(description="The operation; see the tool's description.")
     backend: str = Field(
         LOCAL.name,
         json_schema_extra=lambda schema: schema.update(enum=list(backend_names())),
-        description="run: on this machine, as a Hugging Face Job (hub), or in the thread's sandbox, ending with it.",
+        description="run: on this machine, as a Hugging Face Job (hub), or in the thread's sandbox (until it ends).",
     )
-    command: str = Field("", description="run: a command, as bash understands it. Give this or script.")
+    command: str = Field("", description="run: a bash command. Set either this or script.")
     script: str = Field(
-        "", description="run: the path of a Python script, or its text. A PEP 723 header names its dependencies."
+        "", description="run: the path of a Python script, or its text. Dependencies go into a PEP 723 header."
     )
     args: list[str] = Field(default_factory=list, max_length=100, description="run: arguments of the script.")
     name: str = Field("", max_length=100, description="run: a short name for lists.")
-    timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h here, 2h for a job.")
-    workdir: str = Field(".", description="run here: folder to run in, inside the workspace.")
-    env: dict[str, str] = Field(default_factory=dict, description="run: further variables; no secrets.")
+    timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h locally, 2h for a job.")
+    workdir: str = Field(".", description="run locally: folder to run in, inside the workspace.")
+    env: dict[str, str] = Field(default_factory=dict, description="run: additional environment variables; no secrets.")
     secrets: list[str] = Field(
-        default_factory=list, max_length=8, description="run: names of the user's variables it is given, as HF_TOKEN."
+        default_factory=list,
+        max_length=8,
+        description="run: names of the user's secret variables to pass, such as HF_TOKEN.",
     )
     hardware: str = Field("", description="run as a job: hardware, such as cpu-basic or a10g-small.")
     image: str = Field("", description="run as a job: container image.")
-    namespace: str = Field("", description="run as a job: user or organisation; default the token's owner.")
+    namespace: str = Field("", description="run as a job: user or organisation; default: the token's owner.")
     when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
-    schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of one.")
+    schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of a schedule.")
     override: list[RuleName] = Field(
         default_factory=list,
-        description="run: checks that do not hold this time; say why in your words before the call.",
+        description="run: checks to ignore this time; explain why before the call.",
     )
     run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
-    lines: int = Field(50, ge=1, le=MAX_LINES, description="logs: how many of the last lines.")
-    offset: int | None = Field(None, ge=0, description="logs: read on from this offset in bytes instead.")
-    seconds: int = Field(120, ge=1, le=MAX_WAIT_S, description="wait: at most so long.")
+    lines: int = Field(50, ge=1, le=MAX_LINES, description="logs: the number of last lines.")
+    offset: int | None = Field(None, ge=0, description="logs: read from this byte offset instead.")
+    seconds: int = Field(120, ge=1, le=MAX_WAIT_S, description="wait: the maximum time in seconds.")
 
     @field_validator("backend")
     @classmethod
@@ -67,18 +69,18 @@ class JobsArgs(ToolArgs):
         return name
 
 
-def only_reads(args: Mapping[str, Any]) -> bool:
-    """Whether a call with these arguments changes nothing."""
+def is_read_only(args: Mapping[str, Any]) -> bool:
+    """Return whether a call with these arguments changes nothing."""
     return args.get("operation") in READING
 
 
-async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
-    """The run that is asked for, with its price. Raises ToolError."""
+async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
+    """Build the plan of the requested run, with its price. Raises ToolError."""
     if bool(args.command) == bool(args.script):
-        raise ToolError("run takes either command or script")
+        raise ToolError("run requires either command or script")
     backend = backend_spec(HUB.name if args.operation == "schedule" else args.backend)
     if not backend.selects_hardware and (args.hardware or args.image or args.namespace):
-        raise ToolError("hardware, image and namespace are for backend hub; leave them out, or set backend to hub")
+        raise ToolError("hardware, image and namespace require backend hub; leave them out, or set backend to hub")
     plan = await planned(
         context,
         backend=backend.name,
@@ -98,8 +100,8 @@ async def plan_of(args: JobsArgs, context: ToolContext) -> RunPlan:
     return await backend_of(backend.name, context.services.store).complete(plan, context)
 
 
-async def checked(args: JobsArgs, plan: RunPlan, context: ToolContext) -> PreflightReport:
-    """What the checks before the start say to the run; nothing to one whose launch a crash cut off."""
+async def run_preflight(args: JobsArgs, plan: RunPlan, context: ToolContext) -> PreflightReport:
+    """Run the preflight checks, except for a run whose launch was interrupted by a crash."""
     if await context.services.store.runs.get(run_id(context)) is not None:
         return PreflightReport()
     return await preflight(plan, context, limit_named=bool(args.timeout))

@@ -1,4 +1,4 @@
-"""The sandbox tool: a machine of Hugging Face for a thread, its commands and files."""
+"""The sandbox tool: a remote Hugging Face machine for a thread, with commands and file transfer."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from ml_intern.runs.backends.hub_sandbox import (
     sandboxes_of,
 )
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
-from ml_intern.text.formatting import size
-from ml_intern.tools.compute.remote_bash import run_there, there
+from ml_intern.text.formatting import plural, size
+from ml_intern.tools.compute.remote_bash import remote_path, run_remote_bash
 from ml_intern.tools.compute.remote_files import listing
 from ml_intern.tools.local.bash import MAX_SECONDS, BashArgs
 from ml_intern.tools.local.files import stat_regular_file
@@ -37,29 +37,33 @@ Operation = Literal["create", "list", "run", "files", "upload", "download", "del
 
 
 class SandboxArgs(ToolArgs):
-    """What sandbox takes."""
+    """The arguments of sandbox."""
 
-    operation: Operation = Field(description="What to do; see the tool's description.")
-    id: str = Field("", max_length=100, description="Which sandbox; empty: the newest of this thread.")
-    hardware: str = Field(DEFAULT, max_length=60, description="create: the machine, as jobs names it.")
-    image: str = Field(IMAGE, max_length=300, description="create: a Docker image; it has /bin/sh.")
-    idle_minutes: int = Field(IDLE_S // 60, ge=1, le=1440, description="create: without use for so long it ends.")
-    secrets: list[str] = Field(
-        default_factory=list, max_length=8, description="create: variables of the user's that it needs; they are asked."
+    operation: Operation = Field(description="The operation; see the tool's description.")
+    id: str = Field("", max_length=100, description="The sandbox; empty for the latest of this thread.")
+    hardware: str = Field(
+        DEFAULT, max_length=60, description="create: the machine, as listed by jobs, operation hardware."
     )
-    command: str = Field("", max_length=20_000, description="run: for the shell there.")
-    timeout: int = Field(120, ge=1, le=MAX_SECONDS, description="run: seconds.")
-    path: str = Field("", max_length=1000, description=f"A file or folder there; relative to {WORKSPACE}.")
-    local: str = Field("", max_length=1000, description="upload, download: the file here, in the workspace.")
+    image: str = Field(IMAGE, max_length=300, description="create: a Docker image with /bin/sh.")
+    idle_minutes: int = Field(IDLE_S // 60, ge=1, le=1440, description="create: it ends after this many idle minutes.")
+    secrets: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        description="create: the user's secret variables it needs; the user is asked.",
+    )
+    command: str = Field("", max_length=20_000, description="run: a shell command.")
+    timeout: int = Field(120, ge=1, le=MAX_SECONDS, description="run: time limit in seconds.")
+    path: str = Field("", max_length=1000, description=f"A file or folder in the sandbox, relative to {WORKSPACE}.")
+    local: str = Field("", max_length=1000, description="upload, download: the file in the workspace.")
 
 
-def only_looks(args: Mapping[str, Any]) -> bool:
-    """Whether an operation changes nothing."""
+def is_read_only(args: Mapping[str, Any]) -> bool:
+    """Return whether an operation changes nothing."""
     return args.get("operation") in ("list", "files")
 
 
 async def sandbox_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
-    """Where it is and what it may cost; an upload sends a file there. Raises ToolError."""
+    """Return the destination and maximum cost of a call; an upload sends a file there. Raises ToolError."""
     operation = args.get("operation")
     if operation not in ("create", "upload") or not await get_hub_token():
         return NO_EFFECTS
@@ -70,16 +74,16 @@ async def sandbox_effects(args: Mapping[str, Any], context: ToolContext) -> Exte
     return ExternalEffects(place, cost_usd=machine.max_price(LIFETIME_S), secrets=tuple(args.get("secrets", ())))
 
 
-@tool(timeout=None, path_args=("local",), reads=only_looks, effects=sandbox_effects)
+@tool(timeout=None, path_args=("local",), reads=is_read_only, effects=sandbox_effects)
 async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
-    """Use a machine of Hugging Face that is not the user's: to run untrusted code, or to try things on a GPU.
+    """Use a remote Hugging Face machine: to run untrusted code, or to try things on a GPU.
 
-    - create: start one (hardware, image, idle_minutes, secrets). It costs from then on until it is killed or idle, and
-      ends after a day at the latest. list: those of this thread.
-    - run: command there, and its output and exit code. files: a folder's entries (path).
+    - create: start one (hardware, image, idle_minutes, secrets). It costs money until it is killed or idle, and ends
+      after one day at the latest. list: the sandboxes of this thread.
+    - run: run command and return its output and exit code. files: list a folder (path).
     - upload: local to path. download: path to local. delete: path.
-    - kill: end it; its files are gone.
-    What a job should train belongs into jobs: a sandbox and its files end with the session.
+    - kill: end it and delete its files.
+    Use jobs for training: a sandbox and its files end with the session.
     """
     sandboxes = sandboxes_of(context.services.store)
     if args.operation == "create":
@@ -93,9 +97,9 @@ async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
         case "run":
             return await _run(args, sandboxes, record, context)
         case "kill":
-            return _cost(await sandboxes.kill(record), f"the sandbox {record.job_id} was ended; its files are gone")
+            return _cost(await sandboxes.kill(record), f"the sandbox {record.job_id} was ended and its files deleted")
         case "files":
-            return await sandboxes.use(record, lambda machine: listing(machine, there(args.path or ".")))
+            return await sandboxes.use(record, lambda machine: listing(machine, remote_path(args.path or ".")))
         case "delete":
             return await _delete(args, sandboxes, record)
         case _:
@@ -103,12 +107,12 @@ async def sandbox(args: SandboxArgs, context: ToolContext) -> ToolResult | str:
 
 
 async def _create(args: SandboxArgs, sandboxes: Sandboxes, context: ToolContext) -> str:
-    wish = MachineRequest(args.hardware, args.image, args.idle_minutes * 60, tuple(args.secrets))
-    machine = await machine_of(wish)
-    record = await sandboxes.create(wish, context)
+    request = MachineRequest(args.hardware, args.image, args.idle_minutes * 60, tuple(args.secrets))
+    machine = await machine_of(request)
+    record = await sandboxes.create(request, context)
     return (
         f"sandbox {record.job_id} runs on {machine.line}. Its folder is {WORKSPACE}. It ends when it is killed, after "
-        f"{args.idle_minutes} minutes without use, with this session, or after a day"
+        f"{plural(args.idle_minutes, 'idle minute')}, with this session, or after one day"
     )
 
 
@@ -120,53 +124,53 @@ async def _list(sandboxes: Sandboxes, context: ToolContext) -> str:
 
 async def _run(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> ToolResult:
     if not args.command.strip():
-        raise ToolError("the operation run needs command")
-    return await run_there(BashArgs(command=args.command, timeout=args.timeout), sandboxes, record, context)
+        raise ToolError("the operation run requires command")
+    return await run_remote_bash(BashArgs(command=args.command, timeout=args.timeout), sandboxes, record, context)
 
 
 async def _delete(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord) -> str:
-    path = there(_given(args, "path"))
+    path = remote_path(_require_arg(args, "path"))
     await sandboxes.use(record, lambda machine: machine.files.delete(path, recursive=True))
     return f"deleted {path} in the sandbox"
 
 
 async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> str:
-    """A file there or back. What is downloaded replaces no file of the user's."""
-    local = context.resolve(_given(args, "local"))
-    path = there(args.path or local.name)
+    """Upload or download a file. A download does not overwrite a local file."""
+    local = context.resolve(_require_arg(args, "local"))
+    path = remote_path(args.path or local.name)
     name = context.name_of(local)
     if args.operation == "upload":
         length = (await asyncio.to_thread(stat_regular_file, local, name)).st_size
-        _small_enough(length, name)
+        _check_size(length, name)
         await sandboxes.use(record, lambda machine: machine.files.upload(local, path), TRANSFER_SECONDS)
         return f"uploaded {name} to {path} in the sandbox, {size(length)}"
     if local.exists():
-        raise ToolError(f"{name} exists; download it under another name")
-    length = await sandboxes.use(record, lambda machine: _downloaded(machine, path, local), TRANSFER_SECONDS)
+        raise ToolError(f"{name} already exists; set local to another name")
+    length = await sandboxes.use(record, lambda machine: _download(machine, path, local), TRANSFER_SECONDS)
     return f"downloaded {path} from the sandbox to {name}, {size(length)}"
 
 
-def _downloaded(machine: "Sandbox", path: str, local: Path) -> int:
+def _download(machine: "Sandbox", path: str, local: Path) -> int:
     length = machine.files.stat(path).size
-    _small_enough(length, path)
+    _check_size(length, path)
     local.parent.mkdir(parents=True, exist_ok=True)
     machine.files.download(path, local)
     return length
 
 
-def _small_enough(length: int, name: str) -> None:
+def _check_size(length: int, name: str) -> None:
     if length > MAX_TRANSFERRED:
         raise ToolError(
-            f"{name} has {size(length)}, more than is copied; push it to a private repository there instead"
+            f"{name} is too large to copy ({size(length)}); push it to a private repository from the sandbox instead"
         )
 
 
-def _given(args: SandboxArgs, name: str) -> str:
+def _require_arg(args: SandboxArgs, name: str) -> str:
     value = str(getattr(args, name))
     if not value:
-        raise ToolError(f"the operation {args.operation} needs {name}")
+        raise ToolError(f"the operation {args.operation} requires {name}")
     return value
 
 
 def _cost(usd: float | None, text: str) -> str:
-    return f"{text}; what it cost is not known" if usd is None else f"{text}; it cost about {usd:.4f} USD"
+    return f"{text}; its cost is unknown" if usd is None else f"{text}; it cost about {usd:.4f} USD"

@@ -142,7 +142,7 @@ def _result(
 ) -> ToolResult:
     """Return the result with its sources: the connections the sandbox saw, else what the command's words show."""
     sources = reached or _sources(args.command, command.folder, context)
-    return replace(result_of(finished, command, [*notes, *source_note(sources)]), taint=sources)
+    return replace(finished_result(finished, command, [*notes, *source_note(sources)]), taint=sources)
 
 
 def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 
-def result_of(finished: Finished, command: ProcessCommand, notes: list[str]) -> ToolResult:
+def finished_result(finished: Finished, command: ProcessCommand, notes: list[str]) -> ToolResult:
     """Return the model's view of a finished command. The output file is removed when all of it is shown."""
     shown, shortened = shorten_file(command.output, finished.characters)
     if not shortened:

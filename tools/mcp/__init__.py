@@ -1,1 +1,1 @@
-"""Tools of MCP servers."""
+"""MCP client: connects to MCP servers and offers their tools to the model."""

@@ -1,4 +1,4 @@
-"""One server: a task owns its session, calls borrow it. A dead one is started again once, by the next call."""
+"""The connection to one MCP server. A task owns its session; a call to a dead server restarts it once."""
 
 import asyncio
 from collections import deque
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.configs.version import version
 from ml_intern.execution.call import ToolError
-from ml_intern.tools.mcp.errors import said_by
+from ml_intern.safety.secrets.redaction import redact
+from ml_intern.text.visible import visible
 from ml_intern.tools.mcp.http import http_streams
-from ml_intern.tools.mcp.stdio import Printed, stdio_streams
-from ml_intern.tools.mcp.tasks import NEEDED, call_as_task
+from ml_intern.tools.mcp.stdio import ServerOutput, stdio_streams
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -26,24 +26,24 @@ Status = Literal["starting", "ready", "failed", "ended"]
 PING_SECONDS = 5.0
 MAX_TOOLS = 200
 _GRACE_SECONDS = 10.0
-_arguments: ContextVar[Mapping[str, Any]] = ContextVar("arguments of an MCP call")
+_arguments: ContextVar[Mapping[str, Any]] = ContextVar("mcp_call_arguments")
 
 
 @dataclass
 class McpSession:
-    """An open session and what it offers."""
+    """An open session with its tools."""
 
     client: "ClientSession"
     ended: asyncio.Event
     tools: "dict[str, BaseTool]" = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """The server said that its tools are other ones now."""
-    doubtful: bool = False
-    """A call got no answer in time: whether it still answers is asked before the next."""
+    """Set when the server announces that its tools have changed."""
+    unresponsive: bool = False
+    """A call timed out, so the server is pinged before the next one."""
 
 
 class Connection:
-    """A server under its name. `on_tools` is awaited whenever its tools were read."""
+    """A server and its session. `on_tools` is awaited whenever its tools have been read."""
 
     def __init__(self, name: str, server: McpServer, on_tools: "Callable[[Connection], Awaitable[None]]") -> None:
         self.name = name
@@ -51,134 +51,138 @@ class Connection:
         self.status: Status = "starting"
         self.problem = ""
         self.tools: Mapping[str, BaseTool] = {}
-        self.printed = Printed()
+        self.output = ServerOutput()
         self._on_tools = on_tools
         self._session: McpSession | None = None
         self._opened = asyncio.Event()
         self._stop = asyncio.Event()
-        self._owner: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start connecting."""
         self.status, self._opened, self._stop = "starting", asyncio.Event(), asyncio.Event()
-        self._owner = asyncio.create_task(self._own(), name=f"mcp {self.name}")
+        self._task = asyncio.create_task(self._run(), name=f"mcp {self.name}")
 
     async def opened(self) -> None:
-        """Wait until it is connected, or known not to be."""
+        """Wait until it is connected or has failed."""
         await self._opened.wait()
 
     async def close(self) -> None:
-        """End the session and the process."""
+        """Close the session and end the server's process."""
         self._stop.set()
-        if self._owner is not None:
+        if self._task is not None:
             if not self._opened.is_set():
-                self._owner.cancel()
-            await asyncio.gather(self._owner, return_exceptions=True)
-            self._owner = None
+                self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
     async def call(self, tool: str, args: Mapping[str, Any]) -> "ToolMessage":
-        """The server's answer to one call. It is sent once, whatever happens.
+        """Call a tool and return the server's response. The call is sent at most once.
 
         Raises:
-            ToolError: no connection, no answer in time, the server ended, or it refused the call as such.
+            ToolError: the server is not connected, times out, exits, or rejects the call.
         """
-        session = await self._live()
+        session = await self._live_session()
         if tool not in session.tools:
-            raise ToolError(f"the server {self.name} no longer has the tool {tool}")
-        asked = asyncio.create_task(self._asked(session.tools[tool], args))
+            raise ToolError(f"the server {self.name} no longer has the tool {tool}; use another tool")
+        request = asyncio.create_task(self._invoke(session.tools[tool], args))
         ended = asyncio.create_task(session.ended.wait())
         try:
-            await asyncio.wait({asked, ended}, timeout=self.server.timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
-                return self._answer(asked, session)
-            raise ToolError(self._unanswered(session))
+            await asyncio.wait({request, ended}, timeout=self.server.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if request.done():
+                return self._answer(request, session)
+            raise ToolError(self._no_answer(session))
         finally:
-            for task in (asked, ended):
+            for task in (request, ended):
                 task.cancel()
-            await asyncio.gather(asked, ended, return_exceptions=True)
+            await asyncio.gather(request, ended, return_exceptions=True)
 
-    async def _asked(self, tool: "BaseTool", args: Mapping[str, Any]) -> "ToolMessage":
+    async def _invoke(self, tool: "BaseTool", args: Mapping[str, Any]) -> "ToolMessage":
         _arguments.set(args)
         message: ToolMessage = await tool.ainvoke({"name": tool.name, "args": {}, "id": "mcp", "type": "tool_call"})
         return message
 
-    def _answer(self, asked: "asyncio.Task[ToolMessage]", session: McpSession) -> "ToolMessage":
+    def _answer(self, request: "asyncio.Task[ToolMessage]", session: McpSession) -> "ToolMessage":
         try:
-            return asked.result()
+            return request.result()
         except Exception as error:
-            if "session terminated" in str(error).lower():  # it answers so instead of running the call
+            if "session terminated" in str(error).lower():  # the server replies this instead of running the call
                 session.ended.set()
-                raise ToolError(f"the server {self.name} was started anew meanwhile; call it again") from error
+                raise ToolError(f"the server {self.name} was restarted; repeat the call") from error
             if session.ended.is_set() or "connection closed" in str(error).lower():
                 session.ended.set()
-                raise ToolError(self._unanswered(session)) from error
-            raise ToolError(f"the server {self.name} did not carry it out: {said_by(error)}") from error
+                raise ToolError(self._no_answer(session)) from error
+            raise ToolError(f"the server {self.name} rejected the call: {describe_error(error)}") from error
 
-    def _unanswered(self, session: McpSession) -> str:
-        again = "it may have run in part. The next call starts the server again"
+    def _no_answer(self, session: McpSession) -> str:
+        restart = "it may have run in part. The next call restarts the server"
         if session.ended.is_set():
-            return f"the server {self.name} ended while this ran{self._last_words()}; {again}"
-        session.doubtful = True
+            return f"the server {self.name} exited during the call{self._last_output()}; {restart}"
+        session.unresponsive = True
         return f"the server {self.name} did not answer within {self.server.timeout_s:g} s; it may have run in part"
 
-    def _last_words(self) -> str:
-        last = next((line.strip() for line in reversed(self.printed.lines) if line.strip()), "")
-        return f" (its last words: {last[:200]})" if last else ""
+    def _last_output(self) -> str:
+        last = next((line.strip() for line in reversed(self.output.lines) if line.strip()), "")
+        return f" (last output: {last[:200]})" if last else ""
 
-    async def _live(self) -> McpSession:
-        """The session at hand, or one more attempt at it."""
+    async def _live_session(self) -> McpSession:
+        """Return the open session; if there is none, connect once more."""
         async with self._opening:
-            if self._owner is not None:
+            if self._task is not None:
                 await self.opened()
-            if (session := self._session) is not None and session.doubtful:
-                session.doubtful = not await self._answers(session)
-            if session is not None and not session.ended.is_set() and not session.doubtful:
+            if (session := self._session) is not None and session.unresponsive:
+                session.unresponsive = not await self._responds(session)
+            if session is not None and not session.ended.is_set() and not session.unresponsive:
                 return session
             await self.close()
             self.start()
             await self.opened()
             if self._session is None:
-                raise ToolError(f"the server {self.name} is not there: {self.problem}")
+                raise ToolError(f"the server {self.name} is not available: {self.problem}")
             return self._session
 
-    async def _answers(self, session: McpSession) -> bool:
+    async def _responds(self, session: McpSession) -> bool:
         try:
             await asyncio.wait_for(session.client.send_ping(), min(PING_SECONDS, self.server.timeout_s))
-        except Exception:  # noqa: BLE001 whatever it is: no answer
+        except Exception:  # noqa: BLE001 any error means no response
             return False
         return True
 
     # --- the owner task
 
-    async def _own(self) -> None:
+    async def _run(self) -> None:
         try:
-            await self._hold()
-            self.status, self.problem = "ended", f"it ended{self._last_words()}"
-        except Exception as error:  # noqa: BLE001 a server may fail in every way; the line says how
-            why = f"no answer within {self.server.startup_timeout_s:g} s" if _timed_out(error) else said_by(error)
-            self.status, self.problem = "failed", f"{why}{self._last_words()}"
+            await self._run_session()
+            self.status, self.problem = "ended", f"it exited{self._last_output()}"
+        except Exception as error:  # noqa: BLE001 any failure of a server is reported in its status
+            why = (
+                f"no response within {self.server.startup_timeout_s:g} s"
+                if _timed_out(error)
+                else describe_error(error)
+            )
+            self.status, self.problem = "failed", f"{why}{self._last_output()}"
         finally:
             if self._session is not None:
                 self._session.ended.set()
                 self._session = None
             self._opened.set()
 
-    async def _hold(self) -> None:
-        """Open the session, keep it until it ends or is to, and close it: all in this task."""
+    async def _run_session(self) -> None:
+        """Open the session, run it until it ends or is stopped, and close it, all in one task."""
         opening = asyncio.timeout(self.server.startup_timeout_s)
-        async with opening, self._session_of() as session:
+        async with opening, self._open_session() as session:
             await session.client.initialize()
             await self._read_tools(session)
             opening.reschedule(None)
             self._session = session
             self.status, self.problem = "ready", ""
             self._opened.set()
-            while await self._go_on(session):
+            while await self._wait_for_change(session):
                 await self._read_tools(session)
 
-    async def _go_on(self, session: McpSession) -> bool:
-        """Wait for the end (False), or for other tools (True)."""
+    async def _wait_for_change(self, session: McpSession) -> bool:
+        """Wait for the end (return False) or for changed tools (return True)."""
         waits = [asyncio.create_task(event.wait()) for event in (self._stop, session.ended, session.changed)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -188,7 +192,7 @@ class Connection:
         return not self._stop.is_set() and not session.ended.is_set()
 
     @asynccontextmanager
-    async def _session_of(self) -> AsyncIterator[McpSession]:
+    async def _open_session(self) -> AsyncIterator[McpSession]:
         from datetime import timedelta
 
         from mcp.types import Implementation, ServerNotification, ToolListChangedNotification
@@ -219,8 +223,8 @@ class Connection:
             async with http_streams(self.server) as (incoming, outgoing):
                 yield incoming, outgoing, asyncio.Event()
         else:
-            self.printed = Printed(deque(maxlen=20))
-            async with stdio_streams(self.server, self.printed) as streams:
+            self.output = ServerOutput(deque(maxlen=20))
+            async with stdio_streams(self.server, self.output) as streams:
                 yield streams
 
     async def _read_tools(self, session: McpSession) -> None:
@@ -229,20 +233,22 @@ class Connection:
         session.changed.clear()
         async with asyncio.timeout(self.server.startup_timeout_s):
             loaded = await load_mcp_tools(
-                session.client, server_name=self.name, tool_interceptors=[partial(_as_asked, session.client)]
+                session.client, server_name=self.name, tool_interceptors=[partial(_send_unchanged, session.client)]
             )
         session.tools = {tool.name: tool for tool in loaded[:MAX_TOOLS]}
         self.tools = session.tools
         await self._on_tools(self)
 
 
-async def _as_asked(client: "ClientSession", request: Any, handler: Any) -> Any:
-    """Send the arguments as they were given, whatever their names: langchain would take `config` for its own.
+async def _send_unchanged(client: "ClientSession", request: Any, handler: Any) -> Any:
+    """Send the arguments unchanged: langchain would consume an argument named `config`.
 
-    Sound becomes a line of text, which the conversion has no form for.
+    Audio becomes a line of text, because the conversion does not support it.
     """
     from mcp import McpError
     from mcp.types import AudioContent, CallToolResult, TextContent
+
+    from ml_intern.tools.mcp.client import NEEDED, call_as_task
 
     args = dict(_arguments.get())
     try:
@@ -256,7 +262,7 @@ async def _as_asked(client: "ClientSession", request: Any, handler: Any) -> Any:
     if not isinstance(result, CallToolResult):
         return result
     content = [
-        TextContent(type="text", text=f"[sound, {one.mimeType}, {len(one.data) * 3 // 4:,} bytes: not shown]")
+        TextContent(type="text", text=f"[audio, {one.mimeType}, {len(one.data) * 3 // 4:,} bytes, not shown]")
         if isinstance(one, AudioContent)
         else one
         for one in result.content
@@ -268,3 +274,43 @@ def _timed_out(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_timed_out, error.exceptions))
     return isinstance(error, TimeoutError)
+
+
+_MAX_CHARACTERS = 300
+
+
+def describe_error(error: BaseException) -> str:
+    """Describe the cause of an error in one line, with secrets and control characters replaced."""
+    cause = _cause(error)
+    message = _message_for(cause) or f"{type(cause).__name__}: {cause}".removesuffix(": ")
+    return visible(" ".join(redact(message).split()))[:_MAX_CHARACTERS]
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _message_for(cause: BaseException) -> str:
+    import httpx
+    from mcp import McpError
+
+    if isinstance(cause, FileNotFoundError):
+        return f"program not found: {cause.filename}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    if isinstance(cause, httpx.HTTPStatusError):
+        status = cause.response.status_code
+        if 300 <= status < 400:
+            return "it redirects to another server; the redirect was not followed"
+        why = {401: ": set a key in `headers`", 403: ": access denied"}.get(status, "")
+        return f"it answered {status}{why}"
+    if isinstance(cause, httpx.TimeoutException):
+        return "it did not respond in time"
+    if isinstance(cause, httpx.HTTPError):
+        return f"no connection ({type(cause).__name__})"
+    if not isinstance(cause, McpError):
+        return ""
+    # The library's error for a 404.
+    return "there is no MCP server at this address" if str(cause) == "Session terminated" else str(cause)

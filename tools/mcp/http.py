@@ -1,6 +1,6 @@
-"""The connection to a server at an address: its own headers, the Hub's token at the Hub alone, limits on what it sends.
+"""The HTTP connection to a server: its own headers, the Hub token for the Hub only, and limits on message size.
 
-Redirects to another server are refused by the library itself.
+The library refuses redirects to another server.
 """
 
 import asyncio
@@ -20,42 +20,44 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_BYTES = 16_000_000
-"""Of one message."""
+"""Maximum size of a message."""
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 def is_hub(server: McpServer) -> bool:
-    """Whether a server is the Hub's own: at the Hub's origin."""
-    here, there = urlsplit(hub_url()), urlsplit(server.url or "")
-    return (here.scheme, here.netloc) == (there.scheme, there.netloc)
+    """Return whether a server is at the Hub's origin."""
+    hub, target = urlsplit(hub_url()), urlsplit(server.url or "")
+    return (hub.scheme, hub.netloc) == (target.scheme, target.netloc)
 
 
 def needs_token(server: McpServer) -> bool:
-    """Whether a server is the Hub's and there is nothing to sign in with."""
-    return is_hub(server) and not hub_token(os.environ) and not _signs_in(server)
+    """Return whether a server is the Hub's and no credentials are configured for it."""
+    return is_hub(server) and not hub_token(os.environ) and not _has_authorization(server)
 
 
-def headers_of(server: McpServer) -> dict[str, str]:
-    """What is sent with every request: the server's own headers; the Hub's token to the Hub, unless it has another."""
+def request_headers(server: McpServer) -> dict[str, str]:
+    """Return the headers of every request: the configured ones, and for the Hub its token unless another is set."""
     token = hub_token(os.environ)
-    ours = {"Authorization": f"Bearer {token}"} if token and is_hub(server) and not _signs_in(server) else {}
-    return {"User-Agent": user_agent(), **ours, **server.headers}
+    token_header = (
+        {"Authorization": f"Bearer {token}"} if token and is_hub(server) and not _has_authorization(server) else {}
+    )
+    return {"User-Agent": user_agent(), **token_header, **server.headers}
 
 
-def _signs_in(server: McpServer) -> bool:
+def _has_authorization(server: McpServer) -> bool:
     return any(name.lower() == "authorization" for name in server.headers)
 
 
 @asynccontextmanager
 async def http_streams(server: McpServer) -> AsyncIterator[tuple[Any, Any]]:
-    """The streams a session with the server at `url` reads and writes. Raises what httpx raises, in a group."""
+    """Open the streams of a session with the server at `url`. Raises httpx errors in an exception group."""
     import httpx
     from mcp.client.streamable_http import streamable_http_client
 
     url = urlsplit(server.url or "")
     async with (
         httpx.AsyncClient(
-            headers={**headers_of(server), "Accept-Encoding": "identity"},
+            headers={**request_headers(server), "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(server.timeout_s, connect=CONNECT_SECONDS),
             trust_env=url.hostname not in {"127.0.0.1", "localhost", "::1"},
             verify=await asyncio.to_thread(certificates) if url.scheme == "https" else False,
@@ -67,11 +69,11 @@ async def http_streams(server: McpServer) -> AsyncIterator[tuple[Any, Any]]:
 
 
 async def _limit(response: "httpx.Response") -> None:
-    """Let no message over the limit into memory: an error takes its place."""
+    """Replace a message over the size limit by an error, so that it is never held in memory."""
     import httpx
 
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise httpx.DecodingError("the server compressed its answer unasked")
+        raise httpx.DecodingError("the server sent an unrequested compression")
     events = response.headers.get("content-type", "").startswith("text/event-stream")
     body = response.stream
     if isinstance(body, httpx.AsyncByteStream):
@@ -82,21 +84,21 @@ def _limited(body: "httpx.AsyncByteStream", error: bytes, *, events: bool) -> "h
     import httpx
 
     class Limited(httpx.AsyncByteStream):
-        """The same bytes, of events whole ones only, up to a message that is too long."""
+        """The same bytes, up to a message that is too long; of an event stream only complete events."""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            held: list[bytes] = []
+            chunks: list[bytes] = []
             size = 0
             async for chunk in body:
-                held.append(chunk)
+                chunks.append(chunk)
                 size += len(chunk)
                 if size > MAX_BYTES:
                     yield b"event: message\ndata: " + error + b"\n\n" if events else error
                     return
                 if events and (end := _last_event_end(chunk)):
-                    yield b"".join([*held[:-1], chunk[:end]])
-                    held, size = [chunk[end:]], len(chunk) - end
-            yield b"".join(held)
+                    yield b"".join([*chunks[:-1], chunk[:end]])
+                    chunks, size = [chunk[end:]], len(chunk) - end
+            yield b"".join(chunks)
 
         async def aclose(self) -> None:
             await body.aclose()
@@ -105,15 +107,15 @@ def _limited(body: "httpx.AsyncByteStream", error: bytes, *, events: bool) -> "h
 
 
 def _last_event_end(chunk: bytes) -> int:
-    """Where the last whole event in a chunk ends, 0 when none does. A blank line cut in two is found with the next."""
+    """Return the end of the last complete event in a chunk, or 0. A blank line cut in two is found in the next one."""
     return max((at + len(mark) for mark in _BLANK_LINES if (at := chunk.rfind(mark)) >= 0), default=0)
 
 
 def _error(request: "httpx.Request") -> bytes:
-    """The message that stands for an answer that was too long."""
+    """Build the error message that replaces a response that is too long."""
     try:
         id = json.loads(request.content)["id"] if request.method == "POST" else None
     except (ValueError, KeyError, TypeError):
         id = None
-    said = f"the answer has more than {MAX_BYTES:,} bytes; ask for less"
-    return json.dumps({"jsonrpc": "2.0", "id": id or 0, "error": {"code": -32603, "message": said}}).encode()
+    message = f"the response is larger than {MAX_BYTES:,} bytes; request less"
+    return json.dumps({"jsonrpc": "2.0", "id": id or 0, "error": {"code": -32603, "message": message}}).encode()

@@ -1,6 +1,6 @@
-"""The connection to a server that we start: one JSON-RPC message a line, whatever else it prints is passed over.
+"""The connection to a server started as a process: one JSON-RPC message per line; other output is ignored.
 
-The library's own reader joins a long line again with every piece of it that arrives, which for 100 MB takes minutes.
+The library's reader rejoins a long line for every chunk that arrives, which takes minutes for 100 MB.
 """
 
 import asyncio
@@ -21,65 +21,65 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
 MAX_BYTES = 16_000_000
-"""Of one message."""
+"""Maximum size of a message."""
 CHUNK = 65_536
 _HEAD = 4_096
 _ID = re.compile(rb'"id"\s*:\s*(\d{1,18})')
 _SECONDS_TO_END = 2.0
-_KEPT = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"})
-_KEPT_BEGINNINGS = ("LC_", "XDG_", "UV_", "PIP_", "NPM_CONFIG_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_")
+_ALLOWED = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"})
+_ALLOWED_PREFIXES = ("LC_", "XDG_", "UV_", "PIP_", "NPM_CONFIG_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_")
 
 
 @dataclass
-class Printed:
-    """What a server wrote besides messages: the last lines of its stderr, and how many lines of noise."""
+class ServerOutput:
+    """A server's other output: the last lines of its stderr, and the number of ignored lines of its stdout."""
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     noise: int = 0
 
 
 @dataclass(frozen=True)
-class TooLong:
-    """A message over the limit, all of it but its beginning let go of."""
+class OversizedLine:
+    """A line over the size limit, of which only the beginning is kept."""
 
     head: bytes
     size: int
 
 
-class Frames:
-    """Cuts a stream of bytes into lines. What is over `most` bytes is never held."""
+class LineSplitter:
+    """Splits a byte stream into lines. A line over `max_bytes` is not kept in memory."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._pieces: list[bytes] = []
         self._size = 0
 
-    def feed(self, chunk: bytes) -> Iterator[bytes | TooLong]:
-        """The lines that end in this chunk."""
+    def feed(self, chunk: bytes) -> Iterator[bytes | OversizedLine]:
+        """Yield the lines that end in this chunk."""
         *ended, rest = chunk.split(b"\n")
         for piece in ended:
             self._add(piece)
-            yield self._taken()
+            yield self._take_line()
         self._add(rest)
 
     def _add(self, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size <= self._most:
+        if self._size <= self._max_bytes:
             self._pieces.append(piece)
         elif len(self._pieces) != 1:
             self._pieces = [b"".join([*self._pieces, piece])[:_HEAD]]
 
-    def _taken(self) -> bytes | TooLong:
+    def _take_line(self) -> bytes | OversizedLine:
         whole, size = b"".join(self._pieces), self._size
         self._pieces, self._size = [], 0
-        return whole if size <= self._most else TooLong(whole[:_HEAD], size)
+        return whole if size <= self._max_bytes else OversizedLine(whole[:_HEAD], size)
 
 
 @asynccontextmanager
-async def stdio_streams(server: McpServer, printed: Printed) -> AsyncIterator[tuple[Any, Any, asyncio.Event]]:
-    """Start the server: the streams a session reads and writes, and the event that it has ended.
+async def stdio_streams(server: McpServer, output: ServerOutput) -> AsyncIterator[tuple[Any, Any, asyncio.Event]]:
+    """Start the server and yield the session's streams and the event of its exit.
 
-    The process is gone when this is left. Raises OSError when it cannot be started.
+    The process is terminated at the end of the block. Raises OSError when it cannot be started.
     """
     import anyio
 
@@ -93,13 +93,13 @@ async def stdio_streams(server: McpServer, printed: Printed) -> AsyncIterator[tu
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    into, incoming = anyio.create_memory_object_stream[Any](0)
-    outgoing, out_of = anyio.create_memory_object_stream[Any](0)
+    incoming_sender, incoming = anyio.create_memory_object_stream[Any](0)
+    outgoing, outgoing_receiver = anyio.create_memory_object_stream[Any](0)
     ended = asyncio.Event()
     tasks = [
-        asyncio.create_task(_read(process, into, printed, ended)),
-        asyncio.create_task(_write(process, out_of)),
-        asyncio.create_task(_listen(process, printed)),
+        asyncio.create_task(_read(process, incoming_sender, output, ended)),
+        asyncio.create_task(_write(process, outgoing_receiver)),
+        asyncio.create_task(_listen(process, output)),
     ]
     patient = False
     try:
@@ -110,41 +110,43 @@ async def stdio_streams(server: McpServer, printed: Printed) -> AsyncIterator[tu
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for stream in (into, incoming, outgoing, out_of):
+        for stream in (incoming_sender, incoming, outgoing, outgoing_receiver):
             stream.close()
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of our environment a server is started with: where programs and homes are, and no secret of any kind."""
+    """Return the environment of a server: paths, locale and proxies, but no secrets."""
     secret = environment_secrets(environ)
     return {
         name: value
         for name, value in child_environment(environ, uv_links()).items()
         if name not in secret
         and "AUTH" not in name.upper()
-        and (name in _KEPT or name.upper().startswith(_KEPT_BEGINNINGS))
+        and (name in _ALLOWED or name.upper().startswith(_ALLOWED_PREFIXES))
     }
 
 
-async def _read(process: asyncio.subprocess.Process, into: Any, printed: Printed, ended: asyncio.Event) -> None:
+async def _read(
+    process: asyncio.subprocess.Process, incoming_sender: Any, output: ServerOutput, ended: asyncio.Event
+) -> None:
     import anyio
 
-    frames = Frames(MAX_BYTES)
+    frames = LineSplitter(MAX_BYTES)
     try:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            while chunk := await _of(process.stdout).read(CHUNK):
+            while chunk := await _require_pipe(process.stdout).read(CHUNK):
                 for line in frames.feed(chunk):
-                    message = _refused(line) if isinstance(line, TooLong) else _message(line)
+                    message = _too_long_error(line) if isinstance(line, OversizedLine) else _message(line)
                     if message is None:
-                        printed.noise += bool(line)
+                        output.noise += bool(line)
                     else:
-                        await into.send(message)
+                        await incoming_sender.send(message)
     finally:
-        into.close()
+        incoming_sender.close()
         ended.set()
 
 
-def _of(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
+def _require_pipe(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
     if stream is None:
         raise RuntimeError("the process was started without a pipe")
     return stream
@@ -163,40 +165,40 @@ def _message(line: bytes) -> "SessionMessage | None":
         return None
 
 
-def _refused(long: TooLong) -> "SessionMessage | None":
-    """The error that stands for an answer that was too long; None when it names no request."""
+def _too_long_error(line: OversizedLine) -> "SessionMessage | None":
+    """Return the error that replaces a response that is too long, or None when it has no request id."""
     from mcp.shared.message import SessionMessage
     from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, JSONRPCMessage
 
-    if (id := _ID.search(long.head)) is None:
+    if (id := _ID.search(line.head)) is None:
         return None
-    said = f"the answer has {long.size:,} bytes and more than {MAX_BYTES:,} are not taken; ask for less"
-    error = ErrorData(code=INTERNAL_ERROR, message=said)
+    message = f"the response has {line.size:,} bytes, but the limit is {MAX_BYTES:,}; request less"
+    error = ErrorData(code=INTERNAL_ERROR, message=message)
     return SessionMessage(JSONRPCMessage(JSONRPCError(jsonrpc="2.0", id=int(id[1]), error=error)))
 
 
-async def _write(process: asyncio.subprocess.Process, out_of: Any) -> None:
+async def _write(process: asyncio.subprocess.Process, outgoing_receiver: Any) -> None:
     stdin = process.stdin
     if stdin is None:
         return
-    with suppress(ConnectionError):  # it ended: the reader says so
-        async for message in out_of:
+    with suppress(ConnectionError):  # it exited; the reader reports that
+        async for message in outgoing_receiver:
             stdin.write(message.message.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n")
             await stdin.drain()
 
 
-async def _listen(process: asyncio.subprocess.Process, printed: Printed) -> None:
-    frames = Frames(_HEAD)
-    while chunk := await _of(process.stderr).read(CHUNK):
+async def _listen(process: asyncio.subprocess.Process, output: ServerOutput) -> None:
+    frames = LineSplitter(_HEAD)
+    while chunk := await _require_pipe(process.stderr).read(CHUNK):
         for line in frames.feed(chunk):
-            text = line.head if isinstance(line, TooLong) else line
-            printed.lines.append(text.decode("utf-8", "replace"))
+            text = line.head if isinstance(line, OversizedLine) else line
+            output.lines.append(text.decode("utf-8", "replace"))
 
 
 async def _end(process: asyncio.subprocess.Process, *, patient: bool) -> None:
-    """Close its stdin, which is how a server is told to end; what does not listen is killed, with its children.
+    """Close stdin, which asks the server to exit; otherwise terminate and then kill it with its children.
 
-    A server that failed gets no time for it.
+    A server that failed is killed at once.
     """
     if process.stdin is not None:
         process.stdin.close()

@@ -100,4 +100,4 @@ async def test_the_tool_jobs_starts_one_and_tells_its_end(runs: Runs) -> None:
     assert "failed; exit code 4" in told
     assert "loss 0.25" in told
     refused = await runs.bench.run("jobs", **args, command="true", hardware="t4-small")
-    assert "hardware, image and namespace are for backend hub" in refused.text
+    assert "hardware, image and namespace require backend hub" in refused.text

@@ -1,1 +1,1 @@
-"""Runs: on this machine, as jobs and in sandboxes of the fake Hub."""
+"""Tests of runs: local ones, and jobs and sandboxes on the fake Hub."""

@@ -1,4 +1,4 @@
-"""The tools of runs, against the fake Hub."""
+"""Fixtures for the compute tools with the fake Hub."""
 
 from tests.runs.backends.conftest import client, desk, hub, sandboxed
 

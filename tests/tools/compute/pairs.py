@@ -1,4 +1,4 @@
-"""Planted faults and their benign twins: the same run but for one thing, which a rule must see and must not miss."""
+"""Broken runs and their valid twins, which differ in one detail that a rule must detect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tests.tools.compute.scripts import SFT, changed
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a script, and what differs from the usual plan and the usual facts."""
+    """One of the two: a script, and its differences from the default plan and facts."""
 
     script: str = SFT
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -20,7 +20,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A fault that `rule` must refuse, and its twin, which no rule may refuse."""
+    """A broken run that `rule` must refuse, and its valid twin, which no rule may refuse."""
 
     rule: str
     what: str
@@ -45,12 +45,12 @@ FOUR_BITS = 'model = AutoModel.from_pretrained("org/big-70B", load_in_4bit=True)
 
 
 def saying(text: str, script: str = SFT, **plan: Any) -> Side:
-    """The user said this."""
+    """Return a side whose facts contain this user text."""
     return Side(script, plan, {"user_text": text})
 
 
 def with_model(name: str) -> str:
-    """The script with another model."""
+    """Return the script with another model."""
     return changed(("Qwen/Qwen2.5-1.5B", name))
 
 

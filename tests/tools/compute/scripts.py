@@ -1,4 +1,4 @@
-"""Training scripts for the checks before a run: one that has no fault, and ways to plant one."""
+"""Training scripts for the preflight checks: a valid one, and functions that introduce errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,14 +32,14 @@ trainer = SFTTrainer(model=model, args=config, train_dataset=data, peft_config=L
 trainer.train()
 trainer.push_to_hub()
 '''
-"""Nothing is wrong with it on an A10G with HF_TOKEN, two hours, and a smoke run."""
+"""Valid on an A10G with HF_TOKEN, a limit of two hours, and a smoke run."""
 
 COLUMNS = {"trl-lib/Capybara": ("source", "messages"), "trl-lib/ultrafeedback_binarized": ("chosen", "rejected")}
 ROWS = {"trl-lib/Capybara": 15_806}
 
 
 def changed(*swaps: tuple[str, str], text: str = SFT) -> str:
-    """The script with each text replaced by another; every one must be there."""
+    """Return the script with each text replaced; every text must occur."""
     for old, new in swaps:
         assert old in text, old
         text = text.replace(old, new)
@@ -47,7 +47,7 @@ def changed(*swaps: tuple[str, str], text: str = SFT) -> str:
 
 
 def planned(**given: Any) -> RunPlan:
-    """A job of two hours on an A10G that gets HF_TOKEN, but for what is given."""
+    """Return the plan of a two-hour A10G job with HF_TOKEN, with the given differences."""
     usual: dict[str, Any] = {
         "backend": "hub",
         "display": "train.py",
@@ -60,7 +60,7 @@ def planned(**given: Any) -> RunPlan:
 
 
 def known(script: str, plan: RunPlan, **given: Any) -> Facts:
-    """Facts about the script, which has succeeded once here, but for what is given."""
+    """Return facts about the script after one successful local run, with the given differences."""
     program = read_program(script, plan.script_args, plan.environment) if script else None
     shape = program.shape if program else ""
     usual: Mapping[str, Any] = {

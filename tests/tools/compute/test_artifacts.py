@@ -1,11 +1,11 @@
-"""A number is read back from where it came from, and one that is not there is refused."""
+"""A number is read from its source, and a missing one is refused."""
 
 from pathlib import Path
 
 import pytest
 
 from ml_intern.execution.call import ToolError
-from ml_intern.tools.compute.experiments import agrees, read_number
+from ml_intern.tools.compute.experiments import matches_rounded, read_number
 
 FILES = {
     "a.json": '{"eval": {"scores": [{"f1": 0.5}, {"f1": 0.75}]}, "eval/acc": 0.9, "ok": true, "bad": NaN}',
@@ -35,33 +35,33 @@ def folder(tmp_path: Path) -> Path:
         ("d.log", "acc", 0.5),
     ],
 )
-def test_a_number_is_read_where_it_stands(folder: Path, name: str, where: str, value: float) -> None:
+def test_a_number_is_read_from_its_place(folder: Path, name: str, where: str, value: float) -> None:
     assert read_number(folder / name, where) == value
 
 
 @pytest.mark.parametrize(
-    ("name", "where", "said"),
+    ("name", "where", "expected"),
     [
-        ("a.json", "eval.f1", "there is: scores"),
-        ("a.json", "ok", "no finite number"),
-        ("a.json", "bad", "no finite number"),
+        ("a.json", "eval.f1", "it has: scores"),
+        ("a.json", "ok", "not a finite number"),
+        ("a.json", "bad", "not a finite number"),
         ("b.jsonl", "f1", "no line of b.jsonl"),
         ("c.csv", "f1", "it has epoch, acc"),
         ("d.log", "f1", "no number follows"),
         ("none.json", "f1", "cannot read none.json"),
     ],
 )
-def test_a_number_that_is_not_there_is_said_so(folder: Path, name: str, where: str, said: str) -> None:
-    with pytest.raises(ToolError, match=said):
+def test_a_missing_number_is_reported(folder: Path, name: str, where: str, expected: str) -> None:
+    with pytest.raises(ToolError, match=expected):
         read_number(folder / name, where)
 
 
 @pytest.mark.parametrize(
-    ("claimed", "held", "same"),
+    ("claimed", "actual", "same"),
     [
         (0.97, 0.9731, True), (0.973, 0.9731, True), (0.98, 0.9731, False), (1, 0.97, False), (250, 249.7, True),
         (0.0, 0.0, True), (0, 0.4, False), (2e-5, 2e-5, True), (0.9731, 0.97310001, True), (-1.5, -1.52, True),
     ],
 )  # fmt: skip
-def test_a_rounded_number_agrees_and_another_does_not(claimed: float, held: float, *, same: bool) -> None:
-    assert agrees(claimed, held) is same
+def test_a_rounded_number_matches_and_another_does_not(claimed: float, actual: float, *, same: bool) -> None:
+    assert matches_rounded(claimed, actual) is same

@@ -1,4 +1,4 @@
-"""experiments: what was tried is kept with numbers read from their artifacts, and can be compared."""
+"""experiments: experiments are recorded with numbers read from their artifacts, and can be compared."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ async def has_run(bench: Bench, metrics: dict[str, float]) -> None:
     await store.runs.end("run-1", RunEnding("succeeded", 0, metrics=json.dumps(metrics), cost_usd=1.25))
 
 
-async def test_a_recorded_number_is_the_artifacts_own(bench: Bench, results: None) -> None:
+async def test_a_recorded_number_is_read_from_the_artifact(bench: Bench, results: None) -> None:
     done = await record(bench, "small", 0.973, config={"lr": 1e-4}, seed=7, splits=["test.csv"], data_revision="abc")
     assert "small: accuracy 0.9731; $0.00" in done.text
     (row,) = await bench.store.experiments.list()
@@ -39,7 +39,7 @@ async def test_a_recorded_number_is_the_artifacts_own(bench: Bench, results: Non
     assert len(json.loads(row.split_hashes)["test.csv"]) == 64
 
 
-async def test_a_number_that_the_artifact_does_not_hold_is_refused(bench: Bench, results: None) -> None:
+async def test_a_number_that_differs_from_the_artifact_is_refused(bench: Bench, results: None) -> None:
     done = await record(bench, "small", 0.98)
     assert not done.ok
     assert "accuracy is not 0.98: eval.accuracy in results.json is 0.9731" in done.text
@@ -47,23 +47,23 @@ async def test_a_number_that_the_artifact_does_not_hold_is_refused(bench: Bench,
 
 
 @pytest.mark.parametrize(
-    ("metric", "said"),
+    ("metric", "expected"),
     [
-        ({"name": "f1"}, "needs its source"),
+        ({"name": "f1"}, "requires a source"),
         ({"name": "f1", "file": "../../etc/passwd"}, "outside the workspace"),
         ({"name": "f1", "run": "no-run"}, "there is no run 'no-run'"),
         ({"name": "f1", "file": "results.json"}, "has no 'f1'"),
     ],
 )
 async def test_a_metric_without_an_artifact_is_refused(
-    bench: Bench, results: None, metric: dict[str, str], said: str
+    bench: Bench, results: None, metric: dict[str, str], expected: str
 ) -> None:
     done = await bench.run("experiments", operation="record", name="x", metrics=[metric])
     assert not done.ok
-    assert said in done.text
+    assert expected in done.text
 
 
-async def test_a_run_is_there_with_its_metrics_and_price_and_can_be_added_to(bench: Bench, results: None) -> None:
+async def test_a_run_is_recorded_with_metrics_and_price_and_can_be_extended(bench: Bench, results: None) -> None:
     await has_run(bench, {"loss": 0.5})
     assert "run-1  train.py: loss 0.5; $1.25" in (await bench.run("experiments", operation="list")).text
     metrics = [
@@ -75,7 +75,7 @@ async def test_a_run_is_there_with_its_metrics_and_price_and_can_be_added_to(ben
     assert row.values == {"loss": 0.5, "final": 0.5, "acc": 0.9731}
 
 
-async def test_compare_shows_what_differs_and_best_puts_it_first(bench: Bench, results: None) -> None:
+async def test_compare_shows_the_differences_and_best_sorts_by_metric(bench: Bench, results: None) -> None:
     await has_run(bench, {"accuracy": 0.5})
     await record(bench, "bigger", config={"size": 2}, parent="run-1")
     compared = (await bench.run("experiments", operation="compare", ids=["run-1", "bigger"])).text
@@ -87,17 +87,17 @@ async def test_compare_shows_what_differs_and_best_puts_it_first(bench: Bench, r
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         ({"operation": "compare", "ids": ["a", "b"]}, "there is no experiment 'a'"),
         ({"operation": "best", "metric": "f1"}, "no experiment has the metric 'f1'"),
         ({"operation": "best", "metric": "size_of_it"}, "no experiment has"),
         ({"operation": "record", "name": "x", "parent": "nobody"}, "there is no experiment 'nobody'"),
-        ({"operation": "record", "name": "x", "splits": ["none.csv"]}, "no file to hash"),
-        ({"operation": "compare", "ids": ["a"]}, "two ids"),
+        ({"operation": "record", "name": "x", "splits": ["none.csv"]}, "files missing or too large to hash"),
+        ({"operation": "compare", "ids": ["a"]}, "at least two ids"),
     ],
 )
-async def test_what_cannot_be_answered_is_said(bench: Bench, args: dict[str, Any], said: str) -> None:
+async def test_invalid_requests_are_reported(bench: Bench, args: dict[str, Any], expected: str) -> None:
     done = await bench.run("experiments", **args)
     assert not done.ok
-    assert said in done.text
+    assert expected in done.text

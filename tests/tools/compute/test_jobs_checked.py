@@ -1,4 +1,4 @@
-"""The tool `jobs` asks the checks before it starts anything, and writes every run down as an experiment."""
+"""The jobs tool runs the preflight checks before it starts a run, and records every run as an experiment."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ async def ended(desk: HubBench) -> RunRow:
     return row
 
 
-async def test_a_job_without_a_smoke_run_is_refused_and_with_one_it_starts(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_job_starts_only_after_a_smoke_run(hub: FakeHub, desk: HubBench) -> None:
     desk.file("train.py", SCRIPT)
     job = {"backend": "hub", "hardware": "cpu-basic", "timeout": "5m", "secrets": ["HF_TOKEN"]}
     refused = await run_it(desk, 4, **job)
@@ -61,7 +61,7 @@ async def test_a_job_without_a_smoke_run_is_refused_and_with_one_it_starts(hub: 
     assert 'arguments | ["2"] | ["4"]' in compared
 
 
-async def test_an_override_is_told_with_the_start(hub: FakeHub, desk: HubBench) -> None:
+async def test_an_override_is_noted_in_the_result(hub: FakeHub, desk: HubBench) -> None:
     desk.file("train.py", SCRIPT)
     job = {"backend": "hub", "hardware": "cpu-basic", "timeout": "5m", "secrets": ["HF_TOKEN"], "override": ["smoke"]}
     launched = await run_it(desk, 4, **job)
@@ -70,13 +70,13 @@ async def test_an_override_is_told_with_the_start(hub: FakeHub, desk: HubBench) 
     await ended(desk)
 
 
-async def test_an_override_of_no_rule_is_refused_with_the_names(bench: Bench) -> None:
+async def test_an_unknown_override_is_refused_with_the_valid_names(bench: Bench) -> None:
     refused = await bench.run("jobs", operation="run", command="true", override=["everything"])
     assert refused.status == "invalid"
     assert "one_first" in refused.text
 
 
-async def test_a_script_with_a_fault_is_refused_before_it_runs_here_too(desk: HubBench, hub: FakeHub) -> None:
+async def test_a_broken_script_is_refused_locally_too(desk: HubBench, hub: FakeHub) -> None:
     desk.file("train.py", SCRIPT + "import wandb\n")
     assert "[imports] no installed package or dependency provides wandb" in (await run_it(desk, 1)).text
     desk.file("train.py", "def (:\n")
@@ -84,7 +84,7 @@ async def test_a_script_with_a_fault_is_refused_before_it_runs_here_too(desk: Hu
     assert json.dumps([row.id for row in await desk.store.runs.list()]) == "[]"
 
 
-async def test_nobody_is_asked_about_a_run_that_the_checks_refuse(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_run_that_the_checks_refuse_needs_no_approval(hub: FakeHub, desk: HubBench) -> None:
     desk.file("train.py", SCRIPT)
     args = {"operation": "run", "backend": "hub", "script": "train.py", "timeout": "5m", "secrets": ["HF_TOKEN"]}
     context = desk.context(mode="ask")
@@ -93,7 +93,7 @@ async def test_nobody_is_asked_about_a_run_that_the_checks_refuse(hub: FakeHub, 
     assert (await judge(desk.call("jobs", {**args, "override": ["smoke"]}), context)).kind == "ask"
 
 
-async def test_a_command_in_the_background_is_an_experiment_when_it_runs_a_script(bench: Bench) -> None:
+async def test_a_background_command_that_runs_a_script_is_recorded_as_an_experiment(bench: Bench) -> None:
     bench.file("train.py", "print('loss=0.5')\n")
     for command in ("true", "python3 train.py"):
         assert (await bench.run("bash", command=command, background=True)).ok

@@ -1,4 +1,4 @@
-"""The tool jobs on the Hub as the model meets it: what is launched, refused, paid, told; what ends badly."""
+"""The jobs tool on the Hub: launches, refusals, costs, reports and failures."""
 
 import asyncio
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.tools.hub.conftest import HubBench
 
 
 async def launch(desk: HubBench, command: str, **args: Any) -> tuple[ToolResult, str]:
-    """The answer, and the id of the run."""
+    """Return the answer and the id of the run."""
     known = {"operation": "run", "backend": "hub", "timeout": "10m", "command": command}
     answer = await desk.run("jobs", **{**known, **args})
     return answer, answer.text.split()[0]
@@ -28,7 +28,7 @@ async def ended(desk: HubBench, id: str) -> str:
     return (await desk.run("jobs", operation="wait", run=id, seconds=60)).text
 
 
-async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_jobs_cost_is_reserved_and_then_settled_by_its_run_time(hub: FakeHub, desk: HubBench) -> None:
     answer, id = await launch(desk, "python -c 'print(42)'", hardware="t4-small")
     assert "runs in the background on t4-small, for at most 10 min" in answer.text
     (job,) = hub.jobs.found.values()
@@ -44,7 +44,7 @@ async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: Fak
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         ({"hardware": "h900"}, "unknown hardware 'h900'; similar: "),
         ({"timeout": "1s"}, "1 s is not a valid time limit for a job"),
@@ -52,18 +52,18 @@ async def test_a_job_is_reserved_for_launched_and_paid_by_its_real_time(hub: Fak
         ({"hardware": "a100-large", "timeout": "14d"}, "it may cost $840"),
     ],
 )
-async def test_what_may_not_or_cannot_be_is_refused_before_it_starts(
-    hub: FakeHub, desk: HubBench, args: dict[str, Any], said: str
+async def test_an_invalid_or_forbidden_job_is_refused_before_it_starts(
+    hub: FakeHub, desk: HubBench, args: dict[str, Any], expected: str
 ) -> None:
     call = desk.call("jobs", {"operation": "run", "backend": "hub", "command": "true", "timeout": "10m", **args})
     context = desk.context()
     answer = await run_call(call, replace(context, options=replace(context.options, max_budget_usd=20.0)))
     assert not answer.ok
-    assert said in answer.text
+    assert expected in answer.text
     assert not hub.jobs.found
 
 
-async def test_no_credit_costs_nothing_and_says_what_helps(hub: FakeHub, desk: HubBench) -> None:
+async def test_missing_credit_is_reported_with_the_remedy_and_costs_nothing(hub: FakeHub, desk: HubBench) -> None:
     hub.accounts[TOKEN] = Account("ada", can_pay=False)
     answer, _ = await launch(desk, "true")
     assert "Pre-paid credit balance is insufficient" in answer.text
@@ -72,7 +72,7 @@ async def test_no_credit_costs_nothing_and_says_what_helps(hub: FakeHub, desk: H
     assert (totals.open_requests, totals.cost_usd) == (0, 0.0)
 
 
-async def test_bad_ends_are_told_with_their_last_words(hub: FakeHub, desk: HubBench) -> None:
+async def test_failures_are_reported_with_their_last_output(hub: FakeHub, desk: HubBench) -> None:
     _, id = await launch(desk, "printf '\\377\\000\\n'; echo oh >&2; exit 9")
     text = await ended(desk, id)
     assert "failed; exit code 9" in text
@@ -81,17 +81,17 @@ async def test_bad_ends_are_told_with_their_last_words(hub: FakeHub, desk: HubBe
     assert "failed; exit code 127" in await ended(desk, id)
 
 
-async def test_a_job_that_never_starts_waits_costs_nothing_and_is_cancelled(hub: FakeHub, desk: HubBench) -> None:
+async def test_a_queued_job_costs_nothing_and_can_be_cancelled(hub: FakeHub, desk: HubBench) -> None:
     hub.jobs.stuck.add("t4-small")
     _, id = await launch(desk, "true", hardware="t4-small")
     waited = await desk.run("jobs", operation="wait", run=id, seconds=2)
-    assert "has not ended after 2 s: queued, not started" in waited.text
+    assert "is still running after 2 s: queued, not started" in waited.text
     assert "cancelled" in (await desk.run("jobs", operation="cancel", run=id)).text
     totals = await desk.store.ledger.total(THREAD)
     assert (totals.open_requests, totals.cost_usd) == (0, 0.0)
 
 
-async def test_a_launch_whose_answer_was_lost_is_found_again(hub: FakeHub, desk: HubBench, client: HfApi) -> None:
+async def test_a_launch_whose_response_was_lost_is_found_again(hub: FakeHub, desk: HubBench, client: HfApi) -> None:
     call = desk.call("jobs", {"operation": "run", "backend": "hub", "command": "sleep 60", "timeout": "10m"})
     context = desk.context()
     id = run_id(replace(context, key=call.key(THREAD)))
@@ -103,7 +103,7 @@ async def test_a_launch_whose_answer_was_lost_is_found_again(hub: FakeHub, desk:
     assert hub.jobs.found[there.id].stage == "CANCELED"
 
 
-async def test_a_log_that_cannot_be_had_does_not_keep_a_run_open_for_ever(hub: FakeHub, desk: HubBench) -> None:
+async def test_an_unavailable_log_does_not_keep_a_run_open_forever(hub: FakeHub, desk: HubBench) -> None:
     hub.fail("/logs", 500)
     _, id = await launch(desk, "echo hidden")
     (job,) = hub.jobs.found.values()
@@ -114,7 +114,7 @@ async def test_a_log_that_cannot_be_had_does_not_keep_a_run_open_for_ever(hub: F
     assert "hidden" in await ended(desk, id)
 
 
-async def test_the_use_of_a_job_is_shown(hub: FakeHub, desk: HubBench) -> None:
+async def test_the_resource_usage_of_a_job_is_shown(hub: FakeHub, desk: HubBench) -> None:
     _, id = await launch(desk, "sleep 60")
     (job,) = hub.jobs.found.values()
     await until(lambda: job.stage == "RUNNING")
@@ -123,7 +123,7 @@ async def test_the_use_of_a_job_is_shown(hub: FakeHub, desk: HubBench) -> None:
 
 
 @pytest.mark.parametrize("started", [True, False])
-async def test_a_launch_of_which_nothing_is_known_is_settled_by_the_next_look(
+async def test_a_launch_with_unknown_outcome_is_settled_by_the_next_poll(
     hub: FakeHub, desk: HubBench, client: HfApi, *, started: bool
 ) -> None:
     hub.fail("/api/jobs/ada", 503, method="POST")

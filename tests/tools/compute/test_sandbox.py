@@ -1,4 +1,4 @@
-"""Sandboxes by the real client: used, paid for, lost and said so, ended with the thread, swept after a crash."""
+"""Sandboxes with the real client: use, cost, loss, end with the session, and cleanup after a crash."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from tests.tools.hub.conftest import HubBench
 
 @pytest.fixture
 def remote(sandboxed: HubBench) -> HubBench:
-    """As with --tool-runtime sandbox."""
+    """Tools as with --tool-runtime sandbox."""
     sandboxed.services = replace(sandboxed.services, tools={**create_builtin_tools(), **remote_tools()})
     return sandboxed
 
@@ -37,7 +37,9 @@ async def ok(answer: ToolResult) -> str:
     return answer.text
 
 
-async def test_the_tool_creates_runs_copies_files_and_ends(hub: FakeHub, sandboxed: HubBench) -> None:
+async def test_the_tool_creates_a_sandbox_runs_commands_copies_files_and_ends_it(
+    hub: FakeHub, sandboxed: HubBench
+) -> None:
     bench = sandboxed
     bench.file("data.csv", "a,b\n1,2\n")
     assert "no sandbox; create one first" in (await bench.run("sandbox", operation="run", command="true")).text
@@ -55,12 +57,12 @@ async def test_the_tool_creates_runs_copies_files_and_ends(hub: FakeHub, sandbox
     await bench.run("sandbox", operation="delete", path="made.txt")
     assert "made.txt" not in (await bench.run("sandbox", operation="files")).text
     ended = (await bench.run("sandbox", operation="kill")).text
-    assert "its files are gone; it cost about 0.0" in ended
+    assert "and its files deleted; it cost about 0.0" in ended
     assert only(hub).stage == "CANCELED"
     assert (await bench.store.ledger.total(THREAD)).open_requests == 0
 
 
-async def test_its_price_is_reserved_before_and_settled_after(hub: FakeHub, sandboxed: HubBench) -> None:
+async def test_the_price_is_reserved_before_and_settled_after(hub: FakeHub, sandboxed: HubBench) -> None:
     await sandboxed.run("sandbox", operation="create", hardware="t4-small")
     totals = await sandboxed.store.ledger.total(THREAD)
     assert totals.open_requests == 1
@@ -73,7 +75,7 @@ async def test_its_price_is_reserved_before_and_settled_after(hub: FakeHub, sand
     assert len(hub.jobs.found) == 1
 
 
-async def test_bash_read_write_and_edit_work_there_and_nothing_happens_here(hub: FakeHub, remote: HubBench) -> None:
+async def test_bash_read_write_and_edit_work_in_the_sandbox_and_not_locally(hub: FakeHub, remote: HubBench) -> None:
     assert "hello there" in await ok(await remote.run("bash", command="echo hello there; echo two > b.txt"))
     await ok(await remote.run("write", path="src/a.py", content="x = 1\nprint(x)\n"))
     assert "read it first" in (await remote.run("write", path="b.txt", content="three")).text
@@ -91,14 +93,14 @@ async def test_bash_read_write_and_edit_work_there_and_nothing_happens_here(hub:
     assert "has changed since it was read" in (await remote.run("edit", path="b.txt", old="four", new="5")).text
 
 
-async def test_long_output_is_kept_here_and_binary_output_does_no_harm(remote: HubBench) -> None:
+async def test_long_output_is_saved_locally_and_binary_output_is_handled(remote: HubBench) -> None:
     long = await remote.run("bash", command="seq 1 60000; printf '\\377\\000'")
     assert long.artifact
     assert Path(long.artifact).read_text(errors="replace").count("\n") >= 60000
     assert "59999" in await ok(await remote.run("read", path=long.artifact, offset=59999, limit=1))
 
 
-async def test_a_command_is_ended_at_its_time_and_when_the_user_interrupts(hub: FakeHub, remote: HubBench) -> None:
+async def test_a_command_is_stopped_at_its_timeout_and_when_the_user_interrupts(hub: FakeHub, remote: HubBench) -> None:
     late = await remote.run("bash", command="echo begun; sleep 60", timeout=1)
     assert ("begun" in late.text, late.status) == (True, "timeout")
     running = asyncio.create_task(remote.run("bash", command="sleep 61"))
@@ -114,7 +116,7 @@ def _processes(words: str) -> int:
     return sum(line.strip() == words for line in listed.splitlines())
 
 
-async def test_a_lost_sandbox_is_said_and_not_replaced_unasked(hub: FakeHub, remote: HubBench) -> None:
+async def test_a_lost_sandbox_is_reported_before_a_new_one_is_started(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="echo 1 > a.txt"))
     hub.jobs.cancel(only(hub))
     lost = await remote.run("bash", command="cat a.txt")
@@ -126,7 +128,7 @@ async def test_a_lost_sandbox_is_said_and_not_replaced_unasked(hub: FakeHub, rem
     assert len(hub.jobs.found) == 2
 
 
-async def test_a_sandbox_ends_with_the_session_and_the_next_is_told(hub: FakeHub, remote: HubBench) -> None:
+async def test_a_sandbox_ends_with_the_session_and_the_next_call_reports_it(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="true"))
     assert await sandboxes_of(remote.store).close() == [f"ended sandbox {only(hub).id} and deleted its files"]
     assert only(hub).stage == "CANCELED"
@@ -137,23 +139,23 @@ async def test_a_sandbox_ends_with_the_session_and_the_next_is_told(hub: FakeHub
 
 
 def _killed(sandboxes: Sandboxes, record: SandboxRecord) -> None:
-    """As if the process that uses it had been killed."""
+    """Mark a sandbox as if its process had been killed."""
     record.pid_started = "0"
     sandboxes.records.save(record)
 
 
-async def test_what_a_killed_session_left_is_ended_at_the_next_start(hub: FakeHub, remote: HubBench) -> None:
+async def test_the_sandbox_of_a_killed_session_is_ended_at_the_next_start(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="true"))
     ours = sandboxes_of(remote.store)
     (record,) = ours.records.all()
     later = Sandboxes(remote.store)
-    assert await later.sweep() == []  # the process that uses it lives
+    assert await later.sweep() == []  # its process is running
     record.host = "another machine"
     _killed(ours, record)
-    assert await later.sweep() == []  # nobody here can tell
+    assert await later.sweep() == []  # unknown from this machine
     record.take()
     _killed(ours, record)
-    assert await later.sweep(keep=THREAD) == []  # the thread goes on with it
+    assert await later.sweep(keep=THREAD) == []  # the thread continues with it
     assert only(hub).stage == "RUNNING"
     assert await later.sweep() == [f"ended sandbox {only(hub).id}, which a killed session left running"]
     assert only(hub).stage == "CANCELED"
@@ -161,7 +163,7 @@ async def test_what_a_killed_session_left_is_ended_at_the_next_start(hub: FakeHu
     assert await later.sweep() == []
 
 
-async def test_one_whose_creation_was_cut_off_is_found_by_its_label(hub: FakeHub, remote: HubBench) -> None:
+async def test_a_sandbox_whose_creation_was_interrupted_is_found_by_its_label(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="true"))
     ours = sandboxes_of(remote.store)
     (record,) = ours.records.all()
@@ -171,7 +173,7 @@ async def test_one_whose_creation_was_cut_off_is_found_by_its_label(hub: FakeHub
     assert only(hub).stage == "CANCELED"
 
 
-async def test_a_thread_that_goes_on_finds_its_sandbox_again(hub: FakeHub, remote: HubBench) -> None:
+async def test_a_continued_thread_finds_its_sandbox_again(hub: FakeHub, remote: HubBench) -> None:
     await ok(await remote.run("bash", command="echo kept > a.txt"))
     ours = sandboxes_of(remote.store)
     (record,) = ours.records.all()
@@ -185,7 +187,7 @@ async def test_a_thread_that_goes_on_finds_its_sandbox_again(hub: FakeHub, remot
     await again.close()
 
 
-async def test_what_cannot_be_started_leaves_nothing(
+async def test_a_failed_creation_leaves_no_record(
     hub: FakeHub, sandboxed: HubBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.fail("/api/jobs/ada", 402, method="POST")
@@ -198,7 +200,7 @@ async def test_what_cannot_be_started_leaves_nothing(
     assert os.environ.get("HF_TOKEN") is None
 
 
-async def test_a_budget_that_does_not_allow_it_is_said(hub: FakeHub, sandboxed: HubBench) -> None:
+async def test_an_insufficient_budget_is_reported(hub: FakeHub, sandboxed: HubBench) -> None:
     context = sandboxed.context()
     poor = replace(context, options=replace(context.options, max_budget_usd=0.1, approval_mode="yolo"))
     answer = await run_call(sandboxed.call("sandbox", {"operation": "create"}), poor)

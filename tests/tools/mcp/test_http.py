@@ -1,4 +1,4 @@
-"""Servers at an address: their headers, redirects, errors, and answers that are too long."""
+"""MCP servers over HTTP: headers, redirects, errors, and responses that are too large."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -43,7 +43,7 @@ async def test_a_tool_is_called_with_the_servers_own_headers(
             result = await bench.run("mcp__web__add", a=20, b=22)
             assert "42" in result.text
             huge = await bench.run("mcp__web__huge", count=30_000_000)
-            assert "more than 16,000,000 bytes" in huge.text
+            assert "larger than 16,000,000 bytes" in huge.text
             assert "7" in (await bench.run("mcp__web__add", a=3, b=4)).text
     assert {headers["x-key"] for headers in fake.seen} == {"theirs"}
     assert [headers for headers in fake.seen if "authorization" in headers] == []
@@ -59,18 +59,18 @@ async def test_a_redirect_to_another_server_is_not_followed(opens: Opens) -> Non
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
-    [(401, "it wants a key in `headers`"), (404, "there is no MCP server at its address"), (500, "it answered 500")],
+    ("status", "expected"),
+    [(401, "set a key in `headers`"), (404, "there is no MCP server at this address"), (500, "it answered 500")],
 )
-async def test_an_answer_that_is_no_success_is_a_line(opens: Opens, status: int, said: str) -> None:
+async def test_an_unsuccessful_response_is_reported_in_one_line(opens: Opens, status: int, expected: str) -> None:
     with FakeMcp() as fake:
         fake.status = status
         async with opens(fake.url) as servers:
             (problem,) = servers.problems()
-    assert said in problem
+    assert expected in problem
 
 
-async def test_a_server_that_fails_in_between_is_connected_to_again(opens: Opens, bench: Bench) -> None:
+async def test_the_connection_is_restored_after_a_failure(opens: Opens, bench: Bench) -> None:
     with FakeMcp() as fake:
         async with opens(fake.url):
             fake.status = 502
