@@ -20,7 +20,7 @@ RETRY_SECONDS = 2.0
 MAX_RETRY_AFTER = 120.0
 COOLDOWN_SECONDS = 60.0
 """A destination that failed is skipped for this time; its notifications are dropped."""
-CLOSE_SECONDS = 3.0
+CLOSE_SECONDS = 10.0
 """At the end of a session, the limit for sending what is queued for a working destination."""
 
 ReportProblem = Callable[[str, str], Any]

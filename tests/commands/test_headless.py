@@ -130,7 +130,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["--effort", "huge", "x"], 2, "'huge' is not one of"),
         (["--max-iterations", "many", "x"], 2, "--max-iterations"),
         (["--max-iterations", "0", "-m", "scripted:x", "x"], 2, "max_iterations in command line: must be 1 or more"),
-        (["--max-budget-usd", "-3", "-m", "scripted:x", "x"], 2, "no budget"),
+        (["--max-budget-usd", "-3", "-m", "scripted:x", "x"], 2, "is not a valid budget"),
         (["--timeout", "soon", "x"], 2, "not a valid duration"),
         (["-C", "/nowhere", "x"], 2, "-C: folder /nowhere does not exist"),
         (["--add-dir", "/nowhere", "-m", "scripted:x", "x"], 2, "--add-dir: folder /nowhere does not exist"),

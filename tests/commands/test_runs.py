@@ -53,7 +53,7 @@ def test_runs_compare_shows_what_differs(run: Run, tried: None) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("compare", "aaaa"), "nothing to compare"),
+        (("compare", "aaaa"), "needs at least two experiments"),
         (("compare", "aaaa", "bbbb"), "'bbbb' matches several experiments"),
         (("compare", "aaaa", "zzzz"), "there is no experiment 'zzzz'"),
         (("best", "f1"), "available metrics: loss, acc"),

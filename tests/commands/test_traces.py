@@ -71,7 +71,7 @@ def test_a_failure_is_a_line_and_the_next_session_makes_up_for_it(hub: FakeHub, 
     hub.fail("/commit/", 403)
     done = run("-m", model, *SHARED, "go")
     assert done.code == 0
-    assert "the next session tries again" in done.err.splitlines()[-1]
+    assert "The next session retries it" in done.err.splitlines()[-1]
     hub.clear_failures()
     first = thread(run)
     run("-m", model, *SHARED, "again")
