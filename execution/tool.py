@@ -1,4 +1,4 @@
-"""What a tool is: its spec, a call of it, the context it runs in, the result it gives. execution/run.py runs it."""
+"""The types of a tool: its spec, the services and context of its calls. execution/run.py runs the calls."""
 
 import inspect
 import re
@@ -30,36 +30,36 @@ _FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class ToolArgs(BaseModel):
-    """The parameters of a tool. Keys nobody declared are refused."""
+    """The parameters of a tool. Undeclared keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
 class SubagentQuota:
-    """What a sub-agent is given: its tools, and what it may use for itself. -1 is unlimited."""
+    """The tools and limits of a sub-agent. -1 means unlimited."""
 
     tools: tuple[str, ...]
     max_iterations: int
-    """Model calls."""
+    """Maximum number of model calls."""
     max_tokens: int = UNLIMITED
-    """Input and output of all its model calls together."""
+    """Maximum input and output tokens of all its model calls together."""
     max_usd: float = UNLIMITED
 
 
 @dataclass(frozen=True)
 class ReviewedReport:
-    """A report as it goes to the agent that asked, and what its author should mend first, if anything."""
+    """A sub-agent's report for the calling agent, and the correction its author should make first, or ""."""
 
     text: str
     correction: str = ""
 
 
 class Review(Protocol):
-    """Look at the report of a sub-agent. `seen` holds what it read, called and was told."""
+    """Review the report of a sub-agent. `seen` contains its task, calls and results."""
 
     def __call__(self, report: str, seen: Sequence[str], /) -> ReviewedReport:
-        """The report with what is to be known about it."""
+        """Return the reviewed report."""
         ...
 
 
@@ -69,29 +69,29 @@ class Spawn(Protocol):
     async def __call__(
         self, task: str, context: "ToolContext", share: SubagentQuota, *, resume: str = "", review: Review | None = None
     ) -> "ToolResult":
-        """The report of the sub-agent. `resume` is the child thread to go on with, as the call's handle names it."""
+        """Run the sub-agent and return its report. `resume` is the child thread to continue, from the call's handle."""
         ...
 
 
 class TurnFiles(Protocol):
-    """Keeps the files of the workspace as they are at the start of a turn."""
+    """Takes a snapshot of the workspace's files at the start of a turn."""
 
     async def settled(self) -> None:
-        """Wait until they are kept, before anything may change them."""
+        """Wait until the snapshot is complete, before anything may change the files."""
         ...
 
 
 class RunWatch(Protocol):
-    """Looks after the runs of the thread that is open."""
+    """Watches the runs of an open thread."""
 
     def notice(self) -> None:
-        """There is a new run."""
+        """Start watching a new run."""
         ...
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """How one server stands. `status` is off, starting, ready, failed or ended; `why` says more."""
+    """The state of one MCP server. `status` is off, starting, ready, failed or ended; `why` explains it."""
 
     name: str
     where: str
@@ -99,53 +99,53 @@ class ServerState:
     why: str
     tools: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    """Tools whose descriptions are other ones than those agreed to."""
+    """Tools whose descriptions differ from the accepted ones."""
 
 
 class ToolServers(Protocol):
-    """Servers of other programs whose tools stand among `Services.tools`."""
+    """The MCP servers whose tools are part of `Services.tools`."""
 
     async def settled(self) -> bool:
-        """Wait until each is connected or known not to be; whether there is news of them."""
+        """Wait until each server is connected or has failed; return whether tools or problems have changed."""
         ...
 
     def problems(self) -> list[str]:
-        """A line for each that is not there."""
+        """Return a line for each server that is not available."""
         ...
 
     def states(self) -> "Sequence[ServerState]":
-        """How each stands."""
+        """Return the state of each server."""
         ...
 
 
 class Notifier(Protocol):
-    """Tells people elsewhere what happens."""
+    """Sends notifications about events to external destinations."""
 
     def take(self, event: "Event") -> None:
-        """Tell about an event, if that is wanted. It returns at once."""
+        """Queue a notification about an event, if one is configured. It returns at once."""
         ...
 
     def places(self) -> "Sequence[str]":
-        """The destinations that the agent may write to."""
+        """Return the destinations that the agent may write to."""
         ...
 
     async def send(self, place: str, text: str) -> str:
-        """Send the agent's own words there; what went wrong, or ""."""
+        """Send a message from the agent; return the error, or ""."""
         ...
 
 
 @dataclass(frozen=True)
 class ThreadScope:
-    """What belongs to one open thread. A session or a server opens it and drops it with the thread."""
+    """The state of one open thread. A session or a server opens it and drops it with the thread."""
 
     file_reads: dict[str, str] = field(default_factory=dict[str, str])
-    """Path -> digest of the content last read or written; write and edit check it."""
+    """Path -> digest of the content last read or written. write and edit check it."""
     spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; None in a sub-agent's own thread."""
     files: "TurnFiles | None" = None
-    """None where there is nothing to wait for, as on a server, which takes the snapshot before a run."""
+    """None where there is no snapshot to wait for, as on a server, which takes it before a run."""
     watch: "RunWatch | None" = None
-    """None where nobody waits for the end of a run, as on a server."""
+    """None where the end of a run resumes no thread, as on a server."""
 
 
 class ThreadScopes:
@@ -164,7 +164,7 @@ class ThreadScopes:
         self._open.pop(thread_id, None)
 
     def __contains__(self, thread_id: str) -> bool:
-        """Whether the thread is open."""
+        """Return whether the thread is open."""
         return thread_id in self._open
 
     def __getitem__(self, thread_id: str) -> ThreadScope:
@@ -174,14 +174,14 @@ class ThreadScopes:
 
 @dataclass
 class HubAccount:
-    """The owner of the Hub token, cached after the Hub was asked for it once."""
+    """The owner of the Hub token, cached after the first request to the Hub."""
 
     name: str = ""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What nodes and tools work with. Built once per process, bound to the graph, never checkpointed."""
+    """The services that nodes and tools use. Built once per process, bound to the graph, never checkpointed."""
 
     models: "Models"
     tools: "Mapping[str, ToolSpec]"
@@ -191,20 +191,23 @@ class Services:
     servers: "ToolServers | None" = None
     """MCP servers; None where there are none."""
     notifier: "Notifier | None" = None
-    """None where nobody is notified."""
+    """None where no notifications are configured."""
     scopes: ThreadScopes = field(default_factory=ThreadScopes)
     account: HubAccount = field(default_factory=HubAccount)
 
     def artifacts(self, thread_id: str) -> Path:
-        """The folder of a thread's artifact files."""
+        """Return the folder of a thread's artifact files."""
         return self.store.home / "artifacts" / thread_id
 
     def offered(self, options: RunOptions) -> "dict[str, ToolSpec]":
-        """The tools of a run: all, or the ones its options name."""
+        """Return the tools of a run: all, or the ones in its options."""
         return {name: spec for name, spec in self.tools.items() if not options.tool_names or name in options.tool_names}
 
     def context_limit(self, options: RunOptions) -> int:
-        """Tokens above which to compact: the threshold, at most 90 % of the context window, minus the longest reply."""
+        """Return the number of tokens above which to compact.
+
+        It is the threshold, limited by 90 % of the context window and by the window minus the longest reply.
+        """
         window = self.models.window(self.models.acting(options.model, options.fallback_model))
         if not window:
             return options.compact_threshold
@@ -214,7 +217,7 @@ class Services:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a tool may work with: its folder, its thread, the services, and the way to send events."""
+    """The context of a tool call: its thread, folders, options, services and event emitter."""
 
     thread_id: str
     root_id: str
@@ -225,15 +228,15 @@ class ToolContext:
     add_dirs: tuple[Path, ...] = ()
     call_id: str = ""
     approved: bool = False
-    """A person said yes to this call, with exactly these arguments."""
+    """The user approved this call with exactly these arguments."""
     plan: "tuple[PlanStep, ...]" = ()
     messages: "Sequence[AnyMessage]" = ()
     """The conversation when the call began."""
     taint: tuple[str, ...] = ()
     user_text: str = ""
-    """What the user typed in this thread, or, for a sub-agent, in the thread at the top."""
+    """The user's messages in this thread, or, for a sub-agent, in the root thread."""
     sandbox_profile: str = "none"
-    """Name of the wall that local commands run behind; part of a call's digest."""
+    """Name of the sandbox profile of local commands; part of a call's digest."""
     key: CallKey | None = None
     """The call's row in the journal while it runs."""
 
@@ -244,12 +247,12 @@ class ToolContext:
 
     @property
     def scope(self) -> ThreadScope:
-        """What belongs to this thread while it is open."""
+        """The state of this thread while it is open."""
         return self.services.scopes[self.thread_id]
 
     @property
     def spawn(self) -> "Spawn | None":
-        """Run a sub-agent in a child thread; None where there are none."""
+        """Runs a sub-agent in a child thread; None where sub-agents are not available."""
         return self.scope.spawn
 
     @property
@@ -263,15 +266,15 @@ class ToolContext:
         return self.services.store
 
     def roots(self) -> tuple[Path, ...]:
-        """The folders that tools may touch, resolved."""
+        """Return the folders that tools may access, resolved."""
         return tuple(folder.resolve() for folder in (self.workspace, *self.add_dirs))
 
     def resolve(self, path_text: str, *, reading: bool = False) -> Path:
-        """The real path `path_text` names, symlinks followed. Reading may also go to the artifacts of threads.
+        """Resolve `path_text`, following symlinks. With `reading`, artifacts of threads and logs of runs are allowed.
 
         Raises:
-            ToolError: the path is empty, unusable, in the folder ml-intern keeps its own files in, or outside the
-                workspace and the added folders.
+            ToolError: the path is empty, invalid, in ml-intern's own folder, or outside the workspace and the added
+                folders.
         """
         path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
         if reading and is_saved_output(path, home):
@@ -283,78 +286,78 @@ class ToolContext:
                 "work inside it, or ask the user to start with --add-dir FOLDER"
             )
         if path.is_relative_to(home) and not any(root.is_relative_to(home) for root in within):
-            raise ToolError(f"{path} belongs to ml-intern itself (its threads and settings); leave it alone")
+            raise ToolError(f"{path} belongs to ml-intern itself (its threads and settings); do not access it")
         return path
 
     def artifact_path(self, suffix: str = ".txt") -> Path:
-        """Where the whole of this call's result goes when it is too long for the conversation."""
+        """Return the path for the full text of this call's result when it is too long for the conversation."""
         return self.artifact_folder / f"{_FILE_NAME.sub('_', self.mark.partition('/')[2])[-100:]}{suffix}"
 
     @property
     def mark(self) -> str:
-        """What names this call in the environment of its processes; the same after a restart."""
+        """The mark of this call in the environment of its processes. It stays the same after a restart."""
         return call_mark(self.key) if self.key else f"{self.thread_id}/{self.call_id}".replace(":", "_")
 
     def name_of(self, path: Path) -> str:
-        """`path` as the model should see it: relative to the workspace when it is inside."""
+        """Return `path` for the model: relative to the workspace when it is inside."""
         root = self.workspace.resolve()
         return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
     async def set_handle(self, handle: str) -> None:
-        """Write the handle of what is about to start into the journal, so that a resume can reattach to it."""
+        """Record the handle of what is about to start in the journal, so that a resume can reattach to it."""
         if self.key is not None:
             await self.services.store.journal.set_handle(self.key, handle)
 
 
 class Handler(Protocol):
-    """The function of a tool. Text alone stands for a result that went well."""
+    """The function of a tool. Returning text means a successful result."""
 
     def __call__(self, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]:
-        """Do what the tool is for. A ToolError becomes a failed result."""
+        """Run the tool. A ToolError becomes a failed result."""
         ...
 
 
 class Reattach(Protocol):
-    """Find again, by its handle, what a call had started when the process died, and give its result."""
+    """Find what an interrupted call had started by its handle, and return its result."""
 
     def __call__(self, handle: str, args: Any, context: ToolContext, /) -> Awaitable[ToolResult | str]:
-        """Give the result of what the handle names, waiting for it if need be."""
+        """Return the result of the handle's target, waiting for it if necessary."""
         ...
 
 
 @dataclass(frozen=True)
 class ExternalEffects:
-    """What a call reaches outside this machine."""
+    """The effects of a call outside this machine."""
 
     destinations: tuple[str, ...] = ()
-    """Repository ids or hosts it sends something to."""
+    """Repository ids or hosts it sends data to."""
     public: bool = False
-    """Anybody can see what it sends there."""
+    """Whether the data it sends is publicly visible."""
     irreversible: bool = False
-    """What it does there cannot be taken back, as the deletion of a repository."""
+    """Whether its effect cannot be undone, such as the deletion of a repository."""
     cost_usd: float | None = 0.0
     """Worst-case price; None when it is not known."""
     secrets: tuple[str, ...] = ()
-    """Names of the user's secrets that it is given."""
+    """Names of the user's secrets that it gets."""
     unknown: str = ""
-    """Why the rest could not be found out."""
+    """Why the effects could not be determined."""
     refused: str = ""
-    """Why it is not done, whoever allows it."""
+    """Why it is refused even if approved."""
 
 
 NO_EFFECTS = ExternalEffects()
 
 
 def unknown_effects(why: str) -> ExternalEffects:
-    """The reach of a call of which nothing is known."""
+    """Return the effects to assume for a call whose effects are unknown."""
     return ExternalEffects(("unknown",), public=True, cost_usd=None, unknown=why)
 
 
 class FindEffects(Protocol):
-    """Tell what a call would reach. It may ask the network for a price; it changes nothing."""
+    """Determine a call's external effects. It may look up a price on the network; it changes nothing."""
 
     def __call__(self, args: Mapping[str, Any], context: ToolContext, /) -> Awaitable[ExternalEffects]:
-        """The reach of a call with these arguments, which fit the tool's parameters."""
+        """Return the effects of a call with these valid arguments."""
         ...
 
 

@@ -1,16 +1,15 @@
-"""The environment of started commands: the user's, without the agent's virtual environment and without secrets."""
+"""The environment of started commands: the user's without the agent's venv and secrets; and this process's PATH."""
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
 from ml_intern.configs.paths import cache_home, private_folder
-from ml_intern.execution.process.programs import callers_path
 
 CALL_MARK = "ML_INTERN_CALL"
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT)$", re.IGNORECASE)
@@ -36,7 +35,7 @@ def child_environment(
     if venv is not None:
         result = _without_venv(result, venv)
     path_text = result.get("PATH", os.defpath)
-    entries = (callers_path(path_text) if sandboxed else path_text).split(os.pathsep)
+    entries = (original_path(path_text) if sandboxed else path_text).split(os.pathsep)
     path = [entry for entry in entries if not (venv and _inside(entry, venv))]
     result["PATH"] = os.pathsep.join([*path, str(links)] if links else path)
     return {**_DEFAULTS, **result, **_NO_TERMINAL}
@@ -98,3 +97,29 @@ def bash_path() -> str:
     if found is None:
         raise FileNotFoundError("bash is not on PATH")
     return found
+
+
+_original_paths: dict[str, str] = {}
+"""Reduced PATH -> the user's PATH."""
+
+
+def exclude_from_path(folders: Iterable[str]) -> None:
+    """Remove these folders from this process's PATH; sandboxed commands still get the user's PATH.
+
+    A command could otherwise put its own `git` beside the project environment's python, and this process would use it.
+    """
+    users = os.environ.get("PATH", os.defpath)
+    roots = [Path(os.path.realpath(folder)) for folder in folders]
+    reduced = os.pathsep.join(
+        entry
+        for entry in users.split(os.pathsep)
+        if Path(entry).is_absolute() and not any(Path(os.path.realpath(entry)).is_relative_to(root) for root in roots)
+    )
+    if reduced != users:
+        _original_paths[reduced] = original_path(users)
+        os.environ["PATH"] = reduced
+
+
+def original_path(path: str) -> str:
+    """Return the user's PATH that `path` was reduced from, or `path` itself."""
+    return _original_paths.get(path, path)

@@ -10,7 +10,7 @@ from ml_intern.configs.advice import advice_of
 from ml_intern.configs.errors import ConfigurationError, SandboxMissing, UsageError
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import SandboxSettings, Settings
-from ml_intern.execution.process.programs import keep_out_of_path
+from ml_intern.execution.process.environment import exclude_from_path
 from ml_intern.graph.context import ApprovalMode, RunOptions, Sandbox
 from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD
 from ml_intern.safety.secrets.redaction import redact
@@ -70,7 +70,7 @@ def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> tuple[S
     """
     unfit = _unfit(folders)
     if unfit is None:
-        keep_out_of_path(folders)
+        exclude_from_path(folders)
     wanted = settings.enabled
     if wanted is False:
         return "none", ""
