@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: test test-installs check fmt bench lock soak docs reference captures
+.PHONY: coverage test test-installs check fmt bench lock soak docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -35,3 +35,7 @@ captures:        ## make the terminal pictures in docs/images again: real sessio
 
 soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
 	ML_INTERN_SOAK=1000 uv run pytest tests/faults -n 2
+
+coverage:        ## the tests with coverage, children included; fails below the floor in pyproject.toml
+	uv run pytest --cov --cov-report= --cov-fail-under=0
+	uv run coverage report --skip-covered --skip-empty --sort=cover
