@@ -53,7 +53,7 @@ def test_the_hubs_server_is_there_as_soon_as_there_is_a_token(
 def test_the_ready_entry_is_turned_off_by_removing_it(run: Run, place: Path) -> None:
     assert "turned off in" in run("mcp", "remove", "hf-mcp-server").out
     (row,) = run("mcp", "list", "--json").json
-    assert row["status"] == "off: turned off"
+    assert row["status"] == "off: disabled"
 
 
 def test_what_is_no_server_is_a_usage_error(run: Run, place: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_server_that_does_not_answer_is_a_line_and_exit_code_1(run: Run) -> No
     run("mcp", "add", "gone", "--", "no-such-program-anywhere")
     done = run("mcp", "test", "gone")
     assert done.code == 1
-    assert "gone: failed (there is no program no-such-program-anywhere)" in done.out
+    assert "gone: failed (program not found: no-such-program-anywhere)" in done.out
 
 
 def test_a_run_calls_its_tools_and_names_servers_that_are_not_there(run: Run, script: Callable[..., str]) -> None:
@@ -87,7 +87,7 @@ def test_a_run_calls_its_tools_and_names_servers_that_are_not_there(run: Run, sc
     ready = done.events[0]["data"]
     assert done.code == 0
     assert "mcp__bad__echo" in ready["tools"]
-    assert "MCP server gone: there is no program no-such-program-anywhere" in ready["notes"]
+    assert "MCP server gone: program not found: no-such-program-anywhere" in ready["notes"]
     assert [event["type"] for event in done.events].count("ready") == 1
 
 

@@ -86,7 +86,7 @@ async def test_cancelling_stops_it_and_is_final(bench: Bench) -> None:
     result = await bench.run("jobs", operation="cancel", run=row.id)
     assert "cancelled" in result.text
     again = await bench.run("jobs", operation="cancel", run=row.id)
-    assert "ended before" in again.text
+    assert "has already ended" in again.text
 
 
 async def test_a_killed_supervisor_means_lost_and_takes_its_command_along(bench: Bench) -> None:
