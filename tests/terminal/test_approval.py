@@ -114,7 +114,7 @@ async def test_other_tools_are_edited_as_json() -> None:
     assert decisions["c3"] == {"type": "edit", "args": {"n": 2}}
     decisions, shown = await decided(Person("e", '{"n": ', "n"), in_place)
     assert decisions["c3"] == {"type": "reject"}
-    assert "no JSON" in shown
+    assert "not a JSON object" in shown
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", "null"])
