@@ -131,7 +131,7 @@ def ends() -> Iterator[Fault]:
     yield mended("text cut at the limit", Reply(text="It goes on", finish="length"))
     yield stops("cut at the limit for ever", Reply(text="It goes on", finish="length"), 1, "cut off")
     yield mended("a call cut at the limit", says(step("", '{"word": "par'), finish="length"))
-    yield stops("filtered", Reply(text="I will", finish="content_filter"), 1, "filtered")
+    yield stops("filtered", Reply(text="I will", finish="content_filter"), 1, "content filter")
     yield stops("refused", Reply(fields={"refusal": "I will not."}), 1)
     yield mended("no usage", says(step(SECOND), usage=None), DONE)
     yield mended("usage that lies", says(step(SECOND), usage=LIES), DONE, direct=True)
