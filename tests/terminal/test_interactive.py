@@ -186,17 +186,17 @@ def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Ter
 def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Path) -> None:
     (tmp_path / "work" / "notes.txt").write_text("remember")
     (tmp_path / "work" / "other.yaml").write_text("- text: other")
-    hangs = {"command": "sleep", "args": ["60"], "startup_timeout_s": 1}
+    hangs = {"command": "sleep", "args": ["60"], "startup_timeout_s": 6}
     options = ("--ephemeral", "--set", f"mcpServers.slow={json.dumps(hangs)}")
     terminal = start({"text": "one"}, {"text": "two"}, {"text": "three"}, options=options)
     terminal.prompt()
     terminal.enter("see @notes.txt")
     terminal.expect("added notes.txt")
-    terminal.expect("note: MCP server slow: no answer within 1 s")
+    terminal.expect("note: MCP server slow: no answer within 6 s")
     for line, said in (
         ("/help", "@path mentions a file"),
         ("/hepl", "did you mean /help?"),
-        ("/cost", "1 requests"),
+        ("/cost", "1 request, "),
         ("/status", "approval ask"),
         ("/tools", "bash"),
         ("/doctor", "bwrap"),
