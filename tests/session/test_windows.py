@@ -124,7 +124,7 @@ async def test_a_window_the_instructions_alone_do_not_fit_ends_in_one_line(lab: 
         events = await turn(session, UserInput("hello"))
         end = data(events, "turn_complete")[0]
     assert end["status"] == "failed"
-    assert "alone take" in end["text"] or "does not fit" in end["text"]
+    assert "tools take" in end["text"] or "does not fit" in end["text"]
     assert len(server.asked) < 5
 
 

@@ -192,7 +192,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
     terminal.prompt()
     terminal.enter("see @notes.txt")
     terminal.expect("added notes.txt")
-    terminal.expect("note: MCP server slow: no answer within 6 s")
+    terminal.expect("note: MCP server slow: no response within 6 s")
     for line, said in (
         ("/help", "@path mentions a file"),
         ("/hepl", "did you mean /help?"),

@@ -81,7 +81,7 @@ async def test_compare_shows_the_differences_and_best_sorts_by_metric(bench: Ben
     compared = (await bench.run("experiments", operation="compare", ids=["run-1", "bigger"])).text
     assert "accuracy | 0.5 | 0.9731" in compared
     assert "size | - | 2" in compared
-    assert "price | $1.25 | $0.00" in compared
+    assert "cost | $1.25 | $0.00" in compared
     best = (await bench.run("experiments", operation="best", metric="accuracy")).text
     assert best.index("bigger") < best.index("train.py")
 
