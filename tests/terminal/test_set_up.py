@@ -79,7 +79,7 @@ def test_a_key_is_tried_kept_for_its_owner_alone_and_used_by_later_starts(
     assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
     terminal.expect("save it in ")
     terminal.enter("")
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.enter("n")
     assert "deepseek/deepseek-chat" in terminal.prompt()
     terminal.type(CTRL_D)
@@ -106,7 +106,7 @@ def test_a_key_that_is_not_kept_is_used_once(
     terminal.expect("save it in ")
     terminal.enter("n")
     terminal.expect("later starts want DEEPSEEK_API_KEY in the environment")
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.type(CTRL_C)
     assert "deepseek/some-model" in terminal.prompt()
     leave(terminal)
@@ -125,7 +125,7 @@ def test_a_running_server_is_found_and_becomes_the_model_of_later_starts(
     terminal.enter("1")
     terminal.expect("make it the model of later starts")
     terminal.enter("")
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.enter("n")
     assert "ollama/qwen3" in terminal.prompt()
     leave(terminal)
@@ -149,7 +149,7 @@ def test_a_server_at_another_address_is_kept_with_its_address(
     terminal.enter("1")
     terminal.expect("make it the model of later starts")
     terminal.enter("y")
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.enter("n")
     terminal.prompt()
     leave(terminal)
@@ -183,7 +183,7 @@ def test_the_token_of_the_hub_is_asked_for_once_hidden_and_checked(
 ) -> None:
     options = ("-m", "ollama/qwen3")
     terminal = start(*options, OLLAMA_BASE_URL=server.url, HF_ENDPOINT=hub.url)
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.enter("y")
     terminal.expect("Paste an access token")
     terminal.takes_keys()
@@ -195,7 +195,7 @@ def test_the_token_of_the_hub_is_asked_for_once_hidden_and_checked(
     assert (tmp_path / "hf" / "token").read_text() == TOKEN
     (tmp_path / "hf" / "token").unlink()
     again = start(*options, OLLAMA_BASE_URL=server.url, HF_ENDPOINT=hub.url)
-    assert "asked once" not in again.prompt()
+    assert "asked only once" not in again.prompt()
     leave(again)
 
 
@@ -203,7 +203,7 @@ def test_a_wrong_token_of_the_hub_is_said_and_the_session_begins(
     start: Callable[..., Terminal], server: FakeModelServer, hub: FakeHub, tmp_path: Path
 ) -> None:
     terminal = start("-m", "ollama/qwen3", OLLAMA_BASE_URL=server.url, HF_ENDPOINT=hub.url)
-    terminal.expect("asked once")
+    terminal.expect("asked only once")
     terminal.enter("y")
     terminal.expect("Paste an access token")
     terminal.takes_keys()
