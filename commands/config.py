@@ -15,7 +15,7 @@ from ml_intern.configs.check import Found
 from ml_intern.configs.errors import ConfigurationError, ModelUnknown
 from ml_intern.configs.layers import SHIPPED, Loaded
 from ml_intern.configs.paths import cache_home, data_home
-from ml_intern.configs.trust import PROJECT_FILE, trust_file
+from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, trust_file
 from ml_intern.configs.user_files import keys_file, settings_path, user_settings_file
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.options import load_settings, working_folder
@@ -72,12 +72,10 @@ def check_settings(options: Options, json: Json = False) -> int:
 
     folder = working_folder(options.request())
     register_secrets()
-    known = names_for(folder)
-    project = folder / PROJECT_FILE
+    known = names_for(folder, trust=options.trust)
+    projects = (path for name in (MCP_FILE, PROJECT_FILE) if (path := folder / name).is_file())
     given = [Path(options.config).expanduser()] if options.config else []
-    files = [
-        path for path in (user_settings_file(), project if project.is_file() else None, *given) if path is not None
-    ]
+    files = [path for path in (user_settings_file(), *projects, *given) if path is not None]
     faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
     wrong = [fault for fault in faults if not fault.warning]
     if not wrong:

@@ -105,6 +105,9 @@ class Options:
     set_: Annotated[list[str], Word("--set", "KEY=VALUE", "override one setting, such as a.b=value (repeatable)")] = (
         field(default_factory=list[str])
     )
+    trust: Annotated[bool, Word("--trust", "", "trust the working folder in this run (its settings, AGENTS.md)")] = (
+        False
+    )
     ephemeral: Annotated[bool, Word("--ephemeral", "", "save nothing to disk")] = False
     quiet: Annotated[bool, Word("-q --quiet", "", "print only errors to stderr")] = False
     verbose: Annotated[bool, Word("--verbose", "", "show reasoning and tool output")] = False
@@ -123,6 +126,7 @@ class Options:
             add_dirs=tuple(self.add_dir),
             settings_file=self.config,
             assignments=tuple(self.set_),
+            trust=self.trust,
             model=self.model,
             base_url=self.base_url,
             api_key_env=self.api_key_env,
@@ -190,7 +194,7 @@ SWITCHES: MappingProxyType[str, OptionSpec] = MappingProxyType(
 )
 
 MODEL_OPTIONS = ("model", "base_url", "api_key_env", "effort")
-SETTINGS_OPTIONS = ("cd", "config", "set_")
+SETTINGS_OPTIONS = ("cd", "config", "set_", "trust")
 
 
 def as_parameter(spec: OptionSpec) -> Parameter:

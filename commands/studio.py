@@ -71,7 +71,14 @@ def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
         "max_iterations": options.max_iterations,
         "reasoning_effort": options.effort,
     }
-    return load(workspace, config_file=options.config, assignments=options.set_, options=chosen, defaults=FRONTEND)
+    return load(
+        workspace,
+        config_file=options.config,
+        assignments=options.set_,
+        options=chosen,
+        defaults=FRONTEND,
+        trust=options.trust,
+    )
 
 
 async def _serve(served: ServedOptions, port: int) -> int:

@@ -98,6 +98,12 @@ COMMANDS: dict[str, Command] = {
             "models:show_models",
             usage="[--available] [ID]",
         ),
+        Command(
+            "trust",
+            "trust a folder's settings, MCP servers, AGENTS.md and skills; list trusted folders",
+            "setup.trust:trust",
+            usage="[DIR] [--revoke] [--list]",
+        ),
         Command("tools", "list the tools the model can call", "tools:list_tools"),
         Command(
             "doctor",

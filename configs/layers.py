@@ -17,7 +17,7 @@ from ml_intern.configs.env import adopt_credentials, adopt_endpoints, expand, is
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.mcp_servers import DEFINES
 from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
-from ml_intern.configs.trust import PROJECT_FILE, folder_settings, is_trusted
+from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, folder_settings, is_trusted
 from ml_intern.configs.user_files import saved_keys, user_settings_file
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -60,23 +60,24 @@ def load(
     assignments: Sequence[str] = (),
     options: Mapping[str, Json] | None = None,
     defaults: Path = SHIPPED,
+    trust: bool = False,
 ) -> Loaded:
     """Read every layer and return the settings.
 
     `.env` files provide values for ${NAME} and may set credentials in the environment. `options` are settings given
     as options on the command line, None where not given. `defaults` is the first layer: SHIPPED or FRONTEND.
+    With `trust` the folder counts as trusted.
 
     Raises:
         ConfigurationError: a file cannot be read, is not a JSON object, names an unset variable or has a bad value.
         UsageError: the file of --config does not exist, or --set is not KEY=VALUE with a known key.
     """
-    trusted = is_trusted(workspace)
+    trusted = trust or is_trusted(workspace)
     known = _names_from_env_files(workspace, trusted=trusted)
     layers = [_file_layer(defaults, known)]
     if user := user_settings_file():
         layers.append(_file_layer(user, known))
-    if trusted and (workspace / PROJECT_FILE).is_file():
-        layers.append(_file_layer(workspace / PROJECT_FILE, known))
+    layers += _project_layers(workspace, known) if trusted else []
     layers.append(Layer("environment", messaging_from(known)))
     if config_file is not None:
         layers.append(_file_layer(_given_file(config_file), known))
@@ -91,9 +92,12 @@ def overlaid(values: Values) -> Values:
     return _merge(_file_layer(SHIPPED, dict(os.environ)).values, known, "", {})
 
 
-def names_for(workspace: Path) -> dict[str, str]:
-    """Return the values for ${NAME} in this folder, and set the credentials of its .env file in the environment."""
-    return _names_from_env_files(workspace, trusted=is_trusted(workspace))
+def names_for(workspace: Path, *, trust: bool = False) -> dict[str, str]:
+    """Return the values for ${NAME} in this folder, and set the credentials of its .env file in the environment.
+
+    With `trust` the folder counts as trusted.
+    """
+    return _names_from_env_files(workspace, trusted=trust or is_trusted(workspace))
 
 
 def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
@@ -105,6 +109,16 @@ def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
     adopt_credentials(values)
     adopt_endpoints({**saved, **folder})
     return {**values, **os.environ}
+
+
+def _project_layers(workspace: Path, known: Mapping[str, str]) -> list[Layer]:
+    """Return the MCP servers of the folder's .mcp.json, then the folder's settings."""
+    servers, settings = workspace / MCP_FILE, workspace / PROJECT_FILE
+    layers = list[Layer]()
+    if servers.is_file():
+        layer = _file_layer(servers, known)
+        layers.append(Layer(layer.source, {"mcpServers": layer.values.get("mcpServers", {})}))
+    return [*layers, _file_layer(settings, known)] if settings.is_file() else layers
 
 
 def _given_file(name: str) -> Path:
@@ -225,7 +239,8 @@ def _project_note(workspace: Path) -> list[str]:
     things = folder_settings(workspace).things
     if not things:
         return []
-    return [f"{', '.join(things)} ignored: folder not trusted (ml-intern asks at an interactive start)"]
+    remedy = "run `ml-intern trust` there, or add --trust for one run"
+    return [f"{', '.join(things)} ignored: folder not trusted ({remedy})"]
 
 
 _PREFIX = "ML_INTERN_SLACK_"

@@ -30,8 +30,11 @@ CPU_JOBS = {
 """The allow rule that `confirm_cpu_jobs: false` adds."""
 
 
-def from_settings(settings: Settings, workspace: Path) -> RunOptions:
-    """Return the options of an interactive run in this folder from the settings."""
+def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -> RunOptions:
+    """Return the options of an interactive run in this folder from the settings.
+
+    With `trust` the folder counts as trusted.
+    """
     return RunOptions(
         model=settings.model_name,
         workspace=str(workspace),
@@ -48,7 +51,7 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         tool_runtime=settings.tool_runtime,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
-        advice=redact(advice_of(workspace)),
+        advice=redact(advice_of(workspace, trust=trust)),
     )
 
 
@@ -123,6 +126,7 @@ def load_settings(request: SessionRequest, workspace: Path) -> Loaded:
             "reasoning_effort": request.effort,
             "tool_runtime": request.tool_runtime,
         },
+        trust=request.trust,
     )
 
 
@@ -130,7 +134,7 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
     """Return the options of a run. `last_model` is the last model of the continued thread."""
     settings = loaded.settings
     model, note = continued_model(last_model, loaded, request)
-    by_settings = from_settings(settings, workspace)
+    by_settings = from_settings(settings, workspace, trust=request.trust)
     default_mode: ApprovalMode = "yolo" if settings.yolo_mode else "auto" if request.headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if request.headless else by_settings.max_budget_usd
     folders = run_folders(request)

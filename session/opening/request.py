@@ -25,6 +25,8 @@ class SessionRequest:
     settings_file: str | None = None
     assignments: tuple[str, ...] = ()
     """Settings as KEY=VALUE."""
+    trust: bool = False
+    """Trust the working folder in this session."""
     model: str | None = None
     base_url: str | None = None
     """Address of an OpenAI-compatible server for this model."""

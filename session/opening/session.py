@@ -60,7 +60,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         row = await _find_thread(store, request)
         workspace = working_folder(request, row)
         request = await _with_same_sandbox(store, row, request) if row else request
-        if interface.ask_trust and not request.ephemeral:
+        if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
