@@ -13,7 +13,8 @@ from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, typed_text
-from ml_intern.safety.policy import SHELL_TOOL, Verdict
+from ml_intern.safety.policy import Verdict
+from ml_intern.safety.rules import SHELL_TOOL
 
 
 def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:

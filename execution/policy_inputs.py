@@ -17,9 +17,9 @@ from ml_intern.execution.call import ToolCall, ToolError, is_saved_output, real_
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
 from ml_intern.graph.limits import UNLIMITED
-from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, command_context, verdict
+from ml_intern.safety.policy import PolicyContext, command_context, verdict
 from ml_intern.safety.rule_settings import parse_rules
-from ml_intern.safety.rules import MCP, Rule, Rules
+from ml_intern.safety.rules import MCP, SHELL_TOOL, Rule, Rules
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import destinations
 from ml_intern.safety.shell.prefixes import always_prefixes
@@ -70,6 +70,7 @@ def _with_files(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, co
     return replace(
         inputs,
         read_only=spec.only_reads(call.args) if spec else True,
+        runs_shell=bool(spec and spec.runs_shell and spec.runs_shell(call.args)),
         workspace=os.path.realpath(context.workspace),
         home=os.path.realpath(Path.home()),
         paths=tuple(_paths(spec, call.args, context)) if spec else (),

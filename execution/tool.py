@@ -385,6 +385,8 @@ class ToolSpec:
     """Required where on_resume is "reattach"."""
     effects: FindEffects | None = None
     """For tools that send data out or spend money."""
+    runs_shell: Callable[[Mapping[str, Any]], bool] | None = None
+    """Tell from the arguments whether a call runs its argument `command` on this machine. Policy judges the command."""
     warning: Callable[[], str] | None = None
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
 
@@ -409,6 +411,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     path_args: tuple[str, ...] = ("path",),
     reattach: Reattach | None = None,
     effects: FindEffects | None = None,
+    runs_shell: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
@@ -435,6 +438,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
             path_args=path_args,
             reattach=reattach,
             effects=effects,
+            runs_shell=runs_shell,
         )
 
     return specify

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml_intern.graph.context import ApprovalMode
-from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, RuleTarget
+from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import CommandAnalysis, analyze_command
 from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import destinations, is_private, outward_reason
@@ -23,8 +23,6 @@ from ml_intern.safety.shell.paths import (
 VerdictKind = Literal["allow", "ask", "deny"]
 
 PLAN_TOOL = "plan"
-SHELL_TOOL = "bash"
-JOBS_TOOL = "jobs"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i)\bjob")}
 """The checkout's own remote and the token owner's jobs. They are allowed while no outside text is in the context, or if
@@ -42,6 +40,8 @@ class PolicyContext:
     """The caller is a sub-agent, which cannot ask the user."""
     sandboxed: bool = False
     """Local commands run inside the OS sandbox."""
+    runs_shell: bool = False
+    """The call runs its argument `command` on this machine, as the shell tool does."""
     taint: tuple[str, ...] = ()
     """Outside sources whose text is in the context."""
     workspace: str = ""
@@ -130,8 +130,7 @@ def command_context(context: PolicyContext) -> CommandContext:
 
 def _analyze(tool: str, args: Mapping[str, object], context: PolicyContext) -> CommandAnalysis | None:
     command = args.get("command")
-    is_local = tool == SHELL_TOOL or (tool == JOBS_TOOL and args.get("backend", "local") == "local")
-    if not is_local or not isinstance(command, str) or not command:
+    if not (tool == SHELL_TOOL or context.runs_shell) or not isinstance(command, str) or not command:
         return None
     return analyze_command(command, command_context(context), sandboxed=context.sandboxed)
 

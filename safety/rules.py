@@ -15,6 +15,7 @@ from ml_intern.safety.shell.paths import is_credential, is_project_secret, is_pr
 Effect = Literal["allow", "ask", "deny"]
 MCP = "mcp:"
 """Prefix of the destinations of MCP tools; the server's name follows."""
+SHELL_TOOL = "bash"
 EFFECTS: tuple[Effect, ...] = ("deny", "ask", "allow")
 """Strongest first."""
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_intern.graph import operations as ops
-from ml_intern.terminal.approval import ApprovalDeferred, Asks, Dialogue, NewMessage
+from ml_intern.terminal.approval import ApprovalDeferred, Dialogue, NewMessage
 from ml_intern.terminal.keys import ctrl_c_is_a_key
-from ml_intern.terminal.prompt import GivenWay, Rewind
+from ml_intern.terminal.prompt import GivenWay, LineReader, RewindRequested
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.terminal.slash.rewind import rewind
 from ml_intern.terminal.slash.runs import leave_runs
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ml_intern.terminal.screen import Screen
 
 
-class Messages(Asks, Protocol):
+class Messages(LineReader, Protocol):
     """Where messages come from, and the answers to questions."""
 
     async def message(self, default: str = "") -> str:
-        """The next message. Raises KeyboardInterrupt, EOFError, Rewind (Ctrl-C, Ctrl-D, Esc Esc) and GivenWay."""
+        """The next message. Raises what `Prompt.message` raises."""
         ...
 
     def give_way(self) -> str:
@@ -98,7 +98,7 @@ class App:
         except GivenWay:
             await self.perform(None)
             return
-        except Rewind:
+        except RewindRequested:
             line = None
         try:
             await (rewind(self, "") if line is None else self.take(line))

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.terminal.keys import shown_keys
 from ml_intern.terminal.render.preview import preview
@@ -16,6 +16,7 @@ from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from ml_intern.graph.operations import Decision
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 QUESTION = "question"
@@ -23,13 +24,6 @@ EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
 """The argument that editing is about; of other tools all of them are edited, as JSON."""
 ALL_LINES = 100_000
 ALWAYS: "Mapping[str, Literal['thread', 'folder']]" = {"t": "thread", "g": "folder"}
-
-
-class Asks(Protocol):
-    """Something that can ask for one line; None for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
-
-    async def line(self, question: str, default: str = "") -> str | None:
-        """The answer."""
 
 
 class ApprovalDeferred(Exception):
@@ -43,7 +37,7 @@ class NewMessage(Exception):
 class Dialogue:
     """Asks about one batch of requests."""
 
-    def __init__(self, screen: "Screen", asks: Asks, workspace: Path) -> None:
+    def __init__(self, screen: "Screen", asks: "LineReader", workspace: Path) -> None:
         self._screen = screen
         self._asks = asks
         self._workspace = workspace

@@ -3,27 +3,21 @@
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ml_intern.terminal.render.summary import age, money, one_line, size
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import ThreadRow
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 TITLE = 48
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
-class Asks(Protocol):
-    """Ask for one line; None when the user gives none."""
-
-    async def line(self, question: str, default: str = "") -> str | None:
-        """The answer, or None for Ctrl-C and Ctrl-D."""
-
-
 async def pick_thread(
-    screen: "Screen", asks: Asks, rows: "Sequence[ThreadRow]", sizes: Mapping[str, int] = NO_SIZES
+    screen: "Screen", asks: "LineReader", rows: "Sequence[ThreadRow]", sizes: Mapping[str, int] = NO_SIZES
 ) -> str | None:
     """The id of the thread the user chooses, or None. `sizes` are bytes, by thread."""
     if not rows:

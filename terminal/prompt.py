@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
 
 
-class Rewind(Exception):
+class LineReader(Protocol):
+    """Asks for one line."""
+
+    async def line(self, question: str, default: str = "") -> str | None:
+        """The answer; None for Ctrl-D. Raises KeyboardInterrupt for Ctrl-C."""
+
+
+class RewindRequested(Exception):
     """Esc Esc was pressed: the user wants to rewind."""
 
 
@@ -57,7 +64,10 @@ class Prompt:
         )
 
     async def message(self, default: str = "") -> str:
-        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc, and GivenWay."""
+        """Read one message.
+
+        Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D, RewindRequested for Esc Esc, and GivenWay.
+        """
         with patch_stdout(raw=True):
             return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
 
@@ -88,7 +98,7 @@ def _bindings() -> KeyBindings:
         keys.add(*sequence)(action)
 
     def rewind(event: "KeyPressEvent") -> None:
-        event.app.exit(exception=Rewind())
+        event.app.exit(exception=RewindRequested())
 
     bind(["enter"], lambda event: event.current_buffer.validate_and_handle())
     bind(["c-j"], lambda event: event.current_buffer.insert_text("\n"))

@@ -12,7 +12,7 @@ from ml_intern.terminal.screen import Screen
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 
@@ -46,7 +46,7 @@ def choose(screen: Screen, rows: Sequence[tuple[str, str]], question: str) -> in
     return None
 
 
-async def ask_trust(screen: "Screen", asks: "Asks", folder: Path) -> None:
+async def ask_trust(screen: "Screen", asks: "LineReader", folder: Path) -> None:
     """Ask about `folder` when it has something to trust it with and nothing was said yet. No answer decides nothing."""
     things = folder_settings(folder).things
     if not things or decision(folder) is not None:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.operations import Operation
     from ml_intern.session.protocol import Session
-    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 
@@ -28,7 +28,7 @@ class Host(Protocol):
         ...
 
     @property
-    def prompt(self) -> "Asks":
+    def prompt(self) -> "LineReader":
         """Where a command asks."""
         ...
 

@@ -9,7 +9,7 @@ from ml_intern.configs.settings import Settings
 from ml_intern.configs.user_files import change_user_settings, mark_asked, was_asked
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
     from ml_intern.terminal.slash.host import Host
 
@@ -17,7 +17,7 @@ QUESTION = "share-traces"
 CHOICES = ("public", "private", "off")
 
 
-async def ask_share(screen: "Screen", asks: "Asks") -> None:
+async def ask_share(screen: "Screen", asks: "LineReader") -> None:
     """Ask once whether threads are to be kept as traces on the Hub."""
     if was_asked(QUESTION):
         return
