@@ -1,4 +1,4 @@
-"""The approval dialogue: shows what would run and takes an answer for each request."""
+"""The approval dialogue: shows each pending call and reads the answer."""
 
 import asyncio
 import json
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 QUESTION = "question"
 EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
-"""The argument that editing is about; of other tools all of them are edited, as JSON."""
+"""The argument that "edit" opens, by tool. For other tools it opens all arguments as JSON."""
 ALL_LINES = 100_000
 ALWAYS: "Mapping[str, Literal['thread', 'folder']]" = {"t": "thread", "g": "folder"}
 
 
 class ApprovalDeferred(Exception):
-    """The user left without an answer; the requests stay pending."""
+    """The user left without answering; the requests stay pending."""
 
 
 class NewMessage(Exception):
-    """The user answered with a message for the model instead: nothing runs, and the model reads it."""
+    """The user answered with a message to the model; no request is approved."""
 
 
 class Dialogue:
@@ -43,7 +43,7 @@ class Dialogue:
         self._workspace = workspace
 
     async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
-        """A decision for each request by its id.
+        """Return the decision for each request, by request id.
 
         Raises:
             ApprovalDeferred: Ctrl-D.
@@ -59,7 +59,7 @@ class Dialogue:
         return decisions
 
     async def _one(self, request: Mapping[str, Any], waiting: int) -> "Decision | None":
-        """The decision, or None when the answer was yes to all."""
+        """Return the decision on one request; None when the answer was yes to all."""
         self._present(request)
         question = _question(request, waiting)
         while True:
@@ -77,13 +77,13 @@ class Dialogue:
                 )
 
     async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
-        """What the word decides; None when it decides nothing (yet)."""
+        """Return the decision that the answer makes; None when it makes none."""
         if word in ("y", "yes"):
             return {"type": "approve"}
         if word in ("n", "no"):
             return {"type": "reject", "message": rest} if rest else {"type": "reject"}
         if word in ("r", "reason"):
-            return {"type": "reject", "message": rest or await self._line("why not? ")}
+            return {"type": "reject", "message": rest or await self._line("reason: ")}
         if request["name"] == QUESTION:
             return None
         if word in ALWAYS and request.get("always"):
@@ -98,10 +98,10 @@ class Dialogue:
         if request["name"] == QUESTION:
             self._screen.line(request["description"], "bold yellow")
             return
-        self._screen.line(f"{request['name']} asks to run ({request['description']}):", "bold yellow")
+        self._screen.line(f"approve {request['name']}? ({request['description']})", "bold yellow")
         self._screen.lines(preview(request["name"], request["args"], self._workspace))
         if offered := request.get("always"):
-            self._screen.line(f"t or g also allow, on ordinary files here: {granted_words(offered)}", "dim")
+            self._screen.line(f"t and g also allow, for ordinary files here: {granted_words(offered)}", "dim")
 
     async def _line(self, question: str) -> str:
         answer = await self._asks.line(question)
@@ -110,29 +110,29 @@ class Dialogue:
         return answer
 
     async def _edited(self, request: Mapping[str, Any]) -> "Decision | None":
-        """The call with other arguments; None when the edit came to nothing."""
+        """Let the user edit the arguments; return None when they are unchanged, invalid or not confirmed."""
         name = EDITED_ARGUMENT.get(request["name"], "")
         before = str(request["args"][name]) if name else json.dumps(request["args"], ensure_ascii=False, indent=2)
         after = await self._edit_text(before)
         if after is None or after == before:
-            self._screen.line("nothing was changed", "dim")
+            self._screen.line("no changes", "dim")
             return None
         args = {**request["args"], name: after} if name else _json_object(after)
         if args is None:
-            self._screen.line("that is not a JSON object", "red")
+            self._screen.line("the edited text is not a JSON object", "red")
             return None
         self._screen.lines(preview(request["name"], args, self._workspace))
         return {"type": "edit", "args": args} if await self._confirmed() else None
 
     async def _confirmed(self) -> bool:
-        return (await self._line("run it like this (y, or anything else to go back)? ")).strip().lower() in ("y", "yes")
+        return (await self._line("run the edited call? [y/N] ")).strip().lower() in ("y", "yes")
 
     async def _edit_text(self, text: str) -> str | None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
             return await asyncio.to_thread(edit_in, editor, text)
         if "\n" in text:
-            self._screen.line("text of several lines needs $EDITOR", "red")
+            self._screen.line("set $EDITOR to edit text of several lines", "red")
             return None
         return await self._asks.line("edit: ", text)
 
@@ -146,7 +146,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def _question(request: Mapping[str, Any], waiting: int) -> str:
-    everything = "  a yes to all" if waiting > 1 else ""
+    everything = "  a yes to all pending calls" if waiting > 1 else ""
     if request["name"] == QUESTION:
         return f"y yes  n no{everything}: "
     always = "  t always in this thread  g always in this folder" if request.get("always") else ""
@@ -154,14 +154,14 @@ def _question(request: Mapping[str, Any], waiting: int) -> str:
 
 
 def granted_words(grants: Sequence[Mapping[str, Any]]) -> str:
-    """What grants allow, as a user reads it."""
+    """Describe what permission grants allow."""
     return visible(
         "; ".join(f"{' '.join(one['prefix'])} ..." if one["prefix"] else f"every {one['tool']}" for one in grants)
     )
 
 
 def edit_in(editor: str, text: str) -> str | None:
-    """The text after the user's editor was closed, without the newline editors add; None when the editor failed."""
+    """Open a text in the user's editor and return the result, without an added final newline; None when it fails."""
     with tempfile.TemporaryDirectory(prefix="ml-intern-") as folder:
         path = Path(folder) / "edit.txt"
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The prompt of an interactive session: several lines, history, completion; and plain questions."""
+"""The prompt of an interactive session, with multi-line input, history and completion; and single-line questions."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 class LineReader(Protocol):
-    """Asks for one line."""
+    """Asks questions that are answered with one line."""
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """The answer; None for Ctrl-D. Raises KeyboardInterrupt for Ctrl-C."""
+        """Return the answer; None for Ctrl-D. Raises KeyboardInterrupt for Ctrl-C."""
 
 
 class RewindRequested(Exception):
     """Esc Esc was pressed: the user wants to rewind."""
 
 
-class GivenWay(Exception):
-    """The message that was being typed is put aside: a turn began by itself."""
+class InputAborted(Exception):
+    """The input was ended by the program, because a turn began on its own."""
 
 
 class PrivateHistory(FileHistory):
-    """The history file: for its owner alone (0600), without secrets."""
+    """A history file that only its owner can read (0600). Secrets are redacted."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,12 +48,12 @@ class PrivateHistory(FileHistory):
 
 
 class Prompt:
-    """Asks the user. `history` is the file of earlier messages; None keeps them in memory."""
+    """Reads messages and answers. `history` is the file of earlier messages; None: in memory only."""
 
     def __init__(self, history: Path | None, completer: "Completer", toolbar: Callable[[], str]) -> None:
-        kept: History = PrivateHistory(history) if history else InMemoryHistory()
+        earlier: History = PrivateHistory(history) if history else InMemoryHistory()
         self._messages: PromptSession[str] = PromptSession(
-            history=kept,
+            history=earlier,
             completer=completer,
             complete_while_typing=False,
             multiline=True,
@@ -66,20 +66,20 @@ class Prompt:
     async def message(self, default: str = "") -> str:
         """Read one message.
 
-        Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D, RewindRequested for Esc Esc, and GivenWay.
+        Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D, RewindRequested for Esc Esc, or InputAborted.
         """
         with patch_stdout(raw=True):
             return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
 
-    def give_way(self) -> str:
-        """End the message that is being typed, with GivenWay, and give what was typed so far."""
+    def abort_input(self) -> str:
+        """Make the running `message` raise InputAborted. Return the text typed so far."""
         typed, app = self._messages.default_buffer.text, self._messages.app
         if app.is_running and not app.is_done:
-            app.exit(exception=GivenWay())
+            app.exit(exception=InputAborted())
         return typed
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.
+        """Ask a question and return the answer; None for Ctrl-D. Keys typed before the question are discarded.
 
         Raises KeyboardInterrupt for Ctrl-C.
         """

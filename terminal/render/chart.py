@@ -1,4 +1,4 @@
-"""A chart of metrics as a picture: one panel a metric, one line a run. Imports Pillow, which is an extra."""
+"""Draws metrics by step: one panel per metric, one line per run. Imports Pillow, which is an extra."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8
 
 
 def draw(panels: Mapping[str, Mapping[str, Points]]) -> Image.Image:
-    """The picture of metrics: name -> run -> points (step, value). What is not finite is left out."""
+    """Draw metrics, given as name -> run -> points (step, value). Values that are not finite are left out."""
     picture = Image.new("RGB", (WIDTH, HEIGHT * max(len(panels), 1)), "white")
     pen = ImageDraw.Draw(picture)
     for place, (name, runs) in enumerate(panels.items()):
@@ -45,7 +45,7 @@ def _dot(pen: ImageDraw.ImageDraw, at: tuple[float, float], colour: str) -> None
 
 
 class _Scale:
-    """Values to pixels."""
+    """A linear scale from values to pixels."""
 
     def __init__(self, low: float, high: float, first: int, last: int) -> None:
         around = 0.0 if high > low else abs(low) / 10 or 0.5
@@ -53,11 +53,11 @@ class _Scale:
         self.first, self.last = first, last
 
     def at(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
     def ticks(self) -> list[float]:
-        """Values to write at the axis."""
+        """Return the values to label on the axis."""
         return [self.low + (self.high - self.low) * step / TICKS for step in range(TICKS + 1)]
 
 

@@ -128,7 +128,7 @@ def test_on_a_terminal_the_first_command_asks_and_another_seed_gives_other_numbe
     folder = tmp_path / "work"
     terminal = Terminal(["demo", "--seed", "8", "--dir", str(folder)], tmp_path, tmp_path / "home")
     try:
-        before = terminal.expect("asks to run")
+        before = terminal.expect("approve bash?")
         terminal.expect("v view:")
         terminal.enter("y")
         after = terminal.expect("show it:")
@@ -136,7 +136,7 @@ def test_on_a_terminal_the_first_command_asks_and_another_seed_gives_other_numbe
     finally:
         terminal.close()
     assert "bash" not in before.partition("a look at the data")[0]
-    assert "asks to run" not in after
+    assert "approve bash?" not in after
     first = check_what_is_left(folder, seed=8)
 
     settings = folder / "experiment.json"

@@ -14,7 +14,7 @@ from tests.terminal.events import TURN, event
 PLAIN = """\
 model a/b, folder /w, approval ask
 note: odd key
-resumed 't', 2 turns, until now in /old; interrupted, may have run in part: bash
+resumed 't', 2 turns, previously in /old; interrupted, may have run in part: bash
   I will **train** it.
 
   Then look.\\x1b[2J
@@ -26,7 +26,7 @@ conversation shortened from 9 to 3 tokens
 """
 
 SCREEN = """\
-resumed 't', 2 turns, until now in /old
+resumed 't', 2 turns, previously in /old
 interrupted, may have run in part: bash
 I will train it.
 Then look.\\x1b[2J
@@ -34,7 +34,7 @@ Then look.\\x1b[2J
   [>] train
 busy; trying again in 3.0 s
 cut o
-(cut off; what is above may be incomplete)
+(the reply was cut off and may be incomplete)
 $2.50 of $5.00 spent, and 1 request of unknown price
 conversation shortened from 9 to 3 tokens
 Done: here (http://x).
