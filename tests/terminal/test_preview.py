@@ -60,7 +60,7 @@ def test_odd_arguments_are_shown_too(name: str, args: dict[str, Any], tmp_path: 
 
 def test_a_long_preview_is_cut_and_says_so(tmp_path: Path) -> None:
     args = {"command": "\n".join(["x"] * 100)}
-    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows them"
+    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows all"
     assert len(lines("bash", args, tmp_path, 1000)) == 100
 
 
