@@ -27,7 +27,7 @@ async def error_of(work: Work, about: str = "model org/x") -> str:
 
 
 @pytest.mark.parametrize(
-    ("token", "work", "said"),
+    ("token", "work", "expected"),
     [
         (None, lambda api: api.whoami(), "no token for the Hub.*HF_TOKEN"),
         ("hf_wrong", lambda api: api.whoami(), r"\(401\).*missing, wrong or expired"),
