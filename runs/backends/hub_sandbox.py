@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from ml_intern.configs.errors import LimitReached
@@ -19,6 +19,7 @@ from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
 from ml_intern.runs.backends.hub_jobs import status_of
+from ml_intern.runs.backends.hub_labels import RUNNING_STAGES, cancel_job, job_with_id, labelled_job, stage_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
 from ml_intern.store.ledger import ZERO_TOTALS, CostReservation
 from ml_intern.text.formatting import plural
@@ -191,17 +192,7 @@ class Sandboxes:
     async def _end(self, record: SandboxRecord, *, tell: str, seconds: float = SECONDS) -> float | None:
         """Cancel its job and settle its cost. Delete its record unless `tell` is still to be reported to the model."""
 
-        def cancel(api: "HfApi") -> "JobInfo | None":
-            labelled = api.list_jobs(labels={LABEL: record.id}, namespace=record.namespace)
-            job = next(iter(labelled), None)
-            if job is None:
-                return None
-            if str(job.status.stage) in ("SCHEDULING", "RUNNING"):
-                api.cancel_job(job_id=job.id, namespace=record.namespace)
-            return api.inspect_job(job_id=job.id, namespace=record.namespace)
-
-        job = await call_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
-        cost = status_of(job, record.usd_per_minute).cost_usd if job else 0.0
+        cost = await _cancel(record, seconds)
         await self._settle(record, cost)
         if tell:
             record.ended = tell
@@ -228,15 +219,14 @@ class Sandboxes:
 
     async def _ending(self, record: SandboxRecord) -> str:
         """Return why the sandbox ended; "" while it runs or when unknown."""
-        where: dict[str, Any] = {"job_id": record.job_id, "namespace": record.namespace}
         try:
-            job = await call_hub(lambda api: api.inspect_job(**where), "the sandbox")
+            job = await call_hub(lambda api: job_with_id(api, record.job_id, record.namespace), "the sandbox")
         except NotFound:
             return "it no longer exists on the Hub"
         except ToolError:
             return ""
-        stage, message = str(job.status.stage), job.status.message
-        return "" if stage in ("SCHEDULING", "RUNNING") else f"{stage.lower()}{f': {message}' if message else ''}"
+        stage, message = stage_of(job), job.status.message
+        return "" if stage in RUNNING_STAGES else f"{stage.lower()}{f': {message}' if message else ''}"
 
 
 def _gone(job_id: str, why: str) -> str:
@@ -244,6 +234,24 @@ def _gone(job_id: str, why: str) -> str:
         f"sandbox {job_id} is gone ({why}), including its files and processes; the operation may have run in part. "
         "It is not replaced automatically: create a new sandbox and start from what you pushed or downloaded"
     )
+
+
+async def _cancel(record: SandboxRecord, seconds: float) -> float | None:
+    """Cancel the job of a sandbox. Return its cost in US dollars; None when unknown. Raises ToolError."""
+
+    def cancel(api: "HfApi") -> "JobInfo | None":
+        if record.job_id:
+            return cancel_job(api, job_with_id(api, record.job_id, record.namespace))
+        job = labelled_job(api, LABEL, record.id, (record.namespace,))
+        return cancel_job(api, job) if job else None
+
+    try:
+        job = await call_hub(cancel, f"the sandbox {record.job_id or record.id}", seconds=seconds)
+    except NotFound:
+        if record.job_id:
+            return None
+        raise
+    return status_of(job, record.usd_per_minute).cost_usd if job else 0.0
 
 
 def _created(request: MachineRequest, record: SandboxRecord) -> "Sandbox":

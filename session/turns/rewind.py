@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.operations import Redo, Scope, Undo
+from ml_intern.runs.poll import refresh
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, irreversible_effects, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
@@ -116,6 +117,7 @@ class Rewind:
         return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
+        await refresh(self.services.store, self.turns.thread_id)
         running = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
         notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
         return [*irreversible_effects(undone, self.services), *notes]

@@ -50,12 +50,24 @@ def test_runs_compare_shows_what_differs(run: Run, tried: None) -> None:
     assert run("runs", "compare", "aaaa", "big", "--json").json["differing"] == {"seed": [1, 2]}
 
 
+def test_of_several_with_one_name_compare_takes_the_latest_and_lists_them(run: Run, tried: None) -> None:
+    async def put() -> None:
+        async with await Store.open(data_home()) as store:
+            await store.experiments.put(ExperimentRow("cccc4444", "t4", "t4", name="big", run_metrics='{"loss": 0.1}'))
+
+    asyncio.run(put())
+    done = run("runs", "compare", "small", "big", "--json")
+    assert [row["id"] for row in done.json["experiments"]] == ["aaaa1111", "cccc4444"]
+    assert "'big' names several experiments: cccc4444 (thread t4), bbbb2222 (thread t2); using the latest" in done.err
+    assert run("runs", "compare", "aaaa", "bbbb2222").err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("compare", "aaaa"), "needs at least two experiments"),
         (("compare", "aaaa", "bbbb"), "'bbbb' matches several experiments"),
-        (("compare", "aaaa", "zzzz"), "there is no experiment 'zzzz'"),
+        (("compare", "aaaa", "zzzz"), "no experiment matches 'zzzz'"),
         (("best", "f1"), "available metrics: loss, acc"),
     ],
 )

@@ -114,6 +114,8 @@ class Jobs:
         self.scheduled: dict[str, dict[str, Any]] = {}
         self.stuck: set[str] = set()
         self.schedule_seconds = 0.0
+        self.filters_labels = True
+        """False: the list ignores the label filter, as an older server or a proxy does."""
         self.cut_logs_after: list[int] = []
         """Each log stream that is opened breaks after so many lines, while there are numbers left."""
         self.buckets: dict[str, dict[str, bytes]] = {}
