@@ -24,11 +24,11 @@ from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.approvals import as_asked, check_answers, permission_info, remember_always, waiting_batch
 from ml_intern.session.event_queue import EventQueue
 from ml_intern.session.exchange.traces import Traces
-from ml_intern.session.listing import STATES, ThreadListing
+from ml_intern.session.listing import ThreadListing
 from ml_intern.session.mentions import Expanded, expand_mentions
 from ml_intern.session.protocol import ModelInfo, PermissionInfo, RunReport, ToolInfo, TurnEnd
 from ml_intern.session.runner import Runner, is_pending, pending_kind
-from ml_intern.session.thread import StoredThread
+from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.turns import Turns
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ml_intern.store.threads import ThreadRow
 
 
-class AgentSession(StoredThread):
+class AgentSession(LockedThread):
     """One thread, held by this process. `submit` operations and read `events`.
 
     Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
@@ -54,7 +54,6 @@ class AgentSession(StoredThread):
         files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
         super().__init__(runner.turns(""), files)
         self.services = services
-        self.options = services.defaults
         self.end: TurnEnd | None = None
         self._runner = runner
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
@@ -74,7 +73,7 @@ class AgentSession(StoredThread):
             ops.Undo: self._move,
             ops.Redo: self._move,
             ops.Fork: self._fork,
-            ops.Rename: self._rename,
+            ops.Rename: lambda op: self.rename(op.title),
             ops.SetModel: lambda op: self._change(model=op.model),
             ops.SetEffort: lambda op: self._change(effort=op.level),
             ops.SetMode: lambda op: self._change(approval_mode=op.mode),
@@ -256,7 +255,7 @@ class AgentSession(StoredThread):
     # --- turns
 
     async def _run(self, start: Any) -> None:
-        await self._row.change(state="running")
+        await self.list_running()
         if self.services.servers is not None and await self.services.servers.settled():
             self._greet()
         end = await self._runner.run(self._turns, start, self.options, self._events.publish)
@@ -274,16 +273,11 @@ class AgentSession(StoredThread):
 
     async def _ended(self, end: TurnEnd) -> None:
         self.end = end
-        await self._row.renew(STATES.get(end.status, "idle"))
-
-    @property
-    def _row(self) -> ThreadListing:
-        return ThreadListing(self._turns, self.options.workspace)
+        await self.list_as(end.status)
 
     async def _settle(self, _: ops.Settle) -> None:
         snapshot = await self._turns.snapshot()
-        if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
-            self._files.resume(snapshot.values.get("turn_files", ""), self.thread_id)
+        self.resume_snapshot(snapshot)
         if snapshot.interrupts:
             await self._complete(TurnEnd("waiting", "waits for an approval", 3))
         elif is_pending(snapshot):
@@ -295,7 +289,7 @@ class AgentSession(StoredThread):
         def acknowledge(turn: int) -> None:
             self._emit("processing", turn=turn, text=redact(op.text))
 
-        await self._row.begin_turn(op, self.options, self._files.begin(self.thread_id), on_disk=acknowledge)
+        await self.begin_turn(op, acknowledge)
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
@@ -317,15 +311,12 @@ class AgentSession(StoredThread):
     # --- moving in and between threads
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
-        moved = await self._rewind.move(op)
+        moved = await self.move(op)
         direction = "undo" if isinstance(op, ops.Undo) else "redo"
         self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
 
     async def _fork(self, op: ops.Fork) -> None:
         await self._enter(await self._turns.fork(op.turn))
-
-    async def _rename(self, op: ops.Rename) -> None:
-        await self._row.change(title=op.title.strip())
 
     async def _enter(self, thread: str | None, *, fork: bool = False) -> None:
         """Let go of the thread at hand and take another one; on failure the one at hand stays."""
@@ -376,7 +367,7 @@ class AgentSession(StoredThread):
 
     async def _run_command(self, op: ops.RunCommand) -> None:
         await self._turns.close_open("the user ran a command")
-        await self._row.change()
+        await self._listing.change()
         await self._files.settled()
         # The note is there before the command: whatever ends it, the model knows that it may have run.
         id, typed = f"user_{uuid4().hex}", redact(op.command)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
     from ml_intern.execution.tool import ServerState as ServerState
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
@@ -347,6 +349,60 @@ class Session(Thread, Protocol):
 
     async def set_trace_visibility(self, *, public: bool) -> str:
         """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
+        ...
+
+
+@dataclass(frozen=True)
+class GraphHead:
+    """Where a thread of a served graph stands."""
+
+    checkpoint_id: str
+    waiting: bool
+    """Whether it waits for an approval."""
+    text: str
+    """The latest message of the user."""
+
+
+class GraphRun(Protocol):
+    """A thread that is locked for one run of the served graph."""
+
+    @property
+    def options(self) -> "RunOptions":
+        """The context of the run."""
+        ...
+
+    @property
+    def recursion_limit(self) -> int:
+        """LangGraph's limit on the steps of the run."""
+        ...
+
+    async def head(self) -> GraphHead:
+        """Where the thread stands."""
+        ...
+
+    async def begin(self, text: str, checkpoint_id: str = "") -> None:
+        """Write a message as the input of a new turn, after an older checkpoint if one is given."""
+        ...
+
+    async def resume(self) -> None:
+        """Prepare to continue the turn."""
+        ...
+
+
+class ServedGraph(Protocol):
+    """The compiled graph for a server that runs it itself, as LangGraph's does. It speaks LangGraph, not events."""
+
+    @property
+    def app(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """The graph with its services and its checkpointer."""
+        ...
+
+    def run(self, thread_id: str, changes: Mapping[str, Any]) -> AbstractAsyncContextManager[GraphRun]:
+        """Lock a thread for one run with changed options. Raises ThreadLocked, ModelUnknown, KeyMissing."""
+        ...
+
+    def change(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Lock an idle thread for a change of its state. Raises ThreadLocked."""
         ...
 
 

@@ -1,6 +1,6 @@
 """A thread of the database: to read, whoever runs it; or locked by this process, to change without a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from ml_intern.models.gateway import Models
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.approvals import as_asked, waiting_batch
 from ml_intern.session.exchange.export import conversation_of, plain_messages
+from ml_intern.session.listing import STATES, ThreadListing
 from ml_intern.session.runner import Runner
 from ml_intern.session.turns.rewind import Moved, Rewind, UndoPreview
 from ml_intern.session.turns.turns import TurnInfo, Turns
@@ -19,6 +20,7 @@ from ml_intern.tools.registry import create_builtin_tools
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
+    from langgraph.types import StateSnapshot
 
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Conversation, Message
@@ -40,6 +42,7 @@ class StoredThread:
     """A thread as its checkpoints and the ledger have it."""
 
     def __init__(self, turns: Turns, files: "Snapshots") -> None:
+        self.options = turns.services.defaults
         self._turns = turns
         self._files = files
 
@@ -110,12 +113,37 @@ class StoredThread:
 
 
 class LockedThread(StoredThread):
-    """A thread that no turn runs in and that this process has locked."""
+    """A thread that this process has locked. Its methods need it at rest."""
+
+    @property
+    def _listing(self) -> ThreadListing:
+        return ThreadListing(self._turns, self.options.workspace)
 
     async def rename(self, title: str) -> None:
         """Give it another title, secrets replaced."""
-        await self._store.threads.update(self.thread_id, title=redact(title))
+        await self._listing.change(title=redact(title.strip()))
 
     async def move(self, operation: ops.Undo | ops.Redo) -> Moved:
         """Undo or redo."""
         return await self._rewind.move(operation)
+
+    async def begin_turn(self, message: ops.UserInput, on_disk: Callable[[int], None] | None = None) -> None:
+        """Write a message as the input of a new turn, and take a snapshot of the files as they are now.
+
+        `on_disk` is called with the number of the turn as soon as the message is saved.
+        """
+        files = self._files.begin(self.thread_id)
+        await self._listing.begin_turn(message, self.options, files, on_disk=on_disk)
+
+    def resume_snapshot(self, head: "StateSnapshot") -> None:
+        """Take the snapshot of the turn that continues at `head`, if its process died before taking it."""
+        if head.values.get("iteration", 0) <= 1:  # no tool ran yet
+            self._files.resume(head.values.get("turn_files", ""), self.thread_id)
+
+    async def list_running(self) -> None:
+        """Show in the list of threads that a turn runs."""
+        await self._listing.change(state="running")
+
+    async def list_as(self, status: str) -> None:
+        """Renew its row in the list of threads after a turn that ended with this status."""
+        await self._listing.renew(STATES.get(status, "idle"))

@@ -91,28 +91,26 @@ class _Start:
 
 @asynccontextmanager
 async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
-    from ml_intern.execution.tool import Services
-    from ml_intern.models.gateway import Models
     from ml_intern.outbound.notifications.notifier import Notifications
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
-    from ml_intern.tools.mcp.servers import open_servers
+    from ml_intern.session.opening.services import open_services
 
     store, options, settings = start.store, start.options, start.settings
-    models = Models(store.ledger, endpoint_of(start.request, options.model))
+    endpoint = endpoint_of(start.request, options.model)
+    builtin, notes = await _builtin_tools(options, settings)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(models.close)
-        builtin, notes = await _builtin_tools(options, settings)
-        servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
-        if options.headless:
-            await servers.settled()
-            notes = (*servers.problems(), *notes)
-        stack.push_async_callback(_end_sandboxes, start)
+        services = await stack.enter_async_context(
+            open_services(store, options, endpoint, settings.mcpServers, builtin, start.interface.report)
+        )
+        if options.headless and services.servers is not None:
+            await services.servers.settled()
+            notes = (*services.servers.problems(), *notes)
         options = replace(options, notes=(*options.notes, *notes, *await _swept(start)))
         events = EventQueue()
         notifications = Notifications(settings.messaging, options.workspace, events.warn)
         stack.push_async_callback(notifications.close)
-        services = Services(models, tools, store, options, servers, notifications)
+        services = replace(services, defaults=options, notifier=notifications)
         thread = start.row.id if start.row else None
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
@@ -153,14 +151,6 @@ async def _swept(start: _Start) -> tuple[str, ...]:
     from ml_intern.runs.backends.hub_sandbox import sandboxes_of
 
     return tuple(await sandboxes_of(start.store).sweep(keep=start.row.id if start.row else ""))
-
-
-async def _end_sandboxes(start: _Start) -> None:
-    """End this session's sandboxes, and report them."""
-    from ml_intern.runs.backends.hub_sandbox import sandboxes_of
-
-    for line in await sandboxes_of(start.store).close():
-        start.interface.report(line)
 
 
 async def _upload_traces(
