@@ -16,6 +16,8 @@ from ml_intern.session.opening.options import load_settings, working_folder
 from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_intern.models.catalog.describe import Described, Way
     from ml_intern.models.catalog.prices import Price, Rates
 
@@ -79,7 +81,19 @@ def _show_ways(chosen: str, note: str, *, json: bool) -> int:
         return print_json({"model": chosen or None, "note": note, "ways": [asdict(way) for way in found]})
     rows = [("IDS", "PROVIDER", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
     used = f"selected model: {chosen or 'none'}{f' ({note})' if note else ''}"
-    return print_lines([*columns(rows), used, "`ml-intern models --available` lists the models that can be called now"])
+    offered = [line for way in found if way.key for line in _offered(way)]
+    return print_lines(
+        [*columns(rows), *offered, used, "`ml-intern models --available` lists the models that can be called now"]
+    )
+
+
+def _offered(way: "Way") -> "Iterator[str]":
+    """Iterate over lines about the recommended models of a provider."""
+    from ml_intern.models.catalog.prices import rates_of
+
+    for kind, id in (("strong", way.strong), ("cheap", way.cheap)):
+        if id:
+            yield f"{kind} model: {id} ({rates_of(id)})"
 
 
 def _ids(prefix: str) -> str:
@@ -105,7 +119,7 @@ def _show_available(found: "list[Described]", *, json: bool) -> int:
 
 def _row(one: "Described") -> tuple[str, ...]:
     able = one.abilities
-    price = "free" if one.free else _in_and_out(one.price.tiers[-1]) if one.price else "unknown"
+    price = "free" if one.free else str(one.price.tiers[-1]) if one.price else "unknown"
     return (one.model, _count(one.window), price, _can(able.tools), _can(able.images), _can(able.effort))
 
 
@@ -124,6 +138,7 @@ def _rows(one: "Described") -> list[tuple[str, str]]:
     rows = [
         ("model", one.model),
         ("route", one.route),
+        ("retired", f"{one.retired.day}: {one.retired.remedy}" if one.retired else ""),
         ("key", one.key or ("missing" if one.fault else "not needed")),
         ("context window", f"{_count(one.window)} tokens" if one.window else "unknown"),
         ("maximum reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
@@ -148,11 +163,7 @@ def _rates_line(rates: "Rates") -> str:
         if rate is not None
     ]
     above = f"above {rates.above:,} tokens: " if rates.above else ""
-    return f"{above}{_in_and_out(rates)} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
-
-
-def _in_and_out(rates: "Rates") -> str:
-    return f"${rates.input * MILLION:g} in, ${rates.output * MILLION:g} out"
+    return f"{above}{rates} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
 
 
 def _can(able: bool | None) -> str:  # noqa: FBT001 - a fact, not an option
@@ -174,6 +185,8 @@ def _as_json(one: "Described") -> dict[str, Any]:
         "price_per_million": _price_json(one.price),
         **asdict(one.abilities),
         "fault": str(one.fault) if one.fault else None,
+        "retired": str(one.retired.day) if one.retired else None,
+        "successor": one.retired.successor if one.retired else None,
     }
 
 

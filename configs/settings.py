@@ -105,7 +105,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-4-5-20250929"
+    model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-5"
     """The model, as provider/model."""
     compact_model: str | None = None
     """The model that summarises when the conversation is compacted; null: the main model."""
@@ -144,6 +144,11 @@ class Settings(BaseModel):
         "{hf_user}/ml-intern-sessions"
     )
     """The dataset of traces; {hf_user} is replaced by the owner of the token."""
+
+    @property
+    def other_models(self) -> tuple[str, ...]:
+        """Return the models used beside the main one."""
+        return tuple(filter(None, (self.research_model, self.compact_model, self.fallback_model)))
 
 
 WITHOUT_EFFECT: dict[str, str] = {

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,6 +19,7 @@ from ml_intern.graph.state import estimate_tokens
 from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import Catalogues
 from ml_intern.models.catalog.knowledge import Knowledge
+from ml_intern.models.catalog.lifecycle import Retirement, retirements
 from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
 from ml_intern.models.messages import has_images, repaired
 from ml_intern.models.openai_format import visible
@@ -83,6 +85,10 @@ class Models:
     def abilities(self, model: str) -> Abilities:
         """Return the capabilities of a model that are known now."""
         return self.known.abilities(self.route(model))
+
+    def retired(self, models: Iterable[str | None], today: date) -> list[Retirement]:
+        """Return the retired ones of some models, as far as they are requested from their own provider."""
+        return [one for one in retirements(models, today) if self.route(one.model).transport == "litellm"]
 
     async def expect(self, options: "RunOptions") -> None:
         """Check that each model of a run has a route, and ask local servers about theirs.

@@ -1,7 +1,7 @@
 """AgentSession: the session of this process. Operations go in, events come out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,10 @@ from langgraph.types import Command
 
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.layers import load
-from ml_intern.configs.version import version
 from ml_intern.execution.calls import judge_command
-from ml_intern.execution.tool import ServerState, Services, ToolSpec
+from ml_intern.execution.tool import ServerState, Services
 from ml_intern.graph import operations as ops
-from ml_intern.graph.context import RunOptions, sandbox_name
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict
@@ -27,6 +26,7 @@ from ml_intern.session.exchange.traces import Traces
 from ml_intern.session.listing import ThreadListing
 from ml_intern.session.mentions import Expanded, expand_mentions
 from ml_intern.session.protocol import ModelInfo, PermissionInfo, RunReport, ToolInfo, TurnEnd
+from ml_intern.session.ready import ready
 from ml_intern.session.runner import Runner, is_pending, pending_kind
 from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
@@ -34,9 +34,9 @@ from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.turns import Turns
 from ml_intern.session.waking import WOKEN, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
-from ml_intern.tools.registry import select_for_window
 
 if TYPE_CHECKING:
+    from ml_intern.execution.tool import ToolSpec
     from ml_intern.models.gateway import Models
     from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
@@ -374,31 +374,3 @@ class AgentSession(LockedThread):
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
-
-
-def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
-    """The fields of `ready`; `notes` come after those of the options."""
-    lines = services.servers.problems() if services.servers is not None else []
-    servers = [line for line in lines if line not in options.notes]
-    tools = services.offered(options)
-    doubts = [*_doubts(options, services, tools)]
-    return {
-        "model": options.model,
-        "tools": sorted(tools),
-        "version": version(),
-        "cwd": options.workspace,
-        "approval_mode": options.approval_mode,
-        "sandbox": sandbox_name(options),
-        "max_iterations": options.max_iterations,
-        "max_budget_usd": options.max_budget_usd,
-        "notes": [*options.notes, *doubts, *servers, *notes],
-    }
-
-
-def _doubts(options: RunOptions, services: Services, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
-    """What the model is not good for, as far as it is known now."""
-    if services.models.abilities(options.model).tools is False:
-        yield f"{options.model} calls no tools, as far as is known: it can only talk"
-    window = services.models.window(options.model)
-    if window and len(few := select_for_window(tools, window)) < len(tools):
-        yield f"{options.model} has a window of {window:,} tokens: of the tools it gets only {', '.join(few)}"

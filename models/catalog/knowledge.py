@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from ml_intern.configs.errors import ModelUnknown
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
 from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues, offer_of
+from ml_intern.models.catalog.lifecycle import retirement_of
 from ml_intern.models.catalog.prices import Price, entry_of
 from ml_intern.models.routing import Route, nearest_models
 from ml_intern.models.transports.base import Trimming
@@ -60,7 +62,10 @@ class Knowledge:
         return await self.catalogues.offers(route) if route.transport == "direct" else {}
 
     async def with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
-        """Add the most similar names of the endpoint or the table to the error."""
+        """Add the successor of a retired model to the error, else the most similar names of the endpoint or table."""
+        retired = retirement_of(route.model, date.today()) if route.transport == "litellm" else None
+        if retired:
+            return ModelUnknown(f"{error.message}: it was retired on {retired.day}", retired.remedy)
         known = [*filter(None, await self.offers(route))] if route.transport == "direct" else None
         near = nearest_models(route, known)
         return (

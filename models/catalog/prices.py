@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
 from ml_intern.models.request import Usage
 
 TABLE_FILE = "model_prices_and_context_window_backup.json"
+MILLION = 1_000_000
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
@@ -27,6 +29,9 @@ class Rates:
     cache_write: float | None = None
     above: int = 0
     """Input tokens above which these rates apply."""
+
+    def __str__(self) -> str:
+        return f"${self.input * MILLION:g} in, ${self.output * MILLION:g} out"
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,14 @@ class Entry:
         return limit if isinstance(limit, int) else None
 
     @property
+    def retired_on(self) -> date | None:
+        """The day from which the provider no longer serves the model, if one is announced."""
+        try:
+            return date.fromisoformat(str(self.values.get("deprecation_date")))
+        except ValueError:
+            return None
+
+    @property
     def abilities(self) -> Abilities:
         """The capabilities. What the table omits is unknown, except for the effort."""
         if not self.values:
@@ -96,6 +109,12 @@ class Entry:
 def price_of(model: str) -> Price | None:
     """Return the price of `provider/model`. None when it is not in the table."""
     return entry_of(model).price
+
+
+def rates_of(model: str) -> str:
+    """Return the price of `provider/model` in words: "$2 in, $10 out per million tokens"."""
+    price = price_of(model)
+    return f"{price.tiers[-1]} per million tokens" if price else "price unknown"
 
 
 def window_of(model: str) -> int | None:
