@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, Effort
+from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, ApprovalMode, Effort
 from ml_intern.session.opening.request import SessionRequest
 
 OutputFormat = Literal["text", "json", "stream-json"]
-Mode = Literal["ask", "auto", "yolo", "plan"]
 Runtime = Literal["local", "sandbox"]
 
 
@@ -74,7 +73,7 @@ class Options:
     ] = None
     timeout: Annotated[str | None, Word("--timeout", "DURATION", "time limit: 90, 90s, 10m, 1h30m")] = None
     approval_mode: Annotated[
-        Mode | None,
+        ApprovalMode | None,
         Word(
             "--approval-mode",
             "MODE",

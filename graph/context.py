@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED, ApprovalMode
 
-ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 Sandbox = Literal["none", "off", "list", "on"]
 """The sandbox of local commands: none, or bubblewrap with no network, listed hosts only or the full network."""
 

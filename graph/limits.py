@@ -1,4 +1,4 @@
-"""The limits of a run with their defaults, and the reasoning efforts. Settings, options, help and tools use these."""
+"""Limits of a run with their defaults, reasoning efforts and approval modes: settings, options, help and tools use them."""
 
 from typing import Literal, get_args
 
@@ -21,6 +21,8 @@ RUN_LIMIT_S = 24 * 3600.0
 """Seconds until a background run is stopped, unless its backend or the call sets another limit."""
 JOB_LIMIT_S = 2 * 3600.0
 """Seconds until a run that is billed by the hour is stopped."""
+
+ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)

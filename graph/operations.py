@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 
 
 class Decision(TypedDict):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import CommandAnalysis, analyze_command
 from ml_intern.safety.shell.credentials import named_paths

@@ -11,8 +11,8 @@ from ml_intern.configs.errors import ConfigurationError, SandboxMissing, UsageEr
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.environment import exclude_from_path
-from ml_intern.graph.context import ApprovalMode, RunOptions, Sandbox
-from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD
+from ml_intern.graph.context import RunOptions, Sandbox
+from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD, ApprovalMode
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.sandbox.profile import check_folder

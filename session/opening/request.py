@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ml_intern.terminal.render.summary import money, plan_lines, spending_lines
 from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
-    from ml_intern.graph.context import ApprovalMode
+    from ml_intern.graph.limits import ApprovalMode
     from ml_intern.terminal.slash.host import Host
 
 ACCEPTED = "I accept the plan. Carry it out."

@@ -1,6 +1,6 @@
 import pytest
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 from ml_intern.safety.policy import PolicyContext, verdict
 
 
