@@ -1,4 +1,4 @@
-"""Limits of a run with their defaults, reasoning efforts and approval modes: settings, options, help and tools use them."""
+"""Limits of a run with their defaults, reasoning efforts and approval modes, for settings, options, help and tools."""
 
 from typing import Literal, get_args
 
