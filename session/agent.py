@@ -20,7 +20,7 @@ from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import as_asked, check_answers, permission_info, remember_always, waiting_batch
+from ml_intern.session.approvals import approval_fields, check_answers, pending_batch, permission_info, remember_always
 from ml_intern.session.event_queue import EventQueue
 from ml_intern.session.exchange.traces import Traces
 from ml_intern.session.listing import ThreadListing
@@ -32,7 +32,7 @@ from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.turns import Turns
-from ml_intern.session.waking import WOKEN, ThreadRuns
+from ml_intern.session.waking import WAKE_TEXT, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 
 class AgentSession(LockedThread):
-    """One thread, held by this process. `submit` operations and read `events`.
+    """An open thread, locked by this process. `submit` operations and read `events`.
 
-    Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
+    Every turn ends with exactly one of turn_complete, approval_required or interrupted. `end` then describes it.
     """
 
     def __init__(self, runner: Runner, events: EventQueue) -> None:
@@ -97,14 +97,14 @@ class AgentSession(LockedThread):
         """Open a new thread, or an existing one by id, unique prefix or title; with `fork` a copy of it.
 
         Raises:
-            UsageError: no such thread, or more than one.
-            ThreadLocked: another process holds it.
+            UsageError: there is no such thread, or more than one.
+            ThreadLocked: another process uses it.
         """
         return await cls.start(Services(models, tools, store, options), EventQueue(), thread=thread, fork=fork)
 
     @classmethod
     async def start(cls, services: Services, events: EventQueue, *, thread: str | None, fork: bool = False) -> Self:
-        """Open a thread with these services; `events` takes what happens. Raises as `open` does."""
+        """Open a thread with these services and publish to `events`. Raises the same errors as `open`."""
         await services.models.expect(services.defaults)
         if services.notifier is not None:
             events.listen(services.notifier.take)
@@ -114,7 +114,7 @@ class AgentSession(LockedThread):
         return session
 
     async def submit(self, operation: ops.Operation) -> None:
-        """Hand in an operation. Interrupt and Shutdown act at once, the others one after the other."""
+        """Queue an operation. Interrupt and Shutdown take effect at once, the others in order."""
         if isinstance(operation, ops.Shutdown):
             self._closing = True
         if isinstance(operation, ops.Interrupt | ops.Shutdown) and self._running is not None:
@@ -124,26 +124,26 @@ class AgentSession(LockedThread):
         await self._operations.put(operation)
 
     async def events(self) -> AsyncIterator[Event]:
-        """The events as they happen; ends after `shutdown`."""
+        """Yield the events as they happen, up to `shutdown`."""
         async for event in self._events.read():
             yield event
 
     async def idle(self) -> None:
-        """Wait until every operation was carried out and every event of it was taken from `events`."""
+        """Wait until every operation has finished and all its events were read."""
         await self._operations.join()
         await self._events.drained()
 
     async def close(self) -> None:
-        """Shut down and let go of the thread; it stays resumable."""
+        """Shut down and release the thread, which can be resumed later."""
         if self._worker is not None:
             await self.submit(ops.Shutdown())
             await self._worker
             self._worker = None
 
     async def at_rest(self, *, runs_first: bool = False) -> None:
-        """Wait until the session is idle and, after a turn that ended well, no run is left to start another turn.
+        """Wait until the session is idle and, after a turn that succeeded, no background run can start another turn.
 
-        `runs_first`: no turn was begun; wait for the runs of earlier ones.
+        `runs_first`: no turn was started; wait for the runs of earlier turns.
         """
         if runs_first:
             await self.runs.ended()
@@ -156,56 +156,56 @@ class AgentSession(LockedThread):
     # --- what interfaces read
 
     def model(self) -> ModelInfo:
-        """What is known of the model in use."""
+        """Return details of the current model."""
         id, models = self.options.model, self.services.models
         able = models.abilities(id)
         return ModelInfo(id, models.window(id), able.images, able.effort)
 
     def tools(self) -> list[ToolInfo]:
-        """The tools of the model."""
+        """Return the tools of the model."""
         return [tool_info(spec) for _, spec in sorted(self.services.offered(self.options).items())]
 
     def servers(self) -> Sequence[ServerState]:
-        """The MCP servers."""
+        """Return the state of the MCP servers."""
         return self.services.servers.states() if self.services.servers is not None else ()
 
     def expand_mentions(self, text: str) -> Expanded:
         """Add the files that a message names as @path."""
-        blind = "" if self.model().images is not False else self.options.model
-        return expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
+        no_images = "" if self.model().images is not False else self.options.model
+        return expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, no_images)
 
     def all_threads(self) -> LocalThreads:
-        """The threads of the same data home."""
+        """Return the threads in the same data folder."""
         return LocalThreads(self.services.store, self._events.warn)
 
     async def run_ids(self, prefix: str = "") -> Sequence[str]:
-        """The ids of the thread's runs that begin so."""
+        """Return the ids of the thread's runs that begin with `prefix`."""
         rows = await self.services.store.runs.list(self.thread_id)
         return [row.id for row in rows if row.id.startswith(prefix)]
 
     async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
-        """The state of the thread's runs whose ids begin so. `stop` ends them, `logs` adds the end of their logs."""
+        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
         return await self.runs.check(prefix, stop_them=stop, logs=logs)
 
     async def stop_runs(self) -> "Sequence[RunRow]":
-        """Stop all runs; those that could not be stopped."""
+        """Stop all runs. Return those that could not be stopped."""
         return await self.runs.stop()
 
     async def permissions(self) -> PermissionInfo:
-        """The permission rules and answers in force here."""
+        """Return the permission rules and saved answers that apply here."""
         answers = await self.services.store.permissions.in_force(self.options.workspace, self.thread_id)
         return permission_info(self.options.permissions, answers)
 
     async def remove_permission(self, number: int) -> bool:
-        """Remove an "always" answer; whether there was one."""
+        """Remove a saved "always" answer. Return False if it does not exist."""
         return await self.services.store.permissions.remove(number)
 
     async def judge(self, command: str) -> Verdict:
-        """What policy says to a shell command. Nothing is run."""
+        """Return the policy's verdict on a shell command, without running it."""
         return await judge_command(command, self.thread_id, self.options, self.services)
 
     async def set_trace_visibility(self, *, public: bool) -> str:
-        """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
+        """Make the user's dataset of traces public or private. Return its id. Raises MLInternError."""
         settings = load(Path(self.options.workspace)).settings
         return await Traces(self.services.store.home, settings).change_visibility(public=public)
 
@@ -234,7 +234,7 @@ class AgentSession(LockedThread):
                 task.result()
         except MLInternError as error:
             self._failed(operation, error)
-        except Exception as error:  # noqa: BLE001 whatever it is becomes one line, its traceback goes to the log
+        except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log
             self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
 
     async def _stopped(self) -> None:
@@ -264,8 +264,8 @@ class AgentSession(LockedThread):
     async def _complete(self, end: TurnEnd) -> None:
         if end.status == "waiting":
             await self._ended(end)
-            if (batch := waiting_batch(await self._turns.snapshot())) is not None:
-                self._emit("approval_required", **as_asked(batch))
+            if (batch := pending_batch(await self._turns.snapshot())) is not None:
+                self._emit("approval_required", **approval_fields(batch))
             return
         turn = int((await self._turns.snapshot()).values.get("turn", 0))
         await self._ended(end)
@@ -279,7 +279,7 @@ class AgentSession(LockedThread):
         snapshot = await self._turns.snapshot()
         self.resume_snapshot(snapshot)
         if snapshot.interrupts:
-            await self._complete(TurnEnd("waiting", "waits for an approval", 3))
+            await self._complete(TurnEnd("waiting", "approval pending", 3))
         elif is_pending(snapshot):
             await self._run(None)
 
@@ -293,22 +293,22 @@ class AgentSession(LockedThread):
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
-        batch = check_answers(waiting_batch(await self._turns.snapshot()), op.decisions)
+        batch = check_answers(pending_batch(await self._turns.snapshot()), op.decisions)
         folder, thread_id = self.options.workspace, self.thread_id
         await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
         await self._run(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:
-        wish = {"reason": "manual", "keep": op.keep}
-        await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=wish)
+        compaction = {"reason": "manual", "keep": op.keep}
+        await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=compaction)
         await self._run(None)
 
     async def _wake(self, _: ops.Wake) -> None:
         if (turn := await self.runs.begin(self._turns, self.options)) is not None:
-            self._emit("processing", turn=turn, text=WOKEN)
+            self._emit("processing", turn=turn, text=WAKE_TEXT)
             await self._run(None)
 
-    # --- moving in and between threads
+    # --- undo, redo, and switching threads
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
         moved = await self.move(op)
@@ -319,7 +319,7 @@ class AgentSession(LockedThread):
         await self._enter(await self._turns.fork(op.turn))
 
     async def _enter(self, thread: str | None, *, fork: bool = False) -> None:
-        """Let go of the thread at hand and take another one; on failure the one at hand stays."""
+        """Switch to another thread. The current thread stays open if this fails."""
         store = self.services.store
         row = await store.threads.find(thread) if thread else None
         if row is not None and fork:
@@ -346,7 +346,7 @@ class AgentSession(LockedThread):
         self._emit("ready", **ready(self.options, self.services, self._files.notes))
 
     async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
-        """What is said of a thread that is opened again."""
+        """Return the fields of `resumed`. Close calls that a dead process left open."""
         pending = pending_kind(await turns.snapshot())
         cut_off = [row.tool for row in await self.services.store.journal.open_calls(turns.thread_id)]
         if not pending:
@@ -359,7 +359,7 @@ class AgentSession(LockedThread):
     # --- changing the run
 
     async def _change(self, **changes: Any) -> None:
-        """Other options from the next run on. Raises what the model's route raises."""
+        """Change the options from the next run on. Raises ConfigurationError if the model cannot be called."""
         options = replace(self.options, **changes)
         await self.services.models.check(options.model)
         self.options = options
@@ -369,7 +369,7 @@ class AgentSession(LockedThread):
         await self._turns.close_open("the user ran a command")
         await self._listing.change()
         await self._files.settled()
-        # The note is there before the command: whatever ends it, the model knows that it may have run.
+        # The note is written before the command runs, so that the model knows about it even after a crash.
         id, typed = f"user_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)

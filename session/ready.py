@@ -1,4 +1,4 @@
-"""The data of the event `ready`, with the notes about the models of a run."""
+"""The data of the event `ready`, with notes about the models of a run."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def ready(options: RunOptions, services: "Services", notes: Iterable[str]) -> dict[str, Any]:
-    """Return the fields of `ready`; `notes` come after those of the options."""
+    """Return the fields of `ready`. `notes` follow those of the options."""
     lines = services.servers.problems() if services.servers is not None else []
     servers = [line for line in lines if line not in options.notes]
     tools = services.offered(options)
@@ -31,12 +31,12 @@ def ready(options: RunOptions, services: "Services", notes: Iterable[str]) -> di
 
 
 def _about_models(options: RunOptions, services: "Services", tools: "Mapping[str, ToolSpec]") -> Iterator[str]:
-    """Iterate over what the user should know about the models before the first request."""
+    """Yield warnings about known limits of the models."""
     models = services.models
     used = (options.model, options.research_model, options.compact_model, options.fallback_model)
     yield from (str(one) for one in models.retired(used, date.today()))
     if models.abilities(options.model).tools is False:
-        yield f"{options.model} calls no tools, as far as is known: it can only talk"
+        yield f"{options.model} does not support tool calling, which ml-intern requires"
     window = models.window(options.model)
     if window and len(few := select_for_window(tools, window)) < len(tools):
-        yield f"{options.model} has a window of {window:,} tokens: of the tools it gets only {', '.join(few)}"
+        yield f"{options.model} has a context window of {window:,} tokens and gets only these tools: {', '.join(few)}"

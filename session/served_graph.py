@@ -99,11 +99,11 @@ class LocalRun(LockedThread):
 
     @property
     def recursion_limit(self) -> int:
-        """LangGraph's limit on the steps of a run."""
+        """Return LangGraph's limit on the steps of a run."""
         return self._turns.config()["recursion_limit"]
 
     async def head(self) -> GraphHead:
-        """Where the thread stands."""
+        """Return the state of the thread."""
         head = await self._turns.snapshot()
         messages = head.values.get("messages", [])
         text = next((message.text for message in reversed(messages) if is_user_message(message)), "")
@@ -126,7 +126,7 @@ class LocalRun(LockedThread):
         await self._turns.close_open("interrupted by the user")
 
     async def close(self) -> None:
-        """Write how the run ended into the list of threads."""
+        """Record the end of the run in the list of threads."""
         await self._files.close()
         snapshot = await self._turns.snapshot()
         await self.list_as("interrupted" if is_pending(snapshot) else turn_end(snapshot).status)
@@ -140,7 +140,7 @@ class LocalGraph:
 
     @property
     def app(self) -> "AgentApp":
-        """The compiled graph with its checkpointer."""
+        """Return the compiled graph with its checkpointer."""
         return self.runner.app
 
     @asynccontextmanager

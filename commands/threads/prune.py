@@ -72,7 +72,7 @@ def _lines(done: Pruning, *, did_it: bool) -> Iterable[str]:
     if done.snapshots:
         yield f"{plural(done.snapshots, 'file snapshot')} of deleted threads"
     yield from done.notes
-    yield from (f"{id[:8]} skipped: another process is using it" for id in done.held)
+    yield from (f"{id[:8]} skipped: another process is using it" for id in done.in_use)
     if did_it:
         yield f"freed {size(done.freed)}"
     elif rows or done.snapshots:

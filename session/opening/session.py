@@ -161,12 +161,12 @@ async def _upload_traces(
     if not settings.share_traces:
         return
     from ml_intern.session.exchange.traces import Traces
-    from ml_intern.session.thread import resting_turns
+    from ml_intern.session.thread import idle_turns
 
     traces = Traces(store.home, settings)
     if await store.threads.get(thread_id) is not None:
         traces.add(thread_id)
-    for line in await traces.upload_pending(store, await resting_turns(store, thread_id, str(workspace))):
+    for line in await traces.upload_pending(store, await idle_turns(store, thread_id, str(workspace))):
         interface.report(line)
 
 
@@ -201,10 +201,10 @@ async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionR
     """
     if row.state != "waiting" or request.sandbox is not None:
         return request
-    from ml_intern.session.approvals import waiting_batch
-    from ml_intern.session.thread import resting_turns
+    from ml_intern.session.approvals import pending_batch
+    from ml_intern.session.thread import idle_turns
 
-    batch = waiting_batch(await (await resting_turns(store, row.id, row.folder)).snapshot()) or {}
+    batch = pending_batch(await (await idle_turns(store, row.id, row.folder)).snapshot()) or {}
     return replace(request, sandbox=False) if batch.get("sandbox") == "none" else request
 
 

@@ -68,7 +68,7 @@ async def test_a_thread_that_is_opened_again_finds_its_run_and_is_woken(lab: Lab
     async with lab.session(model) as session:
         await turn(session, UserInput("train"))
         thread = session.thread_id
-        assert len(await session.runs.going()) == 1
+        assert len(await session.runs.unfinished()) == 1
     async with lab.session(model, thread=thread) as session:
         events = await until(session, "turn_complete")
         assert data(events, "turn_complete")[0]["text"] == "woken"
