@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ml_intern.sandbox.bubblewrap import Profile, wrap  # noqa: E402  (a script: the checkout first)
+from ml_intern.sandbox.bubblewrap import Profile  # noqa: E402  (a script: the checkout first)
 from ml_intern.sandbox.profile import SandboxRequest, build_profile  # noqa: E402
+from ml_intern.sandbox.wrap import wrap  # noqa: E402
 
 RUNS = 100
 

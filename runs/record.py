@@ -20,6 +20,7 @@ from ml_intern.runs.preflight.program import Program
 from ml_intern.runs.preflight.rules_files import paths_read
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.secrets.redaction import redact
+from ml_intern.sandbox.git.reader import open_git
 from ml_intern.store.experiments import ExperimentRow
 
 if TYPE_CHECKING:
@@ -83,11 +84,13 @@ def _seed(program: Program) -> int | None:
 
 def git_commit(folder: Path) -> str:
     """Return the commit checked out in a folder; "" outside a repository. Nothing is changed."""
-    command = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
+    environment = without_secrets(os.environ)
     try:
-        result = subprocess.run(
-            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
+        with open_git(("rev-parse", "--verify", "-q", "HEAD"), folder) as git:
+            result = subprocess.run(
+                git.argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False,
+                pass_fds=git.descriptors,
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip()

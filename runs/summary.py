@@ -43,8 +43,18 @@ def started_text(row: RunRow) -> ToolResult:
     limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
     where = f" on {row.hardware}" if row.hardware else ""
     return ToolResult(
-        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n"
+        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n{_git_note(row)}"
         "You may end your turn. You will be notified when the run ends."
+    )
+
+
+def _git_note(row: RunRow) -> str:
+    """Warn the user about git while a command on this machine can still create repositories."""
+    if row.backend != "local":
+        return ""
+    return (
+        "Until it ends, the user should not run git in repositories that it creates: git runs programs named there. "
+        "ml-intern removes such settings when it ends.\n"
     )
 
 

@@ -15,7 +15,7 @@ from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
 from ml_intern.sandbox.bubblewrap import Network, Profile, can_forbid_namespaces
 from ml_intern.sandbox.egress import find_upstream_proxy
-from ml_intern.sandbox.git_guard import find_git_folders
+from ml_intern.sandbox.git.tree import find_git_folders
 from ml_intern.sandbox.network_hosts import NO_HOSTS, allowed_hosts
 from ml_intern.sandbox.redacted_files import find_redacted_files
 from ml_intern.text.word_table import words
@@ -68,7 +68,7 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
     home = os.path.realpath(environment.get("HOME") or Path.home())
     workspace = check_folder(request.workspace, home)
     added = tuple(check_folder(folder, home) for folder in request.add_dirs)
-    hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *request.own_homes) if Path(path).is_dir()))
+    hidden = hidden_folders(home, request.own_homes)
     roots, caches = (workspace, *added), tuple(_caches(environment, home))
     return Profile(
         workspace=workspace,
@@ -89,6 +89,11 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
         upstream=find_upstream_proxy(environment),
         nested_namespaces=not can_forbid_namespaces(),
     )
+
+
+def hidden_folders(home: str, own_homes: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the existing folders whose content commands do not see."""
+    return tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *own_homes) if os.path.isdir(path)))  # noqa: PTH112
 
 
 def check_folder(folder: str, home: str) -> str:
@@ -161,7 +166,7 @@ def _readable(
 def _reachable(entries: tuple[str, ...], _modified_at: tuple[int, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
     """Return interpreters and link targets on PATH. The folders' change times are part of the cache key."""
     path = os.pathsep.join(entries)
-    prefixes = (prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=path)))
+    prefixes = (prefix for name in _INTERPRETERS for prefix in interpreter_folders(shutil.which(name, path=path)))
     return (*prefixes, *_link_targets(entries, hidden))
 
 
@@ -172,7 +177,7 @@ def _modified(folder: str) -> int:
         return 0
 
 
-def _prefixes(executable: str | None) -> list[str]:
+def interpreter_folders(executable: str | None) -> list[str]:
     """Return the folders an interpreter needs: its own folder and the prefix above bin."""
     if executable is None:
         return []
@@ -212,7 +217,7 @@ def _git_identity(_home: str) -> tuple[tuple[str, str], ...]:
     command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
     try:
         done = subprocess.run(
-            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=5, check=False
+            command, cwd="/", env=without_secrets(os.environ), capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()

@@ -123,7 +123,9 @@ async def _supervise(
     finally:
         # A process that left the session on purpose may survive a normal end of the command, but no other end.
         mark = None if ending == "exited" else command.mark
-        ended = await end_processes(process.pid, mark, spare=process.pid if command.wrapped else None)
+        ended = await end_processes(
+            process.pid, mark, spare=process.pid if command.wrapped and command.wrapped.has_monitor else None
+        )
         pipe.stop()
         await asyncio.wait({pump})
     await process.wait()

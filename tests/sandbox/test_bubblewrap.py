@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.sandbox.bubblewrap import Profile, sandbox_command, sandbox_problem, wrap
-from ml_intern.sandbox.git_guard import GitFolder
+from ml_intern.sandbox.bubblewrap import Profile, sandbox_command, sandbox_problem
+from ml_intern.sandbox.git.tree import GitFolder
 from ml_intern.sandbox.profile import SandboxRequest, build_profile, check_folder, sandbox_environment
+from ml_intern.sandbox.wrap import wrap
 from tests.sandbox.wrapped_runs import run_wrapped
 
 needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")

@@ -97,7 +97,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             connections = prepared.connections
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
-    notes = [*_connection_notes(connections), *_repair_note(prepared.repairs)]
+    notes = [*_connection_notes(connections), *_removal_note(prepared.removed)]
     return await asyncio.to_thread(_result, args, command, context, finished, connections.reached, notes)
 
 
@@ -198,8 +198,8 @@ def _connection_notes(connections: Connections) -> list[str]:
     ]
 
 
-def _repair_note(repairs: list[str]) -> list[str]:
-    return [f"removed, because git would run it: {listed(repairs, MAX_HOSTS)}"] if repairs else []
+def _removal_note(removed: tuple[str, ...]) -> list[str]:
+    return [f"removed, because git would run it: {listed(removed, MAX_HOSTS)}"] if removed else []
 
 
 def _exit(code: int | None) -> str:
