@@ -1,6 +1,7 @@
 """`config show`, `check` and `path`: the settings in effect and their sources, errors in the files, all paths."""
 
 import json as json_module
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -66,8 +67,11 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
-    """Report every error in the settings files with its line and column. Exits with 78 if there is one."""
-    from ml_intern.configs.check import problems_of
+    """Report every error in the settings files with its line and column, and in ML_INTERN_ variables.
+
+    Exits with 78 if there is an error.
+    """
+    from ml_intern.configs.check import environment_problems, problems_of
     from ml_intern.configs.layers import names_for
 
     folder = working_folder(options.request())
@@ -76,15 +80,16 @@ def check_settings(options: Options, json: Json = False) -> int:
     projects = (path for name in (MCP_FILE, PROJECT_FILE) if (path := folder / name).is_file())
     given = [Path(options.config).expanduser()] if options.config else []
     files = [path for path in (user_settings_file(), *projects, *given) if path is not None]
-    faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
-    wrong = [fault for fault in faults if not fault.warning]
+    problems = [problem for path in files for problem in problems_of(path, known, further_problems)]
+    problems += environment_problems(os.environ)
+    wrong = [problem for problem in problems if not problem.warning]
     if not wrong:
         load_settings(options.request(), folder)  # checks the files and options in combination
     if json:
-        print_json([asdict(fault) for fault in faults])
+        print_json([asdict(problem) for problem in problems])
     else:
         where = ", ".join(map(str, files)) or "the defaults"
-        print_lines([str(fault) for fault in faults] or [f"no errors in {where}"])
+        print_lines([str(problem) for problem in problems] or [f"no errors in {where}"])
     return ConfigurationError.exit_code if wrong else 0
 
 

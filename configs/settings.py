@@ -63,6 +63,7 @@ class Messaging(BaseModel):
     auto_event_types: tuple[Literal["approval_required", "error", "turn_complete"], ...] = DEFAULT_AUTO_EVENTS
     """The events that are sent."""
     destinations: dict[str, Destination] = Field(default_factory=dict)
+    """Destinations by name."""
 
 
 class PermissionLists(BaseModel):
