@@ -144,7 +144,7 @@ def _type_at(path: KeyPath) -> Any:
 
 def _type_below(inner: Any, part: str | int) -> Any:
     if _is_model(inner):
-        field = inner.model_fields.get(part)
+        field = inner.model_fields.get(str(part))
         return field.annotation if field else Any
     origin, args = get_origin(inner), get_args(inner)
     if origin in (dict, tuple, list):

@@ -12,7 +12,7 @@ from ml_intern.terminal.prompt import InputAborted, LineReader, RewindRequested
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.terminal.slash.rewind import rewind
 from ml_intern.terminal.slash.runs import leave_runs
-from ml_intern.terminal.slash.table import find_command, nearest
+from ml_intern.terminal.slash.table import LEAVING, find_command, nearest
 from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class App:
 
     async def take(self, line: str) -> None:
         """Process one line: a slash command, a shell command, or a message."""
-        command, argument, name = find_command(line)
+        command, argument, name = find_command(f"/{line.strip()}" if line.strip().lower() in LEAVING else line)
         if command:
             await command.run(self, argument)
         elif name:

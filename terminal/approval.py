@@ -31,7 +31,7 @@ class ApprovalDeferred(Exception):
 
 
 class NewMessage(Exception):
-    """The user answered with a message to the model; no request is approved."""
+    """The user answered a question about the turn with a message: the turn ends, and the model reads it."""
 
 
 class Dialogue:
@@ -48,7 +48,7 @@ class Dialogue:
         Raises:
             ApprovalDeferred: Ctrl-D.
             KeyboardInterrupt: Ctrl-C.
-            NewMessage: the user typed a message instead.
+            NewMessage: the user typed a sentence at a question that is not about a call.
         """
         decisions: dict[str, Decision] = {}
         for number, request in enumerate(requests):
@@ -64,26 +64,34 @@ class Dialogue:
         question = _question(request, waiting)
         while True:
             answer = (await self._line(question)).strip()
-            word, _, rest = answer.partition(" ")
-            if waiting > 1 and word.lower() in ("a", "all"):
+            if waiting > 1 and answer.lower() in ("a", "all"):
                 return None
-            if decision := await self._decision(word.lower(), rest.strip(), request):
+            if decision := await self._decision(answer, request):
                 return decision
-            if len(word) > 1 and rest:
-                raise NewMessage(answer)
-            if word.lower() not in ("", "e", "edit", "v", "view"):
+            if answer.lower() not in ("", "e", "edit", "v", "view"):
                 self._screen.line(
                     "Unknown answer. Type y, n, r, e or v, or a sentence to reject with that reason.", "dim"
                 )
 
-    async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
-        """Return the decision that the answer makes; None when it makes none."""
+    async def _decision(self, answer: str, request: Mapping[str, Any]) -> "Decision | None":
+        """Return the decision, or None when there is none yet. Only a word of its own approves."""
+        word, _, rest = (part.strip() for part in answer.partition(" "))
+        if word.lower() in ("n", "no"):
+            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
+        if word.lower() in ("r", "reason"):
+            return {"type": "reject", "message": rest or await self._line("reason: ")}
+        if not rest:
+            return await self._by_word(word.lower(), request)
+        if word.lower() in ("y", "yes"):
+            self._screen.line("Type y alone to approve, or n with a reason to reject.", "dim")
+            return None
+        if request["name"] == QUESTION:
+            raise NewMessage(answer)
+        return {"type": "reject", "message": answer}
+
+    async def _by_word(self, word: str, request: Mapping[str, Any]) -> "Decision | None":
         if word in ("y", "yes"):
             return {"type": "approve"}
-        if word in ("n", "no"):
-            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
-        if word in ("r", "reason"):
-            return {"type": "reject", "message": rest or await self._line("reason: ")}
         if request["name"] == QUESTION:
             return None
         if word in ALWAYS and request.get("always"):

@@ -64,7 +64,13 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
     SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
     SlashCommand(("/model",), "[ID]", "show or change the model", actions.model),
-    SlashCommand(("/effort",), "[LEVEL]", "show or change the reasoning effort", actions.effort, EFFORTS),
+    SlashCommand(
+        ("/effort",),
+        "[LEVEL|off]",
+        "show or change the reasoning effort; off: send none",
+        actions.effort,
+        (*EFFORTS, "off"),
+    ),
     SlashCommand(
         ("/plan",),
         "[on|off|accept]",
@@ -102,6 +108,9 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/doctor",), "", "show versions, folders, programs, and which API keys are set", actions.doctor),
     SlashCommand(("/exit", "/quit"), "", "quit; the thread can be resumed", actions.leave),
 )
+
+LEAVING = ("exit", "quit")
+"""Words that leave as a message of their own, without the slash."""
 
 BY_NAME: dict[str, SlashCommand] = {name: command for command in SLASH_COMMANDS for name in command.names}
 
