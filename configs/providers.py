@@ -288,8 +288,8 @@ LOCAL_SERVERS: Mapping[str, Provider] = {
     ),
     "lm_studio": Provider(
         "LM Studio",
-        ("LM_STUDIO_API_KEY",),
-        ("LM_STUDIO_BASE_URL",),
+        ("LM_STUDIO_API_KEY", "LMSTUDIO_API_KEY"),
+        ("LM_STUDIO_BASE_URL", "LMSTUDIO_BASE_URL"),
         default_url="http://127.0.0.1:1234/v1",
         self_hosted=True,
     ),
@@ -308,11 +308,11 @@ ANY_LOCAL_SERVER = Provider("a local server", ("LOCAL_LLM_API_KEY",), ("LOCAL_LL
 
 HUB = Provider(
     "Hugging Face",
-    ("HF_TOKEN",),
+    ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"),
     ("HF_ENDPOINT",),
     ("huggingface.co", "hf.co"),
     official_urls=("https://huggingface.co", "https://hf.co"),
-    other_envs=("HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN"),
+    other_envs=("HUGGINGFACE_TOKEN",),
     first_model="moonshotai/Kimi-K2.6",
     key_help="for the Hub and its router: `hf auth login`, or create one at https://huggingface.co/settings/tokens",
 )
@@ -332,7 +332,7 @@ SLACK = Provider(
     ("SLACK_API_URL",),
     ("slack.com",),
     official_urls=("https://slack.com/api",),
-    parameter_envs=("SLACK_CHANNEL_ID",),
+    parameter_envs=("SLACK_CHANNEL_ID", "SLACK_CHANNEL"),
 )
 SEMANTIC_SCHOLAR = Provider("Semantic Scholar", ("S2_API_KEY",), hosts=("semanticscholar.org",))
 BRAVE = Provider("Brave", ("BRAVE_API_KEY",), hosts=("search.brave.com",))

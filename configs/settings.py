@@ -38,6 +38,10 @@ class Destination(BaseModel):
     """slack: the bot token, xoxb-..."""
     channel: str | None = None
     """slack: the id or name of the channel."""
+    username: str | None = None
+    """slack: the name of the sender, which needs the scope chat:write.customize; null: the app's."""
+    icon_emoji: str | None = None
+    """slack: the sender's icon, such as :robot_face:, with the same scope; null: the app's."""
     url: str | None = None
     """apprise: the URL of the service, with its secrets."""
     allow_agent_tool: bool = False

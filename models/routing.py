@@ -124,7 +124,8 @@ def _address_envs(server: Provider) -> tuple[str, ...]:
 
 def named_hub_token(environ: Mapping[str, str]) -> str:
     """Return the Hub token in the environment, or ""."""
-    return (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "").strip()
+    name = first_set(HUB.key_envs, environ)
+    return environ[name].strip() if name else ""
 
 
 def hub_token(environ: Mapping[str, str]) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.conversation import Call, Conversation, Message, default_title
 from ml_intern.outbound.importing.event_reader import CONTINUES_REPLY, EventReader, epoch
+from ml_intern.outbound.importing.former_tools import with_current_tools
 from ml_intern.outbound.importing.openai_reader import plain, read_messages
 
 MESSAGE_KEYS = ("messages", "trajectory", "history", "conversation")
@@ -35,7 +36,7 @@ def read_conversation(text: str, name: str) -> ImportedConversation:
         raise UsageError(f"{name} is too deeply nested to read", f"use {IMPORTABLE}") from error
     if found is None or not found.messages:
         raise UsageError(f"{name} does not contain a conversation", f"use {IMPORTABLE}")
-    messages, repaired = pair_results(found.messages)
+    messages, repaired = pair_results(with_current_tools(found.messages))
     title = found.title or default_title(messages)
     return ImportedConversation(replace(found, messages=messages, title=title), dict(+(left_out + repaired)))
 

@@ -106,7 +106,9 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         CHOICES,
     ),
     SlashCommand(("/doctor",), "", "show versions, folders, programs, and which API keys are set", actions.doctor),
-    SlashCommand(("/exit", "/quit"), "", "quit; the thread can be resumed", actions.leave),
+    SlashCommand(
+        ("/exit", "/quit"), "", "quit; the thread can be resumed; `exit` and `quit` do the same", actions.leave
+    ),
 )
 
 LEAVING = ("exit", "quit")

@@ -69,9 +69,9 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert again.ended() == 0
 
 
-def test_a_message_instead_of_an_answer_rejects_and_is_told_to_the_model(start: Callable[..., Terminal]) -> None:
+def test_a_sentence_instead_of_an_answer_rejects_and_the_model_reads_it(start: Callable[..., Terminal]) -> None:
     terminal = start(
-        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "superseded by the user's next message"}
+        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "rejected it. write to made.txt instead"}
     )
     terminal.prompt()
     terminal.enter("make a file")
@@ -207,6 +207,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/yolo", "only deny rules apply"),
         ("/yolo", "you are asked before calls"),
         ("/effort high", "reasoning effort: high"),
+        ("/effort off", "reasoning effort: as the model has it"),
         ("/model scripted:other.yaml", "model: scripted:other.yaml"),
         ("/model scripted:gone.yaml", "cannot read the script"),
         ("/model nonsense/x", "unknown provider 'nonsense'"),
@@ -254,6 +255,33 @@ def test_a_plan_is_made_without_changes_and_carried_out_when_it_is_accepted(
     terminal.prompt()
     terminal.enter("/plan accept")
     terminal.expect("plan mode is off")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
+@pytest.mark.parametrize("word", ["exit", "Quit"])
+def test_a_bare_word_leaves(start: Callable[..., Terminal], word: str) -> None:
+    terminal = start({"text": "unused"})
+    terminal.prompt()
+    terminal.enter(word)
+    assert terminal.ended() == 0
+
+
+def test_a_sentence_at_the_approval_is_the_reason_that_the_model_reads(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    after = {"text": "Understood.", "expect": "a different folder please"}
+    terminal = start({"tool_calls": [*bash("touch one")["tool_calls"], *bash("touch two")["tool_calls"]]}, after)
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.expect("a yes to all")
+    terminal.enter("use a different folder please")
+    terminal.expect("$ touch two")
+    terminal.expect("v view:")
+    terminal.enter("use a different folder please")
+    terminal.expect("Understood.")
+    assert not (tmp_path / "work" / "one").exists()
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
 
