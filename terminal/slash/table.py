@@ -107,7 +107,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/doctor",), "", "show versions, folders, programs, and which API keys are set", actions.doctor),
     SlashCommand(
-        ("/exit", "/quit"), "", "quit; the thread can be resumed; `exit` and `quit` do the same", actions.leave
+        ("/exit", "/quit"), "", "quit, as the words exit and quit do; the thread can be resumed", actions.leave
     ),
 )
 
