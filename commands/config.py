@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.check import Found
 from ml_intern.configs.errors import ConfigurationError, ModelUnknown
 from ml_intern.configs.layers import SHIPPED, Loaded
@@ -24,8 +22,6 @@ from ml_intern.session.opening.options import load_settings, working_folder
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
 _SECRET_FOLDERS = frozenset({"env", "headers"})
-
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 @takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")

@@ -15,7 +15,7 @@ import typer
 
 from ml_intern.commands.config import known_paths
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines, size
+from ml_intern.commands.output import Json, columns, print_json, print_lines, size
 from ml_intern.commands.setup.probe import probe as ask_model
 from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
@@ -57,7 +57,7 @@ def doctor(
     probe: Annotated[
         bool, typer.Option("--probe", help="send test requests: a reply, a streamed reply, a tool call")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    json: Json = False,
 ) -> int:
     """Show versions, programs, folders, which API keys are set, and the model a run would use."""
     loaded = load_settings(options.request(), working_folder(options.request()))

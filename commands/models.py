@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import MLInternError
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
@@ -33,7 +33,7 @@ def show_models(
     options: Options,
     id: Id = None,
     available: Available = False,
-    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    json: Json = False,
 ) -> int:
     """List providers or available models, or show one model's route, key, context window, price and capabilities."""
     loaded = load_settings(options.request(), working_folder(options.request()))

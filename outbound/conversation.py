@@ -1,6 +1,7 @@
 """A conversation as plain data, the common form of all export and import formats. Independent of LangChain."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,3 +103,8 @@ def default_title(messages: Sequence[Message], length: int = 60) -> str:
     """Return a title for an untitled conversation: the beginning of the user's first message."""
     text = next((message.text for message in messages if message.role == "user" and message.text.strip()), "")
     return " ".join(text.split())[:length]
+
+
+def json_lines(values: Iterable[Mapping[str, Any]]) -> str:
+    """Return one ASCII line per value, so that every reader splits the same lines."""
+    return "".join(f"{json.dumps(value)}\n" for value in values)

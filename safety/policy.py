@@ -4,10 +4,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ml_intern.graph.limits import ApprovalMode
-from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Rule, Rules, RuleTarget
+from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Effect, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import CommandAnalysis, analyze_command
 from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import destinations, is_private, outward_reason
@@ -19,8 +18,6 @@ from ml_intern.safety.shell.paths import (
     match_nothing,
     normalize_path,
 )
-
-VerdictKind = Literal["allow", "ask", "deny"]
 
 PLAN_TOOL = "plan"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -86,7 +83,7 @@ class PolicyContext:
 class Verdict:
     """The decision on a call, and the reason as one clause for the user and the model."""
 
-    kind: VerdictKind
+    kind: Effect
     why: str
 
 

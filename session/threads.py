@@ -1,7 +1,7 @@
 """List, read, change, copy, import and delete the threads in a data folder. No model is called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
     from ml_intern.session.protocol import PruneRequest, Pruning
     from ml_intern.session.thread import LockedThread, StoredThread
+    from ml_intern.snapshots.workspace import ReportProblem
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
     T = TypeVar("T", bound=StoredThread)
 
-Warn = Callable[[str, str], None]
-"""Report a problem and its remedy."""
-
 
 @asynccontextmanager
-async def open_threads(warn: Warn) -> AsyncIterator["LocalThreads"]:
+async def open_threads(warn: "ReportProblem") -> AsyncIterator["LocalThreads"]:
     """Open the threads in the user's data folder. `warn` reports problems with snapshots."""
     async with open_store() as store:
         yield LocalThreads(store, warn)
@@ -34,7 +32,7 @@ async def open_threads(warn: Warn) -> AsyncIterator["LocalThreads"]:
 class LocalThreads:
     """The threads of a database on this machine. Methods import heavy packages only when they need them."""
 
-    def __init__(self, store: "Store", warn: Warn) -> None:
+    def __init__(self, store: "Store", warn: "ReportProblem") -> None:
         self._store = store
         self._warn = warn
 

@@ -15,6 +15,7 @@ from ml_intern.store.checkpoints.packing import id_timestamp
 from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
 from ml_intern.store.database import Database
 from ml_intern.store.lock import is_locked
+from ml_intern.store.runs import IS_OPEN
 from ml_intern.text.formatting import listed
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
@@ -70,8 +71,6 @@ class NewThread(ThreadChanges, total=False):
 
 
 _THREAD_TABLES = ("journal", "runs", "experiments", "permissions")
-_STILL_RUNNING = "state IN ('queued', 'running')"
-"""Running runs keep their rows when their thread is deleted, so that they can be found and stopped."""
 
 
 class ThreadTable:
@@ -160,7 +159,8 @@ class ThreadTable:
                 delete_checkpoints(connection, thread_id)
                 connection.execute("DELETE FROM threads WHERE id = ?", (thread_id,))
                 for table in _THREAD_TABLES:
-                    condition = f"AND NOT {_STILL_RUNNING}" if table == "runs" else ""
+                    # open runs keep their rows, so that they can be found and stopped
+                    condition = f"AND NOT {IS_OPEN}" if table == "runs" else ""
                     connection.execute(f"DELETE FROM {table} WHERE thread_id = ? {condition}", (thread_id,))  # noqa: S608  constants only
             return deleted
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import money, one_line
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or name")]
 NAMES_HELP = "ids, unique id prefixes or names"
 CUT_OFF = "starting; if the launch was interrupted, resume the thread"

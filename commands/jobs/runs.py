@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.opening.store import open_store
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ml_intern.store.experiments import ExperimentRow
     from ml_intern.store.store import Store
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Here = Annotated[bool, typer.Option("--here", help="only experiments in the working folder")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.trust import decide, decided_folders, folder_settings, forget
 
@@ -14,7 +14,6 @@ STATES = {True: "trusted", False: "not trusted", None: "settings changed since t
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="the folder (default: the current one)")]
 Revoke = Annotated[bool, typer.Option("--revoke", help="forget the decision about the folder")]
 List = Annotated[bool, typer.Option("--list", help="list the folders that were decided about")]
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 def trust(folder: Folder = ".", revoke: Revoke = False, list_: List = False, json: Json = False) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.terminal.render.summary import call_summary, money, one_line, plan_lines
 from ml_intern.text.formatting import plural
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Message
     from ml_intern.session.protocol import ThreadRow, TurnInfo
-
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 def list_threads(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.output import Json, print_json, print_lines
 from ml_intern.commands.threads.listing import thread_json
 from ml_intern.commands.threads.opened import threads_of_user, warn
 from ml_intern.configs.errors import UsageError
@@ -16,7 +16,6 @@ from ml_intern.text.formatting import plural
 if TYPE_CHECKING:
     from ml_intern.session.protocol import RewindResult, ThreadRow
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
 Files = Annotated[Scope, typer.Option("--files", help="undo or redo the conversation, the files, or both")]
 TITLE_LENGTH = 200

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities, flag
 
 EVERY = ""
 """Instead of a name: every model of the server."""
@@ -41,7 +41,7 @@ def _llamacpp(answer: Any) -> dict[str, ReportedModel]:
     calls = [caps[key] for key in ("supports_tools", "supports_tool_calls") if isinstance(caps.get(key), bool)]
     return {
         EVERY: ReportedModel(
-            _count(settings.get("n_ctx")), Abilities(any(calls) if calls else None, _flag(modalities, "vision"))
+            _count(settings.get("n_ctx")), Abilities(any(calls) if calls else None, flag(modalities, "vision"))
         )
     }
 
@@ -58,7 +58,7 @@ def _lm_studio(answer: Any) -> dict[str, ReportedModel]:
     for one in _entries(answer):
         loaded = [_mapping(_mapping(each).get("config")) for each in one.get("loaded_instances") or ()]
         windows = [window for each in loaded if (window := _count(each.get("context_length")))]
-        seeing = Abilities(images=_flag(_mapping(one.get("capabilities")), "vision"))
+        seeing = Abilities(images=flag(_mapping(one.get("capabilities")), "vision"))
         found[str(one.get("key"))] = ReportedModel(min(windows, default=None), seeing)
     return found
 
@@ -90,8 +90,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _flag(place: Mapping[str, Any], name: str) -> bool | None:
-    value = place.get(name)
-    return value if isinstance(value, bool) else None

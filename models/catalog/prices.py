@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities, flag
 from ml_intern.models.request import Usage
 
 TABLE_FILE = "model_prices_and_context_window_backup.json"
@@ -101,9 +101,9 @@ class Entry:
         if not self.values:
             return UNKNOWN
         modalities = self.values.get("supported_modalities")
-        images = "image" in modalities if isinstance(modalities, list) else _flag(self.values, "supports_vision")
-        effort = _flag(self.values, "supports_reasoning") is True
-        return Abilities(_flag(self.values, "supports_function_calling"), images, effort)
+        images = "image" in modalities if isinstance(modalities, list) else flag(self.values, "supports_vision")
+        effort = flag(self.values, "supports_reasoning") is True
+        return Abilities(flag(self.values, "supports_function_calling"), images, effort)
 
 
 def price_of(model: str) -> Price | None:
@@ -173,11 +173,6 @@ def _rates(entry: Mapping[str, Any], suffix: str, above: int) -> Rates | None:
     )
     read, written, cache_read, cache_write = (_number(entry.get(f"{name}{suffix}")) for name in names)
     return None if read is None or written is None else Rates(read, written, cache_read, cache_write, above)
-
-
-def _flag(entry: Mapping[str, Any], name: str) -> bool | None:
-    value = entry.get(name)
-    return value if isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

@@ -18,7 +18,7 @@ from ml_intern.net.hub_errors import error_line, to_tool_error
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
-from ml_intern.runs.backends.hub_jobs import status_of
+from ml_intern.runs.backends.hub_jobs import IMAGE, status_of
 from ml_intern.runs.backends.hub_labels import RUNNING_STAGES, cancel_job, job_with_id, labelled_job, stage_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
 from ml_intern.store.ledger import ZERO_TOTALS, CostReservation
@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 LABEL = "ml-intern-sandbox"
 WORKSPACE = "/workspace"
-IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 LIFETIME_S = 24 * 3600.0
 """The Hub ends every sandbox after this time. The maximum cost is calculated from it."""
 IDLE_S = 1800

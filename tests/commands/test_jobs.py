@@ -17,6 +17,7 @@ from ml_intern.store.journal import CallKey
 from ml_intern.store.runs import RunRow
 from ml_intern.store.store import Store
 from tests.commands.conftest import Done
+from tests.session.conftest import launch
 
 Run = Callable[..., Done]
 
@@ -24,10 +25,6 @@ Run = Callable[..., Done]
 def script(place: Path, *steps: dict[str, Any]) -> str:
     (place / "script.yaml").write_text(yaml.safe_dump(list(steps)))
     return f"scripted:{place / 'script.yaml'}"
-
-
-def launch(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
 
 
 WAITS = """import os, time

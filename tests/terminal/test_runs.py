@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.session.conftest import launch
 from tests.terminal.driver import Terminal
 
 
@@ -25,10 +26,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     yield start
     for terminal in opened:
         terminal.close()
-
-
-def launch(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
 
 
 def test_a_run_that_ends_wakes_the_model_at_the_prompt_and_keeps_what_was_typed(

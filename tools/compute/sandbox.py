@@ -11,9 +11,9 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolArgs, ToolContext, tool
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.hardware import DEFAULT
+from ml_intern.runs.backends.hub_jobs import IMAGE
 from ml_intern.runs.backends.hub_sandbox import (
     IDLE_S,
-    IMAGE,
     LIFETIME_S,
     WORKSPACE,
     MachineRequest,

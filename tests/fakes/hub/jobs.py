@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tests.fakes.hub import sandboxes
+from tests.fakes.hub.repositories import moment
 
 if TYPE_CHECKING:
     from tests.fakes.hub.server import FakeHub
@@ -42,7 +43,7 @@ class Line:
     time: datetime
 
     def event(self) -> dict[str, str]:
-        return {"data": self.text, "timestamp": stamp(self.time)}
+        return {"data": self.text, "timestamp": moment(self.time)}
 
 
 @dataclass
@@ -98,11 +99,6 @@ class Job:
         with self.changed:
             self.changed.wait_for(lambda: len(self.lines) > index or self.ended, seconds)
             return self.lines[index:]
-
-
-def stamp(when: datetime) -> str:
-    """A time as the Hub writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
 
 
 class Jobs:
