@@ -18,7 +18,7 @@ from ml_intern.models.routing import hub_token
 from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile
 from ml_intern.sandbox.command import WrappedCommand
-from ml_intern.sandbox.profile import SandboxRequest, build_profile
+from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
 from ml_intern.sandbox.wrap import wrap
 
 
@@ -114,6 +114,8 @@ def run_profile(
 ) -> Profile:
     """Return the sandbox profile of a run's commands, given the environment they would have without a sandbox.
 
+    `homes` are ml-intern's own folders, the data home first.
+
     Raises:
         ConfigurationError: the workspace cannot be used in a sandbox.
     """
@@ -123,6 +125,7 @@ def run_profile(
         network="off" if options.sandbox == "none" else options.sandbox,
         secrets=secrets,
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
+        cache_store=str(homes[0] / CACHE_STORE),
         hosts=options.sandbox_hosts,
     )
     return build_profile(request, environment)

@@ -39,7 +39,11 @@ class Profile:
     added: tuple[str, ...] = ()
     """Additional folders of the user, writable."""
     writable: tuple[str, ...] = ()
-    """Writable caches."""
+    """Further writable folders."""
+    caches: tuple[str, ...] = ()
+    """Caches whose changes stay inside."""
+    cache_store: str = ""
+    """The folder for what commands write to the caches."""
     readable: tuple[str, ...] = ()
     """Readable folders and files inside hidden ones: interpreters, PATH entries."""
     hidden: tuple[str, ...] = ()
@@ -75,8 +79,8 @@ class Profile:
 def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "") -> list[str]:
     """Return the bubblewrap command line that runs `argv` in `folder` (the workspace by default).
 
-    `options` are additional bubblewrap options. The command inherits bubblewrap's environment, so that no value
-    appears on a command line.
+    `options` are additional bubblewrap options, such as the binds of the caches. The command inherits bubblewrap's
+    environment, so that no value appears on a command line.
     """
     command = ["bwrap", *ISOLATION, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
@@ -90,12 +94,13 @@ def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str
         command += ["--ro-bind", "/dev/null", path]
     for path in profile.readable:
         command += ["--ro-bind-try", path, path]
+    command += options
     for path in (*profile.writable, *profile.roots):
         command += ["--bind", path, path]
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
     command += [part for git in profile.git for part in _git_options(git)]
-    return [*command, *options, "--chdir", folder or profile.workspace, "--", *argv]
+    return [*command, "--chdir", folder or profile.workspace, "--", *argv]
 
 
 def _git_options(git: GitFolder) -> list[str]:

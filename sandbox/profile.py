@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.paths import data_home
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
 from ml_intern.sandbox.bubblewrap import Network, Profile, can_forbid_namespaces
@@ -39,6 +40,7 @@ _MANAGERS = words(
     ".pyenv .nvm .asdf .rbenv .sdkman .volta .rustup miniconda3 anaconda3 miniforge3 mambaforge .conda .pixi"
 )
 _MAX_CHARACTERS = 10_000
+CACHE_STORE = "sandbox_caches"
 _HF_CACHES = ("hub", "datasets", "xet", "assets")
 _GUARDED = ("hooks", "config", "config.worktree", "commondir", "info/attributes")
 _REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /srv /dev /proc /sys /run")
@@ -55,6 +57,8 @@ class SandboxRequest:
     """Names of variables that only this command receives, shown at approval."""
     own_homes: tuple[str, ...] = ()
     """ml-intern's own folders, never visible inside."""
+    cache_store: str = ""
+    """The folder for what commands write to caches; the data home's by default."""
     hosts: tuple[str, ...] = ()
     """Additional hosts, .domains or URLs that the user allows with network `list`."""
 
@@ -68,13 +72,16 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
     home = os.path.realpath(environment.get("HOME") or Path.home())
     workspace = check_folder(request.workspace, home)
     added = tuple(check_folder(folder, home) for folder in request.add_dirs)
-    hidden = hidden_folders(home, request.own_homes)
-    roots, caches = (workspace, *added), tuple(_caches(environment, home))
+    store = request.cache_store or str(data_home() / CACHE_STORE)
+    hidden = hidden_folders(home, (*request.own_homes, store))
+    roots = (workspace, *added)
+    caches = tuple(_caches(environment, home, roots))
     return Profile(
         workspace=workspace,
         home=home,
         added=added,
-        writable=caches,
+        caches=caches,
+        cache_store=store,
         readable=tuple(_readable(environment, home, hidden, (*roots, *caches))),
         hidden=tuple(path for path in hidden if path not in roots),
         masked=tuple(_masked()),
@@ -131,11 +138,16 @@ def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*default, *named, f"{cache}/torch"]))
 
 
-def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
-    """Create missing cache folders and yield all of them. Writes to a folder missing on the host would be lost."""
+def _caches(environment: Mapping[str, str], home: str, roots: Sequence[str]) -> Iterator[str]:
+    """Create missing cache folders and yield the outermost of them, without those that belong to the workspace."""
+    found = list[str]()
     for path in cache_folders(environment, home):
-        Path(path).mkdir(parents=True, exist_ok=True)
-        yield os.path.realpath(path)
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103  called before every command
+        found.append(os.path.realpath(path))
+    outer = [
+        path for path in dict.fromkeys(found) if not any(is_within(path, other) for other in found if other != path)
+    ]
+    yield from (path for path in outer if not _is_below(path, roots))
 
 
 def _readable(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ml_intern.sandbox.bubblewrap import Profile, memory_file, require_sandbox, sandbox_command
+from ml_intern.sandbox.caches.overlay import open_caches
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.connections import ConnectionBroker, can_broker
 from ml_intern.sandbox.egress import EgressProxy
@@ -29,10 +30,11 @@ def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> WrappedComm
 
 def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> WrappedCommand:
     with_broker = _can_broker()
+    caches = open_caches(profile.cache_store, profile.workspace, profile.caches)
     seccomp = memory_file(seccomp_filter(unix=with_broker))
     redacted = {path: memory_file(text.encode()) for path, text in profile.redacted}
     options = [word for path, text in redacted.items() for word in ("--ro-bind-data", str(text), path)]
-    options += ["--seccomp", str(seccomp)]
+    options += ["--seccomp", str(seccomp), *caches.keep]
     environment = {**profile.environment, "PWD": folder or profile.workspace}
     egress = EgressProxy(profile.hosts, profile.upstream) if profile.network == "list" else None
     if egress is not None:
@@ -43,10 +45,12 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
     if broker is not None:
         broker.start()
     # The absolute path, because PATH inside the sandbox must not choose the program started outside.
-    command = [shutil.which("bwrap") or "bwrap", *sandbox_command(profile, argv, options, folder)[1:]]
+    bwrap = shutil.which("bwrap") or "bwrap"
+    command = [*caches.prefix, bwrap, *sandbox_command(profile, argv, [*caches.binds, *options], folder)[1:]]
     thread_setup = (broker.filter_this_thread,) if broker is not None else ()
     helpers = tuple(helper.close for helper in (egress, broker) if helper is not None)
-    return WrappedCommand(command, environment, (seccomp, *redacted.values()), thread_setup, helpers, egress)
+    descriptors = (seccomp, *redacted.values(), *caches.descriptors)
+    return WrappedCommand(command, environment, descriptors, thread_setup, helpers, egress)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,94 @@
+"""Run as a separate process: mount overlays over caches in a mount namespace of its own, and hold the namespace.
+
+Sandboxes enter the namespace by this process's id. It ends when nobody has `users`, a FIFO, open for writing: every
+ml-intern and every sandbox that uses the mounts does. The host passes this file's text to `python -I -S -c`, so it uses
+only the standard library. The argument is a JSON object with `folder` and `caches`; one line on standard output is
+empty when the mounts are ready, or says why they are not.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import sys
+
+_NEW_NAMESPACES = 0x00020000 | 0x10000000  # CLONE_NEWNS | CLONE_NEWUSER
+_REC, _SLAVE, _BIND = 0x4000, 1 << 19, 0x1000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    """Mount every cache, then wait for the last user to end."""
+    order = json.loads(sys.argv[1])
+    try:
+        _enter_namespaces()
+        for cache in order["caches"]:
+            _mount_cache(cache)
+        users = os.open("users", os.O_RDONLY | os.O_NONBLOCK, dir_fd=os.open(order["folder"], os.O_PATH))
+        lock = os.open(f"{order['folder']}/lock", os.O_RDWR)
+    except OSError as error:
+        _report(f"{error.strerror or error}: {error.filename or ''}")
+        return
+    os.setsid()
+    _report("")
+    _wait(users, lock)
+
+
+def _report(text: str) -> None:
+    os.write(1, text.replace("\n", " ").encode(errors="replace") + b"\n")
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+
+
+def _enter_namespaces() -> None:
+    user, group = os.getuid(), os.getgid()
+    _check(_libc.unshare(_NEW_NAMESPACES), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  pathlib takes long to import
+            file.write(text)
+    _mount(None, "/", None, _REC | _SLAVE)
+
+
+def _mount_cache(cache: "dict[str, str]") -> None:
+    """Mount an overlay over a cache; where that is not possible, an empty private folder."""
+    folders = [os.open(cache[name], os.O_PATH | os.O_DIRECTORY) for name in ("path", "upper", "work")]
+    lower, upper, work = (f"/proc/self/fd/{folder}" for folder in folders)
+    try:
+        _mount("overlay", cache["path"], f"lowerdir={lower},upperdir={upper},workdir={work},userxattr")
+    except OSError:
+        _mount(cache["private"], cache["path"], None, _BIND)
+    for folder in folders:
+        os.close(folder)
+
+
+def _mount(source: "str | None", target: str, options: "str | None", flags: int = 0) -> None:
+    kind = b"overlay" if source == "overlay" else None
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, options)]
+    _check(_libc.mount(encoded[0], encoded[1], kind, ctypes.c_ulong(flags), encoded[2]), target)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what)
+
+
+def _wait(users: int, lock: int) -> None:
+    """Wait until the FIFO has no writer. The lock excludes a new writer while this process ends."""
+    while True:
+        os.set_blocking(users, True)
+        while os.read(users, 4096):  # a sandbox may write into it; the content means nothing
+            pass
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.set_blocking(users, False)
+        try:
+            if not os.read(users, 4096):
+                return
+        except BlockingIOError:
+            pass
+        fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+if __name__ == "__main__":
+    main()
