@@ -387,6 +387,8 @@ class ToolSpec:
     """For tools that send data out or spend money."""
     runs_shell: Callable[[Mapping[str, Any]], bool] | None = None
     """Tell from the arguments whether a call runs its argument `command` on this machine. Policy judges the command."""
+    result_text: Callable[[Mapping[str, Any], str], str] | None = None
+    """For tools that write a text file: the text it would have, from the arguments and the text before."""
     warning: Callable[[], str] | None = None
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
 
@@ -412,6 +414,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     reattach: Reattach | None = None,
     effects: FindEffects | None = None,
     runs_shell: Callable[[Mapping[str, Any]], bool] | None = None,
+    result_text: Callable[[Mapping[str, Any], str], str] | None = None,
 ) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
@@ -439,6 +442,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
             reattach=reattach,
             effects=effects,
             runs_shell=runs_shell,
+            result_text=result_text,
         )
 
     return specify

@@ -32,7 +32,7 @@ _MAX_WORDS = 64
 def find_credential(invocation: Invocation, context: CommandContext) -> str:
     """Return the first credential file outside the workspace that the command names, or ""."""
     for path in _paths(invocation, context):
-        if is_credential(path) and not _is_own_work(path, context):
+        if is_credential(path) and not is_own_work(path, context):
             return path
     return ""
 
@@ -53,7 +53,8 @@ def named_paths(parsed: ParsedCommand) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for one in parsed.invocations for path in _paths(one, parsed.context)))
 
 
-def _is_own_work(path: str, context: CommandContext) -> bool:
+def is_own_work(path: str, context: CommandContext) -> bool:
+    """Return whether the path is in the workspace or an additional folder, and that is not the home folder."""
     return any(is_within(path, root) for root in (context.workspace, *context.add_dirs)) and not is_within(
         context.home, context.workspace
     )
@@ -89,8 +90,13 @@ def _candidates(word: str, context: CommandContext) -> Iterator[str]:
         return
     bare = _PREFIX.sub("", word)
     for form in {bare, _REMOTE.sub("", bare), bare.rpartition("@")[2] if "=@" in word else bare}:
-        for braced in _braces(form):
-            yield re.sub(r"\A(?:\$\{?HOME\}?|~[\w-]*)(?=/|\Z)", context.home, braced)
+        yield from expand_word(form, context)
+
+
+def expand_word(word: str, context: CommandContext) -> Iterator[str]:
+    """Yield the paths that a word becomes when bash expands its braces and the home folder."""
+    for braced in _braces(word):
+        yield re.sub(r"\A(?:\$\{?HOME\}?|~[\w-]*)(?=/|\Z)", context.home, braced)
 
 
 def _braces(word: str) -> list[str]:

@@ -7,7 +7,8 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from ml_intern.safety.shell.credentials import find_credential, find_own_path
+from ml_intern.safety.files.written import written_words
+from ml_intern.safety.shell.credentials import find_credential, find_own_path, is_own_work
 from ml_intern.safety.shell.exfiltration import is_exfiltration, is_tunnel, redirects_endpoint, rewrites_remote
 from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolve_paths
 from ml_intern.safety.shell.paths import contains_any, is_container_socket, is_disk, is_persistence, is_system
@@ -120,12 +121,9 @@ def _writes_persistence(parsed: ParsedCommand, one: Invocation) -> bool:
         return True
     if one.name in {"systemctl", "launchctl"} and not _STARTERS.isdisjoint(one.arguments):
         return True
-    targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
-    if one.name in _WRITERS:
-        words_written = one.operands[-1:] if one.name in {"cp", "install"} else one.operands
-        is_reading = one.name == "sed" and not one.has("i", "in-place")
-        targets += [] if is_reading else [word.removeprefix("of=") for word in words_written]
-    return any(is_persistence(path) for word in targets for path in resolve_paths(one, word, parsed.context))
+    written = [*written_words(one, parsed), *(one.operands if one.name in _REMOVERS else ())]
+    paths = (path for word in written for path in resolve_paths(one, word, parsed.context))
+    return any(is_persistence(path) and not is_own_work(path, parsed.context) for path in paths)
 
 
 def _writes_disk(parsed: ParsedCommand, one: Invocation) -> bool:

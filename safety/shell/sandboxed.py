@@ -4,9 +4,10 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from ml_intern.safety.files.protected import Place, find_control
 from ml_intern.safety.shell.invocations import ParsedCommand
 from ml_intern.safety.shell.options import NotReadOnly, ReadOnly, split
-from ml_intern.safety.shell.paths import CommandContext, is_project_secret, is_protected_in_workspace
+from ml_intern.safety.shell.paths import CommandContext, is_project_secret
 from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
 from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
@@ -116,9 +117,9 @@ def _judge_own_file(path: str, context: CommandContext) -> str:
     absolute = context.absolute(path, context.folder)
     if not context.is_inside(path, context.folder):
         return f"{path} is outside the workspace"
-    if is_protected_in_workspace(absolute, context.workspace) or is_project_secret(absolute):
-        return f"{path} controls other programs or contains secrets"
-    return ""
+    if control := find_control(absolute, Place(context.workspace, context.add_dirs, context.files)):
+        return control.reason
+    return f"{path} usually contains secrets" if is_project_secret(absolute) else ""
 
 
 def _judge_script(words: list[str], context: CommandContext) -> str:

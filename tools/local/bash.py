@@ -1,7 +1,6 @@
 """The bash tool: one command in the workspace, its output and its exit code."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
 from ml_intern.runs.summary import started_text
+from ml_intern.safety.files.disk import resolve
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import inward_sources
@@ -153,7 +153,7 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
         return ()
     # A sandbox with a host list sees every connection, and one without network has none.
     fetched = inward_sources(parsed) if context.options.sandbox in {"none", "on"} else ()
-    named = (Path(os.path.realpath(path)) for path in named_paths(parsed)[:MAX_PATHS])
+    named = (Path(resolve(path)) for path in named_paths(parsed)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 

@@ -1,6 +1,8 @@
 """The edit tool: replaces an exact text in a file and nothing else."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 from rapidfuzz import fuzz, process
@@ -29,7 +31,12 @@ class EditArgs(ToolArgs):
     replace_all: bool = Field(False, description="Replace every occurrence; otherwise there must be exactly one.")
 
 
-@tool()
+def _result_text(args: Mapping[str, Any], before: str) -> str:
+    old, new = _with_endings(before, str(args.get("old", "")), str(args.get("new", "")))
+    return before.replace(old, new) if old else before
+
+
+@tool(result_text=_result_text)
 async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
     """Replace an exact text in a file. Read the file first, and do not include the line numbers of its listing.
 

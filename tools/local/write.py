@@ -19,7 +19,7 @@ class WriteArgs(ToolArgs):
     content: str = Field(description="The complete text of the file.")
 
 
-@tool()
+@tool(result_text=lambda args, _before: str(args.get("content", "")))
 async def write(args: WriteArgs, context: ToolContext) -> ToolResult:
     """Write a whole text file, creating its folders. Read an existing file first, in its current version.
 
