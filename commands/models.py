@@ -128,8 +128,8 @@ def _show_one(one: "Described", *, json: bool) -> int:
         print_json(_as_json(one))
     else:
         print_lines(columns(_rows(one)))
-    if one.fault:
-        raise one.fault
+    if one.problem:
+        raise one.problem
     return 0
 
 
@@ -139,7 +139,7 @@ def _rows(one: "Described") -> list[tuple[str, str]]:
         ("model", one.model),
         ("route", one.route),
         ("retired", f"{one.retired.day}: {one.retired.remedy}" if one.retired else ""),
-        ("key", one.key or ("missing" if one.fault else "not needed")),
+        ("key", one.key or ("missing" if one.problem else "not needed")),
         ("context window", f"{_count(one.window)} tokens" if one.window else "unknown"),
         ("maximum reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
         *(("price", line) for line in _price_lines(one)),
@@ -184,7 +184,7 @@ def _as_json(one: "Described") -> dict[str, Any]:
         "free": one.free,
         "price_per_million": _price_json(one.price),
         **asdict(one.abilities),
-        "fault": str(one.fault) if one.fault else None,
+        "fault": str(one.problem) if one.problem else None,
         "retired": str(one.retired.day) if one.retired else None,
         "successor": one.retired.successor if one.retired else None,
     }

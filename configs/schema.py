@@ -73,7 +73,7 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
 def parse(text: str, path: KeyPath) -> Json:
     """Return the value that text from a variable or --set has for a setting: JSON if that fits it, otherwise the text.
 
-    Text that fits no way is returned as it is, so that the check of all settings names the problem.
+    Text that does not match is returned as it is, so that the check of all settings names the problem.
     """
     adapter = TypeAdapter[Any](_type_at(path))
     try:

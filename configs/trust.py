@@ -22,7 +22,7 @@ _MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """What trust in a folder would enable, in words, and a digest of the part that could grant permissions."""
+    """A description of what trust in a folder enables, and a digest of the part that could grant permissions."""
 
     things: tuple[str, ...]
     digest: str

@@ -62,7 +62,7 @@ def _note(name: str, known: set[str]) -> str:
         return f"the variable {name} has no effect: {VARIABLES_WITHOUT_EFFECT[name]}"
     near = difflib.get_close_matches(name, known, n=1)
     remedy = f"did you mean {near[0]}?" if near else "docs/reference/environment.md lists them"
-    return f"the variable {name} is not known and is ignored ({remedy})"
+    return f"the variable {name} is unknown and ignored ({remedy})"
 
 
 _SLACK = f"{VARIABLE_PREFIX}SLACK_"

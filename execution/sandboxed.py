@@ -43,7 +43,7 @@ class SandboxedCommand:
 
     @property
     def removed(self) -> tuple[str, ...]:
-        """What was removed from repositories after it ended, because git would have run it."""
+        """Return the files removed from repositories after it ended, because git would have run them."""
         return tuple(self.wrapped.removed) if self.wrapped else ()
 
     @property

@@ -336,7 +336,7 @@ class ExternalEffects:
     irreversible: bool = False
     """Whether its effect cannot be undone, such as the deletion of a repository."""
     cost_usd: float | None = 0.0
-    """Worst-case price; None when it is not known."""
+    """Worst-case price; None when unknown."""
     secrets: tuple[str, ...] = ()
     """Names of the user's secrets that it gets."""
     unknown: str = ""
@@ -374,7 +374,7 @@ class ToolSpec:
     reads: Callable[[Mapping[str, Any]], bool] | None = None
     """For a tool that reads and writes: tell from the arguments whether a call only reads."""
     on_resume: OnResume | FindOnResume = "report"
-    """What to do with a call that a crash interrupted."""
+    """The resume policy of calls that a crash interrupted."""
     timeout: float | None = TOOL_TIMEOUT_S
     """Seconds after which a call is stopped; None when the tool limits itself."""
     asks: bool = True
@@ -393,7 +393,7 @@ class ToolSpec:
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
 
     def only_reads(self, args: Mapping[str, Any]) -> bool:
-        """Tell whether a call with these arguments changes nothing."""
+        """Return whether a call with these arguments changes nothing."""
         return self.read_only or (self.reads is not None and self.reads(args))
 
     def after_crash(self, args: Mapping[str, Any]) -> OnResume:

@@ -30,7 +30,7 @@ the user wrote a matching word."""
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """The policy inputs: what is known about a call before it runs."""
+    """The policy inputs of a call: its arguments, effects, folder, rules and taint."""
 
     mode: ApprovalMode = "ask"
     read_only: bool = False

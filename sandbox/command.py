@@ -36,7 +36,7 @@ class WrappedCommand:
     git: GitState | None = None
     """The state of the repositories before the command."""
     removed: list[str] = field(default_factory=list[str])
-    """What was removed from repositories at the end, because git would have run it."""
+    """Files removed from repositories at the end, because git would have run them."""
 
     def __enter__(self) -> Self:
         return self

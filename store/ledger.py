@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.store.database import Database
+from ml_intern.text.formatting import plural
 
 Source = Literal["main", "research", "compaction", "job"]
 
@@ -254,4 +255,4 @@ def _check_cap(connection: sqlite3.Connection, root_id: str, reservation: CostRe
         raise LimitReached(f"the next request may cost ${reservation.usd:.4f}, but only {left}", remedy)
     if reservation.usd is None and unpriced >= reservation.cap_usd * UNPRICED_REQUESTS_PER_DOLLAR:
         used_up = f"the budget of ${reservation.cap_usd:.2f} is used up"
-        raise LimitReached(f"{used_up}: it allows {unpriced} requests of unknown price", remedy)
+        raise LimitReached(f"{used_up}: it allows {plural(unpriced, 'request')} of unknown price", remedy)

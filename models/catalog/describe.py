@@ -27,7 +27,7 @@ class Described:
     price: Price | None = None
     free: bool = False
     abilities: Abilities = UNKNOWN
-    fault: KeyMissing | None = None
+    problem: KeyMissing | None = None
     """Why it cannot be called."""
     retired: Retirement | None = None
     """Its retirement, if its provider no longer serves it."""
@@ -101,7 +101,7 @@ async def _offered(models: Models, way: Way) -> list[str]:
     return names if way.prefix == HUB_PREFIX else [f"{way.prefix}/{name}" for name in names]
 
 
-def _of_table(id: str, entry: Entry, how: str, key: str | None, fault: KeyMissing | None = None) -> Described:
+def _of_table(id: str, entry: Entry, how: str, key: str | None, problem: KeyMissing | None = None) -> Described:
     return Described(
         id,
         how,
@@ -110,7 +110,7 @@ def _of_table(id: str, entry: Entry, how: str, key: str | None, fault: KeyMissin
         entry.longest_output,
         entry.price,
         abilities=entry.abilities,
-        fault=fault,
+        problem=problem,
         retired=retirement_of(id, date.today()),
     )
 

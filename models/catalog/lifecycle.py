@@ -19,7 +19,7 @@ class Retirement:
 
     @property
     def remedy(self) -> str:
-        """What to do instead."""
+        """The recommended replacement."""
         return f"use {self.successor} with -m" if self.successor else "choose another model with -m"
 
     def __str__(self) -> str:

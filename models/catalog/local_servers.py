@@ -1,4 +1,4 @@
-"""What local servers report about their models beside /models, each in its own format.
+"""Details that local servers report about their models beside /models, each in its own format.
 
 llama.cpp: tools/server/README.md, GET /props. Ollama: docs/api.md, GET /api/ps. LM Studio: REST API v1, GET /models.
 """

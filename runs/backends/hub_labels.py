@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ml_intern.execution.call import ToolError
-from ml_intern.text.formatting import listed
+from ml_intern.text.formatting import listed, plural
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo
@@ -42,8 +42,8 @@ def labelled_job(api: "HfApi", label: str, value: str, namespaces: Sequence[str]
     }
     if len(found) > 1:
         raise AmbiguousJob(
-            f"{len(found)} jobs have the label {label}={value}: {listed(list(found), _MAX_NAMED)}; none was touched; "
-            "remove the label from those that do not belong to it (`hf jobs labels ID --clear`)"
+            f"{plural(len(found), 'job')} have the label {label}={value}: {listed(list(found), _MAX_NAMED)}; "
+            "none was changed; remove the label from those that do not belong to it (`hf jobs labels ID --clear`)"
         )
     return next(iter(found.values()), None)
 

@@ -1,4 +1,4 @@
-"""Which settings of a repository are harmless: git runs no program and reads no further file because of them."""
+"""The harmless settings of a repository: git runs no program and reads no further file because of them."""
 
 import re
 

@@ -27,7 +27,7 @@ class GitFolder:
 
 @dataclass(frozen=True)
 class _Folder:
-    """What a folder contained at its change time."""
+    """The contents of a folder at its change time."""
 
     inode: int
     changed: int

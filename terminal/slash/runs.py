@@ -29,7 +29,7 @@ async def jobs(host: "Host", argument: str) -> None:
         host.screen.line("usage: /jobs [logs ID|stop ID]", "red")
         return
     if word and (count := len(await host.session.run_ids(id))) > 1:
-        host.screen.line(f"{count} ids begin with {id}; type more of it", "red")
+        host.screen.line(f"{plural(count, 'id')} begin with {id}; type more of it", "red")
         return
     reports = await host.session.check_runs(id, stop=word == "stop", logs=word == "logs")
     for report in reports:

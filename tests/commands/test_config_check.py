@@ -112,7 +112,7 @@ def test_the_environment_is_checked_too(run: Run, place: Path, monkeypatch: pyte
         78,
         [
             "environment: ML_INTERN_YOLO_MODE: input should be a valid boolean",
-            "environment: warning: the variable ML_INTERN_YOLO_MOD is not known and is ignored "
+            "environment: warning: the variable ML_INTERN_YOLO_MOD is unknown and ignored "
             "(did you mean ML_INTERN_YOLO_MODE?)",
         ],
     )

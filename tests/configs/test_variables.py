@@ -110,7 +110,7 @@ def test_unknown_variables_are_noted_with_the_nearest_name(tmp_path: Path, monke
     monkeypatch.setenv("ML_INTERN_ARTIFACT_COLLECTION_CACHE", "x")
     notes = load(tmp_path).notes
     assert notes[0].startswith("the variable ML_INTERN_ARTIFACT_COLLECTION_CACHE has no effect: ")
-    assert notes[1].endswith("is not known and is ignored (did you mean ML_INTERN_MODEL_NAME?)")
+    assert notes[1].endswith("is unknown and ignored (did you mean ML_INTERN_MODEL_NAME?)")
 
 
 def test_a_reference_as_a_whole_is_read_like_a_variable_other_text_is_not(

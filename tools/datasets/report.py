@@ -14,7 +14,7 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
 from ml_intern.text.formatting import and_more, listed
-from ml_intern.tools.datasets.columns import Row, describe_type, find_conversations, matching_trainers
+from ml_intern.tools.datasets.columns import DatasetRow, describe_type, find_conversations, matching_trainers
 from ml_intern.tools.datasets.files import read_samples
 from ml_intern.tools.datasets.statistics import (
     balance_lines,
@@ -45,7 +45,7 @@ class Findings:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     """Number of rows of each split."""
     statistics: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    others: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    others: Mapping[str, Sequence[DatasetRow]] = field(default_factory=dict[str, Sequence[DatasetRow]])
     """The first rows of other splits."""
     notes: list[str] = field(default_factory=list[str])
 
@@ -167,7 +167,7 @@ def _kinds(values: Sequence[Any]) -> str:
     return " or ".join(dict.fromkeys(type(value).__name__ for value in values if value is not None)) or "empty"
 
 
-def _row(row: Row) -> str:
+def _row(row: DatasetRow) -> str:
     line = json.dumps(row, ensure_ascii=False, default=str)
     most = _CELL * max(2, min(len(row), 6))
     return line if len(line) <= most else f"{line[:most]}… ({len(line):,} characters)"

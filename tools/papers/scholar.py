@@ -98,7 +98,7 @@ async def _wait_for_turn(base: str) -> None:
     turn = max(_next_turn.get(base, 0.0), now)
     if turn - now > MAX_WAIT:
         raise TooManyRequests(
-            f"{(turn - now):.0f} requests to Semantic Scholar are already waiting. {_rate_note()}", turn - now
+            f"too many requests to Semantic Scholar: this one would wait {turn - now:.0f} s. {_rate_note()}", turn - now
         )
     _next_turn[base] = turn + SECONDS_APART
     await asyncio.sleep(turn - now)

@@ -195,7 +195,7 @@ async def test_an_interrupted_creation_with_two_candidates_ends_neither(
     twin = client.run_job(image="x", command=["sleep", "60"], labels={LABEL: record.id}, namespace="ada")
     (line,) = await Sandboxes(remote.store).sweep()
     assert "2 jobs have the label" in line
-    assert "none was touched" in line
+    assert "none was changed" in line
     assert [job.ended for job in hub.jobs.found.values()] == [False, False]
     hub.jobs.found[twin.id].spec["labels"] = {}
     assert len(await Sandboxes(remote.store).sweep()) == 1

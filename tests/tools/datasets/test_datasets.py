@@ -34,7 +34,7 @@ async def test_inspect_reports_what_matters_before_training(hub: FakeHub, desk: 
         '{"text": "review number 0", "label": 1, "stars": 0}',
     ):
         assert expected in text, expected
-    assert "none in the 100 rows examined" in text
+    assert "none (100 rows examined)" in text
 
 
 @pytest.mark.parametrize(

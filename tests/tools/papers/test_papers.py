@@ -158,7 +158,7 @@ async def test_requests_beyond_a_long_queue_are_refused_instead_of_delayed(reade
     assert any(result.ok for result in done)
     refused = [result.text for result in done if not result.ok]
     assert refused
-    assert all("requests to Semantic Scholar are already waiting" in text for text in refused)
+    assert all("too many requests to Semantic Scholar" in text for text in refused)
 
 
 async def test_the_key_goes_only_to_semantic_scholar_and_the_token_only_to_the_hub(
