@@ -21,6 +21,7 @@ def list_tools(json: Json = False) -> int:
                     "description": spec.description,
                     "read_only": spec.read_only,
                     "may_only_read": spec.reads is not None,
+                    "asks": spec.asks,
                     "timeout": spec.timeout,
                     "parameters": spec.parameters.model_json_schema(),
                 }
@@ -34,4 +35,6 @@ def list_tools(json: Json = False) -> int:
 def _kind(spec: "ToolSpec") -> str:
     if spec.read_only:
         return "reads"
+    if not spec.asks:
+        return "never asks"
     return "reads or asks" if spec.reads else "asks"

@@ -26,7 +26,7 @@ class RetryPolicy:
         allowed = min(error.retries or 0, self.waits.retries) if short else self.waits.retries
         if self.used >= allowed:
             attempts = f" after {self.used + 1} attempts" if self.used else ""
-            raise ProviderUnavailable(f"{error.message}{attempts}", "the thread is saved; try again later") from error
+            raise ProviderUnavailable(f"{error.message}{attempts}", "try again later") from error
         self.used += 1
         if error.retry_after is not None:
             return min(error.retry_after, self.waits.max_retry_after_s)

@@ -26,6 +26,7 @@ from ml_intern.tools.datasets.statistics import (
 )
 
 SAMPLES = 3
+CARD = "README.md"
 _CELL = 300
 _MAX_COLUMNS = 60
 _MAX_OTHERS = 2
@@ -113,7 +114,14 @@ def _head(info: Any) -> list[str]:
     card = info.card_data.to_dict() if info.card_data else {}
     gated = f", gated ({info.gated})" if info.gated else ""
     named = [f"{name} {card[name]}" for name in ("license", "language", "task_categories") if card.get(name)]
-    return [f"dataset {info.id}, {'private' if info.private else 'public'}{gated} · {' · '.join(named) or 'no card'}"]
+    about = " · ".join(named) or _without_metadata(info)
+    return [f"dataset {info.id}, {'private' if info.private else 'public'}{gated} · {about}"]
+
+
+def _without_metadata(info: Any) -> str:
+    """Describe a card that names no license, language or task. The card is README.md, with or without metadata."""
+    has_readme = any(file.rfilename == CARD for file in info.siblings or ())
+    return f"{CARD} names no license, language or task" if has_readme else f"no card ({CARD})"
 
 
 async def _configurations(found: Findings, context: ToolContext) -> list[str]:

@@ -38,6 +38,22 @@ async def test_inspect_reports_what_matters_before_training(hub: FakeHub, desk: 
 
 
 @pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"README.md": "# Reviews\n\nBy hand."}, "README.md names no license, language or task"),
+        ({"README.md": "---\npretty_name: R\n---\n"}, "README.md names no license, language or task"),
+        ({"data.txt": "x"}, "no card (README.md)"),
+    ],
+)
+async def test_a_card_without_metadata_is_not_a_missing_card(
+    hub: FakeHub, desk: HubBench, files: dict[str, str], expected: str
+) -> None:
+    hub.add("datasets", "org/d", files)
+    hub.add_dataset("org/d", {"train": REVIEWS})
+    assert f"dataset org/d, public · {expected}\n" in (await inspect(desk, "org/d")).text
+
+
+@pytest.mark.parametrize(
     ("rows", "expected"),
     [
         (CHATS, "messages: turns of {role, content}, 2 to 2 per row; roles: user 5, assistant 5"),

@@ -140,6 +140,8 @@ async def test_citations_and_references_list_influential_papers_first(reader: Re
 async def test_snippets_and_recommendations_are_found(reader: Reader, scholar: Scholar) -> None:
     text = (await reader.run("papers", operation="snippets", query="alpha", paper="2106.09685")).text
     assert "Setup:\n  We set alpha to 16." in text
+    assert "LoRA (arXiv id not given; search the title for it)" in text
+    assert "235458009" not in text
     assert "paperIds=ARXIV%3A2106.09685" in scholar.seen[-1].query
     assert "QLoRA" in (await reader.run("papers", operation="recommend", paper="2106.09685")).text
 
