@@ -222,7 +222,7 @@ def _by_secrets(context: PolicyContext) -> Verdict | None:
 
 
 def _is_unattended(context: PolicyContext) -> bool:
-    """Return whether nobody is asked although outside text is in the context."""
+    """Return whether the call runs without a question although outside text is in the context."""
     return context.mode == "auto" and bool(context.taint)
 
 

@@ -22,7 +22,7 @@ from ml_intern.terminal.slash.runs import left_lines
 
 @dataclass(frozen=True)
 class Ending:
-    """How the run ended. `line` is the message for stderr when the run did not succeed."""
+    """The end of the run. `line` is the message for stderr when the run did not succeed."""
 
     status: str
     exit_code: int

@@ -74,7 +74,7 @@ class Probe:
         pieces = [at for type, at, _ in self.events if type == "assistant_chunk" and at >= began]
         if len(pieces) < 2:
             return "no: the reply came in one piece"
-        return f"yes: {len(pieces)} pieces, the first after {pieces[0] - began:.1f} s"
+        return f"yes: {plural(len(pieces), 'piece')}, the first after {pieces[0] - began:.1f} s"
 
     async def _tool_call(self) -> str:
         try:

@@ -26,7 +26,7 @@ class Control:
     kind: ControlKind
     path: str
     why: str
-    """What another program does with the file, as a clause."""
+    """The use that another program makes of the file, as a clause."""
 
     @property
     def reason(self) -> str:
@@ -35,7 +35,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Row:
+class FilePattern:
     """A row of the table: what happens, and the names, parent folders and path patterns it applies to."""
 
     why: str
@@ -44,33 +44,33 @@ class Row:
     paths: tuple[str, ...] = ()
 
 
-TABLE: tuple[Row, ...] = (
-    Row(
+TABLE: tuple[FilePattern, ...] = (
+    FilePattern(
         "a shell runs it when it starts",
         ".*shrc .*sh_profile .*sh_login .*sh_logout .*sh_aliases .*sh_history .profile .login .logout .zshenv "
         ".zprofile .zlogin .zlogout .envrc .inputrc .xprofile .xinitrc .xsession .pam_environment "
         ".autoenv .autoenv.zsh",
         ".bashrc.d .profile.d .zsh .oh-my-zsh .direnv",
     ),
-    Row(
+    FilePattern(
         "version managers read it and run what it names",
         ".tool-versions .mise.toml .mise.*.toml mise.toml mise.*.toml .python-version .nvmrc .node-version "
         ".ruby-version .sdkmanrc",
         ".mise .asdf .rtx",
     ),
-    Row(
+    FilePattern(
         "git and its hook managers run what it names",
         ".gitmodules .gitattributes .gitconfig .lfsconfig .pre-commit-config.y*ml .pre-commit-hooks.y*ml "
         "lefthook*.y*ml .lefthook*.y*ml .lintstagedrc* .overcommit.yml .huskyrc*",
         ".husky .githooks .git-hooks githooks git-hooks .lefthook",
     ),
-    Row(
+    FilePattern(
         "an editor runs what it names when the folder is opened",
         "*.code-workspace devcontainer*.json .vimrc .gvimrc .nvimrc .exrc .nvim.lua _vimrc .dir-locals*.el "
         "*.sublime-project .editorconfig .lvimrc",
         ".vscode .vscode-server .idea .fleet .zed .devcontainer .vim .nvim .emacs.d .vs .cursor-server",
     ),
-    Row(
+    FilePattern(
         "continuous integration runs it with the project's secrets",
         ".gitlab-ci*.y*ml .travis.y*ml azure-pipelines*.y*ml jenkinsfile* bitbucket-pipelines.y*ml .drone.* "
         ".woodpecker*.y*ml appveyor.y*ml .appveyor.y*ml cloudbuild*.y*ml buildspec*.y*ml .cirrus.* codefresh.y*ml "
@@ -78,14 +78,14 @@ TABLE: tuple[Row, ...] = (
         ".github .gitlab .circleci .buildkite .woodpecker .drone .azure-pipelines .azuredevops .gitea .forgejo "
         ".semaphore .teamcity .tekton",
     ),
-    Row(
+    FilePattern(
         "agents follow its instructions or start the programs it names",
         "agents.md agents.*.md claude.md claude.*.md gemini.md gemini.*.md skill.md "
         ".cursorrules .windsurfrules .clinerules .aider* .mcp*.json mcp.json "
         "cli_agent_config.json .goosehints copilot-instructions.md",
         ".ml-intern .agents .claude .codex .gemini .cursor .windsurf .continue .aider .roo .cline .opencode .goose",
     ),
-    Row(
+    FilePattern(
         "python, pytest or a build runs it by itself",
         "conftest.py sitecustomize.py usercustomize.py setup.py setup.cfg pyproject.toml pytest.ini .pytest.ini "
         "tox.ini mypy.ini pylintrc .pylintrc .coveragerc .pydistutils.cfg pydistutils.cfg ipython_config.py "
@@ -98,8 +98,8 @@ TABLE: tuple[Row, ...] = (
             r"/lib(?:64)?/python[\d.]*/[^/]*\.(?:pth|py)\Z",
         ),
     ),
-    Row("jupyter and editors start the kernel and the extensions that its metadata name", "*.ipynb"),
-    Row(
+    FilePattern("jupyter and editors start the kernel and the extensions that its metadata name", "*.ipynb"),
+    FilePattern(
         "the system runs what it names when it starts or at set times",
         "",
         ".config/autostart .config/systemd .config/environment.d .local/share/applications launchagents launchdaemons",
@@ -233,7 +233,7 @@ def _program(path: str, parts: Sequence[str], place: Place) -> Control | None:
     return None
 
 
-def _in_row(row: Row, parts: Sequence[str], folded: str) -> bool:
+def _in_row(row: FilePattern, parts: Sequence[str], folded: str) -> bool:
     last = parts[-1] if parts else ""
     return (
         any(_matches(last, name) for name in row.names.split())

@@ -39,7 +39,7 @@ _PRINTED = {
     "git rev-parse --git-path hooks": ".git/hooks",
     "git rev-parse --git-path config": ".git/config",
 }
-"""What some commands print: the value of a variable, or the text itself."""
+"""The output of some commands: the value of a variable, or the text itself."""
 
 
 @dataclass(frozen=True)

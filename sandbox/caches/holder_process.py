@@ -1,9 +1,9 @@
 """Run as a separate process: mount overlays over caches in a mount namespace of its own, and hold the namespace.
 
-Sandboxes enter the namespace by this process's id. It ends when nobody has `users`, a FIFO, open for writing: every
-ml-intern and every sandbox that uses the mounts does. The host passes this file's text to `python -I -S -c`, so it uses
-only the standard library. The argument is a JSON object with `folder` and `caches`; one line on standard output is
-empty when the mounts are ready, or says why they are not.
+Sandboxes enter the namespace by this process's id. It ends when no process has `users`, a FIFO, open for writing. Every
+ml-intern and every sandbox that uses the mounts has it open. The host passes this file's text to `python -I -S -c`, so
+it uses only the standard library. The argument is a JSON object with `folder` and `caches`; one line on standard output
+is empty when the mounts are ready, or contains the error.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Where the contents of sandboxed caches lie, and how much of them is kept."""
+"""The location of sandboxed caches, and the limit on their size."""
 
 import fcntl
 import hashlib

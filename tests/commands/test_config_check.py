@@ -118,7 +118,7 @@ def test_the_environment_is_checked_too(run: Run, place: Path, monkeypatch: pyte
     )
     monkeypatch.delenv("ML_INTERN_YOLO_MODE")
     assert run("config", "check").code == 0
-    assert "ML_INTERN_YOLO_MOD is not known" in run("doctor").out
+    assert "ML_INTERN_YOLO_MOD is unknown" in run("doctor").out
 
 
 def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Path]) -> None:

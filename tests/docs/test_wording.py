@@ -96,8 +96,8 @@ OLD_NAMES = re.compile(
 
 NOT_PLURAL = (
     r"(?<!at most )(?<!first )(?<!last )(?<!than )(?<!of )\{\} (more |other |further )?"
-    r"(agents|answers|calls|checks|experiments|files|folders|ids|jobs|messages|models|questions|requests|rows|rules|runs|"
-    r"servers|settings|steps|sub-agents|threads|tools|turns)\b(?! (on|show|in the background))"
+    r"(agents|answers|attempts|calls|checks|experiments|files|folders|ids|jobs|likes|messages|models|pages|pieces|questions|requests|rows|rules|runs|"
+    r"servers|settings|stars|steps|sub-agents|threads|tools|turns|upvotes)\b(?! (on|show|in the background))"
 )
 
 

@@ -25,7 +25,7 @@ def _summarize(column: Mapping[str, Any]) -> str:
     values: Mapping[str, Any] = column.get("column_statistics") or {}
     parts = [f"{values['nan_count']:,} missing"] if values.get("nan_count") else []
     if values.get("n_unique") is not None:
-        parts.append(f"{values['n_unique']:,} values")
+        parts.append(f"{plural(values['n_unique'], 'value')}")
     unit = {"string_text": " characters", "list": " items"}.get(str(column.get("column_type")), "")
     spread = [f"{name} {_number(values[name])}" for name in _SPREAD if values.get(name) is not None]
     return ", ".join([*parts, *([f"{' '.join(spread)}{unit}"] if spread else [])])
@@ -77,7 +77,7 @@ def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterat
     rare = [name for name, count in ordered if count / total < _RARE]
     ratio = ordered[0][1] / max(ordered[-1][1], 1)
     uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"
-    few = f"; {len(rare)} classes under 1 %" if rare else ""
+    few = f"; {plural(len(rare), 'class')} under 1 %" if rare else ""
     where = " in the sample" if sample else ""
     guess = f"; always predicting {ordered[0][0]} is right for {ordered[0][1] / total:.1%}"
     yield f"{column}{where}: {shown}{uneven}{few}{guess}"

@@ -137,7 +137,7 @@ async def test_a_large_rewrite_is_summed_up_in_one_line_at_once(bench: Bench) ->
     bench.file("a", "".join(f"old {n % 7}\n" for n in range(100_000)))
     await bench.run("read", path="a")
     result = await bench.run("write", path="a", content="".join(f"new {n % 5}\n" for n in range(100_000)))
-    assert result.text == "Replaced a.\n100,000 lines were replaced by 100,000."
+    assert result.text == "Replaced a.\n100,000 lines replaced by 100,000."
 
 
 async def test_a_long_diff_is_cut(bench: Bench) -> None:
