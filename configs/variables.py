@@ -30,7 +30,8 @@ INTERNAL_VARIABLES = frozenset(
 """Variables that the program sets for its own processes."""
 
 VARIABLES_WITHOUT_EFFECT: Mapping[str, str] = {
-    "ML_INTERN_ARTIFACT_COLLECTION_CACHE": "the collection of a thread is in the database",
+    "ML_INTERN_ARTIFACT_COLLECTION_CACHE": "no file of collections is written",
+    "ML_INTERN_KPIS_DISABLED": "no usage figures are collected",
 }
 """Variables of older versions, with the reason why they have no effect."""
 
