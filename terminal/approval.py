@@ -70,7 +70,7 @@ class Dialogue:
                 return decision
             if answer.lower() not in ("", "e", "edit", "v", "view"):
                 self._screen.line(
-                    "Unknown answer. Type y, n, r, e or v, or a sentence to reject with that reason.", "dim"
+                    "Unknown answer. Type y (alone), n, r, e or v, or a sentence to reject with that reason.", "dim"
                 )
 
     async def _decision(self, answer: str, request: Mapping[str, Any]) -> "Decision | None":
@@ -82,8 +82,7 @@ class Dialogue:
             return {"type": "reject", "message": rest or await self._line("reason: ")}
         if not rest:
             return await self._by_word(word.lower(), request)
-        if word.lower() in ("y", "yes"):
-            self._screen.line("Type y alone to approve, or n with a reason to reject.", "dim")
+        if word.lower() in ("y", "yes"):  # neither a clear yes nor a clear no
             return None
         if request["name"] == QUESTION:
             raise NewMessage(answer)

@@ -91,7 +91,7 @@ async def test_a_sentence_that_begins_like_an_answer_approves_nothing(sentence: 
 async def test_a_yes_with_more_words_is_asked_again(sentence: str) -> None:
     decisions, shown = await decided(Person(sentence, "n"), BASH)
     assert decisions == {"c1": {"type": "reject"}}
-    assert "Type y alone to approve" in shown
+    assert "Type y (alone), n" in shown
 
 
 async def test_a_sentence_at_a_question_about_the_turn_is_the_next_message() -> None:
