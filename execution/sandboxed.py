@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ml_intern.configs.paths import cache_home, data_home, settings_home
 from ml_intern.execution.call import ToolError
-from ml_intern.execution.process.environment import child_environment, uv_links
+from ml_intern.execution.process.environment import bash_path, child_environment, uv_links
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
@@ -19,7 +19,7 @@ from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
-from ml_intern.sandbox.wrap import wrap
+from ml_intern.sandbox.spare import wrap_captured
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _prepare(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets:
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets)
-    wrapped = wrap(argv, profile, str(folder))
+    wrapped = wrap_captured(argv, profile, str(folder), bash_path())
     return SandboxedCommand(argv, wrapped.environment, wrapped)
 
 

@@ -8,5 +8,7 @@ Every local command that may run untrusted code is started in three steps:
 3. The caller starts the `WrappedCommand` (command.py) once, and closes it after it has ended. `close` stops the helpers
    and removes what git would run; the caller only reports `removed`.
 
+`wrap_captured` (spare.py) does the same for a command without a terminal, in a sandbox that was started ahead.
+
 git in a workspace is started by `open_git` (git/reader.py) instead.
 """

@@ -17,6 +17,14 @@ def do_nothing() -> None:
     """Ignore the end of a command."""
 
 
+@dataclass(frozen=True)
+class Captured:
+    """A started command and the descriptor from which its output is read. The caller closes it."""
+
+    process: "subprocess.Popen[bytes]"
+    output: int
+
+
 @dataclass
 class WrappedCommand:
     """A command line that enforces a profile. `start` it once, and `close` it after it has ended."""
@@ -35,6 +43,7 @@ class WrappedCommand:
     """The first process is the sandbox itself: the others end with it."""
     git: GitState | None = None
     """The state of the repositories before the command."""
+    after_close: Callable[[], object] = do_nothing
     removed: list[str] = field(default_factory=list[str])
     """Files removed from repositories at the end, because git would have run them."""
 
@@ -56,6 +65,25 @@ class WrappedCommand:
         arguments = {"env": self.environment if environment is None else environment, **options}
         threading.Thread(target=self._run, args=(started, arguments, on_end), name="sandbox", daemon=True).start()
         return started.result()
+
+    def start_captured(self, *, on_end: Callable[[], None], environment: Mapping[str, str], folder: str) -> Captured:
+        """Start the command in a session of its own, without input; its output goes to a pipe.
+
+        Raises:
+            OSError: the command could not be started.
+        """
+        read_end, write_end = os.pipe()
+        try:
+            process = self.start(
+                on_end=on_end, environment=environment, cwd=folder, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end,
+            )  # fmt: skip
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        return Captured(process, read_end)
 
     def _run(self, started: "Future[subprocess.Popen[bytes]]", options: Any, on_end: Callable[[], None]) -> None:
         """Run the command in this thread: it inherits the thread's filter, and bubblewrap ends with the thread."""
@@ -86,3 +114,5 @@ class WrappedCommand:
             os.close(descriptor)
         if git is not None:
             self.removed += remove_active_git_config(git)
+        after, self.after_close = self.after_close, do_nothing
+        after()

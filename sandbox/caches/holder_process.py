@@ -55,9 +55,9 @@ def _mount_cache(cache: "dict[str, str]") -> None:
     folders = [os.open(cache[name], os.O_PATH | os.O_DIRECTORY) for name in ("path", "upper", "work")]
     lower, upper, work = (f"/proc/self/fd/{folder}" for folder in folders)
     try:
-        _mount("overlay", cache["path"], f"lowerdir={lower},upperdir={upper},workdir={work},userxattr")
+        _mount("overlay", cache["mounted"], f"lowerdir={lower},upperdir={upper},workdir={work},userxattr")
     except OSError:
-        _mount(cache["private"], cache["path"], None, _BIND)
+        _mount(cache["private"], cache["mounted"], None, _BIND)
     for folder in folders:
         os.close(folder)
 

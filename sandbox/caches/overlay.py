@@ -61,7 +61,7 @@ def open_caches(store: str, workspace: str, caches: Sequence[str]) -> CacheMount
         return private
     process, users = found
     prefix = (nsenter, "--target", str(process), "--user", "--mount", "--preserve-credentials", "--")
-    return CacheMounts(prefix, _binds((path, path) for path in caches), (os.dup(users),))
+    return CacheMounts(prefix, _binds((cache.mounted, cache.path) for cache in folder.caches), (os.dup(users),))
 
 
 def _binds(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -24,6 +24,11 @@ class Cache:
     inside: Path
 
     @property
+    def mounted(self) -> str:
+        """Return where the holder mounts it: not on the cache, since deleting that folder would unmount it."""
+        return str(self.inside / "mounted")
+
+    @property
     def private(self) -> str:
         """Return the folder bound instead of the cache where no overlay can be mounted."""
         path = self.inside / "private"
@@ -32,10 +37,10 @@ class Cache:
 
     def prepared(self) -> dict[str, str]:
         """Return the folders that a mount needs, created if missing."""
-        for name in ("upper", "work"):
-            (self.inside / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        own = {name: str(self.inside / name) for name in ("upper", "work")}
-        return {"path": self.path, "private": self.private, **own}
+        own = {name: self.inside / name for name in ("upper", "work", "mounted")}
+        for path in own.values():
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return {"path": self.path, "private": self.private, **{name: str(path) for name, path in own.items()}}
 
 
 @dataclass(frozen=True)

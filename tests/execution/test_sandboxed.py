@@ -252,4 +252,5 @@ async def test_a_dataset_is_downloaded_inside_without_a_token(
         result = await inside(bench, "uv run download.py", timeout=150)
         assert "rows 2" in result.text
         assert {asked.token for asked in hub.asked} == {None}
-    assert list((tmp_path / "hub/hub").glob("datasets--someone--reviews"))
+    assert not list((tmp_path / "hub/hub").glob("datasets--*"))
+    assert "datasets--someone--reviews" in (await inside(bench, "ls $HF_HOME/hub")).text

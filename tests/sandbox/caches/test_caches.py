@@ -93,6 +93,14 @@ def test_commands_at_the_same_time_share_the_cache(machine: Machine) -> None:
     assert other.returncode == 0
 
 
+def test_a_cache_that_the_user_deletes_and_makes_anew_is_not_reached(machine: Machine) -> None:
+    machine.run("echo x > before")
+    shutil.rmtree(machine.cache)
+    machine.cache.mkdir()
+    machine.run("echo evil > wheel")
+    assert machine.content() == {}
+
+
 def test_the_store_is_not_visible_inside(machine: Machine) -> None:
     assert machine.run(f"ls -A {machine.store} || true") == ""
 
