@@ -104,7 +104,7 @@ def known_paths() -> dict[str, Path]:
     return {
         "user settings": settings_path(),
         "shipped settings": SHIPPED,
-        "kept keys": keys_file(),
+        "saved keys": keys_file(),
         "trusted folders": trust_file(),
         "data": home,
         "threads": home / "threads.db",

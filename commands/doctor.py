@@ -171,7 +171,7 @@ def _model(loaded: Loaded, options: Options) -> dict[str, str]:
         model, note = choose_model(loaded, options.base_url)
         route = find_route(model, os.environ, endpoint_of(options.request(), model))
     except MLInternError as error:
-        return {"model": f"none: {error}"}
+        return {"model": str(error)}
     found = {"model": model, "route": route.note, "key": route.key_used or "not needed", "note": note}
     used = (model, *loaded.settings.other_models) if route.transport == "litellm" else loaded.settings.other_models
     found |= {f"retired {place}": str(one) for place, one in enumerate(retirements(used, date.today()), start=1)}

@@ -79,7 +79,7 @@ def _show_ways(chosen: str, note: str, *, json: bool) -> int:
     found = sorted(ways(os.environ), key=lambda way: not way.key)
     if json:
         return print_json({"model": chosen or None, "note": note, "ways": [asdict(way) for way in found]})
-    rows = [("IDS", "PROVIDER", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
+    rows = [("IDS", "ROUTE", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
     used = f"selected model: {chosen or 'none'}{f' ({note})' if note else ''}"
     offered = [line for way in found if way.key for line in _offered(way)]
     return print_lines(

@@ -13,7 +13,7 @@ STATES = {True: "trusted", False: "not trusted", None: "settings changed since t
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="the folder (default: the current one)")]
 Revoke = Annotated[bool, typer.Option("--revoke", help="forget the decision about the folder")]
-List = Annotated[bool, typer.Option("--list", help="list the folders that were decided about")]
+List = Annotated[bool, typer.Option("--list", help="list the folders with a saved decision")]
 
 
 def trust(folder: Folder = ".", revoke: Revoke = False, list_: List = False, json: Json = False) -> int:
@@ -42,7 +42,7 @@ def _revoke(folder: Path, *, json: bool) -> int:
     known = forget(folder)
     if json:
         return print_json({"folder": str(folder), "state": "undecided", "changed": known})
-    return print_lines([f"no longer trusted: {folder}" if known else f"there is no decision about {folder}"])
+    return print_lines([f"no longer trusted: {folder}" if known else f"no decision is saved for {folder}"])
 
 
 def _print_folders(*, json: bool) -> int:
@@ -50,4 +50,4 @@ def _print_folders(*, json: bool) -> int:
     if json:
         return print_json([{"folder": name, "state": STATES[state]} for name, state in found.items()])
     rows = [(STATES[state], name) for name, state in found.items()]
-    return print_lines(columns([("STATE", "FOLDER"), *rows]) if rows else ["no folder was decided about"])
+    return print_lines(columns([("STATE", "FOLDER"), *rows]) if rows else ["no decisions saved"])

@@ -87,7 +87,7 @@ async def available(models: Models, among: Iterable[Way], words: str = "") -> li
 def ways(environ: Mapping[str, str]) -> Iterator[Way]:
     """Iterate over all prefixes of model ids."""
     for prefix, provider in MODEL_PROVIDERS.items():
-        how = "your own server" if provider.self_hosted else "its provider"
+        how = "your own server" if provider.self_hosted else "the provider's API"
         key = first_set(provider.key_envs, environ)
         yield Way(prefix, how, provider.key_envs, key, provider.strong_model, provider.cheap_model)
     yield Way(HUB_PREFIX, "the Hugging Face router", HUB.key_envs, HUB.key_envs[0] if hub_token(environ) else None)

@@ -86,7 +86,7 @@ def split(program: ReadOnly, words: Sequence[str]) -> Arguments:
         else:
             found.operands.append(position - 1)
     if program.needs_option and not found.options:
-        raise NotReadOnly("no option")
+        raise NotReadOnly("these arguments")
     return found
 
 

@@ -72,7 +72,7 @@ def check_awk(words: Sequence[str]) -> str:
             break
         depth += (token.group() == "{") - (token.group() == "}")
         end = token.end()
-    return "" if end == len(program) else f"awk with {program[end : end + 12]}"
+    return "" if end == len(program) else f"no rule allows awk with {program[end : end + 12]}"
 
 
 def _is_unsafe_awk(token: re.Match[str], depth: int) -> bool:
@@ -96,7 +96,7 @@ def check_sed(words: Sequence[str]) -> str:
 def check_jq(words: Sequence[str]) -> str:
     """Reject access to the environment and modules."""
     found = _JQ_FORBIDDEN.search(words[0]) if words else None
-    return f"jq with {found.group()}" if found else ""
+    return f"no rule allows jq with {found.group()}" if found else ""
 
 
 def check_printf(words: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ def find_command_problem(words: Sequence[PlainWord], context: CommandContext, cw
     try:
         found = split(program, texts)
     except NotReadOnly as reason:
-        return f"{name} with {reason}"
+        return f"no rule allows {name} with {reason}, and it is not known to be read-only"
     return _judge_operands(program, found, arguments, (context, cwds)) or _judge_expression(program, found, texts)
 
 

@@ -151,7 +151,7 @@ def _judge_python(words: list[str], context: CommandContext) -> str:
 
 def _judge_shell(words: list[str], context: CommandContext) -> str:
     named = len(words) > 1 and not words[1].startswith("-")
-    return _judge_own_file(words[1], context) if named else "a shell without a script"
+    return _judge_own_file(words[1], context) if named else "no script file is given"
 
 
 def _judge_launcher(words: list[str], context: CommandContext) -> str:
@@ -161,19 +161,20 @@ def _judge_launcher(words: list[str], context: CommandContext) -> str:
 
 def _judge_checker(words: list[str], _place: CommandContext) -> str:
     risky = next((word for word in words[1:] if _RISKY_TARGET.search(word) or "://" in word), "")
-    return f"{words[0]} {risky}" if risky else ""
+    return f"no rule allows {words[0]} with {risky}" if risky else ""
 
 
 def _judge_git(words: list[str], context: CommandContext) -> str:
     program = GIT.get(words[1]) if len(words) > 1 else None
     if program is None:
-        return f"git {' '.join(words[1:2])}"
+        called = " ".join(words[:2])
+        return f"no rule allows {called}, and it is not among the git commands that run unasked in the sandbox"
     try:
         found = split(program, words[2:])
     except NotReadOnly as reason:
-        return f"git {words[1]} with {reason}"
+        return f"no rule allows git {words[1]} with {reason}"
     if program.operands == "none" and found.operands:
-        return f"git {words[1]} with an operand"
+        return f"no rule allows git {words[1]} with arguments"
     outside = (
         word for word in (words[2 + index] for index in found.operands) if not context.is_inside(word, context.folder)
     )
@@ -185,7 +186,7 @@ def _judge_writer(words: list[str], context: CommandContext) -> str:
     allowed = {"mkdir": {"-p", "-v", "-pv"}, "touch": {"-c", "-a", "-m"}, "tee": {"-a"}}[words[0]]
     for word in words[1:]:
         if word.startswith("-") and word not in allowed:
-            return f"{words[0]} {word}"
+            return f"no rule allows {words[0]} with {word}"
         if not word.startswith("-") and (reason := _judge_own_file(word, context)):
             return reason
     return ""

@@ -20,7 +20,7 @@ def server() -> Iterator[FakeModelServer]:
 def test_every_way_to_a_model_is_listed_with_its_key_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
     lines = run("models").out.splitlines()
-    assert lines[1].split() == ["deepseek/...", "its", "provider", "DEEPSEEK_API_KEY", "is", "set"]
+    assert lines[1].split() == ["deepseek/...", "the", "provider's", "API", "DEEPSEEK_API_KEY", "is", "set"]
     assert any(line.startswith("ollama/...") for line in lines)
     assert "selected model: deepseek/deepseek-v4-flash" in lines[-2]
     assert lines[-4].startswith("strong model: deepseek/deepseek-v4-pro ($")

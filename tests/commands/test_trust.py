@@ -43,7 +43,7 @@ def test_trust_is_stored_listed_and_revoked(run: Run, model: str, place: Path) -
     assert run("trust", "--list", "--json").json == [{"folder": str(place), "state": "trusted"}]
     assert run("trust", str(place), "--revoke").out == f"no longer trusted: {place}\n"
     assert iterations(run) == 300
-    assert run("trust", "--list").out == "no folder was decided about\n"
+    assert run("trust", "--list").out == "no decisions saved\n"
 
 
 def test_a_folder_that_does_not_exist_is_a_usage_error(run: Run, place: Path) -> None:

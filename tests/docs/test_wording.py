@@ -42,7 +42,7 @@ WORDING: dict[str, str] = {
     r"|\bone (tool|file) a (file|tool)\b|\bevent a line\b": "one X per Y",
     r"\b(share|shares) of (its|their) own\b|\bown share of\b": "its own limits",
     r"\bwhat is (known|said|odd) (of|about)\b|\bas far as is known\b": "details, messages, warnings; unknown",
-    r"\bis not known\b": "unknown; say which of the two it is",
+    r"\bis not known\b(?! to\b)": "unknown; say which of the two it is",
     r"\bunder way\b|\bat rest\b": "running, idle",
     r"(?<=\w)(?<!http)\(s\)": "both forms through text.formatting.plural",
     r"\b1 (agents|calls|files|jobs|lines|messages|models|rows|runs|steps|threads|tokens|tools|turns)\b": "1 turn",

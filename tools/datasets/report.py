@@ -119,9 +119,9 @@ def _head(info: Any) -> list[str]:
 
 
 def _without_metadata(info: Any) -> str:
-    """Describe a card that names no license, language or task. The card is README.md, with or without metadata."""
+    """Describe a card without license, language and task. The card is README.md, with or without metadata."""
     has_readme = any(file.rfilename == CARD for file in info.siblings or ())
-    return f"{CARD} names no license, language or task" if has_readme else f"no card ({CARD})"
+    return f"{CARD} does not name a license, language or task" if has_readme else f"no card ({CARD})"
 
 
 async def _configurations(found: Findings, context: ToolContext) -> list[str]:

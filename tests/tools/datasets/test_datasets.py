@@ -40,8 +40,8 @@ async def test_inspect_reports_what_matters_before_training(hub: FakeHub, desk: 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"README.md": "# Reviews\n\nBy hand."}, "README.md names no license, language or task"),
-        ({"README.md": "---\npretty_name: R\n---\n"}, "README.md names no license, language or task"),
+        ({"README.md": "# Reviews\n\nBy hand."}, "README.md does not name a license, language or task"),
+        ({"README.md": "---\npretty_name: R\n---\n"}, "README.md does not name a license, language or task"),
         ({"data.txt": "x"}, "no card (README.md)"),
     ],
 )
