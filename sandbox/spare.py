@@ -5,7 +5,9 @@ path in it is still the same file. Folder, variables and arguments are handed ov
 waiting sandbox has no secrets. It ends by itself after some minutes, and at once with this process.
 """
 
+import atexit
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -24,6 +26,7 @@ from ml_intern.sandbox.wrap import wrap
 _IDLE_SECONDS = 300
 _MARGIN_SECONDS = 10
 """A sandbox that ends soon is not used."""
+_EXIT_SECONDS = 5
 _MAX_WAITING = 2
 _MAX_BYTES = 100_000
 """Larger command lines are started directly, so that errors about their size are reported as usual."""
@@ -111,7 +114,8 @@ class _Spare:
             if self.process.stdin is not None:
                 self.process.stdin.close()
         if self.process.poll() is None:
-            self.process.kill()
+            with suppress(ProcessLookupError):  # the whole group, as it may be starting still
+                os.killpg(self.process.pid, signal.SIGKILL)
         with self._lock:
             output, self.output = self.output, -1
         if output >= 0:
@@ -134,6 +138,7 @@ class _Handed(WrappedCommand):
         return Captured(self.spare.process, output)
 
 
+_starting: set[threading.Thread] = set()
 _waiting: list[_Spare] = []
 _guard = threading.Lock()
 
@@ -168,7 +173,24 @@ def _remove(matches: Callable[[_Spare], bool]) -> list[_Spare]:
 
 
 def _in_background(action: Callable[[], object]) -> None:
-    threading.Thread(target=action, name="spare sandbox", daemon=True).start()
+    thread = threading.Thread(target=_tracked, args=(action,), name="spare sandbox", daemon=True)
+    _starting.add(thread)
+    thread.start()
+
+
+def _tracked(action: Callable[[], object]) -> None:
+    try:
+        action()
+    finally:
+        _starting.discard(threading.current_thread())
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what starts or waits, before this process ends: bubblewrap must not be killed while it starts."""
+    for thread in list(_starting):
+        thread.join(_EXIT_SECONDS)
+    end_waiting()
 
 
 def _start(profile: Profile, shell: str) -> None:

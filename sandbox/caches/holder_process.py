@@ -10,6 +10,8 @@ import ctypes
 import fcntl
 import json
 import os
+import select
+import signal
 import sys
 
 _NEW_NAMESPACES = 0x00020000 | 0x10000000  # CLONE_NEWNS | CLONE_NEWUSER
@@ -31,7 +33,7 @@ def main() -> None:
         return
     os.setsid()
     _report("")
-    _wait(users, lock)
+    _wait(users, lock, order["sweep_s"])
 
 
 def _report(text: str) -> None:
@@ -74,12 +76,16 @@ def _check(result: int, what: str) -> None:
         raise OSError(code, os.strerror(code), what)
 
 
-def _wait(users: int, lock: int) -> None:
+def _wait(users: int, lock: int, sweep_s: float) -> None:
     """Wait until the FIFO has no writer. The lock excludes a new writer while this process ends."""
+    poll = select.poll()
+    poll.register(users, select.POLLIN)
     while True:
+        while not poll.poll(sweep_s * 1000):
+            _end_orphans(users)
         os.set_blocking(users, True)
-        while os.read(users, 4096):  # a sandbox may write into it; the content means nothing
-            pass
+        if os.read(users, 4096):  # a sandbox may write into it; the content means nothing
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.set_blocking(users, False)
         try:
@@ -88,6 +94,37 @@ def _wait(users: int, lock: int) -> None:
         except BlockingIOError:
             pass
         fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _end_orphans(users: int) -> None:
+    """End the sandboxes that use the mounts and whose first process is gone."""
+    fifo = os.fstat(users)
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit() and _is_orphan(name) and _has_open(name, (fifo.st_dev, fifo.st_ino)):
+            os.kill(int(name), signal.SIGKILL)
+
+
+def _is_orphan(process: str) -> bool:
+    """Return whether a process is the init of a pid namespace, and no bubblewrap is its parent."""
+    status = _status(process)
+    namespaces = status.get("NSpid", "").split()
+    return len(namespaces) > 1 and namespaces[-1] == "1" and _status(status.get("PPid", "")).get("Name") != "bwrap"
+
+
+def _status(process: str) -> "dict[str, str]":
+    try:
+        with open(f"/proc/{process}/status") as file:  # noqa: PTH123
+            return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    except OSError:
+        return {}
+
+
+def _has_open(process: str, wanted: "tuple[int, int]") -> bool:
+    try:
+        found = [os.stat(f"/proc/{process}/fd/{number}") for number in os.listdir(f"/proc/{process}/fd")]  # noqa: PTH116, PTH208
+    except OSError:
+        return False
+    return any((one.st_dev, one.st_ino) == wanted for one in found)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from ml_intern.sandbox.caches.store import CacheFolder, cache_folder, prune_cach
 
 _PROGRAM = (Path(__file__).parent / "holder_process.py").read_text(encoding="utf-8")
 _SECONDS = 30
+_SWEEP_SECONDS = 30.0
+"""How often the holder looks for sandboxes that a killed ml-intern left while they started."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class _Holder:
         return True
 
     def _start(self) -> bool:
-        order = {"folder": str(self._folder.path), "caches": [cache.prepared() for cache in self._folder.caches]}
+        caches = [cache.prepared() for cache in self._folder.caches]
+        order = {"folder": str(self._folder.path), "caches": caches, "sweep_s": _SWEEP_SECONDS}
         with suppress(FileExistsError):
             os.mkfifo(self._folder.path / "users", 0o600)
         python = os.path.realpath(sys.executable)

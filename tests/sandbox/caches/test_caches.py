@@ -1,5 +1,6 @@
 """What commands write to a cache stays inside, per workspace, and takes a limited amount of space."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.sandbox.bubblewrap import Profile, sandbox_problem
+from ml_intern.sandbox.caches import overlay
 from ml_intern.sandbox.caches.store import prune_caches
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.sandbox.wrapped_runs import run_wrapped
@@ -124,6 +126,26 @@ def test_no_holder_survives_a_killed_process(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{holder}").exists())
     assert Machine(tmp_path).run("cat started") == "x\n"
+
+
+def test_a_sandbox_whose_start_was_cut_off_does_not_keep_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "_SWEEP_SECONDS", 0.1)
+    machine = Machine(tmp_path)
+    mounts = overlay.open_caches(str(machine.store), str(tmp_path), machine.profile().caches)
+    (users,) = mounts.descriptors
+    block, _ = os.pipe()  # bubblewrap waits for it before it lets its second process run
+    info_reader, info = os.pipe()
+    argv = [*mounts.prefix, "bwrap", "--unshare-user", "--unshare-pid", "--die-with-parent", *mounts.keep]
+    argv += ["--userns-block-fd", str(block), "--info-fd", str(info), "--ro-bind", "/", "/", "true"]
+    with subprocess.Popen(argv, pass_fds=(users, block, info)) as process:
+        os.close(info)
+        with os.fdopen(info_reader) as file:
+            inner = json.load(file)["child-pid"]
+            process.kill()
+    until(lambda: not Path(f"/proc/{inner}/exe").exists())
+    os.close(users)
 
 
 def test_pruning_removes_what_was_used_longest_ago_and_what_no_workspace_needs(machine: Machine) -> None:
