@@ -21,6 +21,7 @@ from ml_intern.safety.files.facts import UNRESOLVED
 from ml_intern.safety.policy import PolicyContext, command_context, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from ml_intern.safety.rules import MCP, SHELL_TOOL, Rule, Rules
+from ml_intern.safety.secrets.env_files import register_env_files
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import destinations
 from ml_intern.safety.shell.prefixes import always_prefixes
@@ -73,7 +74,8 @@ def _collected(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, con
 
 
 def _with_files(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
-    """Add the inputs that come from the file system."""
+    """Add the inputs that come from the file system, and let redaction know the secrets in .env files there."""
+    register_env_files(map(str, context.roots()))
     return replace(
         inputs,
         read_only=spec.only_reads(call.args) if spec else True,

@@ -13,7 +13,7 @@ from ml_intern.safety.files.git_writes import config_file, git_targets, written_
 from ml_intern.safety.files.inline_code import code_targets
 from ml_intern.safety.files.protected import Control, Place, find_control
 from ml_intern.safety.files.unpacked import archive_targets, is_archiver
-from ml_intern.safety.shell.credentials import expand_word
+from ml_intern.safety.shell.credentials import expand_word, tests_of
 from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolve_paths
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.programs import find_folders
@@ -236,8 +236,8 @@ def _found(one: Invocation, parsed: ParsedCommand) -> Iterator[str]:
 def found_files(one: Invocation, context: CommandContext) -> Iterator[str]:
     """Yield the files that find would reach: those on disk that its names allow, and the names themselves."""
     folders = find_folders(one.arguments) or ["."]
-    names = _tests(one.arguments, "-name", "-iname")
-    paths = _tests(one.arguments, "-path", "-ipath", "-wholename", "-iwholename")
+    names = tests_of(one.arguments, "-name", "-iname")
+    paths = tests_of(one.arguments, "-path", "-ipath", "-wholename", "-iwholename")
     for folder in folders:
         yield from (path.replace("*", "") for path in paths if ".git" in path)
         yield from (posixpath.join(folder, name) for name in names)
@@ -246,14 +246,6 @@ def found_files(one: Invocation, context: CommandContext) -> Iterator[str]:
             for path in reached or ():
                 if _is_reached(path, names):
                     yield posixpath.join(absolute, path)
-
-
-def _tests(arguments: Sequence[str], *options: str) -> list[str]:
-    return [
-        arguments[at + 1]
-        for at, word in enumerate(arguments[:-1])
-        if word in options and arguments[at - 1] not in {"!", "-not"}
-    ]
 
 
 def _is_reached(path: str, names: Iterable[str]) -> bool:

@@ -108,12 +108,13 @@ def _plain(command: str, parsed: ParsedCommand) -> list[PlainCommand] | str:
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
-        return f"it uses {', '.join(sorted(shell.kinds - PLAIN_KINDS))}".replace("_", " ")
+        used = ", ".join(sorted(shell.kinds - PLAIN_KINDS)).replace("_", " ")
+        return f"it uses {used}, which can start other programs or write files"
     try:
         commands = plain_commands(command)
     except NotPlain as reason:
-        return f"it uses {reason}"
-    return commands if _same_reading(commands, parsed) else "its meaning is ambiguous"
+        return f"it uses {reason}, which can start other programs or write files"
+    return commands if _same_reading(commands, parsed) else "bash may understand it otherwise than it looks"
 
 
 def _same_reading(commands: list[PlainCommand], parsed: ParsedCommand) -> bool:

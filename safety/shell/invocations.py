@@ -156,7 +156,7 @@ def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocat
         words, assignments, wrappers = pending.pop(0)
         name = words[0].text.rsplit("/", 1)[-1].strip() if words else ""
         yield Invocation(name, words[1:], command, assignments, wrappers, folders, _code(name, words[1:], command))
-        started = _found_commands(words[1:]) if name == "find" else [_unwrapped_words(name, words[1:])]
+        started = _found_commands(words[1:]) if name == "find" else [unwrapped_words(name, words[1:])]
         for rest in started if len(wrappers) <= _MAX_WRAPPERS else ():
             if rest:
                 given = assignments + _assigned(words[1 : len(words) - len(rest)])
@@ -178,7 +178,8 @@ def _found_commands(words: tuple[ShellWord, ...]) -> list[tuple[ShellWord, ...]]
     return found
 
 
-def _unwrapped_words(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+def unwrapped_words(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+    """Return the words of the command that a wrapper such as timeout starts; none for other programs."""
     if name in _RUNNERS:
         runs = next((index for index, word in enumerate(words) if word.text == "run"), None)
         return (

@@ -4,7 +4,7 @@ Rendering is a best effort to recognize denied commands. A word with an expansio
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -30,6 +30,7 @@ _ESCAPE = re.compile(r"\\(?:\n|([\s\S]))")
 _ANSI_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|([\s\S]))")
 _ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 
+_COUNTS = re.compile(r"\$\(seq(?: -?[0-9.]+){1,3}\)|\{-?[0-9]+\.\.-?[0-9]+(?:\.\.[0-9]+)?\}")
 _PRINTED = {
     "pwd": "PWD",
     "git rev-parse --show-toplevel": "PWD",
@@ -112,7 +113,11 @@ def _parser() -> tree_sitter.Parser:
 def parse(text: str, variables: Mapping[str, str]) -> Shell:
     """Parse `text`. `variables` (such as HOME) and the text's own literal assignments are expanded in words."""
     root = _parser().parse(_for_grammar(text).encode("utf-8", "surrogatepass")).root_node
-    return _Collector(text, dict(variables)).collect(root)
+    collector = _Collector(text, dict(variables))
+    shell = collector.collect(root)
+    if not (several := collector.several_values()):
+        return shell
+    return _Collector(text, {**variables, **several}, frozenset(several)).collect(root)
 
 
 def _for_grammar(text: str) -> str:
@@ -127,8 +132,11 @@ def _text(node: tree_sitter.Node) -> str:
 class _Collector:
     """Walks the tree once without recursion, since the input controls the nesting."""
 
-    def __init__(self, text: str, variables: dict[str, str]) -> None:
+    def __init__(self, text: str, variables: dict[str, str], fixed: frozenset[str] = frozenset()) -> None:
         self.variables = variables
+        self.fixed = fixed
+        """Variables with several values, which assignments no longer change."""
+        self.assigned: dict[str, list[str]] = {}
         self.shell = Shell(text, frozenset(), False)
         self.kinds: set[str] = set()
         self.functions: list[tuple[str, str]] = []
@@ -186,7 +194,8 @@ class _Collector:
             elif not child.type.endswith("_redirect") and child.type != "comment":
                 words += self._split(self.word(child))
         if not words:
-            self.variables.update({name: value.text for name, value in assignments if value.is_known})
+            for name, value in assignments:
+                self._assign(name, value.text if value.is_known else f"${name}")
         own = (*redirects, *self._redirects(node))
         words += [word for redirect in own for word in redirect.extra]
         self.shell.commands.append(ShellCommand(tuple(words), tuple(assignments), own, pipeline, *nesting))
@@ -273,10 +282,29 @@ class _Collector:
     def _loop(self, node: tree_sitter.Node) -> None:
         """Give the variable of a `for` loop its values, as one brace expression if there are several."""
         name, values = node.child_by_field_name("variable"), node.children_by_field_name("value")
-        texts = [word for value in values for word in [self.word(value)]]
-        if name is not None and texts and all(word.literal for word in texts):
-            joined = ",".join(word.text for word in texts)
-            self.variables[_text(name)] = joined if len(texts) == 1 else f"{{{joined}}}"
+        texts = [_counted(self.word(value), _text(value)) for value in values]
+        if name is not None and texts and all(word.is_known for word in texts):
+            self._assign(_text(name), *(word.text for word in texts))
+
+    def _assign(self, name: str, *values: str) -> None:
+        """Give a variable its possible values, as one brace expression if there are several."""
+        self.assigned.setdefault(name, []).extend(values)
+        if name not in self.fixed:
+            self.variables[name] = _alternatives(values)
+
+    def several_values(self) -> dict[str, str]:
+        """Return the variables that are assigned more than once, since a loop may use a later value earlier."""
+        distinct = {name: tuple(dict.fromkeys(values)) for name, values in self.assigned.items()}
+        return {name: _alternatives(values) for name, values in distinct.items() if len(values) > 1}
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{{{','.join(values)}}}"
+
+
+def _counted(word: ShellWord, source: str) -> ShellWord:
+    """Return a number for a value that only counts: $(seq 3) or {1..3}."""
+    return ShellWord("1") if _COUNTS.fullmatch(source) else word
 
 
 def _formatted(texts: list[str]) -> str:
