@@ -45,7 +45,7 @@ def check_find(words: Sequence[str]) -> str:
         if word in _FIND_VALUED:
             position += 1
         elif word.startswith("-") and word not in _FIND_ALONE:
-            return f"find {word}"
+            return f"find {word} can write files or start programs"
     return ""
 
 
@@ -135,4 +135,4 @@ def check_ps(words: Sequence[str]) -> str:
 def check_test(words: Sequence[str]) -> str:
     """Allow file tests and comparisons. -v and arithmetic would evaluate their operands."""
     rejected = next((word for word in words if word.startswith("-") and word not in _TEST_OPERATORS), "")
-    return f"test {rejected}" if rejected else ""
+    return f"test {rejected} can run code in its operands" if rejected else ""

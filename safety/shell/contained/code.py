@@ -60,7 +60,11 @@ def judge_python(words: list[str], context: CommandContext) -> str:
     if rest[:1] == ["-c"]:
         code = rest[1] if len(rest) > 1 else ""
         return "its code refers to secrets" if _SECRET_NAME.search(code) else ""
-    return judge_own_file(rest[0], context) if rest and not rest[0].startswith("-") else "without a script file of the workspace it can run any code"
+    return (
+        judge_own_file(rest[0], context)
+        if rest and not rest[0].startswith("-")
+        else "without a script file of the workspace it can run any code"
+    )
 
 
 def judge_text(command: ShellCommand) -> str:
