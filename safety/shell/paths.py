@@ -109,6 +109,10 @@ def is_credential(path: str) -> bool:
     return _CREDENTIAL.search(path) is not None or _SYSTEM_CREDENTIAL.match(path) is not None
 
 
+SECRETS = "usually contains secrets"
+"""The end of a reason that names a file with secrets; "always" does not cover it."""
+
+
 def is_project_secret(path: str) -> bool:
     """Return whether the path is a project file that usually contains secrets: .env, *.pem ..."""
     return _PROJECT_SECRET.search(path) is not None

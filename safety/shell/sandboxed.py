@@ -33,6 +33,7 @@ from ml_intern.safety.shell.contained.tools import (
 from ml_intern.safety.shell.credentials import expand_braces
 from ml_intern.safety.shell.invocations import ParsedCommand, unwrapped_words
 from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
 from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
 from ml_intern.safety.shell.words import PlainWord
@@ -167,6 +168,8 @@ def _judge_program(words: list[ShellWord], context: CommandContext) -> str:
     reading = find_command_problem(plain, context, frozenset({context.folder}))
     if not reading:
         return ""
+    if texts[0] in READ_ONLY_PROGRAMS and texts[0] not in _PROGRAMS and not READ_ONLY_PROGRAMS[texts[0]].needs_option:
+        return reading
     judge = _PROGRAMS.get(re.sub(r"[0-9.]+\Z", "", texts[0]), judge_script)
     return judge(texts, context) if not words[0].globbed else reading
 

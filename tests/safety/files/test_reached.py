@@ -8,6 +8,7 @@ from ml_intern.safety.files.disk import disk_facts, matching_files, resolve
 from ml_intern.safety.policy import PolicyContext, verdict
 from ml_intern.safety.shell.analysis import classify
 from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.prefixes import always_prefixes
 
 ATTACKS = (
     ("grep -rn '' .", "grep -rn '' src"),
@@ -51,3 +52,8 @@ def test_it_is_asked_about_in_the_sandbox_too(place: CommandContext, command: st
 def test_reading_a_secret_file_is_asked_about_where_somebody_can_answer(mode: str) -> None:
     context = PolicyContext(mode=mode, read_only=True, workspace="/ws", paths=("/ws/.env",))  # type: ignore[arg-type]
     assert verdict("read", {"path": ".env"}, context).kind == "ask"
+
+
+def test_always_is_not_offered_for_a_search_that_prints_secrets(place: CommandContext) -> None:
+    assert always_prefixes("grep -rn '' .", place) == ()
+    assert "usually contains secrets" in classify("grep -rn '' .", place, sandboxed=True).why
