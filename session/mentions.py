@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.text.formatting import capped, size
+from ml_intern.text.images import MAX_BYTES as MAX_IMAGE_BYTES
+from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
-from ml_intern.tools.local.images import MAX_BYTES as MAX_IMAGE_BYTES
-from ml_intern.tools.local.images import data_url, image_type
 
 MAX_BYTES = 100_000
 MAX_NAMES = 200

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from ml_intern.outbound.conversation import Call, Conversation, Message
@@ -25,7 +26,7 @@ def metadata(conversation: Conversation) -> list[tuple[str, str]]:
     """Return the thread's known metadata as pairs of name and value."""
     known = {
         "thread": conversation.thread_id,
-        "folder": conversation.folder,
+        "folder": PurePosixPath(conversation.folder).name,
         "model": conversation.model,
         "created": local_time(conversation.created),
         "last used": local_time(conversation.updated),

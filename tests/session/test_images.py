@@ -11,7 +11,7 @@ import pytest
 from ml_intern.graph.operations import Compact, SetModel, UserInput
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.session.mentions import expand_mentions
-from ml_intern.tools.local.images import MAX_BYTES
+from ml_intern.text.images import MAX_BYTES
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.session.conftest import Lab, data, turn
 

@@ -10,9 +10,9 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.text.formatting import plural
+from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
 from ml_intern.tools.local.files import file_digest, mark_read, stat_regular_file
-from ml_intern.tools.local.images import data_url, image_type
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
 
 MAX_LINES = 2_000
