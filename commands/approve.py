@@ -17,7 +17,7 @@ from ml_intern.terminal.render.preview import preview
 from ml_intern.text.formatting import plural
 
 OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
-LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
+LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "strict_budget", "timeout")
 MODE_OPTIONS = ("approval_mode", "yolo", "sandbox", "add_dir")
 
 ThreadAndReasons = Annotated[

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,9 +40,9 @@ def show_models(
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     if available:
-        return _show_available(asyncio.run(_available(options, id or "")), json=json)
+        return _show_available(asyncio.run(_available(options, loaded.settings.named_prices, id or "")), json=json)
     if id is not None:
-        return _show_one(asyncio.run(_described(options, id)), json=json)
+        return _show_one(asyncio.run(_described(options, loaded.settings.named_prices, id)), json=json)
     try:
         chosen, note = choose_model(loaded, options.base_url)
     except MLInternError as error:
@@ -49,24 +50,24 @@ def show_models(
     return _show_ways(chosen, note, json=json)
 
 
-async def _described(options: Options, id: str) -> "Described":
+async def _described(options: Options, prices: Mapping[str, Any], id: str) -> "Described":
     from ml_intern.models.catalog.describe import describe
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), id))
+        models = Models(store.ledger, endpoint_of(options.request(), id), prices=prices)
         try:
             return await describe(models, id)
         finally:
             await models.close()
 
 
-async def _available(options: Options, words: str) -> "list[Described]":
+async def _available(options: Options, prices: Mapping[str, Any], words: str) -> "list[Described]":
     from ml_intern.models.catalog.describe import available, ways
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), "any"))
+        models = Models(store.ledger, endpoint_of(options.request(), "any"), prices=prices)
         try:
             return await available(models, ways(os.environ), words)
         finally:

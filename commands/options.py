@@ -71,6 +71,9 @@ class Options:
             f"budget in US dollars, sub-agents included (headless default {HEADLESS_BUDGET_USD:g}, -1: no limit)",
         ),
     ] = None
+    strict_budget: Annotated[
+        bool, Word("--strict-budget", "", "refuse models of unknown price instead of counting their requests")
+    ] = False
     timeout: Annotated[str | None, Word("--timeout", "DURATION", "time limit: 90, 90s, 10m, 1h30m")] = None
     approval_mode: Annotated[
         ApprovalMode | None,
@@ -133,6 +136,7 @@ class Options:
             stream=not self.no_stream,
             max_iterations=self.max_iterations,
             max_budget_usd=self.max_budget_usd,
+            strict_budget=self.strict_budget,
             approval_mode=self.approval_mode or ("yolo" if self.yolo else None),
             sandbox=self.sandbox,
             tool_runtime="sandbox" if self.sandbox_tools else self.tool_runtime,

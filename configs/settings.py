@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, model_validator
 
 from ml_intern.configs.hosts import check_host_list, check_hosts
 from ml_intern.configs.mcp_servers import McpServer, check_names
-from ml_intern.graph.limits import MAX_ITERATIONS, Effort
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, Effort
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
     "approval_required",
@@ -105,6 +105,27 @@ class WebSettings(BaseModel):
     """Hosts (host or host:port) that may be read although their address is private or local."""
 
 
+class TokenPrice(BaseModel):
+    """The price of a model in US dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: NonNegativeFloat
+    output: NonNegativeFloat
+    cached: NonNegativeFloat | None = None
+    """Input read from the provider's cache; null: the price of input."""
+    cache_write: NonNegativeFloat | None = None
+    """Input written to the provider's cache; null: the price of input."""
+
+
+def _priced(prices: "dict[str, NonNegativeFloat | TokenPrice]") -> "dict[str, NonNegativeFloat | TokenPrice]":
+    for key in prices:
+        scheme, separator, rest = key.partition("://")
+        if not (rest and scheme in ("http", "https")) and (separator or "/" not in key.strip("/")):
+            raise ValueError(f"{key!r} is neither a base URL nor a model id of the form provider/model")
+    return prices
+
+
 class Settings(BaseModel):
     """All settings. The shipped file has the default of each."""
 
@@ -120,6 +141,12 @@ class Settings(BaseModel):
     """The model to use when another one stays unavailable or has no credit left; null: none."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Additional request parameters of the main model, such as temperature or max_tokens."""
+    prices: Annotated[dict[str, NonNegativeFloat | TokenPrice], AfterValidator(_priced)] = Field(default_factory=dict)
+    """Prices in US dollars per million tokens, by base URL or model id: one number, or {"input": X, "output": Y}."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget, instead of counting their requests."""
+    compact_threshold: Annotated[int, Field(ge=1_000)] = COMPACT_THRESHOLD
+    """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
     reasoning_effort: Effort | None = None
     """Reasoning effort; null: the model's default."""
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = MAX_ITERATIONS
@@ -149,6 +176,11 @@ class Settings(BaseModel):
         "{hf_user}/ml-intern-sessions"
     )
     """The dataset of traces; {hf_user} is replaced by the owner of the token."""
+
+    @property
+    def named_prices(self) -> dict[str, JsonValue]:
+        """Return the prices as plain values."""
+        return {key: price if isinstance(price, float) else price.model_dump() for key, price in self.prices.items()}
 
     @property
     def other_models(self) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ class RunOptions:
     """Model calls in a turn; -1 is unlimited."""
     max_budget_usd: float = UNLIMITED
     """Budget of the thread and its sub-agents in US dollars; -1 is unlimited."""
+    prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Prices that the settings name, by model id or base URL."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget."""
     effort: str | None = None
     compact_model: str | None = None
     research_model: str | None = None
@@ -62,6 +66,12 @@ class RunOptions:
     """Instructions to the model from the trusted folder, see configs/advice.py."""
     user_text: str = ""
     """The text that the user typed in the main thread, for a sub-agent, whose own thread has no user messages."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the models of the run, each once, the main one first."""
+        named = (self.model, self.research_model, self.compact_model, self.fallback_model)
+        return tuple(dict.fromkeys(filter(None, named)))
 
 
 def sandbox_name(options: RunOptions) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ml_intern.configs.errors import UsageError
 from ml_intern.runs.naming import short
 from ml_intern.store.experiments import ExperimentRow
+from ml_intern.text.formatting import money
 
 _LOWER: Final = re.compile(
     r"(?i)(?:^|[_/ .-])(?:loss|perplexity|ppl|error|err|wer|cer|mae|mse|rmse|fid|bpb|nll|latency|seconds|runtime|cost)"
@@ -27,7 +28,7 @@ def number(value: float) -> str:
 
 def price(row: ExperimentRow) -> str:
     """Format the cost of an experiment."""
-    return "?" if row.cost_usd is None else f"${row.cost_usd:.2f}"
+    return "?" if row.cost_usd is None else money(row.cost_usd)
 
 
 def settings(row: ExperimentRow) -> dict[str, Any]:

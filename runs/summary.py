@@ -10,7 +10,7 @@ from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.store.runs import RunRow
-from ml_intern.text.formatting import and_more, duration
+from ml_intern.text.formatting import and_more, duration, money
 
 MAX_METRICS = 12
 
@@ -81,7 +81,7 @@ def _took(row: RunRow) -> str:
 def _price(row: RunRow) -> str:
     if row.ledger_id is None:
         return ""
-    return "cost unknown" if row.cost_usd is None else f"cost {row.cost_usd:.2f} USD"
+    return money(None) if row.cost_usd is None else f"cost {money(row.cost_usd)}"
 
 
 def _short(value: float | str) -> str:

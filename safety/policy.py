@@ -20,6 +20,7 @@ from ml_intern.safety.shell.paths import (
     match_nothing,
     normalize_path,
 )
+from ml_intern.text.formatting import money
 
 PLAN_TOOL = "plan"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -274,8 +275,8 @@ def _by_mode(target: RuleTarget, context: PolicyContext, analysis: CommandAnalys
 def _auto_problem(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis | None) -> str:
     """Return why mode auto does not allow the call: cost over the budget or a destination the user did not name."""
     if context.cost_usd is not None and context.cost_usd > context.budget_left_usd:
-        left = f"${context.budget_left_usd:.2f} of the budget is left"
-        return f"it may cost ${context.cost_usd:.2f}, but only {left}; ask the user for a larger budget"
+        left = f"{money(context.budget_left_usd)} of the budget is left"
+        return f"it may cost {money(context.cost_usd)}, but only {left}; ask the user for a larger budget"
     parsed = analysis.parsed if analysis else None
     is_public = context.public or context.irreversible or (parsed is not None and not is_private(parsed))
     foreign = [one for one in target.destinations if not _is_named(one, context, is_public=is_public)]
@@ -292,7 +293,7 @@ def _auto_problem(target: RuleTarget, context: PolicyContext, analysis: CommandA
 def _price(context: PolicyContext) -> str:
     if context.cost_usd is None:
         return ", at an unknown price"
-    return f", for at most {context.cost_usd:.2f} USD" if context.cost_usd else ""
+    return f", for at most {money(context.cost_usd)}" if context.cost_usd else ""
 
 
 def _outcome(target: RuleTarget, context: PolicyContext, destination: str = "") -> str:

@@ -362,6 +362,7 @@ class AgentSession(LockedThread):
         """Change the options from the next run on. Raises ConfigurationError if the model cannot be called."""
         options = replace(self.options, **changes)
         await self.services.models.check(options.model)
+        await self.services.models.expect_prices(options)
         self.options = options
         self._greet()
 

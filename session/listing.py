@@ -33,12 +33,11 @@ class ThreadListing:
         return await threads.update(id, **changes)
 
     async def renew(self, state: "ThreadState") -> None:
-        """Update the row from the checkpoints and the ledger. A thread without a title is named after its message."""
+        """Update the row from the checkpoints. A thread without a title is named after its message."""
         values = (await self.turns.snapshot()).values
         row = await self.change(
             state=state,
             turns=int(values.get("turn", 0)),
-            cost_usd=(await self.turns.services.store.ledger.total(self.turns.thread_id)).cost_usd,
         )
         if not row.title and (text := str(values.get("turn_text", ""))):
             await self.change(title=title_of(text))

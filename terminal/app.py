@@ -13,14 +13,14 @@ from ml_intern.terminal.render.summary import one_line
 from ml_intern.terminal.slash.rewind import rewind
 from ml_intern.terminal.slash.runs import leave_runs
 from ml_intern.terminal.slash.table import LEAVING, find_command, nearest
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
-    from ml_intern.session.protocol import Session
+    from ml_intern.session.protocol import Session, Totals
     from ml_intern.terminal.screen import Screen
 
 
@@ -60,6 +60,10 @@ class App:
         self._sent: list[str] = []
         self._requests: Sequence[dict[str, Any]] = ()
         self._failed: Exception | None = None
+        self._spent: Totals | None = None
+        """The totals when the session was last idle."""
+        self._spent_before: Totals | None = None
+        """The totals before the turn under way."""
         self._presses = 0
         self._prompt_ended = asyncio.Event()
         self._prompt_ended.set()
@@ -76,6 +80,7 @@ class App:
         consumer = asyncio.create_task(self._consume())
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._on_interrupt)
         try:
+            await self._count_spending()
             await self.perform(None)
             while not self.leaving:
                 await self._next()
@@ -115,6 +120,7 @@ class App:
     async def _message(self) -> str:
         """Read one message. Raises EOFError for Ctrl-D and for Ctrl-C pressed twice."""
         default, self._prefill = self._prefill, ""
+        await self._count_spending()
         self._prompt_ended.clear()
         try:
             with ctrl_c_is_a_key():
@@ -204,6 +210,7 @@ class App:
         if event.type == "processing" and not self._prompt_ended.is_set():  # a run ended and woke the model
             self._prefill = self.prompt.abort_input()
             await self._prompt_ended.wait()
+        await self._follow_spending(event.type)
         self.screen.show(event)
         if event.type == "ready":
             self.tools = tuple(event.data["tools"])
@@ -216,6 +223,20 @@ class App:
             self._show_undo(event.data)
         elif event.type == "turn_complete" and self.options.approval_mode == "plan":
             self.screen.line("plan mode: type /plan accept to carry out the plan, or a message to change it", "dim")
+
+    async def _follow_spending(self, event: str) -> None:
+        """Count before and after each turn, so that its cost is what the ledger gained."""
+        if event == "processing":
+            self._spent_before = self._spent
+        elif event == "turn_complete":
+            await self._count_spending()
+
+    async def _count_spending(self) -> None:
+        """Read from the ledger what the thread and its latest turn have cost."""
+        total = self._spent = await self.session.totals()
+        turn = total.since(self._spent_before) if self._spent_before else total
+        self.screen.spent = spent(total.cost_usd, total.unpriced_requests)
+        self.screen.turn_cost = spent(turn.cost_usd, turn.unpriced_requests)
 
     def _greet(self, data: dict[str, Any]) -> None:
         """Print the session's header once, and notes that were not shown before, such as a server that failed."""

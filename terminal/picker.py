@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ml_intern.terminal.render.summary import age, money, one_line, size
-from ml_intern.text.formatting import plural
+from ml_intern.terminal.render.summary import age, one_line, size
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import ThreadRow
@@ -36,5 +36,6 @@ async def pick_thread(
 
 
 def _about(row: "ThreadRow", now: float, count: int) -> str:
-    used = f"{age(now - row.updated):>6}  {row.state:11}  {plural(row.turns, 'turn'):>9}  {money(row.cost_usd):>7}"
+    cost = spent(row.cost_usd, row.unpriced_requests)
+    used = f"{age(now - row.updated):>6}  {row.state:11}  {plural(row.turns, 'turn'):>9}  {cost:>7}"
     return f"{used}  {size(count):>9}  {one_line(row.title or '(untitled)', TITLE)}  {row.folder}"

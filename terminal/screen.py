@@ -17,7 +17,6 @@ from ml_intern.terminal.render.summary import (
     CallNames,
     budget_line,
     duration,
-    money,
     one_line,
     outcome,
     plan_lines,
@@ -26,7 +25,7 @@ from ml_intern.terminal.render.summary import (
     unverified_line,
     wait_line,
 )
-from ml_intern.text.formatting import capped
+from ml_intern.text.formatting import capped, money
 from ml_intern.text.visible import visible
 
 KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "location": "cyan"}
@@ -69,8 +68,10 @@ class Screen:
         self._last_error = ""
         self._began = time.monotonic()
         self._spent = {"input_tokens": 0, "output_tokens": 0}
-        self._cost: float | None = 0.0
-        self.total_cost: float | None = 0.0
+        self.spent = money(0.0)
+        """What the thread has cost, for the toolbar."""
+        self.turn_cost = money(0.0)
+        """What the latest turn has cost."""
         unicode = (console.encoding or "").lower().startswith("utf")
         self._marks = {True: "✓", False: "✗"} if unicode else {True: "+", False: "!"}
         self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
@@ -118,7 +119,7 @@ class Screen:
     # --- current activity
 
     def _processing(self, _: dict[str, Any]) -> None:
-        self._began, self._cost = time.monotonic(), 0.0
+        self._began = time.monotonic()
         self._spent = dict.fromkeys(self._spent, 0)
         self._now("thinking")
 
@@ -205,9 +206,6 @@ class Screen:
     def _usage(self, data: dict[str, Any]) -> None:
         for key in self._spent:
             self._spent[key] += data[key]
-        known = self._cost is not None and data["cost_usd"] is not None
-        self._cost = (self._cost or 0.0) + data["cost_usd"] if known else None
-        self.total_cost = data["total_cost_usd"]
 
     def _error(self, data: dict[str, Any]) -> None:
         if data["retry_in_s"] is not None:
@@ -221,7 +219,7 @@ class Screen:
     def _turn_complete(self, data: dict[str, Any]) -> None:
         if data["status"] == "done":
             used = f"{tokens(self._spent['input_tokens'])} in, {tokens(self._spent['output_tokens'])} out"
-            self._end(f"{duration(time.monotonic() - self._began)}, {used}, {money(self._cost)}", "dim")
+            self._end(f"{duration(time.monotonic() - self._began)}, {used}, {self.turn_cost}", "dim")
         else:
             self._end("" if data["text"] == self._last_error else f"{data['status']}: {data['text']}", "yellow")
 

@@ -12,8 +12,8 @@ from ml_intern.commands.failure import say
 from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
-from ml_intern.terminal.render.summary import money, one_line
-from ml_intern.text.formatting import duration, plural
+from ml_intern.terminal.render.summary import one_line
+from ml_intern.text.formatting import duration, money, plural
 
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow

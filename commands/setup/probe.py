@@ -12,7 +12,7 @@ from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.store import open_store
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.models.gateway import ModelReply, Models
@@ -130,10 +130,8 @@ class Probe:
 
     async def cost(self) -> str:
         """Return the cost and tokens of the requests so far."""
-        from ml_intern.terminal.render.summary import money
-
         used = await self.store.ledger.total("probe")
-        cost = money(None if used.unknown_cost_requests or used.open_requests else used.cost_usd)
+        cost = spent(used.cost_usd, used.unpriced_requests)
         requests = plural(used.requests, "request")
         return f"{cost}: {requests}, {used.input_tokens:,} tokens in, {used.output_tokens:,} out"
 
@@ -169,7 +167,7 @@ async def _probing(loaded: Loaded, options: Options) -> AsyncIterator[Probe]:
 
     async with open_store(ephemeral=True) as store:
         model, _ = choose_model(loaded, options.base_url)
-        models = Models(store.ledger, endpoint_of(options.request(), model))
+        models = Models(store.ledger, endpoint_of(options.request(), model), prices=loaded.settings.named_prices)
         try:
             yield Probe(store, models, model)
         finally:

@@ -8,7 +8,7 @@ from ml_intern.configs.errors import KeyMissing
 from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
 from ml_intern.models.catalog.lifecycle import Retirement, retirement_of
-from ml_intern.models.catalog.prices import Entry, Price, entries_of, entry_of
+from ml_intern.models.catalog.prices import FREE, Entry, Price, entries_of, entry_of
 from ml_intern.models.gateway import Models
 from ml_intern.models.routing import HUB_PREFIX, first_set, hub_token, server_address
 
@@ -56,14 +56,15 @@ async def describe(models: Models, model: str) -> Described:
     except KeyMissing as error:
         return _of_table(model, entry_of(model), "none", None, error)
     await models.known.offers(route)
+    price = await models.known.price(route)
     return Described(
         model,
         route.note,
         route.key_used,
         models.known.window(route),
         models.known.longest_output(route),
-        await models.known.price(route),
-        route.free,
+        price,
+        price == FREE,
         models.known.abilities(route),
         retired=next(iter(models.retired([model], date.today())), None),
     )

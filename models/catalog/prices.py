@@ -49,6 +49,16 @@ class Price:
         return fresh * rates.input + cached + written + usage.output_tokens * rates.output
 
 
+FREE = Price((Rates(0.0, 0.0),))
+
+
+def price_set(value: float | Mapping[str, float | None]) -> Price:
+    """Return the price that a setting names per million tokens: one number for all, or one for each kind."""
+    named = {"input": value, "output": value} if isinstance(value, int | float) else value
+    rates = {name: rate / MILLION for name, rate in named.items() if rate is not None}
+    return Price((Rates(rates["input"], rates["output"], rates.get("cached"), rates.get("cache_write")),))
+
+
 def table() -> dict[str, dict[str, Any]]:
     """Read the table by model name. Empty without litellm. It is not cached: it takes 7 MB, and litellm has its own."""
     found = find_spec("litellm")

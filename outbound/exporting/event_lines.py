@@ -85,6 +85,7 @@ class _EventBuilder:
             "sandbox": "unknown",
             "max_iterations": None,
             "max_budget_usd": None,
+            "unpriced_models": [],
             "notes": [REBUILT],
         }
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ml_intern.outbound.conversation import Call, Conversation, Message
+from ml_intern.text.formatting import money
 from ml_intern.text.visible import visible
 
 _FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
@@ -30,7 +31,7 @@ def metadata(conversation: Conversation) -> list[tuple[str, str]]:
         "model": conversation.model,
         "created": local_time(conversation.created),
         "last used": local_time(conversation.updated),
-        "cost": "" if conversation.cost_usd is None else f"${conversation.cost_usd:.2f}",
+        "cost": "" if conversation.cost_usd is None else money(conversation.cost_usd),
     }
     return [(name, value) for name, value in known.items() if value]
 

@@ -36,6 +36,8 @@ class SessionRequest:
     max_iterations: int | None = None
     max_budget_usd: float | None = None
     """-1 is unlimited."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget."""
     approval_mode: ApprovalMode | None = None
     sandbox: bool | None = None
     tool_runtime: str | None = None

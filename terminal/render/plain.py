@@ -18,6 +18,7 @@ from ml_intern.text.formatting import capped
 from ml_intern.text.visible import visible
 
 MAX_OUTPUT_LINES = 40
+MAX_NOTE = 600
 
 
 class PlainRenderer:
@@ -46,14 +47,14 @@ class PlainRenderer:
         if handler := self._show.get(event.type):
             handler(event.data)
 
-    def _line(self, text: str) -> None:
-        self._out.write(f"{one_line(text, 300)}\n")
+    def _line(self, text: str, width: int = 300) -> None:
+        self._out.write(f"{one_line(text, width)}\n")
         self._out.flush()
 
     def _ready(self, data: dict[str, Any]) -> None:
         self._line(f"model {data['model']}, folder {data['cwd']}, approval {data['approval_mode']}")
         for note in data["notes"]:
-            self._line(f"note: {note}")
+            self._line(f"note: {note}", MAX_NOTE)
 
     def _resumed(self, data: dict[str, Any]) -> None:
         cut_off = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.text.formatting import duration as duration
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import money, plural, spent
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
@@ -84,13 +84,6 @@ def budget_line(data: Mapping[str, Any]) -> str:
     return f"{money(data['spent_usd'])} of {money(data['cap_usd'])} spent{more}"
 
 
-def money(cost: float | None) -> str:
-    """Format an amount in US dollars; None is unknown."""
-    if cost is None:
-        return "cost unknown"
-    return f"${cost:.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.4f}"
-
-
 def spending_lines(rows: "Sequence[Spending]") -> list[str]:
     """Return a table with one line per source and model: requests, tokens, share of cached input, cost."""
     head = ("", "", "requests", "in", "cached", "written", "out", "reasoning", "cost")
@@ -109,7 +102,7 @@ def _spending(row: "Spending") -> tuple[str, ...]:
     share = f"{used.cached_tokens / used.input_tokens:.0%}" if used.input_tokens else ""
     counts = (used.cache_write_tokens, used.output_tokens, used.reasoning_tokens)
     return (row.source, one_line(row.model, 60), str(used.requests), tokens(used.input_tokens), share,
-            *map(tokens, counts), money(used.known_cost_usd))  # fmt: skip
+            *map(tokens, counts), spent(used.cost_usd, used.unpriced_requests))  # fmt: skip
 
 
 def tokens(count: int) -> str:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ml_intern.graph import operations as ops
 from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.picker import pick_thread
-from ml_intern.terminal.render.summary import money, plan_lines, spending_lines
-from ml_intern.text.formatting import plural
+from ml_intern.terminal.render.summary import plan_lines, spending_lines
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.graph.limits import ApprovalMode
@@ -113,10 +113,9 @@ async def plan(host: "Host", argument: str) -> None:
 async def cost(host: "Host", _: str) -> None:
     """Show usage and cost so far: the total, then one line per source and model."""
     used = await host.session.totals()
-    unknown = (
-        f", and {plural(used.unknown_cost_requests, 'request')} of unknown price" if used.unknown_cost_requests else ""
-    )
-    host.screen.line(f"{plural(used.requests, 'request')}, {money(used.cost_usd)}{unknown}")
+    unknown = f" ({plural(used.unpriced_requests, 'request')} of unknown price)" if used.unpriced_requests else ""
+    cost = spent(used.cost_usd, used.unpriced_requests)
+    host.screen.line(f"{plural(used.requests, 'request')}, {cost}{unknown}")
     for line in spending_lines(await host.session.spending()):
         host.screen.line(line)
 

@@ -26,7 +26,7 @@ class Answers:
 def row(id: str, **fields: Any) -> ThreadRow:
     about: dict[str, Any] = {
         "title": "train it", "folder": "/work", "parent": None, "forked_at": None, "created": 0.0,
-        "updated": time.time(), "state": "idle", "turns": 1, "cost_usd": 0.0, "redo": (),
+        "updated": time.time(), "state": "idle", "turns": 1, "cost_usd": 0.0, "unpriced_requests": 0, "redo": (),
     }  # fmt: skip
     return ThreadRow(**{"id": id, **about, **fields})
 
