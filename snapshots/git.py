@@ -5,11 +5,12 @@ git runs in a sandbox, in which only the shadow repository is writable.
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -65,6 +66,13 @@ def too_many_files(limit: int) -> SnapshotError:
     return SnapshotError(f"the workspace has more than {limit:,} files", IGNORE_SOME, permanent=True)
 
 
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and those it started: bubblewrap's second process outlives a first that is killed too early."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @dataclass
 class GitProcesses:
     """Kills the git processes of a session when it closes; later ones are killed at once."""
@@ -78,14 +86,14 @@ class GitProcesses:
         with self._guard:
             self.closed = True
             for process in self._running:
-                process.kill()
+                kill_group(process)
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
         """Register a process that was just started."""
         with self._guard:
             self._running.add(process)
             if self.closed:
-                process.kill()
+                kill_group(process)
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
         """Unregister a process that has ended."""
@@ -209,7 +217,7 @@ class ShadowGit:
                 start_new_session=True,  # Ctrl-C in the terminal must not reach git
                 pass_fds=(*self._lock, *git.descriptors),
             )
-            timer = threading.Timer(seconds, process.kill)
+            timer = threading.Timer(seconds, kill_group, [process])
             timer.daemon = True
             stack.enter_context(process)
             self.processes.add(process)
@@ -217,7 +225,7 @@ class ShadowGit:
             try:
                 yield process
             except BaseException:
-                process.kill()
+                kill_group(process)
                 raise
             finally:
                 timer.cancel()
