@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
             "approve",
             "show a thread's pending approvals, or answer them and continue",
             "approve:approve",
-            usage='THREAD [--all] [--id ID] [--reject ID "REASON"]',
+            usage='THREAD [--all] [--id ID[=ARGS]] [--reject ID "REASON"]',
         ),
         Command(
             "permissions",

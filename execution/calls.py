@@ -44,6 +44,7 @@ def tool_context(
         approved=approved,
         plan=tuple(state.get("plan") or ()),
         messages=state.get("messages") or (),
+        file_reads=state.get("file_reads") or {},
         taint=tuple(state.get("taint") or ()),
         sandbox_profile=sandbox_name(options),
         user_text=options.user_text if options.child else typed_text(state.get("messages") or ()),

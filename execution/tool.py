@@ -138,8 +138,6 @@ class Notifier(Protocol):
 class ThreadScope:
     """The state of one open thread. A session or a server opens it and drops it with the thread."""
 
-    file_reads: dict[str, str] = field(default_factory=dict[str, str])
-    """Path -> digest of the content last read or written. write and edit check it."""
     spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; None in a sub-agent's own thread."""
     files: "TurnFiles | None" = None
@@ -232,6 +230,8 @@ class ToolContext:
     plan: "tuple[PlanStep, ...]" = ()
     messages: "Sequence[AnyMessage]" = ()
     """The conversation when the call began."""
+    file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the content that the model last read or wrote in this thread."""
     taint: tuple[str, ...] = ()
     user_text: str = ""
     """The user's messages in this thread, or, for a sub-agent, in the root thread."""

@@ -74,8 +74,12 @@ class RunOptions:
         return tuple(dict.fromkeys(filter(None, named)))
 
 
+REMOTE_SANDBOX = "a Hugging Face sandbox"
+"""The `sandbox_name` of commands that run in a Hugging Face sandbox."""
+
+
 def sandbox_name(options: RunOptions) -> str:
     """Describe the sandbox of commands. The description is part of the digest that binds an approval."""
     if options.tool_runtime == "sandbox":
-        return "a Hugging Face sandbox"
+        return REMOTE_SANDBOX
     return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])

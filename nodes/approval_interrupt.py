@@ -60,7 +60,8 @@ async def approval_interrupt(
     judged = await _judged_calls(verdicts, context)
     repeated = _repeated(judged, state.get("rejected") or {})
     new = [one for one in judged if one.call.id not in repeated]
-    batch = before or {**_batch(new, question), "sandbox": context.sandbox_profile}
+    conditions = {"sandbox": context.sandbox_profile, "add_dirs": list(options.add_dirs)}
+    batch = before or {**_batch(new, question), **conditions}
     if not batch["action_requests"]:
         return {"decisions": repeated}
     answer = interrupt(batch)

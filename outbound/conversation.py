@@ -84,6 +84,8 @@ class Conversation:
     """Numbers of requests and tokens, with the keys of the event `result`."""
     requests: Sequence[RequestUsage] = ()
     """All paid requests in order of time, including those of sub-agents and of undone turns."""
+    file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the files that the model has read."""
     endings: Mapping[int, TurnEnding] = field(default_factory=dict[int, TurnEnding])
     """Turn number to ending; unknown endings are absent."""
 

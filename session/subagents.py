@@ -93,9 +93,9 @@ class _Child:
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        """Open a scope for the child's thread, with its own record of read files and without sub-agents."""
+        """Open a scope for the child's thread, without sub-agents."""
         scopes = self.owner.services.scopes
-        scopes.open(self.id, replace(self.context.scope, file_reads={}, spawn=None))
+        scopes.open(self.id, replace(self.context.scope, spawn=None))
         try:
             yield
         finally:

@@ -29,13 +29,14 @@ async def open_tool_caller(options: RunOptions, names: Collection[str]) -> Async
 
 
 class LocalToolCaller:
-    """Calls the tools for one agent. Journal, ledger and taint belong to one thread per agent."""
+    """Calls the tools for one agent. Journal, ledger, taint and the files read belong to one thread per agent."""
 
     def __init__(self, services: Services, names: Collection[str]) -> None:
         self._services = services
         self._names = names
         self._thread = f"served-{uuid4()}"
         self._taint: tuple[str, ...] = ()
+        self._file_reads: dict[str, str] = {}
         services.scopes.open(self._thread, ThreadScope())
 
     def tools(self) -> Sequence[ToolInfo]:
@@ -45,11 +46,12 @@ class LocalToolCaller:
     async def call(self, name: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         """Call a tool under policy and journal. A failed call is returned, not raised."""
         id = f"served_{uuid4().hex}"
-        state: Any = {"taint": list(self._taint)}
+        state: Any = {"taint": list(self._taint), "file_reads": self._file_reads}
         context = tool_context(state, self._thread, self._services.defaults, self._services, silent)
         called = name if name in self._names else f"{name} (not served)"
         result = await run_call(ToolCall(called, arguments, id, id, 0), context)
         self._taint = tuple(dict.fromkeys((*self._taint, *result.taint)))
+        self._file_reads |= result.file_reads
         return ToolAnswer(result.text, result.ok, result.images)
 
 

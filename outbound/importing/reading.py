@@ -149,7 +149,15 @@ def _with_metadata(value: Mapping[str, Any], found: Conversation) -> Conversatio
         created=_seconds(value.get("session_start_time")) or found.created,
         updated=_seconds(value.get("session_end_time") or value.get("last_save_time")) or found.updated,
         folder=_text(aside, "folder") if isinstance(aside, Mapping) else found.folder,
+        file_reads=_file_reads(aside),
     )
+
+
+def _file_reads(aside: Any) -> dict[str, str]:
+    """Return the digests of the files that the model had read, as an OpenAI export lists them."""
+    listed = aside.get("file_reads") if isinstance(aside, Mapping) else None
+    found = listed.items() if isinstance(listed, Mapping) else ()
+    return {path: digest for path, digest in found if isinstance(path, str) and isinstance(digest, str)}
 
 
 def _text(value: Mapping[str, Any], *keys: str) -> str:

@@ -154,11 +154,20 @@ class Sandboxes:
         """End a sandbox and settle its cost. Return the cost in US dollars; None when unknown."""
         return await self._end(record, tell="")
 
-    async def close(self) -> list[str]:
-        """End the sandboxes of this process, and return one line for each. Their next use raises SandboxGone."""
+    async def close(self, *, keep_waiting: bool = True) -> list[str]:
+        """End the sandboxes of this process, and return one line for each. Their next use raises SandboxGone.
+
+        With `keep_waiting`, the sandboxes of threads that wait for an approval continue: the approved call needs them.
+        """
         lines = []
         for record in await asyncio.to_thread(self.records.all):
             if record.id not in self._open or record.ended:
+                continue
+            if keep_waiting and await self._is_waiting(record):
+                self._closed(record)
+                lines.append(
+                    f"sandbox {record.job_id} continues while the thread waits for an approval, until it is idle"
+                )
                 continue
             try:
                 await self._end(record, tell="it was ended when its session closed")
@@ -168,10 +177,13 @@ class Sandboxes:
         return lines
 
     async def sweep(self, keep: str = "") -> list[str]:
-        """End the sandboxes whose process died, except those of the thread `keep`, and return one line for each."""
+        """End the sandboxes whose process died, and return one line for each.
+
+        Those of the thread `keep` and of threads that wait for an approval continue.
+        """
         lines = []
         for record in await asyncio.to_thread(self.records.all):
-            if record.ended or record.is_used or record.thread_id == keep:
+            if record.ended or record.is_used or record.thread_id == keep or await self._is_waiting(record):
                 continue
             try:
                 await self._end(record, tell="it was ended because its process died", seconds=SWEEP_SECONDS)
@@ -179,6 +191,11 @@ class Sandboxes:
             except ToolError as fault:
                 lines.append(f"a sandbox left running by a killed session could not be ended: {fault}")
         return lines
+
+    async def _is_waiting(self, record: SandboxRecord) -> bool:
+        """Return whether the sandbox's thread waits for an approval."""
+        row = await self._store.threads.get(record.thread_id)
+        return row is not None and row.state == "waiting"
 
     async def _of(self, thread_id: str) -> list[SandboxRecord]:
         """Return the sandboxes of the thread, after ending those whose creation was interrupted by a crash."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.configs.settings import Settings
-from ml_intern.graph.context import RunOptions
+from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import endpoint_of, model_of
@@ -59,7 +59,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)
         workspace = working_folder(request, row)
-        request = await _with_same_sandbox(store, row, request) if row else request
+        request = await _under_same_conditions(store, row, request) if row else request
         if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
         loaded = load_settings(request, workspace)
@@ -73,6 +73,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
                 finally:
                     if not saved:  # no record of them remains after the session
                         await session.stop_runs()
+                        await _end_sandboxes(store, interface)
             if saved:
                 await _upload_traces(store, request, workspace, session.thread_id, interface)
 
@@ -153,6 +154,14 @@ async def _swept(start: _Start) -> tuple[str, ...]:
     return tuple(await sandboxes_of(start.store).sweep(keep=start.row.id if start.row else ""))
 
 
+async def _end_sandboxes(store: "Store", interface: Interface) -> None:
+    """End all sandboxes of this session, and report them."""
+    from ml_intern.runs.backends.hub_sandbox import sandboxes_of
+
+    for line in await sandboxes_of(store).close(keep_waiting=False):
+        interface.report(line)
+
+
 async def _upload_traces(
     store: "Store", request: SessionRequest, workspace: Path, thread_id: str, interface: Interface
 ) -> None:
@@ -194,18 +203,24 @@ async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | 
     return row
 
 
-async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
-    """Return the request without a sandbox if the pending approval was requested without one.
+async def _under_same_conditions(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
+    """Return the request with the sandbox and the added folders of the pending approval, unless it names others.
 
-    An answer is bound to the sandbox of its request.
+    An answer is bound to the sandbox of its request, and an approved call may need the folders.
     """
-    if row.state != "waiting" or request.sandbox is not None:
+    if row.state != "waiting":
         return request
     from ml_intern.session.approvals import pending_batch
     from ml_intern.session.thread import idle_turns
 
     batch = pending_batch(await (await idle_turns(store, row.id, row.folder)).snapshot()) or {}
-    return replace(request, sandbox=False) if batch.get("sandbox") == "none" else request
+    sandbox, folders = batch.get("sandbox"), [one for one in batch.get("add_dirs", ()) if Path(one).is_dir()]
+    return replace(
+        request,
+        sandbox=False if sandbox == "none" and request.sandbox is None else request.sandbox,
+        add_dirs=request.add_dirs or tuple(folders),
+        tool_runtime="sandbox" if sandbox == REMOTE_SANDBOX and not request.tool_runtime else request.tool_runtime,
+    )
 
 
 @contextmanager

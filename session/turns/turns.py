@@ -238,6 +238,7 @@ class Turns:
         copied = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
         copied["messages"] = Overwrite(values.get("messages", []))
         copied["recent_calls"] = Overwrite(values.get("recent_calls", []))
+        copied["file_reads"] = Overwrite(values.get("file_reads", {}))
         copied["outcome"] = Outcome(status="done", text="", exit_code=0)
         await copy._write(copied, LAST_NODE)  # before its row, so that a crash leaves no empty thread
         turns = int(values.get("turn", 0))
@@ -317,6 +318,7 @@ def _emptied() -> dict[str, Any]:
     return {
         "messages": Overwrite([]),
         "recent_calls": Overwrite([]),
+        "file_reads": Overwrite({}),
         "plan": [],
         "decisions": {},
         "rejected": {},

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz, process
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.diffs import diff
-from ml_intern.tools.local.files import mark_read, read_bytes, replace, require_read
+from ml_intern.tools.local.files import read_bytes, replace, require_read
 
 MAX_PLACES = 10
 MAX_NEAR_LINES = 20
@@ -42,10 +42,10 @@ async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
 
     `old` must occur exactly once: include surrounding lines until it does, or set replace_all.
     """
-    return ToolResult(await asyncio.to_thread(_edit, args, context))
+    return await asyncio.to_thread(_edit, args, context)
 
 
-def _edit(args: EditArgs, context: ToolContext) -> str:
+def _edit(args: EditArgs, context: ToolContext) -> ToolResult:
     path = context.resolve(args.path)
     shown = context.name_of(path)
     if args.old == args.new:
@@ -55,9 +55,10 @@ def _edit(args: EditArgs, context: ToolContext) -> str:
     old, new = _with_endings(before, args.old, args.new)
     count = _count_occurrences(before.count(old), before, old, args, shown)
     after = before.replace(old, new)
-    mark_read(context, path, replace(path, after.encode("utf-8", _SURROGATES), shown, expected))
+    digest = replace(path, after.encode("utf-8", _SURROGATES), shown, expected)
     times = f" in {count} places" if count > 1 else ""
-    return f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
+    text = f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
+    return ToolResult(text, file_reads={str(path): digest})
 
 
 def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:
