@@ -5,18 +5,17 @@ git runs in a sandbox, in which only the shadow repository is writable.
 
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from ml_intern.configs.paths import private_folder
-from ml_intern.sandbox.git.reader import open_git
+from ml_intern.sandbox.git.reader import kill_git, open_git
 from ml_intern.store.lock import open_lock_file, try_lock
 
 SECONDS = 120.0
@@ -66,13 +65,6 @@ def too_many_files(limit: int) -> SnapshotError:
     return SnapshotError(f"the workspace has more than {limit:,} files", IGNORE_SOME, permanent=True)
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and those it started: bubblewrap's second process outlives a first that is killed too early."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 @dataclass
 class GitProcesses:
     """Kills the git processes of a session when it closes; later ones are killed at once."""
@@ -86,14 +78,14 @@ class GitProcesses:
         with self._guard:
             self.closed = True
             for process in self._running:
-                kill_group(process)
+                kill_git(process)
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
         """Register a process that was just started."""
         with self._guard:
             self._running.add(process)
             if self.closed:
-                kill_group(process)
+                kill_git(process)
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
         """Unregister a process that has ended."""
@@ -118,7 +110,7 @@ class ShadowGit:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the repository against other sessions. Git processes inherit the lock until they end."""
+        """Lock the repository against other sessions. A git that may outlive this process inherits the lock."""
         private_folder(self.folder)
         descriptor = open_lock_file(self.folder / "lock")
         try:
@@ -215,9 +207,9 @@ class ShadowGit:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the terminal must not reach git
-                pass_fds=(*self._lock, *git.descriptors),
+                pass_fds=git.descriptors if git.ends_with_parent else self._lock,
             )
-            timer = threading.Timer(seconds, kill_group, [process])
+            timer = threading.Timer(seconds, kill_git, (process,))
             timer.daemon = True
             stack.enter_context(process)
             self.processes.add(process)
@@ -225,7 +217,7 @@ class ShadowGit:
             try:
                 yield process
             except BaseException:
-                kill_group(process)
+                kill_git(process)
                 raise
             finally:
                 timer.cancel()

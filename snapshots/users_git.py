@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.safety.secrets.known import without_secrets
-from ml_intern.sandbox.git.reader import open_git
+from ml_intern.sandbox.git.reader import kill_git, open_git
 
 SECONDS = 20.0
 _SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
@@ -77,6 +77,6 @@ def _output(process: "subprocess.Popen[bytes]") -> str:
         try:
             output = os.fsdecode(process.communicate(timeout=SECONDS)[0])
         except subprocess.TimeoutExpired:
-            process.kill()
+            kill_git(process)
             raise
     return output if process.returncode == 0 else ""

@@ -6,8 +6,10 @@ of nested repositories. So every git that ml-intern runs in a workspace is start
 
 import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,11 @@ class GitCommand:
 
     argv: list[str]
     descriptors: tuple[int, ...] = ()
+
+    @property
+    def ends_with_parent(self) -> bool:
+        """Return whether git is killed together with the process that started it."""
+        return bool(self.descriptors)
 
 
 @contextmanager
@@ -55,6 +62,16 @@ def open_git(
         yield GitCommand(_sandboxed(git, str(folder), visible, [*map(str, writes)], seccomp), (seccomp,))
     finally:
         os.close(seccomp)
+
+
+def kill_git(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a git that was started in a session of its own.
+
+    The whole group is killed: bubblewrap's second process does not end with the first one while the sandbox starts,
+    and would keep the output open.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _sandboxed(git: list[str], folder: str, reads: list[str], writes: list[str], seccomp: int) -> list[str]:

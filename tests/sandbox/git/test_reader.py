@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from ml_intern.runs.record import git_commit
 from ml_intern.sandbox.bubblewrap import sandbox_problem
-from ml_intern.sandbox.git.reader import open_git
+from ml_intern.sandbox.git.reader import kill_git, open_git
 
 pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 IDENTITY = ("-c", "user.name=n", "-c", "user.email=e@x")
@@ -66,3 +67,16 @@ def test_without_a_sandbox_git_runs_no_monitor_and_no_hook(tmp_path: Path, monke
     subprocess.run(["git", "-C", workspace, "config", "core.fsmonitor", f"touch {tmp_path}/ran"], check=True)
     assert ask(workspace, "status").returncode == 0
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_git_that_is_killed_while_its_sandbox_starts_closes_its_output(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "ws")
+    for attempt in range(60):
+        with open_git(("cat-file", "--batch"), folder) as git:
+            process = subprocess.Popen(
+                git.argv, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                start_new_session=True, pass_fds=git.descriptors,
+            )  # fmt: skip
+        time.sleep(attempt / 10_000)
+        kill_git(process)
+        process.communicate(timeout=20)
