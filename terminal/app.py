@@ -63,7 +63,7 @@ class App:
         self._spent: Totals | None = None
         """The totals when the session was last idle."""
         self._spent_before: Totals | None = None
-        """The totals before the turn under way."""
+        """The totals before the current turn."""
         self._presses = 0
         self._prompt_ended = asyncio.Event()
         self._prompt_ended.set()

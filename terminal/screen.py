@@ -69,9 +69,9 @@ class Screen:
         self._began = time.monotonic()
         self._spent = {"input_tokens": 0, "output_tokens": 0}
         self.spent = money(0.0)
-        """What the thread has cost, for the toolbar."""
+        """The cost of the thread, for the toolbar."""
         self.turn_cost = money(0.0)
-        """What the latest turn has cost."""
+        """The cost of the latest turn."""
         unicode = (console.encoding or "").lower().startswith("utf")
         self._marks = {True: "✓", False: "✗"} if unicode else {True: "+", False: "!"}
         self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {

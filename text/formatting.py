@@ -19,7 +19,7 @@ def money(usd: float | None) -> str:
 
 
 def spent(known_usd: float, unpriced: int) -> str:
-    """Format what was spent: the known part, and whether requests of unknown price come on top of it."""
+    """Format the spending: the known part, and whether requests of unknown price come on top of it."""
     if not unpriced:
         return money(known_usd)
     return f"{money(known_usd)} + unknown" if known_usd else money(None)
