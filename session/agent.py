@@ -25,9 +25,9 @@ from ml_intern.session.event_queue import EventQueue
 from ml_intern.session.exchange.traces import Traces
 from ml_intern.session.listing import ThreadListing
 from ml_intern.session.mentions import Expanded, expand_mentions
-from ml_intern.session.protocol import ModelInfo, PermissionInfo, RunReport, ToolInfo, TurnEnd
+from ml_intern.session.protocol import ModelInfo, PermissionInfo, ToolInfo, TurnEnd
 from ml_intern.session.ready import ready
-from ml_intern.session.runner import Runner, is_pending, pending_kind
+from ml_intern.session.runner import Runner, is_pending, pending_kind, turn_end
 from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
@@ -38,7 +38,6 @@ from ml_intern.snapshots.workspace import Snapshots
 if TYPE_CHECKING:
     from ml_intern.execution.tool import ToolSpec
     from ml_intern.models.gateway import Models
-    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
@@ -178,19 +177,6 @@ class AgentSession(LockedThread):
         """Return the threads in the same data folder."""
         return LocalThreads(self.services.store, self._events.warn)
 
-    async def run_ids(self, prefix: str = "") -> Sequence[str]:
-        """Return the ids of the thread's runs that begin with `prefix`."""
-        rows = await self.services.store.runs.list(self.thread_id)
-        return [row.id for row in rows if row.id.startswith(prefix)]
-
-    async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
-        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
-        return await self.runs.check(prefix, stop_them=stop, logs=logs)
-
-    async def stop_runs(self) -> "Sequence[RunRow]":
-        """Stop all runs. Return those that could not be stopped."""
-        return await self.runs.stop()
-
     async def permissions(self) -> PermissionInfo:
         """Return the permission rules and saved answers that apply here."""
         answers = await self.services.store.permissions.in_force(self.options.workspace, self.thread_id)
@@ -258,8 +244,8 @@ class AgentSession(LockedThread):
         await self.list_running()
         if self.services.servers is not None and await self.services.servers.settled():
             self._greet()
-        end = await self._runner.run(self._turns, start, self.options, self._events.publish)
-        await self._complete(end)
+        state = await self._turns.run(start, self.options, self._events.publish)
+        await self._complete(turn_end(state))
 
     async def _complete(self, end: TurnEnd) -> None:
         if end.status == "waiting":

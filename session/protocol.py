@@ -197,10 +197,6 @@ class Thread(Protocol):
         """Return the usage since an earlier `spending`, in the form of the event `result`."""
         ...
 
-    async def unfinished_runs(self) -> "Sequence[RunRow]":
-        """Return its background runs that have not ended."""
-        ...
-
     async def pending_approval(self) -> Mapping[str, Any] | None:
         """Return the fields of `approval_required`; None if no approval is pending."""
         ...
@@ -272,6 +268,26 @@ class Threads(Protocol):
         ...
 
 
+class SessionRuns(Protocol):
+    """The background runs of the thread that a session is in."""
+
+    async def ids(self, prefix: str = "") -> Sequence[str]:
+        """Return the ids that begin with `prefix`."""
+        ...
+
+    async def unfinished(self) -> "Sequence[RunRow]":
+        """Return the runs that have not ended."""
+        ...
+
+    async def check(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
+        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
+        ...
+
+    async def stop(self) -> "Sequence[RunRow]":
+        """Stop all runs. Return those that could not be stopped. It works after the session was closed, too."""
+        ...
+
+
 class Session(Thread, Protocol):
     """An open thread: operations in, events out. /new, /resume and /fork switch to another thread."""
 
@@ -283,6 +299,11 @@ class Session(Thread, Protocol):
     @property
     def options(self) -> "RunOptions":
         """The options of the next turn."""
+        ...
+
+    @property
+    def runs(self) -> SessionRuns:
+        """Return its background runs."""
         ...
 
     async def submit(self, operation: "Operation") -> None:
@@ -323,18 +344,6 @@ class Session(Thread, Protocol):
 
     def all_threads(self) -> Threads:
         """Return the threads in the same data folder."""
-        ...
-
-    async def run_ids(self, prefix: str = "") -> Sequence[str]:
-        """Return the ids of the thread's runs that begin with `prefix`."""
-        ...
-
-    async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
-        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
-        ...
-
-    async def stop_runs(self) -> "Sequence[RunRow]":
-        """Stop all runs. Return those that could not be stopped."""
         ...
 
     async def permissions(self) -> PermissionInfo:

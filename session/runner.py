@@ -1,8 +1,8 @@
-"""Run the compiled graph for one turn: publish its events and return its end."""
+"""The compiled graph with its services: threads opened on it, commands of the user, and how a turn ended."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from ml_intern.configs.errors import ApprovalNeeded
 from ml_intern.execution.call import ToolCall, ToolResult
@@ -43,17 +43,6 @@ class Runner:
         """Open the scope of a thread: its sub-agents, the snapshot of its turn, the watch on its runs."""
         spawn = Children(self.app, self.services)
         self.services.scopes.open(thread_id, ThreadScope(spawn=spawn, files=files, watch=watch))
-
-    async def run(
-        self, turns: Turns, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]
-    ) -> TurnEnd:
-        """Run from `start` (None: where the thread stopped) until the turn ends or needs an answer."""
-        stream = self.app.astream(
-            start, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
-        )
-        async for part in stream:
-            publish(cast(Mapping[str, Any], part["data"]))
-        return turn_end(await turns.snapshot())
 
     async def run_command(
         self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str

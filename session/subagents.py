@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -115,11 +115,7 @@ class _Child:
 
     async def _run_turn(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
         """Run the current turn to its end. Return the final state."""
-        async for part in self.owner.app.astream(
-            None, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
-        ):
-            publish(cast(Mapping[str, Any], part["data"]))
-        values = (await turns.snapshot()).values
+        values = (await turns.run(None, options, publish)).values
         own = await self.owner.services.store.ledger.thread_total(self.context.root_id, self.id)
         await self.owner.services.store.threads.update(self.id, turns=int(values.get("turn", 0)), cost_usd=own.cost_usd)
         return values

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation, Message
     from ml_intern.snapshots.workspace import Snapshots
     from ml_intern.store.ledger import Spending, Totals
-    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
@@ -93,10 +92,6 @@ class StoredThread:
     async def usage(self, since: "Sequence[Spending]" = ()) -> Mapping[str, Any]:
         """Return the usage since an earlier `spending`, in the form of the event `result`."""
         return usage_summary(await self.spending(), since)
-
-    async def unfinished_runs(self) -> "Sequence[RunRow]":
-        """Return its background runs that have not ended."""
-        return await self._store.runs.unfinished(self.thread_id)
 
     async def pending_approval(self) -> Mapping[str, Any] | None:
         """Return the fields of `approval_required`; None if no approval is pending."""

@@ -9,7 +9,8 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.runs.logs import last_lines
 from ml_intern.runs.metrics import series_of, sparkline
-from ml_intern.runs.poll import poll, stop
+from ml_intern.runs.poll import poll
+from ml_intern.runs.poll import stop as stop_run
 from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.runs.summary import standing_line
 from ml_intern.runs.watch import Watch
@@ -92,15 +93,20 @@ class ThreadRuns:
         if self._watch is not None:
             await self._watch.quiet()
 
-    async def check(self, prefix: str, *, stop_them: bool, logs: bool) -> list[RunReport]:
-        """Poll the runs whose ids begin with `prefix`. `stop_them` stops them, `logs` adds the end of their logs."""
+    async def ids(self, prefix: str = "") -> Sequence[str]:
+        """Return the ids that begin with `prefix`."""
         rows = await self._services.store.runs.list(self._thread_id)
-        return [await self._report(row, stop_it=stop_them, log=logs) for row in rows if row.id.startswith(prefix)]
+        return [row.id for row in rows if row.id.startswith(prefix)]
+
+    async def check(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> list[RunReport]:
+        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
+        rows = await self._services.store.runs.list(self._thread_id)
+        return [await self._report(row, stop_it=stop, log=logs) for row in rows if row.id.startswith(prefix)]
 
     async def _report(self, row: RunRow, *, stop_it: bool, log: bool) -> RunReport:
         seen, problem, store = row, "", self._services.store
         try:
-            seen = await (stop(store, row) if stop_it else poll(store, row))
+            seen = await (stop_run(store, row) if stop_it else poll(store, row))
         except MLInternError as error:
             problem = error.message
         end = last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip() if log else ""
@@ -111,7 +117,7 @@ class ThreadRuns:
         left = []
         for row in await self.unfinished():
             try:
-                await stop(self._services.store, row)
+                await stop_run(self._services.store, row)
             except MLInternError as error:
                 self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
                 left.append(row)

@@ -168,8 +168,8 @@ class Headless:
     async def _leave_runs(self, ending: Ending) -> None:
         """Report the background runs that continue. At the time limit, stop them instead."""
         if ending.status == "limit" and self._stop is not None:
-            await self._session.stop_runs()
-        for line in left_lines(await self._session.unfinished_runs()):
+            await self._session.runs.stop()
+        for line in left_lines(await self._session.runs.unfinished()):
             say(line, 0)
 
     def _line(self, status: str, text: str) -> str:

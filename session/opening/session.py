@@ -72,7 +72,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
                     yield Opened(session, store.home, saved, hub_token(os.environ) is not None)
                 finally:
                     if not saved:  # no record of them remains after the session
-                        await session.stop_runs()
+                        await session.runs.stop()
                         await _end_sandboxes(store, interface)
             if saved:
                 await _upload_traces(store, request, workspace, session.thread_id, interface)

@@ -28,10 +28,10 @@ async def jobs(host: "Host", argument: str) -> None:
     if word not in ("", "logs", "stop") or (word and not id):
         host.screen.line("usage: /jobs [logs ID|stop ID]", "red")
         return
-    if word and (count := len(await host.session.run_ids(id))) > 1:
+    if word and (count := len(await host.session.runs.ids(id))) > 1:
         host.screen.line(f"{plural(count, 'id')} begin with {id}; type more of it", "red")
         return
-    reports = await host.session.check_runs(id, stop=word == "stop", logs=word == "logs")
+    reports = await host.session.runs.check(id, stop=word == "stop", logs=word == "logs")
     for report in reports:
         _show(host, report)
     if not reports:
@@ -50,7 +50,7 @@ def _show(host: "Host", report: "RunReport") -> None:
 
 async def leave_runs(host: "Host") -> None:
     """List the unfinished runs when the user leaves, and stop them on request."""
-    rows = await host.session.unfinished_runs()
+    rows = await host.session.runs.unfinished()
     if not rows:
         return
     for line in left_lines(rows):
@@ -60,7 +60,7 @@ async def leave_runs(host: "Host") -> None:
     except KeyboardInterrupt:
         answer = None
     if (answer or "").strip().lower() in ("s", "stop"):
-        left = await host.session.stop_runs()
+        left = await host.session.runs.stop()
         host.screen.line(
             f"could not stop {plural(len(left), 'run')}; `ml-intern jobs list` shows them" if left else "stopped", "dim"
         )
