@@ -16,6 +16,7 @@ from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
     from ml_intern.store.experiments import ExperimentRow
+    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
 
 Here = Annotated[bool, typer.Option("--here", help="only experiments in the working folder")]
@@ -48,6 +49,9 @@ def best(
 
 def compare(
     ids: Annotated[list[str], typer.Argument(metavar="ID ID...", help="ids, unique id prefixes or names")],
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="also plot their metrics to this PNG file")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show experiments side by side: metrics, cost and differing settings. A name stands for the latest that has it."""
@@ -56,9 +60,29 @@ def compare(
     if len(ids) < 2:
         raise UsageError("runs compare needs at least two experiments", "ml-intern runs compare ID ID")
     rows = asyncio.run(_chosen(ids))
+    plotted = _plot(rows, plot) if plot is not None else ""
     if json:
-        return print_json({"experiments": [experiment_json(row) for row in rows], "differing": differing(rows)})
-    return print_lines(columns(side_by_side(rows)))
+        found = {"experiments": [experiment_json(row) for row in rows], "differing": differing(rows)}
+        return print_json({**found, "plot": str(plot)} if plot is not None else found)
+    return print_lines([*columns(side_by_side(rows)), *filter(None, [plotted])])
+
+
+def _plot(rows: "Sequence[ExperimentRow]", path: Path) -> str:
+    """Plot the metrics of the experiments' runs. Experiments without a run have no curve; a note names them."""
+    from ml_intern.commands.jobs.plot import save_plot
+
+    if without := [row.name or row.id for row in rows if row.run_id is None]:
+        say(f"note: not plotted, because no run belongs to it: {', '.join(without)}", 0)
+    runs = asyncio.run(_runs_of(rows))
+    if not runs:
+        raise UsageError("none of these experiments has a run to plot", "choose experiments that jobs recorded")
+    return save_plot(runs, [], path)
+
+
+async def _runs_of(rows: "Sequence[ExperimentRow]") -> "list[RunRow]":
+    async with open_store() as store:
+        found = [await store.runs.get(row.run_id) for row in rows if row.run_id is not None]
+    return [run for run in found if run is not None]
 
 
 async def _rows(*, here: bool) -> "tuple[list[ExperimentRow], set[str]]":
