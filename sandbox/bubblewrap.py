@@ -76,11 +76,14 @@ class Profile:
         return f"bwrap network {self.network}"
 
 
-def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "") -> list[str]:
+def sandbox_command(
+    profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "", *, caches: Sequence[str] = ()
+) -> list[str]:
     """Return the bubblewrap command line that runs `argv` in `folder` (the workspace by default).
 
-    `options` are additional bubblewrap options, such as the binds of the caches. The command inherits bubblewrap's
-    environment, so that no value appears on a command line.
+    `caches` are bubblewrap options for the caches, which the workspace may contain or lie in. `options` come last, so
+    that they hold inside the workspace too. The command inherits bubblewrap's environment, so that no value appears on
+    a command line.
     """
     command = ["bwrap", *ISOLATION, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
@@ -94,13 +97,13 @@ def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str
         command += ["--ro-bind", "/dev/null", path]
     for path in profile.readable:
         command += ["--ro-bind-try", path, path]
-    command += options
+    command += caches
     for path in (*profile.writable, *profile.roots):
         command += ["--bind", path, path]
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
     command += [part for git in profile.git for part in _git_options(git)]
-    return [*command, "--chdir", folder or profile.workspace, "--", *argv]
+    return [*command, *options, "--chdir", folder or profile.workspace, "--", *argv]
 
 
 def _git_options(git: GitFolder) -> list[str]:

@@ -46,7 +46,7 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
         broker.start()
     # The absolute path, because PATH inside the sandbox must not choose the program started outside.
     bwrap = shutil.which("bwrap") or "bwrap"
-    command = [*caches.prefix, bwrap, *sandbox_command(profile, argv, [*caches.binds, *options], folder)[1:]]
+    command = [*caches.prefix, bwrap, *sandbox_command(profile, argv, options, folder, caches=caches.binds)[1:]]
     thread_setup = (broker.filter_this_thread,) if broker is not None else ()
     helpers = tuple(helper.close for helper in (egress, broker) if helper is not None)
     descriptors = (seccomp, *redacted.values(), *caches.descriptors)

@@ -53,7 +53,7 @@ def package_index() -> None:
     done = subprocess.run(
         ["uv", "run", "--no-project", *wanted, "python", "-c", "pass"], capture_output=True, text=True, check=False
     )
-    if done.returncode and not os.environ.get("ML_INTERN_REQUIRE_INDEX"):
+    if done.returncode and not os.environ.get("TESTS_REQUIRE_INDEX"):
         pytest.skip("needs the package index")
 
 
