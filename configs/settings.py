@@ -148,7 +148,7 @@ class Settings(BaseModel):
     compact_threshold: Annotated[int, Field(ge=1_000)] = COMPACT_THRESHOLD
     """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
     reasoning_effort: Effort | None = None
-    """Reasoning effort; null: the model's default."""
+    """Reasoning effort; null or off: the model's default."""
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = MAX_ITERATIONS
     """Model calls per turn; -1: unlimited."""
     yolo_mode: bool = False
@@ -161,6 +161,8 @@ class Settings(BaseModel):
     web: WebSettings = WebSettings()
     confirm_cpu_jobs: bool = True
     """Ask before a job on CPU hardware, too."""
+    hub_collection: bool | None = None
+    """Gather the repositories that a thread writes to in one collection; null: ask once per thread, unattended: no."""
     tool_runtime: Literal["local", "sandbox"] = "local"
     """Where bash, read, write and edit run: on this machine, or in a Hugging Face sandbox."""
     mcpServers: Annotated[dict[str, McpServer], AfterValidator(check_names)] = Field(

@@ -46,6 +46,7 @@ def tool_context(
         messages=state.get("messages") or (),
         file_reads=state.get("file_reads") or {},
         taint=tuple(state.get("taint") or ()),
+        collection=state.get("collection") or "",
         sandbox_profile=sandbox_name(options),
         user_text=options.user_text if options.child else typed_text(state.get("messages") or ()),
     )

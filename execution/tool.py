@@ -235,6 +235,8 @@ class ToolContext:
     taint: tuple[str, ...] = ()
     user_text: str = ""
     """The user's messages in this thread, or, for a sub-agent, in the root thread."""
+    collection: str = ""
+    """The answer about the thread's collection on the Hub, see AgentState."""
     sandbox_profile: str = "none"
     """Name of the sandbox profile of local commands; part of a call's digest."""
     key: CallKey | None = None
@@ -381,6 +383,8 @@ class ToolSpec:
     """Whether policy may ask the user to approve a call."""
     path_args: tuple[str, ...] = ("path",)
     """The arguments that name files. Policy checks where they lead."""
+    publishes: Callable[[Mapping[str, Any]], bool] | None = None
+    """Tell from the arguments whether a call creates a repository on the Hub or commits to one."""
     reattach: Reattach | None = None
     """Required where on_resume is "reattach"."""
     effects: FindEffects | None = None
@@ -415,6 +419,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     effects: FindEffects | None = None,
     runs_shell: Callable[[Mapping[str, Any]], bool] | None = None,
     result_text: Callable[[Mapping[str, Any], str], str] | None = None,
+    publishes: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
@@ -443,6 +448,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
             effects=effects,
             runs_shell=runs_shell,
             result_text=result_text,
+            publishes=publishes,
         )
 
     return specify

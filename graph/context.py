@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED, ApprovalMode
 
+HUB_COLLECTION = "hub_collection"
+"""The setting of the field of this name in RunOptions."""
 Sandbox = Literal["none", "off", "list", "on"]
 """The sandbox of local commands: none, or bubblewrap with no network, listed hosts only or the full network."""
 
@@ -58,6 +60,8 @@ class RunOptions:
     """Additional hosts that the user allows when `sandbox` is "list"."""
     tool_runtime: Literal["local", "sandbox"] = "local"
     """Where bash, read, write and edit run: on this machine or in a Hugging Face sandbox."""
+    hub_collection: bool | None = None
+    """Whether a Hub collection gathers what a thread publishes; None asks the user once, and means no if unattended."""
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Base URLs that replace those of the services used by tools, see configs/hosts.py."""
     private_hosts: tuple[str, ...] = ()
@@ -72,6 +76,11 @@ class RunOptions:
         """Return the models of the run, each once, the main one first."""
         named = (self.model, self.research_model, self.compact_model, self.fallback_model)
         return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def asks_about_collection(self) -> bool:
+        """Return whether the user can be asked about the collection. Mode yolo asks nothing."""
+        return not self.headless and not self.child and self.approval_mode != "yolo"
 
 
 REMOTE_SANDBOX = "a Hugging Face sandbox"

@@ -24,6 +24,11 @@ JOB_LIMIT_S = 2 * 3600.0
 
 ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Effort = Literal["off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
-"""Reasoning efforts, lowest first."""
+"""Reasoning efforts, lowest first; off sends none."""
+
+
+def sent_effort(level: str | None) -> str | None:
+    """Return the effort to send, or None for the model's default."""
+    return None if level == "off" else level

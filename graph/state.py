@@ -119,6 +119,9 @@ class AgentState(TypedDict, total=False):
     """Tokens above which the conversation is compacted; 0 when unknown."""
     taint: list[str]
     """Sources of the untrusted text in the context."""
+    collection: str
+    """Whether a Hub collection gathers what this thread publishes: yes or no as the user answered, off if nobody was
+    asked and the setting was reported, "" before that."""
     reported_runs: list[str]
     """Ids of the finished background runs that were reported to the model."""
     day: str

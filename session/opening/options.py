@@ -51,6 +51,7 @@ def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,
         tool_runtime=settings.tool_runtime,
+        hub_collection=settings.hub_collection,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
         advice=redact(advice_of(workspace, trust=trust)),

@@ -346,5 +346,6 @@ def _emptied() -> dict[str, Any]:
         "compaction": None,
         "context_tokens": 0,
         "taint": [],
+        "collection": "",
         "reported_runs": [],
     }

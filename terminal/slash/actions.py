@@ -84,11 +84,11 @@ async def model(host: "Host", argument: str) -> None:
 
 async def effort(host: "Host", argument: str) -> None:
     """Show or change the reasoning effort."""
-    if argument and argument not in (*EFFORTS, "off"):
-        host.screen.line(f"usage: /effort LEVEL, where LEVEL is one of {', '.join(EFFORTS)} or off", "red")
+    if argument and argument not in EFFORTS:
+        host.screen.line(f"usage: /effort LEVEL, where LEVEL is one of {', '.join(EFFORTS)}", "red")
         return
     if argument:
-        await host.perform(ops.SetEffort(None if argument == "off" else argument))
+        await host.perform(ops.SetEffort(argument))
     known = host.session.model()
     ignored = f"; {host.options.model} does not support reasoning effort" if known.effort is False else ""
     host.screen.line(f"reasoning effort: {host.options.effort or MODEL_DEFAULT}{ignored}", "dim")

@@ -66,10 +66,10 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/model",), "[ID]", "show or change the model", actions.model),
     SlashCommand(
         ("/effort",),
-        "[LEVEL|off]",
+        "[LEVEL]",
         "show or change the reasoning effort; off: send none",
         actions.effort,
-        (*EFFORTS, "off"),
+        EFFORTS,
     ),
     SlashCommand(
         ("/plan",),

@@ -41,6 +41,7 @@ def test_every_setting_has_one_variable_of_its_own() -> None:
         ("ML_INTERN_MAX_ITERATIONS", "-1", "max_iterations", -1),
         ("ML_INTERN_YOLO_MODE", "true", "yolo_mode", True),
         ("ML_INTERN_REASONING_EFFORT", "null", "reasoning_effort", None),
+        ("ML_INTERN_REASONING_EFFORT", "off", "reasoning_effort", "off"),
         ("ML_INTERN_SHARE_TRACES", "private", "share_traces", "private"),
         ("ML_INTERN_SHARE_TRACES", "true", "share_traces", True),
         ("ML_INTERN_SANDBOX_NETWORK", "off", "sandbox.network", "off"),

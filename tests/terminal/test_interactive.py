@@ -207,7 +207,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/yolo", "only deny rules apply"),
         ("/yolo", "you are asked before calls"),
         ("/effort high", "reasoning effort: high"),
-        ("/effort off", "reasoning effort: the model's default"),
+        ("/effort off", "reasoning effort: off"),
         ("/model scripted:other.yaml", "model: scripted:other.yaml"),
         ("/model scripted:gone.yaml", "cannot read the script"),
         ("/model nonsense/x", "unknown provider 'nonsense'"),
