@@ -120,8 +120,8 @@ class AgentState(TypedDict, total=False):
     taint: list[str]
     """Sources of the untrusted text in the context."""
     collection: str
-    """Whether a Hub collection gathers what this thread publishes: yes or no as the user answered, off if nobody was
-    asked and the setting was reported, "" before that."""
+    """Whether a Hub collection gathers what this thread publishes: the answer "yes" or "no", "off" when the setting was
+    reported instead of a question, else ""."""
     reported_runs: list[str]
     """Ids of the finished background runs that were reported to the model."""
     day: str

@@ -32,7 +32,7 @@ async def gather(result: ToolResult | str, args: HubReposArgs, context: ToolCont
     if chosen or (chosen is None and context.collection == "yes"):
         return replace(done, text=f"{done.text}\n{await _add(args, context)}")
     if chosen is None and not context.collection and not context.options.asks_about_collection:
-        line = f"not added to a collection (the setting {HUB_COLLECTION} is not true)"
+        line = f"not added to a collection (the setting {HUB_COLLECTION} must be true)"
         return replace(done, text=f"{done.text}\n{line}", state={**(done.state or {}), "collection": "off"})
     return done
 

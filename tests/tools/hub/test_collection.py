@@ -153,7 +153,7 @@ async def test_what_is_repeated_after_a_crash_is_added_once(hub: FakeHub, bench:
 async def test_the_collection_is_public_only_while_everything_in_it_is(
     hub: FakeHub, bench: Bench, client: HfApi
 ) -> None:
-    context = replace(unattended(bench, collect=True, approval_mode="yolo"))
+    context = unattended(bench, collect=True, approval_mode="yolo")
     assert "(public)" in await perform(bench, context, "create", repo="ada/open", private=False)
     assert not only(hub, client).private
     assert "(private)" in await perform(bench, context, "create", repo="ada/closed", type="dataset")
