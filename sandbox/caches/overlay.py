@@ -90,7 +90,7 @@ class _Holder:
         with self._lock:
             if self._impossible:
                 return None
-            if self._pidfd < 0 or select.select([self._pidfd], [], [], 0)[0]:
+            if self._pidfd < 0 or _is_ready(self._pidfd, 0):
                 self._close()
                 with _locked(self._folder.path / "lock"):
                     self._impossible = not (self._join() or (self._start() and self._join()))
@@ -124,7 +124,7 @@ class _Holder:
         threading.Thread(target=process.wait, name="cache holder", daemon=True).start()
         assert process.stdout is not None  # noqa: S101  it is a pipe
         with process.stdout as answer:
-            ready = select.select([answer], [], [], _SECONDS)[0] and answer.readline() == b"\n"
+            ready = _is_ready(answer.fileno(), _SECONDS) and answer.readline() == b"\n"
         if not ready:
             process.kill()
             return False
@@ -136,6 +136,13 @@ class _Holder:
             if descriptor >= 0:
                 os.close(descriptor)
         self._users = self._pidfd = -1
+
+
+def _is_ready(descriptor: int, seconds: float) -> bool:
+    """Wait until a descriptor can be read. Unlike select, poll takes descriptors above 1,023."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(1000 * seconds))
 
 
 @contextmanager
