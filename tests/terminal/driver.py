@@ -17,7 +17,7 @@ PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-WAIT = 90
+WAIT = 150
 LEFT_OUT = ("NO_COLOR", "PYTHONPATH", "COLUMNS", "LINES")
 CTRL_C, CTRL_D, CTRL_J, ESCAPE = "\x03", "\x04", "\n", "\x1b"
 CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\][^\x07]*\x07")
