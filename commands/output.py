@@ -5,15 +5,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import TextIOWrapper
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ml_intern.terminal.render.summary import size as size
 from ml_intern.text.visible import visible
 
-Json = Annotated[bool, typer.Option("--json", help="print one JSON value instead of text")]
-"""The option --json of a subcommand that shows something."""
+JSON_HELP = "print one JSON value instead of text"
 
 
 def print_json(value: Any) -> int:

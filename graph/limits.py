@@ -1,4 +1,4 @@
-"""Limits of a run with their defaults, reasoning efforts and approval modes, for settings, options, help and tools."""
+"""The limits of a run with their defaults, and the reasoning efforts. Settings, options, help and tools use these."""
 
 from typing import Literal, get_args
 
@@ -22,13 +22,6 @@ RUN_LIMIT_S = 24 * 3600.0
 JOB_LIMIT_S = 2 * 3600.0
 """Seconds until a run that is billed by the hour is stopped."""
 
-ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
-
-Effort = Literal["off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
-"""Reasoning efforts, lowest first; off sends none."""
-
-
-def sent_effort(level: str | None) -> str | None:
-    """Return the effort to send, or None for the model's default."""
-    return None if level == "off" else level
+"""Reasoning efforts, lowest first."""

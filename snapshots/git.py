@@ -1,7 +1,4 @@
-"""Run git on a shadow repository whose work tree is the user's folder. snapshots.trees decides what it stores.
-
-git runs in a sandbox, in which only the shadow repository is writable.
-"""
+"""Run git on a shadow repository whose work tree is the user's folder. snapshots.trees decides what it stores."""
 
 import os
 import shutil
@@ -15,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from ml_intern.configs.paths import private_folder
-from ml_intern.sandbox.git.reader import kill_git, open_git
 from ml_intern.store.lock import open_lock_file, try_lock
 
 SECONDS = 120.0
@@ -78,14 +74,14 @@ class GitProcesses:
         with self._guard:
             self.closed = True
             for process in self._running:
-                kill_git(process)
+                process.kill()
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
         """Register a process that was just started."""
         with self._guard:
             self._running.add(process)
             if self.closed:
-                kill_git(process)
+                process.kill()
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
         """Unregister a process that has ended."""
@@ -110,7 +106,7 @@ class ShadowGit:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the repository against other sessions. A git that may outlive this process inherits the lock."""
+        """Lock the repository against other sessions. Git processes inherit the lock until they end."""
         private_folder(self.folder)
         descriptor = open_lock_file(self.folder / "lock")
         try:
@@ -193,31 +189,29 @@ class ShadowGit:
     def _start(
         self, *arguments: str, seconds: float, root: Path, errors: bool = True
     ) -> "Iterator[subprocess.Popen[bytes]]":
-        if shutil.which("git") is None or not root.is_dir():
-            raise SnapshotError("git is not on PATH" if root.is_dir() else f"the folder {root} no longer exists")
+        program = shutil.which("git")
+        if program is None or not root.is_dir():
+            raise SnapshotError("git is not on PATH" if program is None else f"the folder {root} no longer exists")
         options = ("-c", f"core.excludesFile={self.ignore_file}") if self.ignore_file else ()
-        reads = [Path(self.ignore_file).expanduser()] if self.ignore_file else []
-        with ExitStack() as stack:
-            git = stack.enter_context(open_git((*options, *arguments), root, reads=reads, writes=[self.folder]))
-            process = subprocess.Popen(
-                git.argv,
-                cwd=root,
-                env=self._environment(root),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the terminal must not reach git
-                pass_fds=git.descriptors if git.ends_with_parent else self._lock,
-            )
-            timer = threading.Timer(seconds, kill_git, (process,))
-            timer.daemon = True
-            stack.enter_context(process)
+        process = subprocess.Popen(
+            [program, *options, *arguments],
+            cwd=root,
+            env=self._environment(root),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal must not reach git
+            pass_fds=self._lock,
+        )
+        timer = threading.Timer(seconds, process.kill)
+        timer.daemon = True
+        with process:
             self.processes.add(process)
             timer.start()
             try:
                 yield process
             except BaseException:
-                kill_git(process)
+                process.kill()
                 raise
             finally:
                 timer.cancel()

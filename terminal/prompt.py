@@ -1,9 +1,9 @@
-"""The prompt of an interactive session, with multi-line input, history and completion; and single-line questions."""
+"""The prompt of an interactive session: several lines, history, completion; and plain questions."""
 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -18,23 +18,16 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
 
 
-class LineReader(Protocol):
-    """Asks questions that are answered with one line."""
-
-    async def line(self, question: str, default: str = "") -> str | None:
-        """Return the answer; None for Ctrl-D. Raises KeyboardInterrupt for Ctrl-C."""
-
-
-class RewindRequested(Exception):
+class Rewind(Exception):
     """Esc Esc was pressed: the user wants to rewind."""
 
 
-class InputAborted(Exception):
-    """The input was ended by the program, because a turn began on its own."""
+class GivenWay(Exception):
+    """The message that was being typed is put aside: a turn began by itself."""
 
 
 class PrivateHistory(FileHistory):
-    """A history file that only its owner can read (0600). Secrets are redacted."""
+    """The history file: for its owner alone (0600), without secrets."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,12 +41,12 @@ class PrivateHistory(FileHistory):
 
 
 class Prompt:
-    """Reads messages and answers. `history` is the file of earlier messages; None: in memory only."""
+    """Asks the user. `history` is the file of earlier messages; None keeps them in memory."""
 
     def __init__(self, history: Path | None, completer: "Completer", toolbar: Callable[[], str]) -> None:
-        earlier: History = PrivateHistory(history) if history else InMemoryHistory()
+        kept: History = PrivateHistory(history) if history else InMemoryHistory()
         self._messages: PromptSession[str] = PromptSession(
-            history=earlier,
+            history=kept,
             completer=completer,
             complete_while_typing=False,
             multiline=True,
@@ -64,22 +57,19 @@ class Prompt:
         )
 
     async def message(self, default: str = "") -> str:
-        """Read one message.
-
-        Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D, RewindRequested for Esc Esc, or InputAborted.
-        """
+        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc, and GivenWay."""
         with patch_stdout(raw=True):
             return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
 
-    def abort_input(self) -> str:
-        """Make the running `message` raise InputAborted. Return the text typed so far."""
+    def give_way(self) -> str:
+        """End the message that is being typed, with GivenWay, and give what was typed so far."""
         typed, app = self._messages.default_buffer.text, self._messages.app
         if app.is_running and not app.is_done:
-            app.exit(exception=InputAborted())
+            app.exit(exception=GivenWay())
         return typed
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """Ask a question and return the answer; None for Ctrl-D. Keys typed before the question are discarded.
+        """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.
 
         Raises KeyboardInterrupt for Ctrl-C.
         """
@@ -98,7 +88,7 @@ def _bindings() -> KeyBindings:
         keys.add(*sequence)(action)
 
     def rewind(event: "KeyPressEvent") -> None:
-        event.app.exit(exception=RewindRequested())
+        event.app.exit(exception=Rewind())
 
     bind(["enter"], lambda event: event.current_buffer.validate_and_handle())
     bind(["c-j"], lambda event: event.current_buffer.insert_text("\n"))

@@ -1,1 +1,1 @@
-"""The backends that execute runs: this machine, Hugging Face Jobs, a Hugging Face sandbox."""
+"""Where a run runs: this machine, Hugging Face Jobs, a Hugging Face sandbox."""

@@ -1,4 +1,4 @@
-"""The package of each import, the dependencies that packages install, and the content of common images."""
+"""Which package provides an import, which dependencies packages install, and what common images contain."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.operations import Redo, Scope, Undo
-from ml_intern.runs.poll import refresh
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, irreversible_effects, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
@@ -27,7 +26,7 @@ KINDS = {"changed": "reverted", "created": "restored", "removed": "removed"}
 
 
 @dataclass(frozen=True)
-class RewindResult:
+class Moved:
     """The result of an undo or a redo: the number of turns, and notes for the user."""
 
     turns: int
@@ -54,7 +53,7 @@ class Rewind:
     files: Snapshots
     services: Services
 
-    async def move(self, op: Undo | Redo) -> RewindResult:
+    async def move(self, op: Undo | Redo) -> Moved:
         """Undo or redo, and bring the thread's row up to date.
 
         Raises:
@@ -66,7 +65,7 @@ class Rewind:
         await self.services.store.threads.update(self.turns.thread_id, turns=number, state="idle")
         return moved
 
-    async def undo(self, op: Undo) -> RewindResult:
+    async def undo(self, op: Undo) -> Moved:
         """Undo the last turns.
 
         Raises:
@@ -81,11 +80,11 @@ class Rewind:
         if op.files == "files":
             await self.turns.add_redo_target(plan.head)
             await self.turns.append_note(_files_note(plan, restored))
-            return RewindResult(0, "", [redact(visible(note)) for note in (*notes, *stays)])
+            return Moved(0, "", [redact(visible(note)) for note in (*notes, *stays)])
         await self.turns.undo(plan)
-        return RewindResult(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
+        return Moved(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
 
-    async def redo(self, op: Redo) -> RewindResult:
+    async def redo(self, op: Redo) -> Moved:
         """Restore the turns of the last undo. Raises the same errors as `undo`."""
         target = await self.turns.redo_target()
         head = await self.turns.snapshot()
@@ -97,9 +96,9 @@ class Rewind:
         elif op.files == "files":
             raise UsageError("there are no files to redo", "the last undo did not change files")
         if op.files == "files":
-            return RewindResult(0, "", notes)
+            return Moved(0, "", notes)
         again = int(target.values.get("turn", 0)) - int(head.values.get("turn", 0))
-        return RewindResult(again, await self.turns.redo(target), notes)
+        return Moved(again, await self.turns.redo(target), notes)
 
     async def preview(self, op: Undo) -> UndoPreview:
         """Return the effect of an undo without performing it. Raises the same errors as `undo`."""
@@ -117,7 +116,6 @@ class Rewind:
         return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
-        await refresh(self.services.store, self.turns.thread_id)
         running = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
         notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
         return [*irreversible_effects(undone, self.services), *notes]

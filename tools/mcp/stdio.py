@@ -40,7 +40,7 @@ class ServerOutput:
 
 @dataclass(frozen=True)
 class OversizedLine:
-    """The beginning of a line that is over the size limit."""
+    """A line over the size limit, of which only the beginning is kept."""
 
     head: bytes
     size: int

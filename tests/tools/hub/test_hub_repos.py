@@ -74,8 +74,7 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
         {"operation": "card", "repo": "ada/m", "metadata": {"license": "apache-2.0", "datasets": ["org/d"]}},
         "set license, datasets",
         lambda api, bench, text: (
-            metadata(api, "ada/m")
-            == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"], "tags": ["ml-intern"]}
+            metadata(api, "ada/m") == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"]}
         ),
     ),
     (
