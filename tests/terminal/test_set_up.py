@@ -105,7 +105,7 @@ def test_a_key_that_is_not_kept_is_used_once(
     terminal.enter(KEY)
     terminal.expect("save it in ")
     terminal.enter("n")
-    terminal.expect("set DEEPSEEK_API_KEY in the environment")
+    terminal.expect("set DEEPSEEK_API_KEY in the environment or .env for later ones")
     terminal.expect("asked only once")
     terminal.type(CTRL_C)
     assert "deepseek/some-model" in terminal.prompt()
