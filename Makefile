@@ -5,7 +5,7 @@ test:            ## the tests, as a stranger runs them
 	uv run pytest
 
 test-installs:   ## wheel, sdist, editable, uv tool and uvx on every Python; needs the package index
-	ML_INTERN_EVERY_INSTALL=1 uv run pytest -n 0 tests/packaging
+	TESTS_EVERY_INSTALL=1 uv run pytest -n 0 tests/packaging
 
 check:           ## everything .ci/run checks before the tests
 	uv run ruff check .
@@ -34,7 +34,7 @@ captures:        ## make the terminal pictures in docs/images again: real sessio
 	uv run --group captures python scripts/capture.py
 
 soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
-	ML_INTERN_SOAK=1000 uv run pytest tests/faults -n 2
+	TESTS_SOAK=1000 uv run pytest tests/faults -n 2
 
 coverage:        ## the tests with coverage, children included; fails below the floor in pyproject.toml
 	uv run pytest --cov --cov-report= --cov-fail-under=0

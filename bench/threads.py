@@ -23,7 +23,7 @@ from ml_intern.models.gateway import Models
 from ml_intern.outbound.exporting.formats import FORMATS, export_conversation
 from ml_intern.session.agent import AgentSession
 from ml_intern.session.exchange.export import conversation_of
-from ml_intern.session.thread import resting_turns
+from ml_intern.session.thread import idle_turns
 from ml_intern.session.turns.thinning import plan_thinning
 from ml_intern.store.store import DATABASE_NAME, Store
 from ml_intern.tools.registry import create_builtin_tools
@@ -139,7 +139,7 @@ class Long:
             await session.close()
             await reader
             row = await store.threads.find(self.thread)
-            turns = await resting_turns(store, self.thread, row.folder)
+            turns = await idle_turns(store, self.thread, row.folder)
             say("plan what prune may take", await timed(lambda: plan_thinning(turns, row.redo)))
             with clock() as passed:
                 conversation = await conversation_of(turns, row)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from json import loads
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +18,21 @@ from ml_intern.terminal.render.preview import preview
 from ml_intern.text.formatting import plural
 
 OUTPUT_OPTIONS = ("output_format", "output_schema", "no_stream", "quiet", "verbose")
-LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "timeout")
+LIMIT_OPTIONS = ("max_iterations", "max_budget_usd", "strict_budget", "timeout")
 MODE_OPTIONS = ("approval_mode", "yolo", "sandbox", "add_dir")
 
 ThreadAndReasons = Annotated[
     list[str], typer.Argument(metavar="THREAD", help="id, unique id prefix or title", show_default=False)
 ]
 Everything = Annotated[bool, typer.Option("--all", help="approve every call without a --reject")]
-Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="approve this call (repeatable)")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id",
+        metavar="ID[=ARGS]",
+        help="approve this call, or run it with these arguments, a JSON object (repeatable)",
+    ),
+]
 Rejected = Annotated[
     list[str] | None,
     typer.Option("--reject", metavar='ID "REASON"', help="reject this call, with a reason (repeatable)"),
@@ -52,7 +60,7 @@ def approve(
         print_json({"thread_id": thread_id, **batch}) if json else print_lines(_shown(thread_id, requests, folder))
         return ApprovalNeeded.exit_code
     no = _with_reasons(rejected or [], words[1:])
-    decisions = decisions_for(requests, everything=everything, yes=ids or [], no=no)
+    decisions = decisions_for(requests, everything=everything, yes=dict(map(_yes, ids or [])), no=no)
     mode = options.approval_mode or ("yolo" if options.yolo else "ask")
     return _go_on(replace(options, resume=thread_id, approval_mode=mode), decisions)
 
@@ -86,20 +94,38 @@ def _with_reasons(ids: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
     return dict(zip(ids, given, strict=True))
 
 
+def _yes(text: str) -> tuple[str, Decision]:
+    """Parse ID or ID=ARGS. Raises UsageError if ARGS is not a JSON object."""
+    id, edits, written = text.partition("=")
+    if not edits:
+        return id, Decision(type="approve")
+    try:
+        args = loads(written)
+    except ValueError:
+        args = None
+    if not isinstance(args, dict):
+        raise UsageError(
+            f"--id: the arguments for {id!r} are not a JSON object",
+            """write for example --id call_1='{"command": "ls"}'""",
+        )
+    return id, Decision(type="edit", args=args)
+
+
 def decisions_for(
-    requests: Sequence[Mapping[str, Any]], *, everything: bool, yes: Sequence[str], no: Mapping[str, str]
+    requests: Sequence[Mapping[str, Any]], *, everything: bool, yes: Mapping[str, Decision], no: Mapping[str, str]
 ) -> dict[str, Decision]:
     """Return an answer to every request. Raises UsageError for an unknown id, and for a request without an answer."""
     asked = [str(request["id"]) for request in requests]
-    refused = {_full_id(id, asked): reason for id, reason in no.items()}
-    allowed = {_full_id(id, asked) for id in yes}
-    if twice := allowed & set(refused):
+    refused = {_full_id(id, asked): _no(reason) for id, reason in no.items()}
+    allowed = {_full_id(id, asked): decision for id, decision in yes.items()}
+    if twice := set(allowed) & set(refused):
         raise UsageError(f"--id and --reject both name {twice.pop()}", "use only one of them")
-    left = [request for request in requests if request["id"] not in refused and request["id"] not in allowed]
+    answers = refused | allowed
+    left = [request for request in requests if request["id"] not in answers]
     if left and not everything:
         named = ", ".join(f"{request['id']} ({request['name']})" for request in left)
         raise UsageError(f"no answer for {named}", "add --id or --reject for each, or --all to approve the rest")
-    return {id: _no(refused[id]) if id in refused else Decision(type="approve") for id in asked}
+    return {id: answers.get(id, Decision(type="approve")) for id in asked}
 
 
 def _no(reason: str) -> Decision:
@@ -122,5 +148,5 @@ def _shown(thread_id: str, requests: Sequence[Mapping[str, Any]], folder: str) -
         lines += [f"{request['id']}  {request['name']}: {request['description']}"]
         if request["name"] != "question":
             lines += [f"    {line.text}" for line in preview(request["name"], request["args"], Path(folder))]
-    how = f'ml-intern approve {thread_id} --all, or --id ID, or --reject ID "REASON"'
+    how = f'ml-intern approve {thread_id} --all, or --id ID, or --id ID=ARGS to change a call, or --reject ID "REASON"'
     return [*lines, f"answer: {how}; to reply in a session: ml-intern -r {thread_id}"]

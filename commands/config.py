@@ -1,21 +1,20 @@
 """`config show`, `check` and `path`: the settings in effect and their sources, errors in the files, all paths."""
 
 import json as json_module
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.check import Found
 from ml_intern.configs.errors import ConfigurationError, ModelUnknown
 from ml_intern.configs.layers import SHIPPED, Loaded
 from ml_intern.configs.paths import cache_home, data_home
-from ml_intern.configs.trust import PROJECT_FILE, trust_file
+from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, trust_file
 from ml_intern.configs.user_files import keys_file, settings_path, user_settings_file
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.options import load_settings, working_folder
@@ -23,8 +22,6 @@ from ml_intern.session.opening.options import load_settings, working_folder
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
 _SECRET_FOLDERS = frozenset({"env", "headers"})
-
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 @takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")
@@ -66,27 +63,29 @@ def _is_secret(path: tuple[str, ...]) -> bool:
 
 @takes_options(*SETTINGS_OPTIONS)
 def check_settings(options: Options, json: Json = False) -> int:
-    """Report every error in the settings files with its line and column. Exits with 78 if there is one."""
-    from ml_intern.configs.check import problems_of
+    """Report every error in the settings files with its line and column, and in ML_INTERN_ variables.
+
+    Exits with 78 if there is an error.
+    """
+    from ml_intern.configs.check import environment_problems, problems_of
     from ml_intern.configs.layers import names_for
 
     folder = working_folder(options.request())
     register_secrets()
-    known = names_for(folder)
-    project = folder / PROJECT_FILE
+    known = names_for(folder, trust=options.trust)
+    projects = (path for name in (MCP_FILE, PROJECT_FILE) if (path := folder / name).is_file())
     given = [Path(options.config).expanduser()] if options.config else []
-    files = [
-        path for path in (user_settings_file(), project if project.is_file() else None, *given) if path is not None
-    ]
-    faults = [fault for path in files for fault in problems_of(path, known, further_problems)]
-    wrong = [fault for fault in faults if not fault.warning]
+    files = [path for path in (user_settings_file(), *projects, *given) if path is not None]
+    problems = [problem for path in files for problem in problems_of(path, known, further_problems)]
+    problems += environment_problems(os.environ)
+    wrong = [problem for problem in problems if not problem.warning]
     if not wrong:
         load_settings(options.request(), folder)  # checks the files and options in combination
     if json:
-        print_json([asdict(fault) for fault in faults])
+        print_json([asdict(problem) for problem in problems])
     else:
         where = ", ".join(map(str, files)) or "the defaults"
-        print_lines([str(fault) for fault in faults] or [f"no errors in {where}"])
+        print_lines([str(problem) for problem in problems] or [f"no errors in {where}"])
     return ConfigurationError.exit_code if wrong else 0
 
 
@@ -105,7 +104,7 @@ def known_paths() -> dict[str, Path]:
     return {
         "user settings": settings_path(),
         "shipped settings": SHIPPED,
-        "kept keys": keys_file(),
+        "saved keys": keys_file(),
         "trusted folders": trust_file(),
         "data": home,
         "threads": home / "threads.db",

@@ -6,26 +6,32 @@ import platform
 import shutil
 import sqlite3
 import subprocess
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ml_intern.commands.config import known_paths
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines, size
+from ml_intern.commands.output import Json, columns, print_json, print_lines, size
 from ml_intern.commands.setup.probe import probe as ask_model
 from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
-from ml_intern.configs.providers import HUB, SERVICES
+from ml_intern.configs.providers import HUB, MODEL_PROVIDERS, SERVICES
 from ml_intern.configs.version import DISTRIBUTION
 from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.options import load_settings, working_folder
 from ml_intern.session.opening.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ml_intern.models.catalog.lifecycle import Retirement
 
 PACKAGES = (
     DISTRIBUTION,
@@ -51,7 +57,7 @@ def doctor(
     probe: Annotated[
         bool, typer.Option("--probe", help="send test requests: a reply, a streamed reply, a tool call")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    json: Json = False,
 ) -> int:
     """Show versions, programs, folders, which API keys are set, and the model a run would use."""
     loaded = load_settings(options.request(), working_folder(options.request()))
@@ -158,15 +164,27 @@ def _keys() -> dict[str, str]:
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:
+    from ml_intern.models.catalog.lifecycle import retirements
     from ml_intern.models.routing import find_route
 
     try:
         model, note = choose_model(loaded, options.base_url)
         route = find_route(model, os.environ, endpoint_of(options.request(), model))
     except MLInternError as error:
-        return {"model": f"none: {error}"}
+        return {"model": str(error)}
     found = {"model": model, "route": route.note, "key": route.key_used or "not needed", "note": note}
+    used = (model, *loaded.settings.other_models) if route.transport == "litellm" else loaded.settings.other_models
+    found |= {f"retired {place}": str(one) for place, one in enumerate(retirements(used, date.today()), start=1)}
+    found |= {f"default {place}": str(one) for place, one in enumerate(_retired_defaults(), start=1)}
     return {name: value for name, value in found.items() if value}
+
+
+def _retired_defaults() -> "Iterator[Retirement]":
+    """Iterate over the default and recommended models of the providers whose key is set that are retired today."""
+    from ml_intern.models.catalog.lifecycle import recommended, retirements
+
+    keyed = [prefix for prefix, one in MODEL_PROVIDERS.items() if any(os.environ.get(name) for name in one.key_envs)]
+    return retirements((model for prefix in keyed for model in recommended(prefix)), date.today())
 
 
 async def _look_at_database(report: dict[str, dict[str, str]]) -> MLInternError | None:

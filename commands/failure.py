@@ -29,9 +29,7 @@ def as_known(error: BaseException) -> MLInternError | None:
     if isinstance(error, BrokenPipeError):
         return MLInternError("the output was closed")
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return TemporaryError(
-            "the disk is full", "free some space and run the command again; the thread can be resumed"
-        )
+        return TemporaryError("the disk is full", "free some space and run the command again")
     return _usage_error(error) if "typer" in sys.modules else None
 
 

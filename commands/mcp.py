@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.layers import Loaded
 from ml_intern.graph.limits import HEADLESS_BUDGET_USD
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.tools.mcp.servers import Servers
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the server's name")]
 Pairs = list[str]
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import MLInternError
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
@@ -16,6 +17,8 @@ from ml_intern.session.opening.options import load_settings, working_folder
 from ml_intern.session.opening.store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_intern.models.catalog.describe import Described, Way
     from ml_intern.models.catalog.prices import Price, Rates
 
@@ -31,15 +34,15 @@ def show_models(
     options: Options,
     id: Id = None,
     available: Available = False,
-    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    json: Json = False,
 ) -> int:
     """List providers or available models, or show one model's route, key, context window, price and capabilities."""
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     if available:
-        return _show_available(asyncio.run(_available(options, id or "")), json=json)
+        return _show_available(asyncio.run(_available(options, loaded.settings.named_prices, id or "")), json=json)
     if id is not None:
-        return _show_one(asyncio.run(_described(options, id)), json=json)
+        return _show_one(asyncio.run(_described(options, loaded.settings.named_prices, id)), json=json)
     try:
         chosen, note = choose_model(loaded, options.base_url)
     except MLInternError as error:
@@ -47,24 +50,24 @@ def show_models(
     return _show_ways(chosen, note, json=json)
 
 
-async def _described(options: Options, id: str) -> "Described":
+async def _described(options: Options, prices: Mapping[str, Any], id: str) -> "Described":
     from ml_intern.models.catalog.describe import describe
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), id))
+        models = Models(store.ledger, endpoint_of(options.request(), id), prices=prices)
         try:
             return await describe(models, id)
         finally:
             await models.close()
 
 
-async def _available(options: Options, words: str) -> "list[Described]":
+async def _available(options: Options, prices: Mapping[str, Any], words: str) -> "list[Described]":
     from ml_intern.models.catalog.describe import available, ways
     from ml_intern.models.gateway import Models
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), "any"))
+        models = Models(store.ledger, endpoint_of(options.request(), "any"), prices=prices)
         try:
             return await available(models, ways(os.environ), words)
         finally:
@@ -77,9 +80,21 @@ def _show_ways(chosen: str, note: str, *, json: bool) -> int:
     found = sorted(ways(os.environ), key=lambda way: not way.key)
     if json:
         return print_json({"model": chosen or None, "note": note, "ways": [asdict(way) for way in found]})
-    rows = [("IDS", "PROVIDER", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
+    rows = [("IDS", "ROUTE", "KEY"), *((_ids(way.prefix), way.how, _key_state(way)) for way in found)]
     used = f"selected model: {chosen or 'none'}{f' ({note})' if note else ''}"
-    return print_lines([*columns(rows), used, "`ml-intern models --available` lists the models that can be called now"])
+    offered = [line for way in found if way.key for line in _offered(way)]
+    return print_lines(
+        [*columns(rows), *offered, used, "`ml-intern models --available` lists the models that can be called now"]
+    )
+
+
+def _offered(way: "Way") -> "Iterator[str]":
+    """Iterate over lines about the recommended models of a provider."""
+    from ml_intern.models.catalog.prices import rates_of
+
+    for kind, id in (("strong", way.strong), ("cheap", way.cheap)):
+        if id:
+            yield f"{kind} model: {id} ({rates_of(id)})"
 
 
 def _ids(prefix: str) -> str:
@@ -105,7 +120,7 @@ def _show_available(found: "list[Described]", *, json: bool) -> int:
 
 def _row(one: "Described") -> tuple[str, ...]:
     able = one.abilities
-    price = "free" if one.free else _in_and_out(one.price.tiers[-1]) if one.price else "unknown"
+    price = "free" if one.free else str(one.price.tiers[-1]) if one.price else "unknown"
     return (one.model, _count(one.window), price, _can(able.tools), _can(able.images), _can(able.effort))
 
 
@@ -114,8 +129,8 @@ def _show_one(one: "Described", *, json: bool) -> int:
         print_json(_as_json(one))
     else:
         print_lines(columns(_rows(one)))
-    if one.fault:
-        raise one.fault
+    if one.problem:
+        raise one.problem
     return 0
 
 
@@ -124,7 +139,8 @@ def _rows(one: "Described") -> list[tuple[str, str]]:
     rows = [
         ("model", one.model),
         ("route", one.route),
-        ("key", one.key or ("missing" if one.fault else "not needed")),
+        ("retired", f"{one.retired.day}: {one.retired.remedy}" if one.retired else ""),
+        ("key", one.key or ("missing" if one.problem else "not needed")),
         ("context window", f"{_count(one.window)} tokens" if one.window else "unknown"),
         ("maximum reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
         *(("price", line) for line in _price_lines(one)),
@@ -148,11 +164,7 @@ def _rates_line(rates: "Rates") -> str:
         if rate is not None
     ]
     above = f"above {rates.above:,} tokens: " if rates.above else ""
-    return f"{above}{_in_and_out(rates)} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
-
-
-def _in_and_out(rates: "Rates") -> str:
-    return f"${rates.input * MILLION:g} in, ${rates.output * MILLION:g} out"
+    return f"{above}{rates} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
 
 
 def _can(able: bool | None) -> str:  # noqa: FBT001 - a fact, not an option
@@ -173,7 +185,9 @@ def _as_json(one: "Described") -> dict[str, Any]:
         "free": one.free,
         "price_per_million": _price_json(one.price),
         **asdict(one.abilities),
-        "fault": str(one.fault) if one.fault else None,
+        "fault": str(one.problem) if one.problem else None,
+        "retired": str(one.retired.day) if one.retired else None,
+        "successor": one.retired.successor if one.retired else None,
     }
 
 

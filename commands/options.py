@@ -9,11 +9,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, Effort
+from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, ApprovalMode, Effort
 from ml_intern.session.opening.request import SessionRequest
 
 OutputFormat = Literal["text", "json", "stream-json"]
-Mode = Literal["ask", "auto", "yolo", "plan"]
 Runtime = Literal["local", "sandbox"]
 
 
@@ -72,9 +71,12 @@ class Options:
             f"budget in US dollars, sub-agents included (headless default {HEADLESS_BUDGET_USD:g}, -1: no limit)",
         ),
     ] = None
+    strict_budget: Annotated[
+        bool, Word("--strict-budget", "", "refuse models of unknown price instead of counting their requests")
+    ] = False
     timeout: Annotated[str | None, Word("--timeout", "DURATION", "time limit: 90, 90s, 10m, 1h30m")] = None
     approval_mode: Annotated[
-        Mode | None,
+        ApprovalMode | None,
         Word(
             "--approval-mode",
             "MODE",
@@ -105,6 +107,9 @@ class Options:
     set_: Annotated[list[str], Word("--set", "KEY=VALUE", "override one setting, such as a.b=value (repeatable)")] = (
         field(default_factory=list[str])
     )
+    trust: Annotated[bool, Word("--trust", "", "trust the working folder in this run (its settings, AGENTS.md)")] = (
+        False
+    )
     ephemeral: Annotated[bool, Word("--ephemeral", "", "save nothing to disk")] = False
     quiet: Annotated[bool, Word("-q --quiet", "", "print only errors to stderr")] = False
     verbose: Annotated[bool, Word("--verbose", "", "show reasoning and tool output")] = False
@@ -123,6 +128,7 @@ class Options:
             add_dirs=tuple(self.add_dir),
             settings_file=self.config,
             assignments=tuple(self.set_),
+            trust=self.trust,
             model=self.model,
             base_url=self.base_url,
             api_key_env=self.api_key_env,
@@ -130,6 +136,7 @@ class Options:
             stream=not self.no_stream,
             max_iterations=self.max_iterations,
             max_budget_usd=self.max_budget_usd,
+            strict_budget=self.strict_budget,
             approval_mode=self.approval_mode or ("yolo" if self.yolo else None),
             sandbox=self.sandbox,
             tool_runtime="sandbox" if self.sandbox_tools else self.tool_runtime,
@@ -190,7 +197,7 @@ SWITCHES: MappingProxyType[str, OptionSpec] = MappingProxyType(
 )
 
 MODEL_OPTIONS = ("model", "base_url", "api_key_env", "effort")
-SETTINGS_OPTIONS = ("cd", "config", "set_")
+SETTINGS_OPTIONS = ("cd", "config", "set_", "trust")
 
 
 def as_parameter(spec: OptionSpec) -> Parameter:

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ml_intern.terminal.render.summary import size as size
 from ml_intern.text.visible import visible
 
-JSON_HELP = "print one JSON value instead of text"
+Json = Annotated[bool, typer.Option("--json", help="print one JSON value instead of text")]
+"""The option --json of a subcommand that shows something."""
 
 
 def print_json(value: Any) -> int:

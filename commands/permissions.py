@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.output import Json, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.opening.options import load_settings, run_folders, run_sandbox, working_folder
 from ml_intern.session.opening.store import open_store
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ml_intern.safety.policy import Verdict
     from ml_intern.store.permissions import PermissionRow
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Everywhere = Annotated[bool, typer.Option("--all", help="include the answers of all folders")]
 NO_THREAD = "(none)"
 

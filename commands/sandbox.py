@@ -42,8 +42,7 @@ def sandbox(
 def _run(options: Options, folder: Path, argv: list[str], network: str | None) -> int:
     from ml_intern.execution.process.environment import child_environment, uv_links
     from ml_intern.execution.sandboxed import own_homes, run_profile
-    from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
+    from ml_intern.sandbox.wrap import wrap
     from ml_intern.session.opening.options import from_settings
     from ml_intern.text.visible import visible
 
@@ -53,12 +52,12 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     os_sandbox, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
     run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=os_sandbox)
     profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
-    before = record_git_state(profile.roots, profile.git)
+    wrapped = wrap(argv, profile)
     try:
-        with wrap(argv, profile) as wrapped:
+        with wrapped:
             return _ended(wrapped.start(cwd=folder))
     finally:
-        for part in remove_active_git_config(before):
+        for part in wrapped.removed:
             print(f"ml-intern: removed {visible(part)}: git would have run it", file=sys.stderr)
 
 

@@ -17,7 +17,8 @@ from ml_intern.commands.failure import say
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, KeyMissing
-from ml_intern.configs.layers import FRONTEND, Json, Loaded, load
+from ml_intern.configs.layers import FRONTEND, Loaded, load
+from ml_intern.configs.schema import Json
 from ml_intern.configs.version import install_hint
 from ml_intern.server.options import OVERWRITTEN, ServedOptions
 from ml_intern.server.studio_process import GRAPH, Server, free_port, server_folder
@@ -71,7 +72,14 @@ def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
         "max_iterations": options.max_iterations,
         "reasoning_effort": options.effort,
     }
-    return load(workspace, config_file=options.config, assignments=options.set_, options=chosen, defaults=FRONTEND)
+    return load(
+        workspace,
+        config_file=options.config,
+        assignments=options.set_,
+        options=chosen,
+        defaults=FRONTEND,
+        trust=options.trust,
+    )
 
 
 async def _serve(served: ServedOptions, port: int) -> int:

@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
             "approve",
             "show a thread's pending approvals, or answer them and continue",
             "approve:approve",
-            usage='THREAD [--all] [--id ID] [--reject ID "REASON"]',
+            usage='THREAD [--all] [--id ID[=ARGS]] [--reject ID "REASON"]',
         ),
         Command(
             "permissions",
@@ -97,6 +97,12 @@ COMMANDS: dict[str, Command] = {
             "list providers and available models, or show details of one",
             "models:show_models",
             usage="[--available] [ID]",
+        ),
+        Command(
+            "trust",
+            "trust a folder's settings, MCP servers, AGENTS.md and skills; list trusted folders",
+            "setup.trust:trust",
+            usage="[DIR] [--revoke] [--list]",
         ),
         Command("tools", "list the tools the model can call", "tools:list_tools"),
         Command(

@@ -1,16 +1,14 @@
 """`tools`: list the tools the model can call."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from ml_intern.commands.output import JSON_HELP, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, print_json, print_lines
 
 if TYPE_CHECKING:
     from ml_intern.execution.tool import ToolSpec
 
 
-def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False) -> int:
+def list_tools(json: Json = False) -> int:
     """List the built-in tools and those of installed packages."""
     from ml_intern.tools.registry import create_builtin_tools
 
@@ -23,6 +21,7 @@ def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = F
                     "description": spec.description,
                     "read_only": spec.read_only,
                     "may_only_read": spec.reads is not None,
+                    "asks": spec.asks,
                     "timeout": spec.timeout,
                     "parameters": spec.parameters.model_json_schema(),
                 }
@@ -36,4 +35,6 @@ def list_tools(json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = F
 def _kind(spec: "ToolSpec") -> str:
     if spec.read_only:
         return "reads"
+    if not spec.asks:
+        return "never asks"
     return "reads or asks" if spec.reads else "asks"

@@ -13,9 +13,12 @@ _SKILL_FILE = "SKILL.md"
 _DESCRIPTION = 400
 
 
-def advice_of(folder: Path) -> str:
-    """Return the advice of `folder` as markdown. Empty when the user does not trust the folder or it has none."""
-    if not is_trusted(folder):
+def advice_of(folder: Path, *, trust: bool = False) -> str:
+    """Return the advice of `folder` as markdown. Empty when the user does not trust the folder or it has none.
+
+    With `trust` the folder counts as trusted.
+    """
+    if not trust and not is_trusted(folder):
         return ""
     agents, skills = _agents(folder), list(_skills(folder))
     parts = [f"## {AGENTS_FILE}\n\n{agents}"] if agents else []

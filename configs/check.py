@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ml_intern.configs.env import expand
-from ml_intern.configs.layers import note_about, overlaid
-from ml_intern.configs.settings import Settings
+from ml_intern.configs.layers import note_about, overlaid, validated
+from ml_intern.configs.schema import KeyPath, fill, unknown_keys
+from ml_intern.configs.variables import settings_from, variable_notes
 
-KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, both from 1."""
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -80,7 +80,7 @@ class Positions:
 
 @dataclass(frozen=True)
 class SettingsProblem:
-    """One problem of a settings file. A warning does not keep the file from loading."""
+    """One problem of a settings file, or of the environment, which has line 0. A warning does not prevent loading."""
 
     file: str
     line: int
@@ -91,7 +91,8 @@ class SettingsProblem:
 
     def __str__(self) -> str:
         key = f"{self.key}: " if self.key else ""
-        return f"{self.file}:{self.line}:{self.column}: {'warning: ' if self.warning else ''}{key}{self.message}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {'warning: ' if self.warning else ''}{key}{self.message}"
 
 
 Found = tuple[KeyPath, str, bool]
@@ -129,6 +130,15 @@ def problems_of(
     return sorted(problems, key=lambda one: (one.line, one.column))
 
 
+def environment_problems(environment: Mapping[str, str]) -> Iterator[SettingsProblem]:
+    """Yield the problems of the ML_INTERN_ variables."""
+    for variable, values in settings_from(environment):
+        for _, message, _ in _bad(values):
+            yield SettingsProblem("environment", 0, 0, variable, message)
+    for note in variable_notes(environment):
+        yield SettingsProblem("environment", 0, 0, "", note, warning=True)
+
+
 def _duplicates(positions: Positions) -> Iterator[Found]:
     for path, _ in positions.duplicates:
         yield path, "occurs twice; the last one is used", True
@@ -147,28 +157,27 @@ def _unset(values: Any, known: Mapping[str, str], path: KeyPath = ()) -> Iterato
 
 
 def _unknown(values: Mapping[str, Any], name: str) -> Iterator[Found]:
-    for key in values:
-        if key not in Settings.model_fields:
-            yield (key,), note_about(key, name).removeprefix(f"{key} in {name} "), True
+    for path in unknown_keys(values):
+        yield path, note_about(path, name).partition(f" in {name} ")[2], True
 
 
 def _bad(values: Mapping[str, Any]) -> Iterator[Found]:
     try:
-        Settings.model_validate(overlaid(dict(values)))
+        validated(overlaid(dict(values)))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False, include_input=False):
             words = one["msg"].removeprefix("Value error, ")
             yield tuple(one["loc"]), f"{words[:1].lower()}{words[1:]}", False
 
 
-def _filled(value: Any, known: Mapping[str, str]) -> Any:
+def _filled(value: Any, known: Mapping[str, str], path: KeyPath = ()) -> Any:
     if isinstance(value, dict):
-        return {key: _filled(inner, known) for key, inner in value.items()}
+        return {key: _filled(inner, known, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, known) for inner in value]
+        return [_filled(inner, known, (*path, index)) for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
     try:
-        return expand(value, known)
+        return fill(value, path, known)
     except KeyError:
         return value

@@ -22,7 +22,7 @@ EXIT_CODES: dict[int, str] = {
     2: "invalid arguments; nothing was started",
     3: "approval pending in unattended mode; the thread can be resumed",
     75: "temporary error (provider, locked thread, full disk); try again",
-    78: "configuration error (no API key, unknown model, sandbox not available, newer or damaged database)",
+    78: "configuration error (API key, model id, unknown price with a strict budget, sandbox or database)",
     124: "a limit was reached (iterations, time, budget)",
     130: "interrupted (SIGINT)",
     143: "terminated (SIGTERM)",

@@ -1,5 +1,6 @@
 """Settings merged from layers, later ones winning: shipped, user, project, environment, --config, --set, options.
 
+Types are checked strictly: a string is not a boolean or a number, unless it comes from a variable (configs/schema.py).
 A folder changes no settings until the user trusts it (configs/trust.py).
 """
 
@@ -13,14 +14,15 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from ml_intern.configs.env import adopt_credentials, adopt_endpoints, expand, is_endpoint, read_env_files
+from ml_intern.configs.env import adopt_credentials, adopt_endpoints, is_endpoint, read_env_files
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.mcp_servers import DEFINES
+from ml_intern.configs.schema import Json, KeyPath, fill, names_at, parse, unknown_keys
 from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
-from ml_intern.configs.trust import PROJECT_FILE, folder_settings, is_trusted
+from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, folder_settings, is_trusted
 from ml_intern.configs.user_files import saved_keys, user_settings_file
+from ml_intern.configs.variables import messaging_from, settings_from, variable_notes
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Values: TypeAlias = dict[str, Json]
 
 HERE = Path(__file__).resolve().parent
@@ -60,29 +62,31 @@ def load(
     assignments: Sequence[str] = (),
     options: Mapping[str, Json] | None = None,
     defaults: Path = SHIPPED,
+    trust: bool = False,
 ) -> Loaded:
     """Read every layer and return the settings.
 
     `.env` files provide values for ${NAME} and may set credentials in the environment. `options` are settings given
     as options on the command line, None where not given. `defaults` is the first layer: SHIPPED or FRONTEND.
+    With `trust` the folder counts as trusted.
 
     Raises:
         ConfigurationError: a file cannot be read, is not a JSON object, names an unset variable or has a bad value.
         UsageError: the file of --config does not exist, or --set is not KEY=VALUE with a known key.
     """
-    trusted = is_trusted(workspace)
+    trusted = trust or is_trusted(workspace)
     known = _names_from_env_files(workspace, trusted=trusted)
     layers = [_file_layer(defaults, known)]
     if user := user_settings_file():
         layers.append(_file_layer(user, known))
-    if trusted and (workspace / PROJECT_FILE).is_file():
-        layers.append(_file_layer(workspace / PROJECT_FILE, known))
+    layers += _project_layers(workspace, known) if trusted else []
     layers.append(Layer("environment", messaging_from(known)))
+    layers += [Layer(variable, values) for variable, values in settings_from(os.environ)]
     if config_file is not None:
         layers.append(_file_layer(_given_file(config_file), known))
     layers += [_assignment(text) for text in assignments]
     layers += [Layer(COMMAND_LINE, {key: value}) for key, value in (options or {}).items() if value is not None]
-    return _loaded(layers, [] if trusted else _project_note(workspace))
+    return _loaded(layers, [*([] if trusted else _project_note(workspace)), *variable_notes(os.environ)])
 
 
 def overlaid(values: Values) -> Values:
@@ -91,9 +95,12 @@ def overlaid(values: Values) -> Values:
     return _merge(_file_layer(SHIPPED, dict(os.environ)).values, known, "", {})
 
 
-def names_for(workspace: Path) -> dict[str, str]:
-    """Return the values for ${NAME} in this folder, and set the credentials of its .env file in the environment."""
-    return _names_from_env_files(workspace, trusted=is_trusted(workspace))
+def names_for(workspace: Path, *, trust: bool = False) -> dict[str, str]:
+    """Return the values for ${NAME} in this folder, and set the credentials of its .env file in the environment.
+
+    With `trust` the folder counts as trusted.
+    """
+    return _names_from_env_files(workspace, trusted=trust or is_trusted(workspace))
 
 
 def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
@@ -105,6 +112,16 @@ def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
     adopt_credentials(values)
     adopt_endpoints({**saved, **folder})
     return {**values, **os.environ}
+
+
+def _project_layers(workspace: Path, known: Mapping[str, str]) -> list[Layer]:
+    """Return the MCP servers of the folder's .mcp.json, then the folder's settings."""
+    servers, settings = workspace / MCP_FILE, workspace / PROJECT_FILE
+    layers = list[Layer]()
+    if servers.is_file():
+        layer = _file_layer(servers, known)
+        layers.append(Layer(layer.source, {"mcpServers": layer.values.get("mcpServers", {})}))
+    return [*layers, _file_layer(settings, known)] if settings.is_file() else layers
 
 
 def _given_file(name: str) -> Path:
@@ -126,22 +143,22 @@ def _file_layer(path: Path, known: Mapping[str, str]) -> Layer:
             f"the settings file {path} does not contain a JSON object", 'write {"model_name": "..."}'
         )
     source = SHIPPED_SOURCE if path in (SHIPPED, FRONTEND) else str(path)
-    return Layer(source, {key: _expanded(value, key, path, known) for key, value in values.items()})
+    return Layer(source, {key: _expanded(value, (key,), path, known) for key, value in values.items()})
 
 
-def _expanded(value: Json, key: str, path: Path, known: Mapping[str, str]) -> Json:
+def _expanded(value: Json, key: KeyPath, path: Path, known: Mapping[str, str]) -> Json:
     if isinstance(value, dict):
-        return {name: _expanded(inner, f"{key}.{name}", path, known) for name, inner in value.items()}
+        return {name: _expanded(inner, (*key, name), path, known) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_expanded(inner, key, path, known) for inner in value]
+        return [_expanded(inner, (*key, index), path, known) for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
     try:
-        return expand(value, known)
+        return fill(value, key, known)
     except KeyError as error:
         name = error.args[0]
         raise ConfigurationError(
-            f"{key} in {path} needs the variable {name}, which is not set",
+            f"{'.'.join(map(str, key))} in {path} needs the variable {name}, which is not set",
             f"set it, put it into .env, or write ${{{name}:-default}}",
         ) from error
 
@@ -152,18 +169,15 @@ def _assignment(text: str) -> Layer:
     if not equals or not all(parts):
         raise UsageError(f"--set {text!r} is not KEY=VALUE", "for example --set model_params.temperature=0.2")
     if parts[0] not in Settings.model_fields and parts[0] not in WITHOUT_EFFECT:
-        raise UsageError(f"--set: unknown setting {parts[0]!r}", _nearest(parts[0]))
-    try:
-        value: Json = json.loads(raw)
-    except ValueError:
-        value = raw
+        raise UsageError(f"--set: unknown setting {parts[0]!r}", _nearest(parts[0], Settings.model_fields))
+    value = parse(raw, tuple(parts))
     for part in reversed(parts[1:]):
         value = {part: value}
     return Layer("--set", {parts[0]: value})
 
 
-def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else "ml-intern config show lists them"
 
 
@@ -171,20 +185,26 @@ def _loaded(layers: Iterable[Layer], notes: list[str]) -> Loaded:
     merged: Values = {}
     sources: dict[str, str] = {}
     for layer in layers:
-        notes += [note_about(key, layer.source) for key in layer.values if key not in Settings.model_fields]
+        notes += [note_about(path, layer.source) for path in unknown_keys(layer.values)]
         known = {key: value for key, value in layer.values.items() if key in Settings.model_fields}
         merged = _merge(merged, known, layer.source, sources)
     try:
-        return Loaded(Settings.model_validate(merged), sources, tuple(notes))
+        return Loaded(validated(merged), sources, tuple(notes))
     except ValidationError as error:
         raise _bad_value(error, sources) from error
 
 
-def note_about(key: str, source: str) -> str:
+def validated(values: Values) -> Settings:
+    """Check the values strictly and return the settings. Raises ValidationError."""
+    return Settings.model_validate_json(json.dumps(values), strict=True)
+
+
+def note_about(path: KeyPath, source: str) -> str:
     """Return the note about a key that is unknown or has no effect."""
+    key = ".".join(map(str, path))
     if key in WITHOUT_EFFECT:
         return f"{key} in {source} has no effect: {WITHOUT_EFFECT[key]}"
-    return f"{key} in {source} is not a known setting and is ignored ({_nearest(key)})"
+    return f"{key} in {source} is not a known setting and is ignored ({_nearest(str(path[-1]), names_at(path))})"
 
 
 def _merge(base: Values, over: Values, source: str, sources: dict[str, str], prefix: str = "") -> Values:
@@ -225,31 +245,5 @@ def _project_note(workspace: Path) -> list[str]:
     things = folder_settings(workspace).things
     if not things:
         return []
-    return [f"{', '.join(things)} ignored: folder not trusted (ml-intern asks at an interactive start)"]
-
-
-_PREFIX = "ML_INTERN_SLACK_"
-_NO = frozenset({"", "0", "false", "no", "off"})
-
-
-def messaging_from(environment: Mapping[str, str]) -> "Values":
-    """Return the destination of SLACK_BOT_TOKEN and SLACK_CHANNEL_ID, unless ML_INTERN_SLACK_NOTIFICATIONS is off."""
-    token, channel = environment.get("SLACK_BOT_TOKEN"), environment.get("SLACK_CHANNEL_ID")
-    if not token or not channel or not _yes(environment, "NOTIFICATIONS"):
-        return {}
-    destination: dict[str, Json] = {
-        "provider": "slack",
-        "token": token,
-        "channel": channel,
-        "allow_agent_tool": _yes(environment, "ALLOW_AGENT_TOOL"),
-        "allow_auto_events": _yes(environment, "ALLOW_AUTO_EVENTS"),
-    }
-    name = environment.get(f"{_PREFIX}DESTINATION") or "slack.default"
-    messaging: dict[str, Json] = {"enabled": True, "destinations": {name: destination}}
-    if events := environment.get(f"{_PREFIX}AUTO_EVENTS"):
-        messaging["auto_event_types"] = [event.strip() for event in events.split(",") if event.strip()]
-    return {"messaging": messaging}
-
-
-def _yes(environment: Mapping[str, str], name: str) -> bool:
-    return environment.get(f"{_PREFIX}{name}", "true").strip().lower() not in _NO
+    remedy = "run `ml-intern trust` there, or add --trust for one run"
+    return [f"{', '.join(things)} ignored: folder not trusted ({remedy})"]

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -22,14 +23,20 @@ DEFINES = frozenset({"url", "command"})
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
+def _refuse_sse(transport: object) -> object:
+    if transport == "sse":
+        raise ValueError("the transport sse is no longer supported; use http with the server's address for it")
+    return transport
+
+
 class McpServer(BaseModel):
     """One server. Unknown keys, as other agents' files have them, are preserved and have no effect."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    transport: Literal["stdio", "http", "streamable-http", "streamable_http"] | None = Field(
-        None, validation_alias=AliasChoices("transport", "type")
-    )
+    transport: Annotated[
+        Literal["stdio", "http", "streamable-http", "streamable_http"] | None, BeforeValidator(_refuse_sse)
+    ] = Field(None, validation_alias=AliasChoices("transport", "type"))
     """null: derived from `url` or `command`."""
     url: str | None = None
     """The address of a server over streamable HTTP."""
@@ -54,13 +61,6 @@ class McpServer(BaseModel):
     def is_http(self) -> bool:
         """Whether the server is reached over HTTP."""
         return self.url is not None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_old_transport(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given.get("transport", given.get("type")) == "sse":
-            raise ValueError("the transport sse is no longer supported; use http with the server's address for it")
-        return given
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, model_validator
 
 from ml_intern.configs.hosts import check_host_list, check_hosts
 from ml_intern.configs.mcp_servers import McpServer, check_names
-from ml_intern.graph.limits import MAX_ITERATIONS, Effort
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, Effort
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
     "approval_required",
@@ -38,6 +38,10 @@ class Destination(BaseModel):
     """slack: the bot token, xoxb-..."""
     channel: str | None = None
     """slack: the id or name of the channel."""
+    username: str | None = None
+    """slack: the name of the sender, which needs the scope chat:write.customize; null: the app's."""
+    icon_emoji: str | None = None
+    """slack: the sender's icon, such as :robot_face:, with the same scope; null: the app's."""
     url: str | None = None
     """apprise: the URL of the service, with its secrets."""
     allow_agent_tool: bool = False
@@ -63,6 +67,7 @@ class Messaging(BaseModel):
     auto_event_types: tuple[Literal["approval_required", "error", "turn_complete"], ...] = DEFAULT_AUTO_EVENTS
     """The events that are sent."""
     destinations: dict[str, Destination] = Field(default_factory=dict)
+    """Destinations by name."""
 
 
 class PermissionLists(BaseModel):
@@ -100,12 +105,33 @@ class WebSettings(BaseModel):
     """Hosts (host or host:port) that may be read although their address is private or local."""
 
 
+class TokenPrice(BaseModel):
+    """The price of a model in US dollars per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: NonNegativeFloat
+    output: NonNegativeFloat
+    cached: NonNegativeFloat | None = None
+    """Input read from the provider's cache; null: the price of input."""
+    cache_write: NonNegativeFloat | None = None
+    """Input written to the provider's cache; null: the price of input."""
+
+
+def _priced(prices: "dict[str, NonNegativeFloat | TokenPrice]") -> "dict[str, NonNegativeFloat | TokenPrice]":
+    for key in prices:
+        scheme, separator, rest = key.partition("://")
+        if not (rest and scheme in ("http", "https")) and (separator or "/" not in key.strip("/")):
+            raise ValueError(f"{key!r} is neither a base URL nor a model id of the form provider/model")
+    return prices
+
+
 class Settings(BaseModel):
     """All settings. The shipped file has the default of each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-4-5-20250929"
+    model_name: Annotated[str, Field(min_length=1)] = "anthropic/claude-sonnet-5"
     """The model, as provider/model."""
     compact_model: str | None = None
     """The model that summarises when the conversation is compacted; null: the main model."""
@@ -115,8 +141,14 @@ class Settings(BaseModel):
     """The model to use when another one stays unavailable or has no credit left; null: none."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Additional request parameters of the main model, such as temperature or max_tokens."""
+    prices: Annotated[dict[str, NonNegativeFloat | TokenPrice], AfterValidator(_priced)] = Field(default_factory=dict)
+    """Prices in US dollars per million tokens, by base URL or model id: one number, or {"input": X, "output": Y}."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget, instead of counting their requests."""
+    compact_threshold: Annotated[int, Field(ge=1_000)] = COMPACT_THRESHOLD
+    """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
     reasoning_effort: Effort | None = None
-    """Reasoning effort; null: the model's default."""
+    """Reasoning effort; null or off: the model's default."""
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = MAX_ITERATIONS
     """Model calls per turn; -1: unlimited."""
     yolo_mode: bool = False
@@ -129,6 +161,8 @@ class Settings(BaseModel):
     web: WebSettings = WebSettings()
     confirm_cpu_jobs: bool = True
     """Ask before a job on CPU hardware, too."""
+    hub_collection: bool | None = None
+    """Gather the repositories that a thread writes to in one collection; null: ask once per thread, unattended: no."""
     tool_runtime: Literal["local", "sandbox"] = "local"
     """Where bash, read, write and edit run: on this machine, or in a Hugging Face sandbox."""
     mcpServers: Annotated[dict[str, McpServer], AfterValidator(check_names)] = Field(
@@ -144,6 +178,16 @@ class Settings(BaseModel):
         "{hf_user}/ml-intern-sessions"
     )
     """The dataset of traces; {hf_user} is replaced by the owner of the token."""
+
+    @property
+    def named_prices(self) -> dict[str, JsonValue]:
+        """Return the prices as plain values."""
+        return {key: price if isinstance(price, float) else price.model_dump() for key, price in self.prices.items()}
+
+    @property
+    def other_models(self) -> tuple[str, ...]:
+        """Return the models used beside the main one."""
+        return tuple(filter(None, (self.research_model, self.compact_model, self.fallback_model)))
 
 
 WITHOUT_EFFECT: dict[str, str] = {

@@ -13,6 +13,8 @@ from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.paths import data_home, private_folder
 
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
+MCP_FILE = Path(".mcp.json")
+"""The MCP servers of a folder, in the form that several agents read."""
 ADVICE = ("AGENTS.md", ".agents/skills")
 """The files with advice that a trusted folder passes to the model."""
 _MAX_BYTES = 1_000_000
@@ -20,7 +22,7 @@ _MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """What trust in a folder would enable, in words, and a digest of the part that could grant permissions."""
+    """A description of what trust in a folder enables, and a digest of the part that could grant permissions."""
 
     things: tuple[str, ...]
     digest: str
@@ -28,14 +30,13 @@ class FolderSettings:
 
 def folder_settings(folder: Path) -> FolderSettings:
     """Return what `folder` contains that needs trust."""
-    content = _content(folder / PROJECT_FILE)
+    content, servers = _content(folder / PROJECT_FILE), _content(folder / MCP_FILE)
     endpoints = {name: value for name, value in read_env_files([folder]).items() if is_endpoint(name)}
-    settings = (
-        [] if content is None else [f"the settings in {PROJECT_FILE} ({', '.join(_keys(content)) or 'unreadable'})"]
-    )
+    settings = [f"the settings in {PROJECT_FILE} ({_names(content)})"] if content is not None else []
+    mcp = [f"the MCP servers in {MCP_FILE} ({_names(servers, 'mcpServers')})"] if servers is not None else []
     addresses = [f"the addresses in .env ({', '.join(sorted(endpoints))})"] if endpoints else []
     advice = [name for name in ADVICE if (folder / name).exists()]
-    return FolderSettings((*settings, *addresses, *advice), _digest(content, endpoints))
+    return FolderSettings((*settings, *mcp, *addresses, *advice), _digest(content, endpoints, servers))
 
 
 def is_trusted(folder: Path) -> bool:
@@ -49,7 +50,7 @@ def decision(folder: Path) -> bool | None:
     Raises:
         ConfigurationError: the file of decisions is damaged.
     """
-    stored = _decisions().get(_name(folder))
+    stored = _decisions().get(_folder_name(folder))
     if not isinstance(stored, dict) or stored.get("digest") != folder_settings(folder).digest:
         return None
     return stored.get("trusted") is True
@@ -57,7 +58,24 @@ def decision(folder: Path) -> bool | None:
 
 def decide(folder: Path, *, trusted: bool) -> None:
     """Store the user's decision about this folder in its current state."""
-    decisions = {**_decisions(), _name(folder): {"trusted": trusted, "digest": folder_settings(folder).digest}}
+    _store({**_decisions(), _folder_name(folder): {"trusted": trusted, "digest": folder_settings(folder).digest}})
+
+
+def forget(folder: Path) -> bool:
+    """Remove the user's decision about this folder. Return whether there was one."""
+    decisions = _decisions()
+    if decisions.pop(_folder_name(folder), None) is None:
+        return False
+    _store(decisions)
+    return True
+
+
+def decided_folders() -> dict[str, bool | None]:
+    """Return the decision about each folder that has one. None when its settings changed since."""
+    return {name: decision(Path(name)) for name in sorted(_decisions())}
+
+
+def _store(decisions: Mapping[str, Any]) -> None:
     path = trust_file()
     private_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -85,7 +103,7 @@ def _decisions() -> dict[str, Any]:
     return folders if isinstance(folders, dict) else {}
 
 
-def _name(folder: Path) -> str:
+def _folder_name(folder: Path) -> str:
     return os.path.realpath(folder)
 
 
@@ -101,13 +119,16 @@ def _content(path: Path) -> bytes | None:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", "make it readable or remove it") from error
 
 
-def _keys(content: bytes) -> list[str]:
+def _names(content: bytes, key: str = "") -> str:
+    """Return the keys of a JSON object, or of the object under `key` in it."""
     try:
         values = json.loads(content)
     except ValueError:
-        return []
-    return [str(key) for key in values] if isinstance(values, dict) else []
+        return "unreadable"
+    found = values.get(key) if key and isinstance(values, dict) else values
+    return (", ".join(map(str, found)) or "empty") if isinstance(found, dict) else "unreadable"
 
 
-def _digest(content: bytes | None, endpoints: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps([(content or b"").hex(), sorted(endpoints.items())]).encode()).hexdigest()
+def _digest(content: bytes | None, endpoints: Mapping[str, str], servers: bytes | None) -> str:
+    parts = [(content or b"").hex(), sorted(endpoints.items()), *([] if servers is None else [servers.hex()])]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -72,7 +72,7 @@ def save_key(name: str, value: str) -> Path:
 
 
 def was_asked(question: str) -> bool:
-    """Tell whether a question that is asked only once was asked."""
+    """Return whether a question that is asked only once was asked."""
     return _asked_file(question).exists()
 
 

@@ -1,4 +1,4 @@
-"""What is installed: this distribution's name and version, the command that adds an extra, and the plugins."""
+"""The installation: this distribution's name and version, the command that adds an extra, and the plugins."""
 
 import sys
 from functools import cache

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class ToolResult:
     """Outside sources whose text is in the result."""
     images: tuple[str, ...] = ()
     """Images as data URLs."""
+    file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the files whose content the model now knows."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as the journal stores it."""
@@ -45,6 +47,7 @@ class ToolResult:
             "artifact": self.artifact,
             "taint": list(self.taint),
             "images": list(self.images),
+            "file_reads": dict(self.file_reads),
         }
 
     @classmethod

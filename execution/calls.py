@@ -13,7 +13,8 @@ from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, typed_text
-from ml_intern.safety.policy import SHELL_TOOL, Verdict
+from ml_intern.safety.policy import Verdict
+from ml_intern.safety.rules import SHELL_TOOL
 
 
 def tool_call(call: MessageCall, message: AIMessage, args: Mapping[str, Any] | None = None) -> ToolCall:
@@ -43,7 +44,9 @@ def tool_context(
         approved=approved,
         plan=tuple(state.get("plan") or ()),
         messages=state.get("messages") or (),
+        file_reads=state.get("file_reads") or {},
         taint=tuple(state.get("taint") or ()),
+        collection=state.get("collection") or "",
         sandbox_profile=sandbox_name(options),
         user_text=options.user_text if options.child else typed_text(state.get("messages") or ()),
     )

@@ -1,15 +1,13 @@
 """Collect the policy inputs of a call: paths, destinations, rules in force, the user's text, cost and budget."""
 
 import asyncio
-import glob
 import json
 import math
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +15,13 @@ from ml_intern.execution.call import ToolCall, ToolError, is_saved_output, real_
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolContext, ToolSpec, unknown_effects
 from ml_intern.graph.limits import UNLIMITED
-from ml_intern.safety.policy import SHELL_TOOL, PolicyContext, command_context, verdict
+from ml_intern.safety.files.content import controls_alike
+from ml_intern.safety.files.disk import disk_facts, home, matching_files, resolve
+from ml_intern.safety.files.facts import UNRESOLVED
+from ml_intern.safety.policy import PolicyContext, command_context, verdict
 from ml_intern.safety.rule_settings import parse_rules
-from ml_intern.safety.rules import MCP, Rule, Rules
+from ml_intern.safety.rules import MCP, SHELL_TOOL, Rule, Rules
+from ml_intern.safety.secrets.env_files import register_env_files
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import destinations
 from ml_intern.safety.shell.prefixes import always_prefixes
@@ -27,10 +29,8 @@ from ml_intern.store.permissions import Grant
 
 T = TypeVar("T")
 
-_MAX_FILES = 2_000
-_MAX_PATTERNS = 3
-_ANYWHERE = ("/",)
-"""The assumed matches of a pattern that would take too long to expand."""
+_MAX_JUDGED = 10_000_000
+"""Longest file in bytes whose content is compared."""
 
 
 async def evaluate_policy(call: ToolCall, context: ToolContext, judge: Callable[[PolicyContext], T]) -> T:
@@ -62,21 +62,33 @@ async def evaluate_policy(call: ToolCall, context: ToolContext, judge: Callable[
         cost_usd=effects.cost_usd,
         budget_left_usd=await _budget_left(context) if effects.cost_usd != 0 else math.inf,
     )
-    return await asyncio.to_thread(lambda: judge(_with_files(inputs, call, spec, context)))
+    return await asyncio.to_thread(lambda: judge(_collected(inputs, call, spec, context)))
+
+
+def _collected(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
+    """Return the inputs with those from the file system, or with the reason why they could not be collected."""
+    try:
+        return _with_files(inputs, call, spec, context)
+    except Exception as error:  # noqa: BLE001  whatever goes wrong is judged as unknown
+        return replace(inputs, unresolved=f"{type(error).__name__}: {error}")
 
 
 def _with_files(inputs: PolicyContext, call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> PolicyContext:
-    """Add the inputs that come from the file system."""
+    """Add the inputs that come from the file system, and let redaction know the secrets in .env files there."""
+    register_env_files(map(str, context.roots()))
     return replace(
         inputs,
         read_only=spec.only_reads(call.args) if spec else True,
+        runs_shell=bool(spec and spec.runs_shell and spec.runs_shell(call.args)),
         workspace=os.path.realpath(context.workspace),
-        home=os.path.realpath(Path.home()),
+        home=home(),
         paths=tuple(_paths(spec, call.args, context)) if spec else (),
+        changed_paths=tuple(_changed_paths(spec, call.args, context)) if spec else (),
         add_dirs=tuple(os.path.realpath(folder) for folder in context.add_dirs),
         own_homes=_own_homes(context),
-        resolve=os.path.realpath,
+        resolve=resolve,
         match=matching_files,
+        files=disk_facts(),
     )
 
 
@@ -121,20 +133,35 @@ def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Seq
     return [path for path in found if not (spec.only_reads(args) and is_saved_output(Path(path), home))]
 
 
+def _changed_paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Iterator[str]:
+    """Yield the paths that a call may change, as written and as resolved, for the list of protected files.
+
+    A file whose controlling part stays the same, such as the kernel of a notebook, is left out.
+    """
+    if spec.only_reads(args) or (spec.runs_shell and spec.runs_shell(args)) or spec.name == SHELL_TOOL:
+        return
+    workspace = os.path.realpath(context.workspace)
+    for name in spec.path_args:
+        if isinstance(text := args.get(name), str) and text:
+            resolved = _resolved(text, context.workspace)
+            if not _keeps_controls(spec, args, resolved):
+                yield from dict.fromkeys((posixpath.normpath(posixpath.join(workspace, text)), resolved))
+
+
+def _keeps_controls(spec: ToolSpec, args: Mapping[str, Any], path: str) -> bool:
+    if spec.result_text is None:
+        return False
+    before, file = "", Path(path)
+    if file.is_file() and file.stat().st_size <= _MAX_JUDGED:
+        before = file.read_text(encoding="utf-8", errors="replace")
+    return controls_alike(path, before, spec.result_text(args, before))
+
+
 def _resolved(text: str, workspace: Path) -> str:
     try:
         return str(real_path(text, workspace))
     except ToolError:
-        return text
-
-
-def matching_files(pattern: str) -> tuple[str, ...]:
-    """Return the files a bash pattern matches, with "/" among them when there are too many to check."""
-    if len(re.findall(r"/[^/]*[*?\[][^/]*", pattern)) > _MAX_PATTERNS:
-        return _ANYWHERE
-    files = glob.iglob(pattern.replace("[^", "[!"))  # noqa: PTH207  the pattern is a whole path, and text
-    found = tuple(islice(files, _MAX_FILES + 1))
-    return found if len(found) <= _MAX_FILES else (*found, *_ANYWHERE)
+        return UNRESOLVED
 
 
 async def always_offers(call: ToolCall, context: ToolContext) -> tuple[Grant, ...]:

@@ -1,25 +1,25 @@
-"""Run a local command in the OS sandbox: the run's profile, the wrapped command, and repairs after it ended."""
+"""Run a local command in the OS sandbox: the run's profile, the wrapped command, and what was removed at its end."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ml_intern.configs.paths import cache_home, data_home, settings_home
 from ml_intern.execution.call import ToolError
-from ml_intern.execution.process.environment import child_environment, uv_links
+from ml_intern.execution.process.environment import bash_path, child_environment, uv_links
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.safety.secrets.known import is_secret_name
-from ml_intern.sandbox.bubblewrap import Profile, wrap
+from ml_intern.sandbox.bubblewrap import Profile
 from ml_intern.sandbox.command import WrappedCommand
-from ml_intern.sandbox.git_guard import GitState, record_git_state, remove_active_git_config
-from ml_intern.sandbox.profile import SandboxRequest, build_profile
+from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
+from ml_intern.sandbox.spare import wrap_captured
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class SandboxedCommand:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     wrapped: WrappedCommand | None = None
-    before: GitState | None = None
-    """The state of its repositories before it ran."""
-    repairs: list[str] = field(default_factory=list[str])
-    """What was removed from repositories after it ended, because git would have run it."""
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Return the files removed from repositories after it ended, because git would have run them."""
+        return tuple(self.wrapped.removed) if self.wrapped else ()
 
     @property
     def connections(self) -> Connections:
@@ -72,9 +73,7 @@ async def open_sandbox(
     try:
         yield command
     finally:
-        if command.wrapped is not None and command.before is not None:
-            repairs = await asyncio.shield(asyncio.to_thread(_close_and_repair, command.wrapped, command.before))
-            command.repairs.extend(repairs)
+        await asyncio.shield(asyncio.to_thread(_close, command))
 
 
 def _prepare(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> SandboxedCommand:
@@ -83,9 +82,8 @@ def _prepare(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets:
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets)
-    before = record_git_state(profile.roots, profile.git)
-    wrapped = wrap(argv, profile, str(folder))
-    return SandboxedCommand(argv, wrapped.environment, wrapped, before)
+    wrapped = wrap_captured(argv, profile, str(folder), bash_path())
+    return SandboxedCommand(argv, wrapped.environment, wrapped)
 
 
 def command_environment(secrets: Iterable[str]) -> dict[str, str]:
@@ -106,11 +104,6 @@ def _close(command: SandboxedCommand) -> None:
         command.wrapped.close()
 
 
-def _close_and_repair(wrapped: WrappedCommand, before: GitState) -> list[str]:
-    wrapped.close()
-    return remove_active_git_config(before)
-
-
 def own_homes() -> tuple[Path, ...]:
     """Return ml-intern's own folders, which are hidden from commands."""
     return (data_home(), cache_home(), settings_home())
@@ -121,6 +114,8 @@ def run_profile(
 ) -> Profile:
     """Return the sandbox profile of a run's commands, given the environment they would have without a sandbox.
 
+    `homes` are ml-intern's own folders, the data home first.
+
     Raises:
         ConfigurationError: the workspace cannot be used in a sandbox.
     """
@@ -130,6 +125,7 @@ def run_profile(
         network="off" if options.sandbox == "none" else options.sandbox,
         secrets=secrets,
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
+        cache_store=str(homes[0] / CACHE_STORE),
         hosts=options.sandbox_hosts,
     )
     return build_profile(request, environment)

@@ -138,8 +138,6 @@ class Notifier(Protocol):
 class ThreadScope:
     """The state of one open thread. A session or a server opens it and drops it with the thread."""
 
-    file_reads: dict[str, str] = field(default_factory=dict[str, str])
-    """Path -> digest of the content last read or written. write and edit check it."""
     spawn: "Spawn | None" = None
     """Runs a sub-agent in a child thread; None in a sub-agent's own thread."""
     files: "TurnFiles | None" = None
@@ -232,9 +230,13 @@ class ToolContext:
     plan: "tuple[PlanStep, ...]" = ()
     messages: "Sequence[AnyMessage]" = ()
     """The conversation when the call began."""
+    file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the content that the model last read or wrote in this thread."""
     taint: tuple[str, ...] = ()
     user_text: str = ""
     """The user's messages in this thread, or, for a sub-agent, in the root thread."""
+    collection: str = ""
+    """The answer about the thread's collection on the Hub, see AgentState."""
     sandbox_profile: str = "none"
     """Name of the sandbox profile of local commands; part of a call's digest."""
     key: CallKey | None = None
@@ -336,7 +338,7 @@ class ExternalEffects:
     irreversible: bool = False
     """Whether its effect cannot be undone, such as the deletion of a repository."""
     cost_usd: float | None = 0.0
-    """Worst-case price; None when it is not known."""
+    """Worst-case price; None when unknown."""
     secrets: tuple[str, ...] = ()
     """Names of the user's secrets that it gets."""
     unknown: str = ""
@@ -374,22 +376,28 @@ class ToolSpec:
     reads: Callable[[Mapping[str, Any]], bool] | None = None
     """For a tool that reads and writes: tell from the arguments whether a call only reads."""
     on_resume: OnResume | FindOnResume = "report"
-    """What to do with a call that a crash interrupted."""
+    """The resume policy of calls that a crash interrupted."""
     timeout: float | None = TOOL_TIMEOUT_S
     """Seconds after which a call is stopped; None when the tool limits itself."""
     asks: bool = True
     """Whether policy may ask the user to approve a call."""
     path_args: tuple[str, ...] = ("path",)
     """The arguments that name files. Policy checks where they lead."""
+    publishes: Callable[[Mapping[str, Any]], bool] | None = None
+    """Tell from the arguments whether a call creates a repository on the Hub or commits to one."""
     reattach: Reattach | None = None
     """Required where on_resume is "reattach"."""
     effects: FindEffects | None = None
     """For tools that send data out or spend money."""
+    runs_shell: Callable[[Mapping[str, Any]], bool] | None = None
+    """Tell from the arguments whether a call runs its argument `command` on this machine. Policy judges the command."""
+    result_text: Callable[[Mapping[str, Any], str], str] | None = None
+    """For tools that write a text file: the text it would have, from the arguments and the text before."""
     warning: Callable[[], str] | None = None
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
 
     def only_reads(self, args: Mapping[str, Any]) -> bool:
-        """Tell whether a call with these arguments changes nothing."""
+        """Return whether a call with these arguments changes nothing."""
         return self.read_only or (self.reads is not None and self.reads(args))
 
     def after_crash(self, args: Mapping[str, Any]) -> OnResume:
@@ -409,6 +417,9 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     path_args: tuple[str, ...] = ("path",),
     reattach: Reattach | None = None,
     effects: FindEffects | None = None,
+    runs_shell: Callable[[Mapping[str, Any]], bool] | None = None,
+    result_text: Callable[[Mapping[str, Any], str], str] | None = None,
+    publishes: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
@@ -435,6 +446,9 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
             path_args=path_args,
             reattach=reattach,
             effects=effects,
+            runs_shell=runs_shell,
+            result_text=result_text,
+            publishes=publishes,
         )
 
     return specify

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED, ApprovalMode
 
-ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
+HUB_COLLECTION = "hub_collection"
+"""The setting of the field of this name in RunOptions."""
 Sandbox = Literal["none", "off", "list", "on"]
 """The sandbox of local commands: none, or bubblewrap with no network, listed hosts only or the full network."""
 
@@ -27,6 +28,10 @@ class RunOptions:
     """Model calls in a turn; -1 is unlimited."""
     max_budget_usd: float = UNLIMITED
     """Budget of the thread and its sub-agents in US dollars; -1 is unlimited."""
+    prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Prices that the settings name, by model id or base URL."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget."""
     effort: str | None = None
     compact_model: str | None = None
     research_model: str | None = None
@@ -55,6 +60,8 @@ class RunOptions:
     """Additional hosts that the user allows when `sandbox` is "list"."""
     tool_runtime: Literal["local", "sandbox"] = "local"
     """Where bash, read, write and edit run: on this machine or in a Hugging Face sandbox."""
+    hub_collection: bool | None = None
+    """Whether a Hub collection gathers what a thread publishes; None asks the user once, and means no if unattended."""
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Base URLs that replace those of the services used by tools, see configs/hosts.py."""
     private_hosts: tuple[str, ...] = ()
@@ -64,9 +71,24 @@ class RunOptions:
     user_text: str = ""
     """The text that the user typed in the main thread, for a sub-agent, whose own thread has no user messages."""
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the models of the run, each once, the main one first."""
+        named = (self.model, self.research_model, self.compact_model, self.fallback_model)
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def asks_about_collection(self) -> bool:
+        """Return whether the user can be asked about the collection. Mode yolo asks nothing."""
+        return not self.headless and not self.child and self.approval_mode != "yolo"
+
+
+REMOTE_SANDBOX = "a Hugging Face sandbox"
+"""The `sandbox_name` of commands that run in a Hugging Face sandbox."""
+
 
 def sandbox_name(options: RunOptions) -> str:
     """Describe the sandbox of commands. The description is part of the digest that binds an approval."""
     if options.tool_runtime == "sandbox":
-        return "a Hugging Face sandbox"
+        return REMOTE_SANDBOX
     return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])

@@ -16,7 +16,18 @@ class EventSpec:
 EVENTS: dict[str, EventSpec] = {
     "ready": EventSpec(
         "the session is open; the first event",
-        ("model", "tools", "version", "cwd", "approval_mode", "sandbox", "max_iterations", "max_budget_usd", "notes"),
+        (
+            "model",
+            "tools",
+            "version",
+            "cwd",
+            "approval_mode",
+            "sandbox",
+            "max_iterations",
+            "max_budget_usd",
+            "unpriced_models",
+            "notes",
+        ),
     ),
     "resumed": EventSpec("an existing thread was opened", ("title", "turns", "moved_from", "pending", "interrupted")),
     "processing": EventSpec("a turn began; its input is on disk", ("turn", "text")),

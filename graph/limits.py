@@ -1,4 +1,4 @@
-"""The limits of a run with their defaults, and the reasoning efforts. Settings, options, help and tools use these."""
+"""Limits of a run with their defaults, reasoning efforts and approval modes, for settings, options, help and tools."""
 
 from typing import Literal, get_args
 
@@ -22,6 +22,13 @@ RUN_LIMIT_S = 24 * 3600.0
 JOB_LIMIT_S = 2 * 3600.0
 """Seconds until a run that is billed by the hour is stopped."""
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
+
+Effort = Literal["off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
-"""Reasoning efforts, lowest first."""
+"""Reasoning efforts, lowest first; off sends none."""
+
+
+def sent_effort(level: str | None) -> str | None:
+    """Return the effort to send, or None for the model's default."""
+    return None if level == "off" else level

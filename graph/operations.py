@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 
 
 class Decision(TypedDict):
@@ -95,7 +95,7 @@ class SetModel:
 
 @dataclass(frozen=True)
 class SetEffort:
-    """Use another reasoning effort from the next call on; None means the model's default."""
+    """Use another reasoning effort from the next call on; None or off means the model's default."""
 
     level: str | None
 

@@ -72,12 +72,22 @@ def append_recent(current: list[str], writes: Sequence[list[str]]) -> list[str]:
     return [*current, *(item for write in writes for item in write)][-RECENT_CALLS:]
 
 
+def merge_reads(current: dict[str, str], writes: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Merge digests by path, later ones winning. The result does not depend on the batching of the writes."""
+    merged = dict(current)
+    for write in writes:
+        merged |= write
+    return merged
+
+
 class AgentState(TypedDict, total=False):
     """The state of a thread. Undo restores all of it; data that undo must not change is in the store's tables."""
 
     messages: Annotated[list[AnyMessage], DeltaChannel(append_messages, snapshot_frequency=1000)]
     recent_calls: Annotated[list[str], DeltaChannel(append_recent, snapshot_frequency=RECENT_CALLS)]
     """Signatures of the last calls, for the loop guard. Compaction does not remove them."""
+    file_reads: Annotated[dict[str, str], DeltaChannel(merge_reads, snapshot_frequency=100)]
+    """Path -> digest of the content that the model last read or wrote. write and edit check it."""
     plan: list[PlanStep]
     decisions: dict[str, dict[str, Any]]
     """Answers to the open calls, by call id: {type, args?, message?, digest}."""
@@ -109,6 +119,9 @@ class AgentState(TypedDict, total=False):
     """Tokens above which the conversation is compacted; 0 when unknown."""
     taint: list[str]
     """Sources of the untrusted text in the context."""
+    collection: str
+    """Whether a Hub collection gathers what this thread publishes: the answer "yes" or "no", "off" when the setting was
+    reported instead of a question, else ""."""
     reported_runs: list[str]
     """Ids of the finished background runs that were reported to the model."""
     day: str

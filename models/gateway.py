@@ -3,21 +3,24 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, ProviderUnavailable
 from ml_intern.graph.events import Emit
+from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import Catalogues
-from ml_intern.models.catalog.knowledge import Knowledge
+from ml_intern.models.catalog.knowledge import Knowledge, prices_named
+from ml_intern.models.catalog.lifecycle import Retirement, retirements
 from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
 from ml_intern.models.messages import has_images, repaired
 from ml_intern.models.openai_format import visible
@@ -28,7 +31,7 @@ from ml_intern.models.request import ModelRequest as ModelRequest
 from ml_intern.models.request import ReplyPart as ReplyPart
 from ml_intern.models.request import Usage as Usage
 from ml_intern.models.retry import RetryPolicy
-from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token
+from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token, shown_url
 from ml_intern.models.transports.base import Timeouts, Transport, Trimming
 from ml_intern.models.transports.direct import DirectTransport
 from ml_intern.store.ledger import CostReservation
@@ -54,6 +57,7 @@ class Models:
         endpoint: Endpoint | None = None,
         waits: Timeouts | None = None,
         environ: Mapping[str, str] | None = None,
+        prices: Mapping[str, Any] | None = None,
     ) -> None:
         self._ledger = ledger
         self.endpoint = endpoint
@@ -62,7 +66,7 @@ class Models:
         self._direct = DirectTransport(self._waits)
         self._catalogues = Catalogues(self._direct)
         self._transports: dict[str, Transport] = {"direct": self._direct}
-        self.known = Knowledge(self._catalogues)
+        self.known = Knowledge(self._catalogues, prices=prices_named(prices or {}))
         self._answered: set[str] = set()
         """Endpoints that answered in this process."""
         self._down: set[str] = set()
@@ -84,6 +88,10 @@ class Models:
         """Return the capabilities of a model that are known now."""
         return self.known.abilities(self.route(model))
 
+    def retired(self, models: Iterable[str | None], today: date) -> list[Retirement]:
+        """Return the retired ones of some models, as far as they are requested from their own provider."""
+        return [one for one in retirements(models, today) if self.route(one.model).transport == "litellm"]
+
     async def expect(self, options: "RunOptions") -> None:
         """Check that each model of a run has a route, and ask local servers about theirs.
 
@@ -95,6 +103,31 @@ class Models:
                 await self.check(model)
         if options.compact_model:
             self.route(options.compact_model)
+        await self.expect_prices(options)
+
+    async def expect_prices(self, options: "RunOptions") -> None:
+        """Look up the prices of a run's models if it has a budget.
+
+        Unattended or strict runs wait for an endpoint that has not answered yet; others wait for servers nearby.
+        Raises ConfigurationError for a model of unknown price if the budget is strict.
+        """
+        if options.max_budget_usd == UNLIMITED:
+            return
+        for model in options.models:
+            route = self.route(model)
+            if options.headless or options.strict_budget or route.is_private:
+                await self.known.price(route)
+        if options.strict_budget and (unpriced := self.unpriced(options)):
+            raise unpriced_refused(self.route(unpriced[0]))
+
+    def unpriced(self, options: "RunOptions") -> list[str]:
+        """Return the models of a run that a budget cannot limit in dollars, since their price is unknown."""
+        if options.max_budget_usd == UNLIMITED:
+            return []
+        routes = [self.route(model) for model in options.models]
+        return [
+            one.model for one in routes if self.known.known_price(one) is None and not self._catalogues.pending(one)
+        ]
 
     async def check(self, model: str) -> None:
         """Ask the model's endpoint about it. Raises as `route`, and ConfigurationError when it cannot call tools."""
@@ -259,15 +292,14 @@ class Models:
 
     async def _cost(self, route: Route, usage: Usage) -> float | None:
         """Return the cost of a call in US dollars: the provider's figure, or by price. None when unknown."""
-        if usage.cost_usd is not None or route.free:
-            return usage.cost_usd or 0.0
-        price = None if usage.estimated else await self.known.price(route, usage.served_by)
-        return price.cost(usage) if price else None
+        if usage.cost_usd is not None and self.known.price_named(route) is None:
+            return usage.cost_usd
+        price = await self.known.price(route, usage.served_by)
+        cost = price.cost(usage) if price else None
+        return None if cost and usage.estimated else cost
 
     async def _worst(self, route: Route, request: ModelRequest) -> float | None:
         """Return the maximum cost of the request in US dollars. None when its price is unknown."""
-        if route.free:
-            return 0.0
         price, known = await self.known.price(route), self.known.longest_output(route)
         asked = request.params.get("max_tokens")
         longest = asked if isinstance(asked, int) else min(known or MAX_REPLY, MAX_KNOWN_REPLY)
@@ -291,6 +323,20 @@ def simplified(
     if not (trimming.options and trimming.reasoning):
         return request, replace(trimming, options=True, reasoning=True), "with a simpler request"
     return None
+
+
+def price_key(route: Route) -> str:
+    """Return the key of the setting `prices` that names the price of a route's model."""
+    return shown_url(route.base_url) if route.provider == "endpoint" and route.base_url else route.model
+
+
+def unpriced_refused(route: Route) -> ConfigurationError:
+    """Return the error for a model of unknown price under a strict budget."""
+    return ConfigurationError(
+        f"no price is known for {route.model}, and the budget is strict",
+        f"name its price: --set 'prices={{\"{price_key(route)}\": X}}' (US dollars per million tokens, 0 if free), "
+        "choose another model, or use --max-budget-usd -1",
+    )
 
 
 def no_tools(route: Route) -> ConfigurationError:

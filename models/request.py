@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage
 
+if TYPE_CHECKING:
+    from ml_intern.store.ledger import Source
+
 REFUSAL = "refusal"
 """The finish reason of a reply in which the model refuses."""
-Source = Literal["main", "research", "compaction", "job"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -24,7 +26,7 @@ class ModelRequest:
     thread_id: str = ""
     root_id: str = ""
     """The thread whose budget is charged; the thread itself when it has no parent."""
-    source: Source = "main"
+    source: "Source" = "main"
     effort: str | None = None
     stream: bool = True
     """False: no assistant_chunk events, and a plain (not streamed) request where the provider allows."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ml_intern.configs.errors import ProviderUnavailable
 from ml_intern.models.errors import Retryable
 from ml_intern.models.transports.base import Timeouts
+from ml_intern.text.formatting import plural
 
 
 @dataclass
@@ -25,8 +26,8 @@ class RetryPolicy:
         short = error.retries is not None and not has_answered
         allowed = min(error.retries or 0, self.waits.retries) if short else self.waits.retries
         if self.used >= allowed:
-            attempts = f" after {self.used + 1} attempts" if self.used else ""
-            raise ProviderUnavailable(f"{error.message}{attempts}", "the thread is saved; try again later") from error
+            attempts = f" after {plural(self.used + 1, 'attempt')}" if self.used else ""
+            raise ProviderUnavailable(f"{error.message}{attempts}", "try again later") from error
         self.used += 1
         if error.retry_after is not None:
             return min(error.retry_after, self.waits.max_retry_after_s)

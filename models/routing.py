@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +14,8 @@ from ml_intern.configs.providers import ANY_LOCAL_SERVER, HUB, LOCAL_SERVERS, MO
 HUB_PREFIX = "huggingface"
 """Prefix for a Hub id that would otherwise match another provider."""
 HUB_ROUTER = "https://router.huggingface.co/v1"
+PRIVATE_SUFFIXES = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
+"""Endings of host names in private networks."""
 HUB_ORGS = frozenset({
     "Qwen", "deepseek-ai", "mistralai", "moonshotai", "MiniMaxAI", "zai-org", "XiaomiMiMo", "nvidia", "google",
     "meta-llama", "microsoft", "CohereLabs", "HuggingFaceTB", "allenai", "ServiceNow-AI", "baidu", "tencent",
@@ -53,6 +56,17 @@ class Route:
     def key_used(self) -> str | None:
         """The variable of the key that is sent. A provider's own library may find other credentials."""
         return self.key_env if self.key or self.transport == "litellm" else None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the endpoint is on this machine or in a private network."""
+        host = urlsplit(self.base_url or "").hostname or ""
+        try:
+            return ip_address(host).is_private
+        except ValueError:
+            return (
+                self.is_loopback or ("." not in host and bool(host)) or host.endswith((".local", ".lan", ".internal"))
+            )
 
     @property
     def is_loopback(self) -> bool:
@@ -124,7 +138,8 @@ def _address_envs(server: Provider) -> tuple[str, ...]:
 
 def named_hub_token(environ: Mapping[str, str]) -> str:
     """Return the Hub token in the environment, or ""."""
-    return (environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN") or "").strip()
+    name = first_set(HUB.key_envs, environ)
+    return environ[name].strip() if name else ""
 
 
 def hub_token(environ: Mapping[str, str]) -> str | None:

@@ -34,7 +34,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class RowQuery:
-    """Which rows to return: an offset and length, with a text query or an SQL condition and order."""
+    """The rows to return: an offset and length, with a text query or an SQL condition and order."""
 
     offset: int = 0
     length: int = MAX_ROWS

@@ -11,7 +11,15 @@ from urllib.request import getproxies, proxy_bypass
 
 from ml_intern.execution.call import ToolError
 from ml_intern.net.addresses import Target, check_public, is_allowed_host, parse_url, resolve
-from ml_intern.net.service import NotFound, TooManyRequests, Unavailable, certificates, load_httpx, user_agent
+from ml_intern.net.service import (
+    REDIRECTS,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+    certificates,
+    load_httpx,
+    user_agent,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -19,10 +27,9 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 """Time limit for a whole page, redirects included."""
 MAX_BYTES = 10_000_000
-MAX_REDIRECTS = 8
+MAXREDIRECTS = 8
 _CONNECT_SECONDS = 10.0
 _CHUNK_BYTES = 250_000
-_REDIRECTS = {301, 302, 303, 307, 308}
 _ACCEPT = "text/markdown, text/html;q=0.9, application/xhtml+xml;q=0.9, text/plain;q=0.8, */*;q=0.5"
 
 
@@ -53,12 +60,12 @@ async def fetch(
 
 
 async def _follow_redirects(target: Target, private_hosts: Sequence[str], max_bytes: int) -> Page:
-    for _ in range(MAX_REDIRECTS + 1):
+    for _ in range(MAXREDIRECTS + 1):
         found = await _fetch_once(target, private_hosts, max_bytes)
         if isinstance(found, Page):
             return found
         target = found
-    raise ToolError(f"{target.url[:200]} redirects more than {MAX_REDIRECTS} times")
+    raise ToolError(f"{target.url[:200]} redirects more than {MAXREDIRECTS} times")
 
 
 async def _fetch_once(target: Target, private_hosts: Sequence[str], max_bytes: int) -> Page | Target:
@@ -73,7 +80,7 @@ async def _fetch_once(target: Target, private_hosts: Sequence[str], max_bytes: i
         ) as client:
             response = await client.send(_request(client, target, address), stream=True)
             try:
-                if response.status_code in _REDIRECTS:
+                if response.status_code in REDIRECTS:
                     return parse_url(urljoin(target.url, response.headers.get("location", "")))
                 _check(response, target)
                 return Page(

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_BYTES = 20_000_000
-MAX_REDIRECTS = 5
+MAXREDIRECTS = 5
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 0.5
 _MAX_ERROR_BYTES = 10_000
 _loading = threading.Lock()
-_REDIRECTS = {301, 302, 303, 307, 308}
+REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class NotFound(ToolError):
@@ -104,9 +104,9 @@ class Service:
 
         url = self.base + path
         try:
-            for _ in range(MAX_REDIRECTS + 1):
+            for _ in range(MAXREDIRECTS + 1):
                 async with self.client.stream(method, url, **content) as response:
-                    if response.status_code not in _REDIRECTS:
+                    if response.status_code not in REDIRECTS:
                         await self._check(response)
                         kind = response.headers.get("content-type", "")
                         return ServiceResponse(str(response.url), kind, await self._body(response))

@@ -21,6 +21,7 @@ from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.state import AgentState, Outcome, open_calls
+from ml_intern.nodes.guards.collection import collection_answer, collection_question
 from ml_intern.nodes.results import results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.safety.policy import Verdict
@@ -55,19 +56,21 @@ async def approval_interrupt(
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     question, before = state.get("question"), await _asked_before(config, runtime)
     verdicts = await _verdicts(calls, message, context)
-    if before is None and not question and all(verdict.kind != "ask" for _, verdict in verdicts):
+    asked = question or collection_question(verdicts, state, context)
+    if before is None and not asked and all(verdict.kind != "ask" for _, verdict in verdicts):
         return {"decisions": {}}
     judged = await _judged_calls(verdicts, context)
     repeated = _repeated(judged, state.get("rejected") or {})
     new = [one for one in judged if one.call.id not in repeated]
-    batch = before or {**_batch(new, question), "sandbox": context.sandbox_profile}
+    conditions = {"sandbox": context.sandbox_profile, "add_dirs": list(options.add_dirs)}
+    batch = before or {**_batch(new, asked), **conditions}
     if not batch["action_requests"]:
         return {"decisions": repeated}
     answer = interrupt(batch)
     decisions = repeated | _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
         return _stop(question, calls, message, runtime)
-    return {"decisions": decisions, **(_continue(state, question) if question else {})}
+    return {"decisions": decisions, **collection_answer(decisions), **(_continue(state, question) if question else {})}
 
 
 async def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:

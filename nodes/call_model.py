@@ -11,6 +11,7 @@ from ml_intern.execution.provenance import source_note
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
+from ml_intern.graph.limits import sent_effort
 from ml_intern.graph.state import AgentState, Outcome, note
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
@@ -75,7 +76,7 @@ def _request(
         thread_id=thread_id,
         root_id=options.root or thread_id,
         source="research" if options.child else "main",
-        effort=options.effort,
+        effort=sent_effort(options.effort),
         stream=options.stream,
         params=options.model_params,
         fallback=options.fallback_model,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
@@ -86,6 +86,7 @@ class _Batch:
         self.services = services
         self.emit = emit
         self.updates: dict[str, Any] = {}
+        self._file_reads: dict[str, str] = {}
         self._results: dict[str, str] = {}
 
     async def run(self, call: ToolCall) -> list[AnyMessage]:
@@ -111,7 +112,8 @@ class _Batch:
         return [result_message(call, self.message, text, ok=result.ok, images=result.images)]
 
     async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
-        context = tool_context(self.state, self.thread_id, self.options, self.services, self.emit, approved=approved)
+        state = cast(AgentState, {**self.state, "file_reads": {**self.state.get("file_reads", {}), **self._file_reads}})
+        context = tool_context(state, self.thread_id, self.options, self.services, self.emit, approved=approved)
         invalid = self.message.additional_kwargs.get("invalid_calls", {}).get(call["id"])
         return await run_call(tool_call(call, self.message, edited), context, invalid if edited is None else None)
 
@@ -122,6 +124,9 @@ class _Batch:
     def _remember(self, call: ToolCall, result: ToolResult) -> None:
         self._results[call["id"] or ""] = result.text
         self.updates.update(result.state or {})
+        if result.file_reads:
+            self._file_reads.update(result.file_reads)
+            self.updates["file_reads"] = self._file_reads
         known = self.updates.get("taint", self.state.get("taint") or [])
         if new := [source for source in result.taint if source not in known]:
             self.updates["taint"] = [*known, *new]

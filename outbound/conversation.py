@@ -1,6 +1,7 @@
 """A conversation as plain data, the common form of all export and import formats. Independent of LangChain."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -83,6 +84,8 @@ class Conversation:
     """Numbers of requests and tokens, with the keys of the event `result`."""
     requests: Sequence[RequestUsage] = ()
     """All paid requests in order of time, including those of sub-agents and of undone turns."""
+    file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path -> digest of the files that the model has read."""
     endings: Mapping[int, TurnEnding] = field(default_factory=dict[int, TurnEnding])
     """Turn number to ending; unknown endings are absent."""
 
@@ -102,3 +105,8 @@ def default_title(messages: Sequence[Message], length: int = 60) -> str:
     """Return a title for an untitled conversation: the beginning of the user's first message."""
     text = next((message.text for message in messages if message.role == "user" and message.text.strip()), "")
     return " ".join(text.split())[:length]
+
+
+def json_lines(values: Iterable[Mapping[str, Any]]) -> str:
+    """Return one ASCII line per value, so that every reader splits the same lines."""
+    return "".join(f"{json.dumps(value)}\n" for value in values)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.runs.naming import short
 from ml_intern.store.experiments import ExperimentRow
-from ml_intern.text.formatting import listed
+from ml_intern.text.formatting import money
 
 _LOWER: Final = re.compile(
     r"(?i)(?:^|[_/ .-])(?:loss|perplexity|ppl|error|err|wer|cer|mae|mse|rmse|fid|bpb|nll|latency|seconds|runtime|cost)"
@@ -17,13 +18,7 @@ _HIGHER: Final = re.compile(
     r"(?i)(?:^|[_/ .@-])(?:acc|accuracy|f1|auc|auroc|bleu|rouge\w*|precision|recall|map|ndcg|mrr|score|reward\w*|em|r2|"
     r"pass|win|exact_match|correlation|spearman|pearson|kappa|mcc|iou|throughput)(?:$|[_/ .@-]|\d)"
 )
-_SHORT: Final = 8
 _HIDDEN: Final = ("shape",)
-
-
-def short(id: str) -> str:
-    """Shorten an id for lists."""
-    return id if id.startswith("run-") else id[:_SHORT]
 
 
 def number(value: float) -> str:
@@ -33,7 +28,7 @@ def number(value: float) -> str:
 
 def price(row: ExperimentRow) -> str:
     """Format the cost of an experiment."""
-    return "?" if row.cost_usd is None else f"${row.cost_usd:.2f}"
+    return "?" if row.cost_usd is None else money(row.cost_usd)
 
 
 def settings(row: ExperimentRow) -> dict[str, Any]:
@@ -98,13 +93,3 @@ def ranked(rows: Sequence[ExperimentRow], metric: str, *, higher: bool | None) -
     if better is None:
         raise UsageError(f"unknown whether higher or lower {metric} is better", "specify the direction")
     return sorted(having, key=lambda row: row.values[metric], reverse=better)
-
-
-def chosen(text: str, found: Sequence[ExperimentRow]) -> ExperimentRow:
-    """Return the only matching experiment. Raises UsageError when none or several match `text`."""
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(f"there is no experiment {text!r}", "list them with `runs list`")
-    ids = listed([short(row.id) for row in found], 5)
-    raise UsageError(f"{text!r} matches several experiments: {ids}", "use a longer part of the id")

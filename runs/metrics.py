@@ -15,7 +15,7 @@ from ml_intern.store.trackio import logged_rows
 MAX_POINTS = 2_000
 MAX_METRICS = 100
 MAX_NAME = 64
-_LONGEST = 4_000
+_MAX_LINE = 4_000
 _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
 _PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
@@ -33,7 +33,7 @@ def metrics_of(line: str) -> dict[str, float]:
 
     A line contains a JSON object, a Python dict as printed by trainers, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
     """
-    text = line[:_LONGEST]
+    text = line[:_MAX_LINE]
     found = _of_object(text) or _of_pairs(text)
     return found if any(_WORDS.search(name) for name in found) else {}
 

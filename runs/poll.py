@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 TAIL_CHARACTERS = 3_000
+MAX_POLLS_AT_ONCE = 8
 NEVER = "it was never started: ml-intern was killed before"
 
 
@@ -41,6 +42,27 @@ async def poll(store: "Store", row: RunRow) -> RunRow:
     if is_open:
         return await _record_progress(store, row, seen, read)
     return await _record_end(store, row, seen, read)
+
+
+async def refresh(store: "Store", thread_id: str | None = None) -> list[str]:
+    """Poll the open runs of a thread, or of all threads, so that their rows can be shown.
+
+    Return one line for each run whose status is not available.
+    """
+    if thread_id is None:
+        await adopt_unlisted(store)
+    gate = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
+
+    async def problem(row: RunRow) -> str:
+        async with gate:
+            try:
+                await poll(store, row)
+            except TemporaryError as error:
+                return f"{row.id} is shown as last known ({row.state}): {error.message}"
+        return ""
+
+    problems = await asyncio.gather(*map(problem, await store.runs.unfinished(thread_id)))
+    return [line for line in problems if line]
 
 
 def _backend(store: "Store", row: RunRow) -> Backend:

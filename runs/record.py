@@ -14,12 +14,13 @@ from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.gather import local_facts
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.gather import local_inputs
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 from ml_intern.runs.preflight.rules_files import paths_read
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.secrets.redaction import redact
+from ml_intern.sandbox.git.reader import open_git
 from ml_intern.store.experiments import ExperimentRow
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ _SEEDERS: Final = ("set_seed", "manual_seed", "seed", "seed_everything", "enable
 
 async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> None:
     """Record the script, settings, seed, commit and data of a run before it starts."""
-    facts = await asyncio.to_thread(local_facts, plan)
-    if only_scripts and facts.program is None:
+    inputs = await asyncio.to_thread(local_inputs, plan)
+    if only_scripts and inputs.program is None:
         return
-    here = await asyncio.to_thread(_known_here, plan, facts)
-    program = facts.program
+    here = await asyncio.to_thread(_known_here, plan, inputs)
+    program = inputs.program
     row = ExperimentRow(
         id=run_id,
         thread_id=context.thread_id,
@@ -44,20 +45,20 @@ async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, onl
         folder=str(context.workspace),
         run_id=run_id,
         name=redact(plan.name or plan.display)[:200],
-        data_revision=await _data_revision(program, facts) if program is not None else "",
+        data_revision=await _data_revision(program, inputs) if program is not None else "",
         **here,
     )
     await context.services.store.experiments.put(row)
 
 
-def _known_here(plan: RunPlan, facts: Facts) -> dict[str, Any]:
-    program = facts.program
+def _known_here(plan: RunPlan, inputs: PreflightInputs) -> dict[str, Any]:
+    program = inputs.program
     return {
         "config": redact(json.dumps(_settings(plan, program), ensure_ascii=False, default=str)),
         "seed": _seed(program) if program is not None else None,
         "git_commit": git_commit(plan.workdir),
         "script_sha256": program.digest if program is not None else "",
-        "split_hashes": json.dumps(_hashes(plan, facts)),
+        "split_hashes": json.dumps(_hashes(plan, inputs)),
     }
 
 
@@ -83,21 +84,23 @@ def _seed(program: Program) -> int | None:
 
 def git_commit(folder: Path) -> str:
     """Return the commit checked out in a folder; "" outside a repository. Nothing is changed."""
-    command = ("git", "-C", str(folder), "rev-parse", "--verify", "-q", "HEAD")
+    environment = without_secrets(os.environ)
     try:
-        result = subprocess.run(
-            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
+        with open_git(("rev-parse", "--verify", "-q", "HEAD"), folder) as git:
+            result = subprocess.run(
+                git.argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False,
+                pass_fds=git.descriptors,
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return result.stdout.strip()
 
 
-def _hashes(plan: RunPlan, facts: Facts) -> dict[str, str]:
+def _hashes(plan: RunPlan, inputs: PreflightInputs) -> dict[str, str]:
     """Return the sha256 digests of the local files the script reads, without very large ones."""
-    if facts.program is None:
+    if inputs.program is None:
         return {}
-    read = [name for name in dict.fromkeys(paths_read(facts.program)) if name in facts.local_paths]
+    read = [name for name in dict.fromkeys(paths_read(inputs.program)) if name in inputs.local_paths]
     return {name: found for name in read if (found := file_hash(plan.workdir / name))}
 
 
@@ -112,11 +115,11 @@ def file_hash(path: Path) -> str:
         return ""
 
 
-async def _data_revision(program: Program, facts: Facts) -> str:
+async def _data_revision(program: Program, inputs: PreflightInputs) -> str:
     """Return the revision of the first Hub dataset: the one the script pins, else the latest; "" when unknown."""
     for call in program.named("load_dataset"):
         name, pinned = call.value("path", 0), call.value("revision")
-        if not isinstance(name, str) or name.count("/") != 1 or name in facts.local_paths:
+        if not isinstance(name, str) or name.count("/") != 1 or name in inputs.local_paths:
             continue
         return pinned if isinstance(pinned, str) else await _latest_revision(name)
     return ""

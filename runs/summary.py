@@ -10,7 +10,7 @@ from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.store.runs import RunRow
-from ml_intern.text.formatting import and_more, duration
+from ml_intern.text.formatting import and_more, duration, money
 
 MAX_METRICS = 12
 
@@ -43,8 +43,18 @@ def started_text(row: RunRow) -> ToolResult:
     limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
     where = f" on {row.hardware}" if row.hardware else ""
     return ToolResult(
-        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n"
+        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n{_git_note(row)}"
         "You may end your turn. You will be notified when the run ends."
+    )
+
+
+def _git_note(row: RunRow) -> str:
+    """Warn the user about git while a command on this machine can still create repositories."""
+    if row.backend != "local":
+        return ""
+    return (
+        "Until it ends, the user should not run git in repositories that it creates: git runs programs named there. "
+        "ml-intern removes such settings when it ends.\n"
     )
 
 
@@ -71,7 +81,7 @@ def _took(row: RunRow) -> str:
 def _price(row: RunRow) -> str:
     if row.ledger_id is None:
         return ""
-    return "cost unknown" if row.cost_usd is None else f"cost {row.cost_usd:.2f} USD"
+    return money(None) if row.cost_usd is None else f"cost {money(row.cost_usd)}"
 
 
 def _short(value: float | str) -> str:

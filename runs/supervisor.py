@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ml_intern.runs.run_folder import LOG, free_space, lock_file, read_status, write_status
+from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from ml_intern.execution.process.command import Finished
+    from ml_intern.sandbox.command import WrappedCommand
 
 LOG_BYTES = 4 << 30
 ENDED = {"timeout": "timeout", "output cap": "failed", "exited": "failed"}
@@ -114,6 +116,16 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
             return await run_command(command, lambda _: None)
         finally:
             await end_processes(None, order["id"])  # including processes that left the session
+            if wrapped is not None:
+                await asyncio.to_thread(_close, wrapped, folder / LOG)
+
+
+def _close(wrapped: "WrappedCommand", log: Path) -> None:
+    """Close the sandbox and add a line to the log for everything that git would have run."""
+    wrapped.close()
+    if wrapped.removed:
+        with log.open("a", encoding="utf-8") as file:
+            file.writelines(f"ml-intern: removed {visible(part)}: git would have run it\n" for part in wrapped.removed)
 
 
 def _unsandboxed(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
@@ -127,8 +139,7 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
 
     from ml_intern.execution.sandboxed import run_profile
     from ml_intern.graph.context import RunOptions
-    from ml_intern.sandbox.bubblewrap import wrap
-    from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
+    from ml_intern.sandbox.wrap import wrap
 
     settings = order["sandbox"]
     options = RunOptions(
@@ -145,13 +156,9 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
         readable=(*profile.readable, *order["readable"]),
         writable=(*profile.writable, *order["writable"]),
     )
-    before = record_git_state(profile.roots, profile.git)
-    try:
-        with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
-            # These are not part of the profile: it must not include a folder named by the model.
-            yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
-    finally:
-        remove_active_git_config(before)
+    with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
+        # These are not part of the profile: it must not include a folder named by the model.
+        yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
 
 
 if __name__ == "__main__":

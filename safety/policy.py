@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from ml_intern.graph.context import ApprovalMode
-from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, Rule, Rules, RuleTarget
+from ml_intern.graph.limits import ApprovalMode
+from ml_intern.safety.files.facts import NO_FACTS, FileFacts
+from ml_intern.safety.files.protected import Control, Place, first_control
+from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Effect, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import CommandAnalysis, analyze_command
 from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import destinations, is_private, outward_reason
@@ -19,12 +20,9 @@ from ml_intern.safety.shell.paths import (
     match_nothing,
     normalize_path,
 )
-
-VerdictKind = Literal["allow", "ask", "deny"]
+from ml_intern.text.formatting import money
 
 PLAN_TOOL = "plan"
-SHELL_TOOL = "bash"
-JOBS_TOOL = "jobs"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i)\bjob")}
 """The checkout's own remote and the token owner's jobs. They are allowed while no outside text is in the context, or if
@@ -33,7 +31,7 @@ the user wrote a matching word."""
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """The policy inputs: what is known about a call before it runs."""
+    """The policy inputs of a call: its arguments, effects, folder, rules and taint."""
 
     mode: ApprovalMode = "ask"
     read_only: bool = False
@@ -42,6 +40,8 @@ class PolicyContext:
     """The caller is a sub-agent, which cannot ask the user."""
     sandboxed: bool = False
     """Local commands run inside the OS sandbox."""
+    runs_shell: bool = False
+    """The call runs its argument `command` on this machine, as the shell tool does."""
     taint: tuple[str, ...] = ()
     """Outside sources whose text is in the context."""
     workspace: str = ""
@@ -58,6 +58,11 @@ class PolicyContext:
     """Follows links (os.path.realpath). The default does not access the file system."""
     match: Callable[[str], tuple[str, ...]] = match_nothing
     """Returns the files that match a pattern (glob.glob). The default returns none."""
+    files: FileFacts = NO_FACTS
+    changed_paths: tuple[str, ...] = ()
+    """Absolute paths that a call may change, as written and as resolved. Empty for calls that only read."""
+    unresolved: str = ""
+    """Why the inputs could not all be collected; "" if they were."""
     rules: Rules = NO_RULES
     destinations: tuple[str, ...] = ()
     """Repository ids and hosts to which the call sends data. For the shell they are found in its command."""
@@ -86,18 +91,21 @@ class PolicyContext:
 class Verdict:
     """The decision on a call, and the reason as one clause for the user and the model."""
 
-    kind: VerdictKind
+    kind: Effect
     why: str
 
 
 def verdict(tool: str, args: Mapping[str, object], context: PolicyContext) -> Verdict:
     """Decide on a call of `tool` with `args`. For a sub-agent, `ask` becomes `deny`."""
     analysis = _analyze(tool, args, context)
+    control = _control(context, analysis)
     target = _target(tool, args, context, analysis)
     decided = (
-        _always_denied(context, analysis)
-        or _by_rule(_rule(target, context, analysis), context)
+        _always_denied(context, analysis, control)
+        or _by_rule(_rule(target, context, analysis), context, control)
         or _by_secrets(context)
+        or _by_control(context, control)
+        or _by_unresolved(context)
         or _by_reading(target, context, analysis)
         or _by_mode(target, context, analysis)
     )
@@ -125,13 +133,22 @@ def command_context(context: PolicyContext) -> CommandContext:
         own_homes=context.own_homes,
         resolve=context.resolve,
         match=context.match,
+        files=context.files,
     )
+
+
+def _control(context: PolicyContext, analysis: CommandAnalysis | None) -> Control | None:
+    """Return the strictest of the files that the call would change and that other programs obey."""
+    place = Place(context.workspace or "/", context.add_dirs, context.files)
+    by_path = first_control(context.changed_paths, place)
+    by_command = analysis.controls[0] if analysis and analysis.controls else None
+    found = [control for control in (by_path, by_command) if control]
+    return min(found, key=lambda control: control.kind != "git", default=None)
 
 
 def _analyze(tool: str, args: Mapping[str, object], context: PolicyContext) -> CommandAnalysis | None:
     command = args.get("command")
-    is_local = tool == SHELL_TOOL or (tool == JOBS_TOOL and args.get("backend", "local") == "local")
-    if not is_local or not isinstance(command, str) or not command:
+    if not (tool == SHELL_TOOL or context.runs_shell) or not isinstance(command, str) or not command:
         return None
     return analyze_command(command, command_context(context), sandboxed=context.sandboxed)
 
@@ -154,12 +171,14 @@ def _target(
     )
 
 
-def _always_denied(context: PolicyContext, analysis: CommandAnalysis | None) -> Verdict | None:
+def _always_denied(context: PolicyContext, analysis: CommandAnalysis | None, control: Control | None) -> Verdict | None:
     """Apply the denials of every mode, including yolo."""
     if context.refused:
         return Verdict("deny", context.refused)
     if analysis and analysis.risk.kind == "deny":
         return Verdict("deny", f"refused in every mode: {analysis.risk.why}")
+    if control and control.kind == "git":
+        return Verdict("deny", f"refused in every mode: it would change {control.reason}")
     if credential := next((path for path in context.paths if is_credential(path)), ""):
         return Verdict("deny", f"refused in every mode: {credential} contains credentials")
     if own := next((path for path in context.paths if is_own_home(path, context.home, context.own_homes)), ""):
@@ -174,9 +193,12 @@ def _rule(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis 
     return min(found, key=lambda rule: EFFECTS.index(rule.effect), default=None)
 
 
-def _by_rule(rule: Rule | None, context: PolicyContext) -> Verdict | None:
-    """Apply a rule: deny in every mode, ask in mode ask, allow except in plan mode and for calls with secrets."""
-    if rule is None:
+def _by_rule(rule: Rule | None, context: PolicyContext, control: Control | None) -> Verdict | None:
+    """Apply a rule: deny in every mode, ask in mode ask, allow except in plan mode and for calls with secrets.
+
+    With outside text in the context, unattended, only an allow rule with a path covers files that control programs.
+    """
+    if rule is None or (rule.effect == "allow" and control and _is_unattended(context) and not rule.path):
         return None
     why = f'the rule "{rule.effect} {rule.description}"' + (f": {rule.why}" if rule.why else "")
     if rule.effect == "deny" or (rule.effect == "ask" and context.mode == "ask"):
@@ -200,11 +222,36 @@ def _by_secrets(context: PolicyContext) -> Verdict | None:
     return Verdict("deny", f"{why}; ask the user to name {unnamed}") if unnamed else None
 
 
+def _is_unattended(context: PolicyContext) -> bool:
+    """Return whether the call runs without a question although outside text is in the context."""
+    return context.mode == "auto" and bool(context.taint)
+
+
+def _by_control(context: PolicyContext, control: Control | None) -> Verdict | None:
+    """Ask before a file changes that other programs obey; refuse it unattended once outside text is in the context."""
+    if control is None or context.mode in {"yolo", "plan"}:
+        return None
+    why = f"it would change {control.reason}"
+    if context.mode == "ask":
+        return Verdict("ask", why)
+    if not _is_unattended(context):
+        return None
+    return Verdict("deny", f"{why}, and text from {context.taint[0]} is in the context; leave this change to the user")
+
+
+def _by_unresolved(context: PolicyContext) -> Verdict | None:
+    """Ask about a call whose inputs could not be determined; refuse it in unattended mode."""
+    if not context.unresolved or context.mode == "yolo":
+        return None
+    return Verdict("ask" if context.mode == "ask" else "deny", f"what it would do is unknown: {context.unresolved}")
+
+
 def _by_reading(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis | None) -> Verdict | None:
     """Allow read-only calls in every mode, but ask about project secrets in mode ask."""
     if analysis and analysis.risk.kind == "auto" and (context.mode != "plan" or _only_reads(analysis)):
         return Verdict("allow", analysis.risk.why)
-    if context.mode == "ask" and (secret := next((path for path in context.paths if is_project_secret(path)), "")):
+    is_attended = context.mode in {"ask", "plan"}
+    if is_attended and (secret := next((path for path in context.paths if is_project_secret(path)), "")):
         return Verdict("ask", f"{secret} usually contains secrets")
     return Verdict("allow", f"{target.tool} only reads") if context.read_only else None
 
@@ -228,8 +275,8 @@ def _by_mode(target: RuleTarget, context: PolicyContext, analysis: CommandAnalys
 def _auto_problem(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis | None) -> str:
     """Return why mode auto does not allow the call: cost over the budget or a destination the user did not name."""
     if context.cost_usd is not None and context.cost_usd > context.budget_left_usd:
-        left = f"${context.budget_left_usd:.2f} of the budget is left"
-        return f"it may cost ${context.cost_usd:.2f}, but only {left}; ask the user for a larger budget"
+        left = f"{money(context.budget_left_usd)} of the budget is left"
+        return f"it may cost {money(context.cost_usd)}, but only {left}; ask the user for a larger budget"
     parsed = analysis.parsed if analysis else None
     is_public = context.public or context.irreversible or (parsed is not None and not is_private(parsed))
     foreign = [one for one in target.destinations if not _is_named(one, context, is_public=is_public)]
@@ -246,7 +293,7 @@ def _auto_problem(target: RuleTarget, context: PolicyContext, analysis: CommandA
 def _price(context: PolicyContext) -> str:
     if context.cost_usd is None:
         return ", at an unknown price"
-    return f", for at most {context.cost_usd:.2f} USD" if context.cost_usd else ""
+    return f", for at most {money(context.cost_usd)}" if context.cost_usd else ""
 
 
 def _outcome(target: RuleTarget, context: PolicyContext, destination: str = "") -> str:

@@ -9,13 +9,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.safety.rules import EFFECTS, Effect, Rule, Rules, RuleTarget
+from ml_intern.safety.rules import EFFECTS, SHELL_TOOL, Effect, Rule, Rules, RuleTarget
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.paths import CommandContext
 
 _SHORT = re.compile(r"([\w*?.-]+)(?:\((.*)\))?\Z", re.DOTALL)
 _EXAMPLE_CONTEXT = CommandContext("/workspace", home="/home/user")
-SHELL_TOOL = "bash"
 
 
 class RuleSettings(BaseModel):

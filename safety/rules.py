@@ -10,11 +10,13 @@ from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from ml_intern.safety.shell.paths import is_credential, is_project_secret, is_protected_in_workspace, is_within
+from ml_intern.safety.files.protected import Place, find_control
+from ml_intern.safety.shell.paths import is_credential, is_project_secret, is_within
 
 Effect = Literal["allow", "ask", "deny"]
 MCP = "mcp:"
 """Prefix of the destinations of MCP tools; the server's name follows."""
+SHELL_TOOL = "bash"
 EFFECTS: tuple[Effect, ...] = ("deny", "ask", "allow")
 """Strongest first."""
 
@@ -117,7 +119,7 @@ def _has_wildcards(pattern: str) -> bool:
 
 def _is_ordinary(path: str, workspace: str) -> bool:
     return is_within(path, workspace) and not (
-        is_protected_in_workspace(path, workspace) or is_project_secret(path) or is_credential(path)
+        find_control(path, Place(workspace)) or is_project_secret(path) or is_credential(path)
     )
 
 

@@ -1,11 +1,10 @@
-"""Sandbox profiles, their bubblewrap command lines, and wrapping of commands.
+"""Sandbox profiles, their bubblewrap command lines, and whether bubblewrap works here.
 
-sandbox/profile.py builds the profile from what is on this machine. Only `wrap` and the checks touch the system here.
+sandbox/profile.py builds the profile from what is on this machine. Only the checks touch the system here.
 """
 
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +13,14 @@ from typing import Literal
 
 from ml_intern.configs.errors import SandboxMissing
 from ml_intern.safety.secrets.known import without_secrets
-from ml_intern.sandbox.command import WrappedCommand
-from ml_intern.sandbox.connections import ConnectionBroker, can_broker
-from ml_intern.sandbox.egress import EgressProxy, UpstreamProxy
-from ml_intern.sandbox.git_guard import GitFolder
+from ml_intern.sandbox.egress import UpstreamProxy
+from ml_intern.sandbox.git.tree import GitFolder
 from ml_intern.sandbox.network_hosts import NO_HOSTS, AllowedHosts
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 Network = Literal["off", "list", "on"]
 
-_ISOLATION = (
+ISOLATION = (
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
     "--new-session", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox",
 )  # fmt: skip
@@ -42,7 +39,11 @@ class Profile:
     added: tuple[str, ...] = ()
     """Additional folders of the user, writable."""
     writable: tuple[str, ...] = ()
-    """Writable caches."""
+    """Further writable folders."""
+    caches: tuple[str, ...] = ()
+    """Caches whose changes stay inside."""
+    cache_store: str = ""
+    """The folder for what commands write to the caches."""
     readable: tuple[str, ...] = ()
     """Readable folders and files inside hidden ones: interpreters, PATH entries."""
     hidden: tuple[str, ...] = ()
@@ -75,13 +76,16 @@ class Profile:
         return f"bwrap network {self.network}"
 
 
-def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "") -> list[str]:
+def sandbox_command(
+    profile: Profile, argv: Sequence[str], options: Sequence[str] = (), folder: str = "", *, caches: Sequence[str] = ()
+) -> list[str]:
     """Return the bubblewrap command line that runs `argv` in `folder` (the workspace by default).
 
-    `options` are additional bubblewrap options. The command inherits bubblewrap's environment, so that no value
-    appears on a command line.
+    `caches` are bubblewrap options for the caches, which the workspace may contain or lie in. `options` come last, so
+    that they hold inside the workspace too. The command inherits bubblewrap's environment, so that no value appears on
+    a command line.
     """
-    command = ["bwrap", *_ISOLATION, *([] if profile.network == "on" else ["--unshare-net"])]
+    command = ["bwrap", *ISOLATION, *([] if profile.network == "on" else ["--unshare-net"])]
     command += [] if profile.nested_namespaces else ["--disable-userns"]
     command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/dev/shm"]  # noqa: S108
     for device in profile.devices:
@@ -93,6 +97,7 @@ def sandbox_command(profile: Profile, argv: Sequence[str], options: Sequence[str
         command += ["--ro-bind", "/dev/null", path]
     for path in profile.readable:
         command += ["--ro-bind-try", path, path]
+    command += caches
     for path in (*profile.writable, *profile.roots):
         command += ["--bind", path, path]
     for path in profile.hidden_inside:
@@ -107,45 +112,12 @@ def _git_options(git: GitFolder) -> list[str]:
     return ["--bind", git.path, git.path, *(word for path in guarded for word in ("--ro-bind", path, path))]
 
 
-def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> WrappedCommand:
-    """Wrap a command in the sandbox. The caller starts it and closes it after it has ended.
-
-    Raises:
-        SandboxMissing: bubblewrap is not installed or may not create namespaces.
-    """
-    require_sandbox()
-    with_broker = _can_broker()
-    seccomp = _memory_file(seccomp_filter(unix=with_broker))
-    redacted = {path: _memory_file(text.encode()) for path, text in profile.redacted}
-    options = [word for path, text in redacted.items() for word in ("--ro-bind-data", str(text), path)]
-    options += ["--seccomp", str(seccomp)]
-    environment = {**profile.environment, "PWD": folder or profile.workspace}
-    egress = EgressProxy(profile.hosts, profile.upstream) if profile.network == "list" else None
-    if egress is not None:
-        options += egress.options
-        environment |= egress.environment()
-        egress.start()
-    broker = ConnectionBroker(abstract=profile.network != "on") if with_broker else None
-    if broker is not None:
-        broker.start()
-    # The absolute path, because PATH inside the sandbox must not choose the program started outside.
-    command = [shutil.which("bwrap") or "bwrap", *sandbox_command(profile, argv, options, folder)[1:]]
-    return WrappedCommand(command, environment, (seccomp, *redacted.values()), broker, egress)
-
-
-def _memory_file(content: bytes) -> int:
+def memory_file(content: bytes) -> int:
     """Return a descriptor from which bubblewrap can read `content`."""
     descriptor = os.memfd_create("ml-intern", 0)
     os.write(descriptor, content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-@lru_cache(maxsize=1)
-def _can_broker() -> bool:
-    """Return whether a broker can perform connect(). A setuid bubblewrap would lose its privileges."""
-    found = shutil.which("bwrap")
-    return can_broker() and found is not None and not os.stat(found).st_mode & stat.S_ISUID  # noqa: PTH116
 
 
 def require_sandbox() -> None:
@@ -166,7 +138,7 @@ def sandbox_problem() -> tuple[str, str] | None:
         seccomp_filter()
         command = [
             "bwrap",
-            *_ISOLATION,
+            *ISOLATION,
             "--unshare-net",
             "--ro-bind",
             "/",

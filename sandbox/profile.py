@@ -5,17 +5,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.paths import data_home
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
 from ml_intern.sandbox.bubblewrap import Network, Profile, can_forbid_namespaces
 from ml_intern.sandbox.egress import find_upstream_proxy
-from ml_intern.sandbox.git_guard import find_git_folders
+from ml_intern.sandbox.git.tree import find_git_folders
 from ml_intern.sandbox.network_hosts import NO_HOSTS, allowed_hosts
 from ml_intern.sandbox.redacted_files import find_redacted_files
 from ml_intern.text.word_table import words
@@ -30,6 +31,7 @@ _MASKED = (
     "/etc/krb5.keytab",
     "/etc/netrc",
 )
+_MASKED_FOLDERS = ("/etc", "/etc/ssh", "/etc/sudoers.d", "/etc/ssl/private")
 _MASKED_PATTERNS = ("ssh/ssh_host_*_key", "sudoers.d/*", "ssl/private/*")
 _DEVICES = ("nvidia*", "dri", "kfd", "accel*")
 _INTERPRETERS = words(
@@ -39,6 +41,8 @@ _MANAGERS = words(
     ".pyenv .nvm .asdf .rbenv .sdkman .volta .rustup miniconda3 anaconda3 miniforge3 mambaforge .conda .pixi"
 )
 _MAX_CHARACTERS = 10_000
+CACHE_STORE = "sandbox_caches"
+_UV_FOLDERS = (".local/share/uv/python", ".local/share/uv/tools")
 _HF_CACHES = ("hub", "datasets", "xet", "assets")
 _GUARDED = ("hooks", "config", "config.worktree", "commondir", "info/attributes")
 _REFUSED = words("/ /tmp /var/tmp /etc /home /root /usr /var /mnt /media /opt /srv /dev /proc /sys /run")
@@ -55,6 +59,8 @@ class SandboxRequest:
     """Names of variables that only this command receives, shown at approval."""
     own_homes: tuple[str, ...] = ()
     """ml-intern's own folders, never visible inside."""
+    cache_store: str = ""
+    """The folder for what commands write to caches; the data home's by default."""
     hosts: tuple[str, ...] = ()
     """Additional hosts, .domains or URLs that the user allows with network `list`."""
 
@@ -68,20 +74,25 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
     home = os.path.realpath(environment.get("HOME") or Path.home())
     workspace = check_folder(request.workspace, home)
     added = tuple(check_folder(folder, home) for folder in request.add_dirs)
-    hidden = tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *request.own_homes) if Path(path).is_dir()))
-    roots, caches = (workspace, *added), tuple(_caches(environment, home))
+    store = request.cache_store or str(data_home() / CACHE_STORE)
+    if not os.path.isdir(store):  # noqa: PTH112
+        Path(store).mkdir(mode=0o700, parents=True, exist_ok=True)
+    hidden = hidden_folders(home, (*request.own_homes, store))
+    roots = (workspace, *added)
+    caches = _caches(environment, home, roots)
     return Profile(
         workspace=workspace,
         home=home,
         added=added,
-        writable=caches,
-        readable=tuple(_readable(environment, home, hidden, (*roots, *caches))),
+        caches=caches,
+        cache_store=store,
+        readable=_readable(environment, home, hidden, (*roots, *caches)),
         hidden=tuple(path for path in hidden if path not in roots),
-        masked=tuple(_masked()),
-        hidden_inside=tuple(path for path in request.own_homes if Path(path).is_dir() and _is_below(path, roots)),
+        masked=_masked(tuple(map(_state, _MASKED_FOLDERS))),
+        hidden_inside=tuple(path for path in request.own_homes if os.path.isdir(path) and _is_below(path, roots)),  # noqa: PTH112
         redacted=tuple(find_redacted_files(roots)),
         git=tuple(find_git_folders(roots, _GUARDED)),
-        devices=tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern))),
+        devices=_devices(_state("/dev")),
         environment=sandbox_environment(environment, request.secrets)
         | dict(_git_identity(environment.get("HOME", home))),
         network=request.network,
@@ -89,6 +100,11 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
         upstream=find_upstream_proxy(environment),
         nested_namespaces=not can_forbid_namespaces(),
     )
+
+
+def hidden_folders(home: str, own_homes: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the existing folders whose content commands do not see."""
+    return tuple(dict.fromkeys(path for path in (*_HIDDEN, home, *own_homes) if os.path.isdir(path)))  # noqa: PTH112
 
 
 def check_folder(folder: str, home: str) -> str:
@@ -112,9 +128,29 @@ def _is_below(path: str, roots: Iterable[str]) -> bool:
     return any(is_within(real, root) for root in roots)
 
 
-def _masked() -> Iterator[str]:
+_State = tuple[int, ...]
+"""Device, inode and modification time of a file or folder; () if it does not exist."""
+
+
+def _state(path: str) -> _State:
+    try:
+        found = os.stat(path)  # noqa: PTH116  called for many paths before every command
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _masked(_folders: tuple[_State, ...]) -> tuple[str, ...]:
+    """Return the existing files to mask. The states of their folders are the cache key."""
     patterns = (str(path) for pattern in _MASKED_PATTERNS for path in Path("/etc").glob(pattern))
-    yield from (path for path in (*_MASKED, *patterns) if Path(path).is_file())
+    return tuple(path for path in (*_MASKED, *patterns) if Path(path).is_file())
+
+
+@lru_cache(maxsize=4)
+def _devices(_folder: _State) -> tuple[str, ...]:
+    """Return the accelerators. The state of /dev is the cache key."""
+    return tuple(str(device) for pattern in _DEVICES for device in sorted(Path("/dev").glob(pattern)))
 
 
 def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:
@@ -126,53 +162,84 @@ def cache_folders(environment: Mapping[str, str], home: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*default, *named, f"{cache}/torch"]))
 
 
-def _caches(environment: Mapping[str, str], home: str) -> Iterator[str]:
-    """Create missing cache folders and yield all of them. Writes to a folder missing on the host would be lost."""
-    for path in cache_folders(environment, home):
-        Path(path).mkdir(parents=True, exist_ok=True)
-        yield os.path.realpath(path)
+def _caches(environment: Mapping[str, str], home: str, roots: tuple[str, ...]) -> tuple[str, ...]:
+    """Create missing cache folders and return the outermost of them, without those that belong to the workspace."""
+    paths = cache_folders(environment, home)
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112
+            Path(path).mkdir(parents=True, exist_ok=True)
+    return _outermost(paths, roots, tuple(_state(path)[:2] for path in paths))
+
+
+@lru_cache(maxsize=8)
+def _outermost(paths: tuple[str, ...], roots: tuple[str, ...], _identities: tuple[_State, ...]) -> tuple[str, ...]:
+    """Resolve cache folders. What the paths are at the moment is part of the cache key."""
+    found = list(dict.fromkeys(os.path.realpath(path) for path in paths))
+    outside = [path for path in found if not _is_in(path, roots)]
+    return tuple(path for path in outside if not any(is_within(path, other) for other in found if other != path))
 
 
 def _readable(
     environment: Mapping[str, str], home: str, hidden: tuple[str, ...], writable: Sequence[str]
-) -> Iterator[str]:
-    """Yield the PATH entries and interpreters inside hidden folders, never the home folder or a parent of it.
-
-    Links in `writable` folders are not followed, because a command may have created them.
-    """
-    entries = tuple(entry for entry in environment.get("PATH", os.defpath).split(os.pathsep) if entry.startswith("/"))
-    users = tuple(entry for entry in entries if not _is_below(entry, writable))
-    found = [
-        *entries,
-        *(f"{home}/{name}" for name in _MANAGERS),
-        f"{home}/.local/share/uv/python",
-        f"{home}/.local/share/uv/tools",
-        *_reachable(users, tuple(_modified(entry) for entry in users), hidden),
-    ]
+) -> tuple[str, ...]:
+    """Return the PATH entries and interpreters inside hidden folders, never the home folder or a parent of it."""
+    path = environment.get("PATH", os.defpath).split(os.pathsep)
     venvs = (environment.get("VIRTUAL_ENV", ""), *(f"{root}/.venv" for root in writable))
-    found += [prefix for venv in venvs for prefix in _venv(venv)]
-    found.append(sys.base_prefix)
-    candidates = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
-    present = [path for path in candidates if any(is_within(path, folder) for folder in hidden) and Path(path).exists()]
-    yield from (path for path in present if not any(is_within(path, other) for other in present if other != path))
+    places = _Places(
+        home=home,
+        hidden=hidden,
+        writable=tuple(writable),
+        entries=tuple(entry for entry in path if entry.startswith("/")),
+        managers=(*(f"{home}/{name}" for name in sorted(_MANAGERS)), *(f"{home}/{name}" for name in _UV_FOLDERS)),
+        venvs=venvs,
+    )
+    return _visible(places, tuple(map(_state, places.inputs)))
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where interpreters and programs may be."""
+
+    home: str
+    hidden: tuple[str, ...]
+    writable: tuple[str, ...]
+    """Links in these folders are not followed, because a command may have created them."""
+    entries: tuple[str, ...]
+    """The absolute entries of PATH."""
+    managers: tuple[str, ...]
+    venvs: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the files and folders that decide what is visible."""
+        return (*self.entries, *self.managers, *(file for venv in self.venvs for file in (venv, f"{venv}/pyvenv.cfg")))
 
 
 @lru_cache(maxsize=8)
-def _reachable(entries: tuple[str, ...], _modified_at: tuple[int, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
-    """Return interpreters and link targets on PATH. The folders' change times are part of the cache key."""
+def _visible(places: _Places, _states: tuple[_State, ...]) -> tuple[str, ...]:
+    """Return what is visible in hidden folders. The states of the inputs are part of the cache key."""
+    users = tuple(entry for entry in places.entries if not _is_below(entry, places.writable))
+    found = [*places.entries, *places.managers, *_reachable(users, places.hidden)]
+    found += [prefix for venv in places.venvs for prefix in _venv(venv)]
+    found.append(sys.base_prefix)
+    home = places.home
+    candidates = [path for path in dict.fromkeys(found) if not is_within(home, path) and path != f"{home}/.local"]
+    present = [path for path in candidates if _is_in(path, places.hidden) and os.path.exists(path)]  # noqa: PTH110
+    return tuple(path for path in present if not any(is_within(path, other) for other in present if other != path))
+
+
+def _is_in(path: str, folders: tuple[str, ...]) -> bool:
+    return any(is_within(path, folder) for folder in folders)
+
+
+def _reachable(entries: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Return interpreters and link targets on PATH."""
     path = os.pathsep.join(entries)
-    prefixes = (prefix for name in _INTERPRETERS for prefix in _prefixes(shutil.which(name, path=path)))
+    prefixes = (prefix for name in _INTERPRETERS for prefix in interpreter_folders(shutil.which(name, path=path)))
     return (*prefixes, *_link_targets(entries, hidden))
 
 
-def _modified(folder: str) -> int:
-    try:
-        return Path(folder).stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _prefixes(executable: str | None) -> list[str]:
+def interpreter_folders(executable: str | None) -> list[str]:
     """Return the folders an interpreter needs: its own folder and the prefix above bin."""
     if executable is None:
         return []
@@ -199,7 +266,7 @@ def _venv(folder: str) -> list[str]:
 def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
     """Return the programs that links in hidden PATH entries point to."""
     links = [
-        link for entry in entries if any(is_within(entry, folder) for folder in hidden) and Path(entry).is_dir()
+        link for entry in entries if _is_in(entry, hidden) and os.path.isdir(entry)  # noqa: PTH112
         for link in Path(entry).iterdir() if link.is_symlink()
     ]  # fmt: skip
     targets = (os.path.realpath(link) for link in links[:200])
@@ -212,7 +279,7 @@ def _git_identity(_home: str) -> tuple[tuple[str, str], ...]:
     command = ["git", "config", "--global", "--get-regexp", r"^user\.(name|email)$"]
     try:
         done = subprocess.run(
-            command, env=without_secrets(os.environ), capture_output=True, text=True, timeout=5, check=False
+            command, cwd="/", env=without_secrets(os.environ), capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
@@ -238,6 +305,12 @@ _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT|CRE
 _LOGIN_IN_URL = re.compile(r"://[^/\s@]+@")
 
 
+@lru_cache(maxsize=1024)
+def _is_visible(name: str) -> bool:
+    """Return whether commands see a variable of this name."""
+    return _ALLOWED.match(name) is not None and not _SECRET.search(name)
+
+
 def sandbox_environment(environment: Mapping[str, str], secrets: Iterable[str] = ()) -> dict[str, str]:
     """Return the variables of `environment` that are visible inside; TMPDIR is the sandbox's own /tmp.
 
@@ -247,6 +320,6 @@ def sandbox_environment(environment: Mapping[str, str], secrets: Iterable[str] =
     visible = {
         name: value
         for name, value in environment.items()
-        if name in allowed or (_ALLOWED.match(name) and not _SECRET.search(name) and not _LOGIN_IN_URL.search(value))
+        if name in allowed or (_is_visible(name) and not _LOGIN_IN_URL.search(value))
     }
     return {**visible, "TMPDIR": "/tmp"}  # noqa: S108  inside, /tmp is private to the command

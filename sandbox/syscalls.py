@@ -14,7 +14,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 """_WAIT_KILLABLE (since Linux 5.19): a signal does not restart a call that is being answered."""
-_RESOLVE_IN_ROOT, _RESOLVE_NO_MAGICLINKS = 0x10, 0x02
+_RESOLVE_IN_ROOT, _RESOLVE_BENEATH, _RESOLVE_NO_SYMLINKS, _RESOLVE_NO_MAGICLINKS = 0x10, 0x08, 0x04, 0x02
 
 
 @cache
@@ -68,7 +68,25 @@ def duplicate_descriptor(pidfd: int, descriptor: int) -> int:
 
 def open_in_root(root: int, path: bytes, flags: int) -> int:
     """Open `path` relative to the root folder `root`, without following magic links. Raises OSError."""
-    how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return _open(root, path, flags, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+
+
+def open_folder_beneath(root: str, path: str) -> int:
+    """Open the folder `path` below the folder `root`; no part of it may be a link. Raises OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    top = os.open(root, flags)
+    try:
+        return _open(top, os.fsencode(path), flags, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return os.open(path, flags | os.O_NOFOLLOW, dir_fd=top)  # before Linux 5.6
+    finally:
+        os.close(top)
+
+
+def _open(root: int, path: bytes, flags: int, resolve: int) -> int:
+    how = (ctypes.c_uint64 * 3)(flags, 0, resolve)
     return _call("openat2", ctypes.c_int(root), ctypes.c_char_p(path), how, ctypes.c_size_t(ctypes.sizeof(how)))
 
 

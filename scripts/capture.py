@@ -211,8 +211,8 @@ class Scenes:
         """The demo, from the first reply to the answer."""
         terminal = Terminal(self._home, self.environment, rows=48)
         terminal.run("ml-intern demo --dir digits", until=r"y yes.*: ?$", seconds=400)
-        terminal.run("y", until=r"a real model:", seconds=400)
-        save(terminal, "session", "ml-intern demo", first="I start with", last="demo: /")
+        terminal.run("y", until=r"a real model:.*\n\$$", seconds=400)
+        save(terminal, "session", "ml-intern demo", first="I will read the settings", last="demo: files in")
         shown = re.search(r"threads show (\w+)", terminal.text())
         if shown:  # its title is the whole task, too long for the list
             terminal.run(f"ml-intern threads rename {shown[1]} 'digits classifier'")
@@ -223,9 +223,9 @@ class Scenes:
         folder = self.folder("reviews")
         model = self.script(
             folder,
-            {"text": "I read the script first.", "tool_calls": [{"name": "read", "args": {"path": "train.py"}}]},
+            {"text": "I will read the script first.", "tool_calls": [{"name": "read", "args": {"path": "train.py"}}]},
             {
-                "text": "It trains for 40 steps whatever happens. I add a check after each step.",
+                "text": "It always trains for 40 steps. I will add a check after each step.",
                 "tool_calls": [{"name": "edit", "args": {"path": "train.py", "old": AFTER_STEP, "new": STOP_EARLY}}],
             },
             {"text": "Done."},
@@ -242,10 +242,10 @@ class Scenes:
         for rate in ("0.001", "0.01"):
             run = {"operation": "run", "command": f"python3 train.py --lr {rate}", "name": f"lr-{rate}"}
             started = {
-                "text": f"I start it with a learning rate of {rate}.",
+                "text": f"I will start it with a learning rate of {rate}.",
                 "tool_calls": [{"name": "jobs", "args": run}],
             }
-            model = self.script(folder, started, {"text": "It runs."}, {"text": "It ended."})
+            model = self.script(folder, started, {"text": "The run has started."}, {"text": "The run has ended."})
             self.headless(folder, model, f"train with rate {rate}")
         terminal = Terminal(folder, self.environment)
         terminal.run("ml-intern runs compare lr-0.001 lr-0.01")

@@ -63,9 +63,18 @@ def command_help() -> str:
 
 def settings() -> str:
     """Return the keys of a settings file with their defaults."""
-    from ml_intern.configs.settings_table import settings_rows
+    from ml_intern.configs.schema import settings_rows
 
-    return table(["key", "default", "meaning"], settings_rows())
+    return table(["key", "variable", "default", "meaning"], settings_rows())
+
+
+def program_variables() -> str:
+    """Return the environment variables of the program that are not settings."""
+    from ml_intern.configs.variables import PROGRAM_VARIABLES, VARIABLES_WITHOUT_EFFECT
+
+    former = {name: f"no effect: {reason}" for name, reason in VARIABLES_WITHOUT_EFFECT.items()}
+    rows = ([f"`{name}`", meaning] for name, meaning in {**PROGRAM_VARIABLES, **former}.items())
+    return table(["variable", "meaning"], rows)
 
 
 def slash_commands() -> str:
@@ -193,6 +202,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "command-help": command_help,
     "slash-commands": slash_commands,
     "settings": settings,
+    "program-variables": program_variables,
     "events": events,
     "providers": providers,
     "exit-codes": exit_codes,

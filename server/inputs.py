@@ -8,8 +8,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.context import ApprovalMode
-from ml_intern.graph.limits import Effort
+from ml_intern.graph.limits import ApprovalMode, Effort
 from ml_intern.graph.state import is_user_message
 
 if TYPE_CHECKING:

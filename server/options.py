@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from ml_intern.configs.layers import FRONTEND, load
 from ml_intern.configs.mcp_servers import McpServer
 from ml_intern.graph.context import RunOptions
-from ml_intern.models.routing import Endpoint
+from ml_intern.session.opening.model import Endpoint
 from ml_intern.session.opening.options import choose_sandbox, from_settings
 
 VARIABLE = "ML_INTERN_STUDIO"

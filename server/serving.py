@@ -13,26 +13,16 @@ from starlette.exceptions import HTTPException
 
 from ml_intern.configs.errors import MLInternError, ThreadLocked, UsageError
 from ml_intern.configs.paths import data_home
-from ml_intern.execution.tool import Services
-from ml_intern.graph.build import build_graph
-from ml_intern.models.gateway import Models
-from ml_intern.models.secrets import register_secrets
-from ml_intern.runs.backends.hub_sandbox import sandboxes_of
 from ml_intern.safety.error_log import log_error
-from ml_intern.server.inputs import StudioChoices
+from ml_intern.server.inputs import StudioChoices, given_choices
 from ml_intern.server.options import ServedOptions
-from ml_intern.server.run import served_run
-from ml_intern.session.listing import ThreadListing
-from ml_intern.session.runner import Runner
-from ml_intern.store.checkpoints.saver import Saver
-from ml_intern.store.store import Store
-from ml_intern.tools.compute.remote_tools import remote_tools
-from ml_intern.tools.mcp.servers import open_servers
-from ml_intern.tools.registry import create_builtin_tools
+from ml_intern.server.run import ServedRun
+from ml_intern.session.served_graph import graph_without_services, open_served_graph
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
+    from ml_intern.session.protocol import ServedGraph
 
 STDIN = 0
 CLIENTS_SECONDS = 3.0
@@ -43,72 +33,32 @@ class RunFailed(RuntimeError):
     """The reason a run failed, in one line. The server shows the message of a RuntimeError, not of an MLInternError."""
 
 
-class NotOpened(Services):
-    """Placeholder for the services in the graph that is built before an event loop exists to open them."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"{name} is not available: the server has not opened the checkpointer of langgraph.json")
-
-
-class ServedSaver(Saver):
-    """The saver for the server's thread endpoints: deleting removes the whole thread, and copying is refused."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.database)
-        self._store = store
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """Delete a thread with everything that belongs to it. Raises HTTPException while the thread is in use."""
-        with _as_http():
-            if await self._store.threads.get(str(thread_id)) is not None:
-                await self._store.delete(str(thread_id))
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:  # noqa: ARG002
-        """Refuse with HTTPException: in a raw copy, one approval would apply to two threads."""
-        with _as_http():
-            raise UsageError("the server cannot copy threads", f"fork it with: ml-intern -r {source_thread_id} --fork")
-
-
 class Serving:
-    """The services that a server's runs share. `checkpointer` opens and closes them in the server's event loop."""
+    """The graph that a server's requests share. `checkpointer` opens and closes it in the server's event loop."""
 
     def __init__(self) -> None:
-        self._runner: Runner | None = None
+        self._graph: ServedGraph | None = None
 
     @property
-    def runner(self) -> Runner:
-        """Return the opened graph with its saver. Raises RuntimeError outside of `checkpointer`."""
-        if self._runner is None:
+    def graph(self) -> "ServedGraph":
+        """Return the opened graph. Raises RuntimeError outside of `checkpointer`."""
+        if self._graph is None:
             raise RuntimeError("the server has not opened the checkpointer of langgraph.json")
-        return self._runner
+        return self._graph
 
     @asynccontextmanager
     async def checkpointer(self) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-        """Open the saver on the database of the command line, and the services of the runs."""
+        """Open the graph on the database of the command line, and yield its saver."""
         served = await asyncio.to_thread(ServedOptions.read)
         served.restore_environment(os.environ)
-        await asyncio.to_thread(register_secrets)
-        builtin = await asyncio.to_thread(create_builtin_tools)
-        del builtin["notify"]  # only sessions send notifications, not the runs of a server
-        if served.run.tool_runtime == "sandbox":
-            builtin |= remote_tools()
-        async with (
-            await Store.open(data_home(), ServedSaver) as store,
-            open_servers(served.servers, store.home, builtin) as (servers, tools),
-        ):
-            models = Models(store.ledger, served.endpoint)
-            self._runner = await Runner.create(Services(models, tools, store, served.run, servers))
+        async with open_served_graph(served.run, served.endpoint, served.servers, _as_http) as graph:
+            self._graph = graph
             if served.attended:
                 _end_with_stdin()
             try:
-                yield await store.saver()
+                yield cast(BaseCheckpointSaver[Any], graph.app.checkpointer)
             finally:
-                self._runner = None
-                await sandboxes_of(store).close()
-                await models.close()
+                self._graph = None
 
 
 class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -125,7 +75,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """
         update = dict(update or {})
         if update.get("checkpointer") is not None:
-            app = self.serving.runner.app
+            app = self.serving.graph.app
             update |= {"checkpointer": app.checkpointer, "nodes": app.nodes}
         return super().copy(update)
 
@@ -141,8 +91,9 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
         with self._as_failed_run(config):
             if config is None or self.checkpointer is None:
                 raise UsageError("a run needs a thread", "create a thread first")
-            async with served_run(self.serving.runner, config, context) as run:
-                start, config = await run.begin(input)
+            changes, thread_id = given_choices(context), str(config["configurable"]["thread_id"])
+            async with self.serving.graph.run(thread_id, changes) as run:
+                start, config = await ServedRun(run, config).begin(input)
                 choices = {**choices, "durability": "sync"}
                 stream = cast(AsyncGenerator[Any], super().astream(start, config, context=run.options, **choices))
                 async with aclosing(stream):
@@ -151,13 +102,9 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
     async def abulk_update_state(self, config: "RunnableConfig", supersteps: Sequence[Sequence[Any]]) -> Any:
         """Change the state of an idle thread. Raises HTTPException."""
-        services = self.serving.runner.services
-        turns = self.serving.runner.turns(str(config["configurable"]["thread_id"]))
         with _as_http():
-            async with services.store.hold(turns.thread_id):
-                changed = await super().abulk_update_state(config, supersteps)
-                await ThreadListing(turns, services.defaults.workspace).change()
-                return changed
+            async with self.serving.graph.change(str(config["configurable"]["thread_id"])):
+                return await super().abulk_update_state(config, supersteps)
 
     @contextmanager
     def _as_failed_run(self, config: "RunnableConfig | None") -> Iterator[None]:
@@ -193,7 +140,7 @@ def _end_with_stdin() -> None:
 
 def studio_graph(serving: Serving) -> StudioGraph:
     """Build the graph without services and checkpointer; `copy` binds them for each request."""
-    parts: Mapping[str, Any] = vars(build_graph(NotOpened()).compile())
+    parts: Mapping[str, Any] = vars(graph_without_services())
     return StudioGraph(serving=serving, **{**parts, "context_schema": StudioChoices})
 
 

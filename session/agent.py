@@ -1,7 +1,7 @@
 """AgentSession: the session of this process. Operations go in, events come out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,41 +12,40 @@ from langgraph.types import Command
 
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.layers import load
-from ml_intern.configs.version import version
 from ml_intern.execution.calls import judge_command
-from ml_intern.execution.tool import ServerState, Services, ToolSpec
+from ml_intern.execution.tool import ServerState, Services
 from ml_intern.graph import operations as ops
-from ml_intern.graph.context import RunOptions, sandbox_name
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import as_asked, check_answers, permission_info, remember_always, waiting_batch
+from ml_intern.session.approvals import approval_fields, check_answers, pending_batch, permission_info, remember_always
 from ml_intern.session.event_queue import EventQueue
 from ml_intern.session.exchange.traces import Traces
-from ml_intern.session.listing import STATES, ThreadListing
+from ml_intern.session.listing import ThreadListing
 from ml_intern.session.mentions import Expanded, expand_mentions
-from ml_intern.session.protocol import ModelInfo, PermissionInfo, RunReport, ToolInfo, TurnEnd
-from ml_intern.session.runner import Runner, is_pending, pending_kind
-from ml_intern.session.thread import StoredThread
+from ml_intern.session.protocol import ModelInfo, PermissionInfo, ToolInfo, TurnEnd
+from ml_intern.session.ready import ready
+from ml_intern.session.runner import Runner, is_pending, pending_kind, turn_end
+from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.turns import Turns
-from ml_intern.session.waking import WOKEN, ThreadRuns
+from ml_intern.session.waking import WAKE_TEXT, ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
-from ml_intern.tools.registry import select_for_window
 
 if TYPE_CHECKING:
+    from ml_intern.execution.tool import ToolSpec
     from ml_intern.models.gateway import Models
-    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
 
-class AgentSession(StoredThread):
-    """One thread, held by this process. `submit` operations and read `events`.
+class AgentSession(LockedThread):
+    """An open thread, locked by this process. `submit` operations and read `events`.
 
-    Every turn ends with exactly one of turn_complete, approval_required or interrupted; `end` then says how.
+    Every turn ends with exactly one of turn_complete, approval_required or interrupted. `end` then describes it.
     """
 
     def __init__(self, runner: Runner, events: EventQueue) -> None:
@@ -54,7 +53,6 @@ class AgentSession(StoredThread):
         files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
         super().__init__(runner.turns(""), files)
         self.services = services
-        self.options = services.defaults
         self.end: TurnEnd | None = None
         self._runner = runner
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
@@ -74,7 +72,7 @@ class AgentSession(StoredThread):
             ops.Undo: self._move,
             ops.Redo: self._move,
             ops.Fork: self._fork,
-            ops.Rename: self._rename,
+            ops.Rename: lambda op: self.rename(op.title),
             ops.SetModel: lambda op: self._change(model=op.model),
             ops.SetEffort: lambda op: self._change(effort=op.level),
             ops.SetMode: lambda op: self._change(approval_mode=op.mode),
@@ -98,14 +96,14 @@ class AgentSession(StoredThread):
         """Open a new thread, or an existing one by id, unique prefix or title; with `fork` a copy of it.
 
         Raises:
-            UsageError: no such thread, or more than one.
-            ThreadLocked: another process holds it.
+            UsageError: there is no such thread, or more than one.
+            ThreadLocked: another process uses it.
         """
         return await cls.start(Services(models, tools, store, options), EventQueue(), thread=thread, fork=fork)
 
     @classmethod
     async def start(cls, services: Services, events: EventQueue, *, thread: str | None, fork: bool = False) -> Self:
-        """Open a thread with these services; `events` takes what happens. Raises as `open` does."""
+        """Open a thread with these services and publish to `events`. Raises the same errors as `open`."""
         await services.models.expect(services.defaults)
         if services.notifier is not None:
             events.listen(services.notifier.take)
@@ -115,7 +113,7 @@ class AgentSession(StoredThread):
         return session
 
     async def submit(self, operation: ops.Operation) -> None:
-        """Hand in an operation. Interrupt and Shutdown act at once, the others one after the other."""
+        """Queue an operation. Interrupt and Shutdown take effect at once, the others in order."""
         if isinstance(operation, ops.Shutdown):
             self._closing = True
         if isinstance(operation, ops.Interrupt | ops.Shutdown) and self._running is not None:
@@ -125,26 +123,26 @@ class AgentSession(StoredThread):
         await self._operations.put(operation)
 
     async def events(self) -> AsyncIterator[Event]:
-        """The events as they happen; ends after `shutdown`."""
+        """Yield the events as they happen, up to `shutdown`."""
         async for event in self._events.read():
             yield event
 
     async def idle(self) -> None:
-        """Wait until every operation was carried out and every event of it was taken from `events`."""
+        """Wait until every operation has finished and all its events were read."""
         await self._operations.join()
         await self._events.drained()
 
     async def close(self) -> None:
-        """Shut down and let go of the thread; it stays resumable."""
+        """Shut down and release the thread, which can be resumed later."""
         if self._worker is not None:
             await self.submit(ops.Shutdown())
             await self._worker
             self._worker = None
 
     async def at_rest(self, *, runs_first: bool = False) -> None:
-        """Wait until the session is idle and, after a turn that ended well, no run is left to start another turn.
+        """Wait until the session is idle and, after a turn that succeeded, no background run can start another turn.
 
-        `runs_first`: no turn was begun; wait for the runs of earlier ones.
+        `runs_first`: no turn was started; wait for the runs of earlier turns.
         """
         if runs_first:
             await self.runs.ended()
@@ -157,56 +155,43 @@ class AgentSession(StoredThread):
     # --- what interfaces read
 
     def model(self) -> ModelInfo:
-        """What is known of the model in use."""
+        """Return details of the current model."""
         id, models = self.options.model, self.services.models
         able = models.abilities(id)
         return ModelInfo(id, models.window(id), able.images, able.effort)
 
     def tools(self) -> list[ToolInfo]:
-        """The tools of the model."""
+        """Return the tools of the model."""
         return [tool_info(spec) for _, spec in sorted(self.services.offered(self.options).items())]
 
     def servers(self) -> Sequence[ServerState]:
-        """The MCP servers."""
+        """Return the state of the MCP servers."""
         return self.services.servers.states() if self.services.servers is not None else ()
 
     def expand_mentions(self, text: str) -> Expanded:
         """Add the files that a message names as @path."""
-        blind = "" if self.model().images is not False else self.options.model
-        return expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, blind)
+        no_images = "" if self.model().images is not False else self.options.model
+        return expand_mentions(text, Path(self.options.workspace), self.options.add_dirs, no_images)
 
     def all_threads(self) -> LocalThreads:
-        """The threads of the same data home."""
+        """Return the threads in the same data folder."""
         return LocalThreads(self.services.store, self._events.warn)
 
-    async def run_ids(self, prefix: str = "") -> Sequence[str]:
-        """The ids of the thread's runs that begin so."""
-        rows = await self.services.store.runs.list(self.thread_id)
-        return [row.id for row in rows if row.id.startswith(prefix)]
-
-    async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
-        """The state of the thread's runs whose ids begin so. `stop` ends them, `logs` adds the end of their logs."""
-        return await self.runs.check(prefix, stop_them=stop, logs=logs)
-
-    async def stop_runs(self) -> "Sequence[RunRow]":
-        """Stop all runs; those that could not be stopped."""
-        return await self.runs.stop()
-
     async def permissions(self) -> PermissionInfo:
-        """The permission rules and answers in force here."""
+        """Return the permission rules and saved answers that apply here."""
         answers = await self.services.store.permissions.in_force(self.options.workspace, self.thread_id)
         return permission_info(self.options.permissions, answers)
 
     async def remove_permission(self, number: int) -> bool:
-        """Remove an "always" answer; whether there was one."""
+        """Remove a saved "always" answer. Return False if it does not exist."""
         return await self.services.store.permissions.remove(number)
 
     async def judge(self, command: str) -> Verdict:
-        """What policy says to a shell command. Nothing is run."""
+        """Return the policy's verdict on a shell command, without running it."""
         return await judge_command(command, self.thread_id, self.options, self.services)
 
     async def set_trace_visibility(self, *, public: bool) -> str:
-        """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
+        """Make the user's dataset of traces public or private. Return its id. Raises MLInternError."""
         settings = load(Path(self.options.workspace)).settings
         return await Traces(self.services.store.home, settings).change_visibility(public=public)
 
@@ -235,7 +220,7 @@ class AgentSession(StoredThread):
                 task.result()
         except MLInternError as error:
             self._failed(operation, error)
-        except Exception as error:  # noqa: BLE001 whatever it is becomes one line, its traceback goes to the log
+        except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log
             self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
 
     async def _stopped(self) -> None:
@@ -256,17 +241,17 @@ class AgentSession(StoredThread):
     # --- turns
 
     async def _run(self, start: Any) -> None:
-        await self._row.change(state="running")
+        await self.list_running()
         if self.services.servers is not None and await self.services.servers.settled():
             self._greet()
-        end = await self._runner.run(self._turns, start, self.options, self._events.publish)
-        await self._complete(end)
+        state = await self._turns.run(start, self.options, self._events.publish)
+        await self._complete(turn_end(state))
 
     async def _complete(self, end: TurnEnd) -> None:
         if end.status == "waiting":
             await self._ended(end)
-            if (batch := waiting_batch(await self._turns.snapshot())) is not None:
-                self._emit("approval_required", **as_asked(batch))
+            if (batch := pending_batch(await self._turns.snapshot())) is not None:
+                self._emit("approval_required", **approval_fields(batch))
             return
         turn = int((await self._turns.snapshot()).values.get("turn", 0))
         await self._ended(end)
@@ -274,18 +259,13 @@ class AgentSession(StoredThread):
 
     async def _ended(self, end: TurnEnd) -> None:
         self.end = end
-        await self._row.renew(STATES.get(end.status, "idle"))
-
-    @property
-    def _row(self) -> ThreadListing:
-        return ThreadListing(self._turns, self.options.workspace)
+        await self.list_as(end.status)
 
     async def _settle(self, _: ops.Settle) -> None:
         snapshot = await self._turns.snapshot()
-        if snapshot.values.get("iteration", 0) <= 1:  # no tool ran: its snapshot may not have been finished
-            self._files.resume(snapshot.values.get("turn_files", ""), self.thread_id)
+        self.resume_snapshot(snapshot)
         if snapshot.interrupts:
-            await self._complete(TurnEnd("waiting", "waits for an approval", 3))
+            await self._complete(TurnEnd("waiting", "approval pending", 3))
         elif is_pending(snapshot):
             await self._run(None)
 
@@ -295,40 +275,37 @@ class AgentSession(StoredThread):
         def acknowledge(turn: int) -> None:
             self._emit("processing", turn=turn, text=redact(op.text))
 
-        await self._row.begin_turn(op, self.options, self._files.begin(self.thread_id), on_disk=acknowledge)
+        await self.begin_turn(op, acknowledge)
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
-        batch = check_answers(waiting_batch(await self._turns.snapshot()), op.decisions)
+        batch = check_answers(pending_batch(await self._turns.snapshot()), op.decisions)
         folder, thread_id = self.options.workspace, self.thread_id
         await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
         await self._run(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:
-        wish = {"reason": "manual", "keep": op.keep}
-        await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=wish)
+        compaction = {"reason": "manual", "keep": op.keep}
+        await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=compaction)
         await self._run(None)
 
     async def _wake(self, _: ops.Wake) -> None:
         if (turn := await self.runs.begin(self._turns, self.options)) is not None:
-            self._emit("processing", turn=turn, text=WOKEN)
+            self._emit("processing", turn=turn, text=WAKE_TEXT)
             await self._run(None)
 
-    # --- moving in and between threads
+    # --- undo, redo, and switching threads
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
-        moved = await self._rewind.move(op)
+        moved = await self.move(op)
         direction = "undo" if isinstance(op, ops.Undo) else "redo"
         self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
 
     async def _fork(self, op: ops.Fork) -> None:
         await self._enter(await self._turns.fork(op.turn))
 
-    async def _rename(self, op: ops.Rename) -> None:
-        await self._row.change(title=op.title.strip())
-
     async def _enter(self, thread: str | None, *, fork: bool = False) -> None:
-        """Let go of the thread at hand and take another one; on failure the one at hand stays."""
+        """Switch to another thread. The current thread stays open if this fails."""
         store = self.services.store
         row = await store.threads.find(thread) if thread else None
         if row is not None and fork:
@@ -355,7 +332,7 @@ class AgentSession(StoredThread):
         self._emit("ready", **ready(self.options, self.services, self._files.notes))
 
     async def _found(self, turns: Turns, row: "ThreadRow") -> dict[str, Any]:
-        """What is said of a thread that is opened again."""
+        """Return the fields of `resumed`. Close calls that a dead process left open."""
         pending = pending_kind(await turns.snapshot())
         cut_off = [row.tool for row in await self.services.store.journal.open_calls(turns.thread_id)]
         if not pending:
@@ -368,46 +345,19 @@ class AgentSession(StoredThread):
     # --- changing the run
 
     async def _change(self, **changes: Any) -> None:
-        """Other options from the next run on. Raises what the model's route raises."""
+        """Change the options from the next run on. Raises ConfigurationError if the model cannot be called."""
         options = replace(self.options, **changes)
         await self.services.models.check(options.model)
+        await self.services.models.expect_prices(options)
         self.options = options
         self._greet()
 
     async def _run_command(self, op: ops.RunCommand) -> None:
         await self._turns.close_open("the user ran a command")
-        await self._row.change()
+        await self._listing.change()
         await self._files.settled()
-        # The note is there before the command: whatever ends it, the model knows that it may have run.
+        # The note is written before the command runs, so that the model knows about it even after a crash.
         id, typed = f"user_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
-
-
-def ready(options: RunOptions, services: Services, notes: Iterable[str]) -> dict[str, Any]:
-    """The fields of `ready`; `notes` come after those of the options."""
-    lines = services.servers.problems() if services.servers is not None else []
-    servers = [line for line in lines if line not in options.notes]
-    tools = services.offered(options)
-    doubts = [*_doubts(options, services, tools)]
-    return {
-        "model": options.model,
-        "tools": sorted(tools),
-        "version": version(),
-        "cwd": options.workspace,
-        "approval_mode": options.approval_mode,
-        "sandbox": sandbox_name(options),
-        "max_iterations": options.max_iterations,
-        "max_budget_usd": options.max_budget_usd,
-        "notes": [*options.notes, *doubts, *servers, *notes],
-    }
-
-
-def _doubts(options: RunOptions, services: Services, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
-    """What the model is not good for, as far as it is known now."""
-    if services.models.abilities(options.model).tools is False:
-        yield f"{options.model} calls no tools, as far as is known: it can only talk"
-    window = services.models.window(options.model)
-    if window and len(few := select_for_window(tools, window)) < len(tools):
-        yield f"{options.model} has a window of {window:,} tokens: of the tools it gets only {', '.join(few)}"

@@ -1,4 +1,4 @@
-"""Answers to the calls that wait: whether they fit what was asked, and what "always" leaves behind."""
+"""Answers to pending approval requests: check them, and save the grants of "always" answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 Batch = Mapping[str, Any]
 
 
-def waiting_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
-    """The batch of requests that waits for a person, as it was asked."""
+def pending_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
+    """Return the batch of requests that waits for an answer; None if there is none."""
     return cast(Mapping[str, Any], snapshot.interrupts[0].value) if snapshot.interrupts else None
 
 
-def as_asked(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `approval_required`."""
+def approval_fields(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `approval_required`."""
     shown = ("id", "name", "args", "description")
     requests = [
         {key: request[key] for key in shown} | {"always": request.get("always", [])}
@@ -41,19 +41,21 @@ def permission_info(permissions: Mapping[str, Any], answers: "Sequence[Permissio
 
 
 def check_answers(batch: Batch | None, decisions: Mapping[str, Decision]) -> Batch:
-    """The batch that waits, when the answers are to it. Raises UsageError."""
+    """Return the pending batch if the answers belong to it. Raises UsageError."""
     if batch is None or not batch["action_requests"]:
-        raise UsageError("nothing waits for an approval in this thread", "it was answered, or the turn has ended")
+        raise UsageError(
+            "no approval is pending in this thread", "it was answered already, or the turn has ended; send a message"
+        )
     asked = {request["id"] for request in batch["action_requests"]}
     if unknown := set(decisions) - asked:
-        raise UsageError(f"no such request: {', '.join(sorted(unknown))}", f"waiting are {', '.join(sorted(asked))}")
+        raise UsageError(f"no such request: {', '.join(sorted(unknown))}", f"pending: {', '.join(sorted(asked))}")
     return batch
 
 
 async def remember_always(
     store: "Store", batch: Batch, decisions: Mapping[str, Decision], *, folder: str, thread_id: str
 ) -> None:
-    """Store what a yes with "always" allows. What that is was offered with the question, not said in the answer."""
+    """Save the grants of "always" answers. They come from the pending request, never from the answer."""
     for request in batch["action_requests"]:
         decision = decisions.get(request["id"], {"type": "reject"})
         grants = [Grant.from_json(one) for one in request.get("always", ())]

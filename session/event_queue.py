@@ -9,11 +9,11 @@ from ml_intern.graph.events import Event, emitter
 
 
 class EventQueue:
-    """The queue that interfaces read, and listeners that get each event as it happens."""
+    """A queue that one interface reads, and listeners that are called with every event."""
 
     def __init__(self) -> None:
         self.thread_id = ""
-        """The thread the session is in; written into each event."""
+        """The session's current thread. Every event contains it."""
         self.emit = emitter(self.publish)
         self._sequence = 0
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -24,7 +24,7 @@ class EventQueue:
         self._listeners.append(listener)
 
     def publish(self, event: Mapping[str, Any]) -> None:
-        """Number an event of the graph and hand it out."""
+        """Number an event of the graph, queue it and call the listeners."""
         self._sequence += 1
         numbered = Event(event["type"], self.thread_id, self._sequence, time.time(), event["data"])
         self._queue.put_nowait(numbered)

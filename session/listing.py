@@ -1,4 +1,4 @@
-"""A thread's row in the list of threads, a cache of its checkpoints and of the ledger; and the start of a turn."""
+"""The row of a thread in the list of threads, which caches its checkpoints and ledger; and the start of a turn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,37 +14,36 @@ if TYPE_CHECKING:
 
 TITLE_LENGTH = 60
 STATES: "dict[str, ThreadState]" = {"waiting": "waiting", "interrupted": "interrupted"}
-"""The state of a thread whose turn ended so; after any other end it is idle."""
+"""The thread's state by the status of its last turn; idle for any other status."""
 
 
 @dataclass(frozen=True)
 class ThreadListing:
-    """The row of a thread this process holds."""
+    """The row of a thread that this process has locked."""
 
     turns: Turns
     folder: str
     """The workspace, for a thread that has no row yet."""
 
     async def change(self, **changes: "Unpack[ThreadChanges]") -> "ThreadRow":
-        """Change the row, making it first where there is none."""
+        """Change the row. Create it first if it does not exist."""
         id, threads = self.turns.thread_id, self.turns.services.store.threads
         if await threads.get(id) is None:
             await threads.create(id=id, folder=self.folder)
         return await threads.update(id, **changes)
 
     async def renew(self, state: "ThreadState") -> None:
-        """Write what the checkpoints and the ledger say; a thread without a title gets its first words."""
+        """Update the row from the checkpoints. A thread without a title is named after its message."""
         values = (await self.turns.snapshot()).values
         row = await self.change(
             state=state,
             turns=int(values.get("turn", 0)),
-            cost_usd=(await self.turns.services.store.ledger.total(self.turns.thread_id)).cost_usd,
         )
         if not row.title and (text := str(values.get("turn_text", ""))):
             await self.change(title=title_of(text))
 
     async def correct(self) -> None:
-        """Renew the row of a thread that is at rest and listed as if it were not: a process died before it wrote so."""
+        """Mark an idle thread as idle if a process that died left it marked as running or waiting."""
         row = await self.turns.services.store.threads.get(self.turns.thread_id)
         if row is not None and row.state in ("running", "waiting"):
             await self.renew("idle")
@@ -57,10 +56,10 @@ class ThreadListing:
         state: "ThreadState" = "running",
         on_disk: Callable[[int], None] | None = None,
     ) -> int:
-        """Write a message as the input of a new turn, secrets replaced, and return the turn's number.
+        """Write a message as the input of a new turn, with secrets redacted, and return the turn's number.
 
-        `files` names the snapshot of the workspace as it is now. `on_disk` is called with the number as soon as the
-        message is saved, before the listing is updated, which may fail.
+        `files` is the name of the current snapshot of the workspace. `on_disk` is called with the number as soon as
+        the message is saved, before the list of threads is updated, which may fail.
         """
         typed = None if message.typed is None else redact(message.typed)
         message = replace(message, text=redact(message.text), typed=typed)
@@ -74,5 +73,5 @@ class ThreadListing:
 
 
 def title_of(text: str) -> str:
-    """A thread's name, from the words it begins with."""
+    """Return the title of a thread that begins with this text."""
     return " ".join(text.split())[:TITLE_LENGTH]

@@ -1,13 +1,14 @@
-"""`@path` in a message: the file's content is added to it as a block, an image as such."""
+"""Adds files that a message mentions as `@path`: text as a block, images as images."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_intern.text.formatting import capped, size
+from ml_intern.text.images import MAX_BYTES as MAX_IMAGE_BYTES
+from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
-from ml_intern.tools.local.images import MAX_BYTES as MAX_IMAGE_BYTES
-from ml_intern.tools.local.images import data_url, image_type
 
 MAX_BYTES = 100_000
 MAX_NAMES = 200
@@ -17,19 +18,19 @@ _CLOSING = ",.;:!?)]}'\""
 
 @dataclass(frozen=True)
 class Expanded:
-    """The message with its files, a word on each mention for the user, and images as data URLs."""
+    """A message with its files, one note per mention for the user, and images as data URLs."""
 
     text: str
     notes: tuple[str, ...]
     images: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    """Where those of the files came from that are not the user's own work."""
+    """The origins of files that were downloaded."""
 
 
-def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), blind: str = "") -> Expanded:
-    """Append the files that `text` mentions, each once. A mention of nothing that exists stays a word.
+def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), no_images: str = "") -> Expanded:
+    """Append the files that `text` mentions, each once. A mention of a path that does not exist stays as it is.
 
-    `blind` is the model when it does not see images.
+    `no_images` is the name of the model if it does not accept images, else "".
     """
     blocks: dict[Path, str] = {}
     notes: list[str] = []
@@ -41,7 +42,7 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), bl
         if not _allowed(path, workspace, add_dirs):
             notes.append(f"@{quoted or bare} is outside the working folder and was not added")
             continue
-        blocks[path], note, url = _block(path, workspace, blind)
+        blocks[path], note, url = _block(path, workspace, no_images)
         notes.append(note)
         images += filter(None, [url])
     roots = [workspace.resolve(), *(Path(folder).resolve() for folder in add_dirs)]
@@ -64,42 +65,42 @@ def _allowed(path: Path, workspace: Path, add_dirs: Sequence[str]) -> bool:
     return any(path.is_relative_to(root.resolve()) for root in (workspace, *map(Path, add_dirs)))
 
 
-def _block(path: Path, workspace: Path, blind: str) -> tuple[str, str, str | None]:
-    """What is added to the message, what is said of it, and the image."""
+def _block(path: Path, workspace: Path, no_images: str) -> tuple[str, str, str | None]:
+    """Return the text to add to the message, the note for the user, and the image or None."""
     root = workspace.resolve()
     name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     try:
         if path.is_dir():
             names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
-            more = f"\n… {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-            listing = "\n".join(names[:MAX_NAMES])
-            return f'<folder path="{name}">\n{listing}{more}\n</folder>', f"added the names in {name}", None
+            listing = "\n".join(capped(names, MAX_NAMES))
+            return f'<folder path="{name}">\n{listing}\n</folder>', f"added the list of files in {name}", None
         if path.is_file() and (kind := image_type(path)):
-            return _image(path, name, kind, blind)
+            return _image(path, name, kind, no_images)
         return *_file(path, name), None
     except OSError as error:
-        said = f'<file path="{name}">(cannot be read: {error.strerror})</file>'
-        return said, f"cannot read {name}: {error.strerror}", None
+        text = f'<file path="{name}">(cannot be read: {error.strerror})</file>'
+        return text, f"cannot read {name}: {error.strerror}", None
 
 
-def _image(path: Path, name: str, kind: str, blind: str) -> tuple[str, str, str | None]:
-    url = None if blind else data_url(path, kind)
+def _image(path: Path, name: str, kind: str, no_images: str) -> tuple[str, str, str | None]:
+    url = None if no_images else data_url(path, kind)
     if url is not None:
         return f'<file path="{name}">(an image, shown with this message)</file>', f"added the image {name}", url
-    why = f"{blind} does not see images" if blind else f"it is larger than {MAX_IMAGE_BYTES // 1_000_000} MB"
-    return f'<file path="{name}">(an image)</file>', f"{name} is not shown: {why}; only its name was added", None
+    too_large = f"it is larger than {MAX_IMAGE_BYTES // 1_000_000} MB"
+    why = f"{no_images} does not accept images" if no_images else too_large
+    return f'<file path="{name}">(an image)</file>', f"{name} was not sent: {why}; only its name was added", None
 
 
 def _file(path: Path, name: str) -> tuple[str, str]:
     if not path.is_file():
-        return f'<file path="{name}">(no regular file)</file>', f"{name} is not a regular file"
+        return f'<file path="{name}">(not a regular file)</file>', f"{name} is not a regular file"
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     whole = path.stat().st_size
     if b"\0" in content:
-        return f'<file path="{name}">(binary, {whole} bytes)</file>', f"{name} is binary: only its name was added"
+        return f'<file path="{name}">(binary, {size(whole)})</file>', f"{name} is binary; only its name was added"
     text = content[:MAX_BYTES].decode("utf-8", errors="replace")
     if whole <= MAX_BYTES:
         return f'<file path="{name}">\n{text.rstrip()}\n</file>', f"added {name}"
-    cut = f"(cut: the first {MAX_BYTES} of {whole} bytes; read shows the rest)"
+    cut = f"(truncated: the first {MAX_BYTES} of {whole} bytes; use the tool read for the rest)"
     return f'<file path="{name}">\n{text}\n{cut}\n</file>', f"added the beginning of {name}"

@@ -1,6 +1,6 @@
-"""The one interface to threads: what terminal, headless runs, commands and servers use, and nothing beneath it.
+"""The interface to threads for the terminal, headless runs, commands and servers, which use nothing beneath it.
 
-Everything that goes in or comes out is a plain value, so that an implementation can talk over a socket or HTTP.
+All arguments and results are plain values, so that an implementation can talk over a socket or HTTP.
 Operations are in graph/operations.py, events in graph/events.py. `session.opening.session` and `session.threads` open
 the implementations of this process.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
     from ml_intern.execution.tool import ServerState as ServerState
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation, Message
     from ml_intern.safety.policy import Verdict as Verdict
     from ml_intern.session.mentions import Expanded
-    from ml_intern.session.turns.rewind import Moved as Moved
+    from ml_intern.session.turns.rewind import RewindResult as RewindResult
     from ml_intern.session.turns.rewind import UndoPreview as UndoPreview
     from ml_intern.session.turns.turns import TurnInfo as TurnInfo
     from ml_intern.store.ledger import Spending as Spending
@@ -38,7 +40,7 @@ NO_USAGE: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class TurnEnd:
-    """How a turn ended. `status` is done, failed, limit, interrupted, stopped or waiting (for an approval)."""
+    """The end of a turn. `status` is done, failed, limit, interrupted, stopped or waiting (for an approval)."""
 
     status: str
     text: str
@@ -48,14 +50,15 @@ class TurnEnd:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model; None is unknown."""
+    """Details of a model. None means unknown."""
 
     id: str
     window: int | None
-    """Tokens of its context."""
+    """Size of the context window in tokens."""
     images: bool | None
+    """True if it accepts images."""
     effort: bool | None
-    """Whether it takes a reasoning effort."""
+    """True if it accepts a reasoning effort."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,17 @@ class ToolInfo:
 
 @dataclass(frozen=True)
 class ToolAnswer:
-    """What a call of a tool gave."""
+    """The result of a tool call."""
 
     text: str
     ok: bool
     images: tuple[str, ...] = ()
-    """As data URLs."""
+    """Data URLs."""
 
 
 @dataclass(frozen=True)
 class RuleInfo:
-    """A permission rule of the settings, as a user reads it."""
+    """A permission rule of the settings, described for users."""
 
     effect: str
     about: str
@@ -90,7 +93,7 @@ class RuleInfo:
 
 @dataclass(frozen=True)
 class PermissionInfo:
-    """The rules of the settings, what is odd about them, and the "always" answers in force."""
+    """The rules of the settings, warnings about them, and the saved "always" answers that apply."""
 
     rules: tuple[RuleInfo, ...]
     warnings: tuple[str, ...]
@@ -99,35 +102,36 @@ class PermissionInfo:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A background run as it is now."""
+    """The current state of a background run."""
 
     run: "RunRow"
     status: str
     """State, duration and last metrics, in one line."""
     metric: str = ""
-    """The course of its main metric, in one line."""
+    """The history of its main metric, in one line."""
     log: str = ""
     """The last lines of its log."""
     problem: str = ""
-    """Why it could not be asked; then the rest is as it was seen last."""
+    """The reason why polling failed, or "". If it failed, the other fields show the last known state."""
 
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """What may be pruned: ages in seconds, sizes in bytes."""
+    """The limits of a pruning. Ages are in seconds, sizes in bytes."""
 
     older_than: float | None
-    """None: no thread is deleted for its age."""
+    """Delete threads older than this; None deletes none."""
     larger_than: int
+    """Thin out threads larger than this."""
     keep: int
-    """The most recent threads that are never deleted."""
+    """Number of most recent threads that are never deleted."""
     backup: str | None = None
-    """A file to copy the database to first."""
+    """File to which the database is copied first."""
 
 
 @dataclass(frozen=True)
 class PruneStep:
-    """What is removed of one thread: all of it, or what its undo does not need. `bytes` is an estimate."""
+    """The pruning of one thread: delete it, or remove what undo does not need. `bytes` is an estimate."""
 
     id: str
     title: str
@@ -138,113 +142,109 @@ class PruneStep:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What was pruned, or would be."""
+    """The result of a pruning, or of its preview."""
 
     steps: tuple[PruneStep, ...]
-    held: tuple[str, ...]
-    """Threads that another process uses; they are left alone."""
+    in_use: tuple[str, ...]
+    """Ids of threads that were skipped because another process uses them."""
     snapshots: int
     notes: tuple[str, ...]
     freed: int
-    """Bytes that left the disk."""
+    """Bytes freed on disk."""
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """The ids of threads that are gone, and notes about files that were left alone."""
+    """The ids of deleted threads, and notes about files that were not deleted."""
 
     threads: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 class Thread(Protocol):
-    """One thread, to read: at rest, or open in this or another process."""
+    """Read access to one thread. It may be idle, or open in this or another process."""
 
     @property
     def thread_id(self) -> str:
-        """Its id."""
+        """The id of the thread."""
         ...
 
     async def row(self) -> "ThreadRow | None":
-        """Its row in the list of threads; None before its first turn."""
+        """Return its row in the list of threads; None before the first turn."""
         ...
 
     async def history(self) -> "Sequence[Message]":
-        """Its messages, without times."""
+        """Return its messages, without times."""
         ...
 
     async def plan(self) -> "Sequence[PlanStep]":
-        """Its plan."""
+        """Return its plan."""
         ...
 
     async def turns(self) -> "Sequence[TurnInfo]":
-        """The turns that undo can go back to, oldest first."""
+        """Return the turns that can be undone, oldest first."""
         ...
 
     async def totals(self) -> "Totals":
-        """What the thread and its sub-agents have used."""
+        """Return the usage of the thread and its sub-agents."""
         ...
 
     async def spending(self) -> "Sequence[Spending]":
-        """The same for each source and model."""
+        """Return the usage by source and model."""
         ...
 
     async def usage(self, since: "Sequence[Spending]" = ()) -> Mapping[str, Any]:
-        """The usage since an earlier `spending`, as the event `result` has it."""
-        ...
-
-    async def unfinished_runs(self) -> "Sequence[RunRow]":
-        """Its background runs that have not ended."""
+        """Return the usage since an earlier `spending`, in the form of the event `result`."""
         ...
 
     async def pending_approval(self) -> Mapping[str, Any] | None:
-        """The fields of `approval_required` when it waits for an approval."""
+        """Return the fields of `approval_required`; None if no approval is pending."""
         ...
 
     async def preview_undo(self, turns: int = 1, files: "Scope" = "both") -> "UndoPreview":
-        """What an undo would do, file by file. Raises what an undo raises."""
+        """Return the effect of an undo, file by file. Raises the errors of an undo."""
         ...
 
     async def conversation(self) -> "Conversation":
-        """All of it, with times and costs: what exports are written from."""
+        """Return the whole conversation with times and costs, for export."""
         ...
 
 
-class RestingThread(Thread, Protocol):
-    """A thread that no turn runs in and that this process has locked, to change without a model."""
+class IdleThread(Thread, Protocol):
+    """A thread without a running turn, locked by this process. It can be changed without a model."""
 
     async def rename(self, title: str) -> None:
-        """Give it another title."""
+        """Change the title."""
         ...
 
-    async def move(self, operation: "Undo | Redo") -> "Moved":
+    async def move(self, operation: "Undo | Redo") -> "RewindResult":
         """Undo or redo."""
         ...
 
 
 class Threads(Protocol):
-    """All threads of a data home."""
+    """All threads in a data folder."""
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
     ) -> "Sequence[ThreadRow]":
-        """The threads of a folder or of all, the last used first; `children`: those of sub-agents too."""
+        """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
         ...
 
     async def sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
-        """The bytes that the checkpoints of threads take."""
+        """Return the size of each thread's checkpoints in bytes."""
         ...
 
     async def find(self, text: str) -> "ThreadRow":
-        """The thread with this id, unique prefix or title. Raises UsageError."""
+        """Return the thread with this id, unique prefix or title. Raises UsageError."""
         ...
 
     def read(self, text: str) -> AbstractAsyncContextManager[Thread]:
-        """Open a thread to read. Raises UsageError."""
+        """Open a thread for reading. Raises UsageError."""
         ...
 
-    def hold(self, text: str) -> AbstractAsyncContextManager[RestingThread]:
-        """Lock a thread and open it. Raises UsageError, ThreadLocked."""
+    def hold(self, text: str) -> AbstractAsyncContextManager[IdleThread]:
+        """Lock and open a thread. Raises UsageError or ThreadLocked."""
         ...
 
     async def fork(self, text: str, turn: int | None) -> "ThreadRow":
@@ -256,24 +256,44 @@ class Threads(Protocol):
         ...
 
     async def import_conversation(self, conversation: "Conversation", folder: str, name: str) -> "ThreadRow":
-        """Make a thread from the conversation that the file `name` holds."""
+        """Create a thread from a conversation that was read from the file `name`."""
         ...
 
     async def upload_trace(self, text: str, folder: str) -> str:
-        """Upload a thread to the user's dataset of traces; its address. Raises UsageError, TemporaryError."""
+        """Upload a thread to the user's dataset of traces. Return its address. Raises UsageError or TemporaryError."""
         ...
 
     async def prune(self, request: PruneRequest, *, do_it: bool) -> Pruning:
-        """Delete old threads and thin out long ones, or find out what would go."""
+        """Delete old threads and thin out long ones, or return what would be pruned."""
+        ...
+
+
+class SessionRuns(Protocol):
+    """The background runs of the thread that a session is in."""
+
+    async def ids(self, prefix: str = "") -> Sequence[str]:
+        """Return the ids that begin with `prefix`."""
+        ...
+
+    async def unfinished(self) -> "Sequence[RunRow]":
+        """Return the runs that have not ended."""
+        ...
+
+    async def check(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
+        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
+        ...
+
+    async def stop(self) -> "Sequence[RunRow]":
+        """Stop all runs. Return those that could not be stopped. It works after the session was closed, too."""
         ...
 
 
 class Session(Thread, Protocol):
-    """An open thread: operations in, events out. /new, /resume and /fork change the thread it is in."""
+    """An open thread: operations in, events out. /new, /resume and /fork switch to another thread."""
 
     @property
     def end(self) -> TurnEnd | None:
-        """How the last turn ended; None before one and while one begins."""
+        """The end of the last turn; None before the first turn and while one starts."""
         ...
 
     @property
@@ -281,8 +301,13 @@ class Session(Thread, Protocol):
         """The options of the next turn."""
         ...
 
+    @property
+    def runs(self) -> SessionRuns:
+        """Return its background runs."""
+        ...
+
     async def submit(self, operation: "Operation") -> None:
-        """Hand in an operation. Interrupt and Shutdown act at once, the others one after the other."""
+        """Queue an operation. Interrupt and Shutdown take effect at once, the others in order."""
         ...
 
     def events(self) -> "AsyncIterator[Event]":
@@ -290,27 +315,27 @@ class Session(Thread, Protocol):
         ...
 
     async def idle(self) -> None:
-        """Wait until every operation was carried out and every event of it was read."""
+        """Wait until every operation has finished and all its events were read."""
         ...
 
     async def at_rest(self, *, runs_first: bool = False) -> None:
-        """Wait until the session is idle and no run is left to start another turn."""
+        """Wait until the session is idle and no background run can start another turn."""
         ...
 
     async def close(self) -> None:
-        """Shut down and release the thread; it stays resumable."""
+        """Shut down and release the thread, which can be resumed later."""
         ...
 
     def model(self) -> ModelInfo:
-        """What is known of the model in use."""
+        """Return details of the current model."""
         ...
 
     def tools(self) -> Sequence[ToolInfo]:
-        """The tools of the model."""
+        """Return the tools of the model."""
         ...
 
     def servers(self) -> "Sequence[ServerState]":
-        """The MCP servers."""
+        """Return the state of the MCP servers."""
         ...
 
     def expand_mentions(self, text: str) -> "Expanded":
@@ -318,45 +343,87 @@ class Session(Thread, Protocol):
         ...
 
     def all_threads(self) -> Threads:
-        """The threads of the same data home."""
-        ...
-
-    async def run_ids(self, prefix: str = "") -> Sequence[str]:
-        """The ids of the thread's runs that begin so."""
-        ...
-
-    async def check_runs(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> Sequence[RunReport]:
-        """The state of the thread's runs whose ids begin so. `stop` ends them, `logs` adds the end of their logs."""
-        ...
-
-    async def stop_runs(self) -> "Sequence[RunRow]":
-        """Stop all runs; those that could not be stopped."""
+        """Return the threads in the same data folder."""
         ...
 
     async def permissions(self) -> PermissionInfo:
-        """The permission rules and answers in force here."""
+        """Return the permission rules and saved answers that apply here."""
         ...
 
     async def remove_permission(self, number: int) -> bool:
-        """Remove an "always" answer; whether there was one."""
+        """Remove a saved "always" answer. Return False if it does not exist."""
         ...
 
     async def judge(self, command: str) -> "Verdict":
-        """What policy says to a shell command. Nothing is run."""
+        """Return the policy's verdict on a shell command, without running it."""
         ...
 
     async def set_trace_visibility(self, *, public: bool) -> str:
-        """Make the user's dataset of traces public or private; its id. Raises MLInternError."""
+        """Make the user's dataset of traces public or private. Return its id. Raises MLInternError."""
+        ...
+
+
+@dataclass(frozen=True)
+class GraphHead:
+    """The state of a thread of a served graph."""
+
+    checkpoint_id: str
+    waiting: bool
+    """Whether it waits for an approval."""
+    text: str
+    """The latest message of the user."""
+
+
+class GraphRun(Protocol):
+    """A thread that is locked for one run of the served graph."""
+
+    @property
+    def options(self) -> "RunOptions":
+        """Return the context of the run."""
+        ...
+
+    @property
+    def recursion_limit(self) -> int:
+        """Return LangGraph's limit on the steps of the run."""
+        ...
+
+    async def head(self) -> GraphHead:
+        """Return the state of the thread."""
+        ...
+
+    async def begin(self, text: str, checkpoint_id: str = "") -> None:
+        """Write a message as the input of a new turn, after an older checkpoint if one is given."""
+        ...
+
+    async def resume(self) -> None:
+        """Prepare to continue the turn."""
+        ...
+
+
+class ServedGraph(Protocol):
+    """The compiled graph for a server that runs it itself, such as LangGraph's. Its interface is LangGraph's."""
+
+    @property
+    def app(self) -> "CompiledStateGraph[Any, Any, Any, Any]":
+        """The graph with its services and its checkpointer."""
+        ...
+
+    def run(self, thread_id: str, changes: Mapping[str, Any]) -> AbstractAsyncContextManager[GraphRun]:
+        """Lock a thread for one run with changed options. Raises ThreadLocked, ModelUnknown, KeyMissing."""
+        ...
+
+    def change(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Lock an idle thread for a change of its state. Raises ThreadLocked."""
         ...
 
 
 class ToolCaller(Protocol):
-    """Single calls of tools, without a model: what `mcp serve` offers to other agents."""
+    """Calls tools without a model, for `mcp serve`."""
 
     def tools(self) -> Sequence[ToolInfo]:
-        """The tools that can be called."""
+        """Return the tools that can be called."""
         ...
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> ToolAnswer:
-        """Call a tool under policy and journal. A failure is an answer too."""
+        """Call a tool under policy and journal. A failed call is returned, not raised."""
         ...

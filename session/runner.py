@@ -1,8 +1,8 @@
-"""Drive the compiled graph through one turn: its events go to a callback, its end comes back as a TurnEnd."""
+"""The compiled graph with its services: threads opened on it, commands of the user, and how a turn ended."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from ml_intern.configs.errors import ApprovalNeeded
 from ml_intern.execution.call import ToolCall, ToolResult
@@ -12,7 +12,7 @@ from ml_intern.execution.tool import RunWatch, Services, ThreadScope, TurnFiles
 from ml_intern.graph.build import build_graph
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
-from ml_intern.session.approvals import waiting_batch
+from ml_intern.session.approvals import pending_batch
 from ml_intern.session.protocol import TurnEnd
 from ml_intern.session.subagents import Children
 from ml_intern.session.turns.turns import Turns
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runner:
-    """The compiled graph and what it runs with."""
+    """The compiled graph and its services."""
 
     app: "AgentApp"
     services: Services
@@ -40,27 +40,16 @@ class Runner:
         return Turns(self.app, self.services, thread_id)
 
     def open_scope(self, thread_id: str, files: TurnFiles | None = None, watch: RunWatch | None = None) -> None:
-        """Open the scope of a thread: sub-agents, the snapshot of its turn, the watch over its runs."""
+        """Open the scope of a thread: its sub-agents, the snapshot of its turn, the watch on its runs."""
         spawn = Children(self.app, self.services)
         self.services.scopes.open(thread_id, ThreadScope(spawn=spawn, files=files, watch=watch))
-
-    async def run(
-        self, turns: Turns, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]
-    ) -> TurnEnd:
-        """Run from `start` (None continues where the thread stopped) until the turn ends or waits for a person."""
-        stream = self.app.astream(
-            start, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
-        )
-        async for part in stream:
-            publish(cast(Mapping[str, Any], part["data"]))
-        return turn_end(await turns.snapshot())
 
     async def run_command(
         self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str
     ) -> ToolResult:
-        """Run the user's own command as a call of bash, in the journal under `id`; its result.
+        """Run a command that the user typed, as a call of bash with the journal id `id`. Return its result.
 
-        Only what holds in every mode stops it.
+        Only rules that apply in every approval mode can refuse it.
         """
         call = ToolCall(name="bash", args={"command": command}, id=id, message_id=id, index=0)
         own = replace(options, approval_mode="yolo")
@@ -69,20 +58,20 @@ class Runner:
 
 
 def is_pending(snapshot: "StateSnapshot") -> bool:
-    """Whether work is left that needs no approval. `next` can be empty while tasks are not."""
+    """Return whether there is work that needs no approval. `next` can be empty while tasks are not."""
     return not snapshot.interrupts and bool(snapshot.next or snapshot.tasks)
 
 
 def pending_kind(snapshot: "StateSnapshot") -> str:
-    """What a thread waits for: approval, work (to continue), or "" for nothing."""
+    """Return what is pending: "approval", "work" that continues without one, or "" for nothing."""
     return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
 
 
 def turn_end(snapshot: "StateSnapshot") -> TurnEnd:
-    """How the turn at this state ended."""
+    """Return the end of the turn at this state."""
     iterations = int(snapshot.values.get("iteration", 0))
-    if batch := waiting_batch(snapshot):
+    if batch := pending_batch(snapshot):
         names = ", ".join(request["name"] for request in batch["action_requests"])
-        return TurnEnd("waiting", f"waits for an approval: {names}", ApprovalNeeded.exit_code, iterations)
+        return TurnEnd("waiting", f"approval pending: {names}", ApprovalNeeded.exit_code, iterations)
     outcome = snapshot.values.get("outcome") or {"status": "failed", "text": "the turn did not end", "exit_code": 1}
     return TurnEnd(outcome["status"], outcome["text"], outcome["exit_code"], iterations)

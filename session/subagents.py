@@ -1,4 +1,4 @@
-"""Sub-agents: each runs the same graph in a child thread of its own, and answers to its parent's budget and events."""
+"""Sub-agents. Each runs the same graph in a child thread. Its spending and events belong to its parent."""
 
 import asyncio
 import contextvars
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -16,20 +16,21 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.listing import ThreadListing
 from ml_intern.session.turns.turns import Turns
+from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import AgentApp
 
-AT_ONCE = 2
-"""Sub-agents of one tree that run at the same time; further ones wait."""
+MAX_CONCURRENT = 2
+"""The maximum number of sub-agents of one tree that run at the same time; others wait."""
 MAX_CORRECTIONS = 1
-"""How often a sub-agent is asked to correct its report."""
+"""The number of times that a sub-agent may be asked to correct its report."""
 _LINE = 160
 
 
 @dataclass(frozen=True)
 class Children:
-    """Runs sub-agents on the compiled graph; in the scope of the thread that may start them."""
+    """Runs sub-agents on the compiled graph. It is in the scope of each thread that may start them."""
 
     app: "AgentApp"
     services: Services
@@ -38,22 +39,22 @@ class Children:
     async def __call__(
         self, task: str, context: ToolContext, share: SubagentQuota, *, resume: str = "", review: Review | None = None
     ) -> ToolResult:
-        """Give `task` to a sub-agent, or continue the child thread `resume`; return its report after `review`."""
+        """Start a sub-agent with `task`, or continue the child thread `resume`. Return its reviewed report."""
         child_id = resume or str(uuid4())
         if not resume:
             await context.set_handle(child_id)
         progress = _Progress(context, share)
-        slot = self.slots.setdefault(context.root_id, asyncio.Semaphore(AT_ONCE))
+        slot = self.slots.setdefault(context.root_id, asyncio.Semaphore(MAX_CONCURRENT))
         if slot.locked():
-            progress.line(f"waits: {AT_ONCE} sub-agents are at work")
+            progress.line(f"waiting: {plural(MAX_CONCURRENT, 'sub-agent')} already running")
         async with slot:
-            return await self._apart(_Child(self, child_id, task, context, share, review), progress)
+            return await self._run_isolated(_Child(self, child_id, task, context, share, review), progress)
 
-    async def _apart(self, child: "_Child", progress: "_Progress") -> ToolResult:
-        """Run a child in a context of its own; it ends with its caller.
+    async def _run_isolated(self, child: "_Child", progress: "_Progress") -> ToolResult:
+        """Run a child in an empty context, and cancel it if the caller is cancelled.
 
-        A run started inside a node would count as its subgraph; an empty context makes it a run of its own. Its events
-        go out from here, though: the parent's stream is found through the parent's context.
+        LangGraph treats a run that starts inside a node as a subgraph of that node, unless its context is empty. Events
+        are published in the parent's context, because that context leads to the parent's stream.
         """
         here = contextvars.copy_context()
 
@@ -80,7 +81,7 @@ class _Child:
     review: Review | None
 
     async def run(self, publish: Any) -> ToolResult:
-        """Begin or continue the child's thread, up to its report."""
+        """Start or continue the child's thread until it reports."""
         store, options = self.owner.services.store, self._options()
         async with store.hold(self.id):
             if await store.threads.get(self.id) is None:
@@ -92,9 +93,9 @@ class _Child:
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        """Open a scope for the child's thread: what it reads is its own, and it starts no sub-agents."""
+        """Open a scope for the child's thread, without sub-agents."""
         scopes = self.owner.services.scopes
-        scopes.open(self.id, replace(self.context.scope, file_reads={}, spawn=None))
+        scopes.open(self.id, replace(self.context.scope, spawn=None))
         try:
             yield
         finally:
@@ -106,19 +107,15 @@ class _Child:
         if not (await turns.snapshot()).values:
             await row.begin_turn(UserInput(self.task), options, state="idle")
         while True:
-            values = await self._to_the_end(turns, options, publish)
+            values = await self._run_turn(turns, options, publish)
             result, correction = self._reviewed(values)
             if not correction or values.get("turn", 1) > MAX_CORRECTIONS:
                 return result
             await row.begin_turn(UserInput(correction, typed=""), options, state="idle")
 
-    async def _to_the_end(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
-        """Run the turn under way to its end; the state then."""
-        async for part in self.owner.app.astream(
-            None, turns.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
-        ):
-            publish(cast(Mapping[str, Any], part["data"]))
-        values = (await turns.snapshot()).values
+    async def _run_turn(self, turns: Turns, options: RunOptions, publish: Any) -> Mapping[str, Any]:
+        """Run the current turn to its end. Return the final state."""
+        values = (await turns.run(None, options, publish)).values
         own = await self.owner.services.store.ledger.thread_total(self.context.root_id, self.id)
         await self.owner.services.store.threads.update(self.id, turns=int(values.get("turn", 0)), cost_usd=own.cost_usd)
         return values
@@ -141,24 +138,24 @@ class _Child:
         )
 
     def _reviewed(self, values: Mapping[str, Any]) -> tuple[ToolResult, str]:
-        """The report, and what its author should correct first."""
+        """Return the report, and the correction that its author should make, or ""."""
         result = _report(values)
         if self.review is None or not result.ok:
             return result, ""
         reviewed = self.review(result.text, _seen(values))
-        return replace(result, text=f"{reviewed.text}\n\n(its thread: {self.id})"), reviewed.correction
+        return replace(result, text=f"{reviewed.text}\n\n(thread of the sub-agent: {self.id})"), reviewed.correction
 
 
 class _Progress:
-    """Shows what a sub-agent does, one line per step, as output of the call that started it."""
+    """Reports a sub-agent's steps, one line each, as output of the call that started it."""
 
     def __init__(self, context: ToolContext, share: SubagentQuota) -> None:
         self._context = context
-        self._most = share.max_iterations
+        self._limit = share.max_iterations
         self._replies = 0
 
     def show(self, event: Mapping[str, Any]) -> None:
-        """A line for each call and each failure; its spending as it is."""
+        """Write one line per call and per failure, and pass on its spending."""
         data = event["data"]
         match event["type"]:
             case "usage":
@@ -166,14 +163,14 @@ class _Progress:
             case "assistant_message":
                 self._replies += 1
             case "tool_call":
-                self.line(f"[{self._replies}/{self._most}] {data['name']} {_words(data['args'])}")
+                self.line(f"[{self._replies}/{self._limit}] {data['name']} {_words(data['args'])}")
             case "tool_output" if not data["ok"]:
                 self.line(f"{data['name']}: {data['text']}")
             case "error":
                 self.line(str(data["message"]))
 
     def line(self, text: str) -> None:
-        """One line of output."""
+        """Write one line of output."""
         shown = " ".join(text.split())[:_LINE]
         self._context.emit("tool_log", id=self._context.call_id, name="sub-agent", text=f"{shown}\n")
 
@@ -183,7 +180,7 @@ def _words(args: Mapping[str, Any]) -> str:
 
 
 def _seen(values: Mapping[str, Any]) -> Sequence[str]:
-    """What a sub-agent read and called. Compaction drops messages, but not the sources in the taint."""
+    """Return the texts that a sub-agent read and its calls. Compaction drops messages, but not the taint's sources."""
     messages = values.get("messages", [])
     calls = [json.dumps(call["args"]) for m in messages if m.type == "ai" for call in m.tool_calls]
     return [*(values.get("taint") or ()), *calls, *(m.text for m in messages if m.type == "tool")]
@@ -194,6 +191,6 @@ def _report(values: Mapping[str, Any]) -> ToolResult:
     taint = tuple(values.get("taint") or ())
     if outcome["status"] == "done":
         return ToolResult(text=outcome["text"], taint=taint)
-    said = next((m.text for m in reversed(values.get("messages", [])) if m.type == "ai" and m.text), "")
-    text = f"The sub-agent stopped: {outcome['text']}\n{said}".strip()
+    last = next((m.text for m in reversed(values.get("messages", [])) if m.type == "ai" and m.text), "")
+    text = f"The sub-agent stopped: {outcome['text']}\n{last}".strip()
     return ToolResult(text=text, ok=False, status="failed", taint=taint)

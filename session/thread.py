@@ -1,6 +1,6 @@
-"""A thread of the database: to read, whoever runs it; or locked by this process, to change without a model."""
+"""A stored thread: for reading, or locked by this process and changed without a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,43 +9,45 @@ from ml_intern.graph import operations as ops
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.gateway import Models
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import as_asked, waiting_batch
+from ml_intern.session.approvals import approval_fields, pending_batch
 from ml_intern.session.exchange.export import conversation_of, plain_messages
+from ml_intern.session.listing import STATES, ThreadListing
 from ml_intern.session.runner import Runner
-from ml_intern.session.turns.rewind import Moved, Rewind, UndoPreview
+from ml_intern.session.turns.rewind import Rewind, RewindResult, UndoPreview
 from ml_intern.session.turns.turns import TurnInfo, Turns
 from ml_intern.store.ledger import usage_summary
 from ml_intern.tools.registry import create_builtin_tools
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
+    from langgraph.types import StateSnapshot
 
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Conversation, Message
     from ml_intern.snapshots.workspace import Snapshots
     from ml_intern.store.ledger import Spending, Totals
-    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
 
-async def resting_turns(store: "Store", thread_id: str, folder: str) -> Turns:
-    """Return the operations on the turns of a thread: the real graph and tools, and no model."""
+async def idle_turns(store: "Store", thread_id: str, folder: str) -> Turns:
+    """Return the operations on the turns of a thread, with the real graph and tools but no model."""
     options = RunOptions(model="", workspace=folder or str(Path.cwd()))
     services = Services(Models(store.ledger), create_builtin_tools(), store, options)
     return (await Runner.create(services)).turns(thread_id)
 
 
 class StoredThread:
-    """A thread as its checkpoints and the ledger have it."""
+    """Read access to a thread, from its checkpoints and the ledger."""
 
     def __init__(self, turns: Turns, files: "Snapshots") -> None:
+        self.options = turns.services.defaults
         self._turns = turns
         self._files = files
 
     @property
     def thread_id(self) -> str:
-        """Its id."""
+        """The id of the thread."""
         return self._turns.thread_id
 
     @property
@@ -60,62 +62,83 @@ class StoredThread:
         return (await self._turns.snapshot()).values.get(name)
 
     async def row(self) -> "ThreadRow | None":
-        """Its row in the list of threads; None before its first turn."""
+        """Return its row in the list of threads; None before the first turn."""
         return await self._store.threads.get(self.thread_id)
 
     async def messages(self) -> "list[AnyMessage]":
-        """Its messages as LangChain has them."""
+        """Return its messages as LangChain messages."""
         return await self._value("messages") or []
 
     async def history(self) -> "Sequence[Message]":
-        """Its messages, without times."""
+        """Return its messages, without times."""
         return plain_messages(await self.messages())
 
     async def plan(self) -> "Sequence[PlanStep]":
-        """Its plan."""
+        """Return its plan."""
         return await self._value("plan") or []
 
     async def turns(self) -> list[TurnInfo]:
-        """The turns that undo can go back to, oldest first."""
+        """Return the turns that can be undone, oldest first."""
         return await self._turns.history()
 
     async def totals(self) -> "Totals":
-        """What the thread and its sub-agents have used."""
+        """Return the usage of the thread and its sub-agents."""
         return await self._store.ledger.total(self.thread_id)
 
     async def spending(self) -> "Sequence[Spending]":
-        """The same for each source and model."""
+        """Return the usage by source and model."""
         return await self._store.ledger.by_source(self.thread_id)
 
     async def usage(self, since: "Sequence[Spending]" = ()) -> Mapping[str, Any]:
-        """The usage since an earlier `spending`, as the event `result` has it."""
+        """Return the usage since an earlier `spending`, in the form of the event `result`."""
         return usage_summary(await self.spending(), since)
 
-    async def unfinished_runs(self) -> "Sequence[RunRow]":
-        """Its background runs that have not ended."""
-        return await self._store.runs.unfinished(self.thread_id)
-
     async def pending_approval(self) -> Mapping[str, Any] | None:
-        """The fields of `approval_required` when it waits for an approval."""
-        batch = waiting_batch(await self._turns.snapshot())
-        return None if batch is None else as_asked(batch)
+        """Return the fields of `approval_required`; None if no approval is pending."""
+        batch = pending_batch(await self._turns.snapshot())
+        return None if batch is None else approval_fields(batch)
 
     async def preview_undo(self, turns: int = 1, files: ops.Scope = "both") -> UndoPreview:
-        """What an undo would do, file by file. Ask between turns. Raises what an undo raises."""
+        """Return the effect of an undo, file by file. Call it only between turns. Raises the errors of an undo."""
         return await self._rewind.preview(ops.Undo(turns, files))
 
     async def conversation(self) -> "Conversation":
-        """All of it, with times and costs. Raises UsageError before its first turn."""
+        """Return the whole conversation with times and costs. Raises UsageError before the first turn."""
         return await conversation_of(self._turns, await self._store.threads.find(self.thread_id))
 
 
 class LockedThread(StoredThread):
-    """A thread that no turn runs in and that this process has locked."""
+    """A thread locked by this process. Call its methods only between turns."""
+
+    @property
+    def _listing(self) -> ThreadListing:
+        return ThreadListing(self._turns, self.options.workspace)
 
     async def rename(self, title: str) -> None:
-        """Give it another title, secrets replaced."""
-        await self._store.threads.update(self.thread_id, title=redact(title))
+        """Change the title. Secrets in it are redacted."""
+        await self._listing.change(title=redact(title.strip()))
 
-    async def move(self, operation: ops.Undo | ops.Redo) -> Moved:
+    async def move(self, operation: ops.Undo | ops.Redo) -> RewindResult:
         """Undo or redo."""
         return await self._rewind.move(operation)
+
+    async def begin_turn(self, message: ops.UserInput, on_disk: Callable[[int], None] | None = None) -> None:
+        """Write a message as the input of a new turn, and take a snapshot of the files.
+
+        `on_disk` is called with the number of the turn as soon as the message is saved.
+        """
+        files = self._files.begin(self.thread_id)
+        await self._listing.begin_turn(message, self.options, files, on_disk=on_disk)
+
+    def resume_snapshot(self, head: "StateSnapshot") -> None:
+        """Take the snapshot of the turn that continues at `head`, if its process died before taking it."""
+        if head.values.get("iteration", 0) <= 1:  # no tool ran yet
+            self._files.resume(head.values.get("turn_files", ""), self.thread_id)
+
+    async def list_running(self) -> None:
+        """Mark the thread as running in the list of threads."""
+        await self._listing.change(state="running")
+
+    async def list_as(self, status: str) -> None:
+        """Update the list of threads after a turn that ended with this status."""
+        await self._listing.renew(STATES.get(status, "idle"))

@@ -1,7 +1,7 @@
-"""All threads of a data home: listed, read, changed, copied, imported and deleted. No model is called."""
+"""List, read, change, copy, import and delete the threads in a data folder. No model is called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,46 +15,44 @@ if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
     from ml_intern.session.protocol import PruneRequest, Pruning
     from ml_intern.session.thread import LockedThread, StoredThread
+    from ml_intern.snapshots.workspace import ReportProblem
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
     T = TypeVar("T", bound=StoredThread)
 
-Warn = Callable[[str, str], None]
-"""Report a problem and its remedy."""
-
 
 @asynccontextmanager
-async def open_threads(warn: Warn) -> AsyncIterator["LocalThreads"]:
-    """Open the threads of the user's data home. `warn` reports problems with snapshots."""
+async def open_threads(warn: "ReportProblem") -> AsyncIterator["LocalThreads"]:
+    """Open the threads in the user's data folder. `warn` reports problems with snapshots."""
     async with open_store() as store:
         yield LocalThreads(store, warn)
 
 
 class LocalThreads:
-    """The threads of a database on this machine. Heavy packages are imported by the methods that need them."""
+    """The threads of a database on this machine. Methods import heavy packages only when they need them."""
 
-    def __init__(self, store: "Store", warn: Warn) -> None:
+    def __init__(self, store: "Store", warn: "ReportProblem") -> None:
         self._store = store
         self._warn = warn
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
     ) -> Sequence["ThreadRow"]:
-        """The threads of a folder or of all, the last used first; `children`: those of sub-agents too."""
+        """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
         return await self._store.threads.list(folder, limit, children=children)
 
     async def sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
-        """The bytes that the checkpoints of threads take."""
+        """Return the size of each thread's checkpoints in bytes."""
         return await self._store.checkpoints.sizes(ids)
 
     async def find(self, text: str) -> "ThreadRow":
-        """The thread with this id, unique prefix or title. Raises UsageError."""
+        """Return the thread with this id, unique prefix or title. Raises UsageError."""
         return await self._store.threads.find(text)
 
     @asynccontextmanager
     async def read(self, text: str) -> AsyncIterator["StoredThread"]:
-        """Open a thread to read. Raises UsageError."""
+        """Open a thread for reading. Raises UsageError."""
         from ml_intern.session.thread import StoredThread
 
         row = await self._found(text)
@@ -63,7 +61,7 @@ class LocalThreads:
 
     @asynccontextmanager
     async def hold(self, text: str) -> AsyncIterator["LockedThread"]:
-        """Lock a thread and open it. Raises UsageError, ThreadLocked."""
+        """Lock and open a thread. Raises UsageError or ThreadLocked."""
         from ml_intern.session.thread import LockedThread
 
         row = await self._found(text)
@@ -76,10 +74,10 @@ class LocalThreads:
 
     @asynccontextmanager
     async def _opened(self, kind: "type[T]", row: "ThreadRow") -> AsyncIterator["T"]:
-        from ml_intern.session.thread import resting_turns
+        from ml_intern.session.thread import idle_turns
         from ml_intern.snapshots.workspace import Snapshots
 
-        turns = await resting_turns(self._store, row.id, row.folder)
+        turns = await idle_turns(self._store, row.id, row.folder)
         files = Snapshots(self._store.home, Path(turns.services.defaults.workspace), self._warn)
         try:
             yield kind(turns, files)
@@ -88,46 +86,46 @@ class LocalThreads:
 
     async def fork(self, text: str, turn: int | None) -> "ThreadRow":
         """Copy a thread up to the end of a turn. Raises UsageError."""
-        from ml_intern.session.thread import resting_turns
+        from ml_intern.session.thread import idle_turns
 
         row = await self._found(text)
-        turns = await resting_turns(self._store, row.id, row.folder)
+        turns = await idle_turns(self._store, row.id, row.folder)
         return await self._store.threads.find(await turns.fork(turn))
 
     async def delete(self, id: str) -> Deleted:
         """Delete a thread, its sub-agents, artifacts and snapshots. Raises ThreadLocked."""
         from ml_intern.snapshots.prune import delete_snapshots
 
-        gone = tuple(await self._store.delete(id))
-        forgotten = await asyncio.to_thread(delete_snapshots, self._store.home, list(gone))
-        return Deleted(gone, tuple(forgotten.skipped))
+        deleted = tuple(await self._store.delete(id))
+        snapshots = await asyncio.to_thread(delete_snapshots, self._store.home, list(deleted))
+        return Deleted(deleted, tuple(snapshots.skipped))
 
     async def import_conversation(self, conversation: "Conversation", folder: str, name: str) -> "ThreadRow":
-        """Make a thread from the conversation that the file `name` holds, secrets replaced."""
+        """Create a thread from a conversation that was read from the file `name`. Secrets are redacted."""
         from ml_intern.outbound.exporting.formats import redact_conversation
         from ml_intern.session.exchange.importing import import_thread
-        from ml_intern.session.thread import resting_turns
+        from ml_intern.session.thread import idle_turns
 
         register_secrets()
         conversation = redact_conversation(conversation)
         id = str(uuid4())
         async with self._store.hold(id):
-            return await import_thread(await resting_turns(self._store, id, folder), conversation, folder, name)
+            return await import_thread(await idle_turns(self._store, id, folder), conversation, folder, name)
 
     async def upload_trace(self, text: str, folder: str) -> str:
-        """Upload a thread to the user's dataset of traces; its address. Raises UsageError, TemporaryError."""
+        """Upload a thread to the user's dataset of traces. Return its address. Raises UsageError or TemporaryError."""
         from ml_intern.configs.hosts import hub_url
         from ml_intern.configs.layers import load
         from ml_intern.session.exchange.traces import Traces
-        from ml_intern.session.thread import resting_turns
+        from ml_intern.session.thread import idle_turns
 
         row = await self._found(text)
-        turns = await resting_turns(self._store, row.id, row.folder)
+        turns = await idle_turns(self._store, row.id, row.folder)
         traces = Traces(self._store.home, load(Path(folder)).settings)
         return f"{hub_url()}/{await traces.upload_now(turns)}"
 
     async def prune(self, request: "PruneRequest", *, do_it: bool) -> "Pruning":
-        """Delete old threads and thin out long ones, or find out what would go."""
+        """Delete old threads and thin out long ones, or return what would be pruned."""
         from ml_intern.session.pruning import prune
 
         return await prune(self._store, request, do_it=do_it)

@@ -1,4 +1,4 @@
-"""The runs of the thread that a session is in: followed to their end, which wakes the model when no turn runs."""
+"""Watches the background runs of the session's thread. The end of a run starts a turn if the thread is idle."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.runs.logs import last_lines
 from ml_intern.runs.metrics import series_of, sparkline
-from ml_intern.runs.poll import poll, stop
+from ml_intern.runs.poll import poll
+from ml_intern.runs.poll import stop as stop_run
 from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.runs.summary import standing_line
 from ml_intern.runs.watch import Watch
@@ -18,14 +19,14 @@ from ml_intern.session.runner import pending_kind
 from ml_intern.session.turns.turns import Turns
 from ml_intern.store.runs import RunRow
 
-WOKEN = "a background run ended"
-"""What stands in `processing` instead of a message."""
+WAKE_TEXT = "a background run ended"
+"""The text of `processing` for a turn without a message."""
 
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
 
 
-def metric_course(row: RunRow) -> str:
-    """The course of a run's main metric in one line; "" when it printed none. Reads the log."""
+def metric_history(row: RunRow) -> str:
+    """Return the history of a run's main metric in one line, read from its log; "" if it has no metrics."""
     log = Path(row.log)
     series = series_of(log, log.parent / TRACKIO)
     if not (name := series.main()):
@@ -35,7 +36,7 @@ def metric_course(row: RunRow) -> str:
 
 
 class ThreadRuns:
-    """Follows the runs of one thread at a time. `wake` hands in the operation Wake."""
+    """Watches the runs of one thread at a time. `wake` submits the operation Wake."""
 
     def __init__(self, services: Services, emit: Emit, wake: Callable[[], None]) -> None:
         self._services = services
@@ -45,14 +46,14 @@ class ThreadRuns:
         self._watch: Watch | None = None
 
     async def watch(self, thread_id: str) -> Watch:
-        """Leave the runs of the thread before, and return the watch over those of this one. `start` begins it."""
+        """Stop watching the previous thread. Return the watch on the runs of this thread, which `start` starts."""
         await self.close()
         self._thread_id = thread_id
         self._watch = Watch(self._services.store, thread_id, self._emit, self._wake)
         return self._watch
 
     async def start(self) -> None:
-        """Begin to watch. Runs that ended in the meantime wake the model at once."""
+        """Start watching. Runs that have ended in the meantime wake the model at once."""
         if await self._services.store.runs.list(self._thread_id):
             self._wake()
         if self._watch is not None:
@@ -65,52 +66,58 @@ class ThreadRuns:
             self._watch = None
 
     async def begin(self, turns: Turns, options: RunOptions) -> int | None:
-        """Write the input that wakes the model, and give the number of the turn it belongs to.
+        """Write the input that wakes the model. Return the number of the turn to which it belongs.
 
-        None when there is no run that it does not know of, or the thread is not at rest: its next call tells it.
+        Return None if every ended run was reported, or if the thread is not idle. In that case the next model call
+        reports the runs.
         """
         snapshot = await turns.snapshot()
         reported = snapshot.values.get("reported_runs", [])
         ended = await self._services.store.runs.finished_unreported(turns.thread_id, reported)
         if not ended or pending_kind(snapshot):
             return None
-        await turns.continue_turn(options, WOKEN)
+        await turns.continue_turn(options, WAKE_TEXT)
         return int(snapshot.values.get("turn", 0))
 
-    async def going(self) -> Sequence[RunRow]:
-        """The runs that have not ended."""
+    async def unfinished(self) -> Sequence[RunRow]:
+        """Return the runs that have not ended."""
         return await self._services.store.runs.unfinished(self._thread_id)
 
     @property
     def quiet(self) -> bool:
-        """Whether no run is open and none has still to be reported."""
+        """Return whether every run has ended and was reported."""
         return self._watch is None or self._watch.is_quiet
 
     async def ended(self) -> None:
-        """Wait until no run is open and the model was handed what came of the last one."""
+        """Wait until every run has ended and was reported to the model."""
         if self._watch is not None:
             await self._watch.quiet()
 
-    async def check(self, prefix: str, *, stop_them: bool, logs: bool) -> list[RunReport]:
-        """The state of the runs whose ids begin so; `stop_them` ends them, `logs` adds the end of their logs."""
+    async def ids(self, prefix: str = "") -> Sequence[str]:
+        """Return the ids that begin with `prefix`."""
         rows = await self._services.store.runs.list(self._thread_id)
-        return [await self._report(row, stop_it=stop_them, log=logs) for row in rows if row.id.startswith(prefix)]
+        return [row.id for row in rows if row.id.startswith(prefix)]
+
+    async def check(self, prefix: str = "", *, stop: bool = False, logs: bool = False) -> list[RunReport]:
+        """Poll the runs whose ids begin with `prefix`. `stop` stops them, `logs` adds the end of their logs."""
+        rows = await self._services.store.runs.list(self._thread_id)
+        return [await self._report(row, stop_it=stop, log=logs) for row in rows if row.id.startswith(prefix)]
 
     async def _report(self, row: RunRow, *, stop_it: bool, log: bool) -> RunReport:
         seen, problem, store = row, "", self._services.store
         try:
-            seen = await (stop(store, row) if stop_it else poll(store, row))
+            seen = await (stop_run(store, row) if stop_it else poll(store, row))
         except MLInternError as error:
             problem = error.message
         end = last_lines(Path(seen.log), LOG_LINES, LOG_CHARACTERS).rstrip() if log else ""
-        return RunReport(seen, standing_line(seen), metric_course(seen), end, problem)
+        return RunReport(seen, standing_line(seen), metric_history(seen), end, problem)
 
     async def stop(self) -> Sequence[RunRow]:
-        """Stop all of them; those that could not be stopped. The session may be closed already."""
+        """Stop all runs. Return those that could not be stopped. It works after the session was closed, too."""
         left = []
-        for row in await self.going():
+        for row in await self.unfinished():
             try:
-                await stop(self._services.store, row)
+                await stop_run(self._services.store, row)
             except MLInternError as error:
                 self._emit("error", message=error.message, remedy=error.remedy, exit_code=None, retry_in_s=None)
                 left.append(row)

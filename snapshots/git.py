@@ -1,4 +1,7 @@
-"""Run git on a shadow repository whose work tree is the user's folder. snapshots.trees decides what it stores."""
+"""Run git on a shadow repository whose work tree is the user's folder. snapshots.trees decides what it stores.
+
+git runs in a sandbox, in which only the shadow repository is writable.
+"""
 
 import os
 import shutil
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ml_intern.configs.paths import private_folder
+from ml_intern.sandbox.git.reader import kill_git, open_git
 from ml_intern.store.lock import open_lock_file, try_lock
 
 SECONDS = 120.0
@@ -74,14 +78,14 @@ class GitProcesses:
         with self._guard:
             self.closed = True
             for process in self._running:
-                process.kill()
+                kill_git(process)
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
         """Register a process that was just started."""
         with self._guard:
             self._running.add(process)
             if self.closed:
-                process.kill()
+                kill_git(process)
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
         """Unregister a process that has ended."""
@@ -106,7 +110,7 @@ class ShadowGit:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the repository against other sessions. Git processes inherit the lock until they end."""
+        """Lock the repository against other sessions. A git that may outlive this process inherits the lock."""
         private_folder(self.folder)
         descriptor = open_lock_file(self.folder / "lock")
         try:
@@ -189,29 +193,31 @@ class ShadowGit:
     def _start(
         self, *arguments: str, seconds: float, root: Path, errors: bool = True
     ) -> "Iterator[subprocess.Popen[bytes]]":
-        program = shutil.which("git")
-        if program is None or not root.is_dir():
-            raise SnapshotError("git is not on PATH" if program is None else f"the folder {root} no longer exists")
+        if shutil.which("git") is None or not root.is_dir():
+            raise SnapshotError("git is not on PATH" if root.is_dir() else f"the folder {root} no longer exists")
         options = ("-c", f"core.excludesFile={self.ignore_file}") if self.ignore_file else ()
-        process = subprocess.Popen(
-            [program, *options, *arguments],
-            cwd=root,
-            env=self._environment(root),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal must not reach git
-            pass_fds=self._lock,
-        )
-        timer = threading.Timer(seconds, process.kill)
-        timer.daemon = True
-        with process:
+        reads = [Path(self.ignore_file).expanduser()] if self.ignore_file else []
+        with ExitStack() as stack:
+            git = stack.enter_context(open_git((*options, *arguments), root, reads=reads, writes=[self.folder]))
+            process = subprocess.Popen(
+                git.argv,
+                cwd=root,
+                env=self._environment(root),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the terminal must not reach git
+                pass_fds=git.descriptors if git.ends_with_parent else self._lock,
+            )
+            timer = threading.Timer(seconds, kill_git, (process,))
+            timer.daemon = True
+            stack.enter_context(process)
             self.processes.add(process)
             timer.start()
             try:
                 yield process
             except BaseException:
-                process.kill()
+                kill_git(process)
                 raise
             finally:
                 timer.cancel()

@@ -1,12 +1,14 @@
-"""Queries to the user's own git about a workspace. They write nothing."""
+"""Queries to git about a workspace and the user's ignored files. They write nothing."""
 
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.sandbox.git.reader import kill_git, open_git
 
 SECONDS = 20.0
 _SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
@@ -23,43 +25,51 @@ class UserIgnores:
 
 
 def find_user_ignores(workspace: Path) -> UserIgnores:
-    """Ask the user's git. Outside a repository, or if it ignores the workspace, the workspace is the top."""
-    ignore_file, where = _ask(
-        workspace,
-        ("config", "--type=path", "--get", "core.excludesFile"),
-        ("rev-parse", "--show-toplevel", "--git-path", "info/exclude"),
-    )
-    ignore_file, found = ignore_file.strip(), where.splitlines()
+    """Ask git. Outside a repository, or if it ignores the workspace, the workspace is the top."""
+    query = ("config", "--type=path", "--get", "core.excludesFile")
+    local, where = _ask(workspace, (*query, "--local"), ("rev-parse", "--show-toplevel", "--git-path", "info/exclude"))
+    ignore_file, found = (local or _users_setting(query)).strip(), where.splitlines()
     if len(found) != 2 or not workspace.is_relative_to(found[0]):
         return UserIgnores(workspace, ignore_file=ignore_file)
     top, patterns = Path(found[0]), workspace / found[1]
-    if top != workspace and any(_ask(top, ("check-ignore", "--no-index", "--", str(workspace)))):
+    ignored = ("-c", f"core.excludesFile={ignore_file}", "check-ignore", "--no-index", "--", str(workspace))
+    if top != workspace and any(_ask(top, ignored, reads=[Path(ignore_file)] if ignore_file else [])):
         return UserIgnores(workspace, ignore_file=ignore_file)
     text = patterns.read_text(errors="surrogateescape") if patterns.is_file() else ""
     return UserIgnores(top, text, ignore_file)
 
 
-def _ask(folder: Path, *queries: Sequence[str]) -> list[str]:
+def _users_setting(query: Sequence[str]) -> str:
+    """Return a setting of the user's own git, outside every repository."""
+    process = _start(["git", *query], Path("/"))
+    return _output(process)
+
+
+def _ask(folder: Path, *queries: Sequence[str], reads: Sequence[Path] = ()) -> list[str]:
     """Run git queries in parallel and return their outputs; "" for a failed query."""
+    with ExitStack() as stack:
+        commands = [stack.enter_context(open_git(query, folder, reads=reads)) for query in queries]
+        processes = [_start(command.argv, folder, command.descriptors) for command in commands]
+        return [_output(process) for process in processes]
+
+
+def _start(argv: Sequence[str], folder: Path, descriptors: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
     # If git started ml-intern, GIT_* variables point to its repository; only the locations of settings matter here.
     environment = {
         name: value
         for name, value in without_secrets(os.environ).items()
         if not name.startswith("GIT_") or name in _SETTINGS
     }
-    processes = [
-        subprocess.Popen(
-            ["git", *query],
-            cwd=folder,
-            env={**environment, "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for query in queries
-    ]
-    return [_output(process) for process in processes]
+    return subprocess.Popen(
+        argv,
+        cwd=folder,
+        env={**environment, "GIT_TERMINAL_PROMPT": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=descriptors,
+    )
 
 
 def _output(process: "subprocess.Popen[bytes]") -> str:
@@ -67,6 +77,6 @@ def _output(process: "subprocess.Popen[bytes]") -> str:
         try:
             output = os.fsdecode(process.communicate(timeout=SECONDS)[0])
         except subprocess.TimeoutExpired:
-            process.kill()
+            kill_git(process)
             raise
     return output if process.returncode == 0 else ""

@@ -1,5 +1,6 @@
 """The ledger of every paid request, recorded before it is sent. Entries survive undo and deletion of threads."""
 
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.store.database import Database
+from ml_intern.text.formatting import money, plural
 
 Source = Literal["main", "research", "compaction", "job"]
 
@@ -21,6 +23,11 @@ _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constant
 
 UNPRICED_REQUESTS_PER_DOLLAR = 50
 """Number of requests of unknown price that a cap of one dollar allows."""
+
+
+def unpriced_allowed(cap_usd: float) -> int:
+    """Return the number of requests of unknown price that a cap allows: at least one."""
+    return math.ceil(cap_usd * UNPRICED_REQUESTS_PER_DOLLAR)
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,14 @@ class Totals:
         return Totals(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
 
     @property
+    def unpriced_requests(self) -> int:
+        """Return the number of requests whose cost is unknown, finished or not."""
+        return self.unknown_cost_requests + self.open_requests
+
+    @property
     def known_cost_usd(self) -> float | None:
         """Return the total cost in US dollars, or None if the price of any request is unknown."""
-        return None if self.unknown_cost_requests > 0 or self.open_requests > 0 else self.cost_usd
+        return None if self.unpriced_requests else self.cost_usd
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of requests and tokens in the form of the event `result`."""
@@ -250,8 +262,11 @@ def _check_cap(connection: sqlite3.Connection, root_id: str, reservation: CostRe
     committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()
     remedy = "raise it with --max-budget-usd (-1: no limit)"
     if reservation.usd is not None and committed + reservation.usd > reservation.cap_usd:
-        left = f"${max(0.0, reservation.cap_usd - committed):.4f} of the budget of ${reservation.cap_usd:.2f} is left"
-        raise LimitReached(f"the next request may cost ${reservation.usd:.4f}, but only {left}", remedy)
-    if reservation.usd is None and unpriced >= reservation.cap_usd * UNPRICED_REQUESTS_PER_DOLLAR:
-        used_up = f"the budget of ${reservation.cap_usd:.2f} is used up"
-        raise LimitReached(f"{used_up}: it allows {unpriced} requests of unknown price", remedy)
+        left = (
+            f"{money(max(0.0, reservation.cap_usd - committed))} of the budget of {money(reservation.cap_usd)} is left"
+        )
+        raise LimitReached(f"the next request may cost {money(reservation.usd)}, but only {left}", remedy)
+    if reservation.usd is None and unpriced >= unpriced_allowed(reservation.cap_usd):
+        used_up = f"the budget of {money(reservation.cap_usd)} is used up"
+        counted = f"it allows {plural(unpriced, 'request')} of unknown price, {UNPRICED_REQUESTS_PER_DOLLAR} per dollar"
+        raise LimitReached(f"{used_up}: {counted}", f"{remedy}, or set the price: `prices` in the settings")

@@ -12,7 +12,7 @@ from ml_intern.store.ledger import CostReservation, insert_entry
 QUEUED, RUNNING = "queued", "running"
 OPEN = (QUEUED, RUNNING)
 FINAL = ("succeeded", "failed", "cancelled", "timeout", "lost")
-_IS_OPEN = "state IN ('queued', 'running')"
+IS_OPEN = "state IN ('queued', 'running')"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Runs:
         """Change an open run; a finished run stays unchanged. Raises KeyError if there is no such run."""
         values: dict[str, Any] = {name: changes[name] for name in RunChanges.__annotations__ if name in changes}  # type: ignore[literal-required]
         settings = ", ".join(f"{name} = :{name}" for name in values)
-        statement = f"UPDATE runs SET {settings} WHERE id = :id AND {_IS_OPEN}"  # noqa: S608  names from the TypedDict
+        statement = f"UPDATE runs SET {settings} WHERE id = :id AND {IS_OPEN}"  # noqa: S608  names from the TypedDict
         known = "SELECT 1 FROM runs WHERE id = ?"
 
         def change(connection: sqlite3.Connection) -> bool:
@@ -137,7 +137,7 @@ class Runs:
         """Record the end of a run and settle its cost. Return False if it was already recorded."""
         values = {**vars(ending), "id": id, "finished": ending.finished or time.time()}
         settings = ", ".join(f"{name} = :{name}" for name in vars(ending))
-        statement = f"UPDATE runs SET {settings} WHERE id = :id AND {_IS_OPEN} RETURNING ledger_id"  # noqa: S608  names of a dataclass
+        statement = f"UPDATE runs SET {settings} WHERE id = :id AND {IS_OPEN} RETURNING ledger_id"  # noqa: S608  names of a dataclass
         settle = (
             "UPDATE ledger SET state = 'settled', cost_usd = :cost_usd, finished = :finished "
             "WHERE id = :ledger_id AND state = 'open'"
@@ -158,7 +158,7 @@ class Runs:
 
     async def finished_unreported(self, thread_id: str, reported: Collection[str]) -> Sequence[RunRow]:
         """Return the finished runs of a thread that are not in `reported`, oldest first."""
-        rows = await self._database.read(_selection(f"thread_id = ? AND NOT {_IS_OPEN}", thread_id))
+        rows = await self._database.read(_selection(f"thread_id = ? AND NOT {IS_OPEN}", thread_id))
         return [row for row in rows if row.id not in reported]
 
     async def pending(self, thread_id: str) -> bool:
@@ -168,7 +168,7 @@ class Runs:
     async def unfinished(self, thread_id: str | None = None) -> Sequence[RunRow]:
         """Return the open runs of a thread, or of all threads, oldest first."""
         where, values = ("thread_id = ? AND", [thread_id]) if thread_id is not None else ("", [])
-        return await self._database.read(_selection(f"{where} {_IS_OPEN}", *values))
+        return await self._database.read(_selection(f"{where} {IS_OPEN}", *values))
 
     async def list(self, thread_id: str | None = None) -> Sequence[RunRow]:
         """Return the runs of a thread, or of all threads, oldest first."""

@@ -15,11 +15,19 @@ from ml_intern.store.checkpoints.packing import id_timestamp
 from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
 from ml_intern.store.database import Database
 from ml_intern.store.lock import is_locked
+from ml_intern.store.runs import IS_OPEN
 from ml_intern.text.formatting import listed
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 
-_COLUMNS = "id, title, folder, parent, forked_at, created, updated, state, turns, cost_usd, redo"
+_WRITTEN = "id, title, folder, parent, forked_at, created, updated, state, turns, cost_usd, redo"
+_OWN_LEDGER = "FROM ledger WHERE root_id = threads.id"
+_COLUMNS = (
+    "id, title, folder, parent, forked_at, created, updated, state, turns, "
+    f"iif(parent IS NULL OR forked_at IS NOT NULL, (SELECT coalesce(sum(cost_usd), 0.0) {_OWN_LEDGER}), cost_usd), "
+    f"(SELECT count(*) {_OWN_LEDGER} AND cost_usd IS NULL), redo"
+)
+"""The cost of a thread is read from the ledger; a sub-agent's spending is part of its root thread's there."""
 _NO_CHILD = "(parent IS NULL OR forked_at IS NOT NULL)"
 
 
@@ -40,6 +48,9 @@ class ThreadRow:
     """If the process of a running thread ends unexpectedly, the state is read as interrupted."""
     turns: int
     cost_usd: float
+    """The known part of the cost."""
+    unpriced_requests: int
+    """Requests of unknown price."""
     redo: tuple[str, ...]
 
     @property
@@ -70,8 +81,6 @@ class NewThread(ThreadChanges, total=False):
 
 
 _THREAD_TABLES = ("journal", "runs", "experiments", "permissions")
-_STILL_RUNNING = "state IN ('queued', 'running')"
-"""Running runs keep their rows when their thread is deleted, so that they can be found and stopped."""
 
 
 class ThreadTable:
@@ -160,7 +169,8 @@ class ThreadTable:
                 delete_checkpoints(connection, thread_id)
                 connection.execute("DELETE FROM threads WHERE id = ?", (thread_id,))
                 for table in _THREAD_TABLES:
-                    condition = f"AND NOT {_STILL_RUNNING}" if table == "runs" else ""
+                    # open runs keep their rows, so that they can be found and stopped
+                    condition = f"AND NOT {IS_OPEN}" if table == "runs" else ""
                     connection.execute(f"DELETE FROM {table} WHERE thread_id = ? {condition}", (thread_id,))  # noqa: S608  constants only
             return deleted
 
@@ -188,9 +198,7 @@ def _insert_unlisted(connection: sqlite3.Connection) -> None:
         checkpoint_refs = list(load_lineage(connection, namespace, latest_id(connection, namespace) or ""))
         times = [id_timestamp(ref.id) for ref in checkpoint_refs] or [0.0]
         turns = sum(ref.source == "input" for ref in checkpoint_refs)
-        cost = "SELECT coalesce(sum(cost_usd), 0.0) FROM ledger WHERE root_id = ?"
-        (cost_usd,) = connection.execute(cost, (id,)).fetchone()
-        fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns, "cost_usd": cost_usd}
+        fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns}
         _insert(connection, _new_row(fields))
 
 
@@ -198,7 +206,8 @@ def _new_row(fields: Mapping[str, Any]) -> ThreadRow:
     now = time.time()
     defaults: dict[str, Any] = {
         "id": str(uuid.uuid4()), "title": "", "folder": "", "parent": None, "forked_at": None,
-        "created": now, "updated": now, "state": "idle", "turns": 0, "cost_usd": 0.0, "redo": (),
+        "created": now, "updated": now, "state": "idle", "turns": 0, "cost_usd": 0.0, "unpriced_requests": 0,
+        "redo": (),
     }  # fmt: skip
     return ThreadRow(**{**defaults, **fields})
 
@@ -209,10 +218,10 @@ def _row(found: tuple[Any, ...]) -> ThreadRow:
 
 
 def _insert(connection: sqlite3.Connection, row: ThreadRow) -> bool:
-    values = [*vars(row).values()][:-1]
-    marks = ", ".join("?" * (len(values) + 1))
-    statement = f"INSERT OR IGNORE INTO threads ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
-    return connection.execute(statement, (*values, json.dumps(row.redo))).rowcount == 1
+    values = {**vars(row), "redo": json.dumps(row.redo)}
+    marks = ", ".join(f":{name}" for name in _WRITTEN.split(", "))
+    statement = f"INSERT OR IGNORE INTO threads ({_WRITTEN}) VALUES ({marks})"  # noqa: S608  constants only
+    return connection.execute(statement, values).rowcount == 1
 
 
 def _get(connection: sqlite3.Connection, id: str) -> ThreadRow | None:

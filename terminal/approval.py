@@ -1,4 +1,4 @@
-"""The approval dialogue: shows what would run and takes an answer for each request."""
+"""The approval dialogue: shows each pending call and reads the answer."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.terminal.keys import shown_keys
 from ml_intern.terminal.render.preview import preview
@@ -16,45 +16,39 @@ from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from ml_intern.graph.operations import Decision
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 QUESTION = "question"
 EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
-"""The argument that editing is about; of other tools all of them are edited, as JSON."""
+"""The argument that "edit" opens, by tool. For other tools it opens all arguments as JSON."""
 ALL_LINES = 100_000
 ALWAYS: "Mapping[str, Literal['thread', 'folder']]" = {"t": "thread", "g": "folder"}
 
 
-class Asks(Protocol):
-    """Something that can ask for one line; None for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
-
-    async def line(self, question: str, default: str = "") -> str | None:
-        """The answer."""
-
-
 class ApprovalDeferred(Exception):
-    """The user left without an answer; the requests stay pending."""
+    """The user left without answering; the requests stay pending."""
 
 
 class NewMessage(Exception):
-    """The user answered with a message for the model instead: nothing runs, and the model reads it."""
+    """The user answered a question about the turn with a message: the turn ends, and the model reads it."""
 
 
 class Dialogue:
     """Asks about one batch of requests."""
 
-    def __init__(self, screen: "Screen", asks: Asks, workspace: Path) -> None:
+    def __init__(self, screen: "Screen", asks: "LineReader", workspace: Path) -> None:
         self._screen = screen
         self._asks = asks
         self._workspace = workspace
 
     async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
-        """A decision for each request by its id.
+        """Return the decision for each request, by request id.
 
         Raises:
             ApprovalDeferred: Ctrl-D.
             KeyboardInterrupt: Ctrl-C.
-            NewMessage: the user typed a message instead.
+            NewMessage: the user typed a sentence at a question that is not about a call.
         """
         decisions: dict[str, Decision] = {}
         for number, request in enumerate(requests):
@@ -65,31 +59,38 @@ class Dialogue:
         return decisions
 
     async def _one(self, request: Mapping[str, Any], waiting: int) -> "Decision | None":
-        """The decision, or None when the answer was yes to all."""
+        """Return the decision on one request; None when the answer was yes to all."""
         self._present(request)
         question = _question(request, waiting)
         while True:
             answer = (await self._line(question)).strip()
-            word, _, rest = answer.partition(" ")
-            if waiting > 1 and word.lower() in ("a", "all"):
+            if waiting > 1 and answer.lower() in ("a", "all"):
                 return None
-            if decision := await self._decision(word.lower(), rest.strip(), request):
+            if decision := await self._decision(answer, request):
                 return decision
-            if len(word) > 1 and rest:
-                raise NewMessage(answer)
-            if word.lower() not in ("", "e", "edit", "v", "view"):
+            if answer.lower() not in ("", "e", "edit", "v", "view"):
                 self._screen.line(
-                    "Unknown answer. Type y, n, r, e or v, or a sentence to reject with that reason.", "dim"
+                    "Unknown answer. Type y (alone), n, r, e or v, or a sentence to reject with that reason.", "dim"
                 )
 
-    async def _decision(self, word: str, rest: str, request: Mapping[str, Any]) -> "Decision | None":
-        """What the word decides; None when it decides nothing (yet)."""
+    async def _decision(self, answer: str, request: Mapping[str, Any]) -> "Decision | None":
+        """Return the decision, or None when there is none yet. Only a word of its own approves."""
+        word, _, rest = (part.strip() for part in answer.partition(" "))
+        if word.lower() in ("n", "no"):
+            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
+        if word.lower() in ("r", "reason"):
+            return {"type": "reject", "message": rest or await self._line("reason: ")}
+        if not rest:
+            return await self._by_word(word.lower(), request)
+        if word.lower() in ("y", "yes"):  # neither a clear yes nor a clear no
+            return None
+        if request["name"] == QUESTION:
+            raise NewMessage(answer)
+        return {"type": "reject", "message": answer}
+
+    async def _by_word(self, word: str, request: Mapping[str, Any]) -> "Decision | None":
         if word in ("y", "yes"):
             return {"type": "approve"}
-        if word in ("n", "no"):
-            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
-        if word in ("r", "reason"):
-            return {"type": "reject", "message": rest or await self._line("why not? ")}
         if request["name"] == QUESTION:
             return None
         if word in ALWAYS and request.get("always"):
@@ -104,10 +105,10 @@ class Dialogue:
         if request["name"] == QUESTION:
             self._screen.line(request["description"], "bold yellow")
             return
-        self._screen.line(f"{request['name']} asks to run ({request['description']}):", "bold yellow")
+        self._screen.line(f"approve {request['name']}? ({request['description']})", "bold yellow")
         self._screen.lines(preview(request["name"], request["args"], self._workspace))
         if offered := request.get("always"):
-            self._screen.line(f"t or g also allow, on ordinary files here: {granted_words(offered)}", "dim")
+            self._screen.line(f"t and g also allow, for ordinary files here: {granted_words(offered)}", "dim")
 
     async def _line(self, question: str) -> str:
         answer = await self._asks.line(question)
@@ -116,29 +117,29 @@ class Dialogue:
         return answer
 
     async def _edited(self, request: Mapping[str, Any]) -> "Decision | None":
-        """The call with other arguments; None when the edit came to nothing."""
+        """Let the user edit the arguments; return None when they are unchanged, invalid or not confirmed."""
         name = EDITED_ARGUMENT.get(request["name"], "")
         before = str(request["args"][name]) if name else json.dumps(request["args"], ensure_ascii=False, indent=2)
         after = await self._edit_text(before)
         if after is None or after == before:
-            self._screen.line("nothing was changed", "dim")
+            self._screen.line("no changes", "dim")
             return None
         args = {**request["args"], name: after} if name else _json_object(after)
         if args is None:
-            self._screen.line("that is not a JSON object", "red")
+            self._screen.line("the edited text is not a JSON object", "red")
             return None
         self._screen.lines(preview(request["name"], args, self._workspace))
         return {"type": "edit", "args": args} if await self._confirmed() else None
 
     async def _confirmed(self) -> bool:
-        return (await self._line("run it like this (y, or anything else to go back)? ")).strip().lower() in ("y", "yes")
+        return (await self._line("run the edited call? [y/N] ")).strip().lower() in ("y", "yes")
 
     async def _edit_text(self, text: str) -> str | None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
             return await asyncio.to_thread(edit_in, editor, text)
         if "\n" in text:
-            self._screen.line("text of several lines needs $EDITOR", "red")
+            self._screen.line("set $EDITOR to edit text of several lines", "red")
             return None
         return await self._asks.line("edit: ", text)
 
@@ -152,7 +153,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def _question(request: Mapping[str, Any], waiting: int) -> str:
-    everything = "  a yes to all" if waiting > 1 else ""
+    everything = "  a yes to all pending calls" if waiting > 1 else ""
     if request["name"] == QUESTION:
         return f"y yes  n no{everything}: "
     always = "  t always in this thread  g always in this folder" if request.get("always") else ""
@@ -160,14 +161,14 @@ def _question(request: Mapping[str, Any], waiting: int) -> str:
 
 
 def granted_words(grants: Sequence[Mapping[str, Any]]) -> str:
-    """What grants allow, as a user reads it."""
+    """Describe what permission grants allow."""
     return visible(
         "; ".join(f"{' '.join(one['prefix'])} ..." if one["prefix"] else f"every {one['tool']}" for one in grants)
     )
 
 
 def edit_in(editor: str, text: str) -> str | None:
-    """The text after the user's editor was closed, without the newline editors add; None when the editor failed."""
+    """Open a text in the user's editor and return the result, without an added final newline; None when it fails."""
     with tempfile.TemporaryDirectory(prefix="ml-intern-") as folder:
         path = Path(folder) / "edit.txt"
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Completion in the prompt: slash commands with their values, and @path."""
+"""Completion in the prompt: slash commands, their arguments, and @path."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ MAX_PATHS = 100
 
 
 class PromptCompleter(Completer):
-    """Completes what stands before the cursor; paths are those of the working folder."""
+    """Completes the text before the cursor. Paths are relative to the working folder."""
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
 
     def get_completions(self, document: "Document", complete_event: "CompleteEvent") -> Iterable[Completion]:  # noqa: ARG002
-        """What could stand here."""
+        """Return the possible completions."""
         text = document.text_before_cursor
         word = document.get_word_before_cursor(WORD=True)
         if word.startswith("@"):

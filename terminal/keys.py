@@ -1,4 +1,4 @@
-"""What is typed while nothing is asked: not echoed into the output, never taken for the answer to a question."""
+"""Terminal modes. Keys typed between prompts are not echoed, and never become the answer to a later question."""
 
 import sys
 import termios
@@ -10,12 +10,12 @@ _COOKED_LOCAL = termios.ECHO | termios.ICANON
 
 
 def quiet_keys() -> AbstractContextManager[None]:
-    """Turn off the echo of keys within this block; what is typed is saved, and Ctrl-C still interrupts."""
+    """Turn off the echo of keys within this block. Typed keys stay in the input queue; Ctrl-C still interrupts."""
     return _mode(lambda flags, local: (flags & ~_COOKED_INPUT, local & ~_COOKED_LOCAL))
 
 
 def shown_keys() -> AbstractContextManager[None]:
-    """Within this block, inside one of quiet_keys, another program has the terminal as it expects it."""
+    """Restore the echo of keys for another program, in a block within one of quiet_keys."""
     return _mode(lambda flags, local: (flags | _COOKED_INPUT, local | _COOKED_LOCAL))
 
 
@@ -26,7 +26,7 @@ def ctrl_c_is_a_key() -> AbstractContextManager[None]:
 
 @contextmanager
 def _mode(changed: Callable[[int, int], tuple[int, int]]) -> Iterator[None]:
-    """Change the input and local flags of the terminal, as long as there is one."""
+    """Change the input and local flags of the terminal, if stdin is one."""
     try:
         before = termios.tcgetattr(sys.stdin.fileno())
     except (termios.error, ValueError, OSError):
@@ -42,7 +42,7 @@ def _mode(changed: Callable[[int, int], tuple[int, int]]) -> Iterator[None]:
 
 
 def forget_keys() -> None:
-    """Drop what was typed so far, in the terminal's queue and in the prompt's own."""
+    """Discard keys typed so far, from the terminal's queue and from prompt_toolkit's."""
     from prompt_toolkit.application import get_app_session
     from prompt_toolkit.input.typeahead import clear_typeahead
 

@@ -1,9 +1,9 @@
-"""The prompt of an interactive session: several lines, history, completion; and plain questions."""
+"""The prompt of an interactive session, with multi-line input, history and completion; and single-line questions."""
 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
 
 
-class Rewind(Exception):
+class LineReader(Protocol):
+    """Asks questions that are answered with one line."""
+
+    async def line(self, question: str, default: str = "") -> str | None:
+        """Return the answer; None for Ctrl-D. Raises KeyboardInterrupt for Ctrl-C."""
+
+
+class RewindRequested(Exception):
     """Esc Esc was pressed: the user wants to rewind."""
 
 
-class GivenWay(Exception):
-    """The message that was being typed is put aside: a turn began by itself."""
+class InputAborted(Exception):
+    """The input was ended by the program, because a turn began on its own."""
 
 
 class PrivateHistory(FileHistory):
-    """The history file: for its owner alone (0600), without secrets."""
+    """A history file that only its owner can read (0600). Secrets are redacted."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -41,12 +48,12 @@ class PrivateHistory(FileHistory):
 
 
 class Prompt:
-    """Asks the user. `history` is the file of earlier messages; None keeps them in memory."""
+    """Reads messages and answers. `history` is the file of earlier messages; None: in memory only."""
 
     def __init__(self, history: Path | None, completer: "Completer", toolbar: Callable[[], str]) -> None:
-        kept: History = PrivateHistory(history) if history else InMemoryHistory()
+        earlier: History = PrivateHistory(history) if history else InMemoryHistory()
         self._messages: PromptSession[str] = PromptSession(
-            history=kept,
+            history=earlier,
             completer=completer,
             complete_while_typing=False,
             multiline=True,
@@ -57,19 +64,22 @@ class Prompt:
         )
 
     async def message(self, default: str = "") -> str:
-        """One message. Raises KeyboardInterrupt, EOFError or Rewind for Ctrl-C, Ctrl-D and Esc Esc, and GivenWay."""
+        """Read one message.
+
+        Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D, RewindRequested for Esc Esc, or InputAborted.
+        """
         with patch_stdout(raw=True):
             return await self._messages.prompt_async("> ", default=default, handle_sigint=False)
 
-    def give_way(self) -> str:
-        """End the message that is being typed, with GivenWay, and give what was typed so far."""
+    def abort_input(self) -> str:
+        """Make the running `message` raise InputAborted. Return the text typed so far."""
         typed, app = self._messages.default_buffer.text, self._messages.app
         if app.is_running and not app.is_done:
-            app.exit(exception=GivenWay())
+            app.exit(exception=InputAborted())
         return typed
 
     async def line(self, question: str, default: str = "") -> str | None:
-        """The answer to a question; None for Ctrl-D. What was typed before it appeared is no answer.
+        """Ask a question and return the answer; None for Ctrl-D. Keys typed before the question are discarded.
 
         Raises KeyboardInterrupt for Ctrl-C.
         """
@@ -88,7 +98,7 @@ def _bindings() -> KeyBindings:
         keys.add(*sequence)(action)
 
     def rewind(event: "KeyPressEvent") -> None:
-        event.app.exit(exception=Rewind())
+        event.app.exit(exception=RewindRequested())
 
     bind(["enter"], lambda event: event.current_buffer.validate_and_handle())
     bind(["c-j"], lambda event: event.current_buffer.insert_text("\n"))

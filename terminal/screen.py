@@ -1,4 +1,4 @@
-"""Events on a terminal: streamed markdown, one line per tool call, the plan, the activity, the end of a turn."""
+"""Shows events on a terminal: streamed Markdown, one line per tool call, the plan, the current activity."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,6 @@ from ml_intern.terminal.render.summary import (
     CallNames,
     budget_line,
     duration,
-    money,
     one_line,
     outcome,
     plan_lines,
@@ -26,19 +25,20 @@ from ml_intern.terminal.render.summary import (
     unverified_line,
     wait_line,
 )
+from ml_intern.text.formatting import capped, money
 from ml_intern.text.visible import visible
 
-KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "place": "cyan"}
+KIND_STYLES = {"plain": "", "added": "green", "removed": "red", "location": "cyan"}
 MAX_OUTPUT_LINES = 40
 
 
 def open_console() -> Console:
-    """The console of this process's stdout. Markup, emoji codes and highlighting are off: text is shown as it is."""
+    """Return the console for stdout. Markup, emoji codes and highlighting are off, so that text is shown as it is."""
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 class PlainHeading(Heading):
-    """A heading where the text begins, not in the middle of the screen."""
+    """A heading that is aligned to the left, not centred."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         self.text.justify = "left"
@@ -46,7 +46,7 @@ class PlainHeading(Heading):
 
 
 class ReplyMarkdown(Markdown):
-    """The model's markdown. Links show where they lead: the text could say something else."""
+    """The model's Markdown. Links show their address, since their text may be misleading."""
 
     elements: ClassVar = {**Markdown.elements, "heading_open": PlainHeading}
 
@@ -55,7 +55,7 @@ class ReplyMarkdown(Markdown):
 
 
 class Screen:
-    """Shows what happens. Knows events only; asks nothing."""
+    """Shows events. It never asks questions."""
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self.console = console
@@ -65,11 +65,13 @@ class Screen:
         self._streamed: str | None = None
         self._calls = CallNames()
         self._activity = ""
-        self._said = ""
+        self._last_error = ""
         self._began = time.monotonic()
         self._spent = {"input_tokens": 0, "output_tokens": 0}
-        self._cost: float | None = 0.0
-        self.total_cost: float | None = 0.0
+        self.spent = money(0.0)
+        """The cost of the thread, for the toolbar."""
+        self.turn_cost = money(0.0)
+        """The cost of the latest turn."""
         unicode = (console.encoding or "").lower().startswith("utf")
         self._marks = {True: "✓", False: "✗"} if unicode else {True: "+", False: "!"}
         self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
@@ -101,23 +103,23 @@ class Screen:
             handler(event.data)
 
     def line(self, text: str, style: str = "") -> None:
-        """Print one line of the program, hidden characters shown."""
+        """Print one line of ml-intern's own text, with hidden characters made visible."""
         self.console.print(Text(visible(text), style=style))
 
     def lines(self, lines: Iterable[PreviewLine]) -> None:
-        """Lines of a preview; they were made safe already."""
+        """Print the lines of a preview, in which hidden characters are already visible."""
         for line in lines:
             self.console.print(Text(f"  {line.text}", style=KIND_STYLES[line.kind]))
 
     def markdown(self, text: str) -> None:
-        """A block of the model's text."""
+        """Print a block of the model's text."""
         if text.strip():
             self.console.print(ReplyMarkdown(text))
 
     # --- current activity
 
     def _processing(self, _: dict[str, Any]) -> None:
-        self._began, self._cost = time.monotonic(), 0.0
+        self._began = time.monotonic()
         self._spent = dict.fromkeys(self._spent, 0)
         self._now("thinking")
 
@@ -132,12 +134,12 @@ class Screen:
     def _moving(self) -> RenderableType:
         tail = self._stream.rest(max(self.console.height - 6, 4))
         activity = one_line(self._activity, max(self.console.width - 35, 20))
-        status = f"{activity} ({duration(time.monotonic() - self._began)}, Ctrl-C stops)"
+        status = f"{activity} ({duration(time.monotonic() - self._began)}, Ctrl-C interrupts)"
         spinner = Spinner("dots", Text(status, style="dim"))
         return Group(ReplyMarkdown(tail), spinner) if tail.strip() else spinner
 
     def stop(self) -> None:
-        """Nothing moves any more: what was streamed is printed for good."""
+        """Stop the spinner and print the rest of the streamed text."""
         self.markdown(self._stream.flush())
         if self._live is not None:
             self._live.stop()
@@ -157,7 +159,7 @@ class Screen:
     def _stream_end(self, data: dict[str, Any]) -> None:
         self.markdown(self._stream.flush())
         if data["partial"]:
-            self.line("(cut off; what is above may be incomplete)", "yellow")
+            self.line("(the reply was cut off and may be incomplete)", "yellow")
 
     def _message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:
@@ -181,7 +183,7 @@ class Screen:
             Text.assemble((f"{self._marks[data['ok']]} ", style), summary, (f"  {outcome(data)}", "dim"))
         )
         if self._verbose:
-            shown = visible(data["text"].strip()).splitlines()[:MAX_OUTPUT_LINES]
+            shown = capped(visible(data["text"].strip()).splitlines(), MAX_OUTPUT_LINES, "line")
             self.console.print(Text("\n".join(f"  {line}" for line in shown), style="dim"))
         if self._live is not None:
             self._now("thinking")
@@ -194,7 +196,7 @@ class Screen:
     def _compacted(self, data: dict[str, Any]) -> None:
         self.line(f"conversation shortened from {data['before_tokens']} to {data['after_tokens']} tokens", "dim")
 
-    # --- how it ended
+    # --- the end of a turn
 
     def _resumed(self, data: dict[str, Any]) -> None:
         self.line(resumed_line(data), "dim")
@@ -204,9 +206,6 @@ class Screen:
     def _usage(self, data: dict[str, Any]) -> None:
         for key in self._spent:
             self._spent[key] += data[key]
-        known = self._cost is not None and data["cost_usd"] is not None
-        self._cost = (self._cost or 0.0) + data["cost_usd"] if known else None
-        self.total_cost = data["total_cost_usd"]
 
     def _error(self, data: dict[str, Any]) -> None:
         if data["retry_in_s"] is not None:
@@ -214,15 +213,15 @@ class Screen:
             return
         self.stop()
         remedy = f" ({data['remedy']})" if data["remedy"] else ""
-        self._said = f"{data['message']}{remedy}"
-        self.line(one_line(self._said, 1000), "red")
+        self._last_error = f"{data['message']}{remedy}"
+        self.line(one_line(self._last_error, 1000), "red")
 
     def _turn_complete(self, data: dict[str, Any]) -> None:
         if data["status"] == "done":
             used = f"{tokens(self._spent['input_tokens'])} in, {tokens(self._spent['output_tokens'])} out"
-            self._end(f"{duration(time.monotonic() - self._began)}, {used}, {money(self._cost)}", "dim")
+            self._end(f"{duration(time.monotonic() - self._began)}, {used}, {self.turn_cost}", "dim")
         else:
-            self._end("" if data["text"] == self._said else f"{data['status']}: {data['text']}", "yellow")
+            self._end("" if data["text"] == self._last_error else f"{data['status']}: {data['text']}", "yellow")
 
     def _end(self, text: str, style: str) -> None:
         self.stop()

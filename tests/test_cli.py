@@ -90,6 +90,18 @@ def test_a_working_folder_that_is_gone_is_one_line(environment: dict[str, str], 
     assert done.stderr == "ml-intern: the working folder no longer exists (cd to another, or give -C DIR)\n"
 
 
+def test_an_interrupted_ephemeral_run_does_not_offer_to_resume(
+    environment: dict[str, str], tmp_path: Path, script: Callable[..., str]
+) -> None:
+    model = script({"tool_calls": [{"name": "bash", "args": {"command": "touch began; sleep 600"}}]})
+    command = [PROGRAM, "--ephemeral", "-m", model, "go"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for((tmp_path / "began").exists)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=WAIT)
+    assert (process.returncode, err.decode().splitlines()[-1]) == (143, "ml-intern: terminated")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_its_result_and_leaves_the_thread_usable(
     number: signal.Signals, code: int, environment: dict[str, str], tmp_path: Path, script: Callable[..., str]

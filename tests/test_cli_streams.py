@@ -38,6 +38,29 @@ def test_a_closed_stream_leads_to_nowhere_and_the_run_ends_as_usual(
     assert run(tmp_path, redirection) == (0, f"{seen}\n" if seen else "")
 
 
+@pytest.mark.parametrize(
+    "words", ["threads list", "runs list --json", "tools --json", "config show", "--help", "-p hi"]
+)
+def test_a_reader_that_closes_the_pipe_ends_the_program_silently(tmp_path: Path, words: str) -> None:
+    """As `ml-intern threads list | head` does. The pipe is closed before the first line is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    (tmp_path / "script.yaml").write_text(yaml.safe_dump([{"text": "the answer"}]))
+    options = ["-q", "-m", f"scripted:{tmp_path / 'script.yaml'}"] if words == "-p hi" else []
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(
+            [PROGRAM, *options, *words.split()],
+            cwd=tmp_path,
+            env={**os.environ, "ML_INTERN_HOME": str(tmp_path / "home")},
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+    assert (done.stderr, done.returncode) == (b"", 1)
+
+
 @pytest.mark.parametrize("data", [bytes(range(128, 256)) * 20, b"\0" * 17 * 2**20], ids=["binary", "too much"])
 def test_what_is_no_text_on_stdin_is_refused_before_anything_is_started(tmp_path: Path, data: bytes) -> None:
     code, seen = run(tmp_path, "", data)

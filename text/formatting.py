@@ -1,9 +1,28 @@
-"""Counts, sizes, days, durations and shortened lists, formatted for people."""
+"""Money, counts, sizes, days, durations and shortened lists, formatted for people."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def money(usd: float | None) -> str:
+    """Format US dollars, None as unknown. Cents from $0.10 on, else three digits: only 0 is shown as $0.00."""
+    if usd is None:
+        return "cost unknown"
+    if usd == 0 or abs(usd) >= 0.1:
+        return f"${usd:,.2f}"
+    digits = f"{usd:.{2 - math.floor(math.log10(abs(usd)))}f}".rstrip("0")
+    whole, _, decimals = digits.partition(".")
+    return f"${whole}.{decimals:0<2}"
+
+
+def spent(known_usd: float, unpriced: int) -> str:
+    """Format the spending: the known part, and whether requests of unknown price come on top of it."""
+    if not unpriced:
+        return money(known_usd)
+    return f"{money(known_usd)} + unknown" if known_usd else money(None)
 
 
 def count(number: int) -> str:

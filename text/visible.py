@@ -29,6 +29,19 @@ def visible(text: str) -> str:
     return _HIDDEN_CHARACTER.sub(_escaped, text)
 
 
+CONTROLS = (
+    *(number for number in range(0x20) if number not in {0x09, 0x0A, 0x0D}),
+    *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A),
+)  # fmt: skip
+"""Characters that terminals act on: control characters except white space, and bidirectional controls."""
+_CONTROL_CHARACTER = re.compile(f"[{re.escape(''.join(map(chr, CONTROLS)))}]|\r(?!\n)")
+
+
+def inert(text: str) -> str:
+    """Return `text` for a pipe or a file: what a terminal would act on becomes an escape, all else stays."""
+    return _CONTROL_CHARACTER.sub(_escaped, text)
+
+
 def has_hidden(text: str) -> bool:
     """Return whether `text` contains a character that `visible` would escape."""
     return _HIDDEN_CHARACTER.search(text) is not None

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.formatting import plural
 
 _MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]", "dropped": "[-]"}
 
@@ -34,7 +35,7 @@ async def plan(args: PlanArgs, context: ToolContext) -> ToolResult:
     """
     active = [step for step in args.steps if step.status == "in_progress"]
     if len(active) > 1:
-        raise ToolError(f"{len(active)} steps are in progress; keep one in progress and the others pending")
+        raise ToolError(f"{plural(len(active), 'step')} in progress; keep one in progress and the others pending")
     steps = [step.model_dump() for step in args.steps]
     context.emit("plan_update", steps=steps)
     lines = [f"{_MARKS[step.status]} {step.text}" for step in args.steps]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.jobs.jobs import Json, Run, Shown, found_run, run_json
+from ml_intern.commands.jobs.jobs import Run, Shown, found_run, run_json
 from ml_intern.commands.options import seconds
-from ml_intern.commands.output import print_json, print_lines
+from ml_intern.commands.output import Json, print_json, print_lines
 from ml_intern.configs.errors import LimitReached, TemporaryError
 from ml_intern.session.opening.store import open_store
 

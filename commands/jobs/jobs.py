@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
-from ml_intern.terminal.render.summary import money, one_line
-from ml_intern.text.formatting import duration, plural
+from ml_intern.terminal.render.summary import one_line
+from ml_intern.text.formatting import duration, money, plural
 
 if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or name")]
 NAMES_HELP = "ids, unique id prefixes or names"
 CUT_OFF = "starting; if the launch was interrupted, resume the thread"
@@ -72,15 +71,14 @@ def run_json(shown: Shown) -> dict[str, Any]:
     return {**fields, "metrics": jsonlib.loads(shown.row.metrics), "remark": shown.remark}
 
 
-async def found_run(store: "Store", text: str) -> "RunRow":
-    """Find a run by id, unique id prefix or name. Raises UsageError."""
-    rows = await store.runs.list()
-    named = [row for row in rows if text in (row.id, row.name)] or [row for row in rows if row.id.startswith(text)]
-    if len(named) == 1 and text:
-        return named[0]
-    choices = ", ".join(row.id for row in (named or rows)[-10:])
-    problem = f"{text!r} matches more than one run" if named else f"no run matches {text!r}"
-    raise UsageError(problem, f"use one of {choices}" if choices else "there are no runs yet")
+async def found_run(store: "Store", text: str, *, latest: bool = True) -> "RunRow":
+    """Find a run by id, name or unique id prefix. Of several runs with the name, take the latest. Raises UsageError."""
+    from ml_intern.runs.naming import choose
+
+    choice = choose(text, await store.runs.list(), "run", latest=latest)
+    if choice.note:
+        say(f"note: {choice.note}", 0)
+    return choice.row
 
 
 async def _all() -> list[Shown]:
@@ -106,7 +104,7 @@ async def _cancel(names: Sequence[str]) -> "list[RunRow]":
 
     async with open_store() as store:
         await adopt_unlisted(store)
-        rows = [await found_run(store, name) for name in names]
+        rows = [await found_run(store, name, latest=False) for name in names]
         if not names:
             rows = [row for row in await store.runs.unfinished() if await store.threads.get(row.thread_id) is None]
         for row in rows:

@@ -8,8 +8,9 @@ from typing import Any, Protocol, TextIO
 from ml_intern.commands.options import Options
 from ml_intern.graph.events import Event
 from ml_intern.terminal.render.plain import PlainRenderer
+from ml_intern.text.visible import CONTROLS, inert, visible
 
-LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x7F, 0x85, 0x2028, 0x2029)}
+LINE_ENDS = {number: f"\\u{number:04x}" for number in (*CONTROLS, 0x2028, 0x2029) if number >= 0x7F}
 
 
 class Format(Protocol):
@@ -75,7 +76,7 @@ def format_for(options: Options) -> Format:
 
 
 def as_line(value: Any) -> str:
-    """Format a value as one line of JSON, with every Unicode line end escaped. NaN and infinity become null."""
+    """Format a value as one line of JSON, with line ends, control and bidirectional characters escaped."""
     try:
         line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -84,11 +85,7 @@ def as_line(value: Any) -> str:
 
 
 def _shown(text: str, out: TextIO) -> str:
-    if not out.isatty():
-        return text
-    from ml_intern.text.visible import visible
-
-    return visible(text)
+    return visible(text) if out.isatty() else inert(text)
 
 
 def _write(out: TextIO, line: str) -> None:

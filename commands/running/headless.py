@@ -6,32 +6,31 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_intern.commands.failure import as_known, drop_stdout, report_line, say
 from ml_intern.commands.options import Options, seconds
 from ml_intern.commands.running.answer_schema import MAX_CORRECTIONS, AnswerSchema
 from ml_intern.commands.running.formats import Format, format_for
-from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import ExecApproval, Interrupt, UserInput
-from ml_intern.session.opening.session import Interface, open_session
+from ml_intern.session.opening.session import Interface, Opened, open_session
 from ml_intern.session.protocol import NO_USAGE
 from ml_intern.terminal.slash.runs import left_lines
-
-if TYPE_CHECKING:
-    from ml_intern.session.protocol import Session
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How the run ended. `line` is the message for stderr when the run did not succeed."""
+    """The end of the run. `line` is the message for stderr when the run did not succeed."""
 
     status: str
     exit_code: int
     text: str
     line: str = ""
     iterations: int = 0
+    answered: bool = False
+    """Whether the model gave its final answer; it may still fail the schema."""
 
 
 Task = UserInput | ExecApproval | None
@@ -39,8 +38,10 @@ Task = UserInput | ExecApproval | None
 NOTHING_LEFT = Ending(
     "failed", 2, "nothing to continue", 'nothing to continue: the last turn is finished (add a prompt: -c "PROMPT")'
 )
-SIGINT = Ending("interrupted", 130, "interrupted", "interrupted; the thread can be resumed")
-SIGTERM = Ending("interrupted", 143, "terminated", "terminated; the thread can be resumed")
+SIGINT = Ending("interrupted", 130, "interrupted", "interrupted")
+SIGTERM = Ending("interrupted", 143, "terminated", "terminated")
+RESUMABLE = (SIGINT.exit_code, SIGTERM.exit_code, TemporaryError.exit_code)
+"""Exit codes after which the message says that the thread can be resumed, if it is saved."""
 
 
 async def run_headless(options: Options, task: Task) -> int:
@@ -50,7 +51,7 @@ async def run_headless(options: Options, task: Task) -> int:
     out = format_for(options)
     try:
         async with open_session(options.request(headless=True), Interface(report_line)) as opened:
-            headless = Headless(opened.session, out, schema)
+            headless = Headless(opened, out, schema)
             with headless.stopped_by(limit, options.timeout or ""):
                 return await headless.run(task)
     except Exception as error:
@@ -62,8 +63,9 @@ async def run_headless(options: Options, task: Task) -> int:
 class Headless:
     """A headless run of a session. It ends with the turn, on a signal, at a limit, or when the output is closed."""
 
-    def __init__(self, session: "Session", out: Format, schema: AnswerSchema | None) -> None:
-        self._session = session
+    def __init__(self, opened: Opened, out: Format, schema: AnswerSchema | None) -> None:
+        self._session = opened.session
+        self._saved = opened.saved
         self._out = out
         self._schema = schema
         self._stop: Ending | None = None
@@ -113,10 +115,14 @@ class Headless:
         cost = (await self._session.totals()).since(before).known_cost_usd
         await self._session.close()
         await consumer
-        unverified = self._unverified if ending.status == "done" else None
+        unverified = self._unverified if ending.answered else None
         self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, unverified), last=True)
         ending = self._unwritable or ending
-        return say(ending.line, ending.exit_code) if ending.line else ending.exit_code
+        return say(self._with_hint(ending), ending.exit_code) if ending.line else ending.exit_code
+
+    def _with_hint(self, ending: Ending) -> str:
+        resumable = self._saved and ending.exit_code in RESUMABLE
+        return f"{ending.line}; the thread can be resumed" if resumable else ending.line
 
     async def _answer(self, task: Task) -> Ending:
         if self._schema is None:
@@ -147,7 +153,8 @@ class Headless:
             return NOTHING_LEFT
         if end is None:
             return Ending("failed", 1, "", "the turn did not end")
-        return Ending(end.status, end.exit_code, end.text, self._line(end.status, end.text), end.iterations)
+        line, answered = self._line(end.status, end.text), end.status == "done"
+        return Ending(end.status, end.exit_code, end.text, line, end.iterations, answered)
 
     async def _at_rest(self, *, runs_first: bool) -> None:
         """Wait until the turn and the turns that background runs start have ended, or the run is stopped."""
@@ -161,8 +168,8 @@ class Headless:
     async def _leave_runs(self, ending: Ending) -> None:
         """Report the background runs that continue. At the time limit, stop them instead."""
         if ending.status == "limit" and self._stop is not None:
-            await self._session.stop_runs()
-        for line in left_lines(await self._session.unfinished_runs()):
+            await self._session.runs.stop()
+        for line in left_lines(await self._session.runs.unfinished()):
             say(line, 0)
 
     def _line(self, status: str, text: str) -> str:

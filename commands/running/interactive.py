@@ -21,7 +21,6 @@ from ml_intern.terminal.keys import quiet_keys
 from ml_intern.terminal.picker import pick_thread
 from ml_intern.terminal.prompt import Prompt
 from ml_intern.terminal.questions import ask_trust
-from ml_intern.terminal.render.summary import money
 from ml_intern.terminal.screen import Screen, open_console
 from ml_intern.terminal.slash.share import ask_share
 
@@ -64,7 +63,7 @@ async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
         session = opened.session
 
         def toolbar() -> str:
-            return f" {session.options.model}  {session.options.approval_mode}  {money(screen.total_cost)}"
+            return f" {session.options.model}  {session.options.approval_mode}  {screen.spent}"
 
         history = opened.home / "history" if opened.saved else None
         prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)

@@ -35,9 +35,9 @@ class TaskFirst:
         """Return the user's next message."""
         return await self._person.message(default)
 
-    def give_way(self) -> str:
+    def abort_input(self) -> str:
         """Return the text the user has typed so far."""
-        return self._person.give_way()
+        return self._person.abort_input()
 
     async def line(self, question: str, default: str = "") -> str | None:
         """Return the user's answer to a question."""

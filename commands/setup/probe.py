@@ -12,7 +12,7 @@ from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.store import open_store
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.models.gateway import ModelReply, Models
@@ -74,7 +74,7 @@ class Probe:
         pieces = [at for type, at, _ in self.events if type == "assistant_chunk" and at >= began]
         if len(pieces) < 2:
             return "no: the reply came in one piece"
-        return f"yes: {len(pieces)} pieces, the first after {pieces[0] - began:.1f} s"
+        return f"yes: {plural(len(pieces), 'piece')}, the first after {pieces[0] - began:.1f} s"
 
     async def _tool_call(self) -> str:
         try:
@@ -130,10 +130,8 @@ class Probe:
 
     async def cost(self) -> str:
         """Return the cost and tokens of the requests so far."""
-        from ml_intern.terminal.render.summary import money
-
         used = await self.store.ledger.total("probe")
-        cost = money(None if used.unknown_cost_requests or used.open_requests else used.cost_usd)
+        cost = spent(used.cost_usd, used.unpriced_requests)
         requests = plural(used.requests, "request")
         return f"{cost}: {requests}, {used.input_tokens:,} tokens in, {used.output_tokens:,} out"
 
@@ -169,7 +167,7 @@ async def _probing(loaded: Loaded, options: Options) -> AsyncIterator[Probe]:
 
     async with open_store(ephemeral=True) as store:
         model, _ = choose_model(loaded, options.base_url)
-        models = Models(store.ledger, endpoint_of(options.request(), model))
+        models = Models(store.ledger, endpoint_of(options.request(), model), prices=loaded.settings.named_prices)
         try:
             yield Probe(store, models, model)
         finally:

@@ -113,10 +113,26 @@ def _take_key(screen: Screen, name: str, model: str) -> str:
         else:
             if _answers(screen, model):
                 _offer_to_save(screen, name, os.environ[name])
-                return model
+                return _recommended(screen, model)
         os.environ.pop(name)
         os.environ.update({name: before} if before else {})
     return ""
+
+
+def _recommended(screen: Screen, model: str) -> str:
+    """Let the user choose between the provider's recommended models, and save a choice other than the default."""
+    from ml_intern.models.catalog.lifecycle import recommended
+    from ml_intern.models.catalog.prices import rates_of
+
+    choices = recommended(model.partition("/")[0])
+    if model not in choices or len(choices) < 2:
+        return model
+    rows = [(id, f"{kind}, {rates_of(id)}") for id, kind in zip(choices, ("strong", "cheap"), strict=True)]
+    place = choose(screen, rows, f"which model (number; Enter keeps {model})? ")
+    chosen = model if place is None else choices[place]
+    if chosen != model and yes(f"make it the default model, in {settings_path()}?"):
+        change_user_settings(lambda values: values.update(model_name=chosen))
+    return chosen
 
 
 def _answers(screen: Screen, model: str) -> bool:

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, print_json, print_lines, size
+from ml_intern.commands.output import Json, print_json, print_lines, size
 from ml_intern.commands.threads.listing import thread_json
-from ml_intern.commands.threads.opened import threads_of_user
+from ml_intern.commands.threads.opened import conversation_of, threads_of_user
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
-    from ml_intern.outbound.conversation import Conversation
     from ml_intern.outbound.importing.reading import ImportedConversation
     from ml_intern.session.protocol import ThreadRow
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
 FormatName = Literal["markdown", "openai", "events", "html", "sts", "claude-code"]
 MAX_BYTES = 256 * 1024 * 1024
@@ -39,7 +37,7 @@ def export(
         return print_json({"address": address}) if json else print_lines([address])
     from ml_intern.outbound.exporting.formats import export_conversation
 
-    found = asyncio.run(_conversation(thread))
+    found = asyncio.run(conversation_of(thread))
     text = export_conversation(found, format)
     if file is None:
         return print_json({"thread": found.thread_id, "format": format, "text": text}) if json else _print(text)
@@ -67,11 +65,6 @@ def _print(text: str) -> int:
     sys.stdout.write(text)
     sys.stdout.flush()
     return 0
-
-
-async def _conversation(text: str) -> "Conversation":
-    async with threads_of_user() as threads, threads.read(text) as thread:
-        return await thread.conversation()
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
-from ml_intern.terminal.render.summary import call_summary, money, one_line, plan_lines
-from ml_intern.text.formatting import plural
+from ml_intern.terminal.render.summary import call_summary, one_line, plan_lines
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Message
     from ml_intern.session.protocol import ThreadRow, TurnInfo
-
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 
 
 def list_threads(
@@ -44,7 +42,15 @@ async def _rows(folder: str | None, limit: int | None, *, children: bool) -> "Se
 
 def _cells(row: "ThreadRow") -> tuple[str, ...]:
     used = local_time(row.updated)
-    return (row.id[:8], row.state, str(row.turns), money(row.cost_usd), used, row.title or "(untitled)", row.folder)
+    return (
+        row.id[:8],
+        row.state,
+        str(row.turns),
+        spent(row.cost_usd, row.unpriced_requests),
+        used,
+        row.title or "(untitled)",
+        row.folder,
+    )
 
 
 def thread_json(row: "ThreadRow") -> dict[str, Any]:
@@ -97,8 +103,8 @@ def message_json(message: "Message") -> dict[str, Any]:
 
 def _header(row: "ThreadRow") -> Iterator[str]:
     yield f"{row.title or '(untitled)'}"
-    turns = plural(row.turns, "turn")
-    yield f"{row.id}  {row.state}, {turns}, {money(row.cost_usd)}, last used {local_time(row.updated)}"
+    turns, cost = plural(row.turns, "turn"), spent(row.cost_usd, row.unpriced_requests)
+    yield f"{row.id}  {row.state}, {turns}, {cost}, last used {local_time(row.updated)}"
     yield f"folder: {row.folder}"
     if row.parent:
         yield f"parent: {row.parent}" + (f", forked after turn {row.forked_at}" if row.forked_at is not None else "")

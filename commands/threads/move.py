@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.output import JSON_HELP, print_json, print_lines
+from ml_intern.commands.output import Json, print_json, print_lines
 from ml_intern.commands.threads.listing import thread_json
 from ml_intern.commands.threads.opened import threads_of_user, warn
 from ml_intern.configs.errors import UsageError
@@ -14,9 +14,8 @@ from ml_intern.graph.operations import Redo, Scope, Undo
 from ml_intern.text.formatting import plural
 
 if TYPE_CHECKING:
-    from ml_intern.session.protocol import Moved, ThreadRow
+    from ml_intern.session.protocol import RewindResult, ThreadRow
 
-Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
 Files = Annotated[Scope, typer.Option("--files", help="undo or redo the conversation, the files, or both")]
 TITLE_LENGTH = 200
@@ -71,7 +70,7 @@ def redo(thread: Thread, files: Files = "both", json: Json = False) -> int:
     return _print_moved("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
 
 
-async def _move(text: str, operation: Undo | Redo) -> "tuple[ThreadRow, Moved]":
+async def _move(text: str, operation: Undo | Redo) -> "tuple[ThreadRow, RewindResult]":
     async with threads_of_user() as threads:
         async with threads.hold(text) as thread:
             moved = await thread.move(operation)
@@ -89,7 +88,7 @@ async def _preview(text: str, operation: Undo, *, as_json: bool) -> int:
     return print_lines([f"would undo {plural(seen.turns, 'turn')}: {seen.text}", *changes, *seen.notes])
 
 
-def _print_moved(direction: str, row: "ThreadRow", moved: "Moved", *, as_json: bool) -> int:
+def _print_moved(direction: str, row: "ThreadRow", moved: "RewindResult", *, as_json: bool) -> int:
     if as_json:
         done = {"direction": direction, "turns": moved.turns, "text": moved.text, "notes": moved.notes}
         return print_json({"thread": thread_json(row), **done})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_intern.commands.failure import say
 
 if TYPE_CHECKING:
+    from ml_intern.outbound.conversation import Conversation
     from ml_intern.session.protocol import Threads
 
 
@@ -17,6 +18,12 @@ async def threads_of_user() -> AsyncIterator["Threads"]:
 
     async with open_threads(warn) as threads:
         yield threads
+
+
+async def conversation_of(text: str) -> "Conversation":
+    """Return the conversation of the thread with this id, unique prefix or title. Raises UsageError."""
+    async with threads_of_user() as threads, threads.read(text) as thread:
+        return await thread.conversation()
 
 
 def warn(message: str, remedy: str) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ml_intern.commands.options import seconds
-from ml_intern.commands.output import JSON_HELP, columns, local_time, print_json, print_lines, size
+from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines, size
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.protocol import PruneRequest, Pruning
@@ -33,7 +33,7 @@ def prune(
     keep: Annotated[int, typer.Option("--keep", metavar="N", min=0, help="never delete the N most recent threads")] = 0,
     backup: Annotated[str | None, typer.Option("--backup", metavar="FILE", help="copy the database first")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="delete; without it, only show what would be deleted")] = False,
-    json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    json: Json = False,
 ) -> int:
     """Shrink the thread database: delete old threads and thin out large ones.
 
@@ -72,7 +72,7 @@ def _lines(done: Pruning, *, did_it: bool) -> Iterable[str]:
     if done.snapshots:
         yield f"{plural(done.snapshots, 'file snapshot')} of deleted threads"
     yield from done.notes
-    yield from (f"{id[:8]} skipped: another process is using it" for id in done.held)
+    yield from (f"{id[:8]} skipped: another process is using it" for id in done.in_use)
     if did_it:
         yield f"freed {size(done.freed)}"
     elif rows or done.snapshots:

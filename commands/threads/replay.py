@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.threads.opened import threads_of_user
+from ml_intern.commands.threads.opened import conversation_of
 from ml_intern.configs.errors import UsageError
 from ml_intern.terminal.render.summary import duration
 
 if TYPE_CHECKING:
     from ml_intern.graph.events import Event
-    from ml_intern.outbound.conversation import Conversation
 
 MAX_WAIT = 5.0
 """Longest pause between two events, in seconds, even if hours passed between them originally."""
@@ -34,7 +33,7 @@ def replay(
 
     if speed is not None and not speed > 0:
         raise UsageError(f"--speed {speed:g} is not valid", "use a number above 0; 2 is twice the original speed")
-    conversation = redact_conversation(asyncio.run(_read(thread)))
+    conversation = redact_conversation(asyncio.run(conversation_of(thread)))
     events = rebuild_events(conversation, version())
     if json:
         asyncio.run(_play(events, _lines(), speed))
@@ -55,11 +54,6 @@ async def _play(events: "Iterable[Event]", show: "Callable[[Event], None]", spee
         await asyncio.sleep(min(waited, MAX_WAIT))
         show(event)
         before = event.time
-
-
-async def _read(text: str) -> "Conversation":
-    async with threads_of_user() as threads, threads.read(text) as thread:
-        return await thread.conversation()
 
 
 def _lines() -> "Callable[[Event], None]":

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ml_intern.execution.process.environment import CALL_MARK
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
@@ -59,13 +59,9 @@ async def run_command(command: ProcessCommand, on_output: Callable[[str], None])
     Raises:
         OSError: the command could not be started, or its output could not be written.
     """
-    read_end, write_end = os.pipe()
-    pipe = PipeReader(read_end)
+    process, output = await _start(command)
+    pipe = PipeReader(output)
     try:
-        try:
-            process = await _start(command, write_end)
-        finally:
-            os.close(write_end)
         return await _supervise(process, pipe, command, on_output)
     finally:
         pipe.close()
@@ -90,21 +86,46 @@ class _SandboxedCommand:
 Process = asyncio.subprocess.Process | _SandboxedCommand
 
 
-async def _start(command: ProcessCommand, write_end: int) -> Process:
+async def _start(command: ProcessCommand) -> tuple[Process, int]:
+    """Start the command; return it and the descriptor of its output."""
     environment = {**command.environment, CALL_MARK: _nested_mark(command)}
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": write_end, "stderr": write_end}
-    if command.wrapped is None:
-        return await asyncio.create_subprocess_exec(
-            *command.argv, cwd=command.folder, env=environment, start_new_session=True, **streams
-        )
+    if command.wrapped is not None:
+        return await _start_sandboxed(command, command.wrapped, environment)
+    read_end, write_end = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command.argv, cwd=command.folder, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end,
+        )  # fmt: skip
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    return process, read_end
+
+
+async def _start_sandboxed(
+    command: ProcessCommand, wrapped: WrappedCommand, environment: Mapping[str, str]
+) -> tuple[Process, int]:
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def on_end() -> None:
         with suppress(RuntimeError):  # the loop has ended, so nothing awaits the process
             loop.call_soon_threadsafe(ended.set)
 
-    options = {"cwd": command.folder, "environment": environment, "start_new_session": True, **streams}
-    return _SandboxedCommand(await asyncio.to_thread(partial(command.wrapped.start, on_end=on_end, **options)), ended)
+    folder = str(command.folder)
+    start = partial(wrapped.start_captured, on_end=on_end, environment=environment, folder=folder)
+    task = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        started = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            task.result().process.kill()
+            os.close(task.result().output)
+        raise
+    return _SandboxedCommand(started.process, ended), started.output
 
 
 def _nested_mark(command: ProcessCommand) -> str:
@@ -123,7 +144,9 @@ async def _supervise(
     finally:
         # A process that left the session on purpose may survive a normal end of the command, but no other end.
         mark = None if ending == "exited" else command.mark
-        ended = await end_processes(process.pid, mark, spare=process.pid if command.wrapped else None)
+        ended = await end_processes(
+            process.pid, mark, spare=process.pid if command.wrapped and command.wrapped.has_monitor else None
+        )
         pipe.stop()
         await asyncio.wait({pump})
     await process.wait()

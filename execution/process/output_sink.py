@@ -84,7 +84,7 @@ class OutputLog:
         self._next = time.monotonic()
 
     def add(self, text: str) -> None:
-        """Add finished lines; only the last LOG_CHARACTERS of pending text are kept."""
+        """Add finished lines. Pending text is cut to its last LOG_CHARACTERS."""
         pending = self._pending + text
         self._pending = pending[-LOG_CHARACTERS:]
         self._left_out += len(pending) - len(self._pending)

@@ -1,6 +1,8 @@
 """The capabilities of a model beside text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,3 +18,9 @@ class Abilities:
 
 
 UNKNOWN = Abilities()
+
+
+def flag(entry: Mapping[str, Any], name: str) -> bool | None:
+    """Return a capability that a catalogue or a server declares; None when it declares none."""
+    value = entry.get(name)
+    return value if isinstance(value, bool) else None

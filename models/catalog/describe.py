@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from ml_intern.configs.errors import KeyMissing
 from ml_intern.configs.providers import HUB, LOCAL_SERVERS, MODEL_PROVIDERS
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.prices import Entry, Price, entries_of, entry_of
+from ml_intern.models.catalog.lifecycle import Retirement, retirement_of
+from ml_intern.models.catalog.prices import FREE, Entry, Price, entries_of, entry_of
 from ml_intern.models.gateway import Models
 from ml_intern.models.routing import HUB_PREFIX, first_set, hub_token, server_address
 
@@ -25,8 +27,10 @@ class Described:
     price: Price | None = None
     free: bool = False
     abilities: Abilities = UNKNOWN
-    fault: KeyMissing | None = None
+    problem: KeyMissing | None = None
     """Why it cannot be called."""
+    retired: Retirement | None = None
+    """Its retirement, if its provider no longer serves it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Way:
     """The variables that may have the key; empty where none is needed."""
     key: str | None
     """The variable that has it."""
+    strong: str = ""
+    """The recommended model for hard tasks."""
+    cheap: str = ""
+    """The recommended model for the lowest cost."""
 
 
 async def describe(models: Models, model: str) -> Described:
@@ -48,15 +56,17 @@ async def describe(models: Models, model: str) -> Described:
     except KeyMissing as error:
         return _of_table(model, entry_of(model), "none", None, error)
     await models.known.offers(route)
+    price = await models.known.price(route)
     return Described(
         model,
         route.note,
         route.key_used,
         models.known.window(route),
         models.known.longest_output(route),
-        await models.known.price(route),
-        route.free,
+        price,
+        price == FREE,
         models.known.abilities(route),
+        retired=next(iter(models.retired([model], date.today())), None),
     )
 
 
@@ -78,8 +88,9 @@ async def available(models: Models, among: Iterable[Way], words: str = "") -> li
 def ways(environ: Mapping[str, str]) -> Iterator[Way]:
     """Iterate over all prefixes of model ids."""
     for prefix, provider in MODEL_PROVIDERS.items():
-        how = "your own server" if provider.self_hosted else "its provider"
-        yield Way(prefix, how, provider.key_envs, first_set(provider.key_envs, environ))
+        how = "your own server" if provider.self_hosted else "the provider's API"
+        key = first_set(provider.key_envs, environ)
+        yield Way(prefix, how, provider.key_envs, key, provider.strong_model, provider.cheap_model)
     yield Way(HUB_PREFIX, "the Hugging Face router", HUB.key_envs, HUB.key_envs[0] if hub_token(environ) else None)
     for prefix, server in LOCAL_SERVERS.items():
         yield Way(prefix, f"the local server {server_address(server, environ)}", (), None)
@@ -91,9 +102,17 @@ async def _offered(models: Models, way: Way) -> list[str]:
     return names if way.prefix == HUB_PREFIX else [f"{way.prefix}/{name}" for name in names]
 
 
-def _of_table(id: str, entry: Entry, how: str, key: str | None, fault: KeyMissing | None = None) -> Described:
+def _of_table(id: str, entry: Entry, how: str, key: str | None, problem: KeyMissing | None = None) -> Described:
     return Described(
-        id, how, key, entry.window, entry.longest_output, entry.price, abilities=entry.abilities, fault=fault
+        id,
+        how,
+        key,
+        entry.window,
+        entry.longest_output,
+        entry.price,
+        abilities=entry.abilities,
+        problem=problem,
+        retired=retirement_of(id, date.today()),
     )
 
 

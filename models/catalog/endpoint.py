@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.local_servers import EVERY, ReportedModel, dialect_of
+from ml_intern.models.catalog.local_servers import DIALECTS, EVERY, ReportedModel, server_named
 from ml_intern.models.catalog.prices import Price, Rates
 from ml_intern.models.routing import Route
 
@@ -58,6 +58,8 @@ class Catalogues:
         self._renewed = set[str]()
         self._silent: dict[str, list[float]] = defaultdict(list)
         """The monotonic times at which an endpoint sent no catalogue."""
+        self._servers: dict[str, str] = {}
+        """The kind of local server at each base URL that identified itself as one."""
 
     def start(self, route: Route) -> None:
         """Start to fetch the catalogue of a route's endpoint, unless that was started before."""
@@ -75,6 +77,15 @@ class Catalogues:
             return {}
         done, _ = await asyncio.wait([fetch], timeout=TIMEOUT_S)
         return fetch.result() if done and not fetch.cancelled() else {}
+
+    def server(self, route: Route) -> str:
+        """Return the kind of local server that a route's endpoint identified itself as, or ""."""
+        return self._servers.get(route.base_url or "", "")
+
+    def pending(self, route: Route) -> bool:
+        """Return whether the catalogue of a route's endpoint has been requested and has not arrived."""
+        fetch = self._fetches.get(route.base_url or "")
+        return fetch is not None and not fetch.done()
 
     def known(self, route: Route) -> CatalogEntry | None:
         """Return the catalogue entry of a route's model if it is already known."""
@@ -103,16 +114,31 @@ class Catalogues:
         if answer is None:
             self._silent[route.base_url or ""].append(time.monotonic())
         offers = read_catalogue(answer)
-        dialect = dialect_of(route.provider, answer) if offers and route.is_loopback else None
-        if dialect is None:
+        if not (offers and route.is_private):
             return offers
-        parts = urlsplit(route.base_url or "")
-        reported = dialect.read(
-            await self._reader.get(replace(route, base_url=f"{parts.scheme}://{parts.netloc}"), dialect.path)
-        )
+        name, report = await self._identify(route, answer)
+        if not name:
+            return offers
+        self._servers[route.base_url or ""] = name
+        reported = DIALECTS[name].read(report)
         known = {name: _merged(offer, reported.get(name) or reported.get(EVERY)) for name, offer in offers.items()}
         # A server that reports on EVERY model has one, and accepts any name for it.
         return known | ({EVERY: next(iter(known.values()))} if EVERY in reported else {})
+
+    async def _identify(self, route: Route, catalogue: Any) -> tuple[str, Any]:
+        """Return the kind of a server on this machine or network, and its own report. "" when it is none of them.
+
+        The prefix of the model id or its catalogue may name it. Otherwise every kind's own address is asked at once.
+        """
+        parts = urlsplit(route.base_url or "")
+        root = replace(route, base_url=f"{parts.scheme}://{parts.netloc}")
+        known = server_named(route.provider, catalogue)
+        names = [known] if known else [name for name, dialect in DIALECTS.items() if not dialect.needs_owner]
+        reports = await asyncio.gather(*(self._reader.get(root, DIALECTS[name].path) for name in names))
+        for name, report in zip(names, reports, strict=True):
+            if name == route.provider or DIALECTS[name].recognises(report):
+                return name, report
+        return "", None
 
 
 def offer_of(offers: Mapping[str, CatalogEntry], route: Route) -> CatalogEntry | None:

@@ -2,13 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
 
 from ml_intern.configs.errors import ModelUnknown
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues, offer_of
-from ml_intern.models.catalog.prices import Price, entry_of
-from ml_intern.models.routing import Route, nearest_models
+from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues
+from ml_intern.models.catalog.lifecycle import retirement_of
+from ml_intern.models.catalog.prices import FREE, Price, entry_of, price_set
+from ml_intern.models.routing import Route, checked_url, nearest_models
 from ml_intern.models.transports.base import Trimming
+
+
+def prices_named(settings: Mapping[str, Any]) -> dict[str, Price]:
+    """Return the prices of the settings by model id or comparable base URL."""
+    return {_comparable(key) if "://" in key else key: price_set(value) for key, value in settings.items()}
+
+
+def _comparable(url: str) -> str:
+    """Return a base URL in the form in which two spellings of one address are equal."""
+    parts = urlsplit(checked_url(url, url))
+    host = {"localhost": "127.0.0.1", "::1": "127.0.0.1"}.get(parts.hostname or "", parts.hostname or "")
+    return f"{parts.scheme}://{host}:{parts.port or ''}{parts.path}"
 
 
 @dataclass
@@ -20,6 +36,8 @@ class Knowledge:
     """Windows that an overflow named, by model id."""
     trimmings: dict[str, Trimming] = field(default_factory=dict[str, Trimming])
     """Parts left out of a model's requests because its provider rejected them."""
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    """Prices named in the settings, by model id or comparable base URL."""
     without_tools: set[str] = field(default_factory=set[str])
     """Models that reject requests with tools and accept them without."""
 
@@ -48,10 +66,25 @@ class Knowledge:
         """Return the maximum of output tokens."""
         return entry_of(route.model).longest_output if route.transport == "litellm" else None
 
+    def price_named(self, route: Route) -> Price | None:
+        """Return the price that the settings name for a model, or for the base URL of its endpoint."""
+        places = (route.model, *([_comparable(route.base_url)] if route.base_url else []))
+        return next((self.prices[place] for place in places if place in self.prices), None)
+
     async def price(self, route: Route, served_by: str | None = None) -> Price | None:
         """Return the price of a route's model at the provider that served it. None when unknown."""
+        if route.provider in ("hub", "endpoint"):
+            await self.catalogues.offers(route)
+        return self.known_price(route, served_by)
+
+    def known_price(self, route: Route, served_by: str | None = None) -> Price | None:
+        """Return the price as far as it is known now, without waiting for the endpoint."""
+        if (named := self.price_named(route)) is not None:
+            return named
+        if route.free or (route.provider == "endpoint" and self.catalogues.server(route)):
+            return FREE
         if route.provider == "hub":
-            offer = offer_of(await self.catalogues.offers(route), route)
+            offer = self.catalogues.known(route)
             return offer.price(served_by) if offer else None
         return entry_of(route.model).price if route.transport == "litellm" else None
 
@@ -60,7 +93,10 @@ class Knowledge:
         return await self.catalogues.offers(route) if route.transport == "direct" else {}
 
     async def with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
-        """Add the most similar names of the endpoint or the table to the error."""
+        """Add the successor of a retired model to the error, else the most similar names of the endpoint or table."""
+        retired = retirement_of(route.model, date.today()) if route.transport == "litellm" else None
+        if retired:
+            return ModelUnknown(f"{error.message}: it was retired on {retired.day}", retired.remedy)
         known = [*filter(None, await self.offers(route))] if route.transport == "direct" else None
         near = nearest_models(route, known)
         return (

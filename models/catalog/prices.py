@@ -4,15 +4,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
+from ml_intern.models.catalog.abilities import UNKNOWN, Abilities, flag
 from ml_intern.models.request import Usage
 
 TABLE_FILE = "model_prices_and_context_window_backup.json"
+MILLION = 1_000_000
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
@@ -28,6 +30,9 @@ class Rates:
     above: int = 0
     """Input tokens above which these rates apply."""
 
+    def __str__(self) -> str:
+        return f"${self.input * MILLION:g} in, ${self.output * MILLION:g} out"
+
 
 @dataclass(frozen=True)
 class Price:
@@ -42,6 +47,16 @@ class Price:
         cached = usage.cached_tokens * (rates.input if rates.cache_read is None else rates.cache_read)
         written = usage.cache_write_tokens * (rates.input if rates.cache_write is None else rates.cache_write)
         return fresh * rates.input + cached + written + usage.output_tokens * rates.output
+
+
+FREE = Price((Rates(0.0, 0.0),))
+
+
+def price_set(value: float | Mapping[str, float | None]) -> Price:
+    """Return the price that a setting names per million tokens: one number for all, or one for each kind."""
+    named = {"input": value, "output": value} if isinstance(value, int | float) else value
+    rates = {name: rate / MILLION for name, rate in named.items() if rate is not None}
+    return Price((Rates(rates["input"], rates["output"], rates.get("cached"), rates.get("cache_write")),))
 
 
 def table() -> dict[str, dict[str, Any]]:
@@ -83,19 +98,33 @@ class Entry:
         return limit if isinstance(limit, int) else None
 
     @property
+    def retired_on(self) -> date | None:
+        """The day from which the provider no longer serves the model, if one is announced."""
+        try:
+            return date.fromisoformat(str(self.values.get("deprecation_date")))
+        except ValueError:
+            return None
+
+    @property
     def abilities(self) -> Abilities:
         """The capabilities. What the table omits is unknown, except for the effort."""
         if not self.values:
             return UNKNOWN
         modalities = self.values.get("supported_modalities")
-        images = "image" in modalities if isinstance(modalities, list) else _flag(self.values, "supports_vision")
-        effort = _flag(self.values, "supports_reasoning") is True
-        return Abilities(_flag(self.values, "supports_function_calling"), images, effort)
+        images = "image" in modalities if isinstance(modalities, list) else flag(self.values, "supports_vision")
+        effort = flag(self.values, "supports_reasoning") is True
+        return Abilities(flag(self.values, "supports_function_calling"), images, effort)
 
 
 def price_of(model: str) -> Price | None:
     """Return the price of `provider/model`. None when it is not in the table."""
     return entry_of(model).price
+
+
+def rates_of(model: str) -> str:
+    """Return the price of `provider/model` in words: "$2 in, $10 out per million tokens"."""
+    price = price_of(model)
+    return f"{price.tiers[-1]} per million tokens" if price else "price unknown"
 
 
 def window_of(model: str) -> int | None:
@@ -154,11 +183,6 @@ def _rates(entry: Mapping[str, Any], suffix: str, above: int) -> Rates | None:
     )
     read, written, cache_read, cache_write = (_number(entry.get(f"{name}{suffix}")) for name in names)
     return None if read is None or written is None else Rates(read, written, cache_read, cache_write, above)
-
-
-def _flag(entry: Mapping[str, Any], name: str) -> bool | None:
-    value = entry.get(name)
-    return value if isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

@@ -7,8 +7,8 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome
-from ml_intern.store.ledger import UNPRICED_REQUESTS_PER_DOLLAR, Totals
-from ml_intern.text.formatting import plural
+from ml_intern.store.ledger import Totals, unpriced_allowed
+from ml_intern.text.formatting import money, plural
 
 WARN_AT = (50, 80)
 """Percent of the cap."""
@@ -34,7 +34,7 @@ def hard_cap(state: AgentState, options: RunOptions) -> float | None:
 
 def check_budget(used: Totals, cap: float, guard: dict[str, int], emit: Emit) -> bool:
     """Return whether the cap is reached. Emit one warning at 50 and one at 80 percent."""
-    share = max(used.cost_usd / cap, used.unknown_cost_requests / (cap * UNPRICED_REQUESTS_PER_DOLLAR)) * 100
+    share = max(used.cost_usd / cap, used.unknown_cost_requests / unpriced_allowed(cap)) * 100
     passed = max((level for level in WARN_AT if share >= level), default=0)
     if passed > guard.get("warned", 0):
         guard["warned"] = passed
@@ -44,15 +44,15 @@ def check_budget(used: Totals, cap: float, guard: dict[str, int], emit: Emit) ->
 
 def budget_exhausted(used: Totals, cap: float) -> Outcome:
     """Return the outcome of an unattended turn that has used up its budget."""
-    return Outcome(status="limit", text=f"The budget of ${cap:.2f} is used up: {_spent(used)}", exit_code=124)
+    return Outcome(status="limit", text=f"The budget of {money(cap)} is used up: {_spent(used)}", exit_code=124)
 
 
 def question(used: Totals, cap: float, raised: int) -> dict[str, Any]:
     """Return the question to the user when the cap is reached."""
-    text = f"{_spent(used)} of a budget of ${cap:.2f}. Continue with ${cap:.2f} more?"
+    text = f"{_spent(used)} of a budget of {money(cap)}. Continue with {money(cap)} more?"
     return {"id": f"question:budget:{raised}", "text": text, "kind": "budget"}
 
 
 def _spent(used: Totals) -> str:
     unpriced = plural(used.unknown_cost_requests, "unpriced request")
-    return f"${used.cost_usd:.2f} spent" + (f" and {unpriced}" if used.unknown_cost_requests else "")
+    return f"{money(used.cost_usd)} spent" + (f" and {unpriced}" if used.unknown_cost_requests else "")

@@ -1,18 +1,17 @@
 """Export as a Claude Code session file, a format that third-party viewers and the Hub can show."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from ml_intern.configs.version import version
-from ml_intern.outbound.conversation import Conversation, Message, default_title
+from ml_intern.outbound.conversation import Conversation, Message, default_title, json_lines
 
 
 def to_claude_code(conversation: Conversation) -> str:
     """Return the thread as ASCII JSON lines. The ids are stable across exports."""
-    return "".join(f"{json.dumps(line)}\n" for line in _lines(conversation))
+    return json_lines(_lines(conversation))
 
 
 def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:

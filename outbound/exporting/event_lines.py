@@ -1,12 +1,11 @@
 """Export as events, rebuilt from the conversation, without streamed chunks, logs and approvals, which are not saved."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ml_intern.graph.events import Event
-from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
+from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding, json_lines
 from ml_intern.store.ledger import usage_summary
 
 REBUILT = "rebuilt from the saved conversation: streamed chunks, logs and approvals are not included"
@@ -14,7 +13,7 @@ REBUILT = "rebuilt from the saved conversation: streamed chunks, logs and approv
 
 def render_events(conversation: Conversation, version: str) -> str:
     """Return one event per line, as stream-json writes them. ASCII only, so that every reader splits the same lines."""
-    return "".join(f"{json.dumps(event.as_json())}\n" for event in rebuild_events(conversation, version))
+    return json_lines(event.as_json() for event in rebuild_events(conversation, version))
 
 
 def rebuild_events(conversation: Conversation, version: str) -> Iterator[Event]:
@@ -86,6 +85,7 @@ class _EventBuilder:
             "sandbox": "unknown",
             "max_iterations": None,
             "max_budget_usd": None,
+            "unpriced_models": [],
             "notes": [REBUILT],
         }
 

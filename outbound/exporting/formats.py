@@ -8,6 +8,7 @@ from ml_intern.outbound.conversation import Call, Conversation, Message
 from ml_intern.outbound.exporting.claude_code import to_claude_code
 from ml_intern.outbound.exporting.event_lines import render_events
 from ml_intern.outbound.exporting.html_page import to_html
+from ml_intern.outbound.exporting.machine_paths import shorten_paths
 from ml_intern.outbound.exporting.markdown import to_markdown
 from ml_intern.outbound.exporting.openai_messages import to_openai
 from ml_intern.outbound.exporting.sts import to_sts
@@ -20,23 +21,26 @@ class ExportFormat:
 
     description: str
     write: Callable[[Conversation], str]
+    is_shared: bool = False
+    """A document for readers elsewhere: paths of this machine are shortened."""
 
 
 FORMATS: dict[str, ExportFormat] = {
-    "markdown": ExportFormat("a readable document", to_markdown),
+    "markdown": ExportFormat("a readable document", to_markdown, is_shared=True),
     "openai": ExportFormat("messages in the format of OpenAI and litellm", to_openai),
     "events": ExportFormat(
         "stream-json lines, rebuilt from the conversation", lambda whole: render_events(whole, version())
     ),
     "sts": ExportFormat("a trace for the Hub's trace viewer", to_sts),
     "claude-code": ExportFormat("a Claude Code session file", to_claude_code),
-    "html": ExportFormat("one self-contained page to read and share", to_html),
+    "html": ExportFormat("one self-contained page to read and share", to_html, is_shared=True),
 }
 
 
 def export_conversation(conversation: Conversation, name: str) -> str:
     """Return the conversation in the named format, redacted again. Raises KeyError for an unknown format."""
-    return FORMATS[name].write(redact_conversation(conversation))
+    chosen, redacted = FORMATS[name], redact_conversation(conversation)
+    return chosen.write(shorten_paths(redacted) if chosen.is_shared else redacted)
 
 
 def redact_conversation(conversation: Conversation) -> Conversation:

@@ -1,23 +1,22 @@
 """Export as one self-contained HTML page: no scripts, and no fonts or images from other hosts."""
 
-import json
-from collections.abc import Iterator, Mapping
-from html import escape
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ml_intern.outbound.conversation import Call, Conversation, Message
+from ml_intern.outbound.conversation import Conversation, Message, TurnEnding
+from ml_intern.outbound.exporting.html_calls import MAX_EXPANDED_LINES, call_html, checklist, image, plan_steps
+from ml_intern.outbound.exporting.html_code import code, safe
+from ml_intern.outbound.exporting.html_style import STYLE
 from ml_intern.outbound.exporting.markdown import ROLE_NAMES, local_time, metadata
-from ml_intern.text.visible import visible
+from ml_intern.outbound.exporting.pictures import Picture, pictures_of
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 MAX_MARKDOWN = 200_000
 """Longest reply, in characters, that is rendered; longer ones are shown as plain text."""
-MAX_SUMMARY = 90
-"""Characters of an argument in the summary line of a call."""
-MAX_EXPANDED_LINES = 12
-"""Results of at most this many lines are expanded initially."""
+MAX_CONTENTS = 80
+"""Characters of a message in the table of contents."""
 
 # The content security policy blocks loading and scripts even if an escape were missing below.
 _HEAD = """<!doctype html>
@@ -28,113 +27,105 @@ _HEAD = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #1f2328; --quiet: #59636e; --page: #fff; --box: #f6f8fa; --line: #d1d9e0;
-  --user: #0550ae; --failed: #b42318 }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6edf3; --quiet: #9198a1; --page: #0d1117; --box: #161b22;
-  --line: #3d444d; --user: #79c0ff; --failed: #ff8b7d }} }}
-* {{ box-sizing: border-box }}
-body {{ margin: 0 auto; max-width: 54rem; padding: 2rem 1rem 4rem; background: var(--page); color: var(--ink);
-  font: 16px/1.6 system-ui, sans-serif; overflow-wrap: anywhere }}
-h1 {{ font-size: 1.6rem; line-height: 1.3; margin: 0 0 .5rem }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: 0 0 2rem; color: var(--quiet);
-  font-size: .875rem }}
-dd {{ margin: 0 }}
-section {{ margin: 1.5rem 0 }}
-section > h2 {{ font-size: .8rem; margin: 0 0 .25rem; text-transform: uppercase; letter-spacing: .05em;
-  color: var(--quiet) }}
-section.user {{ border-left: 3px solid var(--user); padding-left: 1rem }}
-section.user > h2 {{ color: var(--user) }}
-section.note {{ color: var(--quiet); font-size: .9rem }}
-.plain {{ white-space: pre-wrap; margin: 0 }}
-pre {{ background: var(--box); border: 1px solid var(--line); border-radius: 6px; padding: .75rem; overflow-x: auto;
-  white-space: pre-wrap; font: .8125rem/1.5 ui-monospace, monospace; margin: .5rem 0 }}
-code {{ font: .875em ui-monospace, monospace; background: var(--box); padding: .1em .3em; border-radius: 4px }}
-pre code {{ background: none; padding: 0; font: inherit }}
-details {{ border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .25rem .75rem }}
-summary {{ cursor: pointer; font: .8125rem/1.8 ui-monospace, monospace }}
-details.failed > summary {{ color: var(--failed) }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto }}
-th, td {{ border: 1px solid var(--line); padding: .25rem .6rem; text-align: left }}
-img {{ max-width: 100% }}
-a {{ color: inherit }}
-.arg {{ color: var(--quiet); font-size: .8125rem; margin: .5rem 0 0 }}
-</style>
-</head>
-<body>
 """
 
 
 def to_html(conversation: Conversation) -> str:
     """Return the page: text is escaped, hidden characters are made visible, replies are rendered as Markdown."""
-    return "\n".join(_page(conversation)) + "\n"
+    shown = {url for message in conversation.messages for url in message.images}
+    others = [picture for picture in pictures_of(conversation) if picture.url not in shown]
+    return "\n".join(_page(conversation, others)) + "\n"
 
 
-def _page(conversation: Conversation) -> Iterator[str]:
-    title = _safe(" ".join(conversation.title.split()) or "Untitled thread")
-    yield _HEAD.format(title=title)
-    yield f"<h1>{title}</h1>\n<dl>"
-    yield from (f"<dt>{_safe(name)}</dt><dd>{_safe(value)}</dd>" for name, value in metadata(conversation))
-    yield "</dl>\n<main>"
-    markdown, results = _renderer(), conversation.results()
-    for place, message in enumerate(conversation.messages):
-        if message.role != "tool":
-            yield from _section(message, markdown)
-            yield from (_call(call, results.get((place, call.id))) for call in message.calls)
-            yield "</section>"
+def _page(conversation: Conversation, pictures: Sequence[Picture]) -> Iterator[str]:
+    title = safe(" ".join(conversation.title.split()) or "Untitled thread")
+    rows = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in metadata(conversation))
+    steps = _latest_plan(conversation)
+    yield f"{_HEAD}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
+    yield f"<header><h1>{title}</h1>\n<dl>{rows}</dl></header>"
+    yield from _contents(conversation, has_plan=steps is not None, has_pictures=bool(pictures))
+    yield "<main>"
+    if steps is not None:
+        yield f'<section id="plan"><h2 class="role">Plan</h2>{checklist(steps)}</section>'
+    yield from _messages(conversation)
+    if pictures:
+        yield '<section id="images"><h2 class="role">Images</h2>'
+        yield from map(_figure, pictures)
+        yield "</section>"
     yield "</main>\n</body>\n</html>"
+
+
+def _latest_plan(conversation: Conversation) -> Sequence[Mapping[str, object]] | None:
+    plans = (plan_steps(call) for message in reversed(conversation.messages) for call in reversed(message.calls))
+    return next((steps for steps in plans if steps is not None), None)
+
+
+def _contents(conversation: Conversation, *, has_plan: bool, has_pictures: bool) -> Iterator[str]:
+    """Yield the table of contents: the plan, every message of the user, the images."""
+    asked = [message.text for message in conversation.messages if message.role == "user"]
+    links = [(f"turn-{number}", " ".join(text.split())) for number, text in enumerate(asked, start=1)]
+    links = [*([("plan", "Plan")] if has_plan else []), *links, *([("images", "Images")] if has_pictures else [])]
+    if len(links) > 1:
+        items = (f'<li><a href="#{id}">{safe(_shortened(text)) or "(no text)"}</a></li>' for id, text in links)
+        yield f'<nav><h2 class="role">Contents</h2><ol>{"".join(items)}</ol></nav>'
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_CONTENTS else f"{text[: MAX_CONTENTS - 1]}…"
+
+
+def _messages(conversation: Conversation) -> Iterator[str]:
+    markdown, results = _renderer(), conversation.results()
+    turn, number = 0, 0
+    for place, message in enumerate(conversation.messages):
+        if message.role == "tool":
+            continue
+        if message.role == "user":
+            yield from _ending(conversation.endings.get(turn))
+            turn, number = message.turn, number + 1
+        yield from _section(message, number, markdown)
+        yield from (call_html(call, results.get((place, call.id))) for call in message.calls)
+        yield "</section>"
+    yield from _ending(conversation.endings.get(turn))
+
+
+def _ending(end: TurnEnding | None) -> Iterator[str]:
+    """Yield a line for a turn that did not end with an answer."""
+    if end is not None and end.status != "done":
+        text = f": {end.text}" if end.text and end.text != end.status else ""
+        yield f'<p class="ending">Turn ended: {safe(end.status + text)}</p>'
 
 
 def _renderer() -> "MarkdownIt":
     """Return a Markdown renderer without raw HTML and without images, which a browser would load."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["image"])
+    options = {"html": False, "highlight": lambda text, language, _attributes: code(text, language)}
+    return MarkdownIt("commonmark", options).enable(["table", "strikethrough"]).disable(["image"])
 
 
-def _section(message: Message, markdown: "MarkdownIt") -> Iterator[str]:
-    time = f' title="{_safe(local_time(message.time))}"' if message.time is not None else ""
-    yield f'<section class="{message.role}"><h2{time}>{ROLE_NAMES[message.role]}</h2>'
+def _section(message: Message, number: int, markdown: "MarkdownIt") -> Iterator[str]:
+    anchor = f' id="turn-{number}"' if message.role == "user" else ""
+    time = f"<time>{safe(local_time(message.time))}</time>" if message.time is not None else ""
+    yield f'<section class="{message.role}"{anchor}><h2 class="role">{ROLE_NAMES[message.role]}{time}</h2>'
     if message.reasoning.strip():
-        yield f"<details><summary>Reasoning</summary><p class=plain>{_safe(message.reasoning.strip())}</p></details>"
+        yield f'<details><summary>Reasoning</summary><p class="plain">{safe(message.reasoning.strip())}</p></details>'
     if message.text.strip():
         yield _text(message, markdown)
-    yield from (_image(url) for url in message.images)
+    yield from (image(url) for url in message.images)
 
 
 def _text(message: Message, markdown: "MarkdownIt") -> str:
     if message.role == "assistant" and len(message.text) <= MAX_MARKDOWN:
+        from ml_intern.text.visible import visible
+
         return str(markdown.render(visible(message.text.strip()))).rstrip()
-    return f"<p class=plain>{_safe(message.text.strip())}</p>"
+    text = message.text.strip()
+    plain = f'<p class="plain">{safe(text)}</p>'
+    if message.role == "note" and text.count("\n") >= MAX_EXPANDED_LINES:
+        return f"<details><summary>{safe(_shortened(text.splitlines()[0]))}</summary>{plain}</details>"
+    return plain
 
 
-def _image(url: str) -> str:
-    if url.startswith("data:image/"):
-        return f'<img alt="image" src="{escape(url, quote=True)}">'
-    return f"<p class=plain>image: {_safe(url)}</p>"
-
-
-def _call(call: Call, result: Message | None) -> str:
-    failed = result is not None and not result.ok
-    text = "No result." if result is None else result.text
-    expanded = " open" if len(text.splitlines()) <= MAX_EXPANDED_LINES else ""
-    kind = ' class="failed"' if failed else ""
-    summary = f"<summary>{_safe(call.name)} {_safe(_summary(call.args))}{' (failed)' if failed else ''}</summary>"
-    return f"<details{kind}{expanded}>{summary}{''.join(_arguments(call.args))}<pre>{_safe(text)}</pre></details>"
-
-
-def _summary(args: Mapping[str, Any]) -> str:
-    """Return the beginning of the first text argument, which usually shows the purpose of the call."""
-    first = next((value for value in args.values() if isinstance(value, str)), "")
-    return " ".join(first[:1000].split())[:MAX_SUMMARY]
-
-
-def _arguments(args: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in args.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        yield f"<p class=arg>{_safe(name)}</p><pre>{_safe(text)}</pre>"
-
-
-def _safe(text: str) -> str:
-    return escape(visible(text), quote=True)
+def _figure(picture: Picture) -> str:
+    return f"<figure>{image(picture.url, picture.name)}<figcaption>{safe(picture.name)}</figcaption></figure>"

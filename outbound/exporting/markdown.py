@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from ml_intern.outbound.conversation import Call, Conversation, Message
+from ml_intern.text.formatting import money
 from ml_intern.text.visible import visible
 
 _FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
@@ -25,11 +27,11 @@ def metadata(conversation: Conversation) -> list[tuple[str, str]]:
     """Return the thread's known metadata as pairs of name and value."""
     known = {
         "thread": conversation.thread_id,
-        "folder": conversation.folder,
+        "folder": PurePosixPath(conversation.folder).name,
         "model": conversation.model,
         "created": local_time(conversation.created),
         "last used": local_time(conversation.updated),
-        "cost": "" if conversation.cost_usd is None else f"${conversation.cost_usd:.2f}",
+        "cost": "" if conversation.cost_usd is None else money(conversation.cost_usd),
     }
     return [(name, value) for name, value in known.items() if value]
 

@@ -15,6 +15,7 @@ def to_openai(conversation: Conversation) -> str:
         "notes": [place for place, message in enumerate(messages) if message.role == "note"],
         "failed": [place for place, message in enumerate(messages) if message.role == "tool" and not message.ok],
         "folder": conversation.folder,
+        "file_reads": dict(conversation.file_reads),
     }
     whole = {
         "session_id": conversation.thread_id,

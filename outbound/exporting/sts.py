@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ml_intern.outbound.conversation import Conversation, Message, default_title
+from ml_intern.outbound.conversation import Conversation, Message, default_title, json_lines
 
 _ROLES = {"user": "user", "assistant": "assistant", "tool": "tool", "note": "system"}
 
 
 def to_sts(conversation: Conversation) -> str:
     """Return the thread as ASCII JSON lines."""
-    return "".join(f"{json.dumps(line)}\n" for line in _lines(conversation))
+    return json_lines(_lines(conversation))
 
 
 def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""ImportedConversation event lines, written by an export or by a run with --output-format stream-json."""
+"""Read event lines, written by an export or by a run with --output-format stream-json."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""ImportedConversation messages in OpenAI's format, as written by litellm, LangChain and Hugging Face's ml-intern."""
+"""Read messages in OpenAI's format, as written by litellm, LangChain and Hugging Face's ml-intern."""
 
 import json
 from collections import Counter

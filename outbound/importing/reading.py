@@ -10,6 +10,7 @@ from typing import Any
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.conversation import Call, Conversation, Message, default_title
 from ml_intern.outbound.importing.event_reader import CONTINUES_REPLY, EventReader, epoch
+from ml_intern.outbound.importing.former_tools import with_current_tools
 from ml_intern.outbound.importing.openai_reader import plain, read_messages
 
 MESSAGE_KEYS = ("messages", "trajectory", "history", "conversation")
@@ -35,7 +36,7 @@ def read_conversation(text: str, name: str) -> ImportedConversation:
         raise UsageError(f"{name} is too deeply nested to read", f"use {IMPORTABLE}") from error
     if found is None or not found.messages:
         raise UsageError(f"{name} does not contain a conversation", f"use {IMPORTABLE}")
-    messages, repaired = pair_results(found.messages)
+    messages, repaired = pair_results(with_current_tools(found.messages))
     title = found.title or default_title(messages)
     return ImportedConversation(replace(found, messages=messages, title=title), dict(+(left_out + repaired)))
 
@@ -148,7 +149,15 @@ def _with_metadata(value: Mapping[str, Any], found: Conversation) -> Conversatio
         created=_seconds(value.get("session_start_time")) or found.created,
         updated=_seconds(value.get("session_end_time") or value.get("last_save_time")) or found.updated,
         folder=_text(aside, "folder") if isinstance(aside, Mapping) else found.folder,
+        file_reads=_file_reads(aside),
     )
+
+
+def _file_reads(aside: Any) -> dict[str, str]:
+    """Return the digests of the files that the model had read, as an OpenAI export lists them."""
+    listed = aside.get("file_reads") if isinstance(aside, Mapping) else None
+    found = listed.items() if isinstance(listed, Mapping) else ()
+    return {path: digest for path, digest in found if isinstance(path, str) and isinstance(digest, str)}
 
 
 def _text(value: Mapping[str, Any], *keys: str) -> str:

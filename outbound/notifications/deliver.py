@@ -9,6 +9,7 @@ from importlib import import_module
 
 from ml_intern.configs.settings import Destination
 from ml_intern.configs.version import install_hint
+from ml_intern.outbound.notifications.mrkdwn import to_mrkdwn
 from ml_intern.safety.secrets.redaction import redact
 
 TIMEOUT_SECONDS = 15.0
@@ -32,11 +33,6 @@ async def deliver(place: Destination, text: str) -> None:
         raise NotDelivered(f"no answer within {TIMEOUT_SECONDS:g} s") from error
 
 
-def escape_for_slack(text: str) -> str:
-    """Escape text for Slack, so that it cannot form a mention, a link or a command."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 async def _to_slack(place: Destination, text: str) -> None:
     await asyncio.to_thread(_load_slack)
     from aiohttp import ClientError
@@ -48,8 +44,10 @@ async def _to_slack(place: Destination, text: str) -> None:
     try:
         await client.chat_postMessage(
             channel=place.channel or "",
-            text=escape_for_slack(text),
-            mrkdwn=False,
+            text=to_mrkdwn(text),
+            mrkdwn=True,
+            username=place.username,
+            icon_emoji=place.icon_emoji,
             unfurl_links=False,
             unfurl_media=False,
         )

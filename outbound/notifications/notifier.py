@@ -159,7 +159,7 @@ def _request(request: Mapping[str, Any]) -> list[str]:
     args = request["args"]
     command = args.get("command")
     shown = command if isinstance(command, str) else json.dumps(args, ensure_ascii=False)
-    what = "" if request["name"] == "question" else f"{request['name']}: {_cut(shown, _MAX_ARGUMENTS)}"
+    what = "" if request["name"] == "question" else f"{request['name']}:\n{_code(_cut(shown, _MAX_ARGUMENTS))}"
     return [line for line in (what, f"  reason: {_cut(str(request['description']), _MAX_REASON)}") if line]
 
 
@@ -180,6 +180,12 @@ def _ended(data: Mapping[str, Any], thread_id: str) -> str:
 
 
 _RENDERERS = {"approval_required": _approval, "error": _failed, "turn_complete": _ended}
+
+
+def _code(text: str) -> str:
+    """Return a code block, in which no character is formatting. Backticks that would end it are replaced."""
+    inner = text.replace("```", "'''")
+    return f"```\n{inner}\n```"
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,1 +1,1 @@
-"""Where a run runs: this machine, Hugging Face Jobs, a Hugging Face sandbox."""
+"""The backends that execute runs: this machine, Hugging Face Jobs, a Hugging Face sandbox."""

@@ -65,8 +65,6 @@ class BackendSpec:
     """The declaration of a compute backend. Callers ask for its capabilities, never for its name."""
 
     name: str
-    title: str
-    """A short description of where its runs are executed."""
     open: "Callable[[Store], Backend]"
     """Create the backend for an open store."""
     is_remote: bool = False
@@ -81,8 +79,6 @@ class BackendSpec:
     """Runs continue when ml-intern ends, and a handle finds them again."""
     streams_logs: bool = True
     """The log can be read while the run continues."""
-    max_nodes: int = 1
-    """How many machines one run can use."""
     default_limit_s: float = RUN_LIMIT_S
     """The default time limit of a run, in seconds."""
     poll_seconds: float = 1.0

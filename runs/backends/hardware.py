@@ -10,6 +10,7 @@ from rapidfuzz import process as fuzzy
 from ml_intern.configs.hosts import hub_url
 from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import call_hub
+from ml_intern.text.formatting import money
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -44,7 +45,7 @@ class Hardware:
     def line(self) -> str:
         """Name, parts and price in one line."""
         parts = ", ".join(filter(None, (self.cpu, self.memory, f"{self.gpu} ({self.gpu_memory})" if self.gpu else "")))
-        price = "price unknown" if self.usd_per_minute is None else f"${self.usd_per_minute * 60:.2f} per hour"
+        price = "price unknown" if self.usd_per_minute is None else f"{money(self.usd_per_minute * 60)} per hour"
         return f"{self.name}: {parts}; {price}"
 
 

@@ -22,6 +22,7 @@ from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound, TooManyRequests, Unavailable
 from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hardware import DEFAULT, all_hardware, hardware_of
+from ml_intern.runs.backends.hub_labels import AmbiguousJob, job_with_id, labelled_job, stage_of
 from ml_intern.runs.backends.hub_log import LogFollowers
 from ml_intern.store.runs import QUEUED, RUNNING
 from ml_intern.text.formatting import plural
@@ -112,7 +113,8 @@ class HubJobs:
 
         Raises:
             ToolError: the Hub refused the job; it did not start.
-            TemporaryError: the Hub did not answer; the job may have started. Use `find` to check.
+            TemporaryError: the Hub did not answer, or several jobs have this label; the job may have started. Use
+                `find` to check.
         """
         plan = await completed(plan, context)
         arguments = await asyncio.to_thread(job_arguments, plan)
@@ -120,25 +122,22 @@ class HubJobs:
             if handle := await self._labelled(id, (str(plan.namespace),)):
                 return handle
             job = await call_hub(lambda api: api.run_job(**arguments, labels={LABEL: id}), "the job")
-        except (Unavailable, TooManyRequests) as error:
+        except (Unavailable, TooManyRequests, AmbiguousJob) as error:
             raise TemporaryError(f"the job may have started: {error}", "resume the thread to check") from error
         return _handle(job)
 
     async def find(self, id: str) -> str | None:
-        """Return the handle of the job with this label in the namespaces of the token's owner; None without one."""
+        """Return the handle of the job with this label in the namespaces of the token's owner; None without one.
+
+        Raises TemporaryError when the Hub does not answer, or several jobs have the label.
+        """
         try:
             return await self._labelled(id, await call_hub(_namespaces, "the account"))
         except ToolError as error:
             raise TemporaryError(f"cannot determine whether job {id} started: {error}", "try again later") from error
 
     async def _labelled(self, id: str, namespaces: tuple[str, ...]) -> str | None:
-        def look(api: "HfApi") -> "JobInfo | None":
-            for namespace in namespaces:
-                if found := next(iter(api.list_jobs(labels={LABEL: id}, namespace=namespace)), None):
-                    return found
-            return None
-
-        found = await call_hub(look, "the list of jobs")
+        found = await call_hub(lambda api: labelled_job(api, LABEL, id, namespaces), "the list of jobs")
         return _handle(found) if found else None
 
     async def abandon(self, id: str) -> bool:
@@ -153,7 +152,7 @@ class HubJobs:
         """Return the status of the job and its cost so far."""
         where = json.loads(handle)
         try:
-            job = await call_hub(lambda api: api.inspect_job(**where), f"the job {where['job_id']}")
+            job = await call_hub(lambda api: job_with_id(api, **where), f"the job {where['job_id']}")
             price = (await all_hardware()).get(str(job.flavor and getattr(job.flavor, "value", job.flavor)))
         except NotFound:
             self._ended.setdefault(handle, time.monotonic())
@@ -202,7 +201,7 @@ class HubJobs:
 
 def status_of(job: Any, usd_per_minute: float | None) -> RunStatus:
     """Convert the library's JobInfo to a RunStatus."""
-    stage, message = str(getattr(job.status.stage, "value", job.status.stage)), job.status.message or ""
+    stage, message = stage_of(job), job.status.message or ""
     started, finished = (when.timestamp() if when else None for when in (job.started_at, job.finished_at))
     found = _EXIT.search(message)
     code = 0 if stage == "COMPLETED" else int(found[1]) if found else None

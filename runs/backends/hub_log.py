@@ -101,7 +101,7 @@ class _Follower:
                 self.problem, pause = "", PAUSE_SECONDS
             except (_Unwritable, NotFound) as error:
                 if isinstance(error, _Unwritable):
-                    raise error.fault from error
+                    raise error.cause from error
                 copy.complete = True
             except Exception as error:  # noqa: BLE001 any network or library error is retried
                 self.problem, pause = f"{type(error).__name__}: {error}"[:200], min(pause * 2, MAX_PAUSE_SECONDS)
@@ -170,9 +170,9 @@ def _event(line: bytes) -> Iterator[dict[str, Any]]:
 class _Unwritable(Exception):
     """The local file cannot be written."""
 
-    def __init__(self, fault: OSError) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class _Copy:

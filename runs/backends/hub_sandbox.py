@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from ml_intern.configs.errors import LimitReached
@@ -18,7 +18,8 @@ from ml_intern.net.hub_errors import error_line, to_tool_error
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound
 from ml_intern.runs.backends.hardware import DEFAULT, Hardware, hardware_of
-from ml_intern.runs.backends.hub_jobs import status_of
+from ml_intern.runs.backends.hub_jobs import IMAGE, status_of
+from ml_intern.runs.backends.hub_labels import RUNNING_STAGES, cancel_job, job_with_id, labelled_job, stage_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord, SandboxRecords
 from ml_intern.store.ledger import ZERO_TOTALS, CostReservation
 from ml_intern.text.formatting import plural
@@ -32,7 +33,6 @@ T = TypeVar("T")
 
 LABEL = "ml-intern-sandbox"
 WORKSPACE = "/workspace"
-IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 LIFETIME_S = 24 * 3600.0
 """The Hub ends every sandbox after this time. The maximum cost is calculated from it."""
 IDLE_S = 1800
@@ -154,11 +154,20 @@ class Sandboxes:
         """End a sandbox and settle its cost. Return the cost in US dollars; None when unknown."""
         return await self._end(record, tell="")
 
-    async def close(self) -> list[str]:
-        """End the sandboxes of this process, and return one line for each. Their next use raises SandboxGone."""
+    async def close(self, *, keep_waiting: bool = True) -> list[str]:
+        """End the sandboxes of this process, and return one line for each. Their next use raises SandboxGone.
+
+        With `keep_waiting`, the sandboxes of threads that wait for an approval continue: the approved call needs them.
+        """
         lines = []
         for record in await asyncio.to_thread(self.records.all):
             if record.id not in self._open or record.ended:
+                continue
+            if keep_waiting and await self._is_waiting(record):
+                self._closed(record)
+                lines.append(
+                    f"sandbox {record.job_id} continues while the thread waits for an approval, until it is idle"
+                )
                 continue
             try:
                 await self._end(record, tell="it was ended when its session closed")
@@ -168,10 +177,13 @@ class Sandboxes:
         return lines
 
     async def sweep(self, keep: str = "") -> list[str]:
-        """End the sandboxes whose process died, except those of the thread `keep`, and return one line for each."""
+        """End the sandboxes whose process died, and return one line for each.
+
+        Those of the thread `keep` and of threads that wait for an approval continue.
+        """
         lines = []
         for record in await asyncio.to_thread(self.records.all):
-            if record.ended or record.is_used or record.thread_id == keep:
+            if record.ended or record.is_used or record.thread_id == keep or await self._is_waiting(record):
                 continue
             try:
                 await self._end(record, tell="it was ended because its process died", seconds=SWEEP_SECONDS)
@@ -179,6 +191,11 @@ class Sandboxes:
             except ToolError as fault:
                 lines.append(f"a sandbox left running by a killed session could not be ended: {fault}")
         return lines
+
+    async def _is_waiting(self, record: SandboxRecord) -> bool:
+        """Return whether the sandbox's thread waits for an approval."""
+        row = await self._store.threads.get(record.thread_id)
+        return row is not None and row.state == "waiting"
 
     async def _of(self, thread_id: str) -> list[SandboxRecord]:
         """Return the sandboxes of the thread, after ending those whose creation was interrupted by a crash."""
@@ -191,17 +208,7 @@ class Sandboxes:
     async def _end(self, record: SandboxRecord, *, tell: str, seconds: float = SECONDS) -> float | None:
         """Cancel its job and settle its cost. Delete its record unless `tell` is still to be reported to the model."""
 
-        def cancel(api: "HfApi") -> "JobInfo | None":
-            labelled = api.list_jobs(labels={LABEL: record.id}, namespace=record.namespace)
-            job = next(iter(labelled), None)
-            if job is None:
-                return None
-            if str(job.status.stage) in ("SCHEDULING", "RUNNING"):
-                api.cancel_job(job_id=job.id, namespace=record.namespace)
-            return api.inspect_job(job_id=job.id, namespace=record.namespace)
-
-        job = await call_hub(cancel, f"the sandbox {record.job_id}", seconds=seconds)
-        cost = status_of(job, record.usd_per_minute).cost_usd if job else 0.0
+        cost = await _cancel(record, seconds)
         await self._settle(record, cost)
         if tell:
             record.ended = tell
@@ -228,15 +235,14 @@ class Sandboxes:
 
     async def _ending(self, record: SandboxRecord) -> str:
         """Return why the sandbox ended; "" while it runs or when unknown."""
-        where: dict[str, Any] = {"job_id": record.job_id, "namespace": record.namespace}
         try:
-            job = await call_hub(lambda api: api.inspect_job(**where), "the sandbox")
+            job = await call_hub(lambda api: job_with_id(api, record.job_id, record.namespace), "the sandbox")
         except NotFound:
             return "it no longer exists on the Hub"
         except ToolError:
             return ""
-        stage, message = str(job.status.stage), job.status.message
-        return "" if stage in ("SCHEDULING", "RUNNING") else f"{stage.lower()}{f': {message}' if message else ''}"
+        stage, message = stage_of(job), job.status.message
+        return "" if stage in RUNNING_STAGES else f"{stage.lower()}{f': {message}' if message else ''}"
 
 
 def _gone(job_id: str, why: str) -> str:
@@ -244,6 +250,24 @@ def _gone(job_id: str, why: str) -> str:
         f"sandbox {job_id} is gone ({why}), including its files and processes; the operation may have run in part. "
         "It is not replaced automatically: create a new sandbox and start from what you pushed or downloaded"
     )
+
+
+async def _cancel(record: SandboxRecord, seconds: float) -> float | None:
+    """Cancel the job of a sandbox. Return its cost in US dollars; None when unknown. Raises ToolError."""
+
+    def cancel(api: "HfApi") -> "JobInfo | None":
+        if record.job_id:
+            return cancel_job(api, job_with_id(api, record.job_id, record.namespace))
+        job = labelled_job(api, LABEL, record.id, (record.namespace,))
+        return cancel_job(api, job) if job else None
+
+    try:
+        job = await call_hub(cancel, f"the sandbox {record.job_id or record.id}", seconds=seconds)
+    except NotFound:
+        if record.job_id:
+            return None
+        raise
+    return status_of(job, record.usd_per_minute).cost_usd if job else 0.0
 
 
 def _created(request: MachineRequest, record: SandboxRecord) -> "Sandbox":

@@ -10,7 +10,7 @@ from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.hub_jobs import completed, job_arguments
-from ml_intern.text.formatting import capped
+from ml_intern.text.formatting import capped, money
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -35,7 +35,7 @@ async def create_schedule(plan: RunPlan, when: str, context: ToolContext) -> str
     plan = await completed(plan, context)
     arguments = await asyncio.to_thread(job_arguments, plan)
     made = await call_hub(lambda api: api.create_scheduled_job(**arguments, schedule=when.strip()), "the schedule")
-    price = "an unknown amount" if plan.max_usd is None else f"at most ${plan.max_usd:.2f}"
+    price = "an unknown amount" if plan.max_usd is None else f"at most {money(plan.max_usd)}"
     return (
         f"created: {_line(made)}\nEach job costs {price}. Jobs start until the schedule is deleted. They do not wake "
         "this thread and do not count against its budget"

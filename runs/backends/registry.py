@@ -80,10 +80,9 @@ def _open_sandbox(store: "Store") -> Backend:
     return SandboxRuns(store)
 
 
-LOCAL = BackendSpec("local", "this machine", _open_local, poll_seconds=0.5)
+LOCAL = BackendSpec("local", _open_local, poll_seconds=0.5)
 HUB = BackendSpec(
     "hub",
-    "a Hugging Face Job",
     _open_hub,
     is_remote=True,
     is_disposable=True,
@@ -92,5 +91,5 @@ HUB = BackendSpec(
     default_limit_s=JOB_LIMIT_S,
     poll_seconds=1.5,
 )
-SANDBOX = BackendSpec("sandbox", "the thread's Hugging Face sandbox", _open_sandbox, is_remote=True)
+SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX)}

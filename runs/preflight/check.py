@@ -1,17 +1,17 @@
-"""check(plan, facts): apply every preflight rule to a run before it starts. Pure: no requests, no side effects."""
+"""check(plan, inputs): apply every preflight rule to a run before it starts. Pure: no requests, no side effects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.preflight.findings import Finding, PreflightReport
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.rules_cost import one_first, output, smoke, time_limit
 from ml_intern.runs.preflight.rules_files import imports, local_path, script
 from ml_intern.runs.preflight.rules_hardware import memory, precision
 from ml_intern.runs.preflight.rules_names import columns, secrets, substitution
 
-Rule = Callable[[RunPlan, Facts], Iterator[Finding]]
+Rule = Callable[[RunPlan, PreflightInputs], Iterator[Finding]]
 RuleName = Literal[
     "script",
     "time_limit",
@@ -44,7 +44,7 @@ RULES: Final[Mapping[RuleName, Rule]] = {
 RULE_NAMES: Final = get_args(RuleName)
 
 
-def check(plan: RunPlan, facts: Facts) -> PreflightReport:
+def check(plan: RunPlan, inputs: PreflightInputs) -> PreflightReport:
     """Return the findings of all rules. The overrides in the plan apply."""
-    found = tuple(one for rule in RULES.values() for one in rule(plan, facts))
+    found = tuple(one for rule in RULES.values() for one in rule(plan, inputs))
     return PreflightReport(found, frozenset(plan.overrides))

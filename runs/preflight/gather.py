@@ -1,4 +1,4 @@
-"""Gather the facts for the rules from the script, the working folder, earlier runs, the dataset viewer and the Hub."""
+"""Gather the inputs for the rules from the script, the working folder, earlier runs, the dataset viewer and the Hub."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.check import check
 from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.hardware import machine_of
-from ml_intern.runs.preflight.inputs import EarlierRun, Facts
+from ml_intern.runs.preflight.inputs import EarlierRun, PreflightInputs
 from ml_intern.runs.preflight.program import Program, read_program, words_of
 from ml_intern.store.runs import RunRow
 
@@ -45,19 +45,19 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
     rows = await context.services.store.runs.list(context.thread_id)
     if any(row.call == context.mark for row in rows):
         return PreflightReport()  # this call started its run before and now continues
-    here = await asyncio.to_thread(local_facts, plan)
+    here = await asyncio.to_thread(local_inputs, plan)
     tried = await context.services.store.experiments.list(context.thread_id)
     shapes = {one.run_id: str(json.loads(one.config).get("shape", "")) for one in tried if one.run_id}
-    facts = replace(
+    inputs = replace(
         here,
         limit_named=limit_named,
         earlier=tuple(_earlier(row, shapes) for row in rows),
         user_text=context.user_text,
         sandboxed=not backend_spec(plan.backend).is_remote and context.sandbox_profile != "none",
     )
-    if facts.program is not None:
-        facts = replace(facts, **await _asked(plan, facts, context))
-    return await asyncio.to_thread(check, plan, facts)
+    if inputs.program is not None:
+        inputs = replace(inputs, **await _asked(plan, inputs, context))
+    return await asyncio.to_thread(check, plan, inputs)
 
 
 def _earlier(row: RunRow, shapes: Mapping[str, str]) -> EarlierRun:
@@ -65,19 +65,19 @@ def _earlier(row: RunRow, shapes: Mapping[str, str]) -> EarlierRun:
     return EarlierRun(row.backend, row.state, shapes.get(row.id, ""), took, row.limit_s or 0.0)
 
 
-def local_facts(plan: RunPlan) -> Facts:
-    """Read the facts available in the script and the working folder."""
+def local_inputs(plan: RunPlan) -> PreflightInputs:
+    """Read the inputs available in the script and the working folder."""
     path, text = script_of(plan)
     if not text:
         named = frozenset(word for word in words_of(plan) if _is_path(word, plan.workdir))
-        return Facts(script_path=path, local_paths=named)
+        return PreflightInputs(script_path=path, local_paths=named)
     try:
         program = read_program(text, arguments_of(plan, path), plan.environment)
     except (SyntaxError, ValueError, RecursionError) as error:
-        return Facts(script_path=path, unreadable=" ".join(str(error).split()) or type(error).__name__)
+        return PreflightInputs(script_path=path, unreadable=" ".join(str(error).split()) or type(error).__name__)
     folders = {plan.workdir, plan.workdir / Path(path).parent}
     words = {*program.strings, *words_of(plan), *plan.script_args}
-    return Facts(
+    return PreflightInputs(
         program=program,
         script_path=path,
         local_paths=frozenset(word for word in words if _is_path(word, plan.workdir)),
@@ -115,14 +115,14 @@ def _is_module(name: str, folder: Path) -> bool:
     return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
 
 
-async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[str, Any]:
+async def _asked(plan: RunPlan, inputs: PreflightInputs, context: ToolContext) -> Mapping[str, Any]:
     """Request the columns and row counts of the datasets and the sizes of the models. Omit what times out."""
-    program = facts.program
+    program = inputs.program
     if program is None or not program.trains:
         return {}
     machine = machine_of(plan.hardware)
-    models = _ids(program.models, facts) if machine is not None and machine.gpu is not None else []
-    datasets = _ids(program.datasets, facts)
+    models = _ids(program.models, inputs) if machine is not None and machine.gpu is not None else []
+    datasets = _ids(program.datasets, inputs)
     answers = await asyncio.gather(
         *(
             _known((*_places(context), name, program.digest), partial(_columns, name, program, context))
@@ -139,9 +139,9 @@ async def _asked(plan: RunPlan, facts: Facts, context: ToolContext) -> Mapping[s
     }
 
 
-def _ids(names: Iterable[str], facts: Facts) -> list[str]:
+def _ids(names: Iterable[str], inputs: PreflightInputs) -> list[str]:
     """Return the names that are Hub ids."""
-    return [name for name in names if name.count("/") == 1 and name not in facts.local_paths][:_MAX_QUESTIONS]
+    return [name for name in names if name.count("/") == 1 and name not in inputs.local_paths][:_MAX_QUESTIONS]
 
 
 def _places(context: ToolContext) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The facts passed to the rules with the plan. They are gathered beforehand, so that the rules make no requests."""
+"""The inputs of the rules beside the plan. They are gathered beforehand, so that the rules make no requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ class EarlierRun:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """The known facts. A missing entry means unknown; no rule refuses because of an unknown fact."""
+class PreflightInputs:
+    """Values known before a run. A missing entry means unknown; no rule refuses a run because of an unknown value."""
 
     program: Program | None = None
     """The script to run; None when there is none or it cannot be parsed."""

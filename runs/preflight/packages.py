@@ -1,4 +1,4 @@
-"""Which package provides an import, which dependencies packages install, and what common images contain."""
+"""The package of each import, the dependencies that packages install, and the content of common images."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

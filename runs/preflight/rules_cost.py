@@ -7,7 +7,7 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.hardware import machine_of, parameters_of
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 
 SMALL_STEPS: Final = 100
@@ -18,23 +18,23 @@ _TOKENS: Final = 64
 """The assumed minimum number of tokens in a dataset row."""
 
 
-def time_limit(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def time_limit(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a time limit that is too short, that ended this script before, or that was not set for a paid job."""
-    program = facts.program
+    program = inputs.program
     if program is None or not program.trains:
         return
     limit = f"the time limit of {_minutes(plan.limit_s)}"
-    ended = [run.limit_s for run in facts.earlier if run.shape == program.shape and run.state == "timeout"]
+    ended = [run.limit_s for run in inputs.earlier if run.shape == program.shape and run.state == "timeout"]
     if max(ended, default=0.0) >= plan.limit_s:
         yield Finding(
             "time_limit", f"an earlier run of this script reached {limit}", "raise the limit, or reduce the work"
         )
         return
-    least = least_seconds(plan, facts)
+    least = least_seconds(plan, inputs)
     if least is not None and least > plan.limit_s:
         what = f"{limit} is too short: on {plan.hardware} the training takes at least {_minutes(least)}"
         yield Finding("time_limit", what, "raise the limit, train on less data, or choose faster hardware")
-    elif backend_spec(plan.backend).has_prices and not facts.limit_named and not is_trial(program):
+    elif backend_spec(plan.backend).has_prices and not inputs.limit_named and not is_trial(program):
         what = f"no time limit was set, and the default of {_minutes(plan.limit_s)} kills a longer training"
         yield Finding(
             "time_limit", what, "set a limit: the smoke run's time per step, times the number of steps, plus 50 %"
@@ -47,20 +47,20 @@ def is_trial(program: Program) -> bool:
     return isinstance(steps, int | float) and 0 < steps <= SMALL_STEPS
 
 
-def least_seconds(plan: RunPlan, facts: Facts) -> float | None:
+def least_seconds(plan: RunPlan, inputs: PreflightInputs) -> float | None:
     """Return the minimum training time in seconds, at six operations per parameter and token; None when unknown."""
-    program, machine = facts.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_of(plan.hardware)
     if program is None or machine is None or machine.gpu is None:
         return None
-    parameters = max((parameters_of(model, facts.parameters) or 0.0 for model in program.models), default=0.0)
-    tokens = _rows_trained(program, facts) * _TOKENS
+    parameters = max((parameters_of(model, inputs.parameters) or 0.0 for model in program.models), default=0.0)
+    tokens = _rows_trained(program, inputs) * _TOKENS
     speed = machine.gpu.tflops * 1e12 * machine.count * _BEST_SHARE
     # With adapters the frozen weights need no gradient: four operations instead of six
     operations = 4 if program.is_set("peft_config") else 6
     return operations * parameters * tokens / speed or None
 
 
-def _rows_trained(program: Program, facts: Facts) -> float:
+def _rows_trained(program: Program, inputs: PreflightInputs) -> float:
     batch = _number(program, "per_device_train_batch_size", 8) * _number(program, "gradient_accumulation_steps", 1)
     steps = program.setting("max_steps")
     if isinstance(steps, int | float) and steps > 0:
@@ -69,7 +69,7 @@ def _rows_trained(program: Program, facts: Facts) -> float:
         "[" in split for call in program.named("load_dataset") if isinstance(split := call.value("split"), str)
     )
     shortened = sliced or any(program.named("select", "take", "filter", "train_test_split"))
-    rows = max((facts.rows.get(name, 0) for name in program.datasets), default=0)
+    rows = max((inputs.rows.get(name, 0) for name in program.datasets), default=0)
     return 0.0 if shortened else rows * _number(program, "num_train_epochs", 1)
 
 
@@ -86,13 +86,13 @@ _TEMPORARY: Final = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108  only comp
 _PLACES: Final = ("output_dir", "save_directory", "f", "path", "dataset_path", "path_or_buf")
 
 
-def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def output(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a run whose output would be lost with its machine."""
-    program = facts.program
+    program = inputs.program
     if program is None or not program.saves:
         return
     if not backend_spec(plan.backend).is_disposable:
-        yield from _local_output(program, facts)
+        yield from _local_output(program, inputs)
     elif not program.pushes:
         what = "the script saves its output on the machine's disk, which is deleted when the run ends"
         remedy = (
@@ -105,8 +105,8 @@ def output(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
         yield Finding("output", "the script pushes to the Hub without HF_TOKEN", 'add "HF_TOKEN" to secrets')
 
 
-def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
-    if not facts.sandboxed:
+def _local_output(program: Program, inputs: PreflightInputs) -> Iterator[Finding]:
+    if not inputs.sandboxed:
         return
     places = [call.value(name) for call in program.calls for name in _PLACES]
     first = [call.value("save_directory", 0) for call in program.named("save_pretrained", "save_model", "save_to_disk")]
@@ -116,25 +116,25 @@ def _local_output(program: Program, facts: Facts) -> Iterator[Finding]:
         yield Finding("output", what, "write to a folder in the workspace")
 
 
-def smoke(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def smoke(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a paid training job whose script has not succeeded before."""
-    program = facts.program
+    program = inputs.program
     if not backend_spec(plan.backend).has_prices or program is None or not program.trains or is_trial(program):
         return
-    if any(run.state == "succeeded" and run.shape == program.shape for run in facts.earlier):
+    if any(run.state == "succeeded" and run.shape == program.shape for run in inputs.earlier):
         return
-    known = any(run.state == "succeeded" for run in facts.earlier)
+    known = any(run.state == "succeeded" for run in inputs.earlier)
     what = "the script changed since its last successful run" if known else "no run of this script has succeeded yet"
     remedy = "first run it locally with a few steps (backend local, max_steps from an argument) and wait for its end"
     yield Finding("smoke", what, remedy)
 
 
-def one_first(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def one_first(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse several jobs of one script before one has succeeded."""
-    program = facts.program
+    program = inputs.program
     if not backend_spec(plan.backend).has_prices or program is None:
         return
-    alike = [run for run in facts.earlier if run.backend == plan.backend and run.shape == program.shape]
+    alike = [run for run in inputs.earlier if run.backend == plan.backend and run.shape == program.shape]
     if any(run.open for run in alike) and not any(run.state == "succeeded" for run in alike):
         what = "a job of the same script is still running and none has succeeded: one error would fail all of them"
         yield Finding("one_first", what, "wait until the first job succeeds, then launch the others")

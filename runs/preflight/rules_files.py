@@ -8,7 +8,7 @@ from typing import Any, Final
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.packages import PACKAGE_OF, image_packages, provides, with_dependencies
 from ml_intern.runs.preflight.program import FunctionCall, Program, package_name, words_of
 
@@ -16,26 +16,26 @@ _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
 _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
 
 
-def script(_: RunPlan, facts: Facts) -> Iterator[Finding]:
+def script(_: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a script that is not valid Python."""
-    if facts.unreadable:
-        what = f"{facts.script_path or 'the script'} is not valid Python: {facts.unreadable}"
+    if inputs.unreadable:
+        what = f"{inputs.script_path or 'the script'} is not valid Python: {inputs.unreadable}"
         yield Finding("script", what, "fix the syntax")
 
 
-def imports(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def imports(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse an import that neither the image nor the script's dependencies provide."""
-    program = facts.program
+    program = inputs.program
     if program is None:
         return
-    local = sorted(facts.local_modules & program.imports) if backend_spec(plan.backend).is_disposable else []
+    local = sorted(inputs.local_modules & program.imports) if backend_spec(plan.backend).is_disposable else []
     if local:
         what = f"the script imports {', '.join(local)} from local files, which are not sent with it"
         yield Finding("imports", what, "move the code into the script, or publish it as a package")
     available = _available_packages(plan, program)
     if available is None:
         return
-    wanted = program.imports - sys.stdlib_module_names - facts.local_modules
+    wanted = program.imports - sys.stdlib_module_names - inputs.local_modules
     missing = sorted(one for one in wanted if not provides(available, one))
     if missing:
         names = ", ".join(f'"{PACKAGE_OF.get(one, one)}"' for one in missing)
@@ -87,16 +87,16 @@ _OUTPUTS: Final = ("output_dir", "logging_dir", "save_directory", "cache_dir", "
 _LOCAL_PATH: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
 
 
-def local_path(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def local_path(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a local path in a run on another machine."""
     if not backend_spec(plan.backend).is_disposable:
         return
-    program = facts.program
+    program = inputs.program
     read = set(paths_read(program)) if program else set()
     written = set(_written(program)) if program else set()
     given = {*words_of(plan)[1:], *plan.script_args}
     named = {one for one in read | given if not _is_in(one, written)}
-    there = {one for one in named if one in facts.local_paths or _LOCAL_PATH.match(one)}
+    there = {one for one in named if one in inputs.local_paths or _LOCAL_PATH.match(one)}
     if there:
         what = f"the run cannot read from this machine: {', '.join(sorted(there))}"
         yield Finding("local_path", what, "upload the data to a private Hub repository and load it by its id")

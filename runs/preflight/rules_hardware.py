@@ -6,13 +6,13 @@ from typing import Final
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.hardware import machine_of, parameters_of
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 
 
-def precision(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def precision(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a number format or kernel the hardware does not support."""
-    program, machine = facts.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_of(plan.hardware)
     if program is None or machine is None:
         return
     gpu = machine.gpu
@@ -60,12 +60,12 @@ _GPU_ONLY: Final[Mapping[str, Callable[[Program], bool]]] = {
 }
 
 
-def memory(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def memory(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a model whose weights and optimizer state alone exceed the GPU memory."""
-    program, machine = facts.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_of(plan.hardware)
     if program is None or machine is None or machine.gpu is None:
         return
-    sizes = {model: parameters_of(model, facts.parameters) for model in program.models}
+    sizes = {model: parameters_of(model, inputs.parameters) for model in program.models}
     model, parameters = max(
         ((one, size or 0.0) for one, size in sizes.items()), key=lambda pair: pair[1], default=("", 0.0)
     )

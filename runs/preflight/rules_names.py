@@ -8,7 +8,7 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.findings import Finding
 from ml_intern.runs.preflight.hardware import parameters_of, sizes_in
-from ml_intern.runs.preflight.inputs import Facts
+from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 from ml_intern.runs.preflight.rules_cost import is_trial
 from ml_intern.safety.secrets.redaction import redact
@@ -30,12 +30,12 @@ WANTED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 _REMADE: Final = ("map", "from_dict", "from_list", "from_generator", "from_pandas", "rename_columns", "add_column")
 
 
-def columns(_: RunPlan, facts: Facts) -> Iterator[Finding]:
+def columns(_: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a dataset whose columns do not match what the trainer expects."""
-    program = facts.program
+    program = inputs.program
     if program is None or any(program.named(*_REMADE)) or program.is_set("formatting_func"):
         return
-    there = [set(facts.columns[name]) for name in program.datasets if name in facts.columns]
+    there = [set(inputs.columns[name]) for name in program.datasets if name in inputs.columns]
     renamed = {
         call.value("original_column_name", 0): call.value("new_column_name", 1)
         for call in program.named("rename_column")
@@ -60,7 +60,7 @@ _SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:token|key|secret|password|passw
 _NO_SECRET: Final = ("PAD_TOKEN", "EOS_TOKEN", "BOS_TOKEN", "UNK_TOKEN", "SORT_KEY", "PRIMARY_KEY")
 
 
-def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def secrets(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a secret in plain sight: in the environment, the command or the script."""
     remedy = "remove it, name the variable in secrets, and read it from os.environ in the script"
     for name, value in plan.environment.items():
@@ -69,9 +69,9 @@ def secrets(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
             yield Finding("secrets", f"the environment variable {name} looks like a secret", remedy)
     if any(redact(word) != word for word in (*plan.command, *plan.script_args)):
         yield Finding("secrets", "the command contains a secret", remedy)
-    if facts.program is not None and any(redact(one) != one for one in facts.program.strings):
+    if inputs.program is not None and any(redact(one) != one for one in inputs.program.strings):
         yield Finding("secrets", "the script contains a secret", remedy)
-    unused = "HF_TOKEN" in plan.secrets and facts.program is not None and not _asks_the_hub(facts.program)
+    unused = "HF_TOKEN" in plan.secrets and inputs.program is not None and not _asks_the_hub(inputs.program)
     if unused and backend_spec(plan.backend).is_disposable:
         what = "HF_TOKEN is passed to a script that does not use the Hub"
         yield Finding("secrets", what, "remove it if it is not needed", refuses=False)
@@ -97,26 +97,26 @@ _DATASETS: Final = (
 )  # fmt: skip
 
 
-def substitution(plan: RunPlan, facts: Facts) -> Iterator[Finding]:
+def substitution(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     """Refuse a model or dataset other than the one the user named. A local trial may use a small substitute."""
-    program = facts.program
-    if program is None or not facts.user_text or (is_trial(program) and not backend_spec(plan.backend).has_prices):
+    program = inputs.program
+    if program is None or not inputs.user_text or (is_trial(program) and not backend_spec(plan.backend).has_prices):
         return
-    used = [one for one in (*program.models, *program.datasets) if one not in facts.local_paths]
+    used = [one for one in (*program.models, *program.datasets) if one not in inputs.local_paths]
     everything = " ".join(
         [*program.strings, *plan.command, *plan.script_args, *plan.environment.values(), *used]
     ).lower()
-    named = _ids(facts.user_text)
+    named = _ids(inputs.user_text)
     gone = [one for one in named if one.lower() not in everything]
     instead = [one for one in used if one.lower() not in {id.lower() for id in named}]
     if gone and instead:
         yield _other(", ".join(gone), ", ".join(instead))
         return
     if not any(one in named for one in program.models):
-        yield from _of_other_kind(facts.user_text, program.models, _FAMILIES)
-        yield from _of_other_size(facts, program.models)
+        yield from _of_other_kind(inputs.user_text, program.models, _FAMILIES)
+        yield from _of_other_size(inputs, program.models)
     if not any(one in named for one in program.datasets):
-        yield from _of_other_kind(facts.user_text, program.datasets, _DATASETS)
+        yield from _of_other_kind(inputs.user_text, program.datasets, _DATASETS)
 
 
 def _ids(text: str) -> list[str]:
@@ -142,8 +142,8 @@ def _plain(id: str) -> str:
     return id.rpartition("/")[2].lower()
 
 
-def _of_other_size(facts: Facts, models: Collection[str]) -> Iterator[Finding]:
-    named = [size for size in sizes_in(facts.user_text) if size >= 1e8]
+def _of_other_size(inputs: PreflightInputs, models: Collection[str]) -> Iterator[Finding]:
+    named = [size for size in sizes_in(inputs.user_text) if size >= 1e8]
     has = {model: parameters_of(model, {}) for model in models}
     known = {model: size for model, size in has.items() if size}
     if named and known and not any(abs(size - one) <= one * 0.2 for size in known.values() for one in named):

@@ -43,6 +43,19 @@ _NAMED = re.compile(
     r"([^\s\"'`,;&<>\\(){}\[\]]++)"
 )
 _USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
+_HEX_KEY = re.compile(
+    r"(?i)(\b(?:wandb|kaggle)(?:_api)?(?:[ _-]?key)?\b(?:\.ai)?[\s:=\"',]{1,6}(?:(?:api[ _-]?)?key\b[\s:=\"',]{1,6})?)"
+    r"([0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-f])"
+)
+_KAGGLE_FILE = re.compile(r"(\"key\\?\"\s{0,4}:\s{0,4}\\?\")([0-9a-f]{32})(?=\\?\")")
+_SHORT_PASSWORD = re.compile(
+    r"(\b(?:mysql|mysqldump|mysqladmin|mariadb|mysqlimport)\b[^\n;|&]{0,200}?\s-p['\"]?)((?!\s)[^\s'\";|&$-][^\s'\";|&]{2,200})"
+)
+_SSHPASS = re.compile(r"(\bsshpass\s+(?:-[vV]\s+){0,2}-p[ =]?['\"]?)([^\s'\"$][^\s'\"]{2,200})")
+_SIGNATURE = re.compile(
+    r"(?i)((?:^|[?&;\s\"']|&amp;|%26|\\u0026)(?:x-amz-signature|x-amz-security-token|x-goog-signature|signature|sig)(?:=|%3d))"
+    r"([A-Za-z0-9%+/=_-]{20,})"
+)
 # Plain searches find where _NAMED can match; trying it at every position takes a hundred times as long.
 _PLAIN_WORDS = ("pass", "_pass", "pwd", "secret", "token", "credential")
 _KEY_NAMES = tuple(f"{word}{sign}" for word in _KEYS for sign in ("", "_", "-"))
@@ -147,6 +160,11 @@ _HEADERS = (
     Header(("://",), _URL_LOGIN, "url_password", _is_not_example),
     Header(("://",), _URL_TOKEN, "url_token", looks_random),
     Header(("-u",), _USER_OPTION, "password", _is_not_example),
+    Header(("wandb", "kaggle"), _HEX_KEY, "service_key", _is_long),
+    Header(('"key',), _KAGGLE_FILE, "service_key", _is_long),
+    Header(("mysql", "mariadb"), _SHORT_PASSWORD, "password", _is_not_example),
+    Header(("sshpass",), _SSHPASS, "password", _is_not_example),
+    Header(("sig",), _SIGNATURE, "signature", _is_long),
 )
 
 

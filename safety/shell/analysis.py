@@ -6,6 +6,8 @@ The analysis is a convenience; only the OS sandbox is a security boundary.
 from dataclasses import dataclass
 from typing import Literal
 
+from ml_intern.safety.files.protected import Control
+from ml_intern.safety.files.written import find_controls
 from ml_intern.safety.shell.denied import denial_reason
 from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, parse_command
 from ml_intern.safety.shell.paths import CommandContext
@@ -40,6 +42,8 @@ class CommandAnalysis:
     """Word lists of its simple commands if it is plain, else None."""
     reading: frozenset[tuple[str, ...]] = frozenset()
     """The read-only commands among `plain`."""
+    controls: tuple[Control, ...] = ()
+    """The files it would change that other programs obey, git's first."""
 
     @property
     def programs(self) -> tuple[tuple[str, ...], ...]:
@@ -71,6 +75,10 @@ def analyze_command(command: str, context: CommandContext, *, sandboxed: bool = 
     reading = frozenset[tuple[str, ...]]() if isinstance(plain, str) else _reading(plain, context)
     if reason := denial_reason(parsed):
         return CommandAnalysis(Risk("deny", reason), parsed, commands, reading)
+    if controls := find_controls(parsed):
+        kind: RiskKind = "deny" if controls[0].kind == "git" else "ask"
+        risk = Risk(kind, f"it would change {controls[0].reason}")
+        return CommandAnalysis(risk, parsed, commands, reading, controls)
     if problem and sandboxed and not has_hidden(command):
         problem, allowed = find_sandbox_problem(parsed), "it is contained by the sandbox"
     else:
@@ -100,12 +108,13 @@ def _plain(command: str, parsed: ParsedCommand) -> list[PlainCommand] | str:
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
-        return f"it uses {', '.join(sorted(shell.kinds - PLAIN_KINDS))}".replace("_", " ")
+        used = ", ".join(sorted(shell.kinds - PLAIN_KINDS)).replace("_", " ")
+        return f"it uses {used}, which can start other programs or write files"
     try:
         commands = plain_commands(command)
     except NotPlain as reason:
-        return f"it uses {reason}"
-    return commands if _same_reading(commands, parsed) else "its meaning is ambiguous"
+        return f"it uses {reason}, which can start other programs or write files"
+    return commands if _same_reading(commands, parsed) else "bash may understand it otherwise than it looks"
 
 
 def _same_reading(commands: list[PlainCommand], parsed: ParsedCommand) -> bool:

@@ -2,11 +2,12 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch, fnmatchcase
 
 from ml_intern.safety.shell.invocations import Invocation, ParsedCommand, resolve_paths
 from ml_intern.safety.shell.paths import CommandContext, is_credential, is_own_home, is_project_secret, is_within
+from ml_intern.safety.shell.programs import find_folders
 from ml_intern.text.word_table import words
 
 _PREFIX = re.compile(r"\A(?:--?[A-Za-z][\w-]*=|[A-Za-z_][\w.]*=)?[<@]?(?:file://(?:localhost)?)?")
@@ -20,7 +21,7 @@ _SAMPLES = (
     "~/.npmrc", "~/.docker/config.json", "~/.kube/config", "~/.gnupg/secring.gpg", "~/.kaggle/kaggle.json", "~/.pgpass",
     "~/.bash_history", "~/.config/gcloud/credentials.db", "/etc/shadow", "/etc/gshadow", "/etc/sudoers",
     "/proc/1/environ", "/proc/self/environ", "/root/.ssh/id_rsa", "/home/user/.ssh/id_rsa", "/root/.netrc",
-    "/home/user/.netrc",
+    "/home/user/.netrc", "/dev/sda", "/dev/nvme0n1", "/dev/vda",
 )  # fmt: skip
 """Well-known files that a wildcard may match."""
 _SILENT = words("echo printf : true false basename dirname test [ cd pushd which type alias")
@@ -31,35 +32,63 @@ _MAX_WORDS = 64
 
 def find_credential(invocation: Invocation, context: CommandContext) -> str:
     """Return the first credential file outside the workspace that the command names, or ""."""
-    for path in _paths(invocation, context):
-        if is_credential(path) and not _is_own_work(path, context):
+    for path in invocation_paths(invocation, context):
+        if is_credential(path) and not is_own_work(path, context):
             return path
+    unknown = (text for text in _named(invocation) if text.startswith("$"))
+    return next((text for text in unknown if is_credential(text)), "")
+
+
+def find_reached_credential(one: Invocation, context: CommandContext) -> str:
+    """Return a well-known credential file that a `find` outside the workspace would reach, or ""."""
+    names = tests_of(one.arguments, "-name", "-iname")
+    paths = tests_of(one.arguments, "-path", "-ipath", "-wholename", "-iwholename")
+    for folder in {path for word in find_folders(one.arguments) for path in resolve_paths(one, word, context)}:
+        for sample in samples(context):
+            accepted = all(fnmatch(posixpath.basename(sample).lower(), name.lower()) for name in names)
+            if accepted and is_within(sample, folder) and all(fnmatch(sample.lower(), path.lower()) for path in paths):
+                return "" if is_own_work(sample, context) else sample
     return ""
+
+
+def tests_of(arguments: Sequence[str], *options: str) -> list[str]:
+    """Return the patterns of a `find` command's tests, without negated ones."""
+    at = (index for index, word in enumerate(arguments[:-1]) if word in options)
+    return [arguments[index + 1] for index in at if arguments[index - 1] not in {"!", "-not", "-o", "-or"}]
+
+
+def samples(context: CommandContext) -> tuple[str, ...]:
+    """Return the well-known credential files, with the user's home folder."""
+    return tuple(posixpath.normpath(sample.replace("~", context.home, 1)) for sample in _SAMPLES)
 
 
 def find_own_path(invocation: Invocation, context: CommandContext) -> str:
     """Return a path in ml-intern's data, settings or cache that the command names, or ""."""
-    paths = _paths(invocation, context)
+    paths = invocation_paths(invocation, context)
     return next((path for path in paths if is_own_home(path, context.home, context.own_homes)), "")
 
 
 def find_secret_file(invocation: Invocation, context: CommandContext) -> str:
     """Return a credential file or project secret that the command names, or ""."""
-    return next((path for path in _paths(invocation, context) if is_credential(path) or is_project_secret(path)), "")
+    return next(
+        (path for path in invocation_paths(invocation, context) if is_credential(path) or is_project_secret(path)), ""
+    )
 
 
 def named_paths(parsed: ParsedCommand) -> tuple[str, ...]:
     """Return every absolute path that a command names, for path rules."""
-    return tuple(dict.fromkeys(path for one in parsed.invocations for path in _paths(one, parsed.context)))
+    return tuple(dict.fromkeys(path for one in parsed.invocations for path in invocation_paths(one, parsed.context)))
 
 
-def _is_own_work(path: str, context: CommandContext) -> bool:
+def is_own_work(path: str, context: CommandContext) -> bool:
+    """Return whether the path is in the workspace or an additional folder, and that is not the home folder."""
     return any(is_within(path, root) for root in (context.workspace, *context.add_dirs)) and not is_within(
         context.home, context.workspace
     )
 
 
-def _paths(invocation: Invocation, context: CommandContext) -> Iterator[str]:
+def invocation_paths(invocation: Invocation, context: CommandContext) -> Iterator[str]:
+    """Yield every absolute path that an invocation may open, with well-known files that its wildcards match."""
     for text in _named(invocation):
         for candidate in _candidates(text, context):
             if _GLOB.search(candidate):
@@ -89,11 +118,16 @@ def _candidates(word: str, context: CommandContext) -> Iterator[str]:
         return
     bare = _PREFIX.sub("", word)
     for form in {bare, _REMOTE.sub("", bare), bare.rpartition("@")[2] if "=@" in word else bare}:
-        for braced in _braces(form):
-            yield re.sub(r"\A(?:\$\{?HOME\}?|~[\w-]*)(?=/|\Z)", context.home, braced)
+        yield from expand_word(form, context)
 
 
-def _braces(word: str) -> list[str]:
+def expand_word(word: str, context: CommandContext) -> Iterator[str]:
+    """Yield the paths that a word becomes when bash expands its braces and the home folder."""
+    for braced in expand_braces(word):
+        yield re.sub(r"\A(?:\$\{?HOME\}?|~[\w-]*)(?=/|\Z)", context.home, braced)
+
+
+def expand_braces(word: str) -> list[str]:
     """Expand {a,b}, up to a limit."""
     expanded = [word]
     for _ in range(3):
@@ -110,12 +144,11 @@ def _matching_samples(invocation: Invocation, pattern: str, context: CommandCont
     """Yield the well-known credential files that a wildcard matches."""
     for folder in invocation.folders:
         parts = context.absolute(pattern, folder).split("/")
-        for sample in _SAMPLES:
-            path = sample.replace("~", context.home, 1) if sample.startswith("~") else sample
+        for path in samples(context):
             names = path.split("/")
             is_deep_enough = len(names) == len(parts) or (len(names) > len(parts) and invocation.has("rR", "recursive"))
             if is_deep_enough and all(_part_matches(*pair) for pair in zip(names, parts, strict=False)):
-                yield posixpath.normpath(path)
+                yield path
 
 
 def _part_matches(name: str, pattern: str) -> bool:

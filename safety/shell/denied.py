@@ -7,10 +7,24 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from ml_intern.safety.shell.credentials import find_credential, find_own_path
+from ml_intern.safety.files.written import written_words
+from ml_intern.safety.shell.credentials import (
+    find_credential,
+    find_own_path,
+    find_reached_credential,
+    invocation_paths,
+    is_own_work,
+)
 from ml_intern.safety.shell.exfiltration import is_exfiltration, is_tunnel, redirects_endpoint, rewrites_remote
 from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, Invocation, ParsedCommand, resolve_paths
-from ml_intern.safety.shell.paths import contains_any, is_container_socket, is_disk, is_persistence, is_system
+from ml_intern.safety.shell.paths import (
+    CommandContext,
+    contains_any,
+    is_container_socket,
+    is_disk,
+    is_persistence,
+    is_system,
+)
 from ml_intern.safety.shell.programs import find_folders
 from ml_intern.text.word_table import words
 
@@ -33,13 +47,16 @@ _PROCESS_FINDERS = frozenset({"ps", "pgrep", "pidof", "grep", "top", "nvidia-smi
 _KILLERS = frozenset({"pkill", "killall", "killall5", "skill", "slay", "xkill"})
 _POWER = frozenset({"shutdown", "reboot", "poweroff", "halt", "telinit"})
 _SCHEDULERS = frozenset({"crontab", "at", "batch"})
+_DISK_QUERIES = words(
+    "ls stat lsblk df findmnt blkid smartctl nvme mount umount file udevadm realpath readlink fuser lsof"
+)
+_TREE_COPIERS = words("cp tar rsync scp zip 7z")
 _DISK_TOOLS = re.compile(
     r"(?:mkfs(?:\..+)?|mke2fs|mkswap|fdisk|sfdisk|cfdisk|gdisk|sgdisk|parted|wipefs|blkdiscard|"
     r"hdparm|cryptsetup|zpool|lvremove|vgremove|pvremove|mdadm)\Z"
 )
 _REMOVERS = frozenset({"rm", "rmdir", "unlink", "shred", "srm", "trash", "mv", "truncate", "wipe"})
 _CHANGERS = frozenset({"chmod", "chown", "chgrp", "setfacl", "chattr"})
-_WRITERS = words("tee cp mv install ln dd sed rsync touch truncate rm chmod chown ed ex vi vim nano patch")
 _RECURSIVE_SEARCH = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "ack"})
 _KERNEL = words(
     "insmod modprobe rmmod kexec sysctl iptables ip6tables nft ufw setenforce swapoff visudo usermod useradd passwd "
@@ -70,10 +87,48 @@ def _reads_credentials(parsed: ParsedCommand, one: Invocation) -> bool:
 
 
 def _searches_home(parsed: ParsedCommand, one: Invocation) -> bool:
+    if one.name in _TREE_COPIERS:
+        return _copies_home(parsed, one)
+    if one.name == "find":
+        return _passes_on(parsed, one) and bool(find_reached_credential(one, parsed.context))
     if one.name not in _RECURSIVE_SEARCH or not (one.name in {"rg", "ag", "ack"} or one.has("rR", "recursive")):
         return False
     roots = {parsed.context.home, "/", "/home", "/root", "/etc", "/proc"}
     return any(path in roots for word in one.operands[1:] for path in resolve_paths(one, word, parsed.context))
+
+
+def _copies_home(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it copies or packs the home folder or the system, credentials included."""
+    if one.name == "tar" and not (
+        one.arguments and re.match(r"-?[a-zA-Z]*[cru]|--(?:create|append|update)", one.arguments[0])
+    ):
+        return False
+    if one.name == "cp" and not one.has("raR", "recursive", "archive"):
+        return False
+    sources = one.operands[:-1] if one.name in {"cp", "rsync", "scp"} else one.operands
+    roots = {parsed.context.home, "/", "/home", "/root", "/etc"}
+    return any(path in roots for word in sources for path in resolve_paths(one, word, parsed.context))
+
+
+def _passes_on(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether another program gets what find finds."""
+    if any(word.startswith(("-exec", "-ok")) for word in one.arguments):
+        return True
+    others = (other for other in parsed.invocations if other.command.pipeline == one.command.pipeline != -1)
+    return any(other.name in {"xargs", "while", "read", "parallel"} for other in others)
+
+
+def _resets_device(_parsed: ParsedCommand, one: Invocation) -> bool:
+    if one.name == "nvidia-smi":
+        return one.has("r", "gpu-reset") or "-r" in one.arguments
+    return one.name == "rocm-smi" and one.has("", "gpureset")
+
+
+def _runs_by_transport(_parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether git would run a program that a repository address or a protocol setting names."""
+    if one.name != "git":
+        return False
+    return any(re.match(r"(?:[\w.-]+=)?(?:ext|fd)::|protocol\.(?:ext|fd|allow)", word) for word in one.arguments)
 
 
 def _touches_own_home(parsed: ParsedCommand, one: Invocation) -> bool:
@@ -103,6 +158,8 @@ def _is_vital(parsed: ParsedCommand, one: Invocation, word: str) -> bool:
     context = parsed.context
     base = re.sub(r"/+(?:\*\*?|\.\*|\.\[[^/]*)?\Z", "", word) or "/"
     base = re.sub(r"\A~[\w-]+(?=/|\Z)", context.home, base)
+    if _is_whole_workspace(word, base, one, context):
+        return True
     for path in resolve_paths(one, base, context):
         if any(
             context.resolve(path) == root or path.startswith(root.rstrip("/") + "/")
@@ -114,27 +171,34 @@ def _is_vital(parsed: ParsedCommand, one: Invocation, word: str) -> bool:
     return False
 
 
+def _is_whole_workspace(word: str, base: str, one: Invocation, context: CommandContext) -> bool:
+    """Return whether removing a word would remove the workspace or everything in it."""
+    if one.name not in _REMOVERS - {"mv"} or not one.has("rR", "recursive"):
+        return False
+    everything = "." if word in {"*", ".*", "**"} else base
+    folders = {context.resolve(context.absolute(everything, folder)) for folder in one.folders[-1:]}
+    return not folders.isdisjoint({context.workspace, context.resolve(context.workspace)})
+
+
 def _writes_persistence(parsed: ParsedCommand, one: Invocation) -> bool:
     """Return whether it makes programs run later or grants logins: cron, shell startup files, services."""
     if one.name in _SCHEDULERS and "-l" not in one.arguments:
         return True
     if one.name in {"systemctl", "launchctl"} and not _STARTERS.isdisjoint(one.arguments):
         return True
-    targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
-    if one.name in _WRITERS:
-        words_written = one.operands[-1:] if one.name in {"cp", "install"} else one.operands
-        is_reading = one.name == "sed" and not one.has("i", "in-place")
-        targets += [] if is_reading else [word.removeprefix("of=") for word in words_written]
-    return any(is_persistence(path) for word in targets for path in resolve_paths(one, word, parsed.context))
+    written = [*written_words(one, parsed), *(one.operands if one.name in _REMOVERS else ())]
+    paths = (path for word in written for path in resolve_paths(one, word, parsed.context))
+    return any(is_persistence(path) and not is_own_work(path, parsed.context) for path in paths)
 
 
-def _writes_disk(parsed: ParsedCommand, one: Invocation) -> bool:
+def _uses_disk(parsed: ParsedCommand, one: Invocation) -> bool:
     if _DISK_TOOLS.match(one.name) and "-l" not in one.arguments:
         return True
-    targets = [redirect.target.text for redirect in one.command.redirects if ">" in redirect.operator]
-    if one.name in _WRITERS | _REMOVERS | {"dd"}:
-        targets += [word.removeprefix("of=") for word in one.operands if not word.startswith("if=")]
-    return any(is_disk(path) for word in targets for path in resolve_paths(one, word, parsed.context))
+    redirected = (
+        path for each in one.command.redirects for path in resolve_paths(one, each.target.text, parsed.context)
+    )
+    named = invocation_paths(one, parsed.context) if one.name not in _DISK_QUERIES else ()
+    return any(is_disk(path) for path in (*redirected, *named))
 
 
 def _forks_forever(_parsed: ParsedCommand, one: Invocation) -> bool:
@@ -279,7 +343,9 @@ DENIED: tuple[tuple[str, Check], ...] = (
     ("accesses ml-intern's own data or approvals", _touches_own_home),
     ("removes or changes the home folder, the system or a parent of the workspace", _ruins_folders),
     ("installs a persistent program or changes logins", _writes_persistence),
-    ("writes to a disk device", _writes_disk),
+    ("reads or writes a disk device", _uses_disk),
+    ("makes git run the program in a repository address", _runs_by_transport),
+    ("resets a GPU, which ends the work of others on it", _resets_device),
     ("is a fork bomb", _forks_forever),
     ("stops processes it did not start, or the machine", _kills),
     ("controls a container engine, which gives root access", _opens_container_engine),

@@ -17,6 +17,7 @@ MAX_INVOCATIONS = 500
 """Most programs that a command may start; larger commands are denied."""
 _MAX_DEPTH = 4
 _MAX_FOLDERS = 6
+_MAX_WRAPPERS = 8
 
 # Programs that start another one: the number of operands before the command, and the options that take a value.
 _WRAPPER_LINES = """
@@ -149,23 +150,36 @@ def _add(parsed: ParsedCommand, text: str, folders: tuple[str, ...], depth: int)
 
 
 def _unwrap(command: ShellCommand, folders: tuple[str, ...]) -> Iterator[Invocation]:
-    words, assignments = command.words, command.assignments
-    wrappers: tuple[str, ...] = ()
-    while True:
+    """Yield the invocation of a command, and those of the programs that it starts as a wrapper."""
+    pending = [(command.words, command.assignments, tuple[str, ...]())]
+    while pending:
+        words, assignments, wrappers = pending.pop(0)
         name = words[0].text.rsplit("/", 1)[-1].strip() if words else ""
-        yield Invocation(name, words[1:], command, assignments, wrappers, folders, _code(name, words[1:]))
-        rest = _unwrapped_words(name, words[1:])
-        if not rest or len(wrappers) > 8:
-            return
-        given = tuple(word for word in words[1 : len(words) - len(rest)] if _ASSIGNMENT.match(word.text))
-        assignments += tuple((word.text.split("=", 1)[0], ShellWord(word.text.split("=", 1)[1])) for word in given)
-        words, wrappers = rest, (*wrappers, name)
+        yield Invocation(name, words[1:], command, assignments, wrappers, folders, _code(name, words[1:], command))
+        started = _found_commands(words[1:]) if name == "find" else [unwrapped_words(name, words[1:])]
+        for rest in started if len(wrappers) <= _MAX_WRAPPERS else ():
+            if rest:
+                given = assignments + _assigned(words[1 : len(words) - len(rest)])
+                pending.append((rest, given, (*wrappers, name)))
 
 
-def _unwrapped_words(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
-    if name == "find":
-        starts = [index for index, word in enumerate(words) if word.text in {"-exec", "-execdir", "-ok", "-okdir"}]
-        return words[starts[0] + 1 :] if starts else ()
+def _assigned(words: tuple[ShellWord, ...]) -> tuple[tuple[str, ShellWord], ...]:
+    parts = (word.text.split("=", 1) for word in words if _ASSIGNMENT.match(word.text))
+    return tuple((name, ShellWord(value)) for name, value in parts)
+
+
+def _found_commands(words: tuple[ShellWord, ...]) -> list[tuple[ShellWord, ...]]:
+    """Return the commands that find starts, without the ; or + after them."""
+    found: list[tuple[ShellWord, ...]] = []
+    texts = [word.text for word in words]
+    for start in (index + 1 for index, text in enumerate(texts) if text in {"-exec", "-execdir", "-ok", "-okdir"}):
+        ends = (index for index in range(start, len(texts)) if texts[index] in {";", "+"})
+        found.append(words[start : next(ends, len(texts))])
+    return found
+
+
+def unwrapped_words(name: str, words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+    """Return the words of the command that a wrapper such as timeout starts; none for other programs."""
     if name in _RUNNERS:
         runs = next((index for index, word in enumerate(words) if word.text == "run"), None)
         return (
@@ -229,11 +243,13 @@ def _option_text(arguments: Sequence[str], letter: str) -> str:
     return ""
 
 
-def _code(name: str, words: tuple[ShellWord, ...]) -> str:
+def _code(name: str, words: tuple[ShellWord, ...], command: ShellCommand) -> str:
     base = re.sub(r"[0-9.]+\Z", "", name)
     for index, word in enumerate(words[:-1]):
         if base in _CODE_OPTIONS.get(word.text, ()) and base not in SHELLS:
             return words[index + 1].text
+    if base in INTERPRETERS and all(word.text.startswith("-") for word in words):
+        return "\n".join(one.target.text for one in command.redirects if one.operator.startswith("<<"))
     return ""
 
 

@@ -36,6 +36,8 @@ class ReadOnly:
     """Arguments are not options, as for echo, find and test."""
     lists_names: bool = False
     """It only shows file names, so wildcards may match secret files."""
+    caches: bool = False
+    """It may show the sizes of the download caches in the home folder."""
     check: Callable[[Sequence[str]], str] | None = None
     """Checks the operands; returns the problem, or ""."""
 
@@ -86,7 +88,7 @@ def split(program: ReadOnly, words: Sequence[str]) -> Arguments:
         else:
             found.operands.append(position - 1)
     if program.needs_option and not found.options:
-        raise NotReadOnly("no option")
+        raise NotReadOnly("these arguments")
     return found
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ml_intern.safety.files.facts import NO_FACTS, FileFacts
 from ml_intern.text.word_table import words
 
 PLAIN_SYSTEM_FILES = frozenset({
@@ -46,14 +47,12 @@ _PERSISTENCE = re.compile(
     r"bash_logout|profile|zshrc|zshenv|zprofile|zlogin|inputrc|xprofile|xinitrc|pam_environment|gitconfig|condarc|"
     r"pydistutils\.cfg)\Z|(?:^|/)\.config/(?:autostart|systemd|fish|environment\.d|pip|uv|git)(?:/.*)?\Z|"
     r"(?:^|/)\.ssh/(?:authorized_keys|rc|config|environment)\Z|(?:^|/)Library/LaunchAgents/.*\Z|(?:^|/)\.ipython/.*\Z|"
-    r"(?:^|/)(?:user|site)customize\.py\Z|\.pth\Z"
+    r"(?:^|/)(?:site|dist)-packages/[^/]*\.pth\Z|/python[\d.]*/(?:user|site)customize\.py\Z"
 )
 _DISK = re.compile(r"/dev/(?:sd[a-z]|hd[a-z]|vd[a-z]|xvd[a-z]|nvme\d|mmcblk\d|loop\d|md\d|dm-\d|mapper/|disk/|nbd\d)")
 _SOCKET = re.compile(r"(?:^|/)(?:docker|podman|containerd|crio|buildkitd?)\.sock\Z")
 _SYSTEM_TREES = words("/etc /usr /bin /sbin /boot /lib /lib32 /lib64 /var /sys /proc /dev /opt /srv /run")
 _SCRATCH = words("/var/tmp /dev/shm /dev/null /dev/stdout /dev/stderr /dev/tty /run/user")  # noqa: S108
-PROTECTED_IN_WORKSPACE = words("AGENTS.md CLAUDE.md GEMINI.md conftest.py sitecustomize.py usercustomize.py")
-"""Files in the workspace that control other programs; hidden files count as such too."""
 
 
 def normalize_path(path: str) -> str:
@@ -81,6 +80,7 @@ class CommandContext:
     """Follows symbolic links, like os.path.realpath."""
     match: Callable[[str], tuple[str, ...]] = match_nothing
     """Returns the paths that match a pattern, like glob.glob."""
+    files: FileFacts = NO_FACTS
 
     @property
     def folder(self) -> str:
@@ -107,6 +107,10 @@ def is_within(path: str, root: str) -> bool:
 def is_credential(path: str) -> bool:
     """Return whether the absolute or relative path is a file or folder with credentials."""
     return _CREDENTIAL.search(path) is not None or _SYSTEM_CREDENTIAL.match(path) is not None
+
+
+SECRETS = "usually contains secrets"
+"""The end of a reason that names a file with secrets; "always" does not cover it."""
 
 
 def is_project_secret(path: str) -> bool:
@@ -145,11 +149,3 @@ def is_system(path: str) -> bool:
 def contains_any(path: str, roots: Iterable[str]) -> bool:
     """Return whether one of `roots` is `path` or below it, so that removing `path` would remove the root."""
     return any(is_within(root, path) for root in roots if root)
-
-
-def is_protected_in_workspace(path: str, workspace: str) -> bool:
-    """Return whether a path of the workspace controls other programs: hidden files, agent instructions."""
-    parts = posixpath.relpath(path, workspace).split("/")
-    return (
-        any(part.startswith(".") and part not in {".", ".."} for part in parts) or parts[-1] in PROTECTED_IN_WORKSPACE
-    )

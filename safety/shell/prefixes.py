@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ml_intern.safety.shell.invocations import INTERPRETERS, SHELLS, WRAPPERS
-from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.paths import SECRETS, CommandContext
 from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.words import NotPlain, plain_commands
 from ml_intern.text.word_table import words
@@ -93,7 +93,10 @@ def always_prefixes(command: str, context: CommandContext) -> tuple[tuple[str, .
         return ()
     found: list[tuple[str, ...]] = []
     for one in commands:
-        if find_command_problem(one.words, context, frozenset({context.folder})):
+        problem = find_command_problem(one.words, context, frozenset({context.folder}))
+        if problem.endswith(SECRETS):
+            return ()
+        if problem:
             prefix = prefix_of([word.text for word in one.words])
             if prefix is None:
                 return ()

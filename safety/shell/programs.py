@@ -45,7 +45,7 @@ def check_find(words: Sequence[str]) -> str:
         if word in _FIND_VALUED:
             position += 1
         elif word.startswith("-") and word not in _FIND_ALONE:
-            return f"find {word}"
+            return f"find {word} can write files or start programs"
     return ""
 
 
@@ -72,7 +72,7 @@ def check_awk(words: Sequence[str]) -> str:
             break
         depth += (token.group() == "{") - (token.group() == "}")
         end = token.end()
-    return "" if end == len(program) else f"awk with {program[end : end + 12]}"
+    return "" if end == len(program) else f"awk with {program[end : end + 12]} can do more than print"
 
 
 def _is_unsafe_awk(token: re.Match[str], depth: int) -> bool:
@@ -96,7 +96,7 @@ def check_sed(words: Sequence[str]) -> str:
 def check_jq(words: Sequence[str]) -> str:
     """Reject access to the environment and modules."""
     found = _JQ_FORBIDDEN.search(words[0]) if words else None
-    return f"jq with {found.group()}" if found else ""
+    return f"jq with {found.group()} can read other files or the environment" if found else ""
 
 
 def check_printf(words: Sequence[str]) -> str:
@@ -120,6 +120,13 @@ def check_sleep(words: Sequence[str]) -> str:
     return "" if is_short else "a long sleep"
 
 
+def check_tar(words: Sequence[str]) -> str:
+    """Allow listing. An archive with a colon would be read from another machine."""
+    if words and not re.fullmatch(r"(?=.*t)[tvzjJaf]+", words[0]):
+        return "tar may write files or start programs"
+    return "tar with a remote archive" if any(":" in word for word in words) else ""
+
+
 def check_ps(words: Sequence[str]) -> str:
     """Reject the letter e, which shows environments."""
     return "" if all(_PS_LETTERS.match(word) for word in words) else "ps with an operand that may show environments"
@@ -128,4 +135,4 @@ def check_ps(words: Sequence[str]) -> str:
 def check_test(words: Sequence[str]) -> str:
     """Allow file tests and comparisons. -v and arithmetic would evaluate their operands."""
     rejected = next((word for word in words if word.startswith("-") and word not in _TEST_OPERATORS), "")
-    return f"test {rejected}" if rejected else ""
+    return f"test {rejected} can run code in its operands" if rejected else ""

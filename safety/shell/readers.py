@@ -11,6 +11,7 @@ from ml_intern.safety.shell.programs import (
     check_sed,
     check_seq,
     check_sleep,
+    check_tar,
     check_test,
 )
 from ml_intern.text.word_table import words
@@ -50,6 +51,7 @@ READ_ONLY_PROGRAMS: dict[str, ReadOnly] = {
         "time-style= "
         "exclude= exclude-from=@ block-size= one-file-system inodes",
         lists_names=True,
+        caches=True,
     ),
     "df": ReadOnly("ahHiklPTt:x:B:", "all human-readable si inodes local output=? portability total type= "
     "exclude-type= print-type", "text"),
@@ -137,6 +139,7 @@ READ_ONLY_PROGRAMS: dict[str, ReadOnly] = {
     "awk": _AWK,
     "gawk": _AWK,
     "mawk": _AWK,
+    "tar": ReadOnly("tvzjJaf@", "list verbose gzip bzip2 xz file=@", "pattern", check=check_tar),
     "unzip": ReadOnly("lZv", "", max_operands=1, needs_option=True),
     **dict.fromkeys(words("md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum"), _SUMS),
     # texts and numbers
@@ -186,6 +189,10 @@ SUBCOMMANDS: dict[tuple[str, str], ReadOnly] = {
     ("pip", "show"): ReadOnly("f", "files", "text"),
     ("pip", "freeze"): ReadOnly("l", "all local exclude-editable", "none"),
     ("pip", "check"): ReadOnly("", "", "none"),
+    ("conda", "list"): ReadOnly("", "json", "text"),
+    ("git", "branch"): ReadOnly("avr", "all list remotes show-current verbose", "none"),
+    ("git", "remote"): ReadOnly("v", "verbose", "none"),
+    ("git", "rev-parse"): ReadOnly("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree git-dir", "text"),
     ("python", "-V"): ReadOnly(operands="none"),
     ("python3", "-V"): ReadOnly(operands="none"),
 }

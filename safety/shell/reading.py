@@ -1,8 +1,10 @@
 """The check of read-only commands: only listed programs and options, on files in the workspace."""
 
 import posixpath
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
+from ml_intern.safety.files.reached import is_tree_search, reached_secret
 from ml_intern.safety.shell.options import Arguments, NotReadOnly, ReadOnly, split
 from ml_intern.safety.shell.paths import PLAIN_SYSTEM_FILES, CommandContext, is_project_secret
 from ml_intern.safety.shell.programs import find_folders
@@ -11,6 +13,9 @@ from ml_intern.safety.shell.words import PlainCommand, PlainWord
 
 _GLOB = frozenset("*?[")
 _MAX_FOLDERS = 64
+_PUBLIC_CACHE = re.compile(r"~/\.cache/(?:huggingface|torch|uv|pip|matplotlib|triton)(?:/(?!\.\.)[\w.-]+)*/?")
+"""Folders in the home of which names and sizes may be shown."""
+_SHOWN_VARIABLE = re.compile(r"(?!.*(?:TOKEN|KEY|SECRET|PASS|PWD|AUTH|CRED))[A-Z_]{3,40}", re.IGNORECASE)
 
 
 def find_reading_problem(commands: Sequence[PlainCommand], context: CommandContext) -> str:
@@ -20,7 +25,7 @@ def find_reading_problem(commands: Sequence[PlainCommand], context: CommandConte
     """
     after_chain = now = frozenset({context.folder})
     in_pipe = False
-    for command in commands:
+    for command in _without_listings(commands):
         if _is_cd(command):
             if in_pipe or command.operator in {"|", "|&"}:
                 return "cd in a pipeline"
@@ -36,6 +41,21 @@ def find_reading_problem(commands: Sequence[PlainCommand], context: CommandConte
             now = after_chain
         in_pipe = command.operator in {"|", "|&"}
     return ""
+
+
+def _without_listings(commands: Sequence[PlainCommand]) -> Iterator[PlainCommand]:
+    """Leave out listings of the environment of which only names are shown that are not those of secrets."""
+    for at, command in enumerate(commands):
+        if command.operator != "|" or not _shows_variables(command, commands[at + 1 : at + 2]):
+            yield command
+
+
+def _shows_variables(command: PlainCommand, following: Sequence[PlainCommand]) -> bool:
+    """Return whether a listing of the environment is only searched for a name, as in env | grep CUDA."""
+    texts = [word.text for one in following for word in one.words]
+    is_listing = [word.text for word in command.words] in (["env"], ["printenv"])
+    is_search = len(texts) >= 2 and texts[0] in {"grep", "rg", "egrep"} and texts[1:-1] in ([], ["-i"])
+    return is_listing and is_search and _SHOWN_VARIABLE.fullmatch(texts[-1]) is not None
 
 
 def _is_cd(command: PlainCommand) -> bool:
@@ -56,13 +76,32 @@ def find_command_problem(words: Sequence[PlainWord], context: CommandContext, cw
     if len(words) > 1 and (subcommand := SUBCOMMANDS.get((name, words[1].text))):
         program, arguments = subcommand, words[2:]
     if program is None or words[0].globbed:
-        return f"no rule allows {words[0].text}, and it is not a known read-only program"
+        return f"{words[0].text} can change files, start programs or use the network"
     texts = [word.text for word in arguments]
     try:
         found = split(program, texts)
     except NotReadOnly as reason:
-        return f"{name} with {reason}"
-    return _judge_operands(program, found, arguments, (context, cwds)) or _judge_expression(program, found, texts)
+        if program.needs_option:
+            return f"{name} can run code, change files or use the network"
+        return f"{name} with {reason} can do more than read"
+    return (
+        _judge_operands(program, found, arguments, (context, cwds))
+        or _judge_expression(program, found, texts)
+        or _judge_tree(name, found, texts, (context, cwds))
+    )
+
+
+def _judge_tree(name: str, found: Arguments, texts: Sequence[str], where: tuple[CommandContext, frozenset[str]]) -> str:
+    """Judge a search through folders by the files that it would reach."""
+    if not is_tree_search(name, found.options):
+        return ""
+    context, cwds = where
+    first = 0 if {"e", "f", "regexp", "file", "files"} & {*found.options} else 1
+    folders = [texts[index] for index in found.operands][first:] or ["."]
+    for folder in {context.absolute(folder, cwd) for folder in folders for cwd in cwds}:
+        if reason := reached_secret(name, folder, texts, context):
+            return reason
+    return ""
 
 
 def _program(word: PlainWord) -> str:
@@ -88,6 +127,8 @@ def _judge_operands(
     elif program.operands == "pattern":
         has_pattern = not program.pattern_options.isdisjoint(found.options)
         paths += operands[0 if has_pattern else 1 :]
+    if program.caches:
+        paths = [word for word in paths if word.globbed or not _PUBLIC_CACHE.fullmatch(word.text)]
     checked = [*paths, *(word for word in words if word.globbed and word not in paths)]
     reasons = (_judge_path(word, *where, names_only=program.lists_names) for word in checked)
     return next((reason for reason in reasons if reason), "")

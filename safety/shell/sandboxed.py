@@ -1,12 +1,38 @@
 """The check of commands that run unasked in the OS sandbox: the project's own code and writes in the workspace."""
 
-import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from ml_intern.safety.shell.invocations import ParsedCommand
-from ml_intern.safety.shell.options import NotReadOnly, ReadOnly, split
-from ml_intern.safety.shell.paths import CommandContext, is_project_secret, is_protected_in_workspace
+from ml_intern.safety.shell.contained.code import (
+    OUTWARD_WORD,
+    judge_checker,
+    judge_launcher,
+    judge_pip,
+    judge_python,
+    judge_script,
+    judge_shell,
+    judge_text,
+)
+from ml_intern.safety.shell.contained.files import (
+    judge_copy,
+    judge_mode,
+    judge_own_file,
+    judge_tar,
+    judge_unzip,
+    judge_writer,
+)
+from ml_intern.safety.shell.contained.tools import (
+    HARMLESS_VARIABLE,
+    SHOWN,
+    judge_find,
+    judge_git,
+    judge_printenv,
+    judge_xargs,
+)
+from ml_intern.safety.shell.credentials import expand_braces
+from ml_intern.safety.shell.invocations import ParsedCommand, unwrapped_words
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
 from ml_intern.safety.shell.reading import find_command_problem
 from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
@@ -15,186 +41,179 @@ from ml_intern.text.word_table import words
 
 SANDBOXED_KINDS = PLAIN_KINDS | words(
     "variable_assignment variable_name = >> >| < <> heredoc_redirect heredoc_start heredoc_body heredoc_end "
-    "heredoc_content << declaration_command declare export ansi_c_string"
+    "heredoc_content << declaration_command declare export ansi_c_string & for_statement do_group for in do done "
+    "if_statement if then elif else fi elif_clause else_clause test_command [ ] [[ ]] "
+    "unary_expression binary_expression test_operator negated_command subshell compound_statement ( ) { } "
+    "simple_expansion expansion $ ${ special_variable_name herestring_redirect <<< command_substitution $( "
+    "brace_expression .. == != ="
 )
-_HARMLESS_VARIABLE = re.compile(
-    r"(?:CUDA_(?:VISIBLE_DEVICES|LAUNCH_BLOCKING|DEVICE_ORDER)|OMP_NUM_THREADS|MKL_NUM_THREADS|TOKENIZERS_PARALLELISM|"
-    r"NCCL_DEBUG|"
-    r"PYTHON(?:UNBUFFERED|HASHSEED|DONTWRITEBYTECODE|FAULTHANDLER)|(?:HF_(?:HUB|DATASETS)|TRANSFORMERS)_OFFLINE|"
-    r"WANDB_(?:MODE|DISABLED|SILENT)|"
-    r"PYTORCH_CUDA_ALLOC_CONF|TF_CPP_MIN_LOG_LEVEL|LC_\w+|LANG|TZ|NO_COLOR|COLUMNS|SEED|RANK|WORLD_SIZE|LOCAL_RANK|"
-    r"MASTER_PORT)\Z"
-)
-_OUTWARD_WORD = re.compile(
-    r"(?i)trust_remote_code|push_to_hub|push_in_progress|hub_model_id|0\.0\.0\.0|"
-    r"report_to\W+(?:all|wandb|comet)"
-)
-_SECRET_NAME = re.compile(r"(?:TOKEN|API_KEY|SECRET|PASSWORD)\b|environ")
-_RISKY_MODULES = words("http.server pip ensurepip venv webbrowser smtpd ftplib smtplib pydoc idlelib uv twine site")
-_RISKY_TARGET = re.compile(r"(?i)install|deploy|publish|push|release|upload|clean|purge|reset")
+_LOCAL_VARIABLE = re.compile(r"[a-z_][a-z0-9_]*\Z|[A-Z][A-Z0-9]?\Z")
+_STDIN_PYTHON = re.compile(r"python[0-9.]*(?: -)?")
+_ENTERS = re.compile(r"\s*cd\s+[^\s;&|]+\s*&&")
+_WRAPPERS = frozenset({"time", "timeout", "nice", "stdbuf", "ionice"})
+_UV_OPTIONS = frozenset({"-q", "--quiet", "--frozen", "--locked", "--no-sync", "--offline", "--active", "--isolated"})
 _LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed"})
-_CHECKERS = frozenset({"pytest", "py.test", "mypy", "pyright", "make", "ruff", "flake8", "pylint", "tox"})
+_CHECKERS = frozenset(
+    {"pytest", "py.test", "mypy", "pyright", "make", "ruff", "flake8", "pylint", "tox", "black", "isort", "coverage"}
+)
 _LISTINGS = frozenset(
-    {("env",), ("printenv",), ("set",), ("declare", "-x"), ("declare", "-p"), ("export",), ("export", "-p"), ("jobs",)}
+    {
+        ("env",),
+        ("printenv",),
+        ("set",),
+        ("declare", "-x"),
+        ("declare", "-p"),
+        ("export",),
+        ("export", "-p"),
+        ("jobs",),
+        ("wait",),
+        ("set", "-e"),
+        ("set", "-u"),
+        ("set", "-eu"),
+        ("set", "-x"),
+        ("set", "-euo", "pipefail"),
+        ("set", "-o", "pipefail"),
+        ("exit", "0"),
+        ("exit", "1"),
+        ("break",),
+        ("continue",),
+    }
 )
-
-_SHOW = (
-    "oneline stat shortstat numstat name-only name-status patch no-patch graph all decorate=? abbrev-commit "
-    "max-count= since= until= "
-    "author= grep= format= pretty=? date= cached staged word-diff=? color=? no-color reverse follow merges no-merges "
-    "first-parent "
-    "summary unified= ignore-all-space check quiet exit-code minimal histogram branch porcelain=? short long "
-    "untracked-files=?"
-)
-GIT: dict[str, ReadOnly] = {
-    "log": ReadOnly("pn:S:G:i", _SHOW, "text", number=True),
-    "diff": ReadOnly("wbU:", _SHOW, "text"),
-    "show": ReadOnly("psw", _SHOW, "text"),
-    "status": ReadOnly("sbuv", _SHOW, "text"),
-    "blame": ReadOnly("wL:s", "date=", "text"),
-    "shortlog": ReadOnly("sne", "", "text"),
-    "rev-parse": ReadOnly("", "short=? abbrev-ref show-toplevel verify is-inside-work-tree", "text"),
-    "ls-files": ReadOnly("comst", "others modified cached exclude-standard", "text"),
-    "branch": ReadOnly("avr", "list all show-current", "none"),
-    "remote": ReadOnly("v", "", "none"),
-    "describe": ReadOnly("", "tags always dirty long", "text"),
-    "add": ReadOnly("Aunv", "all update intent-to-add", "paths"),
-    "commit": ReadOnly("aqvm:", "all message= quiet verbose allow-empty signoff", "none"),
-}
-"""git commands allowed in the sandbox, where .git/hooks and .git/config are read-only and pushing is impossible."""
 
 
 def find_sandbox_problem(parsed: ParsedCommand) -> str:
     """Return "" if every command may run unasked in the sandbox, else the problem."""
     shell = parsed.shells[0]
-    if shell.has_error or not shell.kinds <= SANDBOXED_KINDS or "&" in shell.kinds:
-        return "it uses shell syntax that is not allowed unasked"
-    for command in shell.commands:
-        if reason := _judge(command, parsed):
-            return reason
+    if shell.has_error or not shell.kinds <= SANDBOXED_KINDS:
+        return "it uses shell syntax that hides what would run"
+    commands, context = list(shell.commands), parsed.context
+    if (folder := _entered(commands, context)) and _ENTERS.match(parsed.text):
+        commands, context = commands[1:], replace(context, cwd=folder)
+    return next(filter(None, (_judge(command, context) for command in commands)), "")
+
+
+def _entered(commands: list[ShellCommand], context: CommandContext) -> str:
+    """Return the folder of the workspace that the first command enters, or ""."""
+    first = commands[0] if commands else None
+    if first is None or first.name != "cd" or len(first.words) != 2 or not first.words[1].literal or first.redirects:
+        return ""
+    is_plain = not first.words[1].globbed and not first.arguments[0].startswith("-")
+    return (
+        context.absolute(first.arguments[0], context.folder)
+        if is_plain and context.is_inside(first.arguments[0], context.folder)
+        else ""
+    )
+
+
+def _judge(command: ShellCommand, context: CommandContext) -> str:
+    words = _values(command.words)
+    if words is None:
+        return "" if _prints_harmless(command) else "its arguments are known only when it runs"
+    if reason := _judge_assignments(command, context):
+        return reason
+    if reason := next(filter(None, (_judge_redirect(one, context) for one in command.redirects)), ""):
+        return reason
+    texts = tuple(word.text for word in words)
+    if not words:
+        return "" if command.assignments or command.redirects else "it contains no command"
+    if texts in _LISTINGS or texts[0] in {"[", "[["}:
+        return ""
+    if texts[0] == "cd":
+        return "it changes the folder, so that the paths after it may lead elsewhere"
+    return judge_text(command) if _STDIN_PYTHON.fullmatch(" ".join(texts)) else _judge_program(words, context)
+
+
+def _judge_assignments(command: ShellCommand, context: CommandContext) -> str:
+    for name, value in command.assignments:
+        if not value.is_known:
+            return "the value of a variable is known only when it runs"
+        if name == "PYTHONPATH":
+            if reason := next(filter(None, (judge_own_file(part, context) for part in value.text.split(":"))), ""):
+                return reason
+        elif not HARMLESS_VARIABLE.match(name) and (command.words or not _LOCAL_VARIABLE.match(name)):
+            return f"the variable {name} can change what the programs do"
     return ""
 
 
-def _judge(command: ShellCommand, parsed: ParsedCommand) -> str:
-    words = list(command.words)
-    values = [value for _, value in command.assignments]
-    if not all(word.literal for word in (*words, *values)):
-        return "it uses an expansion"
-    if foreign := next((name for name, _ in command.assignments if not _HARMLESS_VARIABLE.match(name)), ""):
-        return f"it sets the variable {foreign}"
-    if reason := next(filter(None, (_judge_redirect(one, parsed.context) for one in command.redirects)), ""):
-        return reason
-    if not words or tuple(word.text for word in words) in _LISTINGS:
-        return "" if words or command.assignments else "it contains no command"
-    if words[0].text == "cd":
-        return "it changes the folder"
-    return _judge_program(words, parsed)
+def _prints_harmless(command: ShellCommand) -> bool:
+    """Return whether it only prints variables that contain no secrets."""
+    words = command.words
+    shown = all(word.literal or (word.variables and all(map(SHOWN.fullmatch, word.variables))) for word in words)
+    return command.name in {"echo", "printf"} and shown and not command.assignments and not command.redirects
 
 
-def _judge_program(words: list[ShellWord], parsed: ParsedCommand) -> str:
-    context, texts = parsed.context, [word.text for word in words]
-    if found := next((match for text in texts if (match := _OUTWARD_WORD.search(text))), None):
+def _values(words: Iterable[ShellWord]) -> list[ShellWord] | None:
+    """Return the words with the values of variables in place, or None if one is unknown."""
+    found: list[ShellWord] = []
+    for word in words:
+        if word.literal:
+            found.append(word)
+        elif not word.is_known or "..." in word.text:
+            return None
+        else:
+            texts = expand_braces(word.text) if word.variables else [word.text]
+            found += [ShellWord(text, globbed=not {"*", "?", "["}.isdisjoint(text)) for text in texts]
+    return found
+
+
+def _judge_program(words: list[ShellWord], context: CommandContext) -> str:
+    if words[0].text in _WRAPPERS and (rest := unwrapped_words(words[0].text, tuple(words[1:]))):
+        skipped = words[1 : len(words) - len(rest)]
+        is_plain = not any("=" in word.text and not word.text.startswith("-") for word in skipped)
+        return _judge_program(list(rest), context) if is_plain else "a variable can change what the program does"
+    texts = [word.text for word in words]
+    if found := next((match for text in texts if (match := OUTWARD_WORD.search(text))), None):
         return f"{found.group()} has effects outside the sandbox"
     plain = [PlainWord(word.text, word.globbed) for word in words]
     reading = find_command_problem(plain, context, frozenset({context.folder}))
     if not reading:
         return ""
-    judge = _PROGRAMS.get(re.sub(r"[0-9.]+\Z", "", texts[0]), _judge_script)
+    if texts[0] in READ_ONLY_PROGRAMS and texts[0] not in _PROGRAMS and not READ_ONLY_PROGRAMS[texts[0]].needs_option:
+        return reading
+    judge = _PROGRAMS.get(re.sub(r"[0-9.]+\Z", "", texts[0]), judge_script)
     return judge(texts, context) if not words[0].globbed else reading
 
 
 def _judge_redirect(redirect: Redirect, context: CommandContext) -> str:
-    if redirect.operator in {">&", "<<"}:
+    if redirect.operator in {">&", "<<", "<<<"}:
         return "" if redirect.target.literal else "its here-document contains an expansion"
-    if not redirect.target.literal or redirect.target.globbed:
-        return "it redirects to a path that is not literal"
-    path = redirect.target.text
-    return "" if path == "/dev/null" else _judge_own_file(path, context)
+    paths = _values([redirect.target])
+    if paths is None or any(path.globbed for path in paths):
+        return "it writes to a file that is known only when it runs"
+    return next(filter(None, (judge_own_file(one.text, context) for one in paths if one.text != "/dev/null")), "")
 
 
-def _judge_own_file(path: str, context: CommandContext) -> str:
-    absolute = context.absolute(path, context.folder)
-    if not context.is_inside(path, context.folder):
-        return f"{path} is outside the workspace"
-    if is_protected_in_workspace(absolute, context.workspace) or is_project_secret(absolute):
-        return f"{path} controls other programs or contains secrets"
-    return ""
-
-
-def _judge_script(words: list[str], context: CommandContext) -> str:
-    """Allow a program of the workspace given with its folder, such as ./run.sh."""
-    if "/" not in words[0]:
-        return f"no rule allows {words[0]}, and it is not among the programs that run unasked in the sandbox"
-    if posixpath.basename(words[0]) in READ_ONLY_PROGRAMS:
-        return f"{words[0]} has the name of a system program"
-    return _judge_own_file(words[0], context)
-
-
-def _judge_python(words: list[str], context: CommandContext) -> str:
-    position = 1
-    while position < len(words) and words[position] in {"-u", "-B", "-O", "-I", "-s", "-E"}:
-        position += 1
-    rest = words[position:]
-    if rest[:1] == ["-m"]:
-        module = rest[1] if len(rest) > 1 else ""
-        return (
-            f"it runs the module {module or '(none given)'}"
-            if not module or module.split(".")[0] in _RISKY_MODULES or module in _RISKY_MODULES
-            else ""
-        )
-    if rest[:1] == ["-c"]:
-        code = rest[1] if len(rest) > 1 else ""
-        return "its code refers to secrets" if _SECRET_NAME.search(code) else ""
-    return _judge_own_file(rest[0], context) if rest and not rest[0].startswith("-") else "no script file is given"
-
-
-def _judge_shell(words: list[str], context: CommandContext) -> str:
-    named = len(words) > 1 and not words[1].startswith("-")
-    return _judge_own_file(words[1], context) if named else "a shell without a script"
-
-
-def _judge_launcher(words: list[str], context: CommandContext) -> str:
-    script = next((word for word in words[1:] if word.endswith(".py")), "")
-    return _judge_own_file(script, context) if script else "no script file is given"
-
-
-def _judge_checker(words: list[str], _place: CommandContext) -> str:
-    risky = next((word for word in words[1:] if _RISKY_TARGET.search(word) or "://" in word), "")
-    return f"{words[0]} {risky}" if risky else ""
-
-
-def _judge_git(words: list[str], context: CommandContext) -> str:
-    program = GIT.get(words[1]) if len(words) > 1 else None
-    if program is None:
-        return f"git {' '.join(words[1:2])}"
-    try:
-        found = split(program, words[2:])
-    except NotReadOnly as reason:
-        return f"git {words[1]} with {reason}"
-    if program.operands == "none" and found.operands:
-        return f"git {words[1]} with an operand"
-    outside = (
-        word for word in (words[2 + index] for index in found.operands) if not context.is_inside(word, context.folder)
-    )
-    return next((f"{word} is outside the workspace" for word in outside), "")
-
-
-def _judge_writer(words: list[str], context: CommandContext) -> str:
-    """Allow mkdir, touch and tee for files of the workspace."""
-    allowed = {"mkdir": {"-p", "-v", "-pv"}, "touch": {"-c", "-a", "-m"}, "tee": {"-a"}}[words[0]]
-    for word in words[1:]:
-        if word.startswith("-") and word not in allowed:
-            return f"{words[0]} {word}"
-        if not word.startswith("-") and (reason := _judge_own_file(word, context)):
-            return reason
-    return ""
+def _judge_uv(words: list[str], context: CommandContext) -> str:
+    """Allow uv run of a program that may run by itself, uv pip, and what only changes the environment."""
+    rest = [word for word in words[1:] if word not in _UV_OPTIONS]
+    command = rest[0] if rest else ""
+    if command == "pip":
+        return judge_pip(["uv pip", *rest[1:]], context)
+    if command == "run" and len(rest) > 1 and not rest[1].startswith("-"):
+        inner = rest[2:] if rest[1] == "--" else rest[1:]
+        is_script = inner[0].endswith(".py")
+        return _judge_program([ShellWord(word) for word in (["python", *inner] if is_script else inner)], context)
+    if command in {"sync", "tree", "lock", "version"} and len(rest) == 1:
+        return ""
+    if command == "venv" and len(rest) <= 2:
+        return next(filter(None, (judge_own_file(word, context) for word in rest[1:])), "")
+    return f"uv {command} can install and run code from elsewhere"
 
 
 _PROGRAMS: dict[str, Callable[[list[str], CommandContext], str]] = {
-    "python": _judge_python,
-    "git": _judge_git,
-    **dict.fromkeys(("bash", "sh", "node", "perl", "ruby", "Rscript", "julia"), _judge_shell),
-    **dict.fromkeys(_LAUNCHERS, _judge_launcher),
-    **dict.fromkeys(_CHECKERS, _judge_checker),
-    **dict.fromkeys(("mkdir", "touch", "tee"), _judge_writer),
+    "python": judge_python,
+    "git": judge_git,
+    **dict.fromkeys(("bash", "sh", "node", "perl", "ruby", "Rscript", "julia"), judge_shell),
+    **dict.fromkeys(_LAUNCHERS, judge_launcher),
+    **dict.fromkeys(_CHECKERS, judge_checker),
+    **dict.fromkeys(("mkdir", "touch", "tee"), judge_writer),
+    **dict.fromkeys(("cp", "mv"), judge_copy),
+    "chmod": judge_mode,
+    "tar": judge_tar,
+    "unzip": judge_unzip,
+    "find": judge_find,
+    "xargs": judge_xargs,
+    "printenv": judge_printenv,
+    "pip": judge_pip,
+    "uv": _judge_uv,
 }

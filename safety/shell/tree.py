@@ -4,7 +4,7 @@ Rendering is a best effort to recognize denied commands. A word with an expansio
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -20,6 +20,8 @@ PLAIN_KINDS = words(
 """Kinds of syntax nodes, including anonymous ones, in commands that may run unasked."""
 
 _SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution"})
+_PIPELINES = {"pipeline": 0, **dict.fromkeys(_SUBSTITUTIONS, -1)}
+"""Nodes that begin another pipeline: its number, or 0 for the node's id."""
 _EXPANSIONS = frozenset({"simple_expansion", "expansion", "arithmetic_expansion", "brace_expression", *_SUBSTITUTIONS})
 _COMMANDS = frozenset({"command", "declaration_command", "unset_command", "test_command"})
 _CONTINUED = re.compile(r"('[^']*'|\\[^\n])|(\n[ \t]*)\\(?=[A-Za-z])|\\\n")
@@ -27,6 +29,18 @@ _PATTERN = re.compile(r"(?<!\\)[*?\[]")
 _ESCAPE = re.compile(r"\\(?:\n|([\s\S]))")
 _ANSI_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|([\s\S]))")
 _ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
+
+_COUNTS = re.compile(r"\$\(seq(?: -?[0-9.]+){1,3}\)|\{-?[0-9]+\.\.-?[0-9]+(?:\.\.[0-9]+)?\}")
+_PRINTED = {
+    "pwd": "PWD",
+    "git rev-parse --show-toplevel": "PWD",
+    "git rev-parse --git-dir": ".git",
+    "git rev-parse --git-common-dir": ".git",
+    "git rev-parse --absolute-git-dir": ".git",
+    "git rev-parse --git-path hooks": ".git/hooks",
+    "git rev-parse --git-path config": ".git/config",
+}
+"""The output of some commands: the value of a variable, or the text itself."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,11 @@ class ShellWord:
     variables: tuple[str, ...] = ()
     globbed: bool = False
     """It contains an unquoted wildcard."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all its expansions could be evaluated."""
+        return self.literal or "$" not in self.text
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,11 @@ def _parser() -> tree_sitter.Parser:
 def parse(text: str, variables: Mapping[str, str]) -> Shell:
     """Parse `text`. `variables` (such as HOME) and the text's own literal assignments are expanded in words."""
     root = _parser().parse(_for_grammar(text).encode("utf-8", "surrogatepass")).root_node
-    return _Collector(text, dict(variables)).collect(root)
+    collector = _Collector(text, dict(variables))
+    shell = collector.collect(root)
+    if not (several := collector.several_values()):
+        return shell
+    return _Collector(text, {**variables, **several}, frozenset(several)).collect(root)
 
 
 def _for_grammar(text: str) -> str:
@@ -109,8 +132,11 @@ def _text(node: tree_sitter.Node) -> str:
 class _Collector:
     """Walks the tree once without recursion, since the input controls the nesting."""
 
-    def __init__(self, text: str, variables: dict[str, str]) -> None:
+    def __init__(self, text: str, variables: dict[str, str], fixed: frozenset[str] = frozenset()) -> None:
         self.variables = variables
+        self.fixed = fixed
+        """Variables with several values, which assignments no longer change."""
+        self.assigned: dict[str, list[str]] = {}
         self.shell = Shell(text, frozenset(), False)
         self.kinds: set[str] = set()
         self.functions: list[tuple[str, str]] = []
@@ -120,26 +146,37 @@ class _Collector:
         while stack:
             node, pipeline, host, in_name, redirects = stack.pop()
             self.kinds.add(node.type)
-            if node.type == "pipeline":
-                pipeline = node.id
-            elif node.type == "function_definition":
-                self.functions.append(self._function(node))
-            elif node.type in _SUBSTITUTIONS:
-                pipeline = -1
-            elif node.type == "redirected_statement":
+            self._note(node)
+            pipeline = _PIPELINES.get(node.type, pipeline) or node.id
+            if node.type == "redirected_statement":
                 redirects = (*redirects, *self._redirects(node))
-            if node.type in _COMMANDS:
-                self._add(node, pipeline, (host, in_name), redirects)
+                self._add_bare(node, ShellCommand((), (), redirects, pipeline, host, in_name))
+            if self._is_command(node):
+                self._add(node, pipeline, (host, in_name), redirects if node.type in _COMMANDS else ())
                 host = len(self.shell.commands) - 1
-            elif node.type == "variable_assignment" and node.parent is not None and node.parent.type not in _COMMANDS:
-                self._add(node, pipeline, (host, in_name), ())
-                host = len(self.shell.commands) - 1
-            in_name = node.type == "command_name" or (in_name and node.type not in _COMMANDS)
-            own = redirects if node.type not in _COMMANDS else ()
+            is_simple = node.type in _COMMANDS
+            in_name = node.type == "command_name" or (in_name and not is_simple)
+            own = () if is_simple else redirects
             stack.extend((child, pipeline, host, in_name, own) for child in reversed(node.children))
         self.shell.kinds, self.shell.functions = frozenset(self.kinds), tuple(self.functions)
         self.shell.has_error = root.has_error
         return self.shell
+
+    def _add_bare(self, node: tree_sitter.Node, command: ShellCommand) -> None:
+        """Add a redirection without a command, which creates or empties its file."""
+        if all(child.type.endswith("_redirect") for child in node.children if child.is_named):
+            self.shell.commands.append(command)
+
+    def _is_command(self, node: tree_sitter.Node) -> bool:
+        """Return whether the node is a simple command, a bare assignment included."""
+        parent = node.parent.type if node.parent else ""
+        return node.type in _COMMANDS or (node.type == "variable_assignment" and parent not in {"", *_COMMANDS})
+
+    def _note(self, node: tree_sitter.Node) -> None:
+        if node.type == "function_definition":
+            self.functions.append(self._function(node))
+        elif node.type == "for_statement":
+            self._loop(node)
 
     def _function(self, node: tree_sitter.Node) -> tuple[str, str]:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
@@ -157,7 +194,8 @@ class _Collector:
             elif not child.type.endswith("_redirect") and child.type != "comment":
                 words += self._split(self.word(child))
         if not words:
-            self.variables.update({name: value.text for name, value in assignments if value.literal})
+            for name, value in assignments:
+                self._assign(name, value.text if value.is_known else f"${name}")
         own = (*redirects, *self._redirects(node))
         words += [word for redirect in own for word in redirect.extra]
         self.shell.commands.append(ShellCommand(tuple(words), tuple(assignments), own, pipeline, *nesting))
@@ -194,7 +232,7 @@ class _Collector:
     def render(self, node: tree_sitter.Node, depth: int = 0) -> str:
         text = _text(node)
         if depth > 40 or node.type in _SUBSTITUTIONS:
-            return "$(...)"
+            return (self._printed(node, depth) if depth <= 40 else None) or "$(...)"
         if node.type == "raw_string":
             return text[1:-1]
         if node.type == "ansi_c_string":
@@ -208,6 +246,19 @@ class _Collector:
         if node.type in {"concatenation", "command_name"}:
             return self._joined(node, depth)
         return self._tilde(_ESCAPE.sub(lambda match: match.group(1) or "", text))
+
+    def _printed(self, node: tree_sitter.Node, depth: int) -> str | None:
+        """Return what a substitution prints if it only prints its own words or a folder; None if unknown."""
+        commands = [child for child in node.children if child.is_named]
+        if len(commands) != 1 or commands[0].type != "command" or node.type != "command_substitution":
+            return None
+        texts = [self.render(child, depth + 1) for child in commands[0].children]
+        line = " ".join(texts)
+        if line in _PRINTED:
+            return self.variables.get(_PRINTED[line], _PRINTED[line])
+        if texts[0] == "echo":
+            return " ".join(text for text in texts[1:] if text not in {"-n", "-e"})
+        return _formatted(texts[1:]) if texts[0] == "printf" and len(texts) > 1 else None
 
     def _joined(self, node: tree_sitter.Node, depth: int) -> str:
         """Return the rendered children and the text between them, which is not part of the tree."""
@@ -225,7 +276,46 @@ class _Collector:
         name = next(
             (_text(child) for child in node.children if child.type.endswith("variable_name")), text.strip("${}")
         )
-        return self.variables.get(name, f"${name}")
+        default = re.fullmatch(r"\$\{\w+:?[-=]([^${}`]*)\}", text)
+        return self.variables.get(name, default[1] if default else f"${name}")
+
+    def _loop(self, node: tree_sitter.Node) -> None:
+        """Give the variable of a `for` loop its values, as one brace expression if there are several."""
+        name, values = node.child_by_field_name("variable"), node.children_by_field_name("value")
+        texts = [_counted(self.word(value), _text(value)) for value in values]
+        if name is not None and texts and all(word.is_known for word in texts):
+            self._assign(_text(name), *(word.text for word in texts))
+
+    def _assign(self, name: str, *values: str) -> None:
+        """Give a variable its possible values, as one brace expression if there are several."""
+        self.assigned.setdefault(name, []).extend(values)
+        if name not in self.fixed:
+            self.variables[name] = _alternatives(values)
+
+    def several_values(self) -> dict[str, str]:
+        """Return the variables that are assigned more than once, since a loop may use a later value earlier."""
+        distinct = {name: tuple(dict.fromkeys(values)) for name, values in self.assigned.items()}
+        return {name: _alternatives(values) for name, values in distinct.items() if len(values) > 1}
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{{{','.join(values)}}}"
+
+
+def _counted(word: ShellWord, source: str) -> ShellWord:
+    """Return a number for a value that only counts: $(seq 3) or {1..3}."""
+    return ShellWord("1") if _COUNTS.fullmatch(source) else word
+
+
+def _formatted(texts: list[str]) -> str:
+    """Return the output of printf for a format of %s and literal text."""
+    parts = re.split(r"%[sb]", re.sub(r"\\x([0-9A-Fa-f]{1,2})|\\([0-7]{1,3})", _octal, texts[0]))
+    values = [*texts[1:], *([""] * len(parts))]
+    return "".join(part + (values[at] if at < len(parts) - 1 else "") for at, part in enumerate(parts)).rstrip("\\n")
+
+
+def _octal(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16) if match[1] else int(match[2], 8) & 0xFF)
 
 
 def _ansi(match: re.Match[str]) -> str:

@@ -43,6 +43,7 @@ async def conversation_of(turns: "Turns", row: "ThreadRow") -> Conversation:
         cost_usd=totals.known_cost_usd,
         usage=usage_summary(await store.ledger.by_source(row.id)),
         requests=tuple(map(_usage, await store.ledger.requests(row.id))),
+        file_reads=values.get("file_reads", {}),
         endings={point.number: end for point in points if (end := _ending(point)) is not None},
     )
 

@@ -33,6 +33,7 @@ async def import_thread(turns: Turns, conversation: "Conversation", folder: str,
     values: dict[str, Any] = {
         "messages": Overwrite([*messages, note(IMPORT_NOTE.format(name=name), f"import_{uuid4().hex}")]),
         "recent_calls": Overwrite([]),
+        "file_reads": Overwrite(dict(conversation.file_reads)),
         "turn": len(users),
         "turn_text": users[-1][:TITLE] if users else "",
         "turn_before": None,

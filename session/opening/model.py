@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, UsageError
 from ml_intern.configs.layers import SHIPPED_SOURCE, Loaded
 from ml_intern.configs.providers import HUB, first_models
+from ml_intern.models.routing import Endpoint as Endpoint
 
 if TYPE_CHECKING:
-    from ml_intern.models.routing import Endpoint
     from ml_intern.session.opening.request import SessionRequest
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow

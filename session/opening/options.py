@@ -11,8 +11,8 @@ from ml_intern.configs.errors import ConfigurationError, SandboxMissing, UsageEr
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.environment import exclude_from_path
-from ml_intern.graph.context import ApprovalMode, RunOptions, Sandbox
-from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD
+from ml_intern.graph.context import RunOptions, Sandbox
+from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD, ApprovalMode
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 from ml_intern.sandbox.profile import check_folder
@@ -30,8 +30,11 @@ CPU_JOBS = {
 """The allow rule that `confirm_cpu_jobs: false` adds."""
 
 
-def from_settings(settings: Settings, workspace: Path) -> RunOptions:
-    """Return the options of an interactive run in this folder from the settings."""
+def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -> RunOptions:
+    """Return the options of an interactive run in this folder from the settings.
+
+    With `trust` the folder counts as trusted.
+    """
     return RunOptions(
         model=settings.model_name,
         workspace=str(workspace),
@@ -42,13 +45,16 @@ def from_settings(settings: Settings, workspace: Path) -> RunOptions:
         compact_model=settings.compact_model,
         research_model=settings.research_model,
         fallback_model=settings.fallback_model,
+        prices=settings.named_prices,
+        compact_threshold=settings.compact_threshold,
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,
         tool_runtime=settings.tool_runtime,
+        hub_collection=settings.hub_collection,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
-        advice=redact(advice_of(workspace)),
+        advice=redact(advice_of(workspace, trust=trust)),
     )
 
 
@@ -123,6 +129,7 @@ def load_settings(request: SessionRequest, workspace: Path) -> Loaded:
             "reasoning_effort": request.effort,
             "tool_runtime": request.tool_runtime,
         },
+        trust=request.trust,
     )
 
 
@@ -130,7 +137,7 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
     """Return the options of a run. `last_model` is the last model of the continued thread."""
     settings = loaded.settings
     model, note = continued_model(last_model, loaded, request)
-    by_settings = from_settings(settings, workspace)
+    by_settings = from_settings(settings, workspace, trust=request.trust)
     default_mode: ApprovalMode = "yolo" if settings.yolo_mode else "auto" if request.headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if request.headless else by_settings.max_budget_usd
     folders = run_folders(request)
@@ -143,6 +150,7 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
         approval_mode=request.approval_mode or default_mode,
         headless=request.headless,
         stream=request.stream,
+        strict_budget=request.strict_budget or settings.strict_budget,
         max_budget_usd=default_budget if request.max_budget_usd is None else _budget(request.max_budget_usd),
         notes=(*loaded.notes, *filter(None, [note, sandbox_note]), *_rule_warnings(by_settings.permissions)),
     )

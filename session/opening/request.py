@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class SessionRequest:
     settings_file: str | None = None
     assignments: tuple[str, ...] = ()
     """Settings as KEY=VALUE."""
+    trust: bool = False
+    """Trust the working folder in this session."""
     model: str | None = None
     base_url: str | None = None
     """Address of an OpenAI-compatible server for this model."""
@@ -34,6 +36,8 @@ class SessionRequest:
     max_iterations: int | None = None
     max_budget_usd: float | None = None
     """-1 is unlimited."""
+    strict_budget: bool = False
+    """Refuse models of unknown price when there is a budget."""
     approval_mode: ApprovalMode | None = None
     sandbox: bool | None = None
     tool_runtime: str | None = None

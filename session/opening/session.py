@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.configs.settings import Settings
-from ml_intern.graph.context import RunOptions
+from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import endpoint_of, model_of
@@ -59,8 +59,8 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)
         workspace = working_folder(request, row)
-        request = await _with_same_sandbox(store, row, request) if row else request
-        if interface.ask_trust and not request.ephemeral:
+        request = await _under_same_conditions(store, row, request) if row else request
+        if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
@@ -72,7 +72,8 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
                     yield Opened(session, store.home, saved, hub_token(os.environ) is not None)
                 finally:
                     if not saved:  # no record of them remains after the session
-                        await session.stop_runs()
+                        await session.runs.stop()
+                        await _end_sandboxes(store, interface)
             if saved:
                 await _upload_traces(store, request, workspace, session.thread_id, interface)
 
@@ -91,28 +92,26 @@ class _Start:
 
 @asynccontextmanager
 async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
-    from ml_intern.execution.tool import Services
-    from ml_intern.models.gateway import Models
     from ml_intern.outbound.notifications.notifier import Notifications
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
-    from ml_intern.tools.mcp.servers import open_servers
+    from ml_intern.session.opening.services import open_services
 
     store, options, settings = start.store, start.options, start.settings
-    models = Models(store.ledger, endpoint_of(start.request, options.model))
+    endpoint = endpoint_of(start.request, options.model)
+    builtin, notes = await _builtin_tools(options, settings)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(models.close)
-        builtin, notes = await _builtin_tools(options, settings)
-        servers, tools = await stack.enter_async_context(open_servers(settings.mcpServers, store.home, builtin))
-        if options.headless:
-            await servers.settled()
-            notes = (*servers.problems(), *notes)
-        stack.push_async_callback(_end_sandboxes, start)
+        services = await stack.enter_async_context(
+            open_services(store, options, endpoint, settings.mcpServers, builtin, start.interface.report)
+        )
+        if options.headless and services.servers is not None:
+            await services.servers.settled()
+            notes = (*services.servers.problems(), *notes)
         options = replace(options, notes=(*options.notes, *notes, *await _swept(start)))
         events = EventQueue()
         notifications = Notifications(settings.messaging, options.workspace, events.warn)
         stack.push_async_callback(notifications.close)
-        services = Services(models, tools, store, options, servers, notifications)
+        services = replace(services, defaults=options, notifier=notifications)
         thread = start.row.id if start.row else None
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
@@ -155,12 +154,12 @@ async def _swept(start: _Start) -> tuple[str, ...]:
     return tuple(await sandboxes_of(start.store).sweep(keep=start.row.id if start.row else ""))
 
 
-async def _end_sandboxes(start: _Start) -> None:
-    """End this session's sandboxes, and report them."""
+async def _end_sandboxes(store: "Store", interface: Interface) -> None:
+    """End all sandboxes of this session, and report them."""
     from ml_intern.runs.backends.hub_sandbox import sandboxes_of
 
-    for line in await sandboxes_of(start.store).close():
-        start.interface.report(line)
+    for line in await sandboxes_of(store).close(keep_waiting=False):
+        interface.report(line)
 
 
 async def _upload_traces(
@@ -171,12 +170,12 @@ async def _upload_traces(
     if not settings.share_traces:
         return
     from ml_intern.session.exchange.traces import Traces
-    from ml_intern.session.thread import resting_turns
+    from ml_intern.session.thread import idle_turns
 
     traces = Traces(store.home, settings)
     if await store.threads.get(thread_id) is not None:
         traces.add(thread_id)
-    for line in await traces.upload_pending(store, await resting_turns(store, thread_id, str(workspace))):
+    for line in await traces.upload_pending(store, await idle_turns(store, thread_id, str(workspace))):
         interface.report(line)
 
 
@@ -204,18 +203,24 @@ async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | 
     return row
 
 
-async def _with_same_sandbox(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
-    """Return the request without a sandbox if the pending approval was requested without one.
+async def _under_same_conditions(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
+    """Return the request with the sandbox and the added folders of the pending approval, unless it names others.
 
-    An answer is bound to the sandbox of its request.
+    An answer is bound to the sandbox of its request, and an approved call may need the folders.
     """
-    if row.state != "waiting" or request.sandbox is not None:
+    if row.state != "waiting":
         return request
-    from ml_intern.session.approvals import waiting_batch
-    from ml_intern.session.thread import resting_turns
+    from ml_intern.session.approvals import pending_batch
+    from ml_intern.session.thread import idle_turns
 
-    batch = waiting_batch(await (await resting_turns(store, row.id, row.folder)).snapshot()) or {}
-    return replace(request, sandbox=False) if batch.get("sandbox") == "none" else request
+    batch = pending_batch(await (await idle_turns(store, row.id, row.folder)).snapshot()) or {}
+    sandbox, folders = batch.get("sandbox"), [one for one in batch.get("add_dirs", ()) if Path(one).is_dir()]
+    return replace(
+        request,
+        sandbox=False if sandbox == "none" and request.sandbox is None else request.sandbox,
+        add_dirs=request.add_dirs or tuple(folders),
+        tool_runtime="sandbox" if sandbox == REMOTE_SANDBOX and not request.tool_runtime else request.tool_runtime,
+    )
 
 
 @contextmanager

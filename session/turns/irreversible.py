@@ -11,7 +11,7 @@ from ml_intern.graph.state import AgentState
 from ml_intern.text.formatting import listed
 
 MAX_NAMED = 3
-LONGEST = 60
+MAX_LENGTH = 60
 MAX_SEARCHED = 10_000
 _TOOLS = {
     "jobs": "jobs",
@@ -97,7 +97,7 @@ def _values(call: ToolCall) -> str:
 
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…"
 
 
 def _listed(words: Sequence[str]) -> str:

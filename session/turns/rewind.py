@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.operations import Redo, Scope, Undo
+from ml_intern.runs.poll import refresh
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, irreversible_effects, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
@@ -26,7 +27,7 @@ KINDS = {"changed": "reverted", "created": "restored", "removed": "removed"}
 
 
 @dataclass(frozen=True)
-class Moved:
+class RewindResult:
     """The result of an undo or a redo: the number of turns, and notes for the user."""
 
     turns: int
@@ -53,7 +54,7 @@ class Rewind:
     files: Snapshots
     services: Services
 
-    async def move(self, op: Undo | Redo) -> Moved:
+    async def move(self, op: Undo | Redo) -> RewindResult:
         """Undo or redo, and bring the thread's row up to date.
 
         Raises:
@@ -65,7 +66,7 @@ class Rewind:
         await self.services.store.threads.update(self.turns.thread_id, turns=number, state="idle")
         return moved
 
-    async def undo(self, op: Undo) -> Moved:
+    async def undo(self, op: Undo) -> RewindResult:
         """Undo the last turns.
 
         Raises:
@@ -80,11 +81,11 @@ class Rewind:
         if op.files == "files":
             await self.turns.add_redo_target(plan.head)
             await self.turns.append_note(_files_note(plan, restored))
-            return Moved(0, "", [redact(visible(note)) for note in (*notes, *stays)])
+            return RewindResult(0, "", [redact(visible(note)) for note in (*notes, *stays)])
         await self.turns.undo(plan)
-        return Moved(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
+        return RewindResult(plan.turns, plan.text, [redact(visible(note)) for note in (*notes, *stays)])
 
-    async def redo(self, op: Redo) -> Moved:
+    async def redo(self, op: Redo) -> RewindResult:
         """Restore the turns of the last undo. Raises the same errors as `undo`."""
         target = await self.turns.redo_target()
         head = await self.turns.snapshot()
@@ -96,9 +97,9 @@ class Rewind:
         elif op.files == "files":
             raise UsageError("there are no files to redo", "the last undo did not change files")
         if op.files == "files":
-            return Moved(0, "", notes)
+            return RewindResult(0, "", notes)
         again = int(target.values.get("turn", 0)) - int(head.values.get("turn", 0))
-        return Moved(again, await self.turns.redo(target), notes)
+        return RewindResult(again, await self.turns.redo(target), notes)
 
     async def preview(self, op: Undo) -> UndoPreview:
         """Return the effect of an undo without performing it. Raises the same errors as `undo`."""
@@ -116,6 +117,7 @@ class Rewind:
         return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
+        await refresh(self.services.store, self.turns.thread_id)
         running = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
         notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
         return [*irreversible_effects(undone, self.services), *notes]

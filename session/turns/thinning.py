@@ -79,7 +79,7 @@ async def _complete(turns: "Turns", link: CheckpointRef) -> None:
     if found is None:
         return
     values = (await turns.snapshot(link.id)).values
-    whole = {name: values.get(name, []) for name in _deltas(turns) if name not in found.checkpoint["channel_values"]}
+    whole = {name: values[name] for name in _deltas(turns) & values.keys() - found.checkpoint["channel_values"].keys()}
     checkpoint = {**found.checkpoint, "channel_values": {**found.checkpoint["channel_values"], **whole}}
     parent = found.parent_config or {"configurable": {"thread_id": turns.thread_id, "checkpoint_ns": ""}}
     await saver.aput(parent, cast(Any, checkpoint), found.metadata, {})

@@ -1,6 +1,6 @@
 """The turns of one thread: begin, close open calls, undo, redo and fork."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
@@ -74,6 +74,18 @@ class Turns:
     async def snapshot(self, checkpoint_id: str = "") -> StateSnapshot:
         """Return the state at the head or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
+
+    async def run(self, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]) -> StateSnapshot:
+        """Run the graph until the turn ends or waits for an approval, and return the state. Events go to `publish`.
+
+        `start` is an input of the graph; None continues where the thread stopped.
+        """
+        stream = self.app.astream(
+            start, self.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
+        )
+        async for part in stream:
+            publish(cast(Mapping[str, Any], part["data"]))
+        return await self.snapshot()
 
     async def begin(self, message: UserInput, options: RunOptions, files: str = "") -> int:
         """Write the user's message durably as the input of a new turn and return the turn's number.
@@ -238,6 +250,7 @@ class Turns:
         copied = {**values, "turn_before": None, "decisions": {}, "question": None, "compaction": None}
         copied["messages"] = Overwrite(values.get("messages", []))
         copied["recent_calls"] = Overwrite(values.get("recent_calls", []))
+        copied["file_reads"] = Overwrite(values.get("file_reads", {}))
         copied["outcome"] = Outcome(status="done", text="", exit_code=0)
         await copy._write(copied, LAST_NODE)  # before its row, so that a crash leaves no empty thread
         turns = int(values.get("turn", 0))
@@ -317,6 +330,7 @@ def _emptied() -> dict[str, Any]:
     return {
         "messages": Overwrite([]),
         "recent_calls": Overwrite([]),
+        "file_reads": Overwrite({}),
         "plan": [],
         "decisions": {},
         "rejected": {},
@@ -332,5 +346,6 @@ def _emptied() -> dict[str, Any]:
         "compaction": None,
         "context_tokens": 0,
         "taint": [],
+        "collection": "",
         "reported_runs": [],
     }

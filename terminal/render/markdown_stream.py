@@ -1,10 +1,10 @@
-"""Cuts a streamed markdown text into blocks that can be printed for good, and the rest that may still change."""
+"""Splits streamed Markdown into finished blocks, which can be printed, and a rest that may still change."""
 
 FENCES = ("```", "~~~")
 
 
 class MarkdownStream:
-    """Takes pieces of text as they come; a block ends at an empty line outside of fenced code."""
+    """Collects chunks of text. A block ends at an empty line outside fenced code."""
 
     def __init__(self) -> None:
         self._block: list[str] = []
@@ -12,18 +12,18 @@ class MarkdownStream:
         self._fence = ""
 
     def rest(self, lines: int) -> str:
-        """The last lines of what came since the last finished block, with their open fence."""
+        """Return the last lines after the last finished block, with the fence they are in."""
         shown = [*self._block[-lines:], self._line]
         opened = f"{self._fence}\n" if self._fence and len(self._block) > lines else ""
         return opened + "".join(shown)
 
     def feed(self, text: str) -> list[str]:
-        """Take a piece and return the blocks it finished."""
+        """Add a chunk and return the blocks that it finished."""
         *complete, self._line = (self._line + text).split("\n")
         return [block for line in complete if (block := self._take(line))]
 
     def flush(self) -> str:
-        """The rest, which is now a block of its own; the stream can be used again."""
+        """Return the rest as a block and reset the stream."""
         rest = "".join([*self._block, self._line])
         self._block, self._line, self._fence = [], "", ""
         return rest
@@ -38,7 +38,7 @@ class MarkdownStream:
 
 
 def _fence_after(line: str, fence: str) -> str:
-    """The fence that is open after this line."""
+    """Return the fence that is open after this line, or ""."""
     start = line.lstrip()[:3]
     if fence:
         return "" if start == fence and not line.strip().strip(fence[0]) else fence

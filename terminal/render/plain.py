@@ -1,4 +1,4 @@
-"""Events as plain lines, for a stream that is not a terminal: no colour, no cursor movement, no questions."""
+"""Shows events as plain lines on a stream that is not a terminal: no colour, no cursor movement, no questions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
@@ -14,13 +14,15 @@ from ml_intern.terminal.render.summary import (
     unverified_line,
     wait_line,
 )
+from ml_intern.text.formatting import capped
 from ml_intern.text.visible import visible
 
 MAX_OUTPUT_LINES = 40
+MAX_NOTE = 600
 
 
 class PlainRenderer:
-    """Writes a line for each event worth one. With `verbose`, reasoning and the output of tools too."""
+    """Writes one line per notable event. `verbose` adds reasoning and tool output."""
 
     def __init__(self, out: TextIO, *, verbose: bool = False) -> None:
         self._out = out
@@ -45,14 +47,14 @@ class PlainRenderer:
         if handler := self._show.get(event.type):
             handler(event.data)
 
-    def _line(self, text: str) -> None:
-        self._out.write(f"{one_line(text, 300)}\n")
+    def _line(self, text: str, width: int = 300) -> None:
+        self._out.write(f"{one_line(text, width)}\n")
         self._out.flush()
 
     def _ready(self, data: dict[str, Any]) -> None:
         self._line(f"model {data['model']}, folder {data['cwd']}, approval {data['approval_mode']}")
         for note in data["notes"]:
-            self._line(f"note: {note}")
+            self._line(f"note: {note}", MAX_NOTE)
 
     def _resumed(self, data: dict[str, Any]) -> None:
         cut_off = (
@@ -82,13 +84,10 @@ class PlainRenderer:
     def _error(self, data: dict[str, Any]) -> None:
         if data["retry_in_s"] is not None:
             self._line(wait_line(data))
-        elif data["exit_code"] is None:  # a warning; what ends the run is said at its end
+        elif data["exit_code"] is None:  # a warning; an error that ends the run is shown at its end
             self._line(f"note: {data['message']}" + (f" ({data['remedy']})" if data["remedy"] else ""))
 
     def _block(self, text: str) -> None:
         lines = visible(text.strip()).splitlines()
-        shown = lines[:MAX_OUTPUT_LINES]
-        self._out.write("".join(f"  {line}\n" for line in shown))
-        if len(lines) > len(shown):
-            self._out.write(f"  … {len(lines) - len(shown)} more lines\n")
+        self._out.write("".join(f"  {line}\n" for line in capped(lines, MAX_OUTPUT_LINES, "line")))
         self._out.flush()

@@ -1,4 +1,4 @@
-"""What a waiting call would do, as text to look at before saying yes: the command, the diff, the arguments."""
+"""Previews of pending calls: the command, the diff or the arguments, to read before approving."""
 
 import difflib
 import json
@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ml_intern.text.formatting import and_more
 from ml_intern.text.visible import visible
 
 MAX_LINES = 60
 MAX_BYTES = 1_000_000
-Kind = Literal["plain", "added", "removed", "place"]
+Kind = Literal["plain", "added", "removed", "location"]
 
 
 @dataclass(frozen=True)
 class PreviewLine:
-    """One line and what it is in a diff."""
+    """One line of a preview and its kind."""
 
     text: str
     kind: Kind = "plain"
 
 
-def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MAX_LINES) -> list[PreviewLine]:
-    """Return the lines to show for a call, capped, with hidden characters made visible."""
+def preview(name: str, args: Mapping[str, Any], workspace: Path, limit: int = MAX_LINES) -> list[PreviewLine]:
+    """Return at most `limit` lines that show a call, with hidden characters made visible."""
     if name == "bash":
         lines = _command(args)
     elif name == "jobs" and args.get("operation") in ("run", "schedule"):
@@ -32,7 +33,7 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path, most: int = MAX
         lines = _diff(args, workspace)
     else:
         lines = [PreviewLine(line) for line in json.dumps(args, ensure_ascii=False, indent=2).splitlines()]
-    return _cut([PreviewLine(visible(line.text), line.kind) for line in lines], most)
+    return _cut([PreviewLine(visible(line.text), line.kind) for line in lines], limit)
 
 
 def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
@@ -45,7 +46,7 @@ def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
 
 
 def _run(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
-    """A run: where, on what and how long, then the command or all of its script, which is what will run."""
+    """Show a run: backend, hardware and time limit, then its command or its whole script."""
     script = str(args.get("script", ""))
     first = ("operation", "backend", "hardware", "timeout", "secrets")
     names = [*first, *(name for name in args if name not in (*first, "command", "script"))]
@@ -56,9 +57,9 @@ def _run(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
         return lines
     text = script if "\n" in script else _content(workspace, script)
     if text is None:
-        return [*lines, PreviewLine(f"script: {script} (it cannot be shown)")]
+        return [*lines, PreviewLine(f"script: {script} (not a readable file of the workspace)")]
     shown = "" if "\n" in script else f" {script}"
-    return [*lines, PreviewLine(f"script{shown}:", "place"), *(PreviewLine(line) for line in text.splitlines())]
+    return [*lines, PreviewLine(f"script{shown}:", "location"), *(PreviewLine(line) for line in text.splitlines())]
 
 
 def _words(value: Any) -> str:
@@ -83,12 +84,12 @@ def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
 
 
 def _kind(line: str) -> Kind:
-    kinds: dict[str, Kind] = {"+": "added", "-": "removed", "@": "place"}
+    kinds: dict[str, Kind] = {"+": "added", "-": "removed", "@": "location"}
     return kinds.get(line[:1], "plain")
 
 
 def _content(workspace: Path, name: str) -> str | None:
-    """The file as it is, when it is a readable text file inside the workspace and not too large to compare."""
+    """Return the content of a readable file inside the workspace of at most MAX_BYTES; None for any other."""
     try:
         path = (workspace / name).resolve()
         if not path.is_relative_to(workspace.resolve()) or not path.is_file() or path.stat().st_size > MAX_BYTES:
@@ -98,7 +99,8 @@ def _content(workspace: Path, name: str) -> str | None:
         return None
 
 
-def _cut(lines: list[PreviewLine], most: int) -> list[PreviewLine]:
-    if len(lines) <= most:
+def _cut(lines: list[PreviewLine], limit: int) -> list[PreviewLine]:
+    if len(lines) <= limit:
         return lines
-    return [*lines[:most], PreviewLine(f"… {len(lines) - most} more lines: v shows them", "place")]
+    rest = and_more(len(lines), limit, "line").removeprefix("and ")
+    return [*lines[:limit], PreviewLine(f"… {rest}: v shows all", "location")]

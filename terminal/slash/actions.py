@@ -1,29 +1,37 @@
-"""What the slash commands do. Each takes the host and the words after the command's name."""
+"""The functions of most slash commands. Each takes the host and the text after the command's name."""
 
 from typing import TYPE_CHECKING
 
 from ml_intern.graph import operations as ops
 from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.picker import pick_thread
-from ml_intern.terminal.render.summary import money, plan_lines, spending_lines
-from ml_intern.text.formatting import plural
+from ml_intern.terminal.render.summary import plan_lines, spending_lines
+from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
-    from ml_intern.graph.context import ApprovalMode
+    from ml_intern.graph.limits import ApprovalMode
     from ml_intern.terminal.slash.host import Host
 
 ACCEPTED = "I accept the plan. Carry it out."
 LISTED_THREADS = 15
+MODEL_DEFAULT = "the model's default"
+MODES = {
+    "yolo": "you are not asked, and only deny rules apply (/yolo turns the questions on again)",
+    "ask": "you are asked before calls that can change something",
+    "plan": "read-only tools; /plan accept carries out the plan, /plan off ends plan mode",
+    "auto": "you are not asked; calls that need an approval are refused",
+}
+"""The effect of each approval mode."""
 
 
 async def new(host: "Host", _: str) -> None:
-    """A new thread."""
+    """Start a new thread."""
     await host.perform(ops.New())
-    host.screen.line("a new thread", "dim")
+    host.screen.line("new thread", "dim")
 
 
 async def clear(host: "Host", _: str) -> None:
-    """A new thread on an empty screen."""
+    """Clear the screen and start a new thread."""
     host.screen.console.clear()
     await new(host, "")
 
@@ -31,13 +39,13 @@ async def clear(host: "Host", _: str) -> None:
 async def fork(host: "Host", argument: str) -> None:
     """Continue in a copy of the thread."""
     if argument and not argument.isdecimal():
-        host.screen.line("write /fork or /fork TURN, a number", "red")
+        host.screen.line("usage: /fork [TURN], where TURN is a number", "red")
         return
     await host.perform(ops.Fork(int(argument) if argument else None))
 
 
 async def resume(host: "Host", argument: str) -> None:
-    """Continue in another thread."""
+    """Continue another thread."""
     thread = argument or await _chosen(host)
     if thread:
         await host.perform(ops.Resume(thread))
@@ -53,7 +61,7 @@ async def _chosen(host: "Host") -> str | None:
 async def rename(host: "Host", argument: str) -> None:
     """Give the thread a title."""
     if not argument:
-        host.screen.line("write /rename TITLE", "red")
+        host.screen.line("usage: /rename TITLE", "red")
         return
     await host.perform(ops.Rename(argument))
     host.screen.line(f"the thread is now called {argument!r}", "dim")
@@ -77,25 +85,25 @@ async def model(host: "Host", argument: str) -> None:
 async def effort(host: "Host", argument: str) -> None:
     """Show or change the reasoning effort."""
     if argument and argument not in EFFORTS:
-        host.screen.line(f"effort is one of {', '.join(EFFORTS)}", "red")
+        host.screen.line(f"usage: /effort LEVEL, where LEVEL is one of {', '.join(EFFORTS)}", "red")
         return
     if argument:
         await host.perform(ops.SetEffort(argument))
     known = host.session.model()
-    ignored = f"; {host.options.model} takes none, as far as is known" if known.effort is False else ""
-    host.screen.line(f"reasoning effort: {host.options.effort or 'as the model has it'}{ignored}", "dim")
+    ignored = f"; {host.options.model} does not support reasoning effort" if known.effort is False else ""
+    host.screen.line(f"reasoning effort: {host.options.effort or MODEL_DEFAULT}{ignored}", "dim")
 
 
 async def plan(host: "Host", argument: str) -> None:
-    """Show the plan, turn plan mode on and off, or accept the plan and have it carried out."""
+    """Show the plan, turn plan mode on or off, or accept the plan and carry it out."""
     modes: dict[str, ApprovalMode] = {"on": "plan", "off": "ask", "accept": "ask"}
     if argument and argument not in modes:
-        host.screen.line("write /plan, /plan on, /plan off or /plan accept", "red")
+        host.screen.line("usage: /plan [on|off|accept]", "red")
     elif not argument:
-        for line in plan_lines(await host.session.plan()) or ["there is no plan"]:
+        for line in plan_lines(await host.session.plan()) or ["no plan yet"]:
             host.screen.line(line)
     elif argument != "on" and host.options.approval_mode != "plan":
-        host.screen.line("plan mode is not on", "red")
+        host.screen.line("plan mode is off; /plan on turns it on", "red")
     else:
         await _set_mode(host, modes[argument])
         if argument == "accept":
@@ -103,38 +111,37 @@ async def plan(host: "Host", argument: str) -> None:
 
 
 async def cost(host: "Host", _: str) -> None:
-    """What was used so far: in all, and for each source and model."""
+    """Show usage and cost so far: the total, then one line per source and model."""
     used = await host.session.totals()
-    unknown = (
-        f", and {plural(used.unknown_cost_requests, 'request')} of unknown price" if used.unknown_cost_requests else ""
-    )
-    host.screen.line(f"{plural(used.requests, 'request')}, {money(used.cost_usd)}{unknown}")
+    unknown = f" ({plural(used.unpriced_requests, 'request')} of unknown price)" if used.unpriced_requests else ""
+    cost = spent(used.cost_usd, used.unpriced_requests)
+    host.screen.line(f"{plural(used.requests, 'request')}, {cost}{unknown}")
     for line in spending_lines(await host.session.spending()):
         host.screen.line(line)
 
 
 async def tools(host: "Host", _: str) -> None:
-    """The tools of the model."""
+    """List the tools of the model."""
     for tool in host.session.tools():
         about = tool.description.partition("\n")[0]
         host.screen.line(f"{tool.name:12}{about}")
 
 
 async def mcp(host: "Host", _: str) -> None:
-    """The MCP servers of this session and how each stands."""
+    """List the MCP servers of this session, their status and tools."""
     states = host.session.servers()
     for state in states:
         why = f" ({state.why})" if state.why else ""
-        changed = f", {len(state.changed)} changed and asked about again" if state.changed else ""
-        host.screen.line(f"{state.name:20}{state.status}{why}, {len(state.tools)} tools{changed}")
+        changed = f", {len(state.changed)} changed since you allowed them" if state.changed else ""
+        host.screen.line(f"{state.name:20}{state.status}{why}, {plural(len(state.tools), 'tool')}{changed}")
         for tool in state.tools:
             host.screen.line(f"  {tool}", "dim")
     if not states:
-        host.screen.line("there are none; `ml-intern mcp add` makes one known", "dim")
+        host.screen.line("no MCP servers; `ml-intern mcp add` adds one", "dim")
 
 
 async def yolo(host: "Host", _: str) -> None:
-    """Stop asking, or ask again."""
+    """Turn approval questions off, or on again."""
     await _set_mode(host, "ask" if host.options.approval_mode == "yolo" else "yolo")
 
 
@@ -143,7 +150,7 @@ async def status(host: "Host", _: str) -> None:
     options = host.options
     host.screen.line(f"thread   {host.session.thread_id}")
     host.screen.line(f"folder   {options.workspace}")
-    host.screen.line(f"model    {options.model}, effort {options.effort or 'as the model has it'}")
+    host.screen.line(f"model    {options.model}, reasoning effort {options.effort or MODEL_DEFAULT}")
     host.screen.line(f"approval {options.approval_mode}")
     await cost(host, "")
 
@@ -161,10 +168,4 @@ async def leave(host: "Host", _: str) -> None:
 
 async def _set_mode(host: "Host", mode: "ApprovalMode") -> None:
     await host.perform(ops.SetMode(mode))
-    said = {
-        "yolo": "nothing is asked any more; only deny rules hold (/yolo asks again)",
-        "ask": "calls that can change something are asked about",
-        "plan": "only reading; /plan accept carries the plan out, /plan off leaves it",
-        "auto": "nobody is asked",
-    }
-    host.screen.line(f"approval: {host.options.approval_mode}; {said[host.options.approval_mode]}", "dim")
+    host.screen.line(f"approval: {host.options.approval_mode}; {MODES[host.options.approval_mode]}", "dim")

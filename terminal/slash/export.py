@@ -1,4 +1,4 @@
-"""/export: the conversation as it stands, into a new file."""
+"""/export: write the conversation to a new file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.host import Host
 
 ENDINGS = {".html": "html", ".jsonl": "events", ".json": "openai"}
-"""What a file of that ending holds; any other is markdown."""
+"""The export format by file extension; the default is Markdown."""
 
 
 async def export(host: "Host", argument: str) -> None:
-    """Write the thread to a new file, in the format its ending names; secrets are replaced."""
+    """Write the thread to a new file, in the format of its extension. Secrets are redacted."""
     from ml_intern.outbound.exporting.formats import export_conversation
 
     if await host.session.row() is None:
@@ -23,6 +23,6 @@ async def export(host: "Host", argument: str) -> None:
         with path.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(export_conversation(found, ENDINGS.get(path.suffix.lower(), "markdown")))
     except OSError as error:
-        host.screen.line(f"{path} cannot be written: {error.strerror}; name another: /export FILE", "red")
+        host.screen.line(f"cannot write {path}: {error.strerror}; choose another file with /export FILE", "red")
         return
     host.screen.line(f"wrote {path}", "dim")

@@ -1,4 +1,4 @@
-"""What a slash command needs of the application it is typed in."""
+"""The interface of the application to slash commands."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
@@ -7,16 +7,16 @@ if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.operations import Operation
     from ml_intern.session.protocol import Session
-    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
 
 
 class Host(Protocol):
-    """The application: its session, its screen, and a way to ask."""
+    """The application: its session, its screen and its prompt."""
 
     session: "Session"
     doctor: Callable[[], Awaitable[list[str]]]
-    """The lines of `ml-intern doctor`."""
+    """Return the lines of `ml-intern doctor`."""
     leaving: bool
     """Set it to end the application."""
     tools: tuple[str, ...]
@@ -24,12 +24,12 @@ class Host(Protocol):
 
     @property
     def screen(self) -> "Screen":
-        """Where a command writes."""
+        """The output."""
         ...
 
     @property
-    def prompt(self) -> "Asks":
-        """Where a command asks."""
+    def prompt(self) -> "LineReader":
+        """The prompt for questions."""
         ...
 
     @property
@@ -38,5 +38,5 @@ class Host(Protocol):
         ...
 
     async def perform(self, operation: "Operation | None") -> None:
-        """Carry out an operation and answer what it asks; None only waits for what is under way."""
+        """Run an operation and answer its approval requests. None waits for the operation that is running."""
         ...

@@ -1,4 +1,4 @@
-"""Going back: /undo, /redo, and the picker over turns that Esc Esc opens."""
+"""/undo, /redo, and the list of turns that Esc Esc opens."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_intern.configs.errors import MLInternError
 from ml_intern.graph import operations as ops
 from ml_intern.terminal.render.summary import age, one_line
+from ml_intern.text.formatting import and_more
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import TurnInfo
@@ -20,16 +21,16 @@ SCOPES: dict[str, ops.Scope] = {
     "f": "files",
     "files": "files",
 }
-FILE_CHANGES = {"changed": "change back", "created": "bring back", "removed": "remove"}
+FILE_CHANGES = {"changed": "revert", "created": "restore", "removed": "remove"}
 LISTED_CHANGES = 15
 LISTED_TURNS = 20
 
 
 async def undo(host: "Host", argument: str) -> None:
-    """Take turns back; the text of the oldest of them is offered for editing. What it does to files is shown first."""
+    """Undo turns, after showing which files change. The message of the oldest undone turn is put into the prompt."""
     number, scope = _turns_and_scope(argument)
     if scope is None or number < 1:
-        host.screen.line("write /undo, /undo N, and conversation or files for one of the two alone", "red")
+        host.screen.line("usage: /undo [N] [conversation|files]", "red")
         return
     if scope == "both":
         scope = await _chosen_scope(host, number)
@@ -55,25 +56,25 @@ async def _chosen_scope(host: "Host", number: int) -> "ops.Scope | None":
     for change in found.changes[:LISTED_CHANGES]:
         lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
         host.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
-    if len(found.changes) > LISTED_CHANGES:
-        host.screen.line(f"  and {len(found.changes) - LISTED_CHANGES} more files")
+    if more := and_more(len(found.changes), LISTED_CHANGES, "file"):
+        host.screen.line(f"  {more}")
     for note in found.notes:
         host.screen.line(note, "dim")
-    answer = await host.prompt.line("undo: b both  c the conversation  f the files  (anything else: nothing) ")
+    answer = await host.prompt.line("undo: b both  c conversation  f files  Enter cancel: ")
     return SCOPES.get((answer or "").strip().lower())
 
 
 async def redo(host: "Host", argument: str) -> None:
-    """Bring back what undo took."""
+    """Restore the turns of the last undo."""
     scope = SCOPES.get(argument or "both")
     if scope is None:
-        host.screen.line("write /redo, /redo conversation or /redo files", "red")
+        host.screen.line("usage: /redo [conversation|files]", "red")
         return
     await host.perform(ops.Redo(scope))
 
 
 async def rewind(host: "Host", _: str) -> None:
-    """Choose the turn to go back to the beginning of, and what of it to take back."""
+    """Let the user choose a turn, and undo it and those after it."""
     turns = await host.session.turns()
     number = 1 if len(turns) < 2 else await _chosen_turn(host, turns)
     if number:
@@ -81,12 +82,12 @@ async def rewind(host: "Host", _: str) -> None:
 
 
 async def _chosen_turn(host: "Host", turns: "Sequence[TurnInfo]") -> int:
-    """The number of turns to undo; 0 for none."""
+    """Return the number of turns to undo; 0 for none."""
     now = time.time()
     shown = turns[-LISTED_TURNS:]
     for turn in shown:
         when = age(now - turn.ended) if turn.ended else ""
         host.screen.line(f"{turn.number:3}  {when:>6}  {one_line(turn.text)}")
-    answer = await host.prompt.line("go back to before which turn (number, empty for none)? ")
+    answer = await host.prompt.line("undo from which turn on? (number, or Enter to cancel) ")
     found = [place for place, turn in enumerate(shown) if str(turn.number) == (answer or "").strip()]
     return len(shown) - found[0] if found else 0

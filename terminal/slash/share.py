@@ -1,4 +1,4 @@
-"""Sharing of traces: the question that is asked once, and /share-traces."""
+"""/share-traces, and the question about uploading traces that is asked once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +9,7 @@ from ml_intern.configs.settings import Settings
 from ml_intern.configs.user_files import change_user_settings, mark_asked, was_asked
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.approval import Asks
+    from ml_intern.terminal.prompt import LineReader
     from ml_intern.terminal.screen import Screen
     from ml_intern.terminal.slash.host import Host
 
@@ -17,29 +17,31 @@ QUESTION = "share-traces"
 CHOICES = ("public", "private", "off")
 
 
-async def ask_share(screen: "Screen", asks: "Asks") -> None:
-    """Ask once whether threads are to be kept as traces on the Hub."""
+async def ask_share(screen: "Screen", asks: "LineReader") -> None:
+    """Ask once whether to upload threads as traces to the Hub."""
     if was_asked(QUESTION):
         return
     screen.line(
-        "Your threads can be saved as traces in your private dataset on the Hub, with secrets redacted.", "bold"
+        "ml-intern can upload your threads as traces to a private dataset in your account on the Hub. Secrets are "
+        "redacted. /share-traces changes this later.",
+        "bold",
     )
-    answer = await asks.line("upload this thread and later ones (y yes; anything else: no, /share-traces changes it)? ")
+    answer = await asks.line("Upload this thread and later ones? [y/N] ")
     mark_asked(QUESTION)
     if (answer or "").strip().lower() in ("y", "yes"):
-        _keep("private")
-        screen.line("traces are shared, privately; /share-traces off ends it", "dim")
+        _save("private")
+        screen.line("traces are uploaded to a private dataset; /share-traces off stops this", "dim")
 
 
 async def share_traces(host: "Host", argument: str) -> None:
-    """Show whether traces are uploaded, or say it: publicly, privately, or not."""
+    """Show or change whether traces are uploaded."""
     if argument and argument not in CHOICES:
-        host.screen.line("write /share-traces public, /share-traces private or /share-traces off", "red")
+        host.screen.line("usage: /share-traces [public|private|off]", "red")
     elif not argument:
         host.screen.line(f"traces: {_now(host)}")
     elif argument == "off":
-        _keep(False)
-        host.screen.line("traces are no longer uploaded; what is there stays, delete it on the Hub", "dim")
+        _save(False)
+        host.screen.line("traces are no longer uploaded; you can delete earlier ones on the Hub", "dim")
     else:
         await _share(host, argument)
 
@@ -47,28 +49,28 @@ async def share_traces(host: "Host", argument: str) -> None:
 async def _share(host: "Host", how: str) -> None:
     if how == "public":
         answer = await host.prompt.line(
-            "everybody will see this and later threads, and those uploaded already. Sure (y)? "
+            "This thread, later ones and those already uploaded become visible to everyone. Continue? [y/N] "
         )
         if (answer or "").strip().lower() not in ("y", "yes"):
-            host.screen.line("nothing was changed", "dim")
+            host.screen.line("no change", "dim")
             return
     try:
         repository = await host.session.set_trace_visibility(public=how == "public")
     except MLInternError as error:
-        host.screen.line(f"nothing was changed: {error}", "red")
+        host.screen.line(f"no change: {error}", "red")
         return
-    _keep(how)
+    _save(how)
     mark_asked(QUESTION)
-    host.screen.line(f"traces go to the {how} dataset {repository} at the end of a session", "dim")
+    host.screen.line(f"traces are uploaded to the {how} dataset {repository} at the end of each session", "dim")
 
 
-def _keep(how: "str | Literal[False]") -> None:
+def _save(how: "str | Literal[False]") -> None:
     change_user_settings(lambda values: values.update(share_traces=how))
 
 
 def _now(host: "Host") -> str:
     how = _settings(host).share_traces
-    return "not uploaded" if not how else f"uploaded, {'public' if how == 'public' else 'private'}"
+    return f"uploaded to a {'public' if how == 'public' else 'private'} dataset" if how else "not uploaded"
 
 
 def _settings(host: "Host") -> Settings:

@@ -1,4 +1,4 @@
-"""SLASH_COMMANDS: every command of the prompt, once. Help, completion and the reference come from it."""
+"""The table of slash commands. Help, completion and the reference come from it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SlashCommand:
-    """A command: its names, how it is written, what it does, and the function that does it."""
+    """A slash command: its names, usage, help and function."""
 
     names: tuple[str, ...]
     usage: str
     help: str
     run: "Callable[[Host, str], Awaitable[None]]"
     values: tuple[str, ...] = ()
-    """What completion offers after the name."""
+    """The arguments that completion offers."""
 
     @property
     def name(self) -> str:
-        """The first of its names."""
+        """Its first name."""
         return self.names[0]
 
 
@@ -63,8 +63,14 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
     SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
-    SlashCommand(("/model",), "[ID]", "show the model, or use another one", actions.model),
-    SlashCommand(("/effort",), "[LEVEL]", "show the reasoning effort, or change it", actions.effort, EFFORTS),
+    SlashCommand(("/model",), "[ID]", "show or change the model", actions.model),
+    SlashCommand(
+        ("/effort",),
+        "[LEVEL]",
+        "show or change the reasoning effort; off: send none",
+        actions.effort,
+        EFFORTS,
+    ),
     SlashCommand(
         ("/plan",),
         "[on|off|accept]",
@@ -89,7 +95,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         permissions,
         ("test", "remove"),
     ),
-    SlashCommand(("/yolo",), "", "stop asking, or ask again", actions.yolo),
+    SlashCommand(("/yolo",), "", "turn approval questions off, or on again", actions.yolo),
     SlashCommand(("/status",), "", "show thread, folder, model and mode", actions.status),
     SlashCommand(("/export",), "[FILE]", "write the conversation to a new .md, .html, .json or .jsonl file", export),
     SlashCommand(
@@ -99,17 +105,23 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         share_traces,
         CHOICES,
     ),
-    SlashCommand(("/doctor",), "", "show versions, folders, which API keys are set, and programs", actions.doctor),
-    SlashCommand(("/exit", "/quit"), "", "leave; the thread can be resumed", actions.leave),
+    SlashCommand(("/doctor",), "", "show versions, folders, programs, and which API keys are set", actions.doctor),
+    SlashCommand(
+        ("/exit", "/quit"), "", "quit, as the words exit and quit do; the thread can be resumed", actions.leave
+    ),
 )
+
+LEAVING = ("exit", "quit")
+"""Words that leave as a message of their own, without the slash."""
 
 BY_NAME: dict[str, SlashCommand] = {name: command for command in SLASH_COMMANDS for name in command.names}
 
 
 def find_command(line: str) -> tuple[SlashCommand | None, str, str]:
-    """The command of a line with its argument; None with the name that was meant as one, or "" when it is a message.
+    """Return the command of a line, its argument, and its name as typed.
 
-    A path such as /etc/hosts at the beginning of a line is no command.
+    The command is None if the name is unknown. The name is "" if the line is a message, also one that begins with a
+    path such as /etc/hosts.
     """
     name, _, argument = line.strip().partition(" ")
     if not line.startswith("/") or "/" in name[1:] or "\n" in name:
@@ -118,14 +130,14 @@ def find_command(line: str) -> tuple[SlashCommand | None, str, str]:
 
 
 def nearest(name: str) -> str:
-    """The command that was probably meant, or ""."""
+    """Return the command with the most similar name, or ""."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name.lower(), BY_NAME, n=1)), "")
 
 
 def help_lines() -> list[str]:
-    """The commands and keys, as /help shows them."""
+    """Return the commands and keys as /help shows them."""
     rows = [(f"{', '.join(command.names)} {command.usage}".strip(), command.help) for command in SLASH_COMMANDS]
     width = max(len(written) for written, _ in rows) + 2
     return [*(f"{written:{width}}{meaning}" for written, meaning in rows), "", *KEYS]
@@ -133,7 +145,7 @@ def help_lines() -> list[str]:
 
 KEYS = (
     "@path mentions a file, !cmd runs a command.",
-    "Ctrl-J: a new line. Ctrl-C interrupts the turn, twice quits. Ctrl-D quits. Esc Esc goes back to a turn.",
+    "Ctrl-J starts a new line. Ctrl-C interrupts the turn; pressed twice it quits. Ctrl-D quits. Esc Esc undoes turns.",
 )
 
 

@@ -70,6 +70,57 @@ def test_what_only_a_run_would_find_is_found(run: Run, write: Callable[[str], Pa
     assert line.removeprefix(f"{path}:").startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"yolo_mode": "yes"}', "1:2: yolo_mode: input should be a valid boolean"),
+        ('{"yolo_mode": 1}', "1:2: yolo_mode: input should be a valid boolean"),
+        ('{"max_iterations": "5"}', "1:2: max_iterations: input should be a valid integer"),
+        (
+            '{"mcpServers": {"a": {"command": "x",\n"enabled": "no"}}}',
+            "2:1: mcpServers.a.enabled: input should be a valid boolean",
+        ),
+        (
+            '{"mcpServers": {"a": {"command": "x",\n"header": {}}}}',
+            "2:1: warning: mcpServers.a.header: is not a known setting and is ignored (did you mean 'headers'?)",
+        ),
+        (
+            '{"messaging":\n{"enable": true}}',
+            "2:2: warning: messaging.enable: is not a known setting and is ignored (did you mean 'enabled'?)",
+        ),
+        (
+            '{"messaging": {"destinations": {"a": {"provider": "apprise", "url": "json://h",\n"chanel": "x"}}}}',
+            "2:1: warning: messaging.destinations.a.chanel: is not a known setting and is ignored "
+            "(did you mean 'channel'?)",
+        ),
+    ],
+)
+def test_types_are_strict_and_unknown_keys_are_found_at_every_level(
+    run: Run, write: Callable[[str], Path], text: str, message: str
+) -> None:
+    path = write(text)
+    done = run("config", "check")
+    assert done.out == f"{path}:{message}\n"
+    assert done.code == (0 if "warning" in message else 78)
+
+
+def test_the_environment_is_checked_too(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_INTERN_YOLO_MODE", "yes")
+    monkeypatch.setenv("ML_INTERN_YOLO_MOD", "true")
+    done = run("config", "check")
+    assert (done.code, done.out.splitlines()) == (
+        78,
+        [
+            "environment: ML_INTERN_YOLO_MODE: input should be a valid boolean",
+            "environment: warning: the variable ML_INTERN_YOLO_MOD is unknown and ignored "
+            "(did you mean ML_INTERN_YOLO_MODE?)",
+        ],
+    )
+    monkeypatch.delenv("ML_INTERN_YOLO_MODE")
+    assert run("config", "check").code == 0
+    assert "ML_INTERN_YOLO_MOD is unknown" in run("doctor").out
+
+
 def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Path]) -> None:
     path = write(FAULTS)
     done = run("config", "check")
@@ -81,7 +132,7 @@ def test_every_fault_has_its_line_and_column(run: Run, write: Callable[[str], Pa
         ("5:5: mcpServers.a: the url is not an http address"),
         ("6:5: mcpServers.b: a server needs either a command or a url"),
         ("7:43: mcpServers.c.headers.X: needs the variable NOT_SET_ANYWHERE, which is not set"),
-        ("8:5: mcpServers.d: the transport sse is no longer supported"),
+        ("8:11: mcpServers.d.transport: the transport sse is no longer supported"),
         ("10:47: messaging.auto_event_types.1: input should be"),
         ("11:22: messaging.destinations.s: the slack destination needs channel"),
     ]

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ml_intern.store.journal import CallKey
 from ml_intern.store.runs import RunRow
 from ml_intern.store.store import Store
 from tests.commands.conftest import Done
+from tests.session.conftest import launch
 
 Run = Callable[..., Done]
 
@@ -25,10 +27,11 @@ def script(place: Path, *steps: dict[str, Any]) -> str:
     return f"scripted:{place / 'script.yaml'}"
 
 
-def launch(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
-
-
+WAITS = """import os, time
+while not os.path.exists("go"):
+    time.sleep(0.05)
+print("step 1 loss=0.25")
+"""
 TRAIN = "for i in 3 2 1; do echo step $i loss=0.$i; done; echo finished"
 
 
@@ -163,6 +166,40 @@ def test_a_run_whose_thread_is_deleted_is_offered_for_cancelling(run: Run, place
     assert "its thread was deleted" in done.out
     assert "jobs cancel --orphans" in done.out
     assert run("jobs", "cancel", "--orphans").out == f"{row['id']}: cancelled\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("runs", "list"), ("runs", "best", "loss"), ("runs", "compare", "train", "train"), ("jobs", "list")]
+)
+def test_every_view_shows_the_end_of_a_run_that_no_process_has_seen(
+    run: Run, place: Path, words: tuple[str, ...]
+) -> None:
+    (place / "train.py").write_text(WAITS)
+    call = {"operation": "run", "script": "train.py", "name": "train", "timeout": "10m"}
+    model = script(place, {"tool_calls": [{"name": "jobs", "args": call}]}, {"text": "waiting"})
+    _terminated(place, model)
+    assert "running" in run("runs", "list").out
+    (place / "go").touch()
+    deadline = time.monotonic() + 30
+    while "loss" not in (done := run(*words)).out and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "0.25" in done.out
+
+
+def test_a_name_of_several_runs_is_the_latest_to_read_and_refused_to_cancel(run: Run, place: Path) -> None:
+    async def put() -> None:
+        async with await Store.open(Path(os.environ["ML_INTERN_HOME"])) as store:
+            for number in (1, 2):
+                (place / f"{number}.txt").write_text(f"log {number}\n")
+                row = RunRow(f"run-{number}", f"t{number}", "train", "succeeded", name="same")
+                await store.runs.add(replace(row, log=str(place / f"{number}.txt")))
+
+    asyncio.run(put())
+    done = run("jobs", "logs", "same")
+    assert done.out == "log 2\n"
+    assert "'same' names several runs: run-2 (thread t2), run-1 (thread t1); using the latest" in done.err
+    done = run("jobs", "cancel", "same")
+    assert (done.code, "name one by its id" in done.err) == (2, True)
 
 
 def _terminated(place: Path, model: str) -> Done:

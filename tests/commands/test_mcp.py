@@ -50,6 +50,20 @@ def test_the_hubs_server_is_there_as_soon_as_there_is_a_token(
     assert {headers["authorization"] for headers in hub.seen} == {f"Bearer {TOKEN}"}
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_hub_without_an_mcp_server_is_no_problem_of_a_run(
+    run: Run, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    with FakeMcp() as hub:
+        hub.status = status
+        monkeypatch.setenv("HF_ENDPOINT", hub.url.removesuffix("/mcp"))
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        done = run("-m", script({"text": "done"}), "--output-format", "stream-json", "go")
+        assert [line for one in done.events if one["type"] == "ready" for line in one["data"]["notes"]] == []
+        assert done.err == ""
+        assert "hf-mcp-server: off (this Hub has no MCP server)" in run("mcp", "test").out
+
+
 def test_the_ready_entry_is_turned_off_by_removing_it(run: Run, place: Path) -> None:
     assert "turned off in" in run("mcp", "remove", "hf-mcp-server").out
     (row,) = run("mcp", "list", "--json").json

@@ -8,7 +8,7 @@ from tests.commands.conftest import Done
 from tests.fakes.model_server import FakeModelServer
 
 Run = Callable[..., Done]
-CLAUDE = "anthropic/claude-sonnet-4-5-20250929"
+CLAUDE = "anthropic/claude-sonnet-5"
 
 
 @pytest.fixture
@@ -20,11 +20,13 @@ def server() -> Iterator[FakeModelServer]:
 def test_every_way_to_a_model_is_listed_with_its_key_by_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
     lines = run("models").out.splitlines()
-    assert lines[1].split() == ["deepseek/...", "its", "provider", "DEEPSEEK_API_KEY", "is", "set"]
+    assert lines[1].split() == ["deepseek/...", "the", "provider's", "API", "DEEPSEEK_API_KEY", "is", "set"]
     assert any(line.startswith("ollama/...") for line in lines)
-    assert "selected model: deepseek/deepseek-chat" in lines[-2]
+    assert "selected model: deepseek/deepseek-v4-flash" in lines[-2]
+    assert lines[-4].startswith("strong model: deepseek/deepseek-v4-pro ($")
+    assert lines[-3].startswith("cheap model: deepseek/deepseek-v4-flash ($")
     shown = run("models", "--json")
-    assert shown.json["model"] == "deepseek/deepseek-chat"
+    assert shown.json["model"] == "deepseek/deepseek-v4-flash"
     assert "fake" not in shown.out
 
 
@@ -38,6 +40,16 @@ def test_one_model_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     text = run("models", CLAUDE).out
     assert "route           anthropic/" in text
     assert "per million tokens (cached $" in text
+
+
+def test_a_retired_model_is_shown_with_its_successor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-fake-0123456789")
+    retired = "anthropic/claude-sonnet-4-5-20250929"
+    found = run("models", retired, "--json").json
+    assert (found["retired"], found["successor"]) == ("2026-09-29", "anthropic/claude-sonnet-5")
+    assert "2026-09-29: use anthropic/claude-sonnet-5 with -m" in run("models", retired).out
+    assert "was retired on 2026-09-29" in run("doctor", "-m", retired).out
+    assert "was retired" not in run("doctor").out
 
 
 def test_a_model_without_its_key_is_explained_too_and_the_remedy_named(run: Run) -> None:
@@ -64,7 +76,7 @@ def test_what_can_be_called_is_listed_from_the_table_and_from_running_servers(
     found = {one["model"]: one for one in run("models", "--available", "--json").json}
     assert found["vllm/smol"]["window"] == 4096
     assert found["vllm/smol"]["free"] is True
-    assert found["deepseek/deepseek-chat"]["tools"] is True
+    assert found["deepseek/deepseek-v4-flash"]["tools"] is True
     assert not any(name.startswith("openai/") for name in found)
     some = run("models", "--available", "SMOL").out.splitlines()
     assert [line.split()[0] for line in some] == ["MODEL", "vllm/smol"]

@@ -26,9 +26,18 @@ def test_an_approval_nobody_could_be_asked_for_is_told(slack: FakeSlack, run: Ru
     (message,) = slack.messages
     assert done.code == 3
     assert message["channel"] == "C0123"
-    assert "write: {" in message["text"]
+    assert "write:\n```\n{" in message["text"]
     assert "ml-intern approve " in message["text"]
     assert slack.secrets == {f"Bearer {TOKEN}"}
+
+
+def test_the_older_name_of_the_channel_works(
+    slack: FakeSlack, run: Run, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLACK_CHANNEL_ID")
+    monkeypatch.setenv("SLACK_CHANNEL", "C0456")
+    assert run("-m", script({"text": "done"}), "go").code == 0
+    assert [message["channel"] for message in slack.messages] == ["C0456"]
 
 
 def test_the_agent_writes_to_a_destination_that_allows_it(

@@ -58,7 +58,7 @@ def test_answers_are_listed_and_forgotten(run: Run, place: Path) -> None:
     assert run("permissions", "test", "--no-sandbox", "--", "git add -A").out.startswith(
         'allow: the rule "allow bash git add"'
     )
-    assert run("permissions", "list").out == f"1     git add ...  (for good, in {place})\n"
+    assert run("permissions", "list").out == f"1     git add ...  (always, in {place})\n"
     listed = run("permissions", "list", "--all", "--json").json["answers"]
     assert [(one["id"], one["folder"], one["thread_id"], one["grant"]) for one in listed] == [
         (1, str(place), None, {"tool": "bash", "prefix": ["git", "add"]}),

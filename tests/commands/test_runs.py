@@ -9,6 +9,7 @@ import pytest
 
 from ml_intern.configs.paths import data_home
 from ml_intern.store.experiments import ExperimentRow
+from ml_intern.store.runs import RunRow
 from ml_intern.store.store import Store
 from tests.commands.conftest import Done
 
@@ -50,12 +51,24 @@ def test_runs_compare_shows_what_differs(run: Run, tried: None) -> None:
     assert run("runs", "compare", "aaaa", "big", "--json").json["differing"] == {"seed": [1, 2]}
 
 
+def test_of_several_with_one_name_compare_takes_the_latest_and_lists_them(run: Run, tried: None) -> None:
+    async def put() -> None:
+        async with await Store.open(data_home()) as store:
+            await store.experiments.put(ExperimentRow("cccc4444", "t4", "t4", name="big", run_metrics='{"loss": 0.1}'))
+
+    asyncio.run(put())
+    done = run("runs", "compare", "small", "big", "--json")
+    assert [row["id"] for row in done.json["experiments"]] == ["aaaa1111", "cccc4444"]
+    assert "'big' names several experiments: cccc4444 (thread t4), bbbb2222 (thread t2); using the latest" in done.err
+    assert run("runs", "compare", "aaaa", "bbbb2222").err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("compare", "aaaa"), "needs at least two experiments"),
         (("compare", "aaaa", "bbbb"), "'bbbb' matches several experiments"),
-        (("compare", "aaaa", "zzzz"), "there is no experiment 'zzzz'"),
+        (("compare", "aaaa", "zzzz"), "no experiment matches 'zzzz'"),
         (("best", "f1"), "available metrics: loss, acc"),
     ],
 )
@@ -68,3 +81,28 @@ def test_what_is_not_there_is_said_and_exits_2(run: Run, tried: None, words: tup
 def test_an_empty_table_says_so(run: Run) -> None:
     assert run("runs", "list").out == "no experiments yet\n"
     assert json.loads(run("runs", "list", "--json").out) == []
+
+
+def test_compare_plots_the_runs_of_experiments_and_names_those_without(run: Run, place: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="needs the extra [plot]: uv sync --extra plot")
+
+    async def put() -> None:
+        async with await Store.open(data_home()) as store:
+            for number in (1, 2):
+                log = place / f"{number}.txt"
+                log.write_text("".join(f"step {step} loss={number / (step + 1)}\n" for step in range(5)))
+                await store.runs.add(RunRow(f"run-{number}", "t", "train", "succeeded", name="same", log=str(log)))
+                await store.experiments.put(ExperimentRow(f"run-{number}", "t", "t", run_id=f"run-{number}"))
+            for name in ("by hand", "by eye"):
+                await store.experiments.put(ExperimentRow(name, "t", "t", name=name))
+
+    asyncio.run(put())
+    done = run("runs", "compare", "run-1", "run-2", "by hand", "--plot", "a.png")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "a.png: loss")
+    assert "not plotted, because no run belongs to it: by hand" in done.err
+    with image.open(place / "a.png") as plotted:
+        colours = {colour for _, colour in plotted.convert("RGB").getcolors(1 << 20)}
+    assert {(0x1F, 0x77, 0xB4), (0xD6, 0x27, 0x28)} <= colours  # two lines, although the runs have one name
+    assert run("runs", "compare", "run-1", "run-2", "--plot", "b.png", "--json").json["plot"] == "b.png"
+    refused = run("runs", "compare", "by hand", "by eye", "--plot", "c.png")
+    assert (refused.code, "none of these experiments has a run to plot" in refused.err) == (2, True)

@@ -106,6 +106,16 @@ def test_tools_lists_the_tools(run: Run) -> None:
     assert "bash" in run("tools").out
 
 
+def test_a_tool_listed_as_never_asking_runs_unasked_in_ask_mode(run: Run, script: Callable[..., str]) -> None:
+    kinds = {line.split("  ")[0]: line for line in run("tools").out.splitlines()}
+    assert "never asks" in kinds["plan"]
+    assert {tool["name"] for tool in run("tools", "--json").json if not tool["asks"]} == {
+        name for name, line in kinds.items() if "  reads  " in line or "never asks" in line
+    }
+    calls = [call("plan", steps=[{"text": "one", "status": "done"}])]
+    assert run("--approval-mode", "ask", "-m", script({"tool_calls": calls}, {"text": "done"}), "go").code == 0
+
+
 def test_doctor_shows_keys_by_name_only(run: Run, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fake-0123456789")
     (place / ".env").write_text("GITHUB_TOKEN=ghp_fake0123456789")

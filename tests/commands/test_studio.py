@@ -47,7 +47,7 @@ def test_a_port_in_use_is_one_line_and_without_a_wish_another_one_is_taken() -> 
 def test_without_a_key_it_says_so_and_serves_the_threads(tmp_path: Path) -> None:
     code = "from ml_intern.commands.studio import served_options; from ml_intern.commands.options import Options; "
     done = python(f"{code}print(served_options(Options()).run.model)", tmp_path)
-    assert done.stdout == "anthropic/claude-sonnet-4-5-20250929\n"
+    assert done.stdout == "anthropic/claude-sonnet-5\n"
     assert "threads can be viewed, but not run" in done.stderr
     named = python(f"{code}print(served_options(Options()).run.model)", tmp_path, ML_INTERN_DEFAULT_MODEL_ID="ollama/x")
     assert (named.stdout, named.stderr) == ("ollama/x\n", "")

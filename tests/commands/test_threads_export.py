@@ -12,7 +12,7 @@ import pytest
 from ml_intern.graph.events import EVENTS
 from ml_intern.graph.state import typed_text
 from ml_intern.outbound.exporting.formats import FORMATS
-from ml_intern.session.thread import resting_turns
+from ml_intern.session.thread import idle_turns
 from ml_intern.session.turns.points import turn_points
 from ml_intern.store.store import Store
 from tests.commands.conftest import Done, call
@@ -114,7 +114,7 @@ def test_what_an_imported_file_says_is_not_the_users_word(run: Run, place: Path,
 async def state(home: Path, thread: str) -> dict[str, Any]:
     async with await Store.open(home) as store:
         assert [point.number for point in await turn_points(await store.saver(), thread)] == [1]
-        return dict((await (await resting_turns(store, thread, "")).snapshot()).values)
+        return dict((await (await idle_turns(store, thread, "")).snapshot()).values)
 
 
 def test_an_import_is_repaired_redacted_and_says_what_it_left_out(run: Run, place: Path) -> None:

@@ -210,6 +210,7 @@ def test_delete_asks_on_a_terminal_and_anything_but_yes_is_no(run: Run, thread: 
 
 def test_every_json_is_one_value_with_the_keys_it_always_has(run: Run, thread: str) -> None:
     row: set[str] = {"id", "title", "folder", "parent", "forked_at", "created", "updated", "state", "turns", "cost_usd"}
+    row |= {"unpriced_requests"}
     moved = {"thread", "direction", "turns", "text", "notes"}
     found: list[tuple[Any, set[str]]] = [
         (run("threads", "rename", thread, "x", "--json"), row),

@@ -1,6 +1,7 @@
 """Numbers of an answer that nothing holds are marked, in every form of output, and the answer itself stays as it is."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,13 @@ def test_what_the_model_wrote_itself_holds_nothing(run: Run, script: Script, too
         {"tool_calls": [wrote]}, {"tool_calls": [call("read", path="README.md")]}, {"text": "The accuracy is 0.99."}
     )
     assert run("--output-format", "json", "-m", model, "train").json["unverified"] == ["0.99"]
+
+
+def test_an_answer_that_fails_its_schema_names_them_too(run: Run, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text('{"required": ["f1"]}')
+    model = script({"tool_calls": [call("bash", command="echo accuracy 0.9312")]}, *[{"text": ANSWER}] * 3)
+    done = run("--output-format", "json", "--output-schema", str(tmp_path / "schema.json"), "-m", model, "train")
+    assert (done.code, done.json["status"], done.json["unverified"]) == (1, "failed", ["0.87"])
 
 
 def test_a_turn_that_did_not_end_well_was_not_looked_at(run: Run, script: Script) -> None:

@@ -62,4 +62,4 @@ def test_the_model_is_told_it_in_the_system_prompt_without_secrets(folder: Path)
     decide(folder, trusted=True)
     system = render_system_prompt({}, from_settings(Settings(), folder), "2026-01-01")
     assert "Use bf16, and $HOME, and [redacted:" in system
-    assert "never\nwidens what you may do" in system
+    assert "They never grant permissions" in " ".join(system.split())

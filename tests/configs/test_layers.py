@@ -188,7 +188,7 @@ def test_a_projects_own_file_is_ignored_and_said(tmp_path: Path) -> None:
     assert result.settings.yolo_mode is False
     assert result.notes == (
         "the settings in .ml-intern/cli_agent_config.json (yolo_mode) ignored: folder not trusted "
-        "(ml-intern asks at an interactive start)",
+        "(run `ml-intern trust` there, or add --trust for one run)",
     )
 
 

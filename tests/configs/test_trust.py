@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.configs.advice import advice_of
 from ml_intern.configs.env import ENDPOINTS
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.layers import load
-from ml_intern.configs.trust import PROJECT_FILE, decide, decision, folder_settings, is_trusted, trust_file
+from ml_intern.configs.trust import (
+    PROJECT_FILE,
+    decide,
+    decided_folders,
+    decision,
+    folder_settings,
+    forget,
+    is_trusted,
+    trust_file,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +92,43 @@ def test_when_its_settings_or_addresses_change_the_user_is_asked_again(folder: P
     decide(folder, trusted=True)
     write(folder, mcpServers={"a": {"command": "curl"}})
     assert decision(folder) is None
+
+
+def test_with_trust_for_one_run_everything_is_used_and_nothing_is_stored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    loaded = load(folder, trust=True)
+    assert (loaded.settings.yolo_mode, loaded.notes) == (True, ())
+    assert os.environ["HF_ENDPOINT"] == "https://evil.example"
+    assert "Be brief." in advice_of(folder, trust=True)
+    assert (decision(folder), advice_of(folder)) == (None, "")
+    assert not trust_file().exists()
+
+
+def test_the_mcp_servers_of_a_trusted_folder_are_used_and_its_settings_win(tmp_path: Path) -> None:
+    file = tmp_path / ".mcp.json"
+    file.write_text('{"inputs": [], "mcpServers": {"a": {"command": "one"}, "b": {"command": "two"}}}')
+    assert folder_settings(tmp_path).things == ("the MCP servers in .mcp.json (a, b)",)
+    assert "a" not in load(tmp_path).settings.mcpServers
+    decide(tmp_path, trusted=True)
+    (tmp_path / PROJECT_FILE).parent.mkdir()
+    loaded = load(tmp_path)
+    assert loaded.settings.mcpServers["a"].command == "one"
+    assert (loaded.sources["mcpServers.b"], loaded.notes) == (str(file), ())
+    write(tmp_path, mcpServers={"b": {"command": "three"}})
+    assert load(tmp_path, trust=True).settings.mcpServers["b"].command == "three"
+    (tmp_path / PROJECT_FILE).unlink()
+    file.write_text('{"mcpServers": {"a": {"command": "other"}}}')
+    assert decision(tmp_path) is None
+
+
+def test_decisions_are_listed_and_forgotten(folder: Path) -> None:
+    decide(folder, trusted=True)
+    assert decided_folders() == {str(folder): True}
+    write(folder, yolo_mode=False)
+    assert decided_folders() == {str(folder): None}
+    assert (forget(folder), forget(folder), decided_folders()) == (True, False, {})
 
 
 def test_trust_is_of_one_folder_alone_however_it_is_named(folder: Path, tmp_path: Path) -> None:

@@ -9,18 +9,14 @@ from ml_intern.commands.options import OPTIONS
 from ml_intern.commands.table import COMMANDS
 from ml_intern.configs.env import CREDENTIALS, ENDPOINTS
 from ml_intern.configs.errors import EXIT_CODES
-from ml_intern.configs.settings_table import settings_rows
+from ml_intern.configs.schema import settings_rows
+from ml_intern.configs.variables import INTERNAL_VARIABLES
 from ml_intern.graph.events import EVENTS
 from ml_intern.runs.preflight.check import RULES
 from ml_intern.terminal.slash.table import SLASH_COMMANDS
 from ml_intern.tools.registry import BUILTIN
 from tests.docs.pages import DOCS, ROOT, reference, reference_script
 
-INTERNAL = {
-    "ML_INTERN_CALL",  # marks the processes of a call
-    "ML_INTERN_STUDIO",  # from `ml-intern studio` to its server
-}
-"""Variables that the program sets for its own processes."""
 FOLDERS = [path.name for path in (ROOT / "ml_intern").iterdir() if path.is_symlink() and path.is_dir()]
 
 
@@ -49,7 +45,7 @@ def test_everything_a_user_can_name_is_in_the_reference() -> None:
         "options": [f"`{', '.join(spec.switches)}" for spec in OPTIONS.values() if spec.names],
         "commands": [f"## {name} {action}\n" for name, one in COMMANDS.items() for action in one.actions],
         "slash-commands": [name for command in SLASH_COMMANDS for name in command.names],
-        "settings": [key for key, _, _ in settings_rows()],
+        "settings": [word for key, variable, _, _ in settings_rows() for word in (key, variable)],
         "events": [f"`{word}`" for name, spec in EVENTS.items() for word in (name, *spec.fields)],
         "exit-codes": [f"| {code} |" for code in EXIT_CODES],
         "tools": [f"## {spec.name}\n" for spec in BUILTIN],
@@ -64,7 +60,7 @@ def variables_of_the_program() -> set[str]:
     """Every ML_INTERN_... variable that the shipped code names."""
     texts = (path.read_text() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
     found = {name for text in texts for name in re.findall(r"\"(ML_INTERN_[A-Z_]*[A-Z])\"", text)}
-    return found - INTERNAL
+    return found - INTERNAL_VARIABLES
 
 
 def test_every_folder_of_the_program_is_on_the_map() -> None:

@@ -46,6 +46,7 @@ class Bench:
     services: Services
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     calls: int = 0
+    file_reads: dict[str, str] = field(default_factory=dict[str, str])
 
     def context(self, **choices: Any) -> ToolContext:
         options = RunOptions(model="none", workspace=str(self.workspace), approval_mode=choices.pop("mode", "auto"))
@@ -56,6 +57,7 @@ class Bench:
             options=options,
             services=self.services,
             emit=emitter(self.events.append),
+            file_reads=self.file_reads,
             **choices,
         )
 
@@ -64,7 +66,9 @@ class Bench:
         return ToolCall(name, args, f"call_{self.calls}", message or f"msg_{self.calls}", 0)
 
     async def run(self, name: str, /, **args: Any) -> ToolResult:
-        return await run_call(self.call(name, args), self.context())
+        result = await run_call(self.call(name, args), self.context())
+        self.file_reads |= result.file_reads
+        return result
 
     def add(self, *specs: ToolSpec) -> None:
         tools = {**self.services.tools, **{spec.name: spec for spec in specs}}

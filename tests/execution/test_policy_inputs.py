@@ -9,9 +9,9 @@ import pytest
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.execution.call import ToolError
-from ml_intern.execution.policy_inputs import matching_files
 from ml_intern.execution.run import judge, run_call
 from ml_intern.execution.tool import ExternalEffects, ToolArgs, ToolContext, tool
+from ml_intern.safety.files.disk import matching_files
 from ml_intern.safety.policy import Verdict
 from ml_intern.store.ledger import CostReservation
 from ml_intern.store.permissions import Grant
@@ -122,7 +122,7 @@ async def test_an_always_answer_applies_to_its_folder_and_thread(bench: Bench) -
 async def test_an_always_answer_for_a_tool_excludes_files_that_control_other_programs(bench: Bench) -> None:
     await bench.store.permissions.add(str(bench.workspace), None, [Grant("write")])
     context = bench.context(mode="ask")
-    paths = ("train.py", "src/a.py", ".git/hooks/pre-commit", "AGENTS.md", ".env", "../out.py")
+    paths = ("train.py", "src/a.py", ".github/workflows/ci.yml", "AGENTS.md", ".env", "../out.py")
     kinds = [
         (await judge(bench.call("write", {"path": path, "content": "x"}), context)).kind
         for path in paths

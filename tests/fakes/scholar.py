@@ -19,6 +19,8 @@ def paper(title: str, arxiv: str, **more: Any) -> dict[str, Any]:
 
 
 LORA, QLORA = paper("LoRA", "2106.09685", venue="ICLR"), paper("QLoRA", "2305.14314", abstract="Four bits.")
+SNIPPET_PAPER = {"corpusId": 235458009, "title": "LoRA", "authors": [], "openAccessInfo": {"license": None}}
+"""Of a paper, the real service's snippets have no external ids."""
 
 
 class Scholar(Loopback):
@@ -67,7 +69,7 @@ class Scholar(Loopback):
         return answer
 
     async def _snippets(self, request: Request) -> Response:
-        found = {"snippet": {"text": "We set alpha to 16.", "section": "Setup"}, "paper": LORA}
+        found = {"snippet": {"text": "We set alpha to 16.", "section": "Setup"}, "paper": SNIPPET_PAPER}
         return await self._answer({"data": [found]})(request)
 
 

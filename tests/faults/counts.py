@@ -7,16 +7,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SOAK = int(os.environ.get("ML_INTERN_SOAK", "0"))
+SOAK = int(os.environ.get("TESTS_SOAK", "0"))
 """Real processes that are killed, and races, when soaking; 0 is the normal run."""
-EVERY_FAULT = bool(SOAK or os.environ.get("ML_INTERN_EVERY_FAULT"))
+EVERY_FAULT = bool(SOAK or os.environ.get("TESTS_EVERY_FAULT"))
 """Nothing is left out: .ci/run asks for it. The normal run is to end within minutes."""
 EACH = 1 if EVERY_FAULT else 6
 """One fault of so many is played where they are a row: the statements, the commits of a thread."""
 PROCESSES = SOAK or 40
 FEWER = PROCESSES if EVERY_FAULT else 16
 """The same, where it takes longest."""
-SEED = os.environ.get("ML_INTERN_FAULT_SEED") or (secrets.token_hex(4) if SOAK else "1")
+SEED = os.environ.get("TESTS_FAULT_SEED") or (secrets.token_hex(4) if SOAK else "1")
 """A soak draws a new one each time; the run that failed is repeated by giving its own."""
 PROPERTY = "faults"
 

@@ -19,7 +19,7 @@ from tests.faults.lab import FaultLab
 from tests.faults.scenarios import Scenario
 from tests.faults.user import User
 
-MARK = "ML_INTERN_FAULT_TRIAL"
+MARK = "TESTS_FAULT_TRIAL"
 PATIENCE = 60
 """Seconds after which a child that should have ended is killed."""
 

@@ -5,7 +5,7 @@ import pytest
 from ml_intern.graph.events import EVENTS, emitter
 
 FROZEN = {
-    "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd notes",
+    "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd unpriced_models notes",
     "resumed": "title turns moved_from pending interrupted",
     "processing": "turn text",
     "assistant_chunk": "message_id kind text",

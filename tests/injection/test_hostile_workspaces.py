@@ -216,7 +216,9 @@ class Person:
         patch.setenv("PATH", f".:{self.folder}/bin:{self.folder}/.venv/bin:{os.environ['PATH']}")
         patch.setattr(sys, "stdin", None)
         patch.chdir(self.folder)
-        command = "echo one > made; env | grep -c 127.0.0.1:9; ls -A ~; head -c 99 $(printf ~/.s)sh/id_rsa"
+        command = (
+            "echo one > made; env | grep -c 127.0.0.1:9; ls -A ~; head -c 99 ~/.$(tr a s <<< aah)/id_$(tr x r <<< xsa)"
+        )
         calls = [{"name": "bash", "args": {"command": command}}, {"name": "read", "args": {"path": "made"}}]
         (root / "script.yaml").write_text(yaml.safe_dump([{"tool_calls": calls}, {"text": "done"}]))
         self._words = ("-m", f"scripted:{root}/script.yaml", "--output-format", "stream-json", "-p", "go")

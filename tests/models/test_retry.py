@@ -39,5 +39,6 @@ def test_the_providers_wish_goes_before_the_backoff() -> None:
 def test_a_fault_may_want_fewer_tries() -> None:
     patience = RetryPolicy(Timeouts(), used=3)
 
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailable) as given_up:
         patience.wait_after(ConnectFailed("no connection", retries=3))
+    assert given_up.value.remedy == "try again later"  # a call without a thread, such as a probe, gets this line too

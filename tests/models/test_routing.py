@@ -72,6 +72,17 @@ def test_without_any_key_the_ways_to_get_a_model_are_named(nothing: dict[str, st
         assert way in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"])
+def test_every_name_of_the_hub_token_is_read(nothing: dict[str, str], name: str) -> None:
+    assert find_route("Qwen/Qwen3-32B", nothing | {name: "hf_named"}).key == "hf_named"
+
+
+def test_the_older_names_of_lm_studio_are_read(nothing: dict[str, str]) -> None:
+    named = {"LMSTUDIO_BASE_URL": "http://127.0.0.1:9/v1", "LMSTUDIO_API_KEY": "lm"}
+    route = find_route("lm_studio/x", nothing | named)
+    assert (route.base_url, route.key) == ("http://127.0.0.1:9/v1", "lm")
+
+
 def test_an_empty_key_is_no_key(nothing: dict[str, str]) -> None:
     with pytest.raises(KeyMissing):
         find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": ""})

@@ -35,12 +35,27 @@ def two_turns() -> Conversation:
 
 def hostile() -> Conversation:
     """A conversation in which every text attempts an injection."""
-    call = Call("c", HOSTILE, {HOSTILE: HOSTILE, "nested": {"a": [HOSTILE]}})
     link = f"[click](javascript:alert(1)) ![pixel](https://evil.example/p.png) {HOSTILE}\n\n<b onclick=x>raw</b>"
+    fences = f'\n\n```python"><script>\n{HOSTILE}\n```\n\n```html\n{HOSTILE}\n```\n\n~~~{HOSTILE}\nx\n~~~'
+    diff = f"Edited {HOSTILE}.\n--- a/{HOSTILE}\n+++ b/x\n@@ -1 +1 @@\n-{HOSTILE}\n+{HOSTILE}"
+    calls = (
+        Call("c", HOSTILE, {HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE, {"a": [[[[HOSTILE]]]]}]}}),
+        Call("p", "plan", {"steps": [{"text": HOSTILE, "status": HOSTILE}, {"text": [HOSTILE]}, {}]}),
+        Call("q", "plan", {"steps": HOSTILE}),
+        Call("e", "edit", {"path": f"{HOSTILE}.html", "old": HOSTILE, "new": f"{HOSTILE}\n"}),
+        Call("r", "read", {"path": f"{HOSTILE}.py"}),
+        Call("b", "bash", {"command": f"echo '\n{HOSTILE}'"}),
+        Call("w", "write", {"path": "x.html", "content": f"{HOSTILE}\n"}),
+    )
+    endings = {0: TurnEnding(HOSTILE, HOSTILE, 1, 1)}
     messages = (
         Message("user", HOSTILE, images=("https://evil.example/i.png", 'data:image/png;base64,"><script>')),
-        Message("assistant", link, "m", (call,), HOSTILE),
-        Message("tool", HOSTILE, call_id="c", name=HOSTILE),
-        Message("note", HOSTILE),
+        Message("assistant", link + fences, "m", calls, HOSTILE),
+        Message("tool", HOSTILE, call_id="c", name=HOSTILE, images=('data:image/png;base64,"><script>',)),
+        Message("tool", HOSTILE, call_id="p", name="plan", ok=False),
+        Message("tool", diff, call_id="e", name="edit"),
+        Message("tool", f"     1\t{HOSTILE}\n     2\t{HOSTILE}\n[{HOSTILE}]", call_id="r", name="read"),
+        Message("note", f"{HOSTILE}\n" * 30),
+        Message("user", HOSTILE),
     )
-    return Conversation(HOSTILE, messages, title=HOSTILE, folder=HOSTILE, model=HOSTILE)
+    return Conversation(HOSTILE, messages, title=HOSTILE, folder=HOSTILE, model=HOSTILE, endings=endings)

@@ -1,8 +1,6 @@
 """Export of conversations in every format."""
 
 import json
-import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -11,32 +9,8 @@ from ml_intern.outbound.conversation import Call, Conversation, Message, Request
 from ml_intern.outbound.exporting.event_lines import rebuild_events
 from ml_intern.outbound.exporting.formats import FORMATS, export_conversation
 from ml_intern.outbound.exporting.markdown import code_block, code_span
-from tests.outbound.conversations import hostile, two_turns
-
-LOADING = {"script", "link", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "svg", "template"}
-
-
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br", "hr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+from tests.outbound.conversations import two_turns
+from tests.outbound.page import Page
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -62,31 +36,6 @@ def test_no_format_contains_a_secret(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_empty_thread_can_be_exported(name: str) -> None:
     assert export_conversation(Conversation("t", ()), name)
-
-
-def test_the_html_page_of_a_hostile_thread_loads_and_runs_nothing() -> None:
-    page = Page(export_conversation(hostile(), "html"))
-    assert page.open == []
-    assert LOADING.isdisjoint({tag for tag, _ in page.tags})
-    for tag, attributes in page.tags:
-        assert not [name for name in attributes if name.startswith("on")]
-        assert "style" not in attributes
-        assert not str(attributes.get("href", "")).lower().startswith(("javascript:", "data:", "vbscript:"))
-        if tag == "img":
-            assert str(attributes["src"]).startswith("data:image/")
-    (policy,) = [str(found["content"]) for tag, found in page.tags if "http-equiv" in found]
-    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    assert "<script>alert(1)</script>" in page.text
-    assert "\x1b" not in page.text
-    assert "\u202e" not in page.text
-
-
-def test_the_html_page_supports_dark_mode_and_renders_replies() -> None:
-    text = export_conversation(two_turns(), "html")
-    assert "prefers-color-scheme: dark" in text
-    assert "<strong>42</strong>" in text
-    assert 'class="failed"' in text
-    assert re.search(r"url\(|@import|http://|https://", text) is None
 
 
 def test_markdown_fences_are_longer_than_any_fence_in_the_text() -> None:

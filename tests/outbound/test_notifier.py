@@ -50,11 +50,11 @@ async def test_an_approval_shows_the_call_the_reason_and_how_to_answer(slack: Fa
     notifier.to.take(event("approval_required", **APPROVAL))
     await notifier.to.close()
     (message,) = slack.messages
-    assert "bash: rm -r &lt;!channel&gt; &amp; `x`" in message["text"]
+    assert "bash:\n```\nrm -r &lt;!channel&gt; &amp; `x`\n```" in message["text"]
     assert "reason: deletes" in message["text"]
     assert f"ml-intern approve {THREAD} --all" in message["text"]
     assert "thread 3f2a0000 in /work/project" in message["text"]
-    assert all(message[name] in (False, "0", "False") for name in ("unfurl_links", "unfurl_media", "mrkdwn"))
+    assert all(message[name] in (False, "0", "False") for name in ("unfurl_links", "unfurl_media"))
     assert slack.secrets == {f"Bearer {TOKEN}"}
 
 
@@ -91,6 +91,43 @@ async def test_a_destination_gets_what_its_settings_allow(slack: FakeSlack) -> N
     assert await notifier.to.send("slack.default", "mine") == ""
     await notifier.to.close()
     assert [message["text"] for message in slack.messages] == ["mine"]
+
+
+async def test_the_sender_is_as_the_settings_say(slack: FakeSlack) -> None:
+    notifier = NotifierUnderTest(allow_agent_tool=True, username="trainer", icon_emoji=":robot_face:")
+    assert await notifier.to.send("slack.default", "mine") == ""
+    assert (slack.messages[0]["username"], slack.messages[0]["icon_emoji"]) == ("trainer", ":robot_face:")
+    plain = NotifierUnderTest(allow_agent_tool=True)
+    assert await plain.to.send("slack.default", "mine") == ""
+    assert {"username", "icon_emoji"} & slack.messages[1].keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("markdown", "mrkdwn"),
+    [
+        ("## Results\n**0.93** F1, ~~0.9~~", "*Results*\n*0.93* F1, ~0.9~"),
+        ("- one\n  * two\n1. three", "• one\n  • two\n1. three"),
+        ("# A **bold** title", "*A bold title*"),
+        ("see [the card](https://hf.co/a?b=1&c)", "see the card (https://hf.co/a?b=1&amp;c)"),
+        ("`**kwargs` and\n```python\n# no heading\nf(**a)\n```", "`**kwargs` and\n```\n# no heading\nf(**a)\n```"),
+        ("<!channel> 2 ** 3 ** 4", "&lt;!channel&gt; 2 ** 3 ** 4"),
+        ("my_file_name.py __init__", "my_file_name.py *init*"),
+        ("```\nopen **x**", "```\nopen **x**"),
+    ],
+)
+async def test_markdown_is_sent_as_slack_shows_it(slack: FakeSlack, markdown: str, mrkdwn: str) -> None:
+    notifier = NotifierUnderTest(allow_agent_tool=True)
+    assert await notifier.to.send("slack.default", markdown) == ""
+    assert slack.messages[0]["text"] == mrkdwn
+    assert slack.messages[0]["mrkdwn"] in (True, "1", "True")
+
+
+async def test_backticks_in_a_command_do_not_end_its_block(slack: FakeSlack) -> None:
+    notifier = NotifierUnderTest()
+    request = {**REQUEST, "args": {"command": "echo ``` *safe*"}}
+    notifier.to.take(event("approval_required", **{**APPROVAL, "requests": [request]}))
+    await notifier.to.close()
+    assert "```\necho ''' *safe*\n```" in slack.messages[0]["text"]
 
 
 async def test_retry_after_is_honoured(slack: FakeSlack) -> None:

@@ -9,6 +9,7 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.conversation import Call, Message
 from ml_intern.outbound.exporting.formats import export_conversation
 from ml_intern.outbound.importing.event_reader import UNKNOWN
+from ml_intern.outbound.importing.former_tools import FORMER_TOOLS
 from ml_intern.outbound.importing.openai_reader import ARGUMENTS, BLOCKS, SIGNED, SYSTEM, UNREADABLE
 from ml_intern.outbound.importing.reading import (
     ORPHANS,
@@ -18,6 +19,8 @@ from ml_intern.outbound.importing.reading import (
     pair_results,
     read_conversation,
 )
+from ml_intern.tools.plan import PlanArgs
+from ml_intern.tools.registry import BUILTIN
 from tests.outbound.conversations import two_turns
 
 
@@ -88,7 +91,8 @@ def test_a_session_file_of_hugging_faces_ml_intern_is_imported() -> None:
         ("tool", "started"),
         ("assistant", "It runs."),
     ]
-    assert found.conversation.messages[1].calls == (Call("toolu_1", "hf_jobs", {"operation": "run"}),)
+    assert found.conversation.messages[1].calls == (Call("toolu_1", "jobs", {"operation": "run"}),)
+    assert found.conversation.messages[2].name == "jobs"
     assert (found.conversation.title, found.conversation.model) == ("Fine-tune a model", "anthropic/claude-opus-4-6")
     assert found.conversation.created == 1772355600.0
     assert found.left_out == {SYSTEM: 1, SIGNED: 1}
@@ -217,3 +221,26 @@ def test_too_deeply_nested_arguments_are_a_usage_error() -> None:
         read(
             [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call("a", "f", json.loads(deep))]}]
         )
+
+
+def test_former_tools_get_their_current_names_and_plans_their_current_form() -> None:
+    todos = [
+        {"id": "1", "content": "read", "status": "completed"},
+        {"id": "2", "content": "train", "status": "pending"},
+    ]
+    calls = [
+        call("1", "plan_tool", json.dumps({"todos": todos})),
+        call("2", "hf_repo_git", "{}"),
+        call("3", "bash", "{}"),
+    ]
+    found = read_conversation(json.dumps([{"role": "assistant", "content": "", "tool_calls": calls}]), "x.json")
+    plan, repos, bash = found.conversation.messages[0].calls
+    assert (plan.name, repos.name, bash.name) == ("plan", "hub_repos", "bash")
+    assert plan.args == {"steps": [{"text": "read", "status": "done"}, {"text": "train", "status": "pending"}]}
+    PlanArgs.model_validate(plan.args)
+
+
+def test_every_former_tool_leads_to_a_tool_and_none_of_them_is_one() -> None:
+    names = {spec.name for spec in BUILTIN}
+    assert set(FORMER_TOOLS.values()) <= names
+    assert not FORMER_TOOLS.keys() & names

@@ -17,7 +17,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 pytestmark = [
     pytest.mark.index,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(not os.environ.get("ML_INTERN_EVERY_INSTALL"), reason="takes minutes: make test-installs"),
+    pytest.mark.skipif(not os.environ.get("TESTS_EVERY_INSTALL"), reason="takes minutes: make test-installs"),
 ]
 
 

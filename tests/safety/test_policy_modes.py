@@ -1,6 +1,6 @@
 import pytest
 
-from ml_intern.graph.context import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode
 from ml_intern.safety.policy import PolicyContext, verdict
 
 
@@ -50,5 +50,5 @@ def test_the_owners_jobs_may_receive_the_owners_token(
 
 def test_the_reason_shows_both_the_secret_and_the_maximum_price() -> None:
     facts = PolicyContext(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
-    assert verdict("jobs", {}, facts).why == "it would receive HF_TOKEN, for at most 0.80 USD"
+    assert verdict("jobs", {}, facts).why == "it would receive HF_TOKEN, for at most $0.80"
     assert "unknown" not in verdict("bash", {"command": "x"}, PolicyContext(secrets=("HF_TOKEN",))).why

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.sandbox.bubblewrap import Profile, sandbox_command, sandbox_problem, wrap
-from ml_intern.sandbox.git_guard import GitFolder
+from ml_intern.sandbox.bubblewrap import Profile, sandbox_command, sandbox_problem
+from ml_intern.sandbox.git.tree import GitFolder
 from ml_intern.sandbox.profile import SandboxRequest, build_profile, check_folder, sandbox_environment
+from ml_intern.sandbox.wrap import wrap
 from tests.sandbox.wrapped_runs import run_wrapped
 
 needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
@@ -150,7 +151,7 @@ def test_uv_creates_an_environment_and_runs_a_script_inside(workspace: Path) -> 
 
 
 @needs_sandbox
-def test_caches_are_persistent_and_the_token_next_to_them_is_hidden(workspace: Path) -> None:
+def test_caches_persist_inside_and_the_token_next_to_them_is_hidden(workspace: Path) -> None:
     home = workspace.parent / "home"
     hub = home / ".cache/huggingface"
     hub.mkdir(parents=True)
@@ -158,7 +159,8 @@ def test_caches_are_persistent_and_the_token_next_to_them_is_hidden(workspace: P
     code, output = inside(workspace, "echo data > ~/.cache/huggingface/hub/x; ls ~/.cache/huggingface", home)
     assert code == 0, output
     assert "token" not in output.split()
-    assert (hub / "hub/x").read_text() == "data\n"
+    assert inside(workspace, "cat ~/.cache/huggingface/hub/x", home) == (0, "data\n")
+    assert not (hub / "hub/x").exists()
 
 
 @needs_sandbox
@@ -220,3 +222,31 @@ def test_the_projects_base_python_works(workspace: Path) -> None:
     (workspace / ".venv/pyvenv.cfg").write_text(f"home = {python}/bin\n")
     (workspace / ".venv/bin/python3").symlink_to(python / "bin/python3")
     assert inside(workspace, ".venv/bin/python3", workspace.parent / "home") == (0, "own python\n")
+
+
+SETUID = """
+import os
+def attempt(action):
+    try:
+        action()
+    except OSError:
+        return
+    print("done")
+open("f", "w").close()
+attempt(lambda: os.chmod("f", 0o4755))
+attempt(lambda: os.fchmod(os.open("f", os.O_RDWR), 0o4755))
+attempt(lambda: os.open("created", os.O_CREAT | os.O_WRONLY, 0o4755))
+attempt(lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755))
+attempt(lambda: os.mknod("node", 0o104755))
+os.chmod("f", 0o755)
+os.mkdir("shared")
+os.chmod("shared", 0o1777)
+"""
+
+
+@needs_sandbox
+def test_no_command_leaves_a_setuid_file(workspace: Path) -> None:
+    ran = run_wrapped(["python3", "-c", SETUID], build_profile(SandboxRequest(str(workspace)), os.environ))
+    assert (ran.code, ran.out) == (0, ""), ran.err
+    assert not [path for path in workspace.rglob("*") if path.stat().st_mode & 0o4000]
+    assert (workspace / "shared").stat().st_mode & 0o7777 == 0o1777

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ml_intern.sandbox.bubblewrap import Profile, wrap
+from ml_intern.sandbox.bubblewrap import Profile
+from ml_intern.sandbox.wrap import wrap
 
 
 @dataclass(frozen=True)
 class Ran:
-    """The result of a command, with the connections that its proxy refused and established."""
+    """The result of a command, with the connections that its proxy refused and established, and what was removed."""
 
     code: int
     out: str
     err: str
     refused: list[str]
     reached: list[str]
+    removed: list[str]
 
 
 def run_wrapped(
@@ -29,4 +31,4 @@ def run_wrapped(
             finally:
                 process.kill()
         refused, reached = (wrapped.egress.refused, wrapped.egress.reached) if wrapped.egress else ([], [])
-        return Ran(process.returncode, out, err, refused, reached)
+    return Ran(process.returncode, out, err, refused, reached, wrapped.removed)

@@ -91,3 +91,8 @@ def data(events: list[Event], type: str) -> list[dict[str, Any]]:
 
 def bash(command: str) -> dict[str, Any]:
     return {"name": "bash", "args": {"command": command}}
+
+
+def launch(command: str) -> dict[str, Any]:
+    """A reply that starts a background run."""
+    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}

@@ -11,7 +11,7 @@ import pytest
 from ml_intern.graph.operations import Compact, SetModel, UserInput
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.session.mentions import expand_mentions
-from ml_intern.tools.local.images import MAX_BYTES
+from ml_intern.text.images import MAX_BYTES
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.session.conftest import Lab, data, turn
 
@@ -83,9 +83,9 @@ async def test_a_model_that_does_not_see_is_told_so(lab: Lab, server: FakeModelS
 
 
 def test_a_user_is_told_that_the_model_does_not_see(lab: Lab, plot: Path) -> None:
-    expanded = expand_mentions("see @plot.png", lab.workspace, blind=BLIND)
+    expanded = expand_mentions("see @plot.png", lab.workspace, no_images=BLIND)
     assert expanded.images == ()
-    assert expanded.notes == ("plot.png is not shown: ollama/blind does not see images; only its name was added",)
+    assert expanded.notes == ("plot.png was not sent: ollama/blind does not accept images; only its name was added",)
 
 
 def test_a_picture_that_is_too_large_is_said(lab: Lab) -> None:

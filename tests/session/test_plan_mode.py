@@ -30,5 +30,5 @@ async def test_the_model_is_told_that_it_plans(lab: Lab) -> None:
     from ml_intern.nodes.prompt import render_system_prompt
 
     planning = render_system_prompt({}, lab.options("m", approval_mode="plan"), "2026-01-01")
-    assert "only what reads will run" in planning
-    assert "only what reads will run" not in render_system_prompt({}, lab.options("m"), "2026-01-01")
+    assert "only read-only calls run" in planning
+    assert "only read-only calls run" not in render_system_prompt({}, lab.options("m"), "2026-01-01")

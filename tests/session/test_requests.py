@@ -69,6 +69,15 @@ async def test_another_model_gets_the_conversation_without_the_reasoning_of_the_
     assert sum(message["role"] == "tool" for message in newest["messages"]) == 3
 
 
+async def test_effort_off_sends_none(lab: Lab, server: FakeModelServer) -> None:
+    server.default = Reply(text="hello")
+    async with lab.session(MODEL, effort="off") as session:
+        await turn(session, UserInput("go"))
+        await turn(session, SetEffort("low"), "ready")
+        await turn(session, UserInput("go"))
+    assert ["reasoning_effort" in asked.json for asked in server.asked] == [False, True]
+
+
 async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: Lab, server: FakeModelServer) -> None:
     server.models = [{"id": "thinker"}, {"id": "talker", "capabilities": {"function_calling": False}}]
     async with lab.session(MODEL) as session:

@@ -49,7 +49,7 @@ async def test_the_report_comes_back_with_its_sources_and_the_thread_it_was_made
             one.source: one.totals.requests for one in await session.services.store.ledger.by_source(session.thread_id)
         }
     text = data(events, "tool_output")[0]["text"]
-    assert text == f"{CITED}\n\n(its thread: {row.id})"
+    assert text == f"{CITED}\n\n(thread of the sub-agent: {row.id})"
     assert row.turns == 1
     assert row.cost_usd == pytest.approx(0.2)
     assert total.cost_usd == pytest.approx(0.4)
@@ -158,7 +158,7 @@ async def test_no_more_than_two_run_at_once(notes: Lab) -> None:
         events = await turn(session, UserInput("go"))
     assert most == 2
     assert sum(output["ok"] for output in data(events, "tool_output")) == 4
-    assert any("2 sub-agents are at work" in log["text"] for log in data(events, "tool_log"))
+    assert any("waiting: 2 sub-agents already running" in log["text"] for log in data(events, "tool_log"))
 
 
 async def test_what_it_read_outside_taints_the_conversation_that_asked(notes: Lab) -> None:

@@ -29,7 +29,7 @@ async def test_an_export_leaves_sub_agents_working(lab: Lab) -> None:
     assert [event["ok"] for event in data(events, "tool_output")] == [True]
 
 
-async def test_two_threads_of_a_session_do_not_share_what_was_read(lab: Lab) -> None:
+async def test_two_threads_of_a_session_do_not_share_scopes_or_what_was_read(lab: Lab) -> None:
     (lab.workspace / "a").write_text("one\n")
     read, write = {"name": "read", "args": {"path": "a"}}, {"name": "write", "args": {"path": "a", "content": "two\n"}}
     writing = lab.script({"tool_calls": [write]}, {"text": "end"})
@@ -44,7 +44,6 @@ async def test_two_threads_of_a_session_do_not_share_what_was_read(lab: Lab) -> 
         await session.submit(Resume(first))
         await until(session, "resumed")
         assert second not in session.services.scopes
-        assert session.services.scopes[first].file_reads == {}
     assert not data(events, "tool_output")[0]["ok"]
     assert (lab.workspace / "a").read_text() == "one\n"
 

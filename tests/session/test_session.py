@@ -2,7 +2,16 @@
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from ml_intern.graph.operations import Compact, Decision, ExecApproval, Interrupt, RunCommand, SetMode, UserInput
+from ml_intern.graph.operations import (
+    Compact,
+    Decision,
+    ExecApproval,
+    Interrupt,
+    Rename,
+    RunCommand,
+    SetMode,
+    UserInput,
+)
 from tests.session.conftest import Lab, bash, data, turn, until
 
 
@@ -231,6 +240,7 @@ async def test_a_secret_in_a_message_a_reply_or_a_result_reaches_no_event_and_no
     async with lab.session(model) as session:
         events = await turn(session, UserInput(f"use {SECRET}"))
         history = await session.messages()
+        await session.submit(Rename(f"with {SECRET}"))
     assert data(events, "turn_complete")[0]["status"] == "done"
     streamed = "".join(chunk["text"] for chunk in data(events, "assistant_chunk"))
     assert "I see" in streamed

@@ -4,17 +4,12 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from ml_intern.graph.operations import Undo, UserInput
 from ml_intern.runs.poll import stop
 from ml_intern.session.agent import AgentSession
 from ml_intern.store.store import Store
-from tests.session.conftest import Lab, data, turn, until
-
-
-def launch(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
+from tests.session.conftest import Lab, data, launch, turn, until
 
 
 async def test_the_end_of_a_run_wakes_the_model_within_two_seconds(lab: Lab) -> None:
@@ -68,7 +63,7 @@ async def test_a_thread_that_is_opened_again_finds_its_run_and_is_woken(lab: Lab
     async with lab.session(model) as session:
         await turn(session, UserInput("train"))
         thread = session.thread_id
-        assert len(await session.runs.going()) == 1
+        assert len(await session.runs.unfinished()) == 1
     async with lab.session(model, thread=thread) as session:
         events = await until(session, "turn_complete")
         assert data(events, "turn_complete")[0]["text"] == "woken"

@@ -13,11 +13,6 @@ from tests.snapshots.workspace import Workspace, git, picture, repository
 NAMES = ["a", "b/c", "b/d/e", "f g", "h/i", "ü/ö", "j"]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "work", tmp_path / "home")
-
-
 def change(folder: Path, dice: random.Random) -> None:
     """Make random changes: write, remove or link files, or turn them into folders and back."""
     for _ in range(12):

@@ -15,11 +15,6 @@ from ml_intern.store.lock import open_lock_file, try_lock
 from tests.snapshots.workspace import Workspace, picture
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "work", tmp_path / "home")
-
-
 @pytest.mark.parametrize(
     ("limits", "why"),
     [

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ml_intern.graph.operations import ExecApproval, Interrupt, Redo, RunCommand, Undo, UserInput
+from ml_intern.runs.poll import stop
 from ml_intern.session.agent import AgentSession
 from ml_intern.snapshots.records import shadow_folder
 from ml_intern.store.lock import open_lock_file, try_lock
-from ml_intern.store.runs import RunRow
 from tests.session.conftest import Lab, bash, data, turn, until
 from tests.snapshots.workspace import git, picture, repository
 
@@ -188,12 +188,15 @@ async def test_undo_lists_external_effects_that_stay(lab: Lab) -> None:
 
 
 async def test_undo_lists_runs_that_continue(lab: Lab) -> None:
-    async with lab.session(two_turns(lab)) as session:
+    launch = {"name": "bash", "args": {"command": "sleep 60", "background": True}}
+    model = lab.script({"tool_calls": [launch]}, {"text": "done"})
+    async with lab.session(model, approval_mode="yolo") as session:
+        store = session.services.store
         await turn(session, UserInput("one"))
-        for state in ("running", "succeeded"):
-            await session.services.store.runs.add(RunRow(state, session.thread_id, f"train-{state}.sh", state))
+        (run,) = await store.runs.unfinished(session.thread_id)
         said = await notes(session, Undo())
-    assert "not undone: runs in progress, which may still change files (train-running.sh)" in said
+        await stop(store, run)
+    assert "not undone: runs in progress, which may still change files (sleep 60)" in said
 
 
 async def test_undo_lists_files_it_did_not_restore(lab: Lab) -> None:

@@ -119,9 +119,21 @@ async def test_a_thread_without_a_row_is_listed_from_checkpoints_and_ledger(stor
     await write_checkpoints(store, "studio-thread", turns=3)
     await store.ledger.settle(await store.ledger.reserve("studio-thread", "studio-thread", "main", "m"), Tokens(), 0.5)
     (row,) = await store.threads.list()
-    assert (row.id, row.turns, row.cost_usd) == ("studio-thread", 3, 0.5)
+    assert (row.id, row.turns, row.cost_usd, row.unpriced_requests) == ("studio-thread", 3, 0.5, 0)
     assert 1_700_000_000 < row.created <= row.updated
     assert (await store.threads.find("studio")).id == "studio-thread"
+
+
+async def test_the_cost_of_a_thread_is_what_the_ledger_says_now(store: Store) -> None:
+    """Also of a thread whose process died before it wrote its row, with its sub-agents' and unknown costs."""
+    await store.threads.create(id="t")
+    await store.threads.create(id="child", parent="t", cost_usd=0.25)
+    for thread, cost in (("t", 0.5), ("child", 0.25), ("t", None)):
+        await store.ledger.settle(await store.ledger.reserve(thread, "t", "main", "m"), Tokens(), cost)
+    root, child = await store.threads.find("t"), await store.threads.find("child")
+    total = await store.ledger.total("t")
+    assert (root.cost_usd, root.unpriced_requests) == (0.75, 1) == (total.cost_usd, total.unpriced_requests)
+    assert (child.cost_usd, child.unpriced_requests) == (0.25, 0)
 
 
 async def test_deleting_includes_sub_agents_and_files_but_not_forks_and_ledger(

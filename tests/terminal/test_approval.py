@@ -72,9 +72,31 @@ async def test_nothing_but_an_answer_is_an_answer(odd: str) -> None:
     assert decisions["c1"]["type"] == "reject"
 
 
-async def test_a_message_is_no_answer_but_takes_its_place() -> None:
+async def test_a_sentence_rejects_the_call_with_that_reason_and_the_next_one_is_asked() -> None:
+    decisions, shown = await decided(Person("maybe", " Do it another way ", "y"), BASH, WRITE)
+    assert decisions == {"c1": {"type": "reject", "message": "Do it another way"}, "c2": {"type": "approve"}}
+    assert "Unknown answer" in shown
+
+
+@pytest.mark.parametrize(
+    "sentence", ["a different way", "all of it is wrong", "t his", "edit it first", "vi ew", "e x"]
+)
+async def test_a_sentence_that_begins_like_an_answer_approves_nothing(sentence: str) -> None:
+    decisions, _ = await decided(Person(sentence, "n"), BASH, WRITE)
+    assert [decision["type"] for decision in decisions.values()] == ["reject", "reject"]
+    assert decisions["c1"] == {"type": "reject", "message": sentence}
+
+
+@pytest.mark.parametrize("sentence", ["y but use uv", "yes please"])
+async def test_a_yes_with_more_words_is_asked_again(sentence: str) -> None:
+    decisions, shown = await decided(Person(sentence, "n"), BASH)
+    assert decisions == {"c1": {"type": "reject"}}
+    assert "Type y (alone), n" in shown
+
+
+async def test_a_sentence_at_a_question_about_the_turn_is_the_next_message() -> None:
     with pytest.raises(NewMessage, match=r"^Do it another way$"):
-        await decided(Person("maybe", " Do it another way "), BASH, WRITE)
+        await decided(Person("Do it another way"), {"id": "q", "name": "question", "args": {}, "description": "?"})
 
 
 async def test_all_means_the_rest_of_the_batch() -> None:

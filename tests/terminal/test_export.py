@@ -22,7 +22,7 @@ def test_export_writes_the_conversation_to_a_new_file_and_replaces_none(tmp_path
         terminal.enter("/export out.html")
         terminal.expect("wrote ")
         terminal.enter("/export mine.md")
-        terminal.expect("cannot be written")
+        terminal.expect("cannot write")
         terminal.prompt()
         terminal.type(CTRL_D)
         assert terminal.ended() == 0

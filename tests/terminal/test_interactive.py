@@ -50,7 +50,7 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     terminal.enter("e")
     terminal.expect("edit: ")
     terminal.enter(" && echo third >> out.txt")
-    terminal.expect("run it like this")
+    terminal.expect("run the edited call?")
     terminal.enter("y")
     terminal.expect("It is done.")
     assert (tmp_path / "work" / "out.txt").read_text() == "second\nthird\n"
@@ -69,9 +69,9 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert again.ended() == 0
 
 
-def test_a_message_instead_of_an_answer_rejects_and_is_told_to_the_model(start: Callable[..., Terminal]) -> None:
+def test_a_sentence_instead_of_an_answer_rejects_and_the_model_reads_it(start: Callable[..., Terminal]) -> None:
     terminal = start(
-        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "superseded by the user's next message"}
+        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "rejected it. write to made.txt instead"}
     )
     terminal.prompt()
     terminal.enter("make a file")
@@ -94,7 +94,7 @@ def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal
     terminal.enter("/undo")
     assert "remove      out.txt" in terminal.expect("undo: b both")
     terminal.type(CTRL_C)
-    terminal.expect("nothing was done")
+    terminal.expect("cancelled")
     assert made.exists()
     terminal.prompt()
     terminal.enter("/undo")
@@ -122,7 +122,7 @@ def test_esc_esc_chooses_the_turn_to_go_back_to(start: Callable[..., Terminal], 
         terminal.expect(answer)
     terminal.prompt()
     terminal.type(f"{ESCAPE}{ESCAPE}")
-    terminal.expect("go back to before which turn")
+    terminal.expect("undo from which turn on?")
     terminal.enter("2")
     assert "remove      out.txt" in terminal.expect("undo: b both")
     terminal.enter("c")
@@ -144,7 +144,7 @@ def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Termin
     terminal.type(CTRL_C)
     assert "may have run in part: bash" in terminal.prompt()
     terminal.type(CTRL_C)
-    terminal.expect("Ctrl-C again or Ctrl-D quits")
+    terminal.expect("press Ctrl-C again, or Ctrl-D, to quit")
     terminal.type(CTRL_C)
     assert terminal.ended() == 0
 
@@ -170,10 +170,10 @@ def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Ter
     terminal.enter("go")
     terminal.expect("v view")
     terminal.type(CTRL_D)
-    terminal.expect("left waiting")
+    terminal.expect("you are asked again when you resume")
     assert terminal.ended() == 0
     again = start(options=("-r",))
-    again.expect("which one")
+    again.expect("thread number")
     again.enter("1")
     assert "$ touch made" in again.expect("v view")
     again.enter("y")
@@ -200,20 +200,21 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/status", "approval ask"),
         ("/tools", "bash"),
         ("/doctor", "bwrap"),
-        ("/plan", "there is no plan"),
+        ("/plan", "no plan yet"),
         ("/permissions", "no rules in the settings"),
         ("/permissions test rm notes.txt", "ask:"),
-        ("/permissions remove 7", "there is no answer 7"),
-        ("/yolo", "nothing is asked any more"),
-        ("/yolo", "are asked about"),
+        ("/permissions remove 7", "no answer 7"),
+        ("/yolo", "only deny rules apply"),
+        ("/yolo", "you are asked before calls"),
         ("/effort high", "reasoning effort: high"),
+        ("/effort off", "reasoning effort: off"),
         ("/model scripted:other.yaml", "model: scripted:other.yaml"),
         ("/model scripted:gone.yaml", "cannot read the script"),
         ("/model nonsense/x", "unknown provider 'nonsense'"),
         ("/rename A title", "now called 'A title'"),
         ("/redo", "nothing to redo"),
         ("/fork", "resumed 'A title (fork)'"),
-        ("/new", "a new thread"),
+        ("/new", "new thread"),
         ("/undo", "nothing to undo"),
         ("/resume A title", "resumed 'A title'"),
     ):
@@ -244,7 +245,7 @@ def test_a_plan_is_made_without_changes_and_carried_out_when_it_is_accepted(
     )
     terminal.prompt()
     terminal.enter("make it")
-    terminal.expect("/plan accept carries the plan out")
+    terminal.expect("type /plan accept to carry out the plan")
     assert not (tmp_path / "work" / "early").exists()
     terminal.prompt()
     terminal.enter("/plan accept")
@@ -253,7 +254,34 @@ def test_a_plan_is_made_without_changes_and_carried_out_when_it_is_accepted(
     terminal.expect("Done.")
     terminal.prompt()
     terminal.enter("/plan accept")
-    terminal.expect("plan mode is not on")
+    terminal.expect("plan mode is off")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
+@pytest.mark.parametrize("word", ["exit", "Quit"])
+def test_a_bare_word_leaves(start: Callable[..., Terminal], word: str) -> None:
+    terminal = start({"text": "unused"})
+    terminal.prompt()
+    terminal.enter(word)
+    assert terminal.ended() == 0
+
+
+def test_a_sentence_at_the_approval_is_the_reason_that_the_model_reads(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    after = {"text": "Understood.", "expect": "a different folder please"}
+    terminal = start({"tool_calls": [*bash("touch one")["tool_calls"], *bash("touch two")["tool_calls"]]}, after)
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.expect("a yes to all")
+    terminal.enter("use a different folder please")
+    terminal.expect("$ touch two")
+    terminal.expect("v view:")
+    terminal.enter("use a different folder please")
+    terminal.expect("Understood.")
+    assert not (tmp_path / "work" / "one").exists()
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
 
@@ -274,6 +302,6 @@ def test_always_in_this_thread_is_not_asked_again(start: Callable[..., Terminal]
     terminal.expect("touch ...  (in thread")
     terminal.prompt()
     terminal.enter("/permissions remove 1")
-    terminal.expect("answer 1 is forgotten")
+    terminal.expect("removed answer 1")
     terminal.type(CTRL_D)
     assert terminal.ended() == 0

@@ -26,7 +26,7 @@ class Answers:
 def row(id: str, **fields: Any) -> ThreadRow:
     about: dict[str, Any] = {
         "title": "train it", "folder": "/work", "parent": None, "forked_at": None, "created": 0.0,
-        "updated": time.time(), "state": "idle", "turns": 1, "cost_usd": 0.0, "redo": (),
+        "updated": time.time(), "state": "idle", "turns": 1, "cost_usd": 0.0, "unpriced_requests": 0, "redo": (),
     }  # fmt: skip
     return ThreadRow(**{"id": id, **about, **fields})
 
@@ -48,7 +48,7 @@ async def test_each_line_tells_age_state_turns_cost_size_title_and_folder() -> N
     _, lines = await picked("")
     assert [" ".join(line.split()) for line in lines] == [
         "1 3 h waiting 12 turns $1.25 3.0 MiB train it /work/a",
-        r"2 2 d interrupted 1 turns $0.00 0 B \x1b[31mred /work",
+        r"2 2 d interrupted 1 turn $0.00 0 B \x1b[31mred /work",
     ]
 
 
@@ -62,7 +62,7 @@ async def test_a_number_chooses_a_row_and_anything_else_is_a_name(answer: str | 
 async def test_without_threads_nothing_is_asked() -> None:
     chosen, lines = await picked("1", [])
     assert chosen is None
-    assert lines == ["there are no threads yet"]
+    assert lines == ["no threads yet"]
 
 
 def test_ages_are_short() -> None:

@@ -60,7 +60,7 @@ def test_odd_arguments_are_shown_too(name: str, args: dict[str, Any], tmp_path: 
 
 def test_a_long_preview_is_cut_and_says_so(tmp_path: Path) -> None:
     args = {"command": "\n".join(["x"] * 100)}
-    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows them"
+    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows all"
     assert len(lines("bash", args, tmp_path, 1000)) == 100
 
 
@@ -75,4 +75,7 @@ def test_a_run_shows_where_on_what_how_long_and_all_of_its_script(tmp_path: Path
         'args: ["--lr", "1"]', 'override: ["smoke_run"]', "script train.py:", "import torch", "print(1)",
     ]  # fmt: skip
     assert lines("jobs", {"operation": "run", "command": "make\ntest"}, tmp_path)[1:] == ["$ make", "  test"]
-    assert "cannot be shown" in lines("jobs", {"operation": "run", "script": "../none.py"}, tmp_path)[-1]
+    assert (
+        "not a readable file of the workspace"
+        in lines("jobs", {"operation": "run", "script": "../none.py"}, tmp_path)[-1]
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.session.conftest import launch
 from tests.terminal.driver import Terminal
 
 
@@ -25,10 +26,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     yield start
     for terminal in opened:
         terminal.close()
-
-
-def launch(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command, "background": True}}]}
 
 
 def test_a_run_that_ends_wakes_the_model_at_the_prompt_and_keeps_what_was_typed(
@@ -70,7 +67,7 @@ def test_leaving_says_which_runs_go_on_and_stops_them_if_asked(start: Callable[.
     terminal.prompt()
     terminal.enter("/exit")
     terminal.expect("1 run still running")
-    terminal.expect("stop them (s)?")
+    terminal.expect("s stop them:")
     terminal.enter("s")
     terminal.expect("stopped")
     assert terminal.ended() == 0
@@ -84,10 +81,10 @@ def test_the_beginning_of_two_ids_stops_neither(start: Callable[..., Terminal]) 
     terminal.expect("Both train.")
     terminal.prompt()
     terminal.enter("/jobs stop run-")
-    terminal.expect("beginning of 2 ids")
+    terminal.expect("2 ids begin with")
     terminal.prompt()
     terminal.enter("/exit")
     terminal.expect("2 runs still running")
-    terminal.expect("stop them (s)?")
+    terminal.expect("s stop them:")
     terminal.enter("s")
     assert terminal.ended() == 0

@@ -79,16 +79,20 @@ def test_a_key_is_tried_kept_for_its_owner_alone_and_used_by_later_starts(
     assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
     terminal.expect("save it in ")
     terminal.enter("")
+    rows = terminal.expect("which model (number; Enter keeps deepseek/deepseek-v4-flash)?")
+    assert "deepseek/deepseek-v4-pro" in rows
+    assert "strong, $" in rows
+    terminal.enter("")
     terminal.expect("asked only once")
     terminal.enter("n")
-    assert "deepseek/deepseek-chat" in terminal.prompt()
+    assert "deepseek/deepseek-v4-flash" in terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
     kept = tmp_path / "home" / "keys.env"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert f"DEEPSEEK_API_KEY='{KEY}'" in kept.read_text()
     again = start(DEEPSEEK_API_BASE=server.url)
-    assert "deepseek/deepseek-chat" in again.prompt()
+    assert "deepseek/deepseek-v4-flash" in again.prompt()
     again.enter("hello")
     again.expect("ready")
     assert server.asked[-1].headers["authorization"] == f"Bearer {KEY}"

@@ -7,7 +7,6 @@ import pytest
 from ml_intern.terminal.render.summary import (
     call_summary,
     duration,
-    money,
     one_line,
     outcome,
     plan_lines,
@@ -65,7 +64,6 @@ def test_waits_and_money_and_tokens() -> None:
     data = {"message": "the provider is busy (429)", "remedy": "", "exit_code": None}
     assert wait_line({**data, "retry_in_s": 4.0}) == "the provider is busy (429); trying again in 4.0 s"
     assert wait_line({**data, "retry_in_s": 0.0}) == "the provider is busy (429)"
-    assert [money(cost) for cost in (None, 0.0, 0.0123, 1.5)] == ["cost unknown", "$0.00", "$0.0123", "$1.50"]
     assert [tokens(count) for count in (7, 12_345)] == ["7", "12.3k"]
 
 

@@ -57,11 +57,11 @@ def test_at_the_first_start_the_user_is_asked_and_a_yes_is_used(folder: Path, tm
         terminal = Terminal(["-m", f"scripted:{script}"], folder, tmp_path / "home")
         try:
             if first:
-                terminal.expect("do you trust this folder")
+                terminal.expect("Do you trust this folder?")
                 terminal.enter("y")
             shown = terminal.prompt()
             assert "approval: yolo" in shown
-            assert first or "do you trust" not in shown
+            assert first or "Do you trust" not in shown
             terminal.type("\x04")
             assert terminal.ended() == 0
         finally:

@@ -1,6 +1,6 @@
 import pytest
 
-from ml_intern.text.visible import has_hidden, visible
+from ml_intern.text.visible import has_hidden, inert, visible
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_ordinary_text_is_unchanged(text: str) -> None:
 def test_escaping_twice_changes_nothing() -> None:
     shown = visible("".join(map(chr, range(0x3000))))
     assert visible(shown) == shown
+
+
+OSC, C1, BIDI = "\x1b]52;c;aGk=\x07", "\x9b2J\x85", "\u202e\u2066"
+
+
+def test_piped_text_keeps_everything_but_what_terminals_act_on() -> None:
+    for sequence in (OSC, "\x1b]0;title\x07", "\x1b[2J", C1, BIDI, "a\rb", "\x7f"):
+        escaped = inert(f"a{sequence}b")
+        assert sequence not in escaped
+        assert "\\" in escaped
+    kept = "caf\u00e9 \u00a0 \U0001f469\u200d\U0001f4bb tab\t line\r\n"
+    assert inert(kept) == kept

@@ -16,7 +16,9 @@ from pydantic import Field, model_validator
 from ml_intern.configs.errors import UsageError
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
-from ml_intern.runs.comparison import chosen, price, ranked, short, side_by_side, summary
+from ml_intern.runs.comparison import price, ranked, side_by_side, summary
+from ml_intern.runs.naming import choose, short
+from ml_intern.runs.poll import refresh
 from ml_intern.runs.record import file_hash, git_commit
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.experiments import ExperimentRow
@@ -91,20 +93,27 @@ async def experiments(args: ExperimentsArgs, context: ToolContext) -> ToolResult
     - compare: two or more side by side: metrics, price and differing settings.
     - best: all experiments with the metric, the best first.
     """
-    if args.operation == "record":
-        return ToolResult(await _record(args, context))
-    store = context.services.store.experiments
-    rows = await store.list(folder=str(context.workspace))
+    notes = await refresh(context.services.store)
     try:
-        if args.operation == "list":
-            return ToolResult("\n".join(map(_line, rows[-_MAX_ROWS:])) or "no experiments in this folder yet")
-        if args.operation == "best":
-            best = ranked(rows, args.metric, higher=args.higher_is_better)
-            return ToolResult("\n".join(map(_line, best[:_MAX_ROWS])))
-        selected = [chosen(text, await store.find(text)) for text in args.ids]
+        lines = [await _record(args, context)] if args.operation == "record" else await _read(args, context)
     except UsageError as error:
         raise ToolError(str(error)) from error
-    return ToolResult("\n".join(" | ".join(cells) for cells in side_by_side(selected)))
+    return ToolResult("\n".join([*lines, *(f"note: {note}" for note in notes)]))
+
+
+async def _read(args: ExperimentsArgs, context: ToolContext) -> list[str]:
+    """Return the lines of list, best and compare. Raises UsageError."""
+    store = context.services.store.experiments
+    if args.operation == "compare":
+        every = await store.list()
+        choices = [choose(text, every, "experiment") for text in args.ids]
+        notes = dict.fromkeys(f"note: {choice.note}" for choice in choices if choice.note)
+        return [*(" | ".join(cells) for cells in side_by_side([choice.row for choice in choices])), *notes]
+    rows = await store.list(folder=str(context.workspace))
+    if args.operation == "best":
+        best = ranked(rows, args.metric, higher=args.higher_is_better)
+        return [_line(row) for row in best[:_MAX_ROWS]]
+    return [_line(row) for row in rows[-_MAX_ROWS:]] or ["no experiments in this folder yet"]
 
 
 def _line(row: ExperimentRow) -> str:
@@ -151,10 +160,8 @@ async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
 
 
 async def _parent(text: str, context: ToolContext) -> str:
-    try:
-        return chosen(text, await context.services.store.experiments.find(text)).id
-    except UsageError as error:
-        raise ToolError(str(error)) from error
+    every = await context.services.store.experiments.list()
+    return choose(text, every, "experiment", latest=False).row.id
 
 
 async def _read_metric(one: RecordedMetric, context: ToolContext) -> dict[str, Any]:

@@ -52,7 +52,18 @@ def _on_resume(args: Mapping[str, Any]) -> OnResume:
     return kinds.get(args.get("operation"), "rerun")
 
 
-@tool(timeout=None, path_args=("workdir",), reads=is_read_only, effects=jobs_effects, on_resume=_on_resume)
+def _runs_shell(args: Mapping[str, Any]) -> bool:
+    return not backend_spec(args.get("backend", LOCAL.name)).is_remote
+
+
+@tool(
+    timeout=None,
+    path_args=("workdir",),
+    reads=is_read_only,
+    effects=jobs_effects,
+    on_resume=_on_resume,
+    runs_shell=_runs_shell,
+)
 async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     """Start and manage training and other long work in the background. A run outlives the turn.
 

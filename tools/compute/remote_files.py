@@ -10,6 +10,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.safety.files.disk import resolve
 from ml_intern.text.formatting import capped, plural
 from ml_intern.tools.compute.remote_bash import remote_path
 from ml_intern.tools.local.files import MAX_BYTES
@@ -57,7 +58,7 @@ def _as_result(result: ToolResult | str) -> ToolResult:
 def _is_artifact(path: str, context: ToolContext) -> bool:
     """Return whether the path is a local artifact file with the full text of a long result."""
     artifacts = context.services.store.home.resolve() / "artifacts"
-    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(artifacts)
+    return Path(path).is_absolute() and Path(resolve(path)).is_relative_to(artifacts)
 
 
 def _fetch(sandbox: "Sandbox", path: str, copy: Path) -> str:

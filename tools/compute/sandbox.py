@@ -11,9 +11,9 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, ToolArgs, ToolContext, tool
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.runs.backends.hardware import DEFAULT
+from ml_intern.runs.backends.hub_jobs import IMAGE
 from ml_intern.runs.backends.hub_sandbox import (
     IDLE_S,
-    IMAGE,
     LIFETIME_S,
     WORKSPACE,
     MachineRequest,
@@ -22,7 +22,7 @@ from ml_intern.runs.backends.hub_sandbox import (
     sandboxes_of,
 )
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
-from ml_intern.text.formatting import plural, size
+from ml_intern.text.formatting import money, plural, size
 from ml_intern.tools.compute.remote_bash import remote_path, run_remote_bash
 from ml_intern.tools.compute.remote_files import listing
 from ml_intern.tools.local.bash import MAX_SECONDS, BashArgs
@@ -173,4 +173,4 @@ def _require_arg(args: SandboxArgs, name: str) -> str:
 
 
 def _cost(usd: float | None, text: str) -> str:
-    return f"{text}; its cost is unknown" if usd is None else f"{text}; it cost about {usd:.4f} USD"
+    return f"{text}; its cost is unknown" if usd is None else f"{text}; it cost about {money(usd)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_intern.text.formatting import listed
 
-Row = Mapping[str, Any]
+DatasetRow = Mapping[str, Any]
 Features = Mapping[str, Any]
 
 _MAX_LABELS = 30
@@ -61,7 +61,7 @@ class Conversations:
         return f"{self.column}: turns of {shape}, {self.turns[0]} to {self.turns[1]} per row; roles: {roles}{odd}"
 
 
-def find_conversations(rows: Sequence[Row]) -> list[Conversations]:
+def find_conversations(rows: Sequence[DatasetRow]) -> list[Conversations]:
     """Return the columns whose values are lists of turns."""
     columns = dict.fromkeys(name for row in rows for name in row)
     return [found for name in columns if (found := _conversation(name, [row.get(name) for row in rows]))]
@@ -160,7 +160,7 @@ _RENAMES = {
 }
 
 
-def matching_trainers(features: Features, rows: Sequence[Row]) -> list[str]:
+def matching_trainers(features: Features, rows: Sequence[DatasetRow]) -> list[str]:
     """List the trainers whose columns match, as they are or after renaming."""
     columns = set(features) or {name for row in rows for name in row}
     unchanged = [one for one in TRAINERS if set(one.columns) <= columns]

@@ -14,7 +14,7 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import Rows, Viewer, choose_config, choose_split, open_viewer
 from ml_intern.net.hub import call_hub
 from ml_intern.text.formatting import and_more, listed
-from ml_intern.tools.datasets.columns import Row, describe_type, find_conversations, matching_trainers
+from ml_intern.tools.datasets.columns import DatasetRow, describe_type, find_conversations, matching_trainers
 from ml_intern.tools.datasets.files import read_samples
 from ml_intern.tools.datasets.statistics import (
     balance_lines,
@@ -26,6 +26,7 @@ from ml_intern.tools.datasets.statistics import (
 )
 
 SAMPLES = 3
+CARD = "README.md"
 _CELL = 300
 _MAX_COLUMNS = 60
 _MAX_OTHERS = 2
@@ -45,7 +46,7 @@ class Findings:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     """Number of rows of each split."""
     statistics: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    others: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    others: Mapping[str, Sequence[DatasetRow]] = field(default_factory=dict[str, Sequence[DatasetRow]])
     """The first rows of other splits."""
     notes: list[str] = field(default_factory=list[str])
 
@@ -113,7 +114,14 @@ def _head(info: Any) -> list[str]:
     card = info.card_data.to_dict() if info.card_data else {}
     gated = f", gated ({info.gated})" if info.gated else ""
     named = [f"{name} {card[name]}" for name in ("license", "language", "task_categories") if card.get(name)]
-    return [f"dataset {info.id}, {'private' if info.private else 'public'}{gated} · {' · '.join(named) or 'no card'}"]
+    about = " · ".join(named) or _without_metadata(info)
+    return [f"dataset {info.id}, {'private' if info.private else 'public'}{gated} · {about}"]
+
+
+def _without_metadata(info: Any) -> str:
+    """Describe a card without license, language and task. The card is README.md, with or without metadata."""
+    has_readme = any(file.rfilename == CARD for file in info.siblings or ())
+    return f"{CARD} does not name a license, language or task" if has_readme else f"no card ({CARD})"
 
 
 async def _configurations(found: Findings, context: ToolContext) -> list[str]:
@@ -167,7 +175,7 @@ def _kinds(values: Sequence[Any]) -> str:
     return " or ".join(dict.fromkeys(type(value).__name__ for value in values if value is not None)) or "empty"
 
 
-def _row(row: Row) -> str:
+def _row(row: DatasetRow) -> str:
     line = json.dumps(row, ensure_ascii=False, default=str)
     most = _CELL * max(2, min(len(row), 6))
     return line if len(line) <= most else f"{line[:most]}… ({len(line):,} characters)"

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ml_intern.text.formatting import listed
-from ml_intern.tools.datasets.columns import Features, Row, label_names
+from ml_intern.text.formatting import listed, plural
+from ml_intern.tools.datasets.columns import DatasetRow, Features, label_names
 
 IMBALANCED = 3.0
 """Ratio of the most frequent to the rarest class above which labels count as imbalanced."""
@@ -25,7 +25,7 @@ def _summarize(column: Mapping[str, Any]) -> str:
     values: Mapping[str, Any] = column.get("column_statistics") or {}
     parts = [f"{values['nan_count']:,} missing"] if values.get("nan_count") else []
     if values.get("n_unique") is not None:
-        parts.append(f"{values['n_unique']:,} values")
+        parts.append(f"{plural(values['n_unique'], 'value')}")
     unit = {"string_text": " characters", "list": " items"}.get(str(column.get("column_type")), "")
     spread = [f"{name} {_number(values[name])}" for name in _SPREAD if values.get(name) is not None]
     return ", ".join([*parts, *([f"{' '.join(spread)}{unit}"] if spread else [])])
@@ -47,7 +47,7 @@ def class_counts(statistics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def sampled_counts(features: Features, rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+def sampled_counts(features: Features, rows: Sequence[DatasetRow]) -> dict[str, dict[str, int]]:
     """Return the class counts from sample rows: of label columns, and of columns with few distinct values."""
     found = {}
     for name in dict.fromkeys(name for row in rows for name in row):
@@ -77,18 +77,18 @@ def _balance(column: str, classes: Mapping[str, int], *, sample: bool) -> Iterat
     rare = [name for name, count in ordered if count / total < _RARE]
     ratio = ordered[0][1] / max(ordered[-1][1], 1)
     uneven = f"; imbalanced, {ratio:.1f} to 1" if ratio >= IMBALANCED else "; balanced"
-    few = f"; {len(rare)} classes under 1 %" if rare else ""
+    few = f"; {plural(len(rare), 'class')} under 1 %" if rare else ""
     where = " in the sample" if sample else ""
     guess = f"; always predicting {ordered[0][0]} is right for {ordered[0][1] / total:.1%}"
     yield f"{column}{where}: {shown}{uneven}{few}{guess}"
 
 
-def fingerprint(row: Row) -> str:
+def fingerprint(row: DatasetRow) -> str:
     """Return a key that is equal for rows with equal values."""
     return json.dumps(row, sort_keys=True, default=str)
 
 
-def duplicate_lines(rows: Sequence[Row]) -> list[str]:
+def duplicate_lines(rows: Sequence[DatasetRow]) -> list[str]:
     """Report rows, and texts of a column, that occur more than once."""
     if len(rows) < 2:
         return []
@@ -97,7 +97,7 @@ def duplicate_lines(rows: Sequence[Row]) -> list[str]:
         values = [row[name].strip() for row in rows if isinstance(row.get(name), str) and len(row[name]) > 20]
         if len(values) > len(rows) // 2:
             lines.append(_repeated(f"texts of {name}", values))
-    return [line for line in lines if line] or [f"none in the {len(rows)} rows examined"]
+    return [line for line in lines if line] or [f"none ({plural(len(rows), 'row')} examined)"]
 
 
 def _repeated(what: str, values: Sequence[str]) -> str:
@@ -105,7 +105,7 @@ def _repeated(what: str, values: Sequence[str]) -> str:
     return f"{extra} of {len(values)} {what} are duplicates" if extra else ""
 
 
-def overlap_lines(samples: Mapping[str, Sequence[Row]]) -> list[str]:
+def overlap_lines(samples: Mapping[str, Sequence[DatasetRow]]) -> list[str]:
     """Report rows that occur in two splits, among those examined."""
     prints = {split: {fingerprint(row) for row in rows} for split, rows in samples.items()}
     names = list(prints)

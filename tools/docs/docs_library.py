@@ -74,7 +74,8 @@ class Library:
             async with asyncio.timeout(INDEX_SECONDS):
                 failed = await self._fetch_all(missing, product, progress)
         except TimeoutError:
-            return f"not all {len(paths)} pages were read within {INDEX_SECONDS:.0f} s; search again to read the rest"
+            total = plural(len(paths), "page")
+            return f"not all of {total} were read within {INDEX_SECONDS:.0f} s; search again to read the rest"
         left_out = len(paths) - MAX_INDEXED
         notes = [f"{plural(left_out, 'page')} left out"] if left_out > 0 else []
         return "; ".join([*notes, *([f"{plural(failed, 'page')} could not be read"] if failed else [])])
@@ -91,7 +92,7 @@ class Library:
             found = await asyncio.gather(*(self._try_get(path, f"{path}.md", product) for path in batch))
             failed += sum(page is None for page in found)
             await self.cache.put([page for page in found if page is not None])
-            progress(f"{product}: {start + len(batch)} of {len(paths)} pages read\n")
+            progress(f"{product}: {start + len(batch)} of {plural(len(paths), 'page')} read\n")
         return failed
 
     async def _try_get(self, key: str, path: str, shelf: str) -> CachedPage | None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.formatting import plural
 from ml_intern.tools.github.client import call_github, has_token
 from ml_intern.tools.github.files import FileAddress, find_examples, parse_repository, read_address
 
@@ -137,6 +138,5 @@ def _repository(one: Any) -> str:
     about = " ".join((one.description or "").split())[:200]
     archived = ", archived" if one.archived else ""
     pushed = f", pushed {one.pushed_at:%Y-%m-%d}" if one.pushed_at else ""
-    return (
-        f"{one.full_name} ({one.stargazers_count:,} stars, {one.language or 'no language'}{pushed}{archived}): {about}"
-    )
+    known = f"{plural(one.stargazers_count, 'star')}, {one.language or 'no language'}{pushed}{archived}"
+    return f"{one.full_name} ({known}): {about}"

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 CARD = "README.md"
+TAG = "ml-intern"
+"""The tag of the card of a model that ml-intern uploaded."""
 _EXPECTED_FIELDS = {
     "model": ("license", "base_model", "datasets", "metrics"),
     "dataset": ("license", "task_categories", "language"),
@@ -52,6 +54,15 @@ def _suggestions(metadata: Mapping[str, Any], body: str, type: str, *, has_front
             "it is very short: describe how it was made, the metrics with their data, the script and the limitations"
         )
     return found
+
+
+def tagged(text: str, repo: str) -> str | None:
+    """Return the text of a card with TAG among its tags. None when it has it."""
+    from huggingface_hub import RepoCard
+
+    tags = RepoCard(text, ignore_metadata_errors=True).data.get("tags") or []
+    listed = [tags] if isinstance(tags, str) else list(tags)
+    return None if TAG in listed else update_card(text, repo, {"tags": [*listed, TAG]})
 
 
 def update_card(text: str | None, repo: str, metadata: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
-from ml_intern.safety.shell.paths import is_protected_in_workspace
+from ml_intern.safety.files.protected import Place, find_control
 from ml_intern.text.formatting import plural, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
 from ml_intern.tools.hub.transfer import announce, run_transfer
@@ -80,7 +80,7 @@ def _verify(sizes: Mapping[str, int], args: HubReposArgs, context: ToolContext) 
     if folder.is_file():
         raise ToolError(f"{context.name_of(folder)} is a file; set local to a folder")
     root = str(context.workspace.resolve())
-    protected = tuple(path for path in sizes if is_protected_in_workspace(str(folder / path), root))
+    protected = tuple(path for path in sizes if find_control(str(folder / path), Place(root)))
     allowed = {path: length for path, length in sizes.items() if path not in protected}
     if not allowed:
         raise ToolError(f"{_first(protected)} would control other programs there; use operation read instead")

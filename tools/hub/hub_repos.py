@@ -9,6 +9,7 @@ from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_identity import get_hub_token, token_owner
 from ml_intern.net.service import NotFound
 from ml_intern.tools.hub import repo_changes, repo_discussions, repo_reading
+from ml_intern.tools.hub.collection import gather, publishes
 from ml_intern.tools.hub.downloads import download
 from ml_intern.tools.hub.repo_args import HubReposArgs, full_repo_id, resolve_names
 from ml_intern.tools.hub.repo_diff import diff
@@ -99,7 +100,7 @@ async def is_public(repo: str, type: str) -> bool:
         return False
 
 
-@tool(timeout=None, path_args=("local",), reads=only_reads, effects=repo_effects)
+@tool(timeout=None, path_args=("local",), reads=only_reads, effects=repo_effects, publishes=publishes)
 async def hub_repos(args: HubReposArgs, context: ToolContext) -> ToolResult | str:
     """Read and change repositories on the Hugging Face Hub: models, datasets and spaces.
 
@@ -122,6 +123,11 @@ async def hub_repos(args: HubReposArgs, context: ToolContext) -> ToolResult | st
     A public repository or one of another owner is changed only if the user named it.
     """
     whole = args if args.operation == "account" else await resolve_names(args, context)
+    result = await _perform(whole, context)
+    return await gather(result, whole, context) if publishes(args.model_dump()) else result
+
+
+def _perform(args: HubReposArgs, context: ToolContext) -> Result:
     if args.operation in WITH_FILES:
-        return await WITH_FILES[args.operation](whole, context)
-    return await REMOTE[args.operation](whole)
+        return WITH_FILES[args.operation](args, context)
+    return REMOTE[args.operation](args)

@@ -16,7 +16,7 @@ from ml_intern.models.catalog.prices import Price
 from ml_intern.models.routing import HUB_ROUTER
 from ml_intern.net.hub import call_hub
 from ml_intern.net.service import open_service
-from ml_intern.text.formatting import count, day, listed
+from ml_intern.text.formatting import count, day, listed, plural
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -159,7 +159,7 @@ def _space_line(found: Any) -> str:
 def _collection_line(found: Any) -> str:
     items: Sequence[Any] = found.items
     by_name = ", ".join(f"{one.item_type} {one.item_id}" for one in items[:8])
-    return f"{found.slug} · {found.title} · {found.upvotes} upvotes\n  {by_name}"
+    return f"{found.slug} · {found.title} · {plural(found.upvotes, 'upvote')}\n  {by_name}"
 
 
 _PER_MILLION = 1_000_000

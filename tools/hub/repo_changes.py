@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import call_hub
 from ml_intern.net.hub_files import read_text
-from ml_intern.tools.hub.card import CARD, update_card
+from ml_intern.tools.hub.card import CARD, tagged, update_card
 from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
 from ml_intern.tools.hub.repo_reading import MAX_READ, page_url
 
@@ -99,6 +99,8 @@ async def card(args: HubReposArgs) -> str:
     def change(api: "HfApi") -> str:
         before = read_text(api, args.repo, args.type, args.at, CARD, MAX_READ)
         content = update_card(before, args.repo, args.metadata)
+        if args.type == "model":
+            content = tagged(content, args.repo) or content
         done = api.upload_file(
             path_or_fileobj=content.encode(),
             path_in_repo=CARD,

@@ -58,7 +58,7 @@ def _about(found: Any, args: HubReposArgs) -> str:
         + (f" · gated ({found.gated})" if found.gated else ""),
         f"commit {found.sha or 'none: it is empty'}",
         f"updated {day(found.last_modified)} · created {day(found.created_at)}",
-        f"{count(getattr(found, 'downloads', 0) or 0)} downloads in 30 days · {count(found.likes or 0)} likes",
+        f"{plural(getattr(found, 'downloads', 0) or 0, 'download')} in 30 days · {plural(found.likes or 0, 'like')}",
         f"{count(weights.total)} parameters ({', '.join(weights.parameters)})" if weights else "",
         plural(len(found.siblings or []), "file"),
         f"tags: {', '.join(found.tags or []) or 'none'}",

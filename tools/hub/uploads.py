@@ -10,7 +10,7 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import plural, size
-from ml_intern.tools.hub.card import CARD, check_card
+from ml_intern.tools.hub.card import CARD, TAG, check_card, tagged
 from ml_intern.tools.hub.local_files import IGNORED, Selection, select_files
 from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
 from ml_intern.tools.hub.repo_reading import page_url
@@ -37,11 +37,39 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     announce(context, f"uploading {what} to {args.about}")
     done = await run_transfer("upload", _arguments(args, chosen), args.about, context)
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
-    checked = await _verify(args, chosen, f"refs/pr/{done['number']}" if done["number"] else args.revision)
-    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_url(args)}", checked, *_left_out(chosen)]
+    revision = f"refs/pr/{done['number']}" if done["number"] else args.revision
+    checked = await _verify(args, chosen, revision)
+    tag = await _tag_card(args, chosen, revision)
+    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_url(args)}", checked, *tag, *_left_out(chosen)]
     if not any(one.path_in_repo == CARD for one in chosen.files) and not await _has_card(args):
         suggestions = ("the repository has no README.md; write and upload one",)
     return "\n".join([*lines, *(f"card: {suggestion}" for suggestion in suggestions)])
+
+
+async def _tag_card(args: HubReposArgs, chosen: Selection, revision: str) -> tuple[str, ...]:
+    """Add the tag to an uploaded model card that lacks it. Return one line about it."""
+    card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
+    if card is None or args.type != "model":
+        return ()
+    text = await asyncio.to_thread(card.path.read_text, "utf-8", "replace")
+    content = await asyncio.to_thread(tagged, text, args.repo)
+    if content is None:
+        return ()
+    try:
+        await call_hub(
+            lambda api: api.upload_file(
+                path_or_fileobj=content.encode(),
+                path_in_repo=CARD,
+                repo_id=args.repo,
+                repo_type=args.type,
+                revision=revision or None,
+                commit_message=f"Tag the card {TAG}",
+            ),
+            args.about,
+        )
+    except ToolError as error:
+        return (f"the tag {TAG} could not be added to the card: {error}",)
+    return (f"the tag {TAG} was added to the card on the Hub",)
 
 
 def _card_suggestions(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:

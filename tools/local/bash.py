@@ -1,7 +1,6 @@
 """The bash tool: one command in the workspace, its output and its exit code."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
 from ml_intern.runs.summary import started_text
+from ml_intern.safety.files.disk import resolve
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.credentials import named_paths
 from ml_intern.safety.shell.outward import inward_sources
@@ -97,7 +97,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             connections = prepared.connections
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
-    notes = [*_connection_notes(connections), *_repair_note(prepared.repairs)]
+    notes = [*_connection_notes(connections), *_removal_note(prepared.removed)]
     return await asyncio.to_thread(_result, args, command, context, finished, connections.reached, notes)
 
 
@@ -153,7 +153,7 @@ def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...
         return ()
     # A sandbox with a host list sees every connection, and one without network has none.
     fetched = inward_sources(parsed) if context.options.sandbox in {"none", "on"} else ()
-    named = (Path(os.path.realpath(path)) for path in named_paths(parsed)[:MAX_PATHS])
+    named = (Path(resolve(path)) for path in named_paths(parsed)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 
@@ -198,8 +198,8 @@ def _connection_notes(connections: Connections) -> list[str]:
     ]
 
 
-def _repair_note(repairs: list[str]) -> list[str]:
-    return [f"removed, because git would run it: {listed(repairs, MAX_HOSTS)}"] if repairs else []
+def _removal_note(removed: tuple[str, ...]) -> list[str]:
+    return [f"removed, because git would run it: {listed(removed, MAX_HOSTS)}"] if removed else []
 
 
 def _exit(code: int | None) -> str:

@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
+from ml_intern.text.formatting import and_more, plural
+
 MAX_COMPARED = 3_000
 DIFF_CHARACTERS = 6_000
 DIFF_LINE = 400
@@ -18,7 +20,7 @@ def diff(before: str, after: str, name: str) -> str:
     tail = _common_prefix(old[head:][::-1], new[head:][::-1])
     removed, added = len(old) - head - tail, len(new) - head - tail
     if max(removed, added) > MAX_COMPARED:
-        return f"{removed:,} lines were replaced by {added:,}."
+        return f"{plural(removed, 'line')} replaced by {added:,}."
     # Compare only the part that differs: difflib takes seconds for a long file.
     first, rest = max(head - _CONTEXT_LINES, 0), max(tail - _CONTEXT_LINES, 0)
     part = (old[first : len(old) - rest], new[first : len(new) - rest])
@@ -54,5 +56,5 @@ def _cut(lines: list[str]) -> str:
     for shown, line in enumerate(lines):
         size += len(line) + 1
         if size > DIFF_CHARACTERS:
-            return "\n".join([*lines[:shown], f"... {len(lines) - shown:,} more lines"])
+            return "\n".join([*lines[:shown], f"... {and_more(len(lines), shown, 'line').removeprefix('and ')}"])
     return "\n".join(lines)

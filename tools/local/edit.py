@@ -1,6 +1,8 @@
 """The edit tool: replaces an exact text in a file and nothing else."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 from rapidfuzz import fuzz, process
@@ -8,7 +10,7 @@ from rapidfuzz import fuzz, process
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.tools.local.diffs import diff
-from ml_intern.tools.local.files import mark_read, read_bytes, replace, require_read
+from ml_intern.tools.local.files import read_bytes, replace, require_read
 
 MAX_PLACES = 10
 MAX_NEAR_LINES = 20
@@ -29,16 +31,21 @@ class EditArgs(ToolArgs):
     replace_all: bool = Field(False, description="Replace every occurrence; otherwise there must be exactly one.")
 
 
-@tool()
+def _result_text(args: Mapping[str, Any], before: str) -> str:
+    old, new = _with_endings(before, str(args.get("old", "")), str(args.get("new", "")))
+    return before.replace(old, new) if old else before
+
+
+@tool(result_text=_result_text)
 async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
     """Replace an exact text in a file. Read the file first, and do not include the line numbers of its listing.
 
     `old` must occur exactly once: include surrounding lines until it does, or set replace_all.
     """
-    return ToolResult(await asyncio.to_thread(_edit, args, context))
+    return await asyncio.to_thread(_edit, args, context)
 
 
-def _edit(args: EditArgs, context: ToolContext) -> str:
+def _edit(args: EditArgs, context: ToolContext) -> ToolResult:
     path = context.resolve(args.path)
     shown = context.name_of(path)
     if args.old == args.new:
@@ -48,9 +55,10 @@ def _edit(args: EditArgs, context: ToolContext) -> str:
     old, new = _with_endings(before, args.old, args.new)
     count = _count_occurrences(before.count(old), before, old, args, shown)
     after = before.replace(old, new)
-    mark_read(context, path, replace(path, after.encode("utf-8", _SURROGATES), shown, expected))
+    digest = replace(path, after.encode("utf-8", _SURROGATES), shown, expected)
     times = f" in {count} places" if count > 1 else ""
-    return f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
+    text = f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
+    return ToolResult(text, file_reads={str(path): digest})
 
 
 def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:

@@ -76,20 +76,15 @@ def file_digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def mark_read(context: ToolContext, path: Path, digest: str) -> None:
-    """Record that the model has read the file with this digest."""
-    context.scope.file_reads[str(path)] = digest
-
-
 def require_read(context: ToolContext, path: Path, shown: str) -> str:
     """Return the file's digest if the model has read its current content.
 
     Raises:
-        ToolError: the file was not read in this session, or it has changed since.
+        ToolError: the file was not read in this thread, or it has changed since.
     """
-    expected, present = context.scope.file_reads.get(str(path)), file_digest(path)
+    expected, present = context.file_reads.get(str(path)), file_digest(path)
     if expected is None:
-        raise ToolError(f"{shown} exists but was not read in this session; read it first")
+        raise ToolError(f"{shown} exists but was not read in this thread; read it first")
     if expected != present:
         raise ToolError(f"{shown} has changed since it was read; read it again")
     return present

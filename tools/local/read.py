@@ -10,9 +10,9 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.text.formatting import plural
+from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
-from ml_intern.tools.local.files import file_digest, mark_read, stat_regular_file
-from ml_intern.tools.local.images import data_url, image_type
+from ml_intern.tools.local.files import file_digest, stat_regular_file
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
 
 MAX_LINES = 2_000
@@ -45,8 +45,8 @@ def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
         source = external_source(path, context.roots())
         if path.is_file() and (kind := image_type(path)):
             return replace(_image(path, shown, kind, context), taint=(source,) if source else ())
-        text = _folder(path, shown) if path.is_dir() else _file(path, shown, args, context)
-        return untrusted_result(text, source) if source else ToolResult(text)
+        found = ToolResult(_folder(path, shown)) if path.is_dir() else _file(path, shown, args)
+        return replace(untrusted_result(found.text, source), file_reads=found.file_reads) if source else found
     except OSError as error:
         raise ToolError(f"cannot read {shown}: {error.strerror}") from error
 
@@ -61,11 +61,15 @@ def _image(path: Path, shown: str, kind: str, context: ToolContext) -> ToolResul
     return ToolResult(f"{about}; it is shown with this result", images=(url,))
 
 
-def _file(path: Path, shown: str, args: ReadArgs, context: ToolContext) -> str:
+def _file(path: Path, shown: str, args: ReadArgs) -> ToolResult:
     size = stat_regular_file(path, shown).st_size
     if kind := binary_kind(path):
         raise ToolError(f"{shown} is binary, {plural(size, 'byte')}: {kind}; inspect it with a command")
-    mark_read(context, path, file_digest(path))
+    digest = file_digest(path)
+    return ToolResult(_lines(path, shown, args), file_reads={str(path): digest})
+
+
+def _lines(path: Path, shown: str, args: ReadArgs) -> str:
     total = count_lines(path)
     if not total:
         return f"{shown} is empty"

@@ -9,7 +9,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.text.formatting import plural
 from ml_intern.tools.local.diffs import diff
-from ml_intern.tools.local.files import MAX_BYTES, mark_read, replace, require_read, stat_regular_file
+from ml_intern.tools.local.files import MAX_BYTES, replace, require_read, stat_regular_file
 
 
 class WriteArgs(ToolArgs):
@@ -19,25 +19,26 @@ class WriteArgs(ToolArgs):
     content: str = Field(description="The complete text of the file.")
 
 
-@tool()
+@tool(result_text=lambda args, _before: str(args.get("content", "")))
 async def write(args: WriteArgs, context: ToolContext) -> ToolResult:
     """Write a whole text file, creating its folders. Read an existing file first, in its current version.
 
     To change part of a file, use edit.
     """
-    return ToolResult(await asyncio.to_thread(_write, args.path, args.content, context))
+    return await asyncio.to_thread(_write, args.path, args.content, context)
 
 
-def _write(path_text: str, text: str, context: ToolContext) -> str:
+def _write(path_text: str, text: str, context: ToolContext) -> ToolResult:
     path = context.resolve(path_text)
     shown = context.name_of(path)
     content = text.encode("utf-8")
     before = _before(path, shown, context) if path.exists() else None
     digest = replace(path, content, shown, before[0] if before else None)
-    mark_read(context, path, digest)
     if before is None:
-        return f"Created {shown}: {plural(len(text.splitlines()), 'line')}, {plural(len(content), 'byte')}."
-    return f"Replaced {shown}.\n{_changes(before[1], text, shown)}"
+        about = f"Created {shown}: {plural(len(text.splitlines()), 'line')}, {plural(len(content), 'byte')}."
+    else:
+        about = f"Replaced {shown}.\n{_changes(before[1], text, shown)}"
+    return ToolResult(about, file_reads={str(path): digest})
 
 
 def _before(path: Path, shown: str, context: ToolContext) -> tuple[str, str | None]:

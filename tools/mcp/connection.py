@@ -14,7 +14,7 @@ from ml_intern.configs.version import version
 from ml_intern.execution.call import ToolError
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.visible import visible
-from ml_intern.tools.mcp.http import http_streams
+from ml_intern.tools.mcp.http import http_streams, is_hub
 from ml_intern.tools.mcp.stdio import ServerOutput, stdio_streams
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from mcp import ClientSession
 
-Status = Literal["starting", "ready", "failed", "ended"]
+Status = Literal["starting", "ready", "failed", "ended", "off"]
 PING_SECONDS = 5.0
 MAX_TOOLS = 200
 _GRACE_SECONDS = 10.0
@@ -161,7 +161,10 @@ class Connection:
                 if _timed_out(error)
                 else describe_error(error)
             )
-            self.status, self.problem = "failed", f"{why}{self._last_output()}"
+            # The entry for the Hub is built in, so a Hub without an MCP server is not an error.
+            optional = is_hub(self.server) and is_absent(error)
+            self.status = "off" if optional else "failed"
+            self.problem = "this Hub has no MCP server" if optional else f"{why}{self._last_output()}"
         finally:
             if self._session is not None:
                 self._session.ended.set()
@@ -277,6 +280,9 @@ def _timed_out(error: BaseException) -> bool:
 
 
 _MAX_CHARACTERS = 300
+_NOT_FOUND = "Session terminated"
+"""The library's error for a 404."""
+_ABSENT = (404, 405, 410, 501)
 
 
 def describe_error(error: BaseException) -> str:
@@ -284,6 +290,16 @@ def describe_error(error: BaseException) -> str:
     cause = _cause(error)
     message = _message_for(cause) or f"{type(cause).__name__}: {cause}".removesuffix(": ")
     return visible(" ".join(redact(message).split()))[:_MAX_CHARACTERS]
+
+
+def is_absent(error: BaseException) -> bool:
+    """Return whether the error means that the address has no MCP server."""
+    import httpx
+
+    cause = _cause(error)
+    if isinstance(cause, httpx.HTTPStatusError):
+        return cause.response.status_code in _ABSENT
+    return str(cause) == _NOT_FOUND
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -312,5 +328,4 @@ def _message_for(cause: BaseException) -> str:
         return f"no connection ({type(cause).__name__})"
     if not isinstance(cause, McpError):
         return ""
-    # The library's error for a 404.
-    return "there is no MCP server at this address" if str(cause) == "Session terminated" else str(cause)
+    return "there is no MCP server at this address" if is_absent(cause) else str(cause)

@@ -40,7 +40,7 @@ class ServerOutput:
 
 @dataclass(frozen=True)
 class OversizedLine:
-    """A line over the size limit, of which only the beginning is kept."""
+    """The beginning of a line that is over the size limit."""
 
     head: bytes
     size: int

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.hosts import hub_url
 from ml_intern.net.hub import call_hub
-from ml_intern.text.formatting import listed
+from ml_intern.text.formatting import listed, plural
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -35,7 +35,7 @@ def _span(date: str) -> str:
 def paper_line(paper: Any) -> str:
     """Format a paper as a list entry."""
     code = f"; code {paper.github_repo}" if getattr(paper, "github_repo", None) else ""
-    votes = f"; {paper.upvotes} upvotes" if paper.upvotes else ""
+    votes = f"; {plural(paper.upvotes, 'upvote')}" if paper.upvotes else ""
     year = f"; {paper.published_at:%Y-%m-%d}" if paper.published_at else ""
     summary = " ".join((getattr(paper, "ai_summary", None) or paper.summary or "").split())[:_SUMMARY]
     return f"{paper.title or '(no title)'} (arXiv:{paper.id}{year}{votes}{code})\n  {summary}"
@@ -49,7 +49,7 @@ async def details(paper: str) -> str:
         f"# {found.title or '(no title)'}",
         f"arXiv:{found.id}" + (f", {found.published_at:%Y-%m-%d}" if found.published_at else ""),
         f"authors: {authors}" if authors else "",
-        f"code: {found.github_repo} ({found.github_stars or '?'} stars)" if found.github_repo else "",
+        f"code: {found.github_repo} ({_stars(found.github_stars)})" if found.github_repo else "",
         f"project: {found.project_page}" if found.project_page else "",
         f"page: {hub_url()}/papers/{found.id}",
         f"keywords: {', '.join(found.ai_keywords)}" if found.ai_keywords else "",
@@ -83,7 +83,12 @@ def _first(repositories: Iterable[Any], limit: int) -> list[str]:
 
 def _repository(one: Any) -> str:
     downloads = getattr(one, "downloads", None)
-    return f"{one.id} ({downloads:,} downloads)" if downloads is not None else f"{one.id} ({one.likes or 0} likes)"
+    used = plural(one.likes or 0, "like") if downloads is None else plural(downloads, "download")
+    return f"{one.id} ({used})"
+
+
+def _stars(number: int | None) -> str:
+    return "stars unknown" if number is None else plural(number, "star")
 
 
 def number_entries(entries: Sequence[str]) -> str:

@@ -98,7 +98,7 @@ async def _wait_for_turn(base: str) -> None:
     turn = max(_next_turn.get(base, 0.0), now)
     if turn - now > MAX_WAIT:
         raise TooManyRequests(
-            f"{(turn - now):.0f} requests to Semantic Scholar are already waiting. {_rate_note()}", turn - now
+            f"too many requests to Semantic Scholar: this one would wait {turn - now:.0f} s. {_rate_note()}", turn - now
         )
     _next_turn[base] = turn + SECONDS_APART
     await asyncio.sleep(turn - now)
@@ -114,14 +114,21 @@ def _id(paper: str) -> str:
 
 
 def _paper(paper: Mapping[str, Any], contexts: Sequence[Any] = ()) -> str:
-    arxiv = _mapping(paper.get("externalIds")).get("ArXiv")
-    name = f"arXiv:{arxiv}" if arxiv else "not on arXiv"
+    cited = f"cited {paper.get('citationCount', '?')} times"
     lines = [
-        f"{paper.get('title') or '(no title)'} ({name}; {_place(paper)}cited {paper.get('citationCount', '?')} times)",
+        f"{paper.get('title') or '(no title)'} ({_name(paper)}; {_place(paper)}{cited})",
         *(f'  "{" ".join(str(context).split())[:_CONTEXT]}"' for context in contexts[:2]),
     ]
     abstract = " ".join(str(paper.get("abstract") or "").split())[:_CONTEXT]
     return "\n".join([*lines, *([f"  {abstract}"] if abstract and not contexts else [])])
+
+
+def _name(paper: Mapping[str, Any]) -> str:
+    """Return the arXiv id if the answer has it. A snippet has only a number of Semantic Scholar, which is not shown."""
+    ids = _mapping(paper.get("externalIds"))
+    if arxiv := ids.get("ArXiv"):
+        return f"arXiv:{arxiv}"
+    return "not on arXiv" if ids else "arXiv id not given; search the title for it"
 
 
 def _place(paper: Mapping[str, Any]) -> str:
@@ -131,9 +138,8 @@ def _place(paper: Mapping[str, Any]) -> str:
 
 def _snippet(found: Mapping[str, Any]) -> str:
     snippet, paper = _mapping(found.get("snippet")), _mapping(found.get("paper"))
-    arxiv = _mapping(paper.get("externalIds")).get("ArXiv") or paper.get("corpusId", "?")
-    text = " ".join(str(snippet.get("text") or "").split())
-    return f"{paper.get('title') or '(no title)'} ({arxiv}), {snippet.get('section') or 'text'}:\n  {text[:1_200]}"
+    text, section = " ".join(str(snippet.get("text") or "").split()), snippet.get("section") or "text"
+    return f"{paper.get('title') or '(no title)'} ({_name(paper)}), {section}:\n  {text[:1_200]}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ def from_pdf(body: bytes) -> dict[str, str]:
         return {"title": "", "text": "", "note": "the pages are images"}
     pages = [f"## Page {number}\n\n{text}" for number, text in enumerate(texts, start=1)]
     total = len(reader.pages)
-    note = f"the first {MAX_PAGES} of its {total} pages" if total > MAX_PAGES else ""
+    note = f"the first {MAX_PAGES} pages of {total}" if total > MAX_PAGES else ""
     title = str((reader.metadata.title if reader.metadata else "") or "")
     return {"title": title, "text": "\n\n".join(pages), "note": note}
 

@@ -1,4 +1,4 @@
-"""Routes that are about no single repository: accounts, cards, papers, collections, documentation, models, the API."""
+"""Routes that are about no single repository: accounts, cards, papers, documentation, models, the API."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -94,12 +94,6 @@ async def paper_text(hub: "FakeHub", request: Request) -> Response:
     return PlainTextResponse(found["markdown"], media_type="text/markdown")
 
 
-async def collections(hub: "FakeHub", request: Request) -> Response:
-    item = request.query_params.get("item", "").partition("/")[2]
-    found = [one for one in hub.collections if not item or any(item == each["id"] for each in one["items"])]
-    return JSONResponse(found)
-
-
 async def leaderboard(hub: "FakeHub", request: Request) -> Response:
     id = f"{word(request, 'ns')}/{word(request, 'name')}"
     need_reader(hub.storage.find("datasets", id), hub.account(request))
@@ -161,7 +155,6 @@ ROUTES = [
     ("GET", "/api/daily_papers", daily_papers),
     ("GET", "/api/papers/{id}", paper),
     ("GET", "/papers/{id}", paper_text),
-    ("GET", "/api/collections", collections),
     ("GET", "/api/spaces/semantic-search", search_spaces),
     ("GET", "/api/datasets/{ns}/{name}/leaderboard", leaderboard),
     ("GET", "/api/docs/search", search_docs),

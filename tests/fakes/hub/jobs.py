@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tests.fakes.hub import sandboxes
+from tests.fakes.hub.repositories import moment
 
 if TYPE_CHECKING:
     from tests.fakes.hub.server import FakeHub
@@ -42,7 +43,7 @@ class Line:
     time: datetime
 
     def event(self) -> dict[str, str]:
-        return {"data": self.text, "timestamp": stamp(self.time)}
+        return {"data": self.text, "timestamp": moment(self.time)}
 
 
 @dataclass
@@ -100,11 +101,6 @@ class Job:
             return self.lines[index:]
 
 
-def stamp(when: datetime) -> str:
-    """A time as the Hub writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
-
-
 class Jobs:
     """All jobs. `stuck` hardware never starts a job; `schedule_seconds` is how long others wait before they do."""
 
@@ -114,6 +110,8 @@ class Jobs:
         self.scheduled: dict[str, dict[str, Any]] = {}
         self.stuck: set[str] = set()
         self.schedule_seconds = 0.0
+        self.filters_labels = True
+        """False: the list ignores the label filter, as an older server or a proxy does."""
         self.cut_logs_after: list[int] = []
         """Each log stream that is opened breaks after so many lines, while there are numbers left."""
         self.buckets: dict[str, dict[str, bytes]] = {}

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tests.fakes.hub import sandboxes
 from tests.fakes.hub.accounts import refusal
-from tests.fakes.hub.jobs import HARDWARE, Job, stamp
-from tests.fakes.hub.repositories import word
+from tests.fakes.hub.jobs import HARDWARE, Job
+from tests.fakes.hub.repositories import moment, word
 
 if TYPE_CHECKING:
     from tests.fakes.hub.server import FakeHub
@@ -45,9 +45,9 @@ def told(hub: "FakeHub", job: Job) -> dict[str, Any]:
     spec, end = job.spec, job.finished or datetime.now(UTC)
     return {
         "id": job.id,
-        "createdAt": stamp(job.created),
-        "startedAt": stamp(job.started) if job.started else None,
-        "finishedAt": stamp(job.finished) if job.finished else None,
+        "createdAt": moment(job.created),
+        "startedAt": moment(job.started) if job.started else None,
+        "finishedAt": moment(job.finished) if job.finished else None,
         "dockerImage": spec.get("dockerImage"),
         "spaceId": spec.get("spaceId"),
         "command": spec.get("command"),
@@ -109,7 +109,7 @@ async def listed(hub: "FakeHub", request: Request) -> Response:
     )
     if stages := query.getlist("stage"):
         found = [one for one in found if one.stage in stages]
-    for label in query.getlist("label"):
+    for label in query.getlist("label") if hub.jobs.filters_labels else ():
         name, _, value = label.partition("=")
         found = [one for one in found if (one.spec.get("labels") or {}).get(name) == value]
     found.sort(key=lambda one: one.created, reverse=True)
@@ -187,12 +187,12 @@ async def schedule(hub: "FakeHub", request: Request) -> Response:
     spec = _checked(hub, request, body["jobSpec"])
     found = {
         "id": uuid4().hex[:24],
-        "createdAt": stamp(datetime.now(UTC)),
+        "createdAt": moment(datetime.now(UTC)),
         "jobSpec": {**spec, "timeout": spec.get("timeoutSeconds")},
         "schedule": body["schedule"],
         "suspend": bool(body.get("suspend")),
         "concurrency": bool(body.get("concurrency")),
-        "status": {"lastJob": None, "nextJobRunAt": stamp(datetime.now(UTC))},
+        "status": {"lastJob": None, "nextJobRunAt": moment(datetime.now(UTC))},
         "owner": {"id": "1" * 24, "name": namespace, "type": "user"},
     }
     hub.jobs.scheduled[found["id"]] = found
@@ -222,7 +222,7 @@ async def change_schedule(hub: "FakeHub", request: Request) -> Response:
             found["suspend"] = False
         case "run":
             job = hub.jobs.start(found["owner"]["name"], dict(found["jobSpec"]))
-            found["status"]["lastJob"] = {"id": job.id, "at": stamp(job.created)}
+            found["status"]["lastJob"] = {"id": job.id, "at": moment(job.created)}
             return JSONResponse(told(hub, job))
         case other:
             raise refusal(404, f"no {other}")

@@ -173,9 +173,19 @@ class FakeHub(Served):
         super().__exit__(*exception)
 
     def _app(self) -> Starlette:
-        from tests.fakes.hub import catalogue, discussions, files, jobs_api, repositories, sandboxes, viewer, xet
+        from tests.fakes.hub import (
+            catalogue,
+            collections,
+            discussions,
+            files,
+            jobs_api,
+            repositories,
+            sandboxes,
+            viewer,
+            xet,
+        )
 
-        rooms = (catalogue, discussions, files, jobs_api, sandboxes, viewer, xet, repositories)
+        rooms = (catalogue, collections, discussions, files, jobs_api, sandboxes, viewer, xet, repositories)
         listed = [entry for room in rooms for entry in room.ROUTES]
         return Starlette(
             routes=[Route(path, self._handler(answer), methods=methods.split()) for methods, path, answer in listed]

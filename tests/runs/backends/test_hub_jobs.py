@@ -7,11 +7,12 @@ import os
 from typing import Any
 
 import pytest
+from huggingface_hub import HfApi
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.runs.backends.base import RunPlan, RunStatus
-from ml_intern.runs.backends.hub_jobs import HubJobs, completed
+from ml_intern.runs.backends.hub_jobs import LABEL, HubJobs, completed
 from tests.execution.conftest import until
 from tests.fakes.hub import Account, FakeHub
 from tests.fakes.hub.jobs import Job
@@ -102,6 +103,28 @@ async def test_a_job_is_found_by_its_label_and_never_launched_twice(jobs: Jobs) 
     await again.cancel(handle)
     assert (await jobs.ended(handle)).state == "cancelled"
     await again.cancel(handle)
+
+
+async def test_a_server_that_ignores_the_label_filter_offers_no_job_of_the_user(jobs: Jobs, client: HfApi) -> None:
+    jobs.hub.jobs.filters_labels = False
+    client.run_job(image="x", command=["true"], namespace="ada")
+    other = client.run_job(image="x", command=["true"], labels={LABEL: "run0", "name": "run1"}, namespace="ada")
+    assert await jobs.backend.find("run1") is None
+    handle = await jobs.launch("sleep", "60")
+    assert json.loads(handle)["job_id"] != other.id
+    assert await jobs.backend.find("run1") == handle
+    await jobs.backend.cancel(handle)
+
+
+async def test_with_two_jobs_of_one_label_neither_is_used_and_both_are_named(jobs: Jobs, client: HfApi) -> None:
+    for _ in range(2):
+        client.run_job(image="x", command=["sleep", "60"], labels={LABEL: "run1"}, namespace="ada")
+    ids = list(jobs.hub.jobs.found)
+    calls = (lambda: jobs.backend.find("run1"), lambda: jobs.launch("true"), lambda: jobs.backend.abandon("run1"))
+    for call in calls:
+        with pytest.raises(TemporaryError, match=f"2 jobs have the label {LABEL}=run1: {ids[1]}, {ids[0]}"):
+            await call()
+    assert [job.ended for job in jobs.hub.jobs.found.values()] == [False, False]
 
 
 async def test_a_job_of_an_organisation_is_found_too(jobs: Jobs) -> None:

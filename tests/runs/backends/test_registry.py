@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.execution.run import judge
 from ml_intern.runs.backends.registry import backend_names, backend_spec
 from ml_intern.tools.compute.jobs import jobs
+from tests.execution.conftest import Bench
 
 SLURM = """
 from ml_intern.runs.backends.base import BackendSpec
 
-backend = BackendSpec("slurm", "a cluster", lambda store: None, is_remote=True, max_nodes=8)
+backend = BackendSpec("slurm", lambda store: None, is_remote=True)
+"""
+QUEUE = """
+from ml_intern.runs.backends.base import BackendSpec
+from ml_intern.runs.backends.local import LocalBackend
+
+backend = BackendSpec("slurm", lambda store: LocalBackend(store.home))
 """
 Install = Callable[[str, str], None]
 
@@ -20,7 +28,6 @@ Install = Callable[[str, str], None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a package that adds the backend slurm, with the given module text and entry point."""
     site = tmp_path / "site-packages"
-    monkeypatch.syspath_prepend(str(site))
 
     def add(source: str, entry: str) -> None:
         information = site / "slurm_backend-1.0.dist-info"
@@ -28,6 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (site / "slurm_backend.py").write_text(source)
         (information / "METADATA").write_text("Metadata-Version: 2.1\nName: slurm-backend\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text(f"[ml_intern.compute]\n{entry}\n")
+        monkeypatch.syspath_prepend(str(site))
         monkeypatch.delitem(sys.modules, "slurm_backend", raising=False)
 
     return add
@@ -45,7 +53,7 @@ def test_the_backend_of_an_installed_package_is_offered_and_imported_only_when_u
     install(SLURM, "slurm = slurm_backend:backend")
     assert jobs.parameters.model_json_schema()["properties"]["backend"]["enum"] == ["local", "hub", "sandbox", "slurm"]
     assert "slurm_backend" not in sys.modules
-    assert backend_spec("slurm").max_nodes == 8
+    assert backend_spec("slurm").is_remote
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,16 @@ def test_a_broken_backend_gives_one_line_when_it_is_used(
 
 def test_an_installed_package_cannot_replace_a_built_in_backend(install: Install) -> None:
     install(SLURM, "local = slurm_backend:backend")
-    assert backend_spec("local").title == "this machine"
+    assert not backend_spec("local").is_remote
+
+
+@pytest.mark.parametrize(("source", "kind"), [(QUEUE, "deny"), (SLURM, "allow")])
+async def test_policy_judges_the_command_of_every_backend_that_runs_it_on_this_machine(
+    install: Install, bench: Bench, source: str, kind: str
+) -> None:
+    install(source, "slurm = slurm_backend:backend")
+    call = bench.call("jobs", {"operation": "list", "backend": "slurm", "command": "rm -rf /"})
+    assert (await judge(call, bench.context(mode="yolo"))).kind == kind
 
 
 def test_an_unknown_backend_is_a_clear_error() -> None:

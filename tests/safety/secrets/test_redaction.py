@@ -92,3 +92,39 @@ def test_placeholders_are_found_anywhere_in_arguments() -> None:
     assert has_placeholder({"edits": [{"new": "x = '[redacted:HF_TOKEN]'"}]})
     assert has_placeholder({"[redacted:value]": 1})
     assert not has_placeholder({"command": "echo redacted", "n": 3, "none": None})
+
+
+HEX = "fa4eab55e37baa0ad26bb256a643b2b037c54082"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f'{{"username":"ada","key":"{HEX[:32]}"}}', HEX[:32]),
+        (f"wandb: {HEX}", HEX),
+        (f"wandb_key = {HEX}", HEX),
+        ("mysql -u root -pHunter2x db", "Hunter2x"),
+        ("mysqldump -h h -u r -p'Hunter2x' db", "Hunter2x"),
+        ("sshpass -p Hunter2x ssh h", "Hunter2x"),
+        ("sshpass -p 'Hunter2x' ssh h", "Hunter2x"),
+        (f"https://s3.example/x?X-Amz-Signature={HEX}&b=1", HEX),
+        (f"SharedAccessSignature=sv=2020&sig={HEX}%3D&se=1", HEX),
+        (f"sig={HEX}", HEX),
+    ],
+)
+def test_keys_in_tool_files_command_lines_and_signed_urls_are_redacted(text: str, secret: str) -> None:
+    assert secret not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"commit {HEX}",
+        "mysql -P 3306 -p db",
+        "wandb: Syncing run a",
+        '"key": "value"',
+        "signature = inspect.signature(x)",
+    ],
+)
+def test_what_resembles_them_is_unchanged(text: str) -> None:
+    assert redact(text) == text

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.inputs import EarlierRun, Facts
+from ml_intern.runs.preflight.inputs import EarlierRun, PreflightInputs
 from ml_intern.runs.preflight.program import read_program
 
 SFT = '''# /// script
@@ -59,8 +59,8 @@ def planned(**given: Any) -> RunPlan:
     return RunPlan(**{**usual, **given})
 
 
-def known(script: str, plan: RunPlan, **given: Any) -> Facts:
-    """Return facts about the script after one successful local run, with the given differences."""
+def known(script: str, plan: RunPlan, **given: Any) -> PreflightInputs:
+    """Return inputs about the script after one successful local run, with the given differences."""
     program = read_program(script, plan.script_args, plan.environment) if script else None
     shape = program.shape if program else ""
     usual: Mapping[str, Any] = {
@@ -69,4 +69,4 @@ def known(script: str, plan: RunPlan, **given: Any) -> Facts:
         "rows": ROWS,
         "earlier": (EarlierRun("local", "succeeded", shape, 60.0, 600.0),),
     }
-    return Facts(**{**usual, **given})
+    return PreflightInputs(**{**usual, **given})

@@ -86,13 +86,27 @@ async def test_compare_shows_the_differences_and_best_sorts_by_metric(bench: Ben
     assert best.index("bigger") < best.index("train.py")
 
 
+async def test_compare_takes_the_latest_of_several_with_the_name_and_a_parent_must_be_unique(
+    bench: Bench, results: None
+) -> None:
+    for number, thread in enumerate(("t1", "t2")):
+        row = ExperimentRow(f"id{number}", thread, thread, name="same", run_metrics=f'{{"loss": 0.{number + 1}}}')
+        await bench.store.experiments.put(row)
+    await has_run(bench, {"loss": 0.5})
+    compared = (await bench.run("experiments", operation="compare", ids=["same", "run-1"])).text
+    assert "loss | 0.2 | 0.5" in compared
+    assert "note: 'same' names several experiments: id1 (thread t2), id0 (thread t1); using the latest" in compared
+    refused = await bench.run("experiments", operation="record", name="x", parent="same")
+    assert "'same' matches several experiments: id1 (thread t2), id0 (thread t1)" in refused.text
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ({"operation": "compare", "ids": ["a", "b"]}, "there is no experiment 'a'"),
+        ({"operation": "compare", "ids": ["a", "b"]}, "no experiment matches 'a'"),
         ({"operation": "best", "metric": "f1"}, "no experiment has the metric 'f1'"),
         ({"operation": "best", "metric": "size_of_it"}, "no experiment has"),
-        ({"operation": "record", "name": "x", "parent": "nobody"}, "there is no experiment 'nobody'"),
+        ({"operation": "record", "name": "x", "parent": "nobody"}, "no experiment matches 'nobody'"),
         ({"operation": "record", "name": "x", "splits": ["none.csv"]}, "files missing or too large to hash"),
         ({"operation": "compare", "ids": ["a"]}, "at least two ids"),
     ],

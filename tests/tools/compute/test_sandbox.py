@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run import run_call
-from ml_intern.runs.backends.hub_sandbox import Sandboxes, sandboxes_of
+from ml_intern.runs.backends import hub_labels
+from ml_intern.runs.backends.hub_sandbox import LABEL, Sandboxes, sandboxes_of
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
 from ml_intern.tools.compute.remote_tools import remote_tools
 from ml_intern.tools.registry import create_builtin_tools
@@ -171,6 +173,46 @@ async def test_a_sandbox_whose_creation_was_interrupted_is_found_by_its_label(hu
     _killed(ours, record)
     assert len(await Sandboxes(remote.store).sweep()) == 1
     assert only(hub).stage == "CANCELED"
+
+
+async def test_a_kill_leaves_the_users_own_jobs_alone(hub: FakeHub, remote: HubBench, client: HfApi) -> None:
+    await ok(await remote.run("bash", command="true"))
+    sandbox = only(hub)
+    hub.jobs.filters_labels = False
+    own = client.run_job(image="x", command=["sleep", "60"], namespace="ada")
+    assert f"sandbox {sandbox.id} was ended" in await ok(await remote.run("sandbox", operation="kill"))
+    assert (sandbox.stage, hub.jobs.found[own.id].ended) == ("CANCELED", False)
+
+
+async def test_an_interrupted_creation_with_two_candidates_ends_neither(
+    hub: FakeHub, remote: HubBench, client: HfApi
+) -> None:
+    await ok(await remote.run("bash", command="true"))
+    ours = sandboxes_of(remote.store)
+    (record,) = ours.records.all()
+    record.job_id = ""
+    _killed(ours, record)
+    twin = client.run_job(image="x", command=["sleep", "60"], labels={LABEL: record.id}, namespace="ada")
+    (line,) = await Sandboxes(remote.store).sweep()
+    assert "2 jobs have the label" in line
+    assert "none was changed" in line
+    assert [job.ended for job in hub.jobs.found.values()] == [False, False]
+    hub.jobs.found[twin.id].spec["labels"] = {}
+    assert len(await Sandboxes(remote.store).sweep()) == 1
+    assert (hub.jobs.found[twin.id].ended, len(hub.jobs.running())) == (False, 1)
+
+
+async def test_a_sandbox_that_goes_on_is_not_reported_as_ended(
+    hub: FakeHub, remote: HubBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ok(await remote.run("bash", command="true"))
+    monkeypatch.setattr(hub_labels, "CANCEL_SECONDS", 0.0)
+    monkeypatch.setattr(hub.jobs, "cancel", lambda _job: None)
+    answer = await remote.run("sandbox", operation="kill")
+    assert not answer.ok
+    assert "is still running; try again" in answer.text
+    monkeypatch.undo()
+    assert only(hub).stage == "RUNNING"
 
 
 async def test_a_continued_thread_finds_its_sandbox_again(hub: FakeHub, remote: HubBench) -> None:

@@ -34,7 +34,23 @@ async def test_inspect_reports_what_matters_before_training(hub: FakeHub, desk: 
         '{"text": "review number 0", "label": 1, "stars": 0}',
     ):
         assert expected in text, expected
-    assert "none in the 100 rows examined" in text
+    assert "none (100 rows examined)" in text
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"README.md": "# Reviews\n\nBy hand."}, "README.md does not name a license, language or task"),
+        ({"README.md": "---\npretty_name: R\n---\n"}, "README.md does not name a license, language or task"),
+        ({"data.txt": "x"}, "no card (README.md)"),
+    ],
+)
+async def test_a_card_without_metadata_is_not_a_missing_card(
+    hub: FakeHub, desk: HubBench, files: dict[str, str], expected: str
+) -> None:
+    hub.add("datasets", "org/d", files)
+    hub.add_dataset("org/d", {"train": REVIEWS})
+    assert f"dataset org/d, public · {expected}\n" in (await inspect(desk, "org/d")).text
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ STEPS: list[tuple[dict[str, Any], str, Check]] = [
         {"operation": "card", "repo": "ada/m", "metadata": {"license": "apache-2.0", "datasets": ["org/d"]}},
         "set license, datasets",
         lambda api, bench, text: (
-            metadata(api, "ada/m") == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"]}
+            metadata(api, "ada/m")
+            == {"license": "apache-2.0", "base_model": "org/base", "datasets": ["org/d"], "tags": ["ml-intern"]}
         ),
     ),
     (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import HfApi
 
 from ml_intern.execution.call import ToolResult
@@ -47,6 +48,21 @@ async def test_an_upload_reports_the_result_and_what_the_card_lacks(hub: FakeHub
     assert "card:" not in (await upload(bench, "metrics.json", path="eval/")).text
     assert hub.repository("models", "ada/m").text("eval/metrics.json") == "{}"
     assert "card: the repository has no README.md" in (await upload(bench, "metrics.json", repo="ada/other")).text
+
+
+async def test_an_uploaded_model_card_carries_the_tag(hub: FakeHub, bench: Bench) -> None:
+    bench.file("out/README.md", GOOD_CARD.replace("license: mit", "license: mit\ntags: [sentiment]"))
+    assert "the tag ml-intern was added to the card on the Hub" in (await upload(bench, "out")).text
+    on_hub = hub.repository("models", "ada/m").text("README.md")
+    assert yaml.safe_load(on_hub.split("---")[1])["tags"] == ["sentiment", "ml-intern"]
+    assert GOOD_CARD.partition("# m")[2].strip() in on_hub
+    bench.file("out/README.md", on_hub)
+    assert "the tag" not in (await upload(bench, "out")).text
+    bench.file("out/README.md", GOOD_CARD)
+    assert "pull request 1" in (await upload(bench, "out", create_pr=True)).text
+    assert "ml-intern" in hub.repository("models", "ada/m").text("README.md", "refs/pr/1")
+    assert "the tag" not in (await upload(bench, "out", repo="ada/d", type="dataset")).text
+    assert "ml-intern" not in hub.repository("datasets", "ada/d").text("README.md")
 
 
 @pytest.mark.parametrize(

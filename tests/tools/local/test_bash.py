@@ -37,6 +37,10 @@ async def test_empty_output_is_reported(bench: Bench) -> None:
     assert (await bench.run("bash", command="true")).text == "(no output)\n[exit code 0]"
 
 
+async def test_a_path_that_cannot_be_resolved_does_not_end_the_call(bench: Bench) -> None:
+    assert "internal error" not in (await bench.run("bash", command="readlink /proc/1/exe; echo done")).text
+
+
 async def test_a_signal_is_named(bench: Bench) -> None:
     assert "[killed by SIGKILL]" in (await bench.run("bash", command="kill -9 $$")).text
     assert "[killed by signal 37]" in (await bench.run("bash", command="kill -37 $$")).text

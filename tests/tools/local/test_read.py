@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.execution.conftest import THREAD, Bench
+from tests.execution.conftest import Bench
 
 
 async def test_lines_are_numbered(bench: Bench) -> None:
@@ -149,4 +149,4 @@ async def test_ml_interns_files_stay_closed_even_within_the_workspace(bench: Ben
 async def test_reading_records_the_file_as_read(bench: Bench) -> None:
     path = bench.file("a", "one\n")
     await bench.run("read", path="a")
-    assert list(bench.services.scopes[THREAD].file_reads) == [str(path)]
+    assert list(bench.file_reads) == [str(path)]

@@ -140,6 +140,8 @@ async def test_citations_and_references_list_influential_papers_first(reader: Re
 async def test_snippets_and_recommendations_are_found(reader: Reader, scholar: Scholar) -> None:
     text = (await reader.run("papers", operation="snippets", query="alpha", paper="2106.09685")).text
     assert "Setup:\n  We set alpha to 16." in text
+    assert "LoRA (arXiv id not given; search the title for it)" in text
+    assert "235458009" not in text
     assert "paperIds=ARXIV%3A2106.09685" in scholar.seen[-1].query
     assert "QLoRA" in (await reader.run("papers", operation="recommend", paper="2106.09685")).text
 
@@ -158,7 +160,7 @@ async def test_requests_beyond_a_long_queue_are_refused_instead_of_delayed(reade
     assert any(result.ok for result in done)
     refused = [result.text for result in done if not result.ok]
     assert refused
-    assert all("requests to Semantic Scholar are already waiting" in text for text in refused)
+    assert all("too many requests to Semantic Scholar" in text for text in refused)
 
 
 async def test_the_key_goes_only_to_semantic_scholar_and_the_token_only_to_the_hub(

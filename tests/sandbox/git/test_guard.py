@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.sandbox.bubblewrap import sandbox_problem
-from ml_intern.sandbox.git_guard import record_git_state, remove_active_git_config
+from ml_intern.sandbox.git.guard import record_git_state, remove_active_git_config
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.sandbox.wrapped_runs import run_wrapped
 
@@ -41,16 +41,55 @@ WAYS = {
         f"{NEW}; git init -q s; cd s; git init -q t; cd t; {GIT} commit -q --allow-empty -m x; "
         f"git config core.fsmonitor $evil; cd ..; git add t; {GIT} commit -qm x; cd ..; git add s 2>&1"
     ),
+    "a repository below folders": f"{EVIL}; mkdir -p a/b; cd a/b; git init -q .; git config core.fsmonitor $evil",
+    "a bare repository": (
+        f"{EVIL}; git init -q --bare a; cd a; git config core.worktree ..; git config core.bare false; "
+        "git config core.fsmonitor $evil"
+    ),
+    "a work tree with settings elsewhere": (
+        f"{EVIL}; git init -q a; cd a; {GIT} commit -q --allow-empty -m x; git worktree add -q ../b; cp -r .git ../c; "
+        "git config --file ../c/config core.fsmonitor $evil; echo ../../../../c > .git/worktrees/b/commondir"
+    ),
+    "settings of unusual size": (
+        f"{NEW}; git config core.fsmonitor $evil; head -c 2000000 /dev/zero | tr '\\0' '#' >> .git/config"
+    ),
+    "files of an earlier command": (
+        f"{EVIL}; git init -q a; cd a; git config core.fsmonitor $evil; mv .git g; mv g/HEAD ."
+    ),
 }
+LATER = {"files of an earlier command": "cd a; mv g .git; mv HEAD .git/"}
 INNER = "a repository within", "two repositories within"
 
 
 def inside(workspace: Path, command: str) -> list[str]:
     profile = build_profile(SandboxRequest(str(workspace)), os.environ)
-    before = record_git_state(profile.roots, profile.git)
     ran = run_wrapped(["bash", "-c", command], profile)
     assert ran.code == 0, ran.err
-    return remove_active_git_config(before)
+    return ran.removed
+
+
+def test_repositories_that_the_user_added_between_commands_stay(tmp_path: Path) -> None:
+    inside(tmp_path, "true")
+    part = tmp_path / "a/part"
+    subprocess.run(["git", "init", "-q", part], check=True)
+    subprocess.run(["git", "-C", part, "config", "filter.lfs.clean", "git-lfs clean"], check=True)
+    (part / ".git/hooks/pre-push").write_text("mine")
+    assert inside(tmp_path, f"cd a/part; touch x; git add x; {GIT} commit -qm x; git config user.name n; true") == []
+    assert (part / ".git/hooks/pre-push").read_text() == "mine"
+    assert "git-lfs" in (part / ".git/config").read_text()
+
+
+def test_removal_follows_no_link_that_replaced_a_folder(tmp_path: Path) -> None:
+    workspace, other = tmp_path / "ws", tmp_path / "other"
+    workspace.mkdir()
+    before = record_git_state((str(workspace),), ())
+    subprocess.run(["git", "init", "-q", other], check=True)
+    (other / ".git/hooks/pre-push").write_text("mine")
+    (workspace / "part").mkdir()
+    (workspace / "part/.git").symlink_to(other / ".git")
+    (workspace / "whole").symlink_to(other)
+    assert remove_active_git_config(before) == [f"{workspace}/part/.git"]
+    assert (other / ".git/hooks/pre-push").read_text() == "mine"
 
 
 def users_git(workspace: Path) -> None:
@@ -66,11 +105,14 @@ def test_the_users_git_runs_nothing_that_a_command_left(tmp_path: Path, way: str
         workspace, ran = tmp_path / f"ws{cleaned}", tmp_path / f"ran{cleaned}"
         workspace.mkdir()
         command = WAYS[way].format(ran=ran)
-        if cleaned:
-            assert inside(workspace, command)
-        else:
-            subprocess.run(["bash", "-c", command], cwd=workspace, capture_output=True, check=True)
-        users_git(workspace)
+        for each in filter(None, (command, LATER.get(way))):
+            if cleaned:
+                removed = inside(workspace, each)
+            else:
+                subprocess.run(["bash", "-c", each], cwd=workspace, capture_output=True, check=True)
+        assert not cleaned or removed
+        for folder in (workspace, *(git.parent for git in workspace.rglob(".git")), *workspace.glob("a/")):
+            users_git(folder)
         assert ran.exists() is not cleaned
 
 

@@ -1,0 +1,1 @@
+"""Repositories and the sandbox: where they are, what git would run from them, and git itself without rights."""

@@ -1,0 +1,60 @@
+"""Wrap a command so that its profile is enforced: the one place that chooses how."""
+
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from functools import lru_cache
+
+from ml_intern.sandbox.bubblewrap import Profile, memory_file, require_sandbox, sandbox_command
+from ml_intern.sandbox.caches.overlay import open_caches
+from ml_intern.sandbox.command import WrappedCommand
+from ml_intern.sandbox.connections import ConnectionBroker, can_broker
+from ml_intern.sandbox.egress import EgressProxy
+from ml_intern.sandbox.git.guard import record_git_state
+from ml_intern.sandbox.seccomp import seccomp_filter
+
+
+def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> WrappedCommand:
+    """Wrap a command in the sandbox. The caller starts it and closes it after it has ended.
+
+    Raises:
+        SandboxMissing: bubblewrap is not installed or may not create namespaces.
+    """
+    require_sandbox()
+    state = record_git_state(profile.roots, profile.git)
+    wrapped = _in_bubblewrap(argv, profile, folder)
+    wrapped.git = state
+    return wrapped
+
+
+def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> WrappedCommand:
+    with_broker = _can_broker()
+    caches = open_caches(profile.cache_store, profile.workspace, profile.caches)
+    seccomp = memory_file(seccomp_filter(unix=with_broker))
+    redacted = {path: memory_file(text.encode()) for path, text in profile.redacted}
+    options = [word for path, text in redacted.items() for word in ("--ro-bind-data", str(text), path)]
+    options += ["--seccomp", str(seccomp), *caches.keep]
+    environment = {**profile.environment, "PWD": folder or profile.workspace}
+    egress = EgressProxy(profile.hosts, profile.upstream) if profile.network == "list" else None
+    if egress is not None:
+        options += egress.options
+        environment |= egress.environment()
+        egress.start()
+    broker = ConnectionBroker(abstract=profile.network != "on") if with_broker else None
+    if broker is not None:
+        broker.start()
+    # The absolute path, because PATH inside the sandbox must not choose the program started outside.
+    bwrap = shutil.which("bwrap") or "bwrap"
+    command = [*caches.prefix, bwrap, *sandbox_command(profile, argv, options, folder, caches=caches.binds)[1:]]
+    thread_setup = (broker.filter_this_thread,) if broker is not None else ()
+    helpers = tuple(helper.close for helper in (egress, broker) if helper is not None)
+    descriptors = (seccomp, *redacted.values(), *caches.descriptors)
+    return WrappedCommand(command, environment, descriptors, thread_setup, helpers, egress)
+
+
+@lru_cache(maxsize=1)
+def _can_broker() -> bool:
+    """Return whether a broker can perform connect(). A setuid bubblewrap would lose its privileges."""
+    found = shutil.which("bwrap")
+    return can_broker() and found is not None and not os.stat(found).st_mode & stat.S_ISUID  # noqa: PTH116

@@ -1,0 +1,47 @@
+"""The line at the end of a turn, the picker and /cost show the same amount, from the ledger.
+
+The toolbar shows it too, but the terminal of these tests draws none.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from tests.terminal.driver import CTRL_D, Terminal
+
+PAID = {"usage": {"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.00002}}
+
+
+def test_all_places_agree_on_a_small_cost_and_after_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "s.yaml").write_text(yaml.safe_dump([{"text": "one", **PAID}, {"text": "two", **PAID}]))
+    options = ["--no-sandbox", "-m", "scripted:s.yaml"]
+    terminal = Terminal(options, folder, tmp_path / "home")
+    try:
+        terminal.prompt()
+        terminal.enter("first")
+        terminal.expect("3 in, 2 out, $0.00002")
+        terminal.prompt()
+        terminal.enter("second")
+        terminal.expect("3 in, 2 out, $0.00002")
+        terminal.prompt()
+        terminal.enter("/cost")
+        terminal.expect("2 requests, $0.00004")
+        terminal.prompt()
+        terminal.type(CTRL_D)
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()
+    again = Terminal([*options, "-r"], folder, tmp_path / "home")
+    try:
+        assert "$0.00004" in again.expect("thread number")
+        again.enter("1")
+        again.prompt()
+        again.enter("/cost")
+        again.expect("2 requests, $0.00004")
+        again.prompt()
+        again.type(CTRL_D)
+        assert again.ended() == 0
+    finally:
+        again.close()
