@@ -36,9 +36,9 @@ def report(row: RunRow) -> str:
 
 
 def started_text(row: RunRow) -> ToolResult:
-    """Return the tool result for a run that was just started."""
+    """Return the tool result for a run that was started. The report of its end is a message of its own, sent once."""
     if not row.open:
-        text = report(row)
+        text = f"{row.id} has already ended ({row.state}); its report follows."
         return ToolResult(text, row.state == "succeeded", "done" if row.state == "succeeded" else "failed")
     limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
     where = f" on {row.hardware}" if row.hardware else ""
