@@ -55,10 +55,19 @@ class ReviewedReport:
     correction: str = ""
 
 
-class Review(Protocol):
-    """Review the report of a sub-agent. `seen` contains its task, calls and results."""
+@dataclass(frozen=True)
+class SourceRead:
+    """A successful call of a sub-agent: its tool, its arguments as JSON, and its result, or None if that is gone."""
 
-    def __call__(self, report: str, seen: Sequence[str], /) -> ReviewedReport:
+    tool: str
+    args: str
+    text: str | None
+
+
+class Review(Protocol):
+    """Review the report of a sub-agent on `task`. `readings` are its successful calls."""
+
+    def __call__(self, report: str, readings: Sequence[SourceRead], task: str, /) -> ReviewedReport:
         """Return the reviewed report."""
         ...
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.tool import Review, Services, SubagentQuota, ToolContext
+from ml_intern.execution.tool import Review, Services, SourceRead, SubagentQuota, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.listing import ThreadListing
@@ -142,7 +143,7 @@ class _Child:
         result = _report(values)
         if self.review is None or not result.ok:
             return result, ""
-        reviewed = self.review(result.text, _seen(values))
+        reviewed = self.review(result.text, readings_of(values), self.task)
         return replace(result, text=f"{reviewed.text}\n\n(thread of the sub-agent: {self.id})"), reviewed.correction
 
 
@@ -179,11 +180,15 @@ def _words(args: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in args.items())
 
 
-def _seen(values: Mapping[str, Any]) -> Sequence[str]:
-    """Return the texts that a sub-agent read and its calls. Compaction drops messages, but not the taint's sources."""
+def readings_of(values: Mapping[str, Any]) -> Sequence[SourceRead]:
+    """Return the successful calls of a sub-agent, and what it opened in messages that compaction removed."""
     messages = values.get("messages", [])
-    calls = [json.dumps(call["args"]) for m in messages if m.type == "ai" for call in m.tool_calls]
-    return [*(values.get("taint") or ()), *calls, *(m.text for m in messages if m.type == "tool")]
+    texts = {m.tool_call_id: m.text for m in messages if m.type == "tool" and m.status == "success"}
+    calls = [call for m in messages if m.type == "ai" for call in m.tool_calls if call["id"] in texts]
+    readings = [SourceRead(one["name"], json.dumps(one["args"], ensure_ascii=False), texts[one["id"]]) for one in calls]
+    opened = "\n".join(f"{one.args}\n{one.text}" for one in readings)
+    names = (*(values.get("taint") or ()), *(values.get("file_reads") or ()))
+    return [*readings, *(SourceRead("", name, None) for name in names if Path(name).name not in opened)]
 
 
 def _report(values: Mapping[str, Any]) -> ToolResult:

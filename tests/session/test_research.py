@@ -11,7 +11,8 @@ from ml_intern.execution.tool import SubagentQuota, ToolArgs, ToolContext, ToolS
 from ml_intern.graph.operations import UserInput
 from ml_intern.session.turns.turns import Turns
 from ml_intern.tools.registry import create_builtin_tools
-from ml_intern.tools.research.research import NO_SOURCE, ResearchArgs
+from ml_intern.tools.research.report import NO_SOURCE
+from ml_intern.tools.research.research import ResearchArgs
 from tests.session.conftest import Lab, data, turn
 
 ASK = {"name": "research", "args": {"question": "What do the notes say about the rate?", "depth": "quick"}}
@@ -83,6 +84,17 @@ async def test_what_stays_without_a_source_is_marked(notes: Lab) -> None:
     async with notes.session(main, research_model=child) as session:
         events = await turn(session, UserInput("go"))
     assert data(events, "turn_complete")[0]["text"] == "end"
+
+
+async def test_a_claim_whose_source_was_only_mentioned_is_named_and_marked(notes: Lab) -> None:
+    (notes.workspace / "notes.md").write_text("rate: 2e-4, see mars.md\n")
+    report = "The rate is 2e-4 [notes.md]. Trained on Mars [mars.md]."
+    failed = {"tool_calls": [READ, {"name": "read", "args": {"path": "mars.md"}}]}
+    child = notes.script(failed, {"text": report}, {"text": report})
+    main = notes.script({"tool_calls": [ASK]}, {"text": "end"})
+    async with notes.session(main, research_model=child) as session:
+        events = await turn(session, UserInput("go"))
+    assert data(events, "tool_output")[0]["text"].startswith(f"{report} [source not opened: mars.md]")
 
 
 def with_share(lab: Lab, *share: float) -> Lab:
