@@ -58,30 +58,36 @@ class SandboxedCommand:
 
 @asynccontextmanager
 async def open_sandbox(
-    argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...] = ()
+    argv: tuple[str, ...],
+    folder: Path,
+    context: ToolContext,
+    secrets: tuple[str, ...] = (),
+    removes: tuple[str, ...] = (),
 ) -> AsyncIterator[SandboxedCommand]:
     """Prepare a command for the sandbox; the sandbox is closed at the end of the block.
 
-    `secrets` names variables that only this command gets.
+    `secrets` names variables that only this command gets, `removes` the paths that it removes or moves.
 
     Raises:
         SandboxMissing: the run requires a sandbox, and it no longer works.
         ConfigurationError: the workspace cannot be used in a sandbox.
         ToolError: there is no such secret.
     """
-    command = await open_in_thread(partial(_prepare, argv, folder, context, secrets), _close)
+    command = await open_in_thread(partial(_prepare, argv, folder, context, secrets, removes), _close)
     try:
         yield command
     finally:
         await asyncio.shield(asyncio.to_thread(_close, command))
 
 
-def _prepare(argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...]) -> SandboxedCommand:
+def _prepare(
+    argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...], removes: tuple[str, ...]
+) -> SandboxedCommand:
     environment = command_environment(secrets)
     if context.options.sandbox == "none":
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
-    profile = run_profile(context.options, environment, homes, secrets)
+    profile = run_profile(context.options, environment, homes, secrets, removes)
     wrapped = wrap_captured(argv, profile, str(folder), bash_path())
     return SandboxedCommand(argv, wrapped.environment, wrapped)
 
@@ -110,11 +116,15 @@ def own_homes() -> tuple[Path, ...]:
 
 
 def run_profile(
-    options: RunOptions, environment: Mapping[str, str], homes: tuple[Path, ...], secrets: tuple[str, ...] = ()
+    options: RunOptions,
+    environment: Mapping[str, str],
+    homes: tuple[Path, ...],
+    secrets: tuple[str, ...] = (),
+    removes: tuple[str, ...] = (),
 ) -> Profile:
     """Return the sandbox profile of a run's commands, given the environment they would have without a sandbox.
 
-    `homes` are ml-intern's own folders, the data home first.
+    `homes` are ml-intern's own folders, the data home first. `removes` are the paths that the command removes or moves.
 
     Raises:
         ConfigurationError: the workspace cannot be used in a sandbox.
@@ -126,6 +136,7 @@ def run_profile(
         secrets=secrets,
         own_homes=tuple(dict.fromkeys(os.path.realpath(home) for home in homes)),
         cache_store=str(homes[0] / CACHE_STORE),
+        removes=removes,
         hosts=options.sandbox_hosts,
     )
     return build_profile(request, environment)

@@ -61,6 +61,8 @@ class SandboxRequest:
     """ml-intern's own folders, never visible inside."""
     cache_store: str = ""
     """The folder for what commands write to caches; the data home's by default."""
+    removes: tuple[str, ...] = ()
+    """Paths that the command removes or moves. Nested repositories in them are cleaned afterwards, not protected."""
     hosts: tuple[str, ...] = ()
     """Additional hosts, .domains or URLs that the user allows with network `list`."""
 
@@ -91,7 +93,7 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
         masked=_masked(tuple(map(_state, _MASKED_FOLDERS))),
         hidden_inside=tuple(path for path in request.own_homes if os.path.isdir(path) and _is_below(path, roots)),  # noqa: PTH112
         redacted=tuple(find_redacted_files(roots)),
-        git=tuple(find_git_folders(roots, _GUARDED)),
+        git=tuple(find_git_folders(roots, _GUARDED, tuple(map(os.path.realpath, request.removes)))),
         devices=_devices(_state("/dev")),
         environment=sandbox_environment(environment, request.secrets)
         | dict(_git_identity(environment.get("HOME", home))),

@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
+from functools import cache
 from typing import Literal
 
 from ml_intern.safety.files.facts import NO_FACTS, FileFacts
@@ -205,8 +206,10 @@ def _controls(inner: Sequence[str]) -> bool:
     return _is_any(first, _GIT_CONTROL)
 
 
-def _is_any(part: str, names: Iterable[str]) -> bool:
-    return part in names or part == "*" or any(_matches(part, name) for name in names)
+def _is_any(part: str, names: frozenset[str]) -> bool:
+    if not _WILDCARD.search(part):
+        return part in names
+    return part == "*" or any(_matches(part, name) for name in names)
 
 
 def _in_git_folder(path: str, inner: Sequence[str]) -> Control:
@@ -234,12 +237,43 @@ def _program(path: str, parts: Sequence[str], place: Place) -> Control | None:
 
 
 def _in_row(row: FilePattern, parts: Sequence[str], folded: str) -> bool:
-    last = parts[-1] if parts else ""
+    folders, nested = _folders(row.folders)
     return (
-        any(_matches(last, name) for name in row.names.split())
-        or any(_has_folder(parts, name.split("/")) for name in row.folders.split())
+        (bool(parts) and _names(row.names).match(parts[-1]))
+        or any(map(folders.match, parts))
+        or any(_has_folder(parts, names) for names in nested)
         or any(re.search(pattern, folded) for pattern in row.paths)
     )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Shell-style patterns, prepared for fast matching."""
+
+    plain: frozenset[str]
+    wild: "re.Pattern[str]"
+    all: tuple[str, ...]
+
+    def match(self, part: str) -> bool:
+        """Return whether `_matches` is true for one of the patterns."""
+        if _WILDCARD.search(part):
+            return any(_matches(part, pattern) for pattern in self.all)
+        return part in self.plain or self.wild.match(part) is not None
+
+
+@cache
+def _names(patterns: str) -> _Names:
+    every = tuple(patterns.split())
+    wild = [translate(one) for one in every if _WILDCARD.search(one)]
+    return _Names(frozenset(every), re.compile("|".join(wild) or r"(?!)"), every)
+
+
+@cache
+def _folders(patterns: str) -> tuple[_Names, tuple[tuple[str, ...], ...]]:
+    """Return the patterns of single folders, and those of a folder in a folder."""
+    every = patterns.split()
+    single = " ".join(one for one in every if "/" not in one)
+    return _names(single), tuple(tuple(one.split("/")) for one in every if "/" in one)
 
 
 def _has_folder(parts: Sequence[str], names: Sequence[str]) -> bool:

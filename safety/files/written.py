@@ -24,7 +24,7 @@ _ALL_OPERANDS = words(
     "tee touch truncate mkdir mkfifo mknod ln mv rename ren chmod chown chgrp setfacl chattr ed ex vi vim nvim nano "
     "emacs micro patch split csplit sponge fallocate mktemp link mount"
 )
-_REMOVERS = words("rm rmdir unlink shred srm trash wipe")
+REMOVERS = words("rm rmdir unlink shred srm trash wipe")
 _COPIERS = words("cp install rsync scp gcp ditto robocopy")
 _DOWNLOADERS = words("curl wget wget2 aria2c axel lftp http xh")
 _IN_PLACE = words("sed gsed perl ruby gawk yq jq sd rpl")
@@ -73,7 +73,7 @@ def _controls_of(one: Invocation, parsed: ParsedCommand, place: Place) -> Iterat
         yield Control("program", f"{one.name} {' '.join(one.arguments[:2])}", why)
     yield from _judge_all(written_words(one, parsed), one, parsed.context, place)
     yield from _git_controls(one, parsed.context, place)
-    if one.name in _REMOVERS:
+    if one.name in REMOVERS:
         removed = _judge_all(one.operands, one, parsed.context, place)
         yield from (control for control in removed if control.kind == "git")
     elif not _is_reader(one):
@@ -97,12 +97,13 @@ def _judge_all(texts: Iterable[str], one: Invocation, context: CommandContext, p
 def _judge(word: str, one: Invocation, context: CommandContext, place: Place) -> Iterator[Control]:
     if _UNKNOWN.search(word) and _HOOK.search(word):
         yield Control("program", word, "it has the name of a git hook, which git would run")
-    for path in _expanded(word, one, context):
+    for path in expanded_paths(word, one, context):
         if control := find_control(path, place):
             yield control
 
 
-def _expanded(word: str, one: Invocation, context: CommandContext) -> Iterator[str]:
+def expanded_paths(word: str, one: Invocation, context: CommandContext) -> Iterator[str]:
+    """Yield the absolute paths that a word of an invocation may name, and the files that match its wildcards."""
     for text in expand_word(word, context):
         for path in resolve_paths(one, text, context):
             yield path
@@ -227,7 +228,7 @@ def _found(one: Invocation, parsed: ParsedCommand) -> Iterator[str]:
     writes = name in _ALL_OPERANDS or (
         name in _IN_PLACE and any(re.match(r"-[a-z]*i|--in-place", word) for word in arguments)
     )
-    if "-delete" in arguments or name in _REMOVERS:
+    if "-delete" in arguments or name in REMOVERS:
         yield from (path for path in found_files(one, context) if "/.git/" in f"/{path}/")
     elif writes:
         yield from found_files(one, context)

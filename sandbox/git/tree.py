@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ml_intern.safety.shell.paths import is_within
+
 _MAX_PATH = 4096
 _MAX_GUARDED = 16
 """Nested repositories that are protected while a command runs. The cost of mounts grows with their square."""
@@ -99,12 +101,19 @@ def repository_tree(root: str) -> RepositoryTree:
     return RepositoryTree(root)
 
 
-def find_git_folders(roots: Sequence[str], guarded: Sequence[str]) -> Iterator[GitFolder]:
+def find_git_folders(roots: Sequence[str], guarded: Sequence[str], removes: Sequence[str] = ()) -> Iterator[GitFolder]:
     """Yield the repositories to protect: those of the roots, and the first nested ones.
 
     Creates missing hooks folders, so that they can be protected.
+
+    Args:
+        roots: the writable folders.
+        guarded: the names of git's control files.
+        removes: folders that the command removes. A mount would prevent that, so repositories in them are left out.
     """
-    entries = list(dict.fromkeys([*(f"{root}/.git" for root in roots), *find_repositories(roots)]))
+    tops = [f"{root}/.git" for root in roots]
+    nested = [entry for entry in find_repositories(roots) if not any(is_within(entry, folder) for folder in removes)]
+    entries = list(dict.fromkeys([*tops, *nested]))
     for entry in entries[: len(roots) + _MAX_GUARDED]:
         git = Path(entry)
         if git.name == ".git" and git.is_file() and not git.is_symlink():

@@ -21,9 +21,11 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.plan import planned
 from ml_intern.runs.summary import started_text
-from ml_intern.safety.files.disk import resolve
+from ml_intern.safety.files.disk import matching_files, resolve
+from ml_intern.safety.files.removed import removed_paths
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.credentials import named_paths
+from ml_intern.safety.shell.invocations import ParsedCommand
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.formatting import listed, plural
@@ -88,8 +90,9 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
-        folder, program = await asyncio.to_thread(_resolve_workdir, args.workdir, context)
-        async with open_sandbox((program, "-c", args.command), folder, context, tuple(args.secrets)) as prepared:
+        folder, parsed, removes = await asyncio.to_thread(_inspected, args, context)
+        argv = (bash_path(), "-c", args.command)
+        async with open_sandbox(argv, folder, context, tuple(args.secrets), removes) as prepared:
             command = _command(args, folder, prepared, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
@@ -98,7 +101,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
     notes = [*_connection_notes(connections), *_removal_note(prepared.removed)]
-    return await asyncio.to_thread(_result, args, command, context, finished, connections.reached, notes)
+    return await asyncio.to_thread(_result, parsed, command, context, finished, connections.reached, notes)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -124,16 +127,18 @@ def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: 
     )
 
 
-def _resolve_workdir(workdir: str, context: ToolContext) -> tuple[Path, str]:
-    """Return the folder to run in and the path of bash."""
-    folder = context.resolve(workdir)
+def _inspected(args: BashArgs, context: ToolContext) -> tuple[Path, ParsedCommand | None, tuple[str, ...]]:
+    """Return the folder to run in, the parsed command, and the folders that it removes or moves."""
+    folder = context.resolve(args.workdir)
     if not folder.is_dir():
-        raise ToolError(f"there is no folder {workdir}; leave workdir out to run in the workspace")
-    return folder, bash_path()
+        raise ToolError(f"there is no folder {args.workdir}; leave workdir out to run in the workspace")
+    place = CommandContext(str(context.roots()[0]), home=str(Path.home()), cwd=str(folder), match=matching_files)
+    parsed = analyze_command(args.command, place).parsed
+    return folder, parsed, _removed_folders(parsed, context)
 
 
 def _result(
-    args: BashArgs,
+    parsed: ParsedCommand | None,
     command: ProcessCommand,
     context: ToolContext,
     finished: Finished,
@@ -141,14 +146,20 @@ def _result(
     notes: list[str],
 ) -> ToolResult:
     """Return the result with its sources: the connections the sandbox saw, else what the command's words show."""
-    sources = reached or _sources(args.command, command.folder, context)
+    sources = reached or _sources(parsed, context)
     return replace(finished_result(finished, command, [*notes, *source_note(sources)]), taint=sources)
 
 
-def _sources(command: str, folder: Path, context: ToolContext) -> tuple[str, ...]:
+def _removed_folders(parsed: ParsedCommand | None, context: ToolContext) -> tuple[str, ...]:
+    """Return the existing folders, below the writable ones, that a command names to remove or to move."""
+    named = removed_paths(parsed) if parsed and context.options.sandbox != "none" else ()
+    inside = (path for path in named if not any(root.is_relative_to(path) for root in context.roots()))
+    return tuple(path for path in inside if Path(path).is_dir())
+
+
+def _sources(parsed: ParsedCommand | None, context: ToolContext) -> tuple[str, ...]:
     """Return the sources of a command's output, as far as its words show them."""
     roots = context.roots()
-    parsed = analyze_command(command, CommandContext(str(roots[0]), home=str(Path.home()), cwd=str(folder))).parsed
     if parsed is None:
         return ()
     # A sandbox with a host list sees every connection, and one without network has none.

@@ -61,8 +61,8 @@ LATER = {"files of an earlier command": "cd a; mv g .git; mv HEAD .git/"}
 INNER = "a repository within", "two repositories within"
 
 
-def inside(workspace: Path, command: str) -> list[str]:
-    profile = build_profile(SandboxRequest(str(workspace)), os.environ)
+def inside(workspace: Path, command: str, *removes: Path) -> list[str]:
+    profile = build_profile(SandboxRequest(str(workspace), removes=tuple(map(str, removes))), os.environ)
     ran = run_wrapped(["bash", "-c", command], profile)
     assert ran.code == 0, ran.err
     return ran.removed
@@ -177,3 +177,39 @@ def test_a_separate_git_dir_is_protected_and_stays(tmp_path: Path, how: str) -> 
     assert inside(tmp_path, swapped) or how == "file"
     users_git(tmp_path)
     assert not ran.exists()
+
+
+def vendored(workspace: Path) -> Path:
+    """Make a repository in a folder of the workspace, with a hook and a setting of the user."""
+    part = workspace / "vendor"
+    subprocess.run(["git", "init", "-q", part], check=True)
+    subprocess.run(["git", "-C", part, "config", "core.pager", "less"], check=True)
+    (part / ".git/hooks/pre-push").write_text("mine")
+    time.sleep(0.05)  # the clock of files is coarse
+    return part
+
+
+def test_a_nested_repository_is_removed_by_a_command_that_names_it(tmp_path: Path) -> None:
+    part = vendored(tmp_path)
+    assert inside(tmp_path, "rm -r vendor", part) == []
+    assert not part.exists()
+
+
+def test_a_nested_repository_is_moved_with_the_settings_of_the_user(tmp_path: Path) -> None:
+    part = vendored(tmp_path)
+    assert inside(tmp_path, "mv vendor third", part) == []
+    assert (tmp_path / "third/.git/hooks/pre-push").read_text() == "mine"
+    assert "less" in (tmp_path / "third/.git/config").read_text()
+
+
+@pytest.mark.parametrize("command", ["mv vendor third; cd third", "cd vendor"])
+def test_what_a_command_changes_in_a_repository_that_it_names_is_removed_afterwards(
+    tmp_path: Path, command: str
+) -> None:
+    part = vendored(tmp_path)
+    removed = inside(tmp_path, f"{command}; git config core.fsmonitor evil; echo evil > .git/hooks/post-commit", part)
+    [config, hook] = sorted(Path(line.split(" in ")[-1]).name for line in removed if "core.pager" not in line)
+    assert (config, hook) == ("config", "post-commit")
+    left = next(tmp_path.glob("*/.git"))
+    assert "evil" not in (left / "config").read_text()
+    assert not (left / "hooks/post-commit").exists()
