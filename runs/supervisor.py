@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ml_intern.runs.run_folder import LOG, free_space, lock_file, read_status, write_status
+from ml_intern.sandbox.own_process import hide_own_process
 from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
@@ -162,4 +163,5 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
+    hide_own_process()
     main()

@@ -64,7 +64,7 @@ def _inside(path: str, folder: Path) -> bool:
 
 
 def _real_parent(entry: Path) -> Path:
-    return entry.resolve() if entry.is_dir() else entry.parent.resolve()
+    return entry.resolve() if os.path.isdir(entry) else entry.parent.resolve()  # noqa: PTH112  is_dir() may raise
 
 
 def uv_links() -> Path | None:

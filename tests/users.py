@@ -1,0 +1,35 @@
+"""Start programs as an ordinary user when the tests run as root."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
+
+
+def as_ordinary_user() -> tuple[str, ...] | None:
+    """Return the words before a command that runs as an ordinary user; None if root cannot change its user here."""
+    if os.getuid() != 0:
+        return ()
+    return AS_NOBODY if shutil.which("setpriv") else None
+
+
+@contextmanager
+def folder_of_ordinary_user() -> Iterator[Path]:
+    """Yield a temporary folder that the ordinary user reaches: root's own ones are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="ml-intern-user-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def give_to_ordinary_user(folder: Path) -> None:
+    """Make the ordinary user the owner of a folder and of everything in it."""
+    if os.getuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
