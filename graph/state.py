@@ -85,7 +85,7 @@ class AgentState(TypedDict, total=False):
 
     messages: Annotated[list[AnyMessage], DeltaChannel(append_messages, snapshot_frequency=1000)]
     recent_calls: Annotated[list[str], DeltaChannel(append_recent, snapshot_frequency=RECENT_CALLS)]
-    """Signatures of the last calls, for the loop guard. Compaction does not remove them."""
+    """Signatures of the last calls of this turn, for the loop guard. Compaction does not remove them."""
     file_reads: Annotated[dict[str, str], DeltaChannel(merge_reads, snapshot_frequency=100)]
     """Path -> digest of the content that the model last read or wrote. write and edit check it."""
     plan: list[PlanStep]

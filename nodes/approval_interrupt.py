@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages import ToolCall as MessageCall
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
-from langgraph.types import interrupt
+from langgraph.types import Overwrite, interrupt
 
 from ml_intern.execution.call import ToolCall
 from ml_intern.execution.calls import tool_call, tool_context
@@ -193,7 +193,8 @@ def _stop(
 
 
 def _continue(state: AgentState, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the update for a yes: a larger budget, or a new start for the loop guard."""
     guard = dict(state.get("guard") or {})
     if question.get("kind") == "budget":
-        guard |= {"raised": guard.get("raised", 0) + 1, "warned": 0}
-    return {"question": None, "guard": {**guard, "repeats": 0}}
+        return {"question": None, "guard": {**guard, "raised": guard.get("raised", 0) + 1, "warned": 0}}
+    return {"question": None, "guard": {**guard, "repeats": 0}, "recent_calls": Overwrite([])}

@@ -15,7 +15,7 @@ from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome, note, open_calls
 from ml_intern.nodes.guards.budget import budget_exhausted, check_budget, current_cap, question
 from ml_intern.nodes.guards.quota import MAX_REMINDERS, REPORT_AT, quota_used
-from ml_intern.nodes.guards.repetition import call_signature, repeats
+from ml_intern.nodes.guards.repetition import call_signature, progressed, repeated_again, repeats
 from ml_intern.nodes.results import results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.text.formatting import plural
@@ -56,8 +56,8 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
     if message is None:
         update = await _check_text(turn)
     else:
-        stop = _malformed(turn, message) or _repetition(turn, message, calls)
-        update = stop or await _limits(turn) or await _quota(turn)
+        update = _malformed(turn, message) or _repetition(turn, message, calls)
+        update = await _within_limits(turn, update) if update else await _limits(turn) or await _quota(turn)
         if "messages" in update:
             text = update.pop("messages")
             update["messages"] = results_not_run(calls, message, text, "refused", emit)
@@ -84,25 +84,44 @@ def _malformed(turn: Turn, message: AIMessage) -> dict[str, Any]:
 
 
 def _repetition(turn: Turn, message: AIMessage, calls: list[ToolCall]) -> dict[str, Any]:
-    """Correct a repeated call, then refuse it, then ask the user, or stop in unattended mode."""
-    loop = repeats(turn.state.get("recent_calls", []), call_signature(calls[0]["name"], calls[0]["args"]))
-    if not loop:
+    """Answer a loop. Calls that are not run count as repeated, so that an answer does not interrupt the pattern."""
+    recent = turn.state.get("recent_calls", [])
+    proposed = [call_signature(call["name"], call["args"]) for call in calls]
+    if loop := repeats(recent, proposed):
+        return {"recent_calls": repeated_again(recent, proposed), **_loop_answer(turn, message, loop)}
+    if progressed(recent):
         turn.guard["repeats"] = 0
-        return {}
+    return {}
+
+
+def _loop_answer(turn: Turn, message: AIMessage, loop: str) -> dict[str, Any]:
+    """Correct a first loop of the turn, refuse the second, then ask the user, or stop in unattended mode."""
     match turn.count("repeats"):
         case 1:
             return {"messages": f"Not run: {loop}. State what you learned from it, then try something different."}
         case 2:
-            return {"messages": f"Refused: {loop}, and this was pointed out before. This call will not run again."}
+            return {
+                "messages": f"Refused: {loop}, and this turn was corrected for repeating itself before. Take another "
+                "approach, or end your turn and report what you found and what blocks you. The next loop ends the turn."
+            }
         case _ if turn.unattended:
-            return _stopped(f"{loop}, and the model did not change course")
+            return _stopped(f"{loop}, and the model did not change course", "Continue with new instructions.")
         case _:
             text = f"The model is repeating itself: {loop}. Continue?"
             return {"question": {"id": f"question:{message.id}", "text": text, "kind": "loop"}}
 
 
-def _stopped(why: str) -> dict[str, Any]:
-    return {"messages": f"Not run: {why}.", "outcome": Outcome(status="failed", text=f"Stopped: {why}", exit_code=1)}
+def _stopped(why: str, remedy: str = "") -> dict[str, Any]:
+    text = f"Stopped: {why}. {remedy}".strip()
+    return {"messages": f"Not run: {why}.", "outcome": Outcome(status="failed", text=text, exit_code=1)}
+
+
+async def _within_limits(turn: Turn, update: dict[str, Any]) -> dict[str, Any]:
+    """Add the outcome of a limit to an update that would lead to a further model call."""
+    if "outcome" in update or "question" in update:
+        return update
+    limits = await _limits(turn)
+    return {**update, "outcome": limits["outcome"]} if "outcome" in limits else update
 
 
 async def _limits(turn: Turn) -> dict[str, Any]:

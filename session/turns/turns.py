@@ -101,6 +101,7 @@ class Turns:
                 **_fresh(options, self.services),
                 "messages": [_users_message(message.text, message.typed, images=message.images)],
                 "rejected": {},
+                "recent_calls": Overwrite([]),
                 "iteration": 0,
                 "guard": {
                     kind: count
