@@ -68,6 +68,8 @@ class RunOptions:
     """Hosts (host or host:port) on private networks that web_read may fetch."""
     advice: str = ""
     """Instructions to the model from the trusted folder, see configs/advice.py."""
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The options that are saved with the thread for its continuation."""
     user_text: str = ""
     """The text that the user typed in the main thread, for a sub-agent, whose own thread has no user messages."""
 

@@ -69,6 +69,7 @@ class ThreadListing:
             on_disk(number)
         title = row.title or title_of(message.text)
         await self.change(title=title, folder=self.folder, turns=number, redo=())
+        await self.turns.services.store.threads.save_options(self.turns.thread_id, options.given)
         return number
 
 

@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -76,7 +76,8 @@ CREATE TABLE threads (
     state TEXT NOT NULL CHECK (state IN ('idle', 'running', 'waiting', 'interrupted')),
     turns INTEGER NOT NULL,
     cost_usd REAL NOT NULL,
-    redo TEXT NOT NULL
+    redo TEXT NOT NULL,
+    options TEXT
 );
 CREATE INDEX threads_by_parent ON threads (parent) WHERE parent IS NOT NULL;
 
@@ -165,5 +166,6 @@ CREATE TABLE permissions (
 CHANGES: dict[int, str] = {
     1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);",
     2: "DROP TABLE runs;\n" + COMPUTE_TABLES,
+    3: "ALTER TABLE threads ADD COLUMN options TEXT;",
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

@@ -160,6 +160,24 @@ class ThreadTable:
 
         return await self._database.write(change)
 
+    async def options(self, id: str) -> Mapping[str, Any]:
+        """Return the options saved for a thread, or else for the thread it was forked from; empty without any."""
+        query = (
+            "WITH RECURSIVE line(id, depth) AS (SELECT ?, 0 UNION ALL SELECT threads.parent, depth + 1 FROM threads "
+            "JOIN line ON threads.id = line.id WHERE threads.parent IS NOT NULL AND depth < 1000) "
+            "SELECT options FROM threads JOIN line ON threads.id = line.id WHERE options IS NOT NULL "
+            "ORDER BY depth LIMIT 1"
+        )
+        found = await self._database.read(lambda connection: connection.execute(query, (id,)).fetchone())
+        return json.loads(found[0]) if found else {}
+
+    async def save_options(self, id: str, options: Mapping[str, Any]) -> None:
+        """Save the options that the thread continues with."""
+        values = (json.dumps(options), id)
+        await self._database.write(
+            lambda connection: connection.execute("UPDATE threads SET options = ? WHERE id = ?", values).rowcount
+        )
+
     async def delete(self, id: str) -> Sequence[str]:
         """Delete a thread, its sub-agents' threads and their rows except the ledger. Return the deleted ids."""
 

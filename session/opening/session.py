@@ -12,6 +12,7 @@ from ml_intern.configs.settings import Settings
 from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
+from ml_intern.session.opening.continuation import saved_options, with_saved_options
 from ml_intern.session.opening.model import endpoint_of, model_of
 from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
 from ml_intern.session.opening.request import SessionRequest
@@ -59,13 +60,15 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)
         workspace = working_folder(request, row)
-        request = await _under_same_conditions(store, row, request) if row else request
+        request, continued = await _continued(store, row, request) if row else (request, ())
         if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
         register_secrets(workspace)
         options = as_run_options(request, loaded, workspace, last_model=last_model)
+        given = saved_options(request, options.model)
+        options = replace(options, given=given, notes=(*continued, *options.notes))
         with _ephemeral_home(None if saved else store.home):
             async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
                 try:
@@ -115,6 +118,8 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         thread = start.row.id if start.row else None
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
+        if start.row and not start.request.fork:
+            await store.threads.save_options(start.row.id, options.given)
         yield session
 
 
@@ -201,6 +206,14 @@ async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | 
             f"no thread exists for {folder} yet", "start one, or run `ml-intern threads list` to see the others"
         )
     return row
+
+
+async def _continued(
+    store: "Store", row: "ThreadRow", request: SessionRequest
+) -> tuple[SessionRequest, tuple[str, ...]]:
+    """Return the request with the options of the thread and of its pending approval, and notes about them."""
+    request, notes = await with_saved_options(store, row, request)
+    return await _under_same_conditions(store, row, request), notes
 
 
 async def _under_same_conditions(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:
