@@ -138,7 +138,8 @@ def test_a_model_that_cannot_be_called_any_more_gives_way_and_it_is_said(
 
     asyncio.run(earlier())
     other = script({"text": "x"}, {"text": "two"})
-    done = run("-r", thread, "--set", f"model_name={other}", "--output-format", "stream-json", "on")
+    monkeypatch.setenv("ML_INTERN_MODEL_NAME", other)
+    done = run("-r", thread, "--output-format", "stream-json", "on")
     [note] = done.events[0]["data"]["notes"]
     assert "last model nobody/none is unavailable" in note
     assert done.events[-1]["data"]["text"] == "two"

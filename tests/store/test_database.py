@@ -81,6 +81,7 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
     async with await Store.open(home) as store:
         await store.ledger.reserve("root", "root", "main", "m")
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
+    query(home, "ALTER TABLE threads DROP COLUMN options")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")
     query(home, "ALTER TABLE runs DROP COLUMN backend")
@@ -90,6 +91,7 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
         await store.runs.add(RunRow("r", "root", "true", backend="hub"))
         assert [row.backend for row in await store.runs.list("root")] == ["hub"]
         assert await store.experiments.list() == []
+        assert await store.threads.options("root") == {}
         assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
 
 
