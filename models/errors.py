@@ -62,6 +62,8 @@ OVERFLOW_WORDINGS = tuple(
         r"exceed context limit: [\d,]+ \+ [\d,]+ > (?P<limit>[\d,]+)",
     )
 )
+_CLASSES = re.compile(r"^(?:\s*(?:Error code: \d+ - )?(?:litellm\.)?\w*(?:Error|Exception)\b(?:\s*(?::|-)\s*|\s*$))+")
+"""The names that litellm and other libraries put in front of a provider's message."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -256,10 +258,22 @@ def _provider_time(headers: Mapping[str, str]) -> float:
 
 
 def clean_words(text: str, route: Route | None = None) -> str:
-    """Make a provider's message fit for one line: no control characters, no key, at most 300 characters."""
+    """Make a provider's message fit for one line.
+
+    It has no class names of libraries, no control characters, no key, and at most 300 characters.
+    """
+    text = _without_classes(text)
     if route and route.key:
         text = text.replace(route.key, "[key]")
     return _CONTROL.sub(" ", redact(text[: 4 * MAX_MESSAGE])).strip()[:MAX_MESSAGE]
+
+
+def _without_classes(text: str) -> str:
+    """Remove the class names in front of a message, and return the message of a JSON body behind them."""
+    bare = _CLASSES.sub("", text)
+    body = re.fullmatch(r"(?s)b?(['\"]?)\s*([{\[].*[}\]])\s*\1\s*", bare)
+    found = read_detail(body[2].encode()).message if body else ""
+    return _CLASSES.sub("", found or bare).replace("litellm.", "")
 
 
 def _reason(detail: ErrorDetail, route: Route) -> str:

@@ -163,7 +163,8 @@ def _by_status(error: Exception, status: object, route: Route) -> Exception:
         return ServerError(f"could not read a reply from {route.where}: {reason}", retries=FEW_RETRIES)
     if isinstance(status, int) and 400 <= status < 600:
         return error_of_detail(status, ErrorDetail(message=str(getattr(error, "message", ""))), route)
-    return ModelFailed(f"the call through litellm failed: {type(error).__name__}: {clean_words(message, route)}")
+    reason = clean_words((message.splitlines() or [""])[0], route)
+    return ModelFailed(f"the call to {route.where} failed{f': {reason}' if reason else ''}")
 
 
 def _unfinished(refusal: HttpAnswer | None, route: Route) -> Exception:
