@@ -59,7 +59,7 @@ async def test_the_tool_creates_a_sandbox_runs_commands_copies_files_and_ends_it
     await bench.run("sandbox", operation="delete", path="made.txt")
     assert "made.txt" not in (await bench.run("sandbox", operation="files")).text
     ended = (await bench.run("sandbox", operation="kill")).text
-    assert "and its files deleted; it cost about 0.0" in ended
+    assert "and its files deleted; it cost about $0.0" in ended
     assert only(hub).stage == "CANCELED"
     assert (await bench.store.ledger.total(THREAD)).open_requests == 0
 
