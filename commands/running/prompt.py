@@ -38,8 +38,9 @@ def read_stdin(*, wait: bool) -> str:
         return ""
     descriptor = sys.stdin.fileno()
     if not wait and not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        ready, _, _ = select.select([descriptor], [], [], FIRST_BYTE_SECONDS)
-        if not ready:
+        waiting = select.poll()  # not select(), which takes no descriptor above 1,023
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(FIRST_BYTE_SECONDS * 1000):
             print("ml-intern: stdin is open but sent nothing; continuing without it", file=sys.stderr)
             return ""
     given = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -31,16 +31,19 @@ def row(id: str, **fields: Any) -> ThreadRow:
     return ThreadRow(**{"id": id, **about, **fields})
 
 
-ROWS = [
-    row("first", state="waiting", turns=12, cost_usd=1.25, updated=time.time() - 3 * 3600, folder="/work/a"),
-    row("second", title="\x1b[31mred", state="interrupted", updated=time.time() - 2 * 86_400),
-]
+def two_rows() -> list[ThreadRow]:
+    return [
+        row("first", state="waiting", turns=12, cost_usd=1.25, updated=time.time() - 3 * 3600, folder="/work/a"),
+        row("second", title="\x1b[31mred", state="interrupted", updated=time.time() - 2 * 86_400),
+    ]
 
 
-async def picked(answer: str | None, rows: list[ThreadRow] = ROWS) -> tuple[str | None, list[str]]:
+async def picked(answer: str | None, rows: list[ThreadRow] | None = None) -> tuple[str | None, list[str]]:
     out = io.StringIO()
     screen = Screen(Console(file=out, width=200, markup=False, emoji=False, highlight=False))
-    chosen = await pick_thread(screen, Answers(answer), rows, {"first": 3 * 1024 * 1024})
+    chosen = await pick_thread(
+        screen, Answers(answer), two_rows() if rows is None else rows, {"first": 3 * 1024 * 1024}
+    )
     return chosen, out.getvalue().splitlines()
 
 
