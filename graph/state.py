@@ -19,6 +19,8 @@ from typing_extensions import TypedDict
 RECENT_CALLS = 30
 TYPED = "typed"
 """Metadata key for the typed part of a user message that also contains other text."""
+NOTE = "note"
+"""Metadata key of a message from the program."""
 IMAGE_CHARACTERS = 6_000
 """Characters counted for an image in estimates: providers count about 1,500 tokens for a large one."""
 SUMMARY = "summary_"
@@ -154,9 +156,27 @@ def with_images(text: str, images: Sequence[str]) -> str | list[str | dict[str, 
     return [{"type": "text", "text": text}, *shown] if shown else text
 
 
+def role_of(message: AnyMessage) -> Literal["user", "note", "assistant", "tool"]:
+    """Return who a message is from. A note is from the program, although the model receives it in the user's role.
+
+    Notes are corrections, reports of runs, and records of what the user did outside a message, such as `!command`.
+    """
+    if message.type in ("ai", "tool"):
+        return "assistant" if message.type == "ai" else "tool"
+    return "note" if message.additional_kwargs.get(NOTE) or _is_unmarked_note(message) else "user"
+
+
+def _is_unmarked_note(message: AnyMessage) -> bool:
+    """Return whether this is a record of an action in the form of version 0.1.0, which did not mark it."""
+    typed = message.additional_kwargs.get(TYPED)
+    if not typed:
+        return typed == "" and message.text.startswith("I restored the files to their state at the start of turn ")
+    return message.text.startswith((f"I ran `{typed}`:\n", f"I ran `{typed}`. It was cut off"))
+
+
 def is_user_message(message: AnyMessage) -> bool:
-    """Return whether the user wrote the message. Corrections and notes of the loop also have the user's role."""
-    return message.type == "human" and not message.additional_kwargs.get("note")
+    """Return whether the user wrote the message."""
+    return role_of(message) == "user"
 
 
 def typed_text(messages: Sequence[AnyMessage]) -> str:
@@ -171,14 +191,12 @@ def typed_text(messages: Sequence[AnyMessage]) -> str:
 
 
 def _typed(message: AnyMessage) -> str:
-    if message.type != "human":
-        return str(message.additional_kwargs.get(TYPED, ""))
-    return str(message.additional_kwargs.get(TYPED, message.text)) if is_user_message(message) else ""
+    return str(message.additional_kwargs.get(TYPED, message.text if is_user_message(message) else ""))
 
 
-def note(text: str, id: str) -> HumanMessage:
-    """Return a message of the loop to the model, with the user's role and a mark that the user did not write it."""
-    return HumanMessage(text, id=id, additional_kwargs={"note": True})
+def note(text: str, id: str, typed: str | None = None) -> HumanMessage:
+    """Return a note to the model. `typed` is the part of it that the user typed, such as a command."""
+    return HumanMessage(text, id=id, additional_kwargs={NOTE: True, **({} if typed is None else {TYPED: typed})})
 
 
 def open_calls(messages: Sequence[AnyMessage]) -> tuple[AIMessage | None, list[ToolCall]]:

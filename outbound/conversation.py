@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["user", "assistant", "tool", "note"]
-"""A note is a message from the agent loop to the model, sent with the role `user`."""
+"""A note is a message from the program to the model, which receives it in the user's role."""
 
 
 @dataclass(frozen=True)

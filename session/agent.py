@@ -357,7 +357,7 @@ class AgentSession(LockedThread):
         await self._listing.change()
         await self._files.settled()
         # The note is written before the command runs, so that the model knows about it even after a crash.
-        id, typed = f"user_{uuid4().hex}", redact(op.command)
+        id, typed = f"note_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)

@@ -266,7 +266,7 @@ class App:
     async def _show_last_exchange(self) -> None:
         """Show the last message and the last answer of a resumed thread."""
         messages = await self.session.history()
-        asked = next((one for one in reversed(messages) if one.role in ("user", "note")), None)
+        asked = next((one for one in reversed(messages) if one.role == "user"), None)
         answered = next(
             (message for message in reversed(messages) if message.role == "assistant" and message.text), None
         )

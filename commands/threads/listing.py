@@ -87,7 +87,7 @@ async def _read(text: str) -> _Shown:
         return _Shown(row, await thread.history(), await thread.plan(), await thread.turns())
 
 
-ROLES = {"user": "human", "note": "human", "assistant": "ai", "tool": "tool"}
+ROLES = {"user": "human", "note": "note", "assistant": "ai", "tool": "tool"}
 """The names of the roles in the JSON output."""
 
 
@@ -116,7 +116,7 @@ def _conversation(messages: "Sequence[Message]") -> Iterator[str]:
         if message.role == "tool":
             yield f"[{message.name}, {'ok' if message.ok else 'failed'}]"
         else:
-            yield "[ml-intern]" if message.role == "assistant" else "[user]"
+            yield "[ml-intern]" if message.role == "assistant" else f"[{message.role}]"
         if message.text.strip():
             yield message.text.rstrip()
         for call in message.calls:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import SUMMARY, TYPED, estimate_tokens, is_image, is_user_message, note, typed_text
+from ml_intern.graph.state import SUMMARY, TYPED, estimate_tokens, is_image, is_user_message, note, role_of, typed_text
 
 OLD_OUTPUT = 1_000
 """Characters that remain of an old tool output."""
@@ -133,8 +133,8 @@ def shorten_outputs(messages: Sequence[AnyMessage], limit: int, where: str) -> l
 
 
 def shorten_messages(messages: Sequence[AnyMessage], limit: int, where: str) -> list[AnyMessage]:
-    """Cut user messages over `limit` characters to head and tail. The typed text stays in their metadata."""
-    return [_message_shortened(m, limit, where) if is_user_message(m) and len(m.text) > limit else m for m in messages]
+    """Cut user messages and notes over `limit` characters to head and tail. The typed text stays in their metadata."""
+    return [_message_shortened(m, limit, where) if m.type == "human" and len(m.text) > limit else m for m in messages]
 
 
 def _message_shortened(message: AnyMessage, limit: int, where: str) -> AnyMessage:
@@ -167,10 +167,8 @@ def transcript(messages: Sequence[AnyMessage]) -> str:
 
 
 def _entry(message: AnyMessage) -> str:
-    who = {"human": "user" if is_user_message(message) else "note", "ai": "assistant", "tool": "result"}.get(
-        message.type, ""
-    )
-    lines = [f"## {who} {message.name or ''}".rstrip(), message.text]
+    role = role_of(message)
+    lines = [f"## {'result' if role == 'tool' else role} {message.name or ''}".rstrip(), message.text]
     if isinstance(message, AIMessage):
         lines += [f"-> {call['name']} {call['args']}" for call in message.tool_calls]
     return "\n".join(line for line in lines if line)

@@ -27,6 +27,7 @@ def _lines(conversation: Conversation) -> Iterator[dict[str, Any]]:
             "sessionId": conversation.thread_id,
             "timestamp": datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "isSidechain": False,
+            "isMeta": message.role == "note",
             "userType": "external",
             "cwd": conversation.folder,
             "version": version(),

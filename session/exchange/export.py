@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import is_user_message
+from ml_intern.graph.state import role_of
 from ml_intern.models.messages import convert
 from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
 from ml_intern.session.turns.points import TurnPoint, turn_points
@@ -98,17 +98,16 @@ class _Plain:
 
     def _users(self, message: AnyMessage) -> Message:
         text, images = _content(message)
-        plain = Message("note", text, message.id or "", images=images)
-        if not is_user_message(message):
+        plain = Message(role_of(message), text, message.id or "", images=images)
+        if plain.role == "note":
             return plain
         known = (place for place, point in enumerate(self.points) if message.text.startswith(point.text) and point.text)
-        if (place := next(known, None)) is None:
-            # An action of the user between two turns does not count as a turn.
-            return plain if self.points else replace(plain, role="user")
+        if (place := next(known, None)) is None:  # a message from before a fork or an import
+            return plain
         point = self.points[place]
         del self.points[: place + 1]
         self.ended = self.points[0].time or None if self.points else None
-        return replace(plain, role="user", turn=point.number, time=self.begun.get(point.number))
+        return replace(plain, turn=point.number, time=self.begun.get(point.number))
 
     def _reply(self, message: AIMessage) -> Message:
         text, images = _content(message)

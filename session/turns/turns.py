@@ -13,7 +13,7 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
-from ml_intern.graph.state import TYPED, AgentState, Outcome, open_calls, with_images
+from ml_intern.graph.state import TYPED, AgentState, Outcome, note, open_calls, with_images
 from ml_intern.session.turns.points import turn_points
 from ml_intern.session.turns.unfinished import UnfinishedCalls, closing_results
 
@@ -99,7 +99,7 @@ class Turns:
         await self._write(
             {
                 **_fresh(options, self.services),
-                "messages": [_users_message(message.text, message.typed, images=message.images)],
+                "messages": [_users_message(message)],
                 "rejected": {},
                 "recent_calls": Overwrite([]),
                 "iteration": 0,
@@ -154,13 +154,13 @@ class Turns:
         await replace(self, thread_id=thread_id).close_open(why)
 
     async def append_note(self, text: str, typed: str = "", id: str = "", sources: Sequence[str] = ()) -> None:
-        """Add an action of the user to the conversation, outside any turn; `typed` is the text the user typed.
+        """Add a note on an action of the user, outside any turn; `typed` is the text the user typed.
 
         A note replaces an earlier one with the same `id`. `sources` are the sources of untrusted text in it.
         """
         await self._write(
             {
-                "messages": [_users_message(text, typed, id)],
+                "messages": [note(text, id or f"note_{uuid4().hex}", typed)],
                 "outcome": Outcome(status="done", text="", exit_code=0),
                 "taint": _tainted(await self.snapshot(), sources),
             },
@@ -311,9 +311,9 @@ def _tainted(head: StateSnapshot, sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*(head.values.get("taint") or ()), *sources]))
 
 
-def _users_message(text: str, typed: str | None, id: str = "", images: tuple[str, ...] = ()) -> HumanMessage:
-    metadata = {} if typed is None or typed == text else {TYPED: typed}
-    return HumanMessage(with_images(text, images), id=id or f"user_{uuid4().hex}", additional_kwargs=metadata)
+def _users_message(message: UserInput) -> HumanMessage:
+    metadata = {} if message.typed in (None, message.text) else {TYPED: message.typed}
+    return HumanMessage(with_images(message.text, message.images), id=f"user_{uuid4().hex}", additional_kwargs=metadata)
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:

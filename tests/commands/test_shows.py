@@ -67,6 +67,17 @@ def test_threads_show_as_json_has_messages_calls_and_plan(run: Run, thread: str)
     assert shown["thread"]["id"] == thread
 
 
+def test_threads_show_tells_notes_from_the_users_words(run: Run, script: Script) -> None:
+    steps = [{"text": "train", "status": "in_progress"}]
+    model = script({"tool_calls": [call("plan", steps=steps)]}, {"text": "bye"}, {"text": "bye"}, {"text": "really"})
+    assert run("-m", model, "go").code == 0
+    shown = run("threads", "show", "go").out
+    assert "[user]\ngo\n" in shown
+    assert "[note]\nThe plan has open steps" in shown
+    roles = [message["role"] for message in run("threads", "show", "go", "--json").json["messages"]]
+    assert roles == ["human", "ai", "tool", "ai", "note", "ai", "note", "ai"]
+
+
 def test_config_show_names_the_source_of_each_value_and_hides_secrets(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,12 @@ def test_markdown_fences_are_longer_than_any_fence_in_the_text() -> None:
     assert text.startswith("# What is it?\n\n- thread: `11111111-")
 
 
+def test_a_note_is_marked_in_claude_code_files() -> None:
+    lines = [json.loads(line) for line in export_conversation(two_turns(), "claude-code").splitlines()]
+    marked = [line["message"]["content"][0]["text"] for line in lines if line.get("isMeta")]
+    assert marked == ["Go on."]
+
+
 def test_openai_messages_have_only_fields_that_providers_accept() -> None:
     whole = json.loads(export_conversation(two_turns(), "openai"))
     roles = [message["role"] for message in whole["messages"]]

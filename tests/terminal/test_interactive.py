@@ -69,6 +69,25 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert again.ended() == 0
 
 
+def test_a_resumed_thread_shows_the_users_message_and_not_a_note(start: Callable[..., Terminal]) -> None:
+    plan = {"name": "plan", "args": {"steps": [{"text": "train", "status": "in_progress"}]}}
+    terminal = start({"tool_calls": [plan]}, {"text": "bye"}, {"text": "bye"}, {"text": "It is over."})
+    terminal.prompt()
+    terminal.enter("train it")
+    terminal.expect("It is over.")
+    terminal.prompt()
+    terminal.enter("/exit")
+    assert terminal.ended() == 0
+    again = start(options=("-c",))
+    again.expect("resumed 'train it'")
+    shown = again.expect("It is over.")
+    assert "> train it" in shown
+    assert "The plan has open steps" not in shown
+    again.prompt()
+    again.type(CTRL_D)
+    assert again.ended() == 0
+
+
 def test_a_sentence_instead_of_an_answer_rejects_and_the_model_reads_it(start: Callable[..., Terminal]) -> None:
     terminal = start(
         bash("echo first > out.txt"), {"text": "Another way then.", "expect": "rejected it. write to made.txt instead"}
