@@ -106,7 +106,8 @@ def compaction(effect: Effect) -> Scenario:
     steps += [says("A"), says("B", effect("last")), says("C"), {"summary": "Notes: files were read."}]
     # Without the provider's count of tokens the conversation's own size decides.
     counted = [{key: value for key, value in step.items() if key != "usage"} for step in steps]
-    options = {"compact_threshold": 3_600, "tool_names": ("read", "mark", "bash")}
+    # Half of a step above the fifth: a result that says "may have run in part" must not move the compaction.
+    options = {"compact_threshold": 3_800, "tool_names": ("read", "mark", "bash")}
     return Scenario("compaction", counted, talk("one", "two"), options, files=files)
 
 
