@@ -16,7 +16,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import Redo, Undo, UserInput
 from ml_intern.models.gateway import Models
 from ml_intern.session.agent import AgentSession
-from ml_intern.snapshots.workspace import Snapshots
+from ml_intern.snapshots.workspace import RestoreRequest, Snapshots
 from ml_intern.store.store import Store
 from ml_intern.tools.registry import create_builtin_tools
 
@@ -53,8 +53,8 @@ async def snapshots(folder: Path, files: int, size: int) -> None:
     first, same = await timed(take), statistics.median([await timed(take) for _ in range(REPEATS)])
     fill(workspace, files, size)
     changed = await timed(take)
-    preview = await timed(lambda: taken.preview(names[:1]))
-    back = await timed(lambda: taken.restore(names[:1], taken.name_of("before"), "bench"))
+    preview = await timed(lambda: taken.preview(RestoreRequest(names[:1], "bench")))
+    back = await timed(lambda: taken.restore(RestoreRequest(names[:1], "bench", taken.name_of("before"))))
     await taken.close()
     shape = f"{files:,} files, {files * size / MEGABYTE:,.1f} MB"
     figures = {"first": first, "unchanged": same, "all changed": changed, "preview": preview, "brought back": back}

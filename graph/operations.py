@@ -63,6 +63,8 @@ class Undo:
 
     turns: int = 1
     files: Scope = "both"
+    all_files: bool = False
+    """Restore files that were changed outside the turns, too."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Redo:
     """Restore the turns of the last undo."""
 
     files: Scope = "both"
+    all_files: bool = False
+    """Restore files that were changed after the undo, too."""
 
 
 @dataclass(frozen=True)

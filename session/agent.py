@@ -219,22 +219,24 @@ class AgentSession(LockedThread):
             else:
                 task.result()
         except MLInternError as error:
-            self._failed(operation, error)
+            await self._failed(operation, error)
         except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log
-            self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
+            await self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
 
     async def _stopped(self) -> None:
         if self._closing:
+            await self.end_snapshots()
             return
         cut_off = await self._turns.close_open("interrupted by the user")
         reason = f"interrupted by the user; may have run in part: {', '.join(cut_off)}" if cut_off else "by the user"
         await self._ended(TurnEnd("interrupted", reason, 130))
         self._emit("interrupted", reason=reason)
 
-    def _failed(self, operation: ops.Operation, error: MLInternError) -> None:
+    async def _failed(self, operation: ops.Operation, error: MLInternError) -> None:
         self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
         begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
         if begun and not isinstance(error, UsageError):
+            await self.end_snapshots()
             self.end = TurnEnd("failed", str(error), error.exit_code)
             self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
 
@@ -246,6 +248,10 @@ class AgentSession(LockedThread):
             self._greet()
         state = await self._turns.run(start, self.options, self._events.publish)
         await self._complete(turn_end(state))
+
+    async def _continue(self, start: Any) -> None:
+        await self.continue_snapshots()
+        await self._run(start)
 
     async def _complete(self, end: TurnEnd) -> None:
         if end.status == "waiting":
@@ -259,6 +265,7 @@ class AgentSession(LockedThread):
 
     async def _ended(self, end: TurnEnd) -> None:
         self.end = end
+        await self.end_snapshots()
         await self.list_as(end.status)
 
     async def _settle(self, _: ops.Settle) -> None:
@@ -267,7 +274,9 @@ class AgentSession(LockedThread):
         if snapshot.interrupts:
             await self._complete(TurnEnd("waiting", "approval pending", 3))
         elif is_pending(snapshot):
-            await self._run(None)
+            await self._continue(None)
+        else:
+            await self.end_snapshots()
 
     async def _user_input(self, op: ops.UserInput) -> None:
         self.end = None
@@ -282,17 +291,17 @@ class AgentSession(LockedThread):
         batch = check_answers(pending_batch(await self._turns.snapshot()), op.decisions)
         folder, thread_id = self.options.workspace, self.thread_id
         await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
-        await self._run(Command(resume={"decisions": dict(op.decisions)}))
+        await self._continue(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:
         compaction = {"reason": "manual", "keep": op.keep}
         await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=compaction)
-        await self._run(None)
+        await self._continue(None)
 
     async def _wake(self, _: ops.Wake) -> None:
         if (turn := await self.runs.begin(self._turns, self.options)) is not None:
             self._emit("processing", turn=turn, text=WAKE_TEXT)
-            await self._run(None)
+            await self._continue(None)
 
     # --- undo, redo, and switching threads
 
@@ -355,9 +364,11 @@ class AgentSession(LockedThread):
     async def _run_command(self, op: ops.RunCommand) -> None:
         await self._turns.close_open("the user ran a command")
         await self._listing.change()
+        await self.continue_snapshots()
         await self._files.settled()
         # The note is written before the command runs, so that the model knows about it even after a crash.
         id, typed = f"note_{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)
+        await self.end_snapshots()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_intern.execution.tool import ServerState as ServerState
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
-    from ml_intern.graph.operations import Operation, Redo, Scope, Undo
+    from ml_intern.graph.operations import Operation, Redo, Undo
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Conversation, Message
     from ml_intern.safety.policy import Verdict as Verdict
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_intern.session.turns.rewind import RewindResult as RewindResult
     from ml_intern.session.turns.rewind import UndoPreview as UndoPreview
     from ml_intern.session.turns.turns import TurnInfo as TurnInfo
+    from ml_intern.snapshots.workspace import FileChange as FileChange
     from ml_intern.store.ledger import Spending as Spending
     from ml_intern.store.ledger import Totals as Totals
     from ml_intern.store.permissions import PermissionRow as PermissionRow
@@ -201,7 +202,7 @@ class Thread(Protocol):
         """Return the fields of `approval_required`; None if no approval is pending."""
         ...
 
-    async def preview_undo(self, turns: int = 1, files: "Scope" = "both") -> "UndoPreview":
+    async def preview_undo(self, operation: "Undo") -> "UndoPreview":
         """Return the effect of an undo, file by file. Raises the errors of an undo."""
         ...
 

@@ -119,6 +119,7 @@ class LocalRun(LockedThread):
     async def resume(self) -> None:
         """Prepare to continue the turn."""
         self.resume_snapshot(await self._turns.snapshot())
+        await self.continue_snapshots()
         await self._files.settled()
 
     async def cut_off(self) -> None:
@@ -127,6 +128,7 @@ class LocalRun(LockedThread):
 
     async def close(self) -> None:
         """Record the end of the run in the list of threads."""
+        await self.end_snapshots()
         await self._files.close()
         snapshot = await self._turns.snapshot()
         await self.list_as("interrupted" if is_pending(snapshot) else turn_end(snapshot).status)

@@ -98,9 +98,9 @@ class StoredThread:
         batch = pending_batch(await self._turns.snapshot())
         return None if batch is None else approval_fields(batch)
 
-    async def preview_undo(self, turns: int = 1, files: ops.Scope = "both") -> UndoPreview:
+    async def preview_undo(self, operation: ops.Undo) -> UndoPreview:
         """Return the effect of an undo, file by file. Call it only between turns. Raises the errors of an undo."""
-        return await self._rewind.preview(ops.Undo(turns, files))
+        return await self._rewind.preview(operation)
 
     async def conversation(self) -> "Conversation":
         """Return the whole conversation with times and costs. Raises UsageError before the first turn."""
@@ -131,9 +131,17 @@ class LockedThread(StoredThread):
         await self._listing.begin_turn(message, self.options, files, on_disk=on_disk)
 
     def resume_snapshot(self, head: "StateSnapshot") -> None:
-        """Take the snapshot of the turn that continues at `head`, if its process died before taking it."""
-        if head.values.get("iteration", 0) <= 1:  # no tool ran yet
-            self._files.resume(head.values.get("turn_files", ""), self.thread_id)
+        """Take the snapshot of the turn at `head`, if its process died before taking it."""
+        tools_ran = head.values.get("iteration", 0) > 1
+        self._files.resume(head.values.get("turn_files", ""), self.thread_id, tools_ran=tools_ran)
+
+    async def continue_snapshots(self) -> None:
+        """Start taking a snapshot of the files before the current turn continues."""
+        self._files.continue_turn(await self._value("turn_files") or "", self.thread_id)
+
+    async def end_snapshots(self) -> None:
+        """Take a snapshot of the files where the current turn ends or waits, so that later changes are the user's."""
+        await self._files.end_turn()
 
     async def list_running(self) -> None:
         """Mark the thread as running in the list of threads."""

@@ -1,1 +1,1 @@
-"""Snapshots of the user's files at the start of each turn, and their restoration by undo."""
+"""Snapshots of the user's files at the start and end of each turn, and their restoration by undo."""

@@ -4,15 +4,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_intern.configs.paths import private_folder
 from ml_intern.snapshots.trees import Tree
 
 FOLDER = "snapshots"
+Kind = Literal["start", "end"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Record:
     """Seconds since the epoch."""
     tree: Tree | None
     why_not: str = ""
+    kind: Kind = "start"
+    """start: a turn begins or continues here; end: it ends or waits here."""
 
 
 def shadow_folder(home: Path, workspace: Path) -> Path:
@@ -55,14 +58,26 @@ class Records:
             return None
         except (ValueError, KeyError) as error:
             return Record("", 0, None, f"the snapshot's record is damaged: {error}")
-        return Record(found["thread"], found["taken"], tree, found["why_not"])
+        return Record(found["thread"], found["taken"], tree, found["why_not"], found.get("kind", "start"))
 
-    def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "") -> Record:
+    def points(self, name: str) -> Iterator[Record]:
+        """Yield the snapshot with this name and the later ones of its turn, in the order in which they were taken."""
+        number = 0
+        while record := self.read(_numbered(name, number)):
+            yield record
+            number += 1
+
+    def add(self, name: str, record: Record) -> None:
+        """Save a later snapshot of the turn that began with the snapshot `name`. Raises OSError."""
+        number = sum(1 for _ in self.points(name))
+        self.write(_numbered(name, number), record.thread, record.tree, record.why_not, record.kind)
+
+    def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "", kind: Kind = "start") -> Record:
         """Save a snapshot under this name. Raises OSError."""
         private_folder(self.folder)
-        record = Record(thread, time.time(), tree, why_not)
+        record = Record(thread, time.time(), tree, why_not, kind)
         about = self._write_tree(tree, name) if tree is not None else ""
-        as_json = {"thread": thread, "taken": record.taken, "about": about, "why_not": why_not}
+        as_json = {"thread": thread, "taken": record.taken, "about": about, "why_not": why_not, "kind": kind}
         _write(private_folder(self.folder / "records") / f"{name}.json", json.dumps(as_json))
         return record
 
@@ -78,6 +93,10 @@ class Records:
 
     def _path(self, name: str) -> Path:
         return self.folder / "records" / f"{name}.json"
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}.{number}" if number else name
 
 
 def _write(path: Path, text: str) -> None:

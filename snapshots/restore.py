@@ -4,12 +4,13 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO
 
+from ml_intern.snapshots.points import Outside
 from ml_intern.snapshots.scan import RealFolders, lstat_or_none, parent_of
 from ml_intern.snapshots.trees import TEMPORARY_PREFIX, Change, ShadowRepository, Tree
 
@@ -25,19 +26,22 @@ class RestorePlan:
     remove: tuple[bytes, ...]
     write: tuple[Change, ...]
     skipped: dict[bytes, str]
+    kept: tuple[Change, ...] = ()
+    """Changes that are not made, since the files were changed outside the turns."""
+    kept_folders: Collection[bytes] = ()
+    """Folders that are neither removed for being empty nor created."""
 
 
-def plan_restore(shadow: ShadowRepository, now: Tree, target: Tree) -> RestorePlan:
-    """Compare the current tree `now` with `target`. Raises SnapshotError."""
+def plan_restore(shadow: ShadowRepository, now: Tree, target: Tree, outside: Outside) -> RestorePlan:
+    """Compare the current tree `now` with `target`. Paths in `outside` stay as they are. Raises SnapshotError."""
     changes = shadow.diff(now.id, target.id)
     skipped = {change.path: why for change in changes if (why := _skip_reason(change, now, target))}
-    return RestorePlan(
-        now,
-        target,
-        tuple(change.path for change in changes if change.status == "D" and change.path not in skipped),
-        tuple(change for change in changes if change.status != "D" and change.path not in skipped),
-        skipped,
-    )
+    possible = [change for change in changes if change.path not in skipped]
+    kept = tuple(change for change in possible if change.path in outside.paths)
+    made = [change for change in possible if change.path not in outside.paths]
+    removed = tuple(change.path for change in made if change.status == "D")
+    written = tuple(change for change in made if change.status != "D")
+    return RestorePlan(now, target, removed, written, skipped, kept, outside.folders)
 
 
 def _skip_reason(change: Change, now: Tree, target: Tree) -> str:
@@ -65,13 +69,14 @@ class Restorer:
         """Remove files, then write files. Raises SnapshotError for a damaged snapshot, OSError for a full disk."""
         for path in self.plan.remove:
             self._try(path, partial(self._remove, path))
-        self._remove_empty_folders({parent_of(path) for path in self.done} | set(self.plan.now.empty))
+        empty = set(self.plan.now.empty).difference(self.plan.kept_folders)
+        self._remove_empty_folders({parent_of(path) for path in self.done} | empty)
         self._folders.clear_cache()
         if self.plan.write:
             with self.shadow.git.open_blobs([change.blob for change in self.plan.write]) as blobs:
                 for index, change in enumerate(self.plan.write):
                     self._try(change.path, partial(self._write, change, partial(blobs.copy, index)))
-        for folder in self.plan.target.empty:
+        for folder in sorted(set(self.plan.target.empty).difference(self.plan.kept_folders)):
             self._try(folder, partial(self._make_folder, folder), counted=False)
 
     def _try(self, path: bytes, action: Callable[[], None], *, counted: bool = True) -> None:
@@ -89,7 +94,7 @@ class Restorer:
 
     def _remove_empty_folders(self, folders: Iterable[bytes]) -> None:
         """Remove empty folders and their empty parents, except those that had no files in the target either."""
-        preserved = {b"", *self.plan.target.empty, *self.plan.target.without_files}
+        preserved = {b"", *self.plan.target.empty, *self.plan.target.without_files, *self.plan.kept_folders}
         for folder in sorted(folders, key=len, reverse=True):
             while folder not in preserved and self._is_empty(folder):
                 self._at(folder).rmdir()

@@ -11,14 +11,16 @@ from ml_intern.commands.threads.listing import thread_json
 from ml_intern.commands.threads.opened import threads_of_user, warn
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.operations import Redo, Scope, Undo
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import and_more, plural
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import RewindResult, ThreadRow
 
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")]
 Files = Annotated[Scope, typer.Option("--files", help="undo or redo the conversation, the files, or both")]
+AllFiles = Annotated[bool, typer.Option("--all-files", help="include files that you changed outside the turns")]
 TITLE_LENGTH = 200
+MAX_KEPT = 20
 
 
 def rename(thread: Thread, title: Annotated[str, typer.Argument(metavar="TITLE")], json: Json = False) -> int:
@@ -56,18 +58,23 @@ def undo(
     thread: Thread,
     turns: Annotated[int, typer.Argument(metavar="[N]", min=1, help="number of turns to undo")] = 1,
     files: Files = "both",
+    all_files: AllFiles = False,
     preview: Annotated[bool, typer.Option("--preview", help="show the changes without making them")] = False,
     json: Json = False,
 ) -> int:
-    """Undo the last turns of a thread and their changes to the files of its folder."""
+    """Undo the last turns of a thread and their changes to the files of its folder.
+
+    Files that you changed yourself, before, between or after these turns, stay as they are unless you add --all-files.
+    """
+    operation = Undo(turns, files, all_files)
     if preview:
-        return asyncio.run(_preview(thread, Undo(turns, files), as_json=json))
-    return _print_moved("undo", *asyncio.run(_move(thread, Undo(turns, files))), as_json=json)
+        return asyncio.run(_preview(thread, operation, as_json=json))
+    return _print_moved("undo", *asyncio.run(_move(thread, operation)), as_json=json)
 
 
-def redo(thread: Thread, files: Files = "both", json: Json = False) -> int:
-    """Restore what the last undo removed."""
-    return _print_moved("redo", *asyncio.run(_move(thread, Redo(files))), as_json=json)
+def redo(thread: Thread, files: Files = "both", all_files: AllFiles = False, json: Json = False) -> int:
+    """Restore what the last undo removed. Files that you changed since then stay as they are."""
+    return _print_moved("redo", *asyncio.run(_move(thread, Redo(files, all_files))), as_json=json)
 
 
 async def _move(text: str, operation: Undo | Redo) -> "tuple[ThreadRow, RewindResult]":
@@ -81,11 +88,14 @@ async def _preview(text: str, operation: Undo, *, as_json: bool) -> int:
     from dataclasses import asdict
 
     async with threads_of_user() as threads, threads.hold(text) as thread:
-        seen = await thread.preview_undo(operation.turns, operation.files)
+        seen = await thread.preview_undo(operation)
     if as_json:
         return print_json({"thread": thread.thread_id, **asdict(seen)})
     changes = [f"{change.kind:8} {change.path}{_counts(change.added, change.removed)}" for change in seen.changes]
-    return print_lines([f"would undo {plural(seen.turns, 'turn')}: {seen.text}", *changes, *seen.notes])
+    kept = [f"{'kept':8} {change.path}  (changed by you; --all-files includes it)" for change in seen.kept[:MAX_KEPT]]
+    if more := and_more(len(seen.kept), MAX_KEPT, "file"):
+        kept.append(f"{'kept':8} {more}")
+    return print_lines([f"would undo {plural(seen.turns, 'turn')}: {seen.text}", *changes, *kept, *seen.notes])
 
 
 def _print_moved(direction: str, row: "ThreadRow", moved: "RewindResult", *, as_json: bool) -> int:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.execution.tool import Services
-from ml_intern.graph.operations import Redo, Scope, Undo
+from ml_intern.graph.operations import Redo, Undo
 from ml_intern.runs.poll import refresh
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.session.turns.irreversible import Undone, irreversible_effects, undone_calls
 from ml_intern.session.turns.turns import Turns, UndoPlan
 from ml_intern.snapshots.git import SnapshotError
-from ml_intern.snapshots.workspace import FileChange, RestoreResult, Snapshots
+from ml_intern.snapshots.workspace import FileChange, RestoreRequest, RestoreResult, Snapshots
 from ml_intern.text.formatting import listed
 from ml_intern.text.visible import visible
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 5
 REMEDY = "undo only the conversation, or try again"
+ALL_FILES = "--all-files includes them"
+OUTSIDE_UNKNOWN = "the end of a turn was not recorded: files changed since it started count as changed by the turn"
 KINDS = {"changed": "reverted", "created": "restored", "removed": "removed"}
 
 
@@ -43,6 +45,8 @@ class UndoPreview:
     turns: int
     text: str
     changes: tuple[FileChange, ...]
+    kept: tuple[FileChange, ...]
+    """The changes to files that were changed outside the turns; only `all_files` makes them."""
     notes: list[str]
 
 
@@ -76,7 +80,7 @@ class Rewind:
         await self.turns.close_open("undone by the user")
         plan = await self.turns.plan_undo(op.turns)
         undone = _undone(plan)
-        restored, notes = await self._files_back(op.files, plan, undone)
+        restored, notes = await self._files_back(op, plan, undone)
         stays = await self._stays(undone)
         if op.files == "files":
             await self.turns.add_redo_target(plan.head)
@@ -92,7 +96,10 @@ class Rewind:
         notes: list[str] = []
         name = self.files.name_of(f"undo-{_id(target)}")
         if op.files != "conversation" and await self.files.has_snapshot(name):
-            restored = await self._restore([name], f"redo-{_id(head)}")
+            after = head if op.files == "files" else target
+            turn = _turn_files(head) if _turn_files(head) == _turn_files(after) else ""
+            request = self._request([name], all_files=op.all_files, before=f"redo-{_id(head)}", turn=turn)
+            restored = await _or_error(self.files.restore(request))
             notes = [redact(visible(note)) for note in _notes(restored, "before the undo")]
         elif op.files == "files":
             raise UsageError("there are no files to redo", "the last undo did not change files")
@@ -106,15 +113,16 @@ class Rewind:
         plan = await self.turns.plan_undo(op.turns)
         undone = _undone(plan)
         changes: tuple[FileChange, ...] = ()
+        kept: tuple[FileChange, ...] = ()
         notes: list[str] = []
-        if self._wants_files(op.files, undone):
+        if self._wants_files(op, undone):
             if why := await self.files.restore_problem(plan.files):
                 notes = [f"the files stay as they are: {why}"]
             else:
-                found = await _or_error(self.files.preview(plan.files))
-                changes, notes = found.changes, _stays(found)
+                found = await _or_error(self.files.preview(self._request(plan.files, all_files=op.all_files)))
+                changes, kept, notes = found.changes, found.kept, _stays(found)
         notes += await self._stays(undone)
-        return UndoPreview(plan.turns, plan.text, changes, [redact(visible(note)) for note in notes])
+        return UndoPreview(plan.turns, plan.text, changes, kept, [redact(visible(note)) for note in notes])
 
     async def _stays(self, undone: Undone) -> list[str]:
         await refresh(self.services.store, self.turns.thread_id)
@@ -122,24 +130,28 @@ class Rewind:
         notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
         return [*irreversible_effects(undone, self.services), *notes]
 
-    def _wants_files(self, scope: Scope, undone: Undone) -> bool:
+    def _wants_files(self, op: Undo, undone: Undone) -> bool:
         # If the turns changed no files, later changes are the user's own and must not be reverted.
-        return scope == "files" or (scope == "both" and undone.may_have_changed_files(self.services))
+        if op.files == "both":
+            return op.all_files or undone.may_have_changed_files(self.services)
+        return op.files == "files"
 
-    async def _files_back(self, scope: Scope, plan: UndoPlan, undone: Undone) -> tuple[RestoreResult | None, list[str]]:
-        if not self._wants_files(scope, undone):
-            stays = scope == "conversation" and undone.may_have_changed_files(self.services)
+    async def _files_back(self, op: Undo, plan: UndoPlan, undone: Undone) -> tuple[RestoreResult | None, list[str]]:
+        if not self._wants_files(op, undone):
+            stays = op.files == "conversation" and undone.may_have_changed_files(self.services)
             return None, ["the files stay as they are"] if stays else []
         if why := await self.files.restore_problem(plan.files):
-            if scope == "files":
+            if op.files == "files":
                 raise UsageError(f"the files cannot be restored: {why}")
             return None, [f"the files stay as they are: {why}"]
-        restored = await self._restore(plan.files, f"undo-{_id(plan.head)}")
+        turn = _turn_files(plan.head) if op.files == "files" else ""
+        request = self._request(plan.files, all_files=op.all_files, before=f"undo-{_id(plan.head)}", turn=turn)
+        restored = await _or_error(self.files.restore(request))
         return restored, _notes(restored, f"at the start of turn {plan.number}")
 
-    async def _restore(self, names: Iterable[str], before: str) -> RestoreResult:
-        thread = self.turns.thread_id
-        return await _or_error(self.files.restore(list(names), self.files.name_of(before), thread))
+    def _request(self, names: Iterable[str], *, all_files: bool, before: str = "", turn: str = "") -> RestoreRequest:
+        before = self.files.name_of(before) if before else ""
+        return RestoreRequest(list(names), self.turns.thread_id, before, turn, all_files)
 
 
 async def _or_error(work: Any) -> RestoreResult:
@@ -160,10 +172,21 @@ def _id(snapshot: "StateSnapshot") -> str:
     return str(snapshot.config["configurable"]["checkpoint_id"])
 
 
+def _turn_files(snapshot: "StateSnapshot") -> str:
+    return str(snapshot.values.get("turn_files", ""))
+
+
 def _notes(restored: RestoreResult, when: str) -> list[str]:
-    if not restored.changes:
-        return [f"the files are as they were {when}", *_stays(restored)]
-    return [f"the files are as they were {when}: {_done(restored.changes)}", *_stays(restored)]
+    done = f"the files are as they were {when}"
+    if restored.changes:
+        done += f": {_done(restored.changes)}"
+    return [done, *_kept(restored), *_stays(restored)]
+
+
+def _kept(restored: RestoreResult) -> list[str]:
+    if not restored.kept:
+        return []
+    return [f"changed by you, kept: {_named(change.path for change in restored.kept)} ({ALL_FILES})"]
 
 
 def _done(changes: Iterable[FileChange]) -> str:
@@ -177,6 +200,8 @@ def _stays(restored: RestoreResult) -> list[str]:
     """Return notes on files that the snapshots do not contain, those with known changes first."""
     out = {**restored.skipped, **{path: why for path, why in restored.excluded.items() if path not in restored.skipped}}
     notes = [f"not restored: {_named(f'{path} ({why})' for path, why in out.items())}"] if out else []
+    if restored.changes and not restored.outside_is_known:
+        notes.insert(0, OUTSIDE_UNKNOWN)
     return [*notes, f"ignored files are not changed: {_named(restored.ignored)}"] if restored.ignored else notes
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
@@ -10,7 +11,7 @@ from ml_intern.terminal.render.summary import age, one_line
 from ml_intern.text.formatting import and_more
 
 if TYPE_CHECKING:
-    from ml_intern.session.protocol import TurnInfo
+    from ml_intern.session.protocol import FileChange, TurnInfo
     from ml_intern.terminal.slash.host import Host
 
 SCOPES: dict[str, ops.Scope] = {
@@ -22,55 +23,73 @@ SCOPES: dict[str, ops.Scope] = {
     "files": "files",
 }
 FILE_CHANGES = {"changed": "revert", "created": "restore", "removed": "remove"}
+CHANGED_BY_USER = {"changed": "changed", "created": "deleted", "removed": "created"}
+"""What the user did, by what an undo of it would do."""
+ALL_FILES = "--all-files"
 LISTED_CHANGES = 15
 LISTED_TURNS = 20
 
 
 async def undo(host: "Host", argument: str) -> None:
     """Undo turns, after showing which files change. The message of the oldest undone turn is put into the prompt."""
-    number, scope = _turns_and_scope(argument)
-    if scope is None or number < 1:
-        host.screen.line("usage: /undo [N] [conversation|files]", "red")
-        return
-    if scope == "both":
-        scope = await _chosen_scope(host, number)
-    if scope is not None:
-        await host.perform(ops.Undo(number, scope))
-
-
-def _turns_and_scope(argument: str) -> "tuple[int, ops.Scope | None]":
     words = argument.split()
     number = int(words.pop(0)) if words and words[0].isdecimal() else 1
-    return number, SCOPES.get(" ".join(words) or "both")
+    scope, all_files = _scope(words)
+    if scope is None or number < 1:
+        host.screen.line("usage: /undo [N] [conversation|files] [--all-files]", "red")
+        return
+    operation: ops.Undo | None = ops.Undo(number, scope, all_files)
+    if scope == "both":
+        operation = await _confirmed(host, ops.Undo(number, scope, all_files))
+    if operation is not None:
+        await host.perform(operation)
 
 
-async def _chosen_scope(host: "Host", number: int) -> "ops.Scope | None":
-    """Ask what to undo when files would change; None for nothing."""
+def _scope(words: "Sequence[str]") -> "tuple[ops.Scope | None, bool]":
+    """Return what the words of a command restore, and whether they include --all-files."""
+    rest = [word for word in words if word != ALL_FILES]
+    return SCOPES.get(" ".join(rest) or "both"), len(rest) < len(words)
+
+
+async def _confirmed(host: "Host", operation: ops.Undo) -> ops.Undo | None:
+    """Ask what to undo when files would change or were changed by the user; None for nothing."""
     try:
-        found = await host.session.preview_undo(number)
+        found = await host.session.preview_undo(operation)
     except MLInternError as error:
         host.screen.line(str(error), "red")
         return None
-    if not found.changes:
-        return "both"
-    for change in found.changes[:LISTED_CHANGES]:
-        lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
-        host.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
-    if more := and_more(len(found.changes), LISTED_CHANGES, "file"):
-        host.screen.line(f"  {more}")
+    if not found.changes and not found.kept:
+        return operation
+    _show_changes(host, [(FILE_CHANGES[change.kind], change) for change in found.changes])
+    if found.kept:
+        host.screen.line("changed by you, kept:", "dim")
+        _show_changes(host, [(CHANGED_BY_USER[change.kind], change) for change in found.kept])
     for note in found.notes:
         host.screen.line(note, "dim")
-    answer = await host.prompt.line("undo: b both  c conversation  f files  Enter cancel: ")
-    return SCOPES.get((answer or "").strip().lower())
+    everything = "  a all files, yours too" if found.kept else ""
+    answer = await host.prompt.line(f"undo: b both  c conversation  f files{everything}  Enter cancel: ")
+    chosen = (answer or "").strip().lower()
+    if everything and chosen in {"a", "all"}:
+        return replace(operation, all_files=True)
+    scope = SCOPES.get(chosen)
+    return None if scope is None else replace(operation, files=scope)
+
+
+def _show_changes(host: "Host", changes: "Sequence[tuple[str, FileChange]]") -> None:
+    for what, change in changes[:LISTED_CHANGES]:
+        lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
+        host.screen.line(f"  {what:12}{change.path}{lines}")
+    if more := and_more(len(changes), LISTED_CHANGES, "file"):
+        host.screen.line(f"  {more}")
 
 
 async def redo(host: "Host", argument: str) -> None:
     """Restore the turns of the last undo."""
-    scope = SCOPES.get(argument or "both")
+    scope, all_files = _scope(argument.split())
     if scope is None:
-        host.screen.line("usage: /redo [conversation|files]", "red")
+        host.screen.line("usage: /redo [conversation|files] [--all-files]", "red")
         return
-    await host.perform(ops.Redo(scope))
+    await host.perform(ops.Redo(scope, all_files))
 
 
 async def rewind(host: "Host", _: str) -> None:

@@ -45,17 +45,17 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/clear",), "", "start a new thread on an empty screen", actions.clear),
     SlashCommand(
         ("/undo",),
-        "[N] [conversation|files]",
-        "undo the last turn, or the last N, and the files they changed",
+        "[N] [conversation|files] [--all-files]",
+        "undo the last turn, or the last N, and the files they changed; --all-files includes those you changed",
         undo,
-        ("conversation", "files"),
+        ("conversation", "files", "--all-files"),
     ),
     SlashCommand(
         ("/redo",),
-        "[conversation|files]",
+        "[conversation|files] [--all-files]",
         "restore what the last undo removed",
         redo,
-        ("conversation", "files"),
+        ("conversation", "files", "--all-files"),
     ),
     SlashCommand(("/fork",), "[TURN]", "continue in a copy of the thread, up to a turn", actions.fork),
     SlashCommand(

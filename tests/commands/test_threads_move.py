@@ -86,6 +86,22 @@ def test_a_preview_tells_every_file_and_changes_nothing(run: Run, thread: str, p
     assert texts(run, thread) == ["write one", "write three"]
 
 
+def test_files_made_by_hand_stay_and_all_files_includes_them(run: Run, thread: str, place: Path) -> None:
+    (place / "mine").write_text("by hand\n")
+    seen = run("threads", "undo", thread, "--preview")
+    assert "removed  file3  +0 -1\n" in seen.out
+    assert "kept     mine  (changed by you; --all-files includes it)\n" in seen.out
+    assert "changed by you, kept: mine" in run("threads", "undo", thread).out
+    assert sorted(path.name for path in place.iterdir()) == ["file1", "mine"]
+    run("threads", "redo", thread)
+    assert sorted(path.name for path in place.iterdir()) == ["file1", "file3", "mine"]
+    assert "removed  mine" in run("threads", "undo", thread, "--preview", "--all-files").out
+    run("threads", "undo", thread, "--all-files")
+    assert sorted(path.name for path in place.iterdir()) == ["file1"]
+    run("threads", "redo", thread)
+    assert sorted(path.name for path in place.iterdir()) == ["file1", "file3", "mine"]
+
+
 def test_an_undo_shows_in_the_list_and_the_thread_goes_on_from_there(run: Run, thread: str, script: Script) -> None:
     undone = run("threads", "undo", thread, "--json").json
     assert (undone["thread"]["id"], undone["thread"]["turns"], undone["text"]) == (thread, 1, "write three")
@@ -212,12 +228,13 @@ def test_every_json_is_one_value_with_the_keys_it_always_has(run: Run, thread: s
     row: set[str] = {"id", "title", "folder", "parent", "forked_at", "created", "updated", "state", "turns", "cost_usd"}
     row |= {"unpriced_requests"}
     moved = {"thread", "direction", "turns", "text", "notes"}
+    previewed = {"thread", "turns", "text", "changes", "kept", "notes"}
     found: list[tuple[Any, set[str]]] = [
         (run("threads", "rename", thread, "x", "--json"), row),
         (run("threads", "fork", thread, "--json"), row),
         (run("threads", "undo", thread, "--json"), moved),
         (run("threads", "redo", thread, "--json"), moved),
-        (run("threads", "undo", thread, "--preview", "--json"), {"thread", "turns", "text", "changes", "notes"}),
+        (run("threads", "undo", thread, "--preview", "--json"), previewed),
         (run("threads", "delete", thread, "--yes", "--json"), {"deleted"}),
     ]
     for done, keys in found:

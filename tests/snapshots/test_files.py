@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.snapshots.scan import Limits
+from ml_intern.snapshots.workspace import RestoreRequest
 from tests.snapshots.workspace import Workspace, git, picture, repository
 
 NAMES = ["a", "b/c", "b/d/e", "f g", "h/i", "ü/ö", "j"]
@@ -166,7 +167,7 @@ async def test_files_ignored_at_the_snapshot_are_not_removed_even_if_not_ignored
     workspace.write(".gitignore", "")
     clear(workspace.folder / "sub/.gitignore")
     workspace.write("added", "by the agent")
-    preview = await workspace.snapshots.preview([name])
+    preview = await workspace.snapshots.preview(RestoreRequest([name], "thread"))
     restored = await workspace.restore(name)
     assert preview.changes[0].path == ".gitignore"
     assert [change.path for change in restored.changes] == [change.path for change in preview.changes]
@@ -278,7 +279,7 @@ async def test_the_preview_counts_lines_and_changes_nothing(workspace: Workspace
     workspace.write("binary", b"\0\2")
     workspace.write("new", "n\n")
     before = picture(workspace.folder)
-    found = await workspace.snapshots.preview([name])
+    found = await workspace.snapshots.preview(RestoreRequest([name], "thread"))
     assert [(one.path, one.kind, one.added, one.removed) for one in found.changes] == [
         ("binary", "changed", None, None),
         ("gone", "created", 1, 0),

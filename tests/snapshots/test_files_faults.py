@@ -11,6 +11,7 @@ from ml_intern.snapshots.git import SnapshotError
 from ml_intern.snapshots.prune import delete_snapshots
 from ml_intern.snapshots.records import shadow_folder
 from ml_intern.snapshots.scan import Limits
+from ml_intern.snapshots.workspace import RestoreRequest
 from ml_intern.store.lock import open_lock_file, try_lock
 from tests.snapshots.workspace import Workspace, picture
 
@@ -75,7 +76,7 @@ async def test_restore_uses_the_first_existing_snapshot(workspace: Workspace) ->
     workspace.write("a", "before")
     name = await workspace.take()
     workspace.write("a", "after")
-    await workspace.snapshots.restore([never, name], workspace.snapshots.name_of("undo"), "thread")
+    await workspace.snapshots.restore(RestoreRequest([never, name], "thread", workspace.snapshots.name_of("undo")))
     assert workspace.read("a") == "before"
     assert await workspace.snapshots.restore_problem([never]) == "no snapshot was completed"
 
@@ -138,7 +139,7 @@ async def test_sessions_on_one_workspace_wait_for_each_other(workspace: Workspac
         workspace.write(f"f{number}", "after")
     await asyncio.gather(
         *(
-            session.restore([name], session.name_of(f"before-{name[-8:]}"), "thread")
+            session.restore(RestoreRequest([name], "thread", session.name_of(f"before-{name[-8:]}")))
             for session, name in zip(sessions, names, strict=True)
         )
     )

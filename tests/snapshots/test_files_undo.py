@@ -105,7 +105,7 @@ async def test_undoing_a_turn_without_tools_leaves_the_users_edits(lab: Lab) -> 
     async with lab.session(lab.script({"text": "just words"})) as session:
         await turn(session, UserInput("a question"))
         (lab.workspace / "mine").write_text("edited meanwhile")
-        found = await session.preview_undo()
+        found = await session.preview_undo(Undo())
         assert (found.changes, found.notes) == ((), [])
         assert await notes(session, Undo()) == ""
         assert (lab.workspace / "mine").read_text() == "edited meanwhile"
@@ -116,7 +116,7 @@ async def test_the_preview_shows_what_undo_would_do(lab: Lab) -> None:
         await turn(session, UserInput("one"))
         await turn(session, UserInput("two"))
         before = picture(lab.workspace)
-        found = await session.preview_undo(2)
+        found = await session.preview_undo(Undo(2))
         assert (found.turns, found.text) == (2, "one")
         assert [(one.path, one.kind, one.added, one.removed) for one in found.changes] == [
             ("d/g", "removed", 0, 1),
@@ -175,7 +175,7 @@ async def test_undo_lists_external_effects_that_stay(lab: Lab) -> None:
     model = lab.script({"tool_calls": [bash(command)]}, {"text": "done"})
     async with lab.session(model, approval_mode="yolo") as session:
         await turn(session, UserInput("ship it"))
-        found = await session.preview_undo()
+        found = await session.preview_undo(Undo())
         said = await notes(session, Undo())
     assert "not undone: pushes (git push origin main)" in said
     assert "not undone: changes to the Git repository (git add f" in said

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml_intern.snapshots.prune import count_snapshots, delete_snapshots, folder_size
-from ml_intern.snapshots.workspace import Snapshots
+from ml_intern.snapshots.workspace import RestoreRequest, Snapshots
 
 
 def report(what: str, remedy: str) -> None:
@@ -37,7 +37,7 @@ async def test_only_contents_that_no_other_snapshot_needs_are_deleted(tmp_path: 
     for name in ("both", "mine"):
         (workspace / name).write_text("changed\n")
     files = Snapshots(home, workspace, report)
-    restored = await files.restore([remaining], files.name_of("before"), "kept")
+    restored = await files.restore(RestoreRequest([remaining], "kept", files.name_of("before")))
     await files.close()
     assert {change.path for change in restored.changes} == {"both", "mine"}
     assert (workspace / "mine").read_text() == "mine\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_intern.snapshots.scan import Limits
-from ml_intern.snapshots.workspace import RestoreResult, Snapshots
+from ml_intern.snapshots.workspace import RestoreRequest, RestoreResult, Snapshots
 
 Picture = dict[bytes, tuple[str, int, bytes]]
 
@@ -73,11 +73,15 @@ class Workspace:
     async def restore(self, name: str) -> RestoreResult:
         """Restore a snapshot; `redo` restores the previous state."""
         self.count += 1
-        return await self.snapshots.restore([name], self.snapshots.name_of(f"before-{self.count}"), "thread")
+        return await self.snapshots.restore(
+            RestoreRequest([name], "thread", self.snapshots.name_of(f"before-{self.count}"))
+        )
 
     async def redo(self) -> RestoreResult:
         name = self.snapshots.name_of(f"before-{self.count}")
-        return await self.snapshots.restore([name], self.snapshots.name_of(f"redo-{self.count}"), "thread")
+        return await self.snapshots.restore(
+            RestoreRequest([name], "thread", self.snapshots.name_of(f"redo-{self.count}"))
+        )
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -131,6 +131,41 @@ def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal
     assert terminal.ended() == 0
 
 
+def test_the_picker_lists_the_users_files_apart_and_offers_to_include_them(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    made, mine = tmp_path / "work" / "out.txt", tmp_path / "work" / "mine.txt"
+    terminal = start(bash("echo one > out.txt"), {"text": "It is done."}, options=("--yolo",))
+    terminal.prompt()
+    terminal.enter("make a file")
+    terminal.expect("It is done.")
+    terminal.prompt()
+    mine.write_text("by hand\n")
+    terminal.type(f"{ESCAPE}{ESCAPE}")
+    seen = terminal.expect("a all files, yours too")
+    assert "remove      out.txt" in seen
+    assert "created     mine.txt" in seen[seen.index("changed by you, kept:") :]
+    terminal.enter("b")
+    terminal.expect("undone: 1 turn")
+    assert (made.exists(), mine.exists()) == (False, True)
+    terminal.prompt()
+    terminal.expect("make a file")
+    terminal.type(CTRL_C)
+    terminal.enter("/redo")
+    terminal.expect("restored: 1 turn")
+    assert made.exists()
+    terminal.enter("/undo")
+    terminal.expect("a all files, yours too")
+    terminal.enter("a")
+    terminal.expect("undone: 1 turn")
+    assert (made.exists(), mine.exists()) == (False, False)
+    terminal.prompt()
+    terminal.expect("make a file")
+    terminal.type(CTRL_C)
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
 def test_esc_esc_chooses_the_turn_to_go_back_to(start: Callable[..., Terminal], tmp_path: Path) -> None:
     made = tmp_path / "work" / "out.txt"
     steps = ({"text": "Nothing yet."}, bash("echo one > out.txt"), {"text": "It is done."}, {"text": "Good."})
