@@ -129,6 +129,18 @@ class Models:
             one.model for one in routes if self.known.known_price(one) is None and not self._catalogues.pending(one)
         ]
 
+    def unlisted(self, options: "RunOptions") -> list[str]:
+        """Return a line for each model of a run that its endpoint or the price table does not list."""
+        routes = [self.route(model) for model in options.models]
+        return [self.known.unlisted(one) for one in routes if not self.known.is_listed(one)]
+
+    async def check_chosen(self, model: str) -> None:
+        """Check a model that the user switches to. Raises as `check`, and ModelUnknown if its endpoint lacks it."""
+        await self.check(model)
+        route = self.route(model)
+        if route.transport == "direct" and not self.known.is_listed(route):
+            raise ModelUnknown(self.known.unlisted(route), route.hint)
+
     async def check(self, model: str) -> None:
         """Ask the model's endpoint about it. Raises as `route`, and ConfigurationError when it cannot call tools."""
         route = self.route(model)

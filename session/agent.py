@@ -356,8 +356,9 @@ class AgentSession(LockedThread):
     async def _change(self, **changes: Any) -> None:
         """Change the options from the next run on. Raises ConfigurationError if the model cannot be called."""
         options = replace(self.options, **changes)
-        await self.services.models.check(options.model)
-        await self.services.models.expect_prices(options)
+        if options.model != self.options.model:
+            await self.services.models.check_chosen(options.model)
+            await self.services.models.expect_prices(options)
         self.options = options
         self._greet()
 

@@ -39,6 +39,7 @@ def _about_models(options: RunOptions, services: "Services", tools: "Mapping[str
     """Yield warnings about known limits of the models."""
     models = services.models
     yield from (str(one) for one in models.retired(options.models, date.today()))
+    yield from models.unlisted(options)
     yield from (_unpriced_note(models.route(model), options) for model in models.unpriced(options))
     if models.abilities(options.model).tools is False:
         yield f"{options.model} does not support tool calling, which ml-intern requires"

@@ -89,10 +89,12 @@ class Catalogues:
 
     def known(self, route: Route) -> CatalogEntry | None:
         """Return the catalogue entry of a route's model if it is already known."""
+        return offer_of(self.arrived(route), route)
+
+    def arrived(self, route: Route) -> Mapping[str, CatalogEntry]:
+        """Return the models of a route's endpoint as far as they are already known."""
         fetch = self._fetches.get(route.base_url or "")
-        if fetch is None or not fetch.done() or fetch.cancelled():
-            return None
-        return offer_of(fetch.result(), route)
+        return {} if fetch is None or not fetch.done() or fetch.cancelled() else fetch.result()
 
     async def close(self) -> None:
         """Cancel all requests."""

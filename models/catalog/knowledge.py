@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ml_intern.configs.errors import ModelUnknown
+from ml_intern.configs.providers import MODEL_PROVIDERS
 from ml_intern.models.catalog.abilities import UNKNOWN, Abilities
-from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues
+from ml_intern.models.catalog.endpoint import CatalogEntry, Catalogues, offer_of
 from ml_intern.models.catalog.lifecycle import retirement_of
-from ml_intern.models.catalog.prices import FREE, Price, entry_of, price_set
+from ml_intern.models.catalog.prices import FREE, Price, entry_of, names_of, price_set
 from ml_intern.models.routing import Route, checked_url, nearest_models
 from ml_intern.models.transports.base import Trimming
 
@@ -91,6 +92,24 @@ class Knowledge:
     async def offers(self, route: Route) -> Mapping[str, CatalogEntry]:
         """Return the catalogue of a route's endpoint after a short wait. Empty when there is none."""
         return await self.catalogues.offers(route) if route.transport == "direct" else {}
+
+    def is_listed(self, route: Route) -> bool:
+        """Return False if the endpoint's catalogue or the price table is known and does not contain the model."""
+        if route.transport == "direct":
+            offers = self.catalogues.arrived(route)
+            return not offers or offer_of(offers, route) is not None or f"{route.name}:latest" in offers
+        # A cloud's or a server's own names are not in the table.
+        provider = MODEL_PROVIDERS.get(route.provider)
+        return not (provider and provider.catalogue_url and names_of(route.provider)) or bool(
+            entry_of(route.model).values
+        )
+
+    def unlisted(self, route: Route) -> str:
+        """Describe a model that is not listed, with similar names."""
+        at_endpoint = route.transport == "direct"
+        near = nearest_models(route, [*filter(None, self.catalogues.arrived(route))] if at_endpoint else None)
+        similar = f"; similar names: {', '.join(near)}" if near else ""
+        return f"{route.where if at_endpoint else 'the price table'} does not list {route.model}{similar}"
 
     async def with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
         """Add the successor of a retired model to the error, else the most similar names of the endpoint or table."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.commands.conftest import Done
-from tests.fakes.model_server import FakeModelServer
+from tests.fakes.model_server import FakeModelServer, error
 
 Run = Callable[..., Done]
 CLAUDE = "anthropic/claude-sonnet-5"
@@ -50,6 +50,21 @@ def test_a_retired_model_is_shown_with_its_successor(run: Run, monkeypatch: pyte
     assert "2026-09-29: use anthropic/claude-sonnet-5 with -m" in run("models", retired).out
     assert "was retired on 2026-09-29" in run("doctor", "-m", retired).out
     assert "was retired" not in run("doctor").out
+
+
+def test_an_id_unknown_to_the_price_table_is_reported_before_the_first_request(
+    run: Run, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.default = error(404, "not found")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-fake-0123456789")
+    monkeypatch.setenv("ANTHROPIC_API_BASE", server.url.removesuffix("/v1"))
+    done = run("-m", "anthropic/claude-sonet-5", "--no-sandbox", "go")
+    assert done.code == 78
+    [note] = [line for line in done.err.splitlines() if "the price table does not list" in line]
+    assert note.startswith("note: the price table does not list anthropic/claude-sonet-5; similar names: anthropic/cl")
+    assert "claude-sonnet-5" in note
+    listed = run("-m", CLAUDE, "--no-sandbox", "go")
+    assert "does not list" not in listed.err
 
 
 def test_a_model_without_its_key_is_explained_too_and_the_remedy_named(run: Run) -> None:

@@ -58,6 +58,7 @@ async def test_another_model_gets_the_conversation_without_the_reasoning_of_the_
     server.default = three_calls
     async with lab.session(MODEL, approval_mode="yolo") as session:
         await turn(session, UserInput("go"))
+        server.models = [{"id": "thinker"}, {"id": "other"}]
         await turn(session, SetModel("ollama/other"), "ready")
         await turn(session, SetEffort("low"), "ready")
         server.default = Reply(text="hello from the other")
@@ -86,6 +87,18 @@ async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: La
         assert session.options.model == MODEL
         await turn(session, UserInput("go"))
     assert [asked.json["model"] for asked in server.asked] == ["thinker"]
+
+
+async def test_a_model_that_its_server_does_not_list_is_refused_with_similar_names(
+    lab: Lab, server: FakeModelServer
+) -> None:
+    server.models = [{"id": "thinker"}, {"id": "qwen3:latest"}]
+    async with lab.session(MODEL) as session:
+        [failed] = data(await turn(session, SetModel("ollama/qwen2"), "error"), "error")
+        assert failed["message"].endswith("does not list ollama/qwen2; similar names: qwen3:latest")
+        assert session.options.model == MODEL
+        await turn(session, SetModel("ollama/qwen3"), "ready")
+        assert session.options.model == "ollama/qwen3"
 
 
 async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: FakeModelServer) -> None:
