@@ -139,6 +139,9 @@ class Models:
         await self.check(model)
         route = self.route(model)
         if route.transport == "direct" and not self.known.is_listed(route):
+            self._catalogues.forget(route)  # the model may have been added since
+            await self.known.offers(route)
+        if route.transport == "direct" and not self.known.is_listed(route):
             raise ModelUnknown(self.known.unlisted(route), route.hint)
 
     async def check(self, model: str) -> None:

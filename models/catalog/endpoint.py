@@ -96,6 +96,11 @@ class Catalogues:
         fetch = self._fetches.get(route.base_url or "")
         return {} if fetch is None or not fetch.done() or fetch.cancelled() else fetch.result()
 
+    def forget(self, route: Route) -> None:
+        """Ask a route's endpoint again the next time."""
+        if fetch := self._fetches.pop(route.base_url or "", None):
+            fetch.cancel()
+
     async def close(self) -> None:
         """Cancel all requests."""
         for fetch in self._fetches.values():
