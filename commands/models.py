@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,16 +11,17 @@ import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import Json, columns, print_json, print_lines
-from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.errors import ConfigurationError, MLInternError
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.options import load_settings, working_folder
 from ml_intern.session.opening.store import open_store
+from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_intern.models.catalog.describe import Described, Way
+    from ml_intern.models.catalog.describe import Described, ModelListing, Way
     from ml_intern.models.catalog.prices import Price, Rates
 
 MILLION = 1_000_000
@@ -62,7 +64,7 @@ async def _described(options: Options, prices: Mapping[str, Any], id: str) -> "D
             await models.close()
 
 
-async def _available(options: Options, prices: Mapping[str, Any], words: str) -> "list[Described]":
+async def _available(options: Options, prices: Mapping[str, Any], words: str) -> "ModelListing":
     from ml_intern.models.catalog.describe import available, ways
     from ml_intern.models.gateway import Models
 
@@ -109,13 +111,17 @@ def _key_state(way: "Way") -> str:
     return f"{way.keys[0]} is not set" if way.keys else "not needed"
 
 
-def _show_available(found: "list[Described]", *, json: bool) -> int:
+def _show_available(found: "ModelListing", *, json: bool) -> int:
+    for problem in found.problems:
+        print(f"ml-intern: {visible(problem)}", file=sys.stderr)
     if json:
-        return print_json([_as_json(one) for one in found])
-    if not found:
-        return print_lines(["no model can be called: `ml-intern models` shows which keys are missing"])
-    head = ("MODEL", "WINDOW", "IN / OUT PER MILLION", "TOOLS", "IMAGES", "EFFORT")
-    return print_lines(columns([head, *map(_row, found)]))
+        print_json([_as_json(one) for one in found.models])
+    elif found.models:
+        head = ("MODEL", "WINDOW", "IN / OUT PER MILLION", "TOOLS", "IMAGES", "EFFORT")
+        print_lines(columns([head, *map(_row, found.models)]))
+    elif not found.problems:
+        print_lines(["no model can be called: `ml-intern models` shows which keys are missing"])
+    return ConfigurationError.exit_code if found.problems and not found.models else 0
 
 
 def _row(one: "Described") -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.models.catalog.abilities import Abilities
-from ml_intern.models.catalog.endpoint import Catalogues
+from ml_intern.models.catalog.endpoint import Catalogues, read_catalogue
 from ml_intern.models.catalog.knowledge import Knowledge, prices_named
 from ml_intern.models.catalog.lifecycle import Retirement, retirements
 from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
@@ -31,7 +31,7 @@ from ml_intern.models.request import ModelRequest as ModelRequest
 from ml_intern.models.request import ReplyPart as ReplyPart
 from ml_intern.models.request import Usage as Usage
 from ml_intern.models.retry import RetryPolicy
-from ml_intern.models.routing import Endpoint, Route, find_route, named_hub_token, shown_url
+from ml_intern.models.routing import Endpoint, Route, catalogue_route, find_route, named_hub_token, shown_url
 from ml_intern.models.transports.base import Timeouts, Transport, Trimming
 from ml_intern.models.transports.direct import DirectTransport
 from ml_intern.store.ledger import CostReservation
@@ -128,6 +128,22 @@ class Models:
         return [
             one.model for one in routes if self.known.known_price(one) is None and not self._catalogues.pending(one)
         ]
+
+    async def listed_by(self, prefix: str) -> list[str] | None:
+        """Return the names that a provider lists now, or None if it has no list. Raises the errors of a call."""
+        route = catalogue_route(prefix, self._environ)
+        try:
+            return [*read_catalogue(await self._direct.fetch(route, "/models"))] or None if route else None
+        except (ModelUnknown, BadRequest):  # it has no such address
+            return None
+
+    async def why_unlisted(self, route: Route) -> str:
+        """Return why an endpoint did not list its models; "" if it answers now."""
+        try:
+            await self._direct.fetch(route, "/models")
+        except (Retryable, MLInternError) as error:
+            return str(error)
+        return ""
 
     def unlisted(self, options: "RunOptions") -> list[str]:
         """Return a line for each model of a run that its endpoint or the price table does not list."""

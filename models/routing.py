@@ -256,6 +256,17 @@ def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Rout
     return Route(model, model, "litellm", prefix, base, key_env or provider.key_envs[0], key, note=note)
 
 
+def catalogue_route(prefix: str, environ: Mapping[str, str]) -> Route | None:
+    """Return the route of a provider's list of models, or None if the provider has none.
+
+    Raises ConfigurationError for an invalid key or base URL.
+    """
+    provider = MODEL_PROVIDERS[prefix]
+    base_env, key_env = first_set(provider.base_envs, environ), first_set(provider.key_envs, environ)
+    url = checked_url(environ[base_env], base_env) if base_env else provider.catalogue_url
+    return Route(prefix, "", "direct", prefix, url, key_env, checked_key(environ, key_env)) if url else None
+
+
 def _org_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
     near = nearest_prefixes(prefix)
     if hub_token(environ) and (prefix in HUB_ORGS or not _misspelt(prefix, near)):

@@ -223,6 +223,6 @@ async def _local_models() -> list[str]:
     async with open_store(ephemeral=True) as store:
         models = Models(store.ledger)
         try:
-            return [one.model for one in await available(models, local)]
+            return [one.model for one in (await available(models, local)).models]
         finally:
             await models.close()

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.errors import ConfigurationError, MLInternError
 from ml_intern.models.errors import (
     PROXY_REMEDY,
     REDIRECTS,
     BadRequest,
     ConnectFailed,
     HttpAnswer,
+    Retryable,
     ServerError,
     Stalled,
     StreamBroken,
@@ -68,10 +69,25 @@ class DirectTransport:
     async def get(self, route: Route, path: str) -> Any:
         """Return the JSON at a path of the endpoint, or None. It is for catalogues, so it raises no errors."""
         try:
-            response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
-            return response.json() if response.status_code == 200 else None
-        except (httpx.HTTPError, httpx.InvalidURL, ConfigurationError, ValueError):
+            return await self.fetch(route, path)
+        except (Retryable, MLInternError):
             return None
+
+    async def fetch(self, route: Route, path: str) -> Any:
+        """Return the JSON at a path of the endpoint. Raises the errors of models.errors."""
+        try:
+            response = await self._client(route).get(_url(route, path), headers=_headers(route), timeout=10)
+        except httpx.HTTPError as error:
+            raise error_of_httpx(error, route, self._waits) from error
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"{route.where} is not a valid address", "check the base URL") from error
+        if response.status_code != 200:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            raise error_of(HttpAnswer(response.status_code, headers, response.content[:ERROR_BYTES]), route)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise BadRequest(f"{route.where} answered with something that is not JSON") from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -302,6 +318,8 @@ def _headers(route: Route) -> dict[str, str]:
         "accept": "text/event-stream, application/json",
         "user-agent": "ml-intern",
     }
+    if route.provider == "anthropic" and route.key:
+        return headers | {"x-api-key": route.key, "anthropic-version": "2023-06-01"}
     return headers | ({"authorization": f"Bearer {route.key}"} if route.key else {})
 
 

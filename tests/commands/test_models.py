@@ -83,8 +83,9 @@ def test_an_unknown_prefix_is_an_error_with_the_nearest_names(run: Run) -> None:
 def test_what_can_be_called_is_listed_from_the_table_and_from_running_servers(
     run: Run, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.models = [{"id": "smol", "max_model_len": 4096}]
+    server.models = [{"id": "smol", "max_model_len": 4096}, {"id": "deepseek-v4-flash"}, {"id": "deepseek-embed"}]
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
+    monkeypatch.setenv("DEEPSEEK_API_BASE", server.url)
     monkeypatch.setenv("VLLM_BASE_URL", server.url)
     for name in ("OLLAMA", "LM_STUDIO", "LLAMACPP"):
         monkeypatch.setenv(f"{name}_BASE_URL", "http://127.0.0.1:9")
@@ -95,6 +96,32 @@ def test_what_can_be_called_is_listed_from_the_table_and_from_running_servers(
     assert not any(name.startswith("openai/") for name in found)
     some = run("models", "--available", "SMOL").out.splitlines()
     assert [line.split()[0] for line in some] == ["MODEL", "vllm/smol"]
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (
+            401,
+            "deepseek: {host} rejected the key in DEEPSEEK_API_KEY (status 401) (check DEEPSEEK_API_KEY and its perm",
+        ),
+        (500, "deepseek: {host} answered 500: no"),
+        (0, "deepseek: cannot connect to http://127.0.0.1:9"),
+    ],
+)
+def test_a_provider_that_lists_nothing_is_named_with_the_reason(
+    run: Run, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch, status: int, line: str
+) -> None:
+    server.refused = status
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-fake-0123456789")
+    monkeypatch.setenv("DEEPSEEK_API_BASE", server.url if status else "http://127.0.0.1:9/v1")
+    for name in ("OLLAMA", "LM_STUDIO", "LLAMACPP", "VLLM"):
+        monkeypatch.setenv(f"{name}_BASE_URL", "http://127.0.0.1:9")
+    done = run("models", "--available")
+    assert done.code == 78
+    assert line.format(host=f"http://{server.host}") in done.err
+    assert "ollama: cannot connect to http://127.0.0.1:9" in done.err
+    assert "no model can be called" not in done.out
 
 
 def test_an_endpoint_tells_of_its_own_models(run: Run, server: FakeModelServer) -> None:

@@ -82,6 +82,8 @@ class FakeModelServer(Served):
         self.asked: list[Asked] = []
         self.models: list[dict[str, Any]] | None = [{"id": "fake", "object": "model"}]
         """What it lists; None is a 503."""
+        self.refused = 0
+        """The status with which it refuses to list them; 0 lists them."""
         self.listed = 0
         """How often it was asked for its models."""
         self.pages: dict[str, Any] = {}
@@ -117,6 +119,8 @@ class FakeModelServer(Served):
         self.listed += 1
         if self.models is None:
             return Response(status_code=503)
+        if self.refused:
+            return JSONResponse({"error": {"message": "no"}}, self.refused)
         return JSONResponse({"object": "list", "data": self.models})
 
     async def _page(self, request: Request) -> Response:
