@@ -17,6 +17,7 @@ from ml_intern.commands.config import known_paths
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import Json, columns, print_json, print_lines, size
 from ml_intern.commands.setup.probe import probe as ask_model
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.env import CREDENTIALS
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.layers import Loaded
@@ -26,7 +27,7 @@ from ml_intern.models.secrets import register_secrets
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
 from ml_intern.session.opening.options import load_settings, working_folder
-from ml_intern.session.opening.store import open_store
+from ml_intern.text.formatting import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ PACKAGES = (
     "mcp",
     "huggingface_hub",
 )
+MAX_SECRETS = 5
 PROGRAMS = {
     "git": "needed for the history of your project",
     "uv": "needed to run scripts with their dependencies",
@@ -192,8 +194,11 @@ async def _look_at_database(report: dict[str, dict[str, str]]) -> MLInternError 
     if not known_paths()["threads"].exists():
         return None
     try:
-        async with open_store() as store:
-            report["folders"]["number of threads"] = str(len(await store.threads.list()))
+        async with threads_of_user() as threads:
+            report["folders"]["number of threads"] = str(len(await threads.list()))
+            if secrets := await threads.secrets_in_snapshots():
+                advice = "`ml-intern threads prune --yes` removes them"
+                report["folders"]["secrets in snapshots"] = f"{listed(secrets, MAX_SECRETS)}: {advice}"
     except MLInternError as error:
         report["folders"]["threads"] += f": {error}"
         return error

@@ -149,6 +149,8 @@ class Pruning:
     in_use: tuple[str, ...]
     """Ids of threads that were skipped because another process uses them."""
     snapshots: int
+    secrets: tuple[str, ...]
+    """Files with secrets in the snapshots of older versions, which are removed from them."""
     notes: tuple[str, ...]
     freed: int
     """Bytes freed on disk."""
@@ -246,6 +248,10 @@ class Threads(Protocol):
 
     def hold(self, text: str) -> AbstractAsyncContextManager[IdleThread]:
         """Lock and open a thread. Raises UsageError or ThreadLocked."""
+        ...
+
+    async def secrets_in_snapshots(self) -> Sequence[str]:
+        """Return the files with secrets that older versions left in snapshots."""
         ...
 
     async def fork(self, text: str, turn: int | None) -> "ThreadRow":

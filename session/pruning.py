@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_intern.configs.errors import ThreadLocked
+from ml_intern.configs.errors import TemporaryError, ThreadLocked
 from ml_intern.session.protocol import PruneRequest, PruneStep, Pruning
 from ml_intern.session.thread import idle_turns
 from ml_intern.session.turns.thinning import plan_thinning, thin
-from ml_intern.snapshots.prune import count_snapshots, delete_snapshots, folder_size
+from ml_intern.snapshots.git import SnapshotError
+from ml_intern.snapshots.prune import count_snapshots, delete_secrets, delete_snapshots, find_secrets, folder_size
 from ml_intern.store.checkpoints.prune import backup, vacuum
 from ml_intern.text.formatting import size
 
@@ -27,6 +28,7 @@ class _Work:
     steps: list[PruneStep] = field(default_factory=list[PruneStep])
     in_use: list[str] = field(default_factory=list[str])
     snapshots: int = 0
+    secrets: Sequence[str] = ()
     notes: list[str] = field(default_factory=list[str])
     freed: int = 0
 
@@ -41,9 +43,24 @@ async def prune(store: "Store", request: PruneRequest, *, do_it: bool) -> Prunin
     deleted = await _delete_old(store, request, done, do_it=do_it)
     await _thin_long(store, request, deleted, done, do_it=do_it)
     await _delete_unused_snapshots(store, deleted, done, do_it=do_it)
+    done.secrets = await secrets_in_snapshots(store)
+    if do_it and done.secrets:
+        result = await asyncio.to_thread(delete_secrets, store.home)
+        done.freed += result.freed
+        done.notes += result.skipped
     if do_it:
         done.freed += await vacuum(store.database)
-    return Pruning(tuple(done.steps), tuple(done.in_use), done.snapshots, tuple(done.notes), done.freed)
+    return Pruning(
+        tuple(done.steps), tuple(done.in_use), done.snapshots, tuple(done.secrets), tuple(done.notes), done.freed
+    )
+
+
+async def secrets_in_snapshots(store: "Store") -> Sequence[str]:
+    """Return the files with secrets that older versions left in snapshots. Raises TemporaryError."""
+    try:
+        return await asyncio.to_thread(find_secrets, store.home)
+    except (SnapshotError, OSError) as error:
+        raise TemporaryError(f"the snapshots cannot be read: {error}", "try again") from error
 
 
 async def _delete_old(store: "Store", request: PruneRequest, done: _Work, *, do_it: bool) -> set[str]:

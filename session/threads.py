@@ -84,6 +84,12 @@ class LocalThreads:
         finally:
             await files.close()
 
+    async def secrets_in_snapshots(self) -> Sequence[str]:
+        """Return the files with secrets that older versions left in snapshots. Raises TemporaryError."""
+        from ml_intern.session.pruning import secrets_in_snapshots
+
+        return await secrets_in_snapshots(self._store)
+
     async def fork(self, text: str, turn: int | None) -> "ThreadRow":
         """Copy a thread up to the end of a turn. Raises UsageError."""
         from ml_intern.session.thread import idle_turns

@@ -74,12 +74,16 @@ class Records:
 
     def write(self, name: str, thread: str, tree: Tree | None, why_not: str = "", kind: Kind = "start") -> Record:
         """Save a snapshot under this name. Raises OSError."""
-        private_folder(self.folder)
         record = Record(thread, time.time(), tree, why_not, kind)
-        about = self._write_tree(tree, name) if tree is not None else ""
-        as_json = {"thread": thread, "taken": record.taken, "about": about, "why_not": why_not, "kind": kind}
-        _write(private_folder(self.folder / "records") / f"{name}.json", json.dumps(as_json))
+        self.replace(name, record)
         return record
+
+    def replace(self, name: str, record: Record) -> None:
+        """Save a record as it is under this name. Raises OSError."""
+        private_folder(self.folder)
+        about = self._write_tree(record.tree, name) if record.tree is not None else ""
+        fields = {"thread": record.thread, "taken": record.taken, "why_not": record.why_not, "kind": record.kind}
+        _write(private_folder(self.folder / "records") / f"{name}.json", json.dumps({**fields, "about": about}))
 
     def _write_tree(self, tree: Tree, name: str) -> str:
         """Save a tree's metadata, shared by all snapshots with the same metadata, and return its file's stem."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ml_intern.snapshots.points import Outside
-from ml_intern.snapshots.scan import RealFolders, lstat_or_none, parent_of
+from ml_intern.snapshots.scan import SENSITIVE, RealFolders, is_secret, lstat_or_none, parent_of
 from ml_intern.snapshots.trees import TEMPORARY_PREFIX, Change, ShadowRepository, Tree
 
 CopyBlob = Callable[[IO[bytes]], None]
@@ -45,6 +45,8 @@ def plan_restore(shadow: ShadowRepository, now: Tree, target: Tree, outside: Out
 
 
 def _skip_reason(change: Change, now: Tree, target: Tree) -> str:
+    if is_secret(change.path):
+        return SENSITIVE  # a snapshot of an older version may contain it
     if change.status == "D":
         # The file may have existed at that time without being part of the target tree.
         why = target.exclusion_reason(change.path, ignored=True)

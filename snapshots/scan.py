@@ -5,6 +5,12 @@ import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from ml_intern.safety.secrets.env_files import is_env_file
+from ml_intern.safety.shell.paths import is_credential, is_project_secret
+
+SENSITIVE = "may contain secrets"
+"""The reason why a file that usually contains secrets is not part of any snapshot."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -16,6 +22,12 @@ class Limits:
     """Bytes that one snapshot may add to the repository."""
     free_bytes: int = 1024 * 1024 * 1024
     """Bytes that must stay free on the disk."""
+
+
+def is_secret(path: bytes) -> bool:
+    """Return whether a file usually contains secrets, by its name."""
+    name = os.fsdecode(path)
+    return is_project_secret(name) or is_credential(name) or is_env_file(name)
 
 
 def parent_of(path: bytes) -> bytes:
@@ -98,6 +110,8 @@ class Scan:
             self.new_bytes += found.st_size if is_changed else 0
 
     def _exclusion_reason(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> str:
+        if is_secret(path):
+            return SENSITIVE
         if b"/.git/" in b"/" + path.lower() + b"/":
             return "git cannot store this name"
         if stat.S_ISLNK(found.st_mode):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from ml_intern.snapshots.git import GitProcesses, SnapshotError
 from ml_intern.snapshots.points import Outside, find_outside
 from ml_intern.snapshots.records import Kind, Record, Records, shadow_folder
 from ml_intern.snapshots.restore import RestorePlan, Restorer, plan_restore
-from ml_intern.snapshots.scan import Limits
+from ml_intern.snapshots.scan import Limits, is_secret
 from ml_intern.snapshots.trees import ShadowRepository, Tree
 
 END_SECONDS = 10.0
@@ -60,6 +60,8 @@ class RestoreResult:
     ignored: tuple[str, ...]
     kept: tuple[FileChange, ...]
     """Changes that are not made, since the files were changed outside the turns."""
+    secret: tuple[str, ...]
+    """Files that are in no snapshot, since they may contain secrets."""
     outside_is_known: bool = True
     """False if the end of a turn was not recorded, so that later changes count as the turn's."""
 
@@ -336,14 +338,20 @@ def _result(
     counts: dict[bytes, tuple[int, int] | None],
 ) -> RestoreResult:
     made: dict[bytes, str] = dict.fromkeys(plan.remove, "D") | {change.path: change.status for change in plan.write}
+    now, target = plan.now, plan.target
     return RestoreResult(
         _file_changes({path: status for path, status in made.items() if path not in skipped}, counts),
-        {os.fsdecode(path): why for path, why in skipped.items()},
-        {os.fsdecode(path): why for path, why in plan.now.excluded.items()},
-        tuple(sorted(os.fsdecode(path) for path in plan.now.ignored)),
+        {os.fsdecode(path): why for path, why in skipped.items() if not is_secret(path)},
+        {os.fsdecode(path): why for path, why in now.excluded.items() if not is_secret(path)},
+        _decoded(path for path in now.ignored if not is_secret(path)),
         _file_changes({change.path: change.status for change in plan.kept}, counts),
+        _decoded(filter(is_secret, {*now.excluded, *now.ignored, *target.excluded, *skipped})),
         outside.is_complete,
     )
+
+
+def _decoded(paths: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(os.fsdecode(path) for path in paths))
 
 
 def _file_changes(

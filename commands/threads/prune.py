@@ -14,11 +14,12 @@ from ml_intern.commands.output import Json, columns, local_time, print_json, pri
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.protocol import PruneRequest, Pruning
-from ml_intern.text.formatting import plural
+from ml_intern.text.formatting import listed, plural
 
 _UNITS = {"": 1, "b": 1, "k": 1_000, "kb": 1_000, "kib": 1024, "m": 10**6, "mb": 10**6, "mib": 1024**2,
           "g": 10**9, "gb": 10**9, "gib": 1024**3}  # fmt: skip
 DEFAULT_SIZE = "1MB"
+MAX_SECRETS = 10
 
 
 def prune(
@@ -71,11 +72,13 @@ def _lines(done: Pruning, *, did_it: bool) -> Iterable[str]:
         yield from columns([("ID", "ACTION", "SIZE", "USED", "TITLE"), *rows])
     if done.snapshots:
         yield f"{plural(done.snapshots, 'file snapshot')} of deleted threads"
+    if done.secrets:
+        yield f"files with secrets in snapshots of older versions: {listed(done.secrets, MAX_SECRETS)}"
     yield from done.notes
     yield from (f"{id[:8]} skipped: another process is using it" for id in done.in_use)
     if did_it:
         yield f"freed {size(done.freed)}"
-    elif rows or done.snapshots:
+    elif rows or done.snapshots or done.secrets:
         yield f"would free about {size(sum(step.bytes for step in done.steps))}; add --yes to do it"
     else:
         yield "nothing to prune"

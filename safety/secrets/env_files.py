@@ -30,6 +30,11 @@ def register_env_files(roots: Iterable[str]) -> None:
             add_known_secrets(_secrets_in(path, found.st_mtime_ns, found.st_size))
 
 
+def is_env_file(path: str) -> bool:
+    """Return whether the last part of a path is a name of a .env file."""
+    return _NAME.match(path.rpartition("/")[2]) is not None
+
+
 def _env_files(root: str) -> Iterator[tuple[str, os.stat_result]]:
     pending, seen = [(root, 0)], 0
     while pending and seen < _MAX_FOLDERS:

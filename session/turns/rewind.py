@@ -200,6 +200,8 @@ def _stays(restored: RestoreResult) -> list[str]:
     """Return notes on files that the snapshots do not contain, those with known changes first."""
     out = {**restored.skipped, **{path: why for path, why in restored.excluded.items() if path not in restored.skipped}}
     notes = [f"not restored: {_named(f'{path} ({why})' for path, why in out.items())}"] if out else []
+    if restored.secret:
+        notes.append(f"not covered by undo: {_named(restored.secret)} (may contain secrets)")
     if restored.changes and not restored.outside_is_known:
         notes.insert(0, OUTSIDE_UNKNOWN)
     return [*notes, f"ignored files are not changed: {_named(restored.ignored)}"] if restored.ignored else notes

@@ -10,6 +10,8 @@ import pytest
 
 from ml_intern.commands.threads.prune import bytes_of
 from ml_intern.configs.errors import UsageError
+from ml_intern.snapshots import scan
+from ml_intern.snapshots.workspace import Snapshots
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.commands.conftest import Done, call
 
@@ -49,7 +51,7 @@ def test_without_yes_it_only_says_what_would_go(run: Run, start: Callable[..., s
     head, row, files, last = done.out.splitlines()
     assert head.split() == ["ID", "ACTION", "SIZE", "USED", "TITLE"]
     assert row.split()[:2] == [old[:8], "delete"]
-    assert files == "1 file snapshot of deleted threads"
+    assert files == "2 file snapshots of deleted threads"
     assert last.startswith("would free about ")
     assert last.endswith("; add --yes to do it")
     assert ids(run) == {old, new}
@@ -65,12 +67,12 @@ def test_old_threads_go_with_their_files_and_the_database_shrinks(
     done = run("threads", "prune", "--older-than", "30d", "--yes", "--json").json
     assert [(step["id"], step["what"]) for step in done["steps"]] == [(old, "delete")]
     assert done["done"] is True
-    assert done["snapshots"] == 1
+    assert done["snapshots"] == 2  # at the start and at the end of the turn
     assert done["freed"] > 0
     assert ids(run) == {new}
     assert not (home / "artifacts" / old).exists()
     assert (home / DATABASE_NAME).stat().st_size < before
-    assert len(list((home / "snapshots").glob("*/records/*.json"))) == 1
+    assert len(list((home / "snapshots").glob("*/records/*.json"))) == 2
     undone = run("threads", "undo", new, "--json").json
     assert undone["notes"] == ["the files are as they were at the start of turn 1"]
 
@@ -143,3 +145,29 @@ def test_sizes_have_units() -> None:
     assert [bytes_of(text) for text in ("12", "500k", "1.5MB", "2 GiB")] == [12, 500_000, 1_500_000, 2 * 1024**3]
     with pytest.raises(UsageError):
         bytes_of("-1")
+
+
+async def _old_snapshot(home: Path, place: Path, thread: str) -> None:
+    """Take a snapshot as older versions took it: with secrets."""
+    with pytest.MonkeyPatch.context() as older:
+        older.setattr(scan, "is_secret", lambda path: False)
+        files = Snapshots(home, place, lambda what, remedy: pytest.fail(what))
+        files.begin(thread)
+        await files.settled()
+        await files.close()
+
+
+def test_secrets_in_old_snapshots_are_shown_by_doctor_and_removed(
+    run: Run, start: Callable[..., str], home: Path, place: Path
+) -> None:
+    (place / ".env").write_text("TOKEN=of-an-older-version")
+    thread = start()
+    assert "secrets in snapshots" not in run("doctor").out
+    asyncio.run(_old_snapshot(home, place, thread))
+    assert f"{place / '.env'}: `ml-intern threads prune --yes` removes them" in run("doctor").out
+    said = run("threads", "prune").out
+    assert f"files with secrets in snapshots of older versions: {place / '.env'}" in said
+    assert "add --yes to do it" in said
+    assert run("threads", "prune", "--yes", "--json").json["secrets"] == [str(place / ".env")]
+    assert "secrets in snapshots" not in run("doctor").out
+    assert run("threads", "prune").out == "nothing to prune\n"

@@ -1,5 +1,6 @@
 """Deletion of the snapshots of deleted threads; those of other threads can still be restored."""
 
+import os
 from pathlib import Path
 
 from ml_intern.snapshots.prune import count_snapshots, delete_snapshots, folder_size
@@ -22,7 +23,7 @@ async def test_only_contents_that_no_other_snapshot_needs_are_deleted(tmp_path: 
     home, workspace = tmp_path / "home", tmp_path / "work"
     workspace.mkdir()
     (workspace / "both").write_text("both\n")
-    (workspace / "big").write_bytes(bytes(range(256)) * 4_000)
+    (workspace / "big").write_bytes(os.urandom(1_024_000))
     await snapshot(home, workspace, "gone")
     (workspace / "big").unlink()
     (workspace / "mine").write_text("mine\n")
