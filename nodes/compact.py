@@ -24,7 +24,6 @@ from ml_intern.nodes.compaction.shorten import TokenAllowance, shortened, transc
 from ml_intern.nodes.guards.budget import hard_cap
 from ml_intern.nodes.prompt import prompt, request_prefix
 from ml_intern.nodes.results import thread_of
-from ml_intern.nodes.routing import context_size
 from ml_intern.store.lock import file_error
 
 MAX_OVERFLOWS = 3
@@ -62,9 +61,8 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     if shorter is None:
         return {"compaction": None, "outcome": _failure(work, manual=manual)}
     await asyncio.to_thread(_save_full_text, work)
-    after = work.allowance.size(shorter) + work.fixed
+    before, after = (work.allowance.size(messages) + work.fixed for messages in (work.messages, shorter))
     removed = len(work.messages) - len(shorter)
-    before = context_size(state)
     work.emit("compacted", before_tokens=before, after_tokens=after, removed=removed, artifact=str(work.artifact))
     done = Outcome(status="done", text=f"Compacted {before} to {after} tokens", exit_code=0)
     return {
@@ -104,7 +102,9 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
 
 def _failure(work: CompactionInputs, *, manual: bool) -> Outcome:
     if manual:
-        return Outcome(status="done", text="Nothing to compact: the conversation is already short", exit_code=0)
+        return Outcome(
+            status="done", text="Nothing to compact: a summary would not be shorter than the conversation", exit_code=0
+        )
     if work.allowance.tokens <= 0:
         limit = work.allowance.tokens + work.fixed
         text = (

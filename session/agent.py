@@ -237,8 +237,18 @@ class AgentSession(LockedThread):
         begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
         if begun and not isinstance(error, UsageError):
             await self.end_snapshots()
-            self.end = TurnEnd("failed", str(error), error.exit_code)
-            self._emit("turn_complete", turn=0, status="failed", text=str(error), iterations=0)
+            turn, iterations = await self._reached()
+            self.end = TurnEnd("failed", str(error), error.exit_code, iterations)
+            self._emit("turn_complete", turn=turn, status="failed", text=str(error), iterations=iterations)
+
+    async def _reached(self) -> tuple[int, int]:
+        """Return the number of the turn that failed and its model calls; zeros if none began or it cannot be read."""
+        try:
+            values = (await self._turns.snapshot()).values
+        except Exception as error:  # noqa: BLE001 the database may be what failed
+            log_error(self.services.store.home, self.thread_id, error)
+            return 0, 0
+        return (0, 0) if values.get("outcome") else (int(values.get("turn", 0)), int(values.get("iteration", 0)))
 
     # --- turns
 

@@ -60,15 +60,16 @@ async def shortened(
     manual: bool = False,
     hard: bool = False,
 ) -> list[AnyMessage] | None:
-    """Shorten old outputs, else summarise the middle, else remove it. Return None if the result does not fit.
+    """Shorten old outputs, else summarise the middle, else remove it. Return None if it stays too long.
 
-    `where` names the file with the full text. `manual` shortens a conversation that fits. `hard` preserves less.
+    `where` names the file with the full text. `hard` preserves less. `manual` shortens a conversation that fits: it is
+    left as it is if its summary is not shorter.
     """
     keep = allowance.tail(messages, manual=manual, hard=hard)
     older, tail = split(messages, keep)
     if not manual and not hard:
         light = [*shorten_outputs(older, OLD_OUTPUT, where), *tail]
-        if allowance.size(light) < allowance.tokens // GOAL_DIVISOR:
+        if allowance.size(light) < min(allowance.tokens // GOAL_DIVISOR, allowance.size(messages)):
             return light
     if not older:
         older, tail = tail[:1], tail[1:]
@@ -76,12 +77,15 @@ async def shortened(
     task, middle = older[0], older[1:]
     if not middle:
         return _fitting([task, *tail], messages, allowance, where)
+    summary = ""
     for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
         notes = f"{summary}\n\n[The full text of the summarised messages is in {where}.]"
         shorter: list[AnyMessage] = join(task, notes, middle, tail, uuid4().hex) if summary else []
-        if shorter and allowance.size(shorter) < allowance.tokens:
+        if shorter and _if_shorter(shorter, messages, allowance):
             return shorter
+    if manual and summary:
+        return None
     cut = join(task, f"[The removed messages are in {where}.]", middle, tail, uuid4().hex)
     return _fitting(cut, messages, allowance, where)
 

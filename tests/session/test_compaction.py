@@ -4,7 +4,7 @@ from pathlib import Path
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from ml_intern.graph.operations import Undo, UserInput
+from ml_intern.graph.operations import Compact, Undo, UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
 BIG = 3_000
@@ -63,3 +63,25 @@ async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: L
         events = await turn(session, UserInput("go"))
         assert data(events, "turn_complete")[0]["status"] == "failed"
         assert "does not fit" in data(events, "turn_complete")[0]["text"]
+
+
+async def test_a_short_thread_is_left_as_it_is_on_request(lab: Lab) -> None:
+    summary = lab.script({"summary": "A long summary of little. " * 100})
+    async with lab.session(lab.script({"text": "a"}, {"text": "b"}, {"text": "c"}), compact_model=summary) as session:
+        for text in ("one", "two", "three"):
+            await turn(session, UserInput(text))
+        before = await session.messages()
+        events = await turn(session, Compact(), "turn_complete")
+        assert await session.messages() == before
+    assert data(events, "compacted") == []
+    [end] = data(events, "turn_complete")
+    assert (end["status"], end["text"].startswith("Nothing to compact")) == ("done", True)
+
+
+async def test_sizes_before_and_after_are_measured_alike_even_before_the_first_reply(lab: Lab) -> None:
+    model = lab.script({"text": "x"})
+    async with lab.session(model, compact_threshold=5_000, tool_names=("bash",)) as session:
+        [compacted] = data(await turn(session, UserInput("word " * 40_000)), "compacted")
+    words = 40_000 * 5 // 4
+    assert compacted["before_tokens"] > words  # the message, and the system prompt and the tools with it
+    assert compacted["after_tokens"] < 5_000

@@ -152,6 +152,16 @@ async def test_a_fault_of_the_provider_keeps_the_message_and_the_next_one_asks_o
         assert [m.text for m in await session.messages()] == ["first", "back again"]
 
 
+async def test_a_failed_turn_reports_its_number_and_its_model_calls(lab: Lab) -> None:
+    model = lab.script({"text": "hello"}, {"tool_calls": [bash("true")]}, {"error": "broken"})
+    async with lab.session(model) as session:
+        await turn(session, UserInput("first"))
+        [end] = data(await turn(session, UserInput("second")), "turn_complete")
+        assert session.end is not None
+        assert (session.end.status, session.end.iterations) == ("failed", 1)
+    assert (end["status"], end["turn"], end["iterations"]) == ("failed", 2, 1)
+
+
 async def test_the_iteration_limit_runs_the_last_tools_and_makes_no_further_call(lab: Lab) -> None:
     model = lab.script(*({"tool_calls": [bash(f"echo {n} >> log")]} for n in range(9)))
     async with lab.session(model, max_iterations=3) as session:
