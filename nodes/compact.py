@@ -64,7 +64,7 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     before, after = (work.allowance.size(messages) + work.fixed for messages in (work.messages, shorter))
     removed = len(work.messages) - len(shorter)
     work.emit("compacted", before_tokens=before, after_tokens=after, removed=removed, artifact=str(work.artifact))
-    done = Outcome(status="done", text=f"Compacted {before} to {after} tokens", exit_code=0)
+    done = Outcome(status="done", text="", exit_code=0)
     return {
         "messages": Overwrite(shorter),
         "compaction": None,

@@ -70,6 +70,8 @@ async def rename(host: "Host", argument: str) -> None:
 async def compact(host: "Host", argument: str) -> None:
     """Shorten the conversation."""
     await host.perform(ops.Compact(argument))
+    if (end := host.session.end) is not None and end.status == "done" and end.text:
+        host.screen.line(end.text, "dim")
 
 
 async def model(host: "Host", argument: str) -> None:

@@ -88,6 +88,20 @@ def test_a_resumed_thread_shows_the_users_message_and_not_a_note(start: Callable
     assert again.ended() == 0
 
 
+def test_compacting_a_short_thread_says_that_nothing_was_done(start: Callable[..., Terminal]) -> None:
+    terminal = start({"text": "a"}, {"text": "b"}, {"summary": "A long summary of little. " * 20})
+    for text in ("one", "two"):
+        terminal.prompt()
+        terminal.enter(text)
+    terminal.prompt()
+    terminal.enter("/compact")
+    shown = terminal.expect("Nothing to compact")
+    assert "conversation shortened" not in shown
+    terminal.prompt()
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+
+
 def test_a_sentence_instead_of_an_answer_rejects_and_the_model_reads_it(start: Callable[..., Terminal]) -> None:
     terminal = start(
         bash("echo first > out.txt"), {"text": "Another way then.", "expect": "rejected it. write to made.txt instead"}
