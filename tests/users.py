@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,17 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 
 def as_ordinary_user() -> tuple[str, ...] | None:
-    """Return the words before a command that runs as an ordinary user; None if root cannot change its user here."""
+    """Return the words before a command that runs as an ordinary user.
+
+    None if root cannot change its user here, or if the program is in a folder that the user cannot enter.
+    """
     if os.getuid() != 0:
         return ()
-    return AS_NOBODY if shutil.which("setpriv") else None
+    return AS_NOBODY if shutil.which("setpriv") and _reaches(Path(sys.executable).with_name("ml-intern")) else None
+
+
+def _reaches(path: Path) -> bool:
+    return subprocess.run([*AS_NOBODY, "test", "-r", path], check=False).returncode == 0
 
 
 @contextmanager
