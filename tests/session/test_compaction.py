@@ -67,8 +67,8 @@ async def test_a_conversation_that_cannot_be_made_to_fit_ends_in_one_line(lab: L
 
 async def test_a_short_thread_is_left_as_it_is_on_request(lab: Lab) -> None:
     summary = lab.script({"summary": "A long summary of little. " * 100})
-    async with lab.session(lab.script({"text": "a"}, {"text": "b"}, {"text": "c"}), compact_model=summary) as session:
-        for text in ("one", "two", "three"):
+    async with lab.session(lab.script(*[{"text": "short " * 20}] * 4), compact_model=summary) as session:
+        for text in ("one", "two", "three", "four"):
             await turn(session, UserInput(text))
         before = await session.messages()
         events = await turn(session, Compact(), "turn_complete")
