@@ -23,8 +23,6 @@ SCOPES: dict[str, ops.Scope] = {
     "files": "files",
 }
 FILE_CHANGES = {"changed": "revert", "created": "restore", "removed": "remove"}
-CHANGED_BY_USER = {"changed": "changed", "created": "deleted", "removed": "created"}
-"""What the user did, by what an undo of it would do."""
 ALL_FILES = "--all-files"
 LISTED_CHANGES = 15
 LISTED_TURNS = 20
@@ -60,10 +58,10 @@ async def _confirmed(host: "Host", operation: ops.Undo) -> ops.Undo | None:
         return None
     if not found.changes and not found.kept:
         return operation
-    _show_changes(host, [(FILE_CHANGES[change.kind], change) for change in found.changes])
+    _show_changes(host, found.changes)
     if found.kept:
-        host.screen.line("changed by you, kept:", "dim")
-        _show_changes(host, [(CHANGED_BY_USER[change.kind], change) for change in found.kept])
+        host.screen.line("changed by you, kept (a includes them):", "dim")
+        _show_changes(host, found.kept)
     for note in found.notes:
         host.screen.line(note, "dim")
     everything = "  a all files, yours too" if found.kept else ""
@@ -75,10 +73,10 @@ async def _confirmed(host: "Host", operation: ops.Undo) -> ops.Undo | None:
     return None if scope is None else replace(operation, files=scope)
 
 
-def _show_changes(host: "Host", changes: "Sequence[tuple[str, FileChange]]") -> None:
-    for what, change in changes[:LISTED_CHANGES]:
+def _show_changes(host: "Host", changes: "Sequence[FileChange]") -> None:
+    for change in changes[:LISTED_CHANGES]:
         lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
-        host.screen.line(f"  {what:12}{change.path}{lines}")
+        host.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
     if more := and_more(len(changes), LISTED_CHANGES, "file"):
         host.screen.line(f"  {more}")
 

@@ -158,7 +158,7 @@ def test_the_picker_lists_the_users_files_apart_and_offers_to_include_them(
     terminal.type(f"{ESCAPE}{ESCAPE}")
     seen = terminal.expect("a all files, yours too")
     assert "remove      out.txt" in seen
-    assert "created     mine.txt" in seen[seen.index("changed by you, kept:") :]
+    assert "remove      mine.txt" in seen[seen.index("changed by you, kept (a includes them):") :]
     terminal.enter("b")
     terminal.expect("undone: 1 turn")
     assert (made.exists(), mine.exists()) == (False, True)
