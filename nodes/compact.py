@@ -103,7 +103,9 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
 def _failure(work: CompactionInputs, *, manual: bool) -> Outcome:
     if manual:
         return Outcome(
-            status="done", text="Nothing to compact: a summary would not be shorter than the conversation", exit_code=0
+            status="done",
+            text="Nothing to compact: there is no summary that is shorter than the conversation",
+            exit_code=0,
         )
     if work.allowance.tokens <= 0:
         limit = work.allowance.tokens + work.fixed

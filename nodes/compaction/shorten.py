@@ -62,8 +62,8 @@ async def shortened(
 ) -> list[AnyMessage] | None:
     """Shorten old outputs, else summarise the middle, else remove it. Return None if it stays too long.
 
-    `where` names the file with the full text. `hard` preserves less. `manual` shortens a conversation that fits: it is
-    left as it is if its summary is not shorter.
+    `where` names the file with the full text. `hard` preserves less. `manual` shortens a conversation that fits, by a
+    summary or not at all.
     """
     keep = allowance.tail(messages, manual=manual, hard=hard)
     older, tail = split(messages, keep)
@@ -77,14 +77,13 @@ async def shortened(
     task, middle = older[0], older[1:]
     if not middle:
         return _fitting([task, *tail], messages, allowance, where)
-    summary = ""
     for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
         notes = f"{summary}\n\n[The full text of the summarised messages is in {where}.]"
         shorter: list[AnyMessage] = join(task, notes, middle, tail, uuid4().hex) if summary else []
         if shorter and _if_shorter(shorter, messages, allowance):
             return shorter
-    if manual and summary:
+    if manual:
         return None
     cut = join(task, f"[The removed messages are in {where}.]", middle, tail, uuid4().hex)
     return _fitting(cut, messages, allowance, where)

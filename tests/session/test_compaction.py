@@ -78,6 +78,17 @@ async def test_a_short_thread_is_left_as_it_is_on_request(lab: Lab) -> None:
     assert (end["status"], end["text"].startswith("Nothing to compact")) == ("done", True)
 
 
+async def test_a_thread_is_never_cut_on_request_without_a_summary(lab: Lab) -> None:
+    model = lab.script(*[{"text": "long " * 400}] * 4)
+    async with lab.session(model, compact_model=lab.script()) as session:
+        for text in ("one", "two", "three", "four"):
+            await turn(session, UserInput(text))
+        before = await session.messages()
+        events = await turn(session, Compact(), "turn_complete")
+        assert await session.messages() == before
+    assert data(events, "compacted") == []
+
+
 async def test_sizes_before_and_after_are_measured_alike_even_before_the_first_reply(lab: Lab) -> None:
     model = lab.script({"text": "x"})
     async with lab.session(model, compact_threshold=5_000, tool_names=("bash",)) as session:
