@@ -36,6 +36,6 @@ captures:        ## make the terminal pictures in docs/images again: real sessio
 soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
 	TESTS_SOAK=1000 uv run pytest tests/faults -n 2
 
-coverage:        ## the tests with coverage, children included; fails below the floor in pyproject.toml
+coverage:        ## the tests with the coverage of lines in their processes; the floor is in pyproject.toml
 	uv run pytest --cov --cov-report= --cov-fail-under=0
 	uv run coverage report --skip-covered --skip-empty --sort=cover
