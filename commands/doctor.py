@@ -49,7 +49,7 @@ MAX_SECRETS = 5
 PROGRAMS = {
     "git": "needed for the history of your project",
     "uv": "needed to run scripts with their dependencies",
-    "bwrap": "needed for the OS sandbox (Debian: apt install bubblewrap)",
+    "bwrap": "needed for the stronger sandbox (Debian: apt install bubblewrap)",
 }
 
 
@@ -128,10 +128,10 @@ def _program(name: str, purpose: str) -> str:
 
 
 def _sandbox() -> str:
-    from ml_intern.sandbox.bubblewrap import sandbox_problem
+    from ml_intern.sandbox.basic.available import available_sandbox
 
-    problem = sandbox_problem()
-    return "works" if problem is None else f"{problem[0]} ({problem[1]})"
+    found = available_sandbox()
+    return f"{found.problem[0]} ({found.problem[1]})" if found.problem else found.weakness or "works"
 
 
 def _own_uv() -> str | None:

@@ -70,9 +70,9 @@ async def _verdict(options: Options, command: str) -> "Verdict":
     folder = working_folder(options.request())
     loaded, folders = load_settings(options.request(), folder), run_folders(options.request())
     run = from_settings(loaded.settings, folder)
-    sandbox, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
+    sandbox = run_sandbox(options.request(), loaded, [str(folder), *folders])
     mode = options.approval_mode or run.approval_mode
-    run = replace(run, approval_mode=mode, add_dirs=folders, sandbox=sandbox)
+    run = sandbox.applied_to(replace(run, approval_mode=mode, add_dirs=folders))
     async with open_store() as store:
         services = Services(Models(store.ledger), create_builtin_tools(), store, run)
         return await judge_command(command, NO_THREAD, run, services)

@@ -49,8 +49,8 @@ def _run(options: Options, folder: Path, argv: list[str], network: str | None) -
     loaded, folders = load_settings(options.request(), folder), run_folders(options.request())
     settings = loaded.settings.sandbox.model_copy(update={"network": network} if network else {})
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"sandbox": settings}))
-    os_sandbox, _ = run_sandbox(options.request(), loaded, [str(folder), *folders])
-    run = replace(from_settings(loaded.settings, folder), add_dirs=folders, sandbox=os_sandbox)
+    os_sandbox = run_sandbox(options.request(), loaded, [str(folder), *folders])
+    run = os_sandbox.applied_to(replace(from_settings(loaded.settings, folder), add_dirs=folders))
     profile = run_profile(run, child_environment(os.environ, uv_links(), sandboxed=True), own_homes())
     wrapped = wrap(argv, profile)
     try:

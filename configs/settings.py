@@ -89,7 +89,9 @@ class SandboxSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool | None = None
-    """null: if bubblewrap is installed."""
+    """null: if this machine has one."""
+    kind: Literal["auto", "bubblewrap", "basic"] = "auto"
+    """auto: bubblewrap, else the basic sandbox, which is weaker."""
     network: Literal["off", "list", "on"] = "list"
     """list: the package index, the Hub, GitHub, and `hosts`."""
     hosts: Annotated[tuple[str, ...], AfterValidator(check_host_list)] = ()

@@ -46,6 +46,7 @@ async def evaluate_policy(call: ToolCall, context: ToolContext, judge: Callable[
         mode=context.options.approval_mode,
         child=context.options.child,
         sandboxed=context.sandbox_profile != "none",
+        sandbox_missing=context.options.sandbox_missing,
         taint=context.taint,
         user_text=context.user_text,
         owner=context.services.account.name,

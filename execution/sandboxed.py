@@ -138,6 +138,7 @@ def run_profile(
         cache_store=str(homes[0] / CACHE_STORE),
         removes=removes,
         hosts=options.sandbox_hosts,
+        kind=options.sandbox_kind,
     )
     return build_profile(request, environment)
 

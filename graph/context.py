@@ -9,7 +9,8 @@ from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED,
 HUB_COLLECTION = "hub_collection"
 """The setting of the field of this name in RunOptions."""
 Sandbox = Literal["none", "off", "list", "on"]
-"""The sandbox of local commands: none, or bubblewrap with no network, listed hosts only or the full network."""
+"""The sandbox of local commands: none, or one with no network, listed hosts only or the full network."""
+SandboxKind = Literal["bubblewrap", "basic"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class RunOptions:
     permissions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Rules from the settings: {"allow": [...], "ask": [...], "deny": [...]}, see safety/rule_settings.py."""
     sandbox: Sandbox = "none"
+    sandbox_kind: SandboxKind = "bubblewrap"
+    sandbox_missing: bool = False
+    """Commands have no sandbox because there is none on this machine, not because the user declined it."""
     sandbox_hosts: tuple[str, ...] = ()
     """Additional hosts that the user allows when `sandbox` is "list"."""
     tool_runtime: Literal["local", "sandbox"] = "local"
@@ -93,4 +97,7 @@ def sandbox_name(options: RunOptions) -> str:
     """Describe the sandbox of commands. The description is part of the digest that binds an approval."""
     if options.tool_runtime == "sandbox":
         return REMOTE_SANDBOX
-    return "none" if options.sandbox == "none" else " ".join(["bwrap network", options.sandbox, *options.sandbox_hosts])
+    if options.sandbox == "none":
+        return "none"
+    kind = "bwrap" if options.sandbox_kind == "bubblewrap" else options.sandbox_kind
+    return " ".join([f"{kind} network", options.sandbox, *options.sandbox_hosts])

@@ -83,4 +83,6 @@ def _sandbox_notes(options: "RunOptions") -> list[str]:
         "list": f"Network access is limited to {hosts}.",
         "on": "Network access is not restricted.",
     }
-    return [prompt("sandboxed").substitute(network=network[options.sandbox]).strip()]
+    basic = ["In this sandbox there is no /tmp (use $TMPDIR), and no program can accept connections."]
+    notes = [network[options.sandbox], *(basic if options.sandbox_kind == "basic" else [])]
+    return [prompt("sandboxed").substitute(network=" ".join(notes)).strip()]

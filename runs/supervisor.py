@@ -148,6 +148,7 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
         workspace=settings["workspace"],
         add_dirs=tuple(settings["add_dirs"]),
         sandbox=settings["network"],
+        sandbox_kind=settings["kind"],
         sandbox_hosts=tuple(settings["hosts"]),
     )
     homes = tuple(map(Path, settings["homes"]))

@@ -40,6 +40,8 @@ class PolicyContext:
     """The caller is a sub-agent, which cannot ask the user."""
     sandboxed: bool = False
     """Local commands run inside the OS sandbox."""
+    sandbox_missing: bool = False
+    """There is no sandbox on this machine, and the user did not decline one."""
     runs_shell: bool = False
     """The call runs its argument `command` on this machine, as the shell tool does."""
     taint: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ def verdict(tool: str, args: Mapping[str, object], context: PolicyContext) -> Ve
         or _by_control(context, control)
         or _by_unresolved(context)
         or _by_reading(target, context, analysis)
+        or _by_missing_sandbox(target, context, analysis)
         or _by_mode(target, context, analysis)
     )
     if decided.kind == "allow" and context.changed:
@@ -254,6 +257,14 @@ def _by_reading(target: RuleTarget, context: PolicyContext, analysis: CommandAna
     if is_attended and (secret := next((path for path in context.paths if is_project_secret(path)), "")):
         return Verdict("ask", f"{secret} usually contains secrets")
     return Verdict("allow", f"{target.tool} only reads") if context.read_only else None
+
+
+def _by_missing_sandbox(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis | None) -> Verdict | None:
+    """Ask about code in unattended mode where there is no sandbox: no analysis of a command covers what code does."""
+    runs = target.tool == SHELL_TOOL or context.runs_shell
+    if not runs or not context.sandbox_missing or context.mode != "auto" or (analysis and analysis.is_complete):
+        return None
+    return Verdict("ask", "it runs code, and this machine has no sandbox to contain it (--no-sandbox allows it)")
 
 
 def _only_reads(analysis: CommandAnalysis) -> bool:

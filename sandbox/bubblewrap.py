@@ -19,6 +19,7 @@ from ml_intern.sandbox.network_hosts import NO_HOSTS, AllowedHosts
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 Network = Literal["off", "list", "on"]
+Kind = Literal["bubblewrap", "basic"]
 
 ISOLATION = (
     "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
@@ -62,6 +63,8 @@ class Profile:
     """The hosts that network `list` allows."""
     upstream: UpstreamProxy | None = None
     """The proxy that this machine uses."""
+    kind: Kind = "bubblewrap"
+    """The sandbox that enforces the profile."""
     nested_namespaces: bool = True
     """False if this bubblewrap can forbid nested user namespaces (0.8 and later)."""
 
@@ -72,8 +75,8 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """Return the profile's kind, without paths, to which approvals are bound."""
-        return f"bwrap network {self.network}"
+        """Return the profile's kind, without paths."""
+        return f"{'basic' if self.kind == 'basic' else 'bwrap'} network {self.network}"
 
 
 def sandbox_command(

@@ -43,6 +43,8 @@ class WrappedCommand:
     """The first process is the sandbox itself: the others end with it."""
     git: GitState | None = None
     """The state of the repositories before the command."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that belong to this sandbox: those of its proxy and its folders. `environment` contains them."""
     after_close: Callable[[], object] = do_nothing
     removed: list[str] = field(default_factory=list[str])
     """Files removed from repositories at the end, because git would have run them."""
@@ -108,10 +110,10 @@ class WrappedCommand:
         """Stop the helpers, close the descriptors, and remove what git would run. May be called again."""
         helpers, descriptors, git = self.helpers, self.descriptors, self.git
         self.helpers, self.descriptors, self.git, self.egress = (), (), None, None
-        for stop in helpers:
-            stop()
         for descriptor in descriptors:
             os.close(descriptor)
+        for stop in helpers:
+            stop()
         if git is not None:
             self.removed += remove_active_git_config(git)
         after, self.after_close = self.after_close, do_nothing

@@ -3,22 +3,28 @@
 A network namespace does not isolate unix sockets with a path, and a seccomp filter cannot read the path. So every
 connect() in the sandbox is suspended (seccomp user notification) and performed by the broker: internet addresses as
 requested, unix sockets only in file systems that were created for the sandbox.
+
+A sandbox in the network namespace of the host has a `SharedNetwork`: the broker then decides about internet addresses
+too, and about listen().
 """
 
 import errno
 import fcntl
+import ipaddress
 import os
+import platform
 import select
 import socket
 import stat
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ml_intern.sandbox.seccomp import notifying_filter
+from ml_intern.sandbox.seccomp import MACHINES, notifying_filter
 from ml_intern.sandbox.syscalls import (
     connect,
     duplicate_descriptor,
@@ -33,17 +39,31 @@ _NOTIFICATION = struct.Struct("<QIIiIQ6Q")
 _ANSWER = struct.Struct("<QqiI")
 _TMPFS = 0x01021994
 _MAX_ADDRESS = 128
+_MAX_QUEUE = 4096
 _MAX_PENDING = 256
 """Blocking connections in progress at the same time."""
 _GONE = frozenset({errno.ENOENT, errno.EINTR, errno.EBADF})
 
 
 @dataclass(frozen=True)
+class SharedNetwork:
+    """The permissions of a command without a network namespace of its own."""
+
+    folder: str
+    """The folder with its unix sockets; nothing can be moved into it."""
+    allows: Callable[[str, int], bool]
+    """Whether it may connect to an address and port."""
+    listens: bool
+    """Whether it may accept connections from the network."""
+
+
+@dataclass(frozen=True)
 class _Request:
-    """A suspended connect()."""
+    """A suspended connect() or listen(); of the latter, `address` is the length of the queue."""
 
     id: int
     thread: int
+    call: int
     descriptor: int
     address: int
     length: int
@@ -52,9 +72,11 @@ class _Request:
 class ConnectionBroker:
     """Performs connect() for all descendants of one filtered thread until the last one ends or `close` is called."""
 
-    def __init__(self, *, abstract: bool) -> None:
+    def __init__(self, *, abstract: bool, shared: SharedNetwork | None = None) -> None:
         self._abstract = abstract
         """Abstract unix sockets are allowed, since the sandbox has its own network namespace."""
+        self._shared = shared
+        self._listen_call = MACHINES[platform.machine()].listen if shared else -1
         self._listener = -1
         self._open = threading.Lock()
         """Guards the listener while it is used outside the receiving thread or closed."""
@@ -70,7 +92,7 @@ class ConnectionBroker:
     def filter_this_thread(self) -> None:
         """Redirect every connect() of this thread and its future children to the broker. Raises OSError."""
         set_no_new_privileges()
-        self._listener = install_filter_with_listener(notifying_filter())
+        self._listener = install_filter_with_listener(notifying_filter(listen=self._shared is not None))
         self._filtered.set()
 
     def close(self) -> None:
@@ -106,13 +128,17 @@ class ConnectionBroker:
             if error.errno in _GONE:
                 return None
             raise
-        identifier, thread, _flags, _number, _machine, _pointer, *arguments = _NOTIFICATION.unpack(buffer)
-        return _Request(identifier, thread, arguments[0] & 0xFFFFFFFF, arguments[1], arguments[2] & 0xFFFFFFFF)
+        identifier, thread, _flags, call, _machine, _pointer, *arguments = _NOTIFICATION.unpack(buffer)
+        return _Request(identifier, thread, call, arguments[0] & 0xFFFFFFFF, arguments[1], arguments[2] & 0xFFFFFFFF)
 
     def _handle(self, request: _Request) -> None:
         with ExitStack() as stack:
             try:
-                duplicate, address = self._resolve(request, stack)
+                duplicate = self._duplicate(request, stack)
+                if request.call == self._listen_call:
+                    self._listen(request, duplicate)
+                    return
+                address = self._address(request, duplicate, stack)
                 if not os.get_blocking(duplicate.fileno()):
                     self._connect(request, duplicate, address)
                     return
@@ -133,12 +159,22 @@ class ConnectionBroker:
             self._connect(request, duplicate, address)
         self._pending.release()
 
-    def _resolve(self, request: _Request, stack: ExitStack) -> tuple[socket.socket, bytes]:
-        """Return a duplicate of the socket and the address to connect it to. Raises OSError."""
-        process = _process_of(request.thread)
-        pidfd = os.pidfd_open(process)
+    def _duplicate(self, request: _Request, stack: ExitStack) -> socket.socket:
+        """Return a duplicate of the socket. Raises OSError."""
+        pidfd = os.pidfd_open(_process_of(request.thread))
         stack.callback(os.close, pidfd)
-        duplicate = stack.enter_context(socket.socket(fileno=duplicate_descriptor(pidfd, request.descriptor)))
+        return stack.enter_context(socket.socket(fileno=duplicate_descriptor(pidfd, request.descriptor)))
+
+    def _listen(self, request: _Request, duplicate: socket.socket) -> None:
+        """Listen on a unix socket, or, if the command may, on any. Raises OSError."""
+        if duplicate.family != socket.AF_UNIX and not (self._shared and self._shared.listens):
+            raise OSError(errno.EACCES, "the command shares the network of the host")
+        self._control(_IS_VALID, struct.pack("<Q", request.id))
+        duplicate.listen(min(request.address & 0xFFFFFFFF, _MAX_QUEUE))
+        self._answer(request, 0)
+
+    def _address(self, request: _Request, duplicate: socket.socket, stack: ExitStack) -> bytes:
+        """Return the address to connect the socket to. Raises OSError."""
         if not 2 <= request.length <= _MAX_ADDRESS:
             raise OSError(errno.EINVAL, "invalid address")
         with Path(f"/proc/{request.thread}/mem").open("rb", buffering=0) as memory:
@@ -146,10 +182,12 @@ class ConnectionBroker:
         if len(address) != request.length:
             raise OSError(errno.EFAULT, "invalid address")
         if duplicate.family == socket.AF_UNIX:
-            return duplicate, self._unix_address(request, address, stack)
+            return self._unix_address(request, address, stack)
         if duplicate.family not in {socket.AF_INET, socket.AF_INET6}:
             raise OSError(errno.EACCES, "not an internet socket")
-        return duplicate, address
+        if self._shared is not None and not self._shared.allows(*_internet_address(address)):
+            raise OSError(errno.ENETUNREACH, "the address is not allowed")
+        return address
 
     def _unix_address(self, request: _Request, address: bytes, stack: ExitStack) -> bytes:
         family, name = struct.unpack("=H", address[:2])[0], address[2:]
@@ -166,10 +204,16 @@ class ConnectionBroker:
         stack.callback(os.close, found)
         if not stat.S_ISSOCK(os.fstat(found).st_mode):
             raise OSError(errno.ECONNREFUSED, "not a socket")
-        if filesystem_type(found) != _TMPFS or os.fstat(found).st_dev in _own_devices():
+        if not self._is_own(found):
             raise OSError(errno.EACCES, "the socket is outside the sandbox")
         # Refer to the checked file by descriptor, because its path may have been replaced.
         return struct.pack("=H", socket.AF_UNIX) + f"/proc/self/fd/{found}\0".encode()
+
+    def _is_own(self, found: int) -> bool:
+        """Return whether the command made this socket file."""
+        if self._shared is not None:
+            return Path(f"/proc/self/fd/{found}").readlink().is_relative_to(self._shared.folder)
+        return filesystem_type(found) == _TMPFS and os.fstat(found).st_dev not in _own_devices()
 
     def _connect(self, request: _Request, duplicate: socket.socket, address: bytes) -> None:
         """Connect and answer. Fails if the process has ended, since its number may belong to another one."""
@@ -193,6 +237,18 @@ class ConnectionBroker:
             if self._listener < 0:
                 raise OSError(errno.EBADF, "closed")
             fcntl.ioctl(self._listener, operation, argument)
+
+
+def _internet_address(address: bytes) -> tuple[str, int]:
+    """Return host and port of an IPv4 or IPv6 address. Raises OSError for anything else."""
+    family = struct.unpack("=H", address[:2])[0]
+    start, length = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}.get(family, (0, 0))
+    packed = address[start : start + length]
+    if not length or len(packed) != length:
+        raise OSError(errno.EACCES, "not an internet address")
+    host = ipaddress.ip_address(packed)
+    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
+    return str(mapped or host), int.from_bytes(address[2:4], "big")
 
 
 def _process_of(thread: int) -> int:

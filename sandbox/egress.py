@@ -48,6 +48,15 @@ def find_upstream_proxy(environment: Mapping[str, str]) -> UpstreamProxy | None:
     return UpstreamProxy(parts.hostname, parts.port or 80, base64.b64encode(login.encode()).decode() if login else "")
 
 
+def proxy_variables(port: int) -> dict[str, str]:
+    """Return the variables that direct clients to a proxy on the loopback, except for the loopback itself."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return {
+        **{form: f"http://127.0.0.1:{port}" for name in names for form in (name, name.lower())},
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
+    }
+
+
 class EgressProxy:
     """The proxy of one command. It serves in its own thread from `start` until `close`."""
 
@@ -82,15 +91,9 @@ class EgressProxy:
         """Return the bubblewrap options that delay the command until the proxy listens."""
         return ["--info-fd", str(self._info_writer.fileno()), "--block-fd", str(self._block_reader.fileno())]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """Return the variables that direct clients to the proxy, except for the sandbox's loopback."""
-        proxy = f"http://127.0.0.1:{PROXY_PORT}"
-        names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-        return {
-            **{form: proxy for name in names for form in (name, name.lower())},
-            **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
-        }
+    def environment(self) -> dict[str, str]:
+        """Return the variables that direct clients to the proxy."""
+        return proxy_variables(PROXY_PORT)
 
     def start(self) -> None:
         """Start waiting for the sandbox."""

@@ -14,7 +14,7 @@ from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.paths import data_home
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
-from ml_intern.sandbox.bubblewrap import Network, Profile, can_forbid_namespaces
+from ml_intern.sandbox.bubblewrap import Kind, Network, Profile, can_forbid_namespaces
 from ml_intern.sandbox.egress import find_upstream_proxy
 from ml_intern.sandbox.git.tree import find_git_folders
 from ml_intern.sandbox.network_hosts import NO_HOSTS, allowed_hosts
@@ -65,6 +65,7 @@ class SandboxRequest:
     """Paths that the command removes or moves. Nested repositories in them are cleaned afterwards, not protected."""
     hosts: tuple[str, ...] = ()
     """Additional hosts, .domains or URLs that the user allows with network `list`."""
+    kind: Kind = "bubblewrap"
 
 
 def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Profile:
@@ -100,7 +101,8 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
         network=request.network,
         hosts=allowed_hosts(environment, request.hosts) if request.network == "list" else NO_HOSTS,
         upstream=find_upstream_proxy(environment),
-        nested_namespaces=not can_forbid_namespaces(),
+        kind=request.kind,
+        nested_namespaces=request.kind == "basic" or not can_forbid_namespaces(),
     )
 
 

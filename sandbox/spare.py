@@ -20,8 +20,7 @@ from functools import partial
 from ml_intern.configs.errors import SandboxMissing
 from ml_intern.sandbox.bubblewrap import Profile, memory_file
 from ml_intern.sandbox.command import Captured, WrappedCommand
-from ml_intern.sandbox.git.guard import record_git_state
-from ml_intern.sandbox.wrap import wrap
+from ml_intern.sandbox.wrap import record_state, wrap
 
 _IDLE_SECONDS = 300
 _MARGIN_SECONDS = 10
@@ -47,7 +46,7 @@ def wrap_captured(argv: Sequence[str], profile: Profile, folder: str, shell: str
     When it is closed, the next sandbox is started. `shell` is the path of the bash that waits.
 
     Raises:
-        SandboxMissing: bubblewrap is not installed or may not create namespaces.
+        SandboxMissing: what the profile names does not work on this machine.
     """
     start_next = partial(_in_background, partial(_start, _comparable(profile), shell))
     spare = _take(profile) if _fits(argv, profile.environment) else None
@@ -55,7 +54,7 @@ def wrap_captured(argv: Sequence[str], profile: Profile, folder: str, shell: str
         wrapped = wrap(argv, profile, folder)
         wrapped.after_close = start_next
         return wrapped
-    state = record_git_state(profile.roots, profile.git)
+    state = record_state(profile)
     environment = {**profile.environment, "PWD": folder or profile.workspace, **spare.variables}
     return _Handed(
         [*argv],
@@ -87,7 +86,7 @@ class _Spare:
     output: int
     ended: "Future[None]"
     variables: Mapping[str, str]
-    """Variables that belong to this sandbox: those of its proxy."""
+    """Variables that belong to this sandbox."""
     started: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -214,7 +213,6 @@ def _started(profile: Profile, pins: "_Pins", shell: str) -> _Spare:
     wrapped = wrap([shell, "--norc", "--noprofile", "-c", program], profile)
     wrapped.git = None  # recorded when a command is handed over
     wrapped.descriptors = (*wrapped.descriptors, memory)
-    variables = wrapped.egress.environment() if wrapped.egress else {}
     ended: Future[None] = Future()
     ended.add_done_callback(lambda _: _forget(wrapped))
     read_end, write_end = os.pipe()
@@ -230,7 +228,7 @@ def _started(profile: Profile, pins: "_Pins", shell: str) -> _Spare:
         raise
     finally:
         os.close(write_end)
-    return _Spare(profile, pins, wrapped, memory, process, read_end, ended, variables)
+    return _Spare(profile, pins, wrapped, memory, process, read_end, ended, wrapped.variables)
 
 
 def _forget(wrapped: WrappedCommand) -> None:

@@ -1,4 +1,4 @@
-"""Wrap a command so that its profile is enforced: the one place that chooses how."""
+"""Wrap a command so that its profile is enforced, by bubblewrap or by the basic sandbox."""
 
 import os
 import shutil
@@ -6,12 +6,13 @@ import stat
 from collections.abc import Sequence
 from functools import lru_cache
 
+from ml_intern.sandbox.basic.wrapping import wrap_basic
 from ml_intern.sandbox.bubblewrap import Profile, memory_file, require_sandbox, sandbox_command
 from ml_intern.sandbox.caches.overlay import open_caches
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.connections import ConnectionBroker, can_broker
 from ml_intern.sandbox.egress import EgressProxy
-from ml_intern.sandbox.git.guard import record_git_state
+from ml_intern.sandbox.git.guard import GitState, record_git_state
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 
@@ -19,13 +20,21 @@ def wrap(argv: Sequence[str], profile: Profile, folder: str = "") -> WrappedComm
     """Wrap a command in the sandbox. The caller starts it and closes it after it has ended.
 
     Raises:
-        SandboxMissing: bubblewrap is not installed or may not create namespaces.
+        SandboxMissing: what the profile names does not work on this machine.
     """
-    require_sandbox()
-    state = record_git_state(profile.roots, profile.git)
-    wrapped = _in_bubblewrap(argv, profile, folder)
+    if profile.kind == "bubblewrap":
+        require_sandbox()
+    state = record_state(profile)
+    wrapped = (wrap_basic if profile.kind == "basic" else _in_bubblewrap)(argv, profile, folder)
     wrapped.git = state
     return wrapped
+
+
+def record_state(profile: Profile) -> GitState:
+    """Record the state of the profile's repositories before a command runs."""
+    if profile.kind == "basic":
+        return record_git_state(profile.roots, (), restores=True)
+    return record_git_state(profile.roots, profile.git)
 
 
 def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> WrappedCommand:
@@ -35,11 +44,11 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
     redacted = {path: memory_file(text.encode()) for path, text in profile.redacted}
     options = [word for path, text in redacted.items() for word in ("--ro-bind-data", str(text), path)]
     options += ["--seccomp", str(seccomp), *caches.keep]
-    environment = {**profile.environment, "PWD": folder or profile.workspace}
+    variables: dict[str, str] = {}
     egress = EgressProxy(profile.hosts, profile.upstream) if profile.network == "list" else None
     if egress is not None:
         options += egress.options
-        environment |= egress.environment()
+        variables = egress.environment()
         egress.start()
     broker = ConnectionBroker(abstract=profile.network != "on") if with_broker else None
     if broker is not None:
@@ -50,7 +59,8 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
     thread_setup = (broker.filter_this_thread,) if broker is not None else ()
     helpers = tuple(helper.close for helper in (egress, broker) if helper is not None)
     descriptors = (seccomp, *redacted.values(), *caches.descriptors)
-    return WrappedCommand(command, environment, descriptors, thread_setup, helpers, egress)
+    environment = {**profile.environment, "PWD": folder or profile.workspace, **variables}
+    return WrappedCommand(command, environment, descriptors, thread_setup, helpers, egress, variables=variables)
 
 
 @lru_cache(maxsize=1)

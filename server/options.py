@@ -46,8 +46,9 @@ class ServedOptions:
         if passed := os.environ.get(VARIABLE):
             return TypeAdapter(cls).validate_json(passed)
         settings = load(Path.cwd(), defaults=FRONTEND).settings
-        sandbox, note = choose_sandbox(settings.sandbox, [str(Path.cwd())])
-        run = replace(from_settings(settings, Path.cwd()), sandbox=sandbox, notes=tuple(filter(None, [note])))
+        sandbox = choose_sandbox(settings.sandbox, [str(Path.cwd())])
+        run = sandbox.applied_to(from_settings(settings, Path.cwd()))
+        run = replace(run, notes=tuple(filter(None, [sandbox.note])))
         return cls(run, servers=settings.mcpServers)
 
     def as_text(self) -> str:

@@ -148,6 +148,7 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "workspace": context.options.workspace,
         "add_dirs": context.options.add_dirs,
         "network": context.options.sandbox,
+        "kind": context.options.sandbox_kind,
         "hosts": context.options.sandbox_hosts,
         "homes": [str(home) for home in homes],
     }

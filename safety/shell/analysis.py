@@ -12,7 +12,7 @@ from ml_intern.safety.shell.denied import denial_reason
 from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, parse_command
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.reading import find_command_problem, find_reading_problem
-from ml_intern.safety.shell.sandboxed import find_sandbox_problem
+from ml_intern.safety.shell.sandboxed import find_sandbox_problem, runs_no_code
 from ml_intern.safety.shell.tree import PLAIN_KINDS
 from ml_intern.safety.shell.words import NotPlain, PlainCommand, plain_commands
 from ml_intern.text.visible import has_hidden
@@ -44,6 +44,11 @@ class CommandAnalysis:
     """The read-only commands among `plain`."""
     controls: tuple[Control, ...] = ()
     """The files it would change that other programs obey, git's first."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether everything that it does is known, and nothing of it leaves the workspace."""
+        return self.risk.kind == "auto" or (self.parsed is not None and runs_no_code(self.parsed))
 
     @property
     def programs(self) -> tuple[tuple[str, ...], ...]:

@@ -92,6 +92,12 @@ def find_sandbox_problem(parsed: ParsedCommand) -> str:
     return next(filter(None, (_judge(command, context) for command in commands)), "")
 
 
+def runs_no_code(parsed: ParsedCommand) -> bool:
+    """Return whether everything that a command does is known: its programs only read, or change files it names."""
+    names = {one.name for one in parsed.invocations}
+    return names <= _KNOWN_EFFECTS and not find_sandbox_problem(parsed)
+
+
 def _entered(commands: list[ShellCommand], context: CommandContext) -> str:
     """Return the folder of the workspace that the first command enters, or ""."""
     first = commands[0] if commands else None
@@ -217,3 +223,6 @@ _PROGRAMS: dict[str, Callable[[list[str], CommandContext], str]] = {
     "pip": judge_pip,
     "uv": _judge_uv,
 }
+_READERS = {name for name, one in READ_ONLY_PROGRAMS.items() if name not in _PROGRAMS and not one.needs_option}
+_KNOWN_EFFECTS = _READERS | words("[ [[ : mkdir touch tee cp mv chmod")
+"""The programs that run no code, whatever their arguments are."""

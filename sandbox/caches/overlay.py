@@ -53,7 +53,7 @@ def open_caches(store: str, workspace: str, caches: Sequence[str]) -> CacheMount
     if not caches:
         return CacheMounts()
     folder = cache_folder(store, workspace, caches)
-    _start_pruning(store)
+    start_pruning(store)
     private = CacheMounts(binds=_binds((cache.private, cache.path) for cache in folder.caches))
     nsenter = shutil.which("nsenter")
     if nsenter is None:
@@ -71,7 +71,7 @@ def _binds(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _start_pruning(store: str) -> None:
+def start_pruning(store: str) -> None:
     """Prune in the background, once per process."""
     threading.Thread(target=prune_caches_daily, args=(store,), name="prune caches", daemon=True).start()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ml_intern.sandbox.git.reader import open_git
+from ml_intern.sandbox.git.restore import SavedFiles, restore_file, save_files
 from ml_intern.sandbox.git.settings import harmless_settings
 from ml_intern.sandbox.git.tree import GitFolder, common_folder, find_repositories, resolve_repository
 from ml_intern.sandbox.syscalls import open_folder_beneath
@@ -33,16 +34,23 @@ class GitState:
     """The control files of each repository that the command cannot change."""
     files: frozenset[_Identity]
     """The control files that exist and the command could change."""
+    saved: Mapping[str, SavedFiles] = field(default_factory=dict[str, SavedFiles])
+    """Their contents by repository, if what the command changes in them is to be restored."""
 
 
-def record_git_state(roots: Sequence[str], git: Sequence[GitFolder]) -> GitState:
-    """Record the state of repositories. Call it before the command starts."""
+def record_git_state(roots: Sequence[str], git: Sequence[GitFolder], *, restores: bool = False) -> GitState:
+    """Record the state of repositories. Call it before the command starts.
+
+    With `restores`, the contents of control files are recorded too, for a sandbox that cannot protect them.
+    """
     guarded = {_identity(Path(one.path)): one.guarded for one in git}
     nothing = GitState(tuple(roots), guarded, frozenset())
     inspection = _inspect(nothing)
-    files = {identity for folder in inspection.folders() for identity in folder.changeable()}
+    folders = [*inspection.folders()]
+    files = {identity for folder in folders for identity in folder.changeable()}
+    saved = {str(folder.path): folder.save() for folder in folders} if restores else {}
     links = {_identity(entry, changed=True) for entry in inspection.entries}
-    return replace(nothing, files=frozenset(files | links))
+    return replace(nothing, files=frozenset(files | links), saved=saved)
 
 
 def remove_active_git_config(before: GitState) -> list[str]:
@@ -121,11 +129,19 @@ class _Repository:
         with _opened(self.root, self.path) as folder:
             yield from (found for name in self._names(folder) if (found := _identity(name, folder, changed=True)))
 
-    def clean(self) -> Iterator[str]:
-        """Remove what is new and active; yield a line for each."""
+    def save(self) -> SavedFiles:
+        """Return the contents of the control files."""
         with _opened(self.root, self.path) as folder:
+            return save_files(folder, self._names(folder))
+
+    def clean(self) -> Iterator[str]:
+        """Restore what was changed, and remove what is new and active; yield a line for each."""
+        saved = self.state.saved.get(str(self.path), {})
+        with _opened(self.root, self.path) as folder:
+            for name, file in saved.items() if folder >= 0 else ():
+                yield from restore_file(folder, name, file, str(self.path / name))
             for name in self._names(folder):
-                if _identity(name, folder, changed=True) in self.state.files:
+                if name in saved or _identity(name, folder, changed=True) in self.state.files:
                     continue
                 if name == "config":
                     yield from _clean_config(self.path / name, folder)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,13 @@ from ml_intern.configs.errors import ConfigurationError, SandboxMissing, UsageEr
 from ml_intern.configs.layers import Loaded, load
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.environment import exclude_from_path
+from ml_intern.execution.sandboxed import own_homes
 from ml_intern.graph.context import RunOptions, Sandbox
 from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD, ApprovalMode
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.sandbox.bubblewrap import sandbox_problem
+from ml_intern.safety.shell.paths import is_within
+from ml_intern.sandbox.basic.available import available_sandbox
+from ml_intern.sandbox.bubblewrap import Kind
 from ml_intern.sandbox.profile import check_folder
 from ml_intern.session.opening.model import continued_model
 from ml_intern.session.opening.request import SessionRequest
@@ -66,8 +69,23 @@ def with_cpu_jobs(options: RunOptions, settings: Settings) -> RunOptions:
     return replace(options, permissions={**permissions, "allow": [*permissions.get("allow", ()), CPU_JOBS]})
 
 
-def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> tuple[Sandbox, str]:
-    """Choose the sandbox of a run in these folders. Return it with a note if it is unexpectedly missing.
+@dataclass(frozen=True)
+class ChosenSandbox:
+    """The sandbox of a run, and a note to the user if it is weaker than usual or missing."""
+
+    network: Sandbox
+    kind: Kind = "bubblewrap"
+    note: str = ""
+    missing: bool = False
+    """There is none, although the user did not decline it."""
+
+    def applied_to(self, options: RunOptions) -> RunOptions:
+        """Return the options with this sandbox."""
+        return replace(options, sandbox=self.network, sandbox_kind=self.kind, sandbox_missing=self.missing)
+
+
+def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> ChosenSandbox:
+    """Choose the sandbox of a run in these folders.
 
     Programs inside these folders are excluded from PATH, unless a folder is too broad to be a project.
 
@@ -79,13 +97,32 @@ def choose_sandbox(settings: SandboxSettings, folders: Sequence[str]) -> tuple[S
         exclude_from_path(folders)
     wanted = settings.enabled
     if wanted is False:
-        return "none", ""
-    problem = sandbox_problem() or unfit
+        return ChosenSandbox("none")
+    available = available_sandbox(settings.kind)
+    problem = unfit or available.problem or (_exposed(folders) if available.kind == "basic" else None)
     if problem is None:
-        return settings.network, ""
+        return ChosenSandbox(settings.network, available.kind, available.weakness)
     if wanted:
         raise SandboxMissing(*problem)
-    return "none", f"commands run without the OS sandbox: {problem[0]} ({problem[1]})"
+    return ChosenSandbox("none", note=_missing_note(*problem), missing=True)
+
+
+def _exposed(folders: Sequence[str]) -> tuple[str, str] | None:
+    """Return the problem if a folder contains data of ml-intern, which the basic sandbox cannot hide there."""
+    roots = [os.path.realpath(folder) for folder in folders]
+    homes = (os.path.realpath(home) for home in own_homes())
+    found = next((home for home in homes if any(is_within(home, root) for root in roots)), None)
+    if found is None:
+        return None
+    problem = f"the basic sandbox cannot hide ml-intern's folder {found} inside the working folder"
+    return problem, "set ML_INTERN_HOME to a folder elsewhere, or install bubblewrap"
+
+
+def _missing_note(problem: str, remedy: str) -> str:
+    return (
+        f"no sandbox: {problem} ({remedy}). In unattended mode, a command that runs code needs --no-sandbox or "
+        "your approval"
+    )
 
 
 def _unfit(folders: Sequence[str]) -> tuple[str, str] | None:
@@ -141,20 +178,19 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
     default_mode: ApprovalMode = "yolo" if settings.yolo_mode else "auto" if request.headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if request.headless else by_settings.max_budget_usd
     folders = run_folders(request)
-    sandbox, sandbox_note = run_sandbox(request, loaded, [str(workspace), *folders])
+    sandbox = run_sandbox(request, loaded, [str(workspace), *folders])
     chosen = replace(
         by_settings,
         model=model,
         add_dirs=folders,
-        sandbox=sandbox,
         approval_mode=request.approval_mode or default_mode,
         headless=request.headless,
         stream=request.stream,
         strict_budget=request.strict_budget or settings.strict_budget,
         max_budget_usd=default_budget if request.max_budget_usd is None else _budget(request.max_budget_usd),
-        notes=(*loaded.notes, *filter(None, [note, sandbox_note]), *_rule_warnings(by_settings.permissions)),
+        notes=(*loaded.notes, *filter(None, [note, sandbox.note]), *_rule_warnings(by_settings.permissions)),
     )
-    return with_cpu_jobs(chosen, settings)
+    return with_cpu_jobs(sandbox.applied_to(chosen), settings)
 
 
 def _rule_warnings(permissions: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,8 +200,8 @@ def _rule_warnings(permissions: Mapping[str, Any]) -> tuple[str, ...]:
     return settings_rules(permissions).warnings if any(permissions.values()) else ()
 
 
-def run_sandbox(request: SessionRequest, loaded: Loaded, folders: Sequence[str]) -> tuple[Sandbox, str]:
-    """Return the sandbox of a run in these folders, and a note or "". Raises the same errors as `choose_sandbox`."""
+def run_sandbox(request: SessionRequest, loaded: Loaded, folders: Sequence[str]) -> ChosenSandbox:
+    """Return the sandbox of a run in these folders. Raises the same errors as `choose_sandbox`."""
     settings = loaded.settings.sandbox
     asked = {} if request.sandbox is None else {"enabled": request.sandbox}
     return choose_sandbox(settings.model_copy(update=asked), folders)

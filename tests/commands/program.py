@@ -18,6 +18,7 @@ class Program:
     def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
         self.root, self.folder = root, root / "work"
         self.prefix: tuple[str, ...] = ()
+        self.command: tuple[str, ...] = (PROGRAM,)
         self.folder.mkdir()
         settings = root / "settings.json"
         settings.write_text(json.dumps({"mcpServers": {"hf-mcp-server": {"enabled": False}}}))
@@ -34,7 +35,7 @@ class Program:
     def start(self, *argv: str) -> "subprocess.Popen[str]":
         """Start it in a process group of its own, with nothing on stdin."""
         return subprocess.Popen(
-            [*self.prefix, PROGRAM, *argv], cwd=self.folder, env=self.environment, text=True,
+            [*self.prefix, *self.command, *argv], cwd=self.folder, env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 

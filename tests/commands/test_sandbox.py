@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.sandbox.basic.wrapping import basic_problem
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 from tests.commands.conftest import Done, call
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
+needs_basic = pytest.mark.skipif(basic_problem() is not None, reason=f"no basic sandbox here: {basic_problem()}")
 needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 
 
@@ -61,21 +63,64 @@ def test_the_settings_choose_the_network_and_decline_the_sandbox(run: Run, scrip
     assert shown("--set", "sandbox.enabled=false", "--sandbox") == "bwrap network list"
 
 
-def test_without_bubblewrap_it_runs_and_ready_says_so(run: Run, script: Script, no_bubblewrap: None) -> None:
-    model = script({"tool_calls": [call("bash", command="echo hi")]}, {"text": "ok"})
-    done = run("--output-format", "stream-json", "-m", model, "go")
+@needs_basic
+@pytest.mark.parametrize("options", [[], ["--sandbox"], ["--set", "sandbox.kind=basic"]])
+def test_without_bubblewrap_the_basic_sandbox_is_used_and_ready_says_so(
+    run: Run, script: Script, place: Path, no_bubblewrap: None, options: list[str]
+) -> None:
+    model = script({"tool_calls": [call("bash", command=": > in; : > ../out")]}, {"text": "ok"})
+    done = run("--output-format", "stream-json", *options, "-m", model, "go")
     sandbox, notes = ready(done)
-    assert (done.code, sandbox) == (0, "none")
-    assert "without the OS sandbox: bubblewrap is not installed (apt install bubblewrap" in notes
+    assert (done.code, sandbox) == (0, "basic network list")
+    assert notes.startswith("basic sandbox (")
+    assert "weaker in:" in notes
+    assert (place / "in").exists()
+    assert not (place.parent / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--set", "sandbox.network=off"]])
+def test_with_no_sandbox_code_waits_for_approval_and_what_is_fully_known_runs(
+    run: Run, script: Script, place: Path, no_bubblewrap: None, options: list[str]
+) -> None:
+    def outcome(command: str, *more: str) -> int:
+        model = script({"tool_calls": [call("bash", command=command)]}, {"text": "ok"})
+        return run("--set", "sandbox.kind=bubblewrap", *options, *more, "-m", model, "go").code
+
+    assert outcome("echo hi > said; [ -f said ]; mkdir made") == 0
+    assert (place / "said").read_text() == "hi\n"
+    for command in ("python3 x.py", "bash said", "./made", "pytest", "find . -exec sh -c : \\;", "$(cat said)"):
+        assert outcome(command) == 3, command
+    assert outcome("bash said", "--no-sandbox") == 0
+
+
+def test_with_no_sandbox_the_start_names_the_remedy(run: Run, script: Script, no_bubblewrap: None) -> None:
+    argv = ("--output-format", "stream-json", "--set", "sandbox.kind=bubblewrap", "-m", script({"text": "ok"}), "go")
+    sandbox, notes = ready(run(*argv))
+    assert sandbox == "none"
+    assert "no sandbox: bubblewrap is not installed (apt install bubblewrap" in notes
+    assert "needs --no-sandbox or your approval" in notes
 
 
 @pytest.mark.parametrize("argv", [["--sandbox", "go"], ["--set", "sandbox.enabled=true", "go"]])
 def test_asked_for_and_missing_is_an_error_and_nothing_runs(
     run: Run, script: Script, no_bubblewrap: None, argv: list[str]
 ) -> None:
-    done = run("-q", "-m", script({"text": "ok"}), *argv)
+    done = run("-q", "--set", "sandbox.kind=bubblewrap", "-m", script({"text": "ok"}), *argv)
     assert (done.code, done.out) == (78, "")
     assert "apt install bubblewrap" in done.err
+
+
+@needs_basic
+def test_the_basic_sandbox_is_not_used_where_it_cannot_hide_ml_interns_data(
+    run: Run, script: Script, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_INTERN_HOME", str(place / "inside"))
+    argv = ("--set", "sandbox.kind=basic", "-m", script({"text": "ok"}), "go")
+    sandbox, notes = ready(run("--output-format", "stream-json", *argv))
+    assert sandbox == "none"
+    assert "cannot hide ml-intern's folder" in notes
+    assert "set ML_INTERN_HOME to a folder elsewhere" in notes
+    assert run("--sandbox", *argv).code == 78
 
 
 @needs_sandbox

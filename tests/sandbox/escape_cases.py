@@ -158,8 +158,8 @@ _DOES = {
     "making a device": "mknod device b 8 0 && echo {canary}",
     "mounting": "mkdir -p m; mount -t tmpfs x m && echo {canary}; umount m 2>/dev/null",
     "a new user namespace": "unshare -Ur true && echo {canary}",
-    "kernel messages": "test -e /dev/kmsg && echo {canary}",
-    "the memory device": "test -e /dev/mem -o -e /dev/kvm && echo {canary}",
+    "kernel messages": ": < /dev/kmsg && echo {canary}",
+    "the memory device": "(: < /dev/mem) || (: < /dev/kvm) && echo {canary}",
     "setting nice below zero": "nice -n -5 sh -c 'test $(nice) -lt 0' && echo {canary}",
 }
 
@@ -217,3 +217,13 @@ ESCAPES: tuple[Escape, ...] = (
     Escape("leaving a process behind", "setsid nohup sleep 97531.{mark} >/dev/null 2>&1 &", "survives"),
     Escape("leaving a grandchild behind", "( ( sleep 97532.{mark} >/dev/null 2>&1 & ) & )", "survives"),
 )  # fmt: skip
+
+WEAKER = frozenset(
+    {
+        "reading by the command line of a foreign process", "reading by ps with environments",
+        "reading by the list of processes", "reading by a file in /dev/shm", "writing by a file in /dev/shm",
+        # The link stays; what git would have run is removed (tests/sandbox/basic).
+        "writing git's the folder swapped for a link",
+    }
+)  # fmt: skip
+"""The escapes that the basic sandbox does not prevent, as docs/security.md says."""
