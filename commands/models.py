@@ -127,7 +127,7 @@ def _show_available(found: "ModelListing", *, json: bool) -> int:
 def _row(one: "Described") -> tuple[str, ...]:
     able = one.abilities
     price = "free" if one.free else str(one.price.tiers[-1]) if one.price else "unknown"
-    return (one.model, _count(one.window), price, _can(able.tools), _can(able.images), _can(able.effort))
+    return (one.model, _count(one.window), price, _tools(able.tools), _can(able.images), _can(able.effort))
 
 
 def _show_one(one: "Described", *, json: bool) -> int:
@@ -150,7 +150,7 @@ def _rows(one: "Described") -> list[tuple[str, str]]:
         ("context window", f"{_count(one.window)} tokens" if one.window else "unknown"),
         ("maximum reply", f"{_count(one.longest_output)} tokens" if one.longest_output else ""),
         *(("price", line) for line in _price_lines(one)),
-        ("tools", _can(able.tools)),
+        ("tools", _tools(able.tools)),
         ("images", _can(able.images)),
         ("effort", _can(able.effort)),
     ]
@@ -171,6 +171,10 @@ def _rates_line(rates: "Rates") -> str:
     ]
     above = f"above {rates.above:,} tokens: " if rates.above else ""
     return f"{above}{rates} per million tokens{' (' + ', '.join(more) + ')' if more else ''}"
+
+
+def _tools(able: bool | None) -> str:  # noqa: FBT001 - a fact, not an option
+    return "by text" if able is False else _can(able)
 
 
 def _can(able: bool | None) -> str:  # noqa: FBT001 - a fact, not an option

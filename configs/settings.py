@@ -143,6 +143,8 @@ class Settings(BaseModel):
     """The model to use when another one stays unavailable or has no credit left; null: none."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Additional request parameters of the main model, such as temperature or max_tokens."""
+    tool_calls: Literal["auto", "text"] = "auto"
+    """How tools are called: auto (natively, or by text if the model does not support it) or always by text."""
     prices: Annotated[dict[str, NonNegativeFloat | TokenPrice], AfterValidator(_priced)] = Field(default_factory=dict)
     """Prices in US dollars per million tokens, by base URL or model id: one number, or {"input": X, "output": Y}."""
     strict_budget: bool = False

@@ -72,6 +72,8 @@ class RunOptions:
     """Hosts (host or host:port) on private networks that web_read may fetch."""
     advice: str = ""
     """Instructions to the model from the trusted folder, see configs/advice.py."""
+    tool_calls: Literal["auto", "text"] = "auto"
+    """How models call tools: natively where they support it, or always by text."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The options that are saved with the thread for its continuation."""
     user_text: str = ""

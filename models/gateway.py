@@ -32,6 +32,7 @@ from ml_intern.models.request import ReplyPart as ReplyPart
 from ml_intern.models.request import Usage as Usage
 from ml_intern.models.retry import RetryPolicy
 from ml_intern.models.routing import Endpoint, Route, catalogue_route, find_route, named_hub_token, shown_url
+from ml_intern.models.text_calls import as_text, with_calls
 from ml_intern.models.transports.base import Timeouts, Transport, Trimming
 from ml_intern.models.transports.direct import DirectTransport
 from ml_intern.store.ledger import CostReservation
@@ -58,6 +59,8 @@ class Models:
         waits: Timeouts | None = None,
         environ: Mapping[str, str] | None = None,
         prices: Mapping[str, Any] | None = None,
+        *,
+        text_calls: bool = False,
     ) -> None:
         self._ledger = ledger
         self.endpoint = endpoint
@@ -66,7 +69,7 @@ class Models:
         self._direct = DirectTransport(self._waits)
         self._catalogues = Catalogues(self._direct)
         self._transports: dict[str, Transport] = {"direct": self._direct}
-        self.known = Knowledge(self._catalogues, prices=prices_named(prices or {}))
+        self.known = Knowledge(self._catalogues, prices=prices_named(prices or {}), text_calls=text_calls)
         self._answered: set[str] = set()
         """Endpoints that answered in this process."""
         self._down: set[str] = set()
@@ -88,6 +91,10 @@ class Models:
         """Return the capabilities of a model that are known now."""
         return self.known.abilities(self.route(model))
 
+    def calls_by_text(self, model: str) -> bool:
+        """Return whether a model calls tools by text, since it does not support tool calling or the settings say so."""
+        return self.known.calls_by_text(self.route(model))
+
     def retired(self, models: Iterable[str | None], today: date) -> list[Retirement]:
         """Return the retired ones of some models, as far as they are requested from their own provider."""
         return [one for one in retirements(models, today) if self.route(one.model).transport == "litellm"]
@@ -95,7 +102,7 @@ class Models:
     async def expect(self, options: "RunOptions") -> None:
         """Check that each model of a run has a route, and ask local servers about theirs.
 
-        Raises what `check` does. A model that only summarises needs no tools.
+        Raises what `check` does.
         """
         agents = filter(None, (options.model, options.research_model, options.fallback_model))
         for model in agents:
@@ -161,11 +168,8 @@ class Models:
             raise ModelUnknown(self.known.unlisted(route), route.hint)
 
     async def check(self, model: str) -> None:
-        """Ask the model's endpoint about it. Raises as `route`, and ConfigurationError when it cannot call tools."""
-        route = self.route(model)
-        await self.known.offers(route)
-        if route.transport == "direct" and self.known.abilities(route).tools is False:
-            raise no_tools(route)
+        """Ask the model's endpoint about it. Raises as `route`."""
+        await self.known.offers(self.route(model))
 
     async def complete(self, request: ModelRequest, emit: Emit) -> ModelReply:
         """Return one reply. Temporary errors are retried after a wait, with an `error` event; cancelling stops at once.
@@ -187,7 +191,7 @@ class Models:
 
     async def _complete(self, request: ModelRequest, emit: Emit, patience: RetryPolicy) -> ModelReply:
         route = self.route(request.model)
-        await self._prepare(route, request)
+        await self._prepare(route)
         trimming = self.known.trimming(route)
         while True:
             try:
@@ -234,17 +238,12 @@ class Models:
         await asyncio.to_thread(get_token)
         return self.route(route.model)
 
-    async def _prepare(self, route: Route, request: ModelRequest) -> None:
-        """Ask the endpoint about its models, once. For a local server, wait for the answer.
-
-        Raises ConfigurationError when the request has tools and the model cannot call any.
-        """
+    async def _prepare(self, route: Route) -> None:
+        """Ask the endpoint about its models, once. For a local server, wait for the answer."""
         if route.transport == "direct":
             self._catalogues.start(route)
             if route.is_loopback:
                 await self._catalogues.offers(route)
-        if request.tools and route.transport == "direct" and self.known.abilities(route).tools is False:
-            raise no_tools(route)
 
     async def _simplify(
         self, route: Route, request: ModelRequest, trimming: Trimming, error: BadRequest, emit: Emit
@@ -252,9 +251,10 @@ class Models:
         """Return a simpler form of a rejected request, and what was changed. Raises the error when there is none.
 
         Servers reject tools in different words: a request without tools that succeeds shows that they are the reason.
+        From then on the model calls tools by text.
         """
         found = simplified(request, trimming, sees=self.known.abilities(route).images)
-        if found is not None or not request.tools:
+        if found is not None or not request.tools or self.known.calls_by_text(route):
             if found is None:
                 raise error
             return found
@@ -264,7 +264,7 @@ class Models:
         except (Retryable, MLInternError):
             raise error from None
         self.known.without_tools.add(request.model)
-        raise no_tools(route) from error
+        return request, trimming, f"with tools called by text: {route.name} does not support tool calling"
 
     def acting(self, model: str, fallback: str | None) -> str:
         """Return the model that is used now: the model itself or its fallback."""
@@ -283,13 +283,20 @@ class Models:
         entry = await self._ledger.reserve(request.thread_id, request.root_id, request.source, request.model, worst)
         draft = Draft(f"msg_{uuid4().hex}")
         try:
-            await self._receive(self._transport(route).stream(route, request, trimming), request, draft, emit)
+            await self._receive(self._stream(route, request, trimming), request, draft, emit)
         except BaseException as error:
             if request.stream and not draft.is_empty:
                 emit("assistant_stream_end", message_id=draft.message_id, partial=True)
             await self._ledger.fail(entry, type(error).__name__, _cost_of_failure(error, draft))
             raise
         return await self._settle(entry, route, request, draft, emit)
+
+    def _stream(self, route: Route, request: ModelRequest, trimming: Trimming) -> AsyncGenerator[ReplyPart, None]:
+        """Return the fragments of one reply. A model without tool calling gets the tools as text."""
+        transport = self._transport(route)
+        if not self.known.calls_by_text(route):
+            return transport.stream(route, request, trimming)
+        return with_calls(transport.stream(route, as_text(request), trimming), request.tools)
 
     async def _receive(
         self, stream: AsyncGenerator[ReplyPart, None], request: ModelRequest, draft: Draft, emit: Emit
@@ -367,14 +374,6 @@ def unpriced_refused(route: Route) -> ConfigurationError:
         f"no price is known for {route.model}, and the budget is strict",
         f"name its price: --set 'prices={{\"{price_key(route)}\": X}}' (US dollars per million tokens, 0 if free), "
         "choose another model, or use --max-budget-usd -1",
-    )
-
-
-def no_tools(route: Route) -> ConfigurationError:
-    """Return the error for a model without tool calling."""
-    return ConfigurationError(
-        f"{route.name} at {route.where} does not support tool calling, which ml-intern requires",
-        "choose another model with --model; `ml-intern models --available` shows which do",
     )
 
 

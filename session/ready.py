@@ -8,6 +8,7 @@ from ml_intern.configs.version import version
 from ml_intern.graph.context import RunOptions, sandbox_name
 from ml_intern.models.gateway import price_key
 from ml_intern.models.routing import Route
+from ml_intern.models.text_calls import NOTE
 from ml_intern.store.ledger import UNPRICED_REQUESTS_PER_DOLLAR, unpriced_allowed
 from ml_intern.text.formatting import money, plural
 from ml_intern.tools.registry import select_for_window
@@ -41,8 +42,9 @@ def _about_models(options: RunOptions, services: "Services", tools: "Mapping[str
     yield from (str(one) for one in models.retired(options.models, date.today()))
     yield from models.unlisted(options)
     yield from (_unpriced_note(models.route(model), options) for model in models.unpriced(options))
-    if models.abilities(options.model).tools is False:
-        yield f"{options.model} does not support tool calling, which ml-intern requires"
+    if models.calls_by_text(options.model):
+        forced = models.abilities(options.model).tools is not False
+        yield f"{options.model} {'calls tools by text (setting tool_calls)' if forced else NOTE}"
     window = models.window(options.model)
     if window and len(few := select_for_window(tools, window)) < len(tools):
         yield f"{options.model} has a context window of {window:,} tokens and gets only these tools: {', '.join(few)}"

@@ -81,13 +81,15 @@ class Probe:
             reply = await self._ask(f"Call the tool {TOOL} with the word: ready", tools=TOOLS)
         except MLInternError as error:
             return f"no: {error.message}"
+        by_text = self.models.calls_by_text(self.model)
         if not reply.message.tool_calls:
-            return f"no: it answered {_shown(reply)}"
+            how = "it does not support tool calling, and asked by text it" if by_text else "it"
+            return f"no: {how} answered {_shown(reply)}"
         invalid = reply.message.additional_kwargs.get("invalid_calls", {})
         if problem := next((one["error"] for one in invalid.values()), ""):
             return f"no: {problem}"
         call = reply.message.tool_calls[0]
-        return f"yes: {call['name']} {call['args']}"
+        return f"{'by text' if by_text else 'yes'}: {call['name']} {call['args']}"
 
     async def _window(self) -> str:
         route = self.models.route(self.model)

@@ -101,7 +101,7 @@ async def _at_endpoint(models: Models, model: str, words: str) -> ModelListing:
     route = models.route(model)
     offers = await models.known.offers(route)
     found = [await describe(models, id) for id in sorted(filter(None, offers)) if _matches(id, words)]
-    return ModelListing(_calling(found), [] if offers else [await models.why_unlisted(route) or _no_list(route.where)])
+    return ModelListing(found, [] if offers else [await models.why_unlisted(route) or _no_list(route.where)])
 
 
 async def _of_way(models: Models, way: Way, words: str) -> ModelListing:
@@ -112,7 +112,9 @@ async def _of_way(models: Models, way: Way, words: str) -> ModelListing:
     names = await _offered(models, way)
     found = [await describe(models, id) for id in names if _matches(id, words)]
     problem = "" if names or not way.is_named else await models.why_unlisted(models.route(f"{way.prefix}/any"))
-    return ModelListing(_calling(found), [f"{way.prefix}: {problem}"] if problem else [])
+    return ModelListing(
+        _calling(found) if way.prefix == HUB_PREFIX else found, [f"{way.prefix}: {problem}"] if problem else []
+    )
 
 
 async def _of_provider(models: Models, way: Way, words: str) -> ModelListing:

@@ -41,6 +41,8 @@ class Knowledge:
     """Prices named in the settings, by model id or comparable base URL."""
     without_tools: set[str] = field(default_factory=set[str])
     """Models that reject requests with tools and accept them without."""
+    text_calls: bool = False
+    """Whether the settings say that tools are called by text."""
 
     def window(self, route: Route) -> int | None:
         """Return the context window in tokens, from an overflow, a catalogue or the table."""
@@ -57,6 +59,11 @@ class Knowledge:
         if self.trimmings.get(route.model, Trimming()).images:
             known = replace(known, images=False)
         return replace(known, tools=False) if route.model in self.without_tools else known
+
+    def calls_by_text(self, route: Route) -> bool:
+        """Return whether a model calls tools by text. The price table alone does not decide it."""
+        unable = route.transport == "direct" and self.abilities(route).tools is False
+        return route.transport != "scripted" and (self.text_calls or unable or route.model in self.without_tools)
 
     def trimming(self, route: Route) -> Trimming:
         """Return the parts to leave out of the model's requests."""

@@ -54,6 +54,7 @@ def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -
         permissions=settings.permissions.model_dump(mode="json"),
         sandbox_hosts=settings.sandbox.hosts,
         tool_runtime=settings.tool_runtime,
+        tool_calls=settings.tool_calls,
         hub_collection=settings.hub_collection,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,

@@ -30,7 +30,7 @@ async def open_services(
 
     Hugging Face sandboxes that these services started are ended with them. `report` gets one line for each.
     """
-    models = Models(store.ledger, endpoint, prices=options.prices)
+    models = Models(store.ledger, endpoint, prices=options.prices, text_calls=options.tool_calls == "text")
     try:
         async with open_servers(servers, store.home, builtin) as (opened, tools):
             try:

@@ -58,7 +58,7 @@ def test_a_server_that_drops_what_is_too_long_is_found_out(run: Run, server: Fak
     [
         (Reply(text="no tools here"), "no: it answered 'no tools here'"),
         (Reply(calls=[Call("say_ready", '{"word": ')]), "no: the arguments are not valid JSON"),
-        (error(400, "tools?"), "does not support tool calling"),
+        (error(400, "tools?"), "no: it does not support tool calling, and asked by text it answered 'ok'"),
     ],
 )
 def test_a_model_without_tool_calls_is_told_plainly(run: Run, server: FakeModelServer, reply: Reply, said: str) -> None:

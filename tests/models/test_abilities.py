@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from ml_intern.configs.errors import ConfigurationError
 from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import read_catalogue
 from ml_intern.models.errors import BadRequest
@@ -41,29 +40,34 @@ def test_abilities_are_read_in_the_words_of_each_endpoint(entry: dict[str, Any],
     assert read_catalogue({"data": [{"id": "m", **entry}]})["m"].abilities == abilities
 
 
-async def test_a_model_that_calls_no_tools_is_said_before_anything_is_sent(direct: Bench) -> None:
+async def test_a_model_whose_server_reports_no_tools_gets_them_as_text_from_the_first_request(direct: Bench) -> None:
     direct.server.models = [{"id": "smol.gguf", "owned_by": "llamacpp", "meta": {"n_ctx_train": 8192}}]
     direct.server.pages["/props"] = PROPS
 
-    with pytest.raises(ConfigurationError, match="does not support tool calling"):
-        await direct.ask(tools=TOOLS)
+    assert (await direct.ask(tools=TOOLS)).message.content == "ok"
 
-    assert direct.server.asked == []
+    [asked] = direct.server.asked
+    assert "tools" not in asked.json
+    assert "## bash" in asked.json["messages"][0]["content"]
     assert (await direct.ask()).message.content == "ok"
+    assert "## bash" not in str(direct.server.asked[-1].json)
     assert direct.models.window(direct.model) == 4096
 
 
-async def test_a_server_that_rejects_tools_in_its_own_words_is_understood(bench: Bench) -> None:
+async def test_a_server_that_rejects_tools_in_its_own_words_gets_them_as_text(bench: Bench) -> None:
+    block = '```tool\n{"name": "bash", "args": {}}\n```'
+
     def picky(asked: dict[str, Any]) -> Reply:
-        return error(400, "smol does not support that") if asked.get("tools") else Reply(text="ready")
+        return error(400, "smol does not support that") if asked.get("tools") else Reply(text=block)
 
     bench.server.default = picky
 
-    with pytest.raises(ConfigurationError, match="does not support tool calling"):
-        await bench.ask(tools=TOOLS)
+    reply = await bench.ask(tools=TOOLS)
 
+    assert [call["name"] for call in reply.message.tool_calls] == ["bash"]
+    assert "trying once more with tools called by text" in bench.data("error")[-1]["message"]
     assert bench.models.abilities(bench.model).tools is False
-    assert len(bench.server.asked) <= 3
+    assert len(bench.server.asked) <= 4
     assert (await bench.store.ledger.total("t")).requests == len(bench.server.asked)
 
 

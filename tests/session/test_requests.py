@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from ml_intern.configs.errors import ConfigurationError
 from ml_intern.graph.operations import Compact, SetEffort, SetModel, UserInput
 from tests.fakes.model_server import Call, FakeModelServer, Reply
-from tests.session.conftest import Lab, data, turn
+from tests.session.conftest import Lab, data, turn, until
 
 MODEL = "vllm/thinker"
 
@@ -79,14 +78,23 @@ async def test_effort_off_sends_none(lab: Lab, server: FakeModelServer) -> None:
     assert ["reasoning_effort" in asked.json for asked in server.asked] == [False, True]
 
 
-async def test_a_model_that_calls_no_tools_is_told_plainly_and_not_taken(lab: Lab, server: FakeModelServer) -> None:
+async def test_a_model_that_calls_no_tools_gets_them_as_text_and_it_is_said(lab: Lab, server: FakeModelServer) -> None:
     server.models = [{"id": "thinker"}, {"id": "talker", "capabilities": {"function_calling": False}}]
-    async with lab.session(MODEL) as session:
-        events = await turn(session, SetModel("ollama/talker"), "error")
-        assert "does not support tool calling" in data(events, "error")[0]["message"]
-        assert session.options.model == MODEL
-        await turn(session, UserInput("go"))
-    assert [asked.json["model"] for asked in server.asked] == ["thinker"]
+    async with lab.session(MODEL, approval_mode="yolo") as session:
+        await until(session, "ready")
+        events = await turn(session, SetModel("ollama/talker"), "ready")
+        [said] = [one for one in data(events, "ready")[0]["notes"] if "tool calling" in one]
+        assert said.startswith("ollama/talker does not support tool calling: tools are called by text")
+        server.say(Reply(text='I look.\n```tool\n{"name": "bash", "args": {"command": "echo 41 + 1"}}\n```\nDone.'))
+        events = await turn(session, UserInput("go"))
+    first, second = (asked.json for asked in server.asked)
+    assert "tools" not in first
+    assert {message["role"] for message in second["messages"]} == {"system", "user", "assistant"}
+    assert second["messages"][-2]["content"].startswith('I look.\n```tool\n{"name": "bash"')
+    assert "Result of bash:\n" in second["messages"][-1]["content"]
+    assert "41 + 1" in second["messages"][-1]["content"]
+    assert data(events, "turn_complete")[0]["status"] == "done"
+    assert "```" not in "".join(one["text"] for one in data(events, "assistant_chunk"))
 
 
 async def test_a_model_that_its_server_does_not_list_is_refused_with_similar_names(
@@ -101,14 +109,11 @@ async def test_a_model_that_its_server_does_not_list_is_refused_with_similar_nam
         assert session.options.model == "ollama/qwen3"
 
 
-async def test_a_model_that_only_summarises_needs_no_tools(lab: Lab, server: FakeModelServer) -> None:
+async def test_a_model_that_only_summarises_gets_no_tools(lab: Lab, server: FakeModelServer) -> None:
     server.models = [{"id": "talker", "capabilities": {"function_calling": False}}]
     async with lab.session(MODEL, compact_model="ollama/talker") as session:
         events = await turn(session, UserInput("go"))
     assert data(events, "turn_complete")[0]["status"] == "done"
-    with pytest.raises(ConfigurationError, match="does not support tool calling"):
-        async with lab.session(MODEL, fallback_model="ollama/talker"):
-            pass
 
 
 async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, server: FakeModelServer) -> None:
