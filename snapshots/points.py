@@ -16,7 +16,7 @@ from ml_intern.snapshots.trees import Change, ShadowRepository, Tree
 
 @dataclass
 class Outside:
-    """What was changed outside the turns."""
+    """Files that changed outside the turns."""
 
     paths: set[bytes] = field(default_factory=set[bytes])
     folders: set[bytes] = field(default_factory=set[bytes])

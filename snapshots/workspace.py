@@ -18,7 +18,7 @@ from ml_intern.snapshots.scan import Limits, is_secret
 from ml_intern.snapshots.trees import ShadowRepository, Tree
 
 END_SECONDS = 10.0
-"""Limit of the wait for the snapshot at the end of a turn, which then goes on in the background."""
+"""Limit of the wait for the snapshot at the end of a turn, which then continues in the background."""
 ReportProblem = Callable[[str, str], None]
 """Shows the user a problem and its remedy."""
 
