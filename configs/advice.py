@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_intern.configs.trust import ADVICE, is_trusted
+from ml_intern.configs.trust import ADVICE, decision
 
 AGENTS_FILE, SKILLS_FOLDER = ADVICE
 MAX_CHARACTERS = 20_000
@@ -14,11 +14,11 @@ _DESCRIPTION = 400
 
 
 def advice_of(folder: Path, *, trust: bool = False) -> str:
-    """Return the advice of `folder` as markdown. Empty when the user does not trust the folder or it has none.
+    """Return the advice of `folder` as markdown. Empty when the user does not trust it as it is, or there is none.
 
     With `trust` the folder counts as trusted.
     """
-    if not trust and not is_trusted(folder):
+    if not trust and decision(folder) is not True:
         return ""
     agents, skills = _agents(folder), list(_skills(folder))
     parts = [f"## {AGENTS_FILE}\n\n{agents}"] if agents else []

@@ -19,7 +19,7 @@ from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.mcp_servers import DEFINES
 from ml_intern.configs.schema import Json, KeyPath, fill, names_at, parse, unknown_keys
 from ml_intern.configs.settings import WITHOUT_EFFECT, Settings
-from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, folder_settings, is_trusted
+from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, advice_names, decision, folder_settings, is_trusted
 from ml_intern.configs.user_files import saved_keys, user_settings_file
 from ml_intern.configs.variables import messaging_from, settings_from, variable_notes
 
@@ -86,7 +86,7 @@ def load(
         layers.append(_file_layer(_given_file(config_file), known))
     layers += [_assignment(text) for text in assignments]
     layers += [Layer(COMMAND_LINE, {key: value}) for key, value in (options or {}).items() if value is not None]
-    return _loaded(layers, [*([] if trusted else _project_note(workspace)), *variable_notes(os.environ)])
+    return _loaded(layers, [*([] if trust else _project_note(workspace, trusted=trusted)), *variable_notes(os.environ)])
 
 
 def overlaid(values: Values) -> Values:
@@ -241,9 +241,13 @@ def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> Configurat
     return kind(f"{'.'.join(parts)} in {source}: {message[:1].lower()}{message[1:]}", "fix the value")
 
 
-def _project_note(workspace: Path) -> list[str]:
+def _project_note(workspace: Path, *, trusted: bool) -> list[str]:
+    remedy = "run `ml-intern trust` there, or add --trust for one run"
+    if trusted:
+        changed = decision(workspace) is None
+        names = ", ".join(advice_names(workspace))
+        return [f"{names} ignored: changed since you trusted the folder ({remedy})"] if changed and names else []
     things = folder_settings(workspace).things
     if not things:
         return []
-    remedy = "run `ml-intern trust` there, or add --trust for one run"
     return [f"{', '.join(things)} ignored: folder not trusted ({remedy})"]

@@ -1,10 +1,11 @@
-"""Trust in folders that have settings. The user's decision is stored with a digest of the settings it was made for."""
+"""Trust in folders that have settings. The user's decision is stored with digests of the settings and the advice."""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ MCP_FILE = Path(".mcp.json")
 ADVICE = ("AGENTS.md", ".agents/skills")
 """The files with advice that a trusted folder passes to the model."""
 _MAX_BYTES = 1_000_000
+_MAX_ADVICE_FILES = 5_000
 
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """A description of what trust in a folder enables, and a digest of the part that could grant permissions."""
+    """A description of what trust in a folder enables, and digests of it."""
 
     things: tuple[str, ...]
     digest: str
+    """Digest of the part that could grant permissions."""
+    advice: str
+    """Digest of AGENTS.md and the files of the skills; "" when there are none."""
 
 
 def folder_settings(folder: Path) -> FolderSettings:
@@ -35,30 +40,46 @@ def folder_settings(folder: Path) -> FolderSettings:
     settings = [f"the settings in {PROJECT_FILE} ({_names(content)})"] if content is not None else []
     mcp = [f"the MCP servers in {MCP_FILE} ({_names(servers, 'mcpServers')})"] if servers is not None else []
     addresses = [f"the addresses in .env ({', '.join(sorted(endpoints))})"] if endpoints else []
-    advice = [name for name in ADVICE if (folder / name).exists()]
-    return FolderSettings((*settings, *mcp, *addresses, *advice), _digest(content, endpoints, servers))
+    advice = advice_names(folder)
+    return FolderSettings(
+        (*settings, *mcp, *addresses, *advice), _digest(content, endpoints, servers), _advice_digest(folder)
+    )
 
 
 def is_trusted(folder: Path) -> bool:
-    """Return whether the user trusts this folder in its current state."""
-    return decision(folder) is True
+    """Return whether the user trusts the settings of this folder in their current state."""
+    stored = _stored(folder, folder_settings(folder))
+    return stored is not None and stored.get("trusted") is True
 
 
 def decision(folder: Path) -> bool | None:
-    """Return the user's decision about this folder. None when there is none, or when its settings changed since.
+    """Return the user's decision about this folder.
+
+    None when there is none, or when its settings, or the advice of a trusted folder, changed since.
 
     Raises:
         ConfigurationError: the file of decisions is damaged.
     """
-    stored = _decisions().get(_folder_name(folder))
-    if not isinstance(stored, dict) or stored.get("digest") != folder_settings(folder).digest:
+    present = folder_settings(folder)
+    stored = _stored(folder, present)
+    if stored is None:
         return None
-    return stored.get("trusted") is True
+    if stored.get("trusted") is not True:
+        return False
+    return True if stored.get("advice", "") == present.advice else None
+
+
+def _stored(folder: Path, present: FolderSettings) -> Mapping[str, Any] | None:
+    """Return the stored decision if it was made for the present settings."""
+    stored = _decisions().get(_folder_name(folder))
+    return stored if isinstance(stored, dict) and stored.get("digest") == present.digest else None
 
 
 def decide(folder: Path, *, trusted: bool) -> None:
     """Store the user's decision about this folder in its current state."""
-    _store({**_decisions(), _folder_name(folder): {"trusted": trusted, "digest": folder_settings(folder).digest}})
+    present = folder_settings(folder)
+    made = {"trusted": trusted, "digest": present.digest, "advice": present.advice}
+    _store({**_decisions(), _folder_name(folder): made})
 
 
 def forget(folder: Path) -> bool:
@@ -132,3 +153,26 @@ def _names(content: bytes, key: str = "") -> str:
 def _digest(content: bytes | None, endpoints: Mapping[str, str], servers: bytes | None) -> str:
     parts = [(content or b"").hex(), sorted(endpoints.items()), *([] if servers is None else [servers.hex()])]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def advice_names(folder: Path) -> list[str]:
+    """Return the names in ADVICE that exist in `folder`."""
+    return [name for name in ADVICE if (folder / name).exists()]
+
+
+def advice_files(folder: Path) -> Iterator[Path]:
+    """Yield the files with advice in `folder`, in a fixed order."""
+    for name in ADVICE:
+        path = folder / name
+        if path.is_dir():
+            for place, folders, names in os.walk(path):
+                folders.sort()
+                yield from (Path(place) / one for one in sorted(names))
+        elif path.exists():
+            yield path
+
+
+def _advice_digest(folder: Path) -> str:
+    files = list(islice(advice_files(folder), _MAX_ADVICE_FILES))
+    parts = [[str(path.relative_to(folder)), (_content(path) or b"").hex()] for path in files]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest() if parts else ""

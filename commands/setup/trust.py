@@ -9,7 +9,7 @@ from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.trust import decide, decided_folders, folder_settings, forget
 
-STATES = {True: "trusted", False: "not trusted", None: "settings changed since the decision"}
+STATES = {True: "trusted", False: "not trusted", None: "settings or advice changed since the decision"}
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="the folder (default: the current one)")]
 Revoke = Annotated[bool, typer.Option("--revoke", help="forget the decision about the folder")]

@@ -37,22 +37,22 @@ def test_a_trusted_folders_advice_names_its_skills(folder: Path) -> None:
 
 
 def test_a_skill_without_a_heading_is_named_by_its_folder(folder: Path) -> None:
-    decide(folder, trusted=True)
     (folder / ".agents" / "skills" / "sweep" / "SKILL.md").write_text("---\n{bad: [yaml\n---\n")
+    decide(folder, trusted=True)
     assert "- sweep: (no description)" in advice_of(folder)
 
 
 def test_long_advice_is_cut_and_says_so(folder: Path) -> None:
-    decide(folder, trusted=True)
     (folder / "AGENTS.md").write_text("x" * (MAX_CHARACTERS + 5_000))
+    decide(folder, trusted=True)
     assert "[... 5,000 characters omitted; read the file]" in advice_of(folder)
 
 
 def test_a_link_to_a_file_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
-    decide(folder, trusted=True)
     (tmp_path / "secret").write_text("private key")
     (folder / "AGENTS.md").unlink()
     (folder / "AGENTS.md").symlink_to(tmp_path / "secret")
+    decide(folder, trusted=True)
     assert "private key" not in advice_of(folder)
 
 
