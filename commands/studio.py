@@ -119,7 +119,10 @@ async def _attend(server: Server, served: ServedOptions) -> int:
     print_lines(_greeting(server, served))
     sys.stdout.flush()
     listed = set[str]()
-    async with open_store() as store, AsyncClient(base_url=server.url, trust_env=False) as client:
+    async with (
+        open_store() as store,
+        AsyncClient(base_url=server.url, headers=server.headers, trust_env=False) as client,
+    ):
         while server.process.returncode is None:
             await _list_threads(store, client, listed)
             with suppress(TimeoutError):
@@ -128,8 +131,9 @@ async def _attend(server: Server, served: ServedOptions) -> int:
 
 
 def _greeting(server: Server, served: ServedOptions) -> Iterator[str]:
-    yield f"serving all threads at {server.url}; folder {served.run.workspace}, model {served.run.model}"
-    yield f"LangGraph Studio (optional; a page hosted by LangChain): {PAGE}?baseUrl={server.url}"
+    yield f"serving all threads at {server.address}; folder {served.run.workspace}, model {served.run.model}"
+    yield "whoever has this address can use the server: it contains the token of this start"
+    yield f"LangGraph Studio (optional; a page hosted by LangChain): {PAGE}?baseUrl={server.address}"
     yield f"server log: {server.log}; stop with Ctrl-C"
     yield from served.run.notes
 

@@ -1,5 +1,6 @@
 """The input of a run of LangGraph's server: the user's message and options of the run."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,12 +9,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.limits import ApprovalMode, Effort
 from ml_intern.graph.state import is_user_message
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
+STRICT_FIRST: tuple[ApprovalMode, ...] = ("plan", "ask", "auto", "yolo")
 EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
 
 
@@ -39,6 +42,29 @@ def given_choices(context: Any) -> Mapping[str, Any]:
             f"the run's context is not valid: {name}: {first['msg']}", "omit it to use the default"
         ) from error
     return {name: value for name, value in vars(chosen).items() if value is not None}
+
+
+def check_not_weaker(chosen: Mapping[str, Any], started: RunOptions) -> None:
+    """Check that a run is at least as strict as the server was started with. Raises UsageError."""
+    mode = chosen.get("approval_mode", started.approval_mode)
+    if STRICT_FIRST.index(mode) > STRICT_FIRST.index(started.approval_mode):
+        raise _weaker("approval_mode", mode, started.approval_mode)
+    for name in ("max_iterations", "max_budget_usd"):
+        limit, given = getattr(started, name), chosen.get(name)
+        if given is not None and _as_limit(given) > _as_limit(limit):
+            raise _weaker(name, given, limit)
+
+
+def _as_limit(number: float) -> float:
+    """Return a limit for comparison. Every negative number and NaN count as unlimited."""
+    return number if number >= 0 else math.inf
+
+
+def _weaker(name: str, given: Any, limit: Any) -> UsageError:
+    option = "--" + name.replace("_", "-")
+    return UsageError(
+        f"{name} {given} is weaker than the server's {limit}", f"start it with: ml-intern studio {option} {given}"
+    )
 
 
 def users_text(given: Any) -> str:

@@ -33,6 +33,8 @@ class ServedOptions:
     """The caller's values of OVERWRITTEN."""
     servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     """The MCP servers of the settings."""
+    token_digest: str = ""
+    """The digest of the token that requests need; empty lets the server make a token."""
     attended: bool = False
     """Whether stdin is a pipe from `ml-intern studio`. The server ends when that process closes it or dies."""
 

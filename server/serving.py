@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from ml_intern.configs.errors import MLInternError, ThreadLocked, UsageError
 from ml_intern.configs.paths import data_home
 from ml_intern.safety.error_log import log_error
-from ml_intern.server.inputs import StudioChoices, given_choices
+from ml_intern.server.inputs import StudioChoices, check_not_weaker, given_choices
 from ml_intern.server.options import ServedOptions
 from ml_intern.server.run import ServedRun
 from ml_intern.session.served_graph import graph_without_services, open_served_graph
@@ -22,6 +22,7 @@ from ml_intern.session.served_graph import graph_without_services, open_served_g
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
+    from ml_intern.graph.context import RunOptions
     from ml_intern.session.protocol import ServedGraph
 
 STDIN = 0
@@ -38,6 +39,7 @@ class Serving:
 
     def __init__(self) -> None:
         self._graph: ServedGraph | None = None
+        self._started: RunOptions | None = None
 
     @property
     def graph(self) -> "ServedGraph":
@@ -46,19 +48,26 @@ class Serving:
             raise RuntimeError("the server has not opened the checkpointer of langgraph.json")
         return self._graph
 
+    @property
+    def started(self) -> "RunOptions":
+        """Return the options that the server was started with. Raises RuntimeError outside of `checkpointer`."""
+        if self._started is None:
+            raise RuntimeError("the server has not opened the checkpointer of langgraph.json")
+        return self._started
+
     @asynccontextmanager
     async def checkpointer(self) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         """Open the graph on the database of the command line, and yield its saver."""
         served = await asyncio.to_thread(ServedOptions.read)
         served.restore_environment(os.environ)
         async with open_served_graph(served.run, served.endpoint, served.servers, _as_http) as graph:
-            self._graph = graph
+            self._graph, self._started = graph, served.run
             if served.attended:
                 _end_with_stdin()
             try:
                 yield cast(BaseCheckpointSaver[Any], graph.app.checkpointer)
             finally:
-                self._graph = None
+                self._graph = self._started = None
 
 
 class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -92,6 +101,7 @@ class StudioGraph(CompiledStateGraph[Any, Any, Any, Any]):
             if config is None or self.checkpointer is None:
                 raise UsageError("a run needs a thread", "create a thread first")
             changes, thread_id = given_choices(context), str(config["configurable"]["thread_id"])
+            check_not_weaker(changes, self.serving.started)
             async with self.serving.graph.run(thread_id, changes) as run:
                 start, config = await ServedRun(run, config).begin(input)
                 choices = {**choices, "durability": "sync"}

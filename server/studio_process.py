@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +17,7 @@ import ml_intern
 from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.configs.paths import data_home, private_folder
 from ml_intern.server.options import VARIABLE, ServedOptions
+from ml_intern.server.token import HEADER, new_token, token_digest
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -59,12 +60,25 @@ class Server:
     process: "Process"
     url: str
     log: Path
+    token: str
+
+    @property
+    def address(self) -> str:
+        """Return the address that contains the token."""
+        return f"{self.url}/{self.token}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that requests need."""
+        return {HEADER: self.token}
 
     @classmethod
     async def start(cls, folder: Path, port: int, served: ServedOptions) -> Self:
         """Start the server with `folder`, a server_folder, for its own files."""
         config = folder / "langgraph.json"
         config.write_text(json.dumps(SERVED), encoding="utf-8")
+        token = new_token()
+        served = replace(served, token_digest=token_digest(token))
         log = private_folder(data_home() / "logs") / f"studio-{port}.log"
         words = ("--config", str(config), "--host", HOST, "--port", str(port), "--n-jobs-per-worker", str(JOBS))
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -80,7 +94,7 @@ class Server:
             )  # fmt: skip
         finally:
             os.close(output)
-        return cls(process, f"http://{HOST}:{port}", log)
+        return cls(process, f"http://{HOST}:{port}", log, token)
 
     async def ready(self) -> None:
         """Wait until the server answers.
@@ -91,7 +105,7 @@ class Server:
         """
         import httpx
 
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=self.headers, trust_env=False) as client:
             for _ in range(int(START_SECONDS / 0.2)):
                 if self.process.returncode is not None:
                     raise self.ended()

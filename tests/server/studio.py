@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,13 +27,18 @@ class Studio:
     """A server on a lab's home, and requests to it."""
 
     url: str
+    token: str
     lab: Lab
     client: Any = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"x-api-key": self.token}
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["Studio"]:
         """The same with a client, which is closed at the end."""
-        async with get_client(url=self.url) as client:
+        async with get_client(url=self.url, api_key=self.token) as client:
             yield replace(self, client=client)
 
     async def thread(self, id: str | None = None) -> str:
@@ -43,11 +49,11 @@ class Studio:
     async def say(self, thread: str, text: str, model: str, **choices: Any) -> dict[str, Any]:
         """A message as Studio sends it, without ids; the state after the run, or {"__error__": ...}."""
         given = {"messages": [{"role": "user", "content": text}]}
-        return await self.run(thread, input=given, context={"model": model, **choices})
+        return await self.run(thread, input=given, context={"model": model, "approval_mode": "ask", **choices})
 
     async def answer(self, thread: str, model: str, resume: Mapping[str, Any] = APPROVE) -> dict[str, Any]:
         """An answer by position, as Studio sends it."""
-        return await self.run(thread, command={"resume": resume}, context={"model": model})
+        return await self.run(thread, command={"resume": resume}, context={"model": model, "approval_mode": "ask"})
 
     async def run(self, thread: str, **request: Any) -> dict[str, Any]:
         return dict(await self.client.runs.wait(thread, "agent", raise_error=False, **request))
@@ -77,6 +83,12 @@ def started_studio(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Stud
             Path(sys.executable).with_name("ml-intern"),
             "studio",
             "--no-sandbox",
+            "--approval-mode",
+            "auto",
+            "--max-iterations",
+            "50",
+            "--max-budget-usd",
+            "5",
             "--port",
             str(port),
             "-m",
@@ -90,8 +102,9 @@ def started_studio(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", Stud
     assert process.stdout is not None
     with process.stdout:
         said = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}" in said, said
-        yield process, Studio(f"http://127.0.0.1:{port}", lab)
+        address = re.search(rf"(http://127\.0\.0\.1:{port})/([\w-]+);", said)
+        assert address, said
+        yield process, Studio(address[1], address[2], lab)
 
 
 @contextmanager

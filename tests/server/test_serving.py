@@ -11,8 +11,7 @@ from starlette.exceptions import HTTPException
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.models.routing import Endpoint
-from ml_intern.server.access import is_allowed
-from ml_intern.server.inputs import EXAMPLE, given_choices, users_text
+from ml_intern.server.inputs import EXAMPLE, check_not_weaker, given_choices, users_text
 from ml_intern.server.options import OVERWRITTEN, VARIABLE, ServedOptions
 from ml_intern.server.serving import RunFailed, Serving, StudioGraph, studio_graph
 from ml_intern.server.studio import graph
@@ -211,29 +210,35 @@ def test_the_shapes_that_studio_sends_are_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "host", "origin"),
+    "context",
     [
-        ("/threads", "127.0.0.1:2024", ""),
-        ("/threads", "[::1]:2024", "http://localhost:3000"),
-        ("/threads", "localhost", "https://smith.langchain.com"),
+        {"approval_mode": "auto"},
+        {"approval_mode": "yolo"},
+        {"max_iterations": 51},
+        {"max_iterations": -1},
+        {"max_iterations": -7},
+        {"max_budget_usd": 2.01},
+        {"max_budget_usd": -1},
+        {"max_budget_usd": float("nan")},
+        {"max_budget_usd": float("inf")},
+        {"approval_mode": "plan", "max_budget_usd": 3},
     ],
 )
-def test_this_machine_and_studio_may_use_the_server(path: str, host: str, origin: str) -> None:
-    assert is_allowed(path, {b"host": host.encode(), b"origin": origin.encode()})
+async def test_a_run_cannot_be_weaker_than_the_server(
+    context: dict[str, Any], lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lab.script({"text": "A"})
+    limits: dict[str, Any] = {"approval_mode": "ask", "max_iterations": 50, "max_budget_usd": 2.0}
+    async with serving(lab, model, monkeypatch, **limits) as served:
+        with pytest.raises(RunFailed, match="is weaker than the server's"):
+            await served.run(said("go"), **context)
+        assert await served.texts() == []
 
 
-@pytest.mark.parametrize(
-    ("path", "host", "origin"),
-    [
-        ("/threads", "localhost", "https://smith.langchain.com.elsewhere.example"),
-        ("/threads", "localhost", "null"),
-        ("/threads", "elsewhere.example", ""),
-        ("/threads", "127.0.0.1.elsewhere.example:2024", ""),
-        ("/threads", "[", ""),
-        ("/threads", "", ""),
-        ("/deploy/1/stream", "localhost", ""),
-        ("/internal/truncate", "localhost", ""),
-    ],
-)
-def test_nobody_else_may(path: str, host: str, origin: str) -> None:
-    assert not is_allowed(path, {b"host": host.encode(), b"origin": origin.encode()})
+async def test_a_run_can_be_stricter_than_the_server(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(lab, lab.script({"text": "A"}), monkeypatch, approval_mode="auto") as served:
+        assert await served.run(said("go"), approval_mode="plan", max_iterations=3, max_budget_usd=0.5) == ["go", "A"]
+
+
+def test_an_unlimited_server_allows_unlimited_runs(lab: Lab) -> None:
+    check_not_weaker({"max_budget_usd": -1, "approval_mode": "yolo"}, lab.options("m", approval_mode="yolo"))

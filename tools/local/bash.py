@@ -91,7 +91,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder, parsed, removes = await asyncio.to_thread(_inspected, args, context)
-        argv = (bash_path(), "-c", args.command)
+        argv = (await asyncio.to_thread(bash_path), "-c", args.command)
         async with open_sandbox(argv, folder, context, tuple(args.secrets), removes) as prepared:
             command = _command(args, folder, prepared, context)
             finished = await run_command(
