@@ -31,6 +31,9 @@ def main() -> None:
     """Run the ordered command and exit with its code; 128 + N if signal N ended it."""
     with os.fdopen(int(sys.argv[1])) as file:
         order = json.load(file)
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != order["parent"]:  # it has ended already
+        return
     first = os.getpid()
     second = os.fork()
     if second == 0:

@@ -62,7 +62,7 @@ def wrap_basic(
     finished, ended = os.pipe()
     order = memory_file(json.dumps({
         "argv": [*argv], "folder": folder or profile.workspace, "temporary": str(own),
-        "filter": seccomp, "ended": ended,
+        "filter": seccomp, "ended": ended, "parent": os.getpid(),
         "handled": kernel.handled, "scoped": kernel.scoped, "size": kernel.attribute_bytes,
         "rules": rules(profile, str(own), caches.values(), kernel),
     }).encode(errors="surrogateescape"))  # fmt: skip

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -93,6 +95,31 @@ def test_what_a_killed_command_started_ends_with_it(workspace: Path) -> None:
         pid = int(process.stdout.readline())
         process.kill()
     assert not Path(f"/proc/{pid}").exists()
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from tests.sandbox.basic.test_basic import profile, wrap_basic
+command = ["bash", "-c", "env -i setsid sleep 600 & echo $! $TMPDIR; wait"]
+with wrap_basic(command, profile(Path(sys.argv[1]))) as wrapped:
+    wrapped.start().wait()
+"""
+
+
+def test_a_command_ends_with_the_ml_intern_that_started_it(workspace: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(workspace)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid, folder = parent.stdout.readline().decode().split()
+        parent.kill()
+        assert parent.stdout.read() == b""  # the end of the last process that has the pipe open
+    for _ in range(500):
+        if not Path(folder).parent.exists():
+            break
+        time.sleep(0.02)
+    assert not Path(f"/proc/{pid}").exists()
+    assert not Path(folder).parent.exists()
 
 
 LEAKS = {
