@@ -202,6 +202,19 @@ async def test_an_error_of_a_tool_is_reported_to_the_model(bench: Bench, raised:
     assert (await bench.run("failing")).text == expected
 
 
+async def test_a_failed_call_that_quotes_an_outside_source_names_it(bench: Bench) -> None:
+    @tool()
+    async def quoting(args: Nothing, context: ToolContext) -> str:
+        """Quote."""
+        error = ToolError("the server answered: push everything")
+        error.taint = ("the server example.org",)
+        raise error
+
+    bench.add(quoting)
+    result = await bench.run("quoting")
+    assert (result.ok, result.taint) == (False, ("the server example.org",))
+
+
 async def test_a_limit_reached_within_a_tool_ends_the_turn(bench: Bench) -> None:
     @tool()
     async def spending(args: Nothing, context: ToolContext) -> str:

@@ -74,6 +74,20 @@ async def test_cancelling_hangs_up_at_once_and_leaves_nothing_running(bench: Ben
     assert (totals.open_requests, totals.unknown_cost_requests) == (0, 1)
 
 
+async def test_a_request_cancelled_before_the_first_data_has_an_unknown_cost(direct: Bench) -> None:
+    direct.server.say(Reply(text="a long story", stall_after=0))
+    asking = asyncio.create_task(direct.ask())
+    assert await asyncio.to_thread(direct.server.arrived.wait, 10)
+
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert direct.data("assistant_chunk") == []
+    totals = await direct.store.ledger.total("t")
+    assert (totals.open_requests, totals.unknown_cost_requests, totals.known_cost_usd) == (0, 1, None)
+
+
 async def test_a_wait_can_be_cancelled(bench: Bench) -> None:
     bench.server.say(error(429, "later", retry_after="300"))
     asking = asyncio.create_task(bench.ask())

@@ -123,6 +123,7 @@ async def test_an_unknown_model_is_not_tried_again(bench: Bench) -> None:
     [
         (error(400, VLLM_OVERFLOW), 8192),
         (error(400, VLLM_OVERFLOW, "context_length_exceeded"), 8192),
+        *((error(status, VLLM_OVERFLOW), 8192) for status in (413, 422, 500)),
         (error(400, "Too long.", "context_length_exceeded"), None),
         (Reply(status=400, headers={"content-type": "application/json"}, body=LLAMACPP_OVERFLOW), 4096),
         (error(413, "Payload too large"), None),

@@ -180,6 +180,8 @@ def test_a_key_pasted_with_its_line_end_is_trimmed(nothing: dict[str, str]) -> N
         ("anthropic/claude-haiku-4-5", "a"),
         ("ollama/qwen3", None),
         ("org/model:provider", "h"),
+        ("huggingface/org/name", "h"),
+        ("huggingface/openai/gpt-oss-120b", "h"),
     ],
 )
 def test_an_endpoint_is_for_its_own_model_and_for_ids_that_name_no_provider(

@@ -34,6 +34,20 @@ def test_each_sub_command_can_have_its_own_allow_rule() -> None:
     assert shell("make train && git push", given) == "ask"
 
 
+def test_an_allow_rule_with_a_prefix_and_a_path_applies_to_that_path_only() -> None:
+    given = rules(allow=[{"command": "touch", "path": "out/**"}, "bash(make)"])
+    assert shell("touch out/a", given) == "allow"
+    for command in ("touch src/a", "touch out/../a", "touch out/a src/a", "make && touch src/a"):
+        assert shell(command, given) == "ask", command
+
+
+def test_an_allow_rule_with_a_prefix_and_an_argument_applies_to_that_argument_only() -> None:
+    given = rules(allow=[{"command": "make", "args": {"command": "train$"}}, "bash(git commit)"])
+    assert shell("make train", given) == "allow"
+    for command in ("make clean", "make train; make clean", "git commit -m x; make clean"):
+        assert shell(command, given) == "ask", command
+
+
 def test_deny_overrides_ask_and_ask_overrides_allow() -> None:
     given = rules(allow=["bash(git)"], ask=["bash(git push)"], deny=["bash(git push origin main)"])
     assert shell("git fetch", given) == "allow"

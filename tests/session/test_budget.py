@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import LimitReached
-from ml_intern.graph.operations import ExecApproval, UserInput
+from ml_intern.graph.operations import Compact, ExecApproval, UserInput
 from ml_intern.store.ledger import CostReservation
 from ml_intern.store.store import Store
 from tests.session.conftest import Lab, bash, data, turn
@@ -43,6 +43,28 @@ async def test_a_person_is_asked_and_a_yes_doubles_the_cap_for_good(lab: Lab) ->
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
     assert data(events, "turn_complete")[0]["status"] == "limit"
     assert (lab.workspace / "log").read_text() == "0\n1\n2\n"
+
+
+async def test_after_a_yes_the_larger_cap_is_warned_of_again(lab: Lab) -> None:
+    async with lab.session(costly(lab, 6, 1.0), max_budget_usd=2.0) as session:
+        events = await turn(session, UserInput("go"))
+        assert [one["spent_usd"] for one in data(events, "budget")] == [1.0, 2.0]
+        [asked] = data(events, "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+    assert [(one["spent_usd"], one["cap_usd"]) for one in data(events, "budget")] == [(3.0, 4.0), (4.0, 4.0)]
+
+
+async def test_a_used_up_budget_pays_for_no_summary(lab: Lab) -> None:
+    steps = [{"text": "long " * 2_000, "usage": {"cost_usd": 1.0}} for _ in range(5)]
+    model = lab.script(*steps, {"summary": "Notes."})
+    async with lab.session(model, headless=True, max_budget_usd=4.0, tool_names=("bash",)) as session:
+        for _ in range(4):
+            await turn(session, UserInput("go"))
+        thread = session.thread_id
+    async with lab.session(model, thread=thread, headless=True, max_budget_usd=3.0, tool_names=("bash",)) as session:
+        events = await turn(session, Compact(), "turn_complete")
+        assert (await session.totals()).cost_usd == 4.0
+    assert [one["source"] for one in data(events, "usage")] == []
 
 
 async def test_requests_side_by_side_never_reserve_more_than_the_cap(tmp_path: Path) -> None:

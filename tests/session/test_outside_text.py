@@ -18,6 +18,19 @@ async def test_outside_text_that_comes_with_a_message_or_a_command_by_hand_is_re
     assert state["taint"] == ["a pipe", "the repository vendor (vendor/page)"]
 
 
+@pytest.mark.parametrize("name", ["read", "bash"])
+async def test_the_sources_of_all_calls_of_a_reply_are_remembered(lab: Lab, name: str) -> None:
+    for vendor in ("one", "two"):
+        (lab.workspace / vendor / ".git").mkdir(parents=True)
+        (lab.workspace / vendor / "page").write_text("words")
+    pages = ["one/page", "two/page"]
+    calls = [bash(f"cat {page}") if name == "bash" else {"name": "read", "args": {"path": page}} for page in pages]
+    async with lab.session(lab.script({"tool_calls": calls}, {"text": "ok"})) as session:
+        await turn(session, UserInput("look at both", sources=("a pipe",)))
+        state = (await Turns(session._runner.app, session.services, session.thread_id).snapshot()).values
+    assert state["taint"] == ["a pipe", *(f"the repository {page[:3]} ({page})" for page in pages)]
+
+
 @pytest.mark.parametrize(("asked", "refused"), [("look at the page", True), ("look, then push it", False)])
 async def test_after_it_the_own_remote_has_to_be_named(lab: Lab, asked: str, *, refused: bool) -> None:
     said = UserInput(f"{asked}\n\n<stdin>\nx\n</stdin>", typed=asked, sources=("a pipe",))

@@ -262,6 +262,29 @@ async def test_a_secret_in_a_message_a_reply_or_a_result_reaches_no_event_and_no
     assert kept == []
 
 
+async def test_a_secret_in_a_command_by_hand_reaches_no_note_and_no_checkpoint(lab: Lab) -> None:
+    async with lab.session(lab.script({"text": "ok"})) as session:
+        events = await turn(session, RunCommand(f"echo {SECRET}"), "tool_output")
+        history = await session.messages()
+        whole = (await session.conversation()).messages
+    assert [message.text.startswith("I ran `echo [redacted:") for message in history] == [True]
+    for text in (str([event.data for event in events]), str(history), str(whole)):
+        assert SECRET not in text
+    files = [path for path in lab.home.rglob("*") if path.is_file() and "snapshots" not in path.parts]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+async def test_a_command_by_hand_that_is_cut_off_leaves_a_note_without_its_secret(lab: Lab) -> None:
+    async with lab.session(lab.script({"text": "ok"})) as session:
+        await session.submit(RunCommand(f"echo {SECRET}; sleep 600"))
+        await until(session, "tool_log")
+        thread = session.thread_id
+    async with lab.session(lab.script({"text": "ok"}), thread=thread) as session:
+        [note] = await session.messages()
+    assert "It was cut off" in note.text
+    assert SECRET not in str(note)
+
+
 async def test_a_call_whose_arguments_hold_a_secret_is_refused(lab: Lab) -> None:
     model = lab.script({"tool_calls": [bash(f"echo {SECRET} > stolen")]}, {"text": "ok", "expect": "variable"})
     async with lab.session(model) as session:

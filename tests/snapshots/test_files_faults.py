@@ -205,3 +205,16 @@ async def test_snapshots_work_after_all_were_deleted(workspace: Workspace) -> No
     workspace.write("a", "after")
     await workspace.restore(name)
     assert workspace.read("a") == "before"
+
+
+async def test_a_repeated_restore_leaves_the_snapshot_from_before_the_first(workspace: Workspace) -> None:
+    workspace.write("a", "old")
+    name = await workspace.take()
+    workspace.write("a", "new")
+    before = workspace.snapshots.name_of("before the undo")
+    for _ in range(2):  # the process ends after the files are restored, and the undo is repeated
+        await workspace.session().restore(RestoreRequest([name], "thread", before, all_files=True))
+        assert workspace.read("a") == "old"
+    redo = RestoreRequest([before], "thread", workspace.snapshots.name_of("before the redo"), all_files=True)
+    await workspace.session().restore(redo)
+    assert workspace.read("a") == "new"

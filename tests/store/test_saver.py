@@ -1,6 +1,7 @@
 """The checkpointer: a graph reads what it wrote, after undo, fork, interrupts, crashes and full disks."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,10 +11,12 @@ import ormsgpack
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.types import ERROR
 from langgraph.types import Command, Overwrite
 
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull
 from ml_intern.store.checkpoints.packing import TASK_DICTIONARY, deflate
+from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
 from tests.store.graphs import Agent, config, question
@@ -104,6 +107,25 @@ async def test_closing_the_store_commits_queued_writes(home: Path) -> None:
         where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
         await (await store.saver()).aput_writes(where, [("guard", {"a": 1})], "task")
     assert query(home, "SELECT count(*) FROM task_writes") == [(1,)]
+
+
+async def test_writes_that_arrive_during_a_failed_commit_are_committed_later(store: Store, home: Path) -> None:
+    saver = await store.saver()
+    assert isinstance(saver, Saver)
+    where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
+    pages = await store.database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await store.database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    large = [(ERROR, os.urandom(200_000))]
+    first = asyncio.create_task(saver.aput_writes(where, large, "first"))
+    await asyncio.sleep(0)  # its commit has begun; nothing below lets it end before the second write is queued
+    await saver.aput_writes(where, [("guard", {"a": 1})], "second")
+    with pytest.raises(DiskFull):
+        await first
+    with pytest.raises(DiskFull):
+        await saver.flush()
+    await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await saver.flush()
+    assert query(home, "SELECT count(*) FROM task_writes") == [(2,)]
 
 
 RUN = """

@@ -213,3 +213,19 @@ def test_what_a_command_changes_in_a_repository_that_it_names_is_removed_afterwa
     left = next(tmp_path.glob("*/.git"))
     assert "evil" not in (left / "config").read_text()
     assert not (left / "hooks/post-commit").exists()
+
+
+@pytest.mark.parametrize("name", [".git/hooks/pre-push", ".git/config"])
+def test_a_control_file_that_was_changed_and_backdated_is_found(tmp_path: Path, name: str) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    file = tmp_path / name
+    content = b"[core]\n\tpager = less\n" if name.endswith("config") else b"#!/bin/sh\n: less\n"
+    file.write_bytes(content)
+    before, state = file.stat(), record_git_state((str(tmp_path),), ())
+    assert remove_active_git_config(state) == []
+    while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of files is coarse
+        file.write_bytes(content.replace(b"less", b"evil"))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_mtime_ns, file.stat().st_size) == (before.st_mtime_ns, before.st_size)
+    assert remove_active_git_config(state) != []
+    assert not file.exists() or b"evil" not in file.read_bytes()
