@@ -25,9 +25,13 @@ _MAY_HOLD_KEYS = ("mcpServers", "messaging")
 """Settings whose values may contain keys."""
 
 
-def saved_options(request: SessionRequest, model: str) -> dict[str, Any]:
-    """Return the options of a request that belong to its thread, as JSON values. `model` is the model of the run."""
+def saved_options(request: SessionRequest, model: str, missing: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options of a request that belong to its thread, as JSON values. `model` is the model of the run.
+
+    `missing` names options that the thread was started with and that were not saved.
+    """
     kept, omitted = _without_keys(request.assignments)
+    omitted = list(dict.fromkeys([*missing, *omitted]))
     found: dict[str, Any] = {name: getattr(request, name) for name in _FLAGS} | {
         "settings_file": str(Path(request.settings_file).expanduser().resolve()) if request.settings_file else None,
         "sandbox": request.sandbox,
@@ -49,7 +53,8 @@ def _without_keys(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
     kept, omitted = list[str](), list[str]()
     for text in assignments:
         name = _name(text)
-        is_secret = name.split(".")[0] in _MAY_HOLD_KEYS or redact(text) != text
+        is_plain = text.partition("=")[2].strip() in ("true", "false", "null")
+        is_secret = (name.split(".")[0] in _MAY_HOLD_KEYS and not is_plain) or redact(text) != text
         omitted += [f"--set {name}"] if is_secret else []
         kept += [] if is_secret else [text]
     return kept, omitted
@@ -61,8 +66,8 @@ def _name(assignment: str) -> str:
 
 async def with_saved_options(
     store: "Store", row: "ThreadRow", request: SessionRequest
-) -> tuple[SessionRequest, tuple[str, ...]]:
-    """Return the request with the options saved for the thread, and notes about them. A given option wins."""
+) -> tuple[SessionRequest, Sequence[str], tuple[str, ...]]:
+    """Return the request with the options saved for the thread, those missing, and notes. A given option wins."""
     saved = await store.threads.options(row.id)
     given = {_name(text) for text in request.assignments}
     assignments = [text for text in saved.get("assignments", ()) if _name(text) not in given]
@@ -78,7 +83,7 @@ async def with_saved_options(
     omitted = [one for one in saved.get("omitted", ()) if one.removeprefix("--set ") not in given]
     if request.base_url or not (last_model or merged.model):
         omitted = [one for one in omitted if one != "--base-url"]
-    return merged, _notes(_words(request, merged, assignments), omitted)
+    return merged, omitted, _notes(_words(request, merged, assignments), omitted)
 
 
 def _endpoint(saved: Mapping[str, Any], request: SessionRequest, last_model: str) -> dict[str, Any]:

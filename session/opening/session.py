@@ -1,7 +1,7 @@
 """Open a session with its settings, store, models, tools and servers, and clean up when it ends."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,14 +60,14 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)
         workspace = working_folder(request, row)
-        request, continued = await _continued(store, row, request) if row else (request, ())
+        request, missing, continued = await _continued(store, row, request) if row else (request, (), ())
         if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
         register_secrets(workspace)
         options = as_run_options(request, loaded, workspace, last_model=last_model)
-        given = saved_options(request, options.model)
+        given = saved_options(request, options.model, missing)
         options = replace(options, given=given, notes=(*continued, *options.notes))
         with _ephemeral_home(None if saved else store.home):
             async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
@@ -210,10 +210,10 @@ async def _find_thread(store: "Store", request: SessionRequest) -> "ThreadRow | 
 
 async def _continued(
     store: "Store", row: "ThreadRow", request: SessionRequest
-) -> tuple[SessionRequest, tuple[str, ...]]:
-    """Return the request with the options of the thread and of its pending approval, and notes about them."""
-    request, notes = await with_saved_options(store, row, request)
-    return await _under_same_conditions(store, row, request), notes
+) -> tuple[SessionRequest, Sequence[str], tuple[str, ...]]:
+    """Return the request with the options of the thread and of its pending approval, those missing, and notes."""
+    request, missing, notes = await with_saved_options(store, row, request)
+    return await _under_same_conditions(store, row, request), missing, notes
 
 
 async def _under_same_conditions(store: "Store", row: "ThreadRow", request: SessionRequest) -> SessionRequest:

@@ -100,8 +100,9 @@ def test_keys_are_never_saved_and_what_is_missing_is_named(program: Program, ser
     with sqlite3.connect(program.root / "home" / "threads.db") as database:
         [(saved,)] = database.execute("SELECT options FROM threads WHERE id = ?", (thread,))
     assert SECRET not in saved
-    notes = ready(program, "approve", thread, "--all")["notes"]
-    assert (
+    missing = (
         "not saved with this thread, since they may contain keys: --set mcpServers.a, --set model_params.user; "
-        "give them again" in notes
+        "give them again"
     )
+    assert missing in ready(program, "approve", thread, "--all")["notes"]
+    assert missing in ready(program, "-r", thread, "-p", "more")["notes"]
