@@ -89,7 +89,10 @@ async def doctor_lines(options: Options) -> list[str]:
 def _report(loaded: Loaded, options: Options) -> dict[str, dict[str, str]]:
     return {
         "versions": _versions(),
-        "programs": {name: _program(name, purpose) for name, purpose in PROGRAMS.items()} | {"sandbox": _sandbox()},
+        "programs": {
+            **{name: _program(name, purpose) for name, purpose in PROGRAMS.items()},
+            "sandbox": _sandbox(loaded),
+        },
         "folders": _folders(),
         "keys": _keys(),
         "model": _model(loaded, options),
@@ -127,10 +130,10 @@ def _program(name: str, purpose: str) -> str:
     return f"{(done.stdout or done.stderr).strip().partition(chr(10))[0]} ({path})"
 
 
-def _sandbox() -> str:
+def _sandbox(loaded: Loaded) -> str:
     from ml_intern.sandbox.basic.available import available_sandbox
 
-    found = available_sandbox()
+    found = available_sandbox(loaded.settings.sandbox.kind)
     return f"{found.problem[0]} ({found.problem[1]})" if found.problem else found.weakness or "works"
 
 

@@ -93,6 +93,14 @@ def test_with_no_sandbox_code_waits_for_approval_and_what_is_fully_known_runs(
     assert outcome("bash said", "--no-sandbox") == 0
 
 
+@needs_basic
+def test_doctor_names_the_sandbox(run: Run, no_bubblewrap: None) -> None:
+    shown = run("doctor", "--json").json["programs"]["sandbox"]
+    assert shown.startswith("basic sandbox (bubblewrap is not installed")
+    missing = run("doctor", "--json", "--set", "sandbox.kind=bubblewrap").json["programs"]["sandbox"]
+    assert missing.startswith("bubblewrap is not installed (apt install")
+
+
 def test_with_no_sandbox_the_start_names_the_remedy(run: Run, script: Script, no_bubblewrap: None) -> None:
     argv = ("--output-format", "stream-json", "--set", "sandbox.kind=bubblewrap", "-m", script({"text": "ok"}), "go")
     sandbox, notes = ready(run(*argv))
