@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +21,12 @@ from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
+from ml_intern.sandbox.send_limits import SendLimits
 from ml_intern.sandbox.spare import wrap_captured
+
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+_sent_by_thread: Counter[str] = Counter()
+"""Bytes that the commands of each thread sent, since this process started, while limits applied."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Connections:
     reached: tuple[str, ...] = ()
     """Without package indexes: content from them is installed, not read."""
     refused: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
+    """Why connections to allowed hosts were refused or closed."""
     problem: str = ""
     """Why the command had no network access at all."""
 
@@ -53,7 +62,8 @@ class SandboxedCommand:
         if egress is None:
             return Connections()
         reached = (place for place in egress.reached if place not in egress.hosts.indexes)
-        return Connections(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), egress.problem)
+        cut = tuple(dict.fromkeys(egress.sent.cut))
+        return Connections(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), cut, egress.problem)
 
 
 @asynccontextmanager
@@ -77,6 +87,7 @@ async def open_sandbox(
     try:
         yield command
     finally:
+        _remember_sent(command, context.root_id)
         await asyncio.shield(asyncio.to_thread(_close, command))
 
 
@@ -88,8 +99,24 @@ def _prepare(
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets, removes)
+    profile = replace(profile, hosts=replace(profile.hosts, limits=send_limits(context)))
     wrapped = wrap_captured(argv, profile, str(folder), bash_path())
+    if wrapped.egress is not None:
+        wrapped.egress.sent.earlier = _sent_by_thread[context.root_id]
     return SandboxedCommand(argv, wrapped.environment, wrapped)
+
+
+def send_limits(context: ToolContext) -> SendLimits | None:
+    """Return the limits on what a call's command may send: none while a person is asked or no outside text is known."""
+    if not context.taint or not (context.options.approval_mode == "auto" or context.options.child):
+        return None
+    return SendLimits(context.taint[0], frozenset(_HOST.findall(context.user_text.lower())))
+
+
+def _remember_sent(command: SandboxedCommand, root_id: str) -> None:
+    egress = command.wrapped.egress if command.wrapped else None
+    if egress is not None:
+        _sent_by_thread[root_id] += egress.sent.hosts.total()
 
 
 def command_environment(secrets: Iterable[str]) -> dict[str, str]:

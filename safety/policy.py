@@ -23,6 +23,8 @@ from ml_intern.safety.shell.paths import (
 from ml_intern.text.formatting import money
 
 PLAN_TOOL = "plan"
+MAX_ADDRESS, MAX_QUERY = 250, 100
+"""Longest path with query, and longest query, in characters, of an address that the model makes unattended."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _OWN_REMOTES = {"origin": re.compile(r"(?i)\bpush"), "hf jobs": re.compile(r"(?i)\bjob")}
 """The checkout's own remote and the token owner's jobs. They are allowed while no outside text is in the context, or if
@@ -107,6 +109,7 @@ def verdict(tool: str, args: Mapping[str, object], context: PolicyContext) -> Ve
         or _by_rule(_rule(target, context, analysis), context, control)
         or _by_secrets(context)
         or _by_control(context, control)
+        or _by_address(args, context)
         or _by_unresolved(context)
         or _by_reading(target, context, analysis)
         or _by_missing_sandbox(target, context, analysis)
@@ -240,6 +243,17 @@ def _by_control(context: PolicyContext, control: Control | None) -> Verdict | No
     if not _is_unattended(context):
         return None
     return Verdict("deny", f"{why}, and text from {context.taint[0]} is in the context; leave this change to the user")
+
+
+def _by_address(args: Mapping[str, object], context: PolicyContext) -> Verdict | None:
+    """Refuse, unattended, an address that can carry data away, unless the user wrote it."""
+    url = args.get("url")
+    if not _is_unattended(context) or not isinstance(url, str) or url in context.user_text:
+        return None
+    if len(url.partition("//")[2].partition("/")[2]) <= MAX_ADDRESS and len(url.partition("?")[2]) <= MAX_QUERY:
+        return None
+    why = f"the address is long enough to send data, and text from {context.taint[0]} is in the context"
+    return Verdict("deny", f"{why}; shorten it, or ask the user to name it")
 
 
 def _by_unresolved(context: PolicyContext) -> Verdict | None:

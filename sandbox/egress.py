@@ -18,9 +18,12 @@ from urllib.parse import unquote, urlsplit
 
 from ml_intern.sandbox.listeners import open_listeners, start_listener_process
 from ml_intern.sandbox.network_hosts import AllowedHosts
+from ml_intern.sandbox.send_limits import SentBytes
 
 PROXY_PORT = 3128
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Counter = Callable[[int], bool]
+"""Counts bytes that are about to be sent, and returns whether they may be."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _HEAD_BYTES = 65_536
 _HEAD_SECONDS = 30
@@ -66,6 +69,8 @@ class EgressProxy:
         """host:port of every refused connection."""
         self.reached: list[str] = []
         """host:port of every established connection."""
+        self.sent = SentBytes()
+        """What was sent, and what was cut because of `hosts.limits`."""
         self.problem = ""
         """Why the proxy could not start; "" if it works."""
         self._stop: Callable[[], object] = bool
@@ -159,7 +164,7 @@ class EgressProxy:
             try:
                 remote = await _open("127.0.0.1", port)
                 self.reached.append(f"127.0.0.1:{port}")
-                await _relay(reader, writer, remote)
+                await _relay(reader, writer, remote, self._counter("127.0.0.1"))
             except (TimeoutError, OSError):
                 return
             finally:
@@ -186,6 +191,10 @@ class EgressProxy:
         method, host, given_port, path = request.groups()
         is_tunnel = method == b"CONNECT"
         name, port = host.decode().strip("[]"), int(given_port or (443 if is_tunnel else 80))
+        limits = self.hosts.limits
+        if limits and self.hosts.allows(name, port) and self.sent.refuse(problem := limits.refusal(method, name)):
+            await _answer(writer, "403 Forbidden", problem)
+            return
         remote = await self._connect(name, port) if port < 65536 else None
         if remote is None:
             self.refused.append(f"{name}:{port}")
@@ -193,11 +202,18 @@ class EgressProxy:
             await _answer(writer, "403 Forbidden", problem)
             return
         self.reached.append(f"{name}:{port}")
+        counter = self._counter(name)
+        if not counter(len(head)):
+            await _close(remote[1])
+            return
         if is_tunnel:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
             remote[1].write(_origin_form(method, path or b"/", head))
-        await _relay(reader, writer, remote)
+        await _relay(reader, writer, remote, counter)
+
+    def _counter(self, host: str) -> Counter:
+        return lambda size: self.sent.add(host, size, self.hosts.limits)
 
     async def _connect(self, host: str, port: int) -> Connection | None:
         """Connect to a host. Return None if it is not allowed."""
@@ -233,17 +249,22 @@ def _origin_form(method: bytes, path: bytes, head: bytes) -> bytes:
     return b"\r\n".join([method + b" " + path + b" HTTP/1.1", *headers, b"Connection: close", b"", b""])
 
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: Connection) -> None:
-    """Copy in both directions until both ends have finished."""
+async def _relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remote: Connection, counter: Counter
+) -> None:
+    """Copy in both directions until both ends have finished, or until no more may be sent."""
     try:
-        await asyncio.gather(_copy(reader, remote[1]), _copy(remote[0], writer))
+        await asyncio.gather(_copy(reader, remote[1], counter), _copy(remote[0], writer))
     finally:
         await _close(remote[1])
 
 
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, counter: Counter = bool) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         while chunk := await source.read(_CHUNK):
+            if not counter(len(chunk)):
+                sink.transport.abort()
+                return
             sink.write(chunk)
             await sink.drain()
         if sink.can_write_eof():

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ml_intern.sandbox.send_limits import SendLimits
+
 _INDEXES = ("pypi.org", "files.pythonhosted.org", "download.pytorch.org", "download-r2.pytorch.org")
 _ALWAYS = (
     *_INDEXES, "huggingface.co", "hf.co", ".hf.co", ".huggingface.co", "github.com", "api.github.com",
@@ -27,6 +29,8 @@ class AllowedHosts:
     """Host and port of addresses that the user configured; they may be private."""
     indexes: frozenset[str] = frozenset()
     """host:port of the package indexes, whose content is installed rather than read."""
+    limits: SendLimits | None = None
+    """Limits on what is sent to the allowed hosts."""
 
     def allows(self, host: str, port: int) -> bool:
         """Return whether connections to this host and port are allowed."""

@@ -257,3 +257,31 @@ async def test_a_dataset_is_downloaded_inside_without_a_token(
         assert {asked.token for asked in hub.asked} == {None}
     assert not list((tmp_path / "hub/hub").glob("datasets--*"))
     assert "datasets--someone--reviews" in (await inside(bench, "ls $HF_HOME/hub")).text
+
+
+async def test_what_a_command_sends_is_limited_once_outside_text_is_in_the_conversation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sink(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Print nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/x"
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        code = f"import urllib.request as u; print(u.urlopen({url!r}, b'private').status)"
+        call = bench.call("bash", {"command": f'NO_PROXY= no_proxy= python3 -c "{code}"'})
+        options = replace(bench.context().options, sandbox="list", approval_mode="auto")
+        context = replace(bench.context(), options=options, sandbox_profile=sandbox_name(options))
+        assert "204" in (await run_call(call, context)).text
+        limited = await run_call(replace(call, index=1), replace(context, taint=("https://page.example",)))
+        server.shutdown()
+    assert "204" not in limited.text
+    assert "the sandbox cut the connection: POST to 127.0.0.1 is not allowed while text from" in limited.text
+    assert "ask the user to send the data" in limited.text

@@ -52,3 +52,24 @@ def test_the_reason_shows_both_the_secret_and_the_maximum_price() -> None:
     facts = PolicyContext(destinations=("ada/jobs",), secrets=("HF_TOKEN",), owner="ada", cost_usd=0.8)
     assert verdict("jobs", {}, facts).why == "it would receive HF_TOKEN, for at most $0.80"
     assert "unknown" not in verdict("bash", {"command": "x"}, PolicyContext(secrets=("HF_TOKEN",))).why
+
+
+@pytest.mark.parametrize(
+    ("attack", "harmless"),
+    [
+        ("https://e.example/?q=" + "d" * 101, "https://e.example/?q=" + "d" * 90),
+        ("https://e.example/" + "d" * 251, "https://e.example/docs/main/en/trainer#logging"),
+        ("https://e.example/" + "/".join(["d" * 9] * 30), "https://e.example/" + "/".join(["docs"] * 9)),
+        ("https://e.example/d?" + "a=1&" * 30, "https://e.example/d?page=2"),
+    ],
+)
+def test_a_long_address_is_refused_unattended_once_outside_text_is_in_the_context(attack: str, harmless: str) -> None:
+    tainted = PolicyContext(mode="auto", read_only=True, taint=("https://page.example",))
+    assert verdict("web_read", {"url": harmless}, tainted).kind == "allow"
+    refused = verdict("web_read", {"url": attack}, tainted)
+    assert (refused.kind, "page.example is in the context" in refused.why) == ("deny", True)
+    for allowed in (
+        PolicyContext(mode="auto", read_only=True),
+        PolicyContext(mode="auto", read_only=True, taint=("x",), user_text=f"read {attack}"),
+    ):
+        assert verdict("web_read", {"url": attack}, allowed).kind == "allow"

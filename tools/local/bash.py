@@ -201,11 +201,13 @@ def _closing(finished: Finished, seconds: float) -> list[str]:
 def _connection_notes(connections: Connections) -> list[str]:
     if connections.problem:
         return [f"the sandbox had no network: {connections.problem}"]
+    cut = [f"the sandbox cut the connection: {why}; ask the user to send the data" for why in connections.cut]
     if not connections.refused:
-        return []
+        return cut
     return [
+        *cut,
         f"the sandbox blocked connections to {listed(connections.refused, MAX_HOSTS)}; "
-        "if the task needs them, ask the user to allow them with the setting sandbox.hosts"
+        "if the task needs them, ask the user to allow them with the setting sandbox.hosts",
     ]
 
 
