@@ -3,9 +3,11 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
+from typing import Any
 
 from ml_intern.configs.settings import Destination
 from ml_intern.configs.version import install_hint
@@ -14,6 +16,9 @@ from ml_intern.safety.secrets.redaction import redact
 
 TIMEOUT_SECONDS = 15.0
 """Limit for one attempt."""
+
+Send = Callable[[str], Awaitable[None]]
+"""Sends a text to a destination whose package is loaded. Raises NotDelivered."""
 
 
 class NotDelivered(Exception):
@@ -25,16 +30,20 @@ class NotDelivered(Exception):
 
 
 async def deliver(place: Destination, text: str) -> None:
-    """Send a text that is already redacted. Raises NotDelivered."""
+    """Send a text that is already redacted. Raises NotDelivered.
+
+    Loading the package takes seconds on a busy machine. It is outside the limit, which would otherwise end while the
+    text is being sent, so that a retry would send it twice.
+    """
+    send = await asyncio.to_thread(_load_slack if place.provider == "slack" else _load_apprise, place)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            await (_to_slack(place, text) if place.provider == "slack" else _by_apprise(place, text))
+            await send(text)
     except TimeoutError as error:
         raise NotDelivered(f"no answer within {TIMEOUT_SECONDS:g} s") from error
 
 
 async def _to_slack(place: Destination, text: str) -> None:
-    await asyncio.to_thread(_load_slack)
     from aiohttp import ClientError
     from slack_sdk.errors import SlackApiError, SlackClientError
     from slack_sdk.web.async_client import AsyncWebClient
@@ -59,22 +68,28 @@ async def _to_slack(place: Destination, text: str) -> None:
         raise NotDelivered(f"no connection to Slack ({type(error).__name__})") from error
 
 
-def _load_slack() -> None:
+def _load_slack(place: Destination) -> Send:
     """Import the slow packages. Runs in a thread, so that the event loop is not blocked."""
     import_module("aiohttp")
     import_module("slack_sdk.web.async_client")
+    return partial(_to_slack, place)
 
 
-async def _by_apprise(place: Destination, text: str) -> None:
+def _load_apprise(place: Destination) -> Send:
+    """Import apprise and its plugins. Runs in a thread, so that the event loop is not blocked. Raises NotDelivered."""
     try:
-        await asyncio.to_thread(import_module, "apprise")
+        from apprise import Apprise
     except ImportError as error:
         raise NotDelivered(f"apprise is not installed: {install_hint('apprise')}") from error
-    from apprise import Apprise, NotifyFormat
-
     sender = Apprise()
     if not sender.add(place.url or ""):
         raise NotDelivered("apprise does not support the destination's url")
+    return partial(_by_apprise, sender)
+
+
+async def _by_apprise(sender: Any, text: str) -> None:
+    from apprise import NotifyFormat
+
     if not await _in_daemon(lambda: bool(sender.notify(body=text, body_format=NotifyFormat.TEXT))):
         raise NotDelivered("apprise could not send it")
 

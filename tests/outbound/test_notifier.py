@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,6 +206,43 @@ async def test_apprise_failures_are_reported() -> None:
             await deliver(Destination(provider="apprise", url=f"json://{hook.host}/hook"), "x")
     with pytest.raises(NotDelivered, match="apprise does not support the destination's url"):
         await deliver(Destination(provider="apprise", url="nothing://x"), "x")
+
+
+SLOW_PACKAGE = """
+import time
+sent = []
+
+class NotifyFormat:
+    TEXT = "text"
+
+class Apprise:
+    def add(self, url):
+        time.sleep(2.5)  # the real one loads its plugins here
+        return True
+
+    def notify(self, body, body_format):
+        sent.append(body)
+        return True
+"""
+
+
+async def test_a_package_that_loads_slowly_does_not_use_up_the_time_of_an_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apprise.py").write_text(SLOW_PACKAGE)
+    monkeypatch.setattr("ml_intern.outbound.notifications.deliver.TIMEOUT_SECONDS", 2.0)
+    loaded = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "apprise"}
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        notifier = NotifierUnderTest(provider="apprise", url="json://127.0.0.1:1/x", allow_agent_tool=True)
+        notifier.to.take(event("turn_complete", **DONE))
+        assert await notifier.to.send("slack.default", "mine") == ""
+        await notifier.to.close()
+        sent = sys.modules["apprise"].__dict__["sent"]
+    finally:
+        sys.modules.pop("apprise", None)
+        sys.modules.update(loaded)
+    assert sorted(text.partition(" ")[0] for text in sent) == ["mine", "ml-intern,"]
 
 
 async def test_a_missing_apprise_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

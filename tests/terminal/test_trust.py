@@ -51,10 +51,9 @@ async def test_a_folder_without_settings_is_not_asked_about(tmp_path: Path, fold
 
 
 def test_at_the_first_start_the_user_is_asked_and_a_yes_is_used(folder: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.yaml"
-    script.write_text("- text: hello")
+    (folder / "script.yaml").write_text("- text: hello")
     for first in (True, False):
-        terminal = Terminal(["-m", f"scripted:{script}"], folder, tmp_path / "home")
+        terminal = Terminal(["-m", "scripted:script.yaml"], folder, tmp_path / "home")
         try:
             if first:
                 terminal.expect("Do you trust this folder?")
