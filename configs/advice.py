@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_intern.configs.trust import ADVICE, decision
+from ml_intern.configs.trust import ADVICE, advice_files, decision
 
 AGENTS_FILE, SKILLS_FOLDER = ADVICE
 MAX_CHARACTERS = 20_000
@@ -26,6 +26,11 @@ def advice_of(folder: Path, *, trust: bool = False) -> str:
         head = f"## Skills\n\nRead the {_SKILL_FILE} of one that fits the task before you begin, with the read tool."
         parts.append("\n".join([head, "", *skills]))
     return "\n\n".join(parts)
+
+
+def advice_paths(folder: Path) -> list[Path]:
+    """Return the files of which `advice_of` shows text, resolved."""
+    return [path.resolve() for path in advice_files(folder) if path.name in (AGENTS_FILE, _SKILL_FILE)]
 
 
 def _agents(folder: Path) -> str:

@@ -13,6 +13,7 @@ from rapidfuzz import process as fuzzy
 from ml_intern.configs.errors import LimitReached, MLInternError, TemporaryError
 from ml_intern.execution.arguments import not_json_error, parse
 from ml_intern.execution.call import ToolCall, ToolError, ToolResult, failure
+from ml_intern.execution.file_sources import file_clock, record_written
 from ml_intern.execution.output import shorten
 from ml_intern.execution.policy_inputs import evaluate_policy
 from ml_intern.execution.process.sessions import end_processes
@@ -103,7 +104,9 @@ async def _run_once(call: ToolCall, context: ToolContext) -> ToolResult:
         result = await _interrupted(context)
     else:
         _announce(call, context)
+        began = file_clock()
         result = await _redacted(await _run(spec, parse(spec, call.args), context, row), context)
+        await record_written(spec, result, context, began, reads=spec.only_reads(call.args))
     await journal.finish(key, result.as_json())
     context.emit("tool_state_change", id=call.id, name=call.name, state="done" if result.ok else "failed")
     return result

@@ -1,14 +1,23 @@
-"""Adds files that a message mentions as `@path`: text as a block, images as images."""
+"""Adds files that a message mentions as `@path`: text as a block, images as images. Finds their outside sources."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ml_intern.configs.advice import advice_paths
+from ml_intern.execution.file_sources import sources_of_files
+from ml_intern.graph.context import RunOptions
+from ml_intern.graph.operations import UserInput
 from ml_intern.text.formatting import capped, size
 from ml_intern.text.images import MAX_BYTES as MAX_IMAGE_BYTES
 from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
+
+if TYPE_CHECKING:
+    from ml_intern.store.store import Store
 
 MAX_BYTES = 100_000
 MAX_NAMES = 200
@@ -48,6 +57,27 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), no
     roots = [workspace.resolve(), *(Path(folder).resolve() for folder in add_dirs)]
     sources = dict.fromkeys(filter(None, (external_source(path, roots) for path in blocks)))
     return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images), tuple(sources))
+
+
+async def input_sources(store: "Store", message: UserInput, options: RunOptions) -> tuple[str, ...]:
+    """Return the outside sources of the files in a message and of the advice in the prompt."""
+    return await sources_of_files(store, await asyncio.to_thread(_input_files, message, options))
+
+
+def _input_files(message: UserInput, options: RunOptions) -> list[Path]:
+    workspace = Path(options.workspace)
+    advice = advice_paths(workspace) if options.advice else []
+    return [*advice, *_mentioned(message, workspace)]
+
+
+def _mentioned(message: UserInput, workspace: Path) -> Iterator[Path]:
+    """Yield the files that were added to a message."""
+    if message.typed is None or message.typed == message.text:
+        return
+    for quoted, bare in _MENTION.findall(message.typed):
+        path = _existing(quoted or bare, workspace)
+        if path is not None and path.is_file():
+            yield path
 
 
 def _existing(name: str, workspace: Path) -> Path | None:

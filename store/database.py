@@ -17,7 +17,7 @@ import aiosqlite
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
-from ml_intern.store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, SCHEMA_VERSION, TABLES
+from ml_intern.store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, FILE_TABLES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         return
     if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
         raise DatabaseUnusable(f"{path} is a database of another program", "move it elsewhere")
-    for statement in _statements(TABLES + COMPUTE_TABLES):
+    for statement in _statements(TABLES + COMPUTE_TABLES + FILE_TABLES):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -62,6 +62,16 @@ CREATE UNIQUE INDEX experiments_by_run ON experiments (run_id) WHERE run_id IS N
 CREATE TRIGGER experiments_end_with_their_runs AFTER UPDATE OF state ON runs
 WHEN NEW.state NOT IN ('queued', 'running')
 BEGIN UPDATE experiments SET run_metrics = NEW.metrics, cost_usd = NEW.cost_usd WHERE run_id = NEW.id; END;
+"""
+
+FILE_TABLES = """
+CREATE TABLE tainted_files (
+    path TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    sources TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (path, digest)
+) WITHOUT ROWID;
 """
 
 TABLES = """
@@ -167,5 +177,6 @@ CHANGES: dict[int, str] = {
     1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);",
     2: "DROP TABLE runs;\n" + COMPUTE_TABLES,
     3: "ALTER TABLE threads ADD COLUMN options TEXT;",
+    4: FILE_TABLES,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

@@ -15,6 +15,7 @@ from ml_intern.store.ledger import Ledger
 from ml_intern.store.lock import lock_path, lock_thread
 from ml_intern.store.permissions import Permissions
 from ml_intern.store.runs import Runs
+from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.threads import ThreadTable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Store:
         self.runs = Runs(database)
         self.experiments = Experiments(database)
         self.permissions = Permissions(database)
+        self.tainted_files = TaintedFiles(database)
         self.checkpoints = Checkpoints(database)
         self._make_saver = make_saver or _default_saver
         self._saver: BaseCheckpointSaver[Any] | None = None

@@ -14,6 +14,7 @@ from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import TYPED, AgentState, Outcome, note, open_calls, with_images
+from ml_intern.session.mentions import input_sources
 from ml_intern.session.turns.points import turn_points
 from ml_intern.session.turns.unfinished import UnfinishedCalls, closing_results
 
@@ -112,7 +113,9 @@ class Turns:
                 "turn_text": message.text[:TITLE],
                 "turn_before": before,
                 "turn_files": files,
-                "taint": _tainted(head, message.sources),
+                "taint": _tainted(
+                    head, (*message.sources, *await input_sources(self.services.store, message, options))
+                ),
             },
             INPUT,
         )

@@ -82,6 +82,7 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
         await store.ledger.reserve("root", "root", "main", "m")
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
     query(home, "ALTER TABLE threads DROP COLUMN options")
+    query(home, "DROP TABLE tainted_files")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")
     query(home, "ALTER TABLE runs DROP COLUMN backend")

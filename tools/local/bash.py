@@ -1,6 +1,7 @@
 """The bash tool: one command in the workspace, its output and its exit code."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from ml_intern.execution.call import Status, ToolError, ToolResult
+from ml_intern.execution.file_sources import sources_of_files
 from ml_intern.execution.output import shorten_file
 from ml_intern.execution.process.command import Finished, ProcessCommand, run_command
 from ml_intern.execution.process.environment import bash_path
@@ -25,7 +27,7 @@ from ml_intern.safety.files.disk import matching_files, resolve
 from ml_intern.safety.files.removed import removed_paths
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.credentials import named_paths
-from ml_intern.safety.shell.invocations import ParsedCommand
+from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.formatting import listed, plural
@@ -36,6 +38,16 @@ MAX_SECONDS = 10 * 3600
 MAX_HOSTS = 5
 MAX_PATHS = 50
 MAX_SECRETS = 8
+_LISTINGS = frozenset(
+    {"cd", "ls", "stat", "du", "df", "tree", "mkdir", "pwd", "echo", "true", "rm", "chmod", "touch", "file"}
+)
+"""Programs that show at most the names in a folder that they are given."""
+_SEARCHES = frozenset({"rg", "ag", "ack", "xargs"})
+"""Programs that read the files of the working folder without naming it."""
+_GIT_READERS = frozenset({"diff", "show", "grep", "blame"})
+_QUOTED = re.compile(r"""['"]([^'"\n]{1,300})['"]""")
+"""Texts in inline code, which may be names of files."""
+_WILDCARD = re.compile(r"[*?\[]")
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -91,6 +103,8 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder, parsed, removes = await asyncio.to_thread(_inspected, args, context)
+        opened = await asyncio.to_thread(_opened_paths, parsed, folder)
+        read = await sources_of_files(context.store, opened)
         argv = (await asyncio.to_thread(bash_path), "-c", args.command)
         async with open_sandbox(argv, folder, context, tuple(args.secrets), removes) as prepared:
             command = _command(args, folder, prepared, context)
@@ -101,7 +115,7 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
     notes = [*_connection_notes(connections), *_removal_note(prepared.removed)]
-    return await asyncio.to_thread(_result, parsed, command, context, finished, connections.reached, notes)
+    return await asyncio.to_thread(_result, (parsed, read), command, context, finished, connections.reached, notes)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -138,15 +152,19 @@ def _inspected(args: BashArgs, context: ToolContext) -> tuple[Path, ParsedComman
 
 
 def _result(
-    parsed: ParsedCommand | None,
+    inspected: tuple[ParsedCommand | None, tuple[str, ...]],
     command: ProcessCommand,
     context: ToolContext,
     finished: Finished,
     reached: tuple[str, ...],
     notes: list[str],
 ) -> ToolResult:
-    """Return the result with its sources: the connections the sandbox saw, else what the command's words show."""
-    sources = reached or _sources(parsed, context)
+    """Return the result with its sources: the connections the sandbox saw, else what the command's words show.
+
+    `inspected` is the parsed command and the sources of the files it names.
+    """
+    parsed, read = inspected
+    sources = tuple(dict.fromkeys((*(reached or _sources(parsed, context)), *read)))
     return replace(finished_result(finished, command, [*notes, *source_note(sources)]), taint=sources)
 
 
@@ -166,6 +184,27 @@ def _sources(parsed: ParsedCommand | None, context: ToolContext) -> tuple[str, .
     fetched = inward_sources(parsed) if context.options.sandbox in {"none", "on"} else ()
     named = (Path(resolve(path)) for path in named_paths(parsed)[:MAX_PATHS])
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
+
+
+def _opened_paths(parsed: ParsedCommand | None, folder: Path) -> list[Path]:
+    """Return the files and folders that a command may read, as far as its words show them."""
+    if parsed is None:
+        return [folder]
+    words = named_paths(parsed)[:MAX_PATHS]
+    matched = [one for word in words for one in (matching_files(word) if _WILDCARD.search(word) else (word,))]
+    quoted = [text for one in parsed.invocations for text in _QUOTED.findall(one.code)[:MAX_PATHS]]
+    named = [Path(resolve(str(folder / path))) for path in (*matched, *quoted)]
+    names = {one.name for one in parsed.invocations}
+    searches = [folder] if any(map(_searches_folder, parsed.invocations)) else []
+    return [*searches, *(path for path in named if not path.is_dir() or not names <= _LISTINGS)]
+
+
+def _searches_folder(invocation: Invocation) -> bool:
+    """Return whether a program reads files of the working folder without naming them."""
+    if invocation.name == "git":
+        return not _GIT_READERS.isdisjoint(invocation.arguments[:3])
+    recursive = invocation.name == "grep" and invocation.has("rR", "recursive", "dereference-recursive")
+    return recursive or invocation.name in _SEARCHES
 
 
 def finished_result(finished: Finished, command: ProcessCommand, notes: list[str]) -> ToolResult:

@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import hashlib
 import os
 import secrets
 import stat
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
+from ml_intern.text.digests import file_digest
 
 CHUNK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000
-MAX_HASHED = 64 * 1024 * 1024
 
 
 def stat_regular_file(path: Path, shown: str) -> os.stat_result:
@@ -63,17 +62,6 @@ def chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's content; for a very large file its size and mtime, as make does. Raises OSError."""
-    found = path.stat()
-    if found.st_size > MAX_HASHED:
-        return f"stat:{found.st_size}:{found.st_mtime_ns}"
-    sha = hashlib.sha256()
-    for chunk in chunks(path):
-        sha.update(chunk)
-    return sha.hexdigest()
 
 
 def require_read(context: ToolContext, path: Path, shown: str) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 from pydantic import Field
 
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.provenance import untrusted_result
+from ml_intern.execution.file_sources import sources_of_files
+from ml_intern.execution.provenance import mark_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.digests import file_digest
 from ml_intern.text.formatting import plural
 from ml_intern.text.images import data_url, image_type
 from ml_intern.tools.local.external_files import external_source
-from ml_intern.tools.local.files import file_digest, stat_regular_file
+from ml_intern.tools.local.files import stat_regular_file
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
 
 MAX_LINES = 2_000
@@ -35,7 +37,16 @@ async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
     text of a long output can be read too.
     Control characters are shown as escapes such as \\x1b.
     """
-    return await asyncio.to_thread(_read, args, context)
+    result = await asyncio.to_thread(_read, args, context)
+    path = await asyncio.to_thread(context.resolve, args.path, reading=True)
+    files = [] if await asyncio.to_thread(path.is_dir) else [path]
+    sources = [one for one in await sources_of_files(context.store, files) if one not in context.taint]
+    if not sources:
+        return result
+    text = mark_untrusted(
+        result.text, f"{', '.join(sources)}, by way of {await asyncio.to_thread(context.name_of, path)}"
+    )
+    return replace(result, text=text, taint=(*result.taint, *sources))
 
 
 def _read(args: ReadArgs, context: ToolContext) -> ToolResult:
