@@ -132,7 +132,7 @@ async def _attend(server: Server, served: ServedOptions) -> int:
 
 def _greeting(server: Server, served: ServedOptions) -> Iterator[str]:
     yield f"serving all threads at {server.address}; folder {served.run.workspace}, model {served.run.model}"
-    yield "whoever has this address can use the server: it contains the token of this start"
+    yield "keep this address private: it contains the token of this start"
     yield f"LangGraph Studio (optional; a page hosted by LangChain): {PAGE}?baseUrl={server.address}"
     yield f"server log: {server.log}; stop with Ctrl-C"
     yield from served.run.notes

@@ -70,7 +70,7 @@ class EgressProxy:
         self.reached: list[str] = []
         """host:port of every established connection."""
         self.sent = SentBytes()
-        """What was sent, and what was cut because of `hosts.limits`."""
+        """Bytes sent per host, and the requests that `hosts.limits` cut."""
         self.problem = ""
         """Why the proxy could not start; "" if it works."""
         self._stop: Callable[[], object] = bool

@@ -1,4 +1,4 @@
-"""How much a command may send while text from outside is in the conversation and nobody is asked.
+"""How much an unattended command may send while text from outside is in the conversation.
 
 The content of TLS connections is not known to the proxy, so the number of bytes decides. Installing packages and
 loading models sends little: about 40 kB for transformers with everything it needs.
@@ -58,7 +58,7 @@ def _is_hub(host: str) -> bool:
 
 @dataclass
 class SentBytes:
-    """What one command has sent, by host, and what was cut."""
+    """The bytes that one command sent, by host, and the requests that were cut."""
 
     earlier: int = 0
     """Bytes that earlier commands of the thread sent."""
