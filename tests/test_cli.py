@@ -122,6 +122,23 @@ def test_a_signal_ends_the_run_with_its_result_and_leaves_the_thread_usable(
     assert (again.returncode, again.stdout, again.stderr) == (0, "later\n", "")
 
 
+def test_a_second_signal_ends_a_run_whose_command_does_not_end(
+    environment: dict[str, str], tmp_path: Path, script: Callable[..., str]
+) -> None:
+    command = "trap '' TERM INT; touch began; while true; do sleep 1; done"
+    model = script({"tool_calls": [{"name": "bash", "args": {"command": command}}]})
+    process = subprocess.Popen(
+        [PROGRAM, "-m", model, "--no-sandbox", "go"], env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for((tmp_path / "began").exists)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # less than the grace period of the command
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WAIT)
+    assert process.returncode == -signal.SIGTERM
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT
     while not condition():

@@ -152,6 +152,10 @@ def bad_calls() -> Iterator[Fault]:
     for name, text in arguments.items():
         yield mended(f"arguments: {name}", says(step("bad", text)))
     yield stops("truncated arguments for ever", says(step("bad", '{"word": "par')), 1, "malformed tool calls")
+    three = (says(step("bad", '{"word": "par')),) * 3
+    yield mended(
+        "three truncated calls, a good one, three more", *three, says(step("good")), *three, ran=(FIRST, "good", SECOND)
+    )
     yield mended("an unknown tool", says(Call("stepp", '{"word": "par"}', "call_unknown")))
     yield Fault("the same call for ever", (says(step(FIRST)),), "failed", 1, "same", again=True, ran=(FIRST,) * 3)
     twice = says(step("a", id="same"), step("b", id="same"))

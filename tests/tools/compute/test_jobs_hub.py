@@ -103,6 +103,19 @@ async def test_a_launch_whose_response_was_lost_is_found_again(hub: FakeHub, des
     assert hub.jobs.found[there.id].stage == "CANCELED"
 
 
+async def test_a_launch_that_is_interrupted_is_completed_and_its_job_stopped(hub: FakeHub, desk: HubBench) -> None:
+    hub.delay("/api/jobs/ada", 0.5)
+    running = asyncio.create_task(launch(desk, "sleep 60"))
+    await until(lambda: any(asked.method == "POST" and asked.path.startswith("/api/jobs") for asked in hub.asked))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (job,) = hub.jobs.found.values()
+    (row,) = await desk.store.runs.list(THREAD)
+    assert (job.stage, row.state, row.handle is not None) == ("CANCELED", "cancelled", True)
+    assert (await desk.store.ledger.total(THREAD)).open_requests == 0
+
+
 async def test_an_unavailable_log_does_not_keep_a_run_open_forever(hub: FakeHub, desk: HubBench) -> None:
     hub.fail("/logs", 500)
     _, id = await launch(desk, "echo hidden")
