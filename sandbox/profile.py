@@ -257,24 +257,26 @@ def interpreter_folders(executable: str | None) -> list[str]:
 def _venv(folder: str) -> list[str]:
     """Return a virtual environment and its base Python, if `home` in pyvenv.cfg names a Python installation."""
     settings = Path(folder, "pyvenv.cfg")
-    if not folder or not settings.is_file():
+    if not folder or not os.access(settings, os.R_OK) or not settings.is_file():
         return []
     with settings.open(encoding="utf-8", errors="replace") as file:
         lines = (line.partition("=") for line in file.read(_MAX_CHARACTERS).splitlines())
     base = next((value.strip() for name, _, value in lines if name.strip() == "home"), "")
     prefix = Path(os.path.realpath(base)).parent
-    is_python = bool(base) and any(prefix.glob("bin/python3*")) and any(prefix.glob("lib*/python3*/os.py"))
+    if not base or not os.access(prefix, os.R_OK | os.X_OK):
+        return [folder]
+    is_python = any(prefix.glob("bin/python3*")) and any(prefix.glob("lib*/python3*/os.py"))
     return [folder, str(prefix)] if is_python else [folder]
 
 
 def _link_targets(entries: Iterable[str], hidden: tuple[str, ...]) -> list[str]:
     """Return the programs that links in hidden PATH entries point to."""
     links = [
-        link for entry in entries if _is_in(entry, hidden) and os.path.isdir(entry)  # noqa: PTH112
+        link for entry in entries if _is_in(entry, hidden) and os.path.isdir(entry) and os.access(entry, os.R_OK)  # noqa: PTH112
         for link in Path(entry).iterdir() if link.is_symlink()
     ]  # fmt: skip
     targets = (os.path.realpath(link) for link in links[:200])
-    return [path for path in targets if Path(path).is_file() and os.access(path, os.X_OK) and not is_credential(path)]
+    return [path for path in targets if os.access(path, os.X_OK) and Path(path).is_file() and not is_credential(path)]
 
 
 @lru_cache(maxsize=8)

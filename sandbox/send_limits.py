@@ -7,13 +7,14 @@ loading models sends little: about 40 kB for transformers with everything it nee
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ml_intern.configs.providers import HUB
+
 HOST_BYTES = 256_000
 """Bytes that one command may send to one host."""
 HUB_BYTES = 1_000_000
 """The same for the Hub, which gets several requests per file."""
 THREAD_BYTES = 4_000_000
 """Bytes that the commands of one thread may send to all hosts."""
-_HUB = ("huggingface.co", "hf.co")
 _METHODS = frozenset({b"GET", b"HEAD", b"CONNECT"})
 
 
@@ -53,7 +54,7 @@ class SendLimits:
 
 
 def _is_hub(host: str) -> bool:
-    return any(host.lower() == name or host.lower().endswith(f".{name}") for name in _HUB)
+    return any(host.lower() == name or host.lower().endswith(f".{name}") for name in HUB.hosts)
 
 
 @dataclass
