@@ -28,7 +28,8 @@ async def test_the_sources_of_all_calls_of_a_reply_are_remembered(lab: Lab, name
     async with lab.session(lab.script({"tool_calls": calls}, {"text": "ok"})) as session:
         await turn(session, UserInput("look at both", sources=("a pipe",)))
         state = (await Turns(session._runner.app, session.services, session.thread_id).snapshot()).values
-    assert state["taint"] == ["a pipe", *(f"the repository {page[:3]} ({page})" for page in pages)]
+    first, *others = state["taint"]
+    assert (first, sorted(others)) == ("a pipe", [f"the repository {page[:3]} ({page})" for page in pages])
 
 
 @pytest.mark.parametrize(("asked", "refused"), [("look at the page", True), ("look, then push it", False)])
