@@ -86,7 +86,9 @@ class Terminal:
         return self.process.wait(WAIT)
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._main], [], [], 0.2)
+        waiting = select.poll()  # not select(), which takes no descriptor above 1,023
+        waiting.register(self._main, select.POLLIN)
+        ready = waiting.poll(200)
         if not ready:
             return self.process.poll() is None
         try:
