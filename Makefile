@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: coverage test test-installs check fmt bench lock soak docs reference captures
+.PHONY: coverage mutants test test-installs check fmt bench lock faults soak docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -33,9 +33,15 @@ reference:       ## update the generated parts of README.md and docs/
 captures:        ## make the terminal pictures in docs/images again: real sessions, some minutes
 	uv run --group captures python scripts/capture.py
 
+faults:          ## every failure, attack and example that the normal run samples, about half an hour
+	TESTS_EVERY_FAULT=1 uv run pytest tests/faults tests/session tests/sandbox tests/injection
+
 soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
 	TESTS_SOAK=1000 uv run pytest tests/faults -n 2
 
 coverage:        ## the tests with the coverage of lines in their processes; the floor is in pyproject.toml
 	uv run pytest --cov --cov-report= --cov-fail-under=0
 	uv run coverage report --skip-covered --skip-empty --sort=cover
+
+mutants:         ## mutation testing of a sample, hours on two cores; ARGS="--report" shows what is known
+	uv run --group mutants python -m scripts.mutants $(ARGS)

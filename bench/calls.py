@@ -84,7 +84,7 @@ async def gateway(base: str, model: str) -> AsyncIterator[tuple[Call, Call]]:
     emit = emitter(lambda _: None)
     with tempfile.TemporaryDirectory() as home:
         async with await Store.open(Path(home)) as store:
-            models = Models(store.ledger, endpoint, Timeouts(retries=0))
+            models = Models(store.ledger, endpoint, Timeouts(retries=0, patience_s=0))
             route = models.route(model)
 
             async def sent(messages: list[AnyMessage]) -> None:

@@ -52,7 +52,8 @@ def approve(
 ) -> int:
     """Answer a thread's pending approvals and continue its run; without an answer, show them and exit with 3.
 
-    The run continues headless with the thread's own model. The approval mode is ask unless --approval-mode is given.
+    If another process has the thread open, it continues there, and its events are shown here until the turn ends.
+    Otherwise the run continues headless with the thread's own model, in the approval mode ask unless another is given.
     """
     thread_id, batch, folder = asyncio.run(_waiting(words[0]))
     requests: Sequence[Mapping[str, Any]] = batch["requests"]
@@ -68,7 +69,7 @@ def approve(
 def _go_on(options: Options, decisions: Mapping[str, Decision]) -> int:
     from ml_intern.commands.running.headless import run_headless
 
-    return asyncio.run(run_headless(options, ExecApproval(decisions)))
+    return asyncio.run(run_headless(options, ExecApproval(decisions, by="approve"), attach_as="approve"))
 
 
 async def _waiting(text: str) -> tuple[str, Mapping[str, Any], str]:

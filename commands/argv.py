@@ -32,7 +32,7 @@ def split(argv: Sequence[str]) -> Request:
     words = list(argv)
     before = _take_options(words)
     first = words[0] if words and words[0] != DOUBLE_DASH else ""
-    if first and not _sets(before, "print_"):
+    if first and not (_sets(before, "print_") or _sets(before, "interactive")):
         if first in COMMANDS:
             return _subcommand(first, before, words[1:])
         _refuse_near_miss(first)

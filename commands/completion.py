@@ -14,7 +14,7 @@ Shell = Literal["bash", "zsh", "fish"]
 FILE_METAVARS = frozenset({"FILE", "DIR"})
 VALUES: dict[str, str] = {
     "output_format": "text json stream-json",
-    "approval_mode": "ask auto yolo plan",
+    "approval_mode": "ask accept-edits auto yolo plan",
     "tool_runtime": "local sandbox",
     "effort": " ".join(EFFORTS),
 }

@@ -2,7 +2,6 @@
 
 import json as json_module
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,16 +11,13 @@ from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options,
 from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.check import Found
 from ml_intern.configs.errors import ConfigurationError, ModelUnknown
-from ml_intern.configs.layers import SHIPPED, Loaded
+from ml_intern.configs.layers import SHIPPED
 from ml_intern.configs.paths import cache_home, data_home
 from ml_intern.configs.trust import MCP_FILE, PROJECT_FILE, trust_file
 from ml_intern.configs.user_files import keys_file, settings_path, user_settings_file
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.options import load_settings, working_folder
-
-HIDDEN = "[hidden]"
-_SECRET_KEY = re.compile(r"token|secret|password|passwd|authorization|cookie|api.?key|credential", re.IGNORECASE)
-_SECRET_FOLDERS = frozenset({"env", "headers"})
+from ml_intern.session.opening.shown_settings import shown_settings
 
 
 @takes_options(*SETTINGS_OPTIONS, *MODEL_OPTIONS, "max_iterations", "tool_runtime")
@@ -29,36 +25,13 @@ def show_settings(options: Options, json: Json = False) -> int:
     """Show every setting in effect and the source of its value. Secrets are never shown."""
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
-    shown = {path: {"value": value, "source": source} for path, value, source in _leaves(loaded)}
+    shown = {path: {"value": value, "source": source} for path, value, source in shown_settings(loaded)}
     if json:
         return print_json({"settings": shown, "notes": list(loaded.notes)})
     rows = [
         (path, json_module.dumps(leaf["value"], ensure_ascii=False), leaf["source"]) for path, leaf in shown.items()
     ]
     return print_lines([*columns([("SETTING", "VALUE", "FROM"), *rows]), *(f"note: {note}" for note in loaded.notes)])
-
-
-def _leaves(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
-    """Yield path, redacted value and source of every value that is not an object, and of empty objects."""
-    from ml_intern.safety.secrets.redaction import redact
-
-    def walk(value: Any, path: tuple[str, ...], source: str) -> Iterator[tuple[str, Any, str]]:
-        source = loaded.sources.get(".".join(path), source)
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                yield from walk(inner, (*path, key), source)
-        else:
-            secret = _is_secret(path) and value not in (None, "", {})
-            yield ".".join(path), HIDDEN if secret else json_module.loads(redact(json_module.dumps(value))), source
-
-    for key, value in loaded.settings.model_dump(mode="json").items():
-        yield from walk(value, (key,), "default")
-
-
-def _is_secret(path: tuple[str, ...]) -> bool:
-    if path[0] == "model_params":
-        return False
-    return bool(_SECRET_KEY.search(path[-1])) or any(folder in _SECRET_FOLDERS for folder in path[:-1])
 
 
 @takes_options(*SETTINGS_OPTIONS)

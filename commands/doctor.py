@@ -159,13 +159,13 @@ def _size_of(path: Path) -> str:
 
 
 def _keys() -> dict[str, str]:
-    from ml_intern.models.routing import hub_token
+    from ml_intern.models.routing import hub_token, named_hub_token
 
     found = {name: "set" for name in CREDENTIALS if os.environ.get(name)}
-    if hub_token(os.environ):
-        found.setdefault(HUB.key_envs[0], "stored login")
-    advice = {one.key_envs[0]: f"not set; {one.key_help}" for one in SERVICES if one.key_help}
-    return found | {name: text for name, text in advice.items() if name not in found}
+    if hub_token(os.environ) and not named_hub_token(os.environ):
+        found[HUB.key_envs[0]] = "stored login"
+    without = (one for one in SERVICES if one.key_help and found.keys().isdisjoint(one.key_envs))
+    return found | {one.key_envs[0]: f"not set; {one.key_help}" for one in without}
 
 
 def _model(loaded: Loaded, options: Options) -> dict[str, str]:
@@ -178,7 +178,7 @@ def _model(loaded: Loaded, options: Options) -> dict[str, str]:
     except MLInternError as error:
         return {"model": str(error)}
     found = {"model": model, "route": route.note, "key": route.key_used or "not needed", "note": note}
-    used = (model, *loaded.settings.other_models) if route.transport == "litellm" else loaded.settings.other_models
+    used = (model, *loaded.settings.other_models) if route.is_hosted else loaded.settings.other_models
     found |= {f"retired {place}": str(one) for place, one in enumerate(retirements(used, date.today()), start=1)}
     found |= {f"default {place}": str(one) for place, one in enumerate(_retired_defaults(), start=1)}
     return {name: value for name, value in found.items() if value}

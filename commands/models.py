@@ -54,10 +54,10 @@ def show_models(
 
 async def _described(options: Options, prices: Mapping[str, Any], id: str) -> "Described":
     from ml_intern.models.catalog.describe import describe
-    from ml_intern.models.gateway import Models
+    from ml_intern.models.gateway import Models, ModelSettings
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), id), prices=prices)
+        models = Models(store.ledger, endpoint_of(options.request(), id), settings=ModelSettings(prices))
         try:
             return await describe(models, id)
         finally:
@@ -66,10 +66,10 @@ async def _described(options: Options, prices: Mapping[str, Any], id: str) -> "D
 
 async def _available(options: Options, prices: Mapping[str, Any], words: str) -> "ModelListing":
     from ml_intern.models.catalog.describe import available, ways
-    from ml_intern.models.gateway import Models
+    from ml_intern.models.gateway import Models, ModelSettings
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, endpoint_of(options.request(), "any"), prices=prices)
+        models = Models(store.ledger, endpoint_of(options.request(), "any"), settings=ModelSettings(prices))
         try:
             return await available(models, ways(os.environ), words)
         finally:

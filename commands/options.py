@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, ApprovalMode, Effort
+from ml_intern.graph.limits import EFFORTS, HEADLESS_BUDGET_USD, MAX_ITERATIONS, ApprovalMode, Effort, VerifyLevel
 from ml_intern.session.opening.request import SessionRequest
 
 OutputFormat = Literal["text", "json", "stream-json"]
@@ -51,6 +51,9 @@ class Options:
     print_: Annotated[
         bool, Word("-p --print", "", "run headless even on a terminal; the next word is a prompt, never a subcommand")
     ] = False
+    interactive: Annotated[
+        bool, Word("-i --interactive", "", "start an interactive session; PROMPT is its first message")
+    ] = False
     output_format: Annotated[
         OutputFormat,
         Word("--output-format", "FORMAT", "text, json (one object at the end), stream-json (one event per line)"),
@@ -75,12 +78,21 @@ class Options:
         bool, Word("--strict-budget", "", "refuse models of unknown price instead of counting their requests")
     ] = False
     timeout: Annotated[str | None, Word("--timeout", "DURATION", "time limit: 90, 90s, 10m, 1h30m")] = None
+    patience: Annotated[
+        str | None,
+        Word(
+            "--patience",
+            "DURATION",
+            "how long to wait for a model that does not answer: 10m, 8h (default 5m, headless 1h; 0: not at all)",
+        ),
+    ] = None
     approval_mode: Annotated[
         ApprovalMode | None,
         Word(
             "--approval-mode",
             "MODE",
-            "ask (default on a terminal); auto (default headless): refuse instead of asking; plan: read-only until "
+            "ask (default on a terminal); accept-edits: ask, but not about files of the workspace; auto (default "
+            "headless): refuse instead of asking; plan: read-only until "
             "you accept the plan; yolo: allow everything that no deny rule forbids",
         ),
     ] = None
@@ -91,6 +103,34 @@ class Options:
             "--sandbox /--no-sandbox",
             "",
             "require the OS sandbox for local commands (error if unavailable), or turn it off",
+        ),
+    ] = None
+    verify: Annotated[
+        VerifyLevel | None,
+        Word(
+            "--verify",
+            "LEVEL",
+            "what is checked before an answer counts as done: off, quick (default on a terminal), standard (default "
+            "headless), strict",
+        ),
+    ] = None
+    lock: Annotated[
+        list[str], Word("--lock", "GLOB", "files that the agent must not change, such as 'tests/**' (repeatable)")
+    ] = field(default_factory=list[str])
+    goal: Annotated[
+        str | None,
+        Word(
+            "--goal",
+            "CONDITION",
+            "continue until it holds: 'macro F1 >= 0.80 on data/test.csv' or 'exit 0: pytest -q'; '' removes it",
+        ),
+    ] = None
+    holdout: Annotated[
+        str | None,
+        Word(
+            "--holdout",
+            "FILE",
+            "test data that the agent cannot read, scored once at the end (needs the sandbox); '' removes it",
         ),
     ] = None
     tool_runtime: Annotated[
@@ -137,8 +177,13 @@ class Options:
             max_iterations=self.max_iterations,
             max_budget_usd=self.max_budget_usd,
             strict_budget=self.strict_budget,
+            patience=self.patience,
             approval_mode=self.approval_mode or ("yolo" if self.yolo else None),
             sandbox=self.sandbox,
+            verify=self.verify,
+            locks=tuple(self.lock),
+            goal=self.goal,
+            holdout=self.holdout,
             tool_runtime="sandbox" if self.sandbox_tools else self.tool_runtime,
         )
 
@@ -242,28 +287,32 @@ def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., i
 
 
 def is_interactive(options: Options) -> bool:
-    """Return whether to start an interactive session: a person is at the terminal and gave no prompt."""
+    """Return whether to start an interactive session: a person is at the terminal and gave no prompt, or said -i.
+
+    Raises UsageError for -i without a terminal, or with an option of headless runs.
+    """
+    has_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
     asked_for_output = options.print_ or options.output_format != "text" or options.output_schema is not None
-    if options.prompt is not None or asked_for_output:
-        return False
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    if not options.interactive:
+        return has_terminal and options.prompt is None and not asked_for_output
+    if asked_for_output:
+        raise UsageError("-i contradicts -p, --output-format and --output-schema", "omit -i for a headless run")
+    if not has_terminal:
+        raise UsageError("-i needs a terminal", "omit -i to run the prompt headless")
+    return True
 
 
 def seconds(duration: str) -> float:
     """Parse a DURATION: a bare number of seconds, or numbers with the units s, m, h, d. Raises UsageError."""
-    import re
+    from ml_intern.text.durations import DURATION_FORMS, seconds_of
 
-    text = duration.strip().lower()
-    if not re.fullmatch(r"\d+(\.\d+)?|(\d+(\.\d+)?[smhd])+", text) or not (total := _sum_of_units(text)):
-        raise UsageError(f"{duration!r} is not a valid duration", "use seconds, or a form such as 90s, 10m, 1h30m")
+    try:
+        total = seconds_of(duration)
+    except ValueError as error:
+        raise UsageError(str(error), DURATION_FORMS) from error
+    if not total:
+        raise UsageError(f"{duration!r} is not a valid duration", DURATION_FORMS)
     return total
-
-
-def _sum_of_units(text: str) -> float:
-    import re
-
-    unit_seconds = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    return sum(float(number) * unit_seconds[unit] for number, unit in re.findall(r"([\d.]+)([smhd]?)", text))
 
 
 def options_table(specs: Iterable[OptionSpec] = OPTIONS.values()) -> str:

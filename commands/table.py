@@ -48,6 +48,16 @@ COMMANDS: dict[str, Command] = {
             },
         ),
         Command(
+            "compute",
+            "list, add, remove and test your own machines and clusters for runs",
+            actions={
+                "list": "jobs.compute:list_targets",
+                "add": "jobs.compute:add_target",
+                "remove": "jobs.compute:remove_target",
+                "test": "jobs.compute:check_target",
+            },
+        ),
+        Command(
             "config",
             "show the settings in effect and their sources, list the files, check the files for errors",
             actions={
@@ -91,6 +101,21 @@ COMMANDS: dict[str, Command] = {
                 "best": "jobs.runs:best",
             },
         ),
+        Command(
+            "evidence",
+            "show the evidence of a thread, or check the statement beside an artifact",
+            "threads.evidence:evidence",
+            usage="THREAD | check FILE",
+        ),
+        Command(
+            "memory",
+            "list, edit and forget what was learned about this folder",
+            actions={
+                "list": "threads.memory:list_facts",
+                "edit": "threads.memory:edit_facts",
+                "forget": "threads.memory:forget_fact",
+            },
+        ),
         Command("sandbox", "run a command inside the agent's sandbox", "sandbox:sandbox", usage="-- COMMAND"),
         Command(
             "models",
@@ -110,7 +135,18 @@ COMMANDS: dict[str, Command] = {
             "show versions, programs, folders and which API keys are set; --probe tests the model",
             "doctor:doctor",
         ),
-        Command("studio", "serve your threads to LangGraph Studio from this machine (extra [studio])", "studio:studio"),
+        Command(
+            "session",
+            "open a session for another program: operations and events as JSON lines",
+            "running.session:session",
+            usage="--json|--schema",
+        ),
+        Command("web", "serve a web page with your threads: watch, write, approve, from a browser", "serving.web:web"),
+        Command(
+            "studio",
+            "serve your threads to LangGraph Studio from this machine (extra [studio])",
+            "serving.studio:studio",
+        ),
         Command("completion", "print a shell completion script", "completion:completion", usage="bash|zsh|fish"),
     )
 }

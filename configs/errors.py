@@ -21,6 +21,7 @@ EXIT_CODES: dict[int, str] = {
     1: "failed",
     2: "invalid arguments; nothing was started",
     3: "approval pending in unattended mode; the thread can be resumed",
+    4: "contradicted: a claim of the answer does not agree with the evidence, or a locked file changed",
     75: "temporary error (provider, locked thread, full disk); try again",
     78: "configuration error (API key, model id, unknown price with a strict budget, sandbox or database)",
     124: "a limit was reached (iterations, time, budget)",

@@ -31,8 +31,9 @@ FRONTEND = HERE / "frontend_agent_config.json"
 """The defaults of Studio and of servers, used instead of SHIPPED."""
 SHIPPED_SOURCE = "shipped"
 COMMAND_LINE = "command line"
-ADDED_UP = "permissions."
-"""Lists under this key are concatenated: a later layer must not drop the rules of an earlier one."""
+ASSIGNMENT = "--set"
+ADDED_UP = ("permissions.", "hooks.")
+"""Lists under these keys are concatenated: a later layer must not drop the rules and hooks of an earlier one."""
 
 SERVERS = "mcpServers."
 """An entry under this key that defines a server replaces an earlier one: its headers must not go to another address."""
@@ -121,7 +122,21 @@ def _project_layers(workspace: Path, known: Mapping[str, str]) -> list[Layer]:
     if servers.is_file():
         layer = _file_layer(servers, known)
         layers.append(Layer(layer.source, {"mcpServers": layer.values.get("mcpServers", {})}))
-    return [*layers, _file_layer(settings, known)] if settings.is_file() else layers
+    if settings.is_file():
+        layers.append(_file_layer(settings, known))
+    return [_with_folder(layer, workspace) for layer in layers]
+
+
+def _with_folder(layer: Layer, folder: Path) -> Layer:
+    """Return a layer whose MCP servers run in the folder, unless they name another one."""
+    servers = layer.values.get("mcpServers")
+    if not isinstance(servers, Mapping):
+        return layer
+    placed = {
+        name: {**one, "cwd": one.get("cwd") or str(folder)} if isinstance(one, Mapping) and "command" in one else one
+        for name, one in servers.items()
+    }
+    return Layer(layer.source, {**layer.values, "mcpServers": placed})
 
 
 def _given_file(name: str) -> Path:
@@ -173,7 +188,7 @@ def _assignment(text: str) -> Layer:
     value = parse(raw, tuple(parts))
     for part in reversed(parts[1:]):
         value = {part: value}
-    return Layer("--set", {parts[0]: value})
+    return Layer(ASSIGNMENT, {parts[0]: value})
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -237,7 +252,7 @@ def _bad_value(error: ValidationError, sources: Mapping[str, str]) -> Configurat
         (sources[path] for end in range(len(parts), 0, -1) if (path := ".".join(parts[:end])) in sources), "settings"
     )
     message = first["msg"].removeprefix("Value error, ")
-    kind = UsageError if source == COMMAND_LINE else ConfigurationError
+    kind = UsageError if source in (COMMAND_LINE, ASSIGNMENT) else ConfigurationError
     return kind(f"{'.'.join(parts)} in {source}: {message[:1].lower()}{message[1:]}", "fix the value")
 
 

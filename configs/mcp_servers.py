@@ -49,7 +49,7 @@ class McpServer(BaseModel):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the server. Otherwise it gets only PATH, HOME and the like."""
     cwd: str | None = None
-    """The folder it runs in; null: the current one."""
+    """The folder it runs in; null: your home folder, for a server of a project the project's folder."""
     enabled: bool = True
     """Whether the server is used."""
     startup_timeout_s: Seconds = 30.0

@@ -39,6 +39,8 @@ class Provider:
     """The usual address of a server on the user's machine."""
     ambient: bool = False
     """Its own library reads its credentials, which are more than one key, from the environment."""
+    is_direct: bool = False
+    """Its own API is called without litellm."""
     self_hosted: bool = False
     """The user's own server: it needs an address and may need no key."""
 
@@ -54,6 +56,7 @@ MODEL_PROVIDERS: Mapping[str, Provider] = {
         cheap_model="anthropic/claude-sonnet-5",
         first_model="anthropic/claude-sonnet-5",
         catalogue_url="https://api.anthropic.com/v1",
+        is_direct=True,
     ),
     "openai": Provider(
         "OpenAI",

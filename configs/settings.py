@@ -1,12 +1,23 @@
 """The settings model. configs/layers.py merges the files and options that set its values."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    model_validator,
+)
 
 from ml_intern.configs.hosts import check_host_list, check_hosts
 from ml_intern.configs.mcp_servers import McpServer, check_names
-from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, Effort
+from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, Effort, VerifyLevel
+from ml_intern.text.durations import DURATION_FORMS, seconds_of
 
 DEFAULT_AUTO_EVENTS: tuple[Literal["approval_required", "error", "turn_complete"], ...] = (
     "approval_required",
@@ -19,6 +30,15 @@ def _positive_or_unlimited(number: int) -> int:
     if number < 1 and number != -1:
         raise ValueError("must be 1 or more, or -1 for unlimited")
     return number
+
+
+def _duration(value: str | float | None) -> str | float | None:
+    if isinstance(value, str):
+        try:
+            seconds_of(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; {DURATION_FORMS}") from error
+    return value
 
 
 def _dataset_template(template: str | None) -> str | None:
@@ -83,6 +103,42 @@ class PermissionLists(BaseModel):
     """Calls that are refused, in every mode."""
 
 
+def _from_text(value: JsonValue) -> JsonValue:
+    """Accept a command as text where an object is expected."""
+    return {"command": value} if isinstance(value, str) else value
+
+
+class Hook(BaseModel):
+    """A command that gets an event as JSON on its standard input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: Annotated[str, Field(min_length=1)]
+    """The command, for bash. It starts in your home folder."""
+    tools: list[str] = ["*"]
+    """before_tool and after_tool: patterns of the names of tools."""
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Seconds after which it is stopped, and has failed."""
+
+
+HookList = tuple[Annotated[Hook, BeforeValidator(_from_text)], ...]
+
+
+class HookSettings(BaseModel):
+    """Commands of the user at points of a turn, see docs/hooks.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    before_tool: HookList = ()
+    """Before a call: exit code 2 refuses it, with the reason on the error output."""
+    after_tool: HookList = ()
+    """After a call, with its result."""
+    at_stop: HookList = ()
+    """At the end of a turn."""
+    on_question: HookList = ()
+    """When calls or a question wait for your answer."""
+
+
 class SandboxSettings(BaseModel):
     """The OS sandbox around local commands."""
 
@@ -107,25 +163,127 @@ class WebSettings(BaseModel):
     """Hosts (host or host:port) that may be read although their address is private or local."""
 
 
+class WebPageSettings(BaseModel):
+    """The web page of `ml-intern web`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    origin: str = ""
+    """The address of a TLS proxy in front of the page, such as https://gpu.example.org; empty: loopback only."""
+
+
+class TerminalSettings(BaseModel):
+    """The look of the terminal, and how it asks for your attention."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    theme: Literal["auto", "dark", "light", "ansi", "none"] = "auto"
+    """Colours; auto: dark or light as the terminal or COLORFGBG says, else ansi; none with NO_COLOR."""
+    plain: bool = False
+    """Plain mode: lines in order, numbered questions, no control sequences; for screen readers."""
+    notifications: Literal["auto", "bell", "off"] = "auto"
+    """Notify if a question waits or a long turn ends while the window is not in focus; auto: as the terminal can."""
+    notify_after_s: NonNegativeFloat = 30.0
+    """Seconds from which a turn is long."""
+    title: bool = True
+    """Show the state in the title of the window."""
+    escape_ms: Annotated[int, Field(ge=0, le=2_000)] = 30
+    """Milliseconds after which Esc counts as a key of its own; more for a slow connection."""
+
+
 class TokenPrice(BaseModel):
     """The price of a model in US dollars per million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: NonNegativeFloat
+    """Tokens of the request."""
     output: NonNegativeFloat
+    """Tokens of the reply."""
     cached: NonNegativeFloat | None = None
     """Input read from the provider's cache; null: the price of input."""
     cache_write: NonNegativeFloat | None = None
     """Input written to the provider's cache; null: the price of input."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number_for_all(cls, price: JsonValue) -> JsonValue:
+        if isinstance(price, int | float) and not isinstance(price, bool) and price >= 0:
+            return {"input": price, "output": price}
+        if isinstance(price, dict):
+            return price
+        raise ValueError('must be US dollars per million tokens: a number of at least 0, or {"input": X, "output": Y}')
 
-def _priced(prices: "dict[str, NonNegativeFloat | TokenPrice]") -> "dict[str, NonNegativeFloat | TokenPrice]":
+
+def _priced(prices: "dict[str, TokenPrice]") -> "dict[str, TokenPrice]":
     for key in prices:
         scheme, separator, rest = key.partition("://")
         if not (rest and scheme in ("http", "https")) and (separator or "/" not in key.strip("/")):
             raise ValueError(f"{key!r} is neither a base URL nor a model id of the form provider/model")
     return prices
+
+
+TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,39}")
+_WORD = re.compile(r"[^\s\-][^\s]*")
+RESERVED_TARGETS = frozenset({"local", "hub", "sandbox", "ssh", "slurm", "unknown"})
+
+
+def _one_word(text: str) -> str:
+    if text and _WORD.fullmatch(text) is None:
+        raise ValueError("must be one word that does not begin with -")
+    return text
+
+
+def check_target_names(targets: "dict[str, ComputeTarget]") -> "dict[str, ComputeTarget]":
+    """Return the targets. Raises ValueError for a name that is reserved or has other characters than names have."""
+    for name in targets:
+        if TARGET_NAME.fullmatch(name) is None or name in RESERVED_TARGETS:
+            reserved = ", ".join(sorted(RESERVED_TARGETS))
+            raise ValueError(f"{name!r} is not a name of 2 to 40 letters, digits and _.- (reserved: {reserved})")
+    return targets
+
+
+class ComputeTarget(BaseModel):
+    """A machine that is reached over ssh, or a Slurm cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["ssh", "slurm"]
+    """ssh: runs start at once; slurm: runs are jobs, submitted from this machine or, with `host`, over ssh."""
+    host: Annotated[str, AfterValidator(_one_word)] = ""
+    """A host of your ssh configuration, or user@host. Required for ssh."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """null: as in your ssh configuration."""
+    ssh_config: str | None = None
+    """A configuration file for ssh; null: your own."""
+    workdir: str = "~/.ml-intern-runs"
+    """The folder there for runs and delivered files; for Slurm on a file system that the nodes share."""
+    setup: str = ""
+    """Shell commands before each run, such as `source ~/venv/bin/activate`."""
+    modules: tuple[Annotated[str, AfterValidator(_one_word)], ...] = ()
+    """Environment modules to load before each run."""
+    container: Annotated[str, AfterValidator(_one_word)] = ""
+    """An image that apptainer runs the command in."""
+    usd_per_hour: NonNegativeFloat = 0.0
+    """The price of an hour; it counts against the budget."""
+    partition: Annotated[str, AfterValidator(_one_word)] = ""
+    """slurm: the partition; empty: the default one."""
+    account: Annotated[str, AfterValidator(_one_word)] = ""
+    """slurm: the account that pays."""
+    qos: Annotated[str, AfterValidator(_one_word)] = ""
+    """slurm: the quality of service."""
+    gpus: Annotated[str, AfterValidator(_one_word)] = ""
+    """slurm: GPUs per run unless the run asks for others, such as 1 or a100:2."""
+    sbatch: tuple[str, ...] = ()
+    """slurm: further options of sbatch, such as --mem=32G."""
+    squeue_s: NonNegativeFloat = 15.0
+    """slurm: seconds between two requests to the queue, for all runs at once. Sites limit them."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "ssh" and not self.host:
+            raise ValueError("a target of kind ssh needs a host")
+        return self
 
 
 class Settings(BaseModel):
@@ -140,29 +298,40 @@ class Settings(BaseModel):
     research_model: str | None = None
     """The model of sub-agents; null: the main model."""
     fallback_model: str | None = None
-    """The model to use when another one stays unavailable or has no credit left; null: none."""
+    """The model to use when another one stays unavailable, has no credit left or is gone; null: none."""
     model_params: dict[str, JsonValue] = Field(default_factory=dict)
     """Additional request parameters of the main model, such as temperature or max_tokens."""
     tool_calls: Literal["auto", "text"] = "auto"
     """How tools are called: auto (natively, or by text if the model does not support it) or always by text."""
-    prices: Annotated[dict[str, NonNegativeFloat | TokenPrice], AfterValidator(_priced)] = Field(default_factory=dict)
+    transport: Literal["auto", "litellm"] = "auto"
+    """How hosted models are called: auto (Anthropic's directly, the others through litellm), or all through litellm."""
+    prices: Annotated[dict[str, TokenPrice], AfterValidator(_priced)] = Field(default_factory=dict)
     """Prices in US dollars per million tokens, by base URL or model id: one number, or {"input": X, "output": Y}."""
+    compute: Annotated[dict[str, ComputeTarget], AfterValidator(check_target_names)] = Field(default_factory=dict)
+    """Your own machines and clusters by name, see configs/settings.py."""
+    patience: Annotated[str | NonNegativeFloat | None, AfterValidator(_duration)] = None
+    """How long to wait for a model that does not answer, such as 10m or 8h; null: 5m on a terminal, 1h unattended."""
     strict_budget: bool = False
     """Refuse models of unknown price when there is a budget, instead of counting their requests."""
     compact_threshold: Annotated[int, Field(ge=1_000)] = COMPACT_THRESHOLD
     """Tokens above which the conversation is compacted, at most 90 % of the model's context window."""
     reasoning_effort: Effort | None = None
     """Reasoning effort; null or off: the model's default."""
+    verify: VerifyLevel | None = None
+    """The checks before an answer counts as done; null: quick on a terminal, standard unattended."""
     max_iterations: Annotated[int, AfterValidator(_positive_or_unlimited)] = MAX_ITERATIONS
     """Model calls per turn; -1: unlimited."""
     yolo_mode: bool = False
     """Run every call without approval; only deny rules apply."""
     permissions: PermissionLists = PermissionLists()
     """Deny takes precedence over ask, ask over allow. The rules of all layers apply."""
+    hooks: HookSettings = HookSettings()
+    """Your commands at points of a turn. Those of all layers run."""
     sandbox: SandboxSettings = SandboxSettings()
     hosts: Annotated[dict[str, str], AfterValidator(check_hosts)] = Field(default_factory=dict)
     """Base URLs that replace those of services, see configs/hosts.py."""
     web: WebSettings = WebSettings()
+    web_page: WebPageSettings = WebPageSettings()
     confirm_cpu_jobs: bool = True
     """Ask before a job on CPU hardware, too."""
     hub_collection: bool | None = None
@@ -174,6 +343,7 @@ class Settings(BaseModel):
     )
     """MCP servers, see configs/mcp_servers.py."""
     messaging: Messaging = Messaging()
+    terminal: TerminalSettings = TerminalSettings()
     save_sessions: bool = True
     """Save threads in the database; false makes every new thread --ephemeral."""
     share_traces: Literal[True, False, "private", "public"] = False
@@ -184,9 +354,14 @@ class Settings(BaseModel):
     """The dataset of traces; {hf_user} is replaced by the owner of the token."""
 
     @property
+    def patience_s(self) -> float | None:
+        """Return the patience in seconds."""
+        return seconds_of(self.patience) if isinstance(self.patience, str) else self.patience
+
+    @property
     def named_prices(self) -> dict[str, JsonValue]:
         """Return the prices as plain values."""
-        return {key: price if isinstance(price, float) else price.model_dump() for key, price in self.prices.items()}
+        return {key: price.model_dump() for key, price in self.prices.items()}
 
     @property
     def other_models(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Providers' keys and addresses are in configs/providers.py.
 import difflib
 from collections.abc import Iterator, Mapping
 
+from ml_intern.configs.env import CREDENTIALS, ENDPOINTS
 from ml_intern.configs.schema import VARIABLE_PREFIX, Json, KeyPath, parse, setting_keys, variable_of
 
 PROGRAM_VARIABLES: Mapping[str, str] = {
@@ -35,6 +36,9 @@ VARIABLES_WITHOUT_EFFECT: Mapping[str, str] = {
 }
 """Variables of older versions, with the reason why they have no effect."""
 
+_SIMILAR = 0.65
+"""The similarity of two names, without the prefix, from which one is suggested for the other."""
+
 
 def setting_variables() -> dict[str, KeyPath]:
     """Return the variable of every setting with the path of the setting."""
@@ -61,8 +65,9 @@ def variable_notes(environment: Mapping[str, str]) -> list[str]:
 def _note(name: str, known: set[str]) -> str:
     if name in VARIABLES_WITHOUT_EFFECT:
         return f"the variable {name} has no effect: {VARIABLES_WITHOUT_EFFECT[name]}"
-    near = difflib.get_close_matches(name, known, n=1)
-    remedy = f"did you mean {near[0]}?" if near else "docs/reference/environment.md lists them"
+    names = {one.removeprefix(VARIABLE_PREFIX): one for one in (*CREDENTIALS, *ENDPOINTS, *sorted(known))}
+    near = difflib.get_close_matches(name.removeprefix(VARIABLE_PREFIX), names, n=1, cutoff=_SIMILAR)
+    remedy = f"did you mean {names[near[0]]}?" if near else "docs/reference/environment.md lists them"
     return f"the variable {name} is unknown and ignored ({remedy})"
 
 

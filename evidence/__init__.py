@@ -1,1 +1,1 @@
-"""The numbers reported by the tools of a thread, and whether an answer agrees with them."""
+"""The record of what ran in a thread, and whether an answer agrees with it."""

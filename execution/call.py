@@ -36,6 +36,8 @@ class ToolResult:
     """Images as data URLs."""
     file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path -> digest of the files whose content the model now knows."""
+    file_sources: tuple[str, ...] = ()
+    """Outside sources of the files that the call wrote, if their text is not in the result."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as the journal stores it."""

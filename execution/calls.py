@@ -42,7 +42,6 @@ def tool_context(
         services=services,
         emit=emit,
         approved=approved,
-        plan=tuple(state.get("plan") or ()),
         messages=state.get("messages") or (),
         file_reads=state.get("file_reads") or {},
         taint=tuple(state.get("taint") or ()),

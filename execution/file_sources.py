@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ml_intern.execution.call import ToolResult
+from ml_intern.execution.run_sources import may_have_written, read_run_sources
 from ml_intern.execution.tool import ToolContext, ToolSpec
+from ml_intern.store.runs import RunRow
 from ml_intern.store.store import Store
+from ml_intern.store.tainted_files import TaintedFile
 from ml_intern.text.digests import file_digest
 
 MAX_SCANNED = 50_000
@@ -24,12 +27,23 @@ _COARSE_CLOCK = 5
 
 async def sources_of_files(store: Store, paths: Iterable[Path]) -> tuple[str, ...]:
     """Return the outside sources of files, and of the files below folders. Only recorded files are opened."""
+    paths = list(paths)
     known = await store.tainted_files.find([str(path) for path in paths])
+    runs = [row for row in await store.runs.unfinished() if row.handle is not None] if paths else []
     return await asyncio.to_thread(
-        lambda: tuple(
-            dict.fromkeys(source for one in known if _digest(Path(one.path)) == one.digest for source in one.sources)
-        )
+        lambda: tuple(dict.fromkeys([*_recorded(known), *(source for row in runs for source in _of_run(row, paths))]))
     )
+
+
+def _recorded(known: Iterable[TaintedFile]) -> list[str]:
+    return [source for one in known if _digest(Path(one.path)) == one.digest for source in one.sources]
+
+
+def _of_run(row: RunRow, paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return the sources of a run that has not ended, if it may have written one of these files."""
+    found = read_run_sources(Path(row.log).parent)
+    began = row.started or row.created
+    return found.all if any(may_have_written(found, began, path) for path in paths) else ()
 
 
 def file_clock() -> int:
@@ -42,12 +56,12 @@ async def record_written(spec: ToolSpec, result: ToolResult, context: ToolContex
 
     A call that only reads, `reads`, may still have saved its output.
     """
-    sources = tuple(dict.fromkeys((*context.taint, *result.taint)))
+    sources = tuple(dict.fromkeys((*context.taint, *result.taint, *result.file_sources)))
     if not sources:
         return
-    digests = {} if reads else dict(result.file_reads)
+    digests = dict(result.file_reads) if spec.result_text is not None and not reads else {}
     if not reads and not digests and spec.asks:
-        digests = await asyncio.to_thread(lambda: _changed(context.roots(), began))
+        digests = await asyncio.to_thread(lambda: changed_files(context.roots(), began))
     if result.artifact:
         digests |= await asyncio.to_thread(_saved_output, result.artifact)
     await context.services.store.tainted_files.add(digests, sources)
@@ -58,7 +72,7 @@ def _saved_output(artifact: str) -> dict[str, str]:
     return {str(path): digest} if (digest := _digest(path)) else {}
 
 
-def _changed(roots: Sequence[Path], began: int) -> dict[str, str]:
+def changed_files(roots: Sequence[Path], began: int) -> dict[str, str]:
     """Return the path and digest of every regular file below the folders that changed since `began`."""
     found: dict[str, str] = {}
     left = MAX_HASHED_BYTES

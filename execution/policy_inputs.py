@@ -143,7 +143,7 @@ def _changed_paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext
         return
     workspace = os.path.realpath(context.workspace)
     for name in spec.path_args:
-        if isinstance(text := args.get(name), str) and text:
+        if isinstance(text := args.get(name), str):
             resolved = _resolved(text, context.workspace)
             if not _keeps_controls(spec, args, resolved):
                 yield from dict.fromkeys((posixpath.normpath(posixpath.join(workspace, text)), resolved))

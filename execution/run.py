@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,11 +14,15 @@ from rapidfuzz import process as fuzzy
 from ml_intern.configs.errors import LimitReached, MLInternError, TemporaryError
 from ml_intern.execution.arguments import not_json_error, parse
 from ml_intern.execution.call import ToolCall, ToolError, ToolResult, failure
+from ml_intern.execution.cut_off import record_cut_off
 from ml_intern.execution.file_sources import file_clock, record_written
+from ml_intern.execution.hooks import after_tool, before_tool
 from ml_intern.execution.output import shorten
 from ml_intern.execution.policy_inputs import evaluate_policy
 from ml_intern.execution.process.sessions import end_processes
+from ml_intern.execution.recording.call_evidence import CallRecorder
 from ml_intern.execution.tool import ToolContext, ToolSpec
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.limits import RESULT_CHARACTERS
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict, verdict
@@ -26,6 +31,8 @@ from ml_intern.store.journal import JournalRow
 from ml_intern.text.formatting import plural
 
 INTERRUPTED = "the process died during this call; it may have run in part. Check its effects before you repeat it."
+UNATTENDED = frozenset({"auto", "yolo"})
+"""The approval modes of unattended runs."""
 ALREADY_RUN = "this call already ran; its result is in the conversation"
 
 
@@ -35,7 +42,43 @@ async def judge(call: ToolCall, context: ToolContext) -> Verdict:
     ruling = await evaluate_policy(call, context, partial(verdict, call.name, call.args))
     if spec is not None and not spec.asks and ruling.kind == "ask":
         return Verdict("allow", f"{call.name} never needs approval")
-    return ruling
+    if context.options.holdout and (why := _holdout_refusal(call, spec, context)):
+        return Verdict("deny", why)
+    locked = await _locked_target(call, context) if ruling.kind != "deny" else ""
+    return _lock_verdict(locked, context.options) if locked else ruling
+
+
+def _lock_verdict(path: str, options: RunOptions) -> Verdict:
+    """Ask the user before a locked file is written; deny it in unattended mode."""
+    why = f"{path} is locked, since the user said that it must not change"
+    if options.approval_mode in UNATTENDED or options.child:
+        return Verdict("deny", f"{why}; ask the user to change it")
+    return Verdict("ask", f"{why}; a yes unlocks it")
+
+
+def _holdout_refusal(call: ToolCall, spec: ToolSpec | None, context: ToolContext) -> str:
+    """Return why a call could read the hold-out, or "". Commands find it empty in the sandbox."""
+    if spec is None:
+        return ""
+    if spec.warning is not None:
+        return "a thread with a hold-out does not use MCP servers, since they run outside the sandbox"
+    named = [str(call.args[name]) for name in spec.path_args if call.args.get(name)]
+    found = next((one for one in named if _contains(one, context.options.holdout, context)), "")
+    return f"{found} is the hold-out of this thread, or contains it, and cannot be read" if found else ""
+
+
+def _contains(name: str, file: str, context: ToolContext) -> bool:
+    return Path(file).is_relative_to((context.workspace / Path(name).expanduser()).resolve())
+
+
+async def _locked_target(call: ToolCall, context: ToolContext) -> str:
+    """Return the locked file that a call writes, as the call names it, or ""."""
+    spec = context.services.tools.get(call.name)
+    if context.options.verify == "off" or spec is None or spec.result_text is None:
+        return ""
+    locked = await context.store.evidence.locked(context.root_id)
+    named = [str(call.args[name]) for name in spec.path_args if call.args.get(name)] if locked else []
+    return next((path for path in named if str((context.workspace / path).resolve()) in locked), "")
 
 
 async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] | None = None) -> ToolResult:
@@ -45,9 +88,10 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
     """
     began = time.monotonic()
     running = replace(context, call_id=call.id, key=call.key(context.thread_id))
-    result = call_error(call, running, invalid) or await _policy_refusal(call, running)
+    result = await _without_tool(call, running) or call_error(call, running, invalid)
+    result = result or await _policy_refusal(call, running) or await before_tool(call, running)
     if result is None:
-        result = await _run_once(call, running)
+        result = await _run_once(context.services.tools[call.name], call, running)
     running.emit(
         "tool_output",
         id=call.id,
@@ -58,6 +102,20 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
         seconds=round(time.monotonic() - began, 3),
         artifact=result.artifact,
     )
+    await after_tool(call, result, running)
+    return result
+
+
+async def _without_tool(call: ToolCall, context: ToolContext) -> ToolResult | None:
+    """Return the result of a call that was interrupted and whose tool is not available any more, or None."""
+    if call.name in context.services.tools:
+        return None
+    journal, key = context.services.store.journal, call.key(context.thread_id)
+    started = [row.key for row in await journal.open_calls(context.thread_id)]
+    if key not in started:
+        return None
+    result = await _interrupted(context)
+    await journal.finish(key, result.as_json())
     return result
 
 
@@ -90,25 +148,45 @@ async def _policy_refusal(call: ToolCall, context: ToolContext) -> ToolResult | 
     ruling = await judge(call, context)
     if ruling.kind == "deny" or (ruling.kind == "ask" and not context.approved):
         return failure(f"refused: {ruling.why}", "refused")
+    if path := await _locked_target(call, context):
+        await context.store.evidence.unlock(context.root_id, str((context.workspace / path).resolve()))
     return None
 
 
-async def _run_once(call: ToolCall, context: ToolContext) -> ToolResult:
+async def run_program_call(spec: ToolSpec, call: ToolCall, context: ToolContext) -> ToolResult:
+    """Run a call that the program issued, not the model: journalled and limited like any other, without approval."""
+    return await _run_once(spec, call, replace(context, call_id=call.id, key=call.key(context.thread_id)))
+
+
+async def _run_once(spec: ToolSpec, call: ToolCall, context: ToolContext) -> ToolResult:
     """Run the call unless the journal shows that it already ran."""
-    spec = context.services.tools[call.name]
     journal, key = context.services.store.journal, call.key(context.thread_id)
     row = await journal.start(key, call.name, call.digest(context.workspace, context.sandbox_profile))
     if row is not None and row.status == "finished":
         return ToolResult.from_json(row.result) if row.result else ToolResult(ALREADY_RUN)
     if row is not None and spec.after_crash(call.args) == "report":
         result = await _interrupted(context)
+        await record_cut_off(spec, call.args, context, row.began)
     else:
         _announce(call, context)
-        began = file_clock()
-        result = await _redacted(await _run(spec, parse(spec, call.args), context, row), context)
-        await record_written(spec, result, context, began, reads=spec.only_reads(call.args))
+        result = await _run_recorded(spec, call, context, row)
     await journal.finish(key, result.as_json())
     context.emit("tool_state_change", id=call.id, name=call.name, state="done" if result.ok else "failed")
+    return result
+
+
+async def _run_recorded(spec: ToolSpec, call: ToolCall, context: ToolContext, row: JournalRow | None) -> ToolResult:
+    """Run a call, and record the files that it wrote, also if it is cancelled."""
+    began, reads = file_clock(), spec.only_reads(call.args)
+    async with CallRecorder(spec, call, context) as recorder:
+        try:
+            result = await _redacted(await _run(spec, parse(spec, call.args), context, row), context)
+        except asyncio.CancelledError:
+            await asyncio.shield(record_cut_off(spec, call.args, context, began))
+            await asyncio.shield(recorder.save(ToolResult("", ok=False, status="interrupted")))
+            raise
+        await recorder.save(result)
+    await record_written(spec, result, context, began, reads=reads)
     return result
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,22 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ml_intern.configs.paths import cache_home, data_home, settings_home
+from ml_intern.configs.paths import cache_home, data_home, private_folder, settings_home
 from ml_intern.execution.call import ToolError
+from ml_intern.execution.opened_files import private_roots
 from ml_intern.execution.process.environment import bash_path, child_environment, uv_links
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
+from ml_intern.safety.files.private import private_files
 from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
-from ml_intern.sandbox.send_limits import SendLimits
+from ml_intern.sandbox.send_limits import SendLimits, hosts_of_keys
 from ml_intern.sandbox.spare import wrap_captured
+from ml_intern.text.formatting import listed
 
+MAX_HOSTS = 5
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
-_sent_by_thread: Counter[str] = Counter()
-"""Bytes that the commands of each thread sent, since this process started, while limits applied."""
+_COUNT = "sent_bytes"
+"""The file that counts what the commands of a thread sent while limits applied."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,20 @@ class Connections:
     """Why connections to allowed hosts were refused or closed."""
     problem: str = ""
     """Why the command had no network access at all."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Return one line for each kind of problem, with the remedy."""
+        if self.problem:
+            return [f"the sandbox had no network: {self.problem}"]
+        cut = [f"the sandbox cut the connection: {why}; ask the user to send the data" for why in self.cut]
+        if not self.refused:
+            return cut
+        return [
+            *cut,
+            f"the sandbox blocked connections to {listed(self.refused, MAX_HOSTS)}; "
+            "if the task needs them, ask the user to allow them with the setting sandbox.hosts",
+        ]
 
 
 @dataclass(frozen=True)
@@ -56,14 +73,24 @@ class SandboxedCommand:
         return tuple(self.wrapped.removed) if self.wrapped else ()
 
     @property
+    def restored(self) -> tuple[str, ...]:
+        """Return the locked files that it changed, which were restored after it ended."""
+        return tuple(self.wrapped.restored) if self.wrapped else ()
+
+    @property
     def connections(self) -> Connections:
         """The connections made and refused so far."""
-        egress = self.wrapped.egress if self.wrapped else None
-        if egress is None:
-            return Connections()
-        reached = (place for place in egress.reached if place not in egress.hosts.indexes)
-        cut = tuple(dict.fromkeys(egress.sent.cut))
-        return Connections(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), cut, egress.problem)
+        return connections_of(self.wrapped)
+
+
+def connections_of(wrapped: WrappedCommand | None) -> Connections:
+    """Return the connections that a sandboxed command made, and those refused, so far."""
+    egress = wrapped.egress if wrapped else None
+    if egress is None:
+        return Connections()
+    reached = (place for place in egress.reached if place not in egress.hosts.indexes)
+    cut = tuple(dict.fromkeys(egress.sent.cut))
+    return Connections(tuple(dict.fromkeys(reached)), tuple(dict.fromkeys(egress.refused)), cut, egress.problem)
 
 
 @asynccontextmanager
@@ -83,40 +110,102 @@ async def open_sandbox(
         ConfigurationError: the workspace cannot be used in a sandbox.
         ToolError: there is no such secret.
     """
-    command = await open_in_thread(partial(_prepare, argv, folder, context, secrets, removes), _close)
+    locked = await locked_paths(context)
+    async with _opened(partial(_prepare, argv, folder, context, secrets, removes, locked)) as command:
+        yield command
+
+
+@asynccontextmanager
+async def open_read_only(
+    argv: tuple[str, ...], folder: Path, options: RunOptions, shown: tuple[str, ...] = ()
+) -> AsyncIterator[SandboxedCommand]:
+    """Prepare a command for a sandbox in which all folders are read-only, without network.
+
+    `shown` are files that this command can read, although others cannot.
+
+    Raises:
+        SandboxMissing: the run requires a sandbox, and it no longer works.
+        ConfigurationError: the workspace cannot be used in a sandbox.
+    """
+    options = replace(options, sandbox="off", holdout="" if options.holdout in shown else options.holdout)
+    async with _opened(partial(_prepare_offline, argv, folder, options, shown)) as command:
+        yield command
+
+
+@asynccontextmanager
+async def _opened(prepare: Callable[[], SandboxedCommand]) -> AsyncIterator[SandboxedCommand]:
+    command = await open_in_thread(prepare, _close)
     try:
         yield command
     finally:
-        _remember_sent(command, context.root_id)
         await asyncio.shield(asyncio.to_thread(_close, command))
 
 
+@asynccontextmanager
+async def open_offline(argv: tuple[str, ...], folder: Path, options: RunOptions) -> AsyncIterator[SandboxedCommand]:
+    """Prepare a command for a sandbox without network, in which the workspace of the options is writable.
+
+    Raises the same errors as `open_read_only`.
+    """
+    options = replace(options, sandbox="off")
+    async with _opened(partial(_prepare_offline, argv, folder, options, (), read_only=False)) as command:
+        yield command
+
+
+def _prepare_offline(
+    argv: tuple[str, ...], folder: Path, options: RunOptions, shown: tuple[str, ...], *, read_only: bool = True
+) -> SandboxedCommand:
+    profile = run_profile(options, command_environment(()), own_homes())
+    profile = replace(profile, read_only=read_only, readable=(*profile.readable, *shown))
+    wrapped = wrap_captured(argv, profile, str(folder), bash_path())
+    return SandboxedCommand(argv, wrapped.environment, wrapped)
+
+
+async def locked_paths(context: ToolContext) -> tuple[str, ...]:
+    """Return the files that are read-only for the commands of a thread."""
+    return await context.store.evidence.locked(context.root_id) if context.options.verify != "off" else ()
+
+
 def _prepare(
-    argv: tuple[str, ...], folder: Path, context: ToolContext, secrets: tuple[str, ...], removes: tuple[str, ...]
+    argv: tuple[str, ...],
+    folder: Path,
+    context: ToolContext,
+    secrets: tuple[str, ...],
+    removes: tuple[str, ...],
+    locked: tuple[str, ...],
 ) -> SandboxedCommand:
     environment = command_environment(secrets)
     if context.options.sandbox == "none":
         return SandboxedCommand(argv, environment)
     homes = (context.services.store.home, *own_homes())
     profile = run_profile(context.options, environment, homes, secrets, removes)
-    profile = replace(profile, hosts=replace(profile.hosts, limits=send_limits(context)))
+    profile = replace(profile, hosts=replace(profile.hosts, limits=send_limits(context, secrets)), locked=locked)
     wrapped = wrap_captured(argv, profile, str(folder), bash_path())
-    if wrapped.egress is not None:
-        wrapped.egress.sent.earlier = _sent_by_thread[context.root_id]
     return SandboxedCommand(argv, wrapped.environment, wrapped)
 
 
-def send_limits(context: ToolContext) -> SendLimits | None:
-    """Return the limits on what a call's command may send: none while a person is asked or no outside text is known."""
-    if not context.taint or not (context.options.approval_mode == "auto" or context.options.child):
+def send_limits(context: ToolContext, secrets: tuple[str, ...] = ()) -> SendLimits | None:
+    """Return the limits on what a call's command may send. `secrets` names the keys that it was given.
+
+    None while the user is asked, and while neither text from outside nor a private file is in the conversation.
+    """
+    if not (context.options.approval_mode == "auto" or context.options.child):
         return None
-    return SendLimits(context.taint[0], frozenset(_HOST.findall(context.user_text.lower())))
+    if not (because := _reason_for_limits(context)):
+        return None
+    return SendLimits(
+        because,
+        frozenset(_HOST.findall(context.user_text.lower())),
+        hosts_of_keys(secrets, (host for host in context.options.sandbox_hosts if "://" not in host)),
+        str(private_folder(context.services.artifacts(context.root_id)) / _COUNT),
+    )
 
 
-def _remember_sent(command: SandboxedCommand, root_id: str) -> None:
-    egress = command.wrapped.egress if command.wrapped else None
-    if egress is not None:
-        _sent_by_thread[root_id] += egress.sent.hosts.total()
+def _reason_for_limits(context: ToolContext) -> str:
+    if context.taint:
+        return f"while text from {context.taint[0]} is in the conversation"
+    read = private_files(context.file_reads, private_roots(context))
+    return f"after the private file {context.name_of(Path(read[0]))} was read" if read else ""
 
 
 def command_environment(secrets: Iterable[str]) -> dict[str, str]:
@@ -167,7 +256,7 @@ def run_profile(
         hosts=options.sandbox_hosts,
         kind=options.sandbox_kind,
     )
-    return build_profile(request, environment)
+    return replace(build_profile(request, environment), unreadable=(options.holdout,) if options.holdout else ())
 
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict
 from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_saved_output, real_path
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
-from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED
+from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED, ApprovalMode
 from ml_intern.store.journal import CallKey
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
+    from ml_intern.execution.inbox import Inbox
     from ml_intern.graph.events import Event
-    from ml_intern.graph.state import PlanStep
     from ml_intern.models.gateway import Models
     from ml_intern.store.store import Store
 
@@ -153,6 +153,10 @@ class ThreadScope:
     """None where there is no snapshot to wait for, as on a server, which takes it before a run."""
     watch: "RunWatch | None" = None
     """None where the end of a run resumes no thread, as on a server."""
+    inbox: "Inbox | None" = None
+    """None in a sub-agent's own thread and on a server, where the running turn takes no messages."""
+    mode: Callable[[], ApprovalMode] | None = None
+    """Returns the approval mode, which the user can change during a turn; None where it is fixed for the run."""
 
 
 class ThreadScopes:
@@ -210,6 +214,11 @@ class Services:
         """Return the tools of a run: all, or the ones in its options."""
         return {name: spec for name, spec in self.tools.items() if not options.tool_names or name in options.tool_names}
 
+    def in_current_mode(self, options: RunOptions, thread_id: str) -> RunOptions:
+        """Return the options with the approval mode that the thread has now, which the user can change in a turn."""
+        mode = self.scopes[thread_id].mode if thread_id in self.scopes else None
+        return options if mode is None else replace(options, approval_mode=mode())
+
     def context_limit(self, options: RunOptions) -> int:
         """Return the number of tokens above which to compact.
 
@@ -236,7 +245,6 @@ class ToolContext:
     call_id: str = ""
     approved: bool = False
     """The user approved this call with exactly these arguments."""
-    plan: "tuple[PlanStep, ...]" = ()
     messages: "Sequence[AnyMessage]" = ()
     """The conversation when the call began."""
     file_reads: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -404,6 +412,8 @@ class ToolSpec:
     """For tools that write a text file: the text it would have, from the arguments and the text before."""
     warning: Callable[[], str] | None = None
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
+    essential: bool = False
+    """It is offered to models with a small context window, too."""
 
     def only_reads(self, args: Mapping[str, Any]) -> bool:
         """Return whether a call with these arguments changes nothing."""

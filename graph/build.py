@@ -6,6 +6,7 @@ START ----------.
                 ^        ^           |            |-> END            |-> END              |-> END
                 |        '- overflow-'            '- correction      |                    |
                 '---------------------------------'------------------'--------------------'
+   doom_check -> execute_tools -> doom_check: the check of an answer before the turn ends
 """
 
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,7 @@ def build_graph(services: Services) -> AgentGraph:
     graph.add_conditional_edges(START, route_start, ["compact", "call_model"])
     add(call_model, route_model, "compact", "doom_check", END)
     add(compact, route_compact, "call_model", END)
-    add(doom_check, route_check, "approval_interrupt", "compact", "call_model", END)
+    add(doom_check, route_check, "approval_interrupt", "execute_tools", "compact", "call_model", END)
     add(approval_interrupt, route_approval, "execute_tools", "compact", "call_model", END)
-    add(execute_tools, route_tools, "compact", "call_model", END)
+    add(execute_tools, route_tools, "doom_check", "compact", "call_model", END)
     return graph

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ml_intern.graph.limits import COMPACT_THRESHOLD, MAX_ITERATIONS, UNLIMITED, ApprovalMode
+from ml_intern.graph.limits import (
+    COMPACT_THRESHOLD,
+    MAX_ITERATIONS,
+    PATIENCE_S,
+    UNLIMITED,
+    ApprovalMode,
+    VerifyLevel,
+)
 
 HUB_COLLECTION = "hub_collection"
 """The setting of the field of this name in RunOptions."""
@@ -31,6 +38,10 @@ class RunOptions:
     """Budget of the thread and its sub-agents in US dollars; -1 is unlimited."""
     prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Prices that the settings name, by model id or base URL."""
+    compute: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The user's machines and clusters by name, see configs/settings.py."""
+    patience_s: float = PATIENCE_S
+    """Seconds for which an outage of a model is waited out."""
     strict_budget: bool = False
     """Refuse models of unknown price when there is a budget."""
     effort: str | None = None
@@ -56,6 +67,8 @@ class RunOptions:
     model_params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     permissions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Rules from the settings: {"allow": [...], "ask": [...], "deny": [...]}, see safety/rule_settings.py."""
+    hooks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The user's hooks by event: {"before_tool": [{command, tools, timeout_s}], ...}, see configs/settings.py."""
     sandbox: Sandbox = "none"
     sandbox_kind: SandboxKind = "bubblewrap"
     sandbox_missing: bool = False
@@ -72,8 +85,20 @@ class RunOptions:
     """Hosts (host or host:port) on private networks that web_read may fetch."""
     advice: str = ""
     """Instructions to the model from the trusted folder, see configs/advice.py."""
+    memory: str = ""
+    """Facts that earlier threads of the folder learned, see configs/memory/."""
+    transport: Literal["auto", "litellm"] = "auto"
+    """How hosted models are called, see configs/settings.py."""
     tool_calls: Literal["auto", "text"] = "auto"
     """How models call tools: natively where they support it, or always by text."""
+    verify: VerifyLevel = "off"
+    """The checks before an answer counts as done, see docs/evidence.md."""
+    locks: tuple[str, ...] = ()
+    """Patterns of files, relative to the workspace, that commands and tools must not change."""
+    goal: str = ""
+    """The goal of the thread, checked at the end of each turn, see evidence/goals.py; empty means none."""
+    holdout: str = ""
+    """Absolute path of the test data that the agent cannot read, see evidence/holdout.py; empty means none."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The options that are saved with the thread for its continuation."""
     user_text: str = ""

@@ -30,15 +30,29 @@ EVENTS: dict[str, EventSpec] = {
         ),
     ),
     "resumed": EventSpec("an existing thread was opened", ("title", "turns", "moved_from", "pending", "interrupted")),
-    "processing": EventSpec("a turn began; its input is on disk", ("turn", "text")),
+    "processing": EventSpec("a turn began; its input is on disk", ("turn", "text", "id")),
+    "steered": EventSpec("a message was added to the running turn", ("turn", "text", "id")),
+    "queue": EventSpec(
+        "the queued messages changed; paused: none starts until the user submits or steers one",
+        ("messages", "paused"),
+    ),
     "assistant_chunk": EventSpec("a chunk of a reply, as it streams", ("message_id", "kind", "text")),
     "assistant_stream_end": EventSpec("the stream of a reply ended", ("message_id", "partial")),
     "assistant_message": EventSpec("a complete reply", ("message_id", "text", "reasoning", "tool_calls")),
     "tool_call": EventSpec("a call is about to run", ("id", "name", "args", "message_id")),
+    "tool_request": EventSpec(
+        "a tool that a client offered is called; the client answers with `tool_result` and this id",
+        ("id", "call_id", "name", "args"),
+    ),
     "tool_log": EventSpec("output of a call while it runs", ("id", "name", "text")),
     "tool_output": EventSpec("the result of a call", ("id", "name", "text", "ok", "status", "seconds", "artifact")),
     "tool_state_change": EventSpec("a call changed its state", ("id", "name", "state")),
+    "hook": EventSpec(
+        "a hook of the user ended; status: ok, refused (it refused the call) or failed",
+        ("hook", "command", "tool", "seconds", "status", "text"),
+    ),
     "approval_required": EventSpec("calls or a question need an answer", ("requests", "configs", "since")),
+    "approval_answered": EventSpec("a client answered an approval; answers by call id", ("by", "answers")),
     "plan_update": EventSpec("the plan changed", ("steps",)),
     "usage": EventSpec(
         "usage and cost of one model call",
@@ -62,19 +76,22 @@ EVENTS: dict[str, EventSpec] = {
     "error": EventSpec(
         "an error; retry_in_s is the delay until the next attempt", ("message", "remedy", "exit_code", "retry_in_s")
     ),
-    "unverified": EventSpec("numbers of the answer that no tool output contains", ("numbers",)),
+    "evidence": EventSpec(
+        "the verdict on the answer: its claims with their states, and the facts that were found",
+        ("status", "level", "claims", "findings", "locks", "incomplete", "statements", "goal", "holdout", "evaluation"),
+    ),
     "turn_complete": EventSpec("a turn ended", ("turn", "status", "text", "iterations")),
     "shutdown": EventSpec("the session is closed", ("reason",)),
     "result": EventSpec(
         "the last event of a headless run",
-        ("status", "exit_code", "text", "usage", "cost_usd", "iterations", "thread_id", "unverified"),
+        ("status", "exit_code", "text", "usage", "cost_usd", "iterations", "thread_id", "unverified", "evidence"),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a thread. `seq` counts from 1 in a session; `time` is seconds since the epoch."""
+    """One event of a thread. `seq` grows with each event, with gaps; `time` is in seconds since the epoch."""
 
     type: str
     thread_id: str

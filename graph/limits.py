@@ -16,13 +16,29 @@ TOOL_TIMEOUT_S = 120.0
 RESULT_CHARACTERS = 20_000
 """Length of a tool result above which its middle is moved to an artifact file."""
 MODEL_IDLE_S = 300.0
-"""Seconds without data after which a model request counts as stalled."""
+"""Seconds without content after which a model request counts as stalled."""
+PATIENCE_S = 300.0
+"""Seconds for which an outage of a model is waited out while a person is there."""
+UNATTENDED_PATIENCE_S = 3600.0
+"""The same in unattended mode."""
 RUN_LIMIT_S = 24 * 3600.0
 """Seconds until a background run is stopped, unless its backend or the call sets another limit."""
 JOB_LIMIT_S = 2 * 3600.0
 """Seconds until a run that is billed by the hour is stopped."""
 
-ApprovalMode = Literal["ask", "auto", "yolo", "plan"]
+ApprovalMode = Literal["ask", "accept-edits", "auto", "yolo", "plan"]
+ASKING_MODES: frozenset[ApprovalMode] = frozenset({"ask", "accept-edits"})
+"""The modes in which a person answers questions about calls."""
+
+VerifyLevel = Literal["off", "quick", "standard", "strict"]
+VERIFY_LEVELS: tuple[VerifyLevel, ...] = get_args(VerifyLevel)
+"""The levels of checks before an answer counts as done, from none to all."""
+
+
+def reaches(level: str, wanted: VerifyLevel) -> bool:
+    """Return whether a level of checks includes another one."""
+    return level in VERIFY_LEVELS and VERIFY_LEVELS.index(level) >= VERIFY_LEVELS.index(wanted)
+
 
 Effort = Literal["off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)

@@ -21,6 +21,8 @@ TYPED = "typed"
 """Metadata key for the typed part of a user message that also contains other text."""
 NOTE = "note"
 """Metadata key of a message from the program."""
+STEERED = "steered"
+"""Metadata key of a user message that was added to a running turn."""
 IMAGE_CHARACTERS = 6_000
 """Characters counted for an image in estimates: providers count about 1,500 tokens for a large one."""
 SUMMARY = "summary_"
@@ -35,7 +37,7 @@ class PlanStep(TypedDict):
 
 
 class Outcome(TypedDict):
-    """The result of a turn. Its status is done, failed, limit, interrupted or stopped."""
+    """The result of a turn. Its status is done, contradicted, failed, limit, interrupted or stopped."""
 
     status: str
     text: str
@@ -113,6 +115,8 @@ class AgentState(TypedDict, total=False):
     """Counters of doom_check in this turn: repeats, nudges, malformed, empty, cut, overflows, raised."""
     outcome: Outcome | None
     """The result of the turn; None while it continues."""
+    verification: dict[str, Any] | None
+    """The check of an answer: {answer: its message id, state: asked | done, verdict?: see evidence/verdict.py}."""
     compaction: dict[str, Any] | None
     """A requested compaction: {reason: manual | overflow, keep: what to preserve, in the user's words}."""
     context_tokens: int

@@ -41,9 +41,7 @@ def _run() -> int:
     # httpx imports its own command line and with it rich, which takes 0.1 s; with None in its place httpx skips it.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from ml_intern import cli
-    from ml_intern.sandbox.own_process import hide_own_process
 
-    hide_own_process()
     return cli.main(sys.argv[1:])
 
 

@@ -5,14 +5,16 @@ The wording of an error decides only whether it is a context overflow, for serve
 Retryable                       retried: one visible line, then backoff or Retry-After
 ├── RateLimited                 429
 ├── ServerError                 408, 409, 425, 5xx, 529
-├── ConnectFailed               no connection, DNS or TLS failure, connection lost before the response
-├── Stalled                     no data within the idle timeout
+├── ConnectFailed               no connection, DNS or TLS failure
+├── Stalled                     no content within the idle timeout
 └── StreamBroken                incomplete, an error event, or no finish_reason: the partial reply is discarded
+    └── ConnectionDropped       connection lost before the response
 MLInternError                   ends the call
 ├── ContextOverflow             the conversation is too long; the loop compacts it
 ├── BadRequest (ModelFailed)    400, 422 and the like: the gateway first retries with a repaired history
 ├── Refused (ModelFailed)       content filter before any reply
 ├── QuotaExhausted (ConfigurationError)     402, or 429 for an exhausted quota
+├── NotAnApi (ConfigurationError)           a web page or another API: retried if the endpoint answered before
 ├── KeyMissing, ModelUnknown, ConfigurationError
 """
 
@@ -90,11 +92,15 @@ class ConnectFailed(Retryable):
 
 
 class Stalled(Retryable):
-    """No data arrived within the idle timeout."""
+    """No content arrived within the idle timeout."""
 
 
 class StreamBroken(Retryable):
     """The reply was incomplete or contained an error."""
+
+
+class ConnectionDropped(StreamBroken):
+    """The connection was lost before the response began. The request may have been processed."""
 
 
 class ContextOverflow(MLInternError):
@@ -111,6 +117,10 @@ class BadRequest(ModelFailed):
 
 class Refused(ModelFailed):
     """The provider's content filter refused the request."""
+
+
+class NotAnApi(ConfigurationError):
+    """The endpoint answered with something else than a model API, such as a web page or a redirect."""
 
 
 class QuotaExhausted(ConfigurationError):
@@ -281,24 +291,24 @@ def _reason(detail: ErrorDetail, route: Route) -> str:
     return f": {message}" if message else ""
 
 
-def _web_page(route: Route) -> ConfigurationError:
-    return ConfigurationError(
+def _web_page(route: Route) -> NotAnApi:
+    return NotAnApi(
         f"{route.where} answered with a web page instead of an API response",
         "check the base URL; it usually ends in /v1",
     )
 
 
-def _no_model_server(answer: HttpAnswer, route: Route) -> ConfigurationError:
-    return ConfigurationError(
+def _no_model_server(answer: HttpAnswer, route: Route) -> NotAnApi:
+    return NotAnApi(
         f"{route.where} does not accept chat requests: it answered {answer.status}",
         "check the base URL; it usually ends in /v1",
     )
 
 
-def _redirected(answer: HttpAnswer, route: Route) -> ConfigurationError:
+def _redirected(answer: HttpAnswer, route: Route) -> NotAnApi:
     target = urlsplit(answer.headers.get("location", ""))
     host = clean_words(target.hostname or "another address")
-    return ConfigurationError(
+    return NotAnApi(
         f"{route.where} redirects to {host}; keys are not sent there", "if you trust that host, use it as the base URL"
     )
 

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,22 @@ from langchain_core.messages import HumanMessage
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, MLInternError, ModelUnknown, ProviderUnavailable
 from ml_intern.graph.events import Emit
-from ml_intern.graph.limits import UNLIMITED
+from ml_intern.graph.limits import PATIENCE_S, UNLIMITED
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import Catalogues, read_catalogue
 from ml_intern.models.catalog.knowledge import Knowledge, prices_named
 from ml_intern.models.catalog.lifecycle import Retirement, retirements
-from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Retryable, Stalled, StreamBroken
+from ml_intern.models.errors import (
+    BadRequest,
+    ContextOverflow,
+    NotAnApi,
+    QuotaExhausted,
+    Retryable,
+    ServerError,
+    Stalled,
+    StreamBroken,
+)
 from ml_intern.models.messages import has_images, repaired
 from ml_intern.models.openai_format import visible
 from ml_intern.models.reply import Draft
@@ -35,6 +44,8 @@ from ml_intern.models.routing import Endpoint, Route, catalogue_route, find_rout
 from ml_intern.models.text_calls import as_text, with_calls
 from ml_intern.models.transports.base import Timeouts, Transport, Trimming
 from ml_intern.models.transports.direct import DirectTransport
+from ml_intern.models.transports.http import HttpConnections
+from ml_intern.models.transports.openai_chat import ChatCompletions
 from ml_intern.store.ledger import CostReservation
 
 if TYPE_CHECKING:
@@ -45,8 +56,25 @@ MAX_REPLY = 8_192
 """Output tokens reserved for a reply when neither the request nor the table sets a limit."""
 MAX_KNOWN_REPLY = 32_000
 """Maximum of output tokens reserved: no transport requests more."""
+FALLBACK_AFTER_S = PATIENCE_S
+"""Seconds after which the fallback model is used instead of a model that does not answer."""
 SCHEMA_TOKENS = 3_000
 """Input tokens reserved for the schemas of the tools."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The settings about models in general."""
+
+    prices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Prices by model id or base URL, see configs/settings.py."""
+    text_calls: bool = False
+    """Every model calls tools by text."""
+    only_litellm: bool = False
+    """litellm calls every provider, also those that ml-intern can call directly."""
+
+
+DEFAULTS = ModelSettings()
 
 
 class Models:
@@ -58,18 +86,17 @@ class Models:
         endpoint: Endpoint | None = None,
         waits: Timeouts | None = None,
         environ: Mapping[str, str] | None = None,
-        prices: Mapping[str, Any] | None = None,
-        *,
-        text_calls: bool = False,
+        settings: ModelSettings = DEFAULTS,
     ) -> None:
         self._ledger = ledger
         self.endpoint = endpoint
         self._waits = waits or Timeouts()
         self._environ = os.environ if environ is None else environ
-        self._direct = DirectTransport(self._waits)
-        self._catalogues = Catalogues(self._direct)
-        self._transports: dict[str, Transport] = {"direct": self._direct}
-        self.known = Knowledge(self._catalogues, prices=prices_named(prices or {}), text_calls=text_calls)
+        self._settings = settings
+        self._connections = HttpConnections(self._waits)
+        self._catalogues = Catalogues(self._connections)
+        self._transports: dict[str, Transport] = {"direct": DirectTransport(self._connections, ChatCompletions())}
+        self.known = Knowledge(self._catalogues, prices=prices_named(settings.prices), text_calls=settings.text_calls)
         self._answered: set[str] = set()
         """Endpoints that answered in this process."""
         self._down: set[str] = set()
@@ -77,7 +104,7 @@ class Models:
 
     def route(self, model: str) -> Route:
         """Return the route of a model id. Raises ModelUnknown, KeyMissing or ConfigurationError."""
-        route = find_route(model, self._environ, self.endpoint)
+        route = find_route(model, self._environ, self.endpoint, only_litellm=self._settings.only_litellm)
         if route.transport == "scripted" and not Path(route.name).expanduser().is_file():
             problem = f"cannot read the script {route.name}: no such file"
             raise ConfigurationError(problem, "check the path after scripted:")
@@ -97,7 +124,7 @@ class Models:
 
     def retired(self, models: Iterable[str | None], today: date) -> list[Retirement]:
         """Return the retired ones of some models, as far as they are requested from their own provider."""
-        return [one for one in retirements(models, today) if self.route(one.model).transport == "litellm"]
+        return [one for one in retirements(models, today) if self.route(one.model).is_hosted]
 
     async def expect(self, options: "RunOptions") -> None:
         """Check that each model of a run has a route, and ask local servers about theirs.
@@ -140,14 +167,14 @@ class Models:
         """Return the names that a provider lists now, or None if it has no list. Raises the errors of a call."""
         route = catalogue_route(prefix, self._environ)
         try:
-            return [*read_catalogue(await self._direct.fetch(route, "/models"))] or None if route else None
+            return [*read_catalogue(await self._connections.fetch(route, "/models"))] or None if route else None
         except (ModelUnknown, BadRequest):  # it has no such address
             return None
 
     async def why_unlisted(self, route: Route) -> str:
         """Return why an endpoint did not list its models; "" if it answers now."""
         try:
-            await self._direct.fetch(route, "/models")
+            await self._connections.fetch(route, "/models")
         except (Retryable, MLInternError) as error:
             return str(error)
         return ""
@@ -179,15 +206,19 @@ class Models:
         """
         if not request.fallback or request.fallback == request.model:
             return await self._complete(request, emit, RetryPolicy(self._waits))
-        waits = replace(self._waits, retries=0) if request.model in self._down else self._waits
         try:
-            reply = await self._complete(request, emit, RetryPolicy(waits))
-        except (ProviderUnavailable, QuotaExhausted) as error:
+            reply = await self._complete(request, emit, RetryPolicy(self._waits_before_fallback(request.model)))
+        except (ProviderUnavailable, QuotaExhausted, ModelUnknown) as error:
             self._down.add(request.model)
             _emit_error(emit, f"{error.message}; using the fallback model {request.fallback}")
             return await self._complete(replace(request, model=request.fallback), emit, RetryPolicy(self._waits))
         self._down.discard(request.model)
         return reply
+
+    def _waits_before_fallback(self, model: str) -> Timeouts:
+        if model in self._down:
+            return replace(self._waits, retries=0, patience_s=0)
+        return replace(self._waits, patience_s=min(self._waits.patience_s, FALLBACK_AFTER_S))
 
     async def _complete(self, request: ModelRequest, emit: Emit, patience: RetryPolicy) -> ModelReply:
         route = self.route(request.model)
@@ -198,7 +229,7 @@ class Models:
                 reply = await self._try_once(route, request, trimming, emit)
             except Retryable as error:
                 seconds = patience.wait_after(error, has_answered=route.where in self._answered)
-                _emit_error(emit, error.message, seconds)
+                _emit_error(emit, f"{error.message}{patience.announcement}", seconds)
                 await asyncio.sleep(seconds)
             except BadRequest as error:
                 request, trimming, how = await self._simplify(route, request, trimming, error, emit)
@@ -220,6 +251,10 @@ class Models:
         except ContextOverflow as overflow:
             self.known.windows[request.model] = overflow.tokens or self._guessed_window(route, request)
             raise
+        except NotAnApi as error:  # once it has answered, a proxy or a login page of the network is in between
+            if route.where not in self._answered:
+                raise
+            raise ServerError(error.message) from error
         except ModelUnknown as error:
             raise await self.known.with_nearest(route, error) from error
 
@@ -275,6 +310,7 @@ class Models:
         await self._catalogues.close()
         for transport in self._transports.values():
             await transport.close()
+        await self._connections.close()
 
     async def _attempt(self, route: Route, request: ModelRequest, trimming: Trimming, emit: Emit) -> ModelReply:
         worst = (
@@ -345,7 +381,7 @@ class Models:
 
     def _transport(self, route: Route) -> Transport:
         if route.transport not in self._transports:
-            self._transports[route.transport] = _open_transport(route, self._waits)
+            self._transports[route.transport] = _open_transport(route, self._connections)
         return self._transports[route.transport]
 
 
@@ -377,15 +413,19 @@ def unpriced_refused(route: Route) -> ConfigurationError:
     )
 
 
-def _open_transport(route: Route, waits: Timeouts) -> Transport:
+def _open_transport(route: Route, connections: HttpConnections) -> Transport:
     """Import and create a transport: a run needs one of them, and importing litellm takes seconds."""
     if route.transport == "scripted":
         from ml_intern.models.transports.scripted import ScriptedTransport
 
         return ScriptedTransport()
+    if route.transport == "anthropic":
+        from ml_intern.models.transports.anthropic import Messages
+
+        return DirectTransport(connections, Messages())
     from ml_intern.models.transports.litellm_transport import LiteLLMTransport
 
-    return LiteLLMTransport(waits)
+    return LiteLLMTransport(connections.waits)
 
 
 def _show(part: ReplyPart, message_id: str, emit: Emit) -> None:

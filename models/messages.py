@@ -111,7 +111,7 @@ class Conversion(Generic[Made]):
 
 def has_images(messages: Sequence[AnyMessage]) -> bool:
     """Return whether a conversation contains images."""
-    return any(is_image(block) for message in messages for block in _blocks(message.content))
+    return any(is_image(block) for message in messages for block in content_blocks(message.content))
 
 
 def encode(value: Any) -> bytes:
@@ -123,8 +123,8 @@ def convert(message: AnyMessage, *, reasoning: bool = True, images: bool = True)
     """Convert one message to OpenAI's format. A user message with its images follows where its role may have none."""
     if isinstance(message, AIMessage):
         return [_assistant(message, reasoning=reasoning)]
-    if not images and any(map(is_image, _blocks(message.content))):
-        message = message.model_copy(update={"content": [*map(_without_image, _blocks(message.content))]})
+    if not images and any(map(is_image, content_blocks(message.content))):
+        message = message.model_copy(update={"content": [*map(_without_image, content_blocks(message.content))]})
     if isinstance(message, ToolMessage):
         return _tool_result(message)
     if isinstance(message, SystemMessage):
@@ -193,7 +193,7 @@ def wire_name(name: str) -> str:
 
 def _tool_result(message: ToolMessage) -> list[Wire]:
     result: Wire = {"role": "tool", "tool_call_id": message.tool_call_id, "content": _text(message.content)}
-    images = [block for block in map(_block, _blocks(message.content)) if block and block["type"] == "image_url"]
+    images = [block for block in map(_block, content_blocks(message.content)) if block and block["type"] == "image_url"]
     return [result, {"role": "user", "content": images}] if images else [result]
 
 
@@ -209,7 +209,8 @@ def _text(content: str | list[Any]) -> str:
     return "\n".join(block["text"] for block in map(_block, content) if block and block["type"] == "text")
 
 
-def _blocks(content: str | list[Any]) -> list[Any]:
+def content_blocks(content: str | list[Any]) -> list[Any]:
+    """Return the blocks of a message's content; none for plain text."""
     return content if isinstance(content, list) else []
 
 
@@ -223,11 +224,15 @@ def _block(block: Any) -> Wire | None:
     if kind == "image_url":
         return {"type": "image_url", "image_url": block["image_url"]}
     if kind == "image":
-        return {"type": "image_url", "image_url": {"url": _image_url(block)}}
+        return {"type": "image_url", "image_url": {"url": image_url(block)}}
     return None
 
 
-def _image_url(block: Wire) -> str:
+def image_url(block: Wire) -> str:
+    """Return the address or the data URL of an image block."""
+    if block.get("type") == "image_url":
+        given = block["image_url"]
+        return str(given.get("url", "") if isinstance(given, dict) else given)
     data = block.get("base64") or block.get("data")
     return f"data:{block.get('mime_type', 'image/png')};base64,{data}" if data else str(block.get("url", ""))
 

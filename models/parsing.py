@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-MAX_CALLS = 16
+MAX_CALLS = 100
 """Maximum of calls that run per reply; the others get an error result."""
 RAW_SHOWN = 500
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1

@@ -34,7 +34,7 @@ class Route:
     """The id as the user wrote it."""
     name: str
     """The name of the model at the endpoint."""
-    transport: Literal["direct", "litellm", "scripted"]
+    transport: Literal["direct", "anthropic", "litellm", "scripted"]
     provider: str
     base_url: str | None = None
     key_env: str | None = None
@@ -56,6 +56,11 @@ class Route:
     def key_used(self) -> str | None:
         """The variable of the key that is sent. A provider's own library may find other credentials."""
         return self.key_env if self.key or self.transport == "litellm" else None
+
+    @property
+    def is_hosted(self) -> bool:
+        """Whether it is a provider's own API, whose models the price table lists."""
+        return self.transport in ("anthropic", "litellm")
 
     @property
     def is_private(self) -> bool:
@@ -90,8 +95,14 @@ class Endpoint:
         return model == self.model or not (elsewhere or names_hub_provider(model))
 
 
-def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: Endpoint | None = None) -> Route:
-    """Return the route of a model id.
+def find_route(
+    model: str,
+    environ: Mapping[str, str] = os.environ,
+    endpoint: Endpoint | None = None,
+    *,
+    only_litellm: bool = False,
+) -> Route:
+    """Return the route of a model id. With `only_litellm` litellm calls every provider.
 
     Raises ModelUnknown for an id without a route, KeyMissing when its key is not set, ConfigurationError for an invalid
     base URL.
@@ -110,7 +121,9 @@ def find_route(model: str, environ: Mapping[str, str] = os.environ, endpoint: En
         return _hub_route(model, name, environ, "")
     if names_hub_provider(model):
         return _hub_route(model, model, environ, "")
-    return _provider_route(model, prefix, environ) if prefix in MODEL_PROVIDERS else _org_route(model, prefix, environ)
+    if prefix not in MODEL_PROVIDERS:
+        return _org_route(model, prefix, environ)
+    return _provider_route(model, prefix, environ, only_litellm=only_litellm)
 
 
 def names_hub_provider(model: str) -> bool:
@@ -199,8 +212,8 @@ def nearest_models(route: Route, known: list[str] | None) -> list[str]:
 
     from ml_intern.models.catalog.prices import names_of
 
-    names = names_of(route.provider) if known is None else known
-    found = process.extract(route.name, names, scorer=fuzz.WRatio, limit=3, score_cutoff=50)
+    name, names = (route.model, names_of(route.provider)) if known is None else (route.name, known)
+    found = process.extract(name, names, scorer=fuzz.WRatio, limit=3, score_cutoff=50)
     return [name for name, _, _ in found]
 
 
@@ -210,9 +223,8 @@ def _endpoint_route(model: str, environ: Mapping[str, str], endpoint: Endpoint) 
     key = checked_key(environ, endpoint.key_env)
     url = checked_url(endpoint.base_url)
     hint = "choose a model of this endpoint with --model"
-    return Route(
-        model, name, "direct", "endpoint", url, endpoint.key_env, key, note=f"{name} at {shown_url(url)}", hint=hint
-    )
+    free, note = name != model, f"{name} at {shown_url(url)}"
+    return Route(model, name, "direct", "endpoint", url, endpoint.key_env, key, free, note, hint)
 
 
 def _local_route(model: str, prefix: str, name: str, environ: Mapping[str, str]) -> Route:
@@ -239,7 +251,7 @@ def _hub_route(model: str, name: str, environ: Mapping[str, str], missing: str) 
     return Route(model, name, "direct", "hub", url, HUB.key_envs[0], token, note=note, hint=hint or Route.hint)
 
 
-def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Route:
+def _provider_route(model: str, prefix: str, environ: Mapping[str, str], *, only_litellm: bool) -> Route:
     provider = MODEL_PROVIDERS[prefix]
     key_env = first_set(provider.key_envs, environ)
     base_env = first_set(provider.base_envs, environ)
@@ -253,6 +265,10 @@ def _provider_route(model: str, prefix: str, environ: Mapping[str, str]) -> Rout
         checked_url(environ[base_env], base_env) if base_env and provider.self_hosted else environ.get(base_env or "")
     )
     note = f"{model} at its provider ({prefix})"
+    if provider.is_direct and not only_litellm:
+        address = checked_url(base or provider.catalogue_url, base_env or prefix)
+        url = address if address.endswith("/v1") else f"{address}/v1"
+        return Route(model, model.partition("/")[2], "anthropic", prefix, url, key_env, key, note=note)
     return Route(model, model, "litellm", prefix, base, key_env or provider.key_envs[0], key, note=note)
 
 

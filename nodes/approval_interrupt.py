@@ -22,7 +22,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.state import AgentState, Outcome, open_calls
 from ml_intern.nodes.guards.collection import collection_answer, collection_question
-from ml_intern.nodes.results import results_not_run, thread_of
+from ml_intern.nodes.results import options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.safety.policy import Verdict
 from ml_intern.store.permissions import Grant
@@ -49,13 +49,13 @@ async def approval_interrupt(
 
     The node restarts from its first line on every resume, so it has no side effects before the interrupt.
     """
-    options = runtime.context or services.defaults
+    options = options_of(runtime, services)
     message, calls = open_calls(state["messages"])
-    if message is None:
+    if message is None and not state.get("question"):
         return {}
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     question, before = state.get("question"), await _asked_before(config, runtime)
-    verdicts = await _verdicts(calls, message, context)
+    verdicts = await _verdicts(calls, message, context) if message else []
     asked = question or collection_question(verdicts, state, context)
     if before is None and not asked and all(verdict.kind != "ask" for _, verdict in verdicts):
         return {"decisions": {}}
@@ -133,7 +133,8 @@ def _batch(judged: list[JudgedCall], question: dict[str, Any] | None) -> dict[st
         for one in judged
         if one.verdict.kind == "ask"
     ]
-    configs = [{"action_name": name, "allowed_decisions": list(DECISIONS)} for name in {r["name"]: 0 for r in requests}]
+    names = (request["name"] for request in requests)
+    configs = [{"action_name": name, "allowed_decisions": list(DECISIONS)} for name in dict.fromkeys(names)]
     if question:
         requests.append(
             {"id": question["id"], "name": "question", "args": {}, "description": question["text"], "digest": ""}
@@ -180,13 +181,15 @@ def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -
 
 
 def _stop(
-    question: dict[str, Any], calls: list[MessageCall], message: AIMessage, runtime: Runtime[RunOptions]
+    question: dict[str, Any], calls: list[MessageCall], message: AIMessage | None, runtime: Runtime[RunOptions]
 ) -> dict[str, Any]:
     text = "Not run: the user stopped the turn."
     budget = question.get("kind") == "budget"
     outcome = Outcome(status="limit" if budget else "stopped", text=question["text"], exit_code=124 if budget else 1)
     return {
-        "messages": results_not_run(calls, message, text, "rejected", emitter(runtime.stream_writer)),
+        "messages": results_not_run(calls, message, text, "rejected", emitter(runtime.stream_writer))
+        if message
+        else [],
         "question": None,
         "outcome": outcome,
     }

@@ -1,5 +1,7 @@
 """The node that requests one reply from the model. doom_check decides what follows from the reply."""
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -7,33 +9,37 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from ml_intern.configs.errors import LimitReached
-from ml_intern.execution.provenance import source_note
+from ml_intern.execution.inbox import Steered
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
 from ml_intern.graph.limits import sent_effort
-from ml_intern.graph.state import AgentState, Outcome, note
+from ml_intern.graph.state import AgentState, Outcome
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
-from ml_intern.nodes.guards.budget import hard_cap
+from ml_intern.nodes.guards.budget import hard_cap, question_before_turn
 from ml_intern.nodes.prompt import request_prefix
 from ml_intern.nodes.redaction import RedactingEmit, redacted_message
-from ml_intern.nodes.results import repair, thread_of
-from ml_intern.runs.summary import report, sources_of
-from ml_intern.safety.secrets.redaction import redact
-from ml_intern.store.runs import RunRow
+from ml_intern.nodes.results import options_of, repair, thread_of
+from ml_intern.nodes.run_news import unreported_news
 
 
 async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
-    """Stream one reply to the conversation. On a context overflow, request a compaction instead."""
-    options = runtime.context or services.defaults
+    """Stream one reply to the conversation. On a context overflow, request a compaction instead.
+
+    If the user has sent messages to the running turn, add them to the conversation instead. They are on disk before
+    the next call of this node sends them.
+    """
+    options = options_of(runtime, services)
     thread_id = thread_of(runtime)
+    if question := await question_before_turn(state, options, services, thread_id):
+        return {"question": question}
+    if steered := _steered(thread_id, services):
+        return _with_steered(state, steered, runtime)
     repaired = repair(state["messages"])
     messages = repaired if repaired is not None else state["messages"]
-    runs = await services.store.runs.finished_unreported(thread_id, state.get("reported_runs", []))
-    news = [_run_note(run) for run in runs]
-    sources = [source for run in runs for source in sources_of(run)]
-    request = _request(state, [*messages, *news], options, services, thread_id)
+    news = await unreported_news(services.store, thread_id, state.get("reported_runs", []))
+    request = _request(state, [*messages, *news.messages], options, services, thread_id)
     try:
         reply = await services.models.complete(request, RedactingEmit(emitter(runtime.stream_writer)))
     except ContextOverflow:
@@ -42,7 +48,7 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
         return {"outcome": Outcome(status="limit", text=str(reached), exit_code=reached.exit_code)}
     message = redacted_message(reply.message)
     update: dict[str, Any] = {
-        "messages": [*news, message] if repaired is None else Overwrite([*messages, *news, message]),
+        "messages": [*news.messages, message] if repaired is None else Overwrite([*messages, *news.messages, message]),
         "iteration": state.get("iteration", 0) + 1,
         "context_tokens": reply.usage.input_tokens + reply.usage.output_tokens,
         "context_limit": services.context_limit(options),
@@ -51,18 +57,39 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     }
     if (state.get("guard") or {}).get("overflows"):
         update["guard"] = {**state["guard"], "overflows": 0}
-    if runs:
-        update["reported_runs"] = [*state.get("reported_runs", []), *(run.id for run in runs)]
-        update["taint"] = list(dict.fromkeys([*(state.get("taint") or []), *sources]))
+    if news.ids:
+        update["reported_runs"] = [*state.get("reported_runs", []), *news.ids]
+        update["taint"] = list(dict.fromkeys([*(state.get("taint") or []), *news.sources]))
     _announce(message, runtime)
     return update
 
 
 async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__end__"]:
-    """Go to compact after an overflow and to doom_check after a reply. End the turn if the budget allows no request."""
+    """Go to compact after an overflow, and to doom_check after a reply or a message of the user.
+
+    End the turn if the budget allows no request.
+    """
     if state.get("outcome"):
         return "__end__"
     return "compact" if state.get("compaction") else "doom_check"
+
+
+def _steered(thread_id: str, services: Services) -> Sequence[Steered]:
+    inbox = services.scopes[thread_id].inbox if thread_id in services.scopes else None
+    return inbox.take_steered() if inbox is not None else ()
+
+
+def _with_steered(state: AgentState, steered: Sequence[Steered], runtime: Runtime[RunOptions]) -> dict[str, Any]:
+    """Add messages of the user. What the user rejected before may be asked about again, as after every message."""
+    emit, sources = emitter(runtime.stream_writer), [source for one in steered for source in one.sources]
+    for one in steered:
+        emit("steered", turn=state.get("turn", 0), text=one.message.text, id=one.message.id)
+    return {
+        "messages": [one.message for one in steered],
+        "rejected": {},
+        "taint": list(dict.fromkeys([*(state.get("taint") or []), *sources])),
+        "file_reads": dict(chain.from_iterable(one.file_reads.items() for one in steered)),
+    }
 
 
 def _request(
@@ -92,11 +119,6 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
         "compaction": {"reason": "overflow", "keep": ""},
         "guard": {**guard, "overflows": guard.get("overflows", 0) + 1},
     }
-
-
-def _run_note(run: RunRow) -> AnyMessage:
-    text = "\n".join([report(run), *source_note(sources_of(run))])
-    return note(redact(text), id=f"run:{run.id}")
 
 
 def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:

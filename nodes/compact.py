@@ -23,7 +23,7 @@ from ml_intern.models.gateway import ModelRequest
 from ml_intern.nodes.compaction.shorten import TokenAllowance, shortened, transcript
 from ml_intern.nodes.guards.budget import hard_cap
 from ml_intern.nodes.prompt import prompt, request_prefix
-from ml_intern.nodes.results import thread_of
+from ml_intern.nodes.results import options_of, thread_of
 from ml_intern.store.lock import file_error
 
 MAX_OVERFLOWS = 3
@@ -80,7 +80,7 @@ async def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
 
 
 def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -> CompactionInputs:
-    options = runtime.context or services.defaults
+    options = options_of(runtime, services)
     messages = state.get("messages", [])
     fixed = request_prefix(state, options, services).tokens
     counted = max(0, state.get("context_tokens", 0) - fixed)
@@ -96,7 +96,7 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
         keep=(state.get("compaction") or {}).get("keep", ""),
         emit=emitter(runtime.stream_writer),
         cap_usd=hard_cap(state, options),
-        artifact=services.artifacts(thread_of(runtime)) / f"compaction-{uuid4().hex[:8]}.md",
+        artifact=services.artifacts(thread_of(runtime)) / f"compaction-{uuid4().hex}.md",
     )
 
 

@@ -6,18 +6,31 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
-from ml_intern.evidence.reported import unverified_in
+from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.limits import UNLIMITED
-from ml_intern.graph.state import AgentState, Outcome, note, open_calls
-from ml_intern.nodes.guards.budget import budget_exhausted, check_budget, current_cap, question
+from ml_intern.graph.state import AgentState, Outcome, is_user_message, note, open_calls
+from ml_intern.nodes.guards.budget import budget_exhausted, check_budget, current_cap, persistent_counters, question
 from ml_intern.nodes.guards.quota import MAX_REMINDERS, REPORT_AT, quota_used
 from ml_intern.nodes.guards.repetition import call_signature, progressed, repeated_again, repeats
-from ml_intern.nodes.results import results_not_run, thread_of
+from ml_intern.nodes.results import options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
+from ml_intern.nodes.verification import (
+    MAX_CONTRADICTED,
+    MAX_GOAL_TRIES,
+    asked_answer,
+    contradicted,
+    correction,
+    goal_correction,
+    goal_outcome,
+    must_verify,
+    verdict_on,
+)
+from ml_intern.store.ledger import Totals
 from ml_intern.text.formatting import plural
 
 MAX_NUDGES = 2
@@ -49,8 +62,12 @@ class Turn:
 
 
 async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
-    """Decide from the latest reply whether and how the turn continues."""
-    options, emit = runtime.context or services.defaults, emitter(runtime.stream_writer)
+    """Decide from the latest reply whether and how the turn continues. A message of the user resets the counters."""
+    if state.get("question"):  # there is no reply yet: the budget is used up
+        return {}
+    if is_user_message(state["messages"][-1]):  # sent to the running turn
+        return {"guard": persistent_counters(state.get("guard")), "recent_calls": Overwrite([])}
+    options, emit = options_of(runtime, services), emitter(runtime.stream_writer)
     turn = Turn(state, options, services, thread_of(runtime), dict(state.get("guard") or {}), emit)
     message, calls = open_calls(state["messages"])
     if message is None:
@@ -64,10 +81,14 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
     return {**update, "guard": turn.guard}
 
 
-async def route_check(state: AgentState) -> Literal["approval_interrupt", "compact", "call_model", "__end__"]:
-    """Send open calls to approval and corrections back to the model. End a finished turn."""
-    if open_calls(state["messages"])[1]:
+async def route_check(
+    state: AgentState,
+) -> Literal["approval_interrupt", "execute_tools", "compact", "call_model", "__end__"]:
+    """Send open calls to approval, the check of an answer to the tools, and corrections to the model."""
+    if state.get("question") or open_calls(state["messages"])[1]:
         return "approval_interrupt"
+    if asked_answer(state):
+        return "execute_tools"
     return "__end__" if state.get("outcome") else before_model(state)
 
 
@@ -150,12 +171,16 @@ async def _quota(turn: Turn) -> dict[str, Any]:
 
 
 async def _budget(turn: Turn, cap: float) -> dict[str, Any]:
-    used = await turn.services.store.ledger.total(turn.options.root or turn.thread_id)
+    used = await _used(turn)
     if not check_budget(used, cap, turn.guard, turn.emit):
         return {}
     if turn.unattended:
         return {"outcome": budget_exhausted(used, cap)}
-    return {"question": question(used, cap, turn.guard.get("raised", 0))}
+    return {"question": question(used, cap)}
+
+
+async def _used(turn: Turn) -> Totals:
+    return await turn.services.store.ledger.total(turn.options.root or turn.thread_id)
 
 
 async def _check_text(turn: Turn) -> dict[str, Any]:
@@ -177,16 +202,33 @@ async def _check_text(turn: Turn) -> dict[str, Any]:
     if open_steps and not planning and turn.guard.get("nudges", 0) < MAX_NUDGES and not await _waiting_for_runs(turn):
         text = f"The plan has open steps: {'; '.join(open_steps)}. Complete them, or mark them as dropped."
         return await _correct(turn, "nudges", MAX_NUDGES, text)
-    await _report_unverified(turn, latest.text)
+    verdict = verdict_on(turn.state)
+    if verdict is None and must_verify(turn.state, turn.options, turn.services):
+        return {"verification": {"answer": latest.id, "state": "asked"}}
+    if verdict is not None and (update := await _judged(turn, verdict)):
+        return update
+    if (cap := current_cap(turn.state, turn.options)) is not None:
+        check_budget(await _used(turn), cap, turn.guard, turn.emit)
     return {"outcome": Outcome(status="done", text=latest.text, exit_code=0)}
 
 
-async def _report_unverified(turn: Turn, answer: str) -> None:
-    """Report the numbers of the answer that no tool output contains. A sub-agent's report is reviewed separately."""
-    if not turn.options.child:
-        numbers = await unverified_in(answer, turn.state["messages"], turn.thread_id, turn.services)
-        if numbers:
-            turn.emit("unverified", numbers=numbers)
+async def _judged(turn: Turn, verdict: AnswerVerdict) -> dict[str, Any]:
+    """Report the verdict on the answer. Correct the model once, then end the turn as contradicted."""
+    turn.emit("evidence", **verdict.as_data())
+    if verdict.status != "contradicted":
+        return await _towards_goal(turn, verdict)
+    if turn.guard.get("contradicted", 0) < MAX_CONTRADICTED:
+        return await _correct(turn, "contradicted", MAX_CONTRADICTED, correction(verdict))
+    return {"outcome": contradicted(turn.state["messages"][-1].text)}
+
+
+async def _towards_goal(turn: Turn, verdict: AnswerVerdict) -> dict[str, Any]:
+    """Send the model on while the goal of the thread is not met, or end the turn with the reason why it is not."""
+    if verdict.goal is None or verdict.goal["state"] == "met":
+        return {}
+    if outcome := goal_outcome(verdict, turn.state["messages"][-1].text, turn.count("goal")):
+        return {"outcome": outcome}
+    return await _correct(turn, "sent on", MAX_GOAL_TRIES, goal_correction(verdict))
 
 
 async def _correct(turn: Turn, kind: str, limit: int, text: str) -> dict[str, Any]:

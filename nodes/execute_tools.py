@@ -17,17 +17,23 @@ from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import AgentState, as_run, open_calls, result_message
 from ml_intern.nodes.guards.budget import with_cap
 from ml_intern.nodes.guards.repetition import signature
-from ml_intern.nodes.results import results_not_run, thread_of
+from ml_intern.nodes.results import options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
+from ml_intern.nodes.verification import asked_answer, prepare_evidence, run_verification, verdict_on
+
+CONCURRENT_READS = 16
+"""Maximum of calls that run at the same time."""
 
 
 async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, services: Services) -> dict[str, Any]:
     """Run every open call, checked by policy and recorded in the journal, and write one result per call."""
-    options = runtime.context or services.defaults
+    options = options_of(runtime, services)
+    thread_id = thread_of(runtime)
     message, calls = open_calls(state["messages"])
+    if message is None and asked_answer(state):
+        return await run_verification(state, thread_id, options, services)
     if message is None:
         return {}
-    thread_id = thread_of(runtime)
     if (files := services.scopes[thread_id].files) is not None:
         await files.settled()
     emit = emitter(runtime.stream_writer)
@@ -38,8 +44,10 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     return {"messages": answers, "recent_calls": batch.signatures(calls), "decisions": {}, **batch.updates}
 
 
-async def route_tools(state: AgentState) -> Literal["compact", "call_model", "__end__"]:
-    """Go back to the model unless the turn has an outcome."""
+async def route_tools(state: AgentState) -> Literal["doom_check", "compact", "call_model", "__end__"]:
+    """Go back to the model unless the turn has an outcome, or to doom_check with the verdict on an answer."""
+    if not state.get("outcome") and verdict_on(state) is not None:
+        return "doom_check"
     return "__end__" if state.get("outcome") else before_model(state)
 
 
@@ -58,7 +66,14 @@ def _groups(calls: list[ToolCall], services: Services) -> Iterator[list[ToolCall
 
 
 async def _run_concurrently(batch: "_Batch", calls: list[ToolCall]) -> list[AnyMessage]:
-    tasks = [asyncio.ensure_future(batch.run(call)) for call in calls]
+    """Run calls that only read, at most CONCURRENT_READS at a time. Return their results in the order of the calls."""
+    free = asyncio.Semaphore(CONCURRENT_READS)
+
+    async def run(call: ToolCall) -> list[AnyMessage]:
+        async with free:
+            return await batch.run(call)
+
+    tasks = [asyncio.ensure_future(run(call)) for call in calls]
     try:
         return [message for messages in await asyncio.gather(*tasks) for message in messages]
     finally:
@@ -113,9 +128,13 @@ class _Batch:
 
     async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
         state = cast(AgentState, {**self.state, "file_reads": {**self.state.get("file_reads", {}), **self._file_reads}})
-        context = tool_context(state, self.thread_id, self.options, self.services, self.emit, approved=approved)
+        options = self.services.in_current_mode(self.options, self.thread_id)
+        context = tool_context(state, self.thread_id, options, self.services, self.emit, approved=approved)
         invalid = self.message.additional_kwargs.get("invalid_calls", {}).get(call["id"])
-        return await run_call(tool_call(call, self.message, edited), context, invalid if edited is None else None)
+        made = tool_call(call, self.message, edited)
+        result = await run_call(made, context, invalid)
+        prepare_evidence(made, result, context)
+        return result
 
     def _remember_rejected(self, decision: dict[str, Any]) -> None:
         known = self.updates.get("rejected", self.state.get("rejected") or {})

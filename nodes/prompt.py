@@ -1,7 +1,7 @@
 """The constant prefix of every request: the system prompt and the tool schemas."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.messages import SystemMessage
 
 from ml_intern.configs.paths import PROMPTS
+from ml_intern.evidence.goals import goal_prompt
 from ml_intern.execution.tool import Services, ToolSpec
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.state import AgentState
@@ -67,9 +68,21 @@ def render_system_prompt(descriptions: Mapping[str, str], options: "RunOptions",
         day=day,
         workspace=options.workspace,
         mode=options.approval_mode,
-        role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_sandbox_notes(options)]),
-        advice=prompt("advice").substitute(advice=options.advice) if options.advice else "",
+        role="\n\n".join([*(prompt(role).substitute().strip() for role in roles), *_notes(options)]),
+        advice="\n\n".join(_advice(options)),
     )
+
+
+def _advice(options: "RunOptions") -> Iterator[str]:
+    if options.advice:
+        yield prompt("advice").substitute(advice=options.advice)
+    if options.memory:
+        yield prompt("memory").substitute(memory=options.memory)
+
+
+def _notes(options: "RunOptions") -> list[str]:
+    goal = [goal_prompt(options.goal)] if options.goal and not options.child else []
+    return [*goal, *_sandbox_notes(options)]
 
 
 def _sandbox_notes(options: "RunOptions") -> list[str]:

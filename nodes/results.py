@@ -6,6 +6,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
 
+from ml_intern.execution.tool import Services
+from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.graph.state import result_message
 
@@ -16,6 +18,11 @@ def thread_of(runtime: Runtime[Any]) -> str:
     if info is None or info.thread_id is None:
         raise RuntimeError("the graph requires a checkpointer and a thread id")
     return info.thread_id
+
+
+def options_of(runtime: Runtime[RunOptions], services: Services) -> RunOptions:
+    """Return the options of the run, with the approval mode in force now."""
+    return services.in_current_mode(runtime.context or services.defaults, thread_of(runtime))
 
 
 def results_not_run(

@@ -37,6 +37,8 @@ class Message:
     ok: bool = True
     turn: int = 0
     """User messages only: the number of the turn that the message starts; 0 means the next turn."""
+    steered: bool = False
+    """User messages only: the message was added to a running turn and starts none."""
     time: float | None = None
     seconds: float | None = None
     """Tool results only: the duration of the call."""

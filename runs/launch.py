@@ -11,6 +11,7 @@ from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.runs.backends.base import Backend, RunPlan
 from ml_intern.runs.backends.registry import backend_of, backend_spec
+from ml_intern.runs.notify import conditions_json
 from ml_intern.runs.poll import stop
 from ml_intern.runs.record import record_launch
 from ml_intern.runs.run_folder import LOG, run_folder
@@ -60,6 +61,7 @@ async def _record(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
         hardware=plan.hardware,
         limit_s=plan.limit_s,
         usd_per_hour=plan.usd_per_hour,
+        notify_when=conditions_json(plan.notify_when),
         log=str(run_folder(context.services.store.home, id) / LOG),
     )
     try:

@@ -1,10 +1,13 @@
-"""Read a log that may be huge: its end, or its lines from an offset. Memory use does not grow with the log."""
+"""Read a log that may be huge: its end, or its lines from an offset, in little memory. Append to the copy of one."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.paths import private_folder
+from ml_intern.execution.output import private_opener
 from ml_intern.execution.process.cleaning import clean
 
 PIECE_BYTES = 1 << 16
@@ -99,3 +102,14 @@ def _read(path: Path, start: int, count: int) -> str:
     with path.open("rb") as file:
         file.seek(start)
         return file.read(count).decode(errors="replace")
+
+
+def append_output(log: Path, output: bytes) -> int:
+    """Append output of a remote run to its log, and return the new length in bytes. Raises TemporaryError."""
+    try:
+        private_folder(log.parent)
+        with open(log, "ab", opener=private_opener) as copy:
+            copy.write(output)
+            return copy.tell()
+    except OSError as error:
+        raise TemporaryError(f"the log of the run cannot be written: {error.strerror}", "free disk space") from error

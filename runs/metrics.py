@@ -4,7 +4,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ _WORDS = re.compile(
 )
 
 
-def metrics_of(line: str) -> dict[str, float]:
-    """Return the numbers in one line; empty when none of them is a metric.
+def metrics_of(line: str, named: Collection[str] = ()) -> dict[str, float]:
+    """Return the numbers in one line; empty when none of them is a metric. Numbers in `named` are metrics too.
 
     A line contains a JSON object, a Python dict as printed by trainers, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
     """
     text = line[:_MAX_LINE]
-    found = _of_object(text) or _of_pairs(text)
-    return found if any(_WORDS.search(name) for name in found) else {}
+    found = _of_object(text) or _of_pairs(text, named)
+    return found if any(_WORDS.search(name) or name in named for name in found) else {}
 
 
 def step_of(found: Mapping[str, float]) -> float | None:
@@ -80,9 +80,9 @@ def _finite_float(value: float) -> float | None:
         return None
 
 
-def _of_pairs(text: str) -> dict[str, float]:
+def _of_pairs(text: str, named: Collection[str]) -> dict[str, float]:
     pairs = ((name.lower() if name.lower() in _STEPS else name, float(value)) for name, value in _PAIR.findall(text))
-    return {name: value for name, value in pairs if name in _STEPS or _WORDS.search(name)}
+    return {name: value for name, value in pairs if name in _STEPS or name in named or _WORDS.search(name)}
 
 
 @dataclass

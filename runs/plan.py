@@ -23,9 +23,13 @@ class PlanFields(TypedDict, total=False):
     environment: Mapping[str, str]
     secrets: tuple[str, ...]
     hardware: str | None
+    target: str
+    nodes: int
+    gpus: str
     image: str | None
     namespace: str | None
     limit_s: Required[float]
+    notify_when: tuple[str, ...]
     overrides: tuple[str, ...]
 
 

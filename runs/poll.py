@@ -5,18 +5,20 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import ConfigurationError, TemporaryError
+from ml_intern.execution.run_sources import read_run_sources
 from ml_intern.runs.backends.base import Backend, RunStatus
 from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.logs import lines, tail
 from ml_intern.runs.metrics import MAX_METRICS, last_of_trackio, metrics_of
+from ml_intern.runs.notify import Conditions, Seen, notices_json
 from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.store.runs import OPEN, QUEUED, RUNNING, RunEnding, RunRow
+from ml_intern.store.runs import OPEN, QUEUED, RUNNING, RunChanges, RunEnding, RunRow
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store
@@ -38,7 +40,7 @@ async def poll(store: "Store", row: RunRow) -> RunRow:
     is_open = seen.state in OPEN
     if backend_spec(row.backend).streams_logs or not is_open:
         await backend.fetch_log(row.handle, Path(row.log))
-    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, ended=not is_open)
+    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, state=seen.state)
     if is_open:
         return await _record_progress(store, row, seen, read)
     return await _record_end(store, row, seen, read)
@@ -109,16 +111,35 @@ async def _is_being_launched(store: "Store", row: RunRow) -> bool:
     return any(call_mark(call.key) == row.call for call in await store.journal.open_calls(row.thread_id))
 
 
-def _read_on(row: RunRow, trackio: Path, *, ended: bool) -> tuple[str, int]:
-    """Return the latest metrics as JSON, and the offset up to which the log was read."""
-    known = json.loads(row.metrics)
+@dataclass(frozen=True)
+class NewOutput:
+    """The latest metrics and the notices as JSON, and the offset up to which the log was read."""
+
+    metrics: str
+    notices: str
+    log_offset: int
+
+
+def _read_on(row: RunRow, trackio: Path, *, state: str) -> NewOutput:
     found: dict[str, float] = {}
-    offset = row.log_offset
-    for line in lines(Path(row.log), row.log_offset, ended=ended):
+    offset, now, conditions = row.log_offset, time.time(), Conditions(row.notify_when, row.notices)
+    for line in lines(Path(row.log), row.log_offset, ended=state not in OPEN):
         offset = line.end
-        found.update(metrics_of(line.text))
-    found.update(last_of_trackio(trackio))
-    return json.dumps({**known, **_plain(found)}), offset
+        numbers = metrics_of(line.text, conditions.metrics)
+        conditions.check(Seen(redact(line.text), numbers), now)
+        found.update(numbers)
+    tracked = last_of_trackio(trackio)
+    conditions.check(Seen(metrics=tracked), now)
+    if state == RUNNING:
+        conditions.check(Seen(silent_s=now - _last_output(row)), now)
+    metrics = json.dumps({**json.loads(row.metrics), **_plain({**found, **tracked})})
+    return NewOutput(metrics, notices_json(conditions.notices), offset)
+
+
+def _last_output(row: RunRow) -> float:
+    """Return when the run last printed, at the earliest when it started."""
+    log = Path(row.log)
+    return max(row.started or row.created, log.stat().st_mtime if log.exists() else 0.0)
 
 
 def _plain(found: Mapping[str, float]) -> dict[str, float | str]:
@@ -127,30 +148,49 @@ def _plain(found: Mapping[str, float]) -> dict[str, float | str]:
     return {name: value if math.isfinite(value) else str(value) for name, value in first}
 
 
-async def _record_progress(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
-    news = replace(row, state=seen.state, started=seen.started or row.started, metrics=read[0], log_offset=read[1])
-    if news != row:
-        await store.runs.update(
-            row.id, state=news.state, started=news.started, metrics=news.metrics, log_offset=news.log_offset
-        )
-    return news
+async def _record_progress(store: "Store", row: RunRow, seen: RunStatus, read: NewOutput) -> RunRow:
+    news = RunChanges(
+        state=seen.state,
+        reason=redact(seen.reason),
+        started=seen.started or row.started,
+        metrics=read.metrics,
+        notices=read.notices,
+        log_offset=read.log_offset,
+    )
+    changed = replace(row, **news)
+    if changed != row:
+        await store.runs.update(row.id, **news)
+    return changed
 
 
-async def _record_end(store: "Store", row: RunRow, seen: RunStatus, read: tuple[str, int]) -> RunRow:
+async def _record_end(store: "Store", row: RunRow, seen: RunStatus, read: NewOutput) -> RunRow:
     end = await asyncio.to_thread(tail, Path(row.log), TAIL_CHARACTERS)
     ending = RunEnding(
         state=seen.state,
         exit_code=seen.exit_code,
         reason=redact(seen.reason),
         tail=redact(end),
-        metrics=read[0],
+        metrics=read.metrics,
         cost_usd=seen.cost_usd,
         finished=seen.finished or time.time(),
     )
     if seen.started is not None:
         await store.runs.update(row.id, started=seen.started)
+    await _record_files(store, row)
     await store.runs.end(row.id, ending)
     return await store.runs.get(row.id) or replace(row, **vars(ending))
+
+
+async def _record_files(store: "Store", row: RunRow) -> None:
+    """Record the files that a local run changed with its outside sources."""
+    from ml_intern.execution.file_sources import changed_files
+
+    found = await asyncio.to_thread(read_run_sources, Path(row.log).parent)
+    written = found.written
+    if written is None and found.all:  # its supervisor was killed
+        began = int((row.started or row.created) * 1e9)
+        written = await asyncio.to_thread(changed_files, [Path(root) for root in found.roots], began)
+    await store.tainted_files.add(written or {}, found.all)
 
 
 def is_waiting(row: RunRow) -> bool:

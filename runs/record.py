@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,8 @@ from ml_intern.store.experiments import ExperimentRow
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+    from ml_intern.store.store import Store
 
 _SECONDS: Final = 10.0
 _MAX_HASHED: Final = 256 * 1024 * 1024
@@ -48,7 +50,24 @@ async def record_launch(run_id: str, plan: RunPlan, context: ToolContext, *, onl
         data_revision=await _data_revision(program, inputs) if program is not None else "",
         **here,
     )
+    await record_sources(run_id, context)
     await context.services.store.experiments.put(row)
+
+
+async def record_sources(id: str, context: ToolContext) -> None:
+    """Record that an experiment was described while outside text was in the conversation."""
+    await context.services.store.tainted_files.add({_key(id): ""}, context.taint)
+
+
+async def experiment_sources(store: "Store", ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the outside sources of the descriptions of experiments."""
+    found = await store.tainted_files.find([_key(id) for id in ids])
+    return tuple(dict.fromkeys(source for one in found for source in one.sources))
+
+
+def _key(id: str) -> str:
+    """Return the place of an experiment in the table of tainted files. It is not an absolute path."""
+    return f"experiment:{id}"
 
 
 def _known_here(plan: RunPlan, inputs: PreflightInputs) -> dict[str, Any]:
@@ -87,13 +106,10 @@ def git_commit(folder: Path) -> str:
     environment = without_secrets(os.environ)
     try:
         with open_git(("rev-parse", "--verify", "-q", "HEAD"), folder) as git:
-            result = subprocess.run(
-                git.argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False,
-                pass_fds=git.descriptors,
-            )  # fmt: skip
+            output = git.run(seconds=_SECONDS, cwd=folder, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return result.stdout.strip()
+    return (output or b"").decode().strip()
 
 
 def _hashes(plan: RunPlan, inputs: PreflightInputs) -> dict[str, str]:

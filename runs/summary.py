@@ -1,15 +1,21 @@
 """Describe runs: one line for lists, a report for the model when a run ended."""
 
+import asyncio
 import json
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.execution.call import ToolResult
+from ml_intern.execution.run_sources import read_run_sources
 from ml_intern.runs.backends.registry import backend_spec
+from ml_intern.runs.metrics import Series, series_of
+from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
-from ml_intern.store.runs import RunRow
+from ml_intern.store.runs import Notice, RunRow
 from ml_intern.text.formatting import and_more, duration, money
 
 MAX_METRICS = 12
@@ -33,6 +39,15 @@ def report(row: RunRow) -> str:
     lines = [f"Background run {row.id} ({row.command}) ended: {row.state}; {ended_line(row)}."]
     lines += [f"End of its log ({row.log}):\n{row.tail.rstrip()}"] if row.tail.strip() else ["It printed nothing."]
     return "\n".join(lines)
+
+
+def notice_text(row: RunRow, notice: Notice) -> str:
+    """Return the report for the model about a condition that a run met."""
+    state = standing_line(row)
+    return (
+        f"Background run {row.id} ({row.command}) met the condition {notice.condition!r}: {notice.text}\n"
+        f"The run is {state}. Its log: {row.log}. Set the condition again with notify if needed."
+    )
 
 
 def started_text(row: RunRow) -> ToolResult:
@@ -88,9 +103,32 @@ def _short(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
-def sources_of(row: RunRow) -> tuple[str, ...]:
-    """Return the network sources of a run's log: any for a remote run, else those named in its command."""
+async def sources_of(row: RunRow) -> tuple[str, ...]:
+    """Return the outside sources of a run's log."""
+    return await asyncio.to_thread(_sources_of, row)
+
+
+def _sources_of(row: RunRow) -> tuple[str, ...]:
+    """Return the outside sources of a run's log: any for a remote run, else those it read, reached, or names."""
     if backend_spec(row.backend).is_remote:
         return (f"the {row.backend} run {row.id}",)
     parsed = analyze_command(row.command, CommandContext(row.folder or "/", home=str(Path.home()))).parsed
-    return inward_sources(parsed) if parsed else ()
+    named = inward_sources(parsed) if parsed else ()
+    return tuple(dict.fromkeys((*named, *read_run_sources(Path(row.log).parent).read)))
+
+
+@dataclass(frozen=True)
+class RunSeries:
+    """A run with its status in one line, and the points (step, value) of its metrics, the main one first."""
+
+    run: RunRow
+    status: str
+    points: Mapping[str, Sequence[tuple[float, float]]]
+
+
+def run_series(row: RunRow) -> RunSeries:
+    """Return a run with the points of its metrics, read from its log or from trackio."""
+    log = Path(row.log)
+    series = series_of(log, log.parent / TRACKIO) if row.log else Series()
+    names = dict.fromkeys(filter(None, (series.main(), *series.points)))
+    return RunSeries(row, standing_line(row), {name: series.points[name] for name in names})

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,9 +25,12 @@ from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from ml_intern.execution.process.command import Finished
+    from ml_intern.execution.run_sources import RunSources
     from ml_intern.sandbox.command import WrappedCommand
+    from ml_intern.sandbox.send_limits import SendLimits
 
 LOG_BYTES = 4 << 30
+_SECONDS_BETWEEN_NOTES = 1.0
 ENDED = {"timeout": "timeout", "output cap": "failed", "exited": "failed"}
 
 
@@ -113,20 +117,88 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
             output_bytes=LOG_BYTES,
             wrapped=wrapped,
         )
+        sources = _Sources(folder, order, wrapped)
+        noting = asyncio.ensure_future(sources.note_all())
+        evidence = _Evidence(folder, order)
         try:
             return await run_command(command, lambda _: None)
         finally:
             await end_processes(None, order["id"])  # including processes that left the session
+            noting.cancel()
+            await asyncio.to_thread(evidence.write)
+            await asyncio.to_thread(sources.note_end)
             if wrapped is not None:
                 await asyncio.to_thread(_close, wrapped, folder / LOG)
 
 
 def _close(wrapped: "WrappedCommand", log: Path) -> None:
-    """Close the sandbox and add a line to the log for everything that git would have run."""
+    """Close the sandbox and add lines to the log: connections that it refused, and what git would have run."""
+    from ml_intern.execution.sandboxed import connections_of
+
+    notes = [visible(note) for note in connections_of(wrapped).notes]
     wrapped.close()
-    if wrapped.removed:
+    notes += [f"removed {visible(part)}: git would have run it" for part in wrapped.removed]
+    notes += [f"restored {visible(path)}: the user locked it" for path in wrapped.restored]
+    if notes:
         with log.open("a", encoding="utf-8") as file:
-            file.writelines(f"ml-intern: removed {visible(part)}: git would have run it\n" for part in wrapped.removed)
+            file.writelines(f"ml-intern: {note}\n" for note in notes)
+
+
+class _Evidence:
+    """Watches which files the run opens and writes, and writes them to its folder at its end."""
+
+    def __init__(self, folder: Path, order: Mapping[str, Any]) -> None:
+        from ml_intern.execution.recording.file_watch import FileWatch
+
+        self._folder = folder
+        self._watch = FileWatch([*map(Path, order["roots"])]) if order.get("evidence") else None
+
+    def write(self) -> None:
+        from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, files_used
+
+        if self._watch is not None:
+            text = json.dumps(files_used(self._watch.close()))
+            with contextlib.suppress(OSError):  # on a full disk the evidence is missing, which the gate reports
+                (self._folder / RUN_EVIDENCE).write_text(text, encoding="utf-8")
+
+
+class _Sources:
+    """Writes the outside sources of the run to its folder whenever it has reached another host."""
+
+    def __init__(self, folder: Path, order: Mapping[str, Any], wrapped: "WrappedCommand | None") -> None:
+        from ml_intern.execution.file_sources import file_clock
+
+        self._folder, self._order, self._wrapped = folder, order, wrapped
+        self._began = file_clock()
+        self._noted: RunSources | None = None
+
+    async def note_all(self) -> None:
+        """Write them now, and again when there are more."""
+        while True:
+            self._write(self._found())
+            await asyncio.sleep(_SECONDS_BETWEEN_NOTES)
+
+    def note_end(self) -> None:
+        """Write them a last time, with the files that the run changed."""
+        from ml_intern.execution.file_sources import changed_files
+
+        roots = [*map(Path, self._order["roots"])]
+        found = self._found()
+        self._write(replace(found, written=changed_files(roots, self._began) if found.all else {}))
+
+    def _found(self) -> "RunSources":
+        from ml_intern.execution.run_sources import RunSources
+        from ml_intern.execution.sandboxed import connections_of
+
+        read = (*self._order["read"], *connections_of(self._wrapped).reached)
+        return RunSources(tuple(self._order["roots"]), tuple(self._order["launched_with"]), tuple(dict.fromkeys(read)))
+
+    def _write(self, found: "RunSources") -> None:
+        from ml_intern.execution.run_sources import write_run_sources
+
+        if found != self._noted:
+            write_run_sources(self._folder, found)
+            self._noted = found
 
 
 def _unsandboxed(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, str], None]:
@@ -136,8 +208,6 @@ def _unsandboxed(order: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str
 @contextlib.contextmanager
 def _sandboxed(order: Mapping[str, Any]) -> Any:
     """Wrap the command in the sandbox that the agent's commands use."""
-    from dataclasses import replace
-
     from ml_intern.execution.sandboxed import run_profile
     from ml_intern.graph.context import RunOptions
     from ml_intern.sandbox.wrap import wrap
@@ -150,17 +220,28 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
         sandbox=settings["network"],
         sandbox_kind=settings["kind"],
         sandbox_hosts=tuple(settings["hosts"]),
+        holdout=settings["holdout"],
     )
     homes = tuple(map(Path, settings["homes"]))
     profile = run_profile(options, order["environment"], homes, tuple(order["secrets"]))
     profile = replace(
         profile,
+        hosts=replace(profile.hosts, limits=_limits(settings["limits"])),
         readable=(*profile.readable, *order["readable"]),
         writable=(*profile.writable, *order["writable"]),
+        locked=tuple(order["locked"]),
     )
     with wrap(tuple(order["argv"]), profile, order["folder"]) as wrapped:
         # These are not part of the profile: it must not include a folder named by the model.
         yield tuple(order["argv"]), {**wrapped.environment, **order["further"]}, wrapped
+
+
+def _limits(given: Mapping[str, Any] | None) -> "SendLimits | None":
+    from ml_intern.sandbox.send_limits import SendLimits
+
+    if given is None:
+        return None
+    return SendLimits(**{**given, "named": frozenset(given["named"]), "unlimited": frozenset(given["unlimited"])})
 
 
 if __name__ == "__main__":

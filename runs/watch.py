@@ -1,6 +1,7 @@
 """Watch the open runs of a thread in one task per process, and emit their changes as events."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,13 +22,13 @@ SECONDS_AFTER_AN_ERROR = 5.0
 
 
 class Watch:
-    """Polls the runs of one thread. `on_end` is called after the end of a run is recorded."""
+    """Polls the runs of one thread. `on_news` is called after the end of a run, or a notice about it, is recorded."""
 
-    def __init__(self, store: "Store", thread_id: str, emit: "Emit", on_end: Callable[[], None]) -> None:
+    def __init__(self, store: "Store", thread_id: str, emit: "Emit", on_news: Callable[[], None]) -> None:
         self._store = store
         self._thread_id = thread_id
         self._emit = emit
-        self._on_end = on_end
+        self._on_news = on_news
         self._noticed = False
         self._news = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -80,7 +81,7 @@ class Watch:
         for id in [id for id in self._known if id not in rows]:  # another process or a tool recorded its end
             await self._report_end(await self._store.runs.get(id) or self._known[id])
         if noticed:
-            self._on_end()  # a run may have ended before its first poll
+            self._on_news()  # a run may have ended before its first poll
         for row in rows.values():
             await self._poll(row)
         if rows:
@@ -121,9 +122,17 @@ class Watch:
         self._known[row.id] = seen
         if seen.state != before.state:
             self._emit("job_update", id=row.id, state=seen.state, text=seen.command)
+        self._report_notices(before, seen)
+
+    def _report_notices(self, before: RunRow, seen: RunRow) -> None:
+        fresh = json.loads(seen.notices)[len(json.loads(before.notices)) :]
+        for notice in fresh:
+            self._emit("job_update", id=seen.id, state=seen.state, text=f"{notice['condition']}: {notice['text']}")
+        if fresh:
+            self._on_news()
 
     async def _report_end(self, row: RunRow) -> None:
         for memory in (self._known, self._next_poll, self._failures):
             memory.pop(row.id, None)
         self._emit("job_update", id=row.id, state=row.state, text=ended_line(row))
-        self._on_end()
+        self._on_news()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ml_intern.graph.limits import ApprovalMode
+from ml_intern.graph.limits import ASKING_MODES, ApprovalMode
 from ml_intern.safety.files.facts import NO_FACTS, FileFacts
 from ml_intern.safety.files.protected import Control, Place, first_control
 from ml_intern.safety.rules import EFFECTS, MCP, NO_RULES, SHELL_TOOL, Effect, Rule, Rules, RuleTarget
@@ -23,6 +23,10 @@ from ml_intern.safety.shell.paths import (
 from ml_intern.text.formatting import money
 
 PLAN_TOOL = "plan"
+ACCEPTED_EDITS = Rules(
+    tuple(Rule("allow", tool=tool, ordinary=True, why="mode accept-edits") for tool in ("write", "edit"))
+)
+"""The rules of the mode accept-edits: changes of ordinary files in the workspace. A rule of the user wins."""
 MAX_ADDRESS, MAX_QUERY = 250, 100
 """Longest path with query, and longest query, in characters, of an address that the model makes unattended."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -90,6 +94,11 @@ class PolicyContext:
     """The highest possible cost of the call in US dollars; None if unknown."""
     budget_left_usd: float = math.inf
 
+    @property
+    def asks(self) -> bool:
+        """Return whether a person can be asked about the call."""
+        return self.mode in ASKING_MODES
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -101,6 +110,8 @@ class Verdict:
 
 def verdict(tool: str, args: Mapping[str, object], context: PolicyContext) -> Verdict:
     """Decide on a call of `tool` with `args`. For a sub-agent, `ask` becomes `deny`."""
+    if context.mode == "accept-edits":
+        context = replace(context, rules=context.rules.merged_with(ACCEPTED_EDITS))
     analysis = _analyze(tool, args, context)
     control = _control(context, analysis)
     target = _target(tool, args, context, analysis)
@@ -126,7 +137,7 @@ def _for_changed_tool(allowed: Verdict, context: PolicyContext) -> Verdict:
     """Require a new approval of a changed tool. Without a user to ask it is denied, except in mode yolo."""
     if context.mode == "yolo":
         return allowed
-    return Verdict("ask" if context.mode == "ask" else "deny", context.changed)
+    return Verdict("ask" if context.asks else "deny", context.changed)
 
 
 def command_context(context: PolicyContext) -> CommandContext:
@@ -134,7 +145,7 @@ def command_context(context: PolicyContext) -> CommandContext:
     return CommandContext(
         context.workspace or "/",
         home=context.home or "/nonexistent-home",
-        cwd=context.paths[0] if context.paths else "",
+        cwd=next(iter(context.paths), ""),
         add_dirs=context.add_dirs,
         own_homes=context.own_homes,
         resolve=context.resolve,
@@ -207,7 +218,7 @@ def _by_rule(rule: Rule | None, context: PolicyContext, control: Control | None)
     if rule is None or (rule.effect == "allow" and control and _is_unattended(context) and not rule.path):
         return None
     why = f'the rule "{rule.effect} {rule.description}"' + (f": {rule.why}" if rule.why else "")
-    if rule.effect == "deny" or (rule.effect == "ask" and context.mode == "ask"):
+    if rule.effect == "deny" or (rule.effect == "ask" and context.asks):
         return Verdict(rule.effect, why)
     allows = rule.effect == "allow" and context.mode != "plan" and not context.secrets
     return Verdict("allow", why) if allows else None
@@ -221,7 +232,7 @@ def _by_secrets(context: PolicyContext) -> Verdict | None:
     if not context.secrets or context.mode == "yolo":
         return None
     why = f"it would receive {', '.join(context.secrets)}"
-    if context.mode == "ask":
+    if context.asks:
         return Verdict("ask", why + _price(context))
     own = "HF_TOKEN" if context.destinations and all(_is_own(one, context) for one in context.destinations) else ""
     unnamed = next((name for name in context.secrets if name not in context.user_text and name != own), "")
@@ -238,7 +249,7 @@ def _by_control(context: PolicyContext, control: Control | None) -> Verdict | No
     if control is None or context.mode in {"yolo", "plan"}:
         return None
     why = f"it would change {control.reason}"
-    if context.mode == "ask":
+    if context.asks:
         return Verdict("ask", why)
     if not _is_unattended(context):
         return None
@@ -260,14 +271,14 @@ def _by_unresolved(context: PolicyContext) -> Verdict | None:
     """Ask about a call whose inputs could not be determined; refuse it in unattended mode."""
     if not context.unresolved or context.mode == "yolo":
         return None
-    return Verdict("ask" if context.mode == "ask" else "deny", f"what it would do is unknown: {context.unresolved}")
+    return Verdict("ask" if context.asks else "deny", f"what it would do is unknown: {context.unresolved}")
 
 
 def _by_reading(target: RuleTarget, context: PolicyContext, analysis: CommandAnalysis | None) -> Verdict | None:
     """Allow read-only calls in every mode, but ask about project secrets in mode ask."""
     if analysis and analysis.risk.kind == "auto" and (context.mode != "plan" or _only_reads(analysis)):
         return Verdict("allow", analysis.risk.why)
-    is_attended = context.mode in {"ask", "plan"}
+    is_attended = context.asks or context.mode == "plan"
     if is_attended and (secret := next((path for path in context.paths if is_project_secret(path)), "")):
         return Verdict("ask", f"{secret} usually contains secrets")
     return Verdict("allow", f"{target.tool} only reads") if context.read_only else None
@@ -290,7 +301,7 @@ def _by_mode(target: RuleTarget, context: PolicyContext, analysis: CommandAnalys
         return Verdict("allow", "planning changes nothing")
     if context.mode == "plan":
         return Verdict("deny", f"{target.tool} can make changes; plan mode is read-only until the plan is accepted")
-    if context.mode == "ask":
+    if context.asks:
         return Verdict("ask", analysis.risk.why if analysis else _outcome(target, context) + _price(context))
     if context.mode == "auto" and (problem := _auto_problem(target, context, analysis)):
         return Verdict("deny", problem)

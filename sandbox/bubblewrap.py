@@ -55,6 +55,12 @@ class Profile:
     """Existing folders below writable ones that are replaced by empty ones."""
     redacted: tuple[tuple[str, str], ...] = ()
     """Existing files and the text shown instead, read-only."""
+    locked: tuple[str, ...] = ()
+    """Files below writable folders that are read-only. The basic sandbox does not enforce it."""
+    unreadable: tuple[str, ...] = ()
+    """Files that are empty inside, whatever folder they are in. The basic sandbox does not enforce it."""
+    read_only: bool = False
+    """Whether all folders are read-only. The basic sandbox does not enforce it."""
     git: tuple[GitFolder, ...] = ()
     devices: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -102,17 +108,29 @@ def sandbox_command(
         command += ["--ro-bind-try", path, path]
     command += caches
     for path in (*profile.writable, *profile.roots):
-        command += ["--bind", path, path]
+        command += ["--ro-bind" if profile.read_only else "--bind", path, path]
     for path in profile.hidden_inside:
         command += ["--tmpfs", path]
-    command += [part for git in profile.git for part in _git_options(git)]
-    return [*command, *options, "--chdir", folder or profile.workspace, "--", *argv]
+    command += [part for git in profile.git if not profile.read_only for part in _git_options(git)]
+    return [*command, *_file_options(profile), *options, "--chdir", folder or profile.workspace, "--", *argv]
+
+
+def _file_options(profile: Profile) -> list[str]:
+    locked = [("--ro-bind-try", path, path) for path in profile.locked]
+    return [
+        word for bind in (*locked, *(("--ro-bind", "/dev/null", path) for path in profile.unreadable)) for word in bind
+    ]
 
 
 def _git_options(git: GitFolder) -> list[str]:
     """Bind .git onto itself, since a mount point cannot be moved away; git's control files are read-only."""
     guarded = [f"{git.path}/{part}" for part in git.guarded]
-    return ["--bind", git.path, git.path, *(word for path in guarded for word in ("--ro-bind", path, path))]
+    return [
+        "--ro-bind" if git.is_file else "--bind",
+        git.path,
+        git.path,
+        *(word for path in guarded for word in ("--ro-bind", path, path)),
+    ]
 
 
 def memory_file(content: bytes) -> int:

@@ -48,6 +48,8 @@ class WrappedCommand:
     after_close: Callable[[], object] = do_nothing
     removed: list[str] = field(default_factory=list[str])
     """Files removed from repositories at the end, because git would have run them."""
+    restored: list[str] = field(default_factory=list[str])
+    """Locked files that the command changed, restored at the end."""
 
     def __enter__(self) -> Self:
         return self

@@ -51,8 +51,8 @@ class SharedNetwork:
 
     folder: str
     """The folder with its unix sockets; nothing can be moved into it."""
-    allows: Callable[[str, int], bool]
-    """Whether it may connect to an address and port."""
+    route: Callable[[str, int], int | None]
+    """Returns the port to connect to when it connects to an address and port; None if it may not."""
     listens: bool
     """Whether it may accept connections from the network."""
 
@@ -185,9 +185,16 @@ class ConnectionBroker:
             return self._unix_address(request, address, stack)
         if duplicate.family not in {socket.AF_INET, socket.AF_INET6}:
             raise OSError(errno.EACCES, "not an internet socket")
-        if self._shared is not None and not self._shared.allows(*_internet_address(address)):
+        return self._routed(address)
+
+    def _routed(self, address: bytes) -> bytes:
+        """Return an internet address with the port to use. Raises OSError if it is not allowed."""
+        if self._shared is None:
+            return address
+        port = self._shared.route(*_internet_address(address))
+        if port is None:
             raise OSError(errno.ENETUNREACH, "the address is not allowed")
-        return address
+        return address[:2] + port.to_bytes(2, "big") + address[4:]
 
     def _unix_address(self, request: _Request, address: bytes, stack: ExitStack) -> bytes:
         family, name = struct.unpack("=H", address[:2])[0], address[2:]

@@ -82,9 +82,14 @@ class EgressProxy:
         """bubblewrap starts the command when it can read a byte here."""
 
     @property
+    def forwarded(self) -> tuple[int, ...]:
+        """Return the ports of this machine to which connections are forwarded."""
+        return tuple(port for port in self.hosts.loopback_ports if port != PROXY_PORT)
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """Return the ports to listen on in the sandbox: the proxy's, then those forwarded unchanged."""
-        return (PROXY_PORT, *(port for port in self.hosts.loopback_ports if port != PROXY_PORT))
+        return (PROXY_PORT, *self.forwarded)
 
     @property
     def pass_fds(self) -> tuple[int, ...]:
@@ -152,7 +157,7 @@ class EgressProxy:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         self._stop = partial(loop.call_soon_threadsafe, ended.set)
         servers = [await asyncio.start_server(self._proxy, sock=listeners[0], limit=_HEAD_BYTES)]
-        for listener, port in zip(listeners[1:], self.ports[1:], strict=True):
+        for listener, port in zip(listeners[1:], self.forwarded, strict=True):
             servers.append(await asyncio.start_server(self._forwarder(port), sock=listener))
         if not self._ending.is_set():
             await ended.wait()

@@ -16,7 +16,7 @@ from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.paths import is_credential, is_system, is_within
 from ml_intern.sandbox.bubblewrap import Kind, Network, Profile, can_forbid_namespaces
 from ml_intern.sandbox.egress import find_upstream_proxy
-from ml_intern.sandbox.git.tree import find_git_folders
+from ml_intern.sandbox.git.tree import find_git_folders, find_linked_repositories
 from ml_intern.sandbox.network_hosts import NO_HOSTS, allowed_hosts
 from ml_intern.sandbox.redacted_files import find_redacted_files
 from ml_intern.text.word_table import words
@@ -89,7 +89,10 @@ def build_profile(request: SandboxRequest, environment: Mapping[str, str]) -> Pr
         added=added,
         caches=caches,
         cache_store=store,
-        readable=_readable(environment, home, hidden, (*roots, *caches)),
+        readable=(
+            *_readable(environment, home, hidden, (*roots, *caches)),
+            *(path for path in find_linked_repositories(roots) if _is_in(path, hidden)),
+        ),
         hidden=tuple(path for path in hidden if path not in roots),
         masked=_masked(tuple(map(_state, _MASKED_FOLDERS))),
         hidden_inside=tuple(path for path in request.own_homes if os.path.isdir(path) and _is_below(path, roots)),  # noqa: PTH112

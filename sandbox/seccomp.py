@@ -109,13 +109,13 @@ def _step(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
 
 def seccomp_filter(
     machine: str | None = None, *, unix: bool = False, namespaces: bool = True, internet: bool = False,
-    truncation: bool = True,
+    truncation: bool = True, sockets: bool = True,
 ) -> bytes:  # fmt: skip
     """Return the filter for `machine` (this one by default). `unix` allows unix sockets, for use with the broker.
 
     Without `namespaces` the command shares the network and the memory objects of the host: the filter then allows no
     protocol but TCP, unless `internet` is set, and no means to connect other than connect(). Without `truncation` it
-    allows no call that empties a file without opening it for writing.
+    allows no call that empties a file without opening it for writing, without `sockets` no internet socket.
 
     Raises:
         KeyError: the architecture is not supported.
@@ -143,7 +143,7 @@ def seccomp_filter(
     steps += [_step(_EQUAL, numbers.socketpair, 0, len(pair)), *pair]
     steps += [_step(_EQUAL, numbers.socket, 1, 0), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
     inside = [_step(_RETURN, _ALLOW)] if namespaces or internet else _only_tcp()
-    for family in _FAMILIES:
+    for family in _FAMILIES if sockets else ():
         steps += [_step(_EQUAL, family, 0, len(inside)), *inside]
     if unix:
         steps += [_step(_EQUAL, _UNIX, 1, 0), _step(_RETURN, _DENY), *_only_connected_kinds()]

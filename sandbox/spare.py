@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from queue import SimpleQueue
 
 from ml_intern.configs.errors import SandboxMissing
 from ml_intern.sandbox.bubblewrap import Profile, memory_file
@@ -137,8 +138,9 @@ class _Handed(WrappedCommand):
         return Captured(self.spare.process, output)
 
 
-_starting: set[threading.Thread] = set()
 _waiting: list[_Spare] = []
+_jobs: "SimpleQueue[Callable[[], object]]" = SimpleQueue()
+_workers: list[threading.Thread] = []
 _guard = threading.Lock()
 
 
@@ -172,23 +174,35 @@ def _remove(matches: Callable[[_Spare], bool]) -> list[_Spare]:
 
 
 def _in_background(action: Callable[[], object]) -> None:
-    thread = threading.Thread(target=_tracked, args=(action,), name="spare sandbox", daemon=True)
-    _starting.add(thread)
-    thread.start()
+    """Have the worker do it. A thread of its own would make the command wait until that thread has begun."""
+    _jobs.put(action)
+    with _guard:
+        if not any(worker.is_alive() for worker in _workers):
+            _workers[:] = [threading.Thread(target=_work, name="spare sandbox", daemon=True)]
+            _workers[0].start()
 
 
-def _tracked(action: Callable[[], object]) -> None:
-    try:
-        action()
-    finally:
-        _starting.discard(threading.current_thread())
+def _work() -> None:
+    while True:
+        _jobs.get()()
+
+
+def _forget_worker() -> None:
+    """After a fork: what waits belongs to the parent."""
+    while not _jobs.empty():
+        _jobs.get_nowait()
+
+
+os.register_at_fork(after_in_child=_forget_worker)
 
 
 @atexit.register
 def _end_all() -> None:
     """End what starts or waits, before this process ends: bubblewrap must not be killed while it starts."""
-    for thread in list(_starting):
-        thread.join(_EXIT_SECONDS)
+    if any(worker.is_alive() for worker in _workers):
+        idle = threading.Event()
+        _jobs.put(idle.set)
+        idle.wait(_EXIT_SECONDS)
     end_waiting()
 
 

@@ -210,7 +210,7 @@ class Scenes:
     def session(self) -> None:
         """The demo, from the first reply to the answer."""
         terminal = Terminal(self._home, self.environment, rows=48)
-        terminal.run("ml-intern demo --dir digits", until=r"y yes.*: ?$", seconds=400)
+        terminal.run("ml-intern demo --dir digits", until=r"View all of it", seconds=400)
         terminal.run("y", until=r"a real model:.*\n\$$", seconds=400)
         save(terminal, "session", "ml-intern demo", first="I will read the settings", last="demo: files in")
         shown = re.search(r"threads show (\w+)", terminal.text())
@@ -231,8 +231,8 @@ class Scenes:
             {"text": "Done."},
         )
         terminal = Terminal(folder, {**self.environment, "M": model})
-        terminal.run('ml-intern -m "$M"', until=r"> ?$")
-        terminal.run("add early stopping", until=r"y yes.*: ?$")
+        terminal.run('ml-intern -m "$M"', until="/help shows the commands")
+        terminal.run("add early stopping", until=r"View all of it")
         save(terminal, "approval", "ml-intern", first="add early stopping")
         terminal.close()
 

@@ -16,7 +16,7 @@ from ml_intern.graph.state import is_user_message
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-STRICT_FIRST: tuple[ApprovalMode, ...] = ("plan", "ask", "auto", "yolo")
+STRICT_FIRST: tuple[ApprovalMode, ...] = ("plan", "ask", "accept-edits", "auto", "yolo")
 EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
 
 

@@ -20,19 +20,22 @@ from ml_intern.graph.events import Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import approval_fields, check_answers, pending_batch, permission_info, remember_always
+from ml_intern.session.approvals import ApprovalClaim, accept_answers, approval_fields, pending_batch
 from ml_intern.session.event_queue import EventQueue
 from ml_intern.session.exchange.traces import Traces
 from ml_intern.session.listing import ThreadListing
-from ml_intern.session.mentions import Expanded, expand_mentions
-from ml_intern.session.protocol import ModelInfo, PermissionInfo, ToolInfo, TurnEnd
+from ml_intern.session.mentions import Expanded, examine_input, expand_mentions
+from ml_intern.session.opening.goals import change_goal
+from ml_intern.session.protocol import ModelInfo, ToolInfo, TurnEnd
 from ml_intern.session.ready import ready
-from ml_intern.session.runner import Runner, is_pending, pending_kind, turn_end
+from ml_intern.session.runner import Runner, ended_early, is_pending, pending_kind, turn_end
 from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
+from ml_intern.session.turns.client_tools import ClientTools
+from ml_intern.session.turns.message_queue import MessageQueue
 from ml_intern.session.turns.turns import Turns
-from ml_intern.session.waking import WAKE_TEXT, ThreadRuns
+from ml_intern.session.waking import ThreadRuns
 from ml_intern.snapshots.workspace import Snapshots
 
 if TYPE_CHECKING:
@@ -48,7 +51,9 @@ class AgentSession(LockedThread):
     Every turn ends with exactly one of turn_complete, approval_required or interrupted. `end` then describes it.
     """
 
-    def __init__(self, runner: Runner, events: EventQueue) -> None:
+    attached = False
+
+    def __init__(self, runner: Runner, events: EventQueue, client_tools: ClientTools) -> None:
         services = runner.services
         files = Snapshots(services.store.home, Path(services.defaults.workspace), events.warn)
         super().__init__(runner.turns(""), files)
@@ -56,26 +61,33 @@ class AgentSession(LockedThread):
         self.end: TurnEnd | None = None
         self._runner = runner
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
+        self._queue = MessageQueue(services.store.queue, events.emit)
+        self._scheduled: set[str] = set()
+        """The ids of the queued messages with an operation that delivers them."""
         self._events = events
         self._held = AsyncExitStack()
         self._worker: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
         self._closing = False
+        self._claim = ApprovalClaim()
+        self._client_tools = client_tools
+        client_tools.changed = self._greet
         self._emit = events.emit
         self.runs = ThreadRuns(services, self._emit, lambda: self._operations.put_nowait(ops.Wake()))
         self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
             ops.Settle: self._settle,
-            ops.UserInput: self._user_input,
+            ops.Deliver: self._deliver,
             ops.ExecApproval: self._exec_approval,
             ops.Interrupt: lambda _: self._stopped(),
             ops.Compact: self._compact,
+            ops.Continue: self._reopen,
             ops.Undo: self._move,
             ops.Redo: self._move,
             ops.Fork: self._fork,
             ops.Rename: lambda op: self.rename(op.title),
             ops.SetModel: lambda op: self._change(model=op.model),
             ops.SetEffort: lambda op: self._change(effort=op.level),
-            ops.SetMode: lambda op: self._change(approval_mode=op.mode),
+            ops.SetGoal: lambda op: change_goal(self._change, self.options, op.goal, self._listing.save),
             ops.RunCommand: self._run_command,
             ops.New: lambda _: self._enter(None),
             ops.Resume: lambda op: self._enter(op.thread),
@@ -107,25 +119,37 @@ class AgentSession(LockedThread):
         await services.models.expect(services.defaults)
         if services.notifier is not None:
             events.listen(services.notifier.take)
-        session = cls(await Runner.create(services), events)
+        client_tools = ClientTools(events.emit, services.tools)
+        services = replace(services, tools=client_tools.with_others())
+        session = cls(await Runner.create(services), events, client_tools)
         await session._enter(thread, fork=fork)
         session._worker = asyncio.create_task(session._work())
         return session
 
     async def submit(self, operation: ops.Operation) -> None:
-        """Queue an operation. Interrupt and Shutdown take effect at once, the others in order."""
-        if isinstance(operation, ops.Shutdown):
-            self._closing = True
-        if isinstance(operation, ops.Interrupt | ops.Shutdown) and self._running is not None:
-            self._running.cancel()
-            if isinstance(operation, ops.Interrupt):
-                return
-        await self._operations.put(operation)
+        """Queue an operation, or perform it at once, see the protocol. Raises the errors of the protocol."""
+        match operation:
+            case ops.UserInput():
+                await self._enqueue(operation)
+            case ops.Unqueue() | ops.EditQueued():
+                await self._queue.change(operation)
+            case ops.OfferTools() | ops.ToolReply() | ops.Disconnected():
+                self._client_tools.take(operation)
+            case ops.Steer():
+                await self._steer(operation)
+            case ops.SetMode():
+                self.options = replace(self.options, approval_mode=operation.mode)
+                self._greet()
+            case ops.Interrupt() | ops.Shutdown():
+                self._interrupt(operation)
+            case _:
+                if isinstance(operation, ops.ExecApproval):
+                    self._claim.take(operation.by)
+                self._operations.put_nowait(operation)
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """Yield the events as they happen, up to `shutdown`."""
-        async for event in self._events.read():
-            yield event
+        return self._events.read()
 
     async def idle(self) -> None:
         """Wait until every operation has finished and all its events were read."""
@@ -140,10 +164,7 @@ class AgentSession(LockedThread):
             self._worker = None
 
     async def at_rest(self, *, runs_first: bool = False) -> None:
-        """Wait until the session is idle and, after a turn that succeeded, no background run can start another turn.
-
-        `runs_first`: no turn was started; wait for the runs of earlier turns.
-        """
+        """Wait until no operation or background run can start a turn. `runs_first`: wait for those of earlier turns."""
         if runs_first:
             await self.runs.ended()
         while True:
@@ -177,15 +198,6 @@ class AgentSession(LockedThread):
         """Return the threads in the same data folder."""
         return LocalThreads(self.services.store, self._events.warn)
 
-    async def permissions(self) -> PermissionInfo:
-        """Return the permission rules and saved answers that apply here."""
-        answers = await self.services.store.permissions.in_force(self.options.workspace, self.thread_id)
-        return permission_info(self.options.permissions, answers)
-
-    async def remove_permission(self, number: int) -> bool:
-        """Remove a saved "always" answer. Return False if it does not exist."""
-        return await self.services.store.permissions.remove(number)
-
     async def judge(self, command: str) -> Verdict:
         """Return the policy's verdict on a shell command, without running it."""
         return await judge_command(command, self.thread_id, self.options, self.services)
@@ -201,12 +213,22 @@ class AgentSession(LockedThread):
         try:
             while not isinstance(operation := await self._operations.get(), ops.Shutdown):
                 await self._perform(operation)
+                if self._operations.empty() and not self._queue.paused and not self._waits:
+                    self._schedule()
                 self._operations.task_done()
         finally:
             await self.runs.close()
             await self._files.close()
-            await self._held.aclose()
             self._emit("shutdown", reason="closed")
+            await self._end_events()
+            await self._held.aclose()
+
+    async def _end_events(self) -> None:
+        try:
+            await self._events.return_numbers()
+        except MLInternError as error:
+            log_error(self.services.store.home, self.thread_id, error)
+        finally:
             self._events.close()
 
     async def _perform(self, operation: ops.Operation) -> None:
@@ -218,10 +240,12 @@ class AgentSession(LockedThread):
                 await self._stopped()
             else:
                 task.result()
+                self._queue.confirm()
         except MLInternError as error:
             await self._failed(operation, error)
         except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log
             await self._failed(operation, log_error(self.services.store.home, self.thread_id, error))
+        await self._end_delivery()
 
     async def _stopped(self) -> None:
         if self._closing:
@@ -233,26 +257,82 @@ class AgentSession(LockedThread):
         self._emit("interrupted", reason=reason)
 
     async def _failed(self, operation: ops.Operation, error: MLInternError) -> None:
+        if isinstance(operation, ops.ExecApproval):
+            self._claim.free()
         self._emit("error", message=error.message, remedy=error.remedy, exit_code=error.exit_code, retry_in_s=None)
-        begun = isinstance(operation, ops.Settle | ops.Wake | ops.UserInput | ops.ExecApproval | ops.Compact)
+        begun = isinstance(
+            operation, ops.Settle | ops.Wake | ops.Deliver | ops.ExecApproval | ops.Compact | ops.Continue
+        )
         if begun and not isinstance(error, UsageError):
+            self._queue.pause()
             await self.end_snapshots()
             turn, iterations = await self._reached()
             self.end = TurnEnd("failed", str(error), error.exit_code, iterations)
             self._emit("turn_complete", turn=turn, status="failed", text=str(error), iterations=iterations)
 
-    async def _reached(self) -> tuple[int, int]:
-        """Return the number of the turn that failed and its model calls; zeros if none began or it cannot be read."""
+    # --- the queue of messages
+
+    @property
+    def _waits(self) -> bool:
+        """Return whether the last turn waits for an approval."""
+        return self.end is not None and self.end.status == "waiting"
+
+    async def _enqueue(self, message: ops.UserInput) -> None:
+        supersedes = self._waits
+        await self._queue.add(message, self.options.workspace, first=supersedes)
+        if self._running is not None or self._operations.qsize():
+            self._queue.report()
+        self._schedule(message.id if supersedes else "")
+
+    async def _steer(self, op: ops.Steer) -> None:
+        message = self._queue.message(op.id)
+        await self._queue.steer(op.id, await examine_input(self._store, message, self.options))
+        if self._running is None or self._queue.paused:
+            self._queue.paused = False
+            self._scheduled.discard(op.id)
+            self._schedule(op.id)
+        self._queue.report()
+
+    def _schedule(self, superseding: str = "") -> None:
+        """Submit the operations that deliver the waiting messages, in order."""
+        for id in self._queue.ids:
+            if id not in self._scheduled:
+                self._scheduled.add(id)
+                self._operations.put_nowait(ops.Deliver(id, supersedes=id == superseding))
+
+    def _end_wait(self) -> None:
+        """Record that a pending approval was closed without a turn."""
+        if self._waits:
+            self.end = None
+
+    async def _message_ids(self) -> set[str]:
+        return {message.id or "" for message in await self.messages()}
+
+    async def _end_delivery(self) -> None:
+        """Put back the messages that a turn took and did not save, and remove the others from the table."""
         try:
-            values = (await self._turns.snapshot()).values
-        except Exception as error:  # noqa: BLE001 the database may be what failed
+            if self._queue.has_taken:
+                self._queue.confirm(await self._message_ids())
+            await self._queue.forget_delivered()
+        except Exception as error:  # noqa: BLE001 the database may be what failed; the turn's end was reported
             log_error(self.services.store.home, self.thread_id, error)
-            return 0, 0
-        return (0, 0) if values.get("outcome") else (int(values.get("turn", 0)), int(values.get("iteration", 0)))
+            self._queue.confirm(())
+        self._queue.report()
+
+    def _interrupt(self, operation: ops.Interrupt | ops.Shutdown) -> None:
+        if isinstance(operation, ops.Shutdown):
+            self._closing = True
+        else:
+            self._queue.pause()
+        if self._running is not None:
+            self._running.cancel()
+        if self._running is None or self._closing:
+            self._operations.put_nowait(operation)
 
     # --- turns
 
     async def _run(self, start: Any) -> None:
+        self.end = None
         await self.list_running()
         if self.services.servers is not None and await self.services.servers.settled():
             self._greet()
@@ -267,9 +347,12 @@ class AgentSession(LockedThread):
         if end.status == "waiting":
             await self._ended(end)
             if (batch := pending_batch(await self._turns.snapshot())) is not None:
+                self._claim.free()
                 self._emit("approval_required", **approval_fields(batch))
             return
         turn = int((await self._turns.snapshot()).values.get("turn", 0))
+        if end.status != "done":
+            self._queue.pause()
         await self._ended(end)
         self._emit("turn_complete", turn=turn, status=end.status, text=end.text, iterations=end.iterations)
 
@@ -288,19 +371,28 @@ class AgentSession(LockedThread):
         else:
             await self.end_snapshots()
 
-    async def _user_input(self, op: ops.UserInput) -> None:
-        self.end = None
+    async def _deliver(self, op: ops.Deliver) -> None:
+        self._scheduled.discard(op.id)
+        may_start = op.supersedes or not (self._queue.paused or self._waits)
+        if op.id not in self._queue.ids or not may_start or self._closing:
+            return
+        message = self._queue.take_next()
+        if message.id in await self._message_ids():  # submitted again after its delivery
+            return
 
         def acknowledge(turn: int) -> None:
-            self._emit("processing", turn=turn, text=redact(op.text))
+            self._queue.confirm()
+            self._emit("processing", turn=turn, text=message.text, id=message.id)
+            self._queue.report()
 
-        await self.begin_turn(op, acknowledge)
+        await self.begin_turn(message, acknowledge)
         await self._run(None)
 
     async def _exec_approval(self, op: ops.ExecApproval) -> None:
-        batch = check_answers(pending_batch(await self._turns.snapshot()), op.decisions)
-        folder, thread_id = self.options.workspace, self.thread_id
-        await remember_always(self.services.store, batch, op.decisions, folder=folder, thread_id=thread_id)
+        batch, folder = pending_batch(await self._turns.snapshot()), self.options.workspace
+        store, thread_id = self.services.store, self.thread_id
+        answers = await accept_answers(store, batch, op.decisions, folder=folder, thread_id=thread_id)
+        self._emit("approval_answered", by=op.by, answers=answers)
         await self._continue(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:
@@ -308,15 +400,22 @@ class AgentSession(LockedThread):
         await self._turns.continue_turn(self.options, "the user asked for a compaction", compaction=compaction)
         await self._continue(None)
 
+    async def _reopen(self, _: ops.Continue) -> None:
+        if ended_early(await self._turns.snapshot()):
+            self._queue.paused = False
+            await self._turns.reopen(self.options)
+            await self._continue(None)
+
     async def _wake(self, _: ops.Wake) -> None:
-        if (turn := await self.runs.begin(self._turns, self.options)) is not None:
-            self._emit("processing", turn=turn, text=WAKE_TEXT)
+        if (woken := await self.runs.begin(self._turns, self.options)) is not None:
+            self._emit("processing", turn=woken.turn, text=woken.text, id="")
             await self._continue(None)
 
     # --- undo, redo, and switching threads
 
     async def _move(self, op: ops.Undo | ops.Redo) -> None:
         moved = await self.move(op)
+        self._end_wait()
         direction = "undo" if isinstance(op, ops.Undo) else "redo"
         self._emit("undo_complete", direction=direction, turns=moved.turns, text=moved.text, notes=moved.notes)
 
@@ -335,17 +434,31 @@ class AgentSession(LockedThread):
         turns = self._runner.turns(thread_id)
         async with AsyncExitStack() as taking:
             await taking.enter_async_context(store.hold(thread_id))
+            paused = row is not None and ended_early(await turns.snapshot())
             found = await self._found(turns, row) if row is not None else None
+            await self._take_along(thread_id)
+            queued = await store.queue.list(thread_id)
+            await self._events.open(store.event_numbers, thread_id)
             held = taking.pop_all()
         await self._held.aclose()
         held.callback(self.services.scopes.close, thread_id)
-        self._runner.open_scope(thread_id, self._files, await self.runs.watch(thread_id))
-        self._held, self._turns, self._events.thread_id = held, turns, thread_id
+        watch = await self.runs.watch(thread_id)
+        self._runner.open_scope(thread_id, self._files, watch, self._queue, lambda: self.options.approval_mode)
+        self._held, self._turns = held, turns
+        self._queue.open(thread_id, queued, paused=paused)
+        self._end_wait()
         self._greet()
         if found is not None:
             self._emit("resumed", **found)
             self._operations.put_nowait(ops.Settle())
+        self._queue.report()
         await self.runs.start()
+
+    async def _take_along(self, thread_id: str) -> None:
+        """Move the messages that were submitted after the operation that switches to this thread."""
+        if self._scheduled:
+            folder = self.options.workspace
+            await self.services.store.queue.move(self._scheduled, self.thread_id, thread_id, folder=folder)
 
     def _greet(self) -> None:
         self._emit("ready", **ready(self.options, self.services, self._files.notes))
@@ -369,11 +482,12 @@ class AgentSession(LockedThread):
         if options.model != self.options.model:
             await self.services.models.check_chosen(options.model)
             await self.services.models.expect_prices(options)
-        self.options = options
+        self.options = replace(self.options, **changes)
         self._greet()
 
     async def _run_command(self, op: ops.RunCommand) -> None:
         await self._turns.close_open("the user ran a command")
+        self._end_wait()
         await self._listing.change()
         await self.continue_snapshots()
         await self._files.settled()

@@ -7,7 +7,7 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.execution.policy_inputs import settings_rules
 from ml_intern.graph.operations import Decision
 from ml_intern.session.protocol import PermissionInfo, RuleInfo
-from ml_intern.store.permissions import Grant
+from ml_intern.store.permissions import EVERYWHERE, Grant
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 Batch = Mapping[str, Any]
+
+
+class ApprovalClaim:
+    """The client that answers the pending approval. The first answer counts."""
+
+    def __init__(self) -> None:
+        self._by: str | None = None
+
+    def take(self, by: str) -> None:
+        """Record an answer. Raises UsageError if another client was first."""
+        if self._by is not None:
+            raise UsageError(f"{self._by or 'another client'} answered this approval first", "its answer counts")
+        self._by = by
+
+    def free(self) -> None:
+        """Accept an answer: a new approval is pending, or the answer was refused."""
+        self._by = None
 
 
 def pending_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:
@@ -52,6 +69,15 @@ def check_answers(batch: Batch | None, decisions: Mapping[str, Decision]) -> Bat
     return batch
 
 
+async def accept_answers(
+    store: "Store", batch: Batch | None, decisions: Mapping[str, Decision], *, folder: str, thread_id: str
+) -> dict[str, str]:
+    """Check the answers, save the grants of "always" answers, and return the kind of each answer. Raises UsageError."""
+    checked = check_answers(batch, decisions)
+    await remember_always(store, checked, decisions, folder=folder, thread_id=thread_id)
+    return {id: decision["type"] for id, decision in decisions.items()}
+
+
 async def remember_always(
     store: "Store", batch: Batch, decisions: Mapping[str, Decision], *, folder: str, thread_id: str
 ) -> None:
@@ -60,4 +86,5 @@ async def remember_always(
         decision = decisions.get(request["id"], {"type": "reject"})
         grants = [Grant.from_json(one) for one in request.get("always", ())]
         if decision["type"] == "approve" and decision.get("always") and grants:
-            await store.permissions.add(folder, thread_id if decision["always"] == "thread" else None, grants)
+            place = EVERYWHERE if decision["always"] == "everywhere" else folder
+            await store.permissions.add(place, thread_id if decision["always"] == "thread" else None, grants)

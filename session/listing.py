@@ -1,8 +1,8 @@
 """The row of a thread in the list of threads, which caches its checkpoints and ledger; and the start of a turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
@@ -69,8 +69,12 @@ class ThreadListing:
             on_disk(number)
         title = row.title or title_of(message.text)
         await self.change(title=title, folder=self.folder, turns=number, redo=())
-        await self.turns.services.store.threads.save_options(self.turns.thread_id, options.given)
+        await self.save(options.given)
         return number
+
+    async def save(self, options: Mapping[str, Any]) -> None:
+        """Save the options that the thread continues with. A thread without a message is not saved."""
+        await self.turns.services.store.threads.save_options(self.turns.thread_id, options)
 
 
 def title_of(text: str) -> str:

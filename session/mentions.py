@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from ml_intern.configs.advice import advice_paths
 from ml_intern.execution.file_sources import sources_of_files
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
+from ml_intern.safety.files.private import is_private_file
+from ml_intern.text.digests import file_digest
 from ml_intern.text.formatting import capped, size
 from ml_intern.text.images import MAX_BYTES as MAX_IMAGE_BYTES
 from ml_intern.text.images import data_url, image_type
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 100_000
 MAX_NAMES = 200
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
+_ENDING = re.compile(r"\.(?:cfg|csv|html|ini|ipynb|jpe?g|jsonl?|log|md|parquet|pdf|png|py|sh|toml|txt|ya?ml)$")
 _CLOSING = ",.;:!?)]}'\""
 
 
@@ -37,7 +40,7 @@ class Expanded:
 
 
 def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), no_images: str = "") -> Expanded:
-    """Append the files that `text` mentions, each once. A mention of a path that does not exist stays as it is.
+    """Append the files that `text` mentions, each once. A path that does not exist stays as it is, with a note.
 
     `no_images` is the name of the model if it does not accept images, else "".
     """
@@ -46,9 +49,11 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), no
     images: list[str] = []
     for quoted, bare in _MENTION.findall(text):
         path = _existing(quoted or bare, workspace)
+        if path is None and _is_path(quoted, bare):
+            notes.append(f"@{quoted or bare} is not a file here: nothing was added")
         if path is None or path in blocks:
             continue
-        if not _allowed(path, workspace, add_dirs):
+        if not _allowed(path, quoted or bare, workspace, add_dirs):
             notes.append(f"@{quoted or bare} is outside the working folder and was not added")
             continue
         blocks[path], note, url = _block(path, workspace, no_images)
@@ -59,25 +64,49 @@ def expand_mentions(text: str, workspace: Path, add_dirs: Sequence[str] = (), no
     return Expanded("\n\n".join([text, *blocks.values()]), tuple(notes), tuple(images), tuple(sources))
 
 
-async def input_sources(store: "Store", message: UserInput, options: RunOptions) -> tuple[str, ...]:
-    """Return the outside sources of the files in a message and of the advice in the prompt."""
-    return await sources_of_files(store, await asyncio.to_thread(_input_files, message, options))
+@dataclass(frozen=True)
+class InputFiles:
+    """The contribution of the files in a message to the conversation."""
+
+    sources: tuple[str, ...]
+    """The outside sources of these files, and of the advice in the prompt."""
+    reads: Mapping[str, str]
+    """Path -> digest of these files, which count as read; "" for a private file that was added in part."""
 
 
-def _input_files(message: UserInput, options: RunOptions) -> list[Path]:
+async def examine_input(store: "Store", message: UserInput, options: RunOptions) -> InputFiles:
+    """Return what the files in a message and the advice in the prompt bring into the conversation."""
+    added, advice = await asyncio.to_thread(_input_files, message, options)
+    roots = (*_roots(options), str(store.home.resolve()))
+    reads = await asyncio.to_thread(lambda: dict(_reads(added, roots)))
+    return InputFiles(await sources_of_files(store, [*advice, *added]), reads)
+
+
+def _input_files(message: UserInput, options: RunOptions) -> tuple[list[Path], list[Path]]:
     workspace = Path(options.workspace)
-    advice = advice_paths(workspace) if options.advice else []
-    return [*advice, *_mentioned(message, workspace)]
+    return list(_mentioned(message, options)), advice_paths(workspace) if options.advice else []
 
 
-def _mentioned(message: UserInput, workspace: Path) -> Iterator[Path]:
+def _roots(options: RunOptions) -> list[str]:
+    return [str(Path(folder).resolve()) for folder in (options.workspace, *options.add_dirs)]
+
+
+def _mentioned(message: UserInput, options: RunOptions) -> Iterator[Path]:
     """Yield the files that were added to a message."""
     if message.typed is None or message.typed == message.text:
         return
+    workspace = Path(options.workspace)
     for quoted, bare in _MENTION.findall(message.typed):
         path = _existing(quoted or bare, workspace)
-        if path is not None and path.is_file():
+        if path is not None and path.is_file() and _allowed(path, quoted or bare, workspace, options.add_dirs):
             yield path
+
+
+def _reads(added: Iterable[Path], roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for path in added:
+        is_whole = path.stat().st_size <= MAX_BYTES
+        if is_whole or is_private_file(str(path), tuple(roots)):
+            yield str(path), file_digest(path) if is_whole else ""
 
 
 def _existing(name: str, workspace: Path) -> Path | None:
@@ -91,8 +120,23 @@ def _existing(name: str, workspace: Path) -> Path | None:
     return None
 
 
-def _allowed(path: Path, workspace: Path, add_dirs: Sequence[str]) -> bool:
-    return any(path.is_relative_to(root.resolve()) for root in (workspace, *map(Path, add_dirs)))
+def _is_path(quoted: str, bare: str) -> bool:
+    """Return whether a mention can only mean a path: it is quoted, or has a folder or an ending."""
+    return bool(quoted or "/" in bare or _ENDING.search(bare.rstrip(_CLOSING)))
+
+
+def _allowed(path: Path, name: str, workspace: Path, add_dirs: Sequence[str]) -> bool:
+    """Return whether a file may be added: one of the folders, or an image that the user named by its whole path."""
+    if any(path.is_relative_to(root.resolve()) for root in (workspace, *map(Path, add_dirs))):
+        return True
+    return Path(name).expanduser().is_absolute() and _is_image(path)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return path.is_file() and image_type(path) is not None
+    except OSError:
+        return False
 
 
 def _block(path: Path, workspace: Path, no_images: str) -> tuple[str, str, str | None]:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
+    from ml_intern.evidence.statement.check import StatementCheck as StatementCheck
     from ml_intern.execution.tool import ServerState as ServerState
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.events import Event
     from ml_intern.graph.operations import Operation, Redo, Undo
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Conversation, Message
+    from ml_intern.runs.summary import RunSeries as RunSeries
     from ml_intern.safety.policy import Verdict as Verdict
     from ml_intern.session.mentions import Expanded
     from ml_intern.session.turns.rewind import RewindResult as RewindResult
@@ -47,6 +49,19 @@ class TurnEnd:
     text: str
     exit_code: int
     iterations: int = 0
+
+
+@dataclass(frozen=True)
+class QueuedMessage:
+    """A message of the user that waits for its turn."""
+
+    id: str
+    text: str
+    """The text that the user typed."""
+    steer: bool
+    """Whether the running turn takes it before its next model call."""
+    created: float
+    """The time of its submission in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +172,15 @@ class Pruning:
 
 
 @dataclass(frozen=True)
+class ThreadStatus:
+    """A thread with its pending requests, and the last metrics of its open background runs in one line."""
+
+    row: "ThreadRow"
+    requests: tuple[Mapping[str, Any], ...] = ()
+    metric: str = ""
+
+
+@dataclass(frozen=True)
 class Deleted:
     """The ids of deleted threads, and notes about files that were not deleted."""
 
@@ -178,6 +202,10 @@ class Thread(Protocol):
 
     async def history(self) -> "Sequence[Message]":
         """Return its messages, without times."""
+        ...
+
+    async def queue(self) -> "Sequence[QueuedMessage]":
+        """Return the messages that wait for their turn, in order."""
         ...
 
     async def plan(self) -> "Sequence[PlanStep]":
@@ -212,6 +240,10 @@ class Thread(Protocol):
         """Return the whole conversation with times and costs, for export."""
         ...
 
+    async def evidence(self) -> Mapping[str, Any]:
+        """Return the evidence card: answers with their claims, locks, what ran, and what is incomplete."""
+        ...
+
 
 class IdleThread(Thread, Protocol):
     """A thread without a running turn, locked by this process. It can be changed without a model."""
@@ -234,6 +266,14 @@ class Threads(Protocol):
         """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
         ...
 
+    async def statuses(self, limit: int | None = None) -> Sequence[ThreadStatus]:
+        """Return the threads of all folders with what they ask and measure, last used first."""
+        ...
+
+    async def runs(self, id: str) -> "Sequence[RunSeries]":
+        """Return the background runs of a thread with the points of their metrics, oldest first."""
+        ...
+
     async def sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
         """Return the size of each thread's checkpoints in bytes."""
         ...
@@ -247,7 +287,7 @@ class Threads(Protocol):
         ...
 
     def hold(self, text: str) -> AbstractAsyncContextManager[IdleThread]:
-        """Lock and open a thread. Raises UsageError or ThreadLocked."""
+        """Lock and open a thread, or attach to the process that has it open. Raises UsageError or ThreadLocked."""
         ...
 
     async def secrets_in_snapshots(self) -> Sequence[str]:
@@ -268,6 +308,10 @@ class Threads(Protocol):
 
     async def upload_trace(self, text: str, folder: str) -> str:
         """Upload a thread to the user's dataset of traces. Return its address. Raises UsageError or TemporaryError."""
+        ...
+
+    async def check_evidence(self, file: str, root: str | None = None) -> "StatementCheck":
+        """Check a statement that was written beside an artifact. Names are relative to `root`. Raises UsageError."""
         ...
 
     async def prune(self, request: PruneRequest, *, do_it: bool) -> Pruning:
@@ -313,12 +357,31 @@ class Session(Thread, Protocol):
         """Return its background runs."""
         ...
 
+    @property
+    def attached(self) -> bool:
+        """Whether another process runs the thread, and continues when this session is closed."""
+        ...
+
     async def submit(self, operation: "Operation") -> None:
-        """Queue an operation. Interrupt and Shutdown take effect at once, the others in order."""
+        """Queue an operation. Interrupt, Shutdown, SetMode, Unqueue, EditQueued and Steer act at once, others in order.
+
+        The operations about the tools of clients act at once, too.
+
+        A UserInput is on disk when this returns. It is sent in its turn, also after a crash. An interrupted or failed
+        turn pauses the queue until the user submits or steers a message.
+
+        Raises:
+            UsageError: the message of an Unqueue, EditQueued or Steer is not queued any more, another client answered
+                the approval first, an offered tool is not valid, or the call of a ToolReply does not wait any more.
+            DiskFull, TemporaryError: the message could not be saved.
+        """
         ...
 
     def events(self) -> "AsyncIterator[Event]":
-        """Yield the events as they happen, up to `shutdown`."""
+        """Yield the events as they happen, up to `shutdown`.
+
+        Raises TemporaryError if another process ran the thread and has ended.
+        """
         ...
 
     async def idle(self) -> None:

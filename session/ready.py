@@ -1,6 +1,6 @@
 """The data of the event `ready`, with notes about the models of a run."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ml_intern.text.formatting import money, plural
 from ml_intern.tools.registry import select_for_window
 
 if TYPE_CHECKING:
-    from ml_intern.execution.tool import Services, ToolSpec
+    from ml_intern.execution.tool import Services
 
 
 def ready(options: RunOptions, services: "Services", notes: Iterable[str]) -> dict[str, Any]:
@@ -32,13 +32,13 @@ def ready(options: RunOptions, services: "Services", notes: Iterable[str]) -> di
         "max_iterations": options.max_iterations,
         "max_budget_usd": options.max_budget_usd,
         "unpriced_models": services.models.unpriced(options),
-        "notes": [*options.notes, *_about_models(options, services, tools), *servers, *notes],
+        "notes": [*options.notes, *notes_on_models(options, services), *servers, *notes],
     }
 
 
-def _about_models(options: RunOptions, services: "Services", tools: "Mapping[str, ToolSpec]") -> Iterator[str]:
-    """Yield warnings about known limits of the models."""
-    models = services.models
+def notes_on_models(options: RunOptions, services: "Services") -> Iterator[str]:
+    """Yield warnings about known limits of the models of a run."""
+    models, tools = services.models, services.offered(options)
     yield from (str(one) for one in models.retired(options.models, date.today()))
     yield from models.unlisted(options)
     yield from (_unpriced_note(models.route(model), options) for model in models.unpriced(options))

@@ -20,6 +20,8 @@ from ml_intern.session.turns.turns import Turns
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
 
+    from ml_intern.execution.inbox import Inbox
+    from ml_intern.graph.limits import ApprovalMode
     from ml_intern.session.turns.turns import AgentApp
 
 
@@ -39,10 +41,17 @@ class Runner:
         """Return the operations on the turns of one thread."""
         return Turns(self.app, self.services, thread_id)
 
-    def open_scope(self, thread_id: str, files: TurnFiles | None = None, watch: RunWatch | None = None) -> None:
-        """Open the scope of a thread: its sub-agents, the snapshot of its turn, the watch on its runs."""
-        spawn = Children(self.app, self.services)
-        self.services.scopes.open(thread_id, ThreadScope(spawn=spawn, files=files, watch=watch))
+    def open_scope(
+        self,
+        thread_id: str,
+        files: TurnFiles | None = None,
+        watch: RunWatch | None = None,
+        inbox: "Inbox | None" = None,
+        mode: "Callable[[], ApprovalMode] | None" = None,
+    ) -> None:
+        """Open the scope of a thread: sub-agents, the snapshot of its turn, the watch on its runs, messages, mode."""
+        scope = ThreadScope(Children(self.app, self.services), files, watch, inbox, mode)
+        self.services.scopes.open(thread_id, scope)
 
     async def run_command(
         self, turns: Turns, command: str, options: RunOptions, publish: Callable[[Mapping[str, Any]], None], id: str
@@ -65,6 +74,12 @@ def is_pending(snapshot: "StateSnapshot") -> bool:
 def pending_kind(snapshot: "StateSnapshot") -> str:
     """Return what is pending: "approval", "work" that continues without one, or "" for nothing."""
     return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
+
+
+def ended_early(snapshot: "StateSnapshot") -> bool:
+    """Return whether the last turn was interrupted, failed or reached a limit."""
+    outcome = snapshot.values.get("outcome") or {"status": "done"}
+    return outcome["status"] not in ("done", "contradicted") and not pending_kind(snapshot)
 
 
 def turn_end(snapshot: "StateSnapshot") -> TurnEnd:

@@ -19,6 +19,7 @@ from ml_intern.models.secrets import register_secrets
 from ml_intern.session.listing import ThreadListing
 from ml_intern.session.opening.services import open_services
 from ml_intern.session.protocol import GraphHead
+from ml_intern.session.ready import notes_on_models
 from ml_intern.session.runner import Runner, is_pending, turn_end
 from ml_intern.session.thread import LockedThread
 from ml_intern.session.turns.turns import COPY
@@ -81,6 +82,7 @@ class LocalRun(LockedThread):
 
         Raises:
             ModelUnknown, KeyMissing: its model cannot be called.
+            ConfigurationError: a price is unknown and the budget is strict.
         """
         services, turns = runner.services, runner.turns(thread_id)
         options = replace(services.defaults, **changes)
@@ -89,7 +91,7 @@ class LocalRun(LockedThread):
             options = replace(options, workspace=row.folder)
         elif row is not None and not row.folder:
             await services.store.threads.update(thread_id, folder=options.workspace)
-        services.models.route(options.model)
+        await services.models.expect(options)
         files = await asyncio.to_thread(
             Snapshots, services.store.home, Path(options.workspace), _ignore_snapshot_failure
         )
@@ -152,11 +154,14 @@ class LocalGraph:
         Raises:
             ThreadLocked: another process or run is using the thread.
             ModelUnknown, KeyMissing: its model cannot be called.
+            ConfigurationError: a price is unknown and the budget is strict.
         """
         services = self.runner.services
         async with services.store.hold(thread_id):
             run = await LocalRun.open(self.runner, thread_id, changes)
             await self._wait_for_mcp_servers()
+            for note in notes_on_models(run.options, services):
+                _LOG.warning(note)
             if thread_id not in services.scopes:  # open until the server ends: an approval splits a turn into two runs
                 self.runner.open_scope(thread_id)
             await run.list_running()
@@ -196,6 +201,19 @@ async def open_served_graph(
         open_services(store, options, endpoint, servers, builtin) as services,
     ):
         yield LocalGraph(await Runner.create(services))
+
+
+async def check_models(options: RunOptions, endpoint: "Endpoint | None") -> tuple[str, ...]:
+    """Check the models before a server starts, as the start of a session does. Return notes about them.
+
+    Raises the errors of `Models.expect`.
+    """
+    async with (
+        await Store.open(data_home()) as store,
+        open_services(store, options, endpoint, {}, _served_tools(options)) as services,
+    ):
+        await services.models.expect(options)
+        return tuple(notes_on_models(options, services))
 
 
 def graph_without_services() -> "CompiledStateGraph[Any, Any, Any, Any]":

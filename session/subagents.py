@@ -94,9 +94,9 @@ class _Child:
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        """Open a scope for the child's thread, without sub-agents."""
+        """Open a scope for the child's thread, without sub-agents and messages of the user."""
         scopes = self.owner.services.scopes
-        scopes.open(self.id, replace(self.context.scope, spawn=None))
+        scopes.open(self.id, replace(self.context.scope, spawn=None, inbox=None))
         try:
             yield
         finally:
@@ -106,7 +106,8 @@ class _Child:
         """Run turns until the review accepts the report, or its corrections are used up."""
         row = ThreadListing(turns, options.workspace)
         if not (await turns.snapshot()).values:
-            await row.begin_turn(UserInput(self.task), options, state="idle")
+            task = UserInput(self.task, sources=self.context.taint)
+            await row.begin_turn(task, options, state="idle")
         while True:
             values = await self._run_turn(turns, options, publish)
             result, correction = self._reviewed(values)

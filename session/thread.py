@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ml_intern.evidence.card import evidence_card
+from ml_intern.execution.calls import silent, tool_context
 from ml_intern.execution.tool import Services
 from ml_intern.graph import operations as ops
 from ml_intern.graph.context import RunOptions
+from ml_intern.graph.state import AgentState
 from ml_intern.models.gateway import Models
+from ml_intern.safety.error_log import log_error
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.approvals import approval_fields, pending_batch
+from ml_intern.session.approvals import approval_fields, pending_batch, permission_info
 from ml_intern.session.exchange.export import conversation_of, plain_messages
 from ml_intern.session.listing import STATES, ThreadListing
 from ml_intern.session.runner import Runner
+from ml_intern.session.turns.message_queue import queued_message
 from ml_intern.session.turns.rewind import Rewind, RewindResult, UndoPreview
 from ml_intern.session.turns.turns import TurnInfo, Turns
 from ml_intern.store.ledger import usage_summary
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Conversation, Message
+    from ml_intern.session.protocol import PermissionInfo, QueuedMessage
     from ml_intern.snapshots.workspace import Snapshots
     from ml_intern.store.ledger import Spending, Totals
     from ml_intern.store.store import Store
@@ -73,6 +79,10 @@ class StoredThread:
         """Return its messages, without times."""
         return plain_messages(await self.messages())
 
+    async def queue(self) -> "Sequence[QueuedMessage]":
+        """Return the messages that wait for their turn, in order."""
+        return [queued_message(row) for row in await self._store.queue.list(self.thread_id)]
+
     async def plan(self) -> "Sequence[PlanStep]":
         """Return its plan."""
         return await self._value("plan") or []
@@ -106,6 +116,20 @@ class StoredThread:
         """Return the whole conversation with times and costs. Raises UsageError before the first turn."""
         return await conversation_of(self._turns, await self._store.threads.find(self.thread_id))
 
+    async def evidence(self) -> Mapping[str, Any]:
+        """Return the evidence card: answers with their claims, locks, what ran, and what is incomplete."""
+        state = cast(AgentState, (await self._turns.snapshot()).values)
+        return await evidence_card(tool_context(state, self.thread_id, self.options, self._turns.services, silent))
+
+    async def _reached(self) -> tuple[int, int]:
+        """Return the number of the turn that failed and its model calls; zeros if none began or it cannot be read."""
+        try:
+            values = (await self._turns.snapshot()).values
+        except Exception as error:  # noqa: BLE001 the database may be what failed
+            log_error(self._store.home, self.thread_id, error)
+            return 0, 0
+        return (0, 0) if values.get("outcome") else (int(values.get("turn", 0)), int(values.get("iteration", 0)))
+
 
 class LockedThread(StoredThread):
     """A thread locked by this process. Call its methods only between turns."""
@@ -113,6 +137,15 @@ class LockedThread(StoredThread):
     @property
     def _listing(self) -> ThreadListing:
         return ThreadListing(self._turns, self.options.workspace)
+
+    async def permissions(self) -> "PermissionInfo":
+        """Return the permission rules and saved answers that apply here."""
+        answers = await self._store.permissions.in_force(self.options.workspace, self.thread_id)
+        return permission_info(self.options.permissions, answers)
+
+    async def remove_permission(self, number: int) -> bool:
+        """Remove a saved "always" answer. Return False if it does not exist."""
+        return await self._store.permissions.remove(number)
 
     async def rename(self, title: str) -> None:
         """Change the title. Secrets in it are redacted."""

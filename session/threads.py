@@ -1,21 +1,25 @@
 """List, read, change, copy, import and delete the threads in a data folder. No model is called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from ml_intern.models.secrets import register_secrets
+from ml_intern.runs.summary import metrics_line, run_series
 from ml_intern.session.opening.store import open_store
-from ml_intern.session.protocol import Deleted
+from ml_intern.session.protocol import Deleted, ThreadStatus
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
-    from ml_intern.session.protocol import PruneRequest, Pruning
-    from ml_intern.session.thread import LockedThread, StoredThread
+    from ml_intern.runs.summary import RunSeries
+    from ml_intern.session.protocol import IdleThread, PruneRequest, Pruning, StatementCheck
+    from ml_intern.session.thread import StoredThread
     from ml_intern.snapshots.workspace import ReportProblem
+    from ml_intern.store.runs import RunRow
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
@@ -35,12 +39,22 @@ class LocalThreads:
     def __init__(self, store: "Store", warn: "ReportProblem") -> None:
         self._store = store
         self._warn = warn
+        self._roster = _Roster(store, self.read)
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
     ) -> Sequence["ThreadRow"]:
         """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
         return await self._store.threads.list(folder, limit, children=children)
+
+    async def statuses(self, limit: int | None = None) -> Sequence[ThreadStatus]:
+        """Return the threads of all folders with what they ask and measure, last used first."""
+        return await self._roster.statuses(limit)
+
+    async def runs(self, id: str) -> "Sequence[RunSeries]":
+        """Return the background runs of a thread with the points of their metrics, oldest first."""
+        rows = [run for run in await self._store.runs.list() if id in (run.thread_id, run.root_id)]
+        return [await asyncio.to_thread(run_series, row) for row in rows]
 
     async def sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
         """Return the size of each thread's checkpoints in bytes."""
@@ -60,11 +74,16 @@ class LocalThreads:
             yield thread
 
     @asynccontextmanager
-    async def hold(self, text: str) -> AsyncIterator["LockedThread"]:
-        """Lock and open a thread. Raises UsageError or ThreadLocked."""
+    async def hold(self, text: str) -> AsyncIterator["IdleThread"]:
+        """Lock and open a thread, or attach to the process that has it open. Raises UsageError or ThreadLocked."""
         from ml_intern.session.thread import LockedThread
+        from ml_intern.session.wire.attaching import attach, is_served
 
         row = await self._found(text)
+        if is_served(self._store.home, row.id):
+            async with attach(self, row.id, name="threads") as remote:
+                yield remote
+            return
         async with self._store.hold(row.id), self._opened(LockedThread, row) as thread:
             yield thread
 
@@ -130,8 +149,50 @@ class LocalThreads:
         traces = Traces(self._store.home, load(Path(folder)).settings)
         return f"{hub_url()}/{await traces.upload_now(turns)}"
 
+    async def check_evidence(self, file: str, root: str | None = None) -> "StatementCheck":
+        """Check a statement that was written beside an artifact. Names are relative to `root`. Raises UsageError."""
+        from ml_intern.evidence.statement.check import check_statement
+        from ml_intern.evidence.statement.recompute import recomputed
+
+        check = await asyncio.to_thread(check_statement, Path(file), Path(root) if root else None)
+        return replace(check, items=(*check.items, *await recomputed(check)))
+
     async def prune(self, request: "PruneRequest", *, do_it: bool) -> "Pruning":
         """Delete old threads and thin out long ones, or return what would be pruned."""
         from ml_intern.session.pruning import prune
 
         return await prune(self._store, request, do_it=do_it)
+
+
+_Requests = tuple[Mapping[str, Any], ...]
+
+
+class _Roster:
+    """Reads the statuses again and again. What a thread asks is read once for each of its states."""
+
+    def __init__(self, store: "Store", read: "Callable[[str], AbstractAsyncContextManager[StoredThread]]") -> None:
+        self._store = store
+        self._read = read
+        self._asked: dict[tuple[str, float], _Requests] = {}
+
+    async def statuses(self, limit: int | None) -> "Sequence[ThreadStatus]":
+        """Return the threads, last used first."""
+        rows = await self._store.threads.list(None, limit)
+        runs = [run for run in await self._store.runs.list() if run.open]
+        asked = {(row.id, row.updated): await self._requests(row) for row in rows if row.state == "waiting"}
+        self._asked = asked
+        return [ThreadStatus(row, asked.get((row.id, row.updated), ()), _metric(row, runs)) for row in rows]
+
+    async def _requests(self, row: "ThreadRow") -> _Requests:
+        known = self._asked.get((row.id, row.updated))
+        if known is not None:
+            return known
+        async with self._read(row.id) as thread:
+            pending = await thread.pending_approval()
+        return tuple(pending["requests"]) if pending else ()
+
+
+def _metric(row: "ThreadRow", runs: "Sequence[RunRow]") -> str:
+    """Return the running background runs of a thread with their last metrics."""
+    own = [run for run in runs if row.id in (run.thread_id, run.root_id)]
+    return "; ".join(" ".join(filter(None, [run.name or run.id, metrics_line(run)])) for run in own)

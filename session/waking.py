@@ -1,6 +1,7 @@
 """Watches the background runs of the session's thread. The end of a run starts a turn if the thread is idle."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.configs.errors import MLInternError
@@ -21,6 +22,16 @@ from ml_intern.store.runs import RunRow
 
 WAKE_TEXT = "a background run ended"
 """The text of `processing` for a turn without a message."""
+NOTICE_TEXT = "a background run met a condition"
+
+
+@dataclass(frozen=True)
+class Woken:
+    """The number of the turn that continues, and why."""
+
+    turn: int
+    text: str
+
 
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
 
@@ -65,19 +76,21 @@ class ThreadRuns:
             await self._watch.close()
             self._watch = None
 
-    async def begin(self, turns: Turns, options: RunOptions) -> int | None:
-        """Write the input that wakes the model. Return the number of the turn to which it belongs.
+    async def begin(self, turns: Turns, options: RunOptions) -> "Woken | None":
+        """Write the input that wakes the model. Return the turn to which it belongs.
 
-        Return None if every ended run was reported, or if the thread is not idle. In that case the next model call
-        reports the runs.
+        Return None if every ended run and every notice was reported, or if the thread is not idle. In that case the
+        next model call reports them.
         """
         snapshot = await turns.snapshot()
         reported = snapshot.values.get("reported_runs", [])
         ended = await self._services.store.runs.finished_unreported(turns.thread_id, reported)
-        if not ended or pending_kind(snapshot):
+        noticed = await self._services.store.runs.unreported_notices(turns.thread_id, reported)
+        if not (ended or noticed) or pending_kind(snapshot):
             return None
-        await turns.continue_turn(options, WAKE_TEXT)
-        return int(snapshot.values.get("turn", 0))
+        text = WAKE_TEXT if ended else NOTICE_TEXT
+        await turns.continue_turn(options, text)
+        return Woken(int(snapshot.values.get("turn", 0)), text)
 
     async def unfinished(self) -> Sequence[RunRow]:
         """Return the runs that have not ended."""

@@ -199,15 +199,13 @@ class ShadowGit:
         reads = [Path(self.ignore_file).expanduser()] if self.ignore_file else []
         with ExitStack() as stack:
             git = stack.enter_context(open_git((*options, *arguments), root, reads=reads, writes=[self.folder]))
-            process = subprocess.Popen(
-                git.argv,
+            process = git.start(
+                keeps=self._lock,
                 cwd=root,
                 env=self._environment(root),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the terminal must not reach git
-                pass_fds=git.descriptors if git.ends_with_parent else self._lock,
             )
             timer = threading.Timer(seconds, kill_git, (process,))
             timer.daemon = True

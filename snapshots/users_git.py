@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.sandbox.git.reader import kill_git, open_git
@@ -41,7 +42,7 @@ def find_user_ignores(workspace: Path) -> UserIgnores:
 
 def _users_setting(query: Sequence[str]) -> str:
     """Return a setting of the user's own git, outside every repository."""
-    process = _start(["git", *query], Path("/"))
+    process = subprocess.Popen(["git", *query], start_new_session=True, **_options(Path("/")))
     return _output(process)
 
 
@@ -49,27 +50,25 @@ def _ask(folder: Path, *queries: Sequence[str], reads: Sequence[Path] = ()) -> l
     """Run git queries in parallel and return their outputs; "" for a failed query."""
     with ExitStack() as stack:
         commands = [stack.enter_context(open_git(query, folder, reads=reads)) for query in queries]
-        processes = [_start(command.argv, folder, command.descriptors) for command in commands]
+        processes = [command.start(**_options(folder)) for command in commands]
         return [_output(process) for process in processes]
 
 
-def _start(argv: Sequence[str], folder: Path, descriptors: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
+def _options(folder: Path) -> dict[str, Any]:
+    """Return the options to start git with."""
     # If git started ml-intern, GIT_* variables point to its repository; only the locations of settings matter here.
     environment = {
         name: value
         for name, value in without_secrets(os.environ).items()
         if not name.startswith("GIT_") or name in _SETTINGS
     }
-    return subprocess.Popen(
-        argv,
-        cwd=folder,
-        env={**environment, "GIT_TERMINAL_PROMPT": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        pass_fds=descriptors,
-    )
+    return {
+        "cwd": folder,
+        "env": {**environment, "GIT_TERMINAL_PROMPT": "0"},
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }
 
 
 def _output(process: "subprocess.Popen[bytes]") -> str:

@@ -17,12 +17,14 @@ import aiosqlite
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
-from ml_intern.store.schema import APPLICATION_ID, CHANGES, COMPUTE_TABLES, FILE_TABLES, SCHEMA_VERSION, TABLES
+from ml_intern.store.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 
 SQLITE_VERSION = sqlite3.sqlite_version
 BUSY_SECONDS = 10.0
+LATER_SECONDS = 0.25
+"""The longest that a write without urgency waits for a transaction of something else."""
 PAGE_BYTES = 1024
 """A small page size, since rows of two to three kilobytes would leave half of a larger page empty."""
 WAL_PAGES = 256
@@ -38,6 +40,11 @@ class Database(aiosqlite.Connection):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open_mark: int | None = None
+        self._deleted: DatabaseUnusable | None = None
+        """The error of all writes once the file was deleted."""
+        self._later: list[Callable[[sqlite3.Connection], object]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
         super().__init__(self._connect_file, iter_chunk_size=64)
         # A program that exits without closing must not wait for this thread; SQLite survives that at any time.
         self._thread.daemon = True
@@ -47,11 +54,51 @@ class Database(aiosqlite.Connection):
         return await self._run_on_thread(work)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises."""
-        return await self._run_on_thread(partial(_transaction, work))
+        """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises.
+
+        The same transaction performs what waits since `write_later`, first. Raises DatabaseUnusable if the file was
+        deleted meanwhile; its content is saved to another file.
+        """
+        later, self._later = self._later, []
+
+        def both(connection: sqlite3.Connection) -> T:
+            for one in later:
+                one(connection)
+            return work(connection)
+
+        def committed(connection: sqlite3.Connection) -> T:
+            if self._deleted is None:
+                result = _transaction(both, connection)
+                if self.path.exists():
+                    return result
+                self._deleted = _rescued(connection, self.path)
+            raise self._deleted
+
+        try:
+            return await self._run_on_thread(committed)
+        except BaseException:
+            self._later = [*later, *self._later]
+            raise
+
+    def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Run `work` in the next transaction, or in one of its own after LATER_SECONDS. It may run more than once."""
+        self._later.append(work)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._write_soon)
+
+    def _write_soon(self) -> None:
+        self._timer = None
+        if self._later:
+            self._writing = asyncio.create_task(self.write(lambda _: None))
+            # What failed waits on, and the next transaction reports the error.
+            self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def close(self) -> None:
         """Finish queued work and close. The last connection merges the write-ahead log into the file."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         await super().close()
         self._close_mark()
 
@@ -216,7 +263,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         return
     if application or version or connection.execute(_TABLE_COUNT).fetchone()[0]:
         raise DatabaseUnusable(f"{path} is a database of another program", "move it elsewhere")
-    for statement in _statements(TABLES + COMPUTE_TABLES + FILE_TABLES):
+    for statement in _statements(TABLES):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -243,10 +290,26 @@ def _quick_check(path: Path) -> None:
         raise damage
 
 
+def _rescued(connection: sqlite3.Connection, path: Path) -> DatabaseUnusable:
+    """Save the content of a database whose file was deleted: the open connection still has all of it."""
+    saved = path.with_name(f"{path.name}.rescued-{_stamp()}")
+    private_folder(path.parent)
+    os.close(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    with closing(sqlite3.connect(saved)) as copy:
+        connection.backup(copy)
+    return DatabaseUnusable(
+        f"{path} was deleted while ml-intern used it; its content was saved to {saved.name}",
+        f"to continue, run: mv {saved} {path}",
+    )
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+
+
 def _set_aside(path: Path) -> DatabaseUnusable:
     """Rename the damaged file and its log, so that they are never overwritten."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    saved = path.with_name(f"{path.name}.damaged-{stamp}")
+    saved = path.with_name(f"{path.name}.damaged-{_stamp()}")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ml_intern.store.database import Database
 
 _COLUMNS = "thread_id, message_id, position, tool, digest, status, result, handle, started, finished"
+_TICK_S = 0.02
 _OF_KEY = "thread_id = ? AND message_id = ? AND position = ?"
 
 
@@ -35,6 +36,11 @@ class JournalRow:
     """The id of what the call started: a run or a sub-agent's thread."""
     started: float
     finished: float | None
+
+    @property
+    def began(self) -> int:
+        """Return the start in nanoseconds, by a clock that may be behind by a tick, as that of file times is."""
+        return int((self.started - _TICK_S) * 1e9)
 
 
 class Journal:

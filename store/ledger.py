@@ -30,6 +30,12 @@ def unpriced_allowed(cap_usd: float) -> int:
     return math.ceil(cap_usd * UNPRICED_REQUESTS_PER_DOLLAR)
 
 
+def budget_remedy(unpriced: int) -> str:
+    """Return what the user can do about a budget that is used up, by the number of its requests of unknown price."""
+    raised = "raise it with --max-budget-usd (-1: no limit)"
+    return f"{raised}, or set the price: `prices` in the settings" if unpriced else raised
+
+
 @dataclass(frozen=True)
 class CostReservation:
     """The highest possible cost of a request in US dollars (None: unknown) and the cap of its tree (None: no cap)."""
@@ -260,13 +266,12 @@ def _check_cap(connection: sqlite3.Connection, root_id: str, reservation: CostRe
     if reservation.cap_usd is None:
         return
     committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()
-    remedy = "raise it with --max-budget-usd (-1: no limit)"
     if reservation.usd is not None and committed + reservation.usd > reservation.cap_usd:
         left = (
             f"{money(max(0.0, reservation.cap_usd - committed))} of the budget of {money(reservation.cap_usd)} is left"
         )
-        raise LimitReached(f"the next request may cost {money(reservation.usd)}, but only {left}", remedy)
+        raise LimitReached(f"the next request may cost {money(reservation.usd)}, but only {left}", budget_remedy(0))
     if reservation.usd is None and unpriced >= unpriced_allowed(reservation.cap_usd):
         used_up = f"the budget of {money(reservation.cap_usd)} is used up"
         counted = f"it allows {plural(unpriced, 'request')} of unknown price, {UNPRICED_REQUESTS_PER_DOLLAR} per dollar"
-        raise LimitReached(f"{used_up}: {counted}", f"{remedy}, or set the price: `prices` in the settings")
+        raise LimitReached(f"{used_up}: {counted}", budget_remedy(unpriced))

@@ -7,8 +7,8 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, TemporaryError, ThreadLocked
@@ -32,7 +32,9 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        raise TemporaryError(f"the file system refused a lock: {error.strerror}") from error
+        raise TemporaryError(
+            f"the file system refused a lock: {error.strerror}", "set ML_INTERN_HOME to a folder on a local disk"
+        ) from error
     return True
 
 
@@ -45,10 +47,14 @@ def file_error(error: OSError, path: Path) -> MLInternError:
     )
 
 
+def lock_name(thread_id: str) -> str:
+    """Return the name of a thread's lock file, without its suffix. Ids that are not safe file names are hashed."""
+    return thread_id if _PLAIN_NAME.fullmatch(thread_id) else hashlib.sha256(thread_id.encode()).hexdigest()
+
+
 def lock_path(folder: Path, thread_id: str) -> Path:
-    """Return the lock file of a thread; ids that are not safe file names are hashed."""
-    plain = thread_id if _PLAIN_NAME.fullmatch(thread_id) else hashlib.sha256(thread_id.encode()).hexdigest()
-    return folder / f"{plain}.lock"
+    """Return the lock file of a thread."""
+    return folder / f"{lock_name(thread_id)}.lock"
 
 
 @asynccontextmanager
@@ -108,12 +114,23 @@ def _try_repeatedly(descriptor: int) -> bool:
 
 def is_locked(folder: Path, thread_id: str) -> bool:
     """Return whether a process has locked the thread. A thread that was never locked has no lock file."""
+    with unlocked(lock_path(folder, thread_id)) as is_free:
+        return not is_free
+
+
+@contextmanager
+def unlocked(path: Path) -> Iterator[bool]:
+    """Provide whether no process has locked this file. If so, none can lock it until the block ends.
+
+    A file that cannot be opened counts as not locked.
+    """
     try:
-        descriptor = os.open(lock_path(folder, thread_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return False
+        yield True
+        return
     try:
-        return not try_lock(descriptor, shared=True)
+        yield try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""The table of "always" answers: permanent permissions in a folder, or for one thread in it."""
+"""The table of "always" answers: permanent permissions in a folder, for one thread in it, or in every folder."""
 
 import json
 import sqlite3
@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from ml_intern.store.database import Database
 
+EVERYWHERE = ""
+"""The folder of a grant that applies in every folder."""
 _COLUMNS = "id, folder, thread_id, tool, prefix, created"
 
 
@@ -36,7 +38,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class PermissionRow:
-    """A grant and its scope: a folder and, unless `thread_id` is None, one thread in it."""
+    """A grant and its scope: a folder (EVERYWHERE: every one) and, unless `thread_id` is None, one thread in it."""
 
     id: int
     folder: str
@@ -61,13 +63,13 @@ class Permissions:
 
     async def in_force(self, folder: str, thread_id: str) -> Sequence[PermissionRow]:
         """Return the grants that apply to a thread in this folder."""
-        return await self._database.read(_selection("folder = ? AND thread_id IN ('', ?)", folder, thread_id))
+        return await self._database.read(_selection("folder IN ('', ?) AND thread_id IN ('', ?)", folder, thread_id))
 
     async def list(self, folder: str | None = None) -> Sequence[PermissionRow]:
-        """Return all grants, or those of one folder, oldest first."""
+        """Return all grants, or those that apply in one folder, oldest first."""
         if folder is None:
             return await self._database.read(_selection("1"))
-        return await self._database.read(_selection("folder = ?", folder))
+        return await self._database.read(_selection("folder IN ('', ?)", folder))
 
     async def remove(self, id: int) -> bool:
         """Delete a grant. Return whether it existed."""

@@ -1,5 +1,6 @@
 """The table of background runs: handles, states, results, and which runs are not reported to the model yet."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,15 @@ QUEUED, RUNNING = "queued", "running"
 OPEN = (QUEUED, RUNNING)
 FINAL = ("succeeded", "failed", "cancelled", "timeout", "lost")
 IS_OPEN = "state IN ('queued', 'running')"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A condition that a run met: the condition, what met it, and when (seconds since the epoch)."""
+
+    condition: str
+    text: str
+    time: float
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,15 @@ class RunRow:
     """Bytes of the log that were already searched for metrics."""
     exit_code: int | None = None
     reason: str = ""
-    """The reason for the final state, if the state alone does not explain it."""
+    """The reason for the state, if the state alone does not explain it, such as what a queued run waits for."""
     tail: str = ""
     """The end of the output, redacted for the model."""
     metrics: str = "{}"
     """JSON: the last value of each metric."""
+    notify_when: str = "{}"
+    """JSON: the conditions that wake the model while the run continues, each with the time from which it counts."""
+    notices: str = "[]"
+    """JSON: the notices about conditions that were met."""
     cost_usd: float | None = None
     created: float = field(default_factory=time.time, compare=False)
     started: float | None = None
@@ -72,8 +86,11 @@ class RunChanges(TypedDict, total=False):
     limit_s: float | None
     log: str
     log_offset: int
+    reason: str
     tail: str
     metrics: str
+    notify_when: str
+    notices: str
     started: float | None
 
 
@@ -160,6 +177,18 @@ class Runs:
         """Return the finished runs of a thread that are not in `reported`, oldest first."""
         rows = await self._database.read(_selection(f"thread_id = ? AND NOT {IS_OPEN}", thread_id))
         return [row for row in rows if row.id not in reported]
+
+    async def unreported_notices(
+        self, thread_id: str, reported: Collection[str]
+    ) -> Sequence[tuple[str, RunRow, Notice]]:
+        """Return the notices of a thread whose ids are not in `reported`: id, run and notice, in order."""
+        rows = await self._database.read(_selection("thread_id = ? AND notices <> '[]'", thread_id))
+        found = [
+            (f"{row.id}/{number}", row, Notice(**one))
+            for row in rows
+            for number, one in enumerate(json.loads(row.notices))
+        ]
+        return [one for one in found if one[0] not in reported]
 
     async def pending(self, thread_id: str) -> bool:
         """Return whether the thread has unfinished runs."""

@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 9
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -64,6 +64,11 @@ WHEN NEW.state NOT IN ('queued', 'running')
 BEGIN UPDATE experiments SET run_metrics = NEW.metrics, cost_usd = NEW.cost_usd WHERE run_id = NEW.id; END;
 """
 
+NOTICE_COLUMNS = """
+ALTER TABLE runs ADD COLUMN notify_when TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN notices TEXT NOT NULL DEFAULT '[]';
+"""
+
 FILE_TABLES = """
 CREATE TABLE tainted_files (
     path TEXT NOT NULL,
@@ -74,7 +79,34 @@ CREATE TABLE tainted_files (
 ) WITHOUT ROWID;
 """
 
-TABLES = """
+QUEUE_TABLES = """
+CREATE TABLE queued_messages (
+    thread_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    steer INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (thread_id, id)
+) WITHOUT ROWID;
+"""
+
+EVENT_TABLES = """
+CREATE TABLE event_numbers (thread_id TEXT PRIMARY KEY, reserved INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+EVIDENCE_TABLES = """
+CREATE TABLE evidence (
+    thread_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('call', 'lock', 'verdict')),
+    ref TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created REAL NOT NULL,
+    UNIQUE (thread_id, kind, ref)
+);
+"""
+
+MAIN_TABLES = """
 CREATE TABLE threads (
     id TEXT PRIMARY KEY,
     title TEXT NOT NULL,
@@ -173,10 +205,17 @@ CREATE TABLE permissions (
 );
 """
 
+TABLES = MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
+"""The tables of a new database."""
+
 CHANGES: dict[int, str] = {
     1: "ALTER TABLE ledger ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);",
     2: "DROP TABLE runs;\n" + COMPUTE_TABLES,
     3: "ALTER TABLE threads ADD COLUMN options TEXT;",
     4: FILE_TABLES,
+    5: QUEUE_TABLES,
+    6: EVENT_TABLES,
+    7: EVIDENCE_TABLES,
+    8: NOTICE_COLUMNS,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

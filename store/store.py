@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ml_intern.store.checkpoints.rows import Checkpoints
 from ml_intern.store.database import Database, open_database
+from ml_intern.store.event_numbers import EventNumbers
+from ml_intern.store.evidence.table import EvidenceTable
 from ml_intern.store.experiments import Experiments
 from ml_intern.store.journal import Journal
 from ml_intern.store.ledger import Ledger
 from ml_intern.store.lock import lock_path, lock_thread
 from ml_intern.store.permissions import Permissions
+from ml_intern.store.queue import QueuedMessages
 from ml_intern.store.runs import Runs
 from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.threads import ThreadTable
@@ -35,11 +38,14 @@ class Store:
         self.database = database
         self.threads = ThreadTable(database, home / LOCKS)
         self.journal = Journal(database)
+        self.queue = QueuedMessages(database)
+        self.event_numbers = EventNumbers(database)
         self.ledger = Ledger(database)
         self.runs = Runs(database)
         self.experiments = Experiments(database)
         self.permissions = Permissions(database)
         self.tainted_files = TaintedFiles(database)
+        self.evidence = EvidenceTable(database)
         self.checkpoints = Checkpoints(database)
         self._make_saver = make_saver or _default_saver
         self._saver: BaseCheckpointSaver[Any] | None = None

@@ -80,7 +80,7 @@ class NewThread(ThreadChanges, total=False):
     updated: float
 
 
-_THREAD_TABLES = ("journal", "runs", "experiments", "permissions")
+_THREAD_TABLES = ("journal", "runs", "experiments", "permissions", "queued_messages", "event_numbers", "evidence")
 
 
 class ThreadTable:
@@ -218,6 +218,11 @@ def _insert_unlisted(connection: sqlite3.Connection) -> None:
         turns = sum(ref.source == "input" for ref in checkpoint_refs)
         fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns}
         _insert(connection, _new_row(fields))
+
+
+def insert_missing(connection: sqlite3.Connection, id: str, **fields: Unpack[ThreadChanges]) -> None:
+    """Add the row of a new thread within a transaction."""
+    _insert(connection, _new_row({"id": id, **fields}))
 
 
 def _new_row(fields: Mapping[str, Any]) -> ThreadRow:

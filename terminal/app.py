@@ -1,151 +1,198 @@
-"""The interactive session: turns input into operations, shows events, and handles Ctrl-C."""
+"""The interactive session: turns input into operations, answers approval requests, and leaves."""
 
 import asyncio
-import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from ml_intern.configs.errors import MLInternError
 from ml_intern.graph import operations as ops
-from ml_intern.terminal.approval import ApprovalDeferred, Dialogue, NewMessage
-from ml_intern.terminal.keys import ctrl_c_is_a_key
-from ml_intern.terminal.prompt import InputAborted, LineReader, RewindRequested
-from ml_intern.terminal.render.summary import one_line
-from ml_intern.terminal.slash.rewind import rewind
-from ml_intern.terminal.slash.runs import leave_runs
-from ml_intern.terminal.slash.table import LEAVING, find_command, nearest
-from ml_intern.text.formatting import plural, spent
+from ml_intern.terminal.browse import choose_earlier, read_outputs
+from ml_intern.terminal.display.console import Console
+from ml_intern.terminal.display.paint import theme_for_terminal
+from ml_intern.terminal.input.queue import WaitingLines
+from ml_intern.terminal.session_events import SessionEvents
+from ml_intern.terminal.state import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from ml_intern.graph.context import RunOptions
-    from ml_intern.graph.events import Event
-    from ml_intern.session.protocol import Session, Totals
-    from ml_intern.terminal.screen import Screen
+    from ml_intern.graph.limits import ApprovalMode
+    from ml_intern.graph.operations import Decision
+    from ml_intern.session.protocol import Session
+    from ml_intern.terminal.display.view_host import View
+    from ml_intern.terminal.guide import Guide
+    from ml_intern.terminal.input.reader import LineReader, SessionTerminal
+    from ml_intern.terminal.slash.table import SlashCommand
+    from ml_intern.terminal.theme import Theme
+
+ANSWERED = object()
+"""The outcome of an approval that another client answered."""
+MODES: "tuple[ApprovalMode, ...]" = ("ask", "accept-edits", "auto", "plan")
+"""The approval modes that Shift-Tab walks."""
+MODE_S = 2.0
+"""Seconds that the next Shift-Tab waits for a session that does not report its mode."""
 
 
-class Messages(LineReader, Protocol):
-    """Reads messages, and answers to questions."""
+def is_message(line: str) -> bool:
+    """Return whether a line goes to the model: it is neither a slash command nor a shell command."""
+    from ml_intern.terminal.slash.table import LEAVING, find_command
 
-    async def message(self, default: str = "") -> str:
-        """Return the next message.
+    return not (find_command(line)[2] or line.startswith("!") or line.strip().lower() in LEAVING)
 
-        Raises:
-            KeyboardInterrupt: Ctrl-C.
-            EOFError: Ctrl-D.
-            RewindRequested: Esc Esc.
-            InputAborted: `abort_input` was called.
-        """
-        ...
 
-    def abort_input(self) -> str:
-        """Make the running `message` raise InputAborted. Return the text typed so far."""
+def immediate(line: str) -> "SlashCommand | None":
+    """Return the slash command of a line if it acts during a turn, instead of waiting for its end."""
+    from ml_intern.terminal.slash.table import find_command
+
+    command = find_command(line)[0]
+    return command if command is not None and command.immediate else None
 
 
 class App:
-    """One interactive session. `run` returns when the user leaves."""
+    """One interactive session. The screen stands from the start; `run` begins when a session is open."""
 
-    def __init__(
-        self, session: "Session", screen: "Screen", prompt: Messages, doctor: "Callable[[], Awaitable[list[str]]]"
-    ) -> None:
-        self.session = session
-        self.screen = screen
-        self.prompt = prompt
-        self.doctor = doctor
+    def __init__(self, *, verbose: bool = False, rewraps: bool = True, plain: bool = False) -> None:
+        theme = theme_for_terminal("none" if plain else "auto")
+        self.screen = Transcript(theme, verbose=verbose, in_order=plain)
+        self.console: SessionTerminal = self._console(rewraps=rewraps, plain=plain)
+        self.prompt: LineReader = self.console
+        self._guide: Guide | None = None
         self.leaving = False
-        self.tools: tuple[str, ...] = ()
-        self._greeted = False
-        self._noted = set[str]()
-        self._prefill = ""
-        self._sent: list[str] = []
-        self._requests: Sequence[dict[str, Any]] = ()
-        self._failed: Exception | None = None
-        self._spent: Totals | None = None
-        """The totals when the session was last idle."""
-        self._spent_before: Totals | None = None
-        """The totals before the current turn."""
+        self.doctor: Callable[[], Awaitable[list[str]]]
+        self._session: Session | None = None
+        self._events: SessionEvents | None = None
+        self._main = asyncio.current_task()
+        self._lines = WaitingLines()
+        self._wake = asyncio.Event()
+        self._busy = False
+        self._turn_began = False
+        self._switching, self._options_known = asyncio.Lock(), asyncio.Event()
+        self._answered_by = ""
+        self._rewinds = False
         self._presses = 0
-        self._prompt_ended = asyncio.Event()
-        self._prompt_ended.set()
-        self._running: asyncio.Future[None] | None = None
-        self._submission: asyncio.Future[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._tasks = set[asyncio.Task[None]]()
+        self.console.waiting = self._waiting
+        self.console.status = self._status
+        self.console.resting = self._rests
+
+    def _console(self, *, rewraps: bool, plain: bool) -> "SessionTerminal":
+        if plain:
+            from ml_intern.terminal.lines.console import LineConsole
+
+            return LineConsole(self.screen, self)
+        return Console(self.screen, self, rewraps=rewraps)
+
+    def _rests(self) -> bool:
+        return self._session is not None and not (self._busy or self.leaving or len(self._lines))
+
+    @property
+    def session(self) -> "Session":
+        """The open session."""
+        if self._session is None:
+            raise RuntimeError("no session is open")
+        return self._session
 
     @property
     def options(self) -> "RunOptions":
         """The options the next turn runs with."""
         return self.session.options
 
-    async def run(self) -> None:
-        """Process messages until the user leaves."""
-        consumer = asyncio.create_task(self._consume())
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._on_interrupt)
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Names of the tools the model has."""
+        return self._events.tools if self._events else ()
+
+    async def run(
+        self,
+        session: "Session",
+        doctor: Callable[[], Awaitable[list[str]]],
+        first: str = "",
+        guide: "Guide | None" = None,
+    ) -> bool:
+        """Process lines until the user leaves. Return whether a question was asked then.
+
+        `first` is the first message, if it is not typed here.
+        """
+        from ml_intern.terminal.slash.runs import leave_runs
+
+        self._session, self.doctor, self._guide = session, doctor, guide
+        events = self._events = SessionEvents(session, self.screen, self, self.console.signals, self.console.fill)
+        consumer = asyncio.create_task(events.consume())
+        consumer.add_done_callback(lambda _: self._events_ended())
+        watcher = asyncio.create_task(events.watch_runs())
         try:
-            await self._count_spending()
+            await events.count_spending()
             await self.perform(None)
-            while not self.leaving:
-                await self._next()
-            await leave_runs(self)
+            if first.strip() and not self.leaving:
+                await self.perform(self._input(first))
+                self.leaving |= guide is not None and guide.one_turn
+            while True:
+                while not self.leaving:
+                    await self._next()
+                asked = await leave_runs(self)
+                if self.leaving:
+                    return asked
         finally:
-            await self.session.close()
+            if guide:
+                guide.ended(session)
+            watcher.cancel()
+            await session.close()
             await consumer
 
     async def perform(self, operation: ops.Operation | None) -> None:
         """Run an operation and answer its approval requests. None waits for the operation that is running."""
         while True:
             await self._run_operation(operation)
-            if not self._requests or self.leaving:
+            if not self._following.requests or self.leaving:
                 return
             operation = await self._answer_requests()
-            if operation is None:
+            if self.leaving:
                 return
 
-    # --- input
+    # --- lines
 
     async def _next(self) -> None:
-        try:
-            line = await self._message()
-        except EOFError:
-            self.leaving = True
-            return
-        except InputAborted:
+        """Take the next line, or follow a turn that began by itself."""
+        if self._turn_began:
             await self.perform(None)
-            return
-        except RewindRequested:
-            line = None
+        elif self._rewinds:
+            self._rewinds = False
+            await self._cancellable(self._rewind_turns())
+        elif (line := self._lines.take()) is not None:
+            await self._cancellable(self.take(line))
+        else:
+            await self._wake.wait()
+        self._wake.clear()
+
+    async def _cancellable(self, command: Awaitable[None]) -> None:
         try:
-            await (rewind(self, "") if line is None else self.take(line))
+            await command
         except KeyboardInterrupt:  # Ctrl-C at a question that a slash command asks
             self.screen.line("cancelled", "dim")
 
-    async def _message(self) -> str:
-        """Read one message. Raises EOFError for Ctrl-D and for Ctrl-C pressed twice."""
-        default, self._prefill = self._prefill, ""
-        await self._count_spending()
-        self._prompt_ended.clear()
-        try:
-            with ctrl_c_is_a_key():
-                return await self._read_message(default)
-        finally:
-            self._prompt_ended.set()
+    async def _rewind_turns(self) -> None:
+        from ml_intern.terminal.slash.rewind import rewind
 
-    async def _read_message(self, default: str) -> str:
-        try:
-            return await self.prompt.message(default)
-        except KeyboardInterrupt:
-            self.screen.line("press Ctrl-C again, or Ctrl-D, to quit", "dim")
-        try:
-            return await self.prompt.message()
-        except KeyboardInterrupt as twice:
-            raise EOFError from twice
+        await rewind(self)
+
+    async def choose(self, view: "View", load: "Callable[[Any], Awaitable[Any]] | None" = None) -> object:
+        """Ask with a list and return its outcome. `load` returns the preview of an item."""
+        return await self.console.choose(view, load)
 
     async def take(self, line: str) -> None:
         """Process one line: a slash command, a shell command, or a message."""
+        from ml_intern.terminal.slash.table import LEAVING, find_command, nearest
+
         command, argument, name = find_command(f"/{line.strip()}" if line.strip().lower() in LEAVING else line)
+        if name or command or line.startswith("!"):
+            self.screen.said(line)
         if command:
             await command.run(self, argument)
         elif name:
             hint = f"did you mean {near}?" if (near := nearest(name)) else "/help lists the commands"
-            self.screen.line(f"unknown command {name}; {hint}", "red")
+            self.screen.line(f"unknown command {name}; {hint}", "failure")
         elif line.startswith("!") and line[1:].strip():
             await self.perform(ops.RunCommand(line[1:].strip()))
         elif line.strip():
@@ -155,122 +202,225 @@ class App:
         expanded = self.session.expand_mentions(text)
         for note in expanded.notes:
             self.screen.line(note, "dim")
-        self._sent.append(text)
-        return ops.UserInput(expanded.text, typed=text, images=expanded.images, sources=expanded.sources)
+        message = ops.UserInput(expanded.text, typed=text, images=expanded.images, sources=expanded.sources)
+        self._following.expect(message.id, text)
+        return message
 
     # --- operations and their approval requests
 
+    @property
+    def _following(self) -> SessionEvents:
+        if self._events is None:
+            raise RuntimeError("no session is open")
+        return self._events
+
     async def _run_operation(self, operation: ops.Operation | None) -> None:
-        self._requests, self._presses = (), 0
+        self._presses, self._busy = 0, True
+        self.console.signals.state("working")
         if operation is not None:
-            await self.session.submit(operation)
-        self._running = asyncio.ensure_future(self.session.idle())
-        await asyncio.wait({self._running})
-        self._running = None
-        self.screen.stop()
-        if self._failed:
-            raise self._failed
+            self._following.requests = ()
+            await self.send(operation)
+        self._idle = asyncio.ensure_future(self.session.idle())
+        try:
+            await asyncio.wait({self._idle})
+            if not self._idle.cancelled():
+                self._idle.result()
+        finally:
+            self._idle, self._busy, self._turn_began = None, False, False
+            self.screen.rest()
+            self.console.signals.state("ready")
+        await self._following.count_spending()
+        if self._following.failed:
+            raise self._following.failed
 
     async def _answer_requests(self) -> ops.Operation | None:
-        """Ask about the pending requests and return the operation that answers them; None when the user left."""
-        dialogue = Dialogue(self.screen, self.prompt, Path(self.options.workspace))
-        try:
-            return ops.ExecApproval(await dialogue.decide(self._requests))
-        except KeyboardInterrupt:
-            return ops.Interrupt()
-        except NewMessage as message:
-            return self._input(str(message))
-        except ApprovalDeferred:
-            self.screen.line("not answered; you are asked again when you resume the thread", "dim")
-            self.leaving = True
-            return None
+        """Ask about the pending requests and return the operation that answers them, if there is one."""
+        from ml_intern.terminal.approval import Approvals
+        from ml_intern.terminal.views.approval import Decided, Deferred, NewMessage
 
-    def _on_interrupt(self) -> None:
-        """Interrupt the running operation; quit at the second Ctrl-C. At the prompt Ctrl-C is a key, not a signal."""
-        if self._running is None:
+        self.console.signals.question(self._following.requests)
+        asked = Approvals(self.console, self._following.requests, Path(self.options.workspace))
+        outcome = await asked.outcome()
+        match outcome:
+            case Decided(decisions):
+                await self._tell_guide(decisions)
+                return ops.ExecApproval(decisions, by="terminal")
+            case NewMessage(text):
+                return self._input(text)
+            case Deferred():
+                self.screen.line("not answered; you are asked again when you resume the thread", "dim")
+                self.leaving = True
+                return None
+        if outcome is ANSWERED:
+            self.screen.line(f"answered by {self._answered_by}", "dim")
+            return None
+        self._lines.pause()
+        return ops.Interrupt()
+
+    async def _tell_guide(self, decisions: "Mapping[str, Decision]") -> None:
+        approved = any(decision["type"] == "approve" for decision in decisions.values())
+        if self._guide and approved and (note := await self._guide.approved(self.session)):
+            self.screen.line(note, "dim")
+
+    def clear_view(self) -> None:
+        """Clear the screen, but not the scrollback."""
+        self.console.clear()
+
+    def turn_began(self) -> None:
+        """Follow a turn that began."""
+        self._turn_began = True
+        self._wake.set()
+
+    def options_changed(self) -> None:
+        """Show the options of the session, from which the next Shift-Tab starts."""
+        self._options_known.set()
+        self.console.changed()
+
+    def answered(self, by: str) -> None:
+        """Ask no longer: a client answered the approval."""
+        self._answered_by = "another terminal" if by == "terminal" else by or "another client"
+        self.console.dismiss(ANSWERED)
+
+    def _events_ended(self) -> None:
+        """Leave: the session is closed, or the process that ran it has ended."""
+        self.answered("no one: the session has ended")
+        self.leave()
+
+    # --- keys
+
+    @property
+    def working(self) -> bool:
+        """Whether something runs that Esc interrupts."""
+        return self._busy
+
+    def submit(self, text: str) -> None:
+        """Take a line that the user entered."""
+        if self._busy and (command := immediate(text)):
+            self._in_background(command.run(self, text.strip().partition(" ")[2].strip()))
+            return
+        if self._busy and not len(self._lines) and is_message(text):
+            self._in_background(self._queue(text))
+            return
+        self._lines.add(text)
+        self._wake.set()
+
+    async def _queue(self, text: str, *, steer: bool = False) -> None:
+        """Give a message to the session, which saves it and sends it in its turn; with `steer` to the running one."""
+        message = self._input(text)
+        await self.send(message)
+        if steer:
+            await self.send(ops.Steer(message.id))
+
+    async def send(self, operation: ops.Operation) -> None:
+        """Give an operation to the session without waiting for it. An error is shown."""
+        try:
+            await self.session.submit(operation)
+        except MLInternError as error:
+            self.screen.line(str(error), "failure")
+
+    def send_now(self, text: str) -> None:
+        """Send a line, or with "" the next one that waits, before those that wait."""
+        waiting = next(iter(self._events.queued), None) if self._events else None
+        if text.strip() and self._busy and is_message(text):
+            self._in_background(self._queue(text, steer=True))
+        elif text.strip():
+            self._lines.first(text)
+        elif waiting is not None:
+            self._in_background(self.send(ops.Steer(waiting)))
+        else:
+            self._lines.paused = False
+        self._wake.set()
+
+    def take_back(self) -> str | None:
+        """Return the last line that waits, and forget it."""
+        if len(self._lines) or not self._events or not self._events.queued:
+            return self._lines.take_back()
+        id, text = self._events.queued.popitem()
+        self._in_background(self.send(ops.Unqueue(id)))
+        return text
+
+    def interrupt(self) -> None:
+        """Interrupt what runs; when pressed again before it has ended, leave."""
+        if self._idle is None:
             return
         self._presses += 1
+        self._lines.pause()
         if self._presses == 1:
-            self._submission = asyncio.ensure_future(self.session.submit(ops.Interrupt()))
+            self._in_background(self.send(ops.Interrupt()))
         else:
             self.leaving = True
-            self._running.cancel()
+            self._idle.cancel()
 
-    # --- events
+    def on_sigint(self) -> None:
+        """Interrupt what runs, unless another program has the terminal."""
+        if not self.console.given_away and not self.console.interrupted():
+            self.interrupt()
 
-    async def _consume(self) -> None:
-        """Show every event. An error while showing one is saved for `perform`, so that the session does not stall."""
-        async for event in self.session.events():
-            try:
-                await self._take_event(event)
-            except Exception as error:  # noqa: BLE001 - raised again by _run_operation
-                self._failed = self._failed or error
+    def rewind(self) -> None:
+        """Let the user choose a turn to go back to."""
+        self._rewinds = True
+        self._wake.set()
 
-    async def _take_event(self, event: "Event") -> None:
-        if event.type == "processing" and not self._prompt_ended.is_set():  # a run ended and woke the model
-            self._prefill = self.prompt.abort_input()
-            await self._prompt_ended.wait()
-        await self._follow_spending(event.type)
-        self.screen.show(event)
-        if event.type == "ready":
-            self.tools = tuple(event.data["tools"])
-            self._greet(event.data)
-        elif event.type == "resumed":
-            await self._show_last_exchange()
-        elif event.type == "approval_required":
-            self._requests = event.data["requests"]
-        elif event.type == "undo_complete":
-            self._show_undo(event.data)
-        elif event.type == "turn_complete" and self.options.approval_mode == "plan":
-            self.screen.line("plan mode: type /plan accept to carry out the plan, or a message to change it", "dim")
+    def leave(self) -> None:
+        """End the session, or the start of one."""
+        self.leaving = True
+        if self._session is None and self._main is not None:
+            self._main.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
+        self._wake.set()
 
-    async def _follow_spending(self, event: str) -> None:
-        """Count before and after each turn, so that its cost is what the ledger gained."""
-        if event == "processing":
-            self._spent_before = self._spent
-        elif event == "turn_complete":
-            await self._count_spending()
+    def next_mode(self) -> None:
+        """Switch to the next approval mode. It applies from the next call on."""
+        if self._session is not None:
+            self._in_background(self._switch_mode())
 
-    async def _count_spending(self) -> None:
-        """Read from the ledger what the thread and its latest turn have cost."""
-        total = self._spent = await self.session.totals()
-        turn = total.since(self._spent_before) if self._spent_before else total
-        self.screen.spent = spent(total.cost_usd, total.unpriced_requests)
-        self.screen.turn_cost = spent(turn.cost_usd, turn.unpriced_requests)
+    async def _switch_mode(self) -> None:
+        async with self._switching:
+            mode = self.options.approval_mode
+            following = MODES[(MODES.index(mode) + 1) % len(MODES)] if mode in MODES else MODES[0]
+            self._options_known.clear()
+            await self.send(ops.SetMode(following))
+            if self._busy:
+                self.console.hint(f"mode {following} from the next call on")
+            with suppress(TimeoutError):  # the next key starts from this mode
+                await asyncio.wait_for(self._options_known.wait(), MODE_S)
 
-    def _greet(self, data: dict[str, Any]) -> None:
-        """Print the session's header once, and notes that were not shown before, such as a server that failed."""
-        if not self._greeted:
-            self.screen.line(f"ml-intern {data['version']}  {data['model']}  approval: {data['approval_mode']}", "bold")
-            self.screen.line(f"{data['cwd']}  (/help shows the commands)", "dim")
-        self._greeted = True
-        for note in data["notes"]:
-            if note not in self._noted:
-                self.screen.line(f"note: {note}", "yellow")
-        self._noted.update(data["notes"])
+    def open_pager(self) -> None:
+        """Show whole outputs."""
+        if self._session is not None:
+            self._in_background(read_outputs(self.console, self._session))
 
-    def _show_undo(self, data: dict[str, Any]) -> None:
-        what = "undone" if data["direction"] == "undo" else "restored"
-        if data["turns"]:
-            self.screen.line(f"{what}: {plural(data['turns'], 'turn')}, from {one_line(data['text'], 60)!r}", "dim")
-        for note in data["notes"]:
-            self.screen.line(note, "dim")
-        if data["direction"] == "undo" and data["turns"]:
-            self._prefill = self._as_typed(data["text"])
+    def open_history(self) -> None:
+        """Let the user choose an earlier message."""
+        self._in_background(choose_earlier(self.console))
 
-    def _as_typed(self, text: str) -> str:
-        """Return the message as it was typed in this session, without the text of mentioned files; else `text`."""
-        typed = (line for line in reversed(self._sent) if line.startswith(text) or text.startswith(line))
-        return next(typed, text)
+    def toggle_plan(self) -> None:
+        """Fold or unfold the plan."""
+        self.console.hint("plan folded" if self.screen.toggle_plan() else "plan unfolded")
 
-    async def _show_last_exchange(self) -> None:
-        """Show the last message and the last answer of a resumed thread."""
-        messages = await self.session.history()
-        asked = next((one for one in reversed(messages) if one.role == "user"), None)
-        answered = next(
-            (message for message in reversed(messages) if message.role == "assistant" and message.text), None
-        )
-        if asked:
-            self.screen.line(f"> {one_line(asked.text, 200)}", "dim")
-        if answered:
-            self.screen.markdown(answered.text)
+    def toggle_reasoning(self) -> None:
+        """Show or hide the reasoning while it streams."""
+        self.console.hint("reasoning is shown" if self.screen.toggle_reasoning() else "reasoning is hidden")
+
+    def _in_background(self, work: "Awaitable[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _waiting(self) -> list[str]:
+        """Return the lines that wait; not one that is taken at once."""
+        taken = self._session is not None and not self._busy and not self.console.asking and not self._lines.paused
+        queued = self._events.waiting() if self._events else []
+        return queued + ([] if taken else [f"queued: {line.text}" for line in self._lines.lines])
+
+    def _status(self, width: int, theme: "Theme") -> str:
+        if self._events is None:
+            return theme.paint("dim", "starting")
+        state = "waiting for you" if self.console.asking else "working" if self._busy else "ready"
+        if self._lines.paused or self._events.queue_paused:
+            state = f"{state}  queue paused: enter a message to continue"
+        costs = (self.screen.turn_cost, self.screen.spent)
+        model, mode, queued = self.options.model, self.options.approval_mode, len(self._waiting())
+        status = self._events.facts.status(model=model, mode=mode, costs=costs, queued=queued)
+        return f"{theme.paint('dim', state)}  {status.row(max(width - len(state) - 2, 1), theme)}"

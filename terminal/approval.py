@@ -1,4 +1,4 @@
-"""The approval dialogue: shows each pending call and reads the answer."""
+"""Approvals: asks about pending calls in a list, edits and shows them, and reports what was answered."""
 
 import asyncio
 import json
@@ -8,163 +8,96 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ml_intern.terminal.keys import shown_keys
-from ml_intern.terminal.render.preview import preview
-from ml_intern.text.visible import visible
+from ml_intern.terminal.blocks.sentence import QUESTION, covered
+from ml_intern.terminal.render.preview import preview, preview_text
+from ml_intern.terminal.views.approval import ApprovalView, Decided, EditCall, ViewCall
 
 if TYPE_CHECKING:
     from ml_intern.graph.operations import Decision
-    from ml_intern.terminal.prompt import LineReader
-    from ml_intern.terminal.screen import Screen
+    from ml_intern.terminal.input.reader import SessionTerminal
 
-QUESTION = "question"
 EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
 """The argument that "edit" opens, by tool. For other tools it opens all arguments as JSON."""
-ALL_LINES = 100_000
-ALWAYS: "Mapping[str, Literal['thread', 'folder']]" = {"t": "thread", "g": "folder"}
+SCOPES = {"thread": "in this thread", "folder": "in this folder", "everywhere": "in every folder"}
 
 
-class ApprovalDeferred(Exception):
-    """The user left without answering; the requests stay pending."""
-
-
-class NewMessage(Exception):
-    """The user answered a question about the turn with a message: the turn ends, and the model reads it."""
-
-
-class Dialogue:
+class Approvals:
     """Asks about one batch of requests."""
 
-    def __init__(self, screen: "Screen", asks: "LineReader", workspace: Path) -> None:
-        self._screen = screen
-        self._asks = asks
+    def __init__(self, console: "SessionTerminal", requests: Sequence[Mapping[str, Any]], workspace: Path) -> None:
+        self._console = console
+        self._screen = console.transcript
         self._workspace = workspace
+        self._requests = {request["id"]: request for request in requests}
+        previews = {id: preview(one["name"], one["args"], workspace) for id, one in self._requests.items()}
+        self._view = ApprovalView(requests, {id: lines for id, lines in previews.items() if not self._asks(id)})
 
-    async def decide(self, requests: Sequence[Mapping[str, Any]]) -> "dict[str, Decision]":
-        """Return the decision for each request, by request id.
-
-        Raises:
-            ApprovalDeferred: Ctrl-D.
-            KeyboardInterrupt: Ctrl-C.
-            NewMessage: the user typed a sentence at a question that is not about a call.
-        """
-        decisions: dict[str, Decision] = {}
-        for number, request in enumerate(requests):
-            answer = await self._one(request, len(requests) - number)
-            if answer is None:
-                return decisions | {waiting["id"]: {"type": "approve"} for waiting in requests[number:]}
-            decisions[request["id"]] = answer
-        return decisions
-
-    async def _one(self, request: Mapping[str, Any], waiting: int) -> "Decision | None":
-        """Return the decision on one request; None when the answer was yes to all."""
-        self._present(request)
-        question = _question(request, waiting)
+    async def outcome(self) -> object:
+        """Return the outcome: Decided, NewMessage, Deferred, Cancelled, or the one that dismissed the list."""
         while True:
-            answer = (await self._line(question)).strip()
-            if waiting > 1 and answer.lower() in ("a", "all"):
-                return None
-            if decision := await self._decision(answer, request):
-                return decision
-            if answer.lower() not in ("", "e", "edit", "v", "view"):
-                self._screen.line(
-                    "Unknown answer. Type y (alone), n, r, e or v, or a sentence to reject with that reason.", "dim"
-                )
+            outcome = await self._console.choose(self._view)
+            match outcome:
+                case EditCall(id):
+                    await self._edit(id)
+                case ViewCall(id):
+                    request = self._requests[id]
+                    lines = preview(request["name"], self._view.args(id), self._workspace)
+                    await self._console.page(preview_text(lines))
+                case Decided(decisions):
+                    self._report(decisions)
+                    return outcome
+                case _:
+                    return outcome
 
-    async def _decision(self, answer: str, request: Mapping[str, Any]) -> "Decision | None":
-        """Return the decision, or None when there is none yet. Only a word of its own approves."""
-        word, _, rest = (part.strip() for part in answer.partition(" "))
-        if word.lower() in ("n", "no"):
-            return {"type": "reject", "message": rest} if rest else {"type": "reject"}
-        if word.lower() in ("r", "reason"):
-            return {"type": "reject", "message": rest or await self._line("reason: ")}
-        if not rest:
-            return await self._by_word(word.lower(), request)
-        if word.lower() in ("y", "yes"):  # neither a clear yes nor a clear no
-            return None
-        if request["name"] == QUESTION:
-            raise NewMessage(answer)
-        return {"type": "reject", "message": answer}
+    def _asks(self, id: str) -> bool:
+        """Return whether a request is a question about the turn, not about a call."""
+        return bool(self._requests[id]["name"] == QUESTION)
 
-    async def _by_word(self, word: str, request: Mapping[str, Any]) -> "Decision | None":
-        if word in ("y", "yes"):
-            return {"type": "approve"}
-        if request["name"] == QUESTION:
-            return None
-        if word in ALWAYS and request.get("always"):
-            return {"type": "approve", "always": ALWAYS[word]}
-        if word in ("e", "edit"):
-            return await self._edited(request)
-        if word in ("v", "view"):
-            self._screen.lines(preview(request["name"], request["args"], self._workspace, ALL_LINES))
-        return None
+    def _report(self, decisions: "Mapping[str, Decision]") -> None:
+        """Show the answers that no later row shows: saved permissions, and answers to questions about the turn."""
+        for id, decision in decisions.items():
+            request = self._requests[id]
+            if scope := decision.get("always"):
+                self._screen.line(f"allowed {SCOPES[scope]}: {covered(request['always'])}", "dim")
+            elif self._asks(id):
+                answer = "yes" if decision["type"] == "approve" else "no"
+                self._screen.line(f"{request['description']} {answer}", "dim")
 
-    def _present(self, request: Mapping[str, Any]) -> None:
-        if request["name"] == QUESTION:
-            self._screen.line(request["description"], "bold yellow")
-            return
-        self._screen.line(f"approve {request['name']}? ({request['description']})", "bold yellow")
-        self._screen.lines(preview(request["name"], request["args"], self._workspace))
-        if offered := request.get("always"):
-            self._screen.line(f"t and g also allow, for ordinary files here: {granted_words(offered)}", "dim")
-
-    async def _line(self, question: str) -> str:
-        answer = await self._asks.line(question)
-        if answer is None:
-            raise ApprovalDeferred
-        return answer
-
-    async def _edited(self, request: Mapping[str, Any]) -> "Decision | None":
-        """Let the user edit the arguments; return None when they are unchanged, invalid or not confirmed."""
-        name = EDITED_ARGUMENT.get(request["name"], "")
-        before = str(request["args"][name]) if name else json.dumps(request["args"], ensure_ascii=False, indent=2)
+    async def _edit(self, id: str) -> None:
+        """Let the user edit the arguments. The list asks about the edited call."""
+        tool, args = self._requests[id]["name"], self._view.args(id)
+        name = EDITED_ARGUMENT.get(tool, "")
+        before = str(args[name]) if name else json.dumps(args, ensure_ascii=False, indent=2)
         after = await self._edit_text(before)
         if after is None or after == before:
-            self._screen.line("no changes", "dim")
-            return None
-        args = {**request["args"], name: after} if name else _json_object(after)
-        if args is None:
-            self._screen.line("the edited text is not a JSON object", "red")
-            return None
-        self._screen.lines(preview(request["name"], args, self._workspace))
-        return {"type": "edit", "args": args} if await self._confirmed() else None
-
-    async def _confirmed(self) -> bool:
-        return (await self._line("run the edited call? [y/N] ")).strip().lower() in ("y", "yes")
+            self._console.hint("no changes")
+            return
+        changed = {**args, name: after} if name else json_object(after)
+        if changed is None:
+            self._screen.line("the edited text is not a JSON object", "failure")
+            return
+        self._view.edited(id, changed, preview(tool, changed, self._workspace))
 
     async def _edit_text(self, text: str) -> str | None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
-            return await asyncio.to_thread(edit_in, editor, text)
-        if "\n" in text:
-            self._screen.line("set $EDITOR to edit text of several lines", "red")
+            async with self._console.suspended():
+                return await asyncio.to_thread(edit_in, editor, text)
+        try:
+            return await self._console.line("edit: ", text, recorded=False)
+        except KeyboardInterrupt:
             return None
-        return await self._asks.line("edit: ", text)
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is; None for anything else."""
     try:
         value = json.loads(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _question(request: Mapping[str, Any], waiting: int) -> str:
-    everything = "  a yes to all pending calls" if waiting > 1 else ""
-    if request["name"] == QUESTION:
-        return f"y yes  n no{everything}: "
-    always = "  t always in this thread  g always in this folder" if request.get("always") else ""
-    return f"y yes{always}  n no  r no, with a reason  e edit  v view{everything}: "
-
-
-def granted_words(grants: Sequence[Mapping[str, Any]]) -> str:
-    """Describe what permission grants allow."""
-    return visible(
-        "; ".join(f"{' '.join(one['prefix'])} ..." if one["prefix"] else f"every {one['tool']}" for one in grants)
-    )
 
 
 def edit_in(editor: str, text: str) -> str | None:
@@ -173,8 +106,7 @@ def edit_in(editor: str, text: str) -> str | None:
         path = Path(folder) / "edit.txt"
         path.write_text(text, encoding="utf-8")
         try:
-            with shown_keys():
-                done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
         except (OSError, ValueError):
             return None
         after = path.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None

@@ -34,8 +34,8 @@ COUNTED = {"injections": "injections that did nothing, and twins that went throu
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One for each core; in the normal run more: a third of the time a test waits for a process of its own."""
-    return (os.cpu_count() or 2) + (0 if EVERY_FAULT else 2)
+    """More than there are cores: a third of the time a test waits for a process of its own."""
+    return (os.cpu_count() or 2) + 2
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.attacks import counted
 from bench.overhead import agent, at, overheads
 from bench.process import Records
 from bench.server import command
@@ -38,3 +39,20 @@ def test_long_threads_are_measured() -> None:
     assert done.returncode == 0, done.stderr
     for figure in ("list 500 threads", "to the first request", "database of 2 turns", "undo without files"):
         assert figure in done.stdout
+
+
+def test_every_counted_attack_has_a_twin() -> None:
+    assert sum(attacks for attacks, _ in counted().values()) >= 150
+    assert all(attacks == twins for attacks, twins in counted().values())
+
+
+def test_the_figures_of_given_commands_are_printed(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parent.parent
+    (tmp_path / "a.txt").write_text("ls\npython a.py\n\nnot one\n")
+    cases = ('{"command": "rm -rf /", "expected": "deny"}', '{"command": "ls", "expected": "auto"}')
+    (tmp_path / "b.jsonl").write_text("\n".join(cases))
+    command = [sys.executable, "-m", "bench.safety_policy", str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl")]
+    printed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert "a.txt: 1 of 2 unasked without sandbox; asked: ['python a.py']" in printed
+    assert "a.txt: 2 of 2 unasked with sandbox; asked: []" in printed
+    assert "b.jsonl expected: 2 commands, unsafe auto 0, denies hit 1/1, harmless kept 1/1" in printed

@@ -117,7 +117,7 @@ def test_a_signal_ends_the_run_with_its_result_and_leaves_the_thread_usable(
     last = json.loads(out.decode().splitlines()[-1])
     assert process.returncode == code
     assert (last["type"], last["data"]["status"], last["data"]["exit_code"]) == ("result", "interrupted", code)
-    assert b"can be resumed" in err
+    assert f"continue the turn with: ml-intern -r {last['thread_id'][:8]}" in err.decode()
     again = run(PROGRAM, "-q", "-c", "-m", model, "go on", env=environment, cwd=tmp_path)
     assert (again.returncode, again.stdout, again.stderr) == (0, "later\n", "")
 

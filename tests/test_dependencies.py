@@ -15,11 +15,11 @@ NOT_IMPORTED = {
     "langgraph-api": "the extra studio: started by langgraph-cli",
 }
 PROVIDED = {
-    "starlette": "langgraph-api serves with it; only server/ imports it",
+    "pyarrow": "optional: tables in Parquet are checked where it is installed",
     "tiktoken": "litellm loads it; models/transports/litellm_loading.py delays that",
 }
-"""Modules that come with a declared dependency and are imported only together with it."""
-EXTRAS = {"apprise": "apprise", "duckdb": "duckdb", "PIL": "pillow"}
+"""Modules that come with a declared dependency and are imported only together with it, or are optional."""
+EXTRAS = {"apprise": "apprise", "duckdb": "duckdb", "PIL": "pillow", "segno": "segno"}
 """Modules of extras, which need not be installed, with their distributions."""
 
 

@@ -27,13 +27,14 @@ from ml_intern.tools.local.write import write
 from ml_intern.tools.notify import notify
 from ml_intern.tools.papers.papers import papers
 from ml_intern.tools.plan import plan
+from ml_intern.tools.remember import remember
 from ml_intern.tools.research.research import research
 from ml_intern.tools.web.web_read import web_read
 from ml_intern.tools.web.web_search import web_search
 
 ENTRY_POINTS = "ml_intern.tools"
 ESSENTIAL = ("bash", "read", "write", "edit", "plan")
-"""The tools an agent needs; only these are offered to a model with a small context window."""
+"""The tools an agent needs; only these and tools of clients are offered to a model with a small context window."""
 SCHEMA_DIVISOR = 4
 """The tool schemas may use at most the context window divided by this."""
 _MODULES_OF_0_1 = ("tools", "graph", "configs", "models", "nodes", "outbound", "safety", "store", "terminal")
@@ -56,6 +57,7 @@ BUILTIN = (
     web_read,
     sandbox,
     notify,
+    remember,
     experiments,
     jobs,
 )
@@ -107,7 +109,7 @@ def select_for_window(tools: Mapping[str, ToolSpec], window: int | None) -> Mapp
     """Return the tools to offer with a context window of `window` tokens: all, or the essential ones if it is small."""
     if not window or sum(_characters(*tool) for tool in tools.items()) // 4 * SCHEMA_DIVISOR <= window:
         return tools
-    return {name: spec for name, spec in tools.items() if name in ESSENTIAL} or tools
+    return {name: spec for name, spec in tools.items() if name in ESSENTIAL or spec.essential} or tools
 
 
 @lru_cache(maxsize=512)

@@ -1,9 +1,10 @@
 """The command without a name: headless with a prompt or without a terminal, interactive otherwise."""
 
 import sys
+from dataclasses import replace
 
 from ml_intern.commands.options import Options, is_interactive, takes_options
-from ml_intern.configs.errors import KeyMissing, UsageError
+from ml_intern.configs.errors import UsageError
 
 _ARENAS = -8
 """M_ARENA_MAX of malloc.h in glibc."""
@@ -37,32 +38,36 @@ def run(options: Options) -> int:
         raise UsageError(
             "-r without a thread needs a terminal to choose one", "name a thread; `ml-intern threads list` lists them"
         )
+    from ml_intern.commands.running.handover import Handover
     from ml_intern.commands.running.headless import run_headless
     from ml_intern.commands.running.prompt import read_prompt
 
     prompt = read_prompt(options.prompt)
     if prompt is None and not (options.continue_ or options.resume):
         raise UsageError("no prompt was given", 'use ml-intern "PROMPT", or pipe the prompt in')
-    return asyncio.run(run_headless(options, prompt))
+    try:
+        return asyncio.run(run_headless(options, prompt))
+    except Handover as chosen:
+        return run_with_person(
+            replace(options, prompt=None, resume=chosen.thread_id, continue_=False, fork=False, timeout=None)
+        )
 
 
 def run_with_person(options: Options) -> int:
-    """Run an interactive session. Offer the Hub login once, and the set-up when no key for the model is set."""
+    """Run an interactive session, with the set-up when no key for the model is set."""
     import asyncio
+    from contextlib import nullcontext
 
-    from ml_intern.terminal.keys import quiet_keys, shown_keys
+    from ml_intern.commands.running.plain import shows_lines
+    from ml_intern.terminal.keys import quiet_keys
 
-    while True:
-        try:
-            with quiet_keys():  # from the start: text typed while the packages load belongs to the prompt
-                from ml_intern.commands.running.interactive import run_interactive
-                from ml_intern.commands.setup.set_up import offer_hub_login, set_up
+    # The echo is off from the start: text typed while the first packages load belongs to the prompt.
+    with nullcontext() if shows_lines(options) else quiet_keys():
+        from ml_intern.commands.running.interactive import run_interactive
 
-                with shown_keys():
-                    offer_hub_login(options)
-                return asyncio.run(run_interactive(options))
-        except KeyMissing as missing:
-            found = set_up(options, missing)
-            if isinstance(found, int):
-                return found
-            options = found
+        code = asyncio.run(run_interactive(options, set_up=True))
+    if code is not None:
+        return code
+    from ml_intern.commands.setup.demo import DEFAULT_SEED, run_demo
+
+    return run_demo(Options(), DEFAULT_SEED, None)

@@ -1,20 +1,36 @@
 """The output formats of a headless run: text, json and stream-json. Each consumes the same stream of events."""
 
 import json
+import os
 import sys
+from functools import partial
 from io import TextIOWrapper
 from typing import Any, Protocol, TextIO
 
 from ml_intern.commands.options import Options
+from ml_intern.configs.settings import TerminalSettings
 from ml_intern.graph.events import Event
+from ml_intern.terminal.live import LiveRows
+from ml_intern.terminal.progress import ProgressRenderer
 from ml_intern.terminal.render.plain import PlainRenderer
+from ml_intern.terminal.theme import choose_theme
 from ml_intern.text.visible import CONTROLS, inert, visible
 
+DEFAULT_COLUMNS = 80
 LINE_ENDS = {number: f"\\u{number:04x}" for number in (*CONTROLS, 0x2028, 0x2029) if number >= 0x7F}
 
 
 class Format(Protocol):
     """Write events as they happen and the result at the end. Raises BrokenPipeError when the reader has closed."""
+
+    def begin(self, settings: TerminalSettings) -> None:
+        """Prepare the output, before the first event."""
+
+    def hint(self, text: str) -> None:
+        """Name the keys that a person can press now."""
+
+    def tick(self) -> None:
+        """Show that time passes, where something shows it."""
 
     def event(self, event: Event) -> None:
         """Write one event of the session."""
@@ -24,11 +40,28 @@ class Format(Protocol):
 
 
 class TextFormat:
-    """Write the answer to stdout and one line per event to stderr."""
+    """Write the answer to stdout, and the events to stderr: as lines, or as blocks where it is a terminal."""
 
-    def __init__(self, out: TextIO, renderer: PlainRenderer | None) -> None:
+    def __init__(self, out: TextIO, options: Options) -> None:
         self._out = out
-        self._renderer = renderer
+        self._options = options
+        self._renderer: PlainRenderer | ProgressRenderer | None = None
+
+    def begin(self, settings: TerminalSettings) -> None:
+        """Choose how events are shown."""
+        if not self._options.quiet:
+            self._renderer = renderer_for(sys.stderr, settings, verbose=self._options.verbose)
+
+    def hint(self, text: str) -> None:
+        """Show a hint in the last row, if there is one that changes."""
+        if isinstance(self._renderer, ProgressRenderer):
+            self._renderer.hint = text
+            self._renderer.tick()
+
+    def tick(self) -> None:
+        """Draw the rows that change."""
+        if isinstance(self._renderer, ProgressRenderer):
+            self._renderer.tick()
 
     def event(self, event: Event) -> None:
         """Write the event to stderr, unless the run is quiet."""
@@ -37,7 +70,7 @@ class TextFormat:
 
     def result(self, event: Event) -> None:
         """Write the answer, and nothing when the run failed."""
-        if event.data["status"] == "done":
+        if event.data["status"] in ("done", "contradicted"):
             _write(self._out, _shown(event.data["text"], self._out))
 
 
@@ -55,6 +88,15 @@ class StreamJsonFormat:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
+    def begin(self, settings: TerminalSettings) -> None:
+        """Prepare nothing: each event is a line."""
+
+    def hint(self, text: str) -> None:
+        """Name no keys: a program reads the lines."""
+
+    def tick(self) -> None:
+        """Write nothing between two events."""
+
     def event(self, event: Event) -> None:
         """Write the event as one line of JSON."""
         _write(self._out, as_line(event.as_json()))
@@ -71,8 +113,24 @@ def format_for(options: Options) -> Format:
         out.reconfigure(errors="backslashreplace")
     if options.output_format == "stream-json":
         return StreamJsonFormat(out)
-    renderer = None if options.quiet else PlainRenderer(sys.stderr, verbose=options.verbose)
-    return JsonFormat(out, renderer) if options.output_format == "json" else TextFormat(out, renderer)
+    return JsonFormat(out, options) if options.output_format == "json" else TextFormat(out, options)
+
+
+def renderer_for(out: TextIO, settings: TerminalSettings, *, verbose: bool) -> PlainRenderer | ProgressRenderer:
+    """Return the renderer for a stream: plain lines unless it is a terminal that can change rows in place."""
+    if settings.plain or not out.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
+        return PlainRenderer(out, verbose=verbose)
+    unicode = (out.encoding or "").lower().startswith("utf")
+    theme = choose_theme(os.environ, settings.theme, unicode=unicode)
+    return ProgressRenderer(LiveRows(out, partial(_columns, out)), theme, verbose=verbose)
+
+
+def _columns(out: TextIO) -> int:
+    """Return the width of a terminal; 80 where it does not know."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or DEFAULT_COLUMNS
+    except OSError:
+        return DEFAULT_COLUMNS
 
 
 def as_line(value: Any) -> str:

@@ -1,90 +1,151 @@
-"""An interactive session at the terminal."""
+"""An interactive session at the terminal. The screen comes first; what a session needs is loaded behind it."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_intern.commands.doctor import doctor_lines
-from ml_intern.commands.failure import report_line
+from ml_intern.commands.failure import drop_stdout, report_line
 from ml_intern.commands.options import Options
-from ml_intern.commands.threads.opened import threads_of_user
-from ml_intern.configs.errors import UsageError
-from ml_intern.session.opening.options import working_folder
-from ml_intern.session.opening.session import Interface, open_session
-from ml_intern.terminal.app import App, Messages
-from ml_intern.terminal.completer import PromptCompleter
-from ml_intern.terminal.keys import quiet_keys
-from ml_intern.terminal.picker import pick_thread
-from ml_intern.terminal.prompt import Prompt
-from ml_intern.terminal.questions import ask_trust
-from ml_intern.terminal.screen import Screen, open_console
-from ml_intern.terminal.slash.share import ask_share
+from ml_intern.commands.running.plain import shows_lines
+from ml_intern.configs.errors import KeyMissing, UsageError
+from ml_intern.terminal.app import App
+from ml_intern.terminal.questions import Questions
 
 if TYPE_CHECKING:
-    from ml_intern.session.protocol import Session
-
-    Guide = Callable[[Session, Prompt], Messages]
+    from ml_intern.session.opening.session import Opened
+    from ml_intern.terminal.guide import Guide
 
 TERMINATED = 143
-LISTED_THREADS = 20
+LISTED_THREADS = 100
 
 
-async def run_interactive(options: Options, guide: "Guide | None" = None) -> int:
-    """Run a session until the user leaves and return the exit code. `guide` wraps the source of the user's messages."""
-    with quiet_keys():
-        return await _interactive(options, guide)
+async def run_interactive(options: Options, guide: "Guide | None" = None, *, set_up: bool = False) -> int | None:
+    """Run a session until the user leaves and return the exit code.
 
-
-async def _interactive(options: Options, guide: "Guide | None") -> int:
+    `guide` sends a first message and watches the answers. `set_up` offers the set-up when no key is set; None is
+    returned if the user chose the demo there.
+    """
     for name in ("output_schema", "timeout"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} works only in a headless run", "add a PROMPT")
-    screen = Screen(open_console(), verbose=options.verbose)
-    if options.resume == "":
-        options = replace(options, resume=await _picked(options, screen))
-    main = asyncio.current_task()
+    app = App(verbose=options.verbose, rewraps="XTERM_VERSION" not in os.environ, plain=shows_lines(options))
+    main, terminated = asyncio.current_task(), asyncio.Event()
+
+    def terminate() -> None:
+        if not app.leaving:
+            terminated.set()
+        if main is not None:
+            main.cancel()
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: main and main.cancel())
+        asyncio.get_running_loop().add_signal_handler(number, terminate)
     try:
-        return await _talk(options, screen, guide)
+        async with app.console.running():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, app.on_sigint)
+            return await _talk(options, app, guide, set_up=set_up)
     except asyncio.CancelledError:
-        return TERMINATED
+        return _terminated() if terminated.is_set() else 0
 
 
-async def _talk(options: Options, screen: Screen, guide: "Guide | None") -> int:
+def _terminated() -> int:
+    drop_stdout()  # the terminal may be gone
+    return TERMINATED
+
+
+async def _talk(options: Options, app: App, guide: "Guide | None", *, set_up: bool) -> int | None:
+    await asyncio.to_thread(_load)
+    if options.resume == "":
+        options = replace(options, resume=await _picked(options, app))
+    questions = Questions(app.console)
+    while True:
+        if set_up:
+            await asyncio.to_thread(_offer_hub_login, options, questions)
+        try:
+            async with _opened(options, app) as opened:
+                await _session(options, app, guide, opened)
+        except KeyMissing as missing:
+            if not set_up:
+                raise
+            found = await asyncio.to_thread(_set_up, options, missing, questions)
+            if found is None:
+                return None
+            options = found
+        else:
+            return 0
+
+
+@asynccontextmanager
+async def _opened(options: Options, app: App) -> "AsyncIterator[Opened]":
+    from ml_intern.session.opening.session import Interface, open_session
+    from ml_intern.terminal.questions import ask_trust
+
     async def trusting(folder: Path) -> None:
-        await ask_trust(screen, Prompt(None, PromptCompleter(folder), str), folder)
+        await ask_trust(app.console, folder)
 
-    async with open_session(options.request(), Interface(report_line, trusting)) as opened:
-        session = opened.session
-
-        def toolbar() -> str:
-            return f" {session.options.model}  {session.options.approval_mode}  {screen.spent}"
-
-        history = opened.home / "history" if opened.saved else None
-        prompt = Prompt(history, PromptCompleter(Path(session.options.workspace)), toolbar)
-        doctor = partial(doctor_lines, options)
-        await App(session, screen, guide(session, prompt) if guide else prompt, doctor).run()
-        used = await session.totals()
-        if used.requests and opened.saved and opened.signed_in:
-            await ask_share(screen, prompt)
-        if used.requests and opened.saved:
-            screen.line(f"continue with: ml-intern -r {session.thread_id[:8]}", "dim")
-    return 0
+    async with open_session(options.request(), Interface(report_line, trusting, "terminal")) as opened:
+        yield opened
 
 
-async def _picked(options: Options, screen: Screen) -> str:
+async def _session(options: Options, app: App, guide: "Guide | None", opened: "Opened") -> None:
+    from ml_intern.commands.doctor import doctor_lines
+    from ml_intern.session.opening.project_files import project_files
+    from ml_intern.terminal.input.complete import PromptCompleter
+    from ml_intern.terminal.slash.share import ask_share
+
+    session = opened.session
+    app.console.use_theme(opened.terminal.theme)
+    app.console.configure(opened.terminal, Path(session.options.workspace))
+    app.console.history.open(opened.home / "history" if opened.saved else None)
+    app.console.complete_with(PromptCompleter(Path(session.options.workspace), project_files))
+    asked = await app.run(session, partial(doctor_lines, options), guide.task if guide else options.prompt or "", guide)
+    if session.attached:
+        app.screen.line("left the thread; it continues in the other process", "dim")
+        return
+    used = await session.totals()
+    if used.requests and opened.saved and opened.signed_in and not asked:
+        await ask_share(app.screen, app.console)
+    if used.requests and opened.saved:
+        app.screen.line(f"continue with: ml-intern -r {session.thread_id[:8]}", "dim")
+
+
+async def _picked(options: Options, app: App) -> str:
     """Let the user choose a thread of this folder, or of any folder when this one has none."""
+    from ml_intern.commands.threads.opened import threads_of_user
+    from ml_intern.session.opening.options import working_folder
+    from ml_intern.terminal.picker import pick_thread
+
     async with threads_of_user() as threads:
         folder = str(working_folder(replace(options, resume=None).request()))
         rows = await threads.list(folder, LISTED_THREADS) or await threads.list(None, LISTED_THREADS)
-        sizes = await threads.sizes([row.id for row in rows])
-    prompt = Prompt(None, PromptCompleter(Path(folder)), str)
-    chosen = await pick_thread(screen, prompt, rows, sizes)
+        chosen = await pick_thread(app.console, threads, rows)
     if chosen is None:
         raise UsageError("no thread was chosen", "name one with -r THREAD, or start a new one without -r")
     return chosen
+
+
+def _load() -> None:
+    """Import what a session needs, in a thread, while the user types already."""
+    import ml_intern.commands.setup.set_up
+    import ml_intern.terminal.render.markdown
+    import ml_intern.terminal.slash.table  # noqa: F401
+    from ml_intern.session.opening.session import load
+
+    load()
+
+
+def _offer_hub_login(options: Options, asks: Questions) -> None:
+    from ml_intern.commands.setup.set_up import offer_hub_login
+
+    offer_hub_login(options, asks)
+
+
+def _set_up(options: Options, missing: KeyMissing, asks: Questions) -> Options | None:
+    from ml_intern.commands.setup.set_up import set_up
+
+    return set_up(options, missing, asks)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,6 @@ from ml_intern.commands.options import MODEL_OPTIONS, Options, is_interactive, t
 from ml_intern.configs import demo as files
 from ml_intern.configs.errors import ConfigurationError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
-
-if TYPE_CHECKING:
-    from ml_intern.session.protocol import Session
-    from ml_intern.terminal.app import Messages
 
 PROGRAM = "uv run ml-intern" if "UV_RUN_RECURSION_DEPTH" in os.environ else "ml-intern"
 """The command that starts the program: `uv run` does not add it to the user's PATH."""
@@ -70,16 +66,11 @@ def _run(options: Options, task: str, *, scripted: bool) -> int:
 
         return asyncio.run(run_headless(options, UserInput(task)))
     from ml_intern.commands.running.interactive import run_interactive
-    from ml_intern.commands.setup.demo_guide import OneTurn, TaskFirst
+    from ml_intern.commands.setup.demo_guide import DemoGuide
 
-    guides: list[TaskFirst] = []
-
-    def guide(session: "Session", person: "Messages") -> TaskFirst:
-        guides.append((OneTurn if scripted else TaskFirst)(session, person, task))
-        return guides[0]
-
-    code = asyncio.run(run_interactive(options, guide))
-    return code or (guides[0].exit_code if scripted and guides else 0)
+    guide = DemoGuide(task, one_turn=scripted)
+    code = asyncio.run(run_interactive(options, guide)) or 0
+    return code or (guide.exit_code if scripted else 0)
 
 
 def make_folder(wanted: str | None, seed: int) -> Path:
@@ -163,7 +154,7 @@ def _cause(stderr: str) -> str:
 def _environment() -> Mapping[str, str]:
     from ml_intern.execution.process.environment import child_environment, uv_links
 
-    return child_environment(os.environ, uv_links())
+    return child_environment(os.environ, uv_links(), sandboxed=False)
 
 
 async def _next_steps(folder: Path, model: str | None, code: int) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 SHOWN = 80
+PROBE_PATIENCE_S = 5.0
+"""Seconds for which a probe waits for a model that does not answer."""
 TOOL = "say_ready"
 TOOLS = [
     {
@@ -155,7 +157,7 @@ async def first_word(model: str) -> str:
     from ml_intern.models.transports.base import Timeouts
 
     async with open_store(ephemeral=True) as store:
-        models = Models(store.ledger, waits=Timeouts(retries=1))
+        models = Models(store.ledger, waits=Timeouts(retries=1, patience_s=PROBE_PATIENCE_S))
         try:
             one = Probe(store, models, model)
             return f"{await one.reply()} ({await one.cost()})"
@@ -165,11 +167,14 @@ async def first_word(model: str) -> str:
 
 @asynccontextmanager
 async def _probing(loaded: Loaded, options: Options) -> AsyncIterator[Probe]:
-    from ml_intern.models.gateway import Models
+    from ml_intern.models.gateway import Models, ModelSettings
+    from ml_intern.models.transports.base import Timeouts
 
     async with open_store(ephemeral=True) as store:
         model, _ = choose_model(loaded, options.base_url)
-        models = Models(store.ledger, endpoint_of(options.request(), model), prices=loaded.settings.named_prices)
+        waits = Timeouts(patience_s=PROBE_PATIENCE_S)
+        settings = ModelSettings(loaded.settings.named_prices, only_litellm=loaded.settings.transport == "litellm")
+        models = Models(store.ledger, endpoint_of(options.request(), model), waits, settings=settings)
         try:
             yield Probe(store, models, model)
         finally:

@@ -10,13 +10,14 @@ import typer
 
 from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
+from ml_intern.configs.errors import UsageError
 from ml_intern.terminal.render.summary import call_summary, one_line, plan_lines
 from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
     from ml_intern.graph.state import PlanStep
     from ml_intern.outbound.conversation import Message
-    from ml_intern.session.protocol import ThreadRow, TurnInfo
+    from ml_intern.session.protocol import QueuedMessage, ThreadRow, TurnInfo
 
 
 def list_threads(
@@ -24,8 +25,17 @@ def list_threads(
     children: Annotated[bool, typer.Option("--children", help="include the threads of sub-agents")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="show at most N (0: all)")] = 20,
     json: Json = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="show the threads of all folders as they change; Enter opens one")
+    ] = False,
 ) -> int:
     """List threads, the most recently used first."""
+    if watch:
+        if here or children or json:
+            raise UsageError("--watch shows the threads of all folders", "omit --here, --children and --json")
+        from ml_intern.commands.threads.watch import watch_threads
+
+        return watch_threads(limit or None)
     rows = asyncio.run(_rows(str(Path.cwd()) if here else None, limit or None, children=children))
     if json:
         return print_json([thread_json(row) for row in rows])
@@ -62,15 +72,23 @@ def show_thread(
     thread: Annotated[str, typer.Argument(metavar="THREAD", help="id, unique id prefix or title")],
     json: Json = False,
 ) -> int:
-    """Show a thread: its state, conversation, plan, and the turns that undo can return to."""
+    """Show a thread: its state, conversation, queued messages, plan, and the turns that undo can return to."""
     shown = asyncio.run(_read(thread))
     if json:
         listed = [{"number": turn.number, "text": turn.text, "ended": turn.ended} for turn in shown.turns]
         messages = [message_json(message) for message in shown.messages]
+        queue = [asdict(message) for message in shown.queue]
         return print_json(
-            {"thread": thread_json(shown.row), "messages": messages, "plan": list(shown.plan), "turns": listed}
+            {
+                "thread": thread_json(shown.row),
+                "messages": messages,
+                "plan": list(shown.plan),
+                "turns": listed,
+                "queue": queue,
+            }
         )
-    return print_lines([*_header(shown.row), *_conversation(shown.messages), *_plan(shown.plan), *_turns(shown.turns)])
+    conversation = [*_conversation(shown.messages), *_queue(shown.queue)]
+    return print_lines([*_header(shown.row), *conversation, *_plan(shown.plan), *_turns(shown.turns)])
 
 
 @dataclass(frozen=True)
@@ -79,12 +97,14 @@ class _Shown:
     messages: "Sequence[Message]"
     plan: "Sequence[PlanStep]"
     turns: "Sequence[TurnInfo]"
+    queue: "Sequence[QueuedMessage]"
 
 
 async def _read(text: str) -> _Shown:
     async with threads_of_user() as threads, threads.read(text) as thread:
         row = await threads.find(thread.thread_id)
-        return _Shown(row, await thread.history(), await thread.plan(), await thread.turns())
+        turns, queue = await thread.turns(), await thread.queue()
+        return _Shown(row, await thread.history(), await thread.plan(), turns, queue)
 
 
 ROLES = {"user": "human", "note": "note", "assistant": "ai", "tool": "tool"}
@@ -121,6 +141,11 @@ def _conversation(messages: "Sequence[Message]") -> Iterator[str]:
             yield message.text.rstrip()
         for call in message.calls:
             yield f"-> {call_summary(call.name, call.args)}"
+
+
+def _queue(messages: "Sequence[QueuedMessage]") -> Iterator[str]:
+    for message in messages:
+        yield from ("", "[queued]", message.text.rstrip())
 
 
 def _plan(steps: "Sequence[PlanStep]") -> list[str]:

@@ -64,26 +64,28 @@ def _lines() -> "Callable[[Event], None]":
 
 
 class _Watched:
-    """The renderer of the interactive session, which also prints the user's messages."""
+    """The transcript of the interactive session, printed, with the user's messages."""
 
     def __init__(self, *, verbose: bool) -> None:
-        from ml_intern.terminal.screen import Screen, open_console
+        from ml_intern.terminal.render.printer import Printer
 
-        self._screen: Screen = Screen(open_console(), verbose=verbose)
+        self._printer = Printer(verbose=verbose)
         self._began = 0.0
 
     def show(self, event: "Event") -> None:
         """Show one event. The duration of a turn is the original one."""
-        if event.type == "processing":
-            self._began = event.time
-            for line in event.data["text"].strip().splitlines():
-                self._screen.line(f"> {line}", "bold")
+        transcript = self._printer.transcript
+        if event.type in ("processing", "steered"):
+            self._began = event.time if event.type == "processing" else self._began
+            transcript.said(event.data["text"])
         elif event.type == "turn_complete" and event.data["status"] == "done":
-            self._screen.stop()
-            self._screen.line(f"turn {event.data['turn']}, {duration(event.time - self._began)}", "dim")
+            transcript.rest()
+            transcript.line(f"turn {event.data['turn']}, {duration(event.time - self._began)}", "dim")
         else:
-            self._screen.show(event)
+            transcript.show(event)
+        self._printer.print()
 
     def stop(self) -> None:
-        """Stop animations and show the cursor."""
-        self._screen.stop()
+        """Print what is open."""
+        self._printer.transcript.rest()
+        self._printer.print()

@@ -20,9 +20,7 @@ _NO_TERMINAL = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", 
 _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 
 
-def child_environment(
-    environ: Mapping[str, str], links: Path | None = None, *, sandboxed: bool = False
-) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], links: Path | None = None, *, sandboxed: bool) -> dict[str, str]:
     """Return the environment for a command: `environ` without secrets and without the agent's venv.
 
     Args:

@@ -49,11 +49,11 @@ class Knowledge:
         learned = self.windows.get(route.model)
         if learned is None and (offer := self.catalogues.known(route)):
             learned = offer.window
-        return learned or (entry_of(route.model).window if route.transport == "litellm" else None)
+        return learned or (entry_of(route.model).window if route.is_hosted else None)
 
     def abilities(self, route: Route) -> Abilities:
         """Return the capabilities that are known now."""
-        known = entry_of(route.model).abilities if route.transport == "litellm" else UNKNOWN
+        known = entry_of(route.model).abilities if route.is_hosted else UNKNOWN
         if route.transport == "direct" and (offer := self.catalogues.known(route)):
             known = offer.abilities
         if self.trimmings.get(route.model, Trimming()).images:
@@ -72,7 +72,7 @@ class Knowledge:
 
     def longest_output(self, route: Route) -> int | None:
         """Return the maximum of output tokens."""
-        return entry_of(route.model).longest_output if route.transport == "litellm" else None
+        return entry_of(route.model).longest_output if route.is_hosted else None
 
     def price_named(self, route: Route) -> Price | None:
         """Return the price that the settings name for a model, or for the base URL of its endpoint."""
@@ -94,7 +94,7 @@ class Knowledge:
         if route.provider == "hub":
             offer = self.catalogues.known(route)
             return offer.price(served_by) if offer else None
-        return entry_of(route.model).price if route.transport == "litellm" else None
+        return entry_of(route.model).price if route.is_hosted else None
 
     async def offers(self, route: Route) -> Mapping[str, CatalogEntry]:
         """Return the catalogue of a route's endpoint after a short wait. Empty when there is none."""
@@ -120,7 +120,7 @@ class Knowledge:
 
     async def with_nearest(self, route: Route, error: ModelUnknown) -> ModelUnknown:
         """Add the successor of a retired model to the error, else the most similar names of the endpoint or table."""
-        retired = retirement_of(route.model, date.today()) if route.transport == "litellm" else None
+        retired = retirement_of(route.model, date.today()) if route.is_hosted else None
         if retired:
             return ModelUnknown(f"{error.message}: it was retired on {retired.day}", retired.remedy)
         known = [*filter(None, await self.offers(route))] if route.transport == "direct" else None

@@ -98,6 +98,11 @@ class Entry:
         return limit if isinstance(limit, int) else None
 
     @property
+    def efforts(self) -> frozenset[str]:
+        """The abilities that the table names, such as "adaptive_thinking" and "max_reasoning_effort"."""
+        return frozenset(key.removeprefix("supports_") for key, value in self.values.items() if value is True)
+
+    @property
     def retired_on(self) -> date | None:
         """The day from which the provider no longer serves the model, if one is announced."""
         try:

@@ -4,24 +4,25 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ml_intern.graph.limits import MODEL_IDLE_S
+from ml_intern.graph.limits import MODEL_IDLE_S, PATIENCE_S
 from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Timeouts in seconds, and the number of retries."""
+    """Timeouts in seconds, and the number of retries of replies that broke off or stalled."""
 
     connect_s: float = 15
     idle_s: float = MODEL_IDLE_S
-    """Time without data after which a stream counts as stalled, also before the first token."""
+    """Time without content after which a stream counts as stalled, also before the first token."""
     whole_s: float = 900
     """The same for a reply that is not streamed."""
     retries: int = 10
     first_backoff_s: float = 1
     max_backoff_s: float = 60
-    max_retry_after_s: float = 600
+    patience_s: float = PATIENCE_S
+    """Time for which an outage is waited out: 429, 5xx, refused connections, names that do not resolve."""
 
 
 @dataclass(frozen=True)

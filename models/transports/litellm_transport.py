@@ -19,7 +19,6 @@ from ml_intern.models.errors import (
     Refused,
     Retryable,
     ServerError,
-    Stalled,
     StreamBroken,
     clean_words,
     error_of,
@@ -32,8 +31,9 @@ from ml_intern.models.openai_format import part_of_reply
 from ml_intern.models.request import CallPart, ModelRequest, ReplyPart, Usage
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Timeouts, Trimming
-from ml_intern.models.transports.direct import FEW_RETRIES, error_of_httpx
+from ml_intern.models.transports.http import FEW_RETRIES, error_of_httpx
 from ml_intern.models.transports.litellm_loading import CHAT_MODULE, import_litellm
+from ml_intern.models.transports.pace import paced, stalled
 
 if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk
@@ -67,8 +67,8 @@ class LiteLLMTransport:
         sent, observed = self._sent(route, request, trimming), ObservedCall()
         OBSERVED.set(observed)
         try:
-            async with aclosing(_parts(sent, request)) as parts:
-                while (part := await self._next(parts, route)) is not None:
+            async with aclosing(paced(_parts(sent, request), route, self._idle_s(request), GRACE_S)) as parts:
+                async for part in parts:
                     yield part
         except Retryable:
             raise
@@ -84,12 +84,8 @@ class LiteLLMTransport:
 
             await close_clients()
 
-    async def _next(self, parts: AsyncGenerator[ReplyPart, None], route: Route) -> ReplyPart | None:
-        try:
-            async with asyncio.timeout(self._waits.idle_s + GRACE_S):
-                return await anext(parts, None)
-        except TimeoutError as error:
-            raise Stalled(f"{route.where} sent no data for {self._waits.idle_s:g} s") from error
+    def _idle_s(self, request: ModelRequest) -> float:
+        return self._waits.idle_s if request.stream else self._waits.whole_s
 
     def _sent(self, route: Route, request: ModelRequest, trimming: Trimming) -> "Sent":
         from ml_intern.models.transports.litellm_chat import Sent, supports_effort
@@ -102,11 +98,15 @@ class LiteLLMTransport:
             call["reasoning_effort"] = request.effort
         if route.name.startswith(LIMITED):
             call.setdefault("max_tokens", min(longest_output_of(route.name) or MAX_OUTPUT, MAX_OUTPUT))
-        wait = self._waits.idle_s if request.stream else self._waits.whole_s
         return Sent(
             messages=[_own_copy(wire) for _, wire in wires],
             sources=[message for message, _ in wires],
-            fields={"model": route.name, "api_key": route.key, "api_base": route.base_url, "request_timeout": wait},
+            fields={
+                "model": route.name,
+                "api_key": route.key,
+                "api_base": route.base_url,
+                "request_timeout": self._idle_s(request),
+            },
             call=call,
             cache_marks=route.name.startswith(CACHING),
         )
@@ -146,7 +146,7 @@ def error_of_litellm(error: Exception, refusal: HttpAnswer | None, route: Route,
     if http := _httpx_error(error):
         return error_of_httpx(http, route, waits)
     if isinstance(error, exceptions.Timeout):
-        return Stalled(f"{route.where} sent no data for {waits.idle_s:g} s")
+        return stalled(route, waits.idle_s)
     status = getattr(error, "status_code", None)
     if isinstance(error, exceptions.MidStreamFallbackError) and status in (None, 500, 503):
         return StreamBroken(f"{route.where} sent an error within its reply")

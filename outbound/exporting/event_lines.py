@@ -64,10 +64,12 @@ class _EventBuilder:
         self.results = self.conversation.results()
         yield "ready", self._ready(version), self.conversation.created
         for place, message in enumerate(self.conversation.messages):
-            if message.role == "user":
+            if message.steered:
+                yield "steered", {"turn": self.turn, "text": message.text, "id": message.id}, message.time
+            elif message.role == "user":
                 yield from self._turn_complete()
                 self.turn, self.iterations, self.reply = message.turn or self.turn + 1, 0, None
-                yield "processing", {"turn": self.turn, "text": message.text}, message.time
+                yield "processing", {"turn": self.turn, "text": message.text, "id": message.id}, message.time
             elif message.role == "assistant":
                 yield from self._reply_events(place, message)
         yield from self._turn_complete()
@@ -127,7 +129,8 @@ class _EventBuilder:
             "cost_usd": self.conversation.cost_usd,
             "iterations": end.iterations,
             "thread_id": self.conversation.thread_id,
-            "unverified": None,
+            "unverified": [],
+            "evidence": None,
         }
 
 

@@ -29,8 +29,10 @@ _DIFF: Final = re.compile(r"^--- .*\n\+\+\+ .*$", re.MULTILINE)
 _MARKS: Final = {"done": "✓", "in_progress": "▸", "dropped": "✕"}
 
 
-def call_html(call: Call, result: Message | None) -> str:
-    """Return one call with its result."""
+def call_html(call: Call, result: Message | None, *, running: bool = False) -> str:
+    """Return one call with its result. `running`: a missing result may still come."""
+    if running and result is None:
+        return _details(call, None, "".join(_arguments(call, None)), expanded=False, missing="not finished")
     if (steps := plan_steps(call)) is not None:
         problem = "" if result is None or result.ok else _result(call, result)
         return _details(call, result, checklist(steps) + problem, expanded=bool(problem))
@@ -52,6 +54,11 @@ def checklist(steps: Sequence[Mapping[str, Any]]) -> str:
     return f'<ul class="plan">{"".join(items)}</ul>'
 
 
+def arguments_html(call: Call) -> str:
+    """Return the arguments of a call that did not run yet."""
+    return "".join(_arguments(call, None))
+
+
 def image(url: str, name: str = "image") -> str:
     """Return an embedded image. An address on the web is shown as text, because the page loads nothing."""
     if url.startswith("data:image/"):
@@ -65,13 +72,13 @@ def _step(text: str, status: str) -> str:
     return f'<li class="{known}">{mark}{safe(text)}</li>'
 
 
-def _details(call: Call, result: Message | None, body: str, *, expanded: bool) -> str:
+def _details(call: Call, result: Message | None, body: str, *, expanded: bool, missing: str = "no result") -> str:
     failed = result is not None and not result.ok
     seconds = (result.seconds if result is not None else None) or 0.0
     took = duration(seconds) if seconds >= MIN_SECONDS else ""
-    about = " · ".join(filter(None, ["failed" if failed else "", "no result" if result is None else "", took]))
+    about = " · ".join(filter(None, ["failed" if failed else "", missing if result is None else "", took]))
     kind = ' class="failed"' if failed else ""
-    summary = f"<b>{safe(call.name)}</b> {safe(_summary(call))} <span>{about}</span>"
+    summary = f"<b>{safe(call.name)}</b> {safe(call_title(call))} <span>{about}</span>"
     return f"<details{kind}{' open' if expanded else ''}><summary>{summary}</summary>{body}</details>"
 
 
@@ -87,7 +94,7 @@ def _only_reads(call: Call) -> bool:
     return call.args.get("operation") in ("list", "read", "logs", "inspect", "info", "search")
 
 
-def _summary(call: Call) -> str:
+def call_title(call: Call) -> str:
     """Return the beginning of the first text argument, which usually shows the purpose of the call."""
     if (steps := plan_steps(call)) is not None:
         done = sum(step.get("status") == "done" for step in steps)

@@ -63,6 +63,10 @@ ul.plan .in_progress { font-weight: 600 }
 .code .gi { background: var(--added) }
 .code .gd { background: var(--removed) }
 .code .gh, .code .gu { color: var(--name) }
+"""
+"""The colours and the look of messages, also on the web page."""
+
+LAYOUT = """
 @media (min-width: 76rem) {
   body { max-width: 74rem; display: grid; grid-template-columns: 16rem minmax(0, 1fr); gap: 0 2.5rem;
     align-items: start }
@@ -72,3 +76,4 @@ ul.plan .in_progress { font-weight: 600 }
   main { grid-column: 2 }
 }
 """
+"""The place of the table of contents on wide screens."""

@@ -32,7 +32,8 @@ def shorten_paths(conversation: Conversation) -> Conversation:
     shorten = partial(_shortened, rules=_rules(conversation.folder))
     messages = tuple(_message(message, shorten) for message in conversation.messages)
     endings = {turn: replace(end, text=shorten(end.text)) for turn, end in conversation.endings.items()}
-    return replace(conversation, messages=messages, endings=endings, title=shorten(conversation.title))
+    title, model = shorten(conversation.title), shorten(conversation.model)  # a model can be a file
+    return replace(conversation, messages=messages, endings=endings, title=title, model=model)
 
 
 def _message(message: Message, shorten: Callable[[str], str]) -> Message:

@@ -36,6 +36,7 @@ class EventReader:
             "ready": self._ready,
             "resumed": lambda data, _: self.metadata.update(title=str(data.get("title") or "")),
             "processing": self._processing,
+            "steered": self._steered,
             "assistant_message": self._reply,
             "tool_output": self._result,
             "undo_complete": self._rewind,
@@ -63,6 +64,9 @@ class EventReader:
         self._undone.clear()
         self.messages.append(Message("user", plain(str(data.get("text") or "")), time=at))
 
+    def _steered(self, data: Mapping[str, Any], at: float | None) -> None:
+        self.messages.append(Message("user", plain(str(data.get("text") or "")), steered=True, time=at))
+
     def _reply(self, data: Mapping[str, Any], at: float | None) -> None:
         calls = data.get("tool_calls")
         found = [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
@@ -89,6 +93,10 @@ class EventReader:
             if data.get("direction") == "redo" and self._undone:
                 self.messages += self._undone.pop()
             elif data.get("direction") == "undo":
-                starts = [index for index, message in enumerate(self.messages) if message.role == "user"]
+                starts = [index for index, message in enumerate(self.messages) if _starts_turn(message)]
                 self._undone.append(self.messages[starts[-1] :] if starts else [])
                 del self.messages[starts[-1] if starts else 0 :]
+
+
+def _starts_turn(message: Message) -> bool:
+    return message.role == "user" and not message.steered

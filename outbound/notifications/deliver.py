@@ -29,13 +29,17 @@ class NotDelivered(Exception):
         self.retry_after = retry_after
 
 
-async def deliver(place: Destination, text: str) -> None:
+async def load(place: Destination) -> Send:
+    """Import the package of a destination, which takes seconds on a busy machine. Raises NotDelivered."""
+    return await asyncio.to_thread(_load_slack if place.provider == "slack" else _load_apprise, place)
+
+
+async def deliver(send: Send, text: str) -> None:
     """Send a text that is already redacted. Raises NotDelivered.
 
-    Loading the package takes seconds on a busy machine. It is outside the limit, which would otherwise end while the
-    text is being sent, so that a retry would send it twice.
+    Loading the package is outside the limit, which would otherwise end while the text is being sent, so that a retry
+    would send it twice.
     """
-    send = await asyncio.to_thread(_load_slack if place.provider == "slack" else _load_apprise, place)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await send(text)

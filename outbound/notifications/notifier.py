@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_intern.configs.settings import Destination, Messaging
 from ml_intern.graph.events import Event
-from ml_intern.outbound.notifications.deliver import NotDelivered, deliver
+from ml_intern.outbound.notifications.deliver import NotDelivered, Send, deliver, load
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.text.formatting import and_more, plural
 from ml_intern.text.visible import visible
@@ -39,6 +39,7 @@ class Outbox:
         self._queue: deque[Callable[[], str]] = deque(maxlen=MAX_QUEUED)
         self._skipped_until = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[Send] | None = None
 
     def put(self, write: Callable[[], str]) -> None:
         """Queue a text, rendered when it is sent. Drops it during the cooldown after a failure."""
@@ -49,9 +50,10 @@ class Outbox:
             self._task = asyncio.create_task(self._send_queued(), name=f"notify {self.name}")
 
     async def close(self) -> None:
-        """Wait a moment for queued texts, unless the destination fails, then stop."""
+        """Wait a moment for queued texts, unless the destination fails, then stop. Loading its package is extra."""
         if self._task is None:
             return
+        await asyncio.wait([self._loaded()])
         failed = asyncio.create_task(self._failed.wait())
         await asyncio.wait({self._task, failed}, timeout=CLOSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for task in (self._task, failed):
@@ -71,7 +73,7 @@ class Outbox:
         problem = ""
         for attempt in range(ATTEMPTS):
             try:
-                await deliver(self.destination, text)
+                await deliver(await asyncio.shield(self._loaded()), text)
             except NotDelivered as error:
                 self._failed.set()
                 problem = str(error)
@@ -82,6 +84,12 @@ class Outbox:
                 self._failed.clear()
                 return ""
         return problem
+
+    def _loaded(self) -> asyncio.Task[Send]:
+        """Return the task that loads the destination's package. It is started once."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(load(self.destination))
+        return self._loading
 
     def _report_once(self, problem: str) -> None:
         if not self._is_reported:

@@ -1,9 +1,9 @@
 """The plan of a run, and the interface of the compute backends that run it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ml_intern.graph.limits import RUN_LIMIT_S
 
@@ -33,11 +33,18 @@ class RunPlan:
     secrets: tuple[str, ...] = ()
     """Names of the user's secrets that are passed to this run."""
     hardware: str | None = None
+    target: str = ""
+    """The machine or cluster of the settings that runs it."""
+    nodes: int = 1
+    gpus: str = ""
+    """The number of GPUs, or their kind and number: "2", "a100:2"."""
     image: str | None = None
     namespace: str | None = None
     limit_s: float = RUN_LIMIT_S
     usd_per_hour: float | None = 0.0
     """None when unknown."""
+    notify_when: tuple[str, ...] = ()
+    """The conditions that wake the model while the run continues, see runs/notify.py."""
     overrides: tuple[str, ...] = ()
     """Preflight rules to override, shown in the approval request."""
 
@@ -75,6 +82,8 @@ class BackendSpec:
     """Its runs cost money by the hour."""
     selects_hardware: bool = False
     """A run may name its hardware, container image and namespace."""
+    needs_target: bool = False
+    """A run names a target of the settings, see configs/settings.py."""
     can_reattach: bool = True
     """Runs continue when ml-intern ends, and a handle finds them again."""
     streams_logs: bool = True
@@ -131,4 +140,30 @@ class Backend(Protocol):
 
     async def cancel(self, handle: str) -> None:
         """Stop the run and all its processes. A run that has ended stays as it is. Raises TemporaryError."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """A file of a run: its path below the run's folder, size in bytes and SHA-256."""
+
+    path: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that were copied, and notes about those that were not."""
+
+    files: Sequence[RunOutput]
+    notes: Sequence[str]
+
+
+@runtime_checkable
+class FetchesOutputs(Protocol):
+    """A backend whose runs have files that can be copied to this machine."""
+
+    async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
+        """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
         ...

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
+from ml_intern.execution.file_sources import sources_of_files
+from ml_intern.execution.opened_files import opened_paths, private_reads
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
 from ml_intern.execution.process.sessions import end_processes
-from ml_intern.execution.sandboxed import command_environment, own_homes
+from ml_intern.execution.sandboxed import command_environment, locked_paths, own_homes, send_limits
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.models.secrets import known_secrets
 from ml_intern.runs.backends.base import RunPlan, RunStatus
@@ -30,7 +33,10 @@ from ml_intern.runs.run_folder import (
     read_status,
     run_folder,
 )
+from ml_intern.safety.files.disk import matching_files
 from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.safety.shell.analysis import analyze_command
+from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.formatting import plural
 
 START_SECONDS = 30.0
@@ -60,7 +66,10 @@ class LocalBackend:
         Raises ToolError when it does not start.
         """
         folder = await asyncio.to_thread(make_run_folder, self._home, id)
-        order = await asyncio.to_thread(_order, plan, id, context, folder)
+        opened = await asyncio.to_thread(_opened, plan, context)
+        order = await asyncio.to_thread(_order, plan, id, _having_read(context, opened), folder)
+        order["read"] = await sources_of_files(context.store, opened)
+        order["locked"] = await locked_paths(context)
         process = await asyncio.to_thread(_spawn, folder, order)
         deadline = time.monotonic() + START_SECONDS
         while not (status := await asyncio.to_thread(read_status, folder)):
@@ -150,7 +159,9 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "network": context.options.sandbox,
         "kind": context.options.sandbox_kind,
         "hosts": context.options.sandbox_hosts,
+        "holdout": context.options.holdout,
         "homes": [str(home) for home in homes],
+        "limits": _limits(plan, context),
     }
     return {
         "id": id,
@@ -163,8 +174,29 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "secrets": plan.secrets,
         "known_secrets": known_secrets(Path(context.options.workspace)),
         "limit_s": plan.limit_s,
+        "launched_with": context.taint,
+        "evidence": context.options.verify != "off",
+        "roots": list(map(str, context.roots())),
         "sandbox": sandbox if context.options.sandbox != "none" else None,
     }
+
+
+def _limits(plan: RunPlan, context: ToolContext) -> dict[str, Any] | None:
+    limits = send_limits(context, plan.secrets)
+    if limits is None:
+        return None
+    return {**vars(limits), "named": sorted(limits.named), "unlimited": sorted(limits.unlimited)}
+
+
+def _opened(plan: RunPlan, context: ToolContext) -> list[Path]:
+    """Return the files that the run may read, as far as its command or script shows them."""
+    place = CommandContext(str(context.roots()[0]), home=str(Path.home()), cwd=str(plan.workdir), match=matching_files)
+    parsed = analyze_command(plan.display, place).parsed
+    return opened_paths(parsed, plan.workdir, plan.script)
+
+
+def _having_read(context: ToolContext, opened: Sequence[Path]) -> ToolContext:
+    return replace(context, file_reads={**context.file_reads, **private_reads(opened, context)})
 
 
 _SCRIPT = "script.py"
@@ -182,7 +214,7 @@ def _argv(plan: RunPlan, folder: Path) -> tuple[str, ...]:
 
 def _spawn(folder: Path, order: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
     kept = {name: value for name, value in os.environ.items() if name.startswith(("ML_INTERN_", "HF_HOME", "XDG_"))}
-    environment = without_secrets({**child_environment(os.environ), **kept})
+    environment = without_secrets({**child_environment(os.environ, sandboxed=False), **kept})
     environment.pop(CALL_MARK, None)
     with (folder / "supervisor.err").open("wb") as said:
         process = subprocess.Popen(
@@ -262,11 +294,11 @@ def _gpu(pids: Collection[int]) -> list[str]:
     """Return the usage of each GPU, and the GPU memory of the processes where their ids are visible."""
     if shutil.which("nvidia-smi") is None:
         return []
-    query = "--query-gpu=index,utilization.gpu,memory.used,memory.total"
+    query = "--query-gpu=index,utilization.gpu,memory.used,memory.total,power.draw"
     processes = "--query-compute-apps=pid,used_memory"
     rows, own = _query_gpus(query), _query_gpus(processes)
     used_here = sum(float(used) for pid, used, *_ in own if pid.isdigit() and int(pid) in pids and _is_number(used))
-    lines = [f"GPU {index} {busy} %, {used} of {total} MB" for index, busy, used, total in rows]
+    lines = [f"GPU {index} {busy} %, {used} of {total} MB, {watts} W" for index, busy, used, total, watts in rows]
     return [*lines, *([f"{used_here:,.0f} MB of GPU memory used by this run"] if used_here else [])]
 
 

@@ -80,6 +80,12 @@ def _open_sandbox(store: "Store") -> Backend:
     return SandboxRuns(store)
 
 
+def _open_remote(store: "Store") -> Backend:
+    from ml_intern.runs.backends.remote_runs import OwnMachines
+
+    return OwnMachines(store)
+
+
 LOCAL = BackendSpec("local", _open_local, poll_seconds=0.5)
 HUB = BackendSpec(
     "hub",
@@ -92,4 +98,6 @@ HUB = BackendSpec(
     poll_seconds=1.5,
 )
 SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
-BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX)}
+SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
+SLURM = BackendSpec("slurm", _open_remote, is_remote=True, needs_target=True, poll_seconds=2.0)
+BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM)}

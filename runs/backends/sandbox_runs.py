@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import TemporaryError
-from ml_intern.configs.paths import private_folder
 from ml_intern.execution.call import ToolError
-from ml_intern.execution.output import private_opener
 from ml_intern.execution.sandboxed import secret_value
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.runs.backends.base import RunPlan, RunStatus
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, SandboxGone, sandboxes_of
 from ml_intern.runs.backends.remote_command import TIMED_OUT, Remote, RemoteCommand, read_progress, start, stop
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
+from ml_intern.runs.logs import append_output
 from ml_intern.store.runs import RUNNING
 
 if TYPE_CHECKING:
@@ -95,17 +94,13 @@ class SandboxRuns:
         if record is None:
             return
         try:
-            length = await asyncio.to_thread(_append, log, b"")
+            length = await asyncio.to_thread(append_output, log, b"")
             while output := (await read_progress(self._sandboxes, record, remote, length)).output:
-                length = await asyncio.to_thread(_append, log, output)
+                length = await asyncio.to_thread(append_output, log, output)
         except SandboxGone:
             return
         except ToolError as error:
             raise TemporaryError(f"the log of the run cannot be read: {error}", "try again later") from error
-        except OSError as error:
-            raise TemporaryError(
-                f"the log of the run cannot be written: {error.strerror}", "free disk space"
-            ) from error
 
     async def usage(self, handle: str) -> str:
         """Return the load and memory usage of the sandbox."""
@@ -146,14 +141,6 @@ def _found(machine: "Sandbox", folder: str) -> Remote | None:
     if started is None and not machine.files.exists(folder):
         return None
     return Remote(folder, started or "")
-
-
-def _append(log: Path, output: bytes) -> int:
-    """Append output to the log, and return its new length. Raises OSError."""
-    private_folder(log.parent)
-    with open(log, "ab", opener=private_opener) as copy:
-        copy.write(output)
-        return copy.tell()
 
 
 def _observed(machine: "Sandbox", remote: Remote) -> RunStatus:

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.findings import Finding, PreflightReport
+from ml_intern.runs.preflight.findings import PreflightFinding, PreflightReport
 from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.rules_cost import one_first, output, smoke, time_limit
 from ml_intern.runs.preflight.rules_files import imports, local_path, script
 from ml_intern.runs.preflight.rules_hardware import memory, precision
 from ml_intern.runs.preflight.rules_names import columns, secrets, substitution
+from ml_intern.runs.preflight.rules_target import cuda, disk, internet, partition
 
-Rule = Callable[[RunPlan, PreflightInputs], Iterator[Finding]]
+Rule = Callable[[RunPlan, PreflightInputs], Iterator[PreflightFinding]]
 RuleName = Literal[
     "script",
     "time_limit",
@@ -25,6 +26,10 @@ RuleName = Literal[
     "one_first",
     "secrets",
     "substitution",
+    "partition",
+    "disk",
+    "internet",
+    "cuda",
 ]
 RULES: Final[Mapping[RuleName, Rule]] = {
     "script": script,
@@ -39,6 +44,10 @@ RULES: Final[Mapping[RuleName, Rule]] = {
     "one_first": one_first,
     "secrets": secrets,
     "substitution": substitution,
+    "partition": partition,
+    "disk": disk,
+    "internet": internet,
+    "cuda": cuda,
 }
 """The rules, keyed by the name used in an override."""
 RULE_NAMES: Final = get_args(RuleName)

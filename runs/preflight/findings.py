@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class PreflightFinding:
     """A problem found by a rule. With `refuses` False it is a warning and does not block the run."""
 
     rule: str
@@ -23,7 +23,7 @@ class Finding:
 class PreflightReport:
     """All findings, and the rules the caller overrides."""
 
-    found: tuple[Finding, ...] = ()
+    found: tuple[PreflightFinding, ...] = ()
     overrides: frozenset[str] = frozenset()
 
     def overridden(self, names: Collection[str]) -> "PreflightReport":
@@ -31,7 +31,7 @@ class PreflightReport:
         return PreflightReport(self.found, frozenset(names))
 
     @property
-    def refused(self) -> tuple[Finding, ...]:
+    def refused(self) -> tuple[PreflightFinding, ...]:
         """The findings that block the run."""
         return tuple(one for one in self.found if one.refuses and one.rule not in self.overrides)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.hosts import base_url, hub_url
+from ml_intern.configs.settings import ComputeTarget
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.dataset_viewer import choose_config, choose_split, open_viewer
@@ -20,9 +21,10 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.preflight.check import check
 from ml_intern.runs.preflight.findings import PreflightReport
-from ml_intern.runs.preflight.hardware import machine_of
+from ml_intern.runs.preflight.hardware import machine_for
 from ml_intern.runs.preflight.inputs import EarlierRun, PreflightInputs
 from ml_intern.runs.preflight.program import Program, read_program, words_of
+from ml_intern.runs.remote.measured import MeasuredTarget, read_measured
 from ml_intern.store.runs import RunRow
 
 if TYPE_CHECKING:
@@ -53,11 +55,17 @@ async def preflight(plan: RunPlan, context: ToolContext, *, limit_named: bool = 
         limit_named=limit_named,
         earlier=tuple(_earlier(row, shapes) for row in rows),
         user_text=context.user_text,
+        target=await asyncio.to_thread(_measured, plan, context),
         sandboxed=not backend_spec(plan.backend).is_remote and context.sandbox_profile != "none",
     )
     if inputs.program is not None:
         inputs = replace(inputs, **await _asked(plan, inputs, context))
     return await asyncio.to_thread(check, plan, inputs)
+
+
+def _measured(plan: RunPlan, context: ToolContext) -> MeasuredTarget | None:
+    target = context.options.compute.get(plan.target)
+    return read_measured(context.services.store.home, ComputeTarget.model_validate(target)) if target else None
 
 
 def _earlier(row: RunRow, shapes: Mapping[str, str]) -> EarlierRun:
@@ -120,8 +128,9 @@ async def _asked(plan: RunPlan, inputs: PreflightInputs, context: ToolContext) -
     program = inputs.program
     if program is None or not program.trains:
         return {}
-    machine = machine_of(plan.hardware)
-    models = _ids(program.models, inputs) if machine is not None and machine.gpu is not None else []
+    machine = machine_for(plan, inputs.target)
+    has_gpu = machine is not None and machine.gpu is not None
+    models = _ids(program.models, inputs) if has_gpu or inputs.target else []
     datasets = _ids(program.datasets, inputs)
     answers = await asyncio.gather(
         *(

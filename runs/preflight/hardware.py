@@ -1,9 +1,13 @@
 """Hardware specifications by name, and model sizes. Memory is in GB, speed in half-precision TFLOP/s."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.remote.measured import Gpu, MeasuredTarget
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ ACCELERATORS: Final[Mapping[str, Accelerator]] = {
     "b200": Accelerator(180, bf16=True, tflops=2250, fp8=True),
 }
 _NAMES: Final = sorted(ACCELERATORS, key=len, reverse=True)
+BF16_CAPABILITY: Final = 8.0
+FP8_CAPABILITY: Final = 8.9
+"""The compute capabilities from which GPUs of Nvidia support these formats."""
 _COUNT = re.compile(r"x(\d{1,2})$")
 _SIZE = re.compile(r"(?<![A-Za-z0-9.])(?:(\d{1,3})x)?(\d{1,4}(?:\.\d{1,3})?)([bm])(?![A-Za-z0-9])", re.IGNORECASE)
 
@@ -59,6 +66,45 @@ def machine_of(hardware: str | None) -> Machine | None:
         return None
     counted = _COUNT.search(name)
     return Machine(name, ACCELERATORS[kind], int(counted[1]) if counted else 1)
+
+
+def machine_for(plan: RunPlan, target: MeasuredTarget | None) -> Machine | None:
+    """Return the machine of a run: that of its target as measured, else that of its hardware; None when unknown."""
+    if not plan.target:
+        return machine_of(plan.hardware)
+    if target is None:
+        return None
+    if target.partition is not None or plan.gpus:
+        return _of_gres(plan, target.partition.gres if target.partition else "")
+    if not target.gpus:
+        return Machine(plan.target)
+    return Machine(plan.target, _accelerator(target.gpus[0]), len(target.gpus))
+
+
+def _of_gres(plan: RunPlan, gres: str) -> Machine | None:
+    """Return the GPUs of a Slurm job, of the kind it asks for or its partition has; None when unknown."""
+    offered = gres.partition("(")[0].split(":")
+    if not plan.gpus:
+        return Machine(plan.target) if offered[0] == "gpu" else None
+    kind, _, count = plan.gpus.rpartition(":")
+    found = _kind_in(kind or (offered[1] if len(offered) > 2 else ""))
+    return Machine(plan.target, ACCELERATORS[found], int(count)) if found and count.isdigit() else None
+
+
+def _accelerator(gpu: Gpu) -> Accelerator:
+    """Return the data of a GPU from its measured memory and compute capability."""
+    known = _kind_in(gpu.name)
+    memory = round(gpu.memory_mb / 1000) or (ACCELERATORS[known].memory_gb if known else 0)
+    speed = ACCELERATORS[known].tflops if known else math.inf
+    if not gpu.capability and known:
+        return replace(ACCELERATORS[known], memory_gb=memory)
+    capability = gpu.capability or math.inf
+    return Accelerator(memory, bf16=capability >= BF16_CAPABILITY, tflops=speed, fp8=capability >= FP8_CAPABILITY)
+
+
+def _kind_in(name: str) -> str:
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    return next((kind for kind in _NAMES if kind in words or kind in "-".join(words)), "")
 
 
 def sizes_in(text: str) -> list[float]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ml_intern.runs.preflight.program import Program
+from ml_intern.runs.remote.measured import MeasuredTarget
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,5 @@ class PreflightInputs:
     user_text: str = ""
     sandboxed: bool = False
     """Whether local commands run in the sandbox, whose /tmp starts empty and is deleted with the command."""
+    target: MeasuredTarget | None = None
+    """The measurements of the run's target; None when it has no target or was never measured."""

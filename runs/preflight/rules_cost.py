@@ -5,8 +5,8 @@ from typing import Final
 
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
-from ml_intern.runs.preflight.findings import Finding
-from ml_intern.runs.preflight.hardware import machine_of, parameters_of
+from ml_intern.runs.preflight.findings import PreflightFinding
+from ml_intern.runs.preflight.hardware import machine_for, parameters_of
 from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 
@@ -18,7 +18,7 @@ _TOKENS: Final = 64
 """The assumed minimum number of tokens in a dataset row."""
 
 
-def time_limit(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def time_limit(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a time limit that is too short, that ended this script before, or that was not set for a paid job."""
     program = inputs.program
     if program is None or not program.trains:
@@ -26,17 +26,17 @@ def time_limit(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     limit = f"the time limit of {_minutes(plan.limit_s)}"
     ended = [run.limit_s for run in inputs.earlier if run.shape == program.shape and run.state == "timeout"]
     if max(ended, default=0.0) >= plan.limit_s:
-        yield Finding(
+        yield PreflightFinding(
             "time_limit", f"an earlier run of this script reached {limit}", "raise the limit, or reduce the work"
         )
         return
     least = least_seconds(plan, inputs)
     if least is not None and least > plan.limit_s:
-        what = f"{limit} is too short: on {plan.hardware} the training takes at least {_minutes(least)}"
-        yield Finding("time_limit", what, "raise the limit, train on less data, or choose faster hardware")
+        what = f"{limit} is too short: on {plan.target or plan.hardware} the training takes at least {_minutes(least)}"
+        yield PreflightFinding("time_limit", what, "raise the limit, train on less data, or choose faster hardware")
     elif backend_spec(plan.backend).has_prices and not inputs.limit_named and not is_trial(program):
         what = f"no time limit was set, and the default of {_minutes(plan.limit_s)} kills a longer training"
-        yield Finding(
+        yield PreflightFinding(
             "time_limit", what, "set a limit: the smoke run's time per step, times the number of steps, plus 50 %"
         )
 
@@ -49,7 +49,7 @@ def is_trial(program: Program) -> bool:
 
 def least_seconds(plan: RunPlan, inputs: PreflightInputs) -> float | None:
     """Return the minimum training time in seconds, at six operations per parameter and token; None when unknown."""
-    program, machine = inputs.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_for(plan, inputs.target)
     if program is None or machine is None or machine.gpu is None:
         return None
     parameters = max((parameters_of(model, inputs.parameters) or 0.0 for model in program.models), default=0.0)
@@ -86,7 +86,7 @@ _TEMPORARY: Final = ("/tmp/", "/dev/shm/", "/var/tmp/")  # noqa: S108  only comp
 _PLACES: Final = ("output_dir", "save_directory", "f", "path", "dataset_path", "path_or_buf")
 
 
-def output(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def output(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a run whose output would be lost with its machine."""
     program = inputs.program
     if program is None or not program.saves:
@@ -100,12 +100,12 @@ def output(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
             "at the end, or upload_folder"
         )
         if not is_trial(program):
-            yield Finding("output", what, remedy)
+            yield PreflightFinding("output", what, remedy)
     elif "HF_TOKEN" not in plan.secrets:
-        yield Finding("output", "the script pushes to the Hub without HF_TOKEN", 'add "HF_TOKEN" to secrets')
+        yield PreflightFinding("output", "the script pushes to the Hub without HF_TOKEN", 'add "HF_TOKEN" to secrets')
 
 
-def _local_output(program: Program, inputs: PreflightInputs) -> Iterator[Finding]:
+def _local_output(program: Program, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     if not inputs.sandboxed:
         return
     places = [call.value(name) for call in program.calls for name in _PLACES]
@@ -113,10 +113,10 @@ def _local_output(program: Program, inputs: PreflightInputs) -> Iterator[Finding
     lost = [one for one in (*places, *first) if isinstance(one, str) and f"{one}/".startswith(_TEMPORARY)]
     if lost:
         what = f"{lost[0]} is temporary in the sandbox and is deleted when the command ends"
-        yield Finding("output", what, "write to a folder in the workspace")
+        yield PreflightFinding("output", what, "write to a folder in the workspace")
 
 
-def smoke(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def smoke(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a paid training job whose script has not succeeded before."""
     program = inputs.program
     if not backend_spec(plan.backend).has_prices or program is None or not program.trains or is_trial(program):
@@ -126,10 +126,10 @@ def smoke(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     known = any(run.state == "succeeded" for run in inputs.earlier)
     what = "the script changed since its last successful run" if known else "no run of this script has succeeded yet"
     remedy = "first run it locally with a few steps (backend local, max_steps from an argument) and wait for its end"
-    yield Finding("smoke", what, remedy)
+    yield PreflightFinding("smoke", what, remedy)
 
 
-def one_first(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def one_first(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse several jobs of one script before one has succeeded."""
     program = inputs.program
     if not backend_spec(plan.backend).has_prices or program is None:
@@ -137,4 +137,4 @@ def one_first(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     alike = [run for run in inputs.earlier if run.backend == plan.backend and run.shape == program.shape]
     if any(run.open for run in alike) and not any(run.state == "succeeded" for run in alike):
         what = "a job of the same script is still running and none has succeeded: one error would fail all of them"
-        yield Finding("one_first", what, "wait until the first job succeeds, then launch the others")
+        yield PreflightFinding("one_first", what, "wait until the first job succeeds, then launch the others")

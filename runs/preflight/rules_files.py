@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
-from ml_intern.runs.preflight.findings import Finding
+from ml_intern.runs.preflight.findings import PreflightFinding
 from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.packages import PACKAGE_OF, image_packages, provides, with_dependencies
 from ml_intern.runs.preflight.program import FunctionCall, Program, package_name, words_of
@@ -16,14 +16,14 @@ _INSTALLED = re.compile(r"\bpip install ([^;&|]*)|(?<!\S)--with[ =](\S+)")
 _OPTIONS_WITH_A_VALUE: Final = ("-r", "--requirement", "--index-url", "-i", "--extra-index-url")
 
 
-def script(_: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def script(_: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a script that is not valid Python."""
     if inputs.unreadable:
         what = f"{inputs.script_path or 'the script'} is not valid Python: {inputs.unreadable}"
-        yield Finding("script", what, "fix the syntax")
+        yield PreflightFinding("script", what, "fix the syntax")
 
 
-def imports(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def imports(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse an import that neither the image nor the script's dependencies provide."""
     program = inputs.program
     if program is None:
@@ -31,7 +31,7 @@ def imports(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     local = sorted(inputs.local_modules & program.imports) if backend_spec(plan.backend).is_disposable else []
     if local:
         what = f"the script imports {', '.join(local)} from local files, which are not sent with it"
-        yield Finding("imports", what, "move the code into the script, or publish it as a package")
+        yield PreflightFinding("imports", what, "move the code into the script, or publish it as a package")
     available = _available_packages(plan, program)
     if available is None:
         return
@@ -40,7 +40,7 @@ def imports(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     if missing:
         names = ", ".join(f'"{PACKAGE_OF.get(one, one)}"' for one in missing)
         what = f"no installed package or dependency provides {', '.join(missing)}"
-        yield Finding("imports", what, f"add {names} to the dependencies of the script's PEP 723 block")
+        yield PreflightFinding("imports", what, f"add {names} to the dependencies of the script's PEP 723 block")
 
 
 def _available_packages(plan: RunPlan, program: Program) -> frozenset[str] | None:
@@ -87,7 +87,7 @@ _OUTPUTS: Final = ("output_dir", "logging_dir", "save_directory", "cache_dir", "
 _LOCAL_PATH: Final = re.compile(r"^(?:~|/home/|/Users/|/mnt/|[A-Za-z]:\\)")
 
 
-def local_path(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def local_path(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a local path in a run on another machine."""
     if not backend_spec(plan.backend).is_disposable:
         return
@@ -99,7 +99,7 @@ def local_path(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
     there = {one for one in named if one in inputs.local_paths or _LOCAL_PATH.match(one)}
     if there:
         what = f"the run cannot read from this machine: {', '.join(sorted(there))}"
-        yield Finding("local_path", what, "upload the data to a private Hub repository and load it by its id")
+        yield PreflightFinding("local_path", what, "upload the data to a private Hub repository and load it by its id")
 
 
 def _is_in(path: str, written: set[str]) -> bool:

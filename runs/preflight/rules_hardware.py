@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ml_intern.runs.backends.base import RunPlan
-from ml_intern.runs.preflight.findings import Finding
-from ml_intern.runs.preflight.hardware import machine_of, parameters_of
+from ml_intern.runs.preflight.findings import PreflightFinding
+from ml_intern.runs.preflight.hardware import machine_for, parameters_of
 from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
 
 
-def precision(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def precision(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a number format or kernel the hardware does not support."""
-    program, machine = inputs.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_for(plan, inputs.target)
     if program is None or machine is None:
         return
     gpu = machine.gpu
@@ -20,17 +20,17 @@ def precision(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
         wanted = next((what for what, is_so in _GPU_ONLY.items() if is_so(program)), "")
         if wanted:
             what = f"the script needs a GPU ({wanted}), but {machine.name} has none"
-            yield Finding("precision", what, f"choose hardware with a GPU, or remove {wanted}")
+            yield PreflightFinding("precision", what, f"choose hardware with a GPU, or remove {wanted}")
     elif not gpu.bf16 and _is_bf16(program):
-        yield Finding(
+        yield PreflightFinding(
             "precision", f"{machine.name} does not support bfloat16", "use fp16, or an L4, A10G, A100 or newer"
         )
     elif not gpu.bf16 and program.setting("attn_implementation") == "flash_attention_2":
-        yield Finding(
+        yield PreflightFinding(
             "precision", f"flash attention 2 does not run on {machine.name}", 'use attn_implementation="sdpa"'
         )
     elif not gpu.fp8 and program.is_set("fp8"):
-        yield Finding("precision", f"{machine.name} does not support fp8", "use bf16, or an H100 or newer")
+        yield PreflightFinding("precision", f"{machine.name} does not support fp8", "use bf16, or an H100 or newer")
 
 
 def _is_bf16(program: Program) -> bool:
@@ -60,9 +60,9 @@ _GPU_ONLY: Final[Mapping[str, Callable[[Program], bool]]] = {
 }
 
 
-def memory(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def memory(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a model whose weights and optimizer state alone exceed the GPU memory."""
-    program, machine = inputs.program, machine_of(plan.hardware)
+    program, machine = inputs.program, machine_for(plan, inputs.target)
     if program is None or machine is None or machine.gpu is None:
         return
     sizes = {model: parameters_of(model, inputs.parameters) for model in program.models}
@@ -75,7 +75,7 @@ def memory(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
             f"{model} ({parameters / 1e9:.3g} billion parameters) needs at least {needed:.0f} GB for "
             f"{_how(program)}, but {machine.name} has {machine.memory_gb} GB"
         )
-        yield Finding("memory", what, _smaller(program))
+        yield PreflightFinding("memory", what, _smaller(program))
 
 
 def _bytes_each(program: Program) -> float:

@@ -6,7 +6,7 @@ from typing import Final
 
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_spec
-from ml_intern.runs.preflight.findings import Finding
+from ml_intern.runs.preflight.findings import PreflightFinding
 from ml_intern.runs.preflight.hardware import parameters_of, sizes_in
 from ml_intern.runs.preflight.inputs import PreflightInputs
 from ml_intern.runs.preflight.program import Program
@@ -30,7 +30,7 @@ WANTED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 _REMADE: Final = ("map", "from_dict", "from_list", "from_generator", "from_pandas", "rename_columns", "add_column")
 
 
-def columns(_: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def columns(_: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a dataset whose columns do not match what the trainer expects."""
     program = inputs.program
     if program is None or any(program.named(*_REMADE)) or program.is_set("formatting_func"):
@@ -53,28 +53,28 @@ def columns(_: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
                 f"{call.name} expects the columns {sets}, but {', '.join(program.datasets)} has "
                 f"{', '.join(sorted(had))}"
             )
-            yield Finding("columns", what, "map or rename the columns before creating the trainer")
+            yield PreflightFinding("columns", what, "map or rename the columns before creating the trainer")
 
 
 _SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:token|key|secret|password|passwd|credentials?)$")
 _NO_SECRET: Final = ("PAD_TOKEN", "EOS_TOKEN", "BOS_TOKEN", "UNK_TOKEN", "SORT_KEY", "PRIMARY_KEY")
 
 
-def secrets(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def secrets(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a secret in plain sight: in the environment, the command or the script."""
     remedy = "remove it, name the variable in secrets, and read it from os.environ in the script"
     for name, value in plan.environment.items():
         named = _SECRET_NAME.search(name) and name.upper() not in _NO_SECRET and len(value) >= 8
         if named or redact(assigned := f"{name}={value}") != assigned:
-            yield Finding("secrets", f"the environment variable {name} looks like a secret", remedy)
+            yield PreflightFinding("secrets", f"the environment variable {name} looks like a secret", remedy)
     if any(redact(word) != word for word in (*plan.command, *plan.script_args)):
-        yield Finding("secrets", "the command contains a secret", remedy)
+        yield PreflightFinding("secrets", "the command contains a secret", remedy)
     if inputs.program is not None and any(redact(one) != one for one in inputs.program.strings):
-        yield Finding("secrets", "the script contains a secret", remedy)
+        yield PreflightFinding("secrets", "the script contains a secret", remedy)
     unused = "HF_TOKEN" in plan.secrets and inputs.program is not None and not _asks_the_hub(inputs.program)
     if unused and backend_spec(plan.backend).is_disposable:
         what = "HF_TOKEN is passed to a script that does not use the Hub"
-        yield Finding("secrets", what, "remove it if it is not needed", refuses=False)
+        yield PreflightFinding("secrets", what, "remove it if it is not needed", refuses=False)
 
 
 def _asks_the_hub(program: Program) -> bool:
@@ -97,7 +97,7 @@ _DATASETS: Final = (
 )  # fmt: skip
 
 
-def substitution(plan: RunPlan, inputs: PreflightInputs) -> Iterator[Finding]:
+def substitution(plan: RunPlan, inputs: PreflightInputs) -> Iterator[PreflightFinding]:
     """Refuse a model or dataset other than the one the user named. A local trial may use a small substitute."""
     program = inputs.program
     if program is None or not inputs.user_text or (is_trial(program) and not backend_spec(plan.backend).has_prices):
@@ -124,12 +124,12 @@ def _ids(text: str) -> list[str]:
     return [one for one in dict.fromkeys(found) if not _FILE.search(one) and one.lower() not in _NOT_IDS]
 
 
-def _other(named: str, used: str) -> Finding:
+def _other(named: str, used: str) -> PreflightFinding:
     what = f"the user named {named}, but the script uses {used}"
-    return Finding("substitution", what, f"use {named}, or ask the user before you substitute it")
+    return PreflightFinding("substitution", what, f"use {named}, or ask the user before you substitute it")
 
 
-def _of_other_kind(text: str, used: Collection[str], kinds: Collection[str]) -> Iterator[Finding]:
+def _of_other_kind(text: str, used: Collection[str], kinds: Collection[str]) -> Iterator[PreflightFinding]:
     """Yield a finding when the user named a family and the script uses another known family."""
     words = re.findall(r"[a-z0-9_]+", text.lower())
     named = [kind for kind in kinds if any(re.fullmatch(rf"{kind}[\d_]*", word) for word in words)]
@@ -142,7 +142,7 @@ def _plain(id: str) -> str:
     return id.rpartition("/")[2].lower()
 
 
-def _of_other_size(inputs: PreflightInputs, models: Collection[str]) -> Iterator[Finding]:
+def _of_other_size(inputs: PreflightInputs, models: Collection[str]) -> Iterator[PreflightFinding]:
     named = [size for size in sizes_in(inputs.user_text) if size >= 1e8]
     has = {model: parameters_of(model, {}) for model in models}
     known = {model: size for model, size in has.items() if size}

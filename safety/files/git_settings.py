@@ -12,13 +12,13 @@ HARMLESS_KEYS = re.compile(
     r"branch\..+\.(?:remote|merge|rebase|description)|"
     r"(?:pull|push|fetch|init|merge|rebase|diff|log|status|color|column|advice|rerere|gc|commit|tag|stash|help|pack|index|"
     r"feature|checkout|branch|versionsort|blame)\.(?!.*(?:external|command|program|cmd|driver|tool|textconv|template|"
-    r"helper|gpgsign|showsignature|orderfile))[\w.-]+|"
+    r"helper|gpgsign|showsignature|hook|browser|file|uri))[\w.-]+|"
     r"submodule\.(?:active|recurse)|submodule\..+\.(?:url|active|branch|path)|"
     r"lfs\.(?:repositoryformatversion|locksverify)|lfs\.[\w./:-]+\.(?:access|locksverify)|"
     r"extensions\.(?:objectformat|partialclone)|safe\.directory",
     re.IGNORECASE,
 )
-"""Keys of git's settings that make git run nothing."""
+"""Keys of git's settings that make git run nothing and read no further file."""
 _SECTION = re.compile(r"\s*\[\s*([\w.-]+)(?:\s+\"((?:[^\"\\]|\\.)*)\")?\s*\](.*)")
 _SETTING = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:=\s*(.*))?\Z")
 

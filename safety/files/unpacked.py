@@ -40,6 +40,7 @@ def _tar(one: Invocation, context: CommandContext) -> Iterator[str]:
         return
     folder = _value(arguments, "C", "directory") or "."
     yield folder
+    yield from (word.partition("=")[2] for word in arguments if word.startswith("--one-top-level="))
     strip = _value(arguments, "\0", "strip-components")
     for word in arguments:
         if (rename := _RENAMES.match(word)) and ".git" in (rename[1] or rename[2] or ""):

@@ -27,7 +27,7 @@ _ALL_OPERANDS = words(
 REMOVERS = words("rm rmdir unlink shred srm trash wipe")
 _COPIERS = words("cp install rsync scp gcp ditto robocopy")
 _DOWNLOADERS = words("curl wget wget2 aria2c axel lftp http xh")
-_IN_PLACE = words("sed gsed perl ruby gawk yq jq sd rpl")
+_IN_PLACE = words("sed gsed perl ruby awk gawk yq jq sd rpl")
 _SILENT = words("echo printf : true false basename dirname test [ cd pushd popd which type alias export unset set")
 _OUTPUT_OPTION = re.compile(
     r"-o|-out|-O|--out(?:put|file|-file|put-file|put-dir|put-document|dir|-dir)?|--local-dir|--target(?:-dir|-directory)?|"
@@ -171,10 +171,22 @@ def _copied(one: Invocation, parsed: ParsedCommand) -> Iterator[str]:
         return
     if not any(target.endswith(end) and source.endswith(end) for end in _CONTENT_SUFFIXES for source in sources):
         yield target
-    if not folder and len(sources) == 1 and "." in posixpath.basename(target):
+    if not folder and len(sources) == 1 and "." in posixpath.basename(target).strip("."):
         return  # a copy of one file to a file
     names = (posixpath.basename(source.rstrip("/")) for source in sources)
     yield from (posixpath.join(target, name) for name in names if name and not name.endswith(_CONTENT_SUFFIXES))
+    yield from (posixpath.join(target, path) for source in sources for path in _git_contents(source, one, parsed))
+
+
+def _git_contents(source: str, one: Invocation, parsed: ParsedCommand) -> Iterator[str]:
+    """Yield the files of a repository that a copy of a folder's contents, such as `cp -a x/. y`, would bring."""
+    if not source.endswith(("/", "/.", "/*")):
+        return
+    folder = source.rstrip("*.") or "/"
+    for absolute in {
+        path for text in expand_word(folder, parsed.context) for path in resolve_paths(one, text, parsed.context)
+    }:
+        yield from (path for path in parsed.context.files.below(absolute) or () if path.startswith(".git/"))
 
 
 def _value_of(one: Invocation, letter: str, name: str) -> str:

@@ -44,14 +44,22 @@ _NAMED = re.compile(
 )
 _USER_OPTION = re.compile(r"((?:^|\s)(?:-u|--user)[ =]['\"]?[^\s:'\"]{1,128}:)([^\s'\"]{4,512})")
 _HEX_KEY = re.compile(
-    r"(?i)(\b(?:wandb|kaggle)(?:_api)?(?:[ _-]?key)?\b(?:\.ai)?[\s:=\"',]{1,6}(?:(?:api[ _-]?)?key\b[\s:=\"',]{1,6})?)"
+    r"(?i)(\b(?:wandb|kaggle)(?:_api)?(?:[ _-]?key)?\b(?:\.ai)?(?:\s+login\b(?:\s+--[a-z]+){0,3})?"
+    r"[\s:=\"',]{1,6}(?:(?:api[ _-]?)?key\b[\s:=\"',]{1,6})?)"
     r"([0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-f])"
 )
 _KAGGLE_FILE = re.compile(r"(\"key\\?\"\s{0,4}:\s{0,4}\\?\")([0-9a-f]{32})(?=\\?\")")
 _SHORT_PASSWORD = re.compile(
     r"(\b(?:mysql|mysqldump|mysqladmin|mariadb|mysqlimport)\b[^\n;|&]{0,200}?\s-p['\"]?)((?!\s)[^\s'\";|&$-][^\s'\";|&]{2,200})"
 )
-_SSHPASS = re.compile(r"(\bsshpass\s+(?:-[vV]\s+){0,2}-p[ =]?['\"]?)([^\s'\"$][^\s'\"]{2,200})")
+_SSHPASS = re.compile(r"((?:\bsshpass\s+(?:-[vV]\s+){0,2}-p[ =]?|\bSSHPASS=)['\"]?)([^\s'\"$][^\s'\"]{2,200})")
+_PASSWORD_OPTION = re.compile(
+    r"(\b(?:redis-cli\b[^\n;|&]{0,200}?\s-a|(?:un)?zip\b[^\n;|&]{0,200}?\s-P|openssl\s+enc\b[^\n;|&]{0,200}?\s-k|"
+    r"(?:docker|podman|az|oc|helm\s+registry)\s+login\b[^\n;|&]{0,200}?\s-p|twine\s+upload\b[^\n;|&]{0,200}?\s-p|"
+    r"ldap[a-z]{3,9}\b[^\n;|&]{0,200}?\s-w)\s+['\"]?|\b(?:7z[ar]?|rar|unrar)\s[^\n;|&]{0,200}?\s-h?p['\"]?|"
+    r"\b(?:smbclient|rpcclient)\b[^\n;|&]{0,200}?\s-U\s?[^\s%]{1,100}%)([^\s'\"$-][^\s'\"]{2,200})"
+)
+_PASSWORD_PROGRAMS = ("redis-cli", "zip", "openssl", "login", "twine", "ldap", "7z", "rar", "smbclient", "rpcclient")
 _SIGNATURE = re.compile(
     r"(?i)((?:^|[?&;\s\"']|&amp;|%26|\\u0026)(?:x-amz-signature|x-amz-security-token|x-goog-signature|signature|sig)(?:=|%3d))"
     r"([A-Za-z0-9%+/=_-]{20,})"
@@ -164,6 +172,7 @@ _HEADERS = (
     Header(('"key',), _KAGGLE_FILE, "service_key", _is_long),
     Header(("mysql", "mariadb"), _SHORT_PASSWORD, "password", _is_not_example),
     Header(("sshpass",), _SSHPASS, "password", _is_not_example),
+    Header(_PASSWORD_PROGRAMS, _PASSWORD_OPTION, "password", _is_not_example),
     Header(("sig",), _SIGNATURE, "signature", _is_long),
 )
 

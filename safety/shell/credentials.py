@@ -14,12 +14,19 @@ _PREFIX = re.compile(r"\A(?:--?[A-Za-z][\w-]*=|[A-Za-z_][\w.]*=)?[<@]?(?:file://
 _REMOTE = re.compile(r"\A[\w.@-]+:(?=[~/.\w])")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _PATH_IN_CODE = re.compile(r"(?:~|\$\{?HOME\}?|/)[\w./~$*{}-]*")
+_SEPARATORS = re.compile(r"[\s;|&(){},'\"`<>=]+")
+_QUOTED_NAME = re.compile(r"""['"](\.?[\w.-]{2,40}(?:/[\w./-]{1,80})?)['"]""")
+_OF_HOME = re.compile(r"\bhome\(\)|expanduser|\bHOME\b|homedir\(|Dir\.home")
+_AWK_TEXT = re.compile(r'"([^"\n]{2,300})"')
+_SED_FILE = re.compile(r"[rRwW]\s*([/~][^\s;}]{1,300})")
+_PRINTERS = frozenset({"echo", "printf"})
 _GLOB = re.compile(r"[*?\[]")
 _SAMPLES = (
     "~/.ssh/id_rsa", "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.aws/credentials", "~/.netrc", "~/.git-credentials",
     "~/.config/gh/hosts.yml", "~/.cache/huggingface/token", "~/.cache/huggingface/stored_tokens", "~/.pypirc",
     "~/.npmrc", "~/.docker/config.json", "~/.kube/config", "~/.gnupg/secring.gpg", "~/.kaggle/kaggle.json", "~/.pgpass",
     "~/.bash_history", "~/.config/gcloud/credentials.db", "/etc/shadow", "/etc/gshadow", "/etc/sudoers",
+    "~/.ssh/key.pem", "~/.config/kaggle/kaggle.json",
     "/proc/1/environ", "/proc/self/environ", "/root/.ssh/id_rsa", "/home/user/.ssh/id_rsa", "/root/.netrc",
     "/home/user/.netrc", "/dev/sda", "/dev/nvme0n1", "/dev/vda",
 )  # fmt: skip
@@ -37,6 +44,32 @@ def find_credential(invocation: Invocation, context: CommandContext) -> str:
             return path
     unknown = (text for text in _named(invocation) if text.startswith("$"))
     return next((text for text in unknown if is_credential(text)), "")
+
+
+def hands_on_credential(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether a credential file is the value of a variable, the input of a program, or printed for another.
+
+    In a command that cannot be parsed, every word counts.
+    """
+    values = [text for _, value in one.assignments for text in _elements(value.text)]
+    values += [each.target.text for each in one.command.redirects if each.operator == "<<<"]
+    if one.name in _PRINTERS and (one.command.host >= 0 or "-v" in one.arguments or parsed.has_downstream(one)):
+        values += one.arguments
+    if any(shell.has_error for shell in parsed.shells):
+        values += _SEPARATORS.split(parsed.text)
+    paths = (path for text in values for path in _paths_of(text, one, parsed.context))
+    return any(is_credential(path) and not is_own_work(path, parsed.context) for path in paths)
+
+
+def _elements(value: str) -> list[str]:
+    """Return the value of a variable, or the elements of an array."""
+    return _SEPARATORS.split(value) if value.startswith("(") else [value]
+
+
+def _paths_of(text: str, one: Invocation, context: CommandContext) -> Iterator[str]:
+    if text.startswith(("/", "~", "$HOME", "${HOME}")) and len(text) <= 4096 and "\n" not in text:
+        for word in expand_word(text, context):
+            yield from resolve_paths(one, word, context)
 
 
 def find_reached_credential(one: Invocation, context: CommandContext) -> str:
@@ -105,7 +138,21 @@ def _named(invocation: Invocation) -> Iterator[str]:
             named = named[:first] + named[first + 1 :]
         yield from (word for word in named[:_MAX_WORDS] if word)
     yield from (one.target.text for one in invocation.command.redirects if not one.operator.startswith("<<"))
-    yield from (match.group() for match in list(_PATH_IN_CODE.finditer(invocation.code))[:_MAX_WORDS])
+    yield from _in_code(invocation)
+
+
+def _in_code(invocation: Invocation) -> Iterator[str]:
+    """Yield paths in inline code, also names that it adds to the home folder, and those in scripts of awk and sed."""
+    code = invocation.code
+    yield from (match.group() for match in list(_PATH_IN_CODE.finditer(code))[:_MAX_WORDS])
+    if _OF_HOME.search(code):
+        yield from (f"~/{name}" for name in _QUOTED_NAME.findall(code)[:_MAX_WORDS])
+    script = invocation.operands[0] if invocation.operands else ""
+    if invocation.name.endswith("awk"):
+        texts = _AWK_TEXT.findall(script)[:_MAX_WORDS]
+        yield from (match.group() for text in texts for match in _PATH_IN_CODE.finditer(text))
+    elif invocation.name in {"sed", "gsed"}:
+        yield from _SED_FILE.findall(script)[:_MAX_WORDS]
 
 
 def _candidates(word: str, context: CommandContext) -> Iterator[str]:

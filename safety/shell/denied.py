@@ -12,6 +12,7 @@ from ml_intern.safety.shell.credentials import (
     find_credential,
     find_own_path,
     find_reached_credential,
+    hands_on_credential,
     invocation_paths,
     is_own_work,
 )
@@ -46,11 +47,12 @@ _STARTERS = words("enable link edit load bootstrap")
 _PROCESS_FINDERS = frozenset({"ps", "pgrep", "pidof", "grep", "top", "nvidia-smi"})
 _KILLERS = frozenset({"pkill", "killall", "killall5", "skill", "slay", "xkill"})
 _POWER = frozenset({"shutdown", "reboot", "poweroff", "halt", "telinit"})
+_KERNEL_FILES = re.compile(r"/proc/sysrq-trigger|/proc/sys/.+|/sys/(?:power|kernel|module)/.+")
 _SCHEDULERS = frozenset({"crontab", "at", "batch"})
 _DISK_QUERIES = words(
     "ls stat lsblk df findmnt blkid smartctl nvme mount umount file udevadm realpath readlink fuser lsof"
 )
-_TREE_COPIERS = words("cp tar rsync scp zip 7z")
+_TREE_COPIERS = words("cp tar rsync scp zip 7z ln")
 _DISK_TOOLS = re.compile(
     r"(?:mkfs(?:\..+)?|mke2fs|mkswap|fdisk|sfdisk|cfdisk|gdisk|sgdisk|parted|wipefs|blkdiscard|"
     r"hdparm|cryptsetup|zpool|lvremove|vgremove|pvremove|mdadm)\Z"
@@ -82,6 +84,7 @@ _FORK_BOMB = re.compile(
 def _reads_credentials(parsed: ParsedCommand, one: Invocation) -> bool:
     return (
         bool(find_credential(one, parsed.context))
+        or hands_on_credential(parsed, one)
         or _TOKEN_PRINTERS.match(" ".join((one.name, *one.arguments))) is not None
     )
 
@@ -98,21 +101,22 @@ def _searches_home(parsed: ParsedCommand, one: Invocation) -> bool:
 
 
 def _copies_home(parsed: ParsedCommand, one: Invocation) -> bool:
-    """Return whether it copies or packs the home folder or the system, credentials included."""
+    """Return whether it copies or packs the home folder or the system, credentials included, or links to the home."""
     if one.name == "tar" and not (
         one.arguments and re.match(r"-?[a-zA-Z]*[cru]|--(?:create|append|update)", one.arguments[0])
     ):
         return False
     if one.name == "cp" and not one.has("raR", "recursive", "archive"):
         return False
-    sources = one.operands[:-1] if one.name in {"cp", "rsync", "scp"} else one.operands
-    roots = {parsed.context.home, "/", "/home", "/root", "/etc"}
+    sources = one.operands[:-1] if one.name in {"cp", "rsync", "scp", "ln"} and len(one.operands) > 1 else one.operands
+    system = () if one.name == "ln" else ("/", "/home", "/root", "/etc")
+    roots = {parsed.context.home, *system}
     return any(path in roots for word in sources for path in resolve_paths(one, word, parsed.context))
 
 
 def _passes_on(parsed: ParsedCommand, one: Invocation) -> bool:
     """Return whether another program gets what find finds."""
-    if any(word.startswith(("-exec", "-ok")) for word in one.arguments):
+    if one.command.host >= 0 or any(word.startswith(("-exec", "-ok")) for word in one.arguments):
         return True
     others = (other for other in parsed.invocations if other.command.pipeline == one.command.pipeline != -1)
     return any(other.name in {"xargs", "while", "read", "parallel"} for other in others)
@@ -121,7 +125,9 @@ def _passes_on(parsed: ParsedCommand, one: Invocation) -> bool:
 def _resets_device(_parsed: ParsedCommand, one: Invocation) -> bool:
     if one.name == "nvidia-smi":
         return one.has("r", "gpu-reset") or "-r" in one.arguments
-    return one.name == "rocm-smi" and one.has("", "gpureset")
+    if one.name == "amd-smi":
+        return "reset" in one.arguments[:1]
+    return (one.name == "rocm-smi" and one.has("", "gpureset")) or (one.name == "xpu-smi" and one.has("", "reset"))
 
 
 def _runs_by_transport(_parsed: ParsedCommand, one: Invocation) -> bool:
@@ -151,7 +157,13 @@ def _ruins_folders(parsed: ParsedCommand, one: Invocation) -> bool:
     if one.has("", "no-preserve-root"):
         return True
     words = one.operands[:-1] if one.name == "mv" else find_folders(one.arguments) if is_find else one.operands
-    return any(_is_vital(parsed, one, word) for word in words)
+    return any(_is_vital(parsed, one, word) for word in (*words, *_listed(parsed, one)))
+
+
+def _listed(parsed: ParsedCommand, one: Invocation) -> tuple[str, ...]:
+    """Return the folders whose entries xargs gets from a listing without a pattern."""
+    listings = (other for other in parsed.upstream(one) if other.name == "ls") if "xargs" in one.wrappers else ()
+    return tuple(f"{folder.rstrip('/')}/*" for other in listings for folder in other.operands or (".",))
 
 
 def _is_vital(parsed: ParsedCommand, one: Invocation, word: str) -> bool:
@@ -199,6 +211,12 @@ def _uses_disk(parsed: ParsedCommand, one: Invocation) -> bool:
     )
     named = invocation_paths(one, parsed.context) if one.name not in _DISK_QUERIES else ()
     return any(is_disk(path) for path in (*redirected, *named))
+
+
+def _writes_kernel(parsed: ParsedCommand, one: Invocation) -> bool:
+    """Return whether it writes a file that sets an option of the kernel, or restarts the machine."""
+    paths = (path for word in written_words(one, parsed) for path in resolve_paths(one, word, parsed.context))
+    return any(_KERNEL_FILES.fullmatch(path) for path in paths)
 
 
 def _forks_forever(_parsed: ParsedCommand, one: Invocation) -> bool:
@@ -303,6 +321,8 @@ def _reads_program_from_stdin(one: Invocation) -> bool:
     base = re.sub(r"[0-9.]+\Z", "", one.name)
     if one.name in {"source", "."}:
         return bool({"/dev/stdin", "/proc/self/fd/0", "-"} & set(one.arguments))
+    if base in SHELLS and "xargs" in one.wrappers and one.arguments[-1:] in {("-c",), ("-lc",)}:
+        return True
     if base in SHELLS:
         return not one.has("c") and (not one.operands or one.has("s") or one.operands[0] in {"-", "/dev/stdin"})
     return (
@@ -344,6 +364,7 @@ DENIED: tuple[tuple[str, Check], ...] = (
     ("removes or changes the home folder, the system or a parent of the workspace", _ruins_folders),
     ("installs a persistent program or changes logins", _writes_persistence),
     ("reads or writes a disk device", _uses_disk),
+    ("restarts the machine or sets an option of the kernel", _writes_kernel),
     ("makes git run the program in a repository address", _runs_by_transport),
     ("resets a GPU, which ends the work of others on it", _resets_device),
     ("is a fork bomb", _forks_forever),

@@ -28,6 +28,7 @@ _ENDPOINT = re.compile(
 )
 _ENDPOINT_NAMES = frozenset(endpoint_names())
 _OFFICIAL_URLS = official_urls()
+_READS_SETTING = re.compile(r"(?:^|\s)config (?:\S+ )*?(?:--get(?:-\w+)?|--list|-l|get|list)(?:\s|$)(?!.*\s-c\s)")
 _URL = re.compile(r"(?:https?|ftp|ws|wss)://[^\s'\"<>]+")
 _ENVIRONMENT = frozenset({"env", "printenv", "set", "export", "declare", "compgen"})
 _UNNEEDED_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
@@ -71,7 +72,7 @@ def redirects_endpoint(_parsed: ParsedCommand, one: Invocation) -> bool:
     if any(_is_endpoint(name) and value and value.removesuffix("/") not in _OFFICIAL_URLS for name, value in given):
         return True
     words = " ".join(one.arguments)
-    if one.name == "git":
+    if one.name == "git" and not _READS_SETTING.search(words):
         return (
             re.search(
                 r"(?:http\.(?:\S+\.)?(?:proxy|sslverify|extraheader)|url\.\S+\.(?:push)?insteadof|"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ml_intern.safety.shell.paths import CommandContext
-from ml_intern.safety.shell.tree import Shell, ShellCommand, ShellWord, parse
+from ml_intern.safety.shell.tree import Shell, ShellCommand, ShellWord, parse, unescaped
 from ml_intern.text.word_table import words
 
 SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "rbash"})
@@ -57,6 +57,21 @@ WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
     **dict.fromkeys(_ONE_OPERAND_WRAPPERS, (frozenset[str](), 1)),
 }
 _RUNNERS = words("uv poetry pipenv conda mamba micromamba pixi hatch pdm rye")
+_RUN_VARIABLES = words(
+    "PROMPT_COMMAND PAGER GIT_PAGER MANPAGER EDITOR VISUAL GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_SSH_COMMAND GIT_SSH "
+    "GIT_EXTERNAL_DIFF GIT_ASKPASS SSH_ASKPASS LESSOPEN LESSCLOSE BROWSER"
+)
+"""Variables whose value programs run."""
+_GIT_OPTION = re.compile(
+    r"--(?:upload-pack|receive-pack|exec|extcmd|open-files-in-pager|(?:tree|index|msg|env|commit|parent|tag-name)-filter)"
+    r"(?:=(.*))?",
+    re.DOTALL,
+)
+_GIT_SETTING = re.compile(
+    r"(?i)(?:alias\..*|.*(?:command|pager|editor|fsmonitor|textconv|external|helper|clean|smudge|process|program|cmd))"
+    r"=!?(.*)",
+    re.DOTALL,
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _CODE_OPTIONS = {
     "-c": SHELLS | {"su", "script", "runuser", "flock"} | INTERPRETERS,
@@ -124,6 +139,13 @@ class ParsedCommand:
             if other.command.pipeline == invocation.command.pipeline != -1:
                 yield other
 
+    def has_downstream(self, invocation: Invocation) -> bool:
+        """Return whether another command gets the output of this one in its pipeline."""
+        return any(
+            invocation.command.pipeline == other.command.pipeline != -1 and invocation in self.upstream(other)
+            for other in self.invocations
+        )
+
 
 def parse_command(text: str, context: CommandContext) -> ParsedCommand:
     """Parse a command and collect the programs that it would start."""
@@ -141,8 +163,9 @@ def _add(parsed: ParsedCommand, text: str, folders: tuple[str, ...], depth: int)
             if len(parsed.invocations) > MAX_INVOCATIONS:
                 return
             parsed.invocations.append(invocation)
-            if invocation.name in {"cd", "pushd"} and invocation.operands:
-                moved = tuple(context.absolute(invocation.operands[0], folder) for folder in folders)
+            if invocation.name == "cd" or (invocation.name == "pushd" and invocation.operands):
+                entered = (*invocation.operands, context.home)[0]
+                moved = tuple(context.absolute(entered, folder) for folder in folders)
                 folders = tuple(dict.fromkeys((*folders, *moved)))[-_MAX_FOLDERS:]
             inner_texts = [*_inner_texts(invocation), *_piped_texts(parsed, invocation)]
             for inner in inner_texts if depth < _MAX_DEPTH else ():
@@ -220,8 +243,32 @@ def _inner_texts(invocation: Invocation) -> Iterator[str]:
         yield from (
             redirect.target.text for redirect in invocation.command.redirects if redirect.operator.startswith("<<")
         )
-    if name == "env" and "-S" in arguments:
-        yield " ".join(arguments[arguments.index("-S") + 1 :])
+    if name == "env":
+        yield from _split_string(arguments)
+    if name == "git":
+        yield from _programs_of_git(arguments)
+    yield from (value.text for variable, value in invocation.assignments if variable in _RUN_VARIABLES)
+
+
+def _split_string(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the command in the option -S of env."""
+    for index, word in enumerate(arguments):
+        if match := re.match(r"(?:-S|--split-string=?)(.*)", word, re.DOTALL):
+            yield " ".join((match[1], *arguments[index + 1 :]))
+
+
+def _programs_of_git(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the commands that git's options, settings and subcommands run."""
+    for index, word in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if match := _GIT_OPTION.fullmatch(word):
+            yield match[1] if match[1] is not None else following
+        elif word == "-c" and (setting := _GIT_SETTING.fullmatch(following)):
+            yield setting[1]
+        elif word in {"-x", "-u"} and " " in following:
+            yield following
+        elif word in {"foreach", "run"} and arguments[0] in {"submodule", "bisect"}:
+            yield " ".join(arguments[index + 1 :])
 
 
 def _piped_texts(parsed: ParsedCommand, invocation: Invocation) -> Iterator[str]:
@@ -229,7 +276,7 @@ def _piped_texts(parsed: ParsedCommand, invocation: Invocation) -> Iterator[str]
     if invocation.name in SHELLS and not invocation.operands:
         for source in parsed.upstream(invocation):
             if source.name in {"echo", "printf"}:
-                yield " ".join(source.arguments)
+                yield unescaped(" ".join(word for word in source.arguments if word not in {"-e", "-n"}))
             yield from (one.target.text for one in source.command.redirects if one.operator.startswith("<<"))
 
 

@@ -14,7 +14,7 @@ _CLIENTS = re.compile(
     r"(?:create|edit|comment|merge|close|review)|gh api .*(?:-X|--method|-f|-F)|twine upload|"
     r"(?:uv|npm|pnpm|yarn|cargo|poetry) publish|(?:docker|podman) push|wandb (?:sync|artifact put)|"
     r"kaggle .*(?:create|version|push|submit)|(?:aws s3|gsutil|gcloud storage|rclone|azcopy) (?:cp|mv|sync|rsync|copy)|"
-    r"(?:scp|sftp|rsync|ssh|mail|sendmail|nc|ncat|telnet|croc|wormhole)\b|"
+    r"(?:scp|sftp|rsync|ssh|mail|sendmail|nc|ncat|netcat|socat|telnet|openssl s_client|croc|wormhole)\b|"
     r"curl (?:.* )?(?:-[A-Za-z]*(?:[dFT]|X ?(?!GET|HEAD)\w)|--(?:data\S*|form\S*|upload-file|json|"
     r"request[ =](?!GET|HEAD)))|"
     r"wget .*--(?:post-\S+|method[ =](?!GET|HEAD)|body-\S+)|(?:http|https|xh) .*\b(?:POST|PUT|PATCH|DELETE)\b"

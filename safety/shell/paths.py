@@ -21,7 +21,7 @@ _CREDENTIAL = re.compile(
     r"\.docker/config\.json|"
     r"\.netrc|_netrc|\.git-credentials|\.config/git/credentials|\.pypirc|\.npmrc|\.yarnrc(?:\.yml)?|\.pgpass|\.my\.cnf|"
     r"\.cargo/credentials(?:\.toml)?|\.gem/credentials|\.terraform\.d/credentials.*|\.vault-token|"
-    r"\.kaggle/kaggle\.json|"
+    r"\.(?:config/)?kaggle/kaggle\.json|"
     r"\.(?:cache/)?huggingface/(?:token|stored_tokens)|huggingface/token|stored_tokens|\.s3cfg|\.boto|\.databrickscfg|"
     r"\.mozilla(?:/.*)?|\.config/(?:google-chrome|chromium)(?:/.*)?|\.local/share/keyrings(?:/.*)?|"
     r"\.(?:bash|zsh|python|psql|mysql|node_repl)_history|\.snowflake/.*|\.modal\.toml|\.oci/.*|"

@@ -142,9 +142,14 @@ def _judge_assignments(command: ShellCommand, context: CommandContext) -> str:
 
 
 def _prints_harmless(command: ShellCommand) -> bool:
-    """Return whether it only prints variables that contain no secrets."""
+    """Return whether it only prints variables without secrets, and what commands print, which are judged themselves."""
     words = command.words
-    shown = all(word.literal or (word.variables and all(map(SHOWN.fullmatch, word.variables))) for word in words)
+    shown = all(
+        "$" not in word.text.replace("$(...)", "")
+        or word.literal
+        or (word.variables and all(map(SHOWN.fullmatch, word.variables)))
+        for word in words
+    )
     return command.name in {"echo", "printf"} and shown and not command.assignments and not command.redirects
 
 
@@ -152,12 +157,12 @@ def _values(words: Iterable[ShellWord]) -> list[ShellWord] | None:
     """Return the words with the values of variables in place, or None if one is unknown."""
     found: list[ShellWord] = []
     for word in words:
-        if word.literal:
+        if word.literal and not word.braced:
             found.append(word)
         elif not word.is_known or "..." in word.text:
             return None
         else:
-            texts = expand_braces(word.text) if word.variables else [word.text]
+            texts = expand_braces(word.text) if word.variables or word.braced else [word.text]
             found += [ShellWord(text, globbed=not {"*", "?", "["}.isdisjoint(text)) for text in texts]
     return found
 

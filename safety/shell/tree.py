@@ -52,6 +52,8 @@ class ShellWord:
     variables: tuple[str, ...] = ()
     globbed: bool = False
     """It contains an unquoted wildcard."""
+    braced: bool = False
+    """It contains unquoted alternatives in braces."""
 
     @property
     def is_known(self) -> bool:
@@ -151,6 +153,8 @@ class _Collector:
             if node.type == "redirected_statement":
                 redirects = (*redirects, *self._redirects(node))
                 self._add_bare(node, ShellCommand((), (), redirects, pipeline, host, in_name))
+            elif node.type == "command_substitution" and (read := self._redirects(node)):
+                self.shell.commands.append(ShellCommand((), (), read, pipeline, host, in_name))
             if self._is_command(node):
                 self._add(node, pipeline, (host, in_name), redirects if node.type in _COMMANDS else ())
                 host = len(self.shell.commands) - 1
@@ -227,7 +231,8 @@ class _Collector:
         variables = tuple(_text(item) for item in inner if item.type in {"variable_name", "special_variable_name"})
         literal = not any(item.type in _EXPANSIONS for item in inner)
         globbed = any(item.type in {"word", "extglob_pattern"} and _PATTERN.search(_text(item)) for item in inner)
-        return ShellWord(self.render(node), literal, variables, globbed)
+        braced = any(item.type == "word" and _text(item) == "{" for item in inner)
+        return ShellWord(self.render(node), literal, variables, globbed, braced)
 
     def render(self, node: tree_sitter.Node, depth: int = 0) -> str:
         text = _text(node)
@@ -236,7 +241,7 @@ class _Collector:
         if node.type == "raw_string":
             return text[1:-1]
         if node.type == "ansi_c_string":
-            return _ANSI_ESCAPE.sub(_ansi, text[2:-1])
+            return unescaped(text[2:-1])
         if node.type in {"simple_expansion", "expansion"}:
             return self._variable(node, text)
         if node.type in {"string", "translated_string"}:
@@ -316,6 +321,11 @@ def _formatted(texts: list[str]) -> str:
 
 def _octal(match: re.Match[str]) -> str:
     return chr(int(match[1], 16) if match[1] else int(match[2], 8) & 0xFF)
+
+
+def unescaped(text: str) -> str:
+    """Return text with the escapes of $'...' replaced, which printf and echo -e know too."""
+    return _ANSI_ESCAPE.sub(_ansi, text)
 
 
 def _ansi(match: re.Match[str]) -> str:

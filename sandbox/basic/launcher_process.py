@@ -2,8 +2,8 @@
 
 The host passes this file's text to `python -I -S -c`, so it uses only the standard library. Its argument is the
 descriptor of the order, a JSON object. Three processes take part: the first one waits, so that killing it is noticed;
-the second one is the parent of everything that the command leaves behind, and removes the temporary folder; the third
-one restricts itself and becomes the command.
+the second one is the parent of everything that the command leaves behind, and removes the temporary folder if the host
+was killed; the third one restricts itself and becomes the command.
 """
 
 import ctypes
@@ -60,7 +60,8 @@ def _run_and_clean(order: "dict[str, Any]", first: int) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
     _end_descendants()
-    shutil.rmtree(order["temporary"], ignore_errors=True)
+    if os.getppid() != first:  # the host, which removes it otherwise, was killed
+        shutil.rmtree(order["temporary"], ignore_errors=True)
     return code if code >= 0 else 128 - code
 
 
@@ -87,13 +88,14 @@ def _close_streams() -> None:
 
 def _end_descendants() -> None:
     """Kill until no child is left. The children of a killed process become children of this one."""
-    while True:
-        for child in _children():
-            os.kill(child, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+    try:
+        while True:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):  # only then is there anything to look for
+                for child in _children():
+                    os.kill(child, signal.SIGKILL)
+                os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
 
 
 def _children() -> "Iterator[int]":

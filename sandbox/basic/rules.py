@@ -42,6 +42,16 @@ def rules(profile: Profile, temporary: str, caches: Iterable[str], kernel: Landl
     return [rule for path, allowed in found if (rule := _fitting(path, allowed & kernel.handled))]
 
 
+def reader_rules(hidden: Iterable[str], reads: Iterable[str], writes: Iterable[str], kernel: Landlock) -> list[Rule]:
+    """Return the rules for a program that writes to `writes`, and reads `reads` and everything that is not `hidden`."""
+    excluded = tuple(dict.fromkeys((*hidden, "/dev", "/proc", "/sys")))
+    shown = _shown(excluded, frozenset(), tuple(map(_state, _parents(excluded))))
+    found = [(path, _READ) for path in (*shown, *reads)]
+    found += [("/proc", _READ & ~rights.EXECUTE), *((path, _DEVICE) for path in _DEVICES)]
+    found += [(path, _WRITE) for path in writes]
+    return [rule for path, allowed in found if (rule := _fitting(path, allowed & kernel.handled))]
+
+
 def _fitting(path: str, allowed: int) -> Rule | None:
     """Return a rule with the rights that apply to the file; None if it does not exist."""
     real = os.path.realpath(path)

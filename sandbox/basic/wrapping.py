@@ -14,6 +14,7 @@ from ml_intern.configs.errors import SandboxMissing
 from ml_intern.sandbox.basic.egress import HostEgressProxy
 from ml_intern.sandbox.basic.home import prepare_home, private_caches
 from ml_intern.sandbox.basic.landlock import Landlock, landlock
+from ml_intern.sandbox.basic.locked_files import restore_locked, save_locked
 from ml_intern.sandbox.basic.rules import rules
 from ml_intern.sandbox.bubblewrap import Profile, memory_file
 from ml_intern.sandbox.command import WrappedCommand
@@ -67,8 +68,10 @@ def wrap_basic(
         "rules": rules(profile, str(own), caches.values(), kernel),
     }).encode(errors="surrogateescape"))  # fmt: skip
     helpers: list[Callable[[], object]] = [partial(_wait_for_end, finished, own), broker.close]
+    restored: list[str] = []
     if egress is not None:
         helpers.append(egress.close)
+    helpers.append(partial(restore_locked, save_locked(profile.locked), restored))
     return WrappedCommand(
         [os.path.realpath(sys.executable), "-I", "-S", "-c", _PROGRAM, str(order)],
         {**profile.environment, "PWD": folder or profile.workspace, **variables},
@@ -77,6 +80,7 @@ def wrap_basic(
         tuple(helpers),
         egress,
         variables=variables,
+        restored=restored,
     )
 
 
@@ -87,11 +91,12 @@ def _filter(profile: Profile, kernel: Landlock) -> bytes:
 
 def _network(profile: Profile, own: Path, egress: HostEgressProxy | None) -> SharedNetwork:
     is_open = profile.network == "on"
-    return SharedNetwork(str(own), egress.allows if egress else lambda _host, _port: is_open, listens=is_open)
+    route = egress.route if egress else lambda _host, port: port if is_open else None
+    return SharedNetwork(str(own), route, listens=is_open)
 
 
 def _wait_for_end(finished: int, own: Path) -> None:
-    """Wait until the command and everything it started has ended. The launcher removes its folder."""
+    """Wait until the command and everything it started has ended, and remove its folder."""
     waiting = select.poll()
     waiting.register(finished, select.POLLIN)
     waiting.poll(1000 * _END_SECONDS)

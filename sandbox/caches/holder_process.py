@@ -101,7 +101,14 @@ def _end_orphans(users: int) -> None:
     fifo = os.fstat(users)
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit() and _is_orphan(name) and _has_open(name, (fifo.st_dev, fifo.st_ino)):
-            os.kill(int(name), signal.SIGKILL)
+            _kill(int(name))
+
+
+def _kill(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:  # it ended meanwhile
+        return
 
 
 def _is_orphan(process: str) -> bool:

@@ -5,6 +5,7 @@ mounts (sandbox/caches/holder_process.py); sandboxes enter its namespaces. Where
 are empty private folders at first.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,8 @@ _PROGRAM = (Path(__file__).parent / "holder_process.py").read_text(encoding="utf
 _SECONDS = 30
 _SWEEP_SECONDS = 30.0
 """How often the holder looks for sandboxes that a killed ml-intern left while they started."""
+MAX_HOLDERS = 4
+"""The folders whose mounts this process keeps between commands. Those of other folders end with their last command."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def open_caches(store: str, workspace: str, caches: Sequence[str]) -> CacheMount
     nsenter = shutil.which("nsenter")
     if nsenter is None:
         return private
-    found = _holder(folder).find()
+    holder = _holder(folder)  # its descriptor stays open while this name exists
+    found = holder.find()
     if found is None:
         return private
     process, users = found
@@ -92,9 +96,18 @@ class _Holder:
                 return None
             if self._pidfd < 0 or _is_ready(self._pidfd, 0):
                 self._close()
-                with _locked(self._folder.path / "lock"):
-                    self._impossible = not (self._join() or (self._start() and self._join()))
+                self._impossible = not self._join_or_start()
             return None if self._impossible else (self._process, self._users)
+
+    def _join_or_start(self) -> bool:
+        """Return whether there is a holder now. Without locks, as on some network file systems, none is started."""
+        try:
+            with _locked(self._folder.path / "lock"):
+                return self._join() or (self._start() and self._join())
+        except OSError as error:
+            if error.errno in {errno.ENOLCK, errno.EOPNOTSUPP}:
+                return False
+            raise
 
     def _join(self) -> bool:
         """Use the holder that runs, of this or another ml-intern."""
@@ -131,6 +144,10 @@ class _Holder:
         (self._folder.path / "pid").write_text(str(process.pid))
         return True
 
+    def __del__(self) -> None:
+        """Stop using the holder. Sandboxes that still use it have descriptors of their own."""
+        self._close()
+
     def _close(self) -> None:
         for descriptor in (self._users, self._pidfd):
             if descriptor >= 0:
@@ -152,6 +169,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MAX_HOLDERS)
 def _holder(folder: CacheFolder) -> _Holder:
     return _Holder(folder)

@@ -36,6 +36,8 @@ class GitState:
     """The control files that exist and the command could change."""
     saved: Mapping[str, SavedFiles] = field(default_factory=dict[str, SavedFiles])
     """Their contents by repository, if what the command changes in them is to be restored."""
+    pointers: Mapping[str, SavedFiles] = field(default_factory=dict[str, SavedFiles])
+    """The same for each `.git` that is a file and names a repository."""
 
 
 def record_git_state(roots: Sequence[str], git: Sequence[GitFolder], *, restores: bool = False) -> GitState:
@@ -48,15 +50,20 @@ def record_git_state(roots: Sequence[str], git: Sequence[GitFolder], *, restores
     inspection = _inspect(nothing)
     folders = [*inspection.folders()]
     files = {identity for folder in folders for identity in folder.changeable()}
-    saved = {str(folder.path): folder.save() for folder in folders} if restores else {}
     links = {_identity(entry, changed=True) for entry in inspection.entries}
-    return replace(nothing, files=frozenset(files | links), saved=saved)
+    found = replace(nothing, files=frozenset(files | links))
+    if not restores:
+        return found
+    saved = {str(folder.path): folder.save() for folder in folders}
+    return replace(found, saved=saved, pointers=dict(inspection.save_pointers()))
 
 
 def remove_active_git_config(before: GitState) -> list[str]:
     """Remove hooks and settings that git would run, and return one line for each. Call it after the command."""
+    restored = [*_inspect(before).restore_pointers()] if before.pointers else []
     inspection = _inspect(before)
-    return [*inspection.remove_links_out(), *(line for folder in inspection.folders() for line in folder.clean())]
+    removed = [*inspection.remove_links_out(), *(line for folder in inspection.folders() for line in folder.clean())]
+    return [*restored, *removed]
 
 
 def _inspect(state: GitState) -> "_Inspection":
@@ -82,9 +89,25 @@ class _Inspection:
         """Remove every new `.git` that names a folder outside the roots; yield its path."""
         for entry in self.entries:
             real = resolve_repository(entry)
-            if real and not self._root_of(real) and _identity(entry, changed=True) not in self.state.files:
-                with _opened(self._root_of(entry), entry.parent) as folder:
+            if not real or self._root_of(real) or _identity(entry, changed=True) in self.state.files:
+                continue
+            with _opened(self._root_of(entry), entry.parent) as folder:
+                if folder >= 0 and save_files(folder, [entry.name]) != self.state.pointers.get(str(entry)):
                     yield from _remove(entry.parent, entry.name, folder)
+
+    def save_pointers(self) -> Iterator[tuple[str, SavedFiles]]:
+        """Yield the content of every `.git` that is a file."""
+        for entry in self.entries:
+            if entry.is_file():
+                with _opened(self._root_of(entry), entry.parent) as folder:
+                    yield str(entry), save_files(folder, [entry.name] if folder >= 0 else [])
+
+    def restore_pointers(self) -> Iterator[str]:
+        """Restore every `.git` that was a file and has changed; yield a line for each."""
+        for entry in self.entries:
+            for name, saved in self.state.pointers.get(str(entry), {}).items():
+                with _opened(self._root_of(entry), entry.parent) as folder:
+                    yield from restore_file(folder, name, saved, str(entry)) if folder >= 0 else ()
 
     def _root_of(self, real: Path) -> str:
         return next((root for root in self.state.roots if real.is_relative_to(root)), "")
@@ -234,13 +257,10 @@ def _list_settings(content: bytes) -> str | None:
     query = ("config", "--file", "-", "--no-includes", "--list", "-z")
     try:
         with open_git(query, Path("/")) as git:
-            done = subprocess.run(
-                git.argv, input=content, env=environment, capture_output=True, timeout=_SECONDS, check=False,
-                pass_fds=git.descriptors,
-            )  # fmt: skip
+            output = git.run(seconds=_SECONDS, given=content, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return os.fsdecode(done.stdout) if done.returncode == 0 else None
+    return None if output is None else os.fsdecode(output)
 
 
 def _identity(path: "str | Path", folder: int | None = None, *, changed: bool = False) -> _Identity:

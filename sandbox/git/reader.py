@@ -8,17 +8,27 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ml_intern.safety.shell.paths import is_within
+from ml_intern.sandbox.basic.landlock import Landlock, landlock
+from ml_intern.sandbox.basic.launcher_process import restrict
+from ml_intern.sandbox.basic.rules import reader_rules
 from ml_intern.sandbox.bubblewrap import ISOLATION, can_forbid_namespaces, memory_file, sandbox_problem
 from ml_intern.sandbox.git.tree import enclosing_repository
 from ml_intern.sandbox.profile import hidden_folders, interpreter_folders
 from ml_intern.sandbox.seccomp import seccomp_filter
+
+T = TypeVar("T")
+
+_NO_HOME = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": os.devnull}
+"""Git ends if it may not read settings that exist."""
 
 _SETTINGS = (
     "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}",
@@ -27,15 +37,50 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class GitCommand:
-    """The command line of a git without rights, and the descriptors it must inherit."""
+    """A git without rights."""
 
     argv: list[str]
     descriptors: tuple[int, ...] = ()
+    """The descriptors that bubblewrap must inherit."""
+    restrict: Callable[[], None] | None = None
+    """Restricts the thread that starts git, where there is no bubblewrap."""
 
     @property
     def ends_with_parent(self) -> bool:
         """Return whether git is killed together with the process that started it."""
         return bool(self.descriptors)
+
+    def start(self, *, keeps: tuple[int, ...] = (), **options: Any) -> "subprocess.Popen[bytes]":
+        """Start git in a session of its own; `options` go to subprocess.Popen. Raises OSError.
+
+        `keeps` are descriptors that git keeps open if it may outlive this process.
+        """
+        descriptors = self.descriptors if self.ends_with_parent else keeps
+        options |= {"pass_fds": descriptors, "start_new_session": True}
+        if self.restrict is None:
+            return self._start(options)
+        options["env"] = {**(options.get("env") or os.environ), **_NO_HOME}
+        return _started_after(self.restrict, partial(self._start, options))
+
+    def _start(self, options: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(self.argv, **options)
+
+    def run(self, *, seconds: float, given: bytes = b"", **options: Any) -> bytes | None:
+        """Run git and return its output; None if it fails. Raises OSError and subprocess.TimeoutExpired."""
+        pipe = subprocess.PIPE
+        with self.start(stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, **options) as process:
+            try:
+                output, _ = process.communicate(given, timeout=seconds)
+            except BaseException:
+                kill_git(process)
+                raise
+        return output if process.returncode == 0 else None
+
+
+def _started_after(restrict: Callable[[], None], start: "Callable[[], T]") -> "T":
+    """Start a process in a thread that gives up rights first, since the process inherits them from the thread."""
+    with ThreadPoolExecutor(1, "git", restrict) as thread:
+        return thread.submit(start).result()
 
 
 @contextmanager
@@ -50,18 +95,39 @@ def open_git(
         reads: further files and folders that git may read.
         writes: folders that git may write to.
 
-    Without a sandbox on this machine, git runs with hooks and the file system monitor disabled only.
+    Without bubblewrap, Landlock and seccomp restrict git in the same way. Without these too, git runs with hooks and
+    the file system monitor disabled only.
     """
     git = [shutil.which("git") or "git", *_SETTINGS, *arguments]
-    if sandbox_problem() is not None:
+    kernel = landlock() if sandbox_problem() is not None else None
+    if sandbox_problem() is not None and kernel is None:
         yield GitCommand(git)
         return
-    seccomp = memory_file(seccomp_filter())
+    visible = [str(path) for path in (*enclosing_repository(folder), *reads, folder)]
+    seccomp = memory_file(_filter(kernel))
     try:
-        visible = [str(path) for path in (*enclosing_repository(folder), *reads, folder)]
-        yield GitCommand(_sandboxed(git, str(folder), visible, [*map(str, writes)], seccomp), (seccomp,))
+        if kernel is None:
+            yield GitCommand(_sandboxed(git, str(folder), visible, [*map(str, writes)], seccomp), (seccomp,))
+        else:
+            yield GitCommand(git, restrict=partial(_restrict, git[0], visible, [*map(str, writes)], kernel, seccomp))
     finally:
         os.close(seccomp)
+
+
+def _filter(kernel: Landlock | None) -> bytes:
+    if kernel is None:
+        return seccomp_filter()
+    return seccomp_filter(namespaces=False, sockets=False, truncation=kernel.version >= 3)
+
+
+def _restrict(program: str, reads: list[str], writes: list[str], kernel: Landlock, seccomp: int) -> None:
+    """Restrict this thread to what git needs."""
+    hidden = hidden_folders(os.path.realpath(Path.home()))
+    visible = [path for path in (*_program_folders(program), *reads) if any(is_within(path, one) for one in hidden)]
+    restrict({
+        "rules": reader_rules(hidden, visible, writes, kernel),
+        "handled": kernel.handled, "scoped": kernel.scoped, "size": kernel.attribute_bytes, "filter": seccomp,
+    })  # fmt: skip
 
 
 def kill_git(process: "subprocess.Popen[bytes]") -> None:

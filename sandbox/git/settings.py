@@ -1,15 +1,7 @@
 """The harmless settings of a repository: git runs no program and reads no further file because of them."""
 
-import re
+from ml_intern.safety.files.git_settings import HARMLESS_KEYS
 
-_HARMLESS = re.compile(
-    r"core\.(?:repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks|autocrlf|eol|"
-    r"safecrlf|worktree)|remote\..+\.(?:url|fetch|tagopt|partialclonefilter|promisor)|branch\..+\.(?:remote|merge|rebase)|"
-    r"user\.(?:name|email)|submodule\..+\.(?:url|active|branch)|submodule\.active|"
-    r"extensions\.(?:objectformat|partialclone)|(?:init\.defaultbranch|pull\.rebase|push\.default)|"
-    r"lfs\.repositoryformatversion|color\..+",
-    re.DOTALL,
-)
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\b": "\\b"})
 
 
@@ -21,7 +13,7 @@ def harmless_settings(listed: str) -> tuple[str, list[str]]:
     lines, others = list[str](), list[str]()
     for entry in filter(None, listed.split("\0")):
         name, newline, value = entry.partition("\n")
-        if newline and _HARMLESS.fullmatch(name):
+        if newline and HARMLESS_KEYS.fullmatch(name):
             lines += _lines(name, value)
         else:
             others.append(name)

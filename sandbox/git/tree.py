@@ -25,6 +25,8 @@ class GitFolder:
     path: str
     guarded: tuple[str, ...] = ()
     """Existing control files of git: hooks, config and the like."""
+    is_file: bool = False
+    """It is a file that names the repository, as in linked work trees and submodules."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def find_git_folders(roots: Sequence[str], guarded: Sequence[str], removes: Sequ
     for entry in entries[: len(roots) + _MAX_GUARDED]:
         git = Path(entry)
         if git.name == ".git" and git.is_file() and not git.is_symlink():
-            yield GitFolder(str(git))
+            yield GitFolder(str(git), is_file=True)
         real = resolve_repository(git)
         if real is not None and any(real.is_relative_to(each) for each in roots):
             if not (real / "hooks").is_symlink():
@@ -149,6 +151,27 @@ def enclosing_repository(folder: Path) -> list[Path]:
         return []
     common = common_folder(real)
     return [top, real, *([common] if common else [])]
+
+
+def find_linked_repositories(roots: Sequence[str]) -> Iterator[str]:
+    """Yield the repository, elsewhere, of each root that is a linked work tree, if the repository confirms it."""
+    for root in roots:
+        git = Path(root, ".git")
+        real = resolve_repository(git) if git.is_file() and not git.is_symlink() else None
+        common = common_folder(real) if real else None
+        if real is None or common is None or any(common.is_relative_to(each) for each in roots):
+            continue
+        if real.is_relative_to(common / "worktrees") and _names(real / "gitdir", git):
+            yield str(common)
+
+
+def _names(file: Path, git: Path) -> bool:
+    """Return whether a linked work tree's `gitdir` is this `.git`."""
+    try:
+        with file.open(errors="replace") as named:
+            return os.path.realpath(named.read(_MAX_PATH).strip()) == os.path.realpath(git)
+    except (OSError, ValueError):
+        return False
 
 
 def common_folder(real: Path) -> Path | None:

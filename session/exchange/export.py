@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import role_of
+from ml_intern.graph.state import STEERED, role_of
 from ml_intern.models.messages import convert
 from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
 from ml_intern.session.turns.points import TurnPoint, turn_points
@@ -101,6 +101,8 @@ class _Plain:
         plain = Message(role_of(message), text, message.id or "", images=images)
         if plain.role == "note":
             return plain
+        if message.additional_kwargs.get(STEERED):
+            return replace(plain, steered=True)
         known = (place for place, point in enumerate(self.points) if message.text.startswith(point.text) and point.text)
         if (place := next(known, None)) is None:  # a message from before a fork or an import
             return plain

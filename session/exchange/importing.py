@@ -7,7 +7,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.types import Overwrite
 
-from ml_intern.graph.state import TYPED, Outcome, note, result_message
+from ml_intern.graph.state import STEERED, TYPED, Outcome, note, result_message
 from ml_intern.session.listing import title_of
 from ml_intern.session.turns.turns import LAST_NODE, TITLE, Turns
 
@@ -28,7 +28,7 @@ async def import_thread(turns: Turns, conversation: "Conversation", folder: str,
     """
     store = turns.services.store
     messages = as_messages(conversation.messages)
-    users = [message.text for message in conversation.messages if message.role == "user"]
+    users = [one.text for one in conversation.messages if one.role == "user" and not one.steered]
     await store.threads.create(id=turns.thread_id, title=title_of(conversation.title), folder=folder, turns=len(users))
     values: dict[str, Any] = {
         "messages": Overwrite([*messages, note(IMPORT_NOTE.format(name=name), f"import_{uuid4().hex}")]),
@@ -73,4 +73,6 @@ def _reply(message: "Message") -> AIMessage:
 def _users(message: "Message") -> HumanMessage:
     images = [{"type": "image_url", "image_url": {"url": url}} for url in message.images]
     content: Any = [{"type": "text", "text": message.text}, *images] if images else message.text
-    return HumanMessage(content, id=f"user_{uuid4().hex}", additional_kwargs={TYPED: ""})
+    return HumanMessage(
+        content, id=f"user_{uuid4().hex}", additional_kwargs={TYPED: "", **({STEERED: True} if message.steered else {})}
+    )

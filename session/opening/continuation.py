@@ -20,6 +20,10 @@ _FLAGS = {
     "max_budget_usd": "--max-budget-usd",
     "settings_file": "--config",
     "tool_runtime": "--tool-runtime",
+    "verify": "--verify",
+    "patience": "--patience",
+    "goal": "--goal",
+    "holdout": "--holdout",
 }
 _MAY_HOLD_KEYS = ("mcpServers", "messaging")
 """Settings whose values may contain keys."""
@@ -34,9 +38,11 @@ def saved_options(request: SessionRequest, model: str, missing: Sequence[str] = 
     omitted = list(dict.fromkeys([*missing, *omitted]))
     found: dict[str, Any] = {name: getattr(request, name) for name in _FLAGS} | {
         "settings_file": str(Path(request.settings_file).expanduser().resolve()) if request.settings_file else None,
+        "holdout": str(Path(request.holdout).expanduser().resolve()) if request.holdout else request.holdout,
         "sandbox": request.sandbox,
         "strict_budget": request.strict_budget or None,
         "add_dirs": [*run_folders(request)],
+        "locks": [*request.locks],
         "assignments": kept,
         "omitted": omitted,
     }
@@ -78,6 +84,7 @@ async def with_saved_options(
     changes["strict_budget"] = request.strict_budget or saved.get("strict_budget", False)
     if not request.add_dirs:
         changes["add_dirs"] = tuple(one for one in saved.get("add_dirs", ()) if Path(one).is_dir())
+    changes["locks"] = tuple(dict.fromkeys([*saved.get("locks", ()), *request.locks]))
     changes |= _endpoint(saved, replace(request, model=request.model or named), last_model)
     merged = replace(request, **changes)
     omitted = [one for one in saved.get("omitted", ()) if one.removeprefix("--set ") not in given]
@@ -106,6 +113,7 @@ def _words(request: SessionRequest, merged: SessionRequest, assignments: Sequenc
         words.append("--sandbox" if merged.sandbox else "--no-sandbox")
     words += ["--strict-budget"] if _differs(request, merged, "strict_budget") else []
     words += [f"--add-dir {folder}" for folder in merged.add_dirs] if _differs(request, merged, "add_dirs") else []
+    words += [f"--lock {pattern}" for pattern in merged.locks if pattern not in request.locks]
     return [*words, *(f"--set {text}" for text in assignments)]
 
 

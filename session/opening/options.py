@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, Any
 from ml_intern.configs.advice import advice_of
 from ml_intern.configs.errors import ConfigurationError, SandboxMissing, UsageError
 from ml_intern.configs.layers import Loaded, load
+from ml_intern.configs.memory.facts import as_advice
+from ml_intern.configs.memory.file import read_memory
 from ml_intern.configs.settings import SandboxSettings, Settings
 from ml_intern.execution.process.environment import exclude_from_path
 from ml_intern.execution.sandboxed import own_homes
 from ml_intern.graph.context import RunOptions, Sandbox
-from ml_intern.graph.limits import HEADLESS_BUDGET_USD, INTERACTIVE_BUDGET_USD, ApprovalMode
+from ml_intern.graph.limits import (
+    ASKING_MODES,
+    HEADLESS_BUDGET_USD,
+    INTERACTIVE_BUDGET_USD,
+    PATIENCE_S,
+    UNATTENDED_PATIENCE_S,
+    ApprovalMode,
+)
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.safety.shell.paths import is_within
 from ml_intern.sandbox.basic.available import available_sandbox
 from ml_intern.sandbox.bubblewrap import Kind
 from ml_intern.sandbox.profile import check_folder
+from ml_intern.session.opening.goals import checked_goal
+from ml_intern.session.opening.holdout import with_holdout
 from ml_intern.session.opening.model import continued_model
 from ml_intern.session.opening.request import SessionRequest
 
@@ -42,6 +53,7 @@ def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -
         model=settings.model_name,
         workspace=str(workspace),
         approval_mode="yolo" if settings.yolo_mode else "ask",
+        verify=settings.verify or "quick",
         max_iterations=settings.max_iterations,
         max_budget_usd=INTERACTIVE_BUDGET_USD,
         effort=settings.reasoning_effort,
@@ -49,22 +61,27 @@ def from_settings(settings: Settings, workspace: Path, *, trust: bool = False) -
         research_model=settings.research_model,
         fallback_model=settings.fallback_model,
         prices=settings.named_prices,
+        patience_s=PATIENCE_S if settings.patience_s is None else settings.patience_s,
+        compute={name: target.model_dump() for name, target in settings.compute.items()},
         compact_threshold=settings.compact_threshold,
         model_params=settings.model_params,
         permissions=settings.permissions.model_dump(mode="json"),
+        hooks={name: hooks for name, hooks in settings.hooks.model_dump(mode="json").items() if hooks},
         sandbox_hosts=settings.sandbox.hosts,
         tool_runtime=settings.tool_runtime,
+        transport=settings.transport,
         tool_calls=settings.tool_calls,
         hub_collection=settings.hub_collection,
         hosts=settings.hosts,
         private_hosts=settings.web.private_hosts,
         advice=redact(advice_of(workspace, trust=trust)),
+        memory=redact(as_advice(read_memory(workspace))),
     )
 
 
 def with_cpu_jobs(options: RunOptions, settings: Settings) -> RunOptions:
-    """Allow jobs on CPU hardware without approval in mode "ask" if the setting confirm_cpu_jobs is off."""
-    if settings.confirm_cpu_jobs or options.approval_mode != "ask":
+    """Allow jobs on CPU hardware without approval in the modes that ask if the setting confirm_cpu_jobs is off."""
+    if settings.confirm_cpu_jobs or options.approval_mode not in ASKING_MODES:
         return options
     permissions = options.permissions
     return replace(options, permissions={**permissions, "allow": [*permissions.get("allow", ()), CPU_JOBS]})
@@ -166,6 +183,8 @@ def load_settings(request: SessionRequest, workspace: Path) -> Loaded:
             "max_iterations": request.max_iterations,
             "reasoning_effort": request.effort,
             "tool_runtime": request.tool_runtime,
+            "verify": request.verify,
+            "patience": request.patience,
         },
         trust=request.trust,
     )
@@ -178,6 +197,7 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
     by_settings = from_settings(settings, workspace, trust=request.trust)
     default_mode: ApprovalMode = "yolo" if settings.yolo_mode else "auto" if request.headless else "ask"
     default_budget = HEADLESS_BUDGET_USD if request.headless else by_settings.max_budget_usd
+    default_patience = UNATTENDED_PATIENCE_S if request.headless else PATIENCE_S
     folders = run_folders(request)
     sandbox = run_sandbox(request, loaded, [str(workspace), *folders])
     chosen = replace(
@@ -188,10 +208,14 @@ def as_run_options(request: SessionRequest, loaded: Loaded, workspace: Path, *, 
         headless=request.headless,
         stream=request.stream,
         strict_budget=request.strict_budget or settings.strict_budget,
+        patience_s=default_patience if settings.patience_s is None else settings.patience_s,
+        verify=settings.verify or ("standard" if request.headless else "quick"),
+        locks=request.locks,
+        goal=checked_goal(request.goal or "", settings.verify or ""),
         max_budget_usd=default_budget if request.max_budget_usd is None else _budget(request.max_budget_usd),
         notes=(*loaded.notes, *filter(None, [note, sandbox.note]), *_rule_warnings(by_settings.permissions)),
     )
-    return with_cpu_jobs(sandbox.applied_to(chosen), settings)
+    return with_cpu_jobs(with_holdout(sandbox.applied_to(chosen), request.holdout or ""), settings)
 
 
 def _rule_warnings(permissions: Mapping[str, Any]) -> tuple[str, ...]:

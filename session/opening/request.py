@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ml_intern.graph.limits import ApprovalMode
+from ml_intern.graph.limits import ApprovalMode, VerifyLevel
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,17 @@ class SessionRequest:
     """-1 is unlimited."""
     strict_budget: bool = False
     """Refuse models of unknown price when there is a budget."""
+    patience: str | None = None
+    """How long an outage of a model is waited out, such as 8h."""
     approval_mode: ApprovalMode | None = None
     sandbox: bool | None = None
+    verify: VerifyLevel | None = None
+    locks: tuple[str, ...] = ()
+    """Patterns of files that must not change."""
+    goal: str | None = None
+    """The goal of the thread; "" removes the one it has."""
+    holdout: str | None = None
+    """The test data that the agent cannot read; "" removes the one of the thread."""
     tool_runtime: str | None = None
 
     @property

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ml_intern.execution.tool import Services
-from ml_intern.models.gateway import Models
+from ml_intern.models.gateway import Models, ModelSettings
+from ml_intern.models.transports.base import Timeouts
 from ml_intern.runs.backends.hub_sandbox import sandboxes_of
 from ml_intern.tools.mcp.servers import open_servers
 
@@ -30,7 +31,9 @@ async def open_services(
 
     Hugging Face sandboxes that these services started are ended with them. `report` gets one line for each.
     """
-    models = Models(store.ledger, endpoint, prices=options.prices, text_calls=options.tool_calls == "text")
+    waits = Timeouts(patience_s=options.patience_s)
+    settings = ModelSettings(options.prices, options.tool_calls == "text", options.transport == "litellm")
+    models = Models(store.ledger, endpoint, waits, settings=settings)
     try:
         async with open_servers(servers, store.home, builtin) as (opened, tools):
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
-from ml_intern.configs.settings import Settings
+from ml_intern.configs.settings import Settings, TerminalSettings
 from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
@@ -17,6 +17,7 @@ from ml_intern.session.opening.model import endpoint_of, model_of
 from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
 from ml_intern.session.opening.request import SessionRequest
 from ml_intern.session.opening.store import open_store
+from ml_intern.session.wire.attaching import attach, is_served
 
 if TYPE_CHECKING:
     from ml_intern.execution.tool import ToolSpec
@@ -36,6 +37,8 @@ class Interface:
     """Show the user one line."""
     ask_trust: Callable[[Path], Awaitable[None]] | None = None
     """Ask about the working folder before its settings are read."""
+    attach_as: str = ""
+    """The name of this interface if it may attach to a thread that another process runs."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,16 @@ class Opened:
     """Whether the thread is saved when the session ends."""
     signed_in: bool
     """Whether a Hugging Face token is available."""
+    terminal: TerminalSettings
+
+
+def load() -> None:
+    """Import what `open_session` needs, so that it opens at once afterwards."""
+    import ml_intern.outbound.notifications.notifier
+    import ml_intern.runs.backends.hub_sandbox
+    import ml_intern.session.agent
+    import ml_intern.session.opening.services
+    import ml_intern.tools.registry  # noqa: F401
 
 
 @asynccontextmanager
@@ -59,6 +72,10 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
     saved = _is_saved(request)
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)
+        if row and interface.attach_as and not request.fork and is_served(store.home, row.id):
+            async with _attached(store, row, interface) as opened:
+                yield opened
+            return
         workspace = working_folder(request, row)
         request, missing, continued = await _continued(store, row, request) if row else (request, (), ())
         if interface.ask_trust and not request.ephemeral and not request.trust:
@@ -70,15 +87,30 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         given = saved_options(request, options.model, missing)
         options = replace(options, given=given, notes=(*continued, *options.notes))
         with _ephemeral_home(None if saved else store.home):
-            async with _opened(_Start(request, options, loaded.settings, store, row, interface)) as session:
+            async with _opened(_Start(request, options, loaded.settings, store, row, interface, saved)) as session:
                 try:
-                    yield Opened(session, store.home, saved, hub_token(os.environ) is not None)
+                    signed_in = hub_token(os.environ) is not None
+                    yield Opened(session, store.home, saved, signed_in, loaded.settings.terminal)
                 finally:
                     if not saved:  # no record of them remains after the session
                         await session.runs.stop()
                         await _end_sandboxes(store, interface)
             if saved:
                 await _upload_traces(store, request, workspace, session.thread_id, interface)
+
+
+@asynccontextmanager
+async def _attached(store: "Store", row: "ThreadRow", interface: Interface) -> AsyncIterator[Opened]:
+    """Attach to the process that runs the thread. Raises ThreadLocked if it does not answer."""
+    from ml_intern.session.threads import LocalThreads
+
+    def warn(message: str, remedy: str) -> None:
+        interface.report(f"{message} ({remedy})" if remedy else message)
+
+    settings = load_settings(SessionRequest(), Path(row.folder)).settings
+    async with attach(LocalThreads(store, warn), row.id, name=interface.attach_as) as session:
+        interface.report("another process runs this thread: attached to it; its own options apply")
+        yield Opened(session, store.home, True, hub_token(os.environ) is not None, settings.terminal)
 
 
 @dataclass(frozen=True)
@@ -91,6 +123,8 @@ class _Start:
     store: "Store"
     row: "ThreadRow | None"
     interface: Interface
+    served: bool
+    """Whether other processes can connect to the session."""
 
 
 @asynccontextmanager
@@ -99,6 +133,8 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
     from ml_intern.session.opening.services import open_services
+    from ml_intern.session.turns.session_hooks import SessionHooks
+    from ml_intern.session.wire.sockets import ThreadSocket
 
     store, options, settings = start.store, start.options, start.settings
     endpoint = endpoint_of(start.request, options.model)
@@ -116,8 +152,17 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         stack.push_async_callback(notifications.close)
         services = replace(services, defaults=options, notifier=notifications)
         thread = start.row.id if start.row else None
+        socket = ThreadSocket(store.home)
+        events.listen(socket.take)
+        stack.push_async_callback(socket.close)
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
+        hooks = SessionHooks(options, events.emit, start.interface.report)
+        events.listen(hooks.take)
+        stack.push_async_callback(hooks.close)
+        if start.served:
+            socket.open(session)
+            stack.callback(socket.withdraw)
         if start.row and not start.request.fork:
             await store.threads.save_options(start.row.id, options.given)
         yield session

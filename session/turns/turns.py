@@ -3,24 +3,30 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import uuid4
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import Overwrite, StateSnapshot
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.evidence.locks import record_locks
+from ml_intern.execution.calls import silent, tool_context
+from ml_intern.execution.cut_off import record_cut_off
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
-from ml_intern.graph.state import TYPED, AgentState, Outcome, note, open_calls, with_images
-from ml_intern.session.mentions import input_sources
+from ml_intern.graph.state import STEERED, TYPED, AgentState, Outcome, note, open_calls, with_images
+from ml_intern.nodes.guards.budget import persistent_counters
+from ml_intern.session.mentions import examine_input
 from ml_intern.session.turns.points import turn_points
-from ml_intern.session.turns.unfinished import UnfinishedCalls, closing_results
+from ml_intern.session.turns.unfinished import UnfinishedCalls, called_args, closing_results
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph.state import CompiledStateGraph
+
+    from ml_intern.store.journal import JournalRow
 
     AgentApp = CompiledStateGraph[AgentState, RunOptions, AgentState, AgentState]
 
@@ -29,8 +35,7 @@ COPY = "__copy__"
 LAST_NODE = "execute_tools"
 """Updates are written as this node: its router ends the turn when an outcome is set."""
 TITLE = 80
-PERSISTENT_COUNTERS = ("raised", "warned")
-"""Counters of the guard that persist between turns: budget increases and the last warning."""
+REOPENED = "The turn ended before the task was done. Continue it."
 
 
 @dataclass(frozen=True)
@@ -93,29 +98,28 @@ class Turns:
 
         `files` names the snapshot of the current workspace files.
         """
-        await self.close_open("superseded by the user's next message")
+        # Not "interrupted": after a crash at this point the message, which is still in the queue, starts by itself.
+        await self.close_open("superseded by the user's next message", status="done")
+        typed = message.text if message.typed is None else message.typed
+        await record_locks(self.services.store, self.thread_id, typed, options)
         head = await self.snapshot()
         number = int(head.values.get("turn", 0)) + 1
         before = head.config["configurable"].get("checkpoint_id", "") if head.values else ""
+        added = await examine_input(self.services.store, message, options)
         await self._write(
             {
                 **_fresh(options, self.services),
-                "messages": [_users_message(message)],
+                "messages": [user_message(message)],
                 "rejected": {},
                 "recent_calls": Overwrite([]),
                 "iteration": 0,
-                "guard": {
-                    kind: count
-                    for kind, count in (head.values.get("guard") or {}).items()
-                    if kind in PERSISTENT_COUNTERS
-                },
+                "guard": persistent_counters(head.values.get("guard")),
                 "turn": number,
                 "turn_text": message.text[:TITLE],
                 "turn_before": before,
                 "turn_files": files,
-                "taint": _tainted(
-                    head, (*message.sources, *await input_sources(self.services.store, message, options))
-                ),
+                "taint": _tainted(head, (*message.sources, *added.sources)),
+                "file_reads": added.reads,
             },
             INPUT,
         )
@@ -126,10 +130,21 @@ class Turns:
         await self.close_open(why)
         await self._write({**_fresh(options, self.services), **update}, INPUT)
 
-    async def close_open(self, why: str, source: str = "") -> list[str]:
+    async def reopen(self, options: RunOptions) -> None:
+        """Write an input that continues a turn which ended early. Its iterations start anew."""
+        values = (await self.snapshot()).values
+        update: dict[str, Any] = {"iteration": 0, "guard": persistent_counters(values.get("guard"))}
+        if isinstance((values.get("messages") or [None])[-1], AIMessage):  # a conversation must not end with a reply
+            update["messages"] = [note(REOPENED, f"note_{uuid4().hex}")]
+        await self.continue_turn(options, "the turn continues", recent_calls=Overwrite([]), **update)
+
+    async def close_open(
+        self, why: str, source: str = "", *, status: Literal["interrupted", "done"] = "interrupted"
+    ) -> list[str]:
         """Close every open call with a result. Return the names of the interrupted tools.
 
         `source` is the thread that this one was copied from. Its results are used, and its calls are not ended.
+        `status` is that of the turn.
         """
         head = await self.snapshot()
         message, calls = open_calls(head.values.get("messages", []))
@@ -137,21 +152,32 @@ class Turns:
         unfinished = UnfinishedCalls(self.services.store, self.thread_id, self._close_thread)
         cut_off = await unfinished.close_other(at, why)
         if not calls and not head.next and not head.tasks:
-            return cut_off
+            await self._record_cut_off(head.values, cut_off)
+            return [row.tool for row in cut_off]
         rows = await self.services.store.journal.of_message(source or self.thread_id, at)
         for row in rows:
             if row.status == "started" and not source:
-                cut_off.append(row.tool)
+                cut_off.append(row)
                 await unfinished.close(row, why)
         update: dict[str, Any] = {
             "decisions": {},
             "question": None,
             "compaction": None,
-            "outcome": Outcome(status="interrupted", text=why, exit_code=130),
+            "outcome": Outcome(status=status, text=why, exit_code=130 if status == "interrupted" else 0),
         }
         results = closing_results(head.values, {row.key.index: row for row in rows}, why)
+        await self._record_cut_off({**head.values, "taint": results.get("taint", ())}, cut_off)
         await self._write({**update, **results}, LAST_NODE)
-        return cut_off
+        return [row.tool for row in cut_off]
+
+    async def _record_cut_off(self, values: Mapping[str, Any], rows: "Sequence[JournalRow]") -> None:
+        """Record the files that these calls changed. What runs and sub-agents changed is recorded by them."""
+        state = cast(AgentState, values)
+        context = tool_context(state, self.thread_id, self.services.defaults, self.services, silent)
+        for row in rows:
+            spec = self.services.tools.get(row.tool)
+            if spec is not None and row.handle is None:
+                await record_cut_off(spec, called_args(values, row.key), context, row.began)
 
     async def _close_thread(self, thread_id: str, why: str) -> None:
         await replace(self, thread_id=thread_id).close_open(why)
@@ -314,9 +340,12 @@ def _tainted(head: StateSnapshot, sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*(head.values.get("taint") or ()), *sources]))
 
 
-def _users_message(message: UserInput) -> HumanMessage:
-    metadata = {} if message.typed in (None, message.text) else {TYPED: message.typed}
-    return HumanMessage(with_images(message.text, message.images), id=f"user_{uuid4().hex}", additional_kwargs=metadata)
+def user_message(message: UserInput, *, steered: bool = False) -> HumanMessage:
+    """Return a message of the user. `steered`: it is added to a running turn."""
+    metadata: dict[str, Any] = {} if message.typed in (None, message.text) else {TYPED: message.typed}
+    if steered:
+        metadata[STEERED] = True
+    return HumanMessage(with_images(message.text, message.images), id=message.id, additional_kwargs=metadata)
 
 
 def _fresh(options: RunOptions, services: Services) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ml_intern.execution.process.sessions import end_processes
 from ml_intern.graph.state import as_run, open_calls, result_message
 
 if TYPE_CHECKING:
-    from ml_intern.store.journal import JournalRow
+    from ml_intern.store.journal import CallKey, JournalRow
     from ml_intern.store.store import Store
 
 
@@ -22,12 +22,12 @@ class UnfinishedCalls:
     close_thread: Callable[[str, str], Awaitable[object]]
     """Closes the open calls of a sub-agent's thread, given its id and the reason."""
 
-    async def close_other(self, message_id: str, why: str) -> list[str]:
-        """Close the open calls of all messages but one: commands the user ran by hand. Return their tools' names."""
+    async def close_other(self, message_id: str, why: str) -> "list[JournalRow]":
+        """Close the open calls of all messages but one: commands the user ran by hand. Return their rows."""
         rows = [row for row in await self.store.journal.open_calls(self.thread_id) if row.key.message_id != message_id]
         for row in rows:
             await self.close(row, why)
-        return [row.tool for row in rows]
+        return rows
 
     async def close(self, row: "JournalRow", why: str) -> None:
         """End what is left of a call that will not be continued, and record in the journal that it was interrupted."""
@@ -64,6 +64,16 @@ def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]",
         update.update(result.get("state") or {})
         taint += [source for source in result.get("taint") or [] if source not in taint]
     return {**update, "taint": taint}
+
+
+def called_args(values: Mapping[str, Any], key: "CallKey") -> Mapping[str, Any] | None:
+    """Return the arguments with which an open call ran, or None if the conversation does not have them."""
+    message, _ = open_calls(values.get("messages", []))
+    if message is None or message.id != key.message_id or key.index >= len(message.tool_calls):
+        return None
+    call = message.tool_calls[key.index]
+    decision = (values.get("decisions") or {}).get(call["id"] or "", {})
+    return decision["args"] if decision.get("type") == "edit" else call["args"]
 
 
 def _closing(row: "JournalRow | None", why: str) -> tuple[str, bool]:

@@ -87,6 +87,8 @@ class TaskBytes:
     raw: bytes
     channels: frozenset[str] = frozenset()
     """The written channels; empty when read from the database."""
+    messages: tuple[str, ...] = ()
+    """The ids of the written user messages, which are no longer queued; empty when read from the database."""
 
 
 class Checkpoints:

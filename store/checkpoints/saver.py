@@ -10,6 +10,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -32,6 +33,7 @@ from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, HistorySt
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
 from ml_intern.store.database import Database
+from ml_intern.store.queue import delete_queued
 
 T = TypeVar("T")
 
@@ -79,6 +81,7 @@ class Saver(AsyncSqliteSaver):
 
     The writes of a finished task are committed in one transaction with the checkpoint that consumes them, or after
     WRITE_DELAY_SECONDS. Writes that no checkpoint may follow (interrupts, answers, errors) are committed at once.
+    A transaction with a user message removes it from the queue.
     Decoding creates only the serializer's safe types.
     """
 
@@ -111,7 +114,8 @@ class Saver(AsyncSqliteSaver):
             checkpoint["id"], parent, metadata.get("source", ""), metadata.get("step", 0),
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
-        await self._commit(namespace, ref, self._encode(config, checkpoint, metadata))
+        delivered = _user_messages(checkpoint["channel_values"].items())
+        await self._commit(namespace, ref, self._encode(config, checkpoint, metadata), delivered)
         return _config(namespace, checkpoint["id"])
 
     async def aput_writes(
@@ -122,7 +126,7 @@ class Saver(AsyncSqliteSaver):
         channels = frozenset(channel for channel, _ in writes)
         namespace = _namespace(config)
         self._uncommitted.setdefault(namespace, []).append(
-            TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels)
+            TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels, _user_messages(writes))
         )
         if not WRITES_IDX_MAP.keys().isdisjoint(channels):
             await self._commit(namespace)
@@ -208,8 +212,17 @@ class Saver(AsyncSqliteSaver):
             # Failed writes stay queued, and the next commit reports the error.
             self._flushing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _commit(self, namespace: ThreadNamespace, ref: CheckpointRef | None = None, raw: bytes = b"") -> None:
-        """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued."""
+    async def _commit(
+        self,
+        namespace: ThreadNamespace,
+        ref: CheckpointRef | None = None,
+        raw: bytes = b"",
+        delivered: Sequence[str] = (),
+    ) -> None:
+        """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued.
+
+        `delivered` are the ids of the user messages in the checkpoint itself.
+        """
         writes = self._uncommitted.pop(namespace, [])
         if not writes and ref is None:
             return
@@ -218,6 +231,7 @@ class Saver(AsyncSqliteSaver):
             for id in {task.checkpoint_id for task in writes} | ({ref.id} if ref else set()):
                 self._histories.forget(namespace, id)
             tables.save_writes(connection, namespace, writes)
+            delete_queued(connection, namespace.thread_id, [*delivered, *(id for one in writes for id in one.messages)])
             if ref:
                 tables.save_checkpoint(connection, namespace, ref, raw)
 
@@ -336,6 +350,13 @@ class Saver(AsyncSqliteSaver):
     def _values(self, connection: sqlite3.Connection, namespace: ThreadNamespace, id: str) -> Mapping[str, Any]:
         found = tables.load_checkpoint(connection, namespace, id)
         return self._decode(found)[0]["channel_values"] if found else {}
+
+
+def _user_messages(values: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+    """Return the ids of the user messages in values of channels. Overwrites and snapshots contain the written value."""
+    written = [getattr(value, "value", value) for channel, value in values if channel == "messages"]
+    messages = [one for value in written for one in (value if isinstance(value, list) else [value])]
+    return tuple(one.id for one in messages if isinstance(one, HumanMessage) and one.id)
 
 
 def _namespace(config: RunnableConfig) -> ThreadNamespace:

@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from ml_intern.graph.events import Event
+from ml_intern.terminal.render.evidence import card_lines
 from ml_intern.terminal.render.summary import (
     CallNames,
     budget_line,
+    hook_line,
     one_line,
     outcome,
     plan_lines,
     resumed_line,
-    unverified_line,
     wait_line,
 )
 from ml_intern.text.formatting import capped
@@ -36,9 +37,11 @@ class PlainRenderer:
             "tool_output": self._tool_output,
             "plan_update": self._plan_update,
             "compacted": self._compacted,
+            "hook": lambda data: self._line(hook_line(data)),
             "budget": lambda data: self._line(budget_line(data)),
             "job_update": lambda data: self._line(f"{data['id']} {data['state']}: {data['text']}"),
-            "unverified": lambda data: self._line(unverified_line(data)),
+            "approval_answered": self._answered,
+            "evidence": self._evidence,
             "error": self._error,
         }
 
@@ -51,6 +54,10 @@ class PlainRenderer:
         self._out.write(f"{one_line(text, width)}\n")
         self._out.flush()
 
+    def _evidence(self, data: dict[str, Any]) -> None:
+        for line in card_lines(data):
+            self._line(line)
+
     def _ready(self, data: dict[str, Any]) -> None:
         self._line(f"model {data['model']}, folder {data['cwd']}, approval {data['approval_mode']}")
         for note in data["notes"]:
@@ -61,6 +68,9 @@ class PlainRenderer:
             f"; interrupted, may have run in part: {', '.join(data['interrupted'])}" if data["interrupted"] else ""
         )
         self._line(f"{resumed_line(data)}{cut_off}")
+
+    def _answered(self, data: dict[str, Any]) -> None:
+        self._line(f"answered by {data['by'] or 'a client'}: {', '.join(data['answers'].values())}")
 
     def _assistant_message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:

@@ -3,70 +3,63 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ml_intern.text.formatting import and_more
-from ml_intern.text.visible import visible
+from ml_intern.terminal.blocks.diff import DiffLine, new_file, parse_diff
 
-MAX_LINES = 60
 MAX_BYTES = 1_000_000
-Kind = Literal["plain", "added", "removed", "location"]
 
 
-@dataclass(frozen=True)
-class PreviewLine:
-    """One line of a preview and its kind."""
-
-    text: str
-    kind: Kind = "plain"
-
-
-def preview(name: str, args: Mapping[str, Any], workspace: Path, limit: int = MAX_LINES) -> list[PreviewLine]:
-    """Return at most `limit` lines that show a call, with hidden characters made visible."""
+def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
+    """Return the lines that show a call. Their renderer makes hidden characters visible."""
     if name == "bash":
-        lines = _command(args)
-    elif name == "jobs" and args.get("operation") in ("run", "schedule"):
-        lines = _run(args, workspace)
-    elif name in ("write", "edit") and isinstance(args.get("path"), str):
-        lines = _diff(args, workspace)
-    else:
-        lines = [PreviewLine(line) for line in json.dumps(args, ensure_ascii=False, indent=2).splitlines()]
-    return _cut([PreviewLine(visible(line.text), line.kind) for line in lines], limit)
+        return _command(args)
+    if name == "jobs" and args.get("operation") in ("run", "schedule"):
+        return _run(args, workspace)
+    if name in ("write", "edit") and isinstance(args.get("path"), str):
+        return _diff(args, workspace)
+    return _plain(json.dumps(args, ensure_ascii=False, indent=2))
 
 
-def _command(args: Mapping[str, Any]) -> list[PreviewLine]:
-    rest = {key: value for key, value in args.items() if key != "command"}
-    lines = [
-        PreviewLine(f"$ {line}" if not number else f"  {line}")
-        for number, line in enumerate(str(args.get("command", "")).split("\n"))
-    ]
-    return [*lines, *(PreviewLine(f"{key}: {value}") for key, value in rest.items())]
+def preview_text(lines: "list[DiffLine]") -> str:
+    """Return the lines as text, with the marks of a diff."""
+    marks = {"added": "+", "removed": "-", "same": " ", "gap": "@@ "}
+    return "\n".join(f"{marks.get(line.kind, '')}{line.text}" for line in lines)
 
 
-def _run(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
+def _plain(text: str, first: str = "") -> list[DiffLine]:
+    """Return the lines of a text, with `first` before the first one."""
+    line, *rest = text.split("\n")
+    return [DiffLine("plain", f"{first}{line}"), *(DiffLine("plain", " " * len(first) + line) for line in rest)]
+
+
+def _command(args: Mapping[str, Any]) -> list[DiffLine]:
+    rest = [f"{key}: {value}" for key, value in args.items() if key != "command"]
+    return [*_plain(str(args.get("command", "")), "$ "), *(line for value in rest for line in _plain(value))]
+
+
+def _run(args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
     """Show a run: backend, hardware and time limit, then its command or its whole script."""
-    script = str(args.get("script", ""))
+    script, command = str(args.get("script", "")), str(args.get("command", ""))
     first = ("operation", "backend", "hardware", "timeout", "secrets")
     names = [*first, *(name for name in args if name not in (*first, "command", "script"))]
-    lines = [PreviewLine(f"{name}: {_words(args[name])}") for name in names if args.get(name)]
-    if command := str(args.get("command", "")):
-        lines += [PreviewLine(f"{'  ' if number else '$ '}{line}") for number, line in enumerate(command.split("\n"))]
+    lines = [DiffLine("plain", f"{name}: {_words(args[name])}") for name in names if args.get(name)]
+    lines += _plain(command, "$ ") if command else []
     if not script:
         return lines
     text = script if "\n" in script else _content(workspace, script)
     if text is None:
-        return [*lines, PreviewLine(f"script: {script} (not a readable file of the workspace)")]
+        return [*lines, DiffLine("plain", f"script: {script} (not a readable file of the workspace)")]
     shown = "" if "\n" in script else f" {script}"
-    return [*lines, PreviewLine(f"script{shown}:", "location"), *(PreviewLine(line) for line in text.splitlines())]
+    return [*lines, DiffLine("note", f"script{shown}:"), *_plain(text.rstrip("\n"))]
 
 
 def _words(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
+def _diff(args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
     before = _content(workspace, str(args["path"]))
     if "content" in args:
         after = str(args["content"])
@@ -75,17 +68,9 @@ def _diff(args: Mapping[str, Any], workspace: Path) -> list[PreviewLine]:
     else:
         before, after = str(args.get("old", "")), str(args.get("new", ""))
     if before is None:
-        return [
-            PreviewLine(f"{args['path']} (new)"),
-            *(PreviewLine(f"+{line}", "added") for line in after.splitlines()),
-        ]
-    found = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
-    return [PreviewLine(str(args["path"])), *(PreviewLine(line, _kind(line)) for line in found)]
-
-
-def _kind(line: str) -> Kind:
-    kinds: dict[str, Kind] = {"+": "added", "-": "removed", "@": "location"}
-    return kinds.get(line[:1], "plain")
+        return [DiffLine("note", f"{args['path']} (new)"), *new_file(after)]
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    return parse_diff("\n".join(found)) or [DiffLine("note", "no change")]
 
 
 def _content(workspace: Path, name: str) -> str | None:
@@ -97,10 +82,3 @@ def _content(workspace: Path, name: str) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):
         return None
-
-
-def _cut(lines: list[PreviewLine], limit: int) -> list[PreviewLine]:
-    if len(lines) <= limit:
-        return lines
-    rest = and_more(len(lines), limit, "line").removeprefix("and ")
-    return [*lines[:limit], PreviewLine(f"… {rest}: v shows all", "location")]

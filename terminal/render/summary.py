@@ -72,9 +72,14 @@ def wait_line(data: Mapping[str, Any]) -> str:
     return one_line(f"{data['message']}{when}", 2 * LINE)
 
 
-def unverified_line(data: Mapping[str, Any]) -> str:
-    """List the numbers of the answer that no tool output contains, from the data of unverified."""
-    return one_line(f"Unverified numbers (not found in any tool output): {', '.join(data['numbers'])}", 3 * LINE)
+def hook_line(data: Mapping[str, Any]) -> str:
+    """Describe the end of a hook and its duration, from the data of hook."""
+    about = f" for {data['tool']}" if data["tool"] else ""
+    status = "" if data["status"] == "ok" else f" {data['status']}"
+    said = f": {data['text']}" if data["text"] else ""
+    return one_line(
+        f"hook {data['hook']}{about}{status} ({duration(data['seconds'])}, {data['command']}){said}", 2 * LINE
+    )
 
 
 def budget_line(data: Mapping[str, Any]) -> str:
@@ -137,6 +142,10 @@ class CallNames:
     def note(self, id: str, args: Mapping[str, Any]) -> None:
         """Remember the arguments of a call."""
         self._args[id] = args
+
+    def args(self, id: str) -> Mapping[str, Any]:
+        """Return the arguments of a call, {} if they are unknown."""
+        return self._args.get(id, {})
 
     def summary(self, id: str, name: str, width: int = LINE) -> str:
         """Summarise a call in one line, with its arguments if they are known."""

@@ -1,9 +1,10 @@
 """The functions of most slash commands. Each takes the host and the text after the command's name."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ml_intern.graph import operations as ops
 from ml_intern.graph.limits import EFFORTS
+from ml_intern.terminal.browse import read_outputs
 from ml_intern.terminal.picker import pick_thread
 from ml_intern.terminal.render.summary import plan_lines, spending_lines
 from ml_intern.text.formatting import plural, spent
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.host import Host
 
 ACCEPTED = "I accept the plan. Carry it out."
-LISTED_THREADS = 15
+LISTED_THREADS = 100
 MODEL_DEFAULT = "the model's default"
 MODES = {
     "yolo": "you are not asked, and only deny rules apply (/yolo turns the questions on again)",
     "ask": "you are asked before calls that can change something",
+    "accept-edits": "files of the workspace are changed without asking; you are asked about everything else",
     "plan": "read-only tools; /plan accept carries out the plan, /plan off ends plan mode",
     "auto": "you are not asked; calls that need an approval are refused",
 }
@@ -32,14 +34,14 @@ async def new(host: "Host", _: str) -> None:
 
 async def clear(host: "Host", _: str) -> None:
     """Clear the screen and start a new thread."""
-    host.screen.console.clear()
+    host.clear_view()
     await new(host, "")
 
 
 async def fork(host: "Host", argument: str) -> None:
     """Continue in a copy of the thread."""
     if argument and not argument.isdecimal():
-        host.screen.line("usage: /fork [TURN], where TURN is a number", "red")
+        host.screen.line("usage: /fork [TURN], where TURN is a number", "failure")
         return
     await host.perform(ops.Fork(int(argument) if argument else None))
 
@@ -54,17 +56,24 @@ async def resume(host: "Host", argument: str) -> None:
 async def _chosen(host: "Host") -> str | None:
     threads = host.session.all_threads()
     rows = await threads.list(host.options.workspace, LISTED_THREADS)
-    sizes = await threads.sizes([row.id for row in rows])
-    return await pick_thread(host.screen, host.prompt, rows, sizes)
+    return await pick_thread(host.console, threads, rows)
 
 
 async def rename(host: "Host", argument: str) -> None:
     """Give the thread a title."""
     if not argument:
-        host.screen.line("usage: /rename TITLE", "red")
+        host.screen.line("usage: /rename TITLE", "failure")
         return
     await host.perform(ops.Rename(argument))
     host.screen.line(f"the thread is now called {argument!r}", "dim")
+
+
+async def goal(host: "Host", argument: str) -> None:
+    """Give the thread a goal, show it, or remove it with off."""
+    if argument:
+        await host.perform(ops.SetGoal("" if argument == "off" else argument))
+    current = host.options.goal
+    host.screen.line(f"goal: {current}" if current else "no goal", "dim")
 
 
 async def compact(host: "Host", argument: str) -> None:
@@ -87,7 +96,7 @@ async def model(host: "Host", argument: str) -> None:
 async def effort(host: "Host", argument: str) -> None:
     """Show or change the reasoning effort."""
     if argument and argument not in EFFORTS:
-        host.screen.line(f"usage: /effort LEVEL, where LEVEL is one of {', '.join(EFFORTS)}", "red")
+        host.screen.line(f"usage: /effort LEVEL, where LEVEL is one of {', '.join(EFFORTS)}", "failure")
         return
     if argument:
         await host.perform(ops.SetEffort(argument))
@@ -100,12 +109,12 @@ async def plan(host: "Host", argument: str) -> None:
     """Show the plan, turn plan mode on or off, or accept the plan and carry it out."""
     modes: dict[str, ApprovalMode] = {"on": "plan", "off": "ask", "accept": "ask"}
     if argument and argument not in modes:
-        host.screen.line("usage: /plan [on|off|accept]", "red")
+        host.screen.line("usage: /plan [on|off|accept]", "failure")
     elif not argument:
         for line in plan_lines(await host.session.plan()) or ["no plan yet"]:
             host.screen.line(line)
     elif argument != "on" and host.options.approval_mode != "plan":
-        host.screen.line("plan mode is off; /plan on turns it on", "red")
+        host.screen.line("plan mode is off; /plan on turns it on", "failure")
     else:
         await _set_mode(host, modes[argument])
         if argument == "accept":
@@ -145,6 +154,27 @@ async def mcp(host: "Host", _: str) -> None:
 async def yolo(host: "Host", _: str) -> None:
     """Turn approval questions off, or on again."""
     await _set_mode(host, "ask" if host.options.approval_mode == "yolo" else "yolo")
+
+
+async def mode(host: "Host", argument: str) -> None:
+    """Show or change the approval mode."""
+    if argument and argument not in MODES:
+        host.screen.line(f"usage: /mode MODE, where MODE is one of {', '.join(MODES)}", "failure")
+        return
+    if argument:
+        await host.send(ops.SetMode(cast("ApprovalMode", argument)))
+    chosen = argument or host.options.approval_mode
+    host.screen.line(f"approval: {chosen}; {MODES[chosen]}", "dim")
+
+
+async def now(host: "Host", argument: str) -> None:
+    """Send a message to the running turn."""
+    host.send_now(argument)
+
+
+async def outputs(host: "Host", _: str) -> None:
+    """Let the user choose a call and show its whole output."""
+    await read_outputs(host.console, host.session)
 
 
 async def status(host: "Host", _: str) -> None:

@@ -23,6 +23,6 @@ async def export(host: "Host", argument: str) -> None:
         with path.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(export_conversation(found, ENDINGS.get(path.suffix.lower(), "markdown")))
     except OSError as error:
-        host.screen.line(f"cannot write {path}: {error.strerror}; choose another file with /export FILE", "red")
+        host.screen.line(f"cannot write {path}: {error.strerror}; choose another file with /export FILE", "failure")
         return
     host.screen.line(f"wrote {path}", "dim")

@@ -19,7 +19,7 @@ def answer_line(row: "PermissionRow") -> str:
     """Describe a saved "always" answer: its number, what it allows, and where it applies."""
     where = f"in thread {row.thread_id[:8]}" if row.thread_id else "always"
     allowed = f"{row.grant.words} ..." if row.grant.prefix else f"every {row.grant.words}"
-    return f"{row.id:<6}{allowed}  ({where}, in {row.folder})"
+    return f"{row.id:<6}{allowed}  ({where}, in {row.folder or 'every folder'})"
 
 
 async def permissions(host: "Host", argument: str) -> None:
@@ -31,7 +31,7 @@ async def permissions(host: "Host", argument: str) -> None:
         removed = await host.session.remove_permission(int(rest))
         host.screen.line(f"removed answer {rest.strip()}" if removed else f"no answer {rest.strip()}", "dim")
     elif argument:
-        host.screen.line("usage: /permissions [test COMMAND|remove N]", "red")
+        host.screen.line("usage: /permissions [test COMMAND|remove N]", "failure")
     else:
         await _show(host)
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.graph import operations as ops
-from ml_intern.terminal.render.summary import age, one_line
-from ml_intern.text.formatting import and_more
+from ml_intern.terminal.render.summary import one_line
+from ml_intern.terminal.slash.inherited import operation_before, rewind_turns
+from ml_intern.terminal.views.outcome import Chosen
+from ml_intern.terminal.views.rewind import Effect, ForkBefore, RewindTurn, RewindView, UndoFrom, scope_view
+from ml_intern.text.formatting import and_more, plural
 
 if TYPE_CHECKING:
-    from ml_intern.session.protocol import FileChange, TurnInfo
+    from ml_intern.session.protocol import FileChange, UndoPreview
     from ml_intern.terminal.slash.host import Host
 
 SCOPES: dict[str, ops.Scope] = {
@@ -25,16 +28,18 @@ SCOPES: dict[str, ops.Scope] = {
 FILE_CHANGES = {"changed": "revert", "created": "restore", "removed": "remove"}
 ALL_FILES = "--all-files"
 LISTED_CHANGES = 15
-LISTED_TURNS = 20
 
 
 async def undo(host: "Host", argument: str) -> None:
     """Undo turns, after showing which files change. The message of the oldest undone turn is put into the prompt."""
     words = argument.split()
-    number = int(words.pop(0)) if words and words[0].isdecimal() else 1
+    if not words:
+        await rewind(host)
+        return
+    number = int(words.pop(0)) if words[0].isdecimal() else 1
     scope, all_files = _scope(words)
     if scope is None or number < 1:
-        host.screen.line("usage: /undo [N] [conversation|files] [--all-files]", "red")
+        host.screen.line("usage: /undo [N] [conversation|files] [--all-files]", "failure")
         return
     operation: ops.Undo | None = ops.Undo(number, scope, all_files)
     if scope == "both":
@@ -52,59 +57,72 @@ def _scope(words: "Sequence[str]") -> "tuple[ops.Scope | None, bool]":
 async def _confirmed(host: "Host", operation: ops.Undo) -> ops.Undo | None:
     """Ask what to undo when files would change or were changed by the user; None for nothing."""
     try:
-        found = await host.session.preview_undo(operation)
+        effect = effect_of(await host.session.preview_undo(operation))
     except MLInternError as error:
-        host.screen.line(str(error), "red")
+        host.screen.line(str(error), "failure")
         return None
-    if not found.changes and not found.kept:
+    if not effect.files:
         return operation
-    _show_changes(host, found.changes)
+    title = f"Undo {plural(operation.turns, 'turn')}: what to restore?"
+    outcome = await host.choose(scope_view(effect, [title, *effect.lines]))
+    if not isinstance(outcome, Chosen):
+        host.screen.line("nothing was undone", "dim")
+        return None
+    scope, all_files = outcome.value
+    return replace(operation, files=scope, all_files=operation.all_files or all_files)
+
+
+def effect_of(found: "UndoPreview", text: str = "") -> Effect:
+    """Return the effect of an undo. `text` is the message of its oldest turn."""
+    lines = [f"> {one_line(text, 200)}"] if text else []
+    lines += _change_lines(found.changes) or ["no files change"]
     if found.kept:
-        host.screen.line("changed by you, kept (a includes them):", "dim")
-        _show_changes(host, found.kept)
-    for note in found.notes:
-        host.screen.line(note, "dim")
-    everything = "  a all files, yours too" if found.kept else ""
-    answer = await host.prompt.line(f"undo: b both  c conversation  f files{everything}  Enter cancel: ")
-    chosen = (answer or "").strip().lower()
-    if everything and chosen in {"a", "all"}:
-        return replace(operation, all_files=True)
-    scope = SCOPES.get(chosen)
-    return None if scope is None else replace(operation, files=scope)
+        lines += ["changed by you, kept unless you include them:", *_change_lines(found.kept)]
+    return Effect([*lines, *found.notes], files=bool(found.changes or found.kept), yours=bool(found.kept))
 
 
-def _show_changes(host: "Host", changes: "Sequence[FileChange]") -> None:
+def _change_lines(changes: "Sequence[FileChange]") -> list[str]:
+    lines = []
     for change in changes[:LISTED_CHANGES]:
-        lines = f"  +{change.added} -{change.removed}" if change.added is not None else ""
-        host.screen.line(f"  {FILE_CHANGES[change.kind]:12}{change.path}{lines}")
-    if more := and_more(len(changes), LISTED_CHANGES, "file"):
-        host.screen.line(f"  {more}")
+        counts = f"  +{change.added} -{change.removed}" if change.added is not None else ""
+        lines.append(f"{FILE_CHANGES[change.kind]:8}{change.path}{counts}")
+    more = and_more(len(changes), LISTED_CHANGES, "file")
+    return [*lines, more] if more else lines
 
 
 async def redo(host: "Host", argument: str) -> None:
     """Restore the turns of the last undo."""
     scope, all_files = _scope(argument.split())
     if scope is None:
-        host.screen.line("usage: /redo [conversation|files] [--all-files]", "red")
+        host.screen.line("usage: /redo [conversation|files] [--all-files]", "failure")
         return
     await host.perform(ops.Redo(scope, all_files))
 
 
-async def rewind(host: "Host", _: str) -> None:
-    """Let the user choose a turn, and undo it and those after it."""
-    turns = await host.session.turns()
-    number = 1 if len(turns) < 2 else await _chosen_turn(host, turns)
-    if number:
-        await undo(host, str(number))
+async def rewind(host: "Host") -> None:
+    """Let the user choose a turn, and undo it and those after it. An inherited turn stays; a copy ends before it."""
+    turns = await rewind_turns(host.session)
+    if not turns:
+        host.screen.line("there is nothing to undo", "dim")
+        return
+    view = RewindView(turns, time.time())
+
+    async def load(turn: RewindTurn) -> Effect:
+        return await _effect(host, turn, view.count(turn))
+
+    match await host.choose(view, load):
+        case UndoFrom(_, count, scope, all_files):
+            await host.perform(ops.Undo(count, scope, all_files))
+        case ForkBefore(turn):
+            await host.perform(await operation_before(host.session, turns, turn))
+            about = f"turn {turn.number}, {one_line(turn.text, 60)!r}"
+            host.screen.line(f"continued before {about}; files were not changed", "dim")
 
 
-async def _chosen_turn(host: "Host", turns: "Sequence[TurnInfo]") -> int:
-    """Return the number of turns to undo; 0 for none."""
-    now = time.time()
-    shown = turns[-LISTED_TURNS:]
-    for turn in shown:
-        when = age(now - turn.ended) if turn.ended else ""
-        host.screen.line(f"{turn.number:3}  {when:>6}  {one_line(turn.text)}")
-    answer = await host.prompt.line("undo from which turn on? (number, or Enter to cancel) ")
-    found = [place for place, turn in enumerate(shown) if str(turn.number) == (answer or "").strip()]
-    return len(shown) - found[0] if found else 0
+async def _effect(host: "Host", turn: RewindTurn, count: int) -> Effect:
+    if turn.thread:
+        return Effect([f"> {one_line(turn.text, 200)}", "continues in a copy that ends before it; no files change"])
+    try:
+        return effect_of(await host.session.preview_undo(ops.Undo(count)), turn.text)
+    except MLInternError as error:
+        return Effect([str(error)])

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.terminal.render.summary import one_line
+from ml_intern.terminal.views.choice import ChoiceView, ListChoice
+from ml_intern.terminal.views.outcome import CANCELLED, Cancelled, Chosen
 from ml_intern.text.formatting import listed, plural
 
 if TYPE_CHECKING:
@@ -26,10 +28,10 @@ async def jobs(host: "Host", argument: str) -> None:
     word, _, id = argument.partition(" ")
     id = id.strip()
     if word not in ("", "logs", "stop") or (word and not id):
-        host.screen.line("usage: /jobs [logs ID|stop ID]", "red")
+        host.screen.line("usage: /jobs [logs ID|stop ID]", "failure")
         return
     if word and (count := len(await host.session.runs.ids(id))) > 1:
-        host.screen.line(f"{plural(count, 'id')} begin with {id}; type more of it", "red")
+        host.screen.line(f"{plural(count, 'id')} begin with {id}; type more of it", "failure")
         return
     reports = await host.session.runs.check(id, stop=word == "stop", logs=word == "logs")
     for report in reports:
@@ -40,7 +42,7 @@ async def jobs(host: "Host", argument: str) -> None:
 
 def _show(host: "Host", report: "RunReport") -> None:
     if report.problem:  # the session continues, and the run is shown in its last known state
-        host.screen.line(f"{report.run.id}: {report.problem}", "red")
+        host.screen.line(f"{report.run.id}: {report.problem}", "failure")
     host.screen.line(f"{report.run.id} {one_line(report.run.name or report.run.command, 60)}: {report.status}")
     if report.metric:
         host.screen.line(f"  {report.metric}", "dim")
@@ -48,19 +50,35 @@ def _show(host: "Host", report: "RunReport") -> None:
         host.screen.line(report.log)
 
 
-async def leave_runs(host: "Host") -> None:
-    """List the unfinished runs when the user leaves, and stop them on request."""
+class LeaveView(ChoiceView[str]):
+    """The question about runs when the user leaves. Ctrl-C and Ctrl-D leave, Esc stays."""
+
+    def __init__(self, rows: "Sequence[RunRow]") -> None:
+        leave = ListChoice("leave", "Leave, and let them run", "l")
+        stop = ListChoice("stop", "Stop them, and leave", "s")
+        super().__init__([leave, stop, ListChoice("stay", "Stay", "n")], title=list(left_lines(rows)))
+
+    def handle(self, key: str) -> Chosen[str] | Cancelled | None:
+        """Take a key."""
+        return Chosen("leave") if key in ("c-c", "c-d") else super().handle(key)
+
+
+async def leave_runs(host: "Host") -> bool:
+    """Ask what becomes of unfinished runs when the user leaves, or whether to stay. Return whether it asked."""
+    if host.session.attached:  # they belong to the process that runs the thread
+        return False
     rows = await host.session.runs.unfinished()
     if not rows:
-        return
-    for line in left_lines(rows):
-        host.screen.line(line, "yellow")
-    try:
-        answer = await host.prompt.line("Enter leave them running  s stop them: ")
-    except KeyboardInterrupt:
-        answer = None
-    if (answer or "").strip().lower() in ("s", "stop"):
+        return False
+    outcome = await host.choose(LeaveView(rows))
+    if outcome in (CANCELLED, Chosen("stay")):
+        host.leaving = False
+    elif outcome == Chosen("stop"):
         left = await host.session.runs.stop()
         host.screen.line(
             f"could not stop {plural(len(left), 'run')}; `ml-intern jobs list` shows them" if left else "stopped", "dim"
         )
+    else:
+        for line in left_lines(rows):
+            host.screen.line(line, "warning")
+    return True

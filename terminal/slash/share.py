@@ -9,15 +9,15 @@ from ml_intern.configs.settings import Settings
 from ml_intern.configs.user_files import change_user_settings, mark_asked, was_asked
 
 if TYPE_CHECKING:
-    from ml_intern.terminal.prompt import LineReader
-    from ml_intern.terminal.screen import Screen
+    from ml_intern.terminal.input.reader import LineReader
     from ml_intern.terminal.slash.host import Host
+    from ml_intern.terminal.state import Transcript
 
 QUESTION = "share-traces"
 CHOICES = ("public", "private", "off")
 
 
-async def ask_share(screen: "Screen", asks: "LineReader") -> None:
+async def ask_share(screen: "Transcript", asks: "LineReader") -> None:
     """Ask once whether to upload threads as traces to the Hub."""
     if was_asked(QUESTION):
         return
@@ -36,7 +36,7 @@ async def ask_share(screen: "Screen", asks: "LineReader") -> None:
 async def share_traces(host: "Host", argument: str) -> None:
     """Show or change whether traces are uploaded."""
     if argument and argument not in CHOICES:
-        host.screen.line("usage: /share-traces [public|private|off]", "red")
+        host.screen.line("usage: /share-traces [public|private|off]", "failure")
     elif not argument:
         host.screen.line(f"traces: {_now(host)}")
     elif argument == "off":
@@ -57,7 +57,7 @@ async def _share(host: "Host", how: str) -> None:
     try:
         repository = await host.session.set_trace_visibility(public=how == "public")
     except MLInternError as error:
-        host.screen.line(f"no change: {error}", "red")
+        host.screen.line(f"no change: {error}", "failure")
         return
     _save(how)
     mark_asked(QUESTION)

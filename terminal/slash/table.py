@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.slash import actions
+from ml_intern.terminal.slash.copy import copy
 from ml_intern.terminal.slash.export import export
+from ml_intern.terminal.slash.memory import memory
 from ml_intern.terminal.slash.permissions import permissions
 from ml_intern.terminal.slash.rewind import redo, undo
 from ml_intern.terminal.slash.runs import jobs
@@ -26,6 +29,8 @@ class SlashCommand:
     run: "Callable[[Host, str], Awaitable[None]]"
     values: tuple[str, ...] = ()
     """The arguments that completion offers."""
+    immediate: bool = False
+    """Whether it acts during a turn, instead of waiting for its end."""
 
     @property
     def name(self) -> str:
@@ -35,7 +40,7 @@ class SlashCommand:
 
 async def show_help(host: "Host", _: str) -> None:
     """Show the commands and keys."""
-    for line in help_lines():
+    for line in help_lines(get_terminal_size().columns):
         host.screen.line(line)
 
 
@@ -44,9 +49,12 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand(("/new",), "", "start a new thread", actions.new),
     SlashCommand(("/clear",), "", "start a new thread on an empty screen", actions.clear),
     SlashCommand(
+        ("/goal",), "[CONDITION|off]", "continue each turn until a condition holds; without one, show it", actions.goal
+    ),
+    SlashCommand(
         ("/undo",),
         "[N] [conversation|files] [--all-files]",
-        "undo the last turn, or the last N, and the files they changed; --all-files includes those you changed",
+        "choose a turn to return to, or undo the last N and their files; --all-files includes those you changed",
         undo,
         ("conversation", "files", "--all-files"),
     ),
@@ -62,6 +70,7 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         ("/resume",), "[THREAD]", "continue another thread; without THREAD, choose from a list", actions.resume
     ),
     SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
+    SlashCommand(("/memory",), "[forget N]", "show what was learned about this folder, or forget a fact", memory),
     SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
     SlashCommand(("/model",), "[ID]", "show or change the model", actions.model),
     SlashCommand(
@@ -95,9 +104,32 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
         permissions,
         ("test", "remove"),
     ),
+    SlashCommand(
+        ("/mode",),
+        "[MODE]",
+        "show or change the approval mode; during a turn it applies from the next call on",
+        actions.mode,
+        tuple(actions.MODES),
+        immediate=True,
+    ),
     SlashCommand(("/yolo",), "", "turn approval questions off, or on again", actions.yolo),
+    SlashCommand(
+        ("/now",),
+        "[MESSAGE]",
+        "send a message, or the next one that waits, to the running turn before its next model call",
+        actions.now,
+        immediate=True,
+    ),
+    SlashCommand(("/outputs",), "", "choose a call of the thread and show its whole output", actions.outputs),
     SlashCommand(("/status",), "", "show thread, folder, model and mode", actions.status),
     SlashCommand(("/export",), "[FILE]", "write the conversation to a new .md, .html, .json or .jsonl file", export),
+    SlashCommand(
+        ("/copy",),
+        "[code|N]",
+        "copy the last answer to the clipboard; code: its last code block, N: that one",
+        copy,
+        ("code",),
+    ),
     SlashCommand(
         ("/share-traces",),
         "[public|private|off]",
@@ -136,16 +168,30 @@ def nearest(name: str) -> str:
     return next(iter(get_close_matches(name.lower(), BY_NAME, n=1)), "")
 
 
-def help_lines() -> list[str]:
-    """Return the commands and keys as /help shows them."""
+def help_lines(width: int = 1_000) -> list[str]:
+    """Return the commands and keys as /help shows them on a terminal of this width."""
     rows = [(f"{', '.join(command.names)} {command.usage}".strip(), command.help) for command in SLASH_COMMANDS]
-    width = max(len(written) for written, _ in rows) + 2
-    return [*(f"{written:{width}}{meaning}" for written, meaning in rows), "", *KEYS]
+    column = min(max(len(written) for written, _ in rows) + 2, width // 3)
+    return [*(line for row in rows for line in _help_entry(*row, column, width)), "", *KEYS]
+
+
+def _help_entry(written: str, meaning: str, column: int, width: int) -> list[str]:
+    """Return a command and its meaning in two columns; a long command has a line of its own."""
+    from textwrap import wrap
+
+    below = [f"{'':{column}}{line}" for line in wrap(meaning, max(width - column - 1, 20))]
+    if len(written) > column - 2:
+        return [written, *below]
+    return [f"{written:{column}}{below[0].strip()}", *below[1:]]
 
 
 KEYS = (
     "@path mentions a file, !cmd runs a command.",
-    "Ctrl-J starts a new line. Ctrl-C interrupts the turn; pressed twice it quits. Ctrl-D quits. Esc Esc undoes turns.",
+    "Enter during a turn queues the message; up-arrow edits it, Ctrl-S sends it now. Ctrl-J starts a new line.",
+    "Esc interrupts the turn; Esc Esc undoes turns. Ctrl-C clears the line; pressed again it quits. Ctrl-D quits.",
+    "Ctrl-R lists earlier messages, Ctrl-O whole outputs. Shift-Tab changes the approval mode.",
+    "Ctrl-T folds the plan, Ctrl-G shows the reasoning while it streams.",
+    "Ctrl-L prints the last rows again. Ctrl-Z stops ml-intern until `fg`.",
 )
 
 

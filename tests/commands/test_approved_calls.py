@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ml_intern.configs.memory.facts import facts_in
+from ml_intern.configs.memory.file import read_memory
 from ml_intern.tools.registry import create_builtin_tools
 from tests.commands.conftest import Done, call
 from tests.commands.program import Program
@@ -138,6 +140,13 @@ CASES = [
         {"operation": "run", "command": "echo 2 > made"},
         text_of("made"),
         ("1", "2"),
+    ),
+    Case(
+        "remember",
+        {"fact": "one is odd", "evidence": "notes.txt"},
+        {"fact": "two is even", "evidence": "notes.txt"},
+        lambda place, _: [fact.text for fact in facts_in(read_memory(place.folder)).values()],
+        (["one is odd"], ["two is even"]),
     ),
     Case(
         "sandbox",

@@ -133,3 +133,37 @@ def test_with_neither_code_waits_for_a_person_and_known_commands_run(program: Pr
     assert run(program, "--no-sandbox")[0] == 0
     assert (program.folder / "made").exists()
     assert run(program, "--sandbox")[0] == 78
+
+
+def test_without_locks_commands_run_and_a_thread_is_refused_with_a_remedy(program: Program) -> None:
+    lacking(program, "locks")
+    command = [*program.prefix, sys.executable, "-m", "ml_intern"]
+    shown = subprocess.run(
+        [*command, "sandbox", "--", "echo fine"],
+        cwd=program.folder, env=program.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "fine\n", "")
+    refused = program.run("-m", program.script({"text": "done"}), "go")
+    assert refused.returncode == 75
+    assert "refused a lock: No locks available (set ML_INTERN_HOME to a folder on a local disk)" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_disk_that_fills_inside_a_cache_is_the_commands_error_and_later_commands_run(program: Program) -> None:
+    cache, data = program.root / "uv", program.root / "small"
+    for folder in (cache, data):
+        folder.mkdir()
+    one = f"{sys.executable} -m ml_intern sandbox -- "
+    script = f"mount -t tmpfs -o size=4m x {data} || exit 99\n"
+    script += f"{one} 'head -c 9000000 /dev/zero > $UV_CACHE_DIR/x; echo code $?'\n{one} 'echo fine'"
+    namespace = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
+    ran = subprocess.run(
+        [*namespace, "bash", "-c", script],
+        cwd=program.folder, env={**program.environment, "ML_INTERN_HOME": str(data), "UV_CACHE_DIR": str(cache)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if ran.returncode == 99 or "unshare" in ran.stderr:
+        pytest.skip("a small file system cannot be mounted here")
+    assert (ran.returncode, ran.stdout) == (0, "code 1\nfine\n"), ran.stderr
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr

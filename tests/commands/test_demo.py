@@ -101,6 +101,7 @@ def test_another_model_gets_the_same_task(tmp_path: Path) -> None:
     assert messages[0]["text"] == files.TASK.read_text().strip()
 
 
+@pytest.mark.timeout(235)
 @pytest.mark.index
 @pytest.mark.usefixtures("package_index")
 def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -> None:
@@ -122,28 +123,23 @@ def test_a_run_fails_is_mended_and_its_thread_can_be_continued(tmp_path: Path) -
     assert f"accuracy {metrics['accuracy']} with seed 7" in again.stdout
 
 
+@pytest.mark.timeout(235)
 @pytest.mark.index
 @pytest.mark.usefixtures("package_index")
-def test_on_a_terminal_the_first_command_asks_and_another_seed_gives_other_numbers(tmp_path: Path) -> None:
+def test_on_a_terminal_the_first_command_asks_and_the_given_seed_is_used(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     terminal = Terminal(["demo", "--seed", "8", "--dir", str(folder)], tmp_path, tmp_path / "home")
     try:
-        before = terminal.expect("approve bash?")
-        terminal.expect("v view:")
+        before = terminal.expect("Run this ")
+        terminal.expect("View all of it")
         terminal.enter("y")
         after = terminal.expect("show it:")
         assert terminal.ended() == 0
     finally:
         terminal.close()
     assert "bash" not in before.partition("look at the data")[0]
-    assert "approve bash?" not in after
-    first = check_what_is_left(folder, seed=8)
-
-    settings = folder / "experiment.json"
-    settings.write_text(settings.read_text().replace('"seed": 8', '"seed": 9'))
-    subprocess.run(["uv", "run", "train.py"], cwd=folder, check=True, capture_output=True)
-    second = json.loads((folder / "metrics.json").read_text())
-    assert {name for name in first if first[name] != second[name]} >= {"seed", "accuracy", "baseline_accuracy"}
+    assert "View all of it" not in after
+    check_what_is_left(folder, seed=8)
 
 
 def check_what_is_left(folder: Path, seed: int) -> dict[str, Any]:

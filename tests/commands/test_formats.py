@@ -3,6 +3,7 @@
 import io
 import json
 
+from ml_intern.commands.options import Options
 from ml_intern.commands.running.formats import StreamJsonFormat, TextFormat, as_line
 from ml_intern.graph.events import Event
 
@@ -18,7 +19,9 @@ def test_a_json_line_escapes_controls_and_keeps_the_value() -> None:
 
 def test_the_text_of_a_piped_run_has_its_controls_escaped() -> None:
     out = io.StringIO()
-    TextFormat(out, None).result(Event("result", "t", 1, 0.0, {"status": "done", "exit_code": 0, "text": NASTY}))
+    TextFormat(out, Options(quiet=True)).result(
+        Event("result", "t", 1, 0.0, {"status": "done", "exit_code": 0, "text": NASTY})
+    )
     assert out.getvalue().strip().isprintable()
     assert "\\x1b]52" in out.getvalue()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_the_answer_goes_to_stdout_and_the_rest_to_stderr(run: Run, script: Scri
     assert done.code == 0
     assert done.out == "It says *hi*.\n"
     assert done.err.splitlines()[1:-1] == ["  Let me see."]
-    assert done.err.splitlines()[-1].startswith("+ bash echo hi (0.")
+    assert re.fullmatch(r"\+ bash echo hi \(\d+\.\d s\)", done.err.splitlines()[-1])
     assert "\x1b" not in done.out + done.err
 
 
@@ -149,6 +150,7 @@ def test_with_another_key_a_model_is_picked_and_said(run: Run, monkeypatch: pyte
         (["--output-schema", "/nowhere", "x"], 2, "--output-schema"),
         (["--config", "/nowhere", "x"], 2, "--config: no such file"),
         (["--set", "modle_name=x", "x"], 2, "did you mean 'model_name'"),
+        (["--set", "max_iterations=many", "x"], 2, "max_iterations in --set"),
         (["thread"], 2, "did you mean 'threads'"),
     ],
 )
@@ -244,20 +246,55 @@ def test_a_resumed_thread_works_in_its_own_folder(run: Run, script: Script, plac
     assert (place / "where").read_text().strip() == str(place)
 
 
-def test_what_was_cut_off_goes_on_without_a_prompt(run: Run, script: Script, place: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_what_was_cut_off_goes_on_without_a_prompt(
+    run: Run, script: Script, place: Path, number: signal.Signals
+) -> None:
     model = script({"tool_calls": [call("bash", command="touch began; sleep 600")]}, {"text": "went on"})
     program = [str(Path(sys.executable).with_name("ml-intern")), "--no-sandbox", "-m", model, "go"]
     with subprocess.Popen(program, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         deadline = time.monotonic() + 60
         while not (place / "began").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number) if number is signal.SIGKILL else process.send_signal(number)
+        process.wait(60)
     done = run("-c", "--no-sandbox", "-m", model)
     assert (done.code, done.out) == (0, "went on\n")
-    assert "may have run in part: bash" in done.err
+    assert ("may have run in part: bash" in done.err) is (number is signal.SIGKILL)  # else its end was reported
     again = run("-c", "--no-sandbox", "-m", model)
     assert (again.code, again.out) == (2, "")
     assert "nothing to continue" in again.err
+
+
+def test_a_loop_of_continuations_finishes_a_turn_that_reaches_its_limits(run: Run, script: Script) -> None:
+    steps = [{"tool_calls": [call("bash", command=f"echo {number} >> done")]} for number in range(3)]
+    model = script(*steps, {"text": "finished"})
+    assert run("--no-sandbox", "--max-iterations", "1", "-m", model, "go").code == 124
+    codes = [run("-c", "--no-sandbox", "-m", model).code for _ in range(4)]
+    assert codes == [124, 124, 0, 2]
+    assert Path("done").read_text().split() == ["0", "1", "2"]
+
+
+def test_a_closed_pipe_leaves_a_turn_that_can_be_continued(run: Run, script: Script, place: Path) -> None:
+    calls = [call("bash", command="echo 1 >> done"), call("bash", command="sleep 1")]
+    model = script(*({"tool_calls": [one]} for one in calls), {"text": "finished"})
+    program = [str(Path(sys.executable).with_name("ml-intern")), "--no-sandbox", "--output-format", "stream-json"]
+    with subprocess.Popen([*program, "-m", model, "go"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert any(b'"tool_output"' in line for line in process.stdout)
+        process.stdout.close()
+        assert process.wait(60) == 1
+    done = run("-c", "--no-sandbox", "-m", model)
+    assert (done.code, done.out) == (0, "finished\n")
+    assert (place / "done").read_text() == "1\n"
+
+
+def test_a_failed_turn_is_continued_and_a_finished_one_is_not(run: Run, script: Script) -> None:
+    failing = script({"text": ""}, {"text": ""}, {"text": ""}, {"text": "now it is done"})
+    assert run("-m", failing, "go").code == 1
+    done = run("-c", "-m", failing)
+    assert (done.code, done.out) == (0, "now it is done\n")
+    assert run("-c", "-m", failing).code == 2
 
 
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}, "additionalProperties": False}

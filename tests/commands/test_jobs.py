@@ -51,8 +51,8 @@ def test_the_list_shows_state_metrics_and_command_with_a_stable_json(run: Run, t
     [row] = run("jobs", "list", "--json").json
     assert sorted(row) == [
         "backend", "command", "cost_usd", "created", "exit_code", "finished", "folder", "hardware", "host", "id",
-        "limit_s", "log", "metrics", "name", "reason", "remark", "root_id", "started", "state", "tail", "thread_id",
-        "usd_per_hour",
+        "limit_s", "log", "metrics", "name", "notices", "notify_when", "reason", "remark", "root_id", "started",
+        "state", "tail", "thread_id", "usd_per_hour",
     ]  # fmt: skip
     assert row["metrics"] == {"step": 1.0, "loss": 0.1}
     assert run("jobs", "list", "--open").out.strip() == "no runs"

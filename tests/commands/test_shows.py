@@ -1,5 +1,6 @@
 """The subcommands that show something: threads, config, tools, doctor, completion."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,10 @@ import pytest
 from ml_intern.commands.completion import VALUES
 from ml_intern.commands.options import OPTIONS
 from ml_intern.commands.table import COMMANDS
+from ml_intern.configs.paths import data_home
 from ml_intern.configs.settings import Settings
+from ml_intern.store.queue import QueuedRow
+from ml_intern.store.store import Store
 from ml_intern.tools.registry import create_builtin_tools
 from tests.commands.conftest import Done, call
 
@@ -55,6 +59,24 @@ def test_threads_show_tells_the_whole_conversation_safely(run: Run, thread: str)
     assert "It says \\x1b[31mhi." in shown
     assert "\x1b" not in shown
     assert "[x] look" in shown
+
+
+def test_queued_messages_are_shown_and_sent_before_the_next_prompt(run: Run, thread: str, script: Script) -> None:
+    async def queue() -> None:
+        async with await Store.open(data_home()) as store:
+            body: dict[str, Any] = {"text": "and\x1b[2J that", "typed": None, "images": [], "sources": []}
+            await store.queue.add(thread, QueuedRow("m1", body), folder="", title="")
+
+    asyncio.run(queue())
+    assert "[queued]\nand\\x1b[2J that\n" in run("threads", "show", thread).out
+    (queued,) = run("threads", "show", thread, "--json").json["queue"]
+    assert (queued["id"], queued["text"], queued["steer"]) == ("m1", "and\x1b[2J that", False)
+    played = [{"text": "played"}] * 2
+    done = run("-m", script(*played, {"text": "first"}, {"text": "second"}), "-c", "-p", "go on")
+    assert (done.code, done.out) == (0, "second\n")
+    shown = run("threads", "show", thread, "--json").json
+    assert [one["text"] for one in shown["messages"] if one["role"] == "human"][1:] == ["and\x1b[2J that", "go on"]
+    assert shown["queue"] == []
 
 
 def test_threads_show_as_json_has_messages_calls_and_plan(run: Run, thread: str) -> None:
@@ -138,6 +160,14 @@ def test_doctor_shows_keys_by_name_only(run: Run, monkeypatch: pytest.MonkeyPatc
     assert "hf auth login" in keys["HF_TOKEN"]
     assert set(done.json) == {"versions", "programs", "folders", "keys", "model", "notes"}
     assert "fake" not in done.out + run("doctor").out
+
+
+def test_doctor_names_the_variable_of_the_hub_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("HUGGINGFACE_HUB_TOKEN", "hf_fake0123456789")
+    keys = run("doctor", "--json").json["keys"]
+    assert keys["HUGGINGFACE_HUB_TOKEN"] == "set"
+    assert "HF_TOKEN" not in keys
 
 
 def test_doctor_says_what_is_wrong_with_the_database(run: Run, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ml_intern.configs.version import install_hint
 from ml_intern.graph.context import RunOptions
 from ml_intern.server.options import VARIABLE, ServedOptions
 from ml_intern.server.studio_process import GRAPH, QUIET, SERVED, free_port, server_environment
+from tests.fakes.model_server import FakeModelServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,13 +45,29 @@ def test_a_port_in_use_is_one_line_and_without_a_wish_another_one_is_taken() -> 
     assert free_port(None) > 0
 
 
+CHECKED = (
+    "import asyncio; from ml_intern.commands.serving.studio import checked, served_options; "
+    "from ml_intern.commands.options import Options; print(asyncio.run(checked(served_options(Options()))).run.model)"
+)
+
+
 def test_without_a_key_it_says_so_and_serves_the_threads(tmp_path: Path) -> None:
-    code = "from ml_intern.commands.studio import served_options; from ml_intern.commands.options import Options; "
-    done = python(f"{code}print(served_options(Options()).run.model)", tmp_path)
+    done = python(CHECKED, tmp_path)
     assert done.stdout == "anthropic/claude-sonnet-5\n"
-    assert "threads can be viewed, but not run" in done.stderr
-    named = python(f"{code}print(served_options(Options()).run.model)", tmp_path, ML_INTERN_DEFAULT_MODEL_ID="ollama/x")
+    assert done.stderr.count("threads can be viewed, but not run: no API key for anthropic/claude-sonnet-5") == 1
+    named = python(CHECKED, tmp_path, ML_INTERN_DEFAULT_MODEL_ID="ollama/x")
     assert (named.stdout, named.stderr) == ("ollama/x\n", "")
+
+
+def test_a_strict_budget_refuses_a_model_of_unknown_price_before_the_server_starts(tmp_path: Path) -> None:
+    pytest.importorskip("langgraph_api", reason="needs the extra [studio]: uv sync --extra studio")
+    with FakeModelServer() as server:
+        words = ["studio", "-m", "fake", "--base-url", server.url, "--no-sandbox", "--strict-budget"]
+        code = f"from ml_intern import cli; sys.exit(cli.main({words!r}))"
+        done = python(code, tmp_path, OPENAI_API_KEY="k")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (78, "", 1)
+        assert "no price is known for fake, and the budget is strict" in done.stderr
+        assert server.asked == []
 
 
 def test_the_server_is_told_by_us_alone_and_speaks_to_nobody() -> None:

@@ -164,8 +164,8 @@ def test_replay_shows_the_thread_again_and_runs_nothing(run: Run, thread: str, p
     assert (done.code, done.err) == (0, "")
     assert "> say hi\nLooking." in done.out
     assert "bash echo hi" in done.out
-    assert "failed" in done.out
-    assert "[x] look" in done.out
+    assert "✗ bash exit 3" in done.out
+    assert "✓ look" in done.out
     assert "\x1b" not in done.out
     assert [path.name for path in place.iterdir()] == ["f"]
     assert len(run("threads", "list", "--json").json) == 1

@@ -78,7 +78,7 @@ def test_the_rules_of_every_layer_hold(tmp_path: Path, write: Callable[..., Path
     assert result.settings.permissions.deny == ("bash(git push)",)
     assert result.settings.permissions.allow == ("bash(make)", {"command": "pytest"})
     assert result.sources["permissions.deny"] == str(user)
-    with pytest.raises(ConfigurationError, match=r"permissions\.alow"):
+    with pytest.raises(UsageError, match=r"permissions\.alow"):
         loaded(tmp_path, assignments=["permissions.alow=[]"])
 
 
@@ -208,6 +208,12 @@ def test_set_takes_json_or_plain_text(tmp_path: Path, text: str, key: str, value
 @pytest.mark.parametrize("text", ["max_iterations", "=3", "a..b=1", "max_iteration=3", "nonsense=1"])
 def test_set_refuses_what_is_no_setting(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="--set"):
+        loaded(tmp_path, assignments=[text])
+
+
+@pytest.mark.parametrize("text", ["max_iterations=many", "sandbox.network=maybe", "model_params=3"])
+def test_set_refuses_a_bad_value_like_an_unknown_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=f"{text.partition('=')[0]} in --set"):
         loaded(tmp_path, assignments=[text])
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.layers import load
-from ml_intern.configs.schema import settings_rows
+from ml_intern.configs.schema import Json, settings_rows
 from ml_intern.configs.settings import Settings
-from ml_intern.configs.variables import PROGRAM_VARIABLES, setting_variables
+from ml_intern.configs.variables import PROGRAM_VARIABLES, setting_variables, variable_notes
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +112,37 @@ def test_unknown_variables_are_noted_with_the_nearest_name(tmp_path: Path, monke
     notes = load(tmp_path).notes
     assert notes[0].startswith("the variable ML_INTERN_ARTIFACT_COLLECTION_CACHE has no effect: ")
     assert notes[1].endswith("is unknown and ignored (did you mean ML_INTERN_MODEL_NAME?)")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("ML_INTERN_SLACK_CHANNEL", "did you mean SLACK_CHANNEL?"),
+        ("ML_INTERN_SLACK_TOKEN", "did you mean SLACK_BOT_TOKEN?"),
+        ("ML_INTERN_SLACK_AUTOEVENTS", "did you mean ML_INTERN_SLACK_AUTO_EVENTS?"),
+        ("ML_INTERN_MODEL", "did you mean ML_INTERN_MODEL_NAME?"),
+        ("ML_INTERN_MAX_BUDGET_USD", "docs/reference/environment.md lists them"),
+    ],
+)
+def test_a_suggestion_is_about_the_same_subject(name: str, remedy: str) -> None:
+    assert variable_notes({name: "x"}) == [f"the variable {name} is unknown and ignored ({remedy})"]
+
+
+@pytest.mark.parametrize("price", ["abc", True, -1, None, [1]])
+def test_a_bad_price_is_named_by_its_key_with_what_is_expected(tmp_path: Path, price: Json) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, assignments=[f"prices={json.dumps({'vllm/m': price})}"])
+    assert str(refused.value).startswith("prices.vllm/m in --set: must be US dollars per million tokens: a number")
+
+
+def test_a_bad_rate_is_named_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"prices.vllm/m.output in --set: input should be greater than or equal to 0"):
+        load(tmp_path, assignments=['prices={"vllm/m": {"input": 1, "output": -1}}'])
+
+
+def test_one_price_is_the_price_of_every_kind_of_token(tmp_path: Path) -> None:
+    one = load(tmp_path, assignments=['prices={"vllm/m": 2}']).settings.named_prices
+    assert one == load(tmp_path, assignments=['prices={"vllm/m": {"input": 2, "output": 2}}']).settings.named_prices
 
 
 def test_a_reference_as_a_whole_is_read_like_a_variable_other_text_is_not(

@@ -105,9 +105,12 @@ def test_the_settings_in_the_examples_are_valid() -> None:
 
 
 def test_the_workflow_and_the_script_are_valid() -> None:
-    workflow, script = (
-        yaml.safe_load(code_blocks((DOCS / name).read_text(), "yaml")[0]) for name in ("ci.md", "models.md")
+    job, workflow, script = (
+        yaml.safe_load(block)
+        for name in ("ci.md", "models.md")
+        for block in code_blocks((DOCS / name).read_text(), "yaml")
     )
+    assert job["kind"] == "Job"
     assert workflow["jobs"]["evaluate"]["steps"]
     assert [ScriptStep.model_validate(step) for step in script]
     schemas = [block for block in json_blocks() if block.get("type") == "object"]

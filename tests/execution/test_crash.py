@@ -1,4 +1,4 @@
-"""The agent is killed with SIGKILL while a command runs, and started again."""
+"""The agent is killed with SIGKILL while a command runs, and started again, perhaps without the call's tool."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from tests.execution.conftest import alive
+from ml_intern.execution.run import run_call
+from tests.execution.conftest import THREAD, Bench, alive
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "echo ran >> log; setsid sleep 600 & echo $! > pid.1; sleep 600 & echo $! > pid.2; touch ready; wait"
@@ -52,3 +53,11 @@ def test_a_command_does_not_run_again_and_none_of_its_processes_survive(tmp_path
     assert [alive(pid) for pid in pids] == [False, False]
     third = subprocess.run(agent, cwd=ROOT, capture_output=True, text=True, check=True)
     assert third.stdout == second.stdout
+
+
+async def test_an_interrupted_call_is_reported_also_if_its_tool_is_gone(bench: Bench) -> None:
+    call = bench.call("lookup", {})
+    await bench.store.journal.start(call.key(THREAD), "lookup", "digest")
+    result = await run_call(call, bench.context())
+    assert (result.status, "it may have run in part" in result.text) == ("interrupted", True)
+    assert await bench.store.journal.open_calls(THREAD) == []

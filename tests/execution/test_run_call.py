@@ -1,6 +1,7 @@
 """`run_call`: a call runs at most once, under policy, and the model never gets a traceback."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from pydantic import BaseModel
 
 from ml_intern.configs.errors import KeyMissing, LimitReached
 from ml_intern.execution.call import ToolError, ToolResult
-from ml_intern.execution.run import run_call
+from ml_intern.execution.run import judge, run_call
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.digests import file_digest
 from tests.execution.conftest import THREAD, Bench, until
 
 
@@ -52,6 +54,15 @@ async def test_invalid_arguments_are_answered_with_the_parsers_message_and_the_s
     assert expected in result.text
     assert 'expected: {"properties": {' in result.text
     assert bench.sent("tool_call") == []
+
+
+async def test_a_path_that_no_file_can_have_is_answered_with_the_reason(bench: Bench) -> None:
+    for path in ("a\0b", "~nobody-of-this-name/x", " "):
+        result = await bench.run("read", path=path)
+        assert (result.ok, result.text.startswith(("error: invalid path", "error: the path is empty"))) == (
+            False,
+            True,
+        ), result.text
 
 
 async def test_arguments_that_are_not_json_are_answered_with_the_parsers_message(bench: Bench) -> None:
@@ -293,6 +304,7 @@ async def test_events_announce_a_call_and_then_its_output(bench: Bench) -> None:
     ]
     (output,) = bench.sent("tool_output")
     assert (output["name"], output["ok"], output["status"]) == ("bash", True, "done")
+    assert 0 <= output["seconds"] < 600
     assert output["text"] == "hello\n[exit code 0]"
 
 
@@ -305,3 +317,30 @@ async def test_secrets_in_arguments_are_not_in_events(bench: Bench) -> None:
 def test_a_result_survives_the_journals_json() -> None:
     result = ToolResult("text", False, "failed", {"plan": []}, "/a/file", ("https://x",), ("data:image/png;base64,AA",))
     assert ToolResult.from_json(result.as_json()) == result
+
+
+async def test_only_the_users_yes_unlocks_a_file(bench: Bench) -> None:
+    path = bench.file("eval.py", "print(1)\n")
+    body = {"digest": "d", "text": "", "kind": "lock"}
+    await bench.store.evidence.add_missing(bench.context().thread_id, "lock", {str(path): body})
+    call = bench.call("write", {"path": "eval.py", "content": "print(2)\n"})
+    unattended = quick(bench.context(mode="auto"))
+    assert (await judge(call, unattended)).kind == "deny"
+    attended = quick(bench.context(mode="ask"))
+    asked = await judge(call, attended)
+    assert (asked.kind, "a yes unlocks it" in asked.why) == ("ask", True)
+    assert (await run_call(call, attended)).status == "refused"
+    bench.file_reads[str(path)] = file_digest(path)
+    assert (await run_call(bench.call("write", call.args), replace(attended, approved=True))).ok
+    assert await bench.store.evidence.locked(attended.root_id) == ()
+
+
+def quick(context: ToolContext) -> ToolContext:
+    return replace(context, options=replace(context.options, verify="quick"))
+
+
+async def test_an_unknown_tool_is_answered_with_the_three_most_similar_names(bench: Bench) -> None:
+    result = await bench.run("raed", path="x")
+    assert result.status == "invalid"
+    names = result.text.partition("similar names: ")[2].split(", ")
+    assert (names[0], len(names)) == ("read", 3)

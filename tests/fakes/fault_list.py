@@ -72,7 +72,7 @@ def refusals() -> Iterator[Fault]:
         yield mended(f"{status} twice", error(status, "busy"), error(status, "busy"))
     yield mended("429 with seconds to wait", error(429, "slow", retry_after="0.01"))
     yield mended("429 with a date to wait for", error(429, "slow", retry_after=format_datetime(datetime.now(UTC))))
-    yield stops("429 for ever", error(429, "busy"), 75, "after 4 attempts")
+    yield stops("429 for ever", error(429, "busy"), 75, "busy")
     yield stops("503 for ever, as a page", Reply(status=503, body=b"<html>down</html>", headers=PAGE), 75)
     yield stops("no quota", error(429, "pay first", "insufficient_quota"), 78, "no credit or quota")
     yield stops("no credit", error(402, "pay first"), 78, "no credit or quota")
@@ -115,11 +115,13 @@ def broken() -> Iterator[Fault]:
 
 def no_servers() -> Iterator[Fault]:
     """Answers of something that is no model server."""
-    yield stops("a web page", Reply(body=b"<!doctype html><title>Hi</title>", headers=PAGE), 78)
+    page = Reply(body=b"<!doctype html><title>Hi</title>", headers=PAGE)
+    yield mended("a web page twice", page, page)
+    yield stops("a web page for ever", page, 75)
     away = {"location": "http://elsewhere.example/v1/chat/completions"}
-    yield stops("a redirect to another host", Reply(status=307, body=b"", headers=away), 78)
+    yield stops("a redirect to another host", Reply(status=307, body=b"", headers=away), 75)
     yield mended("JSON that is no reply", Reply(body=b"{}", headers=JSON), direct=True)
-    yield stops("Ollama's own words", Reply(body=b'{"message": {"content": "hi"}}', headers=JSON), 78, direct=True)
+    yield stops("Ollama's own words", Reply(body=b'{"message": {"content": "hi"}}', headers=JSON), 75, direct=True)
     yield mended("a reply without a choice", Reply(body=b'{"choices": []}', headers=JSON), direct=True)
 
 
@@ -151,7 +153,12 @@ def bad_calls() -> Iterator[Fault]:
     }
     for name, text in arguments.items():
         yield mended(f"arguments: {name}", says(step("bad", text)))
-    yield stops("truncated arguments for ever", says(step("bad", '{"word": "par')), 1, "malformed tool calls")
+    yield stops(
+        "truncated arguments for ever",
+        says(step("bad", '{"word": "par')),
+        1,
+        "malformed tool calls in 4 consecutive replies",
+    )
     three = (says(step("bad", '{"word": "par')),) * 3
     yield mended(
         "three truncated calls, a good one, three more", *three, says(step("good")), *three, ran=(FIRST, "good", SECOND)
@@ -163,7 +170,7 @@ def bad_calls() -> Iterator[Fault]:
     nameless = says(replace(step("a"), id=None), replace(step("b"), id=None))
     yield mended("missing ids", nameless, ran=(FIRST, "a", "b", SECOND))
     words = [f"w{number}" for number in range(18)]
-    yield mended("18 calls at once", says(*map(step, words)), ran=(FIRST, *words[:16], SECOND))
+    yield mended("18 calls at once", says(*map(step, words)), ran=(FIRST, *words, SECOND))
     yield mended("an id of before", says(step("a", id=f"call_{FIRST}")), ran=(FIRST, "a", SECOND))
     yield mended("control characters", says(step(SECOND), fields={"content": "\x1b[31m\x00\ud800"}), DONE)
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,10 +41,14 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | None = None
     """Sent as it is instead of a reply; its content type comes from the headers."""
+    pieces: Callable[[], Iterator[bytes]] | None = None
+    """Sent one after the other with a pause of 50 ms, instead of a reply."""
     cut_after: int | None = None
     """Break the connection after so many chunks."""
     stall_after: int | None = None
     """Send so many chunks and then nothing more."""
+    hold_after: int | None = None
+    """Send so many chunks, and the others when the server is released."""
     error_after: int | None = None
     """Send so many chunks and then an error event."""
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -77,7 +81,7 @@ class Asked:
 class FakeModelServer(Served):
     """Use as a context manager. `say` queues replies; when none is left, `default` answers."""
 
-    def __init__(self, default: Reply | Callable[[dict[str, Any]], Reply] = Reply(text="ok")) -> None:
+    def __init__(self, default: Reply | Callable[[dict[str, Any]], Reply] = Reply(text="ok"), port: int = 0) -> None:
         self.default = default
         self.asked: list[Asked] = []
         self.models: list[dict[str, Any]] | None = [{"id": "fake", "object": "model"}]
@@ -92,8 +96,10 @@ class FakeModelServer(Served):
         """Set when a client left in the middle of a reply."""
         self.arrived = threading.Event()
         """Set with each request."""
+        self.released = threading.Event()
+        """Set it to let a reply that is held go on."""
         self._queue: list[Reply] = []
-        super().__init__(self._app(), date_header=False)
+        super().__init__(self._app(), date_header=False, port=port)
 
     @property
     def url(self) -> str:
@@ -132,13 +138,22 @@ class FakeModelServer(Served):
         self.asked.append(asked)
         reply = self._queue.pop(0) if self._queue else self._fallback(asked.json)
         self.arrived.set()
+        if reply.pieces is not None:
+            return StreamingResponse(self._trickle(reply), reply.status, dict(reply.headers), "text/event-stream")
         if reply.body is not None:
             return Response(reply.body, reply.status, dict(reply.headers))
         if asked.json.get("stream"):
-            return StreamingResponse(self._stream(reply), reply.status, dict(reply.headers), "text/event-stream")
+            frames = messages_frames(reply) if asked.path.endswith("/messages") else chat_frames(reply)
+            stream = self._stream(reply, frames)
+            return StreamingResponse(stream, reply.status, dict(reply.headers), "text/event-stream")
         if reply.cut_after is not None or reply.stall_after is not None:
             return self._half(reply)
         return Response(json.dumps(whole(reply)), reply.status, dict(reply.headers), "application/json")
+
+    async def _trickle(self, reply: Reply) -> AsyncIterator[bytes]:
+        for piece in reply.pieces() if reply.pieces else ():
+            yield piece
+            await asyncio.sleep(0.05)
 
     def _half(self, reply: Reply) -> Response:
         """The first half of a reply that is not streamed, then a cut or silence."""
@@ -155,22 +170,26 @@ class FakeModelServer(Served):
     def _fallback(self, asked: dict[str, Any]) -> Reply:
         return self.default(asked) if callable(self.default) else self.default
 
-    async def _stream(self, reply: Reply) -> AsyncIterator[bytes]:
+    async def _pause(self, reply: Reply, sent: int) -> None:
+        if sent == reply.stall_after:
+            await asyncio.sleep(60)
+        if sent == reply.hold_after:
+            await asyncio.to_thread(self.released.wait, 60)
+            self.released.clear()
+
+    async def _stream(self, reply: Reply, frames: Sequence[bytes]) -> AsyncIterator[bytes]:
         sent = 0
         try:
-            for chunk in [*chunks(reply), None]:
+            for frame in [*frames, b""]:
                 if sent == reply.cut_after:
                     raise ConnectionAbortedError
-                if sent == reply.stall_after:
-                    await asyncio.sleep(60)
+                await self._pause(reply, sent)
                 if sent == reply.error_after:
                     yield event({"error": {"message": "the engine died", "type": "internal_error"}})
                     return
-                if chunk is not None:
-                    yield event(chunk)
+                if frame:
+                    yield frame
                 sent += 1
-            if reply.finish is not None:
-                yield b"data: [DONE]\n\n"
         except (asyncio.CancelledError, GeneratorExit):
             self.hung_up.set()
             raise
@@ -179,6 +198,18 @@ class FakeModelServer(Served):
 def event(data: Mapping[str, Any]) -> bytes:
     """One server-sent event."""
     return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def chat_frames(reply: Reply) -> list[bytes]:
+    """The events of a streamed chat completion."""
+    return [*map(event, chunks(reply)), *([] if reply.finish is None else [b"data: [DONE]\n\n"])]
+
+
+def messages_frames(reply: Reply) -> list[bytes]:
+    """The events of a streamed reply of Anthropic's Messages API."""
+    from tests.fakes.anthropic_stream import messages_event, messages_events
+
+    return [*map(messages_event, messages_events(reply))]
 
 
 def chunks(reply: Reply) -> list[dict[str, Any]]:

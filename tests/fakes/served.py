@@ -13,9 +13,15 @@ class Served:
     """A server on ports of its own; use as a context manager."""
 
     def __init__(
-        self, app: ASGIApp, *, listeners: int = 1, lifespan: Literal["auto", "off"] = "off", date_header: bool = True
+        self,
+        app: ASGIApp,
+        *,
+        listeners: int = 1,
+        lifespan: Literal["auto", "off"] = "off",
+        date_header: bool = True,
+        port: int = 0,
     ) -> None:
-        self._sockets = [_listener() for _ in range(listeners)]
+        self._sockets = [_listener(port) for _ in range(listeners)]
         self.ports = [listener.getsockname()[1] for listener in self._sockets]
         """One for each listener."""
         config = uvicorn.Config(
@@ -63,8 +69,9 @@ def _as_if_asked_directly(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-def _listener() -> socket.socket:
+def _listener(port: int) -> socket.socket:
     # With the protocol named, asyncio turns Nagle's algorithm off; else small chunks wait 40 ms for each other.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     return listener

@@ -61,9 +61,13 @@ class FailAt(Plan):
     def __init__(self, statement: int, fault: str, times: int = 1) -> None:
         super().__init__()
         self.statement, self.fault, self.times, self.played = statement, fault, times, ""
+        self.transaction: list[str] = []
+        """The statements of the transaction that failed first."""
 
     def before(self, connection: sqlite3.Connection, sql: str) -> None:
         super().before(connection, sql)
+        if not self.played:
+            self.transaction = [sql] if sql.startswith("BEGIN") else [*self.transaction, sql]
         if not self.statement <= self.statements < self.statement + self.times:
             return
         self.played = self.played or sql

@@ -1,4 +1,4 @@
-"""How often faults are played: some in the normal run, all in .ci/run, a thousand by `make soak`. Seeds are printed."""
+"""How often faults are played: some normally, all by `make faults`, a thousand by `make soak`. Seeds are printed."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ T = TypeVar("T")
 SOAK = int(os.environ.get("TESTS_SOAK", "0"))
 """Real processes that are killed, and races, when soaking; 0 is the normal run."""
 EVERY_FAULT = bool(SOAK or os.environ.get("TESTS_EVERY_FAULT"))
-"""Nothing is left out: .ci/run asks for it. The normal run is to end within minutes."""
+"""Nothing is left out: `make faults` asks for it. The normal run is to end within minutes."""
 EACH = 1 if EVERY_FAULT else 6
 """One fault of so many is played where they are a row: the statements, the commits of a thread."""
 PROCESSES = SOAK or 40

@@ -5,8 +5,8 @@ import os
 import select
 import signal
 import sqlite3
-import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def fork(work: Callable[[], None]) -> int:
         work()
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 a child that fails says so and never runs the parent's code
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        traceback.print_exception(error)
         os._exit(1)
 
 

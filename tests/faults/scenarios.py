@@ -171,6 +171,13 @@ def short(effect: Effect) -> Scenario:
     return Scenario("short", steps, talk("one"), {"approval_mode": "ask"})
 
 
+def superseded(effect: Effect) -> Scenario:
+    """A question that the user answers by writing the next message."""
+    steps = [says("may I", effect("a")), says("A")]
+    actions = [Action(UserInput("one"), ("one",), "none"), Action(UserInput("two"), ("one", "two"))]
+    return Scenario("superseded", steps, actions, {"approval_mode": "ask"})
+
+
 SCENARIOS: tuple[Callable[[Effect], Scenario], ...] = (
     plain,
     parallel,

@@ -9,10 +9,10 @@ from tests.faults.broken_sqlite import Crash, DieAtCommit
 from tests.faults.counts import EACH, PROPERTY, SOAK, Report
 from tests.faults.lab import mark_effect
 from tests.faults.lives import go_on, live, whole_life
-from tests.faults.scenarios import SCENARIOS, Scenario, long_thread
+from tests.faults.scenarios import SCENARIOS, Scenario, long_thread, superseded
 
 LONG = long_thread(mark_effect)
-THREADS = [LONG, *(make(mark_effect) for make in SCENARIOS)] if SOAK else [LONG]
+THREADS = [LONG, superseded(mark_effect), *(make(mark_effect) for make in SCENARIOS if SOAK)]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -21,7 +21,8 @@ def test_a_crash_at_every_commit_of_a_thread(
     folder: Path, scenario: Scenario, moment: str, record_property: Report
 ) -> None:
     whole = whole_life(folder / "whole", scenario)
-    for commit in count(1, EACH):  # how many there are depends on what is committed together
+    each = EACH if scenario is LONG else 1
+    for commit in count(1, each):  # how many there are depends on what is committed together
         lab = scenario.lab(folder / str(commit), str(commit))
         try:
             live(lab, scenario, DieAtCommit(commit, late=moment == "after"))
@@ -29,4 +30,4 @@ def test_a_crash_at_every_commit_of_a_thread(
         except Crash:
             assert go_on(lab, scenario, whole) == [], f"commit {commit}"
     assert commit > 40 or scenario is not LONG
-    record_property(PROPERTY, f"{(commit - 1) // EACH} crashes, {moment} one of {EACH} commits of {scenario.name}")
+    record_property(PROPERTY, f"{(commit - 1) // each} crashes, {moment} one of {each} commits of {scenario.name}")

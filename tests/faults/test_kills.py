@@ -9,6 +9,7 @@ from tests.faults.counts import PROCESSES, PROPERTY, SEED, Report
 from tests.faults.trials import half_of_the_trials
 
 
+@pytest.mark.timeout(235)
 @pytest.mark.parametrize("half", ["a", "b"])
 def test_killed_at_random_moments_over_eight_scenarios(folder: Path, half: str, record_property: Report) -> None:
     trials = half_of_the_trials("tests.faults.kills", folder, half)

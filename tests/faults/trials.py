@@ -12,10 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def outcomes(module: str, *words: object) -> list[dict[str, Any]]:
-    """What `module` printed of each of its trials, run with these words as a process that ends well."""
+    """What `module` printed of each of its trials, run with these words as a process that ends well.
+
+    The errors of children that it forked come out with this test's own.
+    """
     parent = subprocess.run(
         [sys.executable, "-m", module, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
     )
+    sys.stderr.write(parent.stderr)
     assert parent.returncode == 0, parent.stderr
     return [json.loads(line) for line in parent.stdout.splitlines()]
 

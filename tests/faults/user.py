@@ -36,11 +36,12 @@ class User:
         """Carry out the scenario from where it stands to its end. Raises Stopped after an error event."""
         self.record.add(life=self.life)
         thread = await self._thread()
+        queued = await self._queued(thread) if thread else 0
         async with self.lab.session(thread, **self._choices()) as session:
             self._events = session.events()
             await self._spent(session)
             if thread is not None:
-                await self._settle(session)
+                await self._settle(session, queued)
             for place in range(self.record.newest("done", -1) + 1, len(self.scenario.actions)):
                 await self._do(session, place, self.scenario.actions[place])
             await self._end(session)
@@ -59,13 +60,20 @@ class User:
             rows = await store.threads.list()
         return rows[0].id if rows else None
 
-    async def _settle(self, session: AgentSession) -> None:
+    async def _queued(self, thread: str) -> int:
+        """How many messages wait on the thread."""
+        async with await Store.open(self.lab.home) as store:
+            return len(await store.queue.list(thread))
+
+    async def _settle(self, session: AgentSession, queued: int) -> None:
         """Let the thread finish what was pending, then compare it with what the user knows."""
         resumed = await self._until(session, "resumed")
         waiting = self._open_question()
         if pending := resumed.data["pending"]:
             await self._turn(session, await self._begun(session))
-        elif waiting:
+        for _ in range(0 if pending == "approval" else queued):  # they start by themselves
+            await self._turn(session, self.scenario.actions[self.record.newest("done", -1) + 1])
+        if waiting and not pending:
             self.record.add(violation=f"the approval of {waiting['ids']} is lost")
         self.record.add(resumed=pending)
 

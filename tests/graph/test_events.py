@@ -7,15 +7,20 @@ from ml_intern.graph.events import EVENTS, emitter
 FROZEN = {
     "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd unpriced_models notes",
     "resumed": "title turns moved_from pending interrupted",
-    "processing": "turn text",
+    "processing": "turn text id",
+    "steered": "turn text id",
+    "queue": "messages paused",
     "assistant_chunk": "message_id kind text",
     "assistant_stream_end": "message_id partial",
     "assistant_message": "message_id text reasoning tool_calls",
     "tool_call": "id name args message_id",
+    "tool_request": "id call_id name args",
+    "hook": "hook command tool seconds status text",
     "tool_log": "id name text",
     "tool_output": "id name text ok status seconds artifact",
     "tool_state_change": "id name state",
     "approval_required": "requests configs since",
+    "approval_answered": "by answers",
     "plan_update": "steps",
     "usage": "model source input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens cost_usd "
     "total_cost_usd",
@@ -25,10 +30,10 @@ FROZEN = {
     "interrupted": "reason",
     "undo_complete": "direction turns text notes",
     "error": "message remedy exit_code retry_in_s",
-    "unverified": "numbers",
+    "evidence": "status level claims findings locks incomplete statements goal holdout evaluation",
     "turn_complete": "turn status text iterations",
     "shutdown": "reason",
-    "result": "status exit_code text usage cost_usd iterations thread_id unverified",
+    "result": "status exit_code text usage cost_usd iterations thread_id unverified evidence",
 }
 
 

@@ -14,11 +14,13 @@ from ml_intern.commands.options import Options
 from ml_intern.graph.operations import UserInput
 from ml_intern.safety.secrets.redaction import clear_known_secrets
 from ml_intern.sandbox.bubblewrap import sandbox_problem
+from ml_intern.session.agent import AgentSession
 from ml_intern.session.mentions import expand_mentions
 from ml_intern.session.opening.session import Interface, open_session
 from tests.faults.counts import some
 from tests.injection.cases import ATTACKS, CHANNELS, Call, Case, cases, filled
 from tests.injection.world import CANARIES, MARK, World, forms, open_world
+from tests.session.conftest import data, turn
 
 pytestmark = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
 CASES = cases()
@@ -53,11 +55,10 @@ async def outputs(world: World, case: Case, calls: tuple[Call, ...], said: str) 
     options = Options(model=f"scripted:{script}", cd=str(world.workspace), set_=settings)
     found: list[dict[str, Any]] = []
     async with open_session(options.request(headless=True), Interface(print)) as opened:
-        await opened.session.submit(message(world, case, text, said))
-        await opened.session.close()
+        assert isinstance(opened.session, AgentSession)
+        found += data(await turn(opened.session, message(world, case, text, said)), "tool_output")
         assert opened.session.end is not None
         assert opened.session.end.status == "done", opened.session.end
-        found += [event.data async for event in opened.session.events() if event.type == "tool_output"]
     return found[len(reads) :]
 
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.fakes.model_server import FakeModelServer
 PROVIDER_OF = {"litellm": "hosted_vllm", "openai sdk": "openai"}
 """litellm speaks to most providers by itself and to some through OpenAI's SDK: the same promises hold."""
 QUICK = Timeouts(connect_s=5, idle_s=5, whole_s=5, retries=3, first_backoff_s=0.01, max_backoff_s=0.02)
+IMPATIENT = replace(QUICK, patience_s=0.05)
+"""Waits that give up an outage soon."""
 TOOLS = [{"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}]
 
 
@@ -74,6 +77,11 @@ async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Cal
     opened: list[Models] = []
 
     def make(transport: str = "direct", waits: Timeouts = QUICK, url: str = server.url) -> Bench:
+        if transport == "anthropic":
+            environ = {"ANTHROPIC_API_KEY": "sk-very-secret", "ANTHROPIC_API_BASE": url}
+            models = Models(store.ledger, waits=waits, environ=environ)
+            opened.append(models)
+            return Bench(server, store, models, "anthropic/fake")
         if transport == "direct":
             models = Models(store.ledger, Endpoint(url, "THE_KEY"), waits, {"THE_KEY": "sk-very-secret"})
         else:
@@ -88,9 +96,15 @@ async def open_bench(server: FakeModelServer, store: Store) -> AsyncIterator[Cal
         await models.close()
 
 
-@pytest.fixture(params=["direct", "litellm", "openai sdk"])
+@pytest.fixture(params=["direct", "anthropic", "litellm", "openai sdk"])
 def bench(request: pytest.FixtureRequest, open_bench: Callable[..., Bench]) -> Bench:
-    """The same promises hold for both transports."""
+    """The same promises hold for all transports."""
+    return open_bench(request.param)
+
+
+@pytest.fixture(params=["direct", "litellm", "openai sdk"])
+def chat(request: pytest.FixtureRequest, open_bench: Callable[..., Bench]) -> Bench:
+    """The transports that speak OpenAI's chat completions."""
     return open_bench(request.param)
 
 

@@ -80,19 +80,19 @@ async def test_a_request_rejected_for_another_reason_keeps_its_own_words(bench: 
     assert len(bench.server.asked) <= 4
 
 
-async def test_images_a_model_rejects_are_left_out_from_then_on_and_it_is_said(bench: Bench) -> None:
+async def test_images_a_model_rejects_are_left_out_from_then_on_and_it_is_said(chat: Bench) -> None:
     def blind(asked: dict[str, Any]) -> Reply:
         return error(400, "no images") if "image_url" in str(asked["messages"]) else Reply(text="ok")
 
-    bench.server.default = blind
+    chat.server.default = blind
 
     for _ in range(2):
-        await bench.ask(messages=[PICTURE])
+        await chat.ask(messages=[PICTURE])
 
-    assert len(bench.server.asked) == 3
-    assert "does not accept images" in str(bench.server.asked[-1].json["messages"])
-    assert "without images" in bench.data("error")[0]["message"]
-    assert bench.models.abilities(bench.model).images is False
+    assert len(chat.server.asked) == 3
+    assert "does not accept images" in str(chat.server.asked[-1].json["messages"])
+    assert "without images" in chat.data("error")[0]["message"]
+    assert chat.models.abilities(chat.model).images is False
 
 
 async def test_a_model_known_to_be_blind_is_never_sent_an_image(direct: Bench) -> None:

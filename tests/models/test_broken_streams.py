@@ -53,24 +53,24 @@ async def test_a_stalled_stream_is_tried_again(open_bench: Callable[..., Bench],
     reply = await bench.ask()
 
     assert reply.message.content == "finished"
-    assert "sent no data for 0.3 s" in bench.data("error")[0]["message"]
+    assert "sent no content for 0.3 s" in bench.data("error")[0]["message"]
 
 
-async def test_cancelling_hangs_up_at_once_and_leaves_nothing_running(bench: Bench) -> None:
-    bench.server.say(Reply(text="a long story", stall_after=2))
+async def test_cancelling_hangs_up_at_once_and_leaves_nothing_running(chat: Bench) -> None:
+    chat.server.say(Reply(text="a long story", stall_after=2))
     before = asyncio.all_tasks()
-    asking = asyncio.create_task(bench.ask())
-    await bench.until("assistant_chunk")
+    asking = asyncio.create_task(chat.ask())
+    await chat.until("assistant_chunk")
 
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
 
-    assert await asyncio.to_thread(bench.server.hung_up.wait, 10)
+    assert await asyncio.to_thread(chat.server.hung_up.wait, 10)
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() - before <= set()
-    assert bench.data("assistant_stream_end")[0]["partial"]
-    totals = await bench.store.ledger.total("t")
+    assert chat.data("assistant_stream_end")[0]["partial"]
+    totals = await chat.store.ledger.total("t")
     assert (totals.open_requests, totals.unknown_cost_requests) == (0, 1)
 
 
@@ -89,7 +89,7 @@ async def test_a_request_cancelled_before_the_first_data_has_an_unknown_cost(dir
 
 
 async def test_a_wait_can_be_cancelled(bench: Bench) -> None:
-    bench.server.say(error(429, "later", retry_after="300"))
+    bench.server.say(error(429, "later", retry_after="200"))
     asking = asyncio.create_task(bench.ask())
     await bench.until("error")
 

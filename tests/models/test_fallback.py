@@ -1,10 +1,17 @@
 """Another model answers only where the user named one."""
 
+from collections.abc import Callable
+
 import pytest
 
-from ml_intern.configs.errors import ProviderUnavailable
+from ml_intern.configs.errors import ModelUnknown, ProviderUnavailable
 from tests.fakes.model_server import Reply, error
-from tests.models.conftest import Bench
+from tests.models.conftest import IMPATIENT, Bench
+
+
+@pytest.fixture
+def direct(open_bench: Callable[..., Bench]) -> Bench:
+    return open_bench("direct", IMPATIENT)
 
 
 def down(asked: dict[str, object]) -> Reply:
@@ -43,6 +50,22 @@ async def test_a_model_that_is_down_is_tried_once_more_before_each_fallback_and_
     direct.server.default = Reply(text="back")
     assert (await direct.ask(fallback="spare")).message.content == "back"
     assert direct.models.acting("fake", "spare") == "fake"
+
+
+async def test_a_model_that_vanished_falls_back(direct: Bench) -> None:
+    direct.server.default = lambda asked: down(asked) if asked["model"] == "spare" else error(404, "no such model")
+
+    assert (await direct.ask(fallback="spare")).message.content == "I am spare"
+    with pytest.raises(ModelUnknown):
+        await direct.ask(fallback="gone too")
+
+
+async def test_a_wait_longer_than_the_patience_falls_back_at_once(direct: Bench) -> None:
+    direct.server.say(error(429, "tomorrow", retry_after="86400"))
+    direct.server.default = down
+
+    assert (await direct.ask(fallback="spare")).message.content == "I am spare"
+    assert len(direct.server.asked) == 2
 
 
 async def test_a_used_up_quota_falls_back_too(direct: Bench) -> None:

@@ -1,17 +1,18 @@
 """What a fault becomes, over both transports."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelFailed, ModelUnknown, ProviderUnavailable
 from ml_intern.models.errors import BadRequest, ContextOverflow, QuotaExhausted, Refused
-from ml_intern.models.transports.base import Timeouts
 from tests.fakes.model_server import FakeModelServer, Reply, error
-from tests.models.conftest import QUICK, Bench
+from tests.models.conftest import IMPATIENT, Bench
 
 VLLM_OVERFLOW = (
     "This model's maximum context length is 8192 tokens. However, you requested 9001 tokens "
@@ -34,15 +35,20 @@ async def test_passing_faults_are_waited_out_visibly(bench: Bench, status: int) 
     assert len(bench.server.asked) == 3
 
 
-async def test_retries_are_bounded_and_end_as_a_passing_fault(bench: Bench) -> None:
+@pytest.mark.parametrize("transport", ["direct", "litellm", "openai sdk"])
+async def test_an_outage_ends_with_the_patience_as_a_passing_fault(
+    open_bench: Callable[..., Bench], transport: str
+) -> None:
+    bench = open_bench(transport, IMPATIENT)
     bench.server.default = error(503, "overloaded")
 
-    with pytest.raises(ProviderUnavailable, match="after 4 attempts"):
+    with pytest.raises(ProviderUnavailable, match=r"503: overloaded after \d+ attempts in ") as given_up:
         await bench.ask()
 
-    assert len(bench.server.asked) == 4
+    assert "--patience" in given_up.value.remedy
+    assert "waiting up to" in bench.data("error")[0]["message"]
     totals = await bench.store.ledger.total("t")
-    assert (totals.requests, totals.open_requests, totals.cost_usd) == (4, 0, 0)
+    assert (totals.requests, totals.open_requests, totals.cost_usd) == (len(bench.server.asked), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -61,13 +67,13 @@ async def test_retry_after_is_honoured_in_every_form(bench: Bench, headers: dict
     assert bench.data("error")[0]["retry_in_s"] == (0.0 if "," in next(iter(headers.values())) else 0.2)
 
 
-async def test_an_endless_retry_after_is_capped(open_bench: Callable[..., Bench]) -> None:
-    bench = open_bench("direct", Timeouts(retries=1, max_retry_after_s=0.1))
-    bench.server.say(error(429, "tomorrow", retry_after="86400"))
+async def test_a_retry_after_beyond_the_patience_ends_the_call(direct: Bench) -> None:
+    direct.server.say(error(429, "tomorrow", retry_after="86400"))
 
-    await bench.ask()
+    with pytest.raises(ProviderUnavailable, match="asks to wait 24 h"):
+        await direct.ask()
 
-    assert bench.data("error")[0]["retry_in_s"] == 0.1
+    assert len(direct.server.asked) == 1
 
 
 @pytest.mark.parametrize("answer", [error(429, "pay first", "insufficient_quota"), error(402, "pay first")])
@@ -84,7 +90,7 @@ async def test_a_used_up_quota_is_not_tried_again(bench: Bench, answer: Reply) -
 async def test_a_refused_key_names_its_variable_and_never_the_key(bench: Bench, status: int) -> None:
     bench.server.say(error(status, "Incorrect API key provided: sk-very-secret"))
 
-    with pytest.raises(KeyMissing, match=r"THE_KEY|HOSTED_VLLM_API_KEY|OPENAI_API_KEY") as raised:
+    with pytest.raises(KeyMissing, match=r"THE_KEY|(HOSTED_VLLM|OPENAI|ANTHROPIC)_API_KEY") as raised:
         await bench.ask()
 
     assert "secret" not in str(raised.value)
@@ -150,7 +156,7 @@ async def test_a_filtered_request_is_said_and_not_tried_again(bench: Bench) -> N
     assert len(bench.server.asked) == 1
 
 
-async def test_a_rejected_history_is_repaired_once(bench: Bench) -> None:
+async def test_a_rejected_history_is_repaired_once(chat: Bench) -> None:
     history = [
         SystemMessage("rules"),
         HumanMessage("go"),
@@ -159,12 +165,12 @@ async def test_a_rejected_history_is_repaired_once(bench: Bench) -> None:
         HumanMessage("well?"),
         ToolMessage("late", tool_call_id="c2"),
     ]
-    bench.server.say(error(400, "No tool output found for function call c1"), Reply(text="thanks"))
+    chat.server.say(error(400, "No tool output found for function call c1"), Reply(text="thanks"))
 
-    reply = await bench.ask(messages=history)
+    reply = await chat.ask(messages=history)
 
     assert reply.message.content == "thanks"
-    sent = bench.server.asked[1].json["messages"]
+    sent = chat.server.asked[1].json["messages"]
     assert [message["role"] for message in sent] == ["system", "user", "assistant", "tool", "tool", "user"]
     assert [message.get("tool_call_id") for message in sent[3:5]] == ["c1", "c2"]
 
@@ -195,12 +201,23 @@ async def test_options_a_server_rejects_are_left_out_from_then_on(direct: Bench)
 async def test_a_server_that_does_not_run_is_named(open_bench: Callable[..., Bench], transport: str) -> None:
     with FakeModelServer() as server:
         gone = server.url
-    bench = open_bench(transport, url=gone)
+    bench = open_bench(transport, IMPATIENT, url=gone)
 
     with pytest.raises(ProviderUnavailable, match=r"cannot connect to http://127\.0\.0\.1"):
         await bench.ask()
 
-    assert len(bench.data("error")) == 3
+    assert bench.data("error")
+
+
+async def test_a_server_that_starts_late_is_waited_for(open_bench: Callable[..., Bench]) -> None:
+    with FakeModelServer() as server:
+        url = server.url
+    bench = open_bench("direct", url=url)
+    asking = asyncio.create_task(bench.ask())
+    await bench.until("error")
+
+    with FakeModelServer(port=urlsplit(url).port or 0):
+        assert (await asking).message.content == "ok"
 
 
 @pytest.mark.parametrize("page", [PAGE, Reply(status=404, body=PAGE.body, headers=PAGE.headers)], ids=["200", "404"])
@@ -212,6 +229,26 @@ async def test_a_web_page_is_one_clear_line(bench: Bench, page: Reply) -> None:
 
     assert "/v1" in raised.value.remedy
     assert len(bench.server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE,
+        Reply(status=302, body=b"", headers={"location": "http://login.example/"}),
+        Reply(body=b'{"login": "first"}', headers={"content-type": "application/json"}),
+        Reply(status=405, body=b"no", headers={"content-type": "text/plain"}),
+    ],
+    ids=["page", "redirect", "other JSON", "405"],
+)
+async def test_something_else_in_the_place_of_an_endpoint_that_answered_before_is_waited_out(
+    direct: Bench, page: Reply
+) -> None:
+    await direct.ask()
+    direct.server.say(page, page, Reply(text="back"))
+
+    assert (await direct.ask()).message.content == "back"
+    assert len(direct.data("error")) == 2
 
 
 async def test_a_redirect_to_another_host_is_refused(bench: Bench) -> None:
@@ -255,4 +292,3 @@ def test_the_errors_that_end_a_call_have_their_exit_codes() -> None:
     codes = {kind: kind.exit_code for kind in (ContextOverflow, BadRequest, Refused, QuotaExhausted, ModelFailed)}
 
     assert codes == {ContextOverflow: 1, BadRequest: 1, Refused: 1, QuotaExhausted: 78, ModelFailed: 1}
-    assert QUICK.retries < Timeouts().retries

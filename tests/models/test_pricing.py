@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.settings import Settings
 from ml_intern.graph.context import RunOptions
-from ml_intern.models.gateway import Models
+from ml_intern.models.gateway import Models, ModelSettings
 from ml_intern.models.routing import Endpoint, Route
 from ml_intern.store.store import Store
 from tests.fakes.model_server import FakeModelServer, Reply
@@ -25,7 +25,7 @@ async def opened(server: FakeModelServer, store: Store) -> AsyncIterator[Callabl
     made: list[Models] = []
 
     def make(prices: dict[str, Any] | None = None, model: str = "fake") -> Bench:
-        models = Models(store.ledger, Endpoint(server.url, "THE_KEY"), QUICK, {}, prices)
+        models = Models(store.ledger, Endpoint(server.url, "THE_KEY"), QUICK, {}, ModelSettings(prices or {}))
         made.append(models)
         return Bench(server, store, models, model)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_mcp_adapters.client import MultiServerMCPClient
@@ -55,8 +56,14 @@ async def test_a_litellm_completion_and_an_mcp_call_work_in_one_process(bench: B
     assert "5" in str(summed)
 
 
+def last_text(asked: dict[str, Any]) -> str:
+    """The text of the last message of a request, in either API."""
+    content = asked["messages"][-1]["content"]
+    return str(content if isinstance(content, str) else content[-1]["text"])
+
+
 async def test_calls_side_by_side_do_not_mix(bench: Bench) -> None:
-    bench.server.default = lambda asked: Reply(text=asked["messages"][-1]["content"] * 20)
+    bench.server.default = lambda asked: Reply(text=last_text(asked) * 20)
     requests = [bench.request() for _ in range(8)]
     for place, request in enumerate(requests):
         request.messages[-1].content = f"word{place} "

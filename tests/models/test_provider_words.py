@@ -63,7 +63,7 @@ async def error_of(models: Models, model: str, shown: list[str]) -> str:
 @pytest.mark.parametrize("model", PROVIDERS)
 async def test_no_error_of_a_provider_names_a_class(model: str, answers: Answers, store: Store) -> None:
     key, base = PROVIDERS[model]
-    waits = Timeouts(connect_s=5, idle_s=5, whole_s=5, retries=0)
+    waits = Timeouts(connect_s=5, idle_s=5, whole_s=5, retries=0, patience_s=0)
     shown: list[str] = []
     models = Models(store.ledger, waits=waits, environ={key: "sk-very-secret", base: f"http://{answers.host}/v1"})
     try:

@@ -31,7 +31,7 @@ async def test_fragmented_parallel_calls_are_put_together_in_order(bench: Bench)
     assert "invalid_calls" not in reply.message.additional_kwargs
 
 
-async def test_usage_is_counted_emitted_and_entered_in_the_ledger(bench: Bench) -> None:
+async def test_usage_is_counted_emitted_and_entered_in_the_ledger(chat: Bench) -> None:
     usage = {
         "prompt_tokens": 100,
         "completion_tokens": 30,
@@ -39,18 +39,18 @@ async def test_usage_is_counted_emitted_and_entered_in_the_ledger(bench: Bench) 
         "prompt_tokens_details": {"cached_tokens": 80},
         "completion_tokens_details": {"reasoning_tokens": 20},
     }
-    bench.server.say(Reply(text="hi", usage=usage))
+    chat.server.say(Reply(text="hi", usage=usage))
 
-    reply = await bench.ask()
+    reply = await chat.ask()
 
     counts = {"input_tokens": 100, "output_tokens": 30, "cached_tokens": 80, "reasoning_tokens": 20}
     assert {name: getattr(reply.usage, name) for name in counts} == counts
     assert not reply.usage.estimated
-    (event,) = bench.data("usage")
+    (event,) = chat.data("usage")
     assert {name: event[name] for name in counts} == counts
     assert reply.message.usage_metadata is not None
     assert reply.message.usage_metadata["total_tokens"] == 130
-    totals = await bench.store.ledger.total("t")
+    totals = await chat.store.ledger.total("t")
     assert (totals.requests, totals.input_tokens, totals.cached_tokens) == (1, 100, 80)
 
 
@@ -86,14 +86,14 @@ async def test_missing_and_repeated_call_ids_are_minted(bench: Bench) -> None:
     assert "old" not in ids
 
 
-async def test_calls_after_the_sixteenth_do_not_run(bench: Bench) -> None:
-    bench.server.say(Reply(calls=[Call("bash", json.dumps({"n": n}), f"call_{n}") for n in range(18)]))
+async def test_calls_after_the_hundredth_do_not_run(bench: Bench) -> None:
+    bench.server.say(Reply(calls=[Call("bash", json.dumps({"n": n}), f"call_{n}") for n in range(102)]))
 
     reply = await bench.ask(tools=TOOLS)
 
-    assert len(reply.message.tool_calls) == 18
-    assert set(reply.message.additional_kwargs["invalid_calls"]) == {"call_16", "call_17"}
-    assert reply.message.tool_calls[15]["args"] == {"n": 15}
+    assert len(reply.message.tool_calls) == 102
+    assert set(reply.message.additional_kwargs["invalid_calls"]) == {"call_100", "call_101"}
+    assert reply.message.tool_calls[99]["args"] == {"n": 99}
 
 
 async def test_a_call_cut_by_the_length_limit_is_invalid_and_never_completed(bench: Bench) -> None:
@@ -136,19 +136,19 @@ async def test_an_empty_reply_is_handed_on_as_it_is(bench: Bench) -> None:
     assert reply.finish_reason == "stop"
 
 
-async def test_without_streaming_the_reply_is_the_same_and_no_chunk_is_shown(bench: Bench) -> None:
-    bench.server.say(
+async def test_without_streaming_the_reply_is_the_same_and_no_chunk_is_shown(chat: Bench) -> None:
+    chat.server.say(
         Reply(text="whole", reasoning="thought", calls=[Call("bash", '{"command": "ls"}'), Call("bash", '{"a')])
     )
 
-    reply = await bench.ask(stream=False, tools=TOOLS)
+    reply = await chat.ask(stream=False, tools=TOOLS)
 
     assert reply.message.content == "whole"
     assert reply.message.additional_kwargs["reasoning_content"] == "thought"
     assert [call["args"] for call in reply.message.tool_calls] == [{"command": "ls"}, {}]
     assert len(reply.message.additional_kwargs["invalid_calls"]) == 1
-    assert bench.data("assistant_chunk") == []
-    assert not bench.server.asked[0].json.get("stream")
+    assert chat.data("assistant_chunk") == []
+    assert not chat.server.asked[0].json.get("stream")
 
 
 async def test_lone_surrogates_never_reach_messages_or_events(bench: Bench) -> None:
@@ -161,7 +161,7 @@ async def test_lone_surrogates_never_reach_messages_or_events(bench: Bench) -> N
     assert reply.message.tool_calls[0]["args"] == {"command": "\ufffd"}
 
 
-async def test_the_conversation_goes_out_in_openai_shape(bench: Bench) -> None:
+async def test_the_conversation_goes_out_in_openai_shape(chat: Bench) -> None:
     history = [
         SystemMessage("rules"),
         HumanMessage("go"),
@@ -169,9 +169,9 @@ async def test_the_conversation_goes_out_in_openai_shape(bench: Bench) -> None:
         ToolMessage("done", tool_call_id="c1"),
     ]
 
-    await bench.ask(messages=history, tools=TOOLS, params={"temperature": 0.5})
+    await chat.ask(messages=history, tools=TOOLS, params={"temperature": 0.5})
 
-    sent = bench.server.asked[0].json
+    sent = chat.server.asked[0].json
     assert sent["messages"] == [
         {"role": "system", "content": "rules"},
         {"role": "user", "content": "go"},
@@ -186,7 +186,7 @@ async def test_the_conversation_goes_out_in_openai_shape(bench: Bench) -> None:
     ]
     assert sent["tools"] == TOOLS
     assert (sent["model"], sent["temperature"]) == ("fake", 0.5)
-    assert bench.server.asked[0].headers["authorization"] == "Bearer sk-very-secret"
+    assert chat.server.asked[0].headers["authorization"] == "Bearer sk-very-secret"
 
 
 async def test_servers_that_send_every_call_as_index_0_are_understood(direct: Bench) -> None:

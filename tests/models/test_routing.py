@@ -13,11 +13,33 @@ def nothing(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_provider_whose_key_is_set_is_called_as_the_id_stands(nothing: dict[str, str]) -> None:
-    route = find_route("anthropic/claude-sonnet-4-5", nothing | {"ANTHROPIC_API_KEY": "k", "HF_TOKEN": "h"})
+    route = find_route("openai/gpt-5", nothing | {"OPENAI_API_KEY": "k", "HF_TOKEN": "h"})
 
-    assert (route.transport, route.name, route.key_env, route.key) == (
-        "litellm", "anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY", "k",
-    )  # fmt: skip
+    assert (route.transport, route.name, route.key_env, route.key) == ("litellm", "openai/gpt-5", "OPENAI_API_KEY", "k")
+
+
+CLAUDE = "anthropic/claude-sonnet-4-5"
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ({}, "https://api.anthropic.com/v1"),
+        ({"ANTHROPIC_BASE_URL": "https://proxy.example"}, "https://proxy.example/v1"),
+        ({"ANTHROPIC_BASE_URL": "https://proxy.example/anthropic/"}, "https://proxy.example/anthropic/v1"),
+        ({"ANTHROPIC_API_BASE": "http://127.0.0.1:1/v1"}, "http://127.0.0.1:1/v1"),
+    ],
+)
+def test_anthropic_is_called_directly(nothing: dict[str, str], address: dict[str, str], url: str) -> None:
+    route = find_route(CLAUDE, nothing | {"ANTHROPIC_API_KEY": "k"} | address)
+
+    assert (route.transport, route.name, route.base_url, route.key) == ("anthropic", "claude-sonnet-4-5", url, "k")
+
+
+def test_litellm_calls_anthropic_if_the_settings_say_so(nothing: dict[str, str]) -> None:
+    route = find_route(CLAUDE, nothing | {"ANTHROPIC_API_KEY": "k"}, only_litellm=True)
+
+    assert (route.transport, route.name) == ("litellm", CLAUDE)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +157,17 @@ def test_a_base_url_is_completed_and_takes_the_id_as_it_stands(nothing: dict[str
     route = find_route("org/name", nothing | {"MY_KEY": "k"}, Endpoint(given, "MY_KEY"))
 
     assert (route.transport, route.base_url, route.name, route.key) == ("direct", url, "org/name", "k")
+
+
+@pytest.mark.parametrize(
+    ("model", "free"), [("vllm/org/name", True), ("ollama/x", True), ("org/name", False), ("x", False)]
+)
+def test_at_a_base_url_a_local_server_costs_nothing_if_its_prefix_names_it(
+    nothing: dict[str, str], model: str, *, free: bool
+) -> None:
+    url = "https://gpu.example.com/v1"
+
+    assert find_route(model, nothing, Endpoint(url, model=model)).free is free
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,26 @@ def test_a_long_output_keeps_head_and_tail_and_names_the_file_with_the_full_text
     assert short.id == "r"
 
 
+def test_an_output_at_the_limit_is_not_cut_and_a_cut_says_how_much_is_missing() -> None:
+    whole = "x" * 1_000
+    at_limit, over = (ToolMessage(text, tool_call_id="a", id="r") for text in (whole, whole + "y" * 50))
+    assert shorten_outputs([at_limit], 1_000, "where")[0].text == whole
+    assert (
+        "[... 50 characters omitted; the full text is in where ...]" in shorten_outputs([over], 1_000, "where")[0].text
+    )
+
+
 def test_a_group_is_a_reply_with_its_results() -> None:
     history: list[AnyMessage] = [HumanMessage("q"), asks("m", "a"), answers("m", "a"), AIMessage("done")]
     assert [len(piece) for piece in groups(history)] == [1, 2, 1]
+
+
+def test_a_split_of_messages_that_fit_keeps_all_of_them() -> None:
+    messages: list[AnyMessage] = [
+        HumanMessage("words", id="h"),
+        asks("m", "a"),
+        answers("m", "a"),
+        HumanMessage("more", id="i"),
+    ]
+    assert split(messages, 10_000) == ([], messages)
+    assert split(messages, 0) == (messages[:-1], messages[-1:])

@@ -85,8 +85,35 @@ async def test_the_result_is_valid_fits_and_preserves_the_task_and_the_typed_tex
     assert all(str(message.content) in words for message in messages if is_user_message(message))
 
 
-@given(conversations().map(made_whole).filter(lambda messages: len(messages) > 8))
-async def test_half_of_the_tokens_is_always_enough(messages: list[AnyMessage]) -> None:
-    allowance = TokenAllowance(max(2_000, estimate_tokens(messages)) + estimate_tokens(messages[:1]))
+@given(conversations().map(made_whole).filter(lambda messages: len(messages) > 1))
+async def test_a_conversation_with_a_long_output_always_fits_into_half(messages: list[AnyMessage]) -> None:
+    call = {"name": "bash", "args": {"command": "cat log"}, "id": "long"}
+    long: list[AnyMessage] = [
+        AIMessage("", id="reading", tool_calls=[call]),
+        ToolMessage("x" * 80_000, tool_call_id="long", id="log"),
+    ]
+    messages = [messages[0], *long, *messages[1:]]
+    allowance = TokenAllowance(estimate_tokens(messages) // 2)
 
-    assert await shortened(messages, allowance, summariser("notes"), "the-artifact.md") is not None
+    short = await shortened(messages, allowance, summariser("notes"), "the-artifact.md")
+
+    assert short is not None
+    assert allowance.size(short) < allowance.tokens
+
+
+async def test_a_summary_on_request_is_used_only_if_the_conversation_gets_shorter() -> None:
+    task, tail = HumanMessage("task", id="u"), HumanMessage("and now?", id="v")
+    messages: list[AnyMessage] = [
+        task,
+        AIMessage("x" * 400, id="a"),
+        note("go on", id="n"),
+        AIMessage("y" * 400, id="b"),
+        tail,
+    ]
+    allowance, used = TokenAllowance(10_000), list[bool]()
+    for length in range(1, 1_000, 2):
+        short = await shortened(messages, allowance, summariser("s" * length), "the-artifact.md", manual=True)
+        used.append(short is not None)
+        assert short is None or allowance.size(short) < allowance.size(messages)
+    assert sorted(used, reverse=True) == used
+    assert set(used) == {True, False}

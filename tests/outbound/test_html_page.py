@@ -157,7 +157,8 @@ def test_a_shared_document_has_no_path_of_this_machine_outside_the_workspace(
         Message("tool", f"{folder}/g.txt", call_id="c"),
     )
     ending = {0: TurnEnding("failed", f"{home}/h.txt", 1, 1)}
-    whole = Conversation("t", messages, title=f"{home}/i", folder=str(folder), endings=ending)
+    model = f"scripted:{home}/j.yaml"
+    whole = Conversation("t", messages, title=f"{home}/i", folder=str(folder), endings=ending, model=model)
     shown = export_conversation(whole, name)
     assert str(tmp_path) not in shown
     assert "ada" not in shown

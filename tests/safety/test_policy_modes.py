@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from ml_intern.graph.limits import ApprovalMode
 from ml_intern.safety.policy import PolicyContext, verdict
+from ml_intern.safety.rules import Rule, Rules
 
 
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
@@ -18,6 +21,29 @@ def test_a_tool_that_makes_changes_depends_on_the_mode(tool: str, mode: Approval
 @pytest.mark.parametrize("mode", ["ask", "auto", "yolo", "plan"])
 def test_planning_is_always_allowed(mode: ApprovalMode) -> None:
     assert verdict("plan", {"steps": []}, PolicyContext(mode=mode)).kind == "allow"
+
+
+IN_WORKSPACE = PolicyContext(mode="accept-edits", workspace="/w", home="/h", paths=("/w/src/train.py",))
+
+
+@pytest.mark.parametrize("tool", ["write", "edit"])
+def test_accepting_edits_allows_changes_of_ordinary_files(tool: str) -> None:
+    assert verdict(tool, {"path": "src/train.py"}, IN_WORKSPACE).kind == "allow"
+
+
+@pytest.mark.parametrize("path", ["/w/.env", "/w/.github/workflows/ci.yml", "/elsewhere/a.py", "/w/.hidden/../.bashrc"])
+def test_accepting_edits_asks_about_all_other_files(path: str) -> None:
+    facts = replace(IN_WORKSPACE, paths=(path,), changed_paths=(path,))
+    assert verdict("write", {"path": path}, facts).kind == "ask"
+
+
+def test_accepting_edits_asks_about_all_other_calls_and_obeys_rules() -> None:
+    assert verdict("bash", {"command": "python train.py"}, IN_WORKSPACE).kind == "ask"
+    assert verdict("some_mcp_tool", {}, IN_WORKSPACE).kind == "ask"
+    assert verdict("write", {"path": "src/train.py"}, replace(IN_WORKSPACE, mode="ask")).kind == "ask"
+    for effect in ("ask", "deny"):
+        rules = Rules((Rule(effect, tool="write"),))
+        assert verdict("write", {"path": "src/train.py"}, replace(IN_WORKSPACE, rules=rules)).kind == effect
 
 
 def test_a_sub_agents_call_is_denied_instead_of_asked() -> None:
@@ -73,3 +99,18 @@ def test_a_long_address_is_refused_unattended_once_outside_text_is_in_the_contex
         PolicyContext(mode="auto", read_only=True, taint=("x",), user_text=f"read {attack}"),
     ):
         assert verdict("web_read", {"url": attack}, allowed).kind == "allow"
+
+
+def test_of_several_control_files_the_strictest_decides() -> None:
+    facts = PolicyContext(workspace="/ws", mode="yolo", changed_paths=("/ws/.envrc",))
+    assert verdict("bash", {"command": "echo x > .envrc"}, facts).kind == "allow"
+    assert verdict("bash", {"command": "echo x > .git/hooks/pre-push"}, facts).kind == "deny"
+    by_path = PolicyContext(workspace="/ws", mode="yolo", changed_paths=("/ws/.git/hooks/pre-push",))
+    assert verdict("bash", {"command": "echo x > .envrc"}, by_path).kind == "deny"
+
+
+@pytest.mark.parametrize(("irreversible", "does"), [(True, "delete or move"), (False, "write to")])
+def test_the_reason_of_a_question_says_whether_something_is_deleted(*, irreversible: bool, does: str) -> None:
+    context = PolicyContext(mode="ask", destinations=("org/model",), irreversible=irreversible)
+    decided = verdict("hub_repos", {}, context)
+    assert (decided.kind, f"would {does} org/model" in decided.why) == ("ask", True)

@@ -1,4 +1,4 @@
-"""Start a program on what looks like an older kernel: `python older_kernel.py landlock,namespaces PROGRAM ...`.
+"""Start a program on what looks like an older kernel: `python older_kernel.py landlock,namespaces,locks PROGRAM ...`.
 
 The system calls of what is named fail as if the kernel did not have it, for the program and everything it starts.
 """
@@ -10,10 +10,10 @@ import struct
 import sys
 
 _X86 = platform.machine() == "x86_64"
-_CLONE, _UNSHARE, _CLONE3, _LANDLOCK = (56, 272, 435, 444) if _X86 else (220, 97, 435, 444)
+_CLONE, _UNSHARE, _CLONE3, _LANDLOCK, _FLOCK = (56, 272, 435, 444, 73) if _X86 else (220, 97, 435, 444, 32)
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
-_EPERM, _ENOSYS = 1, 38
+_EPERM, _ENOSYS, _ENOLCK = 1, 38, 37
 _NEW_USER = 0x10000000
 
 
@@ -32,6 +32,7 @@ def fails_with_new_user(number: int) -> bytes:
 
 MISSING = {
     "landlock": fails(_LANDLOCK, _ENOSYS),
+    "locks": fails(_FLOCK, _ENOLCK),
     "namespaces": fails_with_new_user(_CLONE) + fails_with_new_user(_UNSHARE) + fails(_CLONE3, _ENOSYS),
 }
 

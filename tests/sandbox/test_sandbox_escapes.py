@@ -17,6 +17,7 @@ from ml_intern.sandbox.bubblewrap import Kind, Network, sandbox_problem
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.faults.counts import some
 from tests.sandbox.escape_cases import CREDENTIAL_FILES, ESCAPES, WEAKER, Escape
+from tests.sandbox.escape_twins import TWINS
 from tests.sandbox.wrapped_runs import run_wrapped
 
 PROBLEMS = {"bubblewrap": sandbox_problem(), "basic": basic_problem()}
@@ -127,7 +128,7 @@ class World:
             shm=self.shm,
         )
 
-    def run(self, escape: Escape, *, inside: bool) -> str:
+    def run(self, escape: Escape, *, inside: bool, timeout: float = 60) -> str:
         """Return the command's output in the sandbox or, as a control, outside."""
         command = ["bash", "-c", self.fill(escape.command)]
         if not inside:
@@ -135,7 +136,7 @@ class World:
                 command,
                 cwd=self.names["ws"],
                 env=self.environment,
-                timeout=60,
+                timeout=timeout,
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -144,7 +145,7 @@ class World:
             return done.stdout.decode(errors="replace")
         own = (str(self.names["own"]),)
         wish = SandboxRequest(str(self.names["ws"]), own_homes=own, network=self.network, kind=self.kind)
-        ran = run_wrapped(command, build_profile(wish, self.environment), timeout=60)
+        ran = run_wrapped(command, build_profile(wish, self.environment), timeout)
         return ran.out + ran.err
 
     def state(self, path: str) -> object:
@@ -213,3 +214,27 @@ def test_network_on_exposes_no_unix_socket(escape: Escape, kind: Kind, make_worl
 
 def test_at_least_sixty_escapes_are_tested() -> None:
     assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) >= 60
+
+
+def test_every_escape_has_a_twin() -> None:
+    assert TWINS.keys() == {escape.name for escape in ESCAPES}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_resembles_the_escapes_and_is_ordinary_work_works(kind: Kind, make_world: object) -> None:
+    """All twins run in one sandbox, each in a folder of its own."""
+    world = make_world(kind=kind)  # type: ignore[operator]
+    twins = list(TWINS.items())
+    for number, (_, script) in enumerate(twins):
+        folder = world.names["ws"] / f"twin{number}"
+        folder.mkdir()
+        (folder / "data.txt").write_text("fine\n")
+        (folder / "twin.sh").write_text(world.fill(script))
+    one = 'cd twin$i; timeout 60 bash twin.sh >out 2>&1; echo "$i:$?:$(tail -n1 out | tr -d "\\0")"'
+    each = f"for i in $(seq 0 {len(twins) - 1}); do ({one}); done"
+    lines = world.run(
+        Escape("twins", each.replace("{", "{{").replace("}", "}}")), inside=True, timeout=500
+    ).splitlines()
+    failed = [f"{twins[int(line.partition(':')[0])][0]}: {line}" for line in lines if ":0:" not in line]
+    assert not failed, "\n".join(failed)
+    assert len(lines) == len(twins)

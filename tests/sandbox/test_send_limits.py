@@ -2,6 +2,10 @@
 
 import http.server
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,13 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import sandbox_problem
+from ml_intern.sandbox.basic.wrapping import basic_problem
+from ml_intern.sandbox.bubblewrap import Kind, sandbox_problem
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
-from ml_intern.sandbox.send_limits import HOST_BYTES, HUB_BYTES, THREAD_BYTES, SendLimits, SentBytes
+from ml_intern.sandbox.send_limits import (
+    HOST_BYTES,
+    HUB_BYTES,
+    THREAD_BYTES,
+    SendLimits,
+    SentBytes,
+    hosts_of_keys,
+)
 from tests.sandbox.wrapped_runs import run_wrapped
 
+ROOT = Path(__file__).resolve().parents[2]
 needs_sandbox = pytest.mark.skipif(sandbox_problem() is not None, reason=f"no sandbox here: {sandbox_problem()}")
-LIMITS = SendLimits("elsewhere.example", frozenset({"uploads.named.example"}))
+LIMITS = SendLimits(
+    "while text from elsewhere.example is in the conversation",
+    frozenset({"uploads.named.example"}),
+    frozenset({"wandb.ai"}),
+)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +76,33 @@ def test_small_pieces_and_several_hosts_are_added_up() -> None:
     hosts = SentBytes()
     assert not all(hosts.add(f"{number}.example", HOST_BYTES, LIMITS) for number in range(16))
     assert "4 MB in a thread" in hosts.cut[0]
-    assert not SentBytes(earlier=THREAD_BYTES).add("pypi.org", 1, LIMITS)
-    assert SentBytes(earlier=THREAD_BYTES - 40_000).add("pypi.org", 37_000, LIMITS)
+
+
+def test_all_commands_of_a_thread_are_counted_together_also_by_other_processes(tmp_path: Path) -> None:
+    shared = replace(LIMITS, count=str(tmp_path / "sent"))
+    assert SentBytes().add("pypi.org", 37_000, shared)
+    other = "import sys; from ml_intern.sandbox.send_limits import add_to_count as a; print(a(sys.argv[1], 3_999_999))"
+    subprocess.run([sys.executable, "-c", other, shared.count], check=True)
+    last = SentBytes()
+    assert not last.add("github.com", 1, shared)
+    assert "4 MB in a thread" in last.cut[0]
+    assert SentBytes().add("github.com", 1, replace(LIMITS, count=str(tmp_path / "of another thread")))
+
+
+def test_bytes_that_cannot_be_counted_are_not_sent(tmp_path: Path) -> None:
+    sent = SentBytes()
+    assert not sent.add("pypi.org", 1, replace(LIMITS, count=str(tmp_path / "missing/sent")))
+    assert "cannot be counted" in sent.cut[0]
+
+
+def test_a_key_that_the_command_was_given_allows_any_amount_to_its_service_only() -> None:
+    assert SentBytes().add("api.wandb.ai", THREAD_BYTES + 1, LIMITS)
+    assert LIMITS.refusal(b"POST", "upload.wandb.ai") == ""
+    assert not SentBytes().add("wandb.ai.evil.example", THREAD_BYTES, LIMITS)
+    assert hosts_of_keys(["HF_TOKEN"], ["mine.example"]) >= {"huggingface.co", "hf.co"}
+    assert hosts_of_keys(["WANDB_API_KEY"], ["mine.example"]) == {"wandb.ai"}
+    assert hosts_of_keys(["MLFLOW_TOKEN"], [".mine.example"]) == {"mine.example"}
+    assert hosts_of_keys([], ["mine.example"]) == set()
 
 
 @dataclass
@@ -103,13 +145,32 @@ def hub() -> Iterator[Hub]:
         thread.join()
 
 
-PROXY = "export NO_PROXY= no_proxy=; "
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that commands in the sandbox see: not below /tmp or a home folder."""
+    hidden = ("/tmp", "/var/tmp", "/home", "/root", "/run")
+    shown = [path for path in (ROOT, Path("/srv"), Path("/mnt")) if not str(path).startswith(hidden)]
+    parent = next((path for path in shown if os.access(path, os.W_OK)), None)
+    if parent is None:
+        pytest.skip("no folder that the sandbox shows can be written here")
+    cache = parent / ".pytest_cache" if parent == ROOT else parent
+    cache.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    yield folder
+    shutil.rmtree(folder)
+
+
+SANDBOXES = pytest.mark.parametrize("kind", [
+    pytest.param("bubblewrap", marks=needs_sandbox),
+    pytest.param("basic", marks=pytest.mark.skipif(basic_problem() is not None, reason=str(basic_problem()))),
+])  # fmt: skip
 CODE = """
-import sys, http.client, urllib.parse
+import os, sys, http.client, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
 method, url, tunnel = sys.argv[1], urllib.parse.urlsplit(sys.argv[2]), sys.argv[5:]
 size, count = int(sys.argv[3]), int(sys.argv[4])
 for _ in range(count):
-    connection = http.client.HTTPConnection("127.0.0.1", 3128, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
     if tunnel:
         connection.set_tunnel(url.hostname, url.port)
     connection.request(method, "/x" if tunnel else sys.argv[2], b"s" * size)
@@ -118,19 +179,19 @@ for _ in range(count):
 """
 
 
-def inside(folder: Path, hub: Hub, words: str, limits: SendLimits | None = LIMITS) -> str:
+def inside(folder: Path, hub: Hub, words: str, limits: SendLimits | None = LIMITS, kind: Kind = "bubblewrap") -> str:
     """Return the output of a program in the sandbox that sends METHOD URL SIZE COUNT [tunnel]."""
     for name in ("home", "ws"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "ws/send.py").write_text(CODE)
     environment = {**os.environ, "HOME": str(folder / "home"), "HF_ENDPOINT": hub.url}
-    profile = build_profile(SandboxRequest(str(folder / "ws"), network="list"), environment)
+    profile = build_profile(SandboxRequest(str(folder / "ws"), network="list", kind=kind), environment)
     profile = replace(profile, hosts=replace(profile.hosts, limits=limits))
     ran = run_wrapped(["bash", "-c", words.replace("URL", hub.url)], profile, 60)
     return ran.out + ran.err
 
 
-@needs_sandbox
+@SANDBOXES
 @pytest.mark.parametrize(
     ("attack", "harmless"),
     [
@@ -142,12 +203,23 @@ def inside(folder: Path, hub: Hub, words: str, limits: SendLimits | None = LIMIT
         ("python3 send.py GET URL/?q=$(printf s%.0s $(seq 50000)) 0 8", "python3 send.py GET URL/?q=small 0 8"),
     ],
 )
-def test_a_program_sends_no_more_than_allowed(tmp_path: Path, hub: Hub, attack: str, harmless: str) -> None:
+def test_a_program_sends_no_more_than_allowed(place: Path, hub: Hub, kind: Kind, attack: str, harmless: str) -> None:
     count = int(harmless.removesuffix(" tunnel").split()[-1])
-    assert inside(tmp_path, hub, attack).count("200 ") < int(attack.removesuffix(" tunnel").split()[-1])
+    assert inside(place, hub, attack, kind=kind).count("200 ") < int(attack.removesuffix(" tunnel").split()[-1])
     assert hub.received.total() <= HOST_BYTES + 100
-    assert inside(tmp_path, hub, harmless).count("200 ") == count
-    assert inside(tmp_path, hub, harmless, None).count("200 ") == count
+    assert inside(place, hub, harmless, kind=kind).count("200 ") == count
+    assert inside(place, hub, harmless, None, kind=kind).count("200 ") == count
+
+
+@SANDBOXES
+def test_a_connection_past_the_proxy_to_a_configured_endpoint_is_limited_too(place: Path, hub: Hub, kind: Kind) -> None:
+    port = hub.url.rpartition(":")[2]
+    send = f"python3 -c 'import socket as s; c = s.create_connection((\"127.0.0.1\", {port})); SEND; print(c.recv(9))'"
+    head = 'c.sendall(b"POST / HTTP/1.1\\r\\nContent-Length: 600000\\r\\n\\r\\n"); c.sendall(b"s" * 600000)'
+    inside(place, hub, send.replace("SEND", head), kind=kind)
+    assert hub.received.total() <= HOST_BYTES
+    small = 'c.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")'
+    assert "HTTP/1" in inside(place, hub, send.replace("SEND", small), kind=kind)
 
 
 @needs_sandbox

@@ -1,6 +1,6 @@
 """The graph as LangGraph's server runs it, without the server: turns, branches, runs that are tried again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ from ml_intern.server.inputs import EXAMPLE, check_not_weaker, given_choices, us
 from ml_intern.server.options import OVERWRITTEN, VARIABLE, ServedOptions
 from ml_intern.server.serving import RunFailed, Serving, StudioGraph, studio_graph
 from ml_intern.server.studio import graph
+from ml_intern.session.served_graph import check_models
+from tests.fakes.model_server import FakeModelServer
 from tests.session.conftest import Lab, bash
 
 THREAD = "0192f0c0-0000-7000-8000-000000000001"
@@ -46,10 +48,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(lab: Lab, model: str, patch: pytest.MonkeyPatch, **choices: Any) -> AsyncIterator[Served]:
+async def serving(
+    lab: Lab, model: str, patch: pytest.MonkeyPatch, endpoint: Endpoint | None = None, **choices: Any
+) -> AsyncIterator[Served]:
     """What the server does at its start and for a request."""
     patch.setenv("ML_INTERN_HOME", str(lab.home))
-    patch.setenv(VARIABLE, ServedOptions(lab.options(model, **choices)).as_text())
+    patch.setenv(VARIABLE, ServedOptions(lab.options(model, **choices), endpoint).as_text())
     serving = Serving()
     async with serving.checkpointer() as saver:
         yield Served(studio_graph(serving).copy({"checkpointer": saver}))
@@ -153,6 +157,49 @@ async def test_an_unforeseen_fault_is_one_line_and_its_traceback_is_in_the_log(
             await served.run(said("go"))
     assert "\n" not in str(failed.value)
     assert "Traceback" not in str(failed.value)
+
+
+@pytest.fixture
+def bought() -> Iterator[tuple[FakeModelServer, Endpoint]]:
+    """An endpoint whose price is unknown."""
+    with FakeModelServer() as server:
+        yield server, Endpoint(server.url, "THE_KEY", "fake")
+
+
+async def test_a_strict_budget_refuses_each_run_of_a_model_of_unknown_price(
+    lab: Lab, bought: tuple[FakeModelServer, Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, endpoint = bought
+    monkeypatch.setenv("THE_KEY", "k")
+    async with serving(lab, "fake", monkeypatch, endpoint, max_budget_usd=5.0, strict_budget=True) as served:
+        with pytest.raises(RunFailed, match="no price is known for fake, and the budget is strict"):
+            await served.run(said("go"))
+        with pytest.raises(RunFailed, match="the budget is strict"):
+            await served.run(None)
+        assert (await served.texts(), server.asked) == ([], [])
+        free = lab.script({"text": "A"})
+        assert await served.run(said("go"), model=free) == ["go", "A"]
+        with pytest.raises(RunFailed, match="the budget is strict"):
+            await served.run(said("and on"))
+
+
+async def test_a_budget_that_cannot_be_enforced_is_reported_before_a_run(
+    lab: Lab,
+    bought: tuple[FakeModelServer, Endpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("THE_KEY", "k")
+    line = "no price is known for fake: the budget of $5.00 allows 250 requests to it (50 per dollar)"
+    async with serving(lab, "fake", monkeypatch, bought[1], max_budget_usd=5.0) as served:
+        await served.run(said("go"))
+        assert [one for one in caplog.messages if one.startswith(line)]
+        caplog.clear()
+        await served.run(said("again"), max_budget_usd=1.0)
+        assert "the budget of $1.00 allows 50 requests" in caplog.text
+        [note] = await check_models(lab.options("fake", max_budget_usd=5.0), bought[1])
+    assert note.startswith(line)
+    assert note.endswith("--strict-budget")
 
 
 def test_the_options_reach_the_server_and_the_commands_of_tools_get_the_callers_variables(

@@ -70,7 +70,7 @@ def lab(tmp_path: Path) -> Lab:
 async def until(session: AgentSession, *types: str) -> list[Event]:
     """The events up to the first of these types."""
     seen: list[Event] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         async for event in session.events():
             seen.append(event)
             if event.type in types:

@@ -1,6 +1,7 @@
 """A yes with "always": what was offered runs unasked from then on, in the thread or in the folder, and nothing else."""
 
 from ml_intern.graph.operations import Decision, ExecApproval, UserInput
+from ml_intern.terminal.slash.permissions import answer_line
 from tests.session.conftest import Lab, bash, data, turn
 
 
@@ -30,6 +31,21 @@ async def test_a_yes_for_this_folder_holds_in_other_threads_of_it_only(lab: Lab)
         assert data(await turn(session, UserInput("go")), "turn_complete")[0]["text"] == "ok"
     lab.workspace = lab.workspace.parent / "elsewhere"
     lab.workspace.mkdir()
+    async with lab.session(two_calls(lab, "touch e", "touch f"), approval_mode="ask") as session:
+        assert data(await turn(session, UserInput("go")), "approval_required")
+
+
+async def test_a_yes_for_every_folder_holds_in_other_folders(lab: Lab) -> None:
+    async with lab.session(two_calls(lab, "touch a", "touch b"), approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve", "always": "everywhere"}}))
+    lab.workspace = lab.workspace.parent / "elsewhere"
+    lab.workspace.mkdir()
+    async with lab.session(two_calls(lab, "touch c", "touch d"), approval_mode="ask") as session:
+        assert data(await turn(session, UserInput("go")), "turn_complete")[0]["text"] == "ok"
+        [answer] = (await session.permissions()).answers
+        assert answer_line(answer).endswith("touch ...  (always, in every folder)")
+        assert await session.remove_permission(answer.id)
     async with lab.session(two_calls(lab, "touch e", "touch f"), approval_mode="ask") as session:
         assert data(await turn(session, UserInput("go")), "approval_required")
 

@@ -26,3 +26,14 @@ async def test_answers_by_position_belong_to_the_calls_that_were_asked_about(lab
         await until(session, "approval_required")
         await session._run(Command(resume={"decisions": [{"type": "reject"}, {"type": "approve"}]}))
     assert [path.name for path in lab.workspace.iterdir()] == ["second"]
+
+
+async def test_a_client_learns_once_per_tool_which_answers_are_possible(lab: Lab) -> None:
+    calls = [bash("touch first"), bash("touch second"), {"name": "write", "args": {"path": "third", "content": ""}}]
+    async with lab.session(lab.script({"tool_calls": calls}), approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+    answers = ["approve", "edit", "reject", "respond"]
+    assert [(one["action_name"], sorted(one["allowed_decisions"])) for one in asked["configs"]] == [
+        ("bash", answers),
+        ("write", answers),
+    ]

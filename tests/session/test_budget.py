@@ -9,7 +9,7 @@ from ml_intern.configs.errors import LimitReached
 from ml_intern.graph.operations import Compact, ExecApproval, UserInput
 from ml_intern.store.ledger import CostReservation
 from ml_intern.store.store import Store
-from tests.session.conftest import Lab, bash, data, turn
+from tests.session.conftest import Lab, bash, data, turn, until
 
 
 def costly(lab: Lab, calls: int, cost: float) -> str:
@@ -23,7 +23,8 @@ async def test_unattended_a_used_up_budget_ends_the_turn_after_its_tools(lab: La
         assert session.end is not None
         assert session.end.exit_code == 124
         assert (await session.totals()).cost_usd == 3.0
-    assert data(events, "turn_complete")[0]["status"] == "limit"
+    [end] = data(events, "turn_complete")
+    assert (end["status"], "(raise it with --max-budget-usd" in end["text"]) == ("limit", True)
     assert (lab.workspace / "log").read_text() == "0\n1\n2\n"
 
 
@@ -52,6 +53,29 @@ async def test_after_a_yes_the_larger_cap_is_warned_of_again(lab: Lab) -> None:
         [asked] = data(events, "approval_required")
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
     assert [(one["spent_usd"], one["cap_usd"]) for one in data(events, "budget")] == [(3.0, 4.0), (4.0, 4.0)]
+
+
+async def test_turns_without_calls_are_warned_of_and_asked_about_too(lab: Lab) -> None:
+    model = lab.script(*({"text": f"reply {n}", "usage": {"cost_usd": 1.0}} for n in range(6)))
+    async with lab.session(model, max_budget_usd=2.0) as session:
+        said = [await turn(session, UserInput("hello")) for _ in range(2)]
+        assert [[one["spent_usd"] for one in data(events, "budget")] for events in said] == [[1.0], [2.0]]
+        [asked] = data(await turn(session, UserInput("hello"), "approval_required"), "approval_required")
+        assert "Continue with $2.00 more?" in asked["requests"][0]["description"]
+        assert (await session.totals()).cost_usd == 2.0
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+        assert data(events, "turn_complete")[0]["text"] == "reply 2"
+        await turn(session, UserInput("hello"))
+        [asked] = data(await turn(session, UserInput("hello"), "approval_required"), "approval_required")
+        assert "Continue with $4.00 more?" in asked["requests"][0]["description"]
+        thread = session.thread_id
+    async with lab.session(model, max_budget_usd=2.0, thread=thread) as session:
+        [asked] = data(await until(session, "approval_required"), "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
+        assert data(events, "turn_complete")[0]["status"] == "limit"
+        again = data(await turn(session, UserInput("hello"), "approval_required"), "approval_required")
+        assert "Continue with $4.00 more?" in again[0]["requests"][0]["description"]
+        assert (await session.totals()).cost_usd == 4.0
 
 
 async def test_a_used_up_budget_pays_for_no_summary(lab: Lab) -> None:

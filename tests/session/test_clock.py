@@ -12,6 +12,7 @@ DAY_NS = 86_400 * 10**9
 
 
 async def test_a_thread_written_in_the_future_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "_last_v6_timestamp", None)  # restored at the end: later tests get ids of today
     model = lab.script(*({"text": f"answer {number}"} for number in range(4)))
     now = time.time_ns
     with monkeypatch.context() as ahead:

@@ -1,6 +1,7 @@
 """Every fault of a model server, over both transports and in sub-agents: how it ends, what ran, what it cost."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 from pydantic import Field
@@ -88,7 +89,8 @@ async def test_a_fault_ends_as_it_must_and_every_request_is_in_the_ledger(
     names = ("step", "delegate") if how == "sub-agent" else ("step",)
     options = lab.options(model_id, approval_mode="yolo", headless=True, tool_names=names, stream=how != "whole")
     async with await Store.open(lab.home) as store:
-        models = Models(store.ledger, waits=WAITS, environ=environ)
+        waits = replace(WAITS, patience_s=0) if fault.again else WAITS
+        models = Models(store.ledger, waits=waits, environ=environ)
         session = await AgentSession.open(store, models, stepping(ran), options)
         try:
             events = await turn(session, UserInput("do the steps"))

@@ -67,8 +67,9 @@ async def test_a_sweep_and_a_poll_with_changing_output_run_to_their_end(lab: Lab
     assert (ended(events)["status"], ended(events)["iterations"]) == ("done", MANY + 1)
 
 
-async def test_a_user_who_continues_the_loop_is_asked_only_after_it_repeats_again(lab: Lab) -> None:
-    async with lab.session(lab.script(*looping("ab"))) as session:
+@pytest.mark.parametrize("names", ["a", "ab"])
+async def test_a_user_who_continues_the_loop_is_asked_only_after_it_repeats_again(lab: Lab, names: str) -> None:
+    async with lab.session(lab.script(*looping(names))) as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         assert "repeating itself" in asked["requests"][0]["description"]
         first = len((lab.workspace / "log").read_text().split())
@@ -76,6 +77,16 @@ async def test_a_user_who_continues_the_loop_is_asked_only_after_it_repeats_agai
         assert data(await turn(session, yes), "approval_required")
         assert await refusals(session) == ["Not run", "Refused"] * 2
     assert len((lab.workspace / "log").read_text().split()) == 2 * first
+
+
+async def test_a_user_who_ends_the_loop_stops_the_turn_and_may_continue_with_a_message(lab: Lab) -> None:
+    async with lab.session(lab.script(*looping("a", 6), {"text": "something else"})) as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "reject"}}))
+        assert session.end is not None
+        assert (ended(events)["status"], session.end.exit_code) == ("stopped", 1)
+        events = await turn(session, UserInput("do something else"))
+    assert (ended(events)["status"], ended(events)["text"]) == ("done", "something else")
 
 
 async def test_a_new_message_starts_afresh(lab: Lab) -> None:

@@ -51,8 +51,32 @@ def test_nothing_outside_the_folder_is_added_unless_it_was_allowed(work: Path, p
     assert "\nsecret\n" in expand_mentions(f"@{path}", work, [str(work.parent)]).text
 
 
+def test_an_image_that_is_named_by_its_whole_path_is_added_from_anywhere(work: Path) -> None:
+    image = work.parent / "a b.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
+    dropped = expand_mentions(f'@"{image}" what is wrong?', work)
+    assert dropped.notes == (f"added the image {image}",)
+    assert len(dropped.images) == 1
+    assert not expand_mentions('@"../a b.png"', work).images
+    (work.parent / "secret.png").write_text("secret")
+    assert "outside" in expand_mentions(f"@{work.parent}/secret.png", work).notes[0]
+
+
 def test_binary_and_large_files_are_not_poured_in(work: Path) -> None:
     assert "(binary, 3 bytes)" in expand_mentions("@model.bin", work).text
     large = expand_mentions("@large.txt", work)
     assert len(large.text.encode()) < MAX_BYTES + 300
     assert f"the first {MAX_BYTES} of {2 * MAX_BYTES} bytes" in large.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("see @gone.py, please", True), ("see @data/gone", True), ('see @"a file"', True), ("ask @anna", False),
+        ("@pytest.fixture", False), ("mail me@home.py", False),
+    ],
+)  # fmt: skip
+def test_a_path_that_does_not_exist_is_noted(text: str, said: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    found = expand_mentions(text, tmp_path)
+    assert found.text == text
+    assert ["nothing was added" in note for note in found.notes] == [True] * said

@@ -48,6 +48,16 @@ async def test_a_changed_call_is_asked_about_beside_the_refused_one_and_a_restar
     assert [path.name for path in lab.workspace.iterdir()] == ["good"]
 
 
+async def test_all_rejections_of_one_answer_are_remembered(lab: Lab) -> None:
+    both = {"tool_calls": [bash("touch a"), bash("touch b")]}
+    async with lab.session(lab.script(both, both, {"text": "done"}), approval_mode="ask") as session:
+        [asked] = data(await turn(session, UserInput("go")), "approval_required")
+        answers: dict[str, Decision] = {request["id"]: {"type": "reject"} for request in asked["requests"]}
+        events = await turn(session, ExecApproval(answers))
+    assert data(events, "approval_required") == []
+    assert ["not asked again" in output["text"] for output in data(events, "tool_output")[-2:]] == [True, True]
+
+
 async def test_what_was_not_answered_is_asked_about_again(lab: Lab) -> None:
     model = lab.script(
         {"tool_calls": [bash("touch a"), bash("touch b")]}, {"tool_calls": [bash("touch b")]}, {"text": "done"}

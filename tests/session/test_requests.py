@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ml_intern.graph.operations import Compact, SetEffort, SetModel, UserInput
+from ml_intern.graph.operations import Compact, SetEffort, SetGoal, SetModel, UserInput
 from tests.fakes.model_server import Call, FakeModelServer, Reply
 from tests.session.conftest import Lab, data, turn, until
 
@@ -127,3 +127,18 @@ async def test_parameters_of_the_model_go_with_its_own_requests_alone(lab: Lab, 
     assert [one["model"] for one in asked][-1] == "small"
     assert "The user asks you to preserve this: the numbers" in asked[-1]["messages"][0]["content"]
     assert all(("temperature" in one) is (one["model"] == "thinker") for one in asked)
+
+
+async def test_a_goal_that_is_not_one_is_an_error_and_the_session_stays_open(lab: Lab) -> None:
+    async with lab.session(lab.script({"text": "ok"}), verify="quick") as session:
+        [failed] = data(await turn(session, SetGoal("be good"), "error"), "error")
+        assert "macro F1 >= 0.80" in failed["remedy"]
+        await turn(session, SetGoal("exit 0: true"), "ready")
+        assert session.options.goal == "exit 0: true"
+
+
+async def test_a_goal_is_saved_before_the_next_turn(lab: Lab) -> None:
+    async with lab.session(lab.script({"text": "ok"}), verify="quick") as session:
+        await turn(session, UserInput("hello"))
+        await turn(session, SetGoal("exit 0: true"), "ready")
+        assert (await session.services.store.threads.options(session.thread_id))["goal"] == "exit 0: true"

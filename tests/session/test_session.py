@@ -1,7 +1,9 @@
 """A turn through the real graph: real tools, real store, a scripted model."""
 
+import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from ml_intern.configs.errors import UsageError
 from ml_intern.graph.operations import (
     Compact,
     Decision,
@@ -88,10 +90,10 @@ async def test_a_second_answer_is_an_error_and_runs_nothing(lab: Lab) -> None:
     model = lab.script({"tool_calls": [bash("echo x >> log")]}, {"text": "ok"})
     async with lab.session(model, approval_mode="ask") as session:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
-        answer = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}})
+        answer = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}, by="web")
         await turn(session, answer)
-        events = await turn(session, answer, "error")
-    assert data(events, "error")[0]["exit_code"] == 2
+        with pytest.raises(UsageError, match="web answered this approval first"):
+            await session.submit(answer)
     assert (lab.workspace / "log").read_text() == "x\n"
 
 

@@ -71,6 +71,24 @@ async def test_a_thread_that_is_opened_again_finds_its_run_and_is_woken(lab: Lab
         assert (row.state, row.tail) == ("succeeded", "late\n")
 
 
+async def test_a_condition_wakes_the_model_while_the_run_continues(lab: Lab) -> None:
+    run = {"operation": "run", "command": "echo loss=nan; sleep 600", "notify_when": ["loss is nan"]}
+    cancel = {"operation": "cancel", "run": "run-"}
+    model = lab.script(
+        {"tool_calls": [{"name": "jobs", "args": run}]}, {"text": "waiting"},
+        {"tool_calls": [{"name": "jobs", "args": cancel}]}, {"text": "stopped it"},
+    )  # fmt: skip
+    async with lab.session(model) as session:
+        assert data(await turn(session, UserInput("train")), "turn_complete")[0]["text"] == "waiting"
+        events = await until(session, "turn_complete")
+        assert data(events, "processing")[0]["text"] == "a background run met a condition"
+        assert data(events, "turn_complete")[0]["text"] == "stopped it"
+        [row] = await session.services.store.runs.list()
+        told = [message for message in await session.messages() if message.id == f"run:{row.id}/0"]
+        assert "met the condition 'loss is nan': loss nan" in told[0].text
+        assert row.state == "cancelled"
+
+
 async def test_undo_takes_the_waking_back_with_the_users_turn(lab: Lab) -> None:
     model = lab.script(launch("true"), {"text": "waiting"}, {"text": "woken"})
     async with lab.session(model) as session:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from ml_intern.models.gateway import Models
 from ml_intern.session.agent import AgentSession
 from ml_intern.store.store import Store
 from ml_intern.tools.registry import create_builtin_tools
-from tests.fakes.model_server import Call, FakeModelServer, Reply
+from tests.fakes.model_server import Call, FakeModelServer, Reply, error
 from tests.fakes.windowed_model import WindowedModel
 from tests.faults.counts import some
 from tests.session.conftest import Lab, data, turn
@@ -105,6 +106,28 @@ async def test_a_window_of_8k_where_200k_was_assumed_costs_fewer_than_ten_reques
     assert model.faults == []
     assert len(server.asked) - 31 < 10
     assert model.refused < 4
+
+
+@dataclass
+class RefusingModel(WindowedModel):
+    """Refuses every sixth request, as a server does that counts differently from time to time."""
+
+    requests: int = 0
+
+    def _answer(self, asked: dict[str, Any]) -> Reply:
+        self.requests += bool(asked.get("tools"))
+        if not asked.get("tools") or self.requests % 6:
+            return super()._answer(asked)
+        self.refused += 1
+        return error(400, "maximum context length exceeded", "context_length_exceeded")
+
+
+async def test_refusals_are_counted_anew_after_each_reply(lab: Lab, server: FakeModelServer) -> None:
+    model = RefusingModel(200_000, 24)
+    async with opened(lab, server, model, characters=6_000) as session:
+        events = await turn(session, UserInput("do all the steps"))
+    assert data(events, "turn_complete")[0]["text"] == "All 24 steps are done."
+    assert model.refused > 3
 
 
 async def test_in_a_small_window_only_the_essential_tools_are_offered_and_it_is_said(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -83,6 +84,8 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
     query(home, "ALTER TABLE threads DROP COLUMN options")
     query(home, "DROP TABLE tainted_files")
+    for table in ("queued_messages", "event_numbers", "evidence"):
+        query(home, f"DROP TABLE {table}")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")
     query(home, "ALTER TABLE runs DROP COLUMN backend")
@@ -172,6 +175,24 @@ async def test_a_damaged_file_that_another_process_has_open_is_not_renamed(store
     with pytest.raises(DatabaseUnusable):
         await open_database(home / DATABASE_NAME)
     assert (home / DATABASE_NAME).exists()
+
+
+async def test_a_deleted_file_is_noticed_at_the_next_commit_and_its_content_is_saved(home: Path) -> None:
+    async with await Store.open(home) as store:
+        await store.threads.create(title="before")
+        shutil.rmtree(home)
+
+        with pytest.raises(DatabaseUnusable, match="was deleted while ml-intern used it") as raised:
+            await store.threads.create(title="the commit that noticed it")
+        with pytest.raises(DatabaseUnusable, match="was deleted"):
+            await store.threads.create(title="later")
+
+    [saved] = home.glob(f"{DATABASE_NAME}.rescued-*")
+    assert raised.value.remedy == f"to continue, run: mv {saved} {home / DATABASE_NAME}"
+    assert mode(saved) == 0o600
+    saved.rename(home / DATABASE_NAME)
+    async with await Store.open(home) as store:
+        assert [row.title for row in await store.threads.list()] == ["the commit that noticed it", "before"]
 
 
 async def test_a_full_disk_is_reported_and_writing_works_again_later(store: Store) -> None:

@@ -94,3 +94,22 @@ def test_a_full_cache_is_cleared_completely(monkeypatch: pytest.MonkeyPatch) -> 
         known.remember(NAMESPACE, "messages", str(number), HistoryStep(None, []))
     known.evict_if_full()
     assert not any(known.has_step(NAMESPACE, "messages", str(number)) for number in range(4))
+
+
+def test_a_cache_that_was_cleared_or_forgot_steps_fills_up_again_before_it_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(histories, "MAX_STEPS", 3)
+    known, other = Histories(), ThreadNamespace("other")
+    for number in range(4):
+        known.remember(NAMESPACE, "messages", str(number), HistoryStep(None, []))
+    known.evict_if_full()
+    for number in range(3):
+        known.remember(NAMESPACE, "messages", str(number), HistoryStep(None, []))
+        known.remember(other, "messages", str(number), HistoryStep(None, []))
+    known.forget_thread("other")
+    known.forget(NAMESPACE, "2")
+    known.remember(NAMESPACE, "messages", "3", HistoryStep(None, []))
+    known.evict_if_full()
+    assert [known.has_step(NAMESPACE, "messages", str(number)) for number in range(4)] == [True, True, False, True]
+    assert not known.has_step(other, "messages", "0")

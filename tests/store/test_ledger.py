@@ -4,7 +4,8 @@ import sqlite3
 
 import pytest
 
-from ml_intern.store.ledger import COUNT_NAMES, ZERO_TOTALS, Source, Totals, usage_summary
+from ml_intern.configs.errors import LimitReached
+from ml_intern.store.ledger import COUNT_NAMES, ZERO_TOTALS, CostReservation, Source, Totals, usage_summary
 from ml_intern.store.store import Store
 from tests.store.graphs import Tokens
 
@@ -110,3 +111,24 @@ async def test_usage_is_grouped_by_source_and_model_since_an_earlier_point(store
         ("compaction", "large"): (1, 0.125),
     }
     assert usage_summary(await store.ledger.by_source("root"))["requests"] == 4
+
+
+async def test_a_refused_request_says_how_much_is_left(store: Store) -> None:
+    cap = CostReservation(0.3, 1.0)
+    for _ in range(2):
+        await store.ledger.settle(await store.ledger.reserve("t", "t", "main", "m", cap), Tokens(), 0.3)
+    with pytest.raises(LimitReached, match=r"may cost \$0\.50, but only \$0\.40 of the budget of \$1\.00 is left"):
+        await store.ledger.reserve("t", "t", "main", "m", CostReservation(0.5, 1.0))
+    await store.ledger.reserve("t", "t", "main", "m", CostReservation(0.4, 1.0))
+
+
+async def test_requests_of_unknown_price_are_limited_by_their_number_and_the_remedy_names_the_price(
+    store: Store,
+) -> None:
+    for _ in range(50):
+        await store.ledger.settle(
+            await store.ledger.reserve("t", "t", "main", "m", CostReservation(None, 1.0)), Tokens(), None
+        )
+    with pytest.raises(LimitReached, match=r"it allows 50 requests of unknown price, 50 per dollar") as refused:
+        await store.ledger.reserve("t", "t", "main", "m", CostReservation(None, 1.0))
+    assert "`prices` in the settings" in refused.value.remedy

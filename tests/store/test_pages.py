@@ -1,5 +1,6 @@
 """The page cache: lookup by address, full-text search, replacement, and recovery from damage."""
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -53,3 +54,19 @@ async def test_a_damaged_cache_is_recreated(tmp_path: Path) -> None:
     async with open_pages(tmp_path) as pages:
         await pages.put([page("/a", "x")])
         assert await pages.search("x")
+
+
+def test_a_page_is_never_younger_than_now_even_if_the_clock_goes_back() -> None:
+    assert page("/a", "x", age=-100).age == 0.0
+
+
+async def test_a_cache_of_another_version_is_recreated(tmp_path: Path) -> None:
+    async with open_pages(tmp_path) as pages:
+        await pages.put([page("/a", "x")])
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    async with open_pages(tmp_path) as pages:
+        assert await pages.get("/a") is None
+        await pages.put([page("/a", "y")])
+        assert await pages.search("y")

@@ -1,6 +1,7 @@
 """The checkpointer: a graph reads what it wrote, after undo, fork, interrupts, crashes and full disks."""
 
 import asyncio
+import gc
 import os
 import shutil
 import sqlite3
@@ -126,6 +127,25 @@ async def test_writes_that_arrive_during_a_failed_commit_are_committed_later(sto
     await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
     await saver.flush()
     assert query(home, "SELECT count(*) FROM task_writes") == [(2,)]
+
+
+async def test_a_failed_commit_in_the_background_prints_no_traceback(store: Store) -> None:
+    printed: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: printed.append(about["message"]))
+    saver = await store.saver()
+    assert isinstance(saver, Saver)
+    where: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
+    pages = await store.database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+    await store.database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    await saver.aput_writes(where, [("guard", {"a": os.urandom(200_000).hex()})], "task")
+    saver._flush_soon()  # the timer does this
+    assert saver._flushing is not None
+    await asyncio.wait([saver._flushing])
+    saver._flushing = None
+    gc.collect()
+    await store.database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await saver.flush()
+    assert printed == []
 
 
 RUN = """

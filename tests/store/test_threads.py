@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from ml_intern.configs.errors import ThreadLocked, UsageError
 from ml_intern.store.journal import CallKey
+from ml_intern.store.queue import QueuedRow
 from ml_intern.store.runs import RunRow
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import query
@@ -76,10 +78,10 @@ async def test_a_folder_has_its_own_threads_and_latest_thread(store: Store) -> N
 
 
 async def test_threads_of_sub_agents_are_listed_on_request_and_forks_always(store: Store) -> None:
-    await store.threads.create(id="main", folder="/ws")
-    await store.threads.create(id="fork", folder="/ws", parent="main", forked_at=2)
+    main = await store.threads.create(id="main", folder="/ws")
+    fork = await store.threads.create(id="fork", folder="/ws", parent="main", forked_at=2)
     child = await store.threads.create(id="child", folder="/ws", parent="main")
-    assert child.child
+    assert [row.child for row in (main, fork, child)] == [False, False, True]
     assert {row.id for row in await store.threads.list()} == {"main", "fork"}
     assert {row.id for row in await store.threads.list(children=True)} == {"main", "fork", "child"}
     newest = await store.threads.latest("/ws")
@@ -120,7 +122,7 @@ async def test_a_thread_without_a_row_is_listed_from_checkpoints_and_ledger(stor
     await store.ledger.settle(await store.ledger.reserve("studio-thread", "studio-thread", "main", "m"), Tokens(), 0.5)
     (row,) = await store.threads.list()
     assert (row.id, row.turns, row.cost_usd, row.unpriced_requests) == ("studio-thread", 3, 0.5, 0)
-    assert 1_700_000_000 < row.created <= row.updated
+    assert time.time() - 60 < row.created <= row.updated <= time.time() + 1
     assert (await store.threads.find("studio")).id == "studio-thread"
 
 
@@ -184,3 +186,20 @@ async def test_any_text_is_stored_unchanged(store: Store, home: Path) -> None:
     assert await store.threads.get(row.id) == row
     assert query(home, "SELECT redo FROM threads") == [(json.dumps(["a'b", '"']),)]
     assert (home / DATABASE_NAME).exists()
+
+
+async def test_a_list_has_at_most_as_many_threads_as_requested(store: Store) -> None:
+    for id in ("a", "b", "c"):
+        await store.threads.create(id=id)
+    assert [row.id for row in await store.threads.list(limit=2)] == ["c", "b"]
+    assert len(await store.threads.list(limit=0)) == 0
+    assert len(await store.threads.list()) == 3
+
+
+async def test_the_thread_of_a_queued_message_is_listed(store: Store) -> None:
+    """Also after a crash before its first turn, and for a message moved to a new thread."""
+    await store.queue.add("new", QueuedRow("m", {"text": "go"}), folder="/ws", title="go")
+    assert [(row.id, row.folder, row.title) for row in await store.threads.list()] == [("new", "/ws", "go")]
+    await store.queue.move(["m"], "new", "other", folder="/there")
+    assert {row.id: row.folder for row in await store.threads.list()} == {"new": "/ws", "other": "/there"}
+    assert [row.id for row in await store.queue.list("other")] == ["m"]

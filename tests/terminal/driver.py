@@ -11,6 +11,8 @@ import termios
 import time
 from pathlib import Path
 
+import pyte
+
 from ml_intern.configs.env import CREDENTIALS
 
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
@@ -19,8 +21,16 @@ OWN_TERMINAL = (
 )
 WAIT = 150
 LEFT_OUT = ("NO_COLOR", "PYTHONPATH", "COLUMNS", "LINES")
-CTRL_C, CTRL_D, CTRL_J, ESCAPE = "\x03", "\x04", "\n", "\x1b"
-CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>]|\x1b\][^\x07]*\x07")
+CTRL_C, CTRL_D, CTRL_J, CTRL_S, ESCAPE = "\x03", "\x04", "\n", "\x13", "\x1b"
+CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78]|\x1b\][^\x07]*\x07")
+PRIVATE = re.compile(rb"\x1b\[[<>=?][\d;]*u")
+"""Sequences of the kitty keyboard protocol, which pyte would show."""
+ROWS, COLUMNS = 50, 120
+
+
+def set_size(terminal: int, columns: int, rows: int) -> None:
+    """Set the size of a terminal, of which its programs are notified."""
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 class Terminal:
@@ -35,7 +45,8 @@ class Terminal:
             "PROMPT_TOOLKIT_NO_CPR": "1",
         } | environment
         self._main, child = os.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+        self.screen = self._new_screen()
+        set_size(child, self.screen.columns, self.screen.lines)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-c", OWN_TERMINAL, PROGRAM, *argv],
             stdin=child,
@@ -46,8 +57,14 @@ class Terminal:
             start_new_session=True,
         )
         os.close(child)
+        self._stream = pyte.ByteStream(self.screen)
         self._seen = ""
         self._raw = b""
+        self.written = b""
+        """Everything the program wrote."""
+
+    def _new_screen(self) -> pyte.Screen:
+        return pyte.Screen(COLUMNS, ROWS)
 
     def type(self, text: str) -> None:
         os.write(self._main, text.encode())
@@ -56,12 +73,24 @@ class Terminal:
         self.type(f"{text}\r")
 
     def expect(self, text: str) -> str:
-        """Wait for the text in what was not expected before, and return what came with it."""
-        return self._await(re.compile(re.escape(text)))
+        """Wait for the text in what was not expected before, and return what came with it. Rows may break it."""
+        return self._await(re.compile(re.sub(r"\\ (?=\S)", r"\\s+", re.escape(text))))
 
     def prompt(self) -> str:
-        """Wait until the prompt stands."""
-        return self._await(re.compile(r"[\r\n]>"))
+        """Wait until the program is at rest, and return what came with it."""
+        deadline = time.monotonic() + WAIT
+        while not any(row.startswith("  ready  ") for row in self.screen.display):
+            assert time.monotonic() < deadline, f"the program is not at rest:\n{self._seen}"
+            assert self._read(), f"the program ended:\n{self._seen}"
+        before, self._seen = self._seen, ""
+        return before
+
+    def shows(self, text: str) -> None:
+        """Wait until the text stands on the screen."""
+        deadline = time.monotonic() + WAIT
+        while not any(text in row for row in self.screen.display):
+            assert time.monotonic() < deadline, "\n".join(self.screen.display)
+            assert self._read(), f"the program ended:\n{self._seen}"
 
     def takes_keys(self) -> None:
         """Wait until the terminal hands on each key as it is typed: what came before that may be dropped."""
@@ -92,16 +121,26 @@ class Terminal:
         if not ready:
             return self.process.poll() is None
         try:
-            self._raw += os.read(self._main, 65536)
+            read = os.read(self._main, 65536)
         except OSError:
             return False
+        self._raw += read
+        self.written += read
+        self._stream.feed(PRIVATE.sub(b"", read))
         text = CONTROL.sub("", self._raw.decode("utf-8", errors="ignore"))
         if "\x1b" not in text[-20:]:
             self._seen, self._raw = self._seen + text, b""
         return True
 
+    def hang_up(self) -> int:
+        """Close the terminal under the program, as a connection that is lost does, and return the exit code."""
+        os.close(self._main)
+        self._main = -1
+        return self.process.wait(WAIT)
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._main)
+        if self._main >= 0:
+            os.close(self._main)

@@ -6,7 +6,9 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from ml_intern.terminal.completer import PromptCompleter
+from ml_intern.terminal.input.complete import PromptCompleter
+
+FILES = ["src/model/trainer.py", "train.py", "tests/test_trainer.py", "README.md"]
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def completed(text: str, work: Path) -> list[str]:
-    found = PromptCompleter(work).get_completions(Document(text), CompleteEvent())
+    found = PromptCompleter(work, lambda _: FILES).get_completions(Document(text), CompleteEvent())
     return [text[: len(text) + one.start_position] + one.text for one in found]
 
 
@@ -27,10 +29,11 @@ def completed(text: str, work: Path) -> list[str]:
     ("text", "lines"),
     [
         ("/und", ["/undo"]),
-        ("/c", ["/clear", "/compact", "/cost", "/context"]),
+        ("/c", ["/clear", "/compact", "/cost", "/context", "/copy"]),
         ("/effort m", ["/effort minimal", "/effort medium", "/effort max"]),
         ("/plan o", ["/plan on", "/plan off"]),
-        ("look at @t", ["look at @train.py"]),
+        ("look at @train", ["look at @train.py", "look at @src/model/trainer.py", "look at @tests/test_trainer.py"]),
+        ("look at @modtrain", ["look at @src/model/trainer.py"]),
         ("@", ["@data/", "@train.py"]),
         ("@.h", ["@.hidden"]),
         ("@data/", ['@"data/my file.csv"']),

@@ -35,8 +35,9 @@ def test_all_places_agree_on_a_small_cost_and_after_a_restart(tmp_path: Path) ->
         terminal.close()
     again = Terminal([*options, "-r"], folder, tmp_path / "home")
     try:
-        assert "$0.00004" in again.expect("thread number")
-        again.enter("1")
+        again.expect("Continue which thread?")
+        again.shows("$0.00004")
+        again.type("\r")
         again.prompt()
         again.enter("/cost")
         again.expect("2 requests, $0.00004")

@@ -3,38 +3,13 @@
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from tests.terminal.conftest import bash
 from tests.terminal.driver import CTRL_C, CTRL_D, CTRL_J, ESCAPE, Terminal
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-    (tmp_path / "work").mkdir()
-
-    def start(*steps: dict[str, Any], options: tuple[str, ...] = ()) -> Terminal:
-        script = tmp_path / "script.yaml"
-        if steps:
-            script.write_text(yaml.safe_dump(list(steps)))
-        terminal = Terminal(
-            ["--no-sandbox", "-m", f"scripted:{script}", *options], tmp_path / "work", tmp_path / "home"
-        )
-        opened.append(terminal)
-        return terminal
-
-    yield start
-    for terminal in opened:
-        terminal.close()
-
-
-def bash(command: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": "bash", "args": {"command": command}}]}
 
 
 def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[..., Terminal], tmp_path: Path) -> None:
@@ -43,15 +18,15 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     )
     terminal.prompt()
     terminal.type(f"make{CTRL_J}a file\r")
-    assert "$ echo first > out.txt" in terminal.expect("v view")
-    terminal.enter("r another word")
-    assert "rejected it. another word" in terminal.expect("$ echo second > out.txt")
-    terminal.expect("v view")
+    assert "$ echo first > out.txt" in terminal.expect("View all of it")
+    terminal.enter("another word")
+    assert "rejected: another word" in terminal.expect("$ echo second > out.txt")
+    terminal.expect("View all of it")
     terminal.enter("e")
     terminal.expect("edit: ")
     terminal.enter(" && echo third >> out.txt")
-    terminal.expect("run the edited call?")
-    terminal.enter("y")
+    terminal.expect("Yes, as edited")
+    terminal.type("y\r")
     terminal.expect("It is done.")
     assert (tmp_path / "work" / "out.txt").read_text() == "second\nthird\n"
     terminal.prompt()
@@ -61,10 +36,11 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     assert (tmp_path / "home" / "history").stat().st_mode & 0o777 == 0o600
     again = start(options=("-c",))
     again.expect("resumed 'make a file'")
-    again.expect("It is done.")
+    assert "bash echo second > out.txt" in again.expect("It is done.")
     again.prompt()
     again.enter("more")
     again.expect("More.")
+    again.prompt()
     again.type(CTRL_D)
     assert again.ended() == 0
 
@@ -102,18 +78,6 @@ def test_compacting_a_short_thread_says_that_nothing_was_done(start: Callable[..
     assert terminal.ended() == 0
 
 
-def test_a_sentence_instead_of_an_answer_rejects_and_the_model_reads_it(start: Callable[..., Terminal]) -> None:
-    terminal = start(
-        bash("echo first > out.txt"), {"text": "Another way then.", "expect": "rejected it. write to made.txt instead"}
-    )
-    terminal.prompt()
-    terminal.enter("make a file")
-    terminal.expect("v view")
-    terminal.enter("write to made.txt instead")
-    terminal.expect("Another way then.")
-    terminal.prompt()
-
-
 def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal], tmp_path: Path) -> None:
     made = tmp_path / "work" / "out.txt"
     terminal = start(bash("echo one > out.txt"), {"text": "It is done."}, options=("--yolo",))
@@ -122,25 +86,29 @@ def test_undo_shows_what_it_does_to_files_and_asks(start: Callable[..., Terminal
     terminal.expect("It is done.")
     terminal.prompt()
     terminal.enter("!cat out.txt; exit 4")
-    terminal.expect("one [exit code 4]")
+    terminal.expect("exit code 4")
     terminal.prompt()
-    terminal.enter("/undo")
-    assert "remove      out.txt" in terminal.expect("undo: b both")
+    terminal.enter("/undo 1")
+    assert "remove  out.txt" in terminal.expect("Files only")
     terminal.type(CTRL_C)
-    terminal.expect("cancelled")
+    terminal.expect("nothing was undone")
     assert made.exists()
     terminal.prompt()
     terminal.enter("/undo")
-    terminal.expect("undo: b both")
-    terminal.enter("b")
+    terminal.expect("Return to before which turn?")
+    terminal.shows("remove  out.txt")
+    terminal.type("\r")
+    terminal.expect("Conversation only")
+    terminal.type("b")
     terminal.expect("undone: 1 turn")
     assert not made.exists()
     terminal.prompt()
-    terminal.expect("make a file")
+    terminal.shows("> make a file")
     terminal.type(CTRL_C)
     terminal.enter("/redo")
     terminal.expect("restored: 1 turn")
     assert made.exists()
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
 
@@ -156,25 +124,27 @@ def test_the_picker_lists_the_users_files_apart_and_offers_to_include_them(
     terminal.prompt()
     mine.write_text("by hand\n")
     terminal.type(f"{ESCAPE}{ESCAPE}")
-    seen = terminal.expect("a all files, yours too")
-    assert "remove      out.txt" in seen
-    assert "remove      mine.txt" in seen[seen.index("changed by you, kept (a includes them):") :]
-    terminal.enter("b")
+    terminal.shows("remove  mine.txt")
+    terminal.shows("changed by you, kept unless you include them:")
+    terminal.type("\r")
+    terminal.expect("also those you changed")
+    terminal.type("b")
     terminal.expect("undone: 1 turn")
     assert (made.exists(), mine.exists()) == (False, True)
     terminal.prompt()
-    terminal.expect("make a file")
+    terminal.shows("> make a file")
     terminal.type(CTRL_C)
     terminal.enter("/redo")
     terminal.expect("restored: 1 turn")
     assert made.exists()
-    terminal.enter("/undo")
-    terminal.expect("a all files, yours too")
-    terminal.enter("a")
+    terminal.prompt()
+    terminal.enter("/undo 1")
+    terminal.expect("also those you changed")
+    terminal.type("a\r")
     terminal.expect("undone: 1 turn")
     assert (made.exists(), mine.exists()) == (False, False)
     terminal.prompt()
-    terminal.expect("make a file")
+    terminal.shows("> make a file")
     terminal.type(CTRL_C)
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
@@ -190,14 +160,17 @@ def test_esc_esc_chooses_the_turn_to_go_back_to(start: Callable[..., Terminal], 
         terminal.expect(answer)
     terminal.prompt()
     terminal.type(f"{ESCAPE}{ESCAPE}")
-    terminal.expect("undo from which turn on?")
-    terminal.enter("2")
-    assert "remove      out.txt" in terminal.expect("undo: b both")
-    terminal.enter("c")
+    terminal.expect("Return to before which turn?")
+    terminal.type("make")
+    terminal.shows("make 1/3")
+    terminal.shows("remove  out.txt")
+    terminal.type("\r")
+    terminal.expect("Conversation only")
+    terminal.type("c")
     terminal.expect("undone: 2 turns")
     assert made.exists()
     terminal.prompt()
-    terminal.expect("make a file")
+    terminal.shows("> make a file")
     terminal.type(CTRL_C)
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
@@ -210,7 +183,8 @@ def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Termin
     while not (tmp_path / "work" / "began").exists():
         time.sleep(0.05)
     terminal.type(CTRL_C)
-    assert "may have run in part: bash" in terminal.prompt()
+    terminal.expect("may have run in part: bash")
+    terminal.prompt()
     terminal.type(CTRL_C)
     terminal.expect("press Ctrl-C again, or Ctrl-D, to quit")
     terminal.type(CTRL_C)
@@ -219,15 +193,18 @@ def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Termin
 
 def test_keys_typed_before_a_question_do_not_answer_it(start: Callable[..., Terminal], tmp_path: Path) -> None:
     step = {**bash("touch evil"), "delay": 2}
-    terminal = start(step, {"text": "fine"})
+    terminal = start(step, {"text": "fine"}, {"text": "To y."})
     terminal.prompt()
     terminal.enter("go")
     terminal.expect("thinking")
     terminal.enter("y")
-    terminal.expect("v view")
+    terminal.expect("queued: y")
+    terminal.expect("View all of it")
     terminal.enter("n")
     terminal.expect("fine")
+    terminal.expect("To y.")
     assert not (tmp_path / "work" / "evil").exists()
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
 
@@ -236,15 +213,16 @@ def test_leaving_a_question_keeps_it_for_the_next_start(start: Callable[..., Ter
     terminal = start(bash("touch made"), {"text": "fine"})
     terminal.prompt()
     terminal.enter("go")
-    terminal.expect("v view")
+    terminal.expect("View all of it")
     terminal.type(CTRL_D)
     terminal.expect("you are asked again when you resume")
     assert terminal.ended() == 0
     again = start(options=("-r",))
-    again.expect("thread number")
-    again.enter("1")
-    assert "$ touch made" in again.expect("v view")
-    again.enter("y")
+    again.expect("Continue which thread?")
+    again.shows("> go")
+    again.type("\r")
+    assert "$ touch made" in again.expect("View all of it")
+    again.type("y\r")
     again.expect("fine")
     assert (tmp_path / "work" / "made").exists()
     again.process.send_signal(signal.SIGTERM)
@@ -260,7 +238,6 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
     terminal.prompt()
     terminal.enter("see @notes.txt")
     terminal.expect("added notes.txt")
-    terminal.expect("note: MCP server slow: no response within 6 s")
     for line, said in (
         ("/help", "@path mentions a file"),
         ("/hepl", "did you mean /help?"),
@@ -274,6 +251,8 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/permissions remove 7", "no answer 7"),
         ("/yolo", "only deny rules apply"),
         ("/yolo", "you are asked before calls"),
+        ("/copy", "copied 3 characters"),
+        ("/copy code", "the last answer has 0 code blocks"),
         ("/effort high", "reasoning effort: high"),
         ("/effort off", "reasoning effort: off"),
         ("/model scripted:other.yaml", "model: scripted:other.yaml"),
@@ -283,8 +262,10 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/redo", "nothing to redo"),
         ("/fork", "resumed 'A title (fork)'"),
         ("/new", "new thread"),
-        ("/undo", "nothing to undo"),
+        ("/undo 1", "nothing to undo"),
+        ("/undo", "there is nothing to undo"),
         ("/resume A title", "resumed 'A title'"),
+        ("/mcp", "no response within 6 s"),
     ):
         terminal.prompt()
         terminal.enter(line)
@@ -292,9 +273,11 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         terminal.expect(said)
     terminal.prompt()
     terminal.type(f"{ESCAPE}{ESCAPE}")
+    terminal.shows("no files change")
+    terminal.type("\r")
     terminal.expect("undone: 1 turn")
     terminal.prompt()
-    terminal.expect("see @notes.txt")
+    terminal.shows("> see @notes.txt")
     terminal.type(CTRL_C)
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
@@ -317,12 +300,13 @@ def test_a_plan_is_made_without_changes_and_carried_out_when_it_is_accepted(
     assert not (tmp_path / "work" / "early").exists()
     terminal.prompt()
     terminal.enter("/plan accept")
-    assert "$ touch made" in terminal.expect("y yes")
-    terminal.enter("y")
+    assert "$ touch made" in terminal.expect("View all of it")
+    terminal.type("y\r")
     terminal.expect("Done.")
     terminal.prompt()
     terminal.enter("/plan accept")
     terminal.expect("plan mode is off")
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
 
@@ -335,20 +319,17 @@ def test_a_bare_word_leaves(start: Callable[..., Terminal], word: str) -> None:
     assert terminal.ended() == 0
 
 
-def test_a_sentence_at_the_approval_is_the_reason_that_the_model_reads(
-    start: Callable[..., Terminal], tmp_path: Path
-) -> None:
+def test_each_call_of_a_list_has_its_own_answer(start: Callable[..., Terminal], tmp_path: Path) -> None:
     after = {"text": "Understood.", "expect": "a different folder please"}
     terminal = start({"tool_calls": [*bash("touch one")["tool_calls"], *bash("touch two")["tool_calls"]]}, after)
     terminal.prompt()
     terminal.enter("go")
-    terminal.expect("a yes to all")
-    terminal.enter("use a different folder please")
-    terminal.expect("$ touch two")
-    terminal.expect("v view:")
+    terminal.expect("Yes to all 2 pending calls")
+    terminal.type("y\r")
+    terminal.shows("1 bash touch one  yes")
     terminal.enter("use a different folder please")
     terminal.expect("Understood.")
-    assert not (tmp_path / "work" / "one").exists()
+    assert [(tmp_path / "work" / name).exists() for name in ("one", "two")] == [True, False]
     terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
@@ -358,10 +339,10 @@ def test_always_in_this_thread_is_not_asked_again(start: Callable[..., Terminal]
     terminal = start(bash("touch one"), bash("touch two"), bash("mkdir three"), {"text": "Done."})
     terminal.prompt()
     terminal.enter("go")
-    assert "touch ..." in terminal.expect("v view:")
+    assert "commands that begin with `touch`" in terminal.expect("View all of it")
     terminal.enter("t")
     terminal.expect("$ mkdir three")
-    terminal.expect("v view:")
+    terminal.expect("View all of it")
     assert (tmp_path / "work" / "two").exists()
     terminal.enter("n")
     terminal.expect("Done.")
@@ -371,5 +352,6 @@ def test_always_in_this_thread_is_not_asked_again(start: Callable[..., Terminal]
     terminal.prompt()
     terminal.enter("/permissions remove 1")
     terminal.expect("removed answer 1")
+    terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from ml_intern.terminal.render.preview import MAX_LINES, preview
+from ml_intern.terminal.blocks.diff import diff_rows
+from ml_intern.terminal.render.preview import preview, preview_text
+from ml_intern.terminal.theme import Theme
 
 
-def lines(name: str, args: dict[str, Any], folder: Path, most: int = MAX_LINES) -> list[str]:
-    return [line.text for line in preview(name, args, folder, most)]
+def lines(name: str, args: dict[str, Any], folder: Path) -> list[str]:
+    return diff_rows(preview(name, args, folder), 200, Theme("none"))
 
 
 def test_a_command_is_shown_whole_with_hidden_characters_visible(tmp_path: Path) -> None:
@@ -22,7 +24,7 @@ def test_a_carriage_return_hides_nothing(tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_shown_as_added(tmp_path: Path) -> None:
-    assert lines("write", {"path": "n.txt", "content": "a\nb\n"}, tmp_path) == ["n.txt (new)", "+a", "+b"]
+    assert lines("write", {"path": "n.txt", "content": "a\nb\n"}, tmp_path) == ["n.txt (new)", "1 + a", "2 + b"]
 
 
 def test_a_changed_file_is_shown_as_a_diff(tmp_path: Path) -> None:
@@ -30,24 +32,25 @@ def test_a_changed_file_is_shown_as_a_diff(tmp_path: Path) -> None:
     written = preview("write", {"path": "f.txt", "content": "one\n2\nthree\n"}, tmp_path)
     edited = preview("edit", {"path": "f.txt", "old": "two", "new": "2"}, tmp_path)
     assert written == edited
-    assert [(line.text, line.kind) for line in written[2:]] == [
-        (" one", "plain"),
-        ("-two", "removed"),
-        ("+2", "added"),
-        (" three", "plain"),
+    assert [(line.text, line.kind, line.number) for line in written] == [
+        ("one", "same", 1),
+        ("two", "removed", 2),
+        ("2", "added", 2),
+        ("three", "same", 3),
     ]
+    assert preview_text(written) == " one\n-two\n+2\n three"
 
 
 def test_an_edit_of_text_that_is_not_there_shows_both_texts(tmp_path: Path) -> None:
     (tmp_path / "f.txt").write_text("other")
-    assert lines("edit", {"path": "f.txt", "old": "a", "new": "b"}, tmp_path)[-2:] == ["-a", "+b"]
+    assert lines("edit", {"path": "f.txt", "old": "a", "new": "b"}, tmp_path)[-2:] == ["1 - a", "1 + b"]
 
 
 def test_no_file_outside_the_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "work").mkdir()
     shown = lines("write", {"path": "../secret", "content": "x"}, tmp_path / "work")
-    assert shown == ["../secret (new)", "+x"]
+    assert shown == ["../secret (new)", "1 + x"]
 
 
 @pytest.mark.parametrize(
@@ -56,12 +59,6 @@ def test_no_file_outside_the_folder_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bash", "write", "edit", "other"])
 def test_odd_arguments_are_shown_too(name: str, args: dict[str, Any], tmp_path: Path) -> None:
     assert lines(name, args, tmp_path)
-
-
-def test_a_long_preview_is_cut_and_says_so(tmp_path: Path) -> None:
-    args = {"command": "\n".join(["x"] * 100)}
-    assert lines("bash", args, tmp_path)[-1] == "… 40 more lines: v shows all"
-    assert len(lines("bash", args, tmp_path, 1000)) == 100
 
 
 def test_a_run_shows_where_on_what_how_long_and_all_of_its_script(tmp_path: Path) -> None:

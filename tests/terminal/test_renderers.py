@@ -4,11 +4,12 @@ import io
 import re
 
 import pytest
-from rich.console import Console
 
 from ml_intern.graph.events import Event
+from ml_intern.terminal.display.paint import theme_for_terminal
 from ml_intern.terminal.render.plain import PlainRenderer
-from ml_intern.terminal.screen import Screen
+from ml_intern.terminal.state import Transcript
+from ml_intern.terminal.theme import Theme
 from tests.terminal.events import TURN, event
 
 PLAIN = """\
@@ -30,26 +31,25 @@ resumed 't', 2 turns, previously in /old
 interrupted, may have run in part: bash
 I will train it.
 Then look.\\x1b[2J
-✗ bash python train.py  failed, 1.0 s: ValueError: bad [exit code 1]
-  [>] train
-busy; trying again in 3.0 s
+✗ bash python train.py  1.0 s, exit code 1
+  ValueError: bad
+busy; tried again after 3.0 s
 cut o
 (the reply was cut off and may be incomplete)
 $2.50 of $5.00 spent, and 1 request of unknown price
 conversation shortened from 9 to 3 tokens
 Done: here (http://x).
+  ● train
 0.0 s, 1.0k in, 50 out, $0.00
 """
 
 
 def shown(*events: Event, verbose: bool = False, terminal: bool = False) -> str:
-    out = io.StringIO()
-    console = Console(file=out, width=80, force_terminal=terminal, emoji=False, markup=False, highlight=False)
-    screen = Screen(console, verbose=verbose)
+    screen = Transcript(Theme("ansi" if terminal else "none"), verbose=verbose)
     for one in events:
         screen.show(one)
-    screen.stop()
-    return out.getvalue()
+    screen.rest()
+    return "\n".join(screen.finished(80, 1))
 
 
 def test_a_turn_as_plain_lines() -> None:
@@ -75,7 +75,7 @@ def test_no_event_of_the_model_reaches_the_terminal_unescaped() -> None:
 def test_verbose_shows_reasoning_and_output() -> None:
     text = shown(*TURN, verbose=True)
     assert "hm" in text
-    assert "  [exit code 1]" in text
+    assert "  ValueError: bad" in text
 
 
 def test_a_reply_that_was_not_streamed_is_shown_whole_and_a_streamed_one_once() -> None:
@@ -103,5 +103,4 @@ def test_no_color_is_respected(color: bool, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("NO_COLOR", raising=False)
     if not color:
         monkeypatch.setenv("NO_COLOR", "1")
-    text = shown(event("tool_output", id="x", name="bash", text=""), terminal=True)
-    assert ("\x1b[32m" in text) is color
+    assert ("\x1b[32m" in theme_for_terminal()("success", "done")) is color

@@ -30,6 +30,15 @@ def test_an_unknown_command_is_named_with_its_nearest() -> None:
     assert nearest("/zzzz") == ""
 
 
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_help_has_two_columns_at_every_width(width: int) -> None:
+    *commands, _ = help_lines(width)[: help_lines(width).index("") + 1]
+    meanings = [line for line in commands if not line.startswith("/") or "  " in line]
+    assert all(len(line) < width for line in meanings)
+    starts = {len(line) - len(line.split("  ")[-1].lstrip()) for line in meanings}
+    assert len(starts) == 1
+
+
 def test_help_and_the_readmes_table_hold_every_command() -> None:
     text, table = "\n".join(help_lines()), slash_table()
     for command in SLASH_COMMANDS:

@@ -1,16 +1,14 @@
 """The question about a folder's own settings: asked once by a person, never decided by anything else."""
 
-import io
+import asyncio
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from ml_intern.configs.trust import PROJECT_FILE, decision
 from ml_intern.terminal.questions import ask_trust
-from ml_intern.terminal.screen import Screen
 from tests.terminal.driver import Terminal
-from tests.terminal.test_approval import Person
+from tests.terminal.keyboard import keyboard
 
 
 @pytest.fixture
@@ -22,32 +20,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-async def asked(person: Person, folder: Path) -> str:
-    out = io.StringIO()
-    await ask_trust(Screen(Console(file=out, width=100)), person, folder)
-    assert not person.answers
-    return out.getvalue()
+async def asked(folder: Path, *keys: str) -> str:
+    async with keyboard() as typed:
+        question = asyncio.ensure_future(ask_trust(typed.console, folder))
+        shown = await typed.shows("Do you trust this folder?")
+        await typed.type(*keys)
+        await asyncio.wait_for(question, 60)
+        return shown
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"), [(["y"], True), (["maybe", "No"], False), ([""], None), ([None], None), (["x", None], None)]
+    ("keys", "said"), [("y\r", True), ("xn", False), ("\r", None), ("\x04", None), ("\x1b", None), ("y\x03", None)]
 )
-async def test_only_a_yes_or_no_decides(folder: Path, answers: list[str | None], said: object) -> None:
-    shown = await asked(Person(*answers), folder)
+async def test_only_a_yes_or_no_decides(folder: Path, keys: str, said: object) -> None:
+    shown = await asked(folder, *keys)
     assert "yolo_mode, a\\u202eb" in shown
     assert decision(folder) is said
 
 
 async def test_it_is_asked_once_and_again_when_the_settings_change(folder: Path) -> None:
-    await asked(Person("n"), folder)
-    assert await asked(Person(), folder) == ""
+    await asked(folder, "n")
+    async with keyboard() as typed:
+        await ask_trust(typed.console, folder)
     (folder / PROJECT_FILE).write_text('{"mcpServers": {}}')
-    await asked(Person("y"), folder)
+    await asked(folder, "y", "\r")
     assert decision(folder) is True
 
 
 async def test_a_folder_without_settings_is_not_asked_about(tmp_path: Path, folder: Path) -> None:
-    assert await asked(Person(), tmp_path) == ""
+    async with keyboard() as typed:
+        await ask_trust(typed.console, tmp_path)
 
 
 def test_at_the_first_start_the_user_is_asked_and_a_yes_is_used(folder: Path, tmp_path: Path) -> None:

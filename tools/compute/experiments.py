@@ -15,11 +15,12 @@ from pydantic import Field, model_validator
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.provenance import source_note
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.runs.comparison import price, ranked, side_by_side, summary
 from ml_intern.runs.naming import choose, short
 from ml_intern.runs.poll import refresh
-from ml_intern.runs.record import file_hash, git_commit
+from ml_intern.runs.record import experiment_sources, file_hash, git_commit, record_sources
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.experiments import ExperimentRow
 
@@ -95,25 +96,32 @@ async def experiments(args: ExperimentsArgs, context: ToolContext) -> ToolResult
     """
     notes = await refresh(context.services.store)
     try:
-        lines = [await _record(args, context)] if args.operation == "record" else await _read(args, context)
+        lines, rows = await (_record if args.operation == "record" else _read)(args, context)
     except UsageError as error:
         raise ToolError(str(error)) from error
-    return ToolResult("\n".join([*lines, *(f"note: {note}" for note in notes)]))
+    sources = await experiment_sources(context.store, [row.id for row in rows])
+    text = "\n".join([*lines, *(f"note: {note}" for note in notes), *source_note(sources)])
+    return ToolResult(text, taint=sources)
 
 
-async def _read(args: ExperimentsArgs, context: ToolContext) -> list[str]:
+Found = tuple[list[str], Sequence[ExperimentRow]]
+"""The lines of a result, and the experiments in it."""
+
+
+async def _read(args: ExperimentsArgs, context: ToolContext) -> Found:
     """Return the lines of list, best and compare. Raises UsageError."""
     store = context.services.store.experiments
     if args.operation == "compare":
         every = await store.list()
         choices = [choose(text, every, "experiment") for text in args.ids]
+        chosen = [choice.row for choice in choices]
         notes = dict.fromkeys(f"note: {choice.note}" for choice in choices if choice.note)
-        return [*(" | ".join(cells) for cells in side_by_side([choice.row for choice in choices])), *notes]
+        return [*(" | ".join(cells) for cells in side_by_side(chosen)), *notes], chosen
     rows = await store.list(folder=str(context.workspace))
-    if args.operation == "best":
-        best = ranked(rows, args.metric, higher=args.higher_is_better)
-        return [_line(row) for row in best[:_MAX_ROWS]]
-    return [_line(row) for row in rows[-_MAX_ROWS:]] or ["no experiments in this folder yet"]
+    best = args.operation == "best"
+    shown = ranked(rows, args.metric, higher=args.higher_is_better)[:_MAX_ROWS] if best else rows[-_MAX_ROWS:]
+    none = [] if best else ["no experiments in this folder yet"]
+    return [_line(row) for row in shown] or none, shown
 
 
 def _line(row: ExperimentRow) -> str:
@@ -121,7 +129,7 @@ def _line(row: ExperimentRow) -> str:
     return f"{short(row.id)}  {row.name}: {summary(row)}; {price(row)}{parent}"
 
 
-async def _record(args: ExperimentsArgs, context: ToolContext) -> str:
+async def _record(args: ExperimentsArgs, context: ToolContext) -> Found:
     store = context.services.store.experiments
     before = await _before(args, context)
     measured = {one.name: await _read_metric(one, context) for one in args.metrics}
@@ -137,8 +145,9 @@ async def _record(args: ExperimentsArgs, context: ToolContext) -> str:
         split_hashes=json.dumps(hashes),
         metrics=_merge(before.metrics, measured),
     )
+    await record_sources(row.id, context)
     await store.put(row)
-    return f"recorded {_line(row)}"
+    return [f"recorded {_line(row)}"], [row]
 
 
 def _merge(before: str, more: dict[str, Any]) -> str:

@@ -10,11 +10,13 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import source_note
 from ml_intern.execution.tool import NO_EFFECTS, ExternalEffects, OnResume, ToolContext, tool
+from ml_intern.runs.backends.base import FetchesOutputs
 from ml_intern.runs.backends.hardware import all_hardware
 from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
 from ml_intern.runs.backends.registry import LOCAL, backend_of, backend_spec
 from ml_intern.runs.launch import start_run
 from ml_intern.runs.logs import last_lines, part, tail
+from ml_intern.runs.notify import conditions_json
 from ml_intern.runs.poll import poll, stop
 from ml_intern.runs.summary import report, sources_of, standing_line, started_text
 from ml_intern.safety.secrets.redaction import redact
@@ -24,6 +26,8 @@ from ml_intern.tools.compute.jobs_args import JobsArgs, build_plan, is_read_only
 PART_BYTES = 30_000
 LOG_CHARACTERS = 16_000
 GLANCE_CHARACTERS = 2_000
+OUTPUTS = "outputs"
+"""The folder in the workspace for files of remote runs."""
 _MIN_POLL_S = 0.25
 
 
@@ -35,7 +39,7 @@ async def jobs_effects(args: Mapping[str, Any], context: ToolContext) -> Externa
     try:
         plan = await build_plan(parsed, context)
     except ToolError as error:
-        if not backend_spec(parsed.backend).has_prices:
+        if parsed.target or not backend_spec(parsed.backend).has_prices:
             return ExternalEffects(refused=str(error))
         raise
     if refusal := (await run_preflight(parsed, plan, context)).refusal:
@@ -53,7 +57,7 @@ def _on_resume(args: Mapping[str, Any]) -> OnResume:
 
 
 def _runs_shell(args: Mapping[str, Any]) -> bool:
-    return not backend_spec(args.get("backend", LOCAL.name)).is_remote
+    return not args.get("target") and not backend_spec(args.get("backend", LOCAL.name)).is_remote
 
 
 @tool(
@@ -75,7 +79,11 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     - list: the runs of this thread. inspect: one run, with its CPU, memory and GPU usage.
     - logs: the last lines, or the text after offset. The result names the file with the full log.
     - wait: until it ends, at most a few minutes, if the very next step needs it.
+    - notify: set the conditions in notify_when, such as "loss is nan", "eval_f1 > 0.8" or "no line for 10 min".
+      Each resumes you once while the run continues. Also possible with run.
     - cancel: stop it and everything it started.
+    With `target`, a run uses a machine or cluster of the user's settings. It gets a copy of the workspace, without
+    ignored files. fetch: copy its files that match `outputs` to outputs/RUN in the workspace.
     On the Hub: hardware: machines and prices for jobs. schedule: a recurring job, at the times in `when`. schedules:
     all schedules, or one. suspend_schedule, resume_schedule, delete_schedule.
     """
@@ -86,15 +94,7 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     if args.operation == "list":
         return await _list(context)
     row = await _find_run(args.run, context)
-    match args.operation:
-        case "logs":
-            return await _logs(row, args, context)
-        case "wait":
-            return await _wait(row, args.seconds, context)
-        case "inspect":
-            return await _inspect(row, context)
-        case _:
-            return await _cancel(row, context)
+    return await RUN_OPERATIONS[args.operation](row, args, context)
 
 
 async def _run(args: JobsArgs, context: ToolContext) -> ToolResult:
@@ -135,9 +135,9 @@ async def _list(context: ToolContext) -> str:
     return "\n".join(lines)
 
 
-def _untrusted(row: RunRow, text: str) -> ToolResult:
+async def _untrusted(row: RunRow, text: str) -> ToolResult:
     """Return text of a run, which may come from outside sources."""
-    sources = sources_of(row)
+    sources = await sources_of(row)
     return ToolResult("\n".join([text, *source_note(sources)]), taint=sources)
 
 
@@ -150,37 +150,56 @@ async def _logs(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult
     else:
         read = await asyncio.to_thread(part, log, args.offset, PART_BYTES, ended=not current.open)
         text, closing = read.text[:LOG_CHARACTERS], f"{current.state}{stale}; next offset {read.next}"
-    return _untrusted(current, f"{redact(text).rstrip() or '(no output yet)'}\n[{closing}]")
+    return await _untrusted(current, f"{redact(text).rstrip() or '(no output yet)'}\n[{closing}]")
 
 
-async def _wait(row: RunRow, seconds: int, context: ToolContext) -> ToolResult | str:
+async def _wait(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult | str:
     current, stale = await _poll(row, context)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(args.seconds):
             while current.open:
                 pause = backend_spec(current.backend).poll_seconds
                 await asyncio.sleep(max(pause, _MIN_POLL_S))
                 current, stale = await _poll(current, context)
     except TimeoutError:
-        still = f"{current.id} is still running after {seconds} s: {standing_line(current)}{stale}"
+        still = f"{current.id} is still running after {args.seconds} s: {standing_line(current)}{stale}"
         return f"{still}\nEnd your turn; you are resumed when it ends."
-    return _untrusted(current, report(current))
+    return await _untrusted(current, report(current))
 
 
-async def _inspect(row: RunRow, context: ToolContext) -> ToolResult:
+async def _inspect(row: RunRow, _: JobsArgs, context: ToolContext) -> ToolResult:
     current, stale = await _poll(row, context)
     lines = [f"{current.id} {current.name}".rstrip(), f"command: {current.command}", f"{standing_line(current)}{stale}"]
     if current.open and current.handle is not None:
         lines.append(await backend_of(current.backend, context.services.store).usage(current.handle))
     lines.append(await asyncio.to_thread(tail, Path(current.log), GLANCE_CHARACTERS))
-    return _untrusted(current, redact("\n".join(filter(None, lines))))
+    return await _untrusted(current, redact("\n".join(filter(None, lines))))
 
 
-async def _cancel(row: RunRow, context: ToolContext) -> str:
+async def _notify(row: RunRow, args: JobsArgs, context: ToolContext) -> str:
+    """Replace the conditions of a run. One that was met before can be met again. Raises ToolError."""
+    if not row.open:
+        raise ToolError(f"{row.id} has already ended: {standing_line(row)}")
+    await context.services.store.runs.update(row.id, notify_when=conditions_json(args.notify_when))
+    return f"{row.id}: {'; '.join(args.notify_when) or 'no conditions'}"
+
+
+async def _cancel(row: RunRow, _: JobsArgs, context: ToolContext) -> str:
     if not row.open:
         return f"{row.id} has already ended: {standing_line(row)}"
     current = await stop(context.services.store, row)
     return f"{current.id}: {standing_line(current)}"
+
+
+async def _fetch(row: RunRow, args: JobsArgs, context: ToolContext) -> ToolResult:
+    """Copy files of a remote run into the workspace. Raises ToolError."""
+    backend = backend_of(row.backend, context.services.store)
+    if not isinstance(backend, FetchesOutputs) or row.handle is None:
+        raise ToolError(f"a run of backend {row.backend} has no files to fetch; upload them to the Hub from the run")
+    place = context.workspace / OUTPUTS / row.id
+    fetched = await backend.fetch_outputs(row.handle, args.outputs or ["*"], place)
+    lines = [f"{context.name_of(place / one.path)} ({one.size:,} bytes, sha256 {one.digest})" for one in fetched.files]
+    return await _untrusted(row, "\n".join([*lines, *fetched.notes]) or "no file matches")
 
 
 async def hardware(_: JobsArgs, __: ToolContext) -> str:
@@ -212,4 +231,12 @@ HUB_OPERATIONS: Final[dict[str, Callable[[JobsArgs, ToolContext], Awaitable[str]
     "suspend_schedule": _change_schedule,
     "resume_schedule": _change_schedule,
     "delete_schedule": _change_schedule,
+}
+RUN_OPERATIONS: Final[Mapping[str, Callable[[RunRow, JobsArgs, ToolContext], Awaitable[ToolResult | str]]]] = {
+    "logs": _logs,
+    "wait": _wait,
+    "inspect": _inspect,
+    "notify": _notify,
+    "fetch": _fetch,
+    "cancel": _cancel,
 }

@@ -10,6 +10,7 @@ from ml_intern.execution.tool import ToolArgs, ToolContext
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import HUB, LOCAL, backend_names, backend_of, backend_spec
 from ml_intern.runs.launch import run_id
+from ml_intern.runs.notify import HELP, checked_conditions
 from ml_intern.runs.plan import limit_seconds, planned
 from ml_intern.runs.preflight.check import RuleName
 from ml_intern.runs.preflight.findings import PreflightReport
@@ -19,7 +20,7 @@ MAX_LINES = 500
 MAX_WAIT_S = 600
 READING = frozenset({"list", "logs", "wait", "inspect", "hardware", "schedules"})
 Operation = Literal[
-    "run", "list", "logs", "wait", "inspect", "cancel",
+    "run", "list", "logs", "wait", "inspect", "notify", "cancel", "fetch",
     "hardware", "schedule", "schedules", "suspend_schedule", "resume_schedule", "delete_schedule",
 ]  # fmt: skip
 
@@ -38,6 +39,11 @@ class JobsArgs(ToolArgs):
         "", description="run: the path of a Python script, or its text. Dependencies go into a PEP 723 header."
     )
     args: list[str] = Field(default_factory=list, max_length=100, description="run: arguments of the script.")
+    target: str = Field(
+        "", max_length=40, description="run: a machine or cluster of the user's settings; sets backend."
+    )
+    nodes: int = Field(1, ge=1, le=1000, description="run on Slurm: the number of nodes.")
+    gpus: str = Field("", max_length=40, description="run on Slurm: GPUs per node, such as 2 or a100:2.")
     name: str = Field("", max_length=100, description="run: a short name for lists.")
     timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h locally, 2h for a job.")
     workdir: str = Field(".", description="run locally: folder to run in, inside the workspace.")
@@ -56,7 +62,17 @@ class JobsArgs(ToolArgs):
         default_factory=list,
         description="run: checks to ignore this time; explain why before the call.",
     )
-    run: str = Field("", description="logs, wait, inspect, cancel: the id of the run.")
+    notify_when: list[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description=f"run, notify: resume you when one of these conditions is met; {HELP}.",
+    )
+    run: str = Field("", description="logs, wait, inspect, notify, cancel, fetch: the id of the run.")
+    outputs: list[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="fetch: patterns of files in its folder, such as out/*.json.",
+    )
     lines: int = Field(50, ge=1, le=MAX_LINES, description="logs: the number of last lines.")
     offset: int | None = Field(None, ge=0, description="logs: read from this byte offset instead.")
     seconds: int = Field(120, ge=1, le=MAX_WAIT_S, description="wait: the maximum time in seconds.")
@@ -68,6 +84,11 @@ class JobsArgs(ToolArgs):
             raise ValueError(f"unknown backend {name!r}; use {', '.join(backend_names())}")
         return name
 
+    @field_validator("notify_when")
+    @classmethod
+    def _conditions(cls, texts: list[str]) -> list[str]:
+        return checked_conditions(texts)
+
 
 def is_read_only(args: Mapping[str, Any]) -> bool:
     """Return whether a call with these arguments changes nothing."""
@@ -78,7 +99,7 @@ async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
     """Build the plan of the requested run, with its price. Raises ToolError."""
     if bool(args.command) == bool(args.script):
         raise ToolError("run requires either command or script")
-    backend = backend_spec(HUB.name if args.operation == "schedule" else args.backend)
+    backend = backend_spec(HUB.name if args.operation == "schedule" else _backend_name(args, context))
     if not backend.selects_hardware and (args.hardware or args.image or args.namespace):
         raise ToolError("hardware, image and namespace require backend hub; leave them out, or set backend to hub")
     plan = await planned(
@@ -92,12 +113,33 @@ async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
         environment=args.env,
         secrets=tuple(args.secrets),
         hardware=args.hardware or None,
+        target=args.target,
+        nodes=args.nodes,
+        gpus=args.gpus,
         image=args.image or None,
         namespace=args.namespace or None,
         limit_s=limit_seconds(args.timeout) if args.timeout else backend.default_limit_s,
+        notify_when=tuple(args.notify_when),
         overrides=tuple(args.override),
     )
     return await backend_of(backend.name, context.services.store).complete(plan, context)
+
+
+def _backend_name(args: JobsArgs, context: ToolContext) -> str:
+    """Return the backend, which a target determines. Raises ToolError."""
+    targets = {name: str(target["kind"]) for name, target in context.options.compute.items()}
+    known = (
+        ", ".join(f"{name} ({kind})" for name, kind in targets.items()) or "none; the user adds them to the settings"
+    )
+    if not args.target:
+        if backend_spec(args.backend).needs_target:
+            raise ToolError(f"backend {args.backend} needs a target: {known}")
+        return args.backend
+    if args.target not in targets:
+        raise ToolError(f"there is no target {args.target!r}; the targets are {known}")
+    if args.backend not in (LOCAL.name, targets[args.target]):
+        raise ToolError(f"the target {args.target} has the backend {targets[args.target]}, not {args.backend}")
+    return targets[args.target]
 
 
 async def run_preflight(args: JobsArgs, plan: RunPlan, context: ToolContext) -> PreflightReport:

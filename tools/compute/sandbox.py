@@ -134,7 +134,9 @@ async def _delete(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord
     return f"deleted {path} in the sandbox"
 
 
-async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext) -> str:
+async def _transfer(
+    args: SandboxArgs, sandboxes: Sandboxes, record: SandboxRecord, context: ToolContext
+) -> ToolResult | str:
     """Upload or download a file. A download does not overwrite a local file."""
     local = context.resolve(_require_arg(args, "local"))
     path = remote_path(args.path or local.name)
@@ -147,7 +149,8 @@ async def _transfer(args: SandboxArgs, sandboxes: Sandboxes, record: SandboxReco
     if local.exists():
         raise ToolError(f"{name} already exists; set local to another name")
     length = await sandboxes.use(record, lambda machine: _download(machine, path, local), TRANSFER_SECONDS)
-    return f"downloaded {path} from the sandbox to {name}, {size(length)}"
+    text = f"downloaded {path} from the sandbox to {name}, {size(length)}"
+    return ToolResult(text, file_sources=(f"the sandbox {record.job_id}",))
 
 
 def _download(machine: "Sandbox", path: str, local: Path) -> int:

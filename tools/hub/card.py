@@ -37,8 +37,9 @@ def check_card(text: str, type: str) -> CardCheck:
         return CardCheck((f"its metadata is not valid YAML: {' '.join(str(error).split())[:200]}",))
     if not isinstance(metadata, dict | None):
         return CardCheck(("its metadata is not a mapping",))
-    body = text[front.end() :] if front else text
-    return CardCheck(suggestions=tuple(_suggestions(metadata or {}, body, type, has_front=front is not None)))
+    return CardCheck(
+        suggestions=tuple(_suggestions(metadata or {}, card_body(text), type, has_front=front is not None))
+    )
 
 
 def _suggestions(metadata: Mapping[str, Any], body: str, type: str, *, has_front: bool) -> list[str]:
@@ -54,6 +55,12 @@ def _suggestions(metadata: Mapping[str, Any], body: str, type: str, *, has_front
             "it is very short: describe how it was made, the metrics with their data, the script and the limitations"
         )
     return found
+
+
+def card_body(text: str) -> str:
+    """Return a card without its metadata block."""
+    front = _FRONT.match(text)
+    return text[front.end() :] if front else text
 
 
 def tagged(text: str, repo: str) -> str | None:

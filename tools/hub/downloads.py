@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.call import ToolError
+from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.safety.files.protected import Place, find_control
 from ml_intern.text.formatting import plural, size
 from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
+from ml_intern.tools.hub.repo_reading import page_url
 from ml_intern.tools.hub.transfer import announce, run_transfer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Wanted:
         return f"{plural(len(self.sizes), 'file')}, {size(sum(self.sizes.values()))}"
 
 
-async def download(args: HubReposArgs, context: ToolContext) -> str:
+async def download(args: HubReposArgs, context: ToolContext) -> ToolResult:
     """Download a file, the matching files, or all files into a folder of the workspace."""
     require_args(args, "local")
     patterns = [args.path.strip("/"), f"{args.path.strip('/')}/*"] if args.path.strip("/") else list(args.patterns)
@@ -63,7 +64,8 @@ async def download(args: HubReposArgs, context: ToolContext) -> str:
     shown = await asyncio.to_thread(context.name_of, wanted.folder)
     reported = [path for path in wanted.left_out if path != _UNINTERESTING]
     left = f"; left out, because they control other programs: {_first(reported)}" if reported else ""
-    return f"downloaded {wanted.summary} of {args.about} into {shown}: {_first(list(wanted.sizes))}{left}"
+    text = f"downloaded {wanted.summary} of {args.about} into {shown}: {_first(list(wanted.sizes))}{left}"
+    return ToolResult(text, file_sources=(page_url(args),))
 
 
 def _remote_sizes(api: "HfApi", args: HubReposArgs, patterns: list[str]) -> dict[str, int]:

@@ -27,7 +27,7 @@ async def run_transfer(work: str, arguments: Mapping[str, Any], about: str, cont
         ToolError: the Hub or its library reported an error, or the child died.
     """
     request = {"work": work, "arguments": dict(arguments), "about": about, "token": await get_hub_token()}
-    inherited = await asyncio.to_thread(child_environment, os.environ)
+    inherited = await asyncio.to_thread(child_environment, os.environ, sandboxed=False)
     environment = {**inherited, "HF_ENDPOINT": hub_url(), CALL_MARK: context.mark}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-m", _MODULE,

@@ -2,15 +2,19 @@
 
 import asyncio
 import glob
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.evidence.reported import unverified_in
+from ml_intern.evidence.checks.cards import uploaded_card_claims
+from ml_intern.evidence.observations import observe
+from ml_intern.evidence.statement.card_section import evidence_section, without_section
+from ml_intern.evidence.verdict import Claim
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.net.hub import call_hub
 from ml_intern.net.service import NotFound
 from ml_intern.text.formatting import plural, size
-from ml_intern.tools.hub.card import CARD, TAG, check_card, tagged
+from ml_intern.tools.hub.card import CARD, TAG, card_body, check_card, tagged
 from ml_intern.tools.hub.local_files import IGNORED, Selection, select_files
 from ml_intern.tools.hub.repo_args import HubReposArgs, require_args
 from ml_intern.tools.hub.repo_reading import page_url
@@ -31,7 +35,7 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
         raise ToolError("create_pr creates a pull request against main; leave out revision")
     chosen = await asyncio.to_thread(select_files, args.local, context, args.path, args.patterns)
     suggestions = await asyncio.to_thread(_card_suggestions, chosen, args)
-    suggestions = (*suggestions, *await _unverified_numbers(chosen, context))
+    suggestions = (*suggestions, *await _unverified_numbers(args, chosen, context))
     made = await _ensure_repository(args)
     what = f"{plural(len(chosen.files), 'file')}, {size(chosen.size)}"
     announce(context, f"uploading {what} to {args.about}")
@@ -39,21 +43,24 @@ async def upload(args: HubReposArgs, context: ToolContext) -> str:
     where = f"pull request {done['number']}" if done["number"] else f"commit {done['oid'][:12]}"
     revision = f"refs/pr/{done['number']}" if done["number"] else args.revision
     checked = await _verify(args, chosen, revision)
-    tag = await _tag_card(args, chosen, revision)
-    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_url(args)}", checked, *tag, *_left_out(chosen)]
+    added = await _complete_card(args, chosen, revision, context)
+    lines = [f"uploaded {what} to {args.about}, {made}, {where}: {page_url(args)}", checked, *added, *_left_out(chosen)]
     if not any(one.path_in_repo == CARD for one in chosen.files) and not await _has_card(args):
         suggestions = ("the repository has no README.md; write and upload one",)
     return "\n".join([*lines, *(f"card: {suggestion}" for suggestion in suggestions)])
 
 
-async def _tag_card(args: HubReposArgs, chosen: Selection, revision: str) -> tuple[str, ...]:
-    """Add the tag to an uploaded model card that lacks it. Return one line about it."""
+async def _complete_card(args: HubReposArgs, chosen: Selection, revision: str, context: ToolContext) -> tuple[str, ...]:
+    """Add the tag and the section of evidence to an uploaded model card on the Hub. Return one line about each."""
     card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
     if card is None or args.type != "model":
         return ()
     text = await asyncio.to_thread(card.path.read_text, "utf-8", "replace")
-    content = await asyncio.to_thread(tagged, text, args.repo)
-    if content is None:
+    tag = await asyncio.to_thread(tagged, text, args.repo)
+    section = await _evidence(text, chosen, context)
+    added = [*([f"the tag {TAG}"] if tag else []), *(["the section Evidence"] if section else [])]
+    content = _with_section(tag or text, section, context)
+    if content == text:
         return ()
     try:
         await call_hub(
@@ -63,13 +70,31 @@ async def _tag_card(args: HubReposArgs, chosen: Selection, revision: str) -> tup
                 repo_id=args.repo,
                 repo_type=args.type,
                 revision=revision or None,
-                commit_message=f"Tag the card {TAG}",
+                commit_message=f"Add {' and '.join(added)} to the card"
+                if added
+                else "Remove old evidence from the card",
             ),
             args.about,
         )
     except ToolError as error:
-        return (f"the tag {TAG} could not be added to the card: {error}",)
-    return (f"the tag {TAG} was added to the card on the Hub",)
+        return (f"{' and '.join(added) or 'the change'} could not be added to the card: {error}",)
+    return tuple(f"{one} was added to the card on the Hub" for one in added)
+
+
+def _with_section(card: str, section: str, context: ToolContext) -> str:
+    """Return a card with the section instead of the one that it has, which may come from an earlier upload."""
+    if context.options.verify == "off":
+        return card
+    bare = without_section(card)
+    return f"{bare.rstrip()}\n\n{section}" if section else bare
+
+
+async def _evidence(card: str, chosen: Selection, context: ToolContext) -> str:
+    """Return the section of evidence for a card, or "" if nothing is recorded."""
+    if context.options.verify == "off":
+        return ""
+    files = [(one.path_in_repo, one.path) for one in chosen.files]
+    return await asyncio.to_thread(evidence_section, card_body(card), files, await observe(context))
 
 
 def _card_suggestions(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
@@ -85,17 +110,31 @@ def _card_suggestions(chosen: Selection, args: HubReposArgs) -> tuple[str, ...]:
     return found.suggestions
 
 
-async def _unverified_numbers(chosen: Selection, context: ToolContext) -> tuple[str, ...]:
-    """Return the numbers of the card that occur neither in the thread nor in the uploaded files."""
+async def _unverified_numbers(args: HubReposArgs, chosen: Selection, context: ToolContext) -> tuple[str, ...]:
+    """Return the numbers of the card that neither the thread nor the uploaded files support."""
     card = next((one for one in chosen.files if one.path_in_repo == CARD), None)
     if card is None:
         return ()
     text = await asyncio.to_thread(card.path.read_text, "utf-8", "replace")
+    if args.type == "model":
+        text = _with_section(text, "", context)
     others = [one.path for one in chosen.files if one.path.suffix in _WITH_NUMBERS]
-    numbers = await unverified_in(text, context.messages, context.thread_id, context.services, others)
-    if not numbers:
+    claims = await uploaded_card_claims(text, await observe(context), others)
+    if context.options.verify != "off":
+        _refuse_contradicted(claims)
+    if not claims:
         return ()
-    return (f"unverified numbers (in no tool output and no uploaded file): {', '.join(numbers)}",)
+    numbers = ", ".join(dict.fromkeys(one.text for one in claims))
+    return (f"unverified numbers (no program printed them, and no uploaded file has them): {numbers}",)
+
+
+def _refuse_contradicted(claims: Sequence[Claim]) -> None:
+    """Raise ToolError for a card whose numbers contradict what ran in the thread."""
+    facts = "; ".join(f"{one.text}: {one.evidence}" for one in claims if one.state == "contradicted")
+    if facts:
+        raise ToolError(
+            f"nothing was uploaded, because the card does not agree with what ran: {facts}; correct the card"
+        )
 
 
 async def _ensure_repository(args: HubReposArgs) -> str:

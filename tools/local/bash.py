@@ -1,7 +1,6 @@
 """The bash tool: one command in the workspace, its output and its exit code."""
 
 import asyncio
-import re
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,11 +11,12 @@ from pydantic import Field
 
 from ml_intern.execution.call import Status, ToolError, ToolResult
 from ml_intern.execution.file_sources import sources_of_files
+from ml_intern.execution.opened_files import MAX_PATHS, opened_paths, private_reads
 from ml_intern.execution.output import shorten_file
 from ml_intern.execution.process.command import Finished, ProcessCommand, run_command
 from ml_intern.execution.process.environment import bash_path
 from ml_intern.execution.provenance import source_note
-from ml_intern.execution.sandboxed import Connections, SandboxedCommand, open_sandbox
+from ml_intern.execution.sandboxed import MAX_HOSTS, SandboxedCommand, open_sandbox
 from ml_intern.execution.tool import ExternalEffects, OnResume, ToolArgs, ToolContext, tool
 from ml_intern.graph.limits import TOOL_TIMEOUT_S
 from ml_intern.runs.backends.base import RunPlan
@@ -27,7 +27,7 @@ from ml_intern.safety.files.disk import matching_files, resolve
 from ml_intern.safety.files.removed import removed_paths
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.credentials import named_paths
-from ml_intern.safety.shell.invocations import Invocation, ParsedCommand
+from ml_intern.safety.shell.invocations import ParsedCommand
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.formatting import listed, plural
@@ -35,19 +35,7 @@ from ml_intern.tools.local.external_files import external_source
 
 DEFAULT_SECONDS = int(TOOL_TIMEOUT_S)
 MAX_SECONDS = 10 * 3600
-MAX_HOSTS = 5
-MAX_PATHS = 50
 MAX_SECRETS = 8
-_LISTINGS = frozenset(
-    {"cd", "ls", "stat", "du", "df", "tree", "mkdir", "pwd", "echo", "true", "rm", "chmod", "touch", "file"}
-)
-"""Programs that show at most the names in a folder that they are given."""
-_SEARCHES = frozenset({"rg", "ag", "ack", "xargs"})
-"""Programs that read the files of the working folder without naming it."""
-_GIT_READERS = frozenset({"diff", "show", "grep", "blame"})
-_QUOTED = re.compile(r"""['"]([^'"\n]{1,300})['"]""")
-"""Texts in inline code, which may be names of files."""
-_WILDCARD = re.compile(r"[*?\[]")
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -103,8 +91,10 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
         folder, parsed, removes = await asyncio.to_thread(_inspected, args, context)
-        opened = await asyncio.to_thread(_opened_paths, parsed, folder)
+        opened = await asyncio.to_thread(opened_paths, parsed, folder)
         read = await sources_of_files(context.store, opened)
+        private = await asyncio.to_thread(private_reads, opened, context)
+        context = replace(context, file_reads={**context.file_reads, **private})
         argv = (await asyncio.to_thread(bash_path), "-c", args.command)
         async with open_sandbox(argv, folder, context, tuple(args.secrets), removes) as prepared:
             command = _command(args, folder, prepared, context)
@@ -114,8 +104,10 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
             connections = prepared.connections
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
-    notes = [*_connection_notes(connections), *_removal_note(prepared.removed)]
-    return await asyncio.to_thread(_result, (parsed, read), command, context, finished, connections.reached, notes)
+    notes = [*connections.notes, *_removal_note(prepared.removed), *_restored_note(prepared.restored, context)]
+    inspected = (parsed, read)
+    result = await asyncio.to_thread(_result, inspected, command, context, finished, connections.reached, notes)
+    return replace(result, file_reads=private)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -186,27 +178,6 @@ def _sources(parsed: ParsedCommand | None, context: ToolContext) -> tuple[str, .
     return (*fetched, *dict.fromkeys(filter(None, (external_source(path, roots) for path in named))))
 
 
-def _opened_paths(parsed: ParsedCommand | None, folder: Path) -> list[Path]:
-    """Return the files and folders that a command may read, as far as its words show them."""
-    if parsed is None:
-        return [folder]
-    words = named_paths(parsed)[:MAX_PATHS]
-    matched = [one for word in words for one in (matching_files(word) if _WILDCARD.search(word) else (word,))]
-    quoted = [text for one in parsed.invocations for text in _QUOTED.findall(one.code)[:MAX_PATHS]]
-    named = [Path(resolve(str(folder / path))) for path in (*matched, *quoted)]
-    names = {one.name for one in parsed.invocations}
-    searches = [folder] if any(map(_searches_folder, parsed.invocations)) else []
-    return [*searches, *(path for path in named if not path.is_dir() or not names <= _LISTINGS)]
-
-
-def _searches_folder(invocation: Invocation) -> bool:
-    """Return whether a program reads files of the working folder without naming them."""
-    if invocation.name == "git":
-        return not _GIT_READERS.isdisjoint(invocation.arguments[:3])
-    recursive = invocation.name == "grep" and invocation.has("rR", "recursive", "dereference-recursive")
-    return recursive or invocation.name in _SEARCHES
-
-
 def finished_result(finished: Finished, command: ProcessCommand, notes: list[str]) -> ToolResult:
     """Return the model's view of a finished command. The output file is removed when all of it is shown."""
     shown, shortened = shorten_file(command.output, finished.characters)
@@ -237,21 +208,13 @@ def _closing(finished: Finished, seconds: float) -> list[str]:
     return [_exit(finished.exit_code), *([ended] if count else [])]
 
 
-def _connection_notes(connections: Connections) -> list[str]:
-    if connections.problem:
-        return [f"the sandbox had no network: {connections.problem}"]
-    cut = [f"the sandbox cut the connection: {why}; ask the user to send the data" for why in connections.cut]
-    if not connections.refused:
-        return cut
-    return [
-        *cut,
-        f"the sandbox blocked connections to {listed(connections.refused, MAX_HOSTS)}; "
-        "if the task needs them, ask the user to allow them with the setting sandbox.hosts",
-    ]
-
-
 def _removal_note(removed: tuple[str, ...]) -> list[str]:
     return [f"removed, because git would run it: {listed(removed, MAX_HOSTS)}"] if removed else []
+
+
+def _restored_note(restored: tuple[str, ...], context: ToolContext) -> list[str]:
+    names = [context.name_of(Path(path)) for path in restored]
+    return [f"restored, because the user locked it: {listed(names, MAX_HOSTS)}"] if names else []
 
 
 def _exit(code: int | None) -> str:

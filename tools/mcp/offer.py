@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,15 +53,20 @@ def tool_name(server: str, tool: str) -> str:
 def make_offer(server: str, tool: "BaseTool") -> Offer | None:
     """Return the tool's offer, or None when its schema is not an object, is invalid or is too large."""
     schema = tool.args_schema if isinstance(tool.args_schema, dict) else {}
+    return described(server, tool.name, tool.description, schema)
+
+
+def described(server: str, name: str, description: str, schema: Mapping[str, Any]) -> Offer | None:
+    """Return the offer of a tool, or None when its schema is not an object, is invalid or is too large."""
     written = json.dumps(schema, sort_keys=True)
     if schema.get("type", "object") != "object" or len(written) > MAX_SCHEMA or not _is_sound(schema):
         return None
-    digest = hashlib.sha256(json.dumps([tool.name, tool.description, written]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([name, description, written]).encode()).hexdigest()
     shown = json.loads(redact(visible(json.dumps(schema, ensure_ascii=False))))
-    return Offer(server, tool.name, visible(redact(tool.description))[:MAX_DESCRIPTION], shown, digest)
+    return Offer(server, name, visible(redact(description))[:MAX_DESCRIPTION], shown, digest)
 
 
-def _is_sound(schema: dict[str, Any]) -> bool:
+def _is_sound(schema: Mapping[str, Any]) -> bool:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 

@@ -87,7 +87,7 @@ async def stdio_streams(server: McpServer, output: ServerOutput) -> AsyncIterato
         server.command or "",
         *server.args,
         env={**await asyncio.to_thread(server_environment, os.environ), **server.env},
-        cwd=server.cwd,
+        cwd=server.cwd or await asyncio.to_thread(_home),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -114,12 +114,21 @@ async def stdio_streams(server: McpServer, output: ServerOutput) -> AsyncIterato
             stream.close()
 
 
+def _home() -> str:
+    """Return the folder of servers that name none. In the workspace, they would run what a sandboxed command put there.
+
+    python -m, npx, uv and uvx load modules, packages and settings from the folder they run in.
+    """
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return home if os.path.isdir(home) else "/"  # noqa: PTH112  is_dir() may raise
+
+
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a server: paths, locale and proxies, but no secrets."""
     secret = environment_secrets(environ)
     return {
         name: value
-        for name, value in child_environment(environ, uv_links()).items()
+        for name, value in child_environment(environ, uv_links(), sandboxed=False).items()
         if name not in secret
         and "AUTH" not in name.upper()
         and (name in _ALLOWED or name.upper().startswith(_ALLOWED_PREFIXES))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ml_intern.evidence.claims import ReportedNumbers, StatedNumber
+from ml_intern.evidence.numbers.contained import ContainedNumbers, WrittenNumber
 from ml_intern.execution.tool import SourceRead
 from ml_intern.tools.research.sentences import FOOTNOTE, GROUP
 
@@ -160,7 +160,7 @@ def unsupported(text: str, sources: Sequence[str], known: str) -> list[str]:
     if not stated:
         return []
     texts = [_plain(one) for one in (*sources, known)]
-    contained = ReportedNumbers(texts, [value for one in texts for value in _more(one)])
+    contained = ContainedNumbers(texts, [value for one in texts for value in _more(one)])
     return [written for written, options in stated if not any(contained.has(one) for one in options)]
 
 
@@ -183,7 +183,7 @@ def _plain(text: str) -> str:
     return _POWER.sub(lambda found: "e" + found[1].replace("\u2212", "-").replace(" ", ""), text)
 
 
-def _stated(text: str) -> Iterator[tuple[str, list[StatedNumber]]]:
+def _stated(text: str) -> Iterator[tuple[str, list[WrittenNumber]]]:
     """Yield every number as written, with the values it may have: 10k is 10 or 10,000."""
     plain = _plain(text)
     for found in _NUMBER.finditer(plain):
@@ -193,7 +193,7 @@ def _stated(text: str) -> Iterator[tuple[str, list[StatedNumber]]]:
             continue
         digits = _digits(found)
         values = [value, value * _SCALES[found["scale"].lower()]] if found["scale"] else [value]
-        yield found[0].strip(), [StatedNumber("", one, digits, bool(found["percent"]), firm=True) for one in values]
+        yield found[0].strip(), [WrittenNumber(one, digits, bool(found["percent"])) for one in values]
 
 
 def _digits(found: re.Match[str]) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_intern.execution.process.cleaning import StreamCleaner, clean
+from ml_intern.execution.process.cleaning import MAX_CHUNK, StreamCleaner, clean
 
 
 def streamed(data: bytes, size: int) -> str:
@@ -69,11 +69,28 @@ def test_a_progress_bar_of_any_length_uses_no_memory() -> None:
     assert cleaner.finish() == "step 99999%"
 
 
+def test_an_unfinished_line_is_shown_without_words_that_may_be_cut() -> None:
+    cleaner = StreamCleaner()
+    cleaner.feed(b"done\nfirst second thi")
+    assert cleaner.unfinished == "first second"
+    cleaner.feed(b"rd " * 1_000 + b"par")
+    assert set(cleaner.unfinished.split()) == {"rd"}
+    assert len(cleaner.unfinished) > 1_900
+
+
 def test_a_long_line_is_cut_between_words() -> None:
     cleaner = StreamCleaner()
     pieces = [cleaner.feed(b"0123456789abcde " * 4_096) for _ in range(64)]
     assert {piece[-1:] for piece in pieces} <= {"", " "}
     assert "".join(pieces) + cleaner.finish() == "0123456789abcde " * 4_096 * 64
+
+
+def test_a_word_at_the_cut_of_a_long_line_stays_whole() -> None:
+    token = "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH"
+    cleaner = StreamCleaner()
+    first = cleaner.feed(f"{'x' * (MAX_CHUNK - len(token))} {token[:20]}".encode() + b"a" * 20)
+    assert first == "x" * (MAX_CHUNK - len(token)) + " "
+    assert cleaner.finish() == token[:20] + "a" * 20
 
 
 @pytest.mark.parametrize("piece", [b"\x1b", b"\x1b]", b"\x1b[", b"\x08", b"a\x08", b"\r", b"\x00", b"\xff", b"\x1bP1"])

@@ -4,12 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ml_intern.execution.process.command import ProcessCommand, run_command
-from tests.execution.conftest import alive
+from ml_intern.execution.process.sessions import members
+from ml_intern.sandbox.command import WrappedCommand
+from tests.execution.conftest import alive, until
 
 ROOT = Path(__file__).resolve().parents[3]
 # Runs in its own process, so that its memory can be measured.
@@ -116,3 +120,17 @@ async def test_a_nested_call_carries_the_marks_of_both_calls(tmp_path: Path) -> 
     outer = ProcessCommand(inner.argv, tmp_path, {**os.environ, "ML_INTERN_CALL": "outer"}, inner.output, "inner", 20)
     await run_command(outer, print)
     assert inner.output.read_text() == "outer:inner\n"
+
+
+async def test_a_sandboxed_command_that_is_cancelled_while_it_starts_is_ended(tmp_path: Path) -> None:
+    may_start = threading.Event()
+    wrapped = WrappedCommand(["sleep", "60"], dict(os.environ), thread_setup=(may_start.wait,))
+    before = descriptors()
+    task = asyncio.create_task(run_command(replace(command(tmp_path, ""), wrapped=wrapped), print))
+    await asyncio.sleep(0)
+    task.cancel()
+    may_start.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: members(None, str(tmp_path)) == [])
+    assert descriptors() <= before

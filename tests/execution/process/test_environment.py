@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.execution.process.environment import child_environment, uv_links
+from ml_intern.execution.process.environment import child_environment, exclude_from_path, uv_links
 from tests.execution.conftest import Bench
 
 
@@ -22,7 +22,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_secrets_are_removed_by_name(agent: Path) -> None:
     secrets = ["HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "MY_SECRET", "DB_PASSWORD", "github_token"]
     kept = ["HF_HOME", "CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "KEYBOARD", "HF_ENDPOINT", "HTTPS_PROXY"]
-    found = child_environment(dict.fromkeys([*secrets, *kept], "value"))
+    found = child_environment(dict.fromkeys([*secrets, *kept], "value"), sandboxed=False)
     assert [name for name in secrets if name in found] == []
     assert {name: found.get(name) for name in kept} == dict.fromkeys(kept, "value")
 
@@ -37,14 +37,16 @@ def test_the_agents_venv_is_removed(agent: Path) -> None:
         "UV_PYTHON": str(agent / "bin" / "python"),
         "PATH": f"{agent}/bin:/usr/local/bin:/usr/bin",
     }
-    found = child_environment(started_by_uv_run)
+    found = child_environment(started_by_uv_run, sandboxed=False)
     assert found["PATH"] == "/usr/local/bin:/usr/bin"
     assert set(found) & set(started_by_uv_run) == {"PATH"}
 
 
 def test_a_venv_given_by_a_symlink_is_removed_too(agent: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(agent)
-    found = child_environment({"VIRTUAL_ENV": str(tmp_path / "link"), "PATH": f"{tmp_path}/link/bin:/usr/bin"})
+    found = child_environment(
+        {"VIRTUAL_ENV": str(tmp_path / "link"), "PATH": f"{tmp_path}/link/bin:/usr/bin"}, sandboxed=False
+    )
     assert "VIRTUAL_ENV" not in found
     assert found["PATH"] == "/usr/bin"
 
@@ -59,15 +61,26 @@ def test_the_users_own_settings_stay(agent: Path, tmp_path: Path) -> None:
         "PYTHONUNBUFFERED": "",
         "PATH": f"{tmp_path}/theirs/bin:/usr/bin",
     }
-    found = child_environment(callers)
+    found = child_environment(callers, sandboxed=False)
     assert {name: found.get(name) for name in callers} == callers
 
 
 def test_without_an_agent_venv_the_path_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    found = child_environment({"VIRTUAL_ENV": sys.base_prefix, "PATH": f"{sys.base_prefix}/bin:/usr/bin"})
+    found = child_environment(
+        {"VIRTUAL_ENV": sys.base_prefix, "PATH": f"{sys.base_prefix}/bin:/usr/bin"}, sandboxed=False
+    )
     assert found["PATH"] == f"{sys.base_prefix}/bin:/usr/bin"
     assert found["VIRTUAL_ENV"] == sys.base_prefix
+
+
+def test_only_a_sandboxed_command_finds_programs_of_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin")
+    exclude_from_path([str(tmp_path)])
+    assert child_environment(os.environ, sandboxed=True)["PATH"] == f"{tmp_path}/bin:/usr/bin"
+    assert child_environment(os.environ, sandboxed=False)["PATH"] == "/usr/bin"
 
 
 def test_uv_comes_last_on_path_from_a_folder_with_nothing_else(
@@ -83,7 +96,7 @@ def test_uv_comes_last_on_path_from_a_folder_with_nothing_else(
         "uvx": agent / "bin" / "uvx",
     }
     assert uv_links() == links
-    assert child_environment({"PATH": "/usr/bin"}, links)["PATH"] == f"/usr/bin:{links}"
+    assert child_environment({"PATH": "/usr/bin"}, links, sandboxed=False)["PATH"] == f"/usr/bin:{links}"
 
 
 def test_without_uv_in_the_agents_venv_there_are_no_links(agent: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ml_intern.graph.limits import ApprovalMode
+from ml_intern.safety.files.facts import FileFacts
 from ml_intern.safety.policy import PolicyContext, Verdict, verdict
 from ml_intern.safety.rule_settings import parse_rules
 from tests.safety.files.attacks import GIT_COMMANDS, GIT_FILES, PROGRAM_COMMANDS, PROGRAM_FILES
@@ -48,6 +49,14 @@ def test_commands_that_change_git_control_files_are_refused_in_every_mode(
     assert kinds == dict.fromkeys(MODES, "deny")
     assert shell(twin, "yolo", sandboxed=sandboxed).kind == "allow"
     assert shell(twin, "auto", sandboxed=sandboxed, taint=TAINT).kind == "allow"
+
+
+@pytest.mark.parametrize("command", ["cp -a evil/. .", "rsync -a evil/ .", "cp -a evil/* sub", "cp -rt . evil/."])
+def test_a_copy_of_a_folders_contents_must_not_bring_a_repository(command: str) -> None:
+    holds = {"/ws/evil": ("a.txt", ".git/config")}
+    facts = FileFacts(below=lambda path: holds.get(path.rstrip("/"), ()))
+    assert shell(command, "yolo", files=facts).kind == "deny"
+    assert shell(command.replace("evil", "data"), "yolo", files=facts).kind == "allow"
 
 
 @pytest.mark.parametrize(("attack", "twin"), PROGRAM_COMMANDS)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,18 @@ def test_an_ordinary_user_has_the_same_sandbox_under_a_program_that_hides_itself
     assert "canary" not in done.stdout
     assert done.stdout.count("Permission denied") >= 2
     assert "Operation not permitted" in done.stdout  # the signal
+
+
+def test_a_locked_file_is_restored(workspace: Path) -> None:
+    locked, gone = workspace / "eval.py", workspace / "data" / "test.csv"
+    gone.parent.mkdir()
+    locked.write_text("print(1)\n")
+    gone.write_text("a\n")
+    names = tuple(map(str, (locked, gone)))
+    script = "cat eval.py; echo 2 > eval.py; rm -r data; ln -s /etc/passwd data"
+    with wrap_basic(["bash", "-c", script], replace(profile(workspace), locked=names)) as wrapped:
+        process = wrapped.start(stdout=subprocess.PIPE)
+        assert process.communicate()[0] == b"print(1)\n"
+        wrapped.close()
+    assert locked.read_text() == "print(1)\n"
+    assert wrapped.restored[0] == str(locked)

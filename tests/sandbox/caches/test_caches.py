@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,31 @@ def test_an_overlay_shows_what_the_user_has_cached(tmp_path: Path) -> None:
     assert machine.run("cat later") == "also"
 
 
+@pytest.fixture
+def overlaid_store(tmp_path: Path) -> Iterator[Path]:
+    """A store on an overlay, as in a container, where the kernel refuses the caches' own overlay."""
+    if os.getuid():
+        pytest.skip("needs root, to mount an overlay")
+    layers = {name: tmp_path / f"layers-{name}" for name in ("lowerdir", "upperdir", "workdir")}
+    for folder in (*layers.values(), tmp_path / "store"):
+        folder.mkdir()
+    options = ",".join(f"{name}={folder}" for name, folder in layers.items())
+    mount = ["mount", "-t", "overlay", "overlay", "-o", options, str(tmp_path / "store")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount an overlay, which is not allowed here")
+    yield tmp_path / "store"
+    subprocess.run(["umount", "--lazy", tmp_path / "store"], check=True)
+
+
+def test_where_the_kernel_refuses_an_overlay_the_caches_are_private(overlaid_store: Path) -> None:
+    machine = Machine(overlaid_store.parent)
+    machine.cache.mkdir(parents=True)
+    (machine.cache / "wheel").write_text("good")
+    assert machine.run("ls; echo new > wheel") == ""
+    assert machine.run("cat wheel; ls") == "new\nwheel\n"
+    assert machine.content() == {"wheel": "good"}
+
+
 def test_commands_at_the_same_time_share_the_cache(machine: Machine) -> None:
     command = "cd ~/.cache/uv; echo x > {0}; until [ -e {1} ]; do sleep 0.01; done"
     code = (
@@ -128,6 +154,19 @@ def test_no_holder_survives_a_killed_process(tmp_path: Path) -> None:
     assert Machine(tmp_path).run("cat started") == "x\n"
 
 
+def test_the_mounts_of_folders_that_were_not_used_lately_end_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "_holder", lru_cache(maxsize=1)(overlay._holder.__wrapped__))
+    machine = Machine(tmp_path)
+    machine.cache.mkdir(parents=True)
+    machine.run("echo x > made")
+    first = int(next(machine.store.glob("*/pid")).read_text())
+    machine.run("true", workspace="other")
+    until(lambda: not Path(f"/proc/{first}").exists())
+    assert machine.run("cat made") == "x\n"
+
+
 def test_a_sandbox_whose_start_was_cut_off_does_not_keep_the_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +185,7 @@ def test_a_sandbox_whose_start_was_cut_off_does_not_keep_the_holder(
             process.kill()
     until(lambda: not Path(f"/proc/{inner}/exe").exists())
     os.close(users)
+    os.kill(int(next(machine.store.glob("*/pid")).read_text()), signal.SIGKILL)  # this process still uses it
 
 
 def test_pruning_removes_what_was_used_longest_ago_and_what_no_workspace_needs(machine: Machine) -> None:

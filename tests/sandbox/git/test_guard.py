@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.sandbox.bubblewrap import sandbox_problem
+from ml_intern.sandbox.basic.wrapping import basic_problem
+from ml_intern.sandbox.bubblewrap import Kind, sandbox_problem
 from ml_intern.sandbox.git.guard import record_git_state, remove_active_git_config
+from ml_intern.sandbox.git.tree import find_linked_repositories
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.sandbox.wrapped_runs import run_wrapped
 
@@ -177,6 +179,39 @@ def test_a_separate_git_dir_is_protected_and_stays(tmp_path: Path, how: str) -> 
     assert inside(tmp_path, swapped) or how == "file"
     users_git(tmp_path)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("kind", ["bubblewrap", "basic"])
+def test_a_linked_work_tree_is_read_and_keeps_naming_its_repository(tmp_path: Path, kind: Kind) -> None:
+    if kind == "basic" and (problem := basic_problem()):
+        pytest.skip(f"no basic sandbox here: {problem[0]}")
+    main, tree = tmp_path / "main", tmp_path / "tree"
+    subprocess.run(["git", "init", "-q", main], check=True)
+    subprocess.run([*GIT.split(), "-C", main, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    subprocess.run(["git", "-C", main, "worktree", "add", "-q", tree], check=True)
+    pointer = (tree / ".git").read_text()
+
+    def run(command: str) -> str:
+        profile = build_profile(SandboxRequest(str(tree), kind=kind), {**os.environ, "HOME": str(tmp_path)})
+        return run_wrapped(["bash", "-c", f"{command} 2>&1"], profile).out
+
+    assert run("git log --format=%s; git status --short") == "first\n"
+    run("git init -q evil; git -C evil config core.fsmonitor x; rm -f .git; echo gitdir: $PWD/evil/.git > .git")
+    assert (tree / ".git").read_text() == pointer
+    run(f"echo evil >> {main}/.git/config; echo x > {main}/.git/worktrees/tree/commondir")
+    assert "evil" not in (main / ".git/config").read_text()
+    assert run("git log --format=%s") == "first\n"
+
+
+def test_a_work_tree_that_its_repository_does_not_know_sees_nothing_of_it(tmp_path: Path) -> None:
+    main, tree = tmp_path / "main", tmp_path / "tree"
+    subprocess.run(["git", "init", "-q", main], check=True)
+    (main / ".git/worktrees/other").mkdir(parents=True)
+    (main / ".git/worktrees/other/commondir").write_text("../..")
+    (main / ".git/worktrees/other/gitdir").write_text(str(tmp_path / "elsewhere/.git"))
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {main}/.git/worktrees/other")
+    assert list(find_linked_repositories([str(tree)])) == []
 
 
 def vendored(workspace: Path) -> Path:

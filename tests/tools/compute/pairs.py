@@ -1,11 +1,13 @@
 """Broken runs and their valid twins, which differ in one detail that a rule must detect."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ml_intern.runs.preflight.inputs import EarlierRun
 from ml_intern.runs.preflight.program import read_program
+from ml_intern.runs.remote.measured import Gpu, MeasuredTarget, Partition
 from tests.tools.compute.scripts import SFT, changed
 
 
@@ -28,6 +30,10 @@ class Pair:
     twin: Side = field(default_factory=Side)
 
 
+A6000 = Gpu("NVIDIA RTX A6000", 49140, 8.6)
+T4 = Gpu("Tesla T4", 15360, 7.5)
+TORCH = "import torch\nprint(torch.ones(2))\n"
+CUDA = 'import torch\nprint(torch.ones(2).to("cuda"))\n'
 SHAPE = read_program(SFT).shape
 FULL = changed((", peft_config=LoraConfig(r=8)", ""))
 NO_PUSH = changed(("push_to_hub=True, hub_model_id", "hub_model_id"), ("trainer.push_to_hub()\n", ""))
@@ -52,6 +58,19 @@ def saying(text: str, script: str = SFT, **plan: Any) -> Side:
 def with_model(name: str) -> str:
     """Return the script with another model."""
     return changed(("Qwen/Qwen2.5-1.5B", name))
+
+
+def there(script: str = SFT, gpus_asked: str = "", **found: Any) -> Side:
+    """Return a run on a target with these measurements. Fields of the plan go to the plan."""
+    plan = {str(name): found.pop(name) for name in ("limit_s", "environment") if name in found}
+    on = {
+        "backend": "slurm" if "partition" in found else "ssh",
+        "hardware": "box",
+        "target": "box",
+        "gpus": gpus_asked,
+        "script": script,
+    }
+    return Side(script, {**on, **plan}, {"target": MeasuredTarget(time.time(), **{"gpus": (A6000,), **found})})
 
 
 PAIRS = (
@@ -323,5 +342,41 @@ PAIRS = (
         "a stand-in for the whole training",
         saying("fine-tune meta-llama/Llama-3.2-1B", backend="local"),
         saying("fine-tune meta-llama/Llama-3.2-1B", backend="local", script_args=("--max-steps", "5")),
+    ),
+    Pair(
+        "partition",
+        "a limit over that of the partition",
+        there(partition=Partition(3600.0)),
+        there(limit_s=1800.0, partition=Partition(3600.0)),
+    ),
+    Pair("disk", "a model larger than the free space", there(free=2_000_000_000), there(free=9_000_000_000)),
+    Pair("disk", "a full disk", there("import json", free=1_000), there("import json", free=3 << 30)),
+    Pair("internet", "a download without internet", there(internet=False), there(internet=True)),
+    Pair(
+        "internet",
+        "a download without internet, and one from the cache",
+        there(internet=False),
+        there(internet=False, environment={"HF_HUB_OFFLINE": "1"}),
+    ),
+    Pair("cuda", "a machine without torch", there(TORCH, torch=""), there(TORCH, torch="2.4.0")),
+    Pair(
+        "cuda",
+        "a torch for a later CUDA than the driver's",
+        there(TORCH, torch="2.9.0", torch_cuda="13.0", driver_cuda="12.4"),
+        there(TORCH, torch="2.4.0", torch_cuda="12.6", driver_cuda="12.4"),
+    ),
+    Pair("precision", "bfloat16 on an old GPU of a machine", there(gpus=(T4,)), there(gpus=(A6000,))),
+    Pair("precision", "cuda on a machine without a GPU", there(CUDA, gpus=()), there(CUDA, gpus=(T4,))),
+    Pair(
+        "precision",
+        "cuda in a job without GPUs",
+        there(CUDA, partition=Partition(gres="gpu:a100:4")),
+        there(CUDA, partition=Partition(gres="gpu:a100:4(S:0-1)"), gpus_asked="2"),
+    ),
+    Pair(
+        "memory",
+        "a model for four GPUs on one",
+        there(with_model("org/big-70B"), gpus=(A6000,)),
+        there(with_model("org/big-70B"), gpus=(A6000,) * 4),
     ),
 )

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -312,4 +313,38 @@ async def test_unverified_numbers_of_a_card_are_reported(hub: FakeHub, bench: Be
     bench.file("out/results.json", '{"accuracy": 0.9312}')
     bench.file("out/README.md", f"{GOOD_CARD}\nThe accuracy is 0.931, the F1 0.87.\n")
     expected = (await upload(bench, "out")).text
-    assert "card: unverified numbers (in no tool output and no uploaded file): 0.87" in expected
+    assert "card: unverified numbers (no program printed them, and no uploaded file has them): f1 0.87" in expected
+
+
+async def test_an_uploaded_model_card_has_the_evidence_of_its_numbers(hub: FakeHub, bench: Bench) -> None:
+    context = bench.context()
+    body = {
+        "tool": "bash", "args": '{"command": "python3 eval.py"}', "text": "accuracy=0.8125\n", "ok": True,
+        "status": "done", "began": 1.0, "seconds": 1.0, "opened": [], "written": {}, "missed": "",
+    }  # fmt: skip
+    await bench.store.evidence.put(context.thread_id, "call", "m/0", body)
+    bench.file("out/model.joblib", "weights")
+    bench.file("out/README.md", f"{GOOD_CARD}\nThe accuracy is 0.8125.\n")
+    checked = replace(context, options=replace(context.options, verify="quick"))
+    for value in ("0.8125", "0.81"):  # a card with the section gets it anew, not twice
+        call = bench.call("hub_repos", {"operation": "upload", "repo": "ada/m", "local": "out"})
+        assert "the section Evidence was added to the card on the Hub" in (await run_call(call, checked)).text
+        on_hub = hub.repository("models", "ada/m").text("README.md")
+        assert on_hub.count("## Evidence") == 1
+        assert f"| accuracy {value} | supported | printed by command 1 |" in on_hub
+        bench.file("out/README.md", on_hub.replace("is 0.8125", "is 0.81"))
+    assert f"| model.joblib | `{sha256(b'weights').hexdigest()}` |" in on_hub
+
+
+async def test_a_card_that_contradicts_what_ran_is_not_uploaded(hub: FakeHub, bench: Bench) -> None:
+    context = bench.context()
+    body = {
+        "tool": "bash", "args": '{"command": "python3 eval.py"}', "text": "accuracy=0.8125\n", "ok": True,
+        "status": "done", "began": 1.0, "seconds": 1.0, "opened": [], "written": {}, "missed": "",
+    }  # fmt: skip
+    await bench.store.evidence.put(context.thread_id, "call", "m/0", body)
+    bench.file("out/README.md", f"{GOOD_CARD}\nThe accuracy is 0.97.\n")
+    call = bench.call("hub_repos", {"operation": "upload", "repo": "ada/m", "local": "out"})
+    refused = await run_call(call, replace(context, options=replace(context.options, verify="quick")))
+    assert not refused.ok
+    assert "accuracy 0.97: command 1 printed accuracy 0.8125" in refused.text

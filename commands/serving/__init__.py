@@ -1,0 +1,1 @@
+"""Commands that serve threads to other programs until a signal arrives."""

@@ -1,0 +1,1 @@
+"""The memory of a folder: facts that its code does not show."""

@@ -1,0 +1,1 @@
+"""The checks of an answer against the evidence, one subject per module. Each returns claims or findings."""

@@ -1,0 +1,95 @@
+"""Apply the code rules to the Python that ran, with what the evidence says about which handlers ran."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from ml_intern.evidence.checks.parsing import nodes_of
+from ml_intern.evidence.code.check import CodeFacts, read_code
+from ml_intern.evidence.findings import Finding
+from ml_intern.evidence.observations import Execution, Observations
+
+_MODELS: Final = {
+    r"random forests?": r"RandomForest|ExtraTrees|RFClassifier",
+    r"gradient boost\w*|boosted trees": r"GradientBoost|XGB|LGBM|CatBoost|HistGradient|xgb|lgb",
+    r"xgboost": r"XGB|xgb",
+    r"lightgbm": r"LGBM|lgb",
+    r"catboost": r"CatBoost",
+    r"logistic regression": r"Logistic|SGDClassifier",
+    r"linear regression": r"LinearRegression|OLS|lstsq|SGDRegressor",
+    r"\bridge\b": r"Ridge",
+    r"\blasso\b": r"Lasso",
+    r"\bsvms?\b|support vector \w+": r"SVC|SVR|SVM",
+    r"decision trees?": r"DecisionTree",
+    r"naive bayes": r"NB$",
+    r"\bk-?nn\b|nearest neighbou?rs?": r"KNeighbors|NearestNeighbors|BallTree|KDTree",
+    r"\bmlp\b|multi-?layer perceptron": r"MLP|Sequential|Module|Linear$",
+    r"gaussian process\w*": r"GaussianProcess|GPy",
+}
+_PATH: Final = re.compile(r"^[\w./-]*[./][\w./-]+$")
+
+
+def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
+    """Yield the facts in the code of the executions that the answer reports on."""
+    models: set[str] = set()
+    for run in used:
+        for path, code in seen.sources(run):
+            if not path.startswith("/") or path == "-c":
+                facts = facts_of(code, path, _handled(code, run))
+                models |= set(facts.models)
+                yield from facts.findings
+                yield from _not_analysed(facts, path)
+    yield from _asked_models(answer, seen.user_text, models)
+
+
+@lru_cache(maxsize=128)
+def facts_of(code: str, path: str, handled: tuple[int, ...] = ()) -> CodeFacts:
+    """Return the facts of a script. Each is read once; `handled` are lines of the handlers that ran."""
+    return read_code(code, path, handled=handled)
+
+
+def _not_analysed(facts: CodeFacts, path: str) -> Iterator[Finding]:
+    if facts.not_analysed and "Python" not in facts.not_analysed:
+        yield Finding("not analysed", f"the code was not analysed: {facts.not_analysed}", path)
+
+
+def _handled(code: str, run: Execution) -> tuple[int, ...]:
+    """Return the lines of the handlers that must have run: no file that their `try` block names was opened."""
+    if run.missed or run.remote:
+        return ()
+    found = []
+    for node in nodes_of(code):
+        if isinstance(node, ast.Try) and node.handlers:
+            names = [name for statement in node.body for name in _paths(statement)]
+            if names and not any(_was_opened(name, run) for name in names):
+                found.append(node.handlers[0].body[0].lineno)
+    return tuple(found)
+
+
+def _paths(statement: ast.stmt) -> Iterator[str]:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _PATH.match(node.value):
+            yield node.value
+
+
+def _was_opened(name: str, run: Execution) -> bool:
+    path = str(Path(run.folder, name))
+    return (
+        path in run.opened
+        or any(one.startswith(f"{path}/") for one in run.opened)
+        or not path.startswith(str(run.folder))
+    )
+
+
+def _asked_models(answer: str, asked: str, models: set[str]) -> Iterator[Finding]:
+    """Yield the kind of model that was asked for and is reported, if the code uses only other kinds."""
+    if not models:
+        return
+    for words, classes in _MODELS.items():
+        found = re.search(words, asked, re.IGNORECASE)
+        if found and re.search(words, answer, re.IGNORECASE) and not any(re.search(classes, one) for one in models):
+            message = f"the code uses {', '.join(sorted(models))}; a {found[0]} was asked for and is reported"
+            yield Finding("other model", message, level="contradiction")

@@ -1,0 +1,98 @@
+"""How often code repeats something, as far as its constants say: epochs, seeds, folds."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ml_intern.evidence.checks.parsing import nodes_of
+
+_KEYWORDS: Final = {
+    "epoch": re.compile(r"^(?:n_?|num_?|max_?)?(?:train_?)?epochs?$"),
+    "seed": re.compile(r"^(?:n_?|num_?)seeds$"),
+    "fold": re.compile(r"^(?:n_splits|n_folds|num_folds|folds|cv)$"),
+}
+_SEEDS: Final = re.compile(r"^(?:random_state|seed|random_seed|set_seed|manual_seed|default_rng|RandomState)$")
+
+
+def loop_counts(source: str, noun: str) -> list[int]:
+    """Return the counts of epochs, seeds or folds in a source; none where constants do not decide them."""
+    nodes = nodes_of(source)
+    constants = _constants(nodes)
+    found = [count for node in nodes for count in _counts(node, noun, constants)]
+    return list(dict.fromkeys(found))
+
+
+def _constants(nodes: Sequence[ast.AST]) -> dict[str, int]:
+    """Return the names that one whole number or one list of constants is assigned to."""
+    found: dict[str, list[int]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            size = _size(node.value, {})
+            found.setdefault(node.targets[0].id, []).append(-1 if size is None else size)
+    return {name: sizes[0] for name, sizes in found.items() if len(sizes) == 1 and sizes[0] >= 0}
+
+
+def _size(node: ast.expr, constants: dict[str, int]) -> int | None:
+    """Return a whole number, or the length of a range or list of constants."""
+    match node:
+        case ast.Constant(value=int(number)) if not isinstance(node.value, bool):
+            return number
+        case ast.Name(id=name):
+            return constants.get(name)
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return len(elements)
+        case ast.Call(func=ast.Name(id="range"), args=args) if args:
+            sizes = [_size(one, constants) for one in args]
+            if any(one is None for one in sizes):
+                return None
+            return len(range(*[one or 0 for one in sizes])) if len(sizes) < 3 else None
+    return None
+
+
+def _counts(node: ast.AST, noun: str, constants: dict[str, int]) -> Iterator[int]:
+    keyword = _KEYWORDS.get(noun)
+    if keyword and isinstance(node, ast.keyword) and node.arg and keyword.match(node.arg):
+        yield from _known(_size(node.value, constants))
+    if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Name):
+        size = _size(node.iter, constants)
+        if size is not None and _is_loop_of(node, noun):
+            yield size
+    if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp) and noun == "seed":
+        first = node.generators[0]
+        if isinstance(first.target, ast.Name) and _seeds(node, first.target.id):
+            yield from _known(_size(first.iter, constants))
+
+
+def _known(size: int | None) -> Iterator[int]:
+    if size is not None:
+        yield size
+
+
+def _is_loop_of(node: "ast.For | ast.comprehension", noun: str) -> bool:
+    name = node.target.id if isinstance(node.target, ast.Name) else ""
+    if noun in name.lower():
+        return True
+    return noun == "seed" and isinstance(node, ast.For) and _seeds(node, name)
+
+
+def _seeds(node: ast.AST, name: str) -> bool:
+    """Whether the loop variable is used as a seed."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.keyword) and one.arg and _SEEDS.match(one.arg) and _is_name(one.value, name):
+            return True
+        if (
+            isinstance(one, ast.Call)
+            and _SEEDS.match(_last_name(one.func))
+            and any(_is_name(a, name) for a in one.args)
+        ):
+            return True
+    return False
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,308 @@
+"""The evidence of a thread: the programs that ran, what the agent typed, and the files it left."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_intern.evidence.numbers.measured import read_numbers
+from ml_intern.execution.call import ToolResult
+from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, shown_text
+from ml_intern.execution.tool import ToolContext
+from ml_intern.safety.shell.invocations import Invocation, parse_command
+from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.store.evidence.table import EvidenceRow
+from ml_intern.store.runs import RunRow
+from ml_intern.text.word_table import words
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AnyMessage
+
+_TEXT_TOOLS: Final = words(
+    "echo printf cat tee head tail grep egrep fgrep rg sort uniq cut tr sed awk wc ls cd pwd "
+    "cp mv rm mkdir rmdir touch ln chmod "
+    "find stat file diff cmp test [ true false sleep seq export set unset read date column "
+    "paste nl rev tac fold yes source . "
+    "jq less more which type du df env for while if do done then else fi"
+)
+"""Programs that pass text on or write what they are given. What they print is not a measurement."""
+_WRITERS: Final = frozenset({"write", "edit"})
+_REPEATING: Final = frozenset({"write", "edit", "plan", "bash", "jobs", "experiments", "verify", "notify"})
+"""Tools whose results repeat what the agent wrote or what a recorded program printed."""
+_MAX_LOG: Final = 400_000
+_MAX_SCRIPTS: Final = 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A command or a background run. `state` is done, failed, timeout, cancelled, lost, interrupted or running."""
+
+    name: str
+    command: str
+    text: str
+    state: str = "done"
+    reason: str = ""
+    began: float = 0.0
+    seconds: float = 0.0
+    opened: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
+    missed: str = ""
+    """Why the lists of files may be incomplete, or ""."""
+    programs: tuple[Invocation, ...] = ()
+    """The programs it ran, without the tools that only pass text on."""
+    folder: Path = Path()
+    remote: bool = False
+    hardware: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether a program ran that can measure something."""
+        return bool(self.programs)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Text that the agent wrote: the content of a file, or a command."""
+
+    when: float
+    text: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Everything that the checks of an answer read."""
+
+    workspace: Path
+    roots: tuple[Path, ...]
+    user_text: str
+    executions: tuple[Execution, ...] = ()
+    typed: tuple[Typed, ...] = ()
+    reports: tuple[tuple[str, str], ...] = ()
+    """Name and text of the results of other tools, such as a file of the user's that was read."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    """All recorded calls."""
+    locks: tuple[EvidenceRow, ...] = ()
+    level: str = "quick"
+
+    @cached_property
+    def written(self) -> dict[str, str]:
+        """Return the paths that this thread wrote, each with the name of what wrote it last; the agent is ""."""
+        last = [(one.when, one.path, "") for one in self.typed if one.path]
+        for run in self.executions:
+            last += [(run.began + run.seconds, path, run.name if run.ran else "") for path in run.written]
+        return {path: name for _, path, name in sorted(last)}
+
+    @cached_property
+    def programs(self) -> tuple[Execution, ...]:
+        """Return the executions in which a program ran."""
+        return tuple(one for one in self.executions if one.ran)
+
+    def find(self, name: str) -> Path | None:
+        """Return the existing file or folder that a name in an answer means, or None."""
+        name = name.strip().removeprefix("./")
+        places = [Path(name)] if name.startswith("/") else [root / name for root in self.roots]
+        for place in places:
+            if place.exists():
+                return place
+        return next((Path(path) for path in self.written if path.endswith(f"/{name}") and Path(path).exists()), None)
+
+    def sources(self, run: Execution) -> list[tuple[str, str]]:
+        """Return path and text of the Python code that an execution ran, as far as it is known."""
+        found = [("-c", one.code) for one in run.programs if one.code and one.name.startswith("python")]
+        named = [str(run.folder / word) for one in run.programs for word in one.arguments if word.endswith(".py")]
+        opened = [path for path in run.opened if path.endswith(".py")]
+        for path in list(dict.fromkeys([*named, *opened]))[:_MAX_SCRIPTS]:
+            if text := self._script(path, run.began):
+                found.append((self.short(path), text))
+        return found
+
+    def _script(self, path: str, when: float) -> str:
+        """Return the text of a script when it ran: what the agent had written, else what the file contains now."""
+        whole = [one for one in self.typed if one.path == path and one.when <= when]
+        if whole and not any(one.path == path and one.when > when for one in self.typed):
+            return content_of(Path(path)) or whole[-1].text
+        return whole[-1].text if whole else content_of(Path(path))
+
+    def short(self, path: str | Path) -> str:
+        """Return a path relative to the workspace, if it is inside."""
+        return str(path).removeprefix(f"{self.workspace}/")
+
+
+def content_of(path: Path, limit: int = 2_000_000) -> str:
+    """Return the text of a file, or "" if it cannot be read or is larger than the limit."""
+    try:
+        if path.is_file() and path.stat().st_size <= limit:
+            return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return ""
+
+
+async def observe(context: ToolContext) -> Observations:
+    """Gather the evidence of a thread."""
+    store, thread = context.store, context.thread_id
+    rows = await store.evidence.list(thread, "call")
+    runs = await store.runs.list(thread)
+    locks = await store.evidence.list(thread, "lock")
+    bodies = _in_order(dict(row.body) for row in rows)
+    workspace = context.workspace.resolve()
+    bodies += _unrecorded(context.messages, {row.ref for row in rows})
+    executions = [_of_call(body, place, workspace) for place, body in enumerate(bodies) if body["tool"] == "bash"]
+    executions += [_of_run(row, context) for row in runs]
+    return Observations(
+        workspace=workspace,
+        roots=context.roots(),
+        user_text=context.user_text,
+        executions=tuple(sorted(filter(None, executions), key=lambda one: one.began)),
+        typed=tuple(_typed(bodies, workspace)),
+        reports=tuple(_reports(context.messages)),
+        calls=tuple(bodies),
+        locks=tuple(locks),
+        level=context.options.verify,
+    )
+
+
+def _in_order(bodies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return recorded calls with times that never decrease, whatever the clock did meanwhile."""
+    found: list[dict[str, Any]] = []
+    for body in bodies:
+        latest = found[-1]["began"] if found else body["began"]
+        found.append({**body, "began": max(body["began"], latest)})
+    return found
+
+
+def _unrecorded(messages: "Sequence[AnyMessage]", known: set[str]) -> list[dict[str, Any]]:
+    """Return the calls of the conversation without evidence, such as those before a fork. Their files are unknown."""
+    results = {one.tool_call_id: one for one in messages if one.type == "tool"}
+    found = []
+    for message in messages:
+        for place, call in enumerate(getattr(message, "tool_calls", ())):
+            result = results.get(call["id"])
+            if f"{message.id}/{place}" not in known and result is not None and call["name"] in (*_WRITERS, "bash"):
+                found.append(
+                    {
+                        "tool": call["name"], "args": json.dumps(call["args"], ensure_ascii=False), "text": result.text,
+                        "ok": result.status != "error", "status": "done" if result.status != "error" else "failed",
+                        "began": 0.0, "seconds": 0.0, "opened": [], "written": {}, "missed": "it was not recorded",
+                    }
+                )  # fmt: skip
+    return found
+
+
+def _of_call(body: Mapping[str, Any], place: int, workspace: Path) -> Execution | None:
+    try:
+        args = json.loads(body["args"])
+    except ValueError:
+        return None
+    if args.get("background"):
+        return None
+    command = str(args.get("command", ""))
+    folder = (workspace / str(args["workdir"])).resolve() if args.get("workdir") else workspace
+    return Execution(
+        name=f"command {place + 1}",
+        command=command,
+        text=body["text"],
+        state=body["status"],
+        reason="" if body["ok"] else _last_line(body["text"]),
+        began=body["began"],
+        seconds=body["seconds"],
+        opened=frozenset(body["opened"]),
+        written=body["written"],
+        missed=body["missed"],
+        programs=programs_of(command, folder),
+        folder=folder,
+    )
+
+
+def _of_run(row: RunRow, context: ToolContext) -> Execution:
+    log = Path(row.log) if row.log else None
+    seen = _run_evidence(log.parent) if log else {}
+    states = {"succeeded": "done", "queued": "running"}
+    folder = context.workspace.resolve()
+    return Execution(
+        name=row.id,
+        command=row.command,
+        text=_ends(log) if log else row.tail,
+        state=states.get(row.state, row.state),
+        reason=row.reason or (f"exit code {row.exit_code}" if row.exit_code else ""),
+        began=row.started or row.created,
+        seconds=max(0.0, (row.finished or row.created) - (row.started or row.created)),
+        opened=frozenset(seen.get("opened", ())),
+        written=seen.get("written", {}),
+        missed=seen.get("missed", "the run left no record of its files"),
+        programs=programs_of(row.command, folder) or _script_program(row, folder),
+        folder=folder,
+        remote=row.backend != "local",
+        hardware=row.hardware or "",
+    )
+
+
+def _script_program(row: RunRow, folder: Path) -> tuple[Invocation, ...]:
+    """Return the script of a run whose command could not be parsed."""
+    return programs_of(f"python3 {row.command}", folder) if row.command.strip() else ()
+
+
+def _run_evidence(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / RUN_EVIDENCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _ends(log: Path) -> str:
+    """Return the beginning and the end of a log."""
+    try:
+        with log.open("rb") as file:
+            start = file.read(_MAX_LOG // 2)
+            file.seek(max(file.tell(), log.stat().st_size - _MAX_LOG // 2))
+            return (start + file.read(_MAX_LOG // 2)).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def programs_of(command: str, folder: Path) -> tuple[Invocation, ...]:
+    """Return what a shell command runs, without the tools that only pass text on."""
+    parsed = parse_command(command, CommandContext(str(folder), home=str(Path.home()), cwd=str(folder)))
+    return tuple(one for one in parsed.invocations if one.name and one.name not in _TEXT_TOOLS)
+
+
+def prepare(command: str, result: ToolResult, folder: Path) -> None:
+    """Read the numbers that a command printed, and parse it, so that the check of the answer finds both done."""
+    programs_of(command, folder)
+    read_numbers(shown_text(result))
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip("[] ") for line in text.strip().splitlines()]
+    return lines[-1][:200] if lines else ""
+
+
+def _typed(bodies: Iterable[Mapping[str, Any]], workspace: Path) -> Iterator[Typed]:
+    """Yield what the agent wrote. For an edit it is the new text, which replaces a part of the file."""
+    for body in bodies:
+        try:
+            args = json.loads(body["args"])
+        except ValueError:
+            yield Typed(body["began"], body["args"])
+            continue
+        if body["tool"] in _WRITERS:
+            path = str((workspace / str(args.get("path", ""))).resolve()) if body["ok"] else ""
+            content = "\n".join(str(value) for name, value in args.items() if name != "path")
+            yield Typed(body["began"], str(args.get("content", content)), path)
+        else:
+            yield Typed(body["began"], re.sub(r"\\n", "\n", body["args"]))
+
+
+def _reports(messages: "Sequence[AnyMessage]") -> Iterator[tuple[str, str]]:
+    calls = {call["id"]: call for message in messages for call in getattr(message, "tool_calls", ())}
+    for message in messages:
+        if message.type == "tool":
+            call = calls.get(message.tool_call_id, {"name": message.name or "", "args": {}})
+            if call["name"] not in _REPEATING:
+                yield f"{call['name']} {call['args'].get('path', '')}".strip(), message.text

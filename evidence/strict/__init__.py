@@ -1,0 +1,1 @@
+"""The additions of the level strict: a second seed, and a read-only reviewer."""

@@ -1,0 +1,1 @@
+"""Watch and record what commands do to files, for the evidence of a thread."""

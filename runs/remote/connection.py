@@ -1,0 +1,176 @@
+"""Call the far side: over ssh, or for a Slurm cluster of this machine directly."""
+
+import asyncio
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.paths import private_folder
+from ml_intern.configs.settings import ComputeTarget
+from ml_intern.execution.call import ToolError
+from ml_intern.runs.remote.far_side.serve import MARK
+from ml_intern.runs.remote.far_side_file import far_side_file, loader
+from ml_intern.safety.secrets.known import without_secrets
+from ml_intern.text.visible import visible
+
+MAX_SESSIONS = 6
+"""Operations on one machine at the same time. A server of OpenSSH accepts ten in one connection."""
+SECONDS = 60.0
+SLOWEST_BYTES_PER_SECOND = 50_000
+CHUNK = 1 << 18
+MAX_SOCKET_FOLDER = 46
+"""Length of a folder for the sockets of ssh, in bytes: with their names, 58 more, a path may have at most 104."""
+CONNECTION_FAILED = 255
+NOT_FOUND = 127
+_REMEDIES = {
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": (
+        "its host key has changed",
+        "make sure that it is the right machine, then remove the old key with `ssh-keygen -R HOST`",
+    ),
+    "Host key verification failed": ("its host key is unknown", "connect once with `ssh HOST` and check the key"),
+    "Permission denied": ("it refused the login", "check the user and key with `ssh HOST true`"),
+    "Could not resolve hostname": ("its name does not resolve", "check the host in the settings"),
+}
+
+
+class FarSide:
+    """Performs operations on one target. `sockets` is a folder for ssh's sockets."""
+
+    def __init__(self, name: str, target: ComputeTarget, sockets: Path) -> None:
+        self.name, self.target = name, target
+        self._sockets = sockets
+        self._sessions = asyncio.Semaphore(MAX_SESSIONS)
+
+    async def call(
+        self, operation: str, order: Mapping[str, Any], files: Sequence[Path | bytes] = ()
+    ) -> dict[str, Any]:
+        """Perform an operation and return its answer. `files` follow the order.
+
+        Raises:
+            TemporaryError: the machine cannot be reached or did not answer.
+            ToolError: the operation failed there.
+        """
+        async with self._sessions:
+            parts = [_line(order), *files]
+            answer = await self._send(operation, parts)
+            if answer.get("absent"):
+                await self._send("install", [far_side_file()])
+                answer = await self._send(operation, parts)
+        if problem := answer.get("error"):
+            raise ToolError(f"{self.name}: {visible(str(problem))}")
+        return answer
+
+    async def _send(self, operation: str, parts: Sequence[Path | bytes]) -> dict[str, Any]:
+        seconds = SECONDS + sum(map(_size, parts)) / SLOWEST_BYTES_PER_SECOND
+        with tempfile.TemporaryFile() as errors:  # a pipe would stay open in ssh's shared connection
+            process = await asyncio.create_subprocess_exec(
+                *self._words(operation),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env=without_secrets(os.environ),
+                start_new_session=True,
+            )
+            try:
+                async with asyncio.timeout(seconds):
+                    output = await _exchange(process, parts)
+            except TimeoutError:
+                raise TemporaryError(f"{self.name} did not answer within {seconds:.0f} s", "try again later") from None
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            errors.seek(0)
+            said = errors.read().decode(errors="replace")
+        found = output.rpartition(f"\n{MARK}".encode())
+        if found[1]:
+            answer: dict[str, Any] = json.loads(found[2].split(b"\n")[0])
+            return answer
+        raise self._failure(process.returncode or 0, said or output.decode(errors="replace"))
+
+    def _words(self, operation: str) -> list[str]:
+        line = loader(self.target.workdir, operation)
+        if not self.target.host:
+            return shlex.split(line)
+        _own_folder(self._sockets)
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "15",
+            "ServerAliveInterval": "15",
+            "ServerAliveCountMax": "3",
+            "ControlMaster": "auto",
+            "ControlPersist": "600",
+            "ControlPath": f"{self._sockets}/%C",
+        }
+        words = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
+        words += ["-F", str(Path(self.target.ssh_config).expanduser())] if self.target.ssh_config else []
+        words += ["-p", str(self.target.port)] if self.target.port else []
+        return [*words, "--", self.target.host, line]
+
+    def _failure(self, code: int, said: str) -> Exception:
+        """Explain an operation without an answer."""
+        last = visible(" ".join(said.strip().splitlines()[-1:]))[:300]
+        if self.target.host and code == CONNECTION_FAILED:
+            problem, remedy = next(
+                (known for sign, known in _REMEDIES.items() if sign in said),
+                (last or "the connection was lost", f"check it with `ml-intern compute test {self.name}`"),
+            )
+            return TemporaryError(f"{self.name} cannot be reached: {problem}", remedy.replace("HOST", self.target.host))
+        if code == NOT_FOUND:
+            return ToolError(f"{self.name} has no python3; install Python 3.8 or later there")
+        return ToolError(f"{self.name} failed: {last or f'exit code {code}'}")
+
+
+def sockets_folder(home: Path) -> Path:
+    """Return the folder for ssh's sockets: in the data folder, else, if its path is too long, in the temporary one."""
+    folder = home / "ssh"
+    if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER:
+        return folder
+    return Path(tempfile.gettempdir()) / f"ml-intern-ssh-{os.getuid()}"
+
+
+def _own_folder(path: Path) -> None:
+    """Create a private folder. Raises ToolError if it belongs to somebody else, as it may in a shared folder."""
+    if path.is_symlink() or (path.exists() and path.stat().st_uid != os.getuid()):
+        raise ToolError(f"{path} belongs to another user; set ML_INTERN_HOME to a shorter path")
+    private_folder(path)
+
+
+async def _exchange(process: asyncio.subprocess.Process, parts: Iterable[Path | bytes]) -> bytes:
+    """Send everything and return what is answered."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process has no pipes")
+    reading = asyncio.ensure_future(process.stdout.read())
+    try:
+        for part in parts:
+            await _send_part(part, process.stdin)
+        process.stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it ended before it read everything; its output says why
+    output = await reading
+    await process.wait()
+    return output
+
+
+async def _send_part(part: Path | bytes, stream: asyncio.StreamWriter) -> None:
+    if isinstance(part, bytes):
+        stream.write(part)
+        await stream.drain()
+        return
+    with await asyncio.to_thread(part.open, "rb") as file:
+        while content := await asyncio.to_thread(file.read, CHUNK):
+            stream.write(content)
+            await stream.drain()
+
+
+def _line(order: Mapping[str, Any]) -> bytes:
+    return json.dumps(order).encode() + b"\n"
+
+
+def _size(part: Path | bytes) -> int:
+    return len(part) if isinstance(part, bytes) else part.stat().st_size

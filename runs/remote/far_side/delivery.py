@@ -1,0 +1,82 @@
+"""Delivered files, stored by SHA-256, and the working folder made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import IO, Any
+
+CHUNK = 1 << 18
+UNUSED_BLOB_SECONDS = 30 * 24 * 3600
+
+
+def blob_path(root: Path, digest: str) -> Path:
+    """Return the place of a delivered file."""
+    return root / "blobs" / digest[:2] / digest
+
+
+def missing(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return the digests of the list that are not here. Those that are here count as used now."""
+    absent = []
+    for digest in order["digests"]:
+        try:
+            os.utime(blob_path(root, digest))
+        except FileNotFoundError:
+            absent.append(digest)
+    return {"missing": absent}
+
+
+def receive(root: Path, order: dict[str, Any], stream: IO[bytes]) -> dict[str, Any]:
+    """Store the files that follow the order on standard input, each with the size and digest of the list."""
+    for digest, size in order["files"]:
+        path = blob_path(root, digest)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f"{digest}.{os.getpid()}")
+        try:
+            if copy(stream, fresh, size) != digest:
+                raise OSError("a file changed while it was sent, or the connection ended")
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return {"received": len(order["files"])}
+
+
+def copy(stream: IO[bytes], path: Path, size: int) -> str:
+    """Copy `size` bytes to a file and return their SHA-256."""
+    found = hashlib.sha256()
+    with path.open("wb") as file:
+        while size and (part := stream.read(min(size, CHUNK))):
+            found.update(part)
+            file.write(part)
+            size -= len(part)
+    return found.hexdigest()
+
+
+def prepare(root: Path, folder: Path, order: dict[str, Any]) -> Path:
+    """Create the working folder of a run from the delivered files, and return the folder to run in."""
+    work = folder / "work"
+    for path, digest, mode in order["files"]:
+        place = work / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(blob_path(root, digest), place)
+        place.chmod(mode)
+    for path, target in order["links"]:
+        place = work / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink():
+            place.symlink_to(target)
+    cwd = work / str(order["folder"])
+    cwd.mkdir(parents=True, exist_ok=True)
+    return cwd
+
+
+def prune(root: Path, _order: dict[str, Any]) -> dict[str, Any]:
+    """Delete delivered files that no run used for a month."""
+    limit = time.time() - UNUSED_BLOB_SECONDS
+    old = [path for path in (root / "blobs").glob("*/*") if path.stat().st_mtime < limit]
+    for path in old:
+        path.unlink()
+    return {"removed": len(old)}

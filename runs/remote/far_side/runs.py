@@ -1,0 +1,137 @@
+"""The operations on runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_intern.runs.remote.far_side.delivery import CHUNK, prepare
+from ml_intern.runs.remote.far_side.folder import (
+    boot_id,
+    is_supervised,
+    locked,
+    new_folder,
+    read_status,
+    run_folder,
+    write_status,
+)
+from ml_intern.runs.remote.far_side.slurm import cancel_job, queue_state, submit
+from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, detach
+
+START_SECONDS = 30.0
+
+
+def start(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Start a run under a supervisor of its own. A second start of the same run does nothing."""
+    folder = new_folder(root, order["id"])
+    lock = locked(folder)
+    if lock is not None:
+        if not read_status(folder):
+            order["cwd"] = str(prepare(root, folder, order))
+            if order["sbatch"] is None:
+                detach(folder, order, lock)
+            else:
+                submit(folder, order)
+        lock.close()
+    deadline = time.monotonic() + START_SECONDS
+    while not read_status(folder):
+        if time.monotonic() > deadline:
+            raise OSError("the supervisor of the run did not start")
+        time.sleep(POLL_SECONDS)
+    return state(folder)
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """Return the status of a run, its age by this machine's clock, and the size of its log."""
+    supervised = is_supervised(folder)  # checked first, because the status is written last
+    status = read_status(folder)
+    if status.get("state") == "running" and not supervised and "job" not in status:
+        restarted = status.get("boot") != boot_id()
+        status.update(state="lost", reason="the machine restarted" if restarted else "its supervisor was killed")
+    log, now = folder / "log.txt", time.time()
+    status["log"] = log.stat().st_size if log.exists() else 0
+    status["age"] = now - status["started"] if "started" in status else None
+    return status
+
+
+def states(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return the states of runs by id; None for a run that never started here."""
+    found = {run: state(run_folder(root, run)) for run in order["ids"] if read_status(run_folder(root, run))}
+    for run, status in found.items():
+        if "job" in status and "finished" not in status:
+            found[run] = queue_state(root, run_folder(root, run), status, order["squeue_s"])
+    return {"runs": {run: found.get(run) for run in order["ids"]}}
+
+
+def log(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a log as base64."""
+    path = run_folder(root, order["id"]) / "log.txt"
+    if not path.exists():
+        return {"text": ""}
+    with path.open("rb") as file:
+        file.seek(order["offset"])
+        return {"text": base64.b64encode(file.read(CHUNK)).decode()}
+
+
+def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Stop a run and return its state. A run that has ended stays as it is."""
+    folder = run_folder(root, order["id"])
+    status = read_status(folder)
+    if "finished" in status or not status:
+        return status
+    if "job" in status:
+        cancel_job(status)
+    elif is_supervised(folder):
+        os.kill(status["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS + 5
+    while is_supervised(folder) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    if status["state"] == "queued" and read_status(folder).get("state") == "queued":
+        write_status(folder, {**status, "state": "cancelled", "reason": "it was stopped", "finished": time.time()})
+    return state(folder)
+
+
+def abandon(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Prevent a run from starting, and return whether it never will."""
+    folder = new_folder(root, order["id"])
+    lock = locked(folder)
+    if lock is None:
+        return {"abandoned": False}
+    with lock:
+        if read_status(folder):
+            return {"abandoned": False}
+        write_status(folder, {"state": "lost", "reason": "it was never started", "finished": time.time()})
+    return {"abandoned": True}
+
+
+def outputs(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return the files of a run that match the patterns: path, size and SHA-256."""
+    work = run_folder(root, order["id"]) / "work"
+    found = {path for pattern in order["patterns"] for path in work.glob(pattern)}
+    files = sorted(path for path in found if path.is_file() and not path.is_symlink())
+    return {"files": [[str(path.relative_to(work)), path.stat().st_size, digest_of(path)] for path in files]}
+
+
+def content(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of a file of a run as base64."""
+    work = (run_folder(root, order["id"]) / "work").resolve()
+    path = (work / order["path"]).resolve()
+    if work not in path.parents:
+        raise OSError(f"{order['path']} is not a file of the run")
+    with path.open("rb") as file:
+        file.seek(order["offset"])
+        return {"text": base64.b64encode(file.read(CHUNK)).decode()}
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            found.update(part)
+    return found.hexdigest()

@@ -1,0 +1,36 @@
+"""One operation: an order on standard input, an answer on standard output."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml_intern.runs.remote.far_side.delivery import missing, prune, receive
+from ml_intern.runs.remote.far_side.machine import probe, usage
+from ml_intern.runs.remote.far_side.runs import abandon, cancel, content, log, outputs, start, states
+
+MARK = "ml-intern-answer:"
+
+OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
+    one.__name__: one for one in (missing, prune, start, states, log, cancel, abandon, outputs, content, usage, probe)
+}
+
+
+def serve(root_text: str, operation: str, far_side: str) -> None:
+    """Perform one operation and print its answer."""
+    os.umask(0o077)
+    root, stream = Path(root_text).expanduser(), sys.stdin.buffer
+    try:
+        order = json.loads(stream.readline())
+        order["far_side"] = far_side
+        answer = receive(root, order, stream) if operation == "receive" else OPERATIONS[operation](root, order)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        answer = {"error": "its disk is full" if full else str(error)}
+    print(f"\n{MARK}{json.dumps(answer)}", flush=True)

@@ -1,0 +1,90 @@
+"""Runs as jobs of Slurm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_intern.runs.remote.far_side.folder import locked, read_status, write_file, write_status
+from ml_intern.runs.remote.far_side.supervisor import supervise
+
+START_SECONDS = 30.0
+POLL_SECONDS = 0.05
+ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
+"""The state of a run by the state of a job that has left the queue without writing its end."""
+
+
+def _slurm(*command: str) -> str:
+    """Return the output of a command of Slurm. Raises OSError with its message."""
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if said.returncode:
+        raise OSError(" ".join(said.stderr.split())[-500:] or f"{command[0]} failed")
+    return said.stdout.strip()
+
+
+def submit(folder: Path, order: dict[str, Any]) -> None:
+    """Submit a run as a job of Slurm, unless a job of that name exists. The job starts this file as its supervisor."""
+    job = _slurm("squeue", "--noheader", "--me", f"--name={order['id']}", "--format=%i").split("\n")[0]
+    if not job:
+        write_file(folder / "order.json", json.dumps(order))
+        (folder / "job.sh").write_text(f'#!/bin/sh\nexec python3 "{order["far_side"]}" "{folder}"\n')
+        fixed = ("--parsable", "--no-requeue", f"--job-name={order['id']}", f"--output={folder}/slurm.txt")
+        job = _slurm("sbatch", *fixed, *order["sbatch"], str(folder / "job.sh")).split(";")[0]
+    if not read_status(folder):
+        write_status(folder, {"state": "queued", "job": job, "submitted": time.time()})
+
+
+def run_job(folder: Path) -> None:
+    """Supervise the run of a job. The order, which may contain secrets, is deleted first."""
+    deadline = time.monotonic() + START_SECONDS
+    while read_status(folder).get("state") != "queued" or (lock := locked(folder)) is None:
+        if time.monotonic() > deadline or "finished" in read_status(folder):
+            return
+        time.sleep(POLL_SECONDS)
+    order = json.loads((folder / "order.json").read_text())
+    (folder / "order.json").unlink()
+    supervise(folder, order, lock)
+
+
+def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return the state of a job that has not written its end: from the queue, else from the accounting.
+
+    The queue is asked at most once in `seconds`.
+    """
+    jobs = _queue(root, seconds)
+    if status["job"] in jobs:
+        word, reason, begins = jobs[status["job"]]
+        if word == "PENDING":
+            return {**status, "reason": f"waiting: {reason}" + ("" if begins == "N/A" else f", starts about {begins}")}
+        return status
+    if time.time() - max(status["submitted"], status.get("started", 0)) < 2 * seconds:
+        return status
+    if "finished" in (ended := read_status(folder)):
+        return ended
+    word = _job_state(status["job"])
+    return {**status, "state": ENDS.get(word, "lost"), "reason": f"its job left the queue: {word}"}
+
+
+def cancel_job(status: dict[str, Any]) -> None:
+    """Cancel a job that waits; let the supervisor of one that runs stop it."""
+    _slurm("scancel", *(["--batch", "--signal=TERM"] if status["state"] == "running" else []), status["job"])
+
+
+def _job_state(job: str) -> str:
+    """Return the state of an ended job; "unknown" where Slurm keeps no accounting."""
+    try:
+        return _slurm("sacct", "--noheader", "--allocations", f"--jobs={job}", "--format=State").split()[0]
+    except (OSError, IndexError):
+        return "unknown"
+
+
+def _queue(root: Path, seconds: float) -> dict[str, list[str]]:
+    """Return the user's jobs by id with state, reason and estimated start, at most `seconds` old."""
+    kept = root / "squeue.txt"
+    if not kept.exists() or abs(time.time() - kept.stat().st_mtime) > seconds:
+        write_file(kept, _slurm("squeue", "--noheader", "--me", "--format=%i|%T|%r|%S"))
+    rows = [line.split("|") for line in kept.read_text().splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) == 4}

@@ -1,0 +1,153 @@
+"""The parent process of a run: it enforces the time limit and writes how the run ended."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from ml_intern.runs.remote.far_side.folder import boot_id, read_status, write_status
+
+HEARTBEAT_SECONDS = 10.0
+GRACE_SECONDS = 10.0
+POLL_SECONDS = 0.05
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def detach(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:
+    """Fork the supervisor, which holds the lock, and return."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if not os.fork():
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(nothing, number)
+            supervise(folder, order, lock)
+    finally:
+        os._exit(0)
+
+
+class Supervisor:
+    """Runs the command of one order and writes how it ended."""
+
+    def __init__(self, folder: Path, order: dict[str, Any]) -> None:
+        self.folder, self.order = folder, order
+        self.is_stopping = False
+
+    def stop(self, *_: object) -> None:
+        """Stop the command soon."""
+        self.is_stopping = True
+
+    def run(self, known: dict[str, Any]) -> None:
+        """Run the command, with the status before and after."""
+        began = {**known, "pid": os.getpid(), "started": time.time(), "boot": boot_id(), "host": os.uname().nodename}
+        clock = time.monotonic()
+        write_status(self.folder, {**began, "state": "running"})
+        try:
+            ending = self.command(clock)
+        except OSError as error:
+            ending = {"state": "failed", "exit_code": None, "reason": f"it could not run: {error}"}
+        write_status(self.folder, {**began, **ending, "seconds": time.monotonic() - clock, "finished": time.time()})
+
+    def command(self, clock: float) -> dict[str, Any]:
+        """Run the command and return how it ended."""
+        own = [str(Path("~/.local/bin").expanduser()), str(Path("~/.cargo/bin").expanduser())]
+        environment = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *own])}
+        environment.update(self.order["environment"])
+        with (self.folder / "log.txt").open("ab", buffering=0) as log:
+            log.write(self.order["note"].encode())
+            child = subprocess.Popen(
+                self.order["argv"],
+                cwd=self.order["cwd"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        reason = self.wait(child, clock + self.order["limit_s"])
+        end_processes(child)
+        code = child.returncode
+        if reason == "limit":
+            text = f"it reached its time limit of {self.order['limit_s']:g} s"
+            return {"state": "timeout", "exit_code": code, "reason": text}
+        if reason == "stop":
+            return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
+        return {"state": "failed" if code else "succeeded", "exit_code": code, "reason": ""}
+
+    def wait(self, child: subprocess.Popen[bytes], deadline: float) -> str:
+        """Wait for the end of the command, its time limit or a signal, and return which of them came first."""
+        beat, pause = 0.0, 0.01
+        while child.poll() is None:
+            now = time.monotonic()
+            if self.is_stopping:
+                return "stop"
+            if now > deadline:
+                return "limit"
+            if now - beat > HEARTBEAT_SECONDS:
+                os.utime(self.folder / "lock")
+                beat = now
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.25)
+        return "end"
+
+
+def supervise(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:
+    """Supervise a run until it ends. `lock` stays locked until then."""
+    supervisor = Supervisor(folder, order)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, supervisor.stop)
+    if sys.platform.startswith("linux"):  # what the run leaves behind becomes a child of this process
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    supervisor.run(read_status(folder))
+    lock.close()
+
+
+def end_processes(child: subprocess.Popen[bytes]) -> None:
+    """End every process that a command started, also those that left its group."""
+    number, deadline = signal.SIGTERM, time.monotonic() + GRACE_SECONDS
+    while left := _left(child):
+        for pid in left:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            number = signal.SIGKILL
+        time.sleep(POLL_SECONDS)
+
+
+def _left(child: subprocess.Popen[bytes]) -> list[int]:
+    child.poll()
+    for pid in _children(os.getpid()):
+        if pid != child.pid:
+            os.waitpid(pid, os.WNOHANG)
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        below = _children(waiting.pop())
+        found += below
+        waiting += below
+    return [pid for pid in found if _fields(pid)[:1] not in ([], ["Z"])]
+
+
+def _children(parent: int) -> list[int]:
+    everyone = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in everyone if _fields(pid)[1:2] == [str(parent)]]
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on; [] if the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

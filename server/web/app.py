@@ -1,0 +1,128 @@
+"""The web application: ROUTES in one table, and the handlers of the pages."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.access import Policy, WebAccess
+from ml_intern.server.web.api import Api
+from ml_intern.server.web.assets import Assets
+from ml_intern.server.web.operations import submit_form
+from ml_intern.server.web.pages.layout import PageFrame
+from ml_intern.server.web.pages.thread import older_link, render_part, thread_page
+from ml_intern.server.web.pages.threads import thread_rows, threads_page
+from ml_intern.server.web.panels import Panels
+from ml_intern.server.web.requests import form_of, get, post
+from ml_intern.server.web.watching.live import partial
+from ml_intern.server.web.watching.registry import Registry
+from ml_intern.server.web.watching.stream import page_frames
+from ml_intern.server.web.watching.watched import SHOWN, WatchedThread
+
+
+class Pages:
+    """The handlers of the pages."""
+
+    def __init__(self, registry: Registry, frame: PageFrame, assets: Assets) -> None:
+        self._registry, self._frame, self._assets = registry, frame, assets
+
+    def routes(self, panels: Panels) -> list[Route]:
+        """Return the table of routes."""
+        return [
+            get("/", self.threads),
+            get("/rows", self.rows),
+            post("/new", self.new),
+            get("/t/{id}", self.thread),
+            get("/t/{id}/stream", self.stream),
+            get("/t/{id}/older", self.older),
+            get("/t/{id}/panel/{name}", panels.panel),
+            get("/t/{id}/preview", panels.preview),
+            get("/t/{id}/export/{format}", panels.export),
+            post("/t/{id}/fork", panels.fork),
+            get("/settings", panels.settings),
+            post("/t/{id}/do", self.do),
+            get("/static/{name}", self.static),
+            get("/manifest.webmanifest", self.manifest),
+        ]
+
+    async def threads(self, _: Request) -> Response:
+        """All threads."""
+        rows = thread_rows(await self._registry.rows(), {}, {})
+        return HTMLResponse(threads_page(self._frame, rows, await self._registry.folders()))
+
+    async def rows(self, _: Request) -> Response:
+        """The list of threads with what they ask and measure."""
+        statuses = await self._registry.statuses()
+        asked = {one["row"]["id"]: one["requests"] for one in statuses}
+        metrics = {one["row"]["id"]: one["metric"] for one in statuses}
+        return HTMLResponse(thread_rows([one["row"] for one in statuses], asked, metrics))
+
+    async def new(self, request: Request) -> Response:
+        """Start a thread."""
+        form = await form_of(request)
+        if not form.get("text", "").strip():
+            raise UsageError("the message is empty", "write what ml-intern should do")
+        thread = await self._registry.create(form.get("folder", ""), form["text"], form.get("model", "").strip())
+        return Response(status_code=204, headers={"HX-Redirect": f"/t/{thread.thread_id}"})
+
+    async def thread(self, request: Request) -> Response:
+        """One thread."""
+        thread = await self._thread(request)
+        thread.flush()
+        return HTMLResponse(thread_page(self._frame, thread))
+
+    async def stream(self, request: Request) -> Response:
+        """The frames of a thread's page."""
+        place = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        return page_frames(await self._thread(request), place)
+
+    async def older(self, request: Request) -> Response:
+        """The messages before those that are shown."""
+        thread = await self._thread(request)
+        before = request.query_params.get("before", "")
+        blocks = thread.timeline.before(int(before) if before.isdecimal() else 0, SHOWN)
+        first = blocks[0].number if blocks else 0
+        html = "".join(block.html() for block in blocks)
+        return HTMLResponse(partial("#log", html, "afterbegin") + partial("#older", older_link(thread, first)))
+
+    async def do(self, request: Request) -> Response:
+        """Submit a form of a thread's page."""
+        await submit_form(await self._thread(request), await form_of(request))
+        return HTMLResponse(partial("#errors", ""))
+
+    async def static(self, request: Request) -> Response:
+        """A static file."""
+        return self._assets.response(request.path_params["name"])
+
+    async def manifest(self, _: Request) -> Response:
+        """The description of the installable page."""
+        return self._assets.manifest()
+
+    async def _thread(self, request: Request) -> WatchedThread:
+        return await self._registry.get(request.path_params["id"])
+
+
+def create_app(policy: Policy) -> Starlette:
+    """Return the application. It opens the threads of the data folder when it starts."""
+    assets = Assets()
+    frame = PageFrame(policy.csrf, dict(assets.addresses))
+    registry = Registry(render_part)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with registry:
+            yield
+
+    routes = [*Pages(registry, frame, assets).routes(Panels(registry, frame)), *Api(registry).routes()]
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(WebAccess, policy=policy)],
+    )
+    app.state.frame, app.state.registry = frame, registry
+    return app

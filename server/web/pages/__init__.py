@@ -1,0 +1,1 @@
+"""The pages of the web interface, rendered on the server with the functions of the HTML export."""

@@ -1,0 +1,69 @@
+"""The pending approval as a form: approve, approve always, reject with a reason, or change the arguments."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_intern.outbound.conversation import Call
+from ml_intern.outbound.exporting.html_calls import arguments_html, call_title
+from ml_intern.outbound.exporting.html_code import safe
+from ml_intern.server.web.pages.layout import button, hidden, post
+
+SCOPES = {"thread": "Always in this thread", "folder": "Always in this folder"}
+Request = Mapping[str, Any]
+
+
+def question_html(asked: Mapping[str, Any], url: str) -> str:
+    """Return the form that answers all requests at once."""
+    requests: Sequence[Request] = asked["requests"]
+    cards = "".join(_request(number, one, several=len(requests) > 1) for number, one in enumerate(requests))
+    head = f"<h2>{'Question' if requests[0]['name'] == 'question' else 'May I do this?'}</h2>"
+    return post(url, hidden(do="answer") + head + cards + _buttons(requests), "Pending approval", "card question")
+
+
+def answered_html(answered: Mapping[str, Any]) -> str:
+    """Say who answered the last approval."""
+    words = {"approve": "approved", "edit": "approved with changes", "reject": "rejected", "respond": "answered"}
+    kinds = ", ".join(dict.fromkeys(words.get(kind, kind) for kind in answered["answers"].values()))
+    return f'<p class="notice note">{safe(kinds or "answered")} by {safe(answered["by"] or "another client")}</p>'
+
+
+def _request(number: int, request: Request, *, several: bool) -> str:
+    id = f'<input type="hidden" name="id.{number}" value="{safe(request["id"])}">'
+    if request["name"] == "question":
+        return f'{id}<p class="plain">{safe(request["description"])}</p>{_reason(number, "Answer (optional)")}'
+    call = Call(request["id"], request["name"], request["args"])
+    arguments = json.dumps(request["args"], indent=2, ensure_ascii=False)
+    edit = (
+        f'<details><summary>Change the arguments</summary><textarea name="args.{number}" rows="6" class="code" '
+        f'spellcheck="false" aria-label="Arguments as JSON" data-grow>{safe(arguments)}</textarea></details>'
+    )
+    original = f'<input type="hidden" name="was.{number}" value="{safe(arguments)}">'
+    return (
+        f"<fieldset><legend><b>{safe(call.name)}</b> {safe(call_title(call))}</legend>{id}{original}"
+        f'<div class="arguments">{arguments_html(call)}</div><p class="why">{safe(request["description"])}</p>'
+        f"{_choice(number) if several else ''}{edit}{_reason(number, 'Reason, if you reject it')}</fieldset>"
+    )
+
+
+def _choice(number: int) -> str:
+    options = "".join(f'<option value="{value}">{value.capitalize()}</option>' for value in ("approve", "reject"))
+    return f'<label>Answer <select name="answer.{number}">{options}</select></label>'
+
+
+def _reason(number: int, label: str) -> str:
+    return f'<input name="reason.{number}" placeholder="{label}" aria-label="{label}" autocomplete="off">'
+
+
+def _buttons(requests: Sequence[Request]) -> str:
+    always = any(request.get("always") for request in requests)
+    scopes = (
+        "".join(button(label, "small", name="all", value=scope) for scope, label in SCOPES.items()) if always else ""
+    )
+    yes = "Yes" if requests[0]["name"] == "question" else "Approve"
+    no = "No" if requests[0]["name"] == "question" else "Reject"
+    main = button(yes, "primary", name="all", value="approve") + button(no, "danger", name="all", value="reject")
+    each = button("Send these answers", "", name="all", value="each") if len(requests) > 1 else ""
+    if len(requests) > 1:
+        main = main.replace(f">{yes}<", f">{yes} all<").replace(f">{no}<", f">{no} all<")
+    return f'<div class="actions">{main}{each}</div><div class="actions more">{scopes}</div>'

@@ -1,0 +1,1 @@
+"""Following threads for the web server: the process that runs each thread, its state, and the frames of its pages."""

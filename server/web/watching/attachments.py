@@ -1,0 +1,107 @@
+"""SessionLink: a connection to the session of a thread, in the process that has it open or in one started for it."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import Self
+
+from ml_intern.configs.errors import MLInternError, TemporaryError
+from ml_intern.configs.paths import data_home
+from ml_intern.session.wire import codec, sockets
+from ml_intern.session.wire.link import DELAYS, Connect, ConnectionLost, Line, RequestRefused, WireConnection
+
+PROGRAM = (sys.executable, "-m", "ml_intern", "session", "--json")
+NAME = "web"
+"""The name that other clients see when the page answers an approval."""
+ANSWER_SECONDS = 60.0
+"""The time that a process has to open its session, or a busy one to answer."""
+
+Received = asyncio.Queue[Line | None]
+"""The lines of a session, and None when its process has ended."""
+
+
+class SessionLink:
+    """Sends operations to a session; its lines are in `received`. `owned`: its process was started by this server."""
+
+    def __init__(self, connect: Connect, *, owned: bool) -> None:
+        self.owned = owned
+        self.received: Received = asyncio.Queue()
+        put = self.received.put_nowait
+        self._wire = WireConnection(connect, put, lambda: put(None), name=NAME, delays=() if owned else DELAYS)
+
+    @classmethod
+    async def attach(cls, thread_id: str) -> Self:
+        """Connect to the process that has the thread open. Raises MLInternError."""
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_unix_connection(sock=sockets.connect(data_home(), thread_id))
+
+        return await cls(connect, owned=False)._opened()
+
+    @classmethod
+    async def start(cls, options: Sequence[str]) -> Self:
+        """Start a process with a session. `options` are those of `ml-intern session`. Raises MLInternError."""
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(
+                *PROGRAM, *options, stdin=pipe, stdout=pipe, start_new_session=True
+            )
+            if process.stdout is None or process.stdin is None:
+                raise ConnectionLost
+            return process.stdout, process.stdin
+
+        return await cls(connect, owned=True)._opened()
+
+    @property
+    def thread_id(self) -> str:
+        """The thread that the session is in."""
+        return str(self._wire.greeting["thread_id"])
+
+    async def watch(self) -> Line:
+        """Receive the events that describe the current state, then all later ones. Return the reply."""
+        return await self._known(self._wire.watch())
+
+    async def submit(self, operation: Line) -> None:
+        """Submit an operation, given as a JSON object. Raises its errors, and TemporaryError if the session ended."""
+        await self._known(self._wire.request(do=operation))
+
+    async def get(self, name: str, *, changes: bool = False, **args: object) -> object:
+        """Return the result of a request. Raises its errors, and TemporaryError if the session has ended."""
+        verb = "call" if changes else "get"
+        return (await self._known(self._wire.request(**{verb: name}, args=args)))["value"]
+
+    async def close(self) -> None:
+        """End the connection, and the session if its process was started by this server."""
+        if self.owned:
+            await self._wire.finish()
+        await self._wire.close()
+
+    async def _opened(self) -> Self:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._wire.open()
+        except RequestRefused as refused:
+            raise codec.decode_error(refused.error) from refused
+        except (OSError, ConnectionLost) as error:  # TimeoutError is an OSError
+            raise _unanswered() from error
+        return self
+
+    async def _known(self, request: Awaitable[Line]) -> Line:
+        try:
+            return await request
+        except RequestRefused as refused:
+            raise codec.decode_error(refused.error) from refused
+        except ConnectionLost as lost:
+            raise _unanswered() from lost
+
+
+def _unanswered() -> MLInternError:
+    return TemporaryError("the process that runs this thread has ended or does not answer", "continue the thread")
+
+
+def resume_options(thread_id: str, folder: str) -> list[str]:
+    """Return the options of a session that continues a thread in its folder."""
+    place = ["-C", folder] if folder and Path(folder).is_dir() else []
+    return ["-r", thread_id, *place, "--approval-mode", "ask"]

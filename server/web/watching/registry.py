@@ -1,0 +1,109 @@
+"""Registry: the threads of this machine for the web server, and those of them that pages watch."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from ml_intern.configs.errors import UsageError
+from ml_intern.outbound.exporting.formats import FORMATS
+from ml_intern.server.web.watching.attachments import SessionLink
+from ml_intern.server.web.watching.reader import Reader
+from ml_intern.server.web.watching.watched import Render, WatchedThread
+from ml_intern.session.threads import open_threads
+
+MAX_LISTED = 200
+SWEEP_SECONDS = 20.0
+UNWATCHED_SECONDS = 60.0
+"""The time after which a thread that no page shows is closed, if it has nothing to do."""
+MAX_FOLDERS = 20
+
+
+class Registry:
+    """Opens threads when a page asks for them, and closes them when none does."""
+
+    def __init__(self, render: Render) -> None:
+        self.reader = Reader()
+        self._render = render
+        self._watched: dict[str, WatchedThread] = {}
+        self._unwatched: dict[str, float] = {}
+        self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._threads = await self._stack.enter_async_context(open_threads(lambda _message, _remedy: None))
+        self._tasks = [asyncio.create_task(self.reader.start()), asyncio.create_task(self._sweep())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(thread.close() for thread in self._watched.values()), return_exceptions=True)
+        await self.reader.close()
+        await self._stack.aclose()
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Return the threads, last used first. Nothing heavy is imported for it."""
+        return [asdict(row) for row in await self._threads.list(None, MAX_LISTED)]
+
+    async def statuses(self) -> Sequence[Mapping[str, Any]]:
+        """Return the threads with what they ask and measure."""
+        found: Sequence[Mapping[str, Any]] = await self.reader.request("statuses", limit=MAX_LISTED)
+        return found
+
+    async def folders(self) -> Sequence[str]:
+        """Return the folders of recent threads, and the one in which the server was started."""
+        recent = [row["folder"] for row in await self.rows() if Path(row["folder"]).is_dir()]
+        return list(dict.fromkeys([str(Path.cwd()), *recent]))[:MAX_FOLDERS]
+
+    async def get(self, thread_id: str) -> WatchedThread:
+        """Return the thread with exactly this id. Raises UsageError."""
+        async with self._opening:
+            found = self._watched.get(thread_id)
+            if found is None:
+                row = await self.reader.get(thread_id, "row")
+                if row is None or row["id"] != thread_id:
+                    raise UsageError(f"no thread {thread_id[:100]!r}", "the page of all threads lists them")
+                found = await self._open(thread_id, None)
+            return found
+
+    async def create(self, folder: str, text: str, model: str = "") -> WatchedThread:
+        """Start a new thread in a folder with a first message. Raises MLInternError."""
+        if not Path(folder).is_absolute() or not Path(folder).is_dir():
+            raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
+        options = ["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])]
+        link = await SessionLink.start(options)
+        async with self._opening:
+            thread = await self._open(link.thread_id, link)
+        await thread.submit({"type": "user_input", "text": text})
+        return thread
+
+    async def export(self, thread_id: str, name: str) -> str:
+        """Return a thread in an export format. Raises UsageError."""
+        if name not in FORMATS:
+            raise UsageError(f"there is no export format {name[:50]!r}", f"the formats are {', '.join(FORMATS)}")
+        return str(await self.reader.request("export", thread=thread_id, format=name))
+
+    async def _open(self, thread_id: str, link: SessionLink | None) -> WatchedThread:
+        thread = WatchedThread(thread_id, self.reader, self._render)
+        await thread.open(link)
+        self._watched[thread_id] = thread
+        self._unwatched[thread_id] = time.monotonic()
+        return thread
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for id, thread in list(self._watched.items()):
+                if thread.watchers:
+                    self._unwatched[id] = time.monotonic()
+                elif time.monotonic() - self._unwatched[id] > UNWATCHED_SECONDS and (
+                    thread.link is None or not thread.link.owned or await thread.rest()
+                ):
+                    del self._watched[id]
+                    await thread.close()

@@ -1,0 +1,34 @@
+"""The numbers of the events of each thread. They are reserved in blocks, so that none is given to two events."""
+
+import sqlite3
+
+from ml_intern.store.database import Database
+
+
+class EventNumbers:
+    """The reserved event numbers of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def last(self, thread_id: str) -> int:
+        """Return the highest reserved number of a thread; 0 if there is none."""
+        query = "SELECT reserved FROM event_numbers WHERE thread_id = ?"
+
+        def read(connection: sqlite3.Connection) -> int:
+            found = connection.execute(query, (thread_id,)).fetchone()
+            return int(found[0]) if found else 0
+
+        return await self._database.read(read)
+
+    def reserve(self, thread_id: str, number: int) -> None:
+        """Set the highest reserved number in the next transaction."""
+        statement = (
+            "INSERT INTO event_numbers (thread_id, reserved) VALUES (?, ?) "
+            "ON CONFLICT (thread_id) DO UPDATE SET reserved = excluded.reserved"
+        )
+        self._database.write_later(lambda connection: connection.execute(statement, (thread_id, number)))
+
+    async def save(self) -> None:
+        """Commit what was reserved."""
+        await self._database.write(lambda _: None)

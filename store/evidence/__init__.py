@@ -1,0 +1,1 @@
+"""The evidence of threads, which undo does not change."""

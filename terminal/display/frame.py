@@ -1,0 +1,152 @@
+"""Writes to the terminal: the live part at the bottom, and finished rows above it. Nothing else writes there.
+
+Finished rows become the terminal's own scrollback. The live part is drawn in place: only rows that changed are written,
+each of them whole, because tmux wraps a row at the widest it ever was.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from ml_intern.terminal.blocks.width import cells
+from ml_intern.terminal.display.rows import RESET, clip
+
+BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+WRAP_ON, WRAP_OFF = "\x1b[?7h", "\x1b[?7l"
+ERASE_ROW = "\r\x1b[2K"
+ERASE_BELOW = "\x1b7\x1b[2K\x1b[B\x1b[J\x1b8"
+"""Erase the cursor's row and those below. In its top left corner, tmux would save the whole screen first."""
+REMEMBERED_ROWS = 400
+
+
+class Size(NamedTuple):
+    """The size of the terminal."""
+
+    width: int
+    height: int
+
+
+class CursorPlace(NamedTuple):
+    """A position in the live part, from its top left corner."""
+
+    row: int
+    column: int
+
+
+class Frame:
+    """The live part of the screen. `rewraps`: the terminal wraps its rows anew when it becomes narrower."""
+
+    def __init__(self, write: Callable[[str], object], size: Callable[[], Size], *, rewraps: bool = True) -> None:
+        self._write = write
+        self._size = size
+        self._rewraps = rewraps
+        self._rows: list[str] = []
+        self._at = CursorPlace(0, 0)
+        self._drawn_for: Size | None = None
+        self._finished: deque[str] = deque(maxlen=REMEMBERED_ROWS)
+
+    @property
+    def resized(self) -> bool:
+        """Return whether the terminal has another size than the last frame was drawn for."""
+        return self._drawn_for is not None and self._size() != self._drawn_for
+
+    def draw(self, rows: Sequence[str], cursor: CursorPlace, finished: Sequence[str] = ()) -> None:
+        """Show the live rows with the cursor at `cursor`, after adding finished rows to the scrollback."""
+        size = self._size()
+        rows, cursor = _fitted(rows, cursor, size)
+        if not finished and size == self._drawn_for and rows == self._rows and cursor == self._at:
+            return
+        if finished or self._drawn_for is None or size.width != self._drawn_for.width or not self._rows:
+            body = f"{self._top(size.width)}{ERASE_BELOW}{_committed(finished)}{WRAP_OFF}{_fresh(rows)}"
+            end = CursorPlace(len(rows) - 1, 0)
+        else:
+            body, end = self._changed(rows)
+            body = f"{WRAP_OFF}{body}"
+        self._finished.extend(finished)
+        self._put(f"{body}{_move(end, cursor)}{WRAP_ON}")
+        self._rows, self._at, self._drawn_for = rows, cursor, size
+
+    def erase(self) -> None:
+        """Remove the live part. The cursor stands where it began."""
+        width = self._size().width
+        if self._rows:
+            self._put(f"{self._top(width)}{ERASE_BELOW}{WRAP_ON}")
+        self._rows, self._at, self._drawn_for = [], CursorPlace(0, 0), self._size()
+
+    def repaint(self, rows: Sequence[str], cursor: CursorPlace) -> None:
+        """Clear the view and print the last finished rows and the live part again. The scrollback is not touched."""
+        width, height = self._size()
+        cleared = f"\x1b[H{(ERASE_ROW + chr(27) + '[B') * (height - 1)}{ERASE_ROW}\x1b[H"
+        self._put(cleared)
+        self._rows, self._at = [], CursorPlace(0, 0)
+        latest, room = deque[str](), height - len(rows)
+        for row in reversed(self._finished):
+            room -= max(-(-cells(row) // width), 1)
+            if room < 0:
+                break
+            latest.appendleft(row)
+        again = list(latest)
+        for _ in again:
+            self._finished.pop()
+        self.draw(rows, cursor, again)
+
+    def forget(self) -> None:
+        """Do not print the finished rows so far again."""
+        self._finished.clear()
+
+    def _put(self, body: str) -> None:
+        self._write(f"{BEGIN}{HIDE}{body}{SHOW}{END}")
+
+    def _top(self, width: int) -> str:
+        """Move to the first row of the live part, which the terminal may have wrapped anew at this width."""
+        above = self._at.row
+        if self._drawn_for and width < self._drawn_for.width and self._rewraps:
+            above = sum(max(-(-cells(row) // width), 1) for row in self._rows[: self._at.row])
+            above += self._at.column // width
+        return f"{_up(above)}\r"
+
+    def _changed(self, rows: Sequence[str]) -> tuple[str, CursorPlace]:
+        """Return what turns the drawn rows into these, and where the cursor stands then."""
+        out, at, known = list[str](), self._at, len(self._rows)
+        for number, row in enumerate(rows[:known]):
+            if row != self._rows[number]:
+                out.append(f"{_move(at, CursorPlace(number, 0))}{ERASE_ROW}{row}{RESET}")
+                at = CursorPlace(number, 0)
+        if len(rows) > known:
+            added = "".join(f"\r\n{ERASE_ROW}{row}{RESET}" for row in rows[known:])
+            out.append(f"{_move(at, CursorPlace(known - 1, 0))}{added}")
+            at = CursorPlace(len(rows) - 1, 0)
+        elif len(rows) < known:
+            out.append(f"{_move(at, CursorPlace(len(rows), 0))}{ERASE_BELOW}")
+            at = CursorPlace(len(rows), 0)
+        return "".join(out), at
+
+
+def _fitted(rows: Sequence[str], cursor: CursorPlace, size: Size) -> tuple[list[str], CursorPlace]:
+    """Return the last rows that fit on the screen, one cell narrower than it, and the cursor among them."""
+    surplus = max(len(rows) - size.height, 0)
+    shown = [clip(row, size.width - 1) for row in rows[surplus:]] or [""]
+    return shown, CursorPlace(max(cursor.row - surplus, 0), min(cursor.column, size.width - 1))
+
+
+def _committed(rows: Iterable[str]) -> str:
+    return WRAP_ON + "".join(f"{row}{RESET}\r\n" for row in rows)
+
+
+def _fresh(rows: Iterable[str]) -> str:
+    return "\r\n".join(f"{row}{RESET}" for row in rows)
+
+
+def _move(start: CursorPlace, end: CursorPlace) -> str:
+    """Move the cursor. The column it starts in does not matter.
+
+    Down by line feeds: where the window was just made lower, the rows below the cursor are gone.
+    """
+    column = f"\x1b[{end.column}C" if end.column else ""
+    down = "\n" * (end.row - start.row)
+    return f"{_up(start.row - end.row)}{down}\r{column}"
+
+
+def _up(count: int) -> str:
+    return f"\x1b[{count}A" if count > 0 else ""

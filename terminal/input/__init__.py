@@ -1,0 +1,1 @@
+"""The input line: editing, history, paste, completion, and the messages that wait."""

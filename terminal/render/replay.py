@@ -1,0 +1,67 @@
+"""The end of a resumed conversation: its last messages with the calls between them, as a session shows them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.terminal.blocks.call import SILENT, CallBlock, finished
+from ml_intern.terminal.blocks.reply import reply_rows
+from ml_intern.terminal.display.rows import wrap
+from ml_intern.text.formatting import and_more, plural
+from ml_intern.text.visible import visible
+
+if TYPE_CHECKING:
+    from ml_intern.outbound.conversation import Message
+    from ml_intern.terminal.theme import Theme
+
+SCREENS = 2
+_ADDED = re.compile(r'\n\n<(?:file|folder) path="')
+"""The files that mentions add to a message begin so."""
+MAX_USER_LINES = 8
+Arguments = Mapping[str, Mapping[str, Any]]
+"""The arguments of calls by id."""
+Shown = Callable[[int], list[str]]
+"""Return the rows of a message at a width."""
+
+
+def replay(messages: "Sequence[Message]", width: int, height: int, theme: "Theme") -> tuple[str, list[Shown]]:
+    """Return the last messages that fill some screens, and a line about those before them, "" if there are none."""
+    known = {call.id: call.args for message in messages for call in message.calls}
+    chosen, rows = list[Shown](), 0
+    parts = [part for message in messages if (part := _part(message, known, theme)) is not None]
+    for part in reversed(parts):
+        if rows >= SCREENS * height:
+            break
+        chosen.append(part)
+        rows += len(part(width))
+    left_out = len(parts) - len(chosen)
+    about = f"{plural(left_out, 'part')} of the conversation before this not shown; /export writes all of it"
+    return about if left_out else "", chosen[::-1]
+
+
+def said_rows(text: str, width: int, theme: "Theme", limit: int | None = None) -> list[str]:
+    """Return the rows of a message of the user, at most `limit` lines of it."""
+    lines = visible(text.strip()).split("\n")
+    shown = lines[:limit]
+    more = and_more(len(lines), len(shown), "line")
+    marked = [f"{'  ' if number else '> '}{line}" for number, line in enumerate(shown)]
+    rows = [row for line in marked for row in wrap(theme("bold", line), width)]
+    return ["", *rows, *([theme("dim", f"  {more}")] if more else [])]
+
+
+def _part(message: "Message", known: Arguments, theme: "Theme") -> Shown | None:
+    if message.role == "user" and message.text.strip():
+        typed = _ADDED.split(message.text, maxsplit=1)[0]
+        return lambda width: said_rows(typed, width, theme, MAX_USER_LINES)
+    if message.role == "assistant" and message.text.strip():
+        return lambda width: reply_rows(message.text, width, theme)
+    if message.role == "tool" and message.name not in SILENT:
+        block = _call(message, known)
+        return lambda width: block.rows(width, theme)
+    return None
+
+
+def _call(message: "Message", known: Arguments) -> CallBlock:
+    data = {"status": "done" if message.ok else "failed", "ok": message.ok, "text": message.text,
+            "seconds": message.seconds}  # fmt: skip
+    return finished(message.name, known.get(message.call_id, {}), data)

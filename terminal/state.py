@@ -1,0 +1,351 @@
+"""The transcript: events become rows that are finished, once, and a live part that shows what runs."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ml_intern.terminal.blocks.call import SILENT, command, finished
+from ml_intern.terminal.blocks.note import Retry
+from ml_intern.terminal.blocks.plan import plan_rows
+from ml_intern.terminal.blocks.running_call import RunningCall
+from ml_intern.terminal.blocks.turn import WorkClock, summary_of
+from ml_intern.terminal.display.rows import clip, wrap
+from ml_intern.terminal.render.evidence import card_lines, is_warning
+from ml_intern.terminal.render.replay import replay, said_rows
+from ml_intern.terminal.render.stream import Piece, ReplyStream
+from ml_intern.terminal.render.summary import (
+    CallNames,
+    budget_line,
+    call_summary,
+    duration,
+    hook_line,
+    one_line,
+    resumed_line,
+    wait_line,
+)
+from ml_intern.terminal.theme import Theme
+from ml_intern.text.formatting import money
+from ml_intern.text.visible import visible
+
+if TYPE_CHECKING:
+    from ml_intern.graph.events import Event
+    from ml_intern.outbound.conversation import Message
+
+Block = Callable[[int], list[str]]
+"""Return the rows of something finished at a width."""
+VERBOSE_LINES = 40
+MAX_PLAN = 6
+MIN_PLAN_ROOM = 8
+"""Rows of the live part below which the plan is folded: the last lines of a call need them."""
+MAX_REASONING = 6
+MAX_REASONING_CHARACTERS = 4_000
+NO_COLOURS = Theme("none")
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+OWN_CALL = "note_"
+"""The ids of commands that the user ran begin so; their output is shown whole."""
+
+
+class Transcript:
+    """Takes events and lines. `finished` returns each row once; `live` returns what still changes.
+
+    `in_order`: nothing shows the live part, so that calls, retries and the plan are rows when they begin.
+    """
+
+    def __init__(self, paint: Theme = NO_COLOURS, *, verbose: bool = False, in_order: bool = False) -> None:
+        self.paint = paint
+        self.spent = money(0.0)
+        """The cost of the thread."""
+        self.turn_cost = money(0.0)
+        """The cost of the latest turn."""
+        self.activity = ""
+        """The current activity; "" while idle."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._verbose = verbose
+        self._in_order = in_order
+        self._blocks: list[Block] = []
+        self._stream: ReplyStream | None = None
+        self._streamed: str | None = None
+        self._names = CallNames()
+        self._running: dict[str, RunningCall] = {}
+        self._plan: list[Mapping[str, Any]] = []
+        self._plan_shown: list[Mapping[str, Any]] = []
+        self._plan_folded = False
+        self._reasoning = ""
+        """The reasoning before the current reply, its end."""
+        self._reasoning_shown = False
+        self._last_error = ""
+        self._clock = WorkClock()
+        self._retry: tuple[Retry, float] | None = None
+        self._used = {"input_tokens": 0, "output_tokens": 0}
+        self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "resumed": self._resumed,
+            "processing": self._processing,
+            "assistant_chunk": self._chunk,
+            "assistant_stream_end": self._stream_end,
+            "assistant_message": self._message,
+            "tool_call": self._tool_call,
+            "tool_log": self._tool_log,
+            "tool_output": self._tool_output,
+            "plan_update": self._plan_update,
+            "usage": self._usage,
+            "job_update": lambda data: self.line(f"{data['id']} {data['state']}: {data['text']}"),
+            "compacted": self._compacted,
+            "hook": lambda data: self.line(hook_line(data), "dim" if data["status"] == "ok" else "warning"),
+            "budget": lambda data: self.line(budget_line(data), "warning"),
+            "error": self._error,
+            "interrupted": lambda data: self._end(
+                f"interrupted {data['reason'].removeprefix('interrupted ')}", "warning"
+            ),
+            "approval_required": self._wait_for_user,
+            "evidence": self._evidence,
+            "turn_complete": self._turn_complete,
+        }
+
+    # --- what is shown
+
+    def show(self, event: "Event") -> None:
+        """Show one event."""
+        if handler := self._show.get(event.type):
+            handler(event.data)
+            self.on_change()
+
+    def line(self, text: str, style: str = "") -> None:
+        """Show a line of ml-intern's own text, with hidden characters made visible."""
+        shown = self.paint(style, visible(text).expandtabs(4))
+        self._add(lambda width: [row for line in shown.split("\n") for row in wrap(line, width)])
+
+    def markdown(self, text: str) -> None:
+        """Show a whole reply."""
+        if text.strip():
+            stream = self._new_stream()
+            stream.feed(text)
+            stream.end()
+            self._add(lambda width: stream.take(width, 0))
+
+    def said(self, text: str) -> None:
+        """Show a message of the user."""
+        self._add(lambda width: said_rows(text, width, self.paint))
+
+    def replay(self, messages: "Sequence[Message]", width: int, height: int) -> None:
+        """Show the end of a resumed conversation, for a terminal of this size."""
+        left_out, parts = replay(messages, width, height, self.paint)
+        if left_out:
+            self.line(left_out, "dim")
+        for part in parts:
+            self._add(part)
+
+    def _add(self, block: Block) -> None:
+        self._blocks.append(block)
+        self.on_change()
+
+    def _add_row(self, row: str) -> None:
+        self._add(lambda _: [row])
+
+    # --- what the screen asks for
+
+    @property
+    def moving(self) -> bool:
+        """Return whether the live part changes with time."""
+        return bool(self.activity)
+
+    def finished(self, width: int, room: int) -> list[str]:
+        """Return the rows that are final since the last call. `room` is the height that an open reply may have."""
+        blocks, self._blocks = self._blocks, []
+        rows = [row for block in blocks for row in block(width)]
+        return rows + (self._stream.take(width, room) if self._stream else [])
+
+    def live(self, width: int, room: int) -> list[str]:
+        """Return at most `room` rows: the open reply, running calls, the plan, and what the program does."""
+        if not self.activity:
+            return []
+        folded = self._plan_folded or room < MIN_PLAN_ROOM
+        steps = plan_rows(self._plan, width - 2, self.paint, folded=folded, limit=MAX_PLAN)
+        plan = [f"  {row}" for row in steps]
+        below = [*plan, clip(self._doing(), width)][-room:]
+        now = time.monotonic()
+        calls = [row for call in self._running.values() for row in call.rows(now, width, self.paint)]
+        reply = [row for line in self._stream.open(width) for row in wrap(line, width)] if self._stream else []
+        retry = self._retry[0].rows(width, self.paint, now - self._retry[1]) if self._retry else []
+        above = [*self._thought(width), *reply, *calls, *retry]
+        left = room - len(below)
+        return [*(above[-left:] if left > 0 else []), *below]
+
+    def _thought(self, width: int) -> list[str]:
+        """Return the last rows of the reasoning, if the user wants to see it."""
+        if not self._reasoning_shown:
+            return []
+        rows = [row for line in visible(self._reasoning).split("\n") for row in wrap(line, width)]
+        return [self.paint("dim", row) for row in rows[-MAX_REASONING:] if row]
+
+    def toggle_plan(self) -> bool:
+        """Fold the plan into one row, or unfold it. Return whether it is folded."""
+        self._plan_folded = not self._plan_folded
+        self.on_change()
+        return self._plan_folded
+
+    def toggle_reasoning(self) -> bool:
+        """Show the reasoning while it streams, or hide it. Return whether it is shown."""
+        self._reasoning_shown = not self._reasoning_shown
+        self.on_change()
+        return self._reasoning_shown
+
+    def _doing(self) -> str:
+        now = time.monotonic()
+        spinner = SPINNER[int(now * 10) % len(SPINNER)]
+        return self.paint("dim", f"{spinner} {self.activity} ({duration(self._clock.worked(now))}, Esc interrupts)")
+
+    # --- the reply
+
+    def _new_stream(self) -> ReplyStream:
+        from ml_intern.terminal.render.markdown import markdown_rows
+
+        def render(piece: Piece, width: int) -> list[str]:
+            return markdown_rows(piece, width, self.paint)
+
+        return ReplyStream(render)
+
+    def _chunk(self, data: dict[str, Any]) -> None:
+        if data["kind"] == "reasoning":
+            self._end_retry()
+            self._reasoning = f"{self._reasoning}{data['text']}"[-MAX_REASONING_CHARACTERS:]
+            self._now(f"thinking: {data['text']}" if self._verbose else "thinking")
+            return
+        self._reasoning = ""
+        self._end_retry()
+        self._streamed = data["message_id"]
+        self._now("writing")
+        self._stream = self._stream or self._new_stream()
+        self._stream.feed(data["text"])
+
+    def _stream_end(self, data: dict[str, Any]) -> None:
+        self._end_stream()
+        if data["partial"]:
+            self.line("(the reply was cut off and may be incomplete)", "warning")
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream:
+            stream.end()
+            self._add(lambda width: stream.take(width, 0))
+
+    def _message(self, data: dict[str, Any]) -> None:
+        if self._verbose and data["reasoning"]:
+            self.line(data["reasoning"].strip(), "dim")
+        if data["message_id"] != self._streamed:
+            self.markdown(data["text"])
+        for call in data["tool_calls"]:
+            self._names.note(call["id"], call["args"])
+
+    # --- tools
+
+    def _tool_call(self, data: dict[str, Any]) -> None:
+        self._reasoning = ""
+        self._names.note(data["id"], data["args"])
+        self._running[data["id"]] = RunningCall(data["name"], data["args"], time.monotonic())
+        self._now("running")
+        if self._in_order and data["name"] not in SILENT:
+            self.line(f"running: {call_summary(data['name'], data['args'])}")
+
+    def _tool_log(self, data: dict[str, Any]) -> None:
+        if call := self._running.get(data["id"]):
+            call.add(data["text"])
+
+    def _tool_output(self, data: dict[str, Any]) -> None:
+        self._running.pop(data["id"], None)
+        if self.activity:
+            self._now("running" if self._running else "thinking")
+        if data["ok"] and data["name"] in SILENT and not self._verbose:
+            return
+        is_own = str(data["id"]).startswith(OWN_CALL)
+        block = (command if is_own else finished)(data["name"], self._names.args(data["id"]), data)
+        if self._verbose and not is_own:
+            block = replace(block, lines=VERBOSE_LINES)
+        self._add(lambda width: block.rows(width, self.paint))
+
+    def _plan_update(self, data: dict[str, Any]) -> None:
+        self._plan = data["steps"]
+        if self._in_order or not self.activity:
+            self._show_plan()
+
+    def _show_plan(self) -> None:
+        if (steps := self._plan) and steps != self._plan_shown:
+            self._add(lambda width: [f"  {row}" for row in plan_rows(steps, width - 2, self.paint)])
+        self._plan_shown = self._plan
+
+    def _compacted(self, data: dict[str, Any]) -> None:
+        self.line(f"conversation shortened from {data['before_tokens']} to {data['after_tokens']} tokens", "dim")
+
+    # --- turns
+
+    def _processing(self, _: dict[str, Any]) -> None:
+        self._clock.start(time.monotonic())
+        self._used = dict.fromkeys(self._used, 0)
+        self._now("thinking")
+
+    def _wait_for_user(self, _: dict[str, Any]) -> None:
+        """Stop the clock: the time a question waits is not work."""
+        self.rest()
+        self._clock.pause(time.monotonic())
+
+    def _now(self, activity: str) -> None:
+        self._clock.resume(time.monotonic())
+        self.activity = one_line(activity) or self.activity
+
+    def rest(self) -> None:
+        """Finish what is open: nothing runs now."""
+        self._end_stream()
+        self._end_retry()
+        self._running.clear()
+        self._reasoning = ""
+        self._show_plan()
+        self.activity = ""
+        self.on_change()
+
+    def _resumed(self, data: dict[str, Any]) -> None:
+        self._clock.stop()
+        self.line(resumed_line(data), "dim")
+        if data["interrupted"]:
+            self.line(f"interrupted, may have run in part: {', '.join(data['interrupted'])}", "warning")
+
+    def _usage(self, data: dict[str, Any]) -> None:
+        for key in self._used:
+            self._used[key] += data[key]
+
+    def _error(self, data: dict[str, Any]) -> None:
+        self._end_retry()
+        if data["retry_in_s"] is not None and self._in_order:
+            self.line(wait_line(data), "warning")
+            return
+        if data["retry_in_s"] is not None:
+            self._retry = (Retry(data["message"], data["retry_in_s"]), time.monotonic())
+            return
+        self._end_stream()
+        remedy = f" ({data['remedy']})" if data["remedy"] else ""
+        self._last_error = f"{data['message']}{remedy}"
+        self.line(one_line(self._last_error, 1000), "failure")
+
+    def _end_retry(self) -> None:
+        """Show the error that was retried, once its countdown is over."""
+        retry, self._retry = self._retry, None
+        if retry:
+            self._add(lambda width: retry[0].rows(width, self.paint))
+
+    def _evidence(self, data: dict[str, Any]) -> None:
+        for line in card_lines(data):
+            self.line(line, "warning" if is_warning(data) else "dim")
+
+    def _turn_complete(self, data: dict[str, Any]) -> None:
+        if data["status"] in ("done", "contradicted"):
+            self.rest()
+            summary = summary_of(data, self._clock, time.monotonic(), self._used, self.turn_cost)
+            self._add(lambda width: summary.rows(width, self.paint))
+        else:
+            self._end("" if data["text"] == self._last_error else f"{data['status']}: {data['text']}", "warning")
+        self._clock.stop()
+
+    def _end(self, text: str, style: str) -> None:
+        self.rest()
+        self._clock.stop()
+        if text:
+            self.line(text, style)

@@ -1,0 +1,91 @@
+"""`ml-intern compute`: machines in the user's settings, a login to one, and a run that the model starts there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Done, call
+from tests.runs.remote.conftest import Sshd, connections, sshd
+
+__all__ = ["connections", "sshd"]
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def box(run: Run, sshd: Sshd, tmp_path: Path, connections: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of the target `box`, which is in the settings and does not reach the Hub."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    there = tmp_path / "there"
+    values = (f"ssh_config={sshd.config}", f"workdir={there}", "usd_per_hour=2.5")
+    added = run("compute", "add", "box", "--host", "box", *(word for pair in values for word in ("--set", pair)))
+    assert added.code == 0, added.err
+    return there
+
+
+def test_a_machine_is_added_listed_tested_and_removed(run: Run, box: Path) -> None:
+    listed = run("compute", "list")
+    assert [line.split()[:3] for line in listed.out.splitlines()] == [["NAME", "KIND", "HOST"], ["box", "ssh", "box"]]
+    assert "$2.50 per hour" in listed.out
+    tested = run("compute", "test", "box")
+    assert tested.code == 0, tested.err
+    assert "it can be used" in tested.out
+    assert "does not reach the Hub" in tested.out
+    assert run("compute", "remove", "box").code == 0
+    assert "no machines in the settings" in run("compute", "list").out
+    assert run("compute", "test", "box").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("local", "--host", "h"), "reserved"),
+        (("gpu", "--host=-oProxyCommand=x"), "must be one word that does not begin with -"),
+        (("gpu",), "a target of kind ssh needs a host"),
+        (("gpu", "--kind", "cloud"), "kind: "),
+        (("gpu", "--host", "h", "--set", "colour=red"), "colour: "),
+    ],
+)
+def test_a_wrong_machine_is_refused(run: Run, words: tuple[str, ...], problem: str) -> None:
+    refused = run("compute", "add", *words)
+    assert refused.code == 2
+    assert problem in refused.err
+    assert run("compute", "list", "--json").json == []
+
+
+def test_the_model_trains_there_and_is_resumed_at_the_end(
+    run: Run, box: Path, place: Path, script: Callable[..., str]
+) -> None:
+    (place / "train.py").write_text("print('accuracy=0.75')")
+    steps = (
+        {"tool_calls": [call("jobs", operation="run", target="box", script="train.py", timeout="10m")]},
+        {"text": "it runs"},
+        {"tool_calls": [call("jobs", operation="list")]},
+        {"text": "trained", "expect": "accuracy 0.75"},
+    )
+    done = run("-m", script(*steps), "--max-budget-usd", "1", "train train.py on box")
+    assert done.code == 0, done.err
+    (row,) = run("jobs", "list", "--json").json
+    assert (row["state"], row["backend"], row["metrics"]) == ("succeeded", "ssh", {"accuracy": 0.75})
+
+
+def test_a_run_that_does_not_fit_the_machine_as_measured_is_refused_before_it_starts(
+    run: Run, box: Path, place: Path, script: Callable[..., str]
+) -> None:
+    (place / "train.py").write_text("from datasets import load_dataset\nload_dataset('org/data')\n")
+    assert run("compute", "test", "box").code == 0
+    steps = (
+        {"tool_calls": [call("jobs", operation="run", target="box", script="train.py")]},
+        {"text": "refused", "expect": "[internet] box does not reach the Hub, and the script loads org/data"},
+    )
+    assert run("-m", script(*steps), "train train.py on box").code == 0
+    assert not (box / "runs").exists()
+
+
+def test_an_unattended_run_uses_no_machine_that_the_user_did_not_name(
+    run: Run, box: Path, script: Callable[..., str]
+) -> None:
+    steps = ({"tool_calls": [call("jobs", operation="run", target="box", command="true")]}, {"text": "refused"})
+    run("-m", script(*steps), "train it")
+    assert run("jobs", "list", "--json").json == []
+    assert not (box / "runs").exists()

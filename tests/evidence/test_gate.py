@@ -1,0 +1,167 @@
+"""The verdict on an answer, from what ran in a thread."""
+
+import asyncio
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ml_intern.evidence.gate import check_answer
+from ml_intern.evidence.locks import locked_files, locked_names
+from ml_intern.evidence.observations import Execution, Observations, Typed, programs_of
+from ml_intern.evidence.verdict import AnswerVerdict
+from ml_intern.store.evidence.table import EvidenceRow
+
+
+def ran(folder: Path, command: str = "python3 train.py", text: str = "", **more: object) -> Execution:
+    """Return the evidence of a command."""
+    opened = frozenset(str(folder / name) for name in more.pop("opened", ()))  # type: ignore[attr-defined]
+    written = {str(folder / name): "digest" for name in more.pop("written", ())}  # type: ignore[attr-defined]
+    made = Execution(
+        "command 1", command, text, began=10.0, seconds=1.0, folder=folder, programs=programs_of(command, folder)
+    )
+    return replace(made, opened=opened, written=written, **more)  # type: ignore[arg-type]
+
+
+def verdict(answer: str, seen: Observations) -> AnswerVerdict:
+    return asyncio.run(check_answer(answer, seen))
+
+
+def status(answer: str, folder: Path, *runs: Execution, user: str = "", typed: tuple[Typed, ...] = ()) -> str:
+    return verdict(answer, Observations(folder, (folder,), user, runs, typed)).status
+
+
+@pytest.mark.parametrize(
+    ("answer", "run", "expected"),
+    [
+        ("The accuracy is 0.8125.", {"text": "accuracy=0.8125"}, "held"),
+        ("The accuracy is 0.9125.", {"text": "accuracy=0.8125"}, "contradicted"),
+        (
+            "It converged with a loss of 0.5.",
+            {"text": "loss=0.5\nConvergenceWarning: Maximum iterations"},
+            "contradicted",
+        ),
+        ("It converged with a loss of 0.5.", {"text": "loss=0.5"}, "held"),
+        ("The loss is 0.5.", {"text": "loss=0.5\nstep 2 loss=nan"}, "marked"),
+        ("Trained for 4 epochs, loss 0.5.", {"text": "epoch 1 loss=0.9\nepoch 2 loss=0.5"}, "contradicted"),
+        ("Trained for 2 epochs, loss 0.5.", {"text": "epoch 1 loss=0.9\nepoch 2 loss=0.5"}, "held"),
+        ("The run is complete: loss 0.5.", {"text": "loss=0.5", "state": "timeout"}, "contradicted"),
+        ("It reached its time limit; the loss was 0.5.", {"text": "loss=0.5", "state": "timeout"}, "held"),
+        ("All tests pass.", {}, "contradicted"),
+        ("All tests pass.", {"command": "pytest -q", "text": "3 passed"}, "held"),
+        ("All tests pass.", {"command": "pytest -q", "text": "1 failed, 2 passed", "state": "failed"}, "contradicted"),
+        ("The plot is saved as plot.svg.", {}, "contradicted"),
+        ("I pushed it to ada/model.", {}, "contradicted"),
+        ("I could not push it to ada/model.", {}, "held"),
+    ],
+)
+def test_claims_agree_with_what_ran(answer: str, run: dict[str, object], expected: str, tmp_path: Path) -> None:
+    assert status(answer, tmp_path, ran(tmp_path, **run)) == expected  # type: ignore[arg-type]
+
+
+def test_what_the_agent_typed_is_not_a_measurement(tmp_path: Path) -> None:
+    echo = ran(tmp_path, "echo accuracy=0.9735", "accuracy=0.9735")
+    assert status("The accuracy is 0.9735.", tmp_path, echo) == "marked"
+    program, code = ran(tmp_path, text="accuracy=0.9735"), Typed(1.0, "print('accuracy=0.9735')")
+    assert status("The accuracy is 0.9735.", tmp_path, program) == "held"
+    assert status("The accuracy is 0.9735.", tmp_path, program, typed=(code,)) == "marked"
+    later = replace(code, when=20.0)
+    assert status("The accuracy is 0.9735.", tmp_path, program, typed=(later,)) == "held"
+
+
+def test_the_users_goal_is_not_a_result(tmp_path: Path) -> None:
+    run, goal = ran(tmp_path, text="accuracy=0.8125"), "Reach an accuracy of 0.95."
+    assert status("Done: the accuracy is 0.95.", tmp_path, run, user=goal) == "contradicted"
+    assert status("The accuracy is 0.8125, not 0.95.", tmp_path, run, user=goal) == "held"
+
+
+def test_a_file_that_is_cut_off_or_not_written_here_is_not_delivered(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps([1.0] * 100))
+    answer = "The model is saved as model.pkl."
+    assert status(answer, tmp_path, ran(tmp_path, written=["model.pkl"])) == "held"
+    assert status(answer, tmp_path, ran(tmp_path)) == "contradicted"
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps([1.0] * 100)[:50])
+    assert status(answer, tmp_path, ran(tmp_path, written=["model.pkl"])) == "contradicted"
+
+
+def test_a_named_input_must_have_been_opened(tmp_path: Path) -> None:
+    for name in ("valid.csv", "test.csv"):
+        (tmp_path / name).write_text("x,y\n1,0\n2,1\n")
+    ask, answer = "Report the accuracy on test.csv.", "The accuracy is 0.8125."
+    assert status(answer, tmp_path, ran(tmp_path, text="accuracy=0.8125", opened=["test.csv"]), user=ask) == "held"
+    other = ran(tmp_path, text="accuracy=0.8125", opened=["valid.csv"])
+    assert status(answer, tmp_path, other, user=ask) == "contradicted"
+    assert status(answer, tmp_path, replace(other, missed="too many files"), user=ask) == "held"
+
+
+def test_a_replaced_library_function_contradicts_the_result(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import numpy as np\nnp.mean = lambda a: 1.0\n")
+    assert status("The accuracy is 1.0.", tmp_path, ran(tmp_path, text="accuracy=1.0")) == "contradicted"
+
+
+def test_a_changed_lock_is_named_with_its_changed_lines(tmp_path: Path) -> None:
+    (tmp_path / "eval.py").write_text("a = 1\n")
+    found = locked_files("Do not change eval.py.", (), tmp_path)
+    rows = tuple(EvidenceRow("lock", path, body, 0.0) for path, body in found.items())
+    seen = Observations(tmp_path, (tmp_path,), "", locks=rows)
+    assert verdict("Ready.", seen).status == "held"
+    (tmp_path / "eval.py").write_text("a = 2\n")
+    assert verdict("Ready.", seen).problems == ["eval.py was changed since the start of the task: -a = 1; +a = 2"]
+
+
+@pytest.mark.parametrize(
+    ("message", "locked"),
+    [
+        ("Fix lib.py. Do not change eval.py or data/test.csv. Then run it.py.", ["eval.py", "data/test.csv"]),
+        ("Make lib.py faster without changing tests/test_lib.py.", ["tests/test_lib.py"]),
+        ("Without editing eval.py, change lib.py.", ["eval.py"]),
+        ("Do not change anything except train.py.", []),
+        ("Never touch the data, edit train.py only.", []),
+        ("Do not change these: eval.py, test.csv.", ["eval.py", "test.csv"]),
+        ("Change eval.py.", []),
+    ],
+)
+def test_files_that_a_message_forbids_to_change_are_locked(message: str, locked: list[str]) -> None:
+    assert locked_names(message) == locked
+
+
+def test_a_failing_check_is_reported_and_turns_nothing_green(tmp_path: Path) -> None:
+    broken = replace(ran(tmp_path, text="accuracy=0.8125"), written={str(tmp_path / "a.json"): "x"}, command=None)  # type: ignore[arg-type]
+    found = verdict("The accuracy is 0.8125 with numpy 1.0.0.", Observations(tmp_path, (tmp_path,), "", (broken,)))
+    assert any("the check of" in line for line in found.incomplete)
+
+
+def test_a_locked_file_that_was_changed_and_restored_spoils_the_numbers_printed_since(tmp_path: Path) -> None:
+    (tmp_path / "eval.py").write_text("print(1)\n")
+    found = locked_files("Do not change eval.py.", (), tmp_path)
+    locks = tuple(EvidenceRow("lock", path, body, 0.0) for path, body in found.items())
+    measured = replace(ran(tmp_path, text="accuracy=0.8125"), began=30.0)
+    wrote = replace(ran(tmp_path, "sed -i s/1/2/ eval.py", written=["eval.py"]), name="command 0")
+    before = Observations(tmp_path, (tmp_path,), "", (wrote, measured), locks=locks)
+    assert verdict("The accuracy is 0.8125.", before).status == "contradicted"
+    after = Observations(tmp_path, (tmp_path,), "", (measured, replace(wrote, began=50.0)), locks=locks)
+    assert verdict("The accuracy is 0.8125.", after).status == "marked"
+    untouched = Observations(tmp_path, (tmp_path,), "", (measured,), locks=locks)
+    assert verdict("The accuracy is 0.8125.", untouched).status == "held"
+
+
+def test_the_data_are_checked_as_the_code_splits_them(tmp_path: Path) -> None:
+    rows = "".join(f"{at // 8},{at % 7 / 3},{at % 2}\n" for at in range(160))
+    (tmp_path / "people.csv").write_text(f"patient,x,y\n{rows}")
+    code = (
+        "import pandas as pd\nfrom sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.metrics import accuracy_score\nfrom sklearn.model_selection import {name}\n"
+        "d = pd.read_csv('people.csv')\nx, y = d[['x']], d['y']\n{split}\n"
+        "m = LogisticRegression().fit(x.iloc[a], y.iloc[a])\n"
+        "print('accuracy', accuracy_score(y.iloc[b], m.predict(x.iloc[b])))\n"
+    )
+    grouped = code.format(
+        name="GroupShuffleSplit", split="a, b = next(GroupShuffleSplit().split(x, y, groups=d['patient']))"
+    )
+    random = code.format(name="ShuffleSplit", split="a, b = next(ShuffleSplit().split(x, y))")
+    for text, rules in ((random, {"groups-in-both-splits"}), (grouped, set())):
+        (tmp_path / "train.py").write_text(text)
+        run = ran(tmp_path, text="accuracy 0.5125", opened=["people.csv", "train.py"])
+        seen = Observations(tmp_path, (tmp_path,), "", (run,), level="standard")
+        assert {one.rule for one in verdict("The accuracy is 0.5125.", seen).findings} == rules

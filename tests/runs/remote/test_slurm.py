@@ -1,0 +1,132 @@
+"""Runs as jobs of a real Slurm cluster of one node."""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.poll import poll, stop
+from tests.execution.conftest import Bench, until
+from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
+from tests.runs.remote.slurm import cluster, missing_programs
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> object:
+    if missing := missing_programs():
+        pytest.skip(f"needs Slurm's {', '.join(missing)}")
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(cluster(tmp_path_factory.mktemp("slurm")))
+        except RuntimeError as error:
+            pytest.skip(f"needs a Slurm that starts here: {error}")
+        yield found
+
+
+@pytest.fixture
+def box(bench: Bench, configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteBench]:
+    monkeypatch.setenv("SLURM_CONF", str(configuration))
+    found = RemoteBench(bench.store, bench.workspace, bench.services)
+    found.target = {"kind": "slurm", "workdir": str(tmp_path / "there"), "squeue_s": 0.5}
+    yield found
+    subprocess.run(["scancel", "--user", str(os.getuid())], check=True)
+
+
+def jobs_in_queue(name: str) -> list[str]:
+    return subprocess.run(
+        ["squeue", "-h", f"--name={name}", "--format=%i"], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+async def kill_jobs(jobs: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec("scancel", "--full", "--signal=KILL", *jobs)
+    assert await process.wait() == 0
+
+
+async def test_a_job_runs_in_a_copy_of_the_workspace(box: RemoteBench) -> None:
+    box.file("data/rows.txt", "one\ntwo\n")
+    box.target["setup"] = "export FROM_SETUP=yes"
+    row = await box.ended(
+        await box.started(command="wc -l < data/rows.txt; echo $FROM_SETUP $SLURM_JOB_NAME; echo 'loss=0.5'; exit 3")
+    )
+    assert (row.state, row.exit_code, row.metrics) == ("failed", 3, '{"loss": 0.5}')
+    assert row.tail.splitlines() == ["2", f"yes {row.id}", "loss=0.5"]
+
+
+async def test_secrets_reach_the_job_and_stay_in_no_file(box: RemoteBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "wandb-secret-1")
+    row = await box.ended(await box.started(command="echo ${#WANDB_API_KEY}", secrets=["WANDB_API_KEY"]))
+    assert (row.state, row.tail.strip()) == ("succeeded", "14")
+    there = [path.read_bytes() for path in Path(box.target["workdir"]).rglob("*") if path.is_file()]
+    assert not any(b"wandb-secret-1" in content for content in there)
+
+
+async def test_a_job_that_waits_says_why_and_is_cancelled(box: RemoteBench) -> None:
+    box.target["sbatch"] = ["--begin=now+1hour"]
+    row = await poll(box.store, await box.started(command="echo never"))
+    assert (row.state, row.open) == ("queued", True)
+    assert row.reason.startswith("waiting: BeginTime, starts about 20")
+    assert (await stop(box.store, row)).state == "cancelled"
+    assert jobs_in_queue(row.id) == []
+
+
+async def test_cancelling_and_the_time_limit_end_everything_that_a_job_started(box: RemoteBench) -> None:
+    await check_that_everything_ends(box)
+
+
+async def test_a_job_that_somebody_else_killed_is_noticed(box: RemoteBench) -> None:
+    row = await box.started(command="echo begun; sleep 600")
+    await until(lambda: jobs_in_queue(row.id) != [])
+    await kill_jobs(jobs_in_queue(row.id))
+    row = await box.ended(row)
+    assert (row.state, row.reason) == ("lost", "its job left the queue: unknown")
+
+
+async def test_a_second_start_of_a_run_submits_nothing(box: RemoteBench) -> None:
+    row = await box.started(command="sleep 60")
+    backend, context = backend_of("slurm", box.store), box.context()
+    plan = RunPlan("slurm", "other", box.workspace, ("bash", "-c", "exit 1"), target="box", limit_s=60)
+    await asyncio.gather(*(backend.launch(plan, row.id, context) for _ in range(4)))
+    assert len(jobs_in_queue(row.id)) == 1
+    # The agent's machine died after sbatch and before the job's number was written: the job is found by its name.
+    status = Path(box.target["workdir"]) / "runs" / row.id / "status.json"
+    job = json.loads(status.read_text())["job"]
+    await stop(box.store, row)
+    assert (job, await backend.find(row.id)) == (job, row.handle)
+
+
+async def test_a_submission_that_was_cut_off_is_found_by_its_name(box: RemoteBench, tmp_path: Path) -> None:
+    counted = tmp_path / "bin"
+    counted.mkdir()
+    (counted / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch "$@" > /dev/null\nexit 1\n')
+    (counted / "sbatch").chmod(0o755)
+    backend, context = backend_of("slurm", box.store), box.context()
+    plan = RunPlan("slurm", "once", box.workspace, ("bash", "-c", "sleep 60"), target="box", limit_s=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{counted}:{os.environ['PATH']}")
+        with pytest.raises(Exception, match="sbatch failed"):
+            await backend.launch(plan, "run-cut", context)
+    first = jobs_in_queue("run-cut")
+    handle = await backend.launch(plan, "run-cut", context)
+    assert len(first) == 1
+    assert jobs_in_queue("run-cut") == first
+    await backend.cancel(handle)
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [("--partition=no-such", "invalid partition"), ("--gres=gpu:1", "Invalid generic resource")],
+)
+async def test_what_slurm_refuses_is_one_line(box: RemoteBench, option: str, problem: str) -> None:
+    box.target["sbatch"] = [option]
+    result = await box.jobs(operation="run", target="box", command="true")
+    assert not result.ok
+    assert len(result.text.splitlines()) == 1
+    assert problem in result.text

@@ -1,0 +1,180 @@
+"""Runs over ssh on a real sshd of this machine."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ml_intern.configs.errors import TemporaryError
+from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.registry import backend_of
+from ml_intern.runs.poll import poll, refresh, stop
+from tests.execution.conftest import until
+from tests.runs.remote.conftest import RemoteBench, Sshd, check_that_everything_ends, end_connections
+
+
+async def test_a_command_runs_in_a_copy_of_the_workspace(box: RemoteBench) -> None:
+    box.file("data/rows.txt", "one\ntwo\n")
+    box.file(".env", "TOKEN=abc")
+    row = await box.ended(await box.started(command="wc -l < data/rows.txt; ls -A; echo 'loss=0.5'; exit 3"))
+    assert (row.state, row.exit_code, row.hardware, row.metrics) == ("failed", 3, "box", '{"loss": 0.5}')
+    assert row.tail.splitlines() == [
+        "ml-intern: not delivered, because they usually contain secrets: .env", "2", "data", "loss=0.5",
+    ]  # fmt: skip
+
+
+async def test_a_script_runs_with_arguments_secrets_and_the_setup_of_its_target(
+    box: RemoteBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "wandb-secret-1")
+    box.target["setup"] = "export FROM_SETUP=yes"
+    box.file(
+        "work/train.py",
+        "import os, sys; print(sys.argv[1:], os.environ['FROM_SETUP'], len(os.environ['WANDB_API_KEY']))",
+    )
+    row = await box.ended(await box.started(script="work/train.py", args=["--epochs", "3"], secrets=["WANDB_API_KEY"]))
+    assert (row.state, row.tail.strip()) == ("succeeded", "['--epochs', '3'] yes 14")
+    there = [path.read_bytes() for path in Path(box.target["workdir"]).rglob("*") if path.is_file()]
+    assert there
+    assert not any(b"wandb-secret-1" in content for content in there)
+
+
+async def test_only_what_changed_is_sent_again(box: RemoteBench) -> None:
+    box.file("large.bin", os.urandom(300_000))
+    await box.ended(await box.started(command="true"))
+    blobs = Path(box.target["workdir"]) / "blobs"
+    before = {path: path.stat().st_ino for path in blobs.rglob("*") if path.is_file()}
+    box.file("small.txt", "new")
+    row = await box.ended(await box.started(command="cat small.txt; echo; wc -c < large.bin"))
+    assert row.tail.split() == ["new", "300000"]
+    after = {path: path.stat().st_ino for path in blobs.rglob("*") if path.is_file()}
+    assert (len(after), {path: after[path] for path in before}) == (len(before) + 1, before)
+
+
+async def test_a_second_start_of_a_run_starts_nothing(box: RemoteBench) -> None:
+    row = await box.started(
+        command="echo started >> $HOME_OF_TEST/starts; sleep 60", env={"HOME_OF_TEST": str(box.workspace)}
+    )
+    backend, context = backend_of("ssh", box.store), box.context()
+    plan = RunPlan("ssh", "other", box.workspace, ("bash", "-c", "echo again >> starts"), target="box", limit_s=60)
+    handles = await asyncio.gather(*(backend.launch(plan, row.id, context) for _ in range(4)))
+    assert {json.loads(handle)["id"] for handle in handles} == {row.id}
+    await until((box.workspace / "starts").exists)
+    await stop(box.store, row)
+    assert (box.workspace / "starts").read_text() == "started\n"
+    assert await backend.find(row.id) is not None
+
+
+async def test_cancelling_and_the_time_limit_end_everything_that_a_run_started(box: RemoteBench) -> None:
+    await check_that_everything_ends(box)
+
+
+async def test_a_killed_supervisor_is_a_lost_run(box: RemoteBench) -> None:
+    row = await box.started(command="echo begun; sleep 600")
+    status = json.loads((Path(box.target["workdir"]) / "runs" / row.id / "status.json").read_text())
+    os.kill(status["pid"], signal.SIGKILL)
+    row = await box.ended(row)
+    assert (row.state, row.reason) == ("lost", "its supervisor was killed")
+
+
+async def test_a_run_that_was_never_started_never_starts(box: RemoteBench) -> None:
+    backend, context = backend_of("ssh", box.store), box.context()
+    plan = RunPlan("ssh", "true", box.workspace, ("true",), target="box", limit_s=60)
+    assert await backend.find("run-unknown") is None
+    handle = await backend.launch(plan, "run-1", context)
+    assert not await backend.abandon("run-1")
+    known = json.loads(handle)
+    folder = box.store.home / "runs" / "run-2"
+    folder.mkdir()
+    (folder / "target.json").write_text(json.dumps({**known, "id": "run-2"}))
+    assert await backend.find("run-2") is None
+    assert await backend.abandon("run-2")
+    assert (await backend.inspect(await backend.launch(plan, "run-2", context))).reason == "it was never started"
+
+
+async def test_many_runs_are_polled_in_one_request(box: RemoteBench, tmp_path: Path) -> None:
+    rows = await asyncio.gather(*(box.started(command="sleep 600", name=f"n{number}") for number in range(6)))
+    counted = tmp_path / "bin"
+    counted.mkdir()
+    (counted / "ssh").write_text(f'#!/bin/sh\necho >> {tmp_path}/calls\nexec /usr/bin/ssh "$@"\n')
+    (counted / "ssh").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{counted}:{os.environ['PATH']}")
+        assert await refresh(box.store) == []
+    assert (tmp_path / "calls").read_text() == "\n"
+    assert {row.state for row in await box.store.runs.list()} == {"running"}
+    for row in await box.store.runs.list():
+        await stop(box.store, row)
+    assert len(rows) == 6
+
+
+async def test_files_of_a_run_are_copied_and_those_that_programs_obey_are_not(box: RemoteBench) -> None:
+    row = await box.ended(
+        await box.started(command="mkdir -p out .git; echo 1 > out/a.json; echo 2 > out/b.txt; echo x > .envrc")
+    )
+    result = await box.jobs(operation="fetch", run=row.id, outputs=["out/*.json", ".envrc"])
+    assert result.ok
+    assert result.taint
+    assert (box.workspace / "outputs" / row.id / "out" / "a.json").read_text() == "1\n"
+    assert "not copied: .envrc" in result.text
+    refused = await box.jobs(operation="fetch", run=row.id, outputs=["../../*"])
+    assert not refused.ok
+    assert {path.name for path in (box.workspace / "outputs").rglob("*") if path.is_file()} == {"a.json"}
+
+
+async def test_without_the_network_a_run_goes_on_and_its_state_is_known_later(box: RemoteBench, sshd: Sshd) -> None:
+    row = await box.started(
+        command="echo one; until [ -e $END ]; do sleep 0.05; done; echo two", env={"END": str(box.workspace / "end")}
+    )
+    box.target["host"] = "box"
+    for process in (sshd.folder / "unused",):
+        assert not process.exists()
+    sshd.stop()
+    end_connections(box.connections)
+    with pytest.raises(TemporaryError, match="box cannot be reached"):
+        await poll(box.store, row)
+    (box.workspace / "end").touch()
+    with pytest.raises(TemporaryError):
+        await backend_of("ssh", box.store).find(row.id)
+    refused = await box.jobs(operation="run", target="box", command="true")
+    assert "the run was not started: box cannot be reached" in refused.text
+    sshd.start()
+    row = await box.ended(row)
+    assert (row.state, row.tail.split()) == ("succeeded", ["one", "two"])
+
+
+async def test_an_unknown_target_and_gpus_without_a_queue_are_refused(box: RemoteBench) -> None:
+    unknown = await box.jobs(operation="run", target="other", command="true")
+    assert "there is no target 'other'; the targets are box (ssh)" in unknown.text
+    gpus = await box.jobs(operation="run", target="box", command="true", gpus="2")
+    assert "box has no queue" in gpus.text
+    missing = await box.jobs(operation="run", backend="ssh", command="true")
+    assert "backend ssh needs a target: box (ssh)" in missing.text
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"host": "no-such-host.invalid"}, "does not resolve"),
+        ({"key": "host_key"}, "it refused the login"),
+        ({"known_hosts": ""}, "its host key is unknown"),
+    ],
+)
+async def test_a_machine_that_cannot_be_used_is_one_line_with_the_remedy(
+    box: RemoteBench, sshd: Sshd, tmp_path: Path, change: dict[str, str], problem: str
+) -> None:
+    config = sshd.config.read_text()
+    if "key" in change:
+        config = config.replace("user_key", "host_key")
+    if "known_hosts" in change:
+        (tmp_path / "known").write_text("")
+        config = config.replace(str(sshd.folder / "known_hosts"), str(tmp_path / "known"))
+    (tmp_path / "config").write_text(config)
+    box.target |= {"ssh_config": str(tmp_path / "config"), "host": change.get("host", "box")}
+    result = await box.jobs(operation="run", target="box", command="true")
+    assert not result.ok
+    assert problem in result.text
+    assert len(result.text.splitlines()) == 1

@@ -1,0 +1,38 @@
+"""A terminal in memory with its scrollback, to draw frames on."""
+
+import re
+
+import pyte
+
+from ml_intern.terminal.display.frame import Frame, Size
+from tests.terminal.window import Scrollback
+
+SYNCHRONIZED = re.compile(r"\x1b\[\?2026[hl]")
+
+
+class Drawn:
+    """A frame on a terminal in memory."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.screen = Scrollback(width, height, history=100_000, ratio=1)
+        self._stream = pyte.Stream(self.screen)
+        self.writes: list[str] = []
+        self.reported = Size(width, height)
+        self.frame = Frame(self.write, lambda: self.reported)
+
+    def write(self, text: str) -> None:
+        self.writes.append(text)
+        self._stream.feed(SYNCHRONIZED.sub("", text))
+
+    def view(self) -> list[str]:
+        """The rows of the screen, without those after the last that has text."""
+        rows = [row.rstrip() for row in self.screen.display]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    def everything(self) -> list[str]:
+        """The scrollback, then the screen."""
+        above = ["".join(row[column].data for column in range(self.screen.columns)).rstrip()
+                 for row in self.screen.history.top]  # fmt: skip
+        return [*above, *self.view()]

@@ -1,0 +1,88 @@
+"""The input line in this process: pasted texts and images, and the keys that fold and show."""
+
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.buffer import CompletionState
+
+from ml_intern.terminal.input import editor
+from ml_intern.terminal.input.paste import image_mention
+from tests.terminal.events import event
+from tests.terminal.keyboard import NoActions, keyboard
+
+PASTE = "\x1b[200~{}\x1b[201~"
+
+
+async def test_tab_expands_the_token_of_a_paste_at_the_cursor() -> None:
+    async with keyboard() as typed:
+        await typed.type("see ", PASTE.format("\n".join(f"row {number}" for number in range(8))))
+        await typed.shows("> see [pasted #1: 8 lines]")
+        await typed.type("\t", "!")
+        shown = await typed.shows("row 7!")
+        assert "pasted" not in shown
+        assert typed.console.editor.buffer.text.startswith("see row 0\nrow 1")
+
+
+async def test_the_path_of_a_dropped_image_becomes_a_mention(tmp_path: Path) -> None:
+    image = tmp_path / "my plot.png"
+    image.write_bytes(b"")
+    async with keyboard(200) as typed:
+        await typed.type(PASTE.format(str(image).replace(" ", "\\ ")))
+        await typed.until(lambda: typed.console.editor.buffer.text == f'@"{image}" ')
+
+
+@pytest.mark.parametrize("text", ["", "plot.png", "/nowhere/plot.png", "two words.png", "'open", "/bin/sh"])
+def test_other_pastes_are_text(text: str) -> None:
+    assert image_mention(text) is None
+
+
+def test_a_file_address_is_a_path(tmp_path: Path) -> None:
+    (tmp_path / "a b.png").touch()
+    assert image_mention(f"file://{tmp_path}/a%20b.png") == f'@"{tmp_path}/a b.png" '
+
+
+async def test_the_plan_folds_and_reasoning_is_shown_on_demand() -> None:
+    steps = [{"text": "read the data", "status": "done"}, {"text": "train", "status": "in_progress"}]
+    async with keyboard() as typed:
+        screen = typed.transcript
+        screen.show(event("processing", turn=1, text="go", id="u"))
+        screen.show(event("plan_update", steps=steps))
+        screen.show(event("assistant_chunk", message_id="m", kind="reasoning", text="the loss is odd"))
+        assert "the loss is odd" not in await typed.shows("read the data")
+        assert screen.toggle_plan()
+        assert screen.toggle_reasoning()
+        shown = await typed.shows("the loss is odd")
+        assert "read the data" not in shown
+        assert "1/2" in shown
+        screen.show(event("assistant_chunk", message_id="m", kind="text", text="Done."))
+        assert not screen.toggle_plan()
+        assert "the loss is odd" not in await typed.shows("read the data")
+
+
+class Rewinding(NoActions):
+    """Counts how often Esc Esc was pressed."""
+
+    count = 0
+
+    def rewind(self) -> None:
+        self.count += 1
+
+
+async def test_esc_esc_rewinds_however_late_the_second_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editor, "TWICE_S", 0.0)
+    async with keyboard() as typed:
+        actions = typed.console.editor._actions = Rewinding()
+        await typed.type("\x1b\x1b")
+        await typed.until(lambda: actions.count == 1)
+        await typed.type("ab", "\x1b\x1b[D", "c")
+        await typed.shows("> acb")
+        assert actions.count == 1
+
+
+async def test_a_search_for_completions_that_found_nothing_takes_no_esc() -> None:
+    async with keyboard() as typed:
+        actions = typed.console.editor._actions = Rewinding()
+        buffer = typed.console.editor.buffer
+        buffer.complete_state = CompletionState(buffer.document)
+        await typed.type("\x1b\x1b")
+        await typed.until(lambda: actions.count == 1)

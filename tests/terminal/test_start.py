@@ -1,0 +1,36 @@
+"""The start: the first prompt waits for none of the packages that a session needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ml_intern.terminal.display.facts import branch_of
+
+LATER = ("langgraph", "langchain_core", "litellm", "pydantic", "huggingface_hub", "httpx", "markdown_it", "pygments")
+
+
+def test_the_first_prompt_needs_none_of_the_packages_of_a_session() -> None:
+    code = f"import sys, ml_intern.commands.running.interactive; print([m for m in {LATER!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_branch_is_that_of_the_repository_around_the_folder(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/topic/x\n")
+    assert branch_of(inner) == "topic/x"
+    (tmp_path / ".git" / "HEAD").write_text("0123abcd\n")
+    assert branch_of(inner) == ""
+
+
+def test_the_branch_of_a_worktree_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "main" / ".git" / "worktrees" / "tree").mkdir(parents=True)
+    (tmp_path / "main" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / "main" / ".git" / "worktrees" / "tree" / "HEAD").write_text("ref: refs/heads/topic\n")
+    tree = tmp_path / "main" / "tree"
+    tree.mkdir()
+    for named in (str(tmp_path / "main" / ".git" / "worktrees" / "tree"), "../.git/worktrees/tree"):
+        (tree / ".git").write_text(f"gitdir: {named}\n")
+        assert branch_of(tree) == "topic"
