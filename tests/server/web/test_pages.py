@@ -15,7 +15,9 @@ WRITE: dict[str, Any] = {"name": "write", "args": {"path": "made.txt", "content"
 
 def ids_of(page: str) -> dict[str, str]:
     """The hidden fields by which the form of a question names its requests."""
-    return dict(re.findall(r'name="(id\.\d+)" value="([^"]+)"', page))
+    ids = dict(re.findall(r'name="(id\.\d+)" value="([^"]+)"', page))
+    assert ids, "the page shows no question"
+    return ids
 
 
 def test_a_thread_is_started_asks_is_answered_and_goes_on(web: Web) -> None:
@@ -117,7 +119,7 @@ def test_the_panels_show_runs_files_evidence_and_turns(web: Web) -> None:
     run = {"name": "bash", "args": {"command": f'python3 -c "{lines}"', "background": True}}
     steps = ({"tool_calls": [WRITE]}, {"tool_calls": [run]}, *({"text": "the <b>run</b>"},) * 3)
     thread = web.start(*steps, text="train", folder="panels")
-    web.do(thread, do="answer", all="approve", **ids_of(web.until(thread, "made.txt")))
+    web.do(thread, do="answer", all="approve", **ids_of(web.until(thread, "May I do this?")))
     page = web.until(thread, lambda page: "python3 -c" in page and ("May I do this?" in page or "the &lt;b" in page))
     if "May I do this?" in page:
         web.do(thread, do="answer", all="approve", **ids_of(page))
