@@ -1,4 +1,7 @@
-"""The folders of ml-intern's files. ML_INTERN_HOME moves all of them (data, cache, trust, user settings)."""
+"""The folders of ml-intern's files, and how its small files are replaced.
+
+ML_INTERN_HOME moves all folders (data, cache, trust, user settings).
+"""
 
 import os
 from pathlib import Path
@@ -31,3 +34,14 @@ def private_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
     return path
+
+
+def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write `text` to a file that replaces `path` once it is complete and on disk. Other processes see either file."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_intern.configs.env import is_endpoint, read_env_files
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.configs.paths import data_home, private_folder
+from ml_intern.configs.paths import data_home, private_folder, replace_file
 
 PROJECT_FILE = Path(".ml-intern") / "cli_agent_config.json"
 MCP_FILE = Path(".mcp.json")
@@ -99,11 +99,7 @@ def decided_folders() -> dict[str, bool | None]:
 def _store(decisions: Mapping[str, Any]) -> None:
     path = trust_file()
     private_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"folders": decisions}, file, indent=2)
-    temporary.replace(path)
+    replace_file(path, json.dumps({"folders": decisions}, indent=2))
 
 
 def trust_file() -> Path:

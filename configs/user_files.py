@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_intern.configs.env import parse_env_file
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.configs.paths import private_folder, settings_home
+from ml_intern.configs.paths import private_folder, replace_file, settings_home
 
 FILE_NAMES = ("cli_agent_config.json", "main_agent_config.json")
 """Names of a settings file; the second is the older one."""
@@ -102,15 +102,11 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def _write(path: Path, text: str, *, keep_mode: bool = False) -> Path:
     """Replace a file as a whole. It is private (0600) unless it exists and keeps its mode."""
     target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         if not target.parent.is_dir():
             private_folder(target.parent)
         mode = target.stat().st_mode & 0o777 if keep_mode and target.exists() else _PRIVATE
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(target)
+        replace_file(target, text, mode)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}", "check its folder") from error
     return path

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
@@ -12,6 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMe
 from ml_intern.graph.state import is_image
 from ml_intern.models.catalog.prices import entry_of
 from ml_intern.models.messages import UNSEEN, PerMessage, Wire, content_blocks, encode, image_url, wire_name
+from ml_intern.models.parsing import count_of, mapping_of
 from ml_intern.models.request import CallPart, ReplyPart, Usage
 from ml_intern.models.transports.base import Trimming
 
@@ -71,15 +73,16 @@ class AnthropicMessages:
         last one of the previous request, so that its cache entry is found however much was added since.
         """
         system = b",".join(_text_block(message.text) for message in messages if isinstance(message, SystemMessage))
-        turns = [
-            (role, [block for message in group for block in self._blocks(message, model, trimming)])
-            for role, group in groupby((m for m in messages if not isinstance(m, SystemMessage)), key=_role)
+        blocks = [
+            (_role(message), block)
+            for message in messages
+            if not isinstance(message, SystemMessage)
+            for block in self._blocks(message, model, trimming)
         ]
-        joined = list(_joined(turns))
-        for place in [place for place, (role, _) in enumerate(joined) if role == "user"][-2:]:
-            blocks = joined[place][1]
-            blocks[-1] = _marked(blocks[-1])
-        bodies = b",".join(b'{"role":"%b","content":[%b]}' % (role.encode(), b",".join(all)) for role, all in joined)
+        turns = [(role, [block for _, block in same]) for role, same in groupby(blocks, key=itemgetter(0))]
+        for content in [content for role, content in turns if role == b"user"][-2:]:
+            content[-1] = _marked(content[-1])
+        bodies = b",".join(b'{"role":"%b","content":[%b]}' % (role, b",".join(content)) for role, content in turns)
         start = b',"system":[%b]' % _marked(system) if system else b""
         return b'%b,"messages":[%b]' % (start, bodies)
 
@@ -119,14 +122,8 @@ def tools_of(tools: Sequence[Wire]) -> list[Wire]:
     ]
 
 
-def _role(message: AnyMessage) -> str:
-    return "assistant" if isinstance(message, AIMessage) else "user"
-
-
-def _joined(turns: list[tuple[str, list[bytes]]]) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield the turns that have content; turns of one role that follow each other are one."""
-    for role, same in groupby((turn for turn in turns if turn[1]), key=lambda turn: turn[0]):
-        yield role, [block for _, blocks in same for block in blocks]
+def _role(message: AnyMessage) -> bytes:
+    return b"assistant" if isinstance(message, AIMessage) else b"user"
 
 
 def _marked(block: bytes) -> bytes:
@@ -185,14 +182,14 @@ class AnthropicEvents:
 
     def read(self, event: Mapping[str, Any]) -> ReplyPart:
         """Return the fragment in an event; empty for events without one."""
-        kind, index = event.get("type"), _number(event.get("index"))
+        kind, index = event.get("type"), _index(event.get("index"))
         if kind == "message_start":
             self.began = True
-            self._count(_mapping(event.get("message")).get("usage"))
+            self._count(mapping_of(event.get("message")).get("usage"))
         elif kind == "content_block_start":
-            return self._start(index, _mapping(event.get("content_block")))
+            return self._start(index, mapping_of(event.get("content_block")))
         elif kind == "content_block_delta":
-            return self._delta(index, _mapping(event.get("delta")))
+            return self._delta(index, mapping_of(event.get("delta")))
         elif kind == "content_block_stop" and index in self._thinking:
             return ReplyPart(extras={THINKING: [self._thinking.pop(index)]})
         elif kind == "message_delta":
@@ -227,13 +224,13 @@ class AnthropicEvents:
 
     def _end(self, event: Mapping[str, Any]) -> ReplyPart:
         self._count(event.get("usage"))
-        reason = _text(_mapping(event.get("delta")).get("stop_reason")) or None
+        reason = _text(mapping_of(event.get("delta")).get("stop_reason")) or None
         self.ended = self.ended or reason is not None
         return ReplyPart(finish=reason, usage=self._reported() if reason else None)
 
     def _count(self, usage: object) -> None:
         """Take the counts of an event: those of a later event are the sums so far."""
-        self._usage |= {key: count for key, value in _mapping(usage).items() if (count := _number(value)) > 0}
+        self._usage |= {key: count for key, value in mapping_of(usage).items() if (count := count_of(value))}
 
     def _reported(self) -> Usage | None:
         if not self._usage:
@@ -248,13 +245,9 @@ class AnthropicEvents:
         )
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: object) -> int:
+def _index(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else -1

@@ -21,6 +21,7 @@ from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import Catalogues, read_catalogue
 from ml_intern.models.catalog.knowledge import Knowledge, prices_named
 from ml_intern.models.catalog.lifecycle import Retirement, retirements
+from ml_intern.models.catalog.prices import MAX_OUTPUT
 from ml_intern.models.errors import (
     BadRequest,
     ContextOverflow,
@@ -52,10 +53,6 @@ if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.store.ledger import Ledger
 
-MAX_REPLY = 8_192
-"""Output tokens reserved for a reply when neither the request nor the table sets a limit."""
-MAX_KNOWN_REPLY = 32_000
-"""Maximum of output tokens reserved: no transport requests more."""
 FALLBACK_AFTER_S = PATIENCE_S
 """Seconds after which the fallback model is used instead of a model that does not answer."""
 SCHEMA_TOKENS = 3_000
@@ -376,7 +373,7 @@ class Models:
         """Return the maximum cost of the request in US dollars. None when its price is unknown."""
         price, known = await self.known.price(route), self.known.longest_output(route)
         asked = request.params.get("max_tokens")
-        longest = asked if isinstance(asked, int) else min(known or MAX_REPLY, MAX_KNOWN_REPLY)
+        longest = asked if isinstance(asked, int) else min(known or MAX_OUTPUT, MAX_OUTPUT)
         return price.cost(Usage(estimate_tokens(request.messages) * 4 // 3 + SCHEMA_TOKENS, longest)) if price else None
 
     def _transport(self, route: Route) -> Transport:

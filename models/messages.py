@@ -239,3 +239,17 @@ def image_url(block: Wire) -> str:
 
 def _is_thinking(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking", "reasoning")
+
+
+class EncodedTools:
+    """The field `tools` of request bodies. The tools stay the same within a turn, so the last ones are kept."""
+
+    def __init__(self, convert: Callable[[Sequence[Wire]], list[Wire]] = list) -> None:
+        self._convert = convert
+        self._last: tuple[Sequence[Wire], bytes] = ((), b"")
+
+    def __call__(self, tools: Sequence[Wire]) -> bytes:
+        """Return the field with a leading comma; empty without tools."""
+        if tools is not self._last[0]:
+            self._last = tools, b',"tools":%b' % encode(self._convert(tools)) if tools else b""
+        return self._last[1]

@@ -4,41 +4,41 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ml_intern.models.parsing import clean_text
+from ml_intern.models.parsing import clean_text, count_of, mapping_of
 from ml_intern.models.request import REFUSAL, CallPart, ReplyPart, Usage
 
-MAX_TOKENS, MAX_DOLLARS = 10**12, 10**6
-"""Larger values are treated as invalid: the ledger could not add them."""
+MAX_DOLLARS = 10**6
+"""Larger costs are treated as invalid."""
 SERVED_BY = "x-inference-provider"
 
 
 def part_of_chunk(chunk: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
     """Return the fragment in one chunk of a stream. Anything not in OpenAI's format is ignored."""
     choice = _first(chunk.get("choices"))
-    return _part(_mapping(choice.get("delta")), choice, usage_of(chunk.get("usage"), headers))
+    return _part(mapping_of(choice.get("delta")), choice, usage_of(chunk.get("usage"), headers))
 
 
 def part_of_reply(reply: Mapping[str, Any], headers: Mapping[str, str]) -> ReplyPart:
     """Return a reply that was not streamed as one fragment."""
     choice = _first(reply.get("choices"))
-    return _part(_mapping(choice.get("message")), choice, usage_of(reply.get("usage"), headers))
+    return _part(mapping_of(choice.get("message")), choice, usage_of(reply.get("usage"), headers))
 
 
 def usage_of(usage: Any, headers: Mapping[str, str] | None = None) -> Usage | None:
     """Return the usage a provider reports. None when it reports none or no valid counts."""
     if not isinstance(usage, Mapping):
         return None
-    read_in, written_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    read_in, written_out = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
     if not (read_in or written_out):
         return None
-    prompt = _mapping(usage.get("prompt_tokens_details"))
-    written = _mapping(usage.get("completion_tokens_details"))
+    prompt = mapping_of(usage.get("prompt_tokens_details"))
+    written = mapping_of(usage.get("completion_tokens_details"))
     return Usage(
         input_tokens=read_in,
         output_tokens=written_out,
-        cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
-        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        reasoning_tokens=_count(written.get("reasoning_tokens")),
+        cached_tokens=count_of(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        cache_write_tokens=count_of(prompt.get("cache_write_tokens")),
+        reasoning_tokens=count_of(written.get("reasoning_tokens")),
         cost_usd=_cost(usage.get("cost")),
         served_by=(headers or {}).get(SERVED_BY),
     )
@@ -57,7 +57,7 @@ def _part(message: Mapping[str, Any], choice: Mapping[str, Any], usage: Usage | 
 
 
 def _call(call: Mapping[str, Any]) -> CallPart:
-    function, index = _mapping(call.get("function")), call.get("index")
+    function, index = mapping_of(call.get("function")), call.get("index")
     args = function.get("arguments")
     return CallPart(
         index=index if isinstance(index, int) else None,
@@ -68,11 +68,7 @@ def _call(call: Mapping[str, Any]) -> CallPart:
 
 
 def _first(choices: Any) -> Mapping[str, Any]:
-    return _mapping(choices[0]) if isinstance(choices, list) and choices else {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return mapping_of(choices[0]) if isinstance(choices, list) and choices else {}
 
 
 def _string(value: Any) -> str | None:
@@ -86,10 +82,6 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(block.get("text")) for block in content if isinstance(block, dict))
     return ""
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < MAX_TOKENS else 0
 
 
 def _cost(value: Any) -> float | None:

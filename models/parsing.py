@@ -1,12 +1,15 @@
-"""Strict parsing of model output: JSON arguments of calls, and text without lone surrogates."""
+"""Strict parsing of model output: JSON arguments of calls, counts, and text without lone surrogates."""
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 MAX_CALLS = 100
 """Maximum of calls that run per reply; the others get an error result."""
 RAW_SHOWN = 500
+MAX_TOKENS = 10**12
+"""Larger counts are treated as invalid: the ledger could not add them."""
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _MAX_DIGITS = 21
 
@@ -33,6 +36,16 @@ def parse_arguments(raw: str) -> dict[str, Any]:
         raise InvalidArguments(f"the arguments must be a JSON object, not {_json_name(value)}")
     cleaned: dict[str, Any] = clean_json(value)
     return cleaned
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """Return a JSON object; an empty one for any other value."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def count_of(value: object) -> int:
+    """Return a number of tokens; 0 for any other value."""
+    return value if isinstance(value, int) and 0 < value < MAX_TOKENS else 0
 
 
 def clean_text(text: str) -> str:

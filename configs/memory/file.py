@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.memory.facts import Fact, facts_in, replaced
-from ml_intern.configs.paths import data_home, private_folder
+from ml_intern.configs.paths import data_home, private_folder, replace_file
 
 _NAME_CHARACTERS = 40
 
@@ -89,19 +89,9 @@ def _changing(folder: Path) -> Iterator[list[str]]:
             text = read_memory(folder) or f"# What was learned in {_main_work_tree(folder.resolve())}\n\n"
             held = [text if text.endswith("\n") else f"{text}\n"]
             yield held
-            _write(path, held[0])
+            replace_file(path, held[0])
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}", "free space or fix its rights") from error
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _main_work_tree(folder: Path) -> Path:

@@ -15,6 +15,8 @@ from ml_intern.models.request import Usage
 
 TABLE_FILE = "model_prices_and_context_window_backup.json"
 MILLION = 1_000_000
+MAX_OUTPUT = 32_000
+"""Output tokens requested for one reply at most."""
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
@@ -137,9 +139,9 @@ def window_of(model: str) -> int | None:
     return entry_of(model).window
 
 
-def longest_output_of(model: str) -> int | None:
-    """Return the maximum of output tokens of `provider/model`. None when it is not in the table."""
-    return entry_of(model).longest_output
+def requested_output(model: str) -> int:
+    """Return the limit of output tokens, thinking included, for a request to `provider/model` that must have one."""
+    return min(entry_of(model).longest_output or MAX_OUTPUT, MAX_OUTPUT)
 
 
 def providers_of(name: str) -> list[str]:

@@ -1,22 +1,20 @@
 """Anthropic's Messages API, as Anthropic and the servers that imitate it implement it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 
 from ml_intern.models.anthropic_format import AnthropicEvents, AnthropicMessages, status_of, thinking_fields, tools_of
-from ml_intern.models.catalog.prices import longest_output_of
+from ml_intern.models.catalog.prices import requested_output
 from ml_intern.models.errors import NotAnApi, StreamBroken, detail_of, error_of_detail
-from ml_intern.models.messages import Wire, encode
+from ml_intern.models.messages import EncodedTools, encode
 from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
 from ml_intern.models.transports.base import Trimming
 from ml_intern.models.transports.http import read_json, read_out
 from ml_intern.models.transports.sse import Body, DoneMark, InvalidEvents, are_events, events
 
-MAX_OUTPUT = 32_000
-"""Output tokens requested at most. A reply needs a limit; thinking counts towards it."""
 _RESERVED = frozenset({"model", "messages", "tools", "stream", "system"})
 
 
@@ -27,27 +25,20 @@ class Messages:
 
     def __init__(self) -> None:
         self._encoded = AnthropicMessages()
-        self._tools: tuple[Sequence[Wire], bytes] = ((), b"")
-        """The encoded tools of the last request: they stay the same within a turn."""
+        self._tools = EncodedTools(tools_of)
 
     def body(self, route: Route, request: ModelRequest, trimming: Trimming) -> bytes:
         """Return the body of a request."""
-        longest = min(longest_output_of(route.model) or MAX_OUTPUT, MAX_OUTPUT)
-        fields: dict[str, Any] = {"model": route.name, "max_tokens": longest, "stream": True}
+        fields: dict[str, Any] = {"model": route.name, "max_tokens": requested_output(route.model), "stream": True}
         fields |= {key: value for key, value in request.params.items() if key not in _RESERVED}
         if not trimming.options:
             fields |= thinking_fields(route.model, request.effort, fields["max_tokens"])
-        tools = b',"tools":%b' % self._tools_of(request) if request.tools else b""
-        return b"%b%b%b}" % (encode(fields)[:-1], tools, self._encoded(request.messages, request.model, trimming))
+        messages = self._encoded(request.messages, request.model, trimming)
+        return b"%b%b%b}" % (encode(fields)[:-1], self._tools(request.tools), messages)
 
     def parts(self, response: httpx.Response, route: Route) -> AsyncIterator[ReplyPart]:
         """Yield the fragments of a reply. Raises the errors of models.errors."""
         return _parts(response, route)
-
-    def _tools_of(self, request: ModelRequest) -> bytes:
-        if request.tools is not self._tools[0]:
-            self._tools = request.tools, encode(tools_of(request.tools))
-        return self._tools[1]
 
 
 async def _parts(response: httpx.Response, route: Route) -> AsyncIterator[ReplyPart]:

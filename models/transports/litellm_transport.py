@@ -11,7 +11,7 @@ import httpx
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from ml_intern.configs.errors import ModelFailed
-from ml_intern.models.catalog.prices import longest_output_of
+from ml_intern.models.catalog.prices import requested_output
 from ml_intern.models.errors import (
     ContextOverflow,
     ErrorDetail,
@@ -45,7 +45,6 @@ CACHING = ("anthropic/", "bedrock/anthropic", "bedrock/us.anthropic", "bedrock/e
 """Models whose prompt cache needs marks; the others cache automatically."""
 LIMITED = ("anthropic/", "bedrock/", "vertex_ai/claude")
 """Models that need an output limit; litellm's default of 4,096 tokens truncates longer files."""
-MAX_OUTPUT = 32_000
 GRACE_S = 5
 
 
@@ -97,7 +96,7 @@ class LiteLLMTransport:
         if request.effort and not trimming.options and supports_effort(route.name):
             call["reasoning_effort"] = request.effort
         if route.name.startswith(LIMITED):
-            call.setdefault("max_tokens", min(longest_output_of(route.name) or MAX_OUTPUT, MAX_OUTPUT))
+            call.setdefault("max_tokens", requested_output(route.name))
         return Sent(
             messages=[_own_copy(wire) for _, wire in wires],
             sources=[message for message, _ in wires],

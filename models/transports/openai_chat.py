@@ -1,13 +1,13 @@
 """OpenAI's chat completions, as OpenAI-compatible endpoints implement them."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from ml_intern.models.errors import BadRequest, NotAnApi, ServerError, StreamBroken, detail_of, error_of_detail
-from ml_intern.models.messages import Conversion, Wire, encode
+from ml_intern.models.messages import Conversion, EncodedTools, encode
 from ml_intern.models.openai_format import part_of_chunk, part_of_reply
 from ml_intern.models.request import ModelRequest, ReplyPart
 from ml_intern.models.routing import Route
@@ -27,8 +27,7 @@ class ChatCompletions:
 
     def __init__(self) -> None:
         self._encoded = Conversion(encode)
-        self._tools: tuple[Sequence[Wire], bytes] = ((), b"")
-        """The encoded tools of the last request: they stay the same within a turn."""
+        self._tools = EncodedTools()
 
     def body(self, route: Route, request: ModelRequest, trimming: Trimming) -> bytes:
         """Return the body of a request."""
@@ -38,14 +37,9 @@ class ChatCompletions:
             fields["stream_options"] = {"include_usage": True}
         if request.effort and not trimming.options:
             fields["reasoning_effort"] = request.effort
-        tools = b',"tools":%b' % self._tools_of(request) if request.tools else b""
+        tools = self._tools(request.tools)
         messages = b",".join(part for _, part in self._encoded(request.messages, request.model, trimming))
         return b'%b%b,"messages":[%b]}' % (encode(fields)[:-1], tools, messages)
-
-    def _tools_of(self, request: ModelRequest) -> bytes:
-        if request.tools is not self._tools[0]:
-            self._tools = request.tools, encode(list(request.tools))
-        return self._tools[1]
 
     def parts(self, response: httpx.Response, route: Route) -> AsyncIterator[ReplyPart]:
         """Yield the fragments of a reply. Raises the errors of models.errors."""

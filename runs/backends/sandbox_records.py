@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from ml_intern.configs.paths import private_folder
-from ml_intern.execution.output import write_private
+from ml_intern.configs.paths import private_folder, replace_file
 
 FOLDER = "sandboxes"
 
@@ -59,9 +58,7 @@ class SandboxRecords:
     def save(self, record: SandboxRecord) -> None:
         """Write a record atomically."""
         private_folder(self._folder)
-        fresh = self._folder / f"{record.id}.new"
-        write_private(fresh, json.dumps(asdict(record)))
-        fresh.replace(self._folder / f"{record.id}.json")
+        replace_file(self._folder / f"{record.id}.json", json.dumps(asdict(record)))
 
     def delete(self, record: SandboxRecord) -> None:
         """Delete a record."""

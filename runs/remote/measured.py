@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ml_intern.configs.paths import private_folder
+from ml_intern.configs.paths import private_folder, replace_file
 from ml_intern.configs.settings import ComputeTarget
-from ml_intern.execution.output import write_private
 
 FOLDER = "compute"
 _LIMIT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
@@ -72,9 +71,7 @@ def save_measured(home: Path, target: ComputeTarget, found: MeasuredTarget) -> N
     """Save what was measured on a target with these settings."""
     path = _path(home, target)
     private_folder(path.parent)
-    fresh = path.with_suffix(".new")
-    write_private(fresh, json.dumps(asdict(found)))
-    fresh.replace(path)
+    replace_file(path, json.dumps(asdict(found)))
 
 
 def read_measured(home: Path, target: ComputeTarget) -> MeasuredTarget | None:

@@ -5,13 +5,12 @@ A tool whose description has changed since needs approval again, whatever was al
 
 import asyncio
 import json
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.configs.paths import private_folder
+from ml_intern.configs.paths import private_folder, replace_file
 from ml_intern.tools.mcp.offer import Offer
 
 FILE = "mcp_pins.json"
@@ -53,11 +52,7 @@ class Pins:
 
     def _write(self, known: dict[str, dict[str, str]]) -> None:
         private_folder(self.path.parent)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(known, file, indent=2)
-        temporary.replace(self.path)
+        replace_file(self.path, json.dumps(known, indent=2))
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
