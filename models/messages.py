@@ -242,7 +242,7 @@ def _is_thinking(block: Any) -> bool:
 
 
 class EncodedTools:
-    """The field `tools` of request bodies. The tools stay the same within a turn, so the last ones are kept."""
+    """The field `tools` of request bodies. They stay the same within a turn and are encoded once."""
 
     def __init__(self, convert: Callable[[Sequence[Wire]], list[Wire]] = list) -> None:
         self._convert = convert
