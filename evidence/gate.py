@@ -15,6 +15,7 @@ from ml_intern.evidence.checks.lineage import lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.checks.patched import patched_findings
 from ml_intern.evidence.checks.statistics import statistic_findings
+from ml_intern.evidence.checks.tries import try_findings
 from ml_intern.evidence.checks.words import names_metric, word_claims
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.locks import changed_locks, changed_paths
@@ -99,6 +100,7 @@ CHECKS: Final = (
     AnswerCheck("inputs", "quick", _inputs),
     AnswerCheck("lineage", "quick", lambda case: lineage_findings(case.answer, case.seen, case.measuring)),
     AnswerCheck("code", "quick", lambda case: code_findings(case.answer, case.seen, case.used) if case.reports else ()),
+    AnswerCheck("tries", "quick", lambda case: try_findings(case.answer, case.seen) if case.reports else ()),
     AnswerCheck("data", "standard", lambda case: data_findings(case.seen, case.used) if case.reports else ()),
     AnswerCheck("patched libraries", "quick", lambda case: patched_findings(case.seen, case.used)),
     AnswerCheck("watched files", "quick", _watched),

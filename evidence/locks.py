@@ -42,10 +42,14 @@ def locked_names(user_text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def named_files(user_text: str) -> list[str]:
+    """Return the names of files in a message."""
+    return list(dict.fromkeys(one[1] for one in _NAME.finditer(user_text)))
+
+
 def watched_names(user_text: str) -> list[str]:
     """Return the evaluators and test data that a message names. They are watched and not locked."""
-    names = [one[1] for one in _NAME.finditer(user_text)]
-    return [name for name in names if _EVALUATOR.search(name) or _TEST_DATA.search(name)]
+    return [name for name in named_files(user_text) if _EVALUATOR.search(name) or _TEST_DATA.search(name)]
 
 
 def locked_files(user_text: str, patterns: Iterable[str], workspace: Path) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from ml_intern.evidence.checks.lineage import lineage
 from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.code.check import CodeFacts, read_code
+from ml_intern.evidence.code.syntax.averages import UNKNOWN, averages
 from ml_intern.evidence.findings import Finding
+from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
 
 _MODELS: Final = {
@@ -29,20 +32,30 @@ _MODELS: Final = {
     r"\bmlp\b|multi-?layer perceptron": r"MLP|Sequential|Module|Linear$",
     r"gaussian process\w*": r"GaussianProcess|GPy",
 }
+_IN_UNITS: Final = frozenset({"rmse", "mae", "mse"})
+_SCALE_NAMED: Final = re.compile(
+    r"(?i)standardi[sz]|normali[sz]|scaled|\blog(?:arithm\w*|1p)?\b|rmsle|z-?score|unit-?less"
+)
+_PART_NAMED: Final = re.compile(
+    r"(?i)confiden|coverage|subset|select|abst[ae]i?n|reject|filter|exclud|dropp|remain|\bof the rows"
+)
 _PATH: Final = re.compile(r"^[\w./-]*[./][\w./-]+$")
 
 
 def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
     """Yield the facts in the code of the executions that the answer reports on."""
     models: set[str] = set()
-    for run in used:
+    for run in lineage(used, seen):
         for path, code in seen.sources(run):
             if not path.startswith("/") or path == "-c":
                 facts = facts_of(code, path, _handled(code, run))
                 models |= set(facts.models)
                 yield from facts.findings
+                yield from () if _PART_NAMED.search(answer) else facts.selected
+                yield from facts.rescaled if _gives_error_in_unit(answer) else ()
                 yield from _not_analysed(facts, path)
     yield from _asked_models(answer, seen.user_text, models)
+    yield from _averages(answer, seen, used)
 
 
 @lru_cache(maxsize=128)
@@ -82,6 +95,26 @@ def _was_opened(name: str, run: Execution) -> bool:
         or any(one.startswith(f"{path}/") for one in run.opened)
         or not path.startswith(str(run.folder))
     )
+
+
+def _gives_error_in_unit(answer: str) -> bool:
+    """Whether an answer gives an error as one in the unit of the targets."""
+    return any(one.metric in _IN_UNITS for one in stated_in(answer)) and not _SCALE_NAMED.search(answer)
+
+
+def _averages(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
+    """Yield the metrics that the answer gives with another averaging than the code computes."""
+    sources = [one for run in used for one in seen.sources(run)]
+    found = [(path, *one) for path, code in sources for one in averages(nodes_of(code))]
+    asked = set(re.findall(r"(?i)\b(macro|micro|weighted)\b", seen.user_text))
+    for one in stated_in(answer):
+        wanted = one.averaging or (next(iter(asked)).lower() if len(asked) == 1 else "")
+        same = [row for row in found if row[1] == one.metric]
+        known = {average for _, _, average, _ in same}
+        if wanted and same and one.firm and not known & {UNKNOWN, wanted}:
+            path, _, average, line = same[-1]
+            message = f"the {one.metric} is computed with average={average!r}, and not as the {wanted} average"
+            yield Finding("other-averaging", message, path, line)
 
 
 def _asked_models(answer: str, asked: str, models: set[str]) -> Iterator[Finding]:

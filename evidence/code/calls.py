@@ -8,7 +8,8 @@ from ml_intern.evidence.code import tables
 from ml_intern.evidence.code.fitting import MODEL_CALLS, build, train
 from ml_intern.evidence.code.loading import LOADS, EvaluatedCall, builtin_source, folds, read_file
 from ml_intern.evidence.code.names import check_format, check_label
-from ml_intern.evidence.code.scoring import SCORE_CALLS, aggregate, check_saved, choose, compare, scored
+from ml_intern.evidence.code.saving import check_saved, note_saved
+from ml_intern.evidence.code.scoring import SCORE_CALLS, aggregate, choose, compare, part_taken, scored
 from ml_intern.evidence.code.values import Fit, Function, RowSet, Table, Value, merge
 
 _NEEDS_ROWS: Final = frozenset({"sample", "drop"})
@@ -26,10 +27,7 @@ def result(call: EvaluatedCall, network: Callable[[str, int], Value]) -> Value:
     """Return the value of a call that is not one of a function in the file."""
     if call.name == "split" and call.receiver is not None and call.receiver.model:
         return folds(call)
-    if call.name in _LOGS:
-        _logged(call)
-    if call.name in tables.SAVES:
-        check_saved(call)
+    _shown_or_saved(call)
     if call.name in tables.KEEPS and call.receiver is not None:
         return call.receiver
     for rule in (_of_rows, _of_model, _of_scores, _of_collection, _of_numbers):
@@ -39,6 +37,15 @@ def result(call: EvaluatedCall, network: Callable[[str, int], Value]) -> Value:
     if call.name in tables.NETWORKS and call.name != "from_pretrained":
         return network(call.name, call.line)
     return _unknown(call)
+
+
+def _shown_or_saved(call: EvaluatedCall) -> None:
+    if call.name in _LOGS:
+        _logged(call)
+    if call.name in tables.SAVES:
+        check_saved(call)
+    if call.name in tables.SAVES_MODELS:
+        note_saved(call)
 
 
 def _logged(call: EvaluatedCall) -> None:
@@ -107,6 +114,7 @@ def _of_known_model(call: EvaluatedCall) -> Value | None:
         "half",
         "float",
         "set_output",
+        "state_dict",
         "double",
     ):
         return call.receiver
@@ -126,9 +134,9 @@ def _of_scores(call: EvaluatedCall) -> Value | None:
         return scored(call.recorder, "metric", call.line, pair_)
     if call.name in SCORE_CALLS:
         return SCORE_CALLS[call.name](call)
-    if call.name in tables.CHOOSES:
-        choose(call)
-    return None
+    if call.name in ("head", "pop") and call.receiver is not None:
+        part_taken(call.recorder, call.receiver, call.line)
+    return choose(call) if call.name in tables.CHOOSES else None
 
 
 def _of_collection(call: EvaluatedCall) -> Value | None:
@@ -142,11 +150,19 @@ def _of_collection(call: EvaluatedCall) -> Value | None:
         return _zipped(call.args)
     if call.name in ("items", "values", "keys") and call.receiver is not None:
         return _entries(call.receiver, call.name)
+    if call.name == "get" and call.receiver is not None and isinstance(call.receiver.thing, Table):
+        return _looked_up(call.receiver, call.receiver.thing, first)
     if call.name in _PASSES and len(call.args) >= 1:
         return first.tagged("index") if "index" in first.tags else first
     if call.name in ("join", "joinpath", "Path", "str", "expanduser", "PurePath") and not first.is_data:
         return _path(call)
     return None
+
+
+def _looked_up(value: Value, table: Table, key: Value) -> Value:
+    """Evaluate `table.get(key)`: the key decides which value, and does not flow into it."""
+    known = isinstance(key.constant, str | int | float) and table.entries.get(key.constant)
+    return known or value.plain()
 
 
 def _numbered(items: tuple[Value, ...]) -> Value:
@@ -199,7 +215,17 @@ def _of_numbers(call: EvaluatedCall) -> Value | None:
         return call.everything.tagged("hard")
     if call.name in tables.REDUCTIONS:
         return _statistic(call)
-    return read_file(call) or builtin_source(call)
+    return _rescaled(call) or read_file(call) or builtin_source(call)
+
+
+def _rescaled(call: EvaluatedCall) -> Value | None:
+    """Evaluate a logarithm of rows, or what undoes it."""
+    value = call.everything
+    if not value.parts or call.name not in tables.LOGARITHMS | tables.EXPONENTIALS:
+        return None
+    if call.name in tables.LOGARITHMS:
+        return value if value.predicted else value.tagged("logarithm")
+    return replace(value, tags=value.tags - {"logarithm"})
 
 
 def _statistic(call: EvaluatedCall) -> Value:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ml_intern.evidence.code.expressions import TooDeepError
-from ml_intern.evidence.code.handlers import Substitution, substitutions
 from ml_intern.evidence.code.machine import ScriptInterpreter
 from ml_intern.evidence.code.recorder import Metric, Recorder, SplitFact
-from ml_intern.evidence.code.seeds import unused_seeds
+from ml_intern.evidence.code.saving import check_models
+from ml_intern.evidence.code.syntax.counts import character_counts
+from ml_intern.evidence.code.syntax.handlers import Substitution, substitutions
+from ml_intern.evidence.code.syntax.seeds import unused_seeds
 from ml_intern.evidence.findings import Finding
 
 MAX_SOURCE: Final = 200_000
@@ -44,6 +46,10 @@ class CodeFacts:
     splits: tuple[SplitFact, ...] = ()
     fitted_files: frozenset[str] = frozenset()
     evaluated_files: frozenset[str] = frozenset()
+    rescaled: tuple[Finding, ...] = ()
+    """Errors on targets that are scaled or a logarithm, for an answer that gives them without saying so."""
+    selected: tuple[Finding, ...] = ()
+    """Metrics on test rows that predictions select, for an answer that gives them as those of the test split."""
     features: frozenset[tuple[str, str]] = frozenset()
     """Files with the selection of columns that a model is fitted on, as the script writes it."""
     not_analysed: str = ""
@@ -79,6 +85,7 @@ def _followed(tree: ast.Module, path: str, handled: Collection[int] | None) -> C
     machine = ScriptInterpreter(recorder, _used_as_model(tree), _aliases(tree))
     machine.run(tree.body)
     machine.run_unused(tree)
+    check_models(recorder)
     replaced = tuple(substitutions(tree))
     for one in replaced:
         if handled is not None and any(one.line <= line <= one.end for line in handled):
@@ -86,6 +93,9 @@ def _followed(tree: ast.Module, path: str, handled: Collection[int] | None) -> C
             recorder.add("except-substitutes", one.line, message)
     for name, line in unused_seeds(tree):
         recorder.add("seed-not-set", line, f"{name} is assigned and never reaches a random generator or estimator")
+    for name, line in character_counts(tree):
+        message = f"the exponent is divided by len({name}), the number of characters of a text that is split into words"
+        recorder.add("divided-by-characters", line, message)
     found = sorted(recorder.findings.values(), key=lambda one: one.line)
     return CodeFacts(
         tuple(found),
@@ -96,8 +106,15 @@ def _followed(tree: ast.Module, path: str, handled: Collection[int] | None) -> C
         tuple(sorted(recorder.splits, key=lambda one: one.line)),
         frozenset(recorder.fitted_files),
         frozenset(recorder.evaluated_files),
+        tuple(recorder.rescaled.values()),
+        () if _on_all_rows(recorder) else tuple(recorder.selected.values()),
         frozenset(recorder.features),
     )
+
+
+def _on_all_rows(recorder: Recorder) -> bool:
+    """Whether the script also computes a metric on test rows that no prediction selects."""
+    return any("test" in one.roles and line not in recorder.selected for line, one in recorder.metrics.items())
 
 
 def _used_as_model(tree: ast.Module) -> frozenset[str]:

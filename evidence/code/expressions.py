@@ -10,7 +10,7 @@ from ml_intern.evidence.code.fitting import call_model, fit_facts
 from ml_intern.evidence.code.loading import EvaluatedCall, join_values, joined, pick_split
 from ml_intern.evidence.code.names import check_format, check_label
 from ml_intern.evidence.code.recorder import Recorder
-from ml_intern.evidence.code.scoring import compare
+from ml_intern.evidence.code.scoring import compare, is_spread, part_taken
 from ml_intern.evidence.code.selecting import column, mask, select
 from ml_intern.evidence.code.values import (
     NOTHING,
@@ -190,7 +190,8 @@ class Expressions:
             return compare(self.recorder, node.lineno, one, other)
         if isinstance(node.op, ast.Add) and joined([one, other], node.lineno):
             return join_values([one, other], node.lineno)
-        return merge([one, other])
+        made = merge([one, other])
+        return made.tagged("scaled") if isinstance(node.op, ast.Div) and one.parts and is_spread(other) else made
 
     def of_compare(self, node: ast.Compare) -> Value:
         """A comparison: of predictions with targets, or a mask of rows."""
@@ -208,6 +209,7 @@ class Expressions:
         if _dotted(node.value).endswith(".r_"):
             items = self.evaluate(node.slice)
             return join_values(list(items.items or [items]), node.lineno)
+        part_taken(self.recorder, value, node.lineno)
         key = self.evaluate(node.slice) if not isinstance(node.slice, ast.Slice) else NOTHING
         if isinstance(value.thing, Table):
             return self._entry(value, key)

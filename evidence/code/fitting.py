@@ -43,7 +43,7 @@ def build(call: EvaluatedCall) -> Value | None:
     )
     if not is_model or (name == "from_pretrained" and _is_no_model(call.path)):
         return None
-    inner = [one for value in call.given for one in _models_in(value)]
+    inner = [one for value in call.given for one in models_in(value)]
     model = Model(name, call.line, settings=dict(call.keywords), inner=inner)
     if name in ("clone", "deepcopy", "get_peft_model", "DataParallel") and inner and inner[0].model:
         model = Model(inner[0].model.name, call.line, settings=inner[0].model.settings, inner=inner[0].model.inner)
@@ -55,13 +55,14 @@ def _is_no_model(path: str) -> bool:
     return owner.endswith(("Tokenizer", "TokenizerFast", "Config", "Processor", "FeatureExtractor"))
 
 
-def _models_in(value: Value, depth: int = 0) -> list[Value]:
+def models_in(value: Value, depth: int = 0) -> list[Value]:
+    """Return the models in a value, a collection or a dictionary."""
     if value.model:
         return [value]
     inner = list(value.items or ()) if depth < 3 else []
     if isinstance(value.thing, Table) and depth < 3:
         inner += value.thing.entries.values()
-    return [found for one in inner for found in _models_in(one, depth + 1)]
+    return [found for one in inner for found in models_in(one, depth + 1)]
 
 
 def _kind(model: Model) -> str:
@@ -114,7 +115,14 @@ def _features(call: EvaluatedCall) -> Value:
 
 
 def _transformed(model: Model, rows: Value) -> Value:
-    return replace(rows.plain(), fits=rows.fits | model.fits)
+    made = replace(rows.plain(), fits=rows.fits | model.fits)
+    return made.tagged("scaled") if model.final in tables.RESCALERS else made
+
+
+def restore(call: EvaluatedCall) -> Value:
+    """Evaluate `scaler.inverse_transform(y)`."""
+    rows = merge(call.given)
+    return replace(rows, tags=rows.tags - {"scaled", "logarithm"})
 
 
 def transform(call: EvaluatedCall) -> Value | None:
@@ -137,6 +145,7 @@ def _predicted(call: EvaluatedCall, model: Model, rows: Value) -> Value:
     hard = call.name in ("predict", "fit_predict") and tables.is_classifier(model.final)
     made = replace(rows.plain(), predicted=True, columns=frozenset(), fits=rows.fits | model.fits)
     call.recorder.models.setdefault(model.final, call.line)
+    call.recorder.note_evaluated(model, rows)
     return made.tagged("hard") if hard else made
 
 
@@ -180,6 +189,7 @@ def score(call: EvaluatedCall) -> Value | None:
         return Value()
     made = replace(rows.plain(), predicted=True, fits=rows.fits | model.fits)
     call.recorder.models.setdefault(model.final, call.line)
+    call.recorder.note_evaluated(model, rows)
     call.recorder.evaluated(call.name, call.line, rows, made)
     return Value(fits=made.fits, scores=made.parts)
 
@@ -211,12 +221,12 @@ def _chosen_by_stopping(call: EvaluatedCall, models: list[Model]) -> None:
 def _stops(settings: Mapping[str, Value], models: list[Model]) -> bool:
     if any(name in settings and settings[name].constant not in (None, False, 0) for name in _BEST):
         return True
-    named = {one.model.name for value in settings.values() for one in _models_in(value) if one.model}
+    named = {one.model.name for value in settings.values() for one in models_in(value) if one.model}
     named |= {name for model in models for name in model.named()}
     best = [
         one
         for value in settings.values()
-        for one in _models_in(value)
+        for one in models_in(value)
         if one.model and one.model.name == "ModelCheckpoint"
     ]
     kept = any("save_best_only" in one.model.settings or "monitor" in one.model.settings for one in best if one.model)
@@ -239,5 +249,6 @@ MODEL_CALLS: Final[Mapping[str, Callable[[EvaluatedCall], Value | None]]] = {
     **dict.fromkeys(tables.FITS, fit),
     **dict.fromkeys(tables.SCORERS, score),
     "transform": transform,
+    "inverse_transform": restore,
     "train": train,
 }

@@ -116,6 +116,8 @@ class ScriptInterpreter(Expressions):
                     owner.attributes[target.attr] = self._modelled(target.attr, value)
             case ast.Subscript():
                 self._assign_item(target, value)
+            case ast.Call(func=ast.Attribute(attr="setdefault", value=owner)):
+                self.assign(owner, self._grown(self.evaluate(owner), value, NOTHING))
 
     def _assign_item(self, target: ast.Subscript, value: Value) -> None:
         base, key = self.evaluate(target.value), self.evaluate(target.slice)
@@ -129,6 +131,8 @@ class ScriptInterpreter(Expressions):
         flows = replace(flows, parts=base.parts or value.parts, copied=base.copied | value.copied)
         if not key.text and base.predicted and not value.predicted:
             flows = replace(flows, columns=base.columns | value.columns)
+        if not key.text and value.predicted and base.columns and not base.predicted:
+            flows = flows.tagged("relabelled")
         self.assign(_root(target.value), flows if value.is_data or value.scores or value.fits else base)
 
     def _named(self, target: ast.Name, value: Value) -> Value:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ml_intern.evidence.code.values import Fit, RowSet, Value
+from ml_intern.evidence.code.values import Fit, Model, RowSet, Value
 from ml_intern.evidence.findings import Finding
 
 _STEP: Final = re.compile(r"(?:fold@(\d+)/(\w+)|(split|order|sample)@(\d+))")
@@ -46,6 +46,14 @@ class Recorder:
     models: dict[str, int] = field(default_factory=dict[str, int])
     """The classes of models that are fitted or evaluated, with their lines."""
 
+    rescaled: dict[int, Finding] = field(default_factory=dict[int, Finding])
+    """Errors in another unit than that of the targets. They matter if the answer does not say so."""
+    selected: dict[int, Finding] = field(default_factory=dict[int, Finding])
+    """Metrics on test rows that predictions select. They matter if the answer does not say so."""
+    saved: list[tuple[Model, int]] = field(default_factory=list[tuple[Model, int]])
+    """The models that are saved, with the lines."""
+    evaluated_models: list[Model] = field(default_factory=list[Model])
+    """The models that predict test rows."""
     splits: set[SplitFact] = field(default_factory=set[SplitFact])
     fitted_files: set[str] = field(default_factory=set[str])
     evaluated_files: set[str] = field(default_factory=set[str])
@@ -62,6 +70,11 @@ class Recorder:
     def in_loop(self) -> bool:
         """Return whether the current statement can run more than once with other settings."""
         return any(number != 1 for number in self.loops)
+
+    def note_evaluated(self, model: Model, rows: Value) -> None:
+        """Record a model that predicts test rows."""
+        if any(one.role == "test" for one in rows.parts) and model not in self.evaluated_models:
+            self.evaluated_models.append(model)
 
     def evaluated(self, name: str, line: int, rows: Value, made: Value) -> None:
         """Record a metric on `rows` of predictions `made`, and check what the predictions were fitted on."""

@@ -1,6 +1,5 @@
 """Calls that compute a metric, and calls that choose by one."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -9,8 +8,10 @@ from ml_intern.evidence.code import tables
 from ml_intern.evidence.code.loading import EvaluatedCall
 from ml_intern.evidence.code.recorder import Recorder
 from ml_intern.evidence.code.values import Table, Value, merge
+from ml_intern.evidence.findings import Finding
 
-_PREDICTIONS: Final = re.compile(r"(?i)pred|submission|y_hat")
+_SPREADS: Final = frozenset({"the standard deviation", "the nanstd"})
+_RESCALED: Final = {"scaled": "standardised or scaled", "logarithm": "the logarithm of the"}
 
 
 def metric(call: EvaluatedCall) -> Value:
@@ -22,6 +23,9 @@ def metric(call: EvaluatedCall) -> Value:
         message = f"{call.name} ranks hard labels; it needs scores or probabilities"
         call.recorder.add("auc-of-hard-labels", call.line, message)
     check_labels(call.recorder, call.line, targets, made)
+    check_changed(call.recorder, call.line, targets)
+    if call.name in tables.IN_UNITS:
+        check_units(call.recorder, call.line, targets)
     return scored(call.recorder, call.name, call.line, (targets, made))
 
 
@@ -44,16 +48,28 @@ def check_labels(recorder: Recorder, line: int, targets: Value, made: Value) -> 
         recorder.add("labels-in-predictions", line, message, level="contradiction")
 
 
-def check_saved(call: EvaluatedCall) -> None:
-    """Report predictions that are saved with labels of the same rows among them."""
-    named = any(_PREDICTIONS.search(one.text) for one in call.given)
-    receiver = [call.receiver] if call.receiver is not None else []
-    for one in [*receiver, *call.args]:
-        on_test = bool(one.parts) and all(part.role == "test" for part in one.parts)
-        simple = one.items is None and one.thing is None and not one.errors and not one.scores
-        if simple and on_test and len(one.columns) == 1 and (one.predicted or named):
-            message = "the saved predictions contain the labels of the rows that they are for"
-            call.recorder.add("labels-in-predictions", call.line, message, level="contradiction")
+def check_changed(recorder: Recorder, line: int, targets: Value) -> None:
+    """Report targets of test rows that predictions changed, and record test rows that predictions select."""
+    if not any(part.role == "test" for part in targets.parts):
+        return
+    if "relabelled" in targets.tags or (targets.predicted and targets.columns):
+        message = "the labels of the test rows are changed by predictions before the metric"
+        recorder.add("labels-changed", line, message, level="contradiction")
+    elif "selected" in targets.tags:
+        message = "the metric is computed on the test rows that predictions select, and not on all"
+        recorder.selected[line] = Finding("test-rows-selected", message, recorder.path, line)
+
+
+def is_spread(value: Value) -> bool:
+    """Return whether a value is a standard deviation of data."""
+    return any(fit.kind == "statistic" and fit.name in _SPREADS for fit in value.fits)
+
+
+def check_units(recorder: Recorder, line: int, targets: Value) -> None:
+    """Record an error on test rows whose targets are not in their own unit."""
+    if any(part.role == "test" for part in targets.parts) and (found := targets.tags & _RESCALED.keys()):
+        message = f"the error is computed on {_RESCALED[min(found)]} targets, and not in their unit"
+        recorder.rescaled[line] = Finding("rescaled-targets", message, recorder.path, line)
 
 
 def compare(recorder: Recorder, line: int, one: Value, other: Value) -> Value:
@@ -63,6 +79,8 @@ def compare(recorder: Recorder, line: int, one: Value, other: Value) -> Value:
     if not made.predicted or targets.predicted or not (targets.parts or targets.columns):
         return replace(both, tags=both.tags | {"hard"}) if made.predicted else both
     check_labels(recorder, line, targets, made)
+    check_changed(recorder, line, targets)
+    check_units(recorder, line, targets)
     return replace(both, errors=made.parts or targets.parts, predicted=True)
 
 
@@ -112,10 +130,18 @@ def choose(call: EvaluatedCall) -> Value | None:
         return None
     if len(elements) > 1 and not call.recorder.in_loop:
         return None
-    for one in elements:
-        if chosen_on_test(one):
-            report_choice(call.recorder, call.line)
+    on_test = [one for one in elements if chosen_on_test(one)]
+    if on_test and call.name in tables.ORDERS:
+        return replace(merge(on_test), element=merge(on_test)).tagged("ordered")
+    for _ in on_test:
+        report_choice(call.recorder, call.line)
     return None
+
+
+def part_taken(recorder: Recorder, value: Value, line: int) -> None:
+    """Report a part of scores on test rows that are in their order: it is a choice."""
+    if "ordered" in value.tags:
+        report_choice(recorder, line)
 
 
 def _element(values: list[Value]) -> Value:

@@ -12,6 +12,7 @@ SCALERS: Final = words(
     "TfidfVectorizer TfidfTransformer KBinsDiscretizer Nystroem SplineTransformer"
 )
 SAVES: Final = words("save savetxt savez dump to_csv write_csv to_parquet to_json save_to_disk tofile")
+SAVES_MODELS: Final = words("save dump dumps save_model save_pretrained")
 LAZY: Final = words(
     "map filter rename_column rename_columns remove_columns with_format set_format cast_column cast shuffle select "
     "flatten class_encode_column with_transform sort"
@@ -56,6 +57,13 @@ PREDICTS: Final = words(
     "predict_on_batch predict_classes staged_predict encode"
 )
 SCORERS: Final = words("score evaluate")
+IN_UNITS: Final = words(
+    "mean_squared_error root_mean_squared_error mean_absolute_error median_absolute_error max_error mse_loss l1_loss"
+)
+"""Errors in the unit of the targets, or its square."""
+RESCALERS: Final = words("StandardScaler MinMaxScaler RobustScaler MaxAbsScaler QuantileTransformer PowerTransformer")
+LOGARITHMS: Final = words("log log1p log10 log2")
+EXPONENTIALS: Final = words("exp expm1")
 SHARES: Final = words("accuracy_score balanced_accuracy_score top_k_accuracy_score")
 RANKED: Final = words("roc_auc_score average_precision_score roc_curve precision_recall_curve RocCurveDisplay")
 METRICS: Final = (
@@ -98,6 +106,8 @@ REPEATS: Final = words("tile repeat repeat_interleave resample")
 CHOOSES: Final = words(
     "max min argmax argmin nanargmax nanargmin idxmax idxmin sorted nlargest nsmallest sort_values argsort"
 )
+ORDERS: Final = words("sorted sort_values argsort")
+"""Calls that only order; taking a part of the result is a choice."""
 INDEXES: Final = words("arange range permutation randperm")
 SEEDS: Final = words(
     "seed manual_seed manual_seed_all set_seed seed_everything set_random_seed enable_full_determinism"

@@ -225,7 +225,7 @@ def _without_number(before: Sequence[MetricPlace], match: re.Match[str], sentenc
 def _near(match: re.Match[str], sentence: str) -> str:
     """Return the words that say whose number it is: back to the number before it or the start of its clause."""
     text = sentence[: match.start()]
-    numbers = [one.end() for one in re.finditer(r"\d", text)]
+    numbers = [one.end() for one in re.finditer(r"(?<![A-Za-z])\d", text)]
     marks = (text.rfind(mark) for mark in (";", ",", "(", " but ", " and ", " while "))
     before = text[max([0, *marks, *numbers[-1:]]) :]
     following = _CLAUSE_END.split(sentence[match.end() :])[0]

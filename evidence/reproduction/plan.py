@@ -6,19 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ml_intern.evidence.locks import changed_locks, is_evaluator, is_test_data
+from ml_intern.evidence.locks import changed_locks, is_evaluator, is_test_data, named_files
+from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.evidence.statement.build import delivered_artifacts
 from ml_intern.safety.shell.invocations import Invocation
 
 REFERENCE: Final = Path(__file__).with_name("reference_script.py")
-"""The script that computes reference metrics with scikit-learn in the user's environment."""
+"""The script that computes reference metrics in the user's environment."""
 _LOADED: Final = frozenset({".joblib", ".pkl", ".pickle", ".sav"})
 _TABLES: Final = frozenset({".csv", ".tsv", ".parquet"})
 
 _INTERPRETER: Final = re.compile(r"python[\d.]*|bash|sh")
 _HARMLESS: Final = frozenset({"-u", "-B", "-E", "-s"})
 """Options of an interpreter that do not change what a script computes."""
+_REFERENCES: Final = re.compile(r"(?i)ref|gold|target|truth|expected")
+_HYPOTHESES: Final = re.compile(r"(?i)hyp|pred|out|sys|translat|transcri|generat")
 _MAX_TABLE: Final = 200_000_000
 
 
@@ -56,7 +59,7 @@ def plan_evaluation(answer: str, seen: Observations, table: str = "") -> Evaluat
         return _reference(answer, (seen.workspace / table).resolve(), seen)
     tables = [Path(row.ref) for row in seen.locks if is_test_data(row.ref) and Path(row.ref).suffix in _TABLES]
     if not tables:
-        raise NotPossible("no evaluator is named")
+        return _of_texts(answer, seen)
     _refuse_changed(tables[-1], seen)
     return _reference(answer, tables[-1], seen)
 
@@ -173,9 +176,22 @@ def _of_models(answer: str, table: Path, seen: Observations) -> Evaluation:
     raise NotPossible("no evaluator is named, and the answer delivers no predictions and no model that can be loaded")
 
 
-def _with_metrics(path: Path, table: Path, seen: Observations) -> Evaluation:
+def _of_texts(answer: str, seen: Observations) -> Evaluation:
+    """Return the evaluation of the hypotheses and references that the user's message names, for BLEU and WER."""
+    named = [seen.workspace / name for name in named_files(seen.user_text) if name.endswith(".txt")]
+    texts = [path.resolve() for path in named if path.is_file()]
+    references = [path for path in texts if _REFERENCES.search(path.stem)]
+    hypotheses = [path for path in texts if path not in references and _HYPOTHESES.search(path.stem)]
+    if len(references) != 1 or len(hypotheses) != 1 or not {"bleu", "wer"} & {one.metric for one in stated_in(answer)}:
+        raise NotPossible("no evaluator is named")
+    if str(references[0]) in seen.written:
+        raise NotPossible(f"{seen.short(references[0])} was written in this thread")
+    return _with_metrics(hypotheses[0], references[0], seen, "reference metrics")
+
+
+def _with_metrics(path: Path, table: Path, seen: Observations, name: str = "scikit-learn") -> Evaluation:
     argv = (interpreter(seen), "-c", REFERENCE.read_text(encoding="utf-8"), str(path), str(table))
-    return Evaluation("scikit-learn", argv, seen.workspace, (path, table), reference=True)
+    return Evaluation(name, argv, seen.workspace, (path, table), reference=True)
 
 
 def _predictions(answer: str, seen: Observations) -> Iterator[Path]:

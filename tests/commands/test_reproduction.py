@@ -101,6 +101,19 @@ def test_without_an_evaluator_or_a_sandbox_the_reason_is_named(run: Run, script:
     assert done.json["evidence"]["incomplete"][-1].startswith("not reproduced: needs the sandbox")
 
 
+@pytest.mark.parametrize(("claimed", "state"), [("37.05", "reproduced"), ("75.53", "contradicted")])
+def test_bleu_is_computed_again_from_the_texts_that_the_message_names(
+    run: Run, script: Script, place: Path, claimed: str, state: str
+) -> None:
+    (place / "refs.txt").write_text("the cat sat on the mat .\nit's 3.5 km, not 4 !\n" * 20)
+    (place / "hyps.txt").write_text("the cat sat on a mat .\nit's 3.5 miles, not 4\n" * 20)
+    command = f"python3 -c \"open('hyps.txt'); print('BLEU', {claimed} - 0.001)\""
+    step = {"tool_calls": [call("bash", command=command)]}
+    model = script(step, *[{"text": f"Corpus BLEU: {claimed}."}] * 2)
+    done = run("--output-format", "json", "-m", model, "Report corpus BLEU of hyps.txt against refs.txt.")
+    assert claims(done)["bleu"][0] == state
+
+
 def test_the_numbers_of_a_statement_are_computed_again_elsewhere(run: Run, script: Script, task: Path) -> None:
     assert run("-m", script(train(80), evaluate(), answer(0.8)), TASK).code == 0
     statement = str(shutil.copytree(task, task.parent / "there") / "model.pkl.intoto.json")

@@ -165,3 +165,54 @@ def test_the_data_are_checked_as_the_code_splits_them(tmp_path: Path) -> None:
         run = ran(tmp_path, text="accuracy 0.5125", opened=["people.csv", "train.py"])
         seen = Observations(tmp_path, (tmp_path,), "", (run,), level="standard")
         assert {one.rule for one in verdict("The accuracy is 0.5125.", seen).findings} == rules
+
+
+_DATA = "import numpy as np\na, b = np.loadtxt('train.csv'), np.loadtxt('test.csv')\nX, y = b[:, :-1], b[:, -1]\n"
+_FIT = f"{_DATA}m = LogisticRegression().fit(a[:, :-1], a[:, -1])\np = m.predict(X)\n"
+_SELECTED = f"{_FIT}k = m.predict_proba(X).max(axis=1) > 0.8\nprint(accuracy_score(y[k], p[k]))\n"
+_STANDARDISED = f"{_DATA}s = a[:, -1].std()\nm = Ridge().fit(a[:, :-1], a[:, -1] / s)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "user", "answer", "rules"),
+    [
+        (f"{_FIT}print(f1_score(y, p, average='weighted'))", "", "The macro F1 is 0.8125.", {"other-averaging"}),
+        (f"{_FIT}print(f1_score(y, p, average='weighted'))", "macro F1?", "The F1 is 0.8125.", {"other-averaging"}),
+        (f"{_FIT}print(f1_score(y, p, average='macro'))", "macro F1?", "The macro F1 is 0.8125.", set()),
+        (f"{_FIT}print(np.mean([f1_score(y == c, p == c) for c in (0, 1)]))", "", "Macro F1 is 0.8125.", set()),
+        (_SELECTED, "", "The accuracy is 0.8125.", {"test-rows-selected"}),
+        (_SELECTED, "", "The accuracy is 0.8125 on the confident rows.", set()),
+        (f"{_SELECTED}print(accuracy_score(y, p))", "", "The accuracy is 0.8125.", set()),
+        (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125 euros.", {"rescaled-targets"}),
+        (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125, standardised.", set()),
+        (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) * s - y)))", "", "MAE 0.8125 euros.", set()),
+    ],
+)
+def test_code_that_says_something_else_than_the_answer_is_named(
+    code: str, user: str, answer: str, rules: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text(code)
+    metric = "mae" if "MAE" in answer else "f1" if "F1" in answer else "accuracy"
+    run = ran(tmp_path, text=f"{metric} 0.8125", opened=["train.py"])
+    found = verdict(answer, Observations(tmp_path, (tmp_path,), user, (run,)))
+    assert {one.rule for one in found.findings} == rules
+
+
+def test_many_runs_on_the_test_rows_are_counted_over_the_thread(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"{_FIT}print(accuracy_score(y, p))\n")
+    tried = replace(ran(tmp_path, "for s in $(seq 2 25); do python3 train.py $s; done | tail -1"), name="command 0")
+    last = ran(tmp_path, "python3 train.py 17", text="accuracy 0.8125", opened=["train.py"])
+    many, one = (Observations(tmp_path, (tmp_path,), "", runs) for runs in ((tried, last), (last,)))
+    assert "25 runs of this thread evaluated on the test rows" in verdict("Accuracy 0.8125.", many).notes[0]
+    assert verdict("Accuracy 0.8125, the best of 25 runs.", many).notes == []
+    assert verdict("Accuracy 0.8125.", one).notes == []
+
+
+def test_the_code_behind_stored_predictions_is_read_too(tmp_path: Path) -> None:
+    leak = "m = LogisticRegression().fit(np.vstack([a, b])[:, :-1], y)\nnp.save('cache.npy', m.predict(X))\n"
+    (tmp_path / "warm.py").write_text(f"{_DATA}{leak}")
+    (tmp_path / "score.py").write_text("print(accuracy_score(y, np.load('cache.npy')))\n")
+    warm = replace(ran(tmp_path, "python3 warm.py", opened=["warm.py"], written=["cache.npy"]), name="command 0")
+    score = ran(tmp_path, "python3 score.py", text="accuracy 0.8125", opened=["score.py", "cache.npy"])
+    found = verdict("Accuracy 0.8125.", Observations(tmp_path, (tmp_path,), "", (warm, replace(score, began=20.0))))
+    assert (found.status, [one.rule for one in found.findings]) == ("contradicted", ["test-rows-in-fit"])
