@@ -24,9 +24,9 @@ def main(artifact: str, table: str) -> None:
         truth, predicted = _lines(table), _lines(artifact)
         found = _of_texts(truth, predicted)
     else:
-        data = Table(table)
+        data = LabelledTable(table)
         if artifact.endswith((".csv", ".tsv")):
-            truth, predicted = _joined(Table(artifact), data)
+            truth, predicted = _joined(LabelledTable(artifact), data)
         else:
             truth, predicted, scores, exact = _predicted(_loaded(artifact), data)
         found = _metrics(list(truth), list(predicted), scores)
@@ -42,7 +42,7 @@ def _module(name: str, package: str) -> Any:
         sys.exit(f"not possible: {package} is not in the environment")
 
 
-class Table:
+class LabelledTable:
     """A table: as pandas reads it, or as text with numbers where pandas is missing."""
 
     def __init__(self, path: str) -> None:
@@ -88,7 +88,7 @@ def _loaded(path: str) -> Any:
     return _module("joblib", "joblib").load(path)
 
 
-def _predicted(model: Any, data: Table) -> tuple[Any, Any, Any, bool]:
+def _predicted(model: Any, data: LabelledTable) -> tuple[Any, Any, Any, bool]:
     if not hasattr(model, "predict"):
         sys.exit(f"not possible: the artifact is a {type(model).__name__} without predict")
     fitted = [str(name) for name in getattr(model, "feature_names_in_", ())]
@@ -104,7 +104,7 @@ def _predicted(model: Any, data: Table) -> tuple[Any, Any, Any, bool]:
     return data.columns[label], model.predict(features), scores, exact
 
 
-def _joined(predictions: Table, data: Table) -> tuple[list[Any], list[Any]]:
+def _joined(predictions: LabelledTable, data: LabelledTable) -> tuple[list[Any], list[Any]]:
     key = next((name for name in IDS if name in predictions.columns and name in data.columns), None)
     given = [name for name in predictions.columns if name != key]
     label = next((name for name in (*given, *LABELS) if name in data.columns and name != key), None)
