@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from ml_intern.evidence.checks.cards import card_claims
-from ml_intern.evidence.checks.code import code_findings
+from ml_intern.evidence.checks.code import code_findings, unread_code
 from ml_intern.evidence.checks.data import data_findings
 from ml_intern.evidence.checks.files import artifact_findings, file_claims, upload_claims
 from ml_intern.evidence.checks.inputs import input_findings
@@ -155,4 +155,5 @@ def _once(found: Sequence[T]) -> tuple[T, ...]:
 
 
 def _incomplete(seen: Observations) -> list[str]:
-    return [f"{run.name}: {run.missed}" for run in seen.programs if run.missed and not run.remote]
+    missed = [f"{run.name}: {run.missed}" for run in seen.programs if run.missed and not run.remote]
+    return [*missed, *dict.fromkeys(unread_code(seen))]

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ml_intern.evidence.code.extract import read_source, scripts_of
 from ml_intern.evidence.numbers.measured import read_numbers
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, shown_text
@@ -113,7 +114,7 @@ class Observations:
     def sources(self, run: Execution) -> list[tuple[str, str]]:
         """Return path and text of the Python code that an execution ran, as far as it is known."""
         found = [("-c", one.code) for one in run.programs if one.code and one.name.startswith("python")]
-        named = [str(run.folder / word) for one in run.programs for word in one.arguments if word.endswith(".py")]
+        named = [path for one in run.programs for path in scripts_of(one, run.folder)]
         opened = [path for path in run.opened if path.endswith(".py")]
         for path in list(dict.fromkeys([*named, *opened]))[:_MAX_SCRIPTS]:
             if text := self._script(path, run.began):
@@ -124,8 +125,8 @@ class Observations:
         """Return the text of a script when it ran: what the agent had written, else what the file contains now."""
         whole = [one for one in self.typed if one.path == path and one.when <= when]
         if whole and not any(one.path == path and one.when > when for one in self.typed):
-            return content_of(Path(path)) or whole[-1].text
-        return whole[-1].text if whole else content_of(Path(path))
+            return read_source(Path(path)) or whole[-1].text
+        return whole[-1].text if whole else read_source(Path(path)) or ""
 
     def short(self, path: str | Path) -> str:
         """Return a path relative to the workspace, if it is inside."""

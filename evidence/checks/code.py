@@ -58,6 +58,19 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
     yield from _averages(answer, seen, used)
 
 
+def unread_code(seen: Observations) -> Iterator[str]:
+    """Yield the scripts that ran code which they made themselves. No rule reads it."""
+    for run in seen.programs:
+        for path, code in seen.sources(run):
+            if "exec(" in code and any(_runs_made_code(node) for node in nodes_of(code)):
+                yield f"{run.name}: {path} runs code with exec, which was not read"
+
+
+def _runs_made_code(node: ast.AST) -> bool:
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exec"
+    return called and isinstance(node, ast.Call) and not all(isinstance(one, ast.Constant) for one in node.args[:1])
+
+
 @lru_cache(maxsize=128)
 def facts_of(code: str, path: str, handled: tuple[int, ...] = ()) -> CodeFacts:
     """Return the facts of a script. Each is read once; `handled` are lines of the handlers that ran."""

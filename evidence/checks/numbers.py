@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from ml_intern.evidence.code.extract import notebook_outputs
 from ml_intern.evidence.numbers.agreement import Agreement, Measurements, agrees
 from ml_intern.evidence.numbers.measured import Measured, measured_in
 from ml_intern.evidence.numbers.stated import Stated, stated_in
@@ -15,7 +16,9 @@ from ml_intern.evidence.verdict import Claim
 
 _DECIMAL: Final = re.compile(r"(?<![\w.])[\d,]*\.\d+")
 _MAX_FILE: Final = 300_000
-_TEXT_FILES: Final = frozenset({".json", ".jsonl", ".txt", ".log", ".csv", ".tsv", ".md", ".yaml", ".yml", ".out", ""})
+_TEXT_FILES: Final = frozenset(
+    {".json", ".jsonl", ".txt", ".log", ".csv", ".tsv", ".md", ".yaml", ".yml", ".out", ".ipynb", ""}
+)
 _MIN_DIGITS: Final = 3
 """Significant digits from which a number that the agent typed is not a measurement when a program prints it."""
 MAX_CLAIMS: Final = 100
@@ -84,7 +87,8 @@ class Numbers:
             path = Path(name)
             if written.get(name) == run.name and path.suffix in _TEXT_FILES and _is_small(path):
                 text = path.read_text(encoding="utf-8", errors="replace")
-                yield f"{self.seen.short(name)} of {run.name}", text
+                shown = notebook_outputs(text) if path.suffix == ".ipynb" else text
+                yield f"{self.seen.short(name)} of {run.name}", shown
 
 
 def _significant(token: str) -> int:

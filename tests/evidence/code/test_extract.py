@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.evidence.code.extract import INLINE, notebook_source, python_sources
+from ml_intern.evidence.code.extract import notebook_outputs, notebook_source, read_source, scripts_of
+from ml_intern.evidence.observations import programs_of
 
 
 @pytest.fixture
@@ -40,19 +41,20 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_files_that_run_are_read(folder: Path, command: str, names: list[str]) -> None:
-    assert [name for _, name in python_sources(command, folder)] == names
-
-
-@pytest.mark.parametrize(
-    "command", ["python -c 'print(3)'", "python - <<'EOF'\nprint(3)\nEOF", "python3 <<EOF\nprint(3)\nEOF"]
-)
-def test_code_in_the_command_is_returned(folder: Path, command: str) -> None:
-    ((source, name),) = python_sources(command, folder)
-    assert (source.strip(), name) == ("print(3)", INLINE)
+    found = [path for one in programs_of(command, folder) for path in scripts_of(one, folder) if Path(path).is_file()]
+    assert list(dict.fromkeys(found)) == [str(folder / name) for name in names]
 
 
 def test_a_notebook_is_its_code_cells_without_magics(folder: Path) -> None:
-    ((source, _),) = python_sources("papermill a.ipynb out.ipynb", folder)
-    assert source == "pass\nx = 1\npass\n\nprint(x)"
+    ((notebook,),) = (scripts_of(one, folder) for one in programs_of("papermill a.ipynb out.ipynb", folder))
+    assert read_source(Path(notebook)) == "pass\nx = 1\npass\n\nprint(x)"
     assert notebook_source("[1]") == ""
     assert notebook_source("{") == ""
+
+
+def test_the_outputs_of_a_notebook_are_what_its_cells_printed() -> None:
+    stream = {"output_type": "stream", "text": ["accuracy ", "0.8125\n"]}
+    shown = {"output_type": "execute_result", "data": {"text/plain": "0.25"}}
+    cells = [{"cell_type": "code", "source": "loss = 0.5", "outputs": [stream, shown]}]
+    assert notebook_outputs(json.dumps({"cells": cells})) == "accuracy 0.8125\n\n0.25"
+    assert notebook_outputs("[1]") == ""
