@@ -63,7 +63,7 @@ def unread_code(seen: Observations) -> Iterator[str]:
     for run in seen.programs:
         for path, code in seen.sources(run):
             if "exec(" in code and any(_runs_made_code(node) for node in nodes_of(code)):
-                yield f"{run.name}: {path} runs code with exec, which was not read"
+                yield f"{run.name}: the code that {path} made and ran with exec was not read"
 
 
 def _runs_made_code(node: ast.AST) -> bool:

@@ -96,7 +96,7 @@ def test_code_that_a_program_makes_is_read_from_its_file_or_named_as_not_read(tm
     (tmp_path / "generated.py").write_text(LEAK)
     assert verdict(tmp_path, "", command="python3 train.py && cd . && python3 generated.py").status == "contradicted"
     found = verdict(tmp_path, "exec(open('code.txt').read())")
-    assert found.incomplete == ("command 1: train.py runs code with exec, which was not read",)
+    assert found.incomplete == ("command 1: the code that train.py made and ran with exec was not read",)
     assert verdict(tmp_path, "exec('x = 1')\nmodel.exec(code)").incomplete == ()
 
 
