@@ -10,6 +10,7 @@ from ml_intern.evidence.gate import check_answer
 from ml_intern.evidence.goal_check import check_goal
 from ml_intern.evidence.holdout import with_holdout_score
 from ml_intern.evidence.observations import observe
+from ml_intern.evidence.reproduction.pushed import with_pushed_files
 from ml_intern.evidence.reproduction.run import reproduced
 from ml_intern.evidence.statement.write import write_statements
 from ml_intern.evidence.strict.reviewer import with_review
@@ -40,6 +41,7 @@ async def verify(args: VerifyArgs, context: ToolContext) -> ToolResult:
     verdict = await check_answer(text, seen)
     if reaches(verdict.level, "standard"):
         verdict = await reproduced(text, seen, verdict, context)
+        verdict = await with_pushed_files(text, seen, verdict)
     if reaches(verdict.level, "strict"):
         verdict = await with_second_seed(text, seen, verdict, context)
         verdict = await with_review(seen, verdict, context)
