@@ -16,6 +16,7 @@ import typer
 from ml_intern.commands.config import known_paths
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import Json, columns, print_json, print_lines, size
+from ml_intern.commands.setup.backup import repair_database
 from ml_intern.commands.setup.probe import probe as ask_model
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.env import CREDENTIALS
@@ -59,9 +60,14 @@ def doctor(
     probe: Annotated[
         bool, typer.Option("--probe", help="send test requests: a reply, a streamed reply, a tool call")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="repair a damaged thread database from what is readable and the backups")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Show versions, programs, folders, which API keys are set, and the model a run would use."""
+    if repair:
+        return repair_database(json=json)
     loaded = load_settings(options.request(), working_folder(options.request()))
     register_secrets()
     report = _report(loaded, options)

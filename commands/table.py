@@ -132,8 +132,15 @@ COMMANDS: dict[str, Command] = {
         Command("tools", "list the tools the model can call", "tools:list_tools"),
         Command(
             "doctor",
-            "show versions, programs, folders and which API keys are set; --probe tests the model",
+            "show versions, programs, folders and API keys; --probe tests the model, --repair repairs the database",
             "doctor:doctor",
+        ),
+        Command("backup", "copy the thread database", "setup.backup:backup", usage="[FILE]"),
+        Command(
+            "restore",
+            "list the backups of the thread database, or replace the database by one",
+            "setup.backup:restore",
+            usage="[FILE|latest]",
         ),
         Command(
             "session",

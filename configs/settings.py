@@ -139,6 +139,17 @@ class HookSettings(BaseModel):
     """When calls or a question wait for your answer."""
 
 
+class BackupSettings(BaseModel):
+    """Backups of the thread database, in the folder `backups` of the data folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    turns: Annotated[int, Field(ge=0)] = 10
+    """Make one after so many turns, and in long turns every hour; 0: none."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """The number of backups that stay; older ones are deleted."""
+
+
 class SandboxSettings(BaseModel):
     """The OS sandbox around local commands."""
 
@@ -327,6 +338,7 @@ class Settings(BaseModel):
     """Deny takes precedence over ask, ask over allow. The rules of all layers apply."""
     hooks: HookSettings = HookSettings()
     """Your commands at points of a turn. Those of all layers run."""
+    backup: BackupSettings = BackupSettings()
     sandbox: SandboxSettings = SandboxSettings()
     hosts: Annotated[dict[str, str], AfterValidator(check_hosts)] = Field(default_factory=dict)
     """Base URLs that replace those of services, see configs/hosts.py."""

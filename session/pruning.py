@@ -13,7 +13,8 @@ from ml_intern.session.thread import idle_turns
 from ml_intern.session.turns.thinning import plan_thinning, thin
 from ml_intern.snapshots.git import SnapshotError
 from ml_intern.snapshots.prune import count_snapshots, delete_secrets, delete_snapshots, find_secrets, folder_size
-from ml_intern.store.checkpoints.prune import backup, vacuum
+from ml_intern.store.checkpoints.prune import vacuum
+from ml_intern.store.recovery.backups import copy_to
 from ml_intern.text.formatting import size
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ async def prune(store: "Store", request: PruneRequest, *, do_it: bool) -> Prunin
     """Delete old threads, thin out long ones, and shrink the database; or, without `do_it`, only plan this."""
     done = _Work()
     if do_it and request.backup:
-        done.notes.append(
-            f"copied the database to {request.backup} ({size(await backup(store.database, Path(request.backup)))})"
-        )
+        copy = Path(request.backup)
+        await asyncio.to_thread(copy_to, store.database.path, copy)
+        done.notes.append(f"copied the database to {copy} ({size(copy.stat().st_size)})")
     deleted = await _delete_old(store, request, done, do_it=do_it)
     await _thin_long(store, request, deleted, done, do_it=do_it)
     await _delete_unused_snapshots(store, deleted, done, do_it=do_it)

@@ -181,5 +181,6 @@ class LockedThread(StoredThread):
         await self._listing.change(state="running")
 
     async def list_as(self, status: str) -> None:
-        """Update the list of threads after a turn that ended with this status."""
+        """Update the list of threads after a turn that ended with this status. Raises DatabaseUnusable for damage."""
         await self._listing.renew(STATES.get(status, "idle"))
+        await self._store.database.check()

@@ -6,8 +6,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ import aiosqlite
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
+from ml_intern.store.recovery.files import damaged, find_damage, is_damage, stamp
 from ml_intern.store.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
@@ -29,8 +29,9 @@ PAGE_BYTES = 1024
 """A small page size, since rows of two to three kilobytes would leave half of a larger page empty."""
 WAL_PAGES = 256
 """Number of pages in the write-ahead log that triggers a WAL checkpoint."""
+_UNCHECKED = b"check"
+"""Content of the mark of a database in which damage was found: whoever opens it next checks it again."""
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
 
 
@@ -40,8 +41,8 @@ class Database(aiosqlite.Connection):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open_mark: int | None = None
-        self._deleted: DatabaseUnusable | None = None
-        """The error of all writes once the file was deleted."""
+        self._unusable: DatabaseUnusable | None = None
+        """The error of all writes once the file was deleted, or damage was found in it."""
         self._later: list[Callable[[sqlite3.Connection], object]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -57,7 +58,7 @@ class Database(aiosqlite.Connection):
         """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises.
 
         The same transaction performs what waits since `write_later`, first. Raises DatabaseUnusable if the file was
-        deleted meanwhile; its content is saved to another file.
+        deleted meanwhile (its content is saved to another file), or if damage was found in it at any time.
         """
         later, self._later = self._later, []
 
@@ -67,12 +68,12 @@ class Database(aiosqlite.Connection):
             return work(connection)
 
         def committed(connection: sqlite3.Connection) -> T:
-            if self._deleted is None:
+            if self._unusable is None:
                 result = _transaction(both, connection)
                 if self.path.exists():
                     return result
-                self._deleted = _rescued(connection, self.path)
-            raise self._deleted
+                self._unusable = _rescued(connection, self.path)
+            raise self._unusable
 
         try:
             return await self._run_on_thread(committed)
@@ -85,6 +86,25 @@ class Database(aiosqlite.Connection):
         self._later.append(work)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._write_soon)
+
+    async def check(self) -> None:
+        """Look for damage in the file. Raises DatabaseUnusable if there is some; all later writes do so too."""
+        if self._unusable is None and self.path.exists() and (finding := await asyncio.to_thread(self._finding)):
+            raise self._refuse(damaged(self.path, finding))
+
+    def _finding(self) -> str:
+        try:
+            return find_damage(self.path)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
+    def _refuse(self, error: DatabaseUnusable) -> DatabaseUnusable:
+        """Refuse all later writes with this error, and have the file checked when it is opened next."""
+        self._unusable = self._unusable or error
+        if self._open_mark is not None:
+            with suppress(OSError):
+                os.pwrite(self._open_mark, _UNCHECKED, 0)
+        return self._unusable
 
     def _write_soon(self) -> None:
         self._timer = None
@@ -112,6 +132,8 @@ class Database(aiosqlite.Connection):
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # a programming error, not a problem with the file
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise self._refuse(damaged(self.path, str(error))) from error
             raise store_error(error, self.path) from error
         return result
 
@@ -155,6 +177,8 @@ def store_error(error: sqlite3.Error, path: Path) -> MLInternError:
         return TemporaryError(f"{path} was locked by another process for {BUSY_SECONDS:.0f} s", "try again")
     if code == sqlite3.SQLITE_IOERR:
         return TemporaryError(f"{path} could not be read or written: {error}", "check the disk and resume the thread")
+    if is_damage(error):
+        return damaged(path, str(error))
     return DatabaseUnusable(f"{path} cannot be used: {error}", "run `ml-intern doctor`")
 
 
@@ -195,15 +219,15 @@ def _secure(path: Path) -> None:
 
 
 def _prepare(path: Path, mark: int) -> sqlite3.Connection:
-    """Connect; if no other process has the file open, check it first."""
+    """Connect. After an unclean end, the first process to open the file checks it for damage."""
     is_exclusive = _wait_for_mark(path, mark)
     try:
-        if is_exclusive and _size(path.with_name(path.name + "-wal")) > 0:
-            _quick_check(path)
+        if is_exclusive and (_size(path.with_name(path.name + "-wal")) or os.fstat(mark).st_size):
+            if finding := find_damage(path):
+                raise damaged(path, finding)
+            os.ftruncate(mark, 0)
         connection = _connect(path)
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and is_exclusive:
-            raise _set_aside(path) from error
         raise store_error(error, path) from error
     try_lock(mark, shared=True)
     return connection
@@ -280,19 +304,9 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _quick_check(path: Path) -> None:
-    """Check for damage after an unclean shutdown. Read-only, so that closing does not merge the log into the file."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
-        findings = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
-    if findings != ["ok"]:
-        damage = sqlite3.DatabaseError(findings[0])
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damage
-
-
 def _rescued(connection: sqlite3.Connection, path: Path) -> DatabaseUnusable:
     """Save the content of a database whose file was deleted: the open connection still has all of it."""
-    saved = path.with_name(f"{path.name}.rescued-{_stamp()}")
+    saved = path.with_name(f"{path.name}.rescued-{stamp()}")
     private_folder(path.parent)
     os.close(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     with closing(sqlite3.connect(saved)) as copy:
@@ -300,21 +314,4 @@ def _rescued(connection: sqlite3.Connection, path: Path) -> DatabaseUnusable:
     return DatabaseUnusable(
         f"{path} was deleted while ml-intern used it; its content was saved to {saved.name}",
         f"to continue, run: mv {saved} {path}",
-    )
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-
-
-def _set_aside(path: Path) -> DatabaseUnusable:
-    """Rename the damaged file and its log, so that they are never overwritten."""
-    saved = path.with_name(f"{path.name}.damaged-{_stamp()}")
-    for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(saved.with_name(saved.name + suffix))
-    return DatabaseUnusable(
-        f"{path} is damaged; it was renamed to {saved.name}",
-        f"start again with an empty database, or first recover the data with: sqlite3 {saved} .recover",
     )

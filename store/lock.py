@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, TemporaryError, ThreadLocked
+from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, ThreadLocked
 from ml_intern.configs.paths import private_folder
 
 _ATTEMPTS = 4
@@ -26,14 +26,18 @@ def open_lock_file(path: Path) -> int:
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Try to take the lock without waiting. Return False if another lock conflicts."""
+    """Try to take the lock without waiting. Return False if another lock conflicts.
+
+    Raises ConfigurationError if the file system has no locks, such as some network file systems.
+    """
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        raise TemporaryError(
-            f"the file system refused a lock: {error.strerror}", "set ML_INTERN_HOME to a folder on a local disk"
+        raise ConfigurationError(
+            f"the file system of ml-intern's folder has no locks: {error.strerror}",
+            "set ML_INTERN_HOME to a folder on a local disk",
         ) from error
     return True
 

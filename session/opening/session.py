@@ -133,6 +133,7 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
     from ml_intern.session.opening.services import open_services
+    from ml_intern.session.turns.database_backups import DatabaseBackups
     from ml_intern.session.turns.session_hooks import SessionHooks
     from ml_intern.session.wire.sockets import ThreadSocket
 
@@ -157,9 +158,12 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         stack.push_async_callback(socket.close)
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
-        hooks = SessionHooks(options, events.emit, start.interface.report)
-        events.listen(hooks.take)
-        stack.push_async_callback(hooks.close)
+        for listener in (
+            SessionHooks(options, events.emit, start.interface.report),
+            DatabaseBackups(store.database, settings.backup, events.warn, start.interface.report),
+        ):
+            events.listen(listener.take)
+            stack.push_async_callback(listener.close)
         if start.served:
             socket.open(session)
             stack.callback(socket.withdraw)

@@ -1,14 +1,11 @@
-"""Reduction of the database's size: deletion of unreachable checkpoints, sizes, backup, VACUUM.
+"""Reduction of the database's size: deletion of unreachable checkpoints, sizes, VACUUM.
 
 Callers choose the checkpoints to keep. This module keeps their ancestry connected.
 """
 
-import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 
-from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints.packing import pack_id, unpack_id
 from ml_intern.store.checkpoints.rows import CheckpointRef, ThreadNamespace, find_namespace, name_sets
 from ml_intern.store.database import Database
@@ -103,20 +100,3 @@ async def vacuum(database: Database) -> int:
 
     await database.read(rewrite)
     return max(0, before - database.path.stat().st_size)
-
-
-async def backup(database: Database, target: Path) -> int:
-    """Write a compact copy of the database, readable only by its owner, and return its size in bytes.
-
-    Raises UsageError if the file exists or cannot be created, and DiskFull.
-    """
-    try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-    except OSError as error:
-        raise UsageError(f"{target} cannot be created: {error.strerror}", "name a file that does not exist") from error
-    try:
-        await database.read(lambda connection: connection.execute("VACUUM INTO ?", (str(target),)).fetchall())
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    return target.stat().st_size

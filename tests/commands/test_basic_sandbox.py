@@ -144,8 +144,11 @@ def test_without_locks_commands_run_and_a_thread_is_refused_with_a_remedy(progra
     )  # fmt: skip
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, "fine\n", "")
     refused = program.run("-m", program.script({"text": "done"}), "go")
-    assert refused.returncode == 75
-    assert "refused a lock: No locks available (set ML_INTERN_HOME to a folder on a local disk)" in refused.stderr
+    assert refused.returncode == 78
+    assert (
+        "ml-intern's folder has no locks: No locks available (set ML_INTERN_HOME to a folder on a local disk)"
+        in refused.stderr
+    )
     assert len(refused.stderr.splitlines()) == 1
 
 

@@ -14,6 +14,7 @@ from ml_intern.store.runs import RunRow
 from ml_intern.store.schema import SCHEMA_VERSION
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
+from tests.store.recovery.damage import overwrite_pages
 
 
 def mode(path: Path) -> int:
@@ -116,17 +117,28 @@ async def test_a_database_of_another_program_is_rejected_and_unchanged(home: Pat
     assert query(home, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
-async def test_a_damaged_file_is_renamed_and_the_next_start_is_empty(home: Path) -> None:
+async def test_a_damaged_file_stays_as_it_is_and_every_start_names_the_remedy(home: Path) -> None:
     home.mkdir()
     (home / DATABASE_NAME).write_bytes(b"no database at all" * 500)
-    with pytest.raises(DatabaseUnusable, match="it was renamed to") as raised:
-        await Store.open(home)
-    (saved,) = home.glob("*.damaged-*")
-    assert saved.name in str(raised.value)
-    assert saved.read_bytes() == b"no database at all" * 500
+    for _ in range(2):
+        with pytest.raises(DatabaseUnusable, match="is damaged") as raised:
+            await Store.open(home)
+        assert raised.value.remedy == "run `ml-intern doctor --repair`"
+    assert (home / DATABASE_NAME).read_bytes() == b"no database at all" * 500
+
+
+async def test_damage_found_while_running_ends_all_writes_and_is_found_again_at_the_next_start(home: Path) -> None:
     async with await Store.open(home) as store:
-        assert await store.threads.list() == []
-    assert saved.read_bytes() == b"no database at all" * 500
+        for number in range(300):
+            await store.threads.create(title=f"thread {number}" * 10)
+        query(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+        overwrite_pages(home / DATABASE_NAME, every=3)
+        with pytest.raises(DatabaseUnusable, match=r"is damaged.*doctor --repair"):
+            await store.database.check()
+        with pytest.raises(DatabaseUnusable, match="is damaged"):
+            await store.threads.create(title="later")
+    with pytest.raises(DatabaseUnusable, match="is damaged"):
+        await Store.open(home)
 
 
 CRASH = """
@@ -162,10 +174,7 @@ async def test_damage_after_a_crash_is_found_and_the_log_stays_with_the_file(hom
     before = path.read_bytes(), log.read_bytes()
     with pytest.raises(DatabaseUnusable, match="damaged"):
         await Store.open(home)
-    (kept,) = (found for found in home.glob("*.damaged-*") if found.name.endswith("Z"))
-    assert (kept.read_bytes(), kept.with_name(f"{kept.name}-wal").read_bytes()) == before
-    assert not path.exists()
-    assert not log.exists()
+    assert (path.read_bytes(), log.read_bytes()) == before
 
 
 async def test_a_damaged_file_that_another_process_has_open_is_not_renamed(store: Store, home: Path) -> None:

@@ -1,12 +1,7 @@
 """Pruning: deleted checkpoints are gone, kept ones keep their ancestry, the file shrinks."""
 
-import sqlite3
-import stat
 from pathlib import Path
 
-import pytest
-
-from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints import prune
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import query
@@ -69,26 +64,3 @@ async def test_the_file_shrinks_while_another_process_has_it_open(store: Store, 
         assert await prune.vacuum(store.database) > 300_000
         assert await other.threads.list() == []
         await other.threads.create(title="after")
-
-
-async def test_a_backup_is_complete_and_private(store: Store, tmp_path: Path) -> None:
-    await write_checkpoints(store, "t", 2)
-    await store.threads.list()
-    copy = tmp_path / "copy" / DATABASE_NAME
-    copy.parent.mkdir(mode=0o700)
-    assert await prune.backup(store.database, copy) == copy.stat().st_size
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    with sqlite3.connect(copy) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    async with await Store.open(copy.parent) as other:
-        assert [row.id for row in await other.threads.list()] == ["t"]
-        app = Agent(1).compiled(await other.saver())
-        assert len((await app.aget_state(config("t"))).values["messages"]) == 6
-
-
-async def test_a_backup_never_overwrites_a_file(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("mine")
-    for target in (tmp_path / "there", tmp_path / "no folder" / "file"):
-        with pytest.raises(UsageError, match="cannot be created"):
-            await prune.backup(store.database, target)
-    assert (tmp_path / "there").read_text() == "mine"

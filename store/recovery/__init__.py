@@ -1,0 +1,1 @@
+"""Damage to the thread database: found, prevented by backups, repaired."""

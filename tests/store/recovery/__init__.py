@@ -1,0 +1,1 @@
+"""Backups, restore and repair of the thread database."""
