@@ -41,8 +41,8 @@ class Database(aiosqlite.Connection):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open_mark: int | None = None
-        self._unusable: DatabaseUnusable | None = None
-        """The error of all writes once the file was deleted, or damage was found in it."""
+        self._unusable: DatabaseUnusable | DiskFull | None = None
+        """The error of all writes: the file was deleted, damage was found in it, or the disk was full at the start."""
         self._later: list[Callable[[sqlite3.Connection], object]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -100,11 +100,11 @@ class Database(aiosqlite.Connection):
 
     def _refuse(self, error: DatabaseUnusable) -> DatabaseUnusable:
         """Refuse all later writes with this error, and have the file checked when it is opened next."""
-        self._unusable = self._unusable or error
+        self._unusable = error
         if self._open_mark is not None:
             with suppress(OSError):
                 os.pwrite(self._open_mark, _UNCHECKED, 0)
-        return self._unusable
+        return error
 
     def _write_soon(self) -> None:
         self._timer = None
@@ -141,12 +141,19 @@ class Database(aiosqlite.Connection):
         try:
             _secure(self.path)
             self._open_mark = open_lock_file(self.path.with_name(self.path.name + ".open"))
-            return _prepare(self.path, self._open_mark)
+            return self._prepared(self._open_mark)
         except BaseException as error:
             self._close_mark()
             if isinstance(error, OSError):
                 raise file_error(error, self.path) from error
             raise
+
+    def _prepared(self, mark: int) -> sqlite3.Connection:
+        try:
+            return _prepare(self.path, mark)
+        except DiskFull as error:
+            self._unusable = error
+            return _open_for_reading(self.path, error)
 
     def _close_mark(self) -> None:
         if self._open_mark is not None:
@@ -156,6 +163,8 @@ class Database(aiosqlite.Connection):
 
 async def open_database(path: Path) -> Database:
     """Open the database at `path`, creating the file (0600) and its folder (0700) if missing.
+
+    A database on a full disk can be read; its writes raise DiskFull.
 
     Raises DatabaseUnusable (newer version, damaged, a symlink, another owner), DiskFull, TemporaryError.
     """
@@ -241,6 +250,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _open_for_reading(path: Path, error: DiskFull) -> sqlite3.Connection:
+    """Open a database on a full disk so that it can be read. Raises `error` if it cannot."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # else SQLite needs a new file for shared memory
+        connection.execute("PRAGMA query_only = ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(_TABLE_COUNT).fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise error from None
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise error
     return connection
 
 
