@@ -1,8 +1,9 @@
 """Repair of the thread database: what can be read, completed from the latest sound backup; or a backup as it is."""
 
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.backups import sound_backups
 from ml_intern.store.recovery.files import connect_for_reading, copy_database, find_damage, replace_database
 from ml_intern.store.recovery.salvage import Row, SchemaTable, insert, salvage, tables_of
-from ml_intern.store.recovery.soundness import BODIES, Cut, cut_to_whole, unreadable_rows
+from ml_intern.store.recovery.schema_pages import take_schema
+from ml_intern.store.recovery.soundness import BODIES, Cut, cut_to_whole, replace_damaged_bases, unreadable_rows
 from ml_intern.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 _NOT_FROM_BACKUPS = frozenset({"queued_messages"})
@@ -145,7 +147,7 @@ def _moved(path: Path, new: Path, word: str) -> Path | None:
 
 
 class _Unreadable(Exception):
-    """Not even the names of the tables can be read from the damaged file."""
+    """Not even the list of tables can be read from the damaged file, nor taken from another one."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class _Merge:
         """Copy all tables. Return those that were incomplete, and the threads that lost steps."""
         self.target.execute("BEGIN")
         incomplete = [table.name for table in tables_of(self.target) if not self._fill(table)]
+        if self.older is not None:
+            replace_damaged_bases(self.target, self.older)
         replaced = [table for table in tables_of(self.target) if self._replace_unreadable(table)]
         cuts = cut_to_whole(self.target)
         self.target.execute("COMMIT")
@@ -189,17 +193,40 @@ class _Merge:
 
 def _merged(path: Path, backup: Path | None, new: Path) -> tuple[Path | None, tuple[str, ...], tuple[Cut, ...], int]:
     """Fill `new` with what can be read, completed from the backup. Return the last fields of `Repaired`."""
+    usable = backup if backup is not None and _has_same_schema(backup) else None
     with ExitStack() as stack:
+        readable = stack.enter_context(_readable(path, [file for file in (usable, new) if file is not None]))
         target = stack.enter_context(closing(sqlite3.connect(new, isolation_level=None)))
-        damaged, older = (
-            stack.enter_context(closing(connect_for_reading(file))) if file is not None else None
-            for file in (path, backup)
-        )
-        if damaged is None or not _same_schema(damaged):
-            raise _Unreadable
-        usable = older is not None and _same_schema(older)
-        incomplete, cuts = _Merge(target, damaged, older if usable else None).run()
-        return backup if usable and incomplete else None, incomplete, cuts, _count_threads(target)
+        damaged = stack.enter_context(closing(connect_for_reading(readable)))
+        older = stack.enter_context(closing(connect_for_reading(usable))) if usable is not None else None
+        incomplete, cuts = _Merge(target, damaged, older).run()
+        return usable if incomplete else None, incomplete, cuts, _count_threads(target)
+
+
+@contextmanager
+def _readable(path: Path, donors: Sequence[Path]) -> Iterator[Path]:
+    """Provide the damaged file, or a copy with the list of tables of a donor if its own cannot be read."""
+    if _has_same_schema(path):
+        yield path
+        return
+    copy = path.with_name(f"{path.name}.copy")
+    try:
+        for donor in donors:
+            _remove(copy)
+            for suffix in ("", "-wal"):
+                if Path(f"{path}{suffix}").exists():
+                    shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+            if take_schema(copy, donor) and _has_same_schema(copy):
+                yield copy
+                return
+        raise _Unreadable
+    finally:
+        _remove(copy)
+
+
+def _has_same_schema(path: Path) -> bool:
+    with closing(connect_for_reading(path)) as connection:
+        return _same_schema(connection)
 
 
 def _same_schema(connection: sqlite3.Connection) -> bool:

@@ -46,6 +46,20 @@ def unreadable_rows(connection: sqlite3.Connection, table: str) -> set[int]:
     return {no for no, body, base in found if not _unpacks(body, base or TASK_DICTIONARY)}
 
 
+def replace_damaged_bases(connection: sqlite3.Connection, backup: sqlite3.Connection) -> None:
+    """Replace each base by that of the backup if more checkpoints can be unpacked with it."""
+    older = dict(backup.execute("SELECT no, raw FROM bases"))
+    for no, raw in connection.execute("SELECT no, raw FROM bases").fetchall():
+        before = older.get(no, raw)
+        if before != raw and _unpacked_with(connection, no, before) > _unpacked_with(connection, no, raw):
+            connection.execute("UPDATE bases SET raw = ? WHERE no = ?", (before, no))
+
+
+def _unpacked_with(connection: sqlite3.Connection, base: int, raw: bytes) -> int:
+    bodies = connection.execute("SELECT body FROM checkpoints WHERE base = ?", (base,))
+    return sum(_unpacks(body, raw) for (body,) in bodies)
+
+
 def cut_to_whole(connection: sqlite3.Connection) -> list[Cut]:
     """Delete the checkpoints after the latest whole one of each namespace. Return what was deleted."""
     sets = name_sets(connection)

@@ -1,9 +1,10 @@
 """Makes the home of an older version for the upgrade tests, with a thread of every state.
 
-    git clone . old && git -C old checkout 6ea1ed7 && (cd old && uv sync --no-dev)
-    python tests/upgrade/make_home.py old/.venv/bin/ml-intern tests/upgrade/data/home-0.1.0.tar.xz
+    git clone . old && git -C old checkout VERSION && (cd old && uv sync --no-dev)
+    python tests/upgrade/make_home.py old/.venv/bin/ml-intern tests/upgrade/data/home-VERSION.tar.xz
 
-The program runs in /tmp/ml-intern-upgrade with scripted models: the home holds no path of the machine it is made on.
+Commit 6ea1ed7 made the home of 0.1.0. The program runs in /tmp/ml-intern-upgrade with scripted models: the home holds
+no path of the machine it is made on.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The home of version 0.1.0 is read and continued: threads of every state, runs, artifacts, undo, settings."""
+"""The homes of older versions are read and continued: threads of every state, runs, artifacts, undo, settings."""
 
 import fcntl
 import json
@@ -16,7 +16,9 @@ import pytest
 from ml_intern import cli
 from tests.upgrade.make_home import BASE, HOME, WORK, call, script
 
-ARCHIVE = Path(__file__).parent / "data/home-0.1.0.tar.xz"
+DATA = Path(__file__).parent / "data"
+FIRST, LATEST = DATA / "home-0.1.0.tar.xz", DATA / "home-1.0.0.tar.xz"
+"""One home of each schema: 1.0.0 has schema 9. A release with another schema adds its own."""
 STATES = {
     "done": "idle",
     "done (fork)": "idle",
@@ -33,7 +35,7 @@ STATES = {
 
 
 class Old:
-    """The home of 0.1.0, used with the present program in this process."""
+    """The home of an older version, used with the present program in this process."""
 
     def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
         self.capture = capture
@@ -65,13 +67,15 @@ class Old:
 
 
 @pytest.fixture
-def old(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Old]:
+def old(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Old]:
     """The home where it was made: approvals and snapshots belong to a folder. One test at a time uses that folder."""
     with Path(tempfile.gettempdir(), "ml-intern-upgrade.lock").open("w") as lock, Path(os.devnull).open() as nothing:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(BASE, ignore_errors=True)
         (BASE / "scripts").mkdir(parents=True)
-        with tarfile.open(ARCHIVE) as archive:
+        with tarfile.open(getattr(request, "param", FIRST)) as archive:
             archive.extractall(BASE, filter="data")
         monkeypatch.chdir(WORK)
         monkeypatch.setenv("ML_INTERN_HOME", str(HOME))
@@ -139,11 +143,25 @@ def test_the_settings_are_accepted(old: Old) -> None:
     assert old.run("permissions", "list") == "deny  bash ruby\nask   job* over 5 USD\nallow bash make\n"
 
 
-def test_the_data_holds_no_path_but_its_own() -> None:
-    with tarfile.open(ARCHIVE) as archive:
+@pytest.mark.parametrize("old", [LATEST], indirect=True)
+def test_threads_of_the_latest_schema_are_listed_continued_and_approved(old: Old) -> None:
+    assert {row["title"]: row["state"] for row in old.json("threads", "list")} == STATES
+    for title in ("done", "killed"):
+        assert old.go_on(title, {"text": "It continues."}) == "It continues.\n"
+    assert "may have run in part" in old.shown("killed")
+    model = old.script("waiting", {"text": "Approved."})
+    assert old.run("approve", "waiting", "--all", "-m", model) == "Approved.\n"
+    assert (WORK / "approved.txt").exists()
+    old.run("threads", "redo", "undone")
+    assert (WORK / "undone.txt").read_text() == "two\n"
+
+
+@pytest.mark.parametrize("home", [FIRST, LATEST])
+def test_the_data_holds_no_path_but_its_own(home: Path) -> None:
+    with tarfile.open(home) as archive:
         owners = {(member.uid, member.gid, member.uname, member.gname) for member in archive}
         files = [archive.extractfile(member) for member in archive if member.isfile()]
-        texts = b"".join(file.read() for file in files if file).replace(bytes(BASE), b"")
+        texts = b"".join(file.read() for file in files if file).replace(bytes(WORK), b"").replace(bytes(BASE), b"")
     assert owners == {(0, 0, "", "")}
     for root in (b"/root", b"/Users/", b"/work/", b"/opt/", b"site-packages"):
         assert root not in texts
