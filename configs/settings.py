@@ -145,7 +145,7 @@ class BackupSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     turns: Annotated[int, Field(ge=0)] = 10
-    """Make one after so many turns, and in long turns every hour; 0: none."""
+    """Turns after which one is made; in long turns it is made every hour; 0: none."""
     keep: Annotated[int, Field(ge=1)] = 3
     """The number of backups that stay; older ones are deleted."""
 

@@ -30,7 +30,7 @@ PAGE_BYTES = 1024
 WAL_PAGES = 256
 """Number of pages in the write-ahead log that triggers a WAL checkpoint."""
 _UNCHECKED = b"check"
-"""Content of the mark of a database in which damage was found: whoever opens it next checks it again."""
+"""Content of the mark of a database in which damage was found: it is checked when it is opened next."""
 
 _TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
 

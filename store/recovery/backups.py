@@ -1,4 +1,4 @@
-"""Backups of the thread database: one after every few turns, of which the latest are kept."""
+"""Backups of the thread database: one after every few turns, and the latest of them stay."""
 
 import asyncio
 import os

@@ -13,7 +13,7 @@ from ml_intern.store.database import open_database, store_error
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.backups import sound_backups
 from ml_intern.store.recovery.files import connect_for_reading, copy_database, find_damage, replace_database
-from ml_intern.store.recovery.salvage import Row, SchemaTable, insert, salvage, tables_of
+from ml_intern.store.recovery.salvage import RowValues, SchemaTable, insert, salvage, tables_of
 from ml_intern.store.recovery.schema_pages import take_schema
 from ml_intern.store.recovery.soundness import BODIES, Cut, cut_to_whole, replace_damaged_bases, unreadable_rows
 from ml_intern.store.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -24,7 +24,7 @@ _NOT_FROM_BACKUPS = frozenset({"queued_messages"})
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a repair or a restore did."""
+    """The result of a repair or a restore."""
 
     old: Path | None
     """Where the replaced file is."""
@@ -187,7 +187,7 @@ class _Merge:
         insert(self.target, table, [row for row in self._rows_of_backup(table) if row[0] in numbers])
         return True
 
-    def _rows_of_backup(self, table: SchemaTable) -> list[Row]:
+    def _rows_of_backup(self, table: SchemaTable) -> list[RowValues]:
         return salvage(self.older, table).rows if self.older is not None else []
 
 

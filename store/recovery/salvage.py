@@ -1,4 +1,4 @@
-"""What can still be read from a damaged database: every row of every table, past pages that cannot be read."""
+"""Read a damaged database: every row of every table, past pages that cannot be read."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "REAL": (int, float),
     "BLOB": (bytes, str),
 }
-Row = tuple[object, ...]
+RowValues = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SchemaTable:
         """Return whether rows are numbered."""
         return self.key == ("rowid",)
 
-    def accepts(self, row: Row) -> bool:
+    def accepts(self, row: RowValues) -> bool:
         """Return whether every value has the type of its column. A damaged page may be read as other values."""
         return all(
             value is None or isinstance(value, _TYPES.get(type, (object,)))
@@ -45,7 +45,7 @@ class SchemaTable:
 class Salvaged:
     """The rows of a table, and whether some could not be read."""
 
-    rows: list[Row]
+    rows: list[RowValues]
     complete: bool
 
 
@@ -122,7 +122,7 @@ def _from_both_ends(connection: sqlite3.Connection, table: SchemaTable) -> Salva
     return Salvaged([row for row in found if table.accepts(row)], complete)
 
 
-def _up_to_damage(connection: sqlite3.Connection, table: SchemaTable, direction: str) -> Iterator[Row | None]:
+def _up_to_damage(connection: sqlite3.Connection, table: SchemaTable, direction: str) -> Iterator[RowValues | None]:
     """Yield rows in the order of the key, and None at the end of the table."""
     order = ", ".join(f"{column}{direction}" for column in table.key)
     try:
@@ -132,7 +132,7 @@ def _up_to_damage(connection: sqlite3.Connection, table: SchemaTable, direction:
     yield None
 
 
-def insert(connection: sqlite3.Connection, table: SchemaTable, rows: Sequence[Row]) -> None:
+def insert(connection: sqlite3.Connection, table: SchemaTable, rows: Sequence[RowValues]) -> None:
     """Add rows to a table, except those that exist or that the table does not accept."""
     marks = ", ".join("?" for _ in table.columns)
     statement = f"INSERT OR IGNORE INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608  names of the schema

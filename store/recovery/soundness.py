@@ -1,4 +1,4 @@
-"""Which checkpoints of a thread are whole, with everything that loading them needs; the later ones are deleted."""
+"""Find the latest checkpoint of a thread that is whole, with everything that loading it needs; delete later ones."""
 
 import json
 import sqlite3
@@ -21,7 +21,7 @@ Id = bytes | str
 
 @dataclass(frozen=True)
 class _Step:
-    """What is known about a checkpoint."""
+    """A checkpoint's place in its thread, and whether it can be read."""
 
     parent: Id | None
     source: str
@@ -31,7 +31,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class Cut:
-    """What was lost of a namespace: the checkpoints after one, or all."""
+    """A loss of a namespace: the checkpoints after one, or all."""
 
     thread_id: str
     lost: int
@@ -63,15 +63,17 @@ def _unpacked_with(connection: sqlite3.Connection, base: int, raw: bytes) -> int
 def cut_to_whole(connection: sqlite3.Connection) -> list[Cut]:
     """Delete the checkpoints after the latest whole one of each namespace. Return what was deleted."""
     sets = name_sets(connection)
-    lanes = connection.execute("SELECT no, thread_id, namespace FROM lanes").fetchall()
+    namespaces = connection.execute("SELECT no, thread_id, namespace FROM lanes").fetchall()
     return [
-        cut for no, thread_id, namespace in lanes if (cut := _cut(connection, no, thread_id, sets)) and not namespace
+        cut
+        for no, thread_id, namespace in namespaces
+        if (cut := _cut(connection, no, thread_id, sets)) and not namespace
     ]
 
 
-def _cut(connection: sqlite3.Connection, lane: int, thread_id: str, sets: Mapping[int, frozenset[str]]) -> Cut | None:
-    steps = _steps(connection, lane, sets)
-    written = _written(connection, lane)
+def _cut(connection: sqlite3.Connection, number: int, thread_id: str, sets: Mapping[int, frozenset[str]]) -> Cut | None:
+    steps = _steps(connection, number, sets)
+    written = _written(connection, number)
     known: dict[Id, bool] = {}
     latest_first = sorted(steps, key=_in_order, reverse=True)
     whole = next((id for id in latest_first if _is_whole(id, steps, written, known)), None)
@@ -80,9 +82,9 @@ def _cut(connection: sqlite3.Connection, lane: int, thread_id: str, sets: Mappin
         return None
     for table, column in (("checkpoints", "id"), ("task_writes", "checkpoint")):
         statement = f"DELETE FROM {table} WHERE lane = ? AND {column} = ?"  # noqa: S608  constants only
-        connection.executemany(statement, [(lane, id) for id in lost])
+        connection.executemany(statement, [(number, id) for id in lost])
     if whole is None:
-        connection.execute("DELETE FROM lanes WHERE no = ?", (lane,))
+        connection.execute("DELETE FROM lanes WHERE no = ?", (number,))
     # What could be redone may be among what was deleted.
     connection.execute("UPDATE threads SET redo = ? WHERE id = ?", (json.dumps([]), thread_id))
     return Cut(thread_id, len(lost), id_timestamp(unpack_id(whole)) if whole is not None else None)
@@ -93,21 +95,21 @@ def _in_order(id: Id) -> tuple[bool, bytes]:
     return (isinstance(id, bytes), id if isinstance(id, bytes) else id.encode("utf-8", "surrogatepass"))
 
 
-def _steps(connection: sqlite3.Connection, lane: int, sets: Mapping[int, frozenset[str]]) -> dict[Id, _Step]:
+def _steps(connection: sqlite3.Connection, number: int, sets: Mapping[int, frozenset[str]]) -> dict[Id, _Step]:
     query = (
         "SELECT id, parent, source, names, (SELECT raw FROM bases WHERE no = base), body FROM checkpoints "
         "WHERE lane = ?"
     )
     return {
         id: _Step(parent, source, HISTORY in sets.get(names, ()), names in sets and _unpacks(body, base))
-        for id, parent, source, names, base, body in connection.execute(query, (lane,))
+        for id, parent, source, names, base, body in connection.execute(query, (number,))
     }
 
 
-def _written(connection: sqlite3.Connection, lane: int) -> dict[Id, bool]:
+def _written(connection: sqlite3.Connection, number: int) -> dict[Id, bool]:
     """Return the checkpoints with writes, and whether all of them can be read."""
     found: dict[Id, bool] = {}
-    for id, body in connection.execute("SELECT checkpoint, body FROM task_writes WHERE lane = ?", (lane,)):
+    for id, body in connection.execute("SELECT checkpoint, body FROM task_writes WHERE lane = ?", (number,)):
         found[id] = found.get(id, True) and _unpacks(body, TASK_DICTIONARY)
     return found
 
