@@ -148,6 +148,9 @@ COMMANDS: dict[str, Command] = {
             "running.session:session",
             usage="--json|--schema",
         ),
+        Command(
+            "acp", "serve an editor that speaks the Agent Client Protocol, such as Zed (extra [acp])", "serving.acp:acp"
+        ),
         Command("web", "serve a web page with your threads: watch, write, approve, from a browser", "serving.web:web"),
         Command(
             "studio",

@@ -19,7 +19,7 @@ PROVIDED = {
     "tiktoken": "litellm loads it; models/transports/litellm_loading.py delays that",
 }
 """Modules that come with a declared dependency and are imported only together with it, or are optional."""
-EXTRAS = {"apprise": "apprise", "duckdb": "duckdb", "PIL": "pillow", "segno": "segno"}
+EXTRAS = {"acp": "agent-client-protocol", "apprise": "apprise", "duckdb": "duckdb", "PIL": "pillow", "segno": "segno"}
 """Modules of extras, which need not be installed, with their distributions."""
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ import typer
 from ml_intern.commands.failure import say
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_options
 from ml_intern.commands.output import print_lines
+from ml_intern.commands.serving.signals import first_signal
 from ml_intern.configs.errors import ConfigurationError, KeyMissing
 from ml_intern.configs.layers import FRONTEND, Loaded, load
 from ml_intern.configs.schema import Json
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PAGE = "https://smith.langchain.com/studio/"
 MODEL_VARIABLE = "ML_INTERN_DEFAULT_MODEL_ID"
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SYNC_SECONDS = 2.0
 MAX_THREADS = 500
 
@@ -92,7 +91,7 @@ def _settings(options: Options, workspace: Path, model: str | None) -> Loaded:
 async def _serve(served: ServedOptions, port: int) -> int:
     """Run the server until a signal arrives and return the exit code of that signal."""
     served = await checked(served)
-    stopped = _first_signal()
+    stopped = first_signal()
     with server_folder(port) as folder:
         server = await Server.start(folder, port, served)
         attending = asyncio.ensure_future(_attend(server, served))
@@ -120,20 +119,6 @@ async def checked(served: ServedOptions) -> ServedOptions:
         say(f"threads can be viewed, but not run: {error}", 0)
         return served
     return replace(served, run=replace(served.run, notes=(*served.run.notes, *notes)))
-
-
-def _first_signal() -> "asyncio.Future[int]":
-    """Return a future of the exit code for the first signal that ends the program."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[int] = loop.create_future()
-
-    def stop(code: int) -> None:
-        if not stopped.done():
-            stopped.set_result(code)
-
-    for sign, code in EXIT_CODES.items():
-        loop.add_signal_handler(sign, stop, code)
-    return stopped
 
 
 async def _attend(server: Server, served: ServedOptions) -> int:

@@ -40,11 +40,11 @@ class StandardStreams:
         os.close(null)
         return cls(stdin, stdout)
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Start reading and writing."""
+    async def open(self, limit: int = CHUNK) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Start reading and writing. `limit` is the longest line that the reader can return, in bytes."""
         self._reading.start()
         self._writing.start()
-        return await asyncio.open_unix_connection(sock=self._other)
+        return await asyncio.open_unix_connection(sock=self._other, limit=limit)
 
     async def close(self) -> None:
         """Wait until everything was written."""

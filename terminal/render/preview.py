@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.terminal.blocks.diff import DiffLine, new_file, parse_diff
-
-MAX_BYTES = 1_000_000
+from ml_intern.text.file_changes import file_change, readable_content
 
 
 def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
@@ -48,7 +47,7 @@ def _run(args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
     lines += _plain(command, "$ ") if command else []
     if not script:
         return lines
-    text = script if "\n" in script else _content(workspace, script)
+    text = script if "\n" in script else readable_content(workspace, script)
     if text is None:
         return [*lines, DiffLine("plain", f"script: {script} (not a readable file of the workspace)")]
     shown = "" if "\n" in script else f" {script}"
@@ -60,25 +59,8 @@ def _words(value: Any) -> str:
 
 
 def _diff(args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
-    before = _content(workspace, str(args["path"]))
-    if "content" in args:
-        after = str(args["content"])
-    elif before is not None and str(args.get("old", "")) in before:
-        after = before.replace(str(args["old"]), str(args.get("new", "")), -1 if args.get("replace_all") else 1)
-    else:
-        before, after = str(args.get("old", "")), str(args.get("new", ""))
+    before, after = file_change(args, workspace)
     if before is None:
         return [DiffLine("note", f"{args['path']} (new)"), *new_file(after)]
     found = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
     return parse_diff("\n".join(found)) or [DiffLine("note", "no change")]
-
-
-def _content(workspace: Path, name: str) -> str | None:
-    """Return the content of a readable file inside the workspace of at most MAX_BYTES; None for any other."""
-    try:
-        path = (workspace / name).resolve()
-        if not path.is_relative_to(workspace.resolve()) or not path.is_file() or path.stat().st_size > MAX_BYTES:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
-        return None
