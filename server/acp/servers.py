@@ -14,7 +14,7 @@ _OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def server_assignments(servers: Sequence[EditorServer]) -> tuple[str, ...]:
-    """Return settings that define these servers, as KEY=VALUE. Raises UsageError for other transports than stdio and HTTP."""
+    """Return settings that define these servers, as KEY=VALUE. Raises UsageError for an unknown transport."""
     return tuple(f"mcpServers.{_name(one.name)}={json.dumps(_definition(one))}" for one in servers)
 
 
