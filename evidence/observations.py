@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ml_intern.evidence.code.extract import read_source, scripts_of
 from ml_intern.evidence.numbers.measured import read_numbers
 from ml_intern.execution.call import ToolResult
-from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, shown_text
+from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, is_command, shown_text
 from ml_intern.execution.tool import ToolContext
 from ml_intern.safety.shell.invocations import Invocation, parse_command
 from ml_intern.safety.shell.paths import CommandContext
@@ -31,7 +32,8 @@ _TEXT_TOOLS: Final = words(
 )
 """Programs that pass text on or write what they are given. What they print is not a measurement."""
 _WRITERS: Final = frozenset({"write", "edit"})
-_REPEATING: Final = frozenset({"write", "edit", "plan", "bash", "jobs", "experiments", "verify", "notify"})
+_COMMANDS: Final = ("bash", "notebook")
+_REPEATING: Final = frozenset({"write", "edit", "notebook", "plan", "bash", "jobs", "experiments", "verify", "notify"})
 """Tools whose results repeat what the agent wrote or what a recorded program printed."""
 _MAX_LOG: Final = 400_000
 _MAX_SCRIPTS: Final = 20
@@ -152,7 +154,7 @@ async def observe(context: ToolContext) -> Observations:
     bodies = _in_order(dict(row.body) for row in rows)
     workspace = context.workspace.resolve()
     bodies += _unrecorded(context.messages, {row.ref for row in rows})
-    executions = [_of_call(body, place, workspace) for place, body in enumerate(bodies) if body["tool"] == "bash"]
+    executions = [_of_call(body, place, workspace) for place, body in enumerate(bodies) if body["tool"] in _COMMANDS]
     executions += [_of_run(row, context) for row in runs]
     return Observations(
         workspace=workspace,
@@ -183,7 +185,7 @@ def _unrecorded(messages: "Sequence[AnyMessage]", known: set[str]) -> list[dict[
     for message in messages:
         for place, call in enumerate(getattr(message, "tool_calls", ())):
             result = results.get(call["id"])
-            if f"{message.id}/{place}" not in known and result is not None and call["name"] in (*_WRITERS, "bash"):
+            if f"{message.id}/{place}" not in known and result is not None and call["name"] in (*_WRITERS, *_COMMANDS):
                 found.append(
                     {
                         "tool": call["name"], "args": json.dumps(call["args"], ensure_ascii=False), "text": result.text,
@@ -201,7 +203,10 @@ def _of_call(body: Mapping[str, Any], place: int, workspace: Path) -> Execution 
         return None
     if args.get("background"):
         return None
-    command = str(args.get("command", ""))
+    if not is_command(body["tool"], args):
+        return None
+    is_notebook = body["tool"] == "notebook"
+    command = shlex.join(["jupyter", "execute", str(args["path"])]) if is_notebook else str(args.get("command", ""))
     folder = (workspace / str(args["workdir"])).resolve() if args.get("workdir") else workspace
     return Execution(
         name=f"command {place + 1}",

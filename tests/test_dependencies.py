@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ml_intern"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_IMPORTED = {
+    "ipykernel": "the extra notebook: started as a program",
     "langgraph-cli": "the extra studio: started as a program",
     "langgraph-api": "the extra studio: started by langgraph-cli",
 }
@@ -19,7 +20,14 @@ PROVIDED = {
     "tiktoken": "litellm loads it; models/transports/litellm_loading.py delays that",
 }
 """Modules that come with a declared dependency and are imported only together with it, or are optional."""
-EXTRAS = {"acp": "agent-client-protocol", "apprise": "apprise", "duckdb": "duckdb", "PIL": "pillow", "segno": "segno"}
+EXTRAS = {
+    "acp": "agent-client-protocol",
+    "apprise": "apprise",
+    "duckdb": "duckdb",
+    "jupyter_client": "jupyter-client",
+    "PIL": "pillow",
+    "segno": "segno",
+}
 """Modules of extras, which need not be installed, with their distributions."""
 
 

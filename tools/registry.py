@@ -24,6 +24,7 @@ from ml_intern.tools.local.bash import bash
 from ml_intern.tools.local.edit import edit
 from ml_intern.tools.local.read import read
 from ml_intern.tools.local.write import write
+from ml_intern.tools.notebooks.notebook import notebook
 from ml_intern.tools.notify import notify
 from ml_intern.tools.papers.papers import papers
 from ml_intern.tools.plan import plan
@@ -44,6 +45,7 @@ BUILTIN = (
     read,
     write,
     edit,
+    notebook,
     plan,
     research,
     docs_search,

@@ -101,7 +101,9 @@ def upload_claims(answer: str, seen: Observations) -> Iterator[Claim]:
         if _NOT.search(match[0]):
             continue
         calls = [
-            one for one in seen.calls if one["tool"] not in ("bash", "write", "edit") and _is_upload(str(one["args"]))
+            one
+            for one in seen.calls
+            if one["tool"] not in ("bash", "write", "edit", "notebook") and _is_upload(str(one["args"]))
         ]
         shells = [
             run

@@ -21,6 +21,11 @@ _MAX_TEXT: Final = 64_000
 _MAX_TYPED: Final = 200_000
 
 
+def is_command(name: str, args: Mapping[str, Any]) -> bool:
+    """Return whether a call runs programs until it ends: a command, or the cells of a notebook."""
+    return name == SHELL_TOOL or (name == "notebook" and args.get("operation") == "run")
+
+
 class CallRecorder:
     """Records one call. With verification off, or for a call that only reads, it does nothing."""
 
@@ -31,7 +36,11 @@ class CallRecorder:
         self._began = time.time()
 
     async def __aenter__(self) -> "CallRecorder":
-        if not self._off and self._call.name == SHELL_TOOL and self._context.options.tool_runtime == "local":
+        if (
+            not self._off
+            and is_command(self._call.name, self._call.args)
+            and self._context.options.tool_runtime == "local"
+        ):
             self._watch = await asyncio.to_thread(FileWatch, self._context.roots())
         return self
 

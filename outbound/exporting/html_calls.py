@@ -23,7 +23,7 @@ _FOLDED: Final = frozenset(
     ("read", "docs_read", "docs_search", "web_read", "web_search", "papers", "github", "hub_search", "datasets")
 )
 """Tools that read: their results are folded."""
-_CHANGES: Final = ("edit", "write")
+_CHANGES: Final = ("edit", "write", "notebook")
 _LANGUAGES: Final = {"command": "bash", "script": "python", "sql": "sql"}
 _DIFF: Final = re.compile(r"^--- .*\n\+\+\+ .*$", re.MULTILINE)
 _MARKS: Final = {"done": "✓", "in_progress": "▸", "dropped": "✕"}

@@ -10,7 +10,7 @@ from acp.schema import FileEditToolCallContent, ToolCallLocation, ToolKind
 from ml_intern.outbound.conversation import Call
 from ml_intern.outbound.exporting.html_calls import call_title
 from ml_intern.outbound.exporting.markdown import code_block
-from ml_intern.text.file_changes import file_change
+from ml_intern.text.file_changes import changes_file, file_change
 from ml_intern.text.visible import visible
 
 KINDS: Mapping[str, ToolKind] = {
@@ -58,8 +58,8 @@ def locations_of(args: Mapping[str, Any], workspace: Path) -> list[ToolCallLocat
 
 
 def change_of(name: str, args: Mapping[str, Any], workspace: Path) -> list[FileEditToolCallContent]:
-    """Return the diff of a call of `write` or `edit` that did not run yet."""
-    if name not in ("write", "edit") or not isinstance(args.get("path"), str):
+    """Return the diff of a call that did not run yet and changes a file."""
+    if not changes_file(name, args):
         return []
     before, after = file_change(args, workspace)
     return [helpers.tool_diff_content(str(workspace / str(args["path"])), after, before)]

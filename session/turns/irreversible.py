@@ -19,7 +19,7 @@ _TOOLS = {
     "hub_repos": "changes on the Hub",
     "sandbox": "sandboxes",
 }
-_LOCAL = {"write", "edit", "plan", "read"}
+_LOCAL = {"write", "edit", "notebook", "plan", "read"}
 _GIT = "add|am|branch|checkout|cherry-pick|commit|fetch|init|merge|pull|rebase|reset|stash|switch|tag"
 _COMMANDS = tuple(
     (re.compile(pattern + r"[^;|&\n]*"), what)

@@ -37,7 +37,7 @@ _REJECTED = ("rejected", "refused", "interrupted")
 _ENDING = re.compile(r"^\[(exit code |killed by |timed out|stopped).*\]$")
 REJECTION = "Not run: the user rejected it."
 NO_OUTPUT = "(no output)"
-_EDITS = ("write", "edit")
+_EDITS = ("write", "edit", "notebook")
 SILENT = ("plan",)
 """Tools whose result is shown in another way. A renderer may leave out their blocks."""
 

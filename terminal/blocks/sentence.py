@@ -11,8 +11,8 @@ from ml_intern.text.formatting import plural
 QUESTION = "question"
 """The name of a request that is not about a call."""
 _PRICE = re.compile(r"for at most (\$[\d.,]*\d)")
-_LOCAL = ("bash", "write", "edit", "read")
-_FILES = ("write", "edit")
+_LOCAL = ("bash", "write", "edit", "read", "notebook")
+_FILES = ("write", "edit", "notebook")
 
 
 def what_happens(request: Mapping[str, Any], preview: Sequence[DiffLine] = ()) -> str:
@@ -25,7 +25,9 @@ def what_happens(request: Mapping[str, Any], preview: Sequence[DiffLine] = ()) -
         case "bash":
             lines = str(args.get("command", "")).strip().count("\n") + 1
             return "Run this command." if lines == 1 else f"Run this script of {plural(lines, 'line')}."
-        case "write" | "edit":
+        case "notebook" if args.get("operation") == "run":
+            return f"Run the notebook {one_row(str(args.get('path', '')))}."
+        case "write" | "edit" | "notebook":
             return f"{_write(name, preview)} {one_row(str(args.get('path', '')))} (+{added} -{removed})."
         case "jobs" if args.get("operation") in ("run", "schedule"):
             return _run_sentence(args)
@@ -34,7 +36,7 @@ def what_happens(request: Mapping[str, Any], preview: Sequence[DiffLine] = ()) -
 
 
 def _write(name: str, preview: Sequence[DiffLine]) -> str:
-    if name == "edit":
+    if name != "write":
         return "Change"
     return "Create" if preview and all(line.kind in ("added", "note") for line in preview) else "Replace"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.terminal.blocks.diff import DiffLine, new_file, parse_diff
-from ml_intern.text.file_changes import file_change, readable_content
+from ml_intern.text.file_changes import changes_file, file_change, readable_content
 
 
 def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLine]:
@@ -16,7 +16,7 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLin
         return _command(args)
     if name == "jobs" and args.get("operation") in ("run", "schedule"):
         return _run(args, workspace)
-    if name in ("write", "edit") and isinstance(args.get("path"), str):
+    if changes_file(name, args):
         return _diff(args, workspace)
     return _plain(json.dumps(args, ensure_ascii=False, indent=2))
 

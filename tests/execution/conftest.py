@@ -44,12 +44,13 @@ class Bench:
     store: Store
     workspace: Path
     services: Services
+    model: str = "none"
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     calls: int = 0
     file_reads: dict[str, str] = field(default_factory=dict[str, str])
 
     def context(self, **choices: Any) -> ToolContext:
-        options = RunOptions(model="none", workspace=str(self.workspace), approval_mode=choices.pop("mode", "auto"))
+        options = RunOptions(model=self.model, workspace=str(self.workspace), approval_mode=choices.pop("mode", "auto"))
         return ToolContext(
             thread_id=THREAD,
             root_id=THREAD,

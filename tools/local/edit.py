@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from rapidfuzz import fuzz, process
 
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
+from ml_intern.text.notebooks import SUFFIX, NotANotebook, dump, parse, replaced, source_of, sources
 from ml_intern.tools.local.diffs import diff
 from ml_intern.tools.local.files import read_bytes, replace, require_read
 
@@ -32,15 +34,28 @@ class EditArgs(ToolArgs):
 
 
 def _result_text(args: Mapping[str, Any], before: str) -> str:
+    if str(args.get("path", "")).endswith(SUFFIX) and (changed := _in_cells(before, args)) is not None:
+        return changed
     old, new = _with_endings(before, str(args.get("old", "")), str(args.get("new", "")))
     return before.replace(old, new) if old else before
+
+
+def _in_cells(before: str, args: Mapping[str, Any]) -> str | None:
+    """Return a notebook with the text replaced in the sources of its cells; None if it is not a notebook."""
+    try:
+        document = parse(before)
+    except NotANotebook:
+        return None
+    replaced(document, str(args.get("old", "")), str(args.get("new", "")))
+    return dump(document, before)
 
 
 @tool(result_text=_result_text)
 async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
     """Replace an exact text in a file. Read the file first, and do not include the line numbers of its listing.
 
-    `old` must occur exactly once: include surrounding lines until it does, or set replace_all.
+    `old` must occur exactly once: include surrounding lines until it does, or set replace_all. In a Jupyter notebook
+    it is searched in the sources of the cells.
     """
     return await asyncio.to_thread(_edit, args, context)
 
@@ -52,6 +67,8 @@ def _edit(args: EditArgs, context: ToolContext) -> ToolResult:
         raise ToolError("old and new are the same, so there is nothing to change")
     before = read_bytes(path, shown).decode("utf-8", _SURROGATES)
     expected = require_read(context, path, shown)
+    if path.suffix == SUFFIX and (after := _in_cells(before, args.model_dump())) is not None:
+        return _edited_cells(before, after, args, (path, shown, expected))
     old, new = _with_endings(before, args.old, args.new)
     count = _count_occurrences(before.count(old), before, old, args, shown)
     after = before.replace(old, new)
@@ -59,6 +76,18 @@ def _edit(args: EditArgs, context: ToolContext) -> ToolResult:
     times = f" in {count} places" if count > 1 else ""
     text = f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
     return ToolResult(text, file_reads={str(path): digest})
+
+
+def _edited_cells(before: str, after: str, args: EditArgs, file: tuple[Path, str, str]) -> ToolResult:
+    """Write a notebook in which a text was replaced. `file` is its path, its name for the model, and its digest."""
+    path, shown, expected = file
+    cells = parse(before)["cells"]
+    _count_occurrences(
+        sum(source_of(cell).count(args.old) for cell in cells), sources(parse(before)), args.old, args, shown
+    )
+    digest = replace(path, after.encode("utf-8", _SURROGATES), shown, expected)
+    changed = diff(sources(parse(before)), sources(parse(after)), shown)
+    return ToolResult(f"Edited {shown}.\n{changed}", file_reads={str(path): digest})
 
 
 def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:

@@ -13,9 +13,12 @@ from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.text.digests import file_digest
 from ml_intern.text.formatting import plural
 from ml_intern.text.images import data_url, image_type
+from ml_intern.text.notebooks import SUFFIX, parse
+from ml_intern.text.visible import visible
 from ml_intern.tools.local.external_files import external_source
-from ml_intern.tools.local.files import stat_regular_file
+from ml_intern.tools.local.files import read_bytes, stat_regular_file
 from ml_intern.tools.local.listing import binary_kind, count_lines, listing
+from ml_intern.tools.notebooks.listing import notebook_lines
 
 MAX_LINES = 2_000
 MAX_ENTRIES = 200
@@ -35,6 +38,7 @@ async def read(args: ReadArgs, context: ToolContext) -> ToolResult:
 
     Read a file before you write or edit it. Use offset and limit to read part of a long file. The files with the full
     text of a long output can be read too.
+    A Jupyter notebook is shown cell by cell, with its outputs shortened.
     Control characters are shown as escapes such as \\x1b.
     """
     result = await asyncio.to_thread(_read, args, context)
@@ -77,20 +81,42 @@ def _file(path: Path, shown: str, args: ReadArgs) -> ToolResult:
     if kind := binary_kind(path):
         raise ToolError(f"{shown} is binary, {plural(size, 'byte')}: {kind}; inspect it with a command")
     digest = file_digest(path)
-    return ToolResult(_lines(path, shown, args), file_reads={str(path): digest})
+    text = _cells(path, shown, args) if path.suffix == SUFFIX else None
+    return ToolResult(_lines(path, shown, args) if text is None else text, file_reads={str(path): digest})
+
+
+def _cells(path: Path, shown: str, args: ReadArgs) -> str | None:
+    """Return a part of a notebook, cell by cell; None if it is not one that can be read so."""
+    try:
+        lines = notebook_lines(parse(read_bytes(path, shown).decode("utf-8")))
+    except ValueError:
+        return None
+    first = _first_line(len(lines), shown, args)
+    last = min(first + args.limit - 1, len(lines))
+    more = [f"[{_position(first, last, len(lines))}]"] if last < len(lines) else []
+    return "\n".join([*map(visible, lines[first - 1 : last]), *more])
 
 
 def _lines(path: Path, shown: str, args: ReadArgs) -> str:
     total = count_lines(path)
     if not total:
         return f"{shown} is empty"
-    first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
-    if first > total:
-        raise ToolError(f"{shown} has {plural(total, 'line')}; offset {args.offset} is past the end")
+    first = _first_line(total, shown, args)
     part = listing(path, first, args.limit, total)
-    more = f"lines {first:,} to {part.last:,} of {total:,}; continue with offset {part.last + 1}"
-    notes = [*part.notes, *([more] if part.last < total else [])]
+    notes = [*part.notes, *([_position(first, part.last, total)] if part.last < total else [])]
     return "\n".join([part.text, *(f"[{note}]" for note in notes)])
+
+
+def _first_line(total: int, shown: str, args: ReadArgs) -> int:
+    """Return the number of the first line to show. Raises ToolError if there is no such line."""
+    first = max(total + 1 + args.offset, 1) if args.offset < 0 else max(args.offset, 1)
+    if first > max(total, 1):
+        raise ToolError(f"{shown} has {plural(total, 'line')}; offset {args.offset} is past the end")
+    return first
+
+
+def _position(first: int, last: int, total: int) -> str:
+    return f"lines {first:,} to {last:,} of {total:,}; continue with offset {last + 1}"
 
 
 def _folder(path: Path, shown: str) -> str:

@@ -13,7 +13,7 @@ from ml_intern.server.web.watching.timeline import Timeline
 from ml_intern.text.formatting import duration, money, plural
 
 MAX_CHARTS = 4
-CHANGING = ("edit", "write")
+CHANGING = ("edit", "write", "notebook")
 MODES = ("ask", "accept-edits", "auto", "plan", "yolo")
 CLAIM_WORDS = {
     "reproduced": "reproduced",

@@ -1,0 +1,1 @@
+"""Jupyter notebooks as files with cells: reading, changing and running them."""
