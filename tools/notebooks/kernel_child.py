@@ -123,7 +123,7 @@ def show(text: str) -> None:
 
 
 def save(path: str, before: str, document: Json) -> int:
-    """Write the notebook if nobody changed it meanwhile. Return the exit code."""
+    """Write the notebook unless another program changed it meanwhile. Return the exit code."""
     try:
         if Path(path).read_text(encoding="utf-8") != before:
             print("[the outputs were not saved: another program changed the notebook meanwhile]")
