@@ -31,7 +31,7 @@ _DONE = {"insert": "Inserted a cell into", "edit": "Changed a cell of", "delete"
 class NotebookArgs(ToolArgs):
     """The arguments of notebook."""
 
-    operation: Literal["read", "insert", "edit", "delete", "run"]
+    operation: Literal["read", "insert", "edit", "delete", "run"] = Field(description="What to do with the cells.")
     path: str = Field(min_length=1, description="The .ipynb file, relative to the workspace or absolute.")
     cell: int | None = Field(
         None,
