@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from ml_intern.evidence.checks.lineage import lineage
+from ml_intern.evidence.checks.lineage import latest_lineage
 from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.code.check import CodeFacts, read_code
 from ml_intern.evidence.code.syntax.averages import UNKNOWN, averages
@@ -36,8 +36,12 @@ _IN_UNITS: Final = frozenset({"rmse", "mae", "mse"})
 _SCALE_NAMED: Final = re.compile(
     r"(?i)standardi[sz]|normali[sz]|scaled|\blog(?:arithm\w*|1p)?\b|rmsle|z-?score|unit-?less"
 )
+_AVERAGE: Final = (
+    r"(macro|micro|weighted)[\s_-]*(?:averaged?[\s_-]*)?{metric}\b|"
+    r"\b{metric}(?:[\s_-]*score)?[\s_-]*\(?(macro|micro|weighted)\b"
+)
 _PART_NAMED: Final = re.compile(
-    r"(?i)confiden|coverage|subset|select|abst[ae]i?n|reject|filter|exclud|dropp|remain|\bof the rows"
+    r"(?i)confiden|coverage|subset|select|abst[ae]i?n|reject|filter|exclud|dropp|remain|\btop\b|@\d|\bof the rows"
 )
 _PATH: Final = re.compile(r"^[\w./-]*[./][\w./-]+$")
 
@@ -45,7 +49,7 @@ _PATH: Final = re.compile(r"^[\w./-]*[./][\w./-]+$")
 def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
     """Yield the facts in the code of the executions that the answer reports on."""
     models: set[str] = set()
-    for run in lineage(used, seen):
+    for run in latest_lineage(used, seen):
         for path, code in seen.sources(run):
             if not path.startswith("/") or path == "-c":
                 facts = facts_of(code, path, _handled(code, run))
@@ -115,13 +119,18 @@ def _gives_error_in_unit(answer: str) -> bool:
     return any(one.metric in _IN_UNITS for one in stated_in(answer)) and not _SCALE_NAMED.search(answer)
 
 
+def _average_named(text: str, metric: str) -> str:
+    """Return the average of a metric that a text names, or "" if it names none or several."""
+    found = {match[1] or match[2] for match in re.finditer(_AVERAGE.format(metric=metric), text.lower())}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _averages(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
     """Yield the metrics that the answer gives with another averaging than the code computes."""
     sources = [one for run in used for one in seen.sources(run)]
     found = [(path, *one) for path, code in sources for one in averages(nodes_of(code))]
-    asked = set(re.findall(r"(?i)\b(macro|micro|weighted)\b", seen.user_text))
     for one in stated_in(answer):
-        wanted = one.averaging or (next(iter(asked)).lower() if len(asked) == 1 else "")
+        wanted = _average_named(answer, one.metric) or _average_named(seen.user_text, one.metric)
         same = [row for row in found if row[1] == one.metric]
         known = {average for _, _, average, _ in same}
         if wanted and same and one.firm and not known & {UNKNOWN, wanted}:

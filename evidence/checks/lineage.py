@@ -26,6 +26,20 @@ def lineage(used: Sequence[Execution], seen: Observations) -> list[Execution]:
     return list(found.values())
 
 
+def latest_lineage(used: Sequence[Execution], seen: Observations) -> list[Execution]:
+    """Return executions with those that wrote the files which they read as they then were, and so on."""
+    found = {one.name: one for one in used}
+    waiting = list(used)
+    while waiting:
+        run = waiting.pop()
+        for path in run.opened - run.written.keys():
+            writers = [one for one in seen.executions if path in one.written and one.began < run.began]
+            if writers and writers[-1].name not in found:
+                found[writers[-1].name] = writers[-1]
+                waiting.append(writers[-1])
+    return list(found.values())
+
+
 def lineage_findings(answer: str, seen: Observations, measuring: Sequence[Execution]) -> Iterator[Finding]:
     """Yield the facts about the programs that printed the numbers. Silent where the lists of files are incomplete."""
     if not measuring or any(one.missed or one.remote for one in seen.executions if one.ran):

@@ -212,10 +212,18 @@ def _of_numbers(call: EvaluatedCall) -> Value | None:
     if call.name in tables.AGGREGATES and (call.everything.errors or call.everything.scores):
         return aggregate(call)
     if call.name in _HARDENS and call.everything.predicted:
-        return call.everything.tagged("hard")
+        return call.everything.tagged("hard", *(["relabelled"] if _replaces_labels(call) else []))
     if call.name in tables.REDUCTIONS:
         return _statistic(call)
     return _rescaled(call) or read_file(call) or builtin_source(call)
+
+
+def _replaces_labels(call: EvaluatedCall) -> bool:
+    """Return whether `where(condition, a, b)` takes labels from a column for some rows and predictions for others."""
+    if call.name != "where" or len(call.args) != 3:
+        return False
+    kept = [one for one in call.args[1:] if one.columns and one.parts and not one.predicted]
+    return len(kept) == 1 and any(one.predicted for one in call.args[1:])
 
 
 def _rescaled(call: EvaluatedCall) -> Value | None:

@@ -191,6 +191,8 @@ class Expressions:
         if isinstance(node.op, ast.Add) and joined([one, other], node.lineno):
             return join_values([one, other], node.lineno)
         made = merge([one, other])
+        if isinstance(node.op, ast.Mult):
+            return replace(made, tags=made.tags - {"scaled"})
         return made.tagged("scaled") if isinstance(node.op, ast.Div) and one.parts and is_spread(other) else made
 
     def of_compare(self, node: ast.Compare) -> Value:
@@ -199,7 +201,7 @@ class Expressions:
         if one.constant is not UNSET and other.constant is not UNSET and isinstance(node.ops[0], ast.Eq | ast.NotEq):
             return Value(constant=(one.constant == other.constant) is isinstance(node.ops[0], ast.Eq))
         if one.predicted or other.predicted:
-            return compare(self.recorder, node.lineno, one, other)
+            return compare(self.recorder, node.lineno, one, other).tagged("mask")
         both = merge([one, other])
         return mask(replace(both, fits=_without_statistics(both.fits)), node, other.text)
 

@@ -43,7 +43,7 @@ def check_labels(recorder: Recorder, line: int, targets: Value, made: Value) -> 
     """Report predictions that contain the targets they are compared with."""
     shared = targets.columns & made.columns
     same_rows = any(one == other for one in targets.parts for other in made.parts)
-    if shared and same_rows and not targets.predicted:
+    if shared and same_rows and not targets.predicted and not made.errors:
         message = "the predictions are computed from the labels they are compared with"
         recorder.add("labels-in-predictions", line, message, level="contradiction")
 
@@ -52,7 +52,7 @@ def check_changed(recorder: Recorder, line: int, targets: Value) -> None:
     """Report targets of test rows that predictions changed, and record test rows that predictions select."""
     if not any(part.role == "test" for part in targets.parts):
         return
-    if "relabelled" in targets.tags or (targets.predicted and targets.columns):
+    if "relabelled" in targets.tags:
         message = "the labels of the test rows are changed by predictions before the metric"
         recorder.add("labels-changed", line, message, level="contradiction")
     elif "selected" in targets.tags:

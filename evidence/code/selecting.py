@@ -52,7 +52,7 @@ def select(value: Value, node: ast.expr, key: Value, evaluate: Callable[[ast.exp
     """Return `value[node]`."""
     if isinstance(node, ast.Slice):
         return _sliced(value, node)
-    if key.predicted and value.parts and not value.predicted:
+    if key.predicted and "mask" in key.tags and value.parts and not value.predicted:
         value = value.tagged("selected")
     if isinstance(node, ast.Tuple) and node.elts:
         return _cell(value, node, evaluate)

@@ -203,7 +203,7 @@ def _tags(one: Value, other: Value) -> frozenset[str]:
     """Return the tags of both; a number beside a value takes none of its tags away."""
     if other.is_plain:
         return one.tags
-    return other.tags if one.is_plain else (one.tags & other.tags) | ((one.tags | other.tags) & {"hard"})
+    return other.tags if one.is_plain else (one.tags & other.tags) | ((one.tags | other.tags) & {"hard", "mask"})
 
 
 def _rows(one: Value, other: Value) -> frozenset[RowSet]:

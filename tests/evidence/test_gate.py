@@ -178,10 +178,13 @@ _STANDARDISED = f"{_DATA}s = a[:, -1].std()\nm = Ridge().fit(a[:, :-1], a[:, -1]
     [
         (f"{_FIT}print(f1_score(y, p, average='weighted'))", "", "The macro F1 is 0.8125.", {"other-averaging"}),
         (f"{_FIT}print(f1_score(y, p, average='weighted'))", "macro F1?", "The F1 is 0.8125.", {"other-averaging"}),
+        (f"{_FIT}print(f1_score(y, p))", "Use a weighted loss.", "With the weighted loss F1 is 0.8125.", set()),
         (f"{_FIT}print(f1_score(y, p, average='macro'))", "macro F1?", "The macro F1 is 0.8125.", set()),
         (f"{_FIT}print(np.mean([f1_score(y == c, p == c) for c in (0, 1)]))", "", "Macro F1 is 0.8125.", set()),
         (_SELECTED, "", "The accuracy is 0.8125.", {"test-rows-selected"}),
         (_SELECTED, "", "The accuracy is 0.8125 on the confident rows.", set()),
+        (f"{_FIT}k = np.argsort(p)\nprint(accuracy_score(y[k], p[k]))", "", "The accuracy is 0.8125.", set()),
+        (f"{_FIT}print(mse_loss(y.view_as(p), p))", "", "The accuracy is 0.8125.", set()),
         (f"{_SELECTED}print(accuracy_score(y, p))", "", "The accuracy is 0.8125.", set()),
         (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125 euros.", {"rescaled-targets"}),
         (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125, standardised.", set()),
@@ -216,3 +219,8 @@ def test_the_code_behind_stored_predictions_is_read_too(tmp_path: Path) -> None:
     score = ran(tmp_path, "python3 score.py", text="accuracy 0.8125", opened=["score.py", "cache.npy"])
     found = verdict("Accuracy 0.8125.", Observations(tmp_path, (tmp_path,), "", (warm, replace(score, began=20.0))))
     assert (found.status, [one.rule for one in found.findings]) == ("contradicted", ["test-rows-in-fit"])
+    (tmp_path / "again.py").write_text("np.save('cache.npy', LogisticRegression().fit(a[:, :-1], y).predict(X))\n")
+    again = replace(ran(tmp_path, "python3 again.py", opened=["again.py"], written=["cache.npy"]), began=15.0)
+    runs = (warm, again, replace(score, name="command 2", began=20.0))
+    corrected = verdict("Accuracy 0.8125.", Observations(tmp_path, (tmp_path,), "", runs))
+    assert corrected.findings == ()
