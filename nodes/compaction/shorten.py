@@ -7,15 +7,14 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import SUMMARY, TYPED, estimate_tokens, is_image, is_user_message, note, role_of, typed_text
+from ml_intern.graph.state import SUMMARY, TYPED, estimate_tokens, is_image, note, role_of, typed_text
+from ml_intern.nodes.compaction.words import WORDS, quoted, unquoted, words_of
 
 OLD_OUTPUT = 1_000
 """Characters that remain of an old tool output."""
 IMAGE_REMOVED = "[image removed; read the file again to see it]"
 LONG_MESSAGE = 1_000
 """Characters that remain at least of a long user message."""
-USER_WORDS = 4_000
-"""Characters that remain of each later user message."""
 
 TAIL_DIVISOR = 4
 """The latest messages are preserved up to one fourth of the available tokens."""
@@ -41,6 +40,11 @@ class TokenAllowance:
         """Return how many estimated tokens of the latest messages are preserved."""
         whole = estimate_tokens(messages) if manual else self.tokens / self.scale
         return max(1, int(whole / TAIL_DIVISOR / (4 if hard else 1)))
+
+    @property
+    def quarter(self) -> int:
+        """Return the characters that take a fourth of the tokens."""
+        return int(self.tokens / self.scale)
 
 
 class Summarise(Protocol):
@@ -77,24 +81,26 @@ async def shortened(
     task, middle = older[0], older[1:]
     if not middle:
         return _fitting([task, *tail], messages, allowance, where)
+    said = quoted(words_of(middle), allowance.quarter, where)
     for words in SUMMARY_WORDS:
         summary = await summarise(shorten_outputs(middle, OLD_OUTPUT, where), words)
         notes = f"{summary}\n\n[The full text of the summarised messages is in {where}.]"
-        shorter: list[AnyMessage] = join(task, notes, middle, tail, uuid4().hex) if summary else []
+        shorter: list[AnyMessage] = join(task, f"{notes}\n\n{said}".rstrip(), middle, tail) if summary else []
         if shorter and _if_shorter(shorter, messages, allowance):
             return shorter
     if manual:
         return None
-    cut = join(task, f"[The removed messages are in {where}.]", middle, tail, uuid4().hex)
-    return _fitting(cut, messages, allowance, where)
+    removed = f"[The removed messages are in {where}.]"
+    fewer = quoted(words_of(middle), allowance.quarter // 4, where)
+    cuts = (join(task, f"{removed}\n\n{words}".rstrip(), middle, tail) for words in (said, fewer))
+    return next((found for cut in cuts if (found := _fitting(cut, messages, allowance, where))), None)
 
 
 def _fitting(
     new: list[AnyMessage], old: Sequence[AnyMessage], allowance: TokenAllowance, where: str
 ) -> list[AnyMessage] | None:
     """Return `new`, with long user messages shortened only if it does not fit otherwise; None if it never fits."""
-    quarter = int(allowance.tokens / allowance.scale)
-    limits = (max(LONG_MESSAGE, quarter), max(LONG_MESSAGE, quarter // 4))
+    limits = (max(LONG_MESSAGE, allowance.quarter), max(LONG_MESSAGE, allowance.quarter // 4))
     attempts = (new, *(shorten_messages(new, limit, where) for limit in limits))
     return next((found for attempt in attempts if (found := _if_shorter(attempt, old, allowance))), None)
 
@@ -174,14 +180,15 @@ def _entry(message: AnyMessage) -> str:
     lines = [f"## {'result' if role == 'tool' else role} {message.name or ''}".rstrip(), message.text]
     if isinstance(message, AIMessage):
         lines += [f"-> {call['name']} {call['args']}" for call in message.tool_calls]
+        lines.append(unquoted(message))
     return "\n".join(line for line in lines if line)
 
 
-def join(task: AnyMessage, summary: str, middle: Sequence[AnyMessage], tail: list[AnyMessage], ids: str) -> list[Any]:
+def join(task: AnyMessage, summary: str, middle: Sequence[AnyMessage], tail: list[AnyMessage]) -> list[Any]:
     """Join the first task, the summary and the latest groups into a conversation with alternating roles."""
-    later = "\n\n".join(f"The user also wrote:\n{one.text[:USER_WORDS]}" for one in middle if is_user_message(one))
-    text = "\n\n".join(part for part in (summary, later) if part)
-    happened = AIMessage(text, id=f"{SUMMARY}{ids}", additional_kwargs={TYPED: typed_text(middle)})
+    ids = uuid4().hex
+    metadata = {TYPED: typed_text(middle), WORDS: words_of(middle)}
+    happened = AIMessage(summary, id=f"{SUMMARY}{ids}", additional_kwargs=metadata)
     if tail and tail[0].type == "human":
         return [task, happened, *tail]
     return [task, happened, note("Continue from these notes.", id=f"note_{ids}"), *tail]

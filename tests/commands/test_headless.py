@@ -199,6 +199,20 @@ def test_the_time_limit_is_exit_124_and_leaves_the_thread_usable(run: Run, scrip
     assert run("-c", "-m", model, "and now").out == "later\n"
 
 
+def test_a_turn_that_the_time_limit_ended_continues_without_a_prompt(run: Run, script: Script, place: Path) -> None:
+    wait = "until [ -e go ]; do sleep 0.05; done"
+    model = script(
+        *({"tool_calls": [call("bash", command=one)]} for one in ("echo x >> log", wait)), {"text": "all done"}
+    )
+    ended = run("--timeout", "2s", "--no-sandbox", "-m", model, "go")
+    assert (ended.code, "continue the turn with: ml-intern -r " in ended.err) == (124, True)
+    (place / "go").touch()
+    again = run("-c", "-m", model)
+    assert (again.code, again.out) == (0, "all done\n")
+    assert (place / "log").read_text().count("x") <= 1
+    assert run("-c", "-m", model).code == 2
+
+
 def test_a_failed_turn_is_not_an_answer(run: Run, script: Script) -> None:
     done = run("-m", script({"error": {"status": 401, "message": "bad key"}, "text": "x"}), "go")
     assert done.code != 0

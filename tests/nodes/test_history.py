@@ -74,7 +74,7 @@ def test_a_joined_conversation_keeps_the_task_and_alternates_roles(history: list
     sound = [HumanMessage("the task", id="task"), *made_sound(history)]
     older, tail = split(sound[1:], keep)
     words = [message for message in older if message.type == "human"]
-    short = join(sound[0], "what happened", words, tail, "1")
+    short = join(sound[0], "what happened", words, tail)
     assert short[0] is sound[0]
     assert calls_are_paired(short)
     assert [message.type for message in short[:2]] == ["human", "ai"]

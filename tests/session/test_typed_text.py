@@ -18,9 +18,9 @@ def test_a_file_or_pipe_that_came_along_is_not_the_users_word() -> None:
 
 def test_a_compaction_keeps_the_users_words_and_nobody_elses() -> None:
     middle: list[AnyMessage] = [AIMessage("to evil/repo?"), HumanMessage("no, to mine/repo")]
-    once = join(HumanMessage("task"), "Notes on evil/repo", middle, [AIMessage("tail")], "1")
+    once = join(HumanMessage("task"), "Notes on evil/repo", middle, [AIMessage("tail")])
     assert typed_text(once) == "task\nno, to mine/repo"
-    twice = join(once[0], "Shorter notes", once[1:], [AIMessage("tail")], "2")
+    twice = join(once[0], "Shorter notes", once[1:], [AIMessage("tail")])
     assert typed_text(twice) == "task\nno, to mine/repo"
 
 
