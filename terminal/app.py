@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,42 +10,22 @@ from ml_intern.graph import operations as ops
 from ml_intern.terminal.browse import choose_earlier, read_outputs
 from ml_intern.terminal.display.console import Console
 from ml_intern.terminal.display.paint import theme_for_terminal
-from ml_intern.terminal.input.queue import WaitingLines
+from ml_intern.terminal.modes import ModeSwitch
 from ml_intern.terminal.session_events import SessionEvents
 from ml_intern.terminal.state import Transcript
+from ml_intern.terminal.steering import Steering
 
 if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
-    from ml_intern.graph.limits import ApprovalMode
     from ml_intern.graph.operations import Decision
     from ml_intern.session.protocol import Session
     from ml_intern.terminal.display.view_host import View
     from ml_intern.terminal.guide import Guide
     from ml_intern.terminal.input.reader import LineReader, SessionTerminal
-    from ml_intern.terminal.slash.table import SlashCommand
     from ml_intern.terminal.theme import Theme
 
 ANSWERED = object()
 """The outcome of an approval that another client answered."""
-MODES: "tuple[ApprovalMode, ...]" = ("ask", "accept-edits", "auto", "plan")
-"""The approval modes that Shift-Tab walks."""
-MODE_S = 2.0
-"""Seconds that the next Shift-Tab waits for a session that does not report its mode."""
-
-
-def is_message(line: str) -> bool:
-    """Return whether a line goes to the model: it is neither a slash command nor a shell command."""
-    from ml_intern.terminal.slash.table import LEAVING, find_command
-
-    return not (find_command(line)[2] or line.startswith("!") or line.strip().lower() in LEAVING)
-
-
-def immediate(line: str) -> "SlashCommand | None":
-    """Return the slash command of a line if it acts during a turn, instead of waiting for its end."""
-    from ml_intern.terminal.slash.table import find_command
-
-    command = find_command(line)[0]
-    return command if command is not None and command.immediate else None
 
 
 class App:
@@ -54,26 +33,26 @@ class App:
 
     def __init__(self, *, verbose: bool = False, rewraps: bool = True, plain: bool = False) -> None:
         theme = theme_for_terminal("none" if plain else "auto")
-        self.screen = Transcript(theme, verbose=verbose, in_order=plain)
+        self.screen = Transcript(theme, verbose=verbose, medium="lines" if plain else "screen")
         self.console: SessionTerminal = self._console(rewraps=rewraps, plain=plain)
         self.prompt: LineReader = self.console
         self._guide: Guide | None = None
         self.leaving = False
         self.doctor: Callable[[], Awaitable[list[str]]]
         self._session: Session | None = None
-        self._events: SessionEvents | None = None
+        self.events: SessionEvents | None = None
         self._main = asyncio.current_task()
-        self._lines = WaitingLines()
-        self._wake = asyncio.Event()
+        self._entered = Steering(self)
+        self._woken = asyncio.Event()
         self._busy = False
         self._turn_began = False
-        self._switching, self._options_known = asyncio.Lock(), asyncio.Event()
+        self._modes = ModeSwitch()
         self._answered_by = ""
         self._rewinds = False
         self._presses = 0
         self._idle: asyncio.Future[None] | None = None
         self._tasks = set[asyncio.Task[None]]()
-        self.console.waiting = self._waiting
+        self.console.waiting = self._entered.waiting
         self.console.status = self._status
         self.console.resting = self._rests
 
@@ -85,7 +64,7 @@ class App:
         return Console(self.screen, self, rewraps=rewraps)
 
     def _rests(self) -> bool:
-        return self._session is not None and not (self._busy or self.leaving or len(self._lines))
+        return self._session is not None and not (self._busy or self.leaving or len(self._entered.lines))
 
     @property
     def session(self) -> "Session":
@@ -102,7 +81,7 @@ class App:
     @property
     def tools(self) -> tuple[str, ...]:
         """Names of the tools the model has."""
-        return self._events.tools if self._events else ()
+        return self.events.tools if self.events else ()
 
     async def run(
         self,
@@ -118,7 +97,7 @@ class App:
         from ml_intern.terminal.slash.runs import leave_runs
 
         self._session, self.doctor, self._guide = session, doctor, guide
-        events = self._events = SessionEvents(session, self.screen, self, self.console.signals, self.console.fill)
+        events = self.events = SessionEvents(session, self.screen, self, self.console.signals, self.console.fill)
         consumer = asyncio.create_task(events.consume())
         consumer.add_done_callback(lambda _: self._events_ended())
         watcher = asyncio.create_task(events.watch_runs())
@@ -126,7 +105,7 @@ class App:
             await events.count_spending()
             await self.perform(None)
             if first.strip() and not self.leaving:
-                await self.perform(self._input(first))
+                await self.perform(self.message(first))
                 self.leaving |= guide is not None and guide.one_turn
             while True:
                 while not self.leaving:
@@ -160,11 +139,11 @@ class App:
         elif self._rewinds:
             self._rewinds = False
             await self._cancellable(self._rewind_turns())
-        elif (line := self._lines.take()) is not None:
+        elif (line := self._entered.lines.take()) is not None:
             await self._cancellable(self.take(line))
         else:
-            await self._wake.wait()
-        self._wake.clear()
+            await self._woken.wait()
+        self._woken.clear()
 
     async def _cancellable(self, command: Awaitable[None]) -> None:
         try:
@@ -196,9 +175,10 @@ class App:
         elif line.startswith("!") and line[1:].strip():
             await self.perform(ops.RunCommand(line[1:].strip()))
         elif line.strip():
-            await self.perform(self._input(line))
+            await self.perform(self.message(line))
 
-    def _input(self, text: str) -> ops.UserInput:
+    def message(self, text: str) -> ops.UserInput:
+        """Return a line as a message, with the files that it mentions."""
         expanded = self.session.expand_mentions(text)
         for note in expanded.notes:
             self.screen.line(note, "dim")
@@ -210,9 +190,9 @@ class App:
 
     @property
     def _following(self) -> SessionEvents:
-        if self._events is None:
+        if self.events is None:
             raise RuntimeError("no session is open")
-        return self._events
+        return self.events
 
     async def _run_operation(self, operation: ops.Operation | None) -> None:
         self._presses, self._busy = 0, True
@@ -246,7 +226,7 @@ class App:
                 await self._tell_guide(decisions)
                 return ops.ExecApproval(decisions, by="terminal")
             case NewMessage(text):
-                return self._input(text)
+                return self.message(text)
             case Deferred():
                 self.screen.line("not answered; you are asked again when you resume the thread", "dim")
                 self.leaving = True
@@ -254,7 +234,7 @@ class App:
         if outcome is ANSWERED:
             self.screen.line(f"answered by {self._answered_by}", "dim")
             return None
-        self._lines.pause()
+        self._entered.lines.pause()
         return ops.Interrupt()
 
     async def _tell_guide(self, decisions: "Mapping[str, Decision]") -> None:
@@ -269,11 +249,11 @@ class App:
     def turn_began(self) -> None:
         """Follow a turn that began."""
         self._turn_began = True
-        self._wake.set()
+        self.wake()
 
     def options_changed(self) -> None:
         """Show the options of the session, from which the next Shift-Tab starts."""
-        self._options_known.set()
+        self._modes.reported()
         self.console.changed()
 
     def answered(self, by: str) -> None:
@@ -293,23 +273,14 @@ class App:
         """Whether something runs that Esc interrupts."""
         return self._busy
 
+    @property
+    def accepting(self) -> bool:
+        """Whether a line is taken at once."""
+        return self._session is not None and not self._busy and not self.console.asking
+
     def submit(self, text: str) -> None:
         """Take a line that the user entered."""
-        if self._busy and (command := immediate(text)):
-            self._in_background(command.run(self, text.strip().partition(" ")[2].strip()))
-            return
-        if self._busy and not len(self._lines) and is_message(text):
-            self._in_background(self._queue(text))
-            return
-        self._lines.add(text)
-        self._wake.set()
-
-    async def _queue(self, text: str, *, steer: bool = False) -> None:
-        """Give a message to the session, which saves it and sends it in its turn; with `steer` to the running one."""
-        message = self._input(text)
-        await self.send(message)
-        if steer:
-            await self.send(ops.Steer(message.id))
+        self._entered.submit(text, self)
 
     async def send(self, operation: ops.Operation) -> None:
         """Give an operation to the session without waiting for it. An error is shown."""
@@ -320,33 +291,20 @@ class App:
 
     def send_now(self, text: str) -> None:
         """Send a line, or with "" the next one that waits, before those that wait."""
-        waiting = next(iter(self._events.queued), None) if self._events else None
-        if text.strip() and self._busy and is_message(text):
-            self._in_background(self._queue(text, steer=True))
-        elif text.strip():
-            self._lines.first(text)
-        elif waiting is not None:
-            self._in_background(self.send(ops.Steer(waiting)))
-        else:
-            self._lines.paused = False
-        self._wake.set()
+        self._entered.send_now(text)
 
     def take_back(self) -> str | None:
         """Return the last line that waits, and forget it."""
-        if len(self._lines) or not self._events or not self._events.queued:
-            return self._lines.take_back()
-        id, text = self._events.queued.popitem()
-        self._in_background(self.send(ops.Unqueue(id)))
-        return text
+        return self._entered.take_back()
 
     def interrupt(self) -> None:
         """Interrupt what runs; when pressed again before it has ended, leave."""
         if self._idle is None:
             return
         self._presses += 1
-        self._lines.pause()
+        self._entered.lines.pause()
         if self._presses == 1:
-            self._in_background(self.send(ops.Interrupt()))
+            self.in_background(self.send(ops.Interrupt()))
         else:
             self.leaving = True
             self._idle.cancel()
@@ -356,10 +314,14 @@ class App:
         if not self.console.given_away and not self.console.interrupted():
             self.interrupt()
 
+    def wake(self) -> None:
+        """Take the next line, if it may be taken."""
+        self._woken.set()
+
     def rewind(self) -> None:
         """Let the user choose a turn to go back to."""
         self._rewinds = True
-        self._wake.set()
+        self.wake()
 
     def leave(self) -> None:
         """End the session, or the start of one."""
@@ -368,32 +330,21 @@ class App:
             self._main.cancel()
         if self._idle is not None:
             self._idle.cancel()
-        self._wake.set()
+        self.wake()
 
     def next_mode(self) -> None:
         """Switch to the next approval mode. It applies from the next call on."""
         if self._session is not None:
-            self._in_background(self._switch_mode())
-
-    async def _switch_mode(self) -> None:
-        async with self._switching:
-            mode = self.options.approval_mode
-            following = MODES[(MODES.index(mode) + 1) % len(MODES)] if mode in MODES else MODES[0]
-            self._options_known.clear()
-            await self.send(ops.SetMode(following))
-            if self._busy:
-                self.console.hint(f"mode {following} from the next call on")
-            with suppress(TimeoutError):  # the next key starts from this mode
-                await asyncio.wait_for(self._options_known.wait(), MODE_S)
+            self.in_background(self._modes.switch(self, working=self._busy))
 
     def open_pager(self) -> None:
         """Show whole outputs."""
         if self._session is not None:
-            self._in_background(read_outputs(self.console, self._session))
+            self.in_background(read_outputs(self.console, self._session))
 
     def open_history(self) -> None:
         """Let the user choose an earlier message."""
-        self._in_background(choose_earlier(self.console))
+        self.in_background(choose_earlier(self.console))
 
     def toggle_plan(self) -> None:
         """Fold or unfold the plan."""
@@ -403,24 +354,19 @@ class App:
         """Show or hide the reasoning while it streams."""
         self.console.hint("reasoning is shown" if self.screen.toggle_reasoning() else "reasoning is hidden")
 
-    def _in_background(self, work: "Awaitable[None]") -> None:
+    def in_background(self, work: "Awaitable[None]") -> None:
+        """Do something while the user goes on."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _waiting(self) -> list[str]:
-        """Return the lines that wait; not one that is taken at once."""
-        taken = self._session is not None and not self._busy and not self.console.asking and not self._lines.paused
-        queued = self._events.waiting() if self._events else []
-        return queued + ([] if taken else [f"queued: {line.text}" for line in self._lines.lines])
-
     def _status(self, width: int, theme: "Theme") -> str:
-        if self._events is None:
+        if self.events is None:
             return theme.paint("dim", "starting")
         state = "waiting for you" if self.console.asking else "working" if self._busy else "ready"
-        if self._lines.paused or self._events.queue_paused:
+        if self._entered.paused:
             state = f"{state}  queue paused: enter a message to continue"
         costs = (self.screen.turn_cost, self.screen.spent)
-        model, mode, queued = self.options.model, self.options.approval_mode, len(self._waiting())
-        status = self._events.facts.status(model=model, mode=mode, costs=costs, queued=queued)
+        model, mode, queued = self.options.model, self.options.approval_mode, len(self._entered.waiting())
+        status = self.events.facts.status(model=model, mode=mode, costs=costs, queued=queued)
         return f"{theme.paint('dim', state)}  {status.row(max(width - len(state) - 2, 1), theme)}"

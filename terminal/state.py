@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.terminal.blocks.call import SILENT, command, finished
-from ml_intern.terminal.blocks.note import Retry
+from ml_intern.terminal.blocks.note import Retry, error_rows
 from ml_intern.terminal.blocks.plan import plan_rows
 from ml_intern.terminal.blocks.running_call import RunningCall
 from ml_intern.terminal.blocks.turn import WorkClock, summary_of
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Block = Callable[[int], list[str]]
 """Return the rows of something finished at a width."""
+Medium = Literal["screen", "lines", "progress", "print"]
+"""What shows a transcript: the screen of a session with its keys; lines, where nothing shows the live part; the
+progress of a headless run, whose answer is written elsewhere; or a print of what happened earlier."""
 VERBOSE_LINES = 40
 MAX_PLAN = 6
 MIN_PLAN_ROOM = 8
@@ -49,10 +52,17 @@ OWN_CALL = "note_"
 class Transcript:
     """Takes events and lines. `finished` returns each row once; `live` returns what still changes.
 
-    `in_order`: nothing shows the live part, so that calls, retries and the plan are rows when they begin.
+    As lines, calls, retries and the plan are rows when they begin. `clock` returns seconds.
     """
 
-    def __init__(self, paint: Theme = NO_COLOURS, *, verbose: bool = False, in_order: bool = False) -> None:
+    def __init__(
+        self,
+        paint: Theme = NO_COLOURS,
+        *,
+        verbose: bool = False,
+        medium: Medium = "screen",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.paint = paint
         self.spent = money(0.0)
         """The cost of the thread."""
@@ -61,8 +71,13 @@ class Transcript:
         self.activity = ""
         """The current activity; "" while idle."""
         self.on_change: Callable[[], None] = lambda: None
+        self.beside_time = "Esc interrupts" if medium == "screen" else ""
+        """What stands beside the time of the activity."""
         self._verbose = verbose
-        self._in_order = in_order
+        self._in_order = medium == "lines"
+        self._answer_apart = medium == "progress"
+        self._has_keys = medium == "screen"
+        self._now_s = clock
         self._blocks: list[Block] = []
         self._stream: ReplyStream | None = None
         self._streamed: str | None = None
@@ -129,7 +144,7 @@ class Transcript:
 
     def replay(self, messages: "Sequence[Message]", width: int, height: int) -> None:
         """Show the end of a resumed conversation, for a terminal of this size."""
-        left_out, parts = replay(messages, width, height, self.paint)
+        left_out, parts = replay(messages, width, height, self.paint, keys=self._has_keys)
         if left_out:
             self.line(left_out, "dim")
         for part in parts:
@@ -153,7 +168,7 @@ class Transcript:
         """Return the rows that are final since the last call. `room` is the height that an open reply may have."""
         blocks, self._blocks = self._blocks, []
         rows = [row for block in blocks for row in block(width)]
-        return rows + (self._stream.take(width, room) if self._stream else [])
+        return rows + (self._stream.take(width, room) if self._stream and not self._answer_apart else [])
 
     def live(self, width: int, room: int) -> list[str]:
         """Return at most `room` rows: the open reply, running calls, the plan, and what the program does."""
@@ -163,7 +178,7 @@ class Transcript:
         steps = plan_rows(self._plan, width - 2, self.paint, folded=folded, limit=MAX_PLAN)
         plan = [f"  {row}" for row in steps]
         below = [*plan, clip(self._doing(), width)][-room:]
-        now = time.monotonic()
+        now = self._now_s()
         calls = [row for call in self._running.values() for row in call.rows(now, width, self.paint)]
         reply = [row for line in self._stream.open(width) for row in wrap(line, width)] if self._stream else []
         retry = self._retry[0].rows(width, self.paint, now - self._retry[1]) if self._retry else []
@@ -191,9 +206,10 @@ class Transcript:
         return self._reasoning_shown
 
     def _doing(self) -> str:
-        now = time.monotonic()
+        now = self._now_s()
         spinner = SPINNER[int(now * 10) % len(SPINNER)]
-        return self.paint("dim", f"{spinner} {self.activity} ({duration(self._clock.worked(now))}, Esc interrupts)")
+        about = ", ".join(filter(None, [duration(self._clock.worked(now)), self.beside_time]))
+        return self.paint("dim", f"{spinner} {self.activity} ({about})")
 
     # --- the reply
 
@@ -213,7 +229,7 @@ class Transcript:
             return
         self._reasoning = ""
         self._end_retry()
-        self._streamed = data["message_id"]
+        self._streamed = None if self._answer_apart else data["message_id"]
         self._now("writing")
         self._stream = self._stream or self._new_stream()
         self._stream.feed(data["text"])
@@ -225,14 +241,15 @@ class Transcript:
 
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
-        if stream:
+        if stream and not self._answer_apart:
             stream.end()
             self._add(lambda width: stream.take(width, 0))
 
     def _message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:
             self.line(data["reasoning"].strip(), "dim")
-        if data["message_id"] != self._streamed:
+        is_answer = not data["tool_calls"]
+        if data["message_id"] != self._streamed and not (is_answer and self._answer_apart):
             self.markdown(data["text"])
         for call in data["tool_calls"]:
             self._names.note(call["id"], call["args"])
@@ -242,7 +259,7 @@ class Transcript:
     def _tool_call(self, data: dict[str, Any]) -> None:
         self._reasoning = ""
         self._names.note(data["id"], data["args"])
-        self._running[data["id"]] = RunningCall(data["name"], data["args"], time.monotonic())
+        self._running[data["id"]] = RunningCall(data["name"], data["args"], self._now_s())
         self._now("running")
         if self._in_order and data["name"] not in SILENT:
             self.line(f"running: {call_summary(data['name'], data['args'])}")
@@ -261,6 +278,7 @@ class Transcript:
         block = (command if is_own else finished)(data["name"], self._names.args(data["id"]), data)
         if self._verbose and not is_own:
             block = replace(block, lines=VERBOSE_LINES)
+        block = replace(block, keys=self._has_keys)
         self._add(lambda width: block.rows(width, self.paint))
 
     def _plan_update(self, data: dict[str, Any]) -> None:
@@ -279,17 +297,17 @@ class Transcript:
     # --- turns
 
     def _processing(self, _: dict[str, Any]) -> None:
-        self._clock.start(time.monotonic())
+        self._clock.start(self._now_s())
         self._used = dict.fromkeys(self._used, 0)
         self._now("thinking")
 
     def _wait_for_user(self, _: dict[str, Any]) -> None:
         """Stop the clock: the time a question waits is not work."""
         self.rest()
-        self._clock.pause(time.monotonic())
+        self._clock.pause(self._now_s())
 
     def _now(self, activity: str) -> None:
-        self._clock.resume(time.monotonic())
+        self._clock.resume(self._now_s())
         self.activity = one_line(activity) or self.activity
 
     def rest(self) -> None:
@@ -318,12 +336,11 @@ class Transcript:
             self.line(wait_line(data), "warning")
             return
         if data["retry_in_s"] is not None:
-            self._retry = (Retry(data["message"], data["retry_in_s"]), time.monotonic())
+            self._retry = (Retry(data["message"], data["retry_in_s"]), self._now_s())
             return
         self._end_stream()
-        remedy = f" ({data['remedy']})" if data["remedy"] else ""
-        self._last_error = f"{data['message']}{remedy}"
-        self.line(one_line(self._last_error, 1000), "failure")
+        self._last_error = f"{data['message']} ({data['remedy']})" if data["remedy"] else str(data["message"])
+        self._add(lambda width: error_rows(data, width, self.paint))
 
     def _end_retry(self) -> None:
         """Show the error that was retried, once its countdown is over."""
@@ -338,7 +355,7 @@ class Transcript:
     def _turn_complete(self, data: dict[str, Any]) -> None:
         if data["status"] in ("done", "contradicted"):
             self.rest()
-            summary = summary_of(data, self._clock, time.monotonic(), self._used, self.turn_cost)
+            summary = summary_of(data, self._clock, self._now_s(), self._used, self.turn_cost)
             self._add(lambda width: summary.rows(width, self.paint))
         else:
             self._end("" if data["text"] == self._last_error else f"{data['status']}: {data['text']}", "warning")

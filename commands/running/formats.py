@@ -10,13 +10,13 @@ from typing import Any, Protocol, TextIO
 from ml_intern.commands.options import Options
 from ml_intern.configs.settings import TerminalSettings
 from ml_intern.graph.events import Event
-from ml_intern.terminal.live import LiveRows
+from ml_intern.terminal.display.frame import Size
 from ml_intern.terminal.progress import ProgressRenderer
 from ml_intern.terminal.render.plain import PlainRenderer
 from ml_intern.terminal.theme import choose_theme
 from ml_intern.text.visible import CONTROLS, inert, visible
 
-DEFAULT_COLUMNS = 80
+DEFAULT_SIZE = Size(80, 24)
 LINE_ENDS = {number: f"\\u{number:04x}" for number in (*CONTROLS, 0x2028, 0x2029) if number >= 0x7F}
 
 
@@ -122,15 +122,21 @@ def renderer_for(out: TextIO, settings: TerminalSettings, *, verbose: bool) -> P
         return PlainRenderer(out, verbose=verbose)
     unicode = (out.encoding or "").lower().startswith("utf")
     theme = choose_theme(os.environ, settings.theme, unicode=unicode)
-    return ProgressRenderer(LiveRows(out, partial(_columns, out)), theme, verbose=verbose)
+    return ProgressRenderer(partial(_write_now, out), partial(_size, out), theme, verbose=verbose)
 
 
-def _columns(out: TextIO) -> int:
-    """Return the width of a terminal; 80 where it does not know."""
+def _size(out: TextIO) -> Size:
+    """Return the size of a terminal; 80x24 where it does not know."""
     try:
-        return os.get_terminal_size(out.fileno()).columns or DEFAULT_COLUMNS
+        columns, rows = os.get_terminal_size(out.fileno())
     except OSError:
-        return DEFAULT_COLUMNS
+        return DEFAULT_SIZE
+    return Size(columns or DEFAULT_SIZE.width, rows or DEFAULT_SIZE.height)
+
+
+def _write_now(out: TextIO, text: str) -> None:
+    out.write(text)
+    out.flush()
 
 
 def as_line(value: Any) -> str:
@@ -147,5 +153,4 @@ def _shown(text: str, out: TextIO) -> str:
 
 
 def _write(out: TextIO, line: str) -> None:
-    out.write(f"{line}\n")
-    out.flush()
+    _write_now(out, f"{line}\n")

@@ -1,15 +1,15 @@
-"""Messages of ml-intern itself: notes, warnings, errors, waits, the user's message, folded reasoning."""
+"""Messages of ml-intern itself: notes, warnings, errors, waits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_intern.terminal.blocks.spans import Line, Span, paint, span, wrap
-from ml_intern.terminal.blocks.width import clean, cut, one_row
+from ml_intern.terminal.blocks.spans import Span, paint, wrap
+from ml_intern.terminal.blocks.width import clean, one_row
 from ml_intern.terminal.theme import Style, Theme
-from ml_intern.text.formatting import duration, plural
+from ml_intern.text.formatting import duration
 
-REASONING_KEY = "Ctrl-T shows it"
+MAX_ERROR = 1_000
 
 
 def note_rows(text: str, style: Style, width: int, theme: Theme, mark: str = "") -> list[str]:
@@ -25,7 +25,7 @@ def error_rows(data: Mapping[str, Any], width: int, theme: Theme) -> list[str]:
     is_warning = data["exit_code"] is None
     style: Style = "warning" if is_warning else "failure"
     mark = f"{theme.glyph('failure')} " if not is_warning else "note: "
-    rows = note_rows(one_row(data["message"]), style, width, theme, mark)
+    rows = note_rows(one_row(data["message"])[:MAX_ERROR], style, width, theme, mark)
     return rows + (note_rows(one_row(data["remedy"]), "plain", width, theme, " " * len(mark)) if data["remedy"] else [])
 
 
@@ -43,23 +43,3 @@ class Retry:
         if left is None:
             when = f"tried again after {duration(self.wait_s)}"
         return note_rows(f"{one_row(self.message)}; {when}", "warning", width, theme)
-
-
-def message_rows(text: str, width: int, theme: Theme) -> list[str]:
-    """Return the rows of the user's message, as it was typed."""
-    pointer = theme.glyph("pointer")
-    first: Line = (Span(f"{pointer} ", "accent"),)
-    rest: Line = (Span("  "),)
-    lines = text.rstrip("\n").split("\n")
-    rows: list[str] = []
-    for number, line in enumerate(lines):
-        rows += [paint(row, theme) for row in wrap((span(line, "user"),), width, rest if number else first, rest)]
-    return rows
-
-
-def reasoning_rows(text: str, width: int, theme: Theme, *, is_open: bool) -> list[str]:
-    """Return the rows of a model's reasoning: all of it, or one row that says how much there is."""
-    if is_open:
-        return note_rows(text.strip(), "dim", width, theme)
-    words = len(text.split())
-    return [theme.paint("dim", cut(f"thought in {plural(words, 'word')} ({REASONING_KEY})", width))] if words else []

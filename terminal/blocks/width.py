@@ -1,11 +1,10 @@
-"""The width of text in terminal cells: measure, cut, and break lines.
+"""The width of text in terminal cells: measure and cut.
 
 Widths are counted per character, which is never less than a terminal shows: terminals disagree about sequences of
 emoji. Variation selectors and joiners are dropped, so that each part counts for itself.
 """
 
 import re
-from collections.abc import Iterator
 
 from rich.cells import get_character_cell_size
 
@@ -14,8 +13,6 @@ from ml_intern.text.visible import visible
 TAB = 8
 _JOINERS = re.compile("[\u200d\ufe0e\ufe0f]")
 SGR = re.compile(r"\x1b\[[\d;:]*m")
-_PIECE = re.compile(r"(\x1b\[[\d;:]*m)|(.)", re.DOTALL)
-_RESET = "\x1b[0m"
 
 
 def clean(text: str) -> str:
@@ -65,22 +62,3 @@ def tail(text: str, width: int) -> str:
         if used > width:
             return text[at + 1 :]
     return text
-
-
-def fold(row: str, width: int) -> list[str]:
-    """Break a row at `width` cells as a terminal does. Colours continue on the next row; each row is reset."""
-    return list(_folded(row, width)) if cells(row) > width else [row]
-
-
-def _folded(row: str, width: int) -> Iterator[str]:
-    part, used, style = "", 0, ""
-    for code, character in _PIECE.findall(row):
-        if code:
-            style = "" if code == _RESET else style + code
-            part += code
-            continue
-        if used + cells(character) > width and used:
-            yield part + (_RESET if style else "")
-            part, used = style, 0
-        part, used = part + character, used + cells(character)
-    yield part

@@ -16,7 +16,8 @@ class Printer:
     def __init__(self, *, verbose: bool = False) -> None:
         terminal = sys.stdout.isatty()
         theme = theme_for_terminal()
-        self.transcript = Transcript(theme if terminal else Theme("none", theme.unicode), verbose=verbose)
+        paint = theme if terminal else Theme("none", theme.unicode)
+        self.transcript = Transcript(paint, verbose=verbose, medium="print")
         self._width = shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if terminal else PLAIN_WIDTH
 
     def print(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.terminal.blocks.call import SILENT, CallBlock, finished
@@ -24,11 +25,16 @@ Shown = Callable[[int], list[str]]
 """Return the rows of a message at a width."""
 
 
-def replay(messages: "Sequence[Message]", width: int, height: int, theme: "Theme") -> tuple[str, list[Shown]]:
-    """Return the last messages that fill some screens, and a line about those before them, "" if there are none."""
+def replay(
+    messages: "Sequence[Message]", width: int, height: int, theme: "Theme", *, keys: bool = True
+) -> tuple[str, list[Shown]]:
+    """Return the last messages that fill some screens, and a line about those before them, "" if there are none.
+
+    `keys`: outputs that are cut name the key that shows all.
+    """
     known = {call.id: call.args for message in messages for call in message.calls}
     chosen, rows = list[Shown](), 0
-    parts = [part for message in messages if (part := _part(message, known, theme)) is not None]
+    parts = [part for message in messages if (part := _part(message, known, theme, keys=keys)) is not None]
     for part in reversed(parts):
         if rows >= SCREENS * height:
             break
@@ -45,18 +51,18 @@ def said_rows(text: str, width: int, theme: "Theme", limit: int | None = None) -
     shown = lines[:limit]
     more = and_more(len(lines), len(shown), "line")
     marked = [f"{'  ' if number else '> '}{line}" for number, line in enumerate(shown)]
-    rows = [row for line in marked for row in wrap(theme("bold", line), width)]
+    rows = [row for line in marked for row in wrap(theme.paint("user", line), width)]
     return ["", *rows, *([theme("dim", f"  {more}")] if more else [])]
 
 
-def _part(message: "Message", known: Arguments, theme: "Theme") -> Shown | None:
+def _part(message: "Message", known: Arguments, theme: "Theme", *, keys: bool) -> Shown | None:
     if message.role == "user" and message.text.strip():
         typed = _ADDED.split(message.text, maxsplit=1)[0]
         return lambda width: said_rows(typed, width, theme, MAX_USER_LINES)
     if message.role == "assistant" and message.text.strip():
         return lambda width: reply_rows(message.text, width, theme)
     if message.role == "tool" and message.name not in SILENT:
-        block = _call(message, known)
+        block = replace(_call(message, known), keys=keys)
         return lambda width: block.rows(width, theme)
     return None
 

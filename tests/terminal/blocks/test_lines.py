@@ -3,12 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
-from ml_intern.terminal.blocks.note import Retry, error_rows, message_rows, note_rows, reasoning_rows
+from ml_intern.terminal.blocks.note import Retry, error_rows, note_rows
 from ml_intern.terminal.blocks.plan import plan_rows, progress
 from ml_intern.terminal.blocks.spans import span, wrap
 from ml_intern.terminal.blocks.status import Status
 from ml_intern.terminal.blocks.turn import TurnSummary, WorkClock
-from ml_intern.terminal.blocks.width import cells, fold
+from ml_intern.terminal.blocks.width import cells
 from ml_intern.terminal.theme import Theme
 from tests.terminal.screens import HOSTILE, PROSE, check_rows, compare, words_are_whole
 
@@ -50,16 +50,6 @@ def test_a_retry_counts_down() -> None:
     assert retry.rows(80, NONE, 4.5) == ["429: rate limit; trying again in 7.5 s"]
     assert retry.rows(80, NONE, 20.0) == ["429: rate limit; trying again"]
     assert retry.rows(80, NONE) == ["429: rate limit; tried again after 12 s"]
-
-
-def test_the_users_message_is_shown_as_typed() -> None:
-    compare("message", lambda width, theme: message_rows(f"{PROSE}\n    indented code\n\n{HOSTILE}", width, theme))
-
-
-def test_reasoning_is_folded_into_one_row() -> None:
-    assert reasoning_rows(PROSE, 100, NONE, is_open=False) == ["thought in 21 words (Ctrl-T shows it)"]
-    assert " ".join(reasoning_rows(PROSE, 40, NONE, is_open=True)) == PROSE
-    assert reasoning_rows("", 40, NONE, is_open=False) == []
 
 
 def test_the_plan_is_a_checklist() -> None:
@@ -129,8 +119,3 @@ def test_lines_break_at_blanks_and_wide_characters() -> None:
         assert all(cells(row) <= width for row in rows)
         assert "".join(rows).replace(" ", "") == f"{PROSE}{'中文' * 20}end".replace(" ", "")
         words_are_whole(PROSE, rows, width)
-
-
-def test_a_folded_row_is_what_a_terminal_would_show() -> None:
-    row = Theme("ansi").paint("code", "abcdef中") + "gh"
-    assert fold(row, 4) == ["\x1b[36mabcd\x1b[0m", "\x1b[36mef中\x1b[0m", "gh"]

@@ -48,7 +48,7 @@ class Plain:
         self._keys = keys
         self.out = io.StringIO()
         self.typist = Typist()
-        self.transcript = Transcript(in_order=True)
+        self.transcript = Transcript(medium="lines")
         self.console = LineConsole(self.transcript, self.typist, input=input, output=self.out)
         self.console.resting = lambda: True
 
