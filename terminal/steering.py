@@ -1,4 +1,4 @@
-"""What the user enters. During a turn, messages go to the session, which saves them; other lines wait here for its end."""
+"""What the user enters. During a turn, the session saves messages and sends them later; other lines wait here."""
 
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
