@@ -128,3 +128,12 @@ def sandbox_name(options: RunOptions) -> str:
         return "none"
     kind = "bwrap" if options.sandbox_kind == "bubblewrap" else options.sandbox_kind
     return " ".join([f"{kind} network", options.sandbox, *options.sandbox_hosts])
+
+
+def sandbox_words(name: str) -> str:
+    """Return a `sandbox_name` in words: how commands are contained, and what they reach on the network."""
+    kind, _, network = name.partition(" network ")
+    reached = {"off": "no network", "on": "whole network", "list": "listed hosts"}.get(network.partition(" ")[0])
+    if reached is None:
+        return "no sandbox" if name == "none" else name
+    return f"{'basic sandbox' if kind == 'basic' else 'sandbox'}, {reached}"

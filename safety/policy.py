@@ -337,7 +337,7 @@ def _outcome(target: RuleTarget, context: PolicyContext, destination: str = "") 
     if context.changed:
         return context.changed
     if not target.destinations or context.unknown:
-        return f"{target.tool} can make changes"
+        return "it changes a file" if target.tool in ("write", "edit") else f"{target.tool} can make changes"
     if target.destinations[0].startswith(MCP):
         return f"{target.tool} is a tool of the MCP server {target.destinations[0].removeprefix(MCP)}"
     reached = destination or ", ".join(target.destinations)

@@ -355,7 +355,7 @@ class App:
         self.console.hint("reasoning is shown" if self.screen.toggle_reasoning() else "reasoning is hidden")
 
     def in_background(self, work: "Awaitable[None]") -> None:
-        """Do something while the user goes on."""
+        """Do something without waiting for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_intern.terminal.blocks.call import SILENT, command, finished
+from ml_intern.terminal.blocks.call import LINES, SILENT, command, finished
 from ml_intern.terminal.blocks.note import Retry, error_rows
 from ml_intern.terminal.blocks.plan import plan_rows
 from ml_intern.terminal.blocks.running_call import RunningCall
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 Block = Callable[[int], list[str]]
 """Return the rows of something finished at a width."""
 Medium = Literal["screen", "lines", "progress", "print"]
-"""What shows a transcript: the screen of a session with its keys; lines, where nothing shows the live part; the
-progress of a headless run, whose answer is written elsewhere; or a print of what happened earlier."""
+"""The place where a transcript is shown: the screen of a session with its keys; lines, where nothing shows the live
+part; the progress of a headless run, whose answer is written elsewhere; or a print of what happened earlier."""
 VERBOSE_LINES = 40
 MAX_PLAN = 6
 MIN_PLAN_ROOM = 8
-"""Rows of the live part below which the plan is folded: the last lines of a call need them."""
+"""Rows of the live part below which the plan is folded."""
+CALL_ROWS = LINES + 2
+"""Rows of a call that runs: what it is, how many lines are not shown, and the last ones."""
 MAX_REASONING = 6
 MAX_REASONING_CHARACTERS = 4_000
 NO_COLOURS = Theme("none")
@@ -72,7 +74,7 @@ class Transcript:
         """The current activity; "" while idle."""
         self.on_change: Callable[[], None] = lambda: None
         self.beside_time = "Esc interrupts" if medium == "screen" else ""
-        """What stands beside the time of the activity."""
+        """The text beside the time of the activity."""
         self._verbose = verbose
         self._in_order = medium == "lines"
         self._answer_apart = medium == "progress"
@@ -81,6 +83,7 @@ class Transcript:
         self._blocks: list[Block] = []
         self._stream: ReplyStream | None = None
         self._streamed: str | None = None
+        self._after_reply = False
         self._names = CallNames()
         self._running: dict[str, RunningCall] = {}
         self._plan: list[Mapping[str, Any]] = []
@@ -135,8 +138,7 @@ class Transcript:
         if text.strip():
             stream = self._new_stream()
             stream.feed(text)
-            stream.end()
-            self._add(lambda width: stream.take(width, 0))
+            self._add_reply(stream)
 
     def said(self, text: str) -> None:
         """Show a message of the user."""
@@ -150,12 +152,15 @@ class Transcript:
         for part in parts:
             self._add(part)
 
+    def _add_reply(self, stream: ReplyStream) -> None:
+        stream.end()
+        self._add(lambda width: stream.take(width, 0))
+        self._after_reply = True
+
     def _add(self, block: Block) -> None:
+        self._after_reply = False
         self._blocks.append(block)
         self.on_change()
-
-    def _add_row(self, row: str) -> None:
-        self._add(lambda _: [row])
 
     # --- what the screen asks for
 
@@ -174,17 +179,30 @@ class Transcript:
         """Return at most `room` rows: the open reply, running calls, the plan, and what the program does."""
         if not self.activity:
             return []
-        folded = self._plan_folded or room < MIN_PLAN_ROOM
-        steps = plan_rows(self._plan, width - 2, self.paint, folded=folded, limit=MAX_PLAN)
-        plan = [f"  {row}" for row in steps]
-        below = [*plan, clip(self._doing(), width)][-room:]
-        now = self._now_s()
-        calls = [row for call in self._running.values() for row in call.rows(now, width, self.paint)]
-        reply = [row for line in self._stream.open(width) for row in wrap(line, width)] if self._stream else []
-        retry = self._retry[0].rows(width, self.paint, now - self._retry[1]) if self._retry else []
-        above = [*self._thought(width), *reply, *calls, *retry]
+        below = [*self._plan_rows(width, room), clip(self._doing(), width)][-room:]
         left = room - len(below)
+        calls = self._calls(width, left)
+        reply = [row for line in self._stream.open(width) for row in wrap(line, width)] if self._stream else []
+        retry = self._retry[0].rows(width, self.paint, self._now_s() - self._retry[1]) if self._retry else []
+        above = [*self._thought(width), *reply, *calls, *retry]
         return [*(above[-left:] if left > 0 else []), *below]
+
+    def _plan_rows(self, width: int, room: int) -> list[str]:
+        """Return the plan: one row where the last lines of a call need the others."""
+        rows = plan_rows(self._plan, width - 2, self.paint, limit=MAX_PLAN)
+        needed = len(rows) + CALL_ROWS + 1 if self._running else MIN_PLAN_ROOM
+        if self._plan_folded or room < needed:
+            rows = plan_rows(self._plan, width - 2, self.paint, folded=True)
+        return [f"  {row}" for row in rows]
+
+    def _calls(self, width: int, room: int) -> list[str]:
+        """Return the running calls, with as many of their last lines as fit: the first row of each says what it is."""
+        rows, now = list[str](), self._now_s()
+        for limit in range(LINES, -1, -1):
+            rows = [row for call in self._running.values() for row in call.rows(now, width, self.paint, limit)]
+            if len(rows) <= room:
+                break
+        return rows
 
     def _thought(self, width: int) -> list[str]:
         """Return the last rows of the reasoning, if the user wants to see it."""
@@ -219,7 +237,7 @@ class Transcript:
         def render(piece: Piece, width: int) -> list[str]:
             return markdown_rows(piece, width, self.paint)
 
-        return ReplyStream(render)
+        return ReplyStream(render, after_reply=self._after_reply)
 
     def _chunk(self, data: dict[str, Any]) -> None:
         if data["kind"] == "reasoning":
@@ -242,8 +260,7 @@ class Transcript:
     def _end_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream and not self._answer_apart:
-            stream.end()
-            self._add(lambda width: stream.take(width, 0))
+            self._add_reply(stream)
 
     def _message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:
@@ -297,6 +314,8 @@ class Transcript:
     # --- turns
 
     def _processing(self, _: dict[str, Any]) -> None:
+        if all(step["status"] in ("done", "dropped") for step in self._plan):
+            self._plan = self._plan_shown = []
         self._clock.start(self._now_s())
         self._used = dict.fromkeys(self._used, 0)
         self._now("thinking")
@@ -316,7 +335,6 @@ class Transcript:
         self._end_retry()
         self._running.clear()
         self._reasoning = ""
-        self._show_plan()
         self.activity = ""
         self.on_change()
 
@@ -355,6 +373,7 @@ class Transcript:
     def _turn_complete(self, data: dict[str, Any]) -> None:
         if data["status"] in ("done", "contradicted"):
             self.rest()
+            self._show_plan()
             summary = summary_of(data, self._clock, self._now_s(), self._used, self.turn_cost)
             self._add(lambda width: summary.rows(width, self.paint))
         else:
@@ -363,6 +382,7 @@ class Transcript:
 
     def _end(self, text: str, style: str) -> None:
         self.rest()
+        self._show_plan()
         self._clock.stop()
         if text:
             self.line(text, style)

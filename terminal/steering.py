@@ -1,4 +1,4 @@
-"""What the user enters. During a turn, the session saves messages and sends them later; other lines wait here."""
+"""The lines that the user enters. During a turn, the session saves messages and sends them later; others wait here."""
 
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.table import SlashCommand
 
 
-class Steered(Protocol):
+class LineClient(Protocol):
     """The application, as far as entered lines concern it."""
 
     @property
@@ -22,7 +22,7 @@ class Steered(Protocol):
 
     @property
     def accepting(self) -> bool:
-        """Whether a line is taken at once: a session is open, at rest, and asks nothing."""
+        """Whether a line is taken at once: a session is open and idle, and asks nothing."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class Steered(Protocol):
         """Give an operation to the session without waiting for it."""
 
     def in_background(self, work: "Awaitable[None]") -> None:
-        """Do something while the user goes on."""
+        """Do something without waiting for it."""
 
     def wake(self) -> None:
         """Take the next line, if it may be taken."""
@@ -47,7 +47,7 @@ class Steered(Protocol):
 class Steering:
     """The lines that the user entered and that have not begun."""
 
-    def __init__(self, app: Steered) -> None:
+    def __init__(self, app: LineClient) -> None:
         self._app = app
         self.lines = WaitingLines()
 

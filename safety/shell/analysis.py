@@ -22,6 +22,29 @@ MAX_COMMAND = 100_000
 
 RiskKind = Literal["auto", "ask", "deny"]
 
+_CONSTRUCTS = {
+    "for_statement": "a loop",
+    "c_style_for_statement": "a loop",
+    "while_statement": "a loop",
+    "if_statement": "a condition",
+    "case_statement": "a condition",
+    "test_command": "a condition",
+    "function_definition": "a function",
+    "variable_assignment": "a variable",
+    "declaration_command": "a variable",
+    "simple_expansion": "a variable",
+    "expansion": "a variable",
+    "arithmetic_expansion": "arithmetic",
+    "command_substitution": "the output of another command",
+    "process_substitution": "the output of another command",
+    "heredoc_redirect": "a here-document",
+    "herestring_redirect": "a here-string",
+    "subshell": "a subshell",
+    "compound_statement": "a group of commands",
+    "&": "a command in the background",
+}
+"""The names of syntax nodes that are not plain, for the reason of a question."""
+
 
 @dataclass(frozen=True)
 class Risk:
@@ -113,13 +136,18 @@ def _plain(command: str, parsed: ParsedCommand) -> list[PlainCommand] | str:
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
-        used = ", ".join(sorted(shell.kinds - PLAIN_KINDS)).replace("_", " ")
-        return f"it uses {used}, which can start other programs or write files"
+        return f"it uses {_used(shell.kinds)}, which can start other programs or write files"
     try:
         commands = plain_commands(command)
     except NotPlain as reason:
         return f"it uses {reason}, which can start other programs or write files"
     return commands if _same_reading(commands, parsed) else "bash may understand it otherwise than it looks"
+
+
+def _used(kinds: frozenset[str]) -> str:
+    """Name the constructs of a command that are not plain."""
+    named = dict.fromkeys(name for kind, name in _CONSTRUCTS.items() if kind in kinds)
+    return " and ".join(filter(None, [", ".join(list(named)[:-1]), *list(named)[-1:]])) or "shell syntax"
 
 
 def _same_reading(commands: list[PlainCommand], parsed: ParsedCommand) -> bool:

@@ -30,12 +30,14 @@ class RunningCall:
         self._open = last[-OPEN_CHARACTERS:]
         self._finished += len(lines)
 
-    def rows(self, now: float, width: int, theme: Theme) -> list[str]:
-        """Return the rows of the block."""
+    def rows(self, now: float, width: int, theme: Theme, limit: int = LINES) -> list[str]:
+        """Return the rows of the block. With fewer than five lines of output it does not count the others."""
         last = _after_return(self._open)
         lines = [*self._tail, *[last] * bool(last.strip())]
         count = self._finished + len(lines) - len(self._tail)
-        return running(self.name, self.args, now - self.began, lines[-LINES:], count).rows(width, theme)
+        shown = lines[-limit:] if limit else []
+        count = count if limit >= LINES else len(shown)
+        return running(self.name, self.args, now - self.began, shown, count).rows(width, theme)
 
 
 def _after_return(line: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_intern.graph.context import sandbox_words
 from ml_intern.terminal.blocks.status import Status
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class StatusFacts:
     def ready(self, session: "Session", data: Mapping[str, Any]) -> None:
         """Take the event `ready`, which also follows each change of the options."""
         self._window = session.model().window
-        self._sandbox = str(data["sandbox"])
+        self._sandbox = sandbox_words(str(data["sandbox"]))
         workspace = Path(data["cwd"])
         self._folder = workspace.name
         self._branch = branch_of(workspace)

@@ -36,7 +36,7 @@ Render = Callable[[Piece, int], list[str]]
 class ReplyStream:
     """Collects the chunks of a reply. `take` returns the rows that are final, once; `open` those that follow them."""
 
-    def __init__(self, render: Render) -> None:
+    def __init__(self, render: Render, *, after_reply: bool = False) -> None:
         self._render = render
         self._finished: list[Piece] = []
         self._block: list[str] = []
@@ -46,7 +46,8 @@ class ReplyStream:
         self._code_line = 0
         self._taken = 0
         """Characters of the open block that were taken, spaces not counted."""
-        self._began = False
+        self._began = after_reply
+        """Whether an empty row comes before the next block."""
         self._cached: tuple[str, int, list[str]] = ("", 0, [])
 
     def feed(self, text: str) -> None:

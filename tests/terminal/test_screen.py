@@ -9,7 +9,7 @@ from ml_intern.terminal.approval import Approvals
 from ml_intern.terminal.session_events import as_typed
 from ml_intern.terminal.state import Transcript
 from ml_intern.terminal.views.approval import Decided
-from tests.terminal.events import event
+from tests.terminal.events import CALL, event
 from tests.terminal.keyboard import Keyboard, keyboard
 
 SIZES = [(40, 15), (50, 15), (80, 24), (100, 30)]
@@ -77,9 +77,46 @@ def test_a_low_screen_folds_the_plan_and_shows_the_last_lines_of_a_call() -> Non
     screen.show(event("tool_call", id="c", name="bash", args={"command": "python train.py"}, message_id="m"))
     screen.show(event("tool_log", id="c", name="bash", text="step 1\nstep 2\nstep 3\n"))
     low, high = "\n".join(screen.live(40, 5)), "\n".join(screen.live(40, 13))
-    assert "step 2\n  step 3" in low
+    assert "python train.py  0.0 s\n  step 2\n  step 3" in low
     assert "train" in high.replace("train.py", "")
     assert "step 1" in high
+
+
+def test_a_running_call_names_its_command_whatever_else_is_shown() -> None:
+    screen = Transcript()
+    screen.show(event("processing", turn=1, text="go", id="u"))
+    screen.show(event("plan_update", steps=[{"text": f"step {n}", "status": "pending"} for n in range(5)]))
+    for room in range(3, 14):
+        for number in range(2):
+            screen.show(event("tool_call", id=f"c{number}", name="bash", args={"command": f"run {number}"}))
+            screen.show(event("tool_log", id=f"c{number}", name="bash", text="line\n" * 20))
+        rows = screen.live(60, room)
+        assert len(rows) <= room
+        assert room < 4 or all(any(f"bash run {number}" in row for row in rows) for number in range(2)), room
+
+
+def test_a_finished_plan_is_shown_at_the_end_of_its_turn_and_not_in_the_next() -> None:
+    screen = Transcript()
+    for number in (1, 2):
+        screen.show(event("processing", turn=number, text="go", id=f"u{number}"))
+        if number == 1:
+            screen.show(event("plan_update", steps=[{"text": "train it", "status": "done"}]))
+            screen.show(event("approval_required", requests=[]))
+            assert screen.finished(60, 10) == []
+        else:
+            assert not any("train it" in row for row in screen.live(60, 20))
+        screen.show(event("turn_complete", turn=number, text="", iterations=1))
+        rows = screen.finished(60, 10)
+        assert [row for row in rows if "train it" in row] == ["  ✓ train it"] * (number == 1)
+
+
+def test_an_empty_row_separates_a_reply_from_another() -> None:
+    screen = Transcript()
+    for id, text in (("m1", "First."), ("m2", "Second.")):
+        screen.show(event("assistant_message", message_id=id, text=text, tool_calls=[CALL]))
+        screen.show(event("assistant_chunk", message_id=f"{id}s", text=f"{text} again"))
+        screen.show(event("assistant_stream_end", message_id=f"{id}s"))
+    assert screen.finished(60, 10) == ["First.", "", "First. again", "", "Second.", "", "Second. again"]
 
 
 def test_an_undone_message_comes_back_as_it_was_typed() -> None:

@@ -56,6 +56,18 @@ def test_every_verdict_has_a_reason() -> None:
     assert all(classify(case["command"], PLACE).why for case in [*CORPUS, *OWN])
 
 
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("for i in 1 2; do if [ -e a ]; then ls; fi; done", "a loop and a condition"),
+        ("A=1; python x.py $A $(date) &", "a variable, the output of another command and a command in the background"),
+        ("while read a; do { f() { ls; }; }; done <<< b", "a loop, a function, a here-string and a group of commands"),
+    ],
+)
+def test_a_reason_names_shell_syntax_in_words(command: str, named: str) -> None:
+    assert classify(command, PLACE).why == f"it uses {named}, which can start other programs or write files"
+
+
 UNITS = [
     "a",
     "(",
