@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
+from ml_intern.terminal.render.replay import without_files
 from ml_intern.terminal.render.summary import age, one_line, size
 from ml_intern.terminal.views.outcome import Chosen
 from ml_intern.terminal.views.picker import Item, PickerView
@@ -51,4 +52,4 @@ async def last_messages(threads: "Threads", id: str) -> list[str]:
         return [str(error)]
     marks = {"user": "> ", "assistant": "  "}
     said = [message for message in messages if message.role in marks and message.text.strip()]
-    return [f"{marks[one.role]}{one_line(one.text, 200)}" for one in said[-PREVIEWED_MESSAGES:]]
+    return [f"{marks[one.role]}{one_line(without_files(one.text), 200)}" for one in said[-PREVIEWED_MESSAGES:]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.terminal.display.facts import StatusFacts
+from ml_intern.terminal.render.replay import without_files
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.text.formatting import plural, spent
 
@@ -179,7 +180,7 @@ class SessionEvents:
         """Read from the ledger what the thread and its latest turn have cost."""
         total = self._spent = await self._session.totals()
         self.facts.spent(total)
-        turn = total.since(self._spent_before) if self._spent_before else total
+        turn = total.since(self._spent_before or total)
         self._screen.spent = spent(total.cost_usd, total.unpriced_requests)
         self._screen.turn_cost = spent(turn.cost_usd, turn.unpriced_requests)
 
@@ -199,7 +200,8 @@ class SessionEvents:
     async def _show_undo(self, data: dict[str, Any]) -> None:
         what = "undone" if data["direction"] == "undo" else "restored"
         if data["turns"]:
-            self._screen.line(f"{what}: {plural(data['turns'], 'turn')}, from {one_line(data['text'], 60)!r}", "dim")
+            first = one_line(without_files(data["text"]), 60)
+            self._screen.line(f"{what}: {plural(data['turns'], 'turn')}, from {first!r}", "dim")
         for note in data["notes"]:
             self._screen.line(note, "dim")
         if data["direction"] == "undo" and data["turns"]:
@@ -212,5 +214,6 @@ class SessionEvents:
 
 
 def as_typed(text: str, sent: Sequence[str]) -> str:
-    """Return the message as it was typed in this session, without the text of mentioned files; else `text`."""
-    return next((line for line in reversed(sent) if line == text or text.startswith(f"{line}\n\n<")), text)
+    """Return the message as it was typed, without the text of mentioned files."""
+    known = (line for line in reversed(sent) if line == text or text.startswith(f"{line}\n\n<"))
+    return next(known, without_files(text))

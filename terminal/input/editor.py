@@ -191,7 +191,7 @@ class Editor:
         else:
             self._taken()
             self._armed = True
-            self._hint("press Ctrl-C again, or Ctrl-D, to quit")
+            self._hint("Ctrl-C again, or Ctrl-D, quits")
 
     def _ctrl_d(self) -> None:
         if self.buffer.text:

@@ -191,7 +191,7 @@ class LineConsole:
         else:
             self._armed = True
             self._shown = self._shown or PROMPT
-            self.hint("press Ctrl-C again, or Ctrl-D, to quit")
+            self.hint("Ctrl-C again, or Ctrl-D, quits")
         return True
 
     # --- questions

@@ -55,9 +55,14 @@ def said_rows(text: str, width: int, theme: "Theme", limit: int | None = None) -
     return ["", *rows, *([theme("dim", f"  {more}")] if more else [])]
 
 
+def without_files(text: str) -> str:
+    """Return a message of the user without the files and folders that its mentions added."""
+    return _ADDED.split(text, maxsplit=1)[0]
+
+
 def _part(message: "Message", known: Arguments, theme: "Theme", *, keys: bool) -> Shown | None:
     if message.role == "user" and message.text.strip():
-        typed = _ADDED.split(message.text, maxsplit=1)[0]
+        typed = without_files(message.text)
         return lambda width: said_rows(typed, width, theme, MAX_USER_LINES)
     if message.role == "assistant" and message.text.strip():
         return lambda width: reply_rows(message.text, width, theme)

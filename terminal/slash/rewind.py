@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.graph import operations as ops
+from ml_intern.terminal.render.replay import without_files
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.terminal.slash.inherited import operation_before, rewind_turns
 from ml_intern.terminal.views.outcome import Chosen
@@ -74,11 +75,15 @@ async def _confirmed(host: "Host", operation: ops.Undo) -> ops.Undo | None:
 
 def effect_of(found: "UndoPreview", text: str = "") -> Effect:
     """Return the effect of an undo. `text` is the message of its oldest turn."""
-    lines = [f"> {one_line(text, 200)}"] if text else []
+    lines = [_asked(text)] if text else []
     lines += _change_lines(found.changes) or ["no files change"]
     if found.kept:
         lines += ["changed by you, kept unless you include them:", *_change_lines(found.kept)]
     return Effect([*lines, *found.notes], files=bool(found.changes or found.kept), yours=bool(found.kept))
+
+
+def _asked(text: str) -> str:
+    return f"> {one_line(without_files(text), 200)}"
 
 
 def _change_lines(changes: "Sequence[FileChange]") -> list[str]:
@@ -121,7 +126,7 @@ async def rewind(host: "Host") -> None:
 
 async def _effect(host: "Host", turn: RewindTurn, count: int) -> Effect:
     if turn.thread:
-        return Effect([f"> {one_line(turn.text, 200)}", "continues in a copy that ends before it; no files change"])
+        return Effect([_asked(turn.text), "continues in a copy that ends before it; no files change"])
     try:
         return effect_of(await host.session.preview_undo(ops.Undo(count)), turn.text)
     except MLInternError as error:

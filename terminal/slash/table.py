@@ -150,7 +150,7 @@ BY_NAME: dict[str, SlashCommand] = {name: command for command in SLASH_COMMANDS 
 
 
 def find_command(line: str) -> tuple[SlashCommand | None, str, str]:
-    """Return the command of a line, its argument, and its name as typed.
+    """Return the command of a line, its argument, and its name as typed, of which the beginning is enough.
 
     The command is None if the name is unknown. The name is "" if the line is a message, also one that begins with a
     path such as /etc/hosts.
@@ -158,7 +158,13 @@ def find_command(line: str) -> tuple[SlashCommand | None, str, str]:
     name, _, argument = line.strip().partition(" ")
     if not line.startswith("/") or "/" in name[1:] or "\n" in name:
         return None, "", ""
-    return BY_NAME.get(name.lower()), argument.strip(), name
+    return _named(name.lower()), argument.strip(), name
+
+
+def _named(name: str) -> SlashCommand | None:
+    """Return the command with this name, or the only one whose name begins so; None for less than two letters."""
+    begun = {command.name: command for known, command in BY_NAME.items() if known.startswith(name)}
+    return BY_NAME.get(name) or (next(iter(begun.values())) if len(begun) == 1 and len(name) > 2 else None)
 
 
 def nearest(name: str) -> str:
@@ -186,7 +192,7 @@ def _help_entry(written: str, meaning: str, column: int, width: int) -> list[str
 
 
 KEYS = (
-    "@path mentions a file, !cmd runs a command.",
+    "@path mentions a file, !cmd runs a command. The beginning of a command's name is enough: /he.",
     "Enter during a turn queues the message; up-arrow edits it, Ctrl-S sends it now. Ctrl-J starts a new line.",
     "Esc interrupts the turn; Esc Esc undoes turns. Ctrl-C clears the line; pressed again it quits. Ctrl-D quits.",
     "Ctrl-R lists earlier messages, Ctrl-O whole outputs. Shift-Tab changes the approval mode.",

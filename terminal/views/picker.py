@@ -13,6 +13,7 @@ from ml_intern.terminal.views.outcome import CANCELLED, Cancelled, Chosen
 T = TypeVar("T")
 MIN_PREVIEW = 3
 PAGE = 10
+FILTER, KEYS = "type to filter", ", Enter chooses, Esc closes"
 LISTED = 30
 """Items that plain mode lists."""
 MIN_FUZZY = 4
@@ -113,7 +114,8 @@ class PickerView(Generic[T]):
     def _filter_row(self, width: int, theme: Theme) -> str:
         count = f" {len(self._found)}/{len(self.items)}"
         if not self.query:
-            return theme.paint("hint", cut(f"type to filter{count}", width))
+            keys = KEYS if cells(f"{FILTER}{KEYS}{count}") <= width else ""
+            return theme.paint("hint", cut(f"{FILTER}{keys}{count}", width))
         shown = tail(clean(self.query), max(width - cells(count) - 2, 1))
         return paint([Span("/ ", "accent"), Span(shown), Span(count, "hint")], theme)
 

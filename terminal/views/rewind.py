@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_intern.terminal.blocks.width import one_row
+from ml_intern.terminal.render.replay import without_files
 from ml_intern.terminal.render.summary import age
 from ml_intern.terminal.theme import Theme
 from ml_intern.terminal.views.choice import ChoiceView, ListChoice
@@ -163,7 +164,7 @@ _SCOPES: Sequence[ListChoice[Restored]] = (
 
 
 def _title(turn: RewindTurn) -> str:
-    return f"{turn.number}  {one_row(turn.text)}"
+    return f"{turn.number}  {one_row(without_files(turn.text))}"
 
 
 def _about(turn: RewindTurn, now: float) -> str:

@@ -186,7 +186,7 @@ def test_ctrl_c_interrupts_the_turn_and_twice_leaves(start: Callable[..., Termin
     terminal.expect("may have run in part: bash")
     terminal.prompt()
     terminal.type(CTRL_C)
-    terminal.expect("press Ctrl-C again, or Ctrl-D, to quit")
+    terminal.expect("Ctrl-C again, or Ctrl-D, quits")
     terminal.type(CTRL_C)
     assert terminal.ended() == 0
 

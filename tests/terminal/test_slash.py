@@ -24,6 +24,12 @@ def test_other_lines_are_messages(line: str) -> None:
     assert (command, name) == (None, "")
 
 
+@pytest.mark.parametrize(("line", "name"), [("/he", "/help"), ("/mod x", ""), ("/us", "/cost"), ("/h", ""), ("/", "")])
+def test_the_beginning_of_one_name_is_enough(line: str, name: str) -> None:
+    command = find_command(line)[0]
+    assert (command.name if command else "") == name
+
+
 def test_an_unknown_command_is_named_with_its_nearest() -> None:
     assert find_command("/hlep me") == (None, "me", "/hlep")
     assert nearest("/hlep") == "/help"

@@ -163,7 +163,7 @@ async def test_ctrl_c_cancels_a_question_and_leaves_when_pressed_twice() -> None
         assert await asyncio.wait_for(outcome, WAIT) == CANCELLED
         assert shown.console.interrupted()
         assert not shown.typist.left
-        await shown.shows("press Ctrl-C again, or Ctrl-D, to quit")
+        await shown.shows("Ctrl-C again, or Ctrl-D, quits")
         assert shown.console.interrupted()
         assert shown.typist.left
 

@@ -47,7 +47,7 @@ def interrupt(terminal: Terminal) -> None:
 
 def leave(terminal: Terminal) -> None:
     terminal.type(CTRL_C)
-    terminal.expect("press Ctrl-C again, or Ctrl-D, to quit")
+    terminal.expect("Ctrl-C again, or Ctrl-D, quits")
     terminal.type(CTRL_D)
     terminal.expect("continue with: ml-intern -r ")
     assert terminal.ended() == 0
