@@ -59,6 +59,9 @@ right = sum((weights[0] * x + weights[1] * y > 0) == label for (x, y), label in 
 print(json.dumps({"accuracy": right / 200}))
 """
 AFTER_STEP = '    print(f"step {step} loss={loss:.4f}")\n'
+BROKEN = TRAIN.replace("right / 200", "right / len(label)").replace(
+    AFTER_STEP, f"    if step % 10 == 0:\n    {AFTER_STEP}"
+)
 STOP_EARLY = AFTER_STEP + "    if loss < 0.35:\n        break\n"
 
 
@@ -107,9 +110,13 @@ class Terminal:
 
     def lines(self) -> Iterator[list[Any]]:
         """Yield every line as its cells, the lines above the screen first."""
-        used = range(self.screen.cursor.y + 1)
+        last = max((row for row in self.screen.buffer if self._has_text(row)), default=0)
+        used = range(max(last, self.screen.cursor.y) + 1)
         for line in (*self.screen.history.top, *(self.screen.buffer[row] for row in used)):
             yield [line[column] for column in range(COLUMNS)]
+
+    def _has_text(self, row: int) -> bool:
+        return any(cell.data.strip() for cell in self.screen.buffer[row].values())
 
     def close(self) -> None:
         """End the shell and what it runs."""
@@ -185,6 +192,7 @@ class Scenes:
             "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv"),
             "TERM": "xterm-256color",
             "COLORTERM": "truecolor",
+            "COLORFGBG": "15;0",
             "LANG": "C.UTF-8",
             "PS1": PROMPT,
         }
@@ -206,6 +214,36 @@ class Scenes:
         """Run one turn without a person."""
         command = ["ml-intern", "-m", model, "--output-format", "json", prompt]
         subprocess.run(command, cwd=folder, env=self.environment, check=True, capture_output=True)
+
+    def repair(self) -> None:
+        """A session that repairs a training script: a failure, a rejected change, a better one, the result."""
+        folder = self.folder("churn")
+        (folder / "train.py").write_text(BROKEN)
+        run = {"name": "bash", "args": {"command": "python3 train.py --lr 0.01"}}
+
+        read = {"name": "read", "args": {"path": "train.py"}}
+
+        def change(new: str) -> dict[str, Any]:
+            return {"name": "edit", "args": {"path": "train.py", "old": "right / len(label)", "new": new}}
+
+        model = self.script(
+            folder,
+            {"text": "I will read it and run it.", "tool_calls": [read, run]},
+            {
+                "text": "`label` is the last label, not the list. I will use the number of held-out rows.",
+                "tool_calls": [change("right / 200")],
+            },
+            {"text": "Then it follows the split.", "tool_calls": [change("right / len(labels[400:])")]},
+            {"tool_calls": [run]},
+            {"text": '`train.py` runs to its end. Accuracy on the held-out rows: **${result:accuracy": ([0-9.]+)}**.'},
+        )
+        terminal = Terminal(folder, {**self.environment, "M": model}, rows=44)
+        terminal.run('ml-intern -m "$M"', until="/help shows the commands")
+        terminal.run("train.py fails, fix it", until=r"View all of it")
+        terminal.run("count the rows, no constants please", until=r"held-out rows|labels\[400:\].*View all of it")
+        terminal.run("y", until=r"Accuracy on the held-out rows.*ready")
+        save(terminal, "repair", "ml-intern", first="train.py fails")
+        terminal.close()
 
     def session(self) -> None:
         """The demo, from the first reply to the answer."""
@@ -262,6 +300,7 @@ class Scenes:
 
 
 SCENES: dict[str, Callable[[Scenes], None]] = {
+    "repair": Scenes.repair,
     "session": Scenes.session,
     "approval": Scenes.approval,
     "compare": Scenes.compare,

@@ -85,6 +85,7 @@ class Approvals:
         if editor:
             async with self._console.suspended():
                 return await asyncio.to_thread(edit_in, editor, text)
+        self._console.hint("Enter saves the change, Esc discards it, Ctrl-J starts a new line")
         try:
             return await self._console.line("edit: ", text, recorded=False)
         except KeyboardInterrupt:

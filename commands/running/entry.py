@@ -58,14 +58,18 @@ def run_with_person(options: Options) -> int:
     import asyncio
     from contextlib import nullcontext
 
+    from ml_intern.commands.failure import INTERRUPTED, say
     from ml_intern.commands.running.plain import shows_lines
     from ml_intern.terminal.keys import quiet_keys
 
     # The echo is off from the start: text typed while the first packages load belongs to the prompt.
     with nullcontext() if shows_lines(options) else quiet_keys():
-        from ml_intern.commands.running.interactive import run_interactive
+        try:
+            from ml_intern.commands.running.interactive import run_interactive
 
-        code = asyncio.run(run_interactive(options, set_up=True))
+            code = asyncio.run(run_interactive(options, set_up=True))
+        except KeyboardInterrupt:  # later, Ctrl-C is a key of the session
+            return say("interrupted while the session was starting; nothing was changed", INTERRUPTED)
     if code is not None:
         return code
     from ml_intern.commands.setup.demo import DEFAULT_SEED, run_demo

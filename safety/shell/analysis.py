@@ -13,7 +13,7 @@ from ml_intern.safety.shell.invocations import MAX_INVOCATIONS, ParsedCommand, p
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.reading import find_command_problem, find_reading_problem
 from ml_intern.safety.shell.sandboxed import find_sandbox_problem, runs_no_code
-from ml_intern.safety.shell.tree import PLAIN_KINDS
+from ml_intern.safety.shell.tree import PLAIN_KINDS, name_constructs
 from ml_intern.safety.shell.words import NotPlain, PlainCommand, plain_commands
 from ml_intern.text.visible import has_hidden
 
@@ -21,29 +21,6 @@ MAX_COMMAND = 100_000
 """Longest command in characters. The kernel rejects arguments over 131,072 bytes anyway."""
 
 RiskKind = Literal["auto", "ask", "deny"]
-
-_CONSTRUCTS = {
-    "for_statement": "a loop",
-    "c_style_for_statement": "a loop",
-    "while_statement": "a loop",
-    "if_statement": "a condition",
-    "case_statement": "a condition",
-    "test_command": "a condition",
-    "function_definition": "a function",
-    "variable_assignment": "a variable",
-    "declaration_command": "a variable",
-    "simple_expansion": "a variable",
-    "expansion": "a variable",
-    "arithmetic_expansion": "arithmetic",
-    "command_substitution": "the output of another command",
-    "process_substitution": "the output of another command",
-    "heredoc_redirect": "a here-document",
-    "herestring_redirect": "a here-string",
-    "subshell": "a subshell",
-    "compound_statement": "a group of commands",
-    "&": "a command in the background",
-}
-"""The names of syntax nodes that are not plain, for the reason of a question."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +113,13 @@ def _plain(command: str, parsed: ParsedCommand) -> list[PlainCommand] | str:
     if shell.has_error:
         return "it cannot be parsed"
     if not shell.kinds <= PLAIN_KINDS:
-        return f"it uses {_used(shell.kinds)}, which can start other programs or write files"
+        used = name_constructs(shell.kinds - PLAIN_KINDS) or "shell syntax"
+        return f"it uses {used}, which can start other programs or write files"
     try:
         commands = plain_commands(command)
     except NotPlain as reason:
         return f"it uses {reason}, which can start other programs or write files"
     return commands if _same_reading(commands, parsed) else "bash may understand it otherwise than it looks"
-
-
-def _used(kinds: frozenset[str]) -> str:
-    """Name the constructs of a command that are not plain."""
-    named = dict.fromkeys(name for kind, name in _CONSTRUCTS.items() if kind in kinds)
-    return " and ".join(filter(None, [", ".join(list(named)[:-1]), *list(named)[-1:]])) or "shell syntax"
 
 
 def _same_reading(commands: list[PlainCommand], parsed: ParsedCommand) -> bool:

@@ -35,7 +35,7 @@ from ml_intern.safety.shell.invocations import ParsedCommand, unwrapped_words
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.safety.shell.readers import READ_ONLY_PROGRAMS
 from ml_intern.safety.shell.reading import find_command_problem
-from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord
+from ml_intern.safety.shell.tree import PLAIN_KINDS, Redirect, ShellCommand, ShellWord, name_constructs
 from ml_intern.safety.shell.words import PlainWord
 from ml_intern.text.word_table import words
 
@@ -85,7 +85,8 @@ def find_sandbox_problem(parsed: ParsedCommand) -> str:
     """Return "" if every command may run unasked in the sandbox, else the problem."""
     shell = parsed.shells[0]
     if shell.has_error or not shell.kinds <= SANDBOXED_KINDS:
-        return "it uses shell syntax that hides what would run"
+        used = name_constructs(shell.kinds - SANDBOXED_KINDS) or "shell syntax"
+        return f"it uses {used} that may hide what would run"
     commands, context = list(shell.commands), parsed.context
     if (folder := _entered(commands, context)) and _ENTERS.match(parsed.text):
         commands, context = commands[1:], replace(context, cwd=folder)

@@ -4,7 +4,7 @@ Rendering is a best effort to recognize denied commands. A word with an expansio
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -18,6 +18,28 @@ PLAIN_KINDS = words(
     'redirected_statement file_redirect file_descriptor ; && || | |& " > >& &>'
 ) | {"\n", ""}
 """Kinds of syntax nodes, including anonymous ones, in commands that may run unasked."""
+_CONSTRUCTS = {
+    "for_statement": "a for loop",
+    "c_style_for_statement": "a for loop",
+    "while_statement": "a while loop",
+    "if_statement": "a condition",
+    "case_statement": "a condition",
+    "test_command": "a condition",
+    "function_definition": "a function",
+    "variable_assignment": "a variable",
+    "declaration_command": "a variable",
+    "simple_expansion": "a variable",
+    "expansion": "a variable",
+    "arithmetic_expansion": "arithmetic",
+    "command_substitution": "the output of another command",
+    "process_substitution": "the output of another command",
+    "heredoc_redirect": "a here-document",
+    "herestring_redirect": "a here-string",
+    "subshell": "a subshell",
+    "compound_statement": "a group of commands",
+    "&": "a command in the background",
+}
+"""The names of syntax nodes that are not plain, for the reason of a question."""
 
 _SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution"})
 _PIPELINES = {"pipeline": 0, **dict.fromkeys(_SUBSTITUTIONS, -1)}
@@ -41,6 +63,13 @@ _PRINTED = {
     "git rev-parse --git-path config": ".git/config",
 }
 """The output of some commands: the value of a variable, or the text itself."""
+
+
+def name_constructs(kinds: Iterable[str]) -> str:
+    """Name the constructs among kinds of syntax nodes, for a person; "" if none has a name."""
+    known = frozenset(kinds)
+    named = list(dict.fromkeys(name for kind, name in _CONSTRUCTS.items() if kind in known))
+    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
 
 
 @dataclass(frozen=True)

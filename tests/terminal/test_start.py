@@ -15,6 +15,29 @@ def test_the_first_prompt_needs_none_of_the_packages_of_a_session() -> None:
     assert done.stdout.strip() == "[]"
 
 
+PRESS_CTRL_C = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, *rest):
+        if name == "ml_intern.commands.running.interactive":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from ml_intern.commands.options import Options
+from ml_intern.commands.running.entry import run_with_person
+sys.exit(run_with_person(Options()))
+"""
+
+
+def test_ctrl_c_while_the_program_loads_says_that_nothing_was_changed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRESS_CTRL_C], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "ml-intern: interrupted while the session was starting; nothing was changed\n"
+
+
 def test_the_branch_is_that_of_the_repository_around_the_folder(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)

@@ -59,13 +59,21 @@ def test_every_verdict_has_a_reason() -> None:
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("for i in 1 2; do if [ -e a ]; then ls; fi; done", "a loop and a condition"),
+        ("for i in 1 2; do if [ -e a ]; then ls; fi; done", "a for loop and a condition"),
         ("A=1; python x.py $A $(date) &", "a variable, the output of another command and a command in the background"),
-        ("while read a; do { f() { ls; }; }; done <<< b", "a loop, a function, a here-string and a group of commands"),
+        (
+            "while read a; do { f() { ls; }; }; done <<< b",
+            "a while loop, a function, a here-string and a group of commands",
+        ),
     ],
 )
 def test_a_reason_names_shell_syntax_in_words(command: str, named: str) -> None:
     assert classify(command, PLACE).why == f"it uses {named}, which can start other programs or write files"
+
+
+def test_a_reason_to_ask_in_the_sandbox_names_the_syntax_too() -> None:
+    why = classify("while read a; do ls; done", PLACE, sandboxed=True).why
+    assert why == "it uses a while loop that may hide what would run"
 
 
 UNITS = [
