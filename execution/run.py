@@ -147,7 +147,7 @@ def call_error(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] 
 async def _policy_refusal(call: ToolCall, context: ToolContext) -> ToolResult | None:
     ruling = await judge(call, context)
     if ruling.kind == "deny" or (ruling.kind == "ask" and not context.approved):
-        return failure(f"refused: {ruling.why}", "refused")
+        return failure(ruling.why if ruling.why.startswith("refused") else f"refused: {ruling.why}", "refused")
     if path := await _locked_target(call, context):
         await context.store.evidence.unlock(context.root_id, str((context.workspace / path).resolve()))
     return None

@@ -73,8 +73,6 @@ _LISTINGS = frozenset(
         ("set", "-x"),
         ("set", "-euo", "pipefail"),
         ("set", "-o", "pipefail"),
-        ("exit", "0"),
-        ("exit", "1"),
         ("break",),
         ("continue",),
     }
@@ -123,7 +121,7 @@ def _judge(command: ShellCommand, context: CommandContext) -> str:
     texts = tuple(word.text for word in words)
     if not words:
         return "" if command.assignments or command.redirects else "it contains no command"
-    if texts in _LISTINGS or texts[0] in {"[", "[["}:
+    if texts in _LISTINGS or texts[0] in {"[", "[["} or (texts[0] == "exit" and all(map(str.isdecimal, texts[1:]))):
         return ""
     if texts[0] == "cd":
         return "it changes the folder, so that the paths after it may lead elsewhere"

@@ -22,6 +22,9 @@ COMMAND_LINES = 6
 LONG_LINE_ROWS = 3
 """Rows of a very long line of output."""
 INDENT = "  "
+BOUND = "\u00a0"
+"""A blank at which rows do not break."""
+MAX_BOUND = 16
 SUMMARY = 2_000
 KEY = "Ctrl-O shows all"
 
@@ -75,11 +78,13 @@ class CallBlock:
         rows = wrap(line, width, (mark,), (Span(INDENT),))
         if len(rows) > COMMAND_LINES:
             rows = [*rows[: COMMAND_LINES - 1], (Span(INDENT), Span(theme.glyph("more"), "dim"), *_last(line))]
-        return [paint(row, theme) for row in rows]
+        return [paint(row, theme).replace(BOUND, " ") for row in rows]
 
     def _status(self) -> str:
+        """Return time, ending and counts. Rows break between them, and between the words of a long ending."""
         time = duration(self.seconds) if self.seconds is not None else ""
-        return ", ".join(filter(None, [time, clean(self.ending), self._counts()]))
+        parts = filter(None, [time, clean(self.ending), self._counts()])
+        return ", ".join(part.replace(" ", BOUND) if len(part) <= MAX_BOUND else part for part in parts)
 
     def _counts(self) -> str:
         added, removed = change_counts(self.changes)

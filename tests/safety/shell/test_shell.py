@@ -76,6 +76,11 @@ def test_a_reason_to_ask_in_the_sandbox_names_the_syntax_too() -> None:
     assert why == "it uses a while loop that may hide what would run"
 
 
+def test_leaving_a_script_with_any_exit_code_is_not_asked_about_in_the_sandbox() -> None:
+    assert classify("for i in 1 2; do echo $i; done; exit 2", PLACE, sandboxed=True).kind == "auto"
+    assert classify("echo hi; exit $(rm -rf ../x)", PLACE, sandboxed=True).kind != "auto"
+
+
 UNITS = [
     "a",
     "(",
