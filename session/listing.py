@@ -67,7 +67,7 @@ class ThreadListing:
         number = await self.turns.begin(message, options, files)
         if on_disk is not None:
             on_disk(number)
-        title = row.title or title_of(message.text)
+        title = row.title or title_of(message.typed or message.text)
         await self.change(title=title, folder=self.folder, turns=number, redo=())
         await self.save(options.given)
         return number

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import one_line
@@ -45,7 +45,7 @@ def list_jobs(
     if not rows:
         return print_lines(["no runs" if going else "no runs yet"])
     head = ("ID", "STATE", "WHERE", "STARTED", "RAN", "COST", "THREAD", "METRICS", "COMMAND")
-    return print_lines([*columns([head, *map(_cells, rows)]), *_offers(rows)])
+    return print_lines([*fitted_columns([head, *map(_cells, rows)]), *_offers(rows)])
 
 
 def cancel(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.failure import say
-from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, columns, fitted_columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.opening.store import open_store
 
@@ -126,7 +126,7 @@ def _shown(rows: "Sequence[ExperimentRow]", running: Collection[str], *, json: b
         (short(row.id), local_time(row.created), price(row), row.name[:60], result, row.folder)
         for row, result in zip(rows, results, strict=True)
     ]
-    return print_lines(columns([head, *lines]))
+    return print_lines(fitted_columns([head, *lines]))
 
 
 def experiment_json(row: "ExperimentRow") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
+from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
 from ml_intern.terminal.render.summary import call_summary, one_line, plan_lines
@@ -42,7 +42,7 @@ def list_threads(
     if not rows:
         return print_lines(["no threads yet"])
     head = ("ID", "STATE", "TURNS", "COST", "USED", "TITLE", "FOLDER")
-    return print_lines(columns([head, *(_cells(row) for row in rows)]))
+    return print_lines(fitted_columns([head, *(_cells(row) for row in rows)]))
 
 
 async def _rows(folder: str | None, limit: int | None, *, children: bool) -> "Sequence[ThreadRow]":

@@ -78,7 +78,7 @@ class MessageQueue:
         if message.id in (row.id for row in (*self._waiting, *self._taken)):
             return
         row = QueuedRow(message.id, _body(message))
-        title = title_of(row.body["text"])
+        title = title_of(row.body["typed"] or row.body["text"])
         position = await self._table.add(self._thread_id, row, folder=folder, title=title, first=first)
         self._put(replace(row, position=position))
 

@@ -18,7 +18,7 @@ MAX_NAMED = 5
 def left_lines(rows: "Sequence[RunRow]") -> Iterator[str]:
     """Yield a line about runs that continue when ml-intern exits; nothing if there are none."""
     if rows:
-        named = listed([f"{row.id} ({one_line(row.command, 60)})" for row in rows], MAX_NAMED)
+        named = listed([f"{row.id} ({one_line(row.name or row.command, 60)})" for row in rows], MAX_NAMED)
         how = "`ml-intern jobs list` shows them, `jobs cancel ID` stops one"
         yield f"{plural(len(rows), 'run')} still running: {named}; {how}"
 

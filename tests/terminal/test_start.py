@@ -23,6 +23,7 @@ class CtrlC:
         if name == "ml_intern.commands.running.interactive":
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
 sys.meta_path.insert(0, CtrlC())
 from ml_intern.commands.options import Options
 from ml_intern.commands.running.entry import run_with_person
