@@ -236,7 +236,7 @@ def _priced(prices: "dict[str, TokenPrice]") -> "dict[str, TokenPrice]":
 
 TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,39}")
 _WORD = re.compile(r"[^\s\-][^\s]*")
-RESERVED_TARGETS = frozenset({"local", "hub", "sandbox", "ssh", "slurm", "unknown"})
+RESERVED_TARGETS = frozenset({"local", "hub", "sandbox", "ssh", "slurm", "pool", "unknown"})
 
 
 def _one_word(text: str) -> str:
@@ -246,8 +246,11 @@ def _one_word(text: str) -> str:
 
 
 def check_target_names(targets: "dict[str, ComputeTarget]") -> "dict[str, ComputeTarget]":
-    """Return the targets. Raises ValueError for a name that is reserved or has other characters than names have."""
-    for name in targets:
+    """Return the targets. Raises ValueError for an invalid name, and for a pool with other members than machines."""
+    machines = [name for name, target in targets.items() if target.kind != "pool"]
+    for name, target in targets.items():
+        if unknown := [member for member in target.members if member not in machines]:
+            raise ValueError(f"{name}: {unknown[0]!r} is not a machine or cluster of this setting")
         if TARGET_NAME.fullmatch(name) is None or name in RESERVED_TARGETS:
             reserved = ", ".join(sorted(RESERVED_TARGETS))
             raise ValueError(f"{name!r} is not a name of 2 to 40 letters, digits and _.- (reserved: {reserved})")
@@ -255,18 +258,22 @@ def check_target_names(targets: "dict[str, ComputeTarget]") -> "dict[str, Comput
 
 
 class ComputeTarget(BaseModel):
-    """A machine that is reached over ssh, or a Slurm cluster."""
+    """A machine that is reached over ssh, a Slurm cluster, or a pool of these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["ssh", "slurm"]
-    """ssh: runs start at once; slurm: runs are jobs, submitted from this machine or, with `host`, over ssh."""
+    kind: Literal["ssh", "slurm", "pool"]
+    """ssh: a machine; slurm: a cluster, used from here or, with `host`, over ssh; pool: the targets in `members`."""
     host: Annotated[str, AfterValidator(_one_word)] = ""
     """A host of your ssh configuration, or user@host. Required for ssh."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """null: as in your ssh configuration."""
     ssh_config: str | None = None
     """A configuration file for ssh; null: your own."""
+    members: tuple[str, ...] = ()
+    """pool: targets that share one queue of runs."""
+    max_runs: Annotated[int, Field(ge=1)] | None = None
+    """Runs at once; others wait. null: any number on a machine, one in pools and sweeps. Slurm has its own queue."""
     workdir: str = "~/.ml-intern-runs"
     """The folder there for runs and delivered files; for Slurm on a file system that the nodes share."""
     setup: str = ""
@@ -294,6 +301,8 @@ class ComputeTarget(BaseModel):
     def _complete(self) -> Self:
         if self.kind == "ssh" and not self.host:
             raise ValueError("a target of kind ssh needs a host")
+        if (self.kind == "pool") != bool(self.members):
+            raise ValueError("a target of kind pool, and no other, needs members")
         return self
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ml_intern.configs.errors import LimitReached, TemporaryError
@@ -22,9 +23,10 @@ from ml_intern.store.runs import QUEUED, RUNNING, RunEnding, RunRow
 _ID_CHARACTERS = 10
 
 
-def run_id(context: ToolContext) -> str:
-    """Return the id of the run that this call starts. It is the same when the call resumes after a crash."""
-    return f"run-{hashlib.sha256(context.mark.encode()).hexdigest()[:_ID_CHARACTERS]}"
+def run_id(context: ToolContext, number: int = 0) -> str:
+    """Return the id of a run that this call starts. It is the same when the call resumes after a crash."""
+    mark = f"{context.mark}#{number}" if number else context.mark
+    return f"run-{hashlib.sha256(mark.encode()).hexdigest()[:_ID_CHARACTERS]}"
 
 
 async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool = False) -> RunRow:
@@ -38,8 +40,49 @@ async def start_run(plan: RunPlan, context: ToolContext, *, only_scripts: bool =
     store, id = context.services.store, run_id(context)
     row = await store.runs.get(id) or await _record(plan, id, context)
     await context.set_handle(id)
+    return await _started(plan, row, context, only_scripts=only_scripts)
+
+
+async def start_runs(plans: Sequence[RunPlan], context: ToolContext) -> list[RunRow]:
+    """Start several runs as `start_run` does, and return their rows; those that could not be launched have failed.
+
+    The maximum cost of all is reserved before the first one starts.
+
+    Raises:
+        ToolError: the budget does not allow all of them; none was started.
+    """
+    store = context.services.store
+    ids = [run_id(context, number) for number in range(len(plans))]
+    rows = [await store.runs.get(id) for id in ids]
+    if rows[-1] is None:  # none was launched yet
+        rows = await _record_all(plans, ids, rows, context)
+    await context.set_handle(ids[0])
+    started = []
+    for plan, row in zip(plans, filter(None, rows), strict=True):
+        try:
+            started.append(await _started(plan, row, context, only_scripts=False))
+        except ToolError:
+            started.append(await store.runs.get(row.id) or row)
+    return started
+
+
+async def _record_all(
+    plans: Sequence[RunPlan], ids: Sequence[str], known: Sequence[RunRow | None], context: ToolContext
+) -> list[RunRow | None]:
+    rows: list[RunRow | None] = []
+    try:
+        for plan, id, row in zip(plans, ids, known, strict=True):
+            rows.append(row or await _record(plan, id, context))
+    except ToolError:
+        for row in filter(None, rows):
+            await context.services.store.runs.end(row.id, RunEnding("cancelled", reason="the budget is too small"))
+        raise
+    return rows
+
+
+async def _started(plan: RunPlan, row: RunRow, context: ToolContext, *, only_scripts: bool) -> RunRow:
     if row.open and row.handle is None:
-        await record_launch(id, plan, context, only_scripts=only_scripts)
+        await record_launch(row.id, plan, context, only_scripts=only_scripts)
         row = await _launched(plan, row, context)
     if context.scope.watch is not None:
         context.scope.watch.notice()

@@ -63,6 +63,14 @@ def started_text(row: RunRow) -> ToolResult:
     )
 
 
+def sweep_text(rows: Sequence[RunRow]) -> ToolResult:
+    """Return the tool result for the runs of a sweep that were started."""
+    failed = [row for row in rows if row.state == "failed"]
+    lines = [f"{row.id} {row.name}: {standing_line(row)}" for row in rows]
+    lines.append("You may end your turn. You will be notified when all have ended.")
+    return ToolResult("\n".join(lines), len(failed) < len(rows), "failed" if len(failed) == len(rows) else "done")
+
+
 def _git_note(row: RunRow) -> str:
     """Warn the user about git while a command on this machine can still create repositories."""
     if row.backend != "local":

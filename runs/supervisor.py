@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ml_intern.runs.remote.far_side.slots import WAITING, Queue
 from ml_intern.runs.run_folder import LOG, free_space, lock_file, read_status, write_status
 from ml_intern.sandbox.own_process import hide_own_process
 from ml_intern.text.visible import visible
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 4 << 30
 _SECONDS_BETWEEN_NOTES = 1.0
+_QUEUE_SECONDS = 0.2
+STOPPED = {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
 ENDED = {"timeout": "timeout", "output cap": "failed", "exited": "failed"}
 
 
@@ -46,12 +49,32 @@ def main() -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        began = {"pid": os.getpid(), "started": time.time()}
-        write_status(folder, {**began, "state": "running"})
-        clock = time.monotonic()
-        ending = asyncio.run(_supervise(folder, order))
-        seconds = time.monotonic() - clock
-        _write_last(folder, {**began, **ending, "seconds": seconds, "finished": time.time()})
+        if not order["slots"]:
+            _run_order(folder, order)
+            return
+        queue = Queue(folder.parent.parent, folder.name, order["slots"])
+        queue.enter()
+        write_status(folder, {"pid": os.getpid(), "state": "queued", "reason": WAITING})
+        slot = queue.slot(_stopped_meanwhile)
+        if slot is None:
+            _write_last(folder, {"pid": os.getpid(), **STOPPED, "finished": time.time()})
+            return
+        with slot:
+            _run_order(folder, order)
+
+
+def _stopped_meanwhile() -> bool:
+    """Wait a moment for the signal that stops the run. Return whether it came."""
+    return signal.sigtimedwait({signal.SIGTERM}, _QUEUE_SECONDS) is not None
+
+
+def _run_order(folder: Path, order: Mapping[str, Any]) -> None:
+    began = {"pid": os.getpid(), "started": time.time()}
+    write_status(folder, {**began, "state": "running"})
+    clock = time.monotonic()
+    ending = asyncio.run(_supervise(folder, order))
+    seconds = time.monotonic() - clock
+    _write_last(folder, {**began, **ending, "seconds": seconds, "finished": time.time()})
 
 
 def _locked(lock: TextIO) -> bool:
@@ -78,7 +101,7 @@ async def _supervise(folder: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     try:
         finished = await work
     except asyncio.CancelledError:
-        return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
+        return STOPPED
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         reason = "it was stopped because the disk is full" if full else str(error)

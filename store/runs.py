@@ -174,9 +174,13 @@ class Runs:
         return next(iter(await self._database.read(_selection("id = ?", id))), None)
 
     async def finished_unreported(self, thread_id: str, reported: Collection[str]) -> Sequence[RunRow]:
-        """Return the finished runs of a thread that are not in `reported`, oldest first."""
+        """Return the finished runs of a thread that are not in `reported`, oldest first.
+
+        Those of a sweep, which are of one call, follow when all of them have finished.
+        """
         rows = await self._database.read(_selection(f"thread_id = ? AND NOT {IS_OPEN}", thread_id))
-        return [row for row in rows if row.id not in reported]
+        going_on = {row.call for row in await self.unfinished(thread_id) if row.call}
+        return [row for row in rows if row.id not in reported and row.call not in going_on]
 
     async def unreported_notices(
         self, thread_id: str, reported: Collection[str]

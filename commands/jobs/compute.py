@@ -38,7 +38,13 @@ def list_targets(options: Options, json: Json = False) -> int:
     if not rows:
         return print_lines(["no machines in the settings; add one with: ml-intern compute add NAME --host HOST"])
     table = [
-        (name, one.kind, one.host or "this machine", _price(one), ", ".join(running.get(name, [])) or "-")
+        (
+            name,
+            one.kind,
+            ", ".join(one.members) or one.host or "this machine",
+            _price(one),
+            ", ".join(running.get(name, [])) or "-",
+        )
         for name, one in targets.items()
     ]
     return print_lines(columns([("NAME", "KIND", "HOST", "PRICE", "RUNNING"), *table]))
@@ -66,6 +72,8 @@ def check_target(options: Options, name: Name, json: Json = False) -> int:
     targets = _targets(options)
     if name not in targets:
         raise UsageError(f"there is no target {name!r}", "`ml-intern compute list` lists them")
+    if members := targets[name].members:
+        raise UsageError(f"{name} is a pool", f"test its members: {', '.join(members)}")
     found = asyncio.run(_probed(name, targets[name]))
     if json:
         print_json(found)
@@ -123,7 +131,7 @@ def _problems(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
 
 def add_target(
     name: Name,
-    kind: Annotated[str, typer.Option("--kind", metavar="ssh|slurm")] = "ssh",
+    kind: Annotated[str, typer.Option("--kind", metavar="ssh|slurm|pool")] = "ssh",
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="a host of your ssh configuration")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="repeatable")] = None,
 ) -> int:
@@ -141,7 +149,7 @@ def _pairs(given: list[str]) -> dict[str, Any]:
         key, is_pair, value = text.partition("=")
         if not is_pair:
             raise UsageError(f"{text!r} is not of the form KEY=VALUE")
-        found[key] = [*found.get(key, []), value] if key in ("modules", "sbatch") else value
+        found[key] = [*found.get(key, []), value] if key in ("modules", "sbatch", "members") else value
     return found
 
 
@@ -152,7 +160,7 @@ def _entry(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
     try:
         target = ComputeTarget.model_validate(values)
-        check_target_names({name: target})
+        check_target_names({name: target.model_copy(update={"members": ()})})
     except ValidationError as error:
         first = error.errors()[0]
         place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""

@@ -43,6 +43,8 @@ class RunPlan:
     limit_s: float = RUN_LIMIT_S
     usd_per_hour: float | None = 0.0
     """None when unknown."""
+    slots: int = 0
+    """How many runs may run at once on its machine, if its settings do not say; the others wait. 0: any number."""
     notify_when: tuple[str, ...] = ()
     """The conditions that wake the model while the run continues, see runs/notify.py."""
     overrides: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ from ml_intern.safety.files.disk import matching_files
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.store.runs import OPEN
 from ml_intern.text.formatting import plural
 
 START_SECONDS = 30.0
@@ -97,7 +98,7 @@ class LocalBackend:
         folder = _folder(handle)
         supervised = await asyncio.to_thread(is_supervised, folder)  # checked first, because the status is written last
         status = await asyncio.to_thread(read_status, folder)
-        if status.get("state") == "running" and not supervised:
+        if status.get("state") in OPEN and not supervised:
             await end_processes(None, folder.name)
             return RunStatus("lost", reason=_LOST, started=status.get("started"))
         if not status:
@@ -174,6 +175,7 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "secrets": plan.secrets,
         "known_secrets": known_secrets(Path(context.options.workspace)),
         "limit_s": plan.limit_s,
+        "slots": plan.slots,
         "launched_with": context.taint,
         "evidence": context.options.verify != "off",
         "roots": list(map(str, context.roots())),

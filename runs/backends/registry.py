@@ -86,6 +86,12 @@ def _open_remote(store: "Store") -> Backend:
     return OwnMachines(store)
 
 
+def _open_pool(store: "Store") -> Backend:
+    from ml_intern.runs.backends.pool import Pool
+
+    return Pool(store)
+
+
 LOCAL = BackendSpec("local", _open_local, poll_seconds=0.5)
 HUB = BackendSpec(
     "hub",
@@ -100,4 +106,5 @@ HUB = BackendSpec(
 SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
 SLURM = BackendSpec("slurm", _open_remote, is_remote=True, needs_target=True, poll_seconds=2.0)
-BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM)}
+POOL = BackendSpec("pool", _open_pool, is_remote=True, needs_target=True)
+BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, POOL)}

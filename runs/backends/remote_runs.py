@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.configs.paths import replace_file
 from ml_intern.configs.settings import ComputeTarget
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.sandboxed import secret_value
@@ -61,20 +62,31 @@ class OwnMachines:
             ToolError: the run did not start.
             TemporaryError: the machine did not answer to the start; the run may have started.
         """
-        target = target_of(plan.target, context.options.compute)
-        known = {"name": plan.target, "target": target.model_dump(), "nodes": plan.nodes, "id": id}
-        folder = await asyncio.to_thread(make_run_folder, self._home, id)
-        await asyncio.to_thread((folder / TARGET).write_text, json.dumps(known))
-        far_side = self._far_side(known)
-        root = context.workspace if plan.workdir.is_relative_to(context.workspace) else plan.workdir
-        tree = await asyncio.to_thread(read_tree, root)
-        secrets = {name: await asyncio.to_thread(secret_value, name) for name in plan.secrets}
-        order = start_order(plan, id, target, tree, secrets)
+        known = placed(plan.target, target_of(plan.target, context.options.compute), plan, id)
+        tree = await asyncio.to_thread(read_tree, delivered_root(plan, context))
+        order = await self.deliver(known, plan, tree)
+        return await self.start(known, order, plan.secrets)
+
+    async def deliver(self, known: Mapping[str, Any], plan: RunPlan, tree: DeliveredFolder) -> dict[str, Any]:
+        """Send the files that the machine does not have yet, and return the order for the start, without secrets.
+
+        Raises ToolError.
+        """
+        order = start_order(plan, known["id"], ComputeTarget.model_validate(known["target"]), tree)
         try:
-            await _deliver(far_side, tree, order.script)
+            await _deliver(self._far_side(known), tree, order.script)
         except TemporaryError as error:
             raise ToolError(f"the run was not started: {error.message}; {error.remedy}") from error
-        await far_side.call("start", order.fields)
+        return order.fields
+
+    async def start(self, known: Mapping[str, Any], order: Mapping[str, Any], secrets: Sequence[str]) -> str:
+        """Start a delivered run and return its handle. Its place is recorded first. Raises as `launch`."""
+        folder = await asyncio.to_thread(make_run_folder, self._home, known["id"])
+        await asyncio.to_thread(replace_file, folder / TARGET, json.dumps(known))
+        values = {name: await asyncio.to_thread(secret_value, name) for name in secrets}
+        whole = {**order, "environment": {**order["environment"], **values}}
+        await self._far_side(known).call("start", whole)
+        self._requests_of(known).forget()
         return json.dumps(known)
 
     async def find(self, id: str) -> str | None:
@@ -105,14 +117,14 @@ class OwnMachines:
             status.get("reason", ""),
             started,
             ended if "finished" in status else None,
-            known["target"]["usd_per_hour"] * known["nodes"] * hours,
+            known.get("spent_usd", 0.0) + known["target"]["usd_per_hour"] * known["nodes"] * hours,
         )
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Append the new output to the copy, whose length is the offset to read from. Raises TemporaryError."""
+        """Append the new output to the copy, whose length tells the offset to read from. Raises TemporaryError."""
         known = json.loads(handle)
         status = await self._status(known)
-        offset = await asyncio.to_thread(append_output, log, b"")
+        offset = await asyncio.to_thread(append_output, log, b"") - known.get("log_base", 0)
         while status is not None and offset < status["log"]:
             answer = await self._asked(known, "log", offset=offset)
             if not (text := base64.b64decode(answer["text"])):
@@ -132,6 +144,13 @@ class OwnMachines:
         known = json.loads(handle)
         await self._asked(known, "cancel")
         self._requests_of(known).forget()
+
+    async def withdraw(self, handle: str) -> bool:
+        """Take a run out of its machine's queue. Return False when it does not wait there. Raises TemporaryError."""
+        known = json.loads(handle)
+        withdrawn = bool((await self._asked(known, "withdraw"))["withdrawn"])
+        self._requests_of(known).forget()
+        return withdrawn
 
     async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
         """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
@@ -170,6 +189,16 @@ class OwnMachines:
         if id not in self._started and status.get("age") is not None:
             self._started[id] = time.time() - status["age"]
         return self._started.get(id)
+
+
+def placed(name: str, target: ComputeTarget, plan: RunPlan, id: str) -> dict[str, Any]:
+    """Return the handle's values for a run of `plan` on the target `name`."""
+    return {"name": name, "target": target.model_dump(), "nodes": plan.nodes, "id": id}
+
+
+def delivered_root(plan: RunPlan, context: ToolContext) -> Path:
+    """Return the folder whose files are delivered: the workspace, or a working folder outside it."""
+    return context.workspace if plan.workdir.is_relative_to(context.workspace) else plan.workdir
 
 
 def target_of(name: str, targets: Mapping[str, Any]) -> ComputeTarget:

@@ -31,10 +31,8 @@ class StartOrder:
     script: Mapping[str, bytes]
 
 
-def start_order(
-    plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFolder, secrets: Mapping[str, str]
-) -> StartOrder:
-    """Return the order for a run of a delivered tree."""
+def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFolder) -> StartOrder:
+    """Return the order for a run of a delivered tree, without its secrets."""
     folder = plan.workdir.relative_to(tree.root)
     files = {one.path: (one.digest, one.mode) for one in tree.files}
     script: dict[str, bytes] = {}
@@ -52,8 +50,9 @@ def start_order(
         "folder": str(folder),
         "files": [[path, *found] for path, found in files.items()],
         "links": tree.links,
-        "environment": {"PYTHONUNBUFFERED": "1", **plan.environment, **secrets},
+        "environment": {"PYTHONUNBUFFERED": "1", **plan.environment},
         "limit_s": plan.limit_s,
+        "slots": 0 if target.kind == "slurm" else target.max_runs or plan.slots,
         "sbatch": _sbatch(plan, target) if target.kind == "slurm" else None,
         "note": _note(tree),
     }

@@ -29,7 +29,7 @@ def what_happens(request: Mapping[str, Any], preview: Sequence[DiffLine] = ()) -
             return f"Run the notebook {one_row(str(args.get('path', '')))}."
         case "write" | "edit" | "notebook":
             return f"{_write(name, preview)} {one_row(str(args.get('path', '')))} (+{added} -{removed})."
-        case "jobs" if args.get("operation") in ("run", "schedule"):
+        case "jobs" if args.get("operation") in ("run", "sweep", "schedule"):
             return _run_sentence(args)
     operation = one_row(str(args.get("operation", "")))
     return f"Call the tool {one_row(name)}{f' to {operation}' if operation else ''}."
@@ -42,10 +42,11 @@ def _write(name: str, preview: Sequence[DiffLine]) -> str:
 
 
 def _run_sentence(args: Mapping[str, Any]) -> str:
-    where = one_row(str(args.get("hardware") or args.get("backend") or ""))
+    where = one_row(str(args.get("target") or args.get("hardware") or args.get("backend") or ""))
     limit = one_row(str(args.get("timeout") or ""))
-    when = "Schedule" if args.get("operation") == "schedule" else "Start"
-    return f"{when} a background run{f' on {where}' if where else ''}{f' for at most {limit}' if limit else ''}."
+    words = {"schedule": "Schedule a background run", "sweep": "Start the background runs of a sweep"}
+    what = words.get(str(args.get("operation")), "Start a background run")
+    return f"{what}{f' on {where}' if where else ''}{f' for at most {limit}' if limit else ''}."
 
 
 def what_it_costs(request: Mapping[str, Any]) -> str:

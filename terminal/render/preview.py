@@ -14,7 +14,7 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLin
     """Return the lines that show a call. Their renderer makes hidden characters visible."""
     if name == "bash":
         return _command(args)
-    if name == "jobs" and args.get("operation") in ("run", "schedule"):
+    if name == "jobs" and args.get("operation") in ("run", "sweep", "schedule"):
         return _run(args, workspace)
     if changes_file(name, args):
         return _diff(args, workspace)

@@ -14,14 +14,14 @@ from ml_intern.runs.backends.base import FetchesOutputs
 from ml_intern.runs.backends.hardware import all_hardware
 from ml_intern.runs.backends.hub_schedules import change_schedule, create_schedule, list_schedules, schedule_effects
 from ml_intern.runs.backends.registry import LOCAL, backend_of, backend_spec
-from ml_intern.runs.launch import start_run
+from ml_intern.runs.launch import start_run, start_runs
 from ml_intern.runs.logs import last_lines, part, tail
 from ml_intern.runs.notify import conditions_json
 from ml_intern.runs.poll import poll, stop
-from ml_intern.runs.summary import report, sources_of, standing_line, started_text
+from ml_intern.runs.summary import report, sources_of, standing_line, started_text, sweep_text
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import RunRow
-from ml_intern.tools.compute.jobs_args import JobsArgs, build_plan, is_read_only, run_preflight
+from ml_intern.tools.compute.jobs_args import JobsArgs, build_plan, build_plans, is_read_only, run_preflight
 
 PART_BYTES = 30_000
 LOG_CHARACTERS = 16_000
@@ -33,26 +33,31 @@ _MIN_POLL_S = 0.25
 
 async def jobs_effects(args: Mapping[str, Any], context: ToolContext) -> ExternalEffects:
     """Return the secrets, price and namespace of a run. Other operations have no external effects."""
-    if args.get("operation") not in ("run", "schedule"):
+    if args.get("operation") not in ("run", "sweep", "schedule"):
         return NO_EFFECTS
     parsed = JobsArgs.model_validate(args)
     try:
-        plan = await build_plan(parsed, context)
+        plans = await build_plans(parsed, context)
     except ToolError as error:
         if parsed.target or not backend_spec(parsed.backend).has_prices:
             return ExternalEffects(refused=str(error))
         raise
-    if refusal := (await run_preflight(parsed, plan, context)).refusal:
+    if refusal := (await run_preflight(parsed, plans[0], context)).refusal:
         return ExternalEffects(refused=refusal)
     if parsed.operation == "schedule":
-        return await schedule_effects(plan, context)
-    return await backend_of(plan.backend, context.services.store).effects(plan, context)
+        return await schedule_effects(plans[0], context)
+    effects = await backend_of(plans[0].backend, context.services.store).effects(plans[0], context)
+    costs = [plan.max_usd for plan in plans]
+    if effects.cost_usd and len(plans) > 1:
+        return replace(effects, cost_usd=None if None in costs else sum(filter(None, costs)))
+    return effects
 
 
 def _on_resume(args: Mapping[str, Any]) -> OnResume:
     """Choose the resume policy: a run is reattached by its id, a schedule may exist already, others can be repeated."""
     reattaches = backend_spec(args.get("backend", LOCAL.name)).can_reattach
-    kinds: dict[Any, OnResume] = {"run": "reattach" if reattaches else "report", "schedule": "report"}
+    starts: OnResume = "reattach" if reattaches else "report"
+    kinds: dict[Any, OnResume] = {"run": starts, "sweep": starts, "schedule": "report"}
     return kinds.get(args.get("operation"), "rerun")
 
 
@@ -76,6 +81,8 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
       Do not wait in a loop; waiting between turns costs nothing. A job's machine starts empty and is deleted
       afterwards: push or upload the results. Print losses as plain lines, not in progress bars. Preflight checks refuse
       a run that would fail, with the fix: run a script locally with a few steps before you launch it as a job.
+    - sweep: start a script with each combination of `parameters`, which replace {NAME} in args or are passed as --NAME.
+      Runs wait for a free machine. Compare them with experiments when all have ended.
     - list: the runs of this thread. inspect: one run, with its CPU, memory and GPU usage.
     - logs: the last lines, or the text after offset. The result names the file with the full log.
     - wait: until it ends, at most a few minutes, if the very next step needs it.
@@ -89,7 +96,7 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
     """
     if operation := HUB_OPERATIONS.get(args.operation):
         return await operation(args, context)
-    if args.operation == "run":
+    if args.operation in ("run", "sweep"):
         return await _run(args, context)
     if args.operation == "list":
         return await _list(context)
@@ -98,11 +105,14 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
 
 
 async def _run(args: JobsArgs, context: ToolContext) -> ToolResult:
-    plan = await build_plan(args, context)
-    findings = await run_preflight(args, plan, context)
+    plans = await build_plans(args, context)
+    findings = await run_preflight(args, plans[0], context)
     if findings.refusal:
         raise ToolError(findings.refusal)
-    started = started_text(await start_run(plan, context))
+    if args.operation == "sweep":
+        started = sweep_text(await start_runs(plans, context))
+    else:
+        started = started_text(await start_run(plans[0], context))
     return replace(started, text="\n".join([started.text, *(f"note: {note}" for note in findings.notes)]))
 
 

@@ -1,6 +1,7 @@
 """The arguments of the jobs tool, and the run plan built from them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,12 +16,14 @@ from ml_intern.runs.plan import limit_seconds, planned
 from ml_intern.runs.preflight.check import RuleName
 from ml_intern.runs.preflight.findings import PreflightReport
 from ml_intern.runs.preflight.gather import preflight
+from ml_intern.tools.compute.sweep import MAX_RUNS, Choices, filled, names_in, options_of, title, variants
 
 MAX_LINES = 500
+MAX_NAME = 100
 MAX_WAIT_S = 600
 READING = frozenset({"list", "logs", "wait", "inspect", "hardware", "schedules"})
 Operation = Literal[
-    "run", "list", "logs", "wait", "inspect", "notify", "cancel", "fetch",
+    "run", "sweep", "list", "logs", "wait", "inspect", "notify", "cancel", "fetch",
     "hardware", "schedule", "schedules", "suspend_schedule", "resume_schedule", "delete_schedule",
 ]  # fmt: skip
 
@@ -44,7 +47,7 @@ class JobsArgs(ToolArgs):
     )
     nodes: int = Field(1, ge=1, le=1000, description="run on Slurm: the number of nodes.")
     gpus: str = Field("", max_length=40, description="run on Slurm: GPUs per node, such as 2 or a100:2.")
-    name: str = Field("", max_length=100, description="run: a short name for lists.")
+    name: str = Field("", max_length=MAX_NAME, description="run: a short name for lists.")
     timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h locally, 2h for a job.")
     workdir: str = Field(".", description="run locally: folder to run in, inside the workspace.")
     env: dict[str, str] = Field(default_factory=dict, description="run: additional environment variables; no secrets.")
@@ -56,6 +59,14 @@ class JobsArgs(ToolArgs):
     hardware: str = Field("", description="run as a job: hardware, such as cpu-basic or a10g-small.")
     image: str = Field("", description="run as a job: container image.")
     namespace: str = Field("", description="run as a job: user or organisation; default: the token's owner.")
+    parameters: dict[str, Choices] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="sweep: the values of each parameter: a list, or a range {low, high, log}.",
+    )
+    samples: int = Field(0, ge=0, le=MAX_RUNS, description="sweep: number of random combinations; 0: all of them.")
+    seed: int = Field(0, ge=0, description="sweep: seed of the random combinations.")
+    at_once: int = Field(1, ge=1, le=MAX_RUNS, description="sweep: runs at once on one machine; others wait.")
     when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
     schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of a schedule.")
     override: list[RuleName] = Field(
@@ -93,6 +104,30 @@ class JobsArgs(ToolArgs):
 def is_read_only(args: Mapping[str, Any]) -> bool:
     """Return whether a call with these arguments changes nothing."""
     return args.get("operation") in READING
+
+
+async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
+    """Build the plans of the requested runs: one, or those of a sweep. Raises ToolError."""
+    if args.operation != "sweep":
+        return [await build_plan(args, context)]
+    if args.command and not backend_spec(_backend_name(args, context)).is_remote:
+        raise ToolError("a sweep on this machine requires a script, whose parameters are its arguments")
+    texts = [args.command, *args.args]
+    placed = names_in(texts, args.parameters)
+    if args.command and (missing := [name for name in args.parameters if name not in placed]):
+        raise ToolError(f"the command has no place for {missing[0]}; write it as {{{missing[0]}}}")
+    plans = []
+    for values in variants(args.parameters, args.samples, args.seed):
+        changes = {
+            "command": filled(args.command, values, quote=True),
+            "args": [*(filled(one, values, quote=False) for one in args.args), *options_of(values, placed)],
+            "name": " ".join(filter(None, [args.name, title(values)]))[:MAX_NAME],
+        }
+        if args.command:
+            changes["args"] = []
+        plan = await build_plan(args.model_copy(update=changes), context)
+        plans.append(replace(plan, slots=args.at_once))
+    return plans
 
 
 async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
@@ -144,6 +179,6 @@ def _backend_name(args: JobsArgs, context: ToolContext) -> str:
 
 async def run_preflight(args: JobsArgs, plan: RunPlan, context: ToolContext) -> PreflightReport:
     """Run the preflight checks, except for a run whose launch was interrupted by a crash."""
-    if await context.services.store.runs.get(run_id(context)) is not None:
+    if await context.services.store.runs.get(run_id(context)) is not None:  # also the first run of a sweep
         return PreflightReport()
     return await preflight(plan, context, limit_named=bool(args.timeout))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ml_intern.runs.remote.far_side import slots
 from ml_intern.runs.remote.far_side.delivery import CHUNK, prepare
 from ml_intern.runs.remote.far_side.folder import (
     boot_id,
@@ -21,9 +22,10 @@ from ml_intern.runs.remote.far_side.folder import (
     write_status,
 )
 from ml_intern.runs.remote.far_side.slurm import cancel_job, queue_state, submit
-from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, detach
+from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, detach, end_marked
 
 START_SECONDS = 30.0
+RESTARTED, KILLED = "the machine restarted", "its supervisor was killed"
 
 
 def start(root: Path, order: dict[str, Any]) -> dict[str, Any]:
@@ -50,9 +52,11 @@ def state(folder: Path) -> dict[str, Any]:
     """Return the status of a run, its age by this machine's clock, and the size of its log."""
     supervised = is_supervised(folder)  # checked first, because the status is written last
     status = read_status(folder)
-    if status.get("state") == "running" and not supervised and "job" not in status:
+    if "finished" not in status and status.get("pid") and not supervised and "job" not in status:
         restarted = status.get("boot") != boot_id()
-        status.update(state="lost", reason="the machine restarted" if restarted else "its supervisor was killed")
+        if not restarted:
+            end_marked(folder.name)
+        status.update(state="lost", reason=RESTARTED if restarted else KILLED)
     log, now = folder / "log.txt", time.time()
     status["log"] = log.stat().st_size if log.exists() else 0
     status["age"] = now - status["started"] if "started" in status else None
@@ -94,6 +98,11 @@ def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     if status["state"] == "queued" and read_status(folder).get("state") == "queued":
         write_status(folder, {**status, "state": "cancelled", "reason": "it was stopped", "finished": time.time()})
     return state(folder)
+
+
+def withdraw(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Take a run out of the queue, and return whether it will never start here."""
+    return {"withdrawn": slots.withdraw(root, order["id"])}
 
 
 def abandon(root: Path, order: dict[str, Any]) -> dict[str, Any]:

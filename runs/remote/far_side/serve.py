@@ -13,12 +13,13 @@ from typing import Any
 
 from ml_intern.runs.remote.far_side.delivery import missing, prune, receive
 from ml_intern.runs.remote.far_side.machine import probe, usage
-from ml_intern.runs.remote.far_side.runs import abandon, cancel, content, log, outputs, start, states
+from ml_intern.runs.remote.far_side.runs import abandon, cancel, content, log, outputs, start, states, withdraw
 
 MARK = "ml-intern-answer:"
 
 OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
-    one.__name__: one for one in (missing, prune, start, states, log, cancel, abandon, outputs, content, usage, probe)
+    one.__name__: one
+    for one in (missing, prune, start, states, log, cancel, abandon, outputs, content, usage, probe, withdraw)
 }
 
 

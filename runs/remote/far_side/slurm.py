@@ -13,6 +13,7 @@ from ml_intern.runs.remote.far_side.supervisor import supervise
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
+LEFT_QUEUE = "its job left the queue"
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
@@ -65,7 +66,7 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
     if "finished" in (ended := read_status(folder)):
         return ended
     word = _job_state(status["job"])
-    return {**status, "state": ENDS.get(word, "lost"), "reason": f"its job left the queue: {word}"}
+    return {**status, "state": ENDS.get(word, "lost"), "reason": f"{LEFT_QUEUE}: {word}"}
 
 
 def cancel_job(status: dict[str, Any]) -> None:

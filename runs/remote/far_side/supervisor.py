@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from ml_intern.runs.remote.far_side.folder import boot_id, read_status, write_status
+from ml_intern.runs.remote.far_side.slots import WAITING, WITHDRAWN, Queue
 
 HEARTBEAT_SECONDS = 10.0
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_CHILD_SUBREAPER = 36
+QUEUE_SECONDS = 0.2
+MARK = "ML_INTERN_RUN"
+"""The variable by which the processes of a run are found when its supervisor was killed."""
 
 
 def detach(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:
@@ -47,6 +51,29 @@ class Supervisor:
         """Stop the command soon."""
         self.is_stopping = True
 
+    def run_in_turn(self, known: dict[str, Any]) -> None:
+        """Run the command when one of the machine's slots is free."""
+        if not self.order.get("slots"):
+            self.run(known)
+            return
+        queue = Queue(self.folder.parent.parent, self.folder.name, self.order["slots"])
+        queue.enter()
+        waiting = {**known, "pid": os.getpid(), "boot": boot_id()}
+        write_status(self.folder, {**waiting, "state": "queued", "reason": WAITING})
+        slot = queue.slot(self.pause)
+        if slot is not None:
+            with slot:
+                self.run(known)
+            return
+        reason = "it was stopped before it started" if self.is_stopping else WITHDRAWN
+        write_status(self.folder, {**waiting, "state": "cancelled", "reason": reason, "finished": time.time()})
+
+    def pause(self) -> bool:
+        """Return whether the run was stopped. Pause before False."""
+        if not self.is_stopping:
+            time.sleep(QUEUE_SECONDS)
+        return self.is_stopping
+
     def run(self, known: dict[str, Any]) -> None:
         """Run the command, with the status before and after."""
         began = {**known, "pid": os.getpid(), "started": time.time(), "boot": boot_id(), "host": os.uname().nodename}
@@ -63,6 +90,7 @@ class Supervisor:
         own = [str(Path("~/.local/bin").expanduser()), str(Path("~/.cargo/bin").expanduser())]
         environment = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *own])}
         environment.update(self.order["environment"])
+        environment[MARK] = self.folder.name
         with (self.folder / "log.txt").open("ab", buffering=0) as log:
             log.write(self.order["note"].encode())
             child = subprocess.Popen(
@@ -109,7 +137,7 @@ def supervise(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:
     signal.signal(signal.SIGTERM, supervisor.stop)
     if sys.platform.startswith("linux"):  # what the run leaves behind becomes a child of this process
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    supervisor.run(read_status(folder))
+    supervisor.run_in_turn(read_status(folder))
     lock.close()
 
 
@@ -125,6 +153,29 @@ def end_processes(child: subprocess.Popen[bytes]) -> None:
         if time.monotonic() > deadline:
             number = signal.SIGKILL
         time.sleep(POLL_SECONDS)
+
+
+def end_marked(run: str) -> None:
+    """Kill every process of a run whose supervisor was killed."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (left := _marked(run)) and time.monotonic() < deadline:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(POLL_SECONDS)
+
+
+def _marked(run: str) -> list[int]:
+    mark, found = f"{MARK}={run}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it has ended, or belongs to another user
+    return [pid for pid in found if _fields(pid)[:1] not in ([], ["Z"])]
 
 
 def _left(child: subprocess.Popen[bytes]) -> list[int]:

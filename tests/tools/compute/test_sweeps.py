@@ -1,0 +1,82 @@
+"""The operation sweep of jobs: the values of its runs, one queue on this machine, one report, one price."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ml_intern.execution.call import ToolError
+from ml_intern.runs.poll import poll
+from ml_intern.store.runs import RunRow
+from ml_intern.tools.compute.sweep import ValueRange, filled, variants
+from tests.execution.conftest import THREAD, Bench, until
+
+SCRIPT = """import pathlib, sys, time
+log = pathlib.Path("log.txt")
+with log.open("a") as file: print("begin", *sys.argv[1:], file=file)
+while not pathlib.Path("go").exists(): time.sleep(0.05)
+with log.open("a") as file: print("end", *sys.argv[1:], file=file)
+print(f"f1={sys.argv[2]}")
+"""
+
+
+def test_a_grid_has_every_combination_and_samples_are_repeatable() -> None:
+    grid = variants({"lr": [0.1, 0.01], "layers": [1, 2, 3]}, 0, 0)
+    assert len(grid) == len({tuple(values.items()) for values in grid}) == 6
+    ranges: dict[str, Any] = {"lr": ValueRange(low=1e-5, high=1e-1, log=True), "layers": ValueRange(low=1, high=4)}
+    drawn = variants(ranges, 20, seed=3)
+    assert drawn == variants(ranges, 20, seed=3) != variants(ranges, 20, seed=4)
+    assert all(1e-5 <= float(values["lr"]) <= 1e-1 and values["layers"] in (1, 2, 3, 4) for values in drawn)
+    assert len(variants({"n": [1, 2]}, 50, seed=0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({}, "requires parameters"),
+        ({"n": []}, "at least one value"),
+        ({"n": ValueRange(low=0, high=1)}, "set samples"),
+        ({"n": list(range(11)), "m": list(range(10))}, "more than 100 runs"),
+    ],
+)
+def test_impossible_sweeps_are_refused(parameters: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ToolError, match=reason):
+        variants(parameters, 0, 0)
+
+
+def test_values_are_quoted_for_a_shell() -> None:
+    assert filled("run --name {n} ${HOME}", {"n": "a; rm -rf x"}, quote=True) == "run --name 'a; rm -rf x' ${HOME}"
+
+
+async def sweep(bench: Bench, **args: Any) -> list[RunRow]:
+    bench.file("work/train.py", SCRIPT)
+    result = await bench.run("jobs", operation="sweep", script="work/train.py", workdir="work", **args)
+    assert result.ok, result.text
+    return list(await bench.store.runs.list())
+
+
+async def test_the_runs_on_this_machine_follow_one_another_and_are_reported_together(bench: Bench) -> None:
+    rows = await sweep(bench, parameters={"n": [1, 2], "flag": [True]}, name="try")
+    assert [row.name for row in rows] == ["try n=1 flag=true", "try n=2 flag=true"]
+    log = bench.workspace / "work" / "log.txt"
+    await until(log.exists)
+    waiting = await poll(bench.store, rows[1])
+    assert (waiting.state, waiting.reason) == ("queued", "waiting for a free slot")
+    cancelled = await bench.run("jobs", operation="cancel", run=rows[1].id)
+    assert "cancelled" in cancelled.text
+    assert await bench.store.runs.finished_unreported(THREAD, ()) == []
+    bench.file("work/go", "")
+    async with asyncio.timeout(120):
+        while (first := await poll(bench.store, rows[0])).open:  # noqa: ASYNC110 nothing tells of another process
+            await asyncio.sleep(0.05)
+    assert (first.state, first.metrics) == ("succeeded", '{"f1": 1.0}')
+    assert [row.id for row in await bench.store.runs.finished_unreported(THREAD, ())] == [row.id for row in rows]
+    assert log.read_text().splitlines() == ["begin --n 1 --flag true", "end --n 1 --flag true"]
+    best = (await bench.run("experiments", operation="list")).text
+    assert "try n=1 flag=true: f1 1" in best
+
+
+async def test_a_sweep_here_needs_a_script_and_a_command_elsewhere_a_place_for_each_value(bench: Bench) -> None:
+    refused = await bench.run("jobs", operation="sweep", command="echo {n}", parameters={"n": [1]})
+    assert "requires a script" in refused.text
+    assert await bench.store.runs.list() == []
