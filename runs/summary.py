@@ -31,7 +31,7 @@ def standing_line(row: RunRow) -> str:
     if not row.open:
         return f"{row.state}: {ended_line(row)}"
     limit = f"limit {duration(row.limit_s)}" if row.limit_s else ""
-    return ", ".join(filter(None, [row.state, _took(row), limit, metrics_line(row)]))
+    return ", ".join(filter(None, [row.state, row.reason, _took(row), limit, metrics_line(row)]))
 
 
 def report(row: RunRow) -> str:

@@ -139,8 +139,16 @@ def add_target(
     from ml_intern.configs.user_files import change_user_settings
 
     entry = _entry(name, {"kind": kind, **({"host": host} if host else {}), **_pairs(set_ or [])})
-    path = change_user_settings(lambda values: values.setdefault("compute", {}).update({name: entry}))
-    return print_lines([f"added {name} to {path}; test it with: ml-intern compute test {name}"])
+
+    def change(values: dict[str, Any]) -> None:
+        known = values.setdefault("compute", {})
+        if unknown := sorted(set(entry.get("members", ())) - {one for one in known if "members" not in known[one]}):
+            raise UsageError(f"{unknown[0]!r} is not a machine or cluster in your settings", "add it first")
+        known[name] = entry
+
+    path = change_user_settings(change)
+    tried = ", ".join(f"ml-intern compute test {one}" for one in entry.get("members", [name]))
+    return print_lines([f"added {name} to {path}; test it with: {tried}"])
 
 
 def _pairs(given: list[str]) -> dict[str, Any]:
@@ -175,8 +183,11 @@ def remove_target(name: Name) -> int:
     from ml_intern.configs.user_files import change_user_settings
 
     def change(values: dict[str, Any]) -> None:
-        if values.get("compute", {}).pop(name, None) is None:
+        targets = values.get("compute", {})
+        if targets.pop(name, None) is None:
             raise UsageError(f"there is no target {name!r} in your settings", "`ml-intern compute list` lists them")
+        if pools := [other for other, target in targets.items() if name in target.get("members", ())]:
+            raise UsageError(f"{name} is a member of the pool {pools[0]}", f"remove or replace {pools[0]} first")
 
     return print_lines([f"{name} is removed from {change_user_settings(change)}"])
 

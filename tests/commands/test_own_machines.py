@@ -53,6 +53,19 @@ def test_a_wrong_machine_is_refused(run: Run, words: tuple[str, ...], problem: s
     assert run("compute", "list", "--json").json == []
 
 
+def test_a_pool_needs_members_that_exist_and_a_member_is_not_removed(run: Run, box: Path) -> None:
+    assert "'lab' is not a machine" in run("compute", "add", "all", "--kind", "pool", "--set", "members=lab").err
+    assert "no other, needs members" in run("compute", "add", "all", "--kind", "pool").err
+    assert "ml-intern compute test box" in run("compute", "add", "all", "--kind", "pool", "--set", "members=box").out
+    assert [line.split()[:3] for line in run("compute", "list").out.splitlines()[1:]] == [
+        ["box", "ssh", "box"], ["all", "pool", "box"],
+    ]  # fmt: skip
+    assert "test its members: box" in run("compute", "test", "all").err
+    kept = run("compute", "remove", "box")
+    assert (kept.code, "a member of the pool all" in kept.err) == (2, True)
+    assert [run("compute", "remove", name).code for name in ("all", "box")] == [0, 0]
+
+
 def test_the_model_trains_there_and_is_resumed_at_the_end(
     run: Run, box: Path, place: Path, script: Callable[..., str]
 ) -> None:

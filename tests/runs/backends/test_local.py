@@ -225,7 +225,7 @@ async def test_a_full_disk_ends_the_run_with_that_word(bench: Bench) -> None:
         "id": "run-full", "argv": ["bash", "-c", "head -c 4000000 /dev/zero | tr '\\0' 'y' | fold; sleep 600"],
         "readable": [], "writable": [], "folder": str(bench.workspace), "environment": {"PATH": os.environ["PATH"]},
         "further": {}, "secrets": [], "roots": [], "launched_with": [], "read": [],
-        "known_secrets": {}, "limit_s": 60.0, "sandbox": None,
+        "known_secrets": {}, "limit_s": 60.0, "slots": 0, "sandbox": None,
     }  # fmt: skip
     folder = make_run_folder(bench.store.home, "run-full")
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); {SUPERVISE}"
