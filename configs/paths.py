@@ -4,6 +4,7 @@ ML_INTERN_HOME moves all folders (data, cache, trust, user settings).
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -38,10 +39,14 @@ def private_folder(path: Path) -> Path:
 
 def replace_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Write `text` to a file that replaces `path` once it is complete and on disk. Other processes see either file."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    descriptor, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(fresh).replace(path)
+    except OSError:
+        Path(fresh).unlink()
+        raise

@@ -32,10 +32,10 @@ from ml_intern.store.runs import QUEUED
 if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
-FAULTS = (RESTARTED, KILLED, LEFT_QUEUE)
+LOSSES = (RESTARTED, KILLED, LEFT_QUEUE)
 ORDERS = "orders.json"
 """The orders of a run by target, with the targets that it has left, in its folder."""
-MAX_FAULTS = 1
+MAX_LOSSES = 1
 """How many machines may fail before the run counts as lost."""
 SECONDS_BETWEEN_TRIES = 0.1
 
@@ -71,7 +71,7 @@ class Pool:
                 if is_ours:
                     if not (folder / ORDERS).exists():
                         orders = await self._delivered(plan, id, context)
-                        _write(folder, {"orders": orders, "secrets": plan.secrets, "left": [], "faults": 0})
+                        _write(folder, {"orders": orders, "secrets": plan.secrets, "left": [], "losses": 0})
                     await self._place(folder, _here(folder))
                     return json.dumps({"id": id})
             await asyncio.sleep(SECONDS_BETWEEN_TRIES)
@@ -141,11 +141,11 @@ class Pool:
         if here not in state["left"]:
             state["left"].append(here)
             if status.state == "lost":
-                _count_fault(state, status)
+                _count_loss(state, status)
                 note = f"\nml-intern: {here}: {status.reason}; the run starts again elsewhere\n".encode()
                 await asyncio.to_thread(append_output, folder / LOG, note)
             _write(folder, state)
-        if state["faults"] > MAX_FAULTS or state.get("limit_s", 1) <= 0:
+        if state["losses"] > MAX_LOSSES or state.get("limit_s", 1) <= 0:
             return status
         try:
             await self._place(folder, "")
@@ -193,16 +193,16 @@ class Pool:
 
 
 def _is_gone(status: RunStatus) -> bool:
-    """Return whether a run was withdrawn, or ended by a fault of its target that left nothing of it."""
+    """Return whether a run was withdrawn, or ended with its machine or its supervisor, and nothing of it is left."""
     if status.state == "lost":
-        return status.reason.startswith(FAULTS)
+        return status.reason.startswith(LOSSES)
     return status.state == "cancelled" and status.reason == WITHDRAWN
 
 
-def _count_fault(state: dict[str, Any], status: RunStatus) -> None:
-    """Count the fault, and take what the run has used from its time limit and add it to its cost."""
+def _count_loss(state: dict[str, Any], status: RunStatus) -> None:
+    """Count the loss, and take what the run has used from its time limit and add it to its cost."""
     limit = next(iter(state["orders"].values()))["order"]["limit_s"]
-    state["faults"] += 1
+    state["losses"] += 1
     state["limit_s"] = limit - (time.time() - status.started if status.started is not None else 0.0)
     state["spent_usd"] = status.cost_usd or 0.0
 
@@ -238,7 +238,7 @@ def _write(folder: Path, state: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _moving(folder: Path) -> Iterator[bool]:
-    """Hold the lock for changing a run's target. Yield whether no other process holds it."""
+    """Hold the lock for changing a run's target. Yield whether it was free."""
     with (folder / "moving").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

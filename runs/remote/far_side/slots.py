@@ -1,4 +1,4 @@
-"""The slots of a machine: at most so many runs at once. The others wait, in the order in which they came."""
+"""The slots of a machine, which limit how many runs it executes at once. The others wait in their order."""
 
 from __future__ import annotations
 
