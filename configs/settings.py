@@ -165,6 +165,13 @@ class SandboxSettings(BaseModel):
     """Hosts, .domains or URLs."""
 
 
+def check_endpoint(address: str) -> str:
+    """Check an address that gets telemetry. Raises ValueError."""
+    if address and not re.match(r"https?://[^/\s]", address):
+        raise ValueError("the endpoint is not an http address")
+    return address
+
+
 class WebSettings(BaseModel):
     """Limits of web_read."""
 
@@ -181,6 +188,17 @@ class WebPageSettings(BaseModel):
 
     origin: str = ""
     """The address of a TLS proxy in front of the page, such as https://gpu.example.org; empty: loopback only."""
+
+
+class TelemetrySettings(BaseModel):
+    """Traces of OpenTelemetry, see docs/telemetry.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: Annotated[str, AfterValidator(check_endpoint)] = ""
+    """The address that gets the spans over OTLP/HTTP, such as http://127.0.0.1:4318/v1/traces; empty: none are made."""
+    content: bool = False
+    """Send messages, arguments and results, too."""
 
 
 class TerminalSettings(BaseModel):
@@ -353,6 +371,7 @@ class Settings(BaseModel):
     """Base URLs that replace those of services, see configs/hosts.py."""
     web: WebSettings = WebSettings()
     web_page: WebPageSettings = WebPageSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     confirm_cpu_jobs: bool = True
     """Ask before a job on CPU hardware, too."""
     hub_collection: bool | None = None

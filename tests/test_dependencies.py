@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ml_intern"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_IMPORTED = {
+    "opentelemetry-exporter-otlp-proto-http": "the extra telemetry: a part of the namespace opentelemetry",
     "ipykernel": "the extra notebook: started as a program",
     "langgraph-cli": "the extra studio: started as a program",
     "langgraph-api": "the extra studio: started by langgraph-cli",
@@ -25,6 +26,7 @@ EXTRAS = {
     "apprise": "apprise",
     "duckdb": "duckdb",
     "jupyter_client": "jupyter-client",
+    "opentelemetry": "opentelemetry-sdk",
     "PIL": "pillow",
     "segno": "segno",
 }

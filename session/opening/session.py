@@ -1,5 +1,6 @@
 """Open a session with its settings, store, models, tools and servers, and clean up when it ends."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -22,6 +23,7 @@ from ml_intern.session.wire.attaching import attach, is_served
 if TYPE_CHECKING:
     from ml_intern.execution.tool import ToolSpec
     from ml_intern.session.agent import AgentSession
+    from ml_intern.session.event_queue import EventQueue
     from ml_intern.session.protocol import Session
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
@@ -151,6 +153,7 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         events = EventQueue()
         notifications = Notifications(settings.messaging, options.workspace, events.warn)
         stack.push_async_callback(notifications.close)
+        _trace(settings, start.interface, events, stack)
         services = replace(services, defaults=options, notifier=notifications)
         thread = start.row.id if start.row else None
         socket = ThreadSocket(store.home)
@@ -170,6 +173,16 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         if start.row and not start.request.fork:
             await store.threads.save_options(start.row.id, options.given)
         yield session
+
+
+def _trace(settings: Settings, interface: Interface, events: "EventQueue", stack: AsyncExitStack) -> None:
+    """Send the spans of the session if the settings name an endpoint. Raises ConfigurationError."""
+    from ml_intern.outbound.telemetry.export import open_telemetry
+
+    telemetry = open_telemetry(settings.telemetry, interface.report)
+    if telemetry is not None:
+        events.listen(telemetry.take)
+        stack.push_async_callback(asyncio.to_thread, telemetry.close)
 
 
 async def _builtin_tools(options: RunOptions, settings: Settings) -> "tuple[dict[str, ToolSpec], tuple[str, ...]]":

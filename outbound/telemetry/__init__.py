@@ -1,0 +1,1 @@
+"""Traces of OpenTelemetry: spans of turns, model calls, tool calls and runs."""
