@@ -180,7 +180,8 @@ async def outputs(host: "Host", _: str) -> None:
 async def status(host: "Host", _: str) -> None:
     """Show thread, folder, model and mode."""
     options = host.options
-    host.screen.line(f"thread   {host.session.thread_id}")
+    row = await host.session.row()
+    host.screen.line(f"thread   {host.session.thread_id}  {row.title if row else ''}".rstrip())
     host.screen.line(f"folder   {options.workspace}")
     host.screen.line(f"model    {options.model}, reasoning effort {options.effort or MODEL_DEFAULT}")
     host.screen.line(f"approval {options.approval_mode}")

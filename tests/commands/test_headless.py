@@ -239,6 +239,15 @@ def test_a_thread_is_not_kept_where_the_settings_say_so_and_goes_on_when_it_is_t
     assert row["turns"] == 2
 
 
+def test_the_title_of_a_thread_is_the_prompt_without_the_files_it_mentions(
+    run: Run, script: Script, place: Path
+) -> None:
+    (place / "notes.txt").write_text("a note\n")
+    assert run("-m", script({"text": "ok"}), "read @notes.txt").code == 0
+    (row,) = run("threads", "list", "--json").json
+    assert row["title"] == "read @notes.txt"
+
+
 def test_continue_fork_and_resume_find_their_thread(run: Run, script: Script) -> None:
     model = script({"text": "one"}, {"text": "two"}, {"text": "three"})
     first = run("--output-format", "json", "-m", model, "first").json["thread_id"]
