@@ -80,7 +80,8 @@ def compare(recorder: Recorder, line: int, one: Value, other: Value) -> Value:
         return replace(both, tags=both.tags | {"hard"}) if made.predicted else both
     check_labels(recorder, line, targets, made)
     check_changed(recorder, line, targets)
-    check_units(recorder, line, targets)
+    if not made.errors:
+        check_units(recorder, line, targets)
     return replace(both, errors=made.parts or targets.parts, predicted=True)
 
 

@@ -189,6 +189,7 @@ _STANDARDISED = f"{_DATA}s = a[:, -1].std()\nm = Ridge().fit(a[:, :-1], a[:, -1]
         (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125 euros.", {"rescaled-targets"}),
         (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) - y / s)))", "", "MAE 0.8125, standardised.", set()),
         (f"{_STANDARDISED}print(np.mean(np.abs(m.predict(X) * s - y)))", "", "MAE 0.8125 euros.", set()),
+        (f"{_FIT}print(np.sum((y - p) / p - np.log(y) + np.log(p)))", "", "MAE 0.8125 euros.", set()),
     ],
 )
 def test_code_that_says_something_else_than_the_answer_is_named(
