@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: coverage mutants test test-installs check fmt bench lock faults soak docs reference captures
+.PHONY: coverage mutants test test-installs check fmt bench lock faults soak night docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -36,8 +36,11 @@ captures:        ## make the terminal pictures in docs/images again: real sessio
 faults:          ## every failure, attack and example that the normal run samples, about half an hour
 	TESTS_EVERY_FAULT=1 uv run pytest tests/faults tests/session tests/sandbox tests/injection
 
-soak:            ## the fault tests with 1,000 kills and 1,000 races, over every scenario
-	TESTS_SOAK=1000 uv run pytest tests/faults -n 2
+soak:            ## kill processes until 10,000 were killed; stop it and start it again at any time
+	uv run python -m bench.soak $(ARGS)
+
+night:           ## simulated nights with faults and kills at real rates; ARGS="--nights 1" plays one
+	uv run --group bench python -m bench.night $(ARGS)
 
 coverage:        ## the tests with the coverage of lines in their processes; the floor is in pyproject.toml
 	uv run pytest --cov --cov-report= --cov-fail-under=0

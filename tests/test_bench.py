@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from bench.attacks import counted
+from bench.night import Night, play
 from bench.overhead import agent, at, overheads
 from bench.process import Records
 from bench.server import command
+from bench.soak import recorded, summary
 
 
 def test_the_command_prints_2_kb_and_no_two_are_the_same() -> None:
@@ -56,3 +58,17 @@ def test_the_figures_of_given_commands_are_printed(tmp_path: Path) -> None:
     assert "a.txt: 1 of 2 unasked without sandbox; asked: ['python a.py']" in printed
     assert "a.txt: 2 of 2 unasked with sandbox; asked: []" in printed
     assert "b.jsonl expected: 2 commands, unsafe auto 0, denies hit 1/1, harmless kept 1/1" in printed
+
+
+def test_a_night_with_kills_ends_with_the_answer(tmp_path: Path) -> None:
+    night = Night(seed=1, steps=12)
+    play(night, tmp_path)
+    assert night.is_good
+    assert (night.faults["SIGKILL"], night.faults["SIGTERM"]) == (3, 1)
+
+
+def test_a_soak_counts_on_from_what_was_recorded_whole(tmp_path: Path) -> None:
+    file = tmp_path / "trials.jsonl"
+    file.write_text('{"scenario": "plain", "kills": [{}, {}], "broken": []}\n{"scenario": "plain", "ki')
+    assert summary(recorded(file)) == "2 kills in 1 trials, 0 broken: plain 2"
+    assert recorded(tmp_path / "none") == []

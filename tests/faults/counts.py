@@ -1,4 +1,4 @@
-"""How often faults are played: some normally, all by `make faults`, a thousand by `make soak`. Seeds are printed."""
+"""How often faults are played: some normally, all by `make faults`, more by TESTS_SOAK. Seeds are printed."""
 
 import os
 import secrets

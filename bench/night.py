@@ -1,0 +1,149 @@
+"""Simulated nights: the model calls of eight hours without the waiting, with faults at the rates of a table.
+
+    python -m bench.night [--nights 20] [--steps 960] [--write]
+
+A model reply takes 30 s in the median, so that a night has 960 of them. Each calls a command that leaves its number in
+a file. A loop of `ml-intern -c`, such as systemd or Slurm would run, restarts what ends. A night is good if the turn
+ends with the model's answer, no command ran twice, and none is missing but those that ran when a process was killed.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+RESULTS = Path(__file__).with_name("nights.json")
+FAULTS = {429: 1 / 150, 500: 1 / 400, 503: 1 / 300, 529: 1 / 200}
+"""HTTP errors before a reply. A third of them come twice."""
+KILLS = {"SIGKILL": 3.0, "SIGTERM": 1.0}
+"""Signals in a night: the out-of-memory killer and a restarted machine, and a spot machine that is taken back."""
+MAX_STARTS = 40
+START_SECONDS = 900.0
+
+
+@dataclass
+class Night:
+    """What happened in one night."""
+
+    seed: int
+    steps: int
+    faults: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    doubled: int = 0
+    lost: int = 0
+    cut_off: int = 0
+    """Commands that were running when the process was killed, which the model was told."""
+    stuck: bool = False
+    seconds: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was lost or doubled, and the turn ended."""
+        return not (self.doubled or self.lost or self.stuck)
+
+
+def script(night: Night, dice: random.Random) -> list[dict[str, Any]]:
+    """The replies of a night, with the faults drawn from the table."""
+    steps: list[dict[str, Any]] = []
+    for number in range(night.steps):
+        command = f"echo {number} >> log; seq {number} {number + 200}"
+        step: dict[str, Any] = {"tool_calls": [{"name": "bash", "args": {"command": command}}]}
+        status = next((status for status, rate in FAULTS.items() if dice.random() < rate), None)
+        if status is not None:
+            night.faults[str(status)] += 1
+            step["error"] = {
+                "status": status,
+                "message": "try later",
+                "times": dice.choice((1, 1, 2)),
+                "retry_after": 0.1,
+            }
+        steps.append(step)
+    return [*steps, {"text": "the night is over"}]
+
+
+def signals(dice: random.Random, steps: int) -> list[tuple[int, str]]:
+    """The steps at which the process gets a signal, in order."""
+    drawn = [(dice.randrange(1, steps), name) for name, number in KILLS.items() for _ in range(round(number))]
+    return sorted(drawn)
+
+
+def play(night: Night, folder: Path) -> None:
+    """Run a night to its end and record what came of it."""
+    dice = random.Random(night.seed)
+    work, log = folder / "work", folder / "work/log"
+    work.mkdir()
+    log.touch()
+    (folder / "script.yaml").write_text(json.dumps(script(night, dice)))
+    waiting, began = signals(dice, night.steps), time.monotonic()
+    answer = ""
+    while not answer and night.starts < MAX_STARTS:
+        night.starts += 1
+        words = ("-c",) if night.starts > 1 else ("-p", "work until the morning")
+        answer = life(folder, words, log, waiting, night)
+    night.seconds = round(time.monotonic() - began, 1)
+    night.stuck = answer != "the night is over\n"
+    done = Counter(log.read_text().split())
+    night.doubled = sum(number > 1 for number in done.values())
+    missing = night.steps - len(done)
+    night.cut_off = min(missing, sum(night.faults[name] for name in KILLS))
+    night.lost = missing - night.cut_off
+
+
+def life(folder: Path, words: tuple[str, ...], log: Path, waiting: list[tuple[int, str]], night: Night) -> str:
+    """One process: it is sent the next signal when its step is reached. Return its answer, "" if it ended without."""
+    program = [sys.executable, "-m", "ml_intern", "-m", f"scripted:{folder / 'script.yaml'}", "--no-sandbox"]
+    environment = {**os.environ, "ML_INTERN_HOME": str(folder / "home")}
+    limits = ("--max-iterations", "-1", "--approval-mode", "yolo")
+    with (folder / "errors").open("ab") as errors, subprocess.Popen(
+        [*program, *limits, *words], cwd=folder / "work", env=environment, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            if waiting and len(log.read_text().split()) >= waiting[0][0]:
+                _, name = waiting.pop(0)
+                night.faults[name] += 1
+                process.send_signal(signal.Signals[name])
+                process.wait()
+            time.sleep(0.02)
+        process.kill()
+        assert process.stdout is not None
+        return process.stdout.read() if process.returncode == 0 else ""
+
+
+def main() -> None:
+    """Play the nights and print a report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nights", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=960)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help=f"write the report to {RESULTS.name}")
+    given = parser.parse_args()
+    nights = []
+    for number in range(given.nights):
+        night = Night(given.seed + number, given.steps)
+        with TemporaryDirectory(prefix="ml-intern-night-") as folder:
+            play(night, Path(folder))
+        nights.append(night)
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(night.faults.items()))
+        print(
+            f"night {night.seed}: {'good' if night.is_good else asdict(night)}, {night.seconds} s, {faults}", flush=True
+        )
+    good = sum(night.is_good for night in nights)
+    print(f"{good} of {len(nights)} nights were good")
+    if given.write:
+        RESULTS.write_text(json.dumps([asdict(night) for night in nights], indent=1) + "\n")
+    sys.exit(0 if good == len(nights) else 1)
+
+
+if __name__ == "__main__":
+    main()
