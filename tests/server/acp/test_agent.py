@@ -10,9 +10,10 @@ import pytest
 from acp.schema import EnvVariable, McpServerStdio
 
 from ml_intern.cli import main
-from tests.server.acp.conftest import Agents, Editor
+from tests.server.acp.editor import Agents, Editor, agents
 from tests.session.conftest import bash
 
+__all__ = ["agents"]
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 20).decode()
 SERVER = "from mcp.server.fastmcp import FastMCP as F; s = F('s'); s.tool(name='shout')(lambda: 'LOUD'); s.run()"
 
