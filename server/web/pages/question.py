@@ -1,22 +1,28 @@
 """The pending approval as a form: approve, approve always, reject with a reason, or change the arguments."""
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ml_intern.outbound.conversation import Call
 from ml_intern.outbound.exporting.html_calls import arguments_html, call_title
-from ml_intern.outbound.exporting.html_code import safe
+from ml_intern.outbound.exporting.html_code import code, safe
 from ml_intern.server.web.pages.layout import button, hidden, post
+from ml_intern.text.file_changes import changes_file, file_change
+from ml_intern.text.formatting import and_more
 
 SCOPES = {"thread": "Always in this thread", "folder": "Always in this folder"}
 Request = Mapping[str, Any]
+MAX_DIFF_LINES = 400
 
 
-def question_html(asked: Mapping[str, Any], url: str) -> str:
-    """Return the form that answers all requests at once."""
+def question_html(asked: Mapping[str, Any], url: str, folder: str) -> str:
+    """Return the form that answers all requests at once. `folder` is the folder of the thread."""
     requests: Sequence[Request] = asked["requests"]
-    cards = "".join(_request(number, one, several=len(requests) > 1) for number, one in enumerate(requests))
+    several = len(requests) > 1
+    cards = "".join(_request(number, one, folder, several=several) for number, one in enumerate(requests))
     head = f"<h2>{'Question' if requests[0]['name'] == 'question' else 'May I do this?'}</h2>"
     return post(url, hidden(do="answer") + head + cards + _buttons(requests), "Pending approval", "card question")
 
@@ -28,7 +34,7 @@ def answered_html(answered: Mapping[str, Any]) -> str:
     return f'<p class="notice note">{safe(kinds or "answered")} by {safe(answered["by"] or "another client")}</p>'
 
 
-def _request(number: int, request: Request, *, several: bool) -> str:
+def _request(number: int, request: Request, folder: str, *, several: bool) -> str:
     id = f'<input type="hidden" name="id.{number}" value="{safe(request["id"])}">'
     if request["name"] == "question":
         return f'{id}<p class="plain">{safe(request["description"])}</p>{_reason(number, "Answer (optional)")}'
@@ -41,9 +47,21 @@ def _request(number: int, request: Request, *, several: bool) -> str:
     original = f'<input type="hidden" name="was.{number}" value="{safe(arguments)}">'
     return (
         f"<fieldset><legend><b>{safe(call.name)}</b> {safe(call_title(call))}</legend>{id}{original}"
-        f'<div class="arguments">{arguments_html(call)}</div><p class="why">{safe(request["description"])}</p>'
+        f'<div class="arguments">{_effect(call, folder)}</div><p class="why">{safe(request["description"])}</p>'
         f"{_choice(number) if several else ''}{edit}{_reason(number, 'Reason, if you reject it')}</fieldset>"
     )
+
+
+def _effect(call: Call, folder: str) -> str:
+    """Return the diff of a call that changes a file, else its arguments."""
+    if not changes_file(call.name, call.args):
+        return arguments_html(call)
+    before, after = file_change(call.args, Path(folder))
+    lines = list(difflib.unified_diff((before or "").splitlines(), after.splitlines(), lineterm="", n=2))[2:]
+    if len(lines) > MAX_DIFF_LINES:
+        lines = [*lines[:MAX_DIFF_LINES], f"@@ {and_more(len(lines), MAX_DIFF_LINES, 'line')} @@"]
+    name = f"{call.args['path']}{' (new)' if before is None else ''}"
+    return f'<p class="arg">{safe(name)}</p>' + (code("\n".join(lines), "diff") if lines else "No change.")
 
 
 def _choice(number: int) -> str:

@@ -97,7 +97,7 @@ def _status(thread: WatchedThread) -> str:
 def _question(thread: WatchedThread) -> str:
     state = thread.state
     if state.question is not None:
-        return question_html(state.question, f"/t/{thread.thread_id}/do")
+        return question_html(state.question, f"/t/{thread.thread_id}/do", state.folder)
     return answered_html(state.answered) if state.answered is not None else ""
 
 

@@ -53,6 +53,16 @@ def test_a_rejection_carries_its_reason_and_edited_arguments_run_instead(web: We
     assert [path.name for path in (web.root / "edited").iterdir()] == ["other.txt"]
 
 
+def test_an_approval_shows_what_changes_in_the_file(web: Web) -> None:
+    (folder := web.root / "differs").mkdir()
+    (folder / "a.txt").write_text("one\ntwo\nthree\n")
+    edit = {"name": "edit", "args": {"path": "a.txt", "old": "two", "new": "<b>2</b>"}}
+    thread = web.start({"tool_calls": [edit]}, {"text": "ok"}, folder="differs")
+    page = web.until(thread, "May I do this?")
+    shown = re.sub("<[^>]+>", "", page.partition("May I do this?")[2])
+    assert " one\n-two\n+&lt;b&gt;2&lt;/b&gt;\n three" in shown
+
+
 class Tags(HTMLParser):
     """The elements of a page and the names of their attributes."""
 
