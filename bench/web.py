@@ -85,9 +85,10 @@ async def first_paint(address: str, page_address: str) -> tuple[float, float]:
 
 async def watched(url: str, token: str, folder: Path) -> tuple[int, int, int, int]:
     """Let many watchers follow one thread. Return the deliveries, the returns, the gaps and the doubles."""
-    (folder / "a.txt").write_text("word\n")
-    step = {"delay": 0.2, "text": "I read it.", "tool_calls": [{"name": "read", "args": {"path": "a.txt"}}]}
-    (script := folder / "script.yaml").write_text(json.dumps([*[step] * STEPS, {"text": "done"}]))
+    (folder / "a.txt").write_text("word\n" * STEPS)
+    calls = [{"name": "read", "args": {"path": "a.txt", "offset": line}} for line in range(1, STEPS + 1)]
+    steps = [{"delay": 0.2, "text": "I read it.", "tool_calls": [call]} for call in calls]
+    (script := folder / "script.yaml").write_text(json.dumps([*steps, {"text": "done"}]))
     limits = httpx.Limits(max_connections=None)
     headers = {"x-api-key": token}
     async with httpx.AsyncClient(
