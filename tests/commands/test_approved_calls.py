@@ -142,6 +142,15 @@ CASES = [
         ("1", "2"),
     ),
     Case(
+        "notebook",
+        {"operation": "insert", "path": "made.ipynb", "source": "one = 1"},
+        {"operation": "insert", "path": "made.ipynb", "source": "two = 2"},
+        lambda place, _: [
+            source for cell in json.loads(place.text("made.ipynb"))["cells"] for source in cell["source"]
+        ],
+        ([["one = 1"]], [["two = 2"]]),
+    ),
+    Case(
         "remember",
         {"fact": "one is odd", "evidence": "notes.txt"},
         {"fact": "two is even", "evidence": "notes.txt"},

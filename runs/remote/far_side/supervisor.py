@@ -19,7 +19,7 @@ GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 QUEUE_SECONDS = 0.2
-MARK = "ML_INTERN_RUN"
+MARK = "ML_INTERN_CALL"
 """The variable by which the processes of a run are found when its supervisor was killed."""
 
 
