@@ -148,7 +148,7 @@ CASES = [
         lambda place, _: [
             source for cell in json.loads(place.text("made.ipynb"))["cells"] for source in cell["source"]
         ],
-        ([["one = 1"]], [["two = 2"]]),
+        (["one = 1"], ["two = 2"]),
     ),
     Case(
         "remember",
