@@ -301,9 +301,10 @@ class Transcript:
     def _plan_update(self, data: dict[str, Any]) -> None:
         self._plan = data["steps"]
         if self._in_order or not self.activity:
-            self._show_plan()
+            self.show_plan()
 
-    def _show_plan(self) -> None:
+    def show_plan(self) -> None:
+        """Show the plan as finished rows, unless these steps were shown last."""
         if (steps := self._plan) and steps != self._plan_shown:
             self._add(lambda width: [f"  {row}" for row in plan_rows(steps, width - 2, self.paint)])
         self._plan_shown = self._plan
@@ -373,7 +374,7 @@ class Transcript:
     def _turn_complete(self, data: dict[str, Any]) -> None:
         if data["status"] in ("done", "contradicted"):
             self.rest()
-            self._show_plan()
+            self.show_plan()
             summary = summary_of(data, self._clock, self._now_s(), self._used, self.turn_cost)
             self._add(lambda width: summary.rows(width, self.paint))
         else:
@@ -382,7 +383,7 @@ class Transcript:
 
     def _end(self, text: str, style: str) -> None:
         self.rest()
-        self._show_plan()
+        self.show_plan()
         self._clock.stop()
         if text:
             self.line(text, style)

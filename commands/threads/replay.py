@@ -80,6 +80,7 @@ class _Watched:
             transcript.said(event.data["text"])
         elif event.type == "turn_complete" and event.data["status"] == "done":
             transcript.rest()
+            transcript.show_plan()
             transcript.line(f"turn {event.data['turn']}, {duration(event.time - self._began)}", "dim")
         else:
             transcript.show(event)

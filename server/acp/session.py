@@ -40,6 +40,9 @@ class EditorSession:
         self._updates = UpdatesOfSession(self._workspace, name)
         self._turn = asyncio.Lock()
         self._asking: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
+        """The task that has the editor's answers and submits them, which is not cancelled any more."""
+        self._answered = 0
         self._mode: ApprovalMode = session.options.approval_mode
 
     def modes(self) -> SessionModeState:
@@ -106,10 +109,12 @@ class EditorSession:
     async def _rest(self) -> None:
         """Wait until nothing runs and nothing is asked."""
         while True:
+            answered = self._answered
             await self._session.idle()
-            if self._asking is None:
+            if tasks := {task for task in (self._asking, self._answering) if task is not None}:
+                await asyncio.wait(tasks)
+            elif answered == self._answered:  # no answer was submitted meanwhile, which continues the turn
                 return
-            await asyncio.wait({self._asking})
 
     # --- approvals
 
@@ -129,9 +134,13 @@ class EditorSession:
                 await self.cancel()
                 return
             decisions[request["id"]] = decision
-        self._asking = None  # the answer ends the approval: an event about it must not cancel this task
-        with suppress(UsageError):  # another client answered first, which its event says
-            await self._session.submit(ExecApproval(decisions, by=self._name))
+        self._asking, self._answering = None, self._asking  # an event about the answer must not cancel this task
+        try:
+            with suppress(UsageError):  # another client answered first, which its event says
+                await self._session.submit(ExecApproval(decisions, by=self._name))
+        finally:
+            self._answering = None
+            self._answered += 1
 
     async def _answer(self, request: Request) -> Decision | None:
         """Return the editor's decision; None if it ends the turn or cannot answer."""

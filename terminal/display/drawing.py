@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.application import Application
@@ -97,8 +98,17 @@ class SessionApplication(Application[None]):
         if not isinstance(self.input, Vt100Input):
             return None
         parser = self.input.vt100_parser
-        parser.feed_key_callback = answers = AnswerFilter(parser.feed_key_callback, take)
+        parser.feed_key_callback = answers = AnswerFilter(parser.feed_key_callback, take, self._process_released)
         return answers
+
+    def _process_released(self) -> None:
+        """Process keys that the filter passed on later than they were read: nothing else reads them now."""
+        context = self.context or copy_context()
+        context.copy().run(self._process_flushed)
+
+    def _process_flushed(self) -> None:
+        self.key_processor.feed_multiple(self.input.flush_keys())
+        self.key_processor.process_keys()
 
     def _on_resize(self) -> None:
         self._resized()

@@ -29,14 +29,23 @@ def answers_queries(environ: Mapping[str, str]) -> bool:
 
 
 class AnswerFilter:
-    """Passes key presses on, except those of answers, which `take` gets whole. They may arrive at any time."""
+    """Passes key presses on, except those of answers, which `take` gets whole. They may arrive at any time.
+
+    `released` is called after presses were passed on that had waited for the rest of an answer.
+    """
 
     expecting = False
     """Whether an answer is expected: it may come in pieces, and an Esc may be its beginning."""
 
-    def __init__(self, pass_on: "Callable[[KeyPress], object]", take: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        pass_on: "Callable[[KeyPress], object]",
+        take: Callable[[str], object],
+        released: Callable[[], object] = lambda: None,
+    ) -> None:
         self._pass_on = pass_on
         self._take = take
+        self._released = released
         self._text = ""
         self._held: list[KeyPress] = []
 
@@ -64,6 +73,7 @@ class AnswerFilter:
         self.expecting = expecting
         if not expecting and self._text == ESCAPE:
             self._release()
+            self._released()
 
     def _release(self) -> None:
         """Pass the collected keys on: they are not an answer."""

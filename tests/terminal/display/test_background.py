@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ml_intern.terminal.display import background
-from tests.terminal.keyboard import Keyboard, keyboard
+from tests.terminal.keyboard import Keyboard, NoActions, keyboard
 
 WHITE = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 ATTRIBUTES = "\x1b[?62;22c"
@@ -59,3 +59,14 @@ async def test_a_terminal_that_cannot_show_a_theme_is_not_asked(monkeypatch: pyt
     async with keyboard() as typed:
         await typed.type("a")
         assert "\x1b]11" not in typed.written
+
+
+async def test_an_esc_that_waited_for_the_rest_of_an_answer_is_a_key_without_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interrupted = asyncio.Event()
+    monkeypatch.setattr(NoActions, "working", True)
+    monkeypatch.setattr(NoActions, "interrupt", lambda _: interrupted.set())
+    async with keyboard() as typed:
+        await typed.type("\x1b")
+        await asyncio.wait_for(interrupted.wait(), 60)
