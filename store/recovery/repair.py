@@ -76,7 +76,9 @@ async def restore(path: Path, backup: Path) -> Repaired:
 
     Raises UsageError if the file is not a sound database of ml-intern, and TemporaryError if the database is in use.
     """
-    if not backup.is_file() or find_damage(backup):
+    if not backup.is_file():
+        raise UsageError(f"there is no file {backup}", "`ml-intern restore` lists the backups")
+    if find_damage(backup):
         raise UsageError(f"{backup} is not a sound database", "`ml-intern restore` lists the backups")
     with _unused(path):
         return await _restored(path, backup, "replaced")

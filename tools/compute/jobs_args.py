@@ -112,8 +112,7 @@ async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
         return [await build_plan(args, context)]
     if args.command and not backend_spec(_backend_name(args, context)).is_remote:
         raise ToolError("a sweep on this machine requires a script, whose parameters are its arguments")
-    texts = [args.command, *args.args]
-    placed = names_in(texts, args.parameters)
+    placed = names_in([args.command] if args.command else args.args, args.parameters)
     if args.command and (missing := [name for name in args.parameters if name not in placed]):
         raise ToolError(f"the command has no place for {missing[0]}; write it as {{{missing[0]}}}")
     plans = []
@@ -123,8 +122,6 @@ async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
             "args": [*(filled(one, values, quote=False) for one in args.args), *options_of(values, placed)],
             "name": " ".join(filter(None, [args.name, title(values)]))[:MAX_NAME],
         }
-        if args.command:
-            changes["args"] = []
         plan = await build_plan(args.model_copy(update=changes), context)
         plans.append(replace(plan, slots=args.at_once))
     return plans

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ml_intern.execution.call import ToolError
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, stop
@@ -161,8 +162,6 @@ async def test_a_member_that_cannot_be_reached_is_left_out(pool: PoolBench) -> N
 
 
 async def backend_refusal(pool: PoolBench, context: Any) -> str:
-    from ml_intern.execution.call import ToolError
-
     plan = RunPlan("pool", "x", pool.workspace, ("bash", "-c", "true"), target="both", limit_s=60)
     with pytest.raises(ToolError) as refused:
         await backend_of("pool", pool.store).launch(plan, "run-refused", context)

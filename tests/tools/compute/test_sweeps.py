@@ -1,6 +1,7 @@
 """The operation sweep of jobs: the values of its runs, one queue on this machine, one report, one price."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from ml_intern.execution.call import ToolError
 from ml_intern.runs.poll import poll
 from ml_intern.store.runs import RunRow
-from ml_intern.tools.compute.sweep import ValueRange, filled, variants
+from ml_intern.tools.compute.jobs_args import JobsArgs, build_plans
+from ml_intern.tools.compute.sweep import Choices, ValueRange, filled, variants
 from tests.execution.conftest import THREAD, Bench, until
 
 SCRIPT = """import pathlib, sys, time
@@ -42,6 +44,17 @@ def test_a_grid_has_every_combination_and_samples_are_repeatable() -> None:
 def test_impossible_sweeps_are_refused(parameters: dict[str, Any], reason: str) -> None:
     with pytest.raises(ToolError, match=reason):
         variants(parameters, 0, 0)
+
+
+async def test_every_parameter_of_a_command_has_a_place_in_it(bench: Bench) -> None:
+    options = replace(bench.context().options, compute={"box": {"kind": "ssh", "host": "box"}})
+    context = replace(bench.context(), options=options)
+    parameters: dict[str, Choices] = {"n": [1, 2]}
+    args = JobsArgs(operation="sweep", target="box", command="echo", args=["{n}"], parameters=parameters)
+    with pytest.raises(ToolError, match="no place for n"):
+        await build_plans(args, context)
+    plans = await build_plans(args.model_copy(update={"command": "echo {n}", "args": []}), context)
+    assert [plan.display for plan in plans] == ["echo 1", "echo 2"]
 
 
 def test_values_are_quoted_for_a_shell() -> None:
