@@ -1,0 +1,1 @@
+"""The policies of a search: which attempt comes next."""
