@@ -14,28 +14,6 @@ ENDED: Final = ("finished", "stopped", "failed")
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The noise of the evaluator, measured on the baseline."""
-
-    deviation: float
-    """Standard deviation of one evaluation over the seeds; 0.0 if every evaluation gave the same value."""
-    evaluations: int
-    seeded: bool = True
-    """Whether the evaluator uses the seed. Without it the same state gives the same value, and `deviation` says only
-    how the evaluator differs from run to run."""
-    rows: int | None = None
-    """Rows that the metric is computed on, if the evaluator says it ("n 400")."""
-
-
-@dataclass(frozen=True)
-class PairedRows:
-    """The contributions of the same test rows to the metric, for two attempts: their means are compared."""
-
-    candidate: tuple[float, ...]
-    parent: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Finalist:
     """One of the best attempts, and its evaluations with new seeds. `score` is None if they failed: `why` says it."""
 
@@ -89,7 +67,8 @@ class SearchRecord:
     seconds: float = 0.0
     """How long it has run, without pauses and without the time when no process ran it."""
     finished: float | None = None
-    noise: Noise | None = None
+    rows: int = 0
+    """Rows that the metric is computed on, as the evaluator prints them; 0 if it does not. See search/noise.py."""
     evaluation_seconds: float | None = None
     """How long one evaluation of the baseline took."""
     planned: int = 1
