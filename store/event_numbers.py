@@ -1,21 +1,19 @@
 """The numbers of the events of each thread. They are reserved in blocks, so that none is given to two events."""
 
-import sqlite3
-
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 
 class EventNumbers:
     """The reserved event numbers of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def last(self, thread_id: str) -> int:
         """Return the highest reserved number of a thread; 0 if there is none."""
         query = "SELECT reserved FROM event_numbers WHERE thread_id = ?"
 
-        def read(connection: sqlite3.Connection) -> int:
+        def read(connection: SqlConnection) -> int:
             found = connection.execute(query, (thread_id,)).fetchone()
             return int(found[0]) if found else 0
 

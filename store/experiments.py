@@ -1,12 +1,11 @@
 """The table of experiments of all threads, with their metrics and the sources of the metrics."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ _COLUMNS = ", ".join(_NAMES)
 class Experiments:
     """The experiments of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def put(self, row: ExperimentRow) -> None:
@@ -76,6 +75,6 @@ class Experiments:
         return await self._database.read(selection)
 
 
-def _selection(where: str, *values: str) -> Callable[[sqlite3.Connection], list[ExperimentRow]]:
+def _selection(where: str, *values: str) -> Callable[[SqlConnection], list[ExperimentRow]]:
     query = f"SELECT {_COLUMNS} FROM experiments WHERE {where} ORDER BY created, rowid"  # noqa: S608  constants only
     return lambda connection: [ExperimentRow(*found) for found in connection.execute(query, values)]

@@ -1,12 +1,11 @@
 """The journal of tool calls, committed before and after each call, so that no call runs twice or is lost."""
 
 import json
-import sqlite3
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 _COLUMNS = "thread_id, message_id, position, tool, digest, status, result, handle, started, finished"
 _TICK_S = 0.02
@@ -46,7 +45,7 @@ class JournalRow:
 class Journal:
     """The journal of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def start(self, key: CallKey, tool: str, digest: str) -> JournalRow | None:
@@ -61,7 +60,7 @@ class Journal:
         )
         named = (key.thread_id, key.message_id, key.index)
 
-        def begin(connection: sqlite3.Connection) -> JournalRow | None:
+        def begin(connection: SqlConnection) -> JournalRow | None:
             connection.execute(
                 "UPDATE journal SET result = NULL WHERE thread_id = ? AND message_id <> ? AND result IS NOT NULL",
                 (key.thread_id, key.message_id),
@@ -93,7 +92,7 @@ class Journal:
         """Return start and end of each call of a thread in seconds since the epoch; the end is None while it runs."""
         query = "SELECT thread_id, message_id, position, started, finished FROM journal WHERE thread_id = ?"
 
-        def select(connection: sqlite3.Connection) -> dict[CallKey, tuple[float, float | None]]:
+        def select(connection: SqlConnection) -> dict[CallKey, tuple[float, float | None]]:
             rows = connection.execute(query, (thread_id,))
             return {CallKey(*key): (started, finished) for *key, started, finished in rows}
 
@@ -102,7 +101,7 @@ class Journal:
     async def _select(self, where: str, *values: str | int) -> list[JournalRow]:
         query = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY started, position"  # noqa: S608  constants only
 
-        def select(connection: sqlite3.Connection) -> list[JournalRow]:
+        def select(connection: SqlConnection) -> list[JournalRow]:
             return [_row(found) for found in connection.execute(query, values)]
 
         return await self._database.read(select)

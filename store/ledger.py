@@ -1,14 +1,13 @@
 """The ledger of every paid request, recorded before it is sent. Entries survive undo and deletion of threads."""
 
 import math
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal, Protocol
 
 from ml_intern.configs.errors import LimitReached
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 from ml_intern.text.formatting import money, plural
 
 Source = Literal["main", "research", "compaction", "job"]
@@ -156,7 +155,7 @@ class PaidRequest:
 class Ledger:
     """The ledger of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def reserve(
@@ -235,7 +234,7 @@ class Ledger:
         )
 
     async def _close(self, statement: str, values: tuple[float | str | None, ...]) -> Totals:
-        def close(connection: sqlite3.Connection) -> Totals:
+        def close(connection: SqlConnection) -> Totals:
             rows = connection.execute(statement, values).fetchall()
             if not rows:
                 raise ValueError(f"there is no open entry {values[-1]} in the ledger")
@@ -250,19 +249,18 @@ _COMMITTED = (
 )
 
 
-def insert_entry(
-    connection: sqlite3.Connection, entry: tuple[str, str, Source, str], reservation: CostReservation
-) -> int:
+def insert_entry(connection: SqlConnection, entry: tuple[str, str, Source, str], reservation: CostReservation) -> int:
     """Insert an entry (thread, root, source, model) inside a transaction and return its id. Raises LimitReached."""
     _check_cap(connection, entry[1], reservation)
     statement = (
         "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
-        "VALUES (?, ?, ?, ?, 'open', ?, ?)"
+        "VALUES (?, ?, ?, ?, 'open', ?, ?) RETURNING id"
     )
-    return connection.execute(statement, (*entry, reservation.usd, time.time())).lastrowid or 0
+    (id,) = connection.execute(statement, (*entry, reservation.usd, time.time())).fetchone()
+    return int(id)
 
 
-def _check_cap(connection: sqlite3.Connection, root_id: str, reservation: CostReservation) -> None:
+def _check_cap(connection: SqlConnection, root_id: str, reservation: CostReservation) -> None:
     if reservation.cap_usd is None:
         return
     committed, unpriced = connection.execute(_COMMITTED, (root_id,)).fetchone()

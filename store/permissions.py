@@ -1,13 +1,12 @@
 """The table of "always" answers: permanent permissions in a folder, for one thread in it, or in every folder."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 EVERYWHERE = ""
 """The folder of a grant that applies in every folder."""
@@ -50,7 +49,7 @@ class PermissionRow:
 class Permissions:
     """The stored answers of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def add(self, folder: str, thread_id: str | None, grants: Sequence[Grant]) -> None:
@@ -77,7 +76,7 @@ class Permissions:
         return bool(await self._database.write(lambda connection: connection.execute(statement, (id,)).rowcount))
 
 
-def _selection(where: str, *values: str) -> Callable[[sqlite3.Connection], list[PermissionRow]]:
+def _selection(where: str, *values: str) -> Callable[[SqlConnection], list[PermissionRow]]:
     query = f"SELECT {_COLUMNS} FROM permissions WHERE {where} ORDER BY id"  # noqa: S608  constants only
     return lambda connection: [_row(*found) for found in connection.execute(query, values)]
 

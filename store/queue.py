@@ -1,14 +1,13 @@
 """The table of messages that wait for their turn. A row exists until a committed checkpoint holds the message."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 from ml_intern.store.threads import insert_missing
 
 _COLUMNS = "id, position, steer, body, created"
@@ -32,7 +31,7 @@ class QueuedRow:
 class QueuedMessages:
     """The queued messages of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def add(self, thread_id: str, row: QueuedRow, *, folder: str, title: str, first: bool = False) -> int:
@@ -44,7 +43,7 @@ class QueuedMessages:
         place = f"SELECT {_FIRST if first else _LAST} FROM queued_messages WHERE thread_id = ?"  # noqa: S608  constants only
         statement = f"INSERT OR IGNORE INTO queued_messages (thread_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  constants only
 
-        def insert(connection: sqlite3.Connection) -> int:
+        def insert(connection: SqlConnection) -> int:
             insert_missing(connection, thread_id, folder=folder, title=title)
             (position,) = connection.execute(place, (thread_id,)).fetchone()
             values = (thread_id, row.id, position, row.steer, json.dumps(row.body), row.created)
@@ -75,14 +74,14 @@ class QueuedMessages:
         """Move messages to another thread, which is created if it is new."""
         statement = "UPDATE queued_messages SET thread_id = ? WHERE thread_id = ? AND id = ?"
 
-        def move(connection: sqlite3.Connection) -> None:
+        def move(connection: SqlConnection) -> None:
             insert_missing(connection, target, folder=folder)
             connection.executemany(statement, [(target, source, id) for id in ids])
 
         await self._database.write(move)
 
 
-def delete_queued(connection: sqlite3.Connection, thread_id: str, ids: Collection[str]) -> None:
+def delete_queued(connection: SqlConnection, thread_id: str, ids: Collection[str]) -> None:
     """Remove messages of a thread within a transaction."""
     statement = "DELETE FROM queued_messages WHERE thread_id = ? AND id = ?"
     connection.executemany(statement, [(thread_id, id) for id in ids])

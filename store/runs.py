@@ -1,13 +1,12 @@
 """The table of background runs: handles, states, results, and which runs are not reported to the model yet."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict, Unpack
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 from ml_intern.store.ledger import CostReservation, insert_entry
 
 QUEUED, RUNNING = "queued", "running"
@@ -114,7 +113,7 @@ _COLUMNS = ", ".join(_NAMES)
 class Runs:
     """The background runs of a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def add(self, row: RunRow, reservation: CostReservation | None = None) -> None:
@@ -125,7 +124,7 @@ class Runs:
         marks = ", ".join(f":{name}" for name in _NAMES)
         statement = f"INSERT INTO runs ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
 
-        def insert(connection: sqlite3.Connection) -> None:
+        def insert(connection: SqlConnection) -> None:
             values = dict(vars(row))
             if reservation is not None:
                 entry = (row.thread_id, row.root_id or row.thread_id)
@@ -143,7 +142,7 @@ class Runs:
         statement = f"UPDATE runs SET {settings} WHERE id = :id AND {IS_OPEN}"  # noqa: S608  names from the TypedDict
         known = "SELECT 1 FROM runs WHERE id = ?"
 
-        def change(connection: sqlite3.Connection) -> bool:
+        def change(connection: SqlConnection) -> bool:
             changed = connection.execute(statement, {**values, "id": id}).rowcount
             return bool(changed or connection.execute(known, (id,)).fetchone())
 
@@ -160,7 +159,7 @@ class Runs:
             "WHERE id = :ledger_id AND state = 'open'"
         )
 
-        def close(connection: sqlite3.Connection) -> bool:
+        def close(connection: SqlConnection) -> bool:
             found = connection.execute(statement, values).fetchone()
             if found is None:
                 return False
@@ -213,6 +212,6 @@ class Runs:
         await self._database.write(lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (id,)))
 
 
-def _selection(where: str, *values: str) -> Callable[[sqlite3.Connection], list[RunRow]]:
+def _selection(where: str, *values: str) -> Callable[[SqlConnection], list[RunRow]]:
     query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY created, rowid"  # noqa: S608  constants only
     return lambda connection: [RunRow(*found) for found in connection.execute(query, values)]

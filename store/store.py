@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ml_intern.store.checkpoints.rows import Checkpoints
-from ml_intern.store.database import Database, open_database
 from ml_intern.store.event_numbers import EventNumbers
 from ml_intern.store.evidence.table import EvidenceTable
 from ml_intern.store.experiments import Experiments
@@ -18,6 +17,7 @@ from ml_intern.store.lock import lock_path, lock_thread
 from ml_intern.store.permissions import Permissions
 from ml_intern.store.queue import QueuedMessages
 from ml_intern.store.runs import Runs
+from ml_intern.store.sqlite.database import Database, open_database
 from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.threads import ThreadTable
 

@@ -1,12 +1,11 @@
 """The table of files that threads with outside text wrote: path, digest of the content, sources of the text."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 _MAX_BELOW = 5_000
 """Most files below a folder that are returned."""
@@ -24,13 +23,13 @@ class TaintedFile:
 class TaintedFiles:
     """The files that tainted threads wrote."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def add(self, digests: Mapping[str, str], sources: Sequence[str]) -> None:
         """Save path -> digest of files with their sources. Sources of the same content are merged."""
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: SqlConnection) -> None:
             now = time.time()
             for path, digest in digests.items():
                 where = (path, digest)
@@ -46,7 +45,7 @@ class TaintedFiles:
     async def find(self, paths: Sequence[str]) -> list[TaintedFile]:
         """Return the saved contents of these files and of the files below these folders."""
 
-        def read(connection: sqlite3.Connection) -> list[TaintedFile]:
+        def read(connection: SqlConnection) -> list[TaintedFile]:
             found: list[TaintedFile] = []
             for path in paths:
                 below = path.rstrip("/") + "/"

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints.packing import id_timestamp
 from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 from ml_intern.store.lock import is_locked
 from ml_intern.store.runs import IS_OPEN
 from ml_intern.text.formatting import listed
@@ -86,7 +85,7 @@ _THREAD_TABLES = ("journal", "runs", "experiments", "permissions", "queued_messa
 class ThreadTable:
     """The threads of a database."""
 
-    def __init__(self, database: Database, locks: Path) -> None:
+    def __init__(self, database: ThreadDatabase, locks: Path) -> None:
         self._database = database
         self._locks = locks
 
@@ -94,7 +93,7 @@ class ThreadTable:
         """Add a thread, with a new UUID unless an id is given. Raises UsageError if the id exists."""
         row = _new_row(fields)
 
-        def insert(connection: sqlite3.Connection) -> bool:
+        def insert(connection: SqlConnection) -> bool:
             return _insert(connection, row)
 
         if not await self._database.write(insert):
@@ -105,7 +104,7 @@ class ThreadTable:
         """Return the row of `id`, created from `fields` if missing, for example for a thread started in Studio."""
         row = _new_row({"id": id, **fields})
 
-        def insert(connection: sqlite3.Connection) -> ThreadRow:
+        def insert(connection: SqlConnection) -> ThreadRow:
             _insert(connection, row)
             return _require(connection, id)
 
@@ -114,7 +113,7 @@ class ThreadTable:
     async def get(self, id: str) -> ThreadRow | None:
         """Return the thread with exactly this id, or None."""
 
-        def get(connection: sqlite3.Connection) -> ThreadRow | None:
+        def get(connection: SqlConnection) -> ThreadRow | None:
             row = _get(connection, id)
             return self._with_actual_state(row) if row else None
 
@@ -154,7 +153,7 @@ class ThreadTable:
         settings = ", ".join(f"{name} = :{name}" for name in values if name in NewThread.__annotations__)
         statement = f"UPDATE threads SET {settings} WHERE id = :id"  # noqa: S608  names from the TypedDict
 
-        def change(connection: sqlite3.Connection) -> ThreadRow:
+        def change(connection: SqlConnection) -> ThreadRow:
             connection.execute(statement, {**values, "id": id})
             return _require(connection, id)
 
@@ -181,7 +180,7 @@ class ThreadTable:
     async def delete(self, id: str) -> Sequence[str]:
         """Delete a thread, its sub-agents' threads and their rows except the ledger. Return the deleted ids."""
 
-        def remove(connection: sqlite3.Connection) -> Sequence[str]:
+        def remove(connection: SqlConnection) -> Sequence[str]:
             deleted = [_require(connection, id).id, *_children(connection, id)]
             for thread_id in deleted:
                 delete_checkpoints(connection, thread_id)
@@ -205,12 +204,12 @@ class ThreadTable:
             await self._database.write(_insert_unlisted)
 
 
-def _unlisted(connection: sqlite3.Connection) -> Sequence[str]:
+def _unlisted(connection: SqlConnection) -> Sequence[str]:
     query = "SELECT thread_id FROM lanes WHERE namespace = '' AND thread_id NOT IN (SELECT id FROM threads)"
     return [id for (id,) in connection.execute(query)]
 
 
-def _insert_unlisted(connection: sqlite3.Connection) -> None:
+def _insert_unlisted(connection: SqlConnection) -> None:
     for id in _unlisted(connection):
         namespace = ThreadNamespace(id)
         checkpoint_refs = list(load_lineage(connection, namespace, latest_id(connection, namespace) or ""))
@@ -220,7 +219,7 @@ def _insert_unlisted(connection: sqlite3.Connection) -> None:
         _insert(connection, _new_row(fields))
 
 
-def insert_missing(connection: sqlite3.Connection, id: str, **fields: Unpack[ThreadChanges]) -> None:
+def insert_missing(connection: SqlConnection, id: str, **fields: Unpack[ThreadChanges]) -> None:
     """Add the row of a new thread within a transaction."""
     _insert(connection, _new_row({"id": id, **fields}))
 
@@ -240,26 +239,26 @@ def _row(found: tuple[Any, ...]) -> ThreadRow:
     return ThreadRow(*(*fields, tuple(json.loads(redo))))
 
 
-def _insert(connection: sqlite3.Connection, row: ThreadRow) -> bool:
+def _insert(connection: SqlConnection, row: ThreadRow) -> bool:
     values = {**vars(row), "redo": json.dumps(row.redo)}
     marks = ", ".join(f":{name}" for name in _WRITTEN.split(", "))
     statement = f"INSERT OR IGNORE INTO threads ({_WRITTEN}) VALUES ({marks})"  # noqa: S608  constants only
     return connection.execute(statement, values).rowcount == 1
 
 
-def _get(connection: sqlite3.Connection, id: str) -> ThreadRow | None:
+def _get(connection: SqlConnection, id: str) -> ThreadRow | None:
     found = connection.execute(f"SELECT {_COLUMNS} FROM threads WHERE id = ?", (id,)).fetchone()  # noqa: S608  constants only
     return _row(found) if found else None
 
 
-def _require(connection: sqlite3.Connection, id: str) -> ThreadRow:
+def _require(connection: SqlConnection, id: str) -> ThreadRow:
     row = _get(connection, id)
     if row is None:
         raise UsageError(f"there is no thread {id}", "run `ml-intern threads list` to list all threads")
     return row
 
 
-def _children(connection: sqlite3.Connection, id: str) -> list[str]:
+def _children(connection: SqlConnection, id: str) -> list[str]:
     tree = (
         "WITH RECURSIVE tree(id) AS ("
         "SELECT id FROM threads WHERE parent = ? AND forked_at IS NULL UNION "
@@ -269,7 +268,7 @@ def _children(connection: sqlite3.Connection, id: str) -> list[str]:
     return [child for (child,) in connection.execute(tree, (id,))]
 
 
-def _find(connection: sqlite3.Connection, text: str) -> ThreadRow:
+def _find(connection: SqlConnection, text: str) -> ThreadRow:
     if exact := _get(connection, text):
         return exact
     names = connection.execute("SELECT id, title FROM threads ORDER BY updated DESC").fetchall()

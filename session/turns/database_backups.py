@@ -10,7 +10,7 @@ from ml_intern.store.recovery.backups import BackupRule, Backups
 
 if TYPE_CHECKING:
     from ml_intern.configs.settings import BackupSettings
-    from ml_intern.store.database import Database
+    from ml_intern.store.sqlite.database import Database
 
 LONG_TURN_SECONDS = 3_600.0
 """How often the database is checked and copied during a turn."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from ml_intern.store.checkpoints.packing import pack_id, unpack_id
 from ml_intern.store.checkpoints.rows import CheckpointRef, ThreadNamespace, find_namespace, name_sets
-from ml_intern.store.database import Database
+from ml_intern.store.sqlite.database import Database
 
 
 async def checkpoint_refs(database: Database, thread_id: str) -> dict[str, CheckpointRef]:

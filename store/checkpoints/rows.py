@@ -4,7 +4,6 @@ The saver encodes and decodes the bytes. This module does not import langgraph.
 """
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +17,7 @@ from ml_intern.store.checkpoints.packing import (
     pack_id,
     unpack_id,
 )
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 _MAX_DIFFERENCE = 200
 """A difference larger than this, and than a sixth of the checkpoint, is stored with a new base."""
@@ -94,14 +93,14 @@ class TaskBytes:
 class Checkpoints:
     """Queries about checkpoints that do not decode them and so need no langgraph."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def sizes(self, thread_ids: Sequence[str] | None = None) -> dict[str, int]:
         """Return the stored bytes of checkpoints per thread, for these threads or for all."""
         named = None if thread_ids is None else json.dumps(list(thread_ids))
 
-        def add_up(connection: sqlite3.Connection) -> dict[str, int]:
+        def add_up(connection: SqlConnection) -> dict[str, int]:
             found: dict[str, int] = {}
             for table, column in _PARTS:
                 query = (
@@ -118,14 +117,14 @@ class Checkpoints:
         """Return a checkpoint (the latest for None) and its ancestors, latest first; empty if it does not exist."""
         namespace = ThreadNamespace(thread_id)
 
-        def follow(connection: sqlite3.Connection) -> Sequence[CheckpointRef]:
+        def follow(connection: SqlConnection) -> Sequence[CheckpointRef]:
             start = checkpoint_id or latest_id(connection, namespace)
             return list(load_lineage(connection, namespace, start)) if start else []
 
         return await self._database.read(follow)
 
 
-def save_checkpoint(connection: sqlite3.Connection, namespace: ThreadNamespace, ref: CheckpointRef, raw: bytes) -> None:
+def save_checkpoint(connection: SqlConnection, namespace: ThreadNamespace, ref: CheckpointRef, raw: bytes) -> None:
     """Insert a checkpoint or replace the one with the same id."""
     number = _namespace_number(connection, namespace)
     base, body = _against_base(connection, number, raw, renew=ref.step % _BASE_STEPS == 0)
@@ -139,7 +138,7 @@ def save_checkpoint(connection: sqlite3.Connection, namespace: ThreadNamespace, 
     )
 
 
-def save_writes(connection: sqlite3.Connection, namespace: ThreadNamespace, tasks: Sequence[TaskBytes]) -> None:
+def save_writes(connection: SqlConnection, namespace: ThreadNamespace, tasks: Sequence[TaskBytes]) -> None:
     """Insert the writes of tasks."""
     number = _namespace_number(connection, namespace)
     for task in tasks:
@@ -150,15 +149,13 @@ def save_writes(connection: sqlite3.Connection, namespace: ThreadNamespace, task
         )
 
 
-def load_checkpoint(
-    connection: sqlite3.Connection, namespace: ThreadNamespace, id: str | None
-) -> CheckpointBytes | None:
+def load_checkpoint(connection: SqlConnection, namespace: ThreadNamespace, id: str | None) -> CheckpointBytes | None:
     """Return the checkpoint with this id (the latest for None), or None if it does not exist."""
     return next(load_checkpoints(connection, namespace, id=id), None)
 
 
 def load_checkpoints(
-    connection: sqlite3.Connection, namespace: ThreadNamespace, *, id: str | None = None, before: str | None = None
+    connection: SqlConnection, namespace: ThreadNamespace, *, id: str | None = None, before: str | None = None
 ) -> Iterator[CheckpointBytes]:
     """Yield checkpoints, latest first: all, the one with this id, or those before one."""
     wheres = ""
@@ -171,7 +168,7 @@ def load_checkpoints(
         yield CheckpointBytes(unpack_id(found), unpack_id(parent) if parent else None, inflate(body, base))
 
 
-def load_writes(connection: sqlite3.Connection, namespace: ThreadNamespace, checkpoint_id: str) -> list[TaskBytes]:
+def load_writes(connection: SqlConnection, namespace: ThreadNamespace, checkpoint_id: str) -> list[TaskBytes]:
     """Return the writes made at a checkpoint in order of insertion."""
     query = "SELECT checkpoint, task, body FROM task_writes WHERE lane = ? AND checkpoint = ? ORDER BY no"
     rows = connection.execute(query, (find_namespace(connection, namespace), pack_id(checkpoint_id)))
@@ -179,7 +176,7 @@ def load_writes(connection: sqlite3.Connection, namespace: ThreadNamespace, chec
 
 
 def load_lineage_writes(
-    connection: sqlite3.Connection, namespace: ThreadNamespace, from_id: str, depth: int, channels: Collection[str]
+    connection: SqlConnection, namespace: ThreadNamespace, from_id: str, depth: int, channels: Collection[str]
 ) -> Iterator[tuple[str, list[TaskBytes]]]:
     """Yield the writes at a checkpoint and `depth` ancestors, oldest first, if any of them is to `channels`."""
     matching = {number for number, names in name_sets(connection).items() if not names.isdisjoint(channels)}
@@ -190,9 +187,7 @@ def load_lineage_writes(
             yield unpack_id(checkpoint), [_task(checkpoint, task, body) for _, _, task, body in rows]
 
 
-def load_lineage(
-    connection: sqlite3.Connection, namespace: ThreadNamespace, checkpoint_id: str
-) -> Iterator[CheckpointRef]:
+def load_lineage(connection: SqlConnection, namespace: ThreadNamespace, checkpoint_id: str) -> Iterator[CheckpointRef]:
     """Yield a checkpoint and its ancestors, latest first."""
     sets, seen = name_sets(connection), set[bytes | str]()
     values = {"lane": find_namespace(connection, namespace), "id": pack_id(checkpoint_id), "depth": _ENDLESS}
@@ -203,20 +198,20 @@ def load_lineage(
         yield CheckpointRef(unpack_id(id), unpack_id(parent) if parent else None, source, step, sets[names])
 
 
-def latest_id(connection: sqlite3.Connection, namespace: ThreadNamespace) -> str | None:
+def latest_id(connection: SqlConnection, namespace: ThreadNamespace) -> str | None:
     """Return the id of the latest checkpoint, or None."""
     query = "SELECT max(id) FROM checkpoints WHERE lane = ?"
     (latest,) = connection.execute(query, (find_namespace(connection, namespace),)).fetchone()
     return unpack_id(latest) if latest else None
 
 
-def list_namespaces(connection: sqlite3.Connection, thread_id: str | None) -> list[ThreadNamespace]:
+def list_namespaces(connection: SqlConnection, thread_id: str | None) -> list[ThreadNamespace]:
     """Return the namespaces of a thread (of all threads for None)."""
     query = "SELECT thread_id, namespace FROM lanes WHERE :thread IS NULL OR thread_id = :thread"
     return [ThreadNamespace(*found) for found in connection.execute(query, {"thread": thread_id})]
 
 
-def delete_checkpoints(connection: sqlite3.Connection, thread_id: str) -> None:
+def delete_checkpoints(connection: SqlConnection, thread_id: str) -> None:
     """Delete all checkpoints of a thread and their writes."""
     for table in ("checkpoints", "bases", "task_writes"):
         statement = f"DELETE FROM {table} WHERE lane IN (SELECT no FROM lanes WHERE thread_id = ?)"  # noqa: S608  constants only
@@ -228,34 +223,34 @@ def _task(checkpoint: bytes | str, task: bytes | str, body: bytes) -> TaskBytes:
     return TaskBytes(unpack_id(checkpoint), unpack_id(task), inflate(body, TASK_DICTIONARY))
 
 
-def find_namespace(connection: sqlite3.Connection, namespace: ThreadNamespace) -> int:
+def find_namespace(connection: SqlConnection, namespace: ThreadNamespace) -> int:
     """Return the row number of a namespace; 0 if it has no checkpoints."""
     query = "SELECT no FROM lanes WHERE thread_id = ? AND namespace = ?"
     found = connection.execute(query, (namespace.thread_id, namespace.checkpoint_ns)).fetchone()
     return found[0] if found else 0
 
 
-def _namespace_number(connection: sqlite3.Connection, namespace: ThreadNamespace) -> int:
+def _namespace_number(connection: SqlConnection, namespace: ThreadNamespace) -> int:
     statement = "INSERT INTO lanes (thread_id, namespace) VALUES (?, ?)"
     return find_namespace(connection, namespace) or _inserted(
         connection, statement, namespace.thread_id, namespace.checkpoint_ns
     )
 
 
-def name_sets(connection: sqlite3.Connection) -> dict[int, frozenset[str]]:
+def name_sets(connection: SqlConnection) -> dict[int, frozenset[str]]:
     """Return the sets of channel names by number."""
     rows = connection.execute("SELECT no, names FROM name_sets")
     return {number: frozenset(json.loads(names)) for number, names in rows}
 
 
-def _number_of_names(connection: sqlite3.Connection, names: Collection[str]) -> int:
+def _number_of_names(connection: SqlConnection, names: Collection[str]) -> int:
     """Return the number of a set of channel names. A few dozen sets recur."""
     text = json.dumps(sorted(names), separators=(",", ":"))
     found = connection.execute("SELECT no FROM name_sets WHERE names = ?", (text,)).fetchone()
     return found[0] if found else _inserted(connection, "INSERT INTO name_sets (names) VALUES (?)", text)
 
 
-def _against_base(connection: sqlite3.Connection, namespace: int, raw: bytes, *, renew: bool) -> tuple[int, bytes]:
+def _against_base(connection: SqlConnection, namespace: int, raw: bytes, *, renew: bool) -> tuple[int, bytes]:
     """Return the number of a base and the difference to it; a large difference starts a new base."""
     query = "SELECT no, raw FROM bases WHERE lane = ? ORDER BY no DESC LIMIT 1"
     found = None if renew else connection.execute(query, (namespace,)).fetchone()
@@ -268,5 +263,6 @@ def _against_base(connection: sqlite3.Connection, namespace: int, raw: bytes, *,
     return number, deflate(raw, base)
 
 
-def _inserted(connection: sqlite3.Connection, statement: str, *values: str | int | bytes) -> int:
-    return connection.execute(statement, values).lastrowid or 0
+def _inserted(connection: SqlConnection, statement: str, *values: str | int | bytes) -> int:
+    (number,) = connection.execute(f"{statement} RETURNING no", values).fetchone()
+    return int(number)

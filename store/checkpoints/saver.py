@@ -32,8 +32,8 @@ from ml_intern.store.checkpoints import rows as tables
 from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, HistoryStep
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
-from ml_intern.store.database import Database
 from ml_intern.store.queue import delete_queued
+from ml_intern.store.sqlite.database import Database
 
 T = TypeVar("T")
 

@@ -4,13 +4,12 @@ Undo does not change it.
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_intern.store.database import Database
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 Kind = Literal["call", "lock", "verdict"]
 
@@ -28,7 +27,7 @@ class EvidenceRow:
 class EvidenceTable:
     """The evidence of all threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
     async def put(self, thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> None:
@@ -48,7 +47,7 @@ class EvidenceTable:
     async def list(self, thread_id: str, kind: Kind) -> Sequence[EvidenceRow]:
         """Return the evidence of one kind in a thread, in the order in which it was written."""
 
-        def read(connection: sqlite3.Connection) -> list[EvidenceRow]:
+        def read(connection: SqlConnection) -> list[EvidenceRow]:
             query = "SELECT kind, ref, body, created FROM evidence WHERE thread_id = ? AND kind = ? ORDER BY rowid"
             found = connection.execute(query, (thread_id, kind))
             return [EvidenceRow(kind, ref, json.loads(body), created) for kind, ref, body, created in found]

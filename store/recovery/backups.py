@@ -12,9 +12,9 @@ from shutil import disk_usage
 
 from ml_intern.configs.errors import DiskFull, UsageError
 from ml_intern.configs.paths import private_folder
-from ml_intern.store.database import Database, store_error
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.files import copy_database, find_damage, stamp, sync
+from ml_intern.store.sqlite.database import Database, store_error
 
 BACKUPS = "backups"
 _NAME = "threads-{stamp}.db"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.configs.errors import DatabaseUnusable, TemporaryError, UsageError
-from ml_intern.store.database import open_database, store_error
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.backups import sound_backups
 from ml_intern.store.recovery.files import connect_for_reading, copy_database, find_damage, replace_database
 from ml_intern.store.recovery.salvage import RowValues, SchemaTable, insert, salvage, tables_of
 from ml_intern.store.recovery.schema_pages import take_schema
 from ml_intern.store.recovery.soundness import BODIES, Cut, cut_to_whole, replace_damaged_bases, unreadable_rows
-from ml_intern.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from ml_intern.store.sqlite.database import open_database, store_error
+from ml_intern.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 
 _NOT_FROM_BACKUPS = frozenset({"queued_messages"})
 """Tables whose older rows would have an effect: a message that was delivered since would be delivered again."""

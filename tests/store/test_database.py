@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull, TemporaryError
-from ml_intern.store.database import Database, open_database
 from ml_intern.store.runs import RunRow
-from ml_intern.store.schema import SCHEMA_VERSION
+from ml_intern.store.sqlite.database import Database, open_database
+from ml_intern.store.sqlite.schema import SCHEMA_VERSION
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
 from tests.store.recovery.damage import overwrite_pages

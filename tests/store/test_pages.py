@@ -4,7 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from ml_intern.store.pages import FILE, MAX_AGE_SECONDS, CachedPage, open_pages
+from ml_intern.store.sqlite.pages import FILE, MAX_AGE_SECONDS, CachedPage, open_pages
 
 
 def page(url: str, text: str, shelf: str = "trl", age: float = 0.0) -> CachedPage:

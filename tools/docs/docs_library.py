@@ -15,7 +15,7 @@ from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.paths import cache_home
 from ml_intern.execution.call import ToolError
 from ml_intern.net.service import NotFound, Service, Unavailable, open_service
-from ml_intern.store.pages import CachedPage, FoundPage, PageCache, open_pages
+from ml_intern.store.sqlite.pages import CachedPage, FoundPage, PageCache, open_pages
 from ml_intern.text.formatting import plural
 
 AGE_SECONDS = 86_400.0

@@ -11,7 +11,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import render_untrusted, untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound
-from ml_intern.store.pages import CachedPage
+from ml_intern.store.sqlite.pages import CachedPage
 from ml_intern.text.formatting import plural
 from ml_intern.tools.docs.docs_library import Library, age_note, open_library, split_address
 from ml_intern.tools.docs.http_api import operations

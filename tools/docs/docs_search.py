@@ -11,7 +11,7 @@ from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import untrusted_result
 from ml_intern.execution.tool import ToolArgs, ToolContext, tool
 from ml_intern.net.service import NotFound, Unavailable
-from ml_intern.store.pages import FoundPage
+from ml_intern.store.sqlite.pages import FoundPage
 from ml_intern.tools.docs.docs_library import Library, age_note, open_library
 from ml_intern.tools.docs.http_api import HTTP_API, operations
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_intern.net.service import Unavailable
-from ml_intern.store.pages import CachedPage
+from ml_intern.store.sqlite.pages import CachedPage
 
 HTTP_API = "http-api"
 _METHODS = ("get", "post", "put", "patch", "delete", "head")

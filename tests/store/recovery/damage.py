@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from ml_intern.store.database import PAGE_BYTES
+from ml_intern.store.sqlite.database import PAGE_BYTES
 
 
 def overwrite_pages(path: Path, every: int, first: int = 4, last: int | None = None, seed: int = 1) -> int:

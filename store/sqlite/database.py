@@ -17,7 +17,7 @@ from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, 
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.files import damaged, find_damage, is_damage, stamp
-from ml_intern.store.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
+from ml_intern.store.sqlite.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
 

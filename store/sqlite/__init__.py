@@ -1,0 +1,1 @@
+"""The thread database in one SQLite file."""
