@@ -115,6 +115,17 @@ class SearchTree:
             number = self[number].parents[0]
             yield self[number]
 
+    def approach(self, number: int) -> int:
+        """Return the attempt that began the approach: the latest draft before or at this one, repairs of it included,
+        else the baseline.
+        """
+        repair = 0
+        for one in self.line(number):
+            if one.kind == "draft":
+                return repair or one.number
+            repair = (repair or one.number) if one.kind == "debug" else 0
+        return 0
+
     def debugs_before(self, number: int) -> int:
         """Return how many repairs in a row lead to this attempt, itself included."""
         count = 0

@@ -1,0 +1,49 @@
+"""The noise of the evaluator, measured over the attempts of a search."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+from typing import Self
+
+from ml_intern.search.tree import Score
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The spread of the metric from one seed to the next, for the same files."""
+
+    sd: float
+    """Standard deviation of one evaluation."""
+    degrees: int
+    """Its degrees of freedom. With 0 the noise is unknown."""
+    shared: float = 0.0
+    """The share of the variance that attempts have in common when they use the same seeds, 0 to 1."""
+    rows: int = 0
+    """Rows that the metric is computed on; 0 if the evaluator does not print them."""
+
+    @classmethod
+    def of(cls, scores: Iterable[Score], rows: int = 0) -> Self:
+        """Measure the noise over the scores of all attempts."""
+        repeated = [one for one in scores if len(one.values) > 1]
+        degrees = sum(len(one.values) - 1 for one in repeated)
+        if not degrees:
+            return cls(0.0, 0, rows=rows)
+        squares = sum(variance(one.values) * (len(one.values) - 1) for one in repeated)
+        return cls(math.sqrt(squares / degrees), degrees, _shared(repeated), rows)
+
+
+def _shared(scores: Sequence[Score]) -> float:
+    """Return the correlation between the scores that have the seeds of the first, by an analysis of variance.
+
+    With fewer than three of them it is 0.
+    """
+    same = [one for one in scores if one.seeds == scores[0].seeds]
+    attempts, seeds = len(same), len(scores[0].seeds)
+    if attempts < 3:
+        return 0.0
+    centred = [[value - one.mean for value in one.values] for one in same]
+    total = sum(value**2 for line in centred for value in line) / (attempts * (seeds - 1))
+    by_seed = sum(fmean(column) ** 2 for column in zip(*centred, strict=True)) / (seeds - 1)
+    share = (by_seed * attempts / total - 1) / (attempts - 1) if total else 0.0
+    return min(max(share, 0.0), 1.0)

@@ -1,0 +1,164 @@
+"""Better means better: noise is refused at the level of the whole search, true gains pass."""
+
+import math
+from random import Random
+
+import pytest
+
+from ml_intern.search.judgement import choose_winner, judge, judge_rows, screen
+from ml_intern.search.noise import Noise
+from ml_intern.search.plan import Objective
+from ml_intern.search.scores import score_of
+from ml_intern.search.student import quantile, upper_tail
+from ml_intern.search.tree import Score
+from tests.search.trees import ACCURACY
+
+LOSS = Objective("loss", maximize=False)
+NOISE = Noise(0.01, 5)
+SAME = Noise(0.0, 3)
+
+
+def repeated(mean: float, count: int, random: Random, sd: float = 0.01) -> Score:
+    return score_of([random.gauss(mean, sd) for _ in range(count)], range(count))
+
+
+def same(value: float) -> Score:
+    return score_of([value] * 3, range(3))
+
+
+@pytest.mark.parametrize(
+    ("t", "degrees", "tail"),
+    [(0.0, 3, 0.5), (2.353, 3, 0.05), (1.812, 10, 0.05), (3.169, 10, 0.005), (12.706, 1, 0.025), (3.29, 1e6, 0.0005)],
+)
+def test_the_tails_of_student_are_those_of_the_printed_tables(t: float, degrees: float, tail: float) -> None:
+    assert upper_tail(t, degrees) == pytest.approx(tail, rel=2e-3)
+    assert upper_tail(-t, degrees) == pytest.approx(1 - tail, rel=2e-3)
+    if tail < 0.5:
+        assert quantile(tail, degrees) == pytest.approx(t, rel=1e-3)
+
+
+def test_of_500_ideas_without_difference_no_more_are_called_better_than_the_level_allows() -> None:
+    random, passed, better = Random(1), 0, 0
+    parent = repeated(0.7, 5, random)
+    for _ in range(500):
+        screened = screen(repeated(0.7, 3, random), parent, NOISE, 10, 0.05, ACCURACY)
+        passed += screened.promising
+        if screened.promising:
+            fresh, other = (repeated(0.7, screened.evaluations, random) for _ in range(2))
+            better += judge(fresh, other, NOISE, 10, 0.05, ACCURACY).better
+    assert 0 < passed < 300, "the first stage passes some"
+    assert better <= 2, "500 at 0.05 / 10, of which the first stage passes a part, give 0.5 on average"
+
+
+def test_a_gain_of_four_deviations_is_confirmed() -> None:
+    random, better = Random(2), 0
+    for _ in range(50):
+        first, parent = repeated(0.74, 3, random), repeated(0.7, 5, random)
+        screened = screen(first, parent, NOISE, 60, 0.05, ACCURACY)
+        fresh, other = repeated(0.74, screened.evaluations, random), repeated(0.7, screened.evaluations, random)
+        better += screened.promising and judge(fresh, other, NOISE, 60, 0.05, ACCURACY).better
+    assert better >= 40
+
+
+def test_a_smaller_gain_needs_more_fresh_seeds() -> None:
+    parent, spread = score_of([0.69, 0.70, 0.71], range(3)), (-0.01, 0.0, 0.01)
+    counts = [
+        screen(score_of([0.7 + gain + one for one in spread], range(3)), parent, NOISE, 60, 0.05, ACCURACY).evaluations
+        for gain in (0.1, 0.03, 0.015)
+    ]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1] == 12
+
+
+def test_a_lower_loss_is_better_and_a_higher_one_is_not() -> None:
+    high, low = (score_of([mean + one for one in (-0.01, 0.0, 0.01, 0.02)], range(4)) for mean in (0.9, 0.5))
+    assert judge(low, high, NOISE, 10, 0.05, LOSS).better
+    worse = judge(high, low, NOISE, 10, 0.05, LOSS)
+    assert not worse.better
+    assert worse.reason == "worse: 0.505 to 0.905"
+
+
+def test_common_variance_of_the_seeds_is_removed_by_pairs() -> None:
+    seeds = [0.60, 0.80, 0.70, 0.55, 0.85, 0.65]
+    parent = score_of(seeds, range(6))
+    candidate = score_of([one + 0.02 + (0.001 if at % 2 else -0.001) for at, one in enumerate(seeds)], range(6))
+    assert not judge(candidate, parent, Noise(0.12, 5), 60, 0.05, ACCURACY).better
+    assert judge(candidate, parent, Noise(0.12, 5, shared=0.9999), 60, 0.05, ACCURACY).better
+    constant = score_of([one + 0.02 for one in seeds], range(6))
+    assert judge(constant, parent, Noise(0.12, 5, shared=1.0), 60, 0.05, ACCURACY).better
+
+
+def test_the_common_variance_is_measured() -> None:
+    seeds = [0.60, 0.80, 0.70]
+    alike = [score_of([one + shift for one in seeds], range(3)) for shift in (0.0, 0.01, 0.05)]
+    random = Random(3)
+    apart = [repeated(0.7, 3, random) for _ in range(40)]
+    assert Noise.of(alike).shared == pytest.approx(1.0)
+    assert Noise.of(apart).shared < 0.3
+    assert Noise.of(apart[:2]).shared == 0.0
+
+
+def test_the_noise_is_measured_over_all_attempts() -> None:
+    random = Random(5)
+    noise = Noise.of([*(repeated(mean, 3, random) for mean in (0.1, 0.5, 0.9) * 30), score_of([0.2], [0])], rows=9)
+    assert noise.sd == pytest.approx(0.01, rel=0.15)
+    assert (noise.degrees, noise.rows) == (180, 9)
+    assert Noise.of([score_of([0.2], [0])]) == Noise(0.0, 0)
+
+
+def test_one_evaluation_is_not_compared_with_noise() -> None:
+    judged = judge(score_of([0.9], [7]), score_of([0.7], [7]), NOISE, 10, 0.05, ACCURACY)
+    assert not judged.better
+    assert "one evaluation" in judged.reason
+
+
+def test_equal_values_of_a_noisy_evaluator_are_not_exact() -> None:
+    assert not judge(score_of([0.71] * 4, range(4)), score_of([0.70] * 4, range(4)), NOISE, 10, 0.05, ACCURACY).better
+
+
+def test_an_exact_evaluator_is_judged_by_its_rows() -> None:
+    few, many = Noise(0.0, 3, rows=100), Noise(0.0, 3, rows=100_000)
+    judged = judge(same(0.82), same(0.80), few, 10, 0.05, ACCURACY)
+    assert not judged.better
+    assert judged.reason == "0.8 to 0.82 on 100 rows: chance reaches 0.143"
+    assert judge(same(0.82), same(0.80), many, 10, 0.05, ACCURACY).better
+
+
+def test_an_exact_evaluator_without_rows_says_that_chance_is_not_measured() -> None:
+    judged = judge(same(0.82), same(0.80), SAME, 10, 0.05, ACCURACY)
+    assert judged.better
+    assert judged.reason == "0.8 to 0.82, the same for each seed; how much is chance is not measured"
+    assert judge(same(3.0), same(3.5), Noise(0.0, 3, rows=100), 10, 0.05, LOSS).better, (
+        "a loss has no interval from rows"
+    )
+    assert not judge(same(0.80), same(0.80), SAME, 10, 0.05, ACCURACY).better
+
+
+def test_rows_are_compared_in_pairs() -> None:
+    random = Random(4)
+    base = [random.random() < 0.8 for _ in range(2000)]
+    fixed = [one or random.random() < 0.2 for one in base]
+    other = [one if random.random() > 0.2 else not one for one in base]
+    other = [a if random.random() < 0.5 else b for a, b in zip(base, other, strict=True)]
+    rows = tuple(map(float, base))
+    assert judge_rows(tuple(map(float, fixed)), rows, 60, 0.05, ACCURACY).better
+    assert not judge_rows(tuple(map(float, other)), rows, 60, 0.05, ACCURACY).better
+    assert "2000 and 3 rows" in judge_rows((1.0, 0.0, 1.0), rows, 60, 0.05, ACCURACY).reason
+
+
+def test_the_winner_is_the_best_rerun_that_beats_the_baseline() -> None:
+    baseline, good, lucky = (
+        score_of([mean + one for one in (-0.01, 0, 0.01, 0)], range(4)) for mean in (0.7, 0.8, 0.701)
+    )
+    number, judged = choose_winner({3: lucky, 7: good}, baseline, NOISE, 0.05, ACCURACY)
+    assert (number, judged.better) == (7, True)
+    assert choose_winner({3: lucky}, baseline, NOISE, 0.05, ACCURACY)[0] is None
+    assert choose_winner({}, baseline, NOISE, 0.05, ACCURACY)[0] is None
+
+
+def test_an_interval_comes_from_the_spread_or_from_the_rows() -> None:
+    spread = score_of([0.6, 0.7, 0.8], range(3))
+    assert spread.high - spread.mean == pytest.approx(4.303 * 0.1 / math.sqrt(3), rel=1e-3)
+    by_rows = score_of([0.8], [0], rows=100)
+    assert by_rows.high - by_rows.low == pytest.approx(2 * 1.96 * 0.04, rel=1e-3)
+    assert score_of([0.8], [0]).low == 0.8
