@@ -42,7 +42,7 @@ async def judge(call: ToolCall, context: ToolContext) -> Verdict:
     ruling = await evaluate_policy(call, context, partial(verdict, call.name, call.args))
     if spec is not None and not spec.asks and ruling.kind == "ask":
         return Verdict("allow", f"{call.name} never needs approval")
-    if context.options.holdout and (why := _holdout_refusal(call, spec, context)):
+    if context.options.unreadable and (why := _holdout_refusal(call, spec, context)):
         return Verdict("deny", why)
     locked = await _locked_target(call, context) if ruling.kind != "deny" else ""
     return _lock_verdict(locked, context.options) if locked else ruling
@@ -63,7 +63,8 @@ def _holdout_refusal(call: ToolCall, spec: ToolSpec | None, context: ToolContext
     if spec.warning is not None:
         return "a thread with a hold-out does not use MCP servers, since they run outside the sandbox"
     named = [str(call.args[name]) for name in spec.path_args if call.args.get(name)]
-    found = next((one for one in named if _contains(one, context.options.holdout, context)), "")
+    files = context.options.unreadable
+    found = next((one for one in named for file in files if _contains(one, file, context)), "")
     return f"{found} is the hold-out of this thread, or contains it, and cannot be read" if found else ""
 
 

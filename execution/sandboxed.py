@@ -127,7 +127,8 @@ async def open_read_only(
         SandboxMissing: the run requires a sandbox, and it no longer works.
         ConfigurationError: the workspace cannot be used in a sandbox.
     """
-    options = replace(options, sandbox="off", holdout="" if options.holdout in shown else options.holdout)
+    hidden = tuple(path for path in options.unreadable if path not in shown)
+    options = replace(options, sandbox="off", holdout="", hidden=hidden)
     async with _opened(partial(_prepare_offline, argv, folder, options, shown)) as command:
         yield command
 
@@ -256,7 +257,8 @@ def run_profile(
         hosts=options.sandbox_hosts,
         kind=options.sandbox_kind,
     )
-    return replace(build_profile(request, environment), unreadable=(options.holdout,) if options.holdout else ())
+    profile = build_profile(request, environment)
+    return replace(profile, readable=(*profile.readable, *options.shown), unreadable=options.unreadable)
 
 
 T = TypeVar("T")

@@ -99,6 +99,10 @@ class RunOptions:
     """The goal of the thread, checked at the end of each turn, see evidence/goals.py; empty means none."""
     holdout: str = ""
     """Absolute path of the test data that the agent cannot read, see evidence/holdout.py; empty means none."""
+    hidden: tuple[str, ...] = ()
+    """Further files that the agent cannot read. Nothing is scored on them."""
+    shown: tuple[str, ...] = ()
+    """Files and folders outside the working folders that commands can read."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The options that are saved with the thread for its continuation."""
     user_text: str = ""
@@ -109,6 +113,11 @@ class RunOptions:
         """Return the models of the run, each once, the main one first."""
         named = (self.model, self.research_model, self.compact_model, self.fallback_model)
         return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Return the files that the agent cannot read."""
+        return (self.holdout, *self.hidden) if self.holdout else self.hidden
 
     @property
     def asks_about_collection(self) -> bool:

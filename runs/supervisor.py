@@ -243,7 +243,8 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
         sandbox=settings["network"],
         sandbox_kind=settings["kind"],
         sandbox_hosts=tuple(settings["hosts"]),
-        holdout=settings["holdout"],
+        hidden=tuple(settings["hidden"]),
+        shown=tuple(settings["shown"]),
     )
     homes = tuple(map(Path, settings["homes"]))
     profile = run_profile(options, order["environment"], homes, tuple(order["secrets"]))

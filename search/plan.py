@@ -70,4 +70,6 @@ class SearchPlan:
     proxy: str = ""
     """A shorter command that prints the metric of a part of the work. An attempt far below the best ends with it."""
     attempt_seconds: float = 3_600.0
-    """Time limit of one attempt with its evaluations."""
+    """Time limit of one attempt, and of one evaluation."""
+    attempt_usd: float | None = None
+    """The share of the budget that an attempt gets; None without a budget."""

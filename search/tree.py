@@ -52,6 +52,8 @@ class Attempt:
     change: str = ""
     """Its change in one line."""
     score: Score | None = None
+    proxy: float | None = None
+    """The value of its short run, if the search has one."""
     why: str = ""
     """The reason for the state, as a fact."""
     thread_id: str = ""

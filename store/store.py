@@ -17,6 +17,7 @@ from ml_intern.store.lock import lock_path, lock_thread
 from ml_intern.store.permissions import Permissions
 from ml_intern.store.queue import QueuedMessages
 from ml_intern.store.runs import Runs
+from ml_intern.store.searches.table import SearchTable
 from ml_intern.store.sqlite.database import Database, open_database
 from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.threads import ThreadTable
@@ -46,6 +47,7 @@ class Store:
         self.permissions = Permissions(database)
         self.tainted_files = TaintedFiles(database)
         self.evidence = EvidenceTable(database)
+        self.searches = SearchTable(database)
         self.checkpoints = Checkpoints(database)
         self._make_saver = make_saver or _default_saver
         self._saver: BaseCheckpointSaver[Any] | None = None

@@ -160,7 +160,8 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
         "network": context.options.sandbox,
         "kind": context.options.sandbox_kind,
         "hosts": context.options.sandbox_hosts,
-        "holdout": context.options.holdout,
+        "hidden": context.options.unreadable,
+        "shown": context.options.shown,
         "homes": [str(home) for home in homes],
         "limits": _limits(plan, context),
     }

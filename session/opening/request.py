@@ -49,6 +49,10 @@ class SessionRequest:
     """The goal of the thread; "" removes the one it has."""
     holdout: str | None = None
     """The test data that the agent cannot read; "" removes the one of the thread."""
+    hidden: tuple[str, ...] = ()
+    """Further files that the agent cannot read."""
+    shown: tuple[str, ...] = ()
+    """Files and folders outside the working folders that commands can read."""
     tool_runtime: str | None = None
 
     @property

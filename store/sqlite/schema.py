@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -106,6 +106,26 @@ CREATE TABLE evidence (
 );
 """
 
+SEARCH_TABLES = """
+CREATE TABLE searches (
+    id TEXT PRIMARY KEY,
+    folder TEXT NOT NULL,
+    state TEXT NOT NULL
+        CHECK (state IN ('measuring', 'running', 'paused', 'concluding', 'finished', 'stopped', 'failed')),
+    wanted TEXT NOT NULL CHECK (wanted IN ('run', 'pause', 'finish', 'stop')),
+    limits TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE TABLE attempts (
+    search_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (search_id, number)
+) WITHOUT ROWID;
+"""
+
 MAIN_TABLES = """
 CREATE TABLE threads (
     id TEXT PRIMARY KEY,
@@ -205,7 +225,10 @@ CREATE TABLE permissions (
 );
 """
 
-TABLES = MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
+TABLES = (
+    MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
+    + SEARCH_TABLES
+)  # fmt: skip
 """The tables of a new database."""
 
 CHANGES: dict[int, str] = {
@@ -217,5 +240,6 @@ CHANGES: dict[int, str] = {
     6: EVENT_TABLES,
     7: EVIDENCE_TABLES,
     8: NOTICE_COLUMNS,
+    9: SEARCH_TABLES,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

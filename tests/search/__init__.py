@@ -1,0 +1,1 @@
+"""Searches: worktrees, evaluation, the process of a search, and its commands."""

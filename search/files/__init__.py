@@ -1,0 +1,1 @@
+"""The files of a search: git, worktrees and branches of the attempts, and copies for their evaluation."""

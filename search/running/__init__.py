@@ -1,0 +1,1 @@
+"""The process of a search: its attempts, their limits, and its end."""
