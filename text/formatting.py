@@ -85,3 +85,8 @@ def capped(lines: Sequence[str], limit: int, noun: str = "") -> list[str]:
     """Return the lines; of more than `limit` only the first ones, then one such as "[3 more]"."""
     rest = and_more(len(lines), limit, noun).removeprefix("and ")
     return [*lines[:limit], *([f"[{rest}]"] if rest else [])]
+
+
+def table_cell(text: str) -> str:
+    """Return a text as one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

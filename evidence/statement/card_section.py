@@ -9,6 +9,7 @@ from ml_intern.evidence.checks.files import WEIGHTS
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.observations import Observations
 from ml_intern.text.digests import content_digest
+from ml_intern.text.formatting import table_cell
 
 _BEGIN: Final = "<!-- evidence by ml-intern -->"
 _END: Final = "<!-- end of evidence -->"
@@ -28,7 +29,7 @@ def evidence_section(body: str, files: Iterable[tuple[str, Path]], seen: Observa
     `files` are the uploaded files: their names in the repository and their paths.
     """
     claims = [
-        f"| {_cell(one.text)} | {_WORDS.get(one.state, one.state)} | {_cell(one.evidence)} |"
+        f"| {table_cell(one.text)} | {_WORDS.get(one.state, one.state)} | {table_cell(one.evidence)} |"
         for one in number_claims(without_section(body), Numbers(seen))
     ]
     digests = list(_digests(files))
@@ -44,8 +45,4 @@ def evidence_section(body: str, files: Iterable[tuple[str, Path]], seen: Observa
 def _digests(files: Iterable[tuple[str, Path]]) -> Iterator[str]:
     weights = [(name, path) for name, path in files if path.suffix in WEIGHTS]
     for name, path in weights[:_MAX_FILES]:
-        yield f"| {_cell(name)} | `{content_digest(path)}` |"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+        yield f"| {table_cell(name)} | `{content_digest(path)}` |"

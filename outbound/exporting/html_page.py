@@ -29,12 +29,17 @@ def to_html(conversation: Conversation) -> str:
     return "\n".join(_page(conversation, others)) + "\n"
 
 
+def page_head(title: str, style: str = "") -> str:
+    """Return the beginning of a page up to its body: nothing in it can load anything or run scripts."""
+    return f"{_HEAD}<title>{safe(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>"
+
+
 def _page(conversation: Conversation, pictures: Sequence[Picture]) -> Iterator[str]:
-    title = safe(" ".join(conversation.title.split()) or "Untitled thread")
+    title = " ".join(conversation.title.split()) or "Untitled thread"
     rows = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in metadata(conversation))
     steps = _latest_plan(conversation)
-    yield f"{_HEAD}<title>{title}</title>\n<style>{STYLE}{LAYOUT}</style>\n</head>\n<body>"
-    yield f"<header><h1>{title}</h1>\n<dl>{rows}</dl></header>"
+    yield page_head(title, LAYOUT)
+    yield f"<header><h1>{safe(title)}</h1>\n<dl>{rows}</dl></header>"
     yield from _contents(conversation, has_plan=steps is not None, has_pictures=bool(pictures))
     yield "<main>"
     if steps is not None:

@@ -63,6 +63,11 @@ ul.plan .in_progress { font-weight: 600 }
 .code .gi { background: var(--added) }
 .code .gd { background: var(--removed) }
 .code .gh, .code .gu { color: var(--name) }
+.chart { width: 100%; height: auto; display: block }
+.chart text { fill: var(--quiet); font: 11px system-ui, sans-serif }
+.chart .grid { stroke: var(--line) }
+.chart polyline { fill: none; stroke: var(--accent, var(--user)); stroke-width: 2; stroke-linejoin: round }
+.chart circle { fill: var(--quiet) }
 """
 """The colours and the look of messages, also on the web page."""
 

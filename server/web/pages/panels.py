@@ -5,9 +5,9 @@ from typing import Any
 
 from ml_intern.outbound.exporting.formats import FORMATS
 from ml_intern.outbound.exporting.html_calls import call_html, image
+from ml_intern.outbound.exporting.html_chart import chart
 from ml_intern.outbound.exporting.html_code import safe
 from ml_intern.outbound.exporting.pictures import Picture
-from ml_intern.server.web.pages.chart import chart
 from ml_intern.server.web.pages.layout import button, definitions, hidden, post
 from ml_intern.server.web.watching.timeline import Timeline
 from ml_intern.text.formatting import duration, money, plural
