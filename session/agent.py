@@ -33,6 +33,7 @@ from ml_intern.session.thread import LockedThread
 from ml_intern.session.threads import LocalThreads
 from ml_intern.session.tool_calls import tool_info
 from ml_intern.session.turns.client_tools import ClientTools
+from ml_intern.session.turns.deliveries import Deliveries
 from ml_intern.session.turns.message_queue import MessageQueue
 from ml_intern.session.turns.turns import Turns
 from ml_intern.session.waking import ThreadRuns
@@ -62,8 +63,7 @@ class AgentSession(LockedThread):
         self._runner = runner
         self._operations: asyncio.Queue[ops.Operation] = asyncio.Queue()
         self._queue = MessageQueue(services.store.queue, events.emit)
-        self._scheduled: set[str] = set()
-        """The ids of the queued messages with an operation that delivers them."""
+        self._deliveries = Deliveries(self._queue, self._operations.put_nowait)
         self._events = events
         self._held = AsyncExitStack()
         self._worker: asyncio.Task[None] | None = None
@@ -214,7 +214,7 @@ class AgentSession(LockedThread):
             while not isinstance(operation := await self._operations.get(), ops.Shutdown):
                 await self._perform(operation)
                 if self._operations.empty() and not self._queue.paused and not self._waits:
-                    self._schedule()
+                    self._deliveries.schedule()
                 self._operations.task_done()
         finally:
             await self.runs.close()
@@ -278,27 +278,14 @@ class AgentSession(LockedThread):
         return self.end is not None and self.end.status == "waiting"
 
     async def _enqueue(self, message: ops.UserInput) -> None:
-        supersedes = self._waits
-        await self._queue.add(message, self.options.workspace, first=supersedes)
-        if self._running is not None or self._operations.qsize():
-            self._queue.report()
-        self._schedule(message.id if supersedes else "")
+        def busy() -> bool:
+            return self._running is not None or self._operations.qsize() > 0
+
+        await self._deliveries.add(message, self.options.workspace, supersedes=self._waits, busy=busy)
 
     async def _steer(self, op: ops.Steer) -> None:
-        message = self._queue.message(op.id)
-        await self._queue.steer(op.id, await examine_input(self._store, message, self.options))
-        if self._running is None or self._queue.paused:
-            self._queue.paused = False
-            self._scheduled.discard(op.id)
-            self._schedule(op.id)
-        self._queue.report()
-
-    def _schedule(self, superseding: str = "") -> None:
-        """Submit the operations that deliver the waiting messages, in order."""
-        for id in self._queue.ids:
-            if id not in self._scheduled:
-                self._scheduled.add(id)
-                self._operations.put_nowait(ops.Deliver(id, supersedes=id == superseding))
+        added = await examine_input(self._store, self._queue.message(op.id), self.options)
+        await self._deliveries.steer(op.id, added, running=lambda: self._running is not None)
 
     def _end_wait(self) -> None:
         """Record that a pending approval was closed without a turn."""
@@ -309,11 +296,8 @@ class AgentSession(LockedThread):
         return {message.id or "" for message in await self.messages()}
 
     async def _end_delivery(self) -> None:
-        """Put back the messages that a turn took and did not save, and remove the others from the table."""
         try:
-            if self._queue.has_taken:
-                self._queue.confirm(await self._message_ids())
-            await self._queue.forget_delivered()
+            await self._deliveries.end(self._message_ids)
         except Exception as error:  # noqa: BLE001 the database may be what failed; the turn's end was reported
             log_error(self.services.store.home, self.thread_id, error)
             self._queue.confirm(())
@@ -372,12 +356,10 @@ class AgentSession(LockedThread):
             await self.end_snapshots()
 
     async def _deliver(self, op: ops.Deliver) -> None:
-        self._scheduled.discard(op.id)
-        may_start = op.supersedes or not (self._queue.paused or self._waits)
-        if op.id not in self._queue.ids or not may_start or self._closing:
+        if self._closing:
             return
-        message = self._queue.take_next()
-        if message.id in await self._message_ids():  # submitted again after its delivery
+        message = await self._deliveries.take(op, self._message_ids, waits=self._waits)
+        if message is None:
             return
 
         def acknowledge(turn: int) -> None:
@@ -436,7 +418,7 @@ class AgentSession(LockedThread):
             await taking.enter_async_context(store.hold(thread_id))
             paused = row is not None and ended_early(await turns.snapshot())
             found = await self._found(turns, row) if row is not None else None
-            await self._take_along(thread_id)
+            await self._deliveries.move(store.queue, self.thread_id, thread_id, self.options.workspace)
             queued = await store.queue.list(thread_id)
             await self._events.open(store.event_numbers, thread_id)
             held = taking.pop_all()
@@ -453,12 +435,6 @@ class AgentSession(LockedThread):
             self._operations.put_nowait(ops.Settle())
         self._queue.report()
         await self.runs.start()
-
-    async def _take_along(self, thread_id: str) -> None:
-        """Move the messages that were submitted after the operation that switches to this thread."""
-        if self._scheduled:
-            folder = self.options.workspace
-            await self.services.store.queue.move(self._scheduled, self.thread_id, thread_id, folder=folder)
 
     def _greet(self) -> None:
         self._emit("ready", **ready(self.options, self.services, self._files.notes))
