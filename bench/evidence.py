@@ -98,7 +98,7 @@ async def fill(given: ToolContext, count: int) -> None:
                     (given.workspace / name).read_bytes()
             await recorder.save(ToolResult(text))
         if tool == "bash":
-            prepare(args["command"], ToolResult(text), given.workspace.resolve())
+            prepare(args["command"], ToolResult(text), given)
 
 
 def keyed(given: ToolContext, one: ToolCall) -> ToolContext:

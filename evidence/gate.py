@@ -92,7 +92,7 @@ class AnswerCheck:
 
 CHECKS: Final = (
     AnswerCheck("numbers", "quick", lambda case: case.number_claims),
-    AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.used, case.numbers.measured)),
+    AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.used, case.numbers.printed)),
     AnswerCheck("files", "quick", lambda case: file_claims(case.answer, case.seen)),
     AnswerCheck("uploads", "quick", lambda case: upload_claims(case.answer, case.seen)),
     AnswerCheck("artifacts", "quick", lambda case: artifact_findings(case.answer, case.seen)),
@@ -108,7 +108,7 @@ CHECKS: Final = (
     AnswerCheck(
         "statistics",
         "quick",
-        lambda case: statistic_findings(case.answer, case.seen, case.used, case.numbers.measured),
+        lambda case: statistic_findings(case.answer, case.seen, case.used, case.numbers.printed),
     ),
 )
 """The checks of an answer. A level includes the checks of the levels below it."""

@@ -71,8 +71,8 @@ async def run_verification(
 def prepare_evidence(call: ToolCall, result: ToolResult, context: ToolContext) -> None:
     """Start reading what a command printed, for the check of the answer, while the model works on its next reply."""
     if context.options.verify != "off" and call.name == SHELL_TOOL:
-        folder = context.workspace.resolve()
-        asyncio.get_running_loop().run_in_executor(None, prepare, str(call.args.get("command", "")), result, folder)
+        command = str(call.args.get("command", ""))
+        asyncio.get_running_loop().run_in_executor(None, prepare, command, result, context)
 
 
 def correction(verdict: AnswerVerdict) -> str:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import inf
 from pathlib import Path
 from typing import Final
 
 from ml_intern.evidence.code.extract import notebook_outputs
-from ml_intern.evidence.numbers.agreement import Agreement, Measurements, agrees
+from ml_intern.evidence.numbers.agreement import Agreement, MeasuredColumn, Measurements, agrees
+from ml_intern.evidence.numbers.columns import read_columns
 from ml_intern.evidence.numbers.measured import Measured, measured_in
 from ml_intern.evidence.numbers.stated import Stated, stated_in
 from ml_intern.evidence.observations import Execution, Observations
@@ -31,34 +33,34 @@ class Numbers:
     seen: Observations
 
     @cached_property
-    def measured(self) -> list[Measured]:
-        """Return the numbers that programs printed or wrote, and that the agent had not typed before."""
-        found: list[Measured] = []
-        for run in self.seen.programs:
-            for name, text in [(run.name, run.text), *self._files_of(run)]:
-                found += [one for one in measured_in(text, name) if not self._was_typed(one, run.began)]
-        return found
-
-    @cached_property
     def printed(self) -> Measurements:
-        """Return the measured numbers, for looking them up."""
-        return Measurements(self.measured)
+        """Return the numbers that programs printed or wrote, and that the agent had not typed before."""
+        texts = [(run, name, text) for run in self.seen.programs for name, text in self._texts_of(run)]
+        return Measurements(
+            MeasuredColumn(column, name, place, partial(self._is_measured, run.began))
+            for place, (run, name, text) in enumerate(texts)
+            for column in read_columns(text, self.seen.readings)
+        )
 
     @cached_property
     def known(self) -> Measurements:
         """Return the measured and the reported numbers."""
-        return Measurements([*self.measured, *self.reported])
+        return self.printed + self.reported
 
     @cached_property
-    def reported(self) -> list[Measured]:
+    def reported(self) -> Measurements:
         """Return the numbers that the agent read elsewhere: in files that this thread did not write, and on the web."""
         own = {self.seen.short(path) for path in self.seen.written}
-        return [
-            one
+        texts = [
+            (name, text)
             for name, text in self.seen.reports
             if not (name.startswith("read ") and _path_of(name) in own | {f"./{path}" for path in own})
-            for one in measured_in(text, name)
         ]
+        return Measurements(
+            MeasuredColumn(column, name, place)
+            for place, (name, text) in enumerate(texts)
+            for column in read_columns(text, self.seen.readings)
+        )
 
     @cached_property
     def typed(self) -> list[Measured]:
@@ -68,7 +70,7 @@ class Numbers:
     @cached_property
     def of_user(self) -> Measurements:
         """Return the numbers of the user's messages."""
-        return Measurements(measured_in(self.seen.user_text, "the user's message"))
+        return Measurements.of_text(self.seen.user_text, "the user's message")
 
     @cached_property
     def _first_typed(self) -> dict[str, float]:
@@ -77,11 +79,13 @@ class Numbers:
         found = {number: one.when for one in typed for number in _DECIMAL.findall(one.text)}
         return {number: when for number, when in found.items() if _significant(number) >= _MIN_DIGITS}
 
-    def _was_typed(self, one: Measured, when: float) -> bool:
-        return one.token in self._first_typed and self._first_typed[one.token] <= when
+    def _is_measured(self, when: float, token: str) -> bool:
+        """Whether the agent had not typed the digits that a run printed, which began then."""
+        return self._first_typed.get(token, inf) > when
 
-    def _files_of(self, run: Execution) -> Iterator[tuple[str, str]]:
-        """Yield the texts of the files that a run wrote last."""
+    def _texts_of(self, run: Execution) -> Iterator[tuple[str, str]]:
+        """Yield what a run printed, and the texts of the files that it wrote last, with their names."""
+        yield run.name, run.text
         written = self.seen.written if run.written else {}
         for name in run.written:
             path = Path(name)

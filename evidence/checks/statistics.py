@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from ml_intern.evidence.findings import Finding
-from ml_intern.evidence.numbers.measured import Measured
+from ml_intern.evidence.numbers.agreement import Measurements
+from ml_intern.evidence.numbers.measured import NumberLabel
 from ml_intern.evidence.numbers.stated import Stated, stated_in
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.text.formatting import plural
@@ -45,19 +46,23 @@ _SMALL: Final = 50
 
 
 def statistic_findings(
-    answer: str, seen: Observations, used: Sequence[Execution], measured: Sequence[Measured]
+    answer: str, seen: Observations, used: Sequence[Execution], measured: Measurements
 ) -> Iterator[Finding]:
     """Yield the facts that the answer leaves out."""
     stated = stated_in(answer)
     rates = [one for one in stated if one.metric in _PROPORTIONS and one.firm and not one.quoted]
     tables = [table for table in (_table(path) for path in _test_files(answer, used)) if table]
-    counts = [rows for rows, _ in tables] or [int(one.value) for one in measured if one.counted in ("n", "row", "test")]
+    counts = [rows for rows, _ in tables] or [int(one.value) for one in measured.labelled(_is_count)]
     rows = min((count for count in counts if count >= 2), default=0)
     yield from _majority(answer, rates, [labels for _, labels in tables])
     if rows:
         yield from _noise(answer, rates, rows)
         yield from _few(answer, rates, rows)
     yield from _tests(answer, stated, seen, used)
+
+
+def _is_count(one: NumberLabel) -> bool:
+    return one.counted in ("n", "row", "test")
 
 
 def _share(one: Stated) -> float:

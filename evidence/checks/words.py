@@ -9,8 +9,7 @@ from typing import Final
 from ml_intern.evidence.checks.loops import loop_counts
 from ml_intern.evidence.checks.statistics import row_counts
 from ml_intern.evidence.checks.versions import installed_versions
-from ml_intern.evidence.numbers.agreement import counts_rows
-from ml_intern.evidence.numbers.measured import Measured
+from ml_intern.evidence.numbers.agreement import Measurements, counts_rows
 from ml_intern.evidence.numbers.names import metrics_in, plain
 from ml_intern.evidence.numbers.stated import Stated, stated_in
 from ml_intern.evidence.observations import Execution, Observations
@@ -62,9 +61,7 @@ _PLANNED: Final = frozenset({"epoch", "seed", "fold"})
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 
 
-def word_claims(
-    answer: str, seen: Observations, used: Sequence[Execution], measured: Sequence[Measured]
-) -> Iterator[Claim]:
+def word_claims(answer: str, seen: Observations, used: Sequence[Execution], measured: Measurements) -> Iterator[Claim]:
     """Yield the claims in words. `used` are the executions that the numbers of the answer come from."""
     sentences = [one.strip() for one in _SENTENCE.split(answer) if one.strip()]
     for sentence in sentences:
@@ -152,9 +149,7 @@ def _canonical(name: str) -> str:
     return {"sklearn": "scikit-learn", "pytorch": "torch", "hf-transformers": "transformers"}.get(name, name)
 
 
-def _counts(
-    answer: str, seen: Observations, used: Sequence[Execution], measured: Sequence[Measured]
-) -> Iterator[Claim]:
+def _counts(answer: str, seen: Observations, used: Sequence[Execution], measured: Measurements) -> Iterator[Claim]:
     """Yield the claims that count epochs, seeds, folds, shards and the like."""
     for one in stated_in(answer):
         if one.noun in _PROGRESS and one.value == int(one.value) and not one.quoted:
@@ -164,9 +159,9 @@ def _counts(
             yield from _rows(one, measured, used)
 
 
-def _rows(one: Stated, measured: Sequence[Measured], used: Sequence[Execution]) -> Iterator[Claim]:
+def _rows(one: Stated, measured: Measurements, used: Sequence[Execution]) -> Iterator[Claim]:
     """Yield the claim on a number of rows, if programs printed numbers of rows and opened tables, and none agrees."""
-    printed = {other.value for other in measured if counts_rows(other)}
+    printed = {other.value for other in measured.labelled(counts_rows)}
     opened = row_counts(used)
     sums = {a + b for a, b in combinations(sorted(printed | opened)[-_MAX_COUNTS:], 2)}
     text = plural(int(one.value), "row")
@@ -178,9 +173,9 @@ def _rows(one: Stated, measured: Sequence[Measured], used: Sequence[Execution]) 
 
 
 def _count(
-    text: str, noun: str, value: int, measured: Sequence[Measured], seen: Observations, used: Sequence[Execution]
+    text: str, noun: str, value: int, measured: Measurements, seen: Observations, used: Sequence[Execution]
 ) -> Iterator[Claim]:  # fmt: skip
-    printed = [one for one in measured if one.counted == noun]
+    printed = measured.labelled(lambda about: about.counted == noun)
     last = [one for one in printed if one.source in {run.name for run in used}] or printed
     values = {one.value for one in last}
     if value in values or (values and len(values) == value and 0 in values):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 from statistics import mean, pstdev, stdev
-from typing import Final
+from typing import Final, NamedTuple
 
-from ml_intern.evidence.numbers.measured import Measured
+from ml_intern.evidence.numbers.columns import NumberColumn, columns_of
+from ml_intern.evidence.numbers.measured import Measured, NumberLabel, measured_in
 from ml_intern.evidence.numbers.names import RATES
 from ml_intern.evidence.numbers.stated import Stated
 
@@ -39,48 +40,76 @@ _FEW_DIGITS: Final = 2
 _MAX_CONVERTED: Final = 500.0
 
 
+class MeasuredColumn(NamedTuple):
+    """Numbers of one label from one source."""
+
+    column: NumberColumn
+    source: str
+    place: int = 0
+    """The position of the source among all."""
+    counts: Callable[[str], bool] = lambda _: True
+    """Whether a number with these digits is a measurement."""
+
+
 class Measurements:
-    """Measured numbers, with those of one metric or label at hand."""
+    """Measured numbers. Those of a label are read when they are asked for."""
 
-    def __init__(self, numbers: Sequence[Measured]) -> None:
-        self.all = numbers
+    def __init__(self, columns: Iterable[MeasuredColumn]) -> None:
+        self._columns = tuple(columns)
+        self._read: dict[int, list[Measured]] = {}
+        self._of_metric: dict[str, list[Measured]] = {}
+
+    @classmethod
+    def of_text(cls, text: str, source: str) -> "Measurements":
+        """Return the numbers of one text."""
+        return cls.of_numbers(measured_in(text, source), source)
+
+    @classmethod
+    def of_numbers(cls, numbers: Iterable[Measured], source: str) -> "Measurements":
+        """Return numbers of one source."""
+        return cls(MeasuredColumn(one, source) for one in columns_of(numbers))
+
+    def __add__(self, other: "Measurements") -> "Measurements":
+        last = max((one.place for one in self._columns), default=0) + 1
+        return Measurements([*self._columns, *(one._replace(place=one.place + last) for one in other._columns)])
+
+    def labelled(self, matches: Callable[[NumberLabel], bool]) -> list[Measured]:
+        """Return the numbers whose label matches, in the order in which they were printed."""
+        chosen = [number for number, one in enumerate(self._columns) if matches(one.column.about)]
+        found = [(self._columns[number].place, one) for number in chosen for one in self._numbers(number)]
+        return [one for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].group))]
+
+    def _numbers(self, number: int) -> list[Measured]:
+        if number not in self._read:
+            column, source, _, counts = self._columns[number]
+            self._read[number] = [one for one in column.numbers(source) if counts(one.token)]
+        return self._read[number]
 
     @cached_property
-    def _by_metric(self) -> Mapping[str, list[Measured]]:
-        found: dict[str, list[Measured]] = defaultdict(list)
-        for one in self.all:
-            found[one.metric].append(one)
-        return found
-
-    @cached_property
-    def _by_label(self) -> Mapping[str, list[Measured]]:
-        found: dict[str, list[Measured]] = defaultdict(list)
-        for one in self.all:
-            found[one.label].append(one)
-        return found
+    def all(self) -> list[Measured]:
+        """Return all numbers."""
+        return self.labelled(lambda _: True)
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Return the metrics of the numbers."""
-        return tuple(self._by_metric)
+        return tuple(dict.fromkeys(one.column.about.metric for one in self._columns))
 
     def of(self, metric: str) -> list[Measured]:
         """Return the numbers of a metric; those without one for ""."""
-        return self._by_metric.get(metric, [])
-
-    def labelled(self, matches: Callable[[Measured], bool]) -> list[Measured]:
-        """Return the numbers whose label matches. It is asked once for each label."""
-        return [one for group in self._by_label.values() if matches(group[0]) for one in group]
+        if metric not in self._of_metric:
+            self._of_metric[metric] = self.labelled(lambda about: about.metric == metric)
+        return self._of_metric[metric]
 
     @cached_property
     def lists(self) -> list[list[Measured]]:
         """Return the numbers that were printed as a list, or line by line with the same label."""
-        return _lists(self.all)
+        return _lists(self.labelled(lambda about: about.metric != ""))
 
     def whose(self, metric: str) -> frozenset[str]:
         """Return whether numbers of a baseline or of an old model are among those of a metric or without one."""
-        roles = {one.roles for name in ("", metric) for one in self.of(name)}
-        return frozenset[str]().union(*roles) & _WHOSE
+        found = self.labelled(lambda about: about.metric in ("", metric) and bool(about.roles & _WHOSE))
+        return frozenset[str]().union(*(one.roles for one in found)) & _WHOSE
 
 
 @dataclass(frozen=True)
@@ -169,7 +198,8 @@ def _unnamed(claim: Stated, measured: Measurements) -> Measured | None:
         return None
     if not claim.firm:
         return next((one for one in measured.all if _equal(claim, one)), None)
-    return next((one for one in measured.of("") if _equal(claim, one) and not _SETTING.search(one.label)), None)
+    unnamed = measured.labelled(lambda about: not about.metric and not _SETTING.search(about.label))
+    return next((one for one in unnamed if _equal(claim, one)), None)
 
 
 def _count(claim: Stated, measured: Measurements) -> Agreement:
@@ -182,7 +212,7 @@ def _count(claim: Stated, measured: Measurements) -> Agreement:
     return Agreement(others=tuple(same))
 
 
-def _is_n(claim: Stated, one: Measured) -> bool:
+def _is_n(claim: Stated, one: NumberLabel) -> bool:
     return claim.noun in _ROW_NOUNS and (one.label in ("n", "support") or one.label.startswith("n "))
 
 
@@ -245,8 +275,8 @@ def _spreads(measured: Measurements) -> Iterator[tuple[str, float, Measured]]:
             yield f"95 % interval at n = {n:g}", 1.96 * error, one
 
 
-def counts_rows(one: Measured) -> bool:
-    """Whether a measured number is a number of rows."""
+def counts_rows(one: NumberLabel) -> bool:
+    """Whether a label is one of a number of rows."""
     return one.counted in _ROW_NOUNS or one.label in ("n", "support") or one.label.startswith("n ")
 
 
@@ -258,7 +288,7 @@ def _comparisons(
     for metric in measured.metrics:
         if not metric or (claim.metric and not _comparable(claim.metric, metric)):
             continue
-        own = [*measured.of(metric), *(one for one in measured.of("") if one.roles & _WHOSE)]
+        own = [*measured.of(metric), *measured.labelled(_of_another)]
         named = [one for one in own if any(_equal(other, one) for other in others)]
         against = [one for one in own if one.roles & _WHOSE]
         model = [one for one in own if not one.roles & (_WHOSE | {"fold", "train"})]
@@ -266,6 +296,11 @@ def _comparisons(
         pairs += [(group[-1], group[0]) for group in _lists(own)]
         for a, b in pairs:
             yield from _compared(claim, a, b)
+
+
+def _of_another(one: NumberLabel) -> bool:
+    """Whether a label names no metric, and a baseline or an old model."""
+    return not one.metric and bool(one.roles & _WHOSE)
 
 
 def _comparable(claimed: str, metric: str) -> bool:

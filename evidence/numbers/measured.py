@@ -1,8 +1,6 @@
 """The numbers in the output of programs and in their files, each with the label it was printed with."""
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -24,7 +22,6 @@ _AFTER: Final = re.compile(r"\s*(ms|s|sec|seconds|minutes|min|hours|h|%)?\b")
 _WORDS_AFTER: Final = re.compile(r"[\s*_]*([A-Za-z][A-Za-z @-]*+)(?!\s*[=:]|\s*\d)")
 """Words after a number that do not begin the label of the next one."""
 MAX_NUMBERS: Final = 20_000
-_MAX_REMEMBERED: Final = 200_000
 
 
 class NumberLabel(NamedTuple):
@@ -58,27 +55,6 @@ class Measured(NamedTuple):
 
 def measured_in(text: str, source: str) -> list[Measured]:
     """Return the numbers of a text with their labels, at most MAX_NUMBERS."""
-    return [Measured(*one[:-1], source) for one in read_numbers(text)]
-
-
-_READ: Final[OrderedDict[str, list[Measured]]] = OrderedDict()
-_READ_LOCK: Final = threading.Lock()
-
-
-def read_numbers(text: str) -> list[Measured]:
-    """Return the numbers of a text without their source. What was read lately is remembered."""
-    with _READ_LOCK:
-        found = _READ.pop(text, None)
-    if found is None:
-        found = _numbers(text)
-    with _READ_LOCK:
-        _READ[text] = found
-        while len(_READ) > 1 and sum(map(len, _READ.values())) > _MAX_REMEMBERED:
-            _READ.popitem(last=False)
-    return found
-
-
-def _numbers(text: str) -> list[Measured]:
     found: list[Measured] = []
     head: list[str] = []
     for place, line in enumerate(text.splitlines()):
@@ -86,7 +62,7 @@ def _numbers(text: str) -> list[Measured]:
             continue
         cells = _cells(line)
         row = _table_row(line, head)
-        found += _row_numbers(row, place) if row else _line_numbers(line, place)
+        found += _row_numbers(row, place, source) if row else _line_numbers(line, place, source)
         head = cells if cells else (head if row else [])
         if len(found) > MAX_NUMBERS:
             break
@@ -122,12 +98,12 @@ def _table_row(line: str, head: list[str]) -> list[tuple[str, re.Match[str]]]:
     return [(label, match) for label, match in pairs if match]
 
 
-def _row_numbers(row: list[tuple[str, re.Match[str]]], line: int) -> Iterator[Measured]:
+def _row_numbers(row: list[tuple[str, re.Match[str]]], line: int, source: str) -> Iterator[Measured]:
     for place, (label, match) in enumerate(row):
-        yield _measured(match, _about(label, ""), line * 1000 + place)
+        yield _measured(match, _about(label, ""), line * 1000 + place, source)
 
 
-def _line_numbers(line: str, place: int) -> list[Measured]:
+def _line_numbers(line: str, place: int, source: str) -> list[Measured]:
     """Return the numbers of a line. Lines that differ only in their numbers share the work on the labels."""
     matches = list(NUMBER.finditer(_unglued(line)))
     if not matches:
@@ -136,7 +112,7 @@ def _line_numbers(line: str, place: int) -> list[Measured]:
     if len(labels) != len(matches):
         labels = _labels(line)
     pairs = zip(matches, labels, strict=True)
-    return [_measured(match, about, place * 1000 + group) for match, (about, group) in pairs]
+    return [_measured(match, about, place * 1000 + group, source) for match, (about, group) in pairs]
 
 
 def _unglued(line: str) -> str:
@@ -179,10 +155,10 @@ def _labelled(label: str, after: str) -> NumberLabel:
     return about if about.unit else about._replace(unit=seconds_unit((behind[1] or "") if behind else ""))
 
 
-def _measured(match: re.Match[str], about: NumberLabel, group: int) -> Measured:
+def _measured(match: re.Match[str], about: NumberLabel, group: int, source: str) -> Measured:
     _, digits, power, percent = match.groups()
     value = float(f"{digits.replace(',', '')}{power or ''}")
-    return Measured(value, digits, *about, percent is not None, group, "")
+    return Measured(value, digits, *about, percent is not None, group, source)
 
 
 @lru_cache(maxsize=8192)

@@ -84,7 +84,7 @@ def _is_about_artifact(one: Stated) -> bool:
 
 
 def _reproduced(claim: Claim, one: Stated, found: Sequence[Measured], evaluation: Evaluation) -> Claim | None:
-    support = agrees(one, Measurements(found), [one]).support
+    support = agrees(one, Measurements.of_numbers(found, ""), [one]).support
     if support is None or claim.state == "contradicted":
         return None
     evidence = f"computed again in a fresh sandbox by {evaluation.name}: {support.label} {support.token}"

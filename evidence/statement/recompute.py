@@ -68,7 +68,7 @@ async def _output(evaluation: Evaluation, root: Path) -> str:
 def _compared(claim: Mapping[str, Any], found: Sequence[Measured], name: str) -> CheckedItem:
     text = str(claim["text"])
     stated = next((one for one in stated_in(text) if one.metric), None)
-    support = agrees(stated, Measurements(found), [stated]).support if stated else None
+    support = agrees(stated, Measurements.of_numbers(found, ""), [stated]).support if stated else None
     if support is not None:
         return CheckedItem(text, "number", "agrees", f"{name} gives {support.label} {support.token}")
     same = next((one for one in found if stated and one.metric == stated.metric), None)

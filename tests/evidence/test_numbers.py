@@ -3,7 +3,6 @@
 import pytest
 
 from ml_intern.evidence.numbers.agreement import Measurements, agrees
-from ml_intern.evidence.numbers.measured import measured_in
 from ml_intern.evidence.numbers.stated import stated_in
 
 PRINTED = """epoch 1 train_loss=0.5320 val_loss=0.6110 val_acc=0.7812
@@ -22,7 +21,7 @@ latency_ms=12.5
 def supported(sentence: str) -> dict[str, bool]:
     """Return number -> whether the printed numbers support it."""
     stated = stated_in(sentence)
-    measured = Measurements(measured_in(PRINTED, "run"))
+    measured = Measurements.of_text(PRINTED, "run")
     return {one.text: agrees(one, measured, stated).held for one in stated}
 
 
