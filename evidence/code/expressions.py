@@ -9,6 +9,7 @@ from ml_intern.evidence.code import calls, tables
 from ml_intern.evidence.code.fitting import call_model, fit_facts
 from ml_intern.evidence.code.loading import EvaluatedCall, join_values, joined, pick_split
 from ml_intern.evidence.code.names import check_format, check_label
+from ml_intern.evidence.code.passes import LoopPasses
 from ml_intern.evidence.code.recorder import Recorder
 from ml_intern.evidence.code.scoring import compare, is_spread, part_taken
 from ml_intern.evidence.code.selecting import column, mask, select
@@ -67,6 +68,10 @@ class Expressions:
         self.networks: list[Model] = []
         self.depth = 0
         self.steps = 0
+        self.loop_passes = LoopPasses(self._has_rows)
+
+    def _has_rows(self, name: str) -> bool:
+        return any(not one.root.startswith("call:") for one in (self.frame.find(name) or NOTHING).parts)
 
     def count(self) -> None:
         """Count one step. Raises TooDeepError."""
@@ -188,7 +193,7 @@ class Expressions:
             check_format(self.recorder, one.text, other.items or (other,), node.lineno)
         if isinstance(node.op, ast.Sub) and (one.predicted or other.predicted):
             return compare(self.recorder, node.lineno, one, other)
-        if isinstance(node.op, ast.Add) and joined([one, other], node.lineno):
+        if isinstance(node.op, ast.Add) and not (one.scores or other.scores) and joined([one, other], node.lineno):
             return join_values([one, other], node.lineno)
         made = merge([one, other])
         if isinstance(node.op, ast.Mult):
@@ -262,11 +267,12 @@ class Expressions:
                 self.evaluate(test)
         made = self.evaluate(element)
         several = any(number != 1 for number in self.recorder.loops[-len(generators) :])
-        copies = made.parts if several and not _loop_rows(generators, self) else frozenset()
+        targets = {name.id for one in generators for name in ast.walk(one.target) if isinstance(name, ast.Name)}
+        copies = several and not _loop_rows(generators, self) and self.loop_passes.repeats(element, targets)
         del self.recorder.loops[-len(generators) :]
         self.frame = outer
         value = replace(merge([made]), element=made)
-        value = replace(value, copied=value.copied | {element.lineno}) if copies else value
+        value = replace(value, copied=value.copied | {element.lineno}) if copies else value.tagged("apart")
         return value.tagged("many") if several else replace(value, element=None, items=(made,))
 
     def assign(self, target: ast.expr, value: Value) -> None:

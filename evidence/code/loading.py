@@ -182,7 +182,8 @@ def _members(call: EvaluatedCall) -> list[Value]:
     members = [*receiver, *call.args]
     if len(members) == 1:
         one = members[0]
-        return list(one.items) if one.items else [one.element] * 2 if one.element else [one]
+        again = 1 if "apart" in one.tags else 2
+        return list(one.items) if one.items else [one.element] * again if one.element else [one]
     return [part for one in members for part in (one.items or [one])]
 
 
@@ -243,12 +244,26 @@ def drop(call: EvaluatedCall) -> Value:
     return replace(value.plain(), parts=parts, leaks=_leaks(value, call.line))
 
 
+def prepare(call: EvaluatedCall) -> Value:
+    """Evaluate `accelerator.prepare(model, loader, ...)`: it returns its arguments, wrapped."""
+    several = call.receiver is not None and len(call.args) > 1
+    return replace(call.everything, items=tuple(call.args)) if several else call.everything
+
+
+def dataset_splits(call: EvaluatedCall) -> Value:
+    """Evaluate `DatasetDict({"train": a, "test": b})`: the same splits."""
+    given = call.args[0] if len(call.args) == 1 and not call.keywords else None
+    return given if given is not None and isinstance(given.thing, Table) else call.everything
+
+
 LOADS: Final[Mapping[str, Callable[[EvaluatedCall], Value]]] = {
     "load_dataset": load_dataset,
     "train_test_split": train_test_split,
     "random_split": random_split,
     "sample": sample,
     "drop": drop,
+    **dict.fromkeys(("DatasetDict", "IterableDatasetDict"), dataset_splits),
+    **dict.fromkeys(("prepare", "setup_dataloaders"), prepare),
     **dict.fromkeys(tables.JOINS, join),
     **dict.fromkeys(tables.REPEATS, repeat),
 }

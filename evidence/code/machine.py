@@ -66,7 +66,11 @@ class ScriptInterpreter(Expressions):
         old, given = self.evaluate(function.value), self.evaluate(node.args[-1])
         if isinstance(old.thing, Instance | Model):
             return
-        self.assign(function.value, self._grown(old, given, made))
+        once = self.loop_passes.grow(function.value, node.args[-1])
+        made = replace(made, copied=made.copied - {node.lineno}) if once else made
+        grown = self._grown(old, given, made)
+        grown = grown.tagged("apart") if once else replace(grown, tags=grown.tags - {"apart"})
+        self.assign(function.value, grown)
 
     def _grown(self, old: Value, given: Value, made: Value) -> Value:
         """Return a collection with one more element."""
@@ -91,6 +95,7 @@ class ScriptInterpreter(Expressions):
         """Bind targets."""
         value = self.evaluate(node.value)
         for target in node.targets:
+            self.loop_passes.bind(target, node.value)
             self.assign(target, value)
 
     def do_annassign(self, node: ast.AnnAssign) -> None:
@@ -197,9 +202,11 @@ class ScriptInterpreter(Expressions):
         iterable = self.evaluate(node.iter)
         items = list(iterable.items or ())
         self.recorder.loops.append(self.passes(node.iter, iterable))
+        self.loop_passes.enter(node.target, node.iter)
         for item in self.iterated(iterable, items):
             self.assign(node.target, item)
             self.run(node.body)
+        self.loop_passes.leave()
         self.recorder.loops.pop()
         self.run(node.orelse)
 

@@ -15,7 +15,8 @@ SAVES: Final = words("save savetxt savez dump to_csv write_csv to_parquet to_jso
 SAVES_MODELS: Final = words("save dump dumps save_model save_pretrained")
 LAZY: Final = words(
     "map filter rename_column rename_columns remove_columns with_format set_format cast_column cast shuffle select "
-    "flatten class_encode_column with_transform sort"
+    "flatten class_encode_column with_transform sort select_columns flatten_indices "
+    "add_column align_labels_with_mapping"
 )
 HARMLESS: Final = words(
     "LabelEncoder LabelBinarizer OrdinalEncoder OneHotEncoder MultiLabelBinarizer FunctionTransformer Normalizer "
@@ -93,6 +94,7 @@ REDUCTIONS: Final = STATISTICS | words(
 )
 FORGETS: Final = words(
     "len shape range zeros ones zeros_like ones_like full full_like empty empty_like isinstance type id hash "
+    "HfArgumentParser ArgumentParser parse_args parse_known_args parse_args_into_dataclasses SimpleNamespace "
     "arange print perf_counter time head info dtype ndim size hasattr set Counter eye"
 )
 SOLVERS: Final = words("lstsq polyfit curve_fit")
