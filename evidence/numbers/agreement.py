@@ -299,7 +299,7 @@ def _comparisons(
 
 
 def _of_another(one: NumberLabel) -> bool:
-    """Whether a label names no metric, and a baseline or an old model."""
+    """Whether a label is of a baseline or an old model, without a metric."""
     return not one.metric and bool(one.roles & _WHOSE)
 
 
