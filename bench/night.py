@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ FAULTS = {429: 1 / 150, 500: 1 / 400, 503: 1 / 300, 529: 1 / 200}
 KILLS = {"SIGKILL": 3.0, "SIGTERM": 1.0}
 """Signals in a night: the out-of-memory killer and a restarted machine, and a spot machine that is taken back."""
 MAX_STARTS = 40
+ANSWER = "the night is over"
 START_SECONDS = 900.0
 
 
@@ -50,6 +52,10 @@ class Night:
         """Whether nothing was lost or doubled, and the turn ended."""
         return not (self.doubled or self.lost or self.stuck)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the night for a report."""
+        return {**vars(self), "faults": dict(sorted(self.faults.items())), "good": self.is_good}
+
 
 def script(night: Night, dice: random.Random) -> list[dict[str, Any]]:
     """The replies of a night, with the faults drawn from the table."""
@@ -67,7 +73,7 @@ def script(night: Night, dice: random.Random) -> list[dict[str, Any]]:
                 "retry_after": 0.1,
             }
         steps.append(step)
-    return [*steps, {"text": "the night is over"}]
+    return [*steps, {"text": ANSWER}]
 
 
 def signals(dice: random.Random, steps: int) -> list[tuple[int, str]]:
@@ -84,13 +90,32 @@ def play(night: Night, folder: Path) -> None:
     log.touch()
     (folder / "script.yaml").write_text(json.dumps(script(night, dice)))
     waiting, began = signals(dice, night.steps), time.monotonic()
+
+    def due() -> str | None:
+        is_reached = waiting and len(log.read_text().split()) >= waiting[0][0]
+        return waiting.pop(0)[1] if is_reached else None
+
+    model = ("-m", f"scripted:{folder / 'script.yaml'}")
+    answer = lives(folder, model, due, night)
+    night.seconds = round(time.monotonic() - began, 1)
+    count(night, log, answer)
+
+
+def lives(
+    folder: Path, model: tuple[str, ...], due: Callable[[], str | None], night: Night, limit_s: float = START_SECONDS
+) -> str:
+    """Start the program again and again until it ends with an answer, which is returned."""
     answer = ""
     while not answer and night.starts < MAX_STARTS:
         night.starts += 1
         words = ("-c",) if night.starts > 1 else ("-p", "work until the morning")
-        answer = life(folder, words, log, waiting, night)
-    night.seconds = round(time.monotonic() - began, 1)
-    night.stuck = answer != "the night is over\n"
+        answer = life(folder, (*model, *words), due, night, limit_s)
+    return answer
+
+
+def count(night: Night, log: Path, answer: str) -> None:
+    """Record what was lost or ran twice, by the numbers that the commands left in `log`."""
+    night.stuck = answer != ANSWER + "\n"
     done = Counter(log.read_text().split())
     night.doubled = sum(number > 1 for number in done.values())
     missing = night.steps - len(done)
@@ -98,19 +123,17 @@ def play(night: Night, folder: Path) -> None:
     night.lost = missing - night.cut_off
 
 
-def life(folder: Path, words: tuple[str, ...], log: Path, waiting: list[tuple[int, str]], night: Night) -> str:
-    """One process: it is sent the next signal when its step is reached. Return its answer, "" if it ended without."""
-    program = [sys.executable, "-m", "ml_intern", "-m", f"scripted:{folder / 'script.yaml'}", "--no-sandbox"]
+def life(folder: Path, words: tuple[str, ...], due: Callable[[], str | None], night: Night, limit_s: float) -> str:
+    """One process, which is sent the signals that are due. Return its answer, "" if it ended without."""
+    program = [sys.executable, "-m", "ml_intern", "--no-sandbox", "--max-iterations", "-1", "--approval-mode", "yolo"]
     environment = {**os.environ, "ML_INTERN_HOME": str(folder / "home")}
-    limits = ("--max-iterations", "-1", "--approval-mode", "yolo")
     with (folder / "errors").open("ab") as errors, subprocess.Popen(
-        [*program, *limits, *words], cwd=folder / "work", env=environment, text=True,
+        [*program, *words], cwd=folder / "work", env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
     ) as process:  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + limit_s
         while process.poll() is None and time.monotonic() < deadline:
-            if waiting and len(log.read_text().split()) >= waiting[0][0]:
-                _, name = waiting.pop(0)
+            if name := due():
                 night.faults[name] += 1
                 process.send_signal(signal.Signals[name])
                 process.wait()
@@ -136,12 +159,13 @@ def main() -> None:
         nights.append(night)
         faults = ", ".join(f"{name} {count}" for name, count in sorted(night.faults.items()))
         print(
-            f"night {night.seed}: {'good' if night.is_good else asdict(night)}, {night.seconds} s, {faults}", flush=True
+            f"night {night.seed}: {'good' if night.is_good else night.as_json()}, {night.seconds} s, {faults}",
+            flush=True,
         )
     good = sum(night.is_good for night in nights)
     print(f"{good} of {len(nights)} nights were good")
     if given.write:
-        RESULTS.write_text(json.dumps([asdict(night) for night in nights], indent=1) + "\n")
+        RESULTS.write_text(json.dumps([night.as_json() for night in nights], indent=1) + "\n")
     sys.exit(0 if good == len(nights) else 1)
 
 
