@@ -30,6 +30,8 @@ async def sources_of_files(store: Store, paths: Iterable[Path]) -> tuple[str, ..
     paths = list(paths)
     known = await store.tainted_files.find([str(path) for path in paths])
     runs = [row for row in await store.runs.unfinished() if row.handle is not None] if paths else []
+    if not (known or runs):
+        return ()
     return await asyncio.to_thread(
         lambda: tuple(dict.fromkeys([*_recorded(known), *(source for row in runs for source in _of_run(row, paths))]))
     )

@@ -39,6 +39,7 @@ class HookEnd:
 async def before_tool(call: ToolCall, context: ToolContext) -> ToolResult | None:
     """Run the hooks before a call. Return the failed result of a call that one refuses, or that one could not judge."""
     for hook in _hooks("before_tool", context.options, call.name):
+        await context.store.sync()  # a hook may have effects
         end = await _run_hook("before_tool", hook, _about(call, context), context.options, context.emit)
         if end.status == "refused":
             return failure(f"refused by a hook of the user: {end.text or end.command}", "refused")

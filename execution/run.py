@@ -185,6 +185,7 @@ async def _run_recorded(spec: ToolSpec, call: ToolCall, context: ToolContext, ro
         except asyncio.CancelledError:
             await asyncio.shield(record_cut_off(spec, call.args, context, began))
             await asyncio.shield(recorder.save(ToolResult("", ok=False, status="interrupted")))
+            await asyncio.shield(context.services.store.sync())
             raise
         await recorder.save(result)
     await record_written(spec, result, context, began, reads=reads)

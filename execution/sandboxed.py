@@ -139,7 +139,8 @@ async def _opened(prepare: Callable[[], SandboxedCommand]) -> AsyncIterator[Sand
     try:
         yield command
     finally:
-        await asyncio.shield(asyncio.to_thread(_close, command))
+        if command.wrapped is not None:
+            await asyncio.shield(asyncio.to_thread(command.wrapped.close))
 
 
 @asynccontextmanager

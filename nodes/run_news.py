@@ -25,6 +25,8 @@ class RunNews:
 
 async def unreported_news(store: Store, thread_id: str, reported: Sequence[str]) -> RunNews:
     """Return what is not reported yet: notices first, then ends, each oldest first."""
+    if not await store.runs.has_any(thread_id):
+        return RunNews([], [], [])
     notices = await store.runs.unreported_notices(thread_id, reported)
     ended = await store.runs.finished_unreported(thread_id, reported)
     found: list[tuple[str, RunRow, str]] = [(id, run, notice_text(run, notice)) for id, run, notice in notices]

@@ -47,8 +47,11 @@ class ThreadDatabase(Protocol):
         """Run `work`, which changes nothing. Raises the store's errors."""
         ...
 
-    async def write(self, work: Callable[[SqlConnection], T]) -> T:
+    async def write(self, work: Callable[[SqlConnection], T], *, synced: bool = True) -> T:
         """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises.
+
+        Without `synced`, it is committed when this returns and may be on disk a moment later, but no later than the
+        next synced transaction.
 
         It may run more than once, if another transaction prevents the first from being committed.
         """

@@ -186,7 +186,7 @@ class Ledger:
             "cache_write_tokens = ?, reasoning_tokens = ?, cost_usd = ?, finished = ? "
             "WHERE id = ? AND state = 'open' RETURNING root_id"
         )
-        return await self._close(statement, (*counts, cost_usd, time.time(), id))
+        return await self._close(statement, (*counts, cost_usd, time.time(), id), synced=False)
 
     async def fail(self, id: int, why: str, cost_usd: float | None = 0.0) -> Totals:
         """Close the entry of a failed request; a cost of None means it may have been charged. Return the new totals."""
@@ -233,14 +233,14 @@ class Ledger:
             lambda connection: [PaidRequest(*found) for found in connection.execute(query, (root_id,))]
         )
 
-    async def _close(self, statement: str, values: tuple[float | str | None, ...]) -> Totals:
+    async def _close(self, statement: str, values: tuple[float | str | None, ...], *, synced: bool = True) -> Totals:
         def close(connection: SqlConnection) -> Totals:
             rows = connection.execute(statement, values).fetchall()
             if not rows:
                 raise ValueError(f"there is no open entry {values[-1]} in the ledger")
             return Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
 
-        return await self._database.write(close)
+        return await self._database.write(close, synced=synced)
 
 
 _COMMITTED = (

@@ -177,9 +177,10 @@ class Runs:
 
         Those of a sweep, which are of one call, follow when all of them have finished.
         """
-        rows = await self._database.read(_selection(f"thread_id = ? AND NOT {IS_OPEN}", thread_id))
-        going_on = {row.call for row in await self.unfinished(thread_id) if row.call}
-        return [row for row in rows if row.id not in reported and row.call not in going_on]
+        selections = [_selection(f"thread_id = ? AND {state} {IS_OPEN}", thread_id) for state in ("NOT", "")]
+        ended, unfinished = await self._database.read(lambda connection: [one(connection) for one in selections])
+        going_on = {row.call for row in unfinished if row.call}
+        return [row for row in ended if row.id not in reported and row.call not in going_on]
 
     async def unreported_notices(
         self, thread_id: str, reported: Collection[str]
@@ -192,6 +193,13 @@ class Runs:
             for number, one in enumerate(json.loads(row.notices))
         ]
         return [one for one in found if one[0] not in reported]
+
+    async def has_any(self, thread_id: str) -> bool:
+        """Return whether the thread ever started a run."""
+        query = "SELECT EXISTS (SELECT 1 FROM runs WHERE thread_id = ?)"
+        return bool(
+            (await self._database.read(lambda connection: connection.execute(query, (thread_id,)).fetchone()))[0]
+        )
 
     async def pending(self, thread_id: str) -> bool:
         """Return whether the thread has unfinished runs."""

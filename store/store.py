@@ -92,6 +92,10 @@ class Store:
                 shutil.rmtree(self.home / "artifacts" / id, ignore_errors=True)
             lock_path(self.home / LOCKS, id).unlink(missing_ok=True)
 
+    async def sync(self) -> None:
+        """Wait until everything that was written is on disk."""
+        await self.database.write(lambda _: None)
+
     async def close(self) -> None:
         """Commit the checkpointer's queued writes and close the database."""
         try:

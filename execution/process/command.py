@@ -170,7 +170,7 @@ async def _wait_for_end(process: Process, pump: "asyncio.Task[OutputFile]", seco
 
 async def _pump(pipe: PipeReader, command: ProcessCommand, log: OutputLog) -> OutputFile:
     """Copy output from the pipe to the file and the log until the end, the size limit or a stop; then drain it."""
-    sink = await asyncio.to_thread(OutputFile, command.output, command.output_bytes)
+    sink = OutputFile(command.output, command.output_bytes)
     try:
         await _copy_all(pipe, sink, log)
     finally:

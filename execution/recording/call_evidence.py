@@ -45,15 +45,15 @@ class CallRecorder:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._watch is not None:
+        if self._watch is not None and not self._watch.closed:
             await asyncio.to_thread(self._watch.close)
 
     async def save(self, result: ToolResult) -> None:
-        """Write the evidence of the call to the store."""
+        """Write the evidence of the call to the store, with the transaction that follows."""
         key = self._context.key
         if not self._off and key is not None:
             body = await asyncio.to_thread(self._body, result)
-            await self._context.store.evidence.put(key.thread_id, "call", f"{key.message_id}/{key.index}", body)
+            self._context.store.evidence.put_later(key.thread_id, "call", f"{key.message_id}/{key.index}", body)
 
     def _body(self, result: ToolResult) -> dict[str, Any]:
         used = self._watch.close() if self._watch else FilesUsed()

@@ -73,6 +73,11 @@ class FileWatch:
         else:
             self._missed = self._missed or f"{folder} is not watched: {os.strerror(ctypes.get_errno())}"
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is watched any more."""
+        return self._queue < 0
+
     def close(self) -> FilesUsed:
         """Stop watching and return what was seen."""
         if self._thread.is_alive():

@@ -90,6 +90,8 @@ class Saver(AsyncSqliteSaver):
         self._database = database
         self._uncommitted: dict[ThreadNamespace, list[TaskBytes]] = {}
         self._histories = Histories()
+        self._new: dict[ThreadNamespace, str] = {}
+        """The checkpoint that a run saved last, while no task that continues it has asked or failed."""
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self.is_setup = True
@@ -108,14 +110,21 @@ class Saver(AsyncSqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,  # noqa: ARG002  the base class's signature
     ) -> RunnableConfig:
-        """Save a checkpoint with its uncommitted writes. They are on disk when this returns."""
+        """Save a checkpoint with its uncommitted writes. They are on disk when this returns.
+
+        Within a turn they are committed, and on disk when the next model call or tool call starts.
+        """
         namespace, parent = _namespace(config), get_checkpoint_id(config)
         ref = CheckpointRef(
             checkpoint["id"], parent, metadata.get("source", ""), metadata.get("step", 0),
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
         delivered = _user_messages(checkpoint["channel_values"].items())
-        await self._commit(namespace, ref, self._encode(config, checkpoint, metadata), delivered)
+        within_turn = ref.source == "loop" and not checkpoint["channel_values"].get("outcome")
+        await self._commit(
+            namespace, ref, self._encode(config, checkpoint, metadata), delivered, synced=not within_turn
+        )
+        self._new[namespace] = ref.id
         return _config(namespace, checkpoint["id"])
 
     async def aput_writes(
@@ -129,9 +138,14 @@ class Saver(AsyncSqliteSaver):
             TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels, _user_messages(writes))
         )
         if not WRITES_IDX_MAP.keys().isdisjoint(channels):
+            self._new.pop(namespace, None)
             await self._commit(namespace)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_DELAY_SECONDS, self._flush_soon)
+
+    def is_new(self, namespace: ThreadNamespace, id: str) -> bool:
+        """Return whether the present run saved a checkpoint last, and no task has asked or failed since."""
+        return self._new.get(namespace) == id
 
     async def flush(self) -> None:
         """Commit all queued writes."""
@@ -149,6 +163,7 @@ class Saver(AsyncSqliteSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint in `config`, or the latest one of its thread; None if there is none."""
         namespace, id = _namespace(config), get_checkpoint_id(config)
+        self._new.pop(namespace, None)  # a run begins, and another process may have continued the thread before
 
         def load(connection: sqlite3.Connection) -> tuple[str | None, CheckpointTuple | None]:
             found = tables.load_checkpoint(connection, namespace, id)
@@ -218,6 +233,8 @@ class Saver(AsyncSqliteSaver):
         ref: CheckpointRef | None = None,
         raw: bytes = b"",
         delivered: Sequence[str] = (),
+        *,
+        synced: bool = True,
     ) -> None:
         """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued.
 
@@ -236,7 +253,7 @@ class Saver(AsyncSqliteSaver):
                 tables.save_checkpoint(connection, namespace, ref, raw)
 
         try:
-            await self._database.write(save)
+            await self._database.write(save, synced=synced)
         except BaseException:
             self._uncommitted[namespace] = writes + self._uncommitted.get(
                 namespace, []

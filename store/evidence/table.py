@@ -5,11 +5,11 @@ Undo does not change it.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_intern.store.connection import SqlConnection, ThreadDatabase
+from ml_intern.store.connection import SqlConnection, SqlCursor, ThreadDatabase
 
 Kind = Literal["call", "lock", "verdict"]
 
@@ -30,11 +30,13 @@ class EvidenceTable:
     def __init__(self, database: ThreadDatabase) -> None:
         self._database = database
 
+    def put_later(self, thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> None:
+        """Insert or replace one piece of evidence in the next transaction."""
+        self._database.write_later(_insertion(thread_id, kind, ref, body))
+
     async def put(self, thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> None:
         """Insert or replace one piece of evidence."""
-        row = (thread_id, kind, ref, json.dumps(body, ensure_ascii=False), time.time())
-        statement = "INSERT OR REPLACE INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
-        await self._database.write(lambda connection: connection.execute(statement, row))
+        await self._database.write(_insertion(thread_id, kind, ref, body))
 
     async def add_missing(self, thread_id: str, kind: Kind, bodies: Mapping[str, Mapping[str, Any]]) -> None:
         """Insert pieces of evidence by their ref. Those that exist stay as they are."""
@@ -63,3 +65,11 @@ class EvidenceTable:
     async def locked(self, thread_id: str) -> tuple[str, ...]:
         """Return the paths of the files that a thread must not change."""
         return tuple(row.ref for row in await self.list(thread_id, "lock") if row.body["kind"] == "lock")
+
+
+def _insertion(
+    thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]
+) -> Callable[[SqlConnection], SqlCursor]:
+    row = (thread_id, kind, ref, json.dumps(body, ensure_ascii=False), time.time())
+    statement = "INSERT OR REPLACE INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
+    return lambda connection: connection.execute(statement, row)

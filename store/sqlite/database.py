@@ -16,7 +16,7 @@ import aiosqlite
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
-from ml_intern.store.recovery.files import damaged, find_damage, is_damage, stamp
+from ml_intern.store.recovery.files import damaged, find_damage, is_damage, stamp, sync
 from ml_intern.store.sqlite.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
@@ -43,6 +43,10 @@ class Database(aiosqlite.Connection):
         self._open_mark: int | None = None
         self._unusable: DatabaseUnusable | DiskFull | None = None
         """The error of all writes: the file was deleted, damage was found in it, or the disk was full at the start."""
+        self._syncs = True
+        """Whether the connection waits for the disk at each commit."""
+        self._unsynced = False
+        """Whether a committed transaction may not be on disk yet."""
         self._later: list[Callable[[sqlite3.Connection], object]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -54,12 +58,17 @@ class Database(aiosqlite.Connection):
         """Run `work` on the database's thread. Raises the store's errors, see `store_error`."""
         return await self._run_on_thread(work)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
         """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises.
+
+        Without `synced`, the transaction is committed when this returns, so that it survives the end of the process;
+        it is on disk with the next synced transaction, or after LATER_SECONDS.
 
         The same transaction performs what waits since `write_later`, first. Raises DatabaseUnusable if the file was
         deleted meanwhile (its content is saved to another file), or if damage was found in it at any time.
         """
+        if not synced:
+            self._set_timer()
         later, self._later = self._later, []
 
         def both(connection: sqlite3.Connection) -> T:
@@ -69,7 +78,7 @@ class Database(aiosqlite.Connection):
 
         def committed(connection: sqlite3.Connection) -> T:
             if self._unusable is None:
-                result = _transaction(both, connection)
+                result = self._commit(connection, both, synced=synced)
                 if self.path.exists():
                     return result
                 self._unusable = _rescued(connection, self.path)
@@ -81,9 +90,25 @@ class Database(aiosqlite.Connection):
             self._later = [*later, *self._later]
             raise
 
+    def _commit(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], *, synced: bool) -> T:
+        if connection.in_transaction:  # an I/O error prevented the last rollback
+            connection.execute("ROLLBACK")
+        if synced != self._syncs:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._syncs = synced
+        before = connection.total_changes
+        result = _transaction(work, connection)
+        if synced and self._unsynced and connection.total_changes == before:  # SQLite had nothing to write
+            sync(self.path.with_name(self.path.name + "-wal"))
+        self._unsynced = not synced
+        return result
+
     def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Run `work` in the next transaction, or in one of its own after LATER_SECONDS. It may run more than once."""
         self._later.append(work)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._write_soon)
 
@@ -108,7 +133,7 @@ class Database(aiosqlite.Connection):
 
     def _write_soon(self) -> None:
         self._timer = None
-        if self._later:
+        if self._later or self._unsynced:
             self._writing = asyncio.create_task(self.write(lambda _: None))
             # What failed waits on, and the next transaction reports the error.
             self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -119,6 +144,9 @@ class Database(aiosqlite.Connection):
             self._timer.cancel()
         if self._writing is not None:
             await asyncio.wait([self._writing])
+        if self._unsynced:
+            with suppress(MLInternError):  # it is committed, and the disk is not certain to work
+                await self.write(lambda _: None)
         await super().close()
         self._close_mark()
 
@@ -192,8 +220,6 @@ def store_error(error: sqlite3.Error, path: Path) -> MLInternError:
 
 
 def _transaction(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
-    if connection.in_transaction:  # an I/O error prevented the last rollback
-        connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +90,11 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
     try:
-        folder, parsed, removes = await asyncio.to_thread(_inspected, args, context)
-        opened = await asyncio.to_thread(opened_paths, parsed, folder)
-        read = await sources_of_files(context.store, opened)
-        private = await asyncio.to_thread(private_reads, opened, context)
-        context = replace(context, file_reads={**context.file_reads, **private})
-        argv = (await asyncio.to_thread(bash_path), "-c", args.command)
-        async with open_sandbox(argv, folder, context, tuple(args.secrets), removes) as prepared:
-            command = _command(args, folder, prepared, context)
+        found = await asyncio.to_thread(_inspected, args, context)
+        read = await sources_of_files(context.store, found.opened)
+        context = replace(context, file_reads={**context.file_reads, **found.private})
+        async with open_sandbox(found.argv, found.folder, context, tuple(args.secrets), found.removes) as prepared:
+            command = _command(args, found.folder, prepared, context)
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
             )
@@ -105,9 +102,9 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     except (OSError, ValueError) as error:
         raise ToolError(f"the command could not run: {error}") from error
     notes = [*connections.notes, *_removal_note(prepared.removed), *_restored_note(prepared.restored, context)]
-    inspected = (parsed, read)
+    inspected = (found.parsed, read)
     result = await asyncio.to_thread(_result, inspected, command, context, finished, connections.reached, notes)
-    return replace(result, file_reads=private)
+    return replace(result, file_reads=found.private)
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
@@ -133,14 +130,32 @@ def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: 
     )
 
 
-def _inspected(args: BashArgs, context: ToolContext) -> tuple[Path, ParsedCommand | None, tuple[str, ...]]:
-    """Return the folder to run in, the parsed command, and the folders that it removes or moves."""
+@dataclass(frozen=True)
+class _Inspection:
+    """What is known about a command before it runs."""
+
+    argv: tuple[str, ...]
+    folder: Path
+    """The folder to run in."""
+    parsed: ParsedCommand | None
+    removes: tuple[str, ...]
+    """The folders that it removes or moves."""
+    opened: Sequence[Path]
+    """The files and folders that it may read."""
+    private: Mapping[str, str]
+    """Path -> digest of the private ones among them."""
+
+
+def _inspected(args: BashArgs, context: ToolContext) -> _Inspection:
+    """Inspect a command in one step, since each switch to a thread costs more than the inspection."""
     folder = context.resolve(args.workdir)
     if not folder.is_dir():
         raise ToolError(f"there is no folder {args.workdir}; leave workdir out to run in the workspace")
     place = CommandContext(str(context.roots()[0]), home=str(Path.home()), cwd=str(folder), match=matching_files)
     parsed = analyze_command(args.command, place).parsed
-    return folder, parsed, _removed_folders(parsed, context)
+    opened = opened_paths(parsed, folder)
+    argv, private = (bash_path(), "-c", args.command), private_reads(opened, context)
+    return _Inspection(argv, folder, parsed, _removed_folders(parsed, context), opened, private)
 
 
 def _result(
