@@ -1,7 +1,9 @@
 """What an iteration costs beside the model and the command: 300 iterations of a 2 KB command, answered at once.
 
-Through the direct transport (--base-url), through litellm, and a bare create_agent + ChatLiteLLM program beside them.
-Prints a table and writes bench/results.json. Run: `uv run --group bench python -m bench.overhead`
+Through the direct transport (--base-url), through litellm, a bare create_agent + ChatLiteLLM program beside them, and
+other agents from npm (bench/peers.py). Prints a table, the ratios to the others and what became slower since the last
+run, and writes bench/results.json with the figures of earlier runs.
+Run: `uv run --group bench python -m bench.overhead`
 """
 
 import argparse
@@ -10,14 +12,18 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench import peers
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
 from bench.server import command
 from ml_intern.sandbox.bubblewrap import sandbox_problem
@@ -112,6 +118,18 @@ def bare(iterations: int, alone: float) -> Row:
         return row("bare create_agent + ChatLiteLLM", seen, used, alone)
 
 
+def peer_row(peer: peers.Peer, iterations: int, alone: float) -> Row:
+    """Play the iterations with another agent."""
+    with tempfile.TemporaryDirectory() as folder, model_server(iterations) as base:
+        home, work, log = Path(folder, "home"), Path(folder, "work"), Path(folder, "log")
+        home.mkdir()
+        work.mkdir()
+        used = run(peer.command, work, peers.environment(peer.prepare(home, base)), log)
+        seen = records(base)
+        checked(used, seen, iterations, log)
+        return row(peer.name, seen, used, alone)
+
+
 def cpu_ms(*command: str, times: int = 7) -> float:
     """Median CPU milliseconds of a command."""
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +160,9 @@ def measure(iterations: int, repeat: int) -> dict[str, Any]:
         makers.append(lambda: bare(iterations, alone))
     else:
         print("langchain is not installed: the bare program is left out (uv run --group bench ...)", file=sys.stderr)
-    rows = [median_row([make() for _ in range(repeat)]) for make in makers]
+    makers += [partial(peer_row, peer, iterations, alone) for peer in peers.installed()]
+    rounds = [[make() for make in makers] for _ in range(repeat)]  # interleaved: the machine's speed changes
+    rows = [median_row(list(same)) for same in zip(*rounds, strict=True)]
     names = ("langgraph", "langchain-core", "langchain-litellm", "litellm")
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     return {
@@ -154,7 +174,56 @@ def measure(iterations: int, repeat: int) -> dict[str, Any]:
         "rows": [asdict(each) for each in rows],
         "machine": machine,
         "versions": {name: version(name) for name in names},
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
+        ).stdout.strip(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+COMPARED = ("overhead_ms", "at_300_ms", "first_request_s", "peak_mb", "resume_s")
+SLOWER = 1.15
+"""A figure that grew by more than this factor is reported, compared to the import of LangGraph in the same run."""
+
+
+def summary(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a run."""
+    rows = {each["agent"]: {name: each[name] for name in COMPARED} for each in results["rows"]}
+    kept = ("commit", "date", "machine", "iterations", "langgraph_cpu_ms")
+    return {name: results.get(name, "") for name in kept} | {"rows": rows}
+
+
+def history(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The runs before this one, oldest first."""
+    return [*earlier.get("history", []), summary(earlier)] if earlier else []
+
+
+def slower(results: Mapping[str, Any]) -> list[str]:
+    """A line for each figure of ml-intern that became worse since the run before."""
+    if not results["history"]:
+        return []
+    before, now = results["history"][-1], summary(results)
+    speed = now["langgraph_cpu_ms"] / before["langgraph_cpu_ms"]
+    found = []
+    for agent_name, figures in now["rows"].items():
+        old = before["rows"].get(agent_name, {}) if agent_name.startswith("ml-intern") else {}
+        for name in COMPARED:
+            if old.get(name) and figures[name]:
+                factor = figures[name] / old[name] / (1 if name == "peak_mb" else speed)
+                if factor > SLOWER:
+                    found.append(f"{agent_name}: {HEADINGS[name]} is {factor:.2f} times that of {before['commit']}")
+    return found
+
+
+def ratios(results: Mapping[str, Any]) -> list[str]:
+    """A line for each other agent: what ml-intern takes in proportion to it."""
+    own = results["rows"][0]
+    others = [each for each in results["rows"] if not each["agent"].startswith("ml-intern")]
+    return [
+        f"{own['agent']}, in proportion to {other['agent']}: "
+        + ", ".join(f"{HEADINGS[name]} {own[name] / other[name]:.2f}" for name in COMPARED if other[name])
+        for other in others
+    ]
 
 
 HEADINGS = {
@@ -203,10 +272,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     parser.add_argument("--remark", default="", help="a sentence about the circumstances, for the README")
     asked = parser.parse_args()
-    results = measure(asked.iterations, asked.repeat) | {"remark": asked.remark}
+    earlier = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    results = measure(asked.iterations, asked.repeat) | {"remark": asked.remark, "history": history(earlier)}
     asked.out.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
-    print(f"\n{notes(results)}")
+    print(f"\n{notes(results)}\n", *ratios(results), *slower(results), sep="\n")
 
 
 if __name__ == "__main__":

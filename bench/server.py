@@ -1,4 +1,6 @@
-"""A model server on loopback that answers at once: OpenAI-compatible, every reply encoded before it is asked for.
+"""A model server on loopback that answers at once, every reply encoded before it is asked for.
+
+It speaks OpenAI's chat completions and, at /responses, the Responses API.
 
 Reply i calls bash with the i-th command; after the last command the reply is a text. GET /records gives the times, in
 seconds of the machine's monotonic clock, at which request i was wholly received and reply i wholly sent.
@@ -43,6 +45,28 @@ def _event_stream(i: int, iterations: int) -> bytes:
     return _response(body, "text/event-stream")
 
 
+def _events(i: int, iterations: int) -> bytes:
+    """Reply i in the Responses API, with a call of the tool of Codex."""
+    if i >= iterations:
+        item: dict[str, object] = {
+            "type": "message",
+            "role": "assistant",
+            "id": f"msg_{i}",
+            "content": [{"type": "output_text", "text": "Done."}],
+        }
+    else:
+        call = {"name": "exec_command", "arguments": json.dumps({"cmd": command(i), "login": False})}
+        item = {"type": "function_call", "id": f"fc_{i}", "call_id": f"call_{i}", **call}
+    usage = {"input_tokens": 1000 + 100 * i, "output_tokens": 40, "total_tokens": 1040 + 100 * i}
+    events: list[dict[str, object]] = [
+        {"type": "response.created", "response": {"id": f"resp_{i}"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"id": f"resp_{i}", "usage": usage}},
+    ]
+    lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
+    return _response("".join(lines).encode(), "text/event-stream")
+
+
 def _response(body: bytes, kind: str = "application/json") -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -53,12 +77,15 @@ class Server:
 
     iterations: int
     replies: list[bytes] = field(default_factory=list[bytes])
+    events: list[bytes] = field(default_factory=list[bytes])
+    """The replies in the Responses API."""
     received: list[float] = field(default_factory=list[float])
     sent: list[float] = field(default_factory=list[float])
     sizes: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
         self.replies = [_event_stream(i, self.iterations) for i in range(self.iterations + 1)]
+        self.events = [_events(i, self.iterations) for i in range(self.iterations + 1)]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -71,18 +98,19 @@ class Server:
 
     async def _answer(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body = await _body(head, reader)
-        if head.startswith("POST") and "/chat/completions" in head.partition("\r\n")[0]:
-            await self._complete(body, writer)
+        if head.startswith("POST"):
+            is_chat = "/chat/completions" in head.partition("\r\n")[0]
+            await self._complete(body, writer, self.replies if is_chat else self.events)
             return
         records = {"received": self.received, "sent": self.sent, "sizes": self.sizes}
         answer = records if head.startswith("GET /records") else {"object": "list", "data": [{"id": "bench"}]}
         writer.write(_response(json.dumps(answer).encode()))
         await writer.drain()
 
-    async def _complete(self, body: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _complete(self, body: bytes, writer: asyncio.StreamWriter, replies: list[bytes]) -> None:
         self.received.append(time.monotonic())
         self.sizes.append(len(body))
-        writer.write(self.replies[min(len(self.received) - 1, self.iterations)])
+        writer.write(replies[min(len(self.received) - 1, self.iterations)])
         await writer.drain()
         self.sent.append(time.monotonic())
 

@@ -1,6 +1,7 @@
 """AgentState: the contents of a checkpoint, which undo restores. Messages and plain JSON values only."""
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -49,26 +50,37 @@ def append_messages(current: list[AnyMessage], writes: Sequence[Any]) -> list[An
 
     The result does not depend on how the writes are batched. No ids or times are generated.
     """
-    merged = list(current)
-    known = {message.id for message in merged}
+    merged, places = list(current), _places_of(current)
     for write in writes:
         for message in cast(list[AnyMessage], convert_to_messages(write if isinstance(write, list) else [write])):
-            place = _place(merged, message.id) if message.id in known else len(merged)
-            known.add(message.id)
+            place = places.get(message.id, len(merged))
+            if place >= len(merged) or merged[place].id != message.id or not message.id:
+                place = len(merged)
             if isinstance(message, RemoveMessage):
                 del merged[place : place + 1]
+                places = _counted(merged)
             else:
                 merged[place : place + 1] = [message]
+                if message.id and places.setdefault(message.id, place) != place:
+                    places = _counted(merged)
+    _recent_places.append((merged, places))
     return merged
 
 
-def _place(messages: list[AnyMessage], id: str | None) -> int:
-    """Return the index of the message with this id, or the length of the list. The search starts at the end."""
-    if id:
-        for index in range(len(messages) - 1, -1, -1):
-            if messages[index].id == id:
-                return index
-    return len(messages)
+_recent_places: deque[tuple[list[AnyMessage], dict[str | None, int]]] = deque(maxlen=4)
+"""The conversations that were extended last, with the places of their messages by id.
+
+Conversations that extend one another share the places, in which an id has the same place in all of them.
+"""
+
+
+def _places_of(messages: list[AnyMessage]) -> dict[str | None, int]:
+    known = next((places for one, places in _recent_places if one is messages), None)
+    return _counted(messages) if known is None else known
+
+
+def _counted(messages: list[AnyMessage]) -> dict[str | None, int]:
+    return {message.id: place for place, message in enumerate(messages)}
 
 
 def append_recent(current: list[str], writes: Sequence[list[str]]) -> list[str]:

@@ -143,9 +143,9 @@ class Saver(AsyncSqliteSaver):
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_DELAY_SECONDS, self._flush_soon)
 
-    def is_new(self, namespace: ThreadNamespace, id: str) -> bool:
+    def is_new(self, thread_id: str, id: str) -> bool:
         """Return whether the present run saved a checkpoint last, and no task has asked or failed since."""
-        return self._new.get(namespace) == id
+        return self._new.get(ThreadNamespace(thread_id)) == id
 
     async def flush(self) -> None:
         """Commit all queued writes."""

@@ -144,11 +144,13 @@ class Database(aiosqlite.Connection):
             self._timer.cancel()
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        if self._unsynced:
-            with suppress(MLInternError):  # it is committed, and the disk is not certain to work
-                await self.write(lambda _: None)
-        await super().close()
-        self._close_mark()
+        try:
+            if self._unsynced:
+                with suppress(MLInternError):  # it is committed, and the disk is not certain to work
+                    await self.write(lambda _: None)
+        finally:
+            await super().close()
+            self._close_mark()
 
     async def join(self) -> None:
         """Wait until the thread has ended; it uses the event loop until then."""
