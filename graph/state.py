@@ -75,7 +75,7 @@ Conversations that extend one another share the places, in which an id has the s
 
 
 def _places_of(messages: list[AnyMessage]) -> dict[str | None, int]:
-    known = next((places for one, places in _recent_places if one is messages), None)
+    known = next((places for one, places in _recent_places if one == messages), None)  # LangGraph copies the list
     return _counted(messages) if known is None else known
 
 
