@@ -67,9 +67,7 @@ class EvidenceTable:
         return tuple(row.ref for row in await self.list(thread_id, "lock") if row.body["kind"] == "lock")
 
 
-def _insertion(
-    thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]
-) -> Callable[[SqlConnection], SqlCursor]:
+def _insertion(thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> Callable[[SqlConnection], SqlCursor]:
     row = (thread_id, kind, ref, json.dumps(body, ensure_ascii=False), time.time())
     statement = "INSERT OR REPLACE INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
     return lambda connection: connection.execute(statement, row)
