@@ -2,8 +2,9 @@
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Callable, Mapping, Sequence
+from operator import is_
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -16,6 +17,8 @@ from langchain_core.messages import (
 )
 from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict
+
+T = TypeVar("T")
 
 RECENT_CALLS = 30
 TYPED = "typed"
@@ -200,14 +203,38 @@ def typed_text(messages: Sequence[AnyMessage]) -> str:
 
     A compaction summary stores the typed text of the messages it replaces.
     """
-    sources = [
-        one for one in messages if one.type == "human" or (one.type == "ai" and (one.id or "").startswith(SUMMARY))
-    ]
-    return "\n".join(filter(None, map(_typed, sources)))
+    return _typed_texts(messages)
+
+
+def _with_typed(before: str, message: AnyMessage) -> str:
+    is_source = message.type == "human" or (message.type == "ai" and (message.id or "").startswith(SUMMARY))
+    return "\n".join(filter(None, (before, _typed(message)))) if is_source else before
 
 
 def _typed(message: AnyMessage) -> str:
     return str(message.additional_kwargs.get(TYPED, message.text if is_user_message(message) else ""))
+
+
+class Accumulated(Generic[T]):
+    """A value computed message by message. For a conversation that extends the last one, only the new ones are read."""
+
+    def __init__(self, start: T, add: Callable[[T, AnyMessage], T]) -> None:
+        self._start = start
+        self._add = add
+        self._last: tuple[Sequence[AnyMessage], T] = ((), start)
+
+    def __call__(self, messages: Sequence[AnyMessage]) -> T:
+        """Return the value for a conversation."""
+        known, value = self._last
+        if len(known) > len(messages) or not all(map(is_, known, messages)):
+            known, value = (), self._start
+        for message in messages[len(known) :]:
+            value = self._add(value, message)
+        self._last = tuple(messages), value
+        return value
+
+
+_typed_texts = Accumulated("", _with_typed)
 
 
 def note(text: str, id: str, typed: str | None = None) -> HumanMessage:

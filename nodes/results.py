@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
-from ml_intern.graph.state import result_message
+from ml_intern.graph.state import Accumulated, result_message
 
 
 def thread_of(runtime: Runtime[Any]) -> str:
@@ -52,18 +52,27 @@ def repair(messages: Sequence[AnyMessage]) -> list[AnyMessage] | None:
 
 
 def _is_complete(messages: Sequence[AnyMessage]) -> bool:
-    """Return whether every call has its result. Types are compared by name, which is faster on long conversations."""
-    waiting: set[str] = set()
-    for message in messages:
-        if message.type == "tool":
-            if message.tool_call_id not in waiting:
-                return False
-            waiting.remove(message.tool_call_id)
-        elif waiting:
-            return False
-        elif message.type == "ai" and message.tool_calls:
-            waiting = {call["id"] for call in message.tool_calls if call["id"]}
-    return not waiting
+    """Return whether every call has its result, right after it."""
+    return _waiting_calls(messages) == frozenset()
+
+
+def _waiting_after(waiting: frozenset[str] | None, message: AnyMessage) -> frozenset[str] | None:
+    """Return the calls without a result after one more message; None if a result is missing or has no call."""
+    if waiting is None:
+        return None
+    if message.type == "tool":
+        return waiting - {message.tool_call_id} if message.tool_call_id in waiting else None
+    if waiting:
+        return None
+    return _call_ids(message)
+
+
+def _call_ids(message: AnyMessage) -> frozenset[str]:
+    calls = message.tool_calls if message.type == "ai" else ()
+    return frozenset(call["id"] for call in calls if call["id"])
+
+
+_waiting_calls: Accumulated[frozenset[str] | None] = Accumulated(frozenset(), _waiting_after)
 
 
 def _repaired(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import httpx
@@ -38,7 +39,7 @@ class ChatCompletions:
         if request.effort and not trimming.options:
             fields["reasoning_effort"] = request.effort
         tools = self._tools(request.tools)
-        messages = b",".join(part for _, part in self._encoded(request.messages, request.model, trimming))
+        messages = b",".join(map(itemgetter(1), self._encoded(request.messages, request.model, trimming)))
         return b'%b%b,"messages":[%b]}' % (encode(fields)[:-1], tools, messages)
 
     def parts(self, response: httpx.Response, route: Route) -> AsyncIterator[ReplyPart]:
