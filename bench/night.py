@@ -138,7 +138,9 @@ def life(folder: Path, words: tuple[str, ...], due: Callable[[], str | None], ni
                 process.send_signal(signal.Signals[name])
                 process.wait()
             time.sleep(0.02)
-        process.kill()
+        if process.poll() is None:  # the machine is slow, or it hangs: then the night does not end either
+            night.faults["SIGKILL"] += 1
+            process.kill()
         assert process.stdout is not None
         return process.stdout.read() if process.returncode == 0 else ""
 

@@ -132,7 +132,7 @@ def _command(args: BashArgs, folder: Path, prepared: SandboxedCommand, context: 
 
 @dataclass(frozen=True)
 class _Inspection:
-    """What is known about a command before it runs."""
+    """The findings about a command before it runs."""
 
     argv: tuple[str, ...]
     folder: Path
