@@ -19,6 +19,7 @@ from ml_intern.server.web.pages.thread import older_link, render_part, thread_pa
 from ml_intern.server.web.pages.threads import thread_rows, threads_page
 from ml_intern.server.web.panels import Panels
 from ml_intern.server.web.requests import form_of, get, post
+from ml_intern.server.web.searches import Searches
 from ml_intern.server.web.watching.live import partial
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import page_frames
@@ -118,7 +119,11 @@ def create_app(policy: Policy) -> Starlette:
         async with registry:
             yield
 
-    routes = [*Pages(registry, frame, assets).routes(Panels(registry, frame)), *Api(registry).routes()]
+    routes = [
+        *Pages(registry, frame, assets).routes(Panels(registry, frame)),
+        *Searches(registry.reader, frame).routes(),
+        *Api(registry).routes(),
+    ]
     app = Starlette(
         routes=routes,
         lifespan=lifespan,

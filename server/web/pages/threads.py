@@ -17,7 +17,8 @@ Listed = Mapping[str, Any]
 def threads_page(frame: PageFrame, rows: str, folders: Sequence[str]) -> str:
     """Return the page. `rows` is the list as HTML, `folders` are offered for a new thread."""
     body = (
-        '<header class="bar"><h1>ml-intern</h1><nav class="menu" aria-label="Pages"><a href="/settings">Settings</a>'
+        '<header class="bar"><h1>ml-intern</h1><nav class="menu" aria-label="Pages">'
+        '<a href="/searches">Searches</a><a href="/settings">Settings</a>'
         '<button type="button" id="notify" class="quiet" hidden>Notify me</button></nav></header>'
         f'<main id="main">{_new_thread(folders)}'
         f'<div id="rows" hx-get="/rows" hx-trigger="load, every 3s" hx-swap="innerMorph">{rows}</div></main>'

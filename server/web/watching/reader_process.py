@@ -15,6 +15,8 @@ from ml_intern.configs.paths import data_home
 from ml_intern.graph import operations as ops
 from ml_intern.outbound.exporting.formats import export_conversation
 from ml_intern.safety.error_log import log_error
+from ml_intern.search.listing import all_searches, attempt_diff, read_search
+from ml_intern.search.record import SearchRecord
 from ml_intern.server.web.openapi import openapi
 from ml_intern.session.threads import open_threads
 from ml_intern.session.wire import codec
@@ -73,6 +75,18 @@ async def _export(threads: "Threads", args: Args) -> str:
         return export_conversation(await thread.conversation(), args["format"])
 
 
+async def _searches(_threads: "Threads", _args: Args) -> Any:
+    return codec.adapter(list[SearchRecord]).dump_python(list(await all_searches()), mode="json")
+
+
+async def _search(_threads: "Threads", args: Args) -> Any:
+    return codec.adapter(SearchRecord).dump_python(await read_search(args["id"]), mode="json")
+
+
+async def _search_diff(_threads: "Threads", args: Args) -> str:
+    return await attempt_diff(args["id"], args["number"])
+
+
 ACTIONS: Mapping[str, Callable[["Threads", Args], Awaitable[Any]]] = {
     "get": _get,
     "statuses": _statuses,
@@ -82,6 +96,9 @@ ACTIONS: Mapping[str, Callable[["Threads", Args], Awaitable[Any]]] = {
     "move": _move,
     "fork": _fork,
     "export": _export,
+    "searches": _searches,
+    "search": _search,
+    "search_diff": _search_diff,
 }
 
 
