@@ -20,10 +20,10 @@ from ml_intern.text.formatting import plural
 
 PROMISING: Final = 0.2
 """The share of attempts without any difference that pass the first stage."""
-MIN_FRESH: Final = 4
+MIN_FRESH: Final = 6
 MAX_FRESH: Final = 12
-_POWER: Final = 0.84
-"""The normal quantile of 80 %: how often a gain as large as the observed one is to be confirmed."""
+_POWER: Final = 1.28
+"""The normal quantile of 90 %: how often a gain as large as the observed one is to be confirmed."""
 _PAIRED: Final = 0.5
 """From this share of common variance on, evaluations with the same seed are compared in pairs."""
 
@@ -146,7 +146,7 @@ def _judge_exact(candidate: Score, parent: Score, noise: Noise, level: float) ->
 
 
 def _fresh_seeds(gain: float, samples: int, level: float) -> int:
-    """Return the number of fresh seeds that confirm a gain, in standard deviations, in 80 % of cases, within limits."""
+    """Return the number of fresh seeds that confirm a gain, in standard deviations, in 90 % of cases, within limits."""
     for count in range(MIN_FRESH, MAX_FRESH):
         if gain / math.sqrt(2 / count) >= quantile(level, samples * (count - 1)) + _POWER:
             return count
