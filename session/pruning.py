@@ -13,7 +13,6 @@ from ml_intern.session.thread import idle_turns
 from ml_intern.session.turns.thinning import plan_thinning, thin
 from ml_intern.snapshots.git import SnapshotError
 from ml_intern.snapshots.prune import count_snapshots, delete_secrets, delete_snapshots, find_secrets, folder_size
-from ml_intern.store.checkpoints.prune import vacuum
 from ml_intern.store.recovery.backups import copy_to
 from ml_intern.text.formatting import size
 
@@ -39,7 +38,7 @@ async def prune(store: "Store", request: PruneRequest, *, do_it: bool) -> Prunin
     done = _Work()
     if do_it and request.backup:
         copy = Path(request.backup)
-        await asyncio.to_thread(copy_to, store.database.path, copy)
+        await asyncio.to_thread(copy_to, store.file_database().path, copy)
         done.notes.append(f"copied the database to {copy} ({size(copy.stat().st_size)})")
     deleted = await _delete_old(store, request, done, do_it=do_it)
     await _thin_long(store, request, deleted, done, do_it=do_it)
@@ -50,7 +49,7 @@ async def prune(store: "Store", request: PruneRequest, *, do_it: bool) -> Prunin
         done.freed += result.freed
         done.notes += result.skipped
     if do_it:
-        done.freed += await vacuum(store.database)
+        done.freed += await store.checkpoints.shrink()
     return Pruning(
         tuple(done.steps), tuple(done.in_use), done.snapshots, tuple(done.secrets), tuple(done.notes), done.freed
     )

@@ -57,7 +57,7 @@ class ServedSaver(Saver):
     """The saver for the server's thread endpoints: deleting removes the whole thread, and copying is refused."""
 
     def __init__(self, store: Store, refusals: Refusals) -> None:
-        super().__init__(store.database)
+        super().__init__(store.file_database())
         self._store = store
         self._refusals = refusals
 

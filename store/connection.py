@@ -57,6 +57,14 @@ class ThreadDatabase(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Check that the database can still be used. Raises the store's errors."""
+        ...
+
+    async def close(self) -> None:
+        """Finish queued work and close."""
+        ...
+
     def write_later(self, work: Callable[[SqlConnection], object]) -> None:
         """Run `work` in the next transaction, or soon in one of its own. It may run more than once."""
         ...

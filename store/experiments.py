@@ -58,8 +58,13 @@ class Experiments:
     async def put(self, row: ExperimentRow) -> None:
         """Insert or replace an experiment."""
         marks = ", ".join(f":{name}" for name in _NAMES)
-        statement = f"INSERT OR REPLACE INTO experiments ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
-        await self._database.write(lambda connection: connection.execute(statement, vars(row)))
+        statement = f"INSERT INTO experiments ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  constants only
+
+        def replace(connection: SqlConnection) -> None:
+            connection.execute("DELETE FROM experiments WHERE id = :id OR run_id = :run_id", vars(row))
+            connection.execute(statement, vars(row))
+
+        await self._database.write(replace)
 
     async def find(self, text: str) -> Sequence[ExperimentRow]:
         """Return the experiments whose id starts with `text` or whose run id or name equals it."""

@@ -15,7 +15,7 @@ Source = Literal["main", "research", "compaction", "job"]
 _SUMS = (
     "count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0), "
     "coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_usd), 0.0), "
-    "coalesce(sum(cost_usd IS NULL AND state <> 'open'), 0), coalesce(sum(state = 'open'), 0)"
+    "count(*) FILTER (WHERE cost_usd IS NULL AND state <> 'open'), count(*) FILTER (WHERE state = 'open')"
 )
 _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
 
@@ -244,8 +244,9 @@ class Ledger:
 
 
 _COMMITTED = (
-    "SELECT coalesce(sum(coalesce(cost_usd, iif(state = 'open', reserved_usd, 0.0), 0.0)), 0.0), "
-    "coalesce(sum(cost_usd IS NULL AND (state <> 'open' OR reserved_usd IS NULL)), 0) FROM ledger WHERE root_id = ?"
+    "SELECT coalesce(sum(coalesce(cost_usd, CASE WHEN state = 'open' THEN reserved_usd END, 0.0)), 0.0), "
+    "count(*) FILTER (WHERE cost_usd IS NULL AND (state <> 'open' OR reserved_usd IS NULL)) "
+    "FROM ledger WHERE root_id = ?"
 )
 
 

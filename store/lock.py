@@ -8,11 +8,13 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from ml_intern.configs.errors import ConfigurationError, DiskFull, MLInternError, ThreadLocked
 from ml_intern.configs.paths import private_folder
+from ml_intern.store.connection import SqlConnection
 
 _ATTEMPTS = 4
 _ATTEMPT_SECONDS = 0.005
@@ -59,6 +61,33 @@ def lock_name(thread_id: str) -> str:
 def lock_path(folder: Path, thread_id: str) -> Path:
     """Return the lock file of a thread."""
     return folder / f"{lock_name(thread_id)}.lock"
+
+
+class ThreadLocks(Protocol):
+    """The locks of threads against other processes."""
+
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Lock a thread until the block ends. Raises ThreadLocked."""
+        ...
+
+    def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:
+        """Return whether a process has locked the thread. `connection` is that of the thread database."""
+        ...
+
+
+class FileLocks:
+    """Locks by files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Lock a thread until the block ends. Raises ThreadLocked."""
+        return lock_thread(self._folder, thread_id)
+
+    def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
+        """Return whether a process has locked the thread."""
+        return is_locked(self._folder, thread_id)
 
 
 @asynccontextmanager

@@ -55,7 +55,7 @@ class Permissions:
     async def add(self, folder: str, thread_id: str | None, grants: Sequence[Grant]) -> None:
         """Save grants; existing ones stay unchanged."""
         columns = _COLUMNS.removeprefix("id, ")
-        statement = f"INSERT OR IGNORE INTO permissions ({columns}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608  constants only
+        statement = f"INSERT INTO permissions ({columns}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608  constants only
         now = time.time()
         rows = [(folder, thread_id or "", one.tool, json.dumps(one.prefix), now) for one in grants]
         await self._database.write(lambda connection: connection.executemany(statement, rows).rowcount)
@@ -67,7 +67,7 @@ class Permissions:
     async def list(self, folder: str | None = None) -> Sequence[PermissionRow]:
         """Return all grants, or those that apply in one folder, oldest first."""
         if folder is None:
-            return await self._database.read(_selection("1"))
+            return await self._database.read(_selection("true"))
         return await self._database.read(_selection("folder IN ('', ?)", folder))
 
     async def remove(self, id: int) -> bool:

@@ -41,7 +41,10 @@ class QueuedMessages:
         after a crash. Raises UsageError if the id is already queued.
         """
         place = f"SELECT {_FIRST if first else _LAST} FROM queued_messages WHERE thread_id = ?"  # noqa: S608  constants only
-        statement = f"INSERT OR IGNORE INTO queued_messages (thread_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  constants only
+        statement = (
+            f"INSERT INTO queued_messages (thread_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608  constants only
+            "ON CONFLICT DO NOTHING"
+        )
 
         def insert(connection: SqlConnection) -> int:
             insert_missing(connection, thread_id, folder=folder, title=title)

@@ -2,18 +2,20 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ml_intern.store.checkpoints.rows import Checkpoints
+from ml_intern.configs.errors import UsageError
+from ml_intern.store.engine import Engine, SqliteEngine
 from ml_intern.store.event_numbers import EventNumbers
 from ml_intern.store.evidence.table import EvidenceTable
 from ml_intern.store.experiments import Experiments
 from ml_intern.store.journal import Journal
 from ml_intern.store.ledger import Ledger
-from ml_intern.store.lock import lock_path, lock_thread
+from ml_intern.store.lock import lock_path
 from ml_intern.store.permissions import Permissions
 from ml_intern.store.queue import QueuedMessages
 from ml_intern.store.runs import Runs
@@ -34,10 +36,13 @@ RUNS = "runs"
 class Store:
     """All stored data about threads. Open it with `Store.open`; several processes may use one home."""
 
-    def __init__(self, home: Path, database: Database, make_saver: "MakeSaver | None" = None) -> None:
+    def __init__(self, home: Path, engine: "Engine", make_saver: "MakeSaver | None" = None) -> None:
+        database = engine.database
         self.home = home
+        self.engine = engine
         self.database = database
-        self.threads = ThreadTable(database, home / LOCKS)
+        self.checkpoints = engine.checkpoints
+        self.threads = ThreadTable(database, engine.locks, engine.checkpoints)
         self.journal = Journal(database)
         self.queue = QueuedMessages(database)
         self.event_numbers = EventNumbers(database)
@@ -48,28 +53,33 @@ class Store:
         self.tainted_files = TaintedFiles(database)
         self.evidence = EvidenceTable(database)
         self.searches = SearchTable(database)
-        self.checkpoints = Checkpoints(database)
-        self._make_saver = make_saver or _default_saver
+        self._make_saver = make_saver or (lambda _: engine.open_saver())
         self._saver: BaseCheckpointSaver[Any] | None = None
 
     @classmethod
-    async def open(cls, home: Path, make_saver: "MakeSaver | None" = None) -> Self:
+    async def open(cls, home: Path, make_saver: "MakeSaver | None" = None, url: str = "") -> Self:
         """Open the store in the folder `home`, creating it if needed. Raises the errors of `open_database`.
 
-        `make_saver` replaces the checkpointer, for use with other LangGraph savers.
+        `url` is the PostgreSQL database that has the threads, instead of a file in the folder. `make_saver` replaces
+        the checkpointer, for use with other LangGraph savers.
         """
-        return cls(home, await open_database(home / DATABASE_NAME), make_saver)
+        if url:
+            from ml_intern.store.postgres.engine import PostgresEngine
+
+            return cls(home, await PostgresEngine.open(url, home / LOCKS), make_saver)
+        return cls(home, SqliteEngine(await open_database(home / DATABASE_NAME), home / LOCKS), make_saver)
 
     async def saver(self) -> "BaseCheckpointSaver[Any]":
         """Return the LangGraph checkpointer. It is created on first use because it imports langgraph."""
         if self._saver is None:
-            self._saver = self._make_saver(self)
+            made = self._make_saver(self)
+            self._saver = await made if isawaitable(made) else made
         return self._saver
 
     @asynccontextmanager
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Lock a thread for this block against other processes and sessions. Raises ThreadLocked."""
-        async with lock_thread(self.home / LOCKS, thread_id):
+        async with self.engine.locks.hold(thread_id):
             yield
 
     async def delete(self, thread_id: str) -> Sequence[str]:
@@ -96,6 +106,12 @@ class Store:
         """Wait until everything that was written is on disk."""
         await self.database.write(lambda _: None)
 
+    def file_database(self) -> Database:
+        """Return the database if it is a file of this machine. Raises UsageError."""
+        if self.engine.sqlite is None:
+            raise UsageError("the threads are in a PostgreSQL database", "use PostgreSQL's own tools, such as pg_dump")
+        return self.engine.sqlite
+
     async def close(self) -> None:
         """Commit the checkpointer's queued writes and close the database."""
         try:
@@ -111,10 +127,4 @@ class Store:
         await self.close()
 
 
-MakeSaver = Callable[[Store], "BaseCheckpointSaver[Any]"]
-
-
-def _default_saver(store: Store) -> "BaseCheckpointSaver[Any]":
-    from ml_intern.store.checkpoints.saver import Saver
-
-    return Saver(store.database)
+MakeSaver = Callable[[Store], "BaseCheckpointSaver[Any] | Awaitable[BaseCheckpointSaver[Any]]"]

@@ -20,6 +20,12 @@ class TaintedFile:
     sources: tuple[str, ...]
 
 
+_SAVE = (
+    "INSERT INTO tainted_files VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (path, digest) DO UPDATE SET sources = excluded.sources, created = excluded.created"
+)
+
+
 class TaintedFiles:
     """The files that tainted threads wrote."""
 
@@ -37,7 +43,7 @@ class TaintedFiles:
                 found = connection.execute(query, where).fetchone()
                 merged = list(dict.fromkeys([*(json.loads(found[0]) if found else ()), *sources]))
                 row = (*where, json.dumps(merged), now)
-                connection.execute("INSERT OR REPLACE INTO tainted_files VALUES (?, ?, ?, ?)", row)
+                connection.execute(_SAVE, row)
 
         if digests and sources:
             await self._database.write(write)

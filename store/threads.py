@@ -6,28 +6,27 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.store.checkpoints.packing import id_timestamp
-from ml_intern.store.checkpoints.rows import ThreadNamespace, delete_checkpoints, latest_id, load_lineage
+from ml_intern.store.checkpoints.tables import CheckpointTables
 from ml_intern.store.connection import SqlConnection, ThreadDatabase
-from ml_intern.store.lock import is_locked
+from ml_intern.store.lock import ThreadLocks
 from ml_intern.store.runs import IS_OPEN
 from ml_intern.text.formatting import listed
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
 
 _WRITTEN = "id, title, folder, parent, forked_at, created, updated, state, turns, cost_usd, redo"
+_NO_CHILD = "(parent IS NULL OR forked_at IS NOT NULL)"
 _OWN_LEDGER = "FROM ledger WHERE root_id = threads.id"
 _COLUMNS = (
     "id, title, folder, parent, forked_at, created, updated, state, turns, "
-    f"iif(parent IS NULL OR forked_at IS NOT NULL, (SELECT coalesce(sum(cost_usd), 0.0) {_OWN_LEDGER}), cost_usd), "
+    f"CASE WHEN {_NO_CHILD} THEN (SELECT coalesce(sum(cost_usd), 0.0) {_OWN_LEDGER}) ELSE cost_usd END, "
     f"(SELECT count(*) {_OWN_LEDGER} AND cost_usd IS NULL), redo"
 )
 """The cost of a thread is read from the ledger; a sub-agent's spending is part of its root thread's there."""
-_NO_CHILD = "(parent IS NULL OR forked_at IS NOT NULL)"
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,17 @@ class NewThread(ThreadChanges, total=False):
     updated: float
 
 
+_ALL = 2**62
 _THREAD_TABLES = ("journal", "runs", "experiments", "permissions", "queued_messages", "event_numbers", "evidence")
 
 
 class ThreadTable:
     """The threads of a database."""
 
-    def __init__(self, database: ThreadDatabase, locks: Path) -> None:
+    def __init__(self, database: ThreadDatabase, locks: ThreadLocks, checkpoints: CheckpointTables) -> None:
         self._database = database
         self._locks = locks
+        self._checkpoints = checkpoints
 
     async def create(self, **fields: Unpack[NewThread]) -> ThreadRow:
         """Add a thread, with a new UUID unless an id is given. Raises UsageError if the id exists."""
@@ -115,7 +116,7 @@ class ThreadTable:
 
         def get(connection: SqlConnection) -> ThreadRow | None:
             row = _get(connection, id)
-            return self._with_actual_state(row) if row else None
+            return self._with_actual_state(connection, row) if row else None
 
         return await self._database.read(get)
 
@@ -125,7 +126,11 @@ class ThreadTable:
         Raises UsageError with similar names or with the candidates.
         """
         await self._add_unlisted()
-        return await self._database.read(lambda connection: self._with_actual_state(_find(connection, text.strip())))
+
+        def find(connection: SqlConnection) -> ThreadRow:
+            return self._with_actual_state(connection, _find(connection, text.strip()))
+
+        return await self._database.read(find)
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
@@ -136,10 +141,13 @@ class ThreadTable:
         wheres += [] if children else [_NO_CHILD]
         where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
         query = f"SELECT {_COLUMNS} FROM threads {where} ORDER BY updated DESC, rowid DESC LIMIT :limit"  # noqa: S608  constants only
-        values = {"folder": folder, "limit": -1 if limit is None else limit}
-        return await self._database.read(
-            lambda connection: [self._with_actual_state(_row(found)) for found in connection.execute(query, values)]
-        )
+        values = {"folder": folder, "limit": _ALL if limit is None else limit}
+
+        def select(connection: SqlConnection) -> list[ThreadRow]:
+            rows = [_row(found) for found in connection.execute(query, values)]
+            return [self._with_actual_state(connection, row) for row in rows]
+
+        return await self._database.read(select)
 
     async def latest(self, folder: str) -> ThreadRow | None:
         """Return the most recently used thread of this folder, or None."""
@@ -183,7 +191,7 @@ class ThreadTable:
         def remove(connection: SqlConnection) -> Sequence[str]:
             deleted = [_require(connection, id).id, *_children(connection, id)]
             for thread_id in deleted:
-                delete_checkpoints(connection, thread_id)
+                self._checkpoints.delete(connection, thread_id)
                 connection.execute("DELETE FROM threads WHERE id = ?", (thread_id,))
                 for table in _THREAD_TABLES:
                     # open runs keep their rows, so that they can be found and stopped
@@ -193,30 +201,22 @@ class ThreadTable:
 
         return await self._database.write(remove)
 
-    def _with_actual_state(self, row: ThreadRow) -> ThreadRow:
+    def _with_actual_state(self, connection: SqlConnection, row: ThreadRow) -> ThreadRow:
         """Return the row with the state `interrupted` if it is marked running but no process has locked it."""
-        was_cut_off = row.state == "running" and not is_locked(self._locks, row.id)
+        was_cut_off = row.state == "running" and not self._locks.is_locked(connection, row.id)
         return replace(row, state="interrupted") if was_cut_off else row
 
     async def _add_unlisted(self) -> None:
         """Add rows for threads with checkpoints but no row, from Studio or an older copy of the table."""
-        if await self._database.read(_unlisted):
-            await self._database.write(_insert_unlisted)
+        if await self._database.read(self._checkpoints.without_row):
+            await self._database.write(self._insert_unlisted)
 
-
-def _unlisted(connection: SqlConnection) -> Sequence[str]:
-    query = "SELECT thread_id FROM lanes WHERE namespace = '' AND thread_id NOT IN (SELECT id FROM threads)"
-    return [id for (id,) in connection.execute(query)]
-
-
-def _insert_unlisted(connection: SqlConnection) -> None:
-    for id in _unlisted(connection):
-        namespace = ThreadNamespace(id)
-        checkpoint_refs = list(load_lineage(connection, namespace, latest_id(connection, namespace) or ""))
-        times = [id_timestamp(ref.id) for ref in checkpoint_refs] or [0.0]
-        turns = sum(ref.source == "input" for ref in checkpoint_refs)
-        fields = {"id": id, "created": times[-1], "updated": times[0], "turns": turns}
-        _insert(connection, _new_row(fields))
+    def _insert_unlisted(self, connection: SqlConnection) -> None:
+        for id in self._checkpoints.without_row(connection):
+            refs = self._checkpoints.line_of(connection, id)
+            times = [id_timestamp(ref.id) for ref in refs] or [0.0]
+            turns = sum(ref.source == "input" for ref in refs)
+            _insert(connection, _new_row({"id": id, "created": times[-1], "updated": times[0], "turns": turns}))
 
 
 def insert_missing(connection: SqlConnection, id: str, **fields: Unpack[ThreadChanges]) -> None:
@@ -242,7 +242,7 @@ def _row(found: tuple[Any, ...]) -> ThreadRow:
 def _insert(connection: SqlConnection, row: ThreadRow) -> bool:
     values = {**vars(row), "redo": json.dumps(row.redo)}
     marks = ", ".join(f":{name}" for name in _WRITTEN.split(", "))
-    statement = f"INSERT OR IGNORE INTO threads ({_WRITTEN}) VALUES ({marks})"  # noqa: S608  constants only
+    statement = f"INSERT INTO threads ({_WRITTEN}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608  constants only
     return connection.execute(statement, values).rowcount == 1
 
 

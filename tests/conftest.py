@@ -1,14 +1,16 @@
-"""What holds for the whole run: its length, the home of the Hub's library, bytecode, and what its tests counted."""
+"""What holds for the whole run: its length, the home of the Hub's library, bytecode, servers, and what it counted."""
 
 import atexit
 import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fakes.postgres import PostgresServer, missing, running_server
 from tests.faults.counts import EVERY_FAULT
 
 # How fast examples are made says how busy the machine is.
@@ -27,6 +29,15 @@ atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="ml-intern-tests-bytecode-")
     atexit.register(shutil.rmtree, os.environ["PYTHONPYCACHEPREFIX"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this process."""
+    if why := missing():
+        pytest.skip(why)
+    with running_server() as server:
+        yield server
 
 
 SECTIONS = {"faults": "faults played", "reached": "reached"}

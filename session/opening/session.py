@@ -163,7 +163,7 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         stack.push_async_callback(session.close)
         for listener in (
             SessionHooks(options, events.emit, start.interface.report),
-            DatabaseBackups(store.database, settings.backup, events.warn, start.interface.report),
+            DatabaseBackups(store.engine.sqlite, settings.backup, events.warn, start.interface.report),
         ):
             events.listen(listener.take)
             stack.push_async_callback(listener.close)

@@ -22,12 +22,13 @@ class DatabaseBackups:
 
     def __init__(
         self,
-        database: "Database",
+        database: "Database | None",
         settings: "BackupSettings",
         warn: Callable[[str, str], object],
         report: Callable[[str], object],
     ) -> None:
-        self._backups = Backups(database, BackupRule(settings.turns, settings.keep))
+        """`database` is None if it is on a server, which has backups of its own."""
+        self._backups = Backups(database, BackupRule(settings.turns, settings.keep)) if database else None
         self._warn = warn
         self._report = report
         """Shows one line about a backup that fails while the session closes, when no one reads events any more."""
@@ -39,7 +40,7 @@ class DatabaseBackups:
     def take(self, event: Event) -> None:
         """Note that something happened, and whether it was the end of a turn."""
         self._active = True
-        if event.type in ENDS:
+        if self._backups and event.type in ENDS:
             self._start(self._backups.after_turn())
 
     async def close(self) -> None:
@@ -51,7 +52,7 @@ class DatabaseBackups:
 
     def _after_an_hour(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LONG_TURN_SECONDS, self._after_an_hour)
-        if self._active:
+        if self._backups and self._active:
             self._active = False
             self._start(self._backups.during_turn())
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.channels import DeltaChannel
 
 from ml_intern.session.turns.points import turn_points
-from ml_intern.store.checkpoints import prune
 from ml_intern.store.checkpoints.rows import CheckpointRef
+from ml_intern.store.checkpoints.tables import lineage_of
 
 if TYPE_CHECKING:
     from ml_intern.session.turns.turns import Turns
@@ -34,19 +34,19 @@ class Thinning:
 
 async def plan_thinning(turns: "Turns", redo: Sequence[str]) -> Thinning:
     """Plan the thinning of an idle thread. `redo` are the redo targets in its row."""
-    database = turns.services.store.database
-    checkpoint_refs = await prune.checkpoint_refs(database, turns.thread_id)
+    tables = turns.services.store.checkpoints
+    checkpoint_refs = await tables.all_of(turns.thread_id)
     keep: set[str] = set()
     completed: dict[str, CheckpointRef] = {}
     for target in await _targets(turns, redo):
-        for link in prune.lineage_of(checkpoint_refs, target):
+        for link in lineage_of(checkpoint_refs, target):
             if link.id in keep:
                 break
             keep.add(link.id)
             if CONVERSATION in link.channels:
                 completed[link.id] = link
                 break
-    freed = await prune.prunable_bytes(database, turns.thread_id, keep)
+    freed = await tables.bytes_without(turns.thread_id, keep)
     others = _deltas(turns) - {CONVERSATION}
     incomplete = tuple(link for link in completed.values() if others - link.channels)
     return Thinning(checkpoint_refs, frozenset(keep), incomplete, freed)
@@ -56,9 +56,7 @@ async def thin(turns: "Turns", plan: Thinning) -> None:
     """Carry out the plan. After an interruption, every remaining checkpoint can still be restored."""
     for link in plan.completed:
         await _complete(turns, link)
-    await prune.delete_other_checkpoints(
-        turns.services.store.database, turns.thread_id, plan.checkpoint_refs, plan.keep
-    )
+    await turns.services.store.checkpoints.delete_others(turns.thread_id, plan.checkpoint_refs, plan.keep)
 
 
 async def _targets(turns: "Turns", redo: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from ml_intern.store.checkpoints.packing import (
     pack_id,
     unpack_id,
 )
-from ml_intern.store.connection import SqlConnection, ThreadDatabase
+from ml_intern.store.connection import SqlConnection
 
 _MAX_DIFFERENCE = 200
 """A difference larger than this, and than a sixth of the checkpoint, is stored with a new base."""
@@ -44,7 +44,6 @@ WITH RECURSIVE line(depth, id, parent) AS (
 ORDER BY depth DESC, no
 """
 _ENDLESS = 2**62
-_PARTS = (("checkpoints", "body"), ("task_writes", "body"), ("bases", "raw"))
 
 
 @dataclass(frozen=True)
@@ -88,40 +87,6 @@ class TaskBytes:
     """The written channels; empty when read from the database."""
     messages: tuple[str, ...] = ()
     """The ids of the written user messages, which are no longer queued; empty when read from the database."""
-
-
-class Checkpoints:
-    """Queries about checkpoints that do not decode them and so need no langgraph."""
-
-    def __init__(self, database: ThreadDatabase) -> None:
-        self._database = database
-
-    async def sizes(self, thread_ids: Sequence[str] | None = None) -> dict[str, int]:
-        """Return the stored bytes of checkpoints per thread, for these threads or for all."""
-        named = None if thread_ids is None else json.dumps(list(thread_ids))
-
-        def add_up(connection: SqlConnection) -> dict[str, int]:
-            found: dict[str, int] = {}
-            for table, column in _PARTS:
-                query = (
-                    f"SELECT thread_id, sum(length({column})) FROM lanes CROSS JOIN {table} ON lane = lanes.no "  # noqa: S608  constants only
-                    "WHERE :named IS NULL OR thread_id IN (SELECT value FROM json_each(:named)) GROUP BY thread_id"
-                )
-                for thread_id, count in connection.execute(query, {"named": named}):
-                    found[thread_id] = found.get(thread_id, 0) + count
-            return found
-
-        return await self._database.read(add_up)
-
-    async def lineage(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[CheckpointRef]:
-        """Return a checkpoint (the latest for None) and its ancestors, latest first; empty if it does not exist."""
-        namespace = ThreadNamespace(thread_id)
-
-        def follow(connection: SqlConnection) -> Sequence[CheckpointRef]:
-            start = checkpoint_id or latest_id(connection, namespace)
-            return list(load_lineage(connection, namespace, start)) if start else []
-
-        return await self._database.read(follow)
 
 
 def save_checkpoint(connection: SqlConnection, namespace: ThreadNamespace, ref: CheckpointRef, raw: bytes) -> None:

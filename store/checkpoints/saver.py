@@ -10,7 +10,6 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -24,12 +23,13 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
     writes_sort_key,
 )
-from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ml_intern.store.checkpoints import rows as tables
+from ml_intern.store.checkpoints.delivered import user_messages
 from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, HistoryStep
+from ml_intern.store.checkpoints.ids import ensure_later_ids
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
 from ml_intern.store.queue import delete_queued
@@ -119,7 +119,7 @@ class Saver(AsyncSqliteSaver):
             checkpoint["id"], parent, metadata.get("source", ""), metadata.get("step", 0),
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
-        delivered = _user_messages(checkpoint["channel_values"].items())
+        delivered = user_messages(checkpoint["channel_values"].items())
         within_turn = ref.source == "loop" and not checkpoint["channel_values"].get("outcome")
         await self._commit(
             namespace, ref, self._encode(config, checkpoint, metadata), delivered, synced=not within_turn
@@ -135,7 +135,7 @@ class Saver(AsyncSqliteSaver):
         channels = frozenset(channel for channel, _ in writes)
         namespace = _namespace(config)
         self._uncommitted.setdefault(namespace, []).append(
-            TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels, _user_messages(writes))
+            TaskBytes(config["configurable"]["checkpoint_id"], task_id, raw, channels, user_messages(writes))
         )
         if not WRITES_IDX_MAP.keys().isdisjoint(channels):
             self._new.pop(namespace, None)
@@ -369,13 +369,6 @@ class Saver(AsyncSqliteSaver):
         return self._decode(found)[0]["channel_values"] if found else {}
 
 
-def _user_messages(values: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
-    """Return the ids of the user messages in values of channels. Overwrites and snapshots contain the written value."""
-    written = [getattr(value, "value", value) for channel, value in values if channel == "messages"]
-    messages = [one for value in written for one in (value if isinstance(value, list) else [value])]
-    return tuple(one.id for one in messages if isinstance(one, HumanMessage) and one.id)
-
-
 def _namespace(config: RunnableConfig) -> ThreadNamespace:
     named = config["configurable"]
     return ThreadNamespace(str(named["thread_id"]), named.get("checkpoint_ns", ""))
@@ -389,17 +382,3 @@ def _config(namespace: ThreadNamespace, id: str) -> RunnableConfig:
             "checkpoint_id": id,
         }
     }
-
-
-_UUID_VERSION = 6
-"""The version of the UUIDs that LangGraph uses for checkpoints."""
-
-
-def ensure_later_ids(checkpoint_id: str) -> None:
-    """Ensure that new checkpoint ids in this process are greater than this one, even if the clock was set back.
-
-    LangGraph ensures it only for ids created in the same process.
-    """
-    latest = ids.UUID(checkpoint_id)
-    if latest.version == _UUID_VERSION:
-        ids._last_v6_timestamp = max(ids._last_v6_timestamp or 0, latest.time)  # type: ignore[assignment]

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_intern.store.connection import SqlConnection, SqlCursor, ThreadDatabase
+from ml_intern.store.connection import SqlConnection, ThreadDatabase
 
 Kind = Literal["call", "lock", "verdict"]
+_INSERT = "INSERT INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class EvidenceTable:
         """Insert pieces of evidence by their ref. Those that exist stay as they are."""
         now = time.time()
         rows = [(thread_id, kind, ref, json.dumps(body, ensure_ascii=False), now) for ref, body in bodies.items()]
-        statement = "INSERT OR IGNORE INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
+        statement = f"{_INSERT} ON CONFLICT DO NOTHING"
         if rows:
             await self._database.write(lambda connection: connection.executemany(statement, rows))
 
@@ -67,7 +68,11 @@ class EvidenceTable:
         return tuple(row.ref for row in await self.list(thread_id, "lock") if row.body["kind"] == "lock")
 
 
-def _insertion(thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> Callable[[SqlConnection], SqlCursor]:
+def _insertion(thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> Callable[[SqlConnection], None]:
     row = (thread_id, kind, ref, json.dumps(body, ensure_ascii=False), time.time())
-    statement = "INSERT OR REPLACE INTO evidence (thread_id, kind, ref, body, created) VALUES (?, ?, ?, ?, ?)"
-    return lambda connection: connection.execute(statement, row)
+
+    def replace(connection: SqlConnection) -> None:
+        connection.execute("DELETE FROM evidence WHERE thread_id = ? AND kind = ? AND ref = ?", row[:3])
+        connection.execute(_INSERT, row)
+
+    return replace

@@ -69,7 +69,10 @@ class SearchTable:
     async def put_attempt(self, id: str, number: int, state: str, body: str) -> None:
         """Insert or replace an attempt of a search."""
         values = (id, number, state, body)
-        statement = "INSERT OR REPLACE INTO attempts (search_id, number, state, body) VALUES (?, ?, ?, ?)"
+        statement = (
+            "INSERT INTO attempts (search_id, number, state, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (search_id, number) DO UPDATE SET state = excluded.state, body = excluded.body"
+        )
         await self._database.write(lambda connection: connection.execute(statement, values))
 
     async def attempts(self, id: str) -> Sequence[str]:

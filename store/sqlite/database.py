@@ -112,6 +112,17 @@ class Database(aiosqlite.Connection):
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._write_soon)
 
+    async def vacuum(self) -> int:
+        """Return unused space to the file system and return the bytes freed. Raises DiskFull, TemporaryError."""
+        before = self.path.stat().st_size
+
+        def rewrite(connection: sqlite3.Connection) -> None:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self.read(rewrite)
+        return max(0, before - self.path.stat().st_size)
+
     async def check(self) -> None:
         """Look for damage in the file. Raises DatabaseUnusable if there is some; all later writes do so too."""
         if self._unusable is None and self.path.exists() and (finding := await asyncio.to_thread(self._finding)):

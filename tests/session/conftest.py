@@ -31,6 +31,8 @@ class Lab:
     tools: Mapping[str, ToolSpec] = field(default_factory=create_builtin_tools)
     scripts: int = 0
     make_saver: MakeSaver | None = None
+    url: str = ""
+    """The PostgreSQL database with the threads; "" for the file in the home."""
 
     def script(self, *steps: dict[str, Any]) -> str:
         """A model id that plays these steps."""
@@ -46,7 +48,7 @@ class Lab:
     async def session(
         self, model: str, *, thread: str | None = None, fork: bool = False, **choices: Any
     ) -> AsyncIterator[AgentSession]:
-        async with await Store.open(self.home, self.make_saver) as store:
+        async with await Store.open(self.home, self.make_saver, self.url) as store:
             models = Models(store.ledger)
             try:
                 session = await AgentSession.open(

@@ -10,7 +10,6 @@ from ml_intern.session.runner import Runner
 from ml_intern.session.turns.points import turn_points
 from ml_intern.session.turns.thinning import plan_thinning, thin
 from ml_intern.session.turns.turns import Turns
-from ml_intern.store.checkpoints import prune
 from tests.session.conftest import Lab, bash, data, turn, until
 
 COMPACTING: dict[str, Any] = {"compact_threshold": 7_000, "tool_names": ("bash",)}
@@ -43,9 +42,7 @@ async def thinned(session: AgentSession) -> tuple[int, int]:
     assert row is not None
     plan = await plan_thinning(turns, row.redo)
     await thin(turns, plan)
-    return len(plan.checkpoint_refs), len(
-        await prune.checkpoint_refs(session.services.store.database, session.thread_id)
-    )
+    return len(plan.checkpoint_refs), len(await session.services.store.checkpoints.all_of(session.thread_id))
 
 
 async def test_every_state_that_undo_and_redo_reach_is_the_same_after_as_before(lab: Lab) -> None:

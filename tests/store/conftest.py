@@ -10,6 +10,7 @@ from textwrap import dedent
 import pytest
 
 from ml_intern.store.store import DATABASE_NAME, Store
+from tests.fakes.postgres import POSTGRES_REFUSED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,9 +20,22 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a store on both databases, unless it is about SQLite's file."""
+    if "engine" in metafunc.fixturenames:
+        of_file = metafunc.definition.get_closest_marker("sqlite_file")
+        metafunc.parametrize("engine", ["sqlite"] if of_file else ["sqlite", "postgres"], scope="session")
+
+
 @pytest.fixture
-async def store(home: Path) -> AsyncIterator[Store]:
-    async with await Store.open(home) as opened:
+def url(engine: str, request: pytest.FixtureRequest) -> str:
+    """The address of a new database: "" for SQLite's file in the home."""
+    return "" if engine == "sqlite" else request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+async def store(home: Path, url: str) -> AsyncIterator[Store]:
+    async with await Store.open(home, url=url) as opened:
         yield opened
 
 
@@ -33,6 +47,9 @@ def query(home: Path, statement: str) -> list[tuple[object, ...]]:
     finally:
         connection.close()
 
+
+REFUSED: tuple[type[Exception], ...] = (sqlite3.IntegrityError, *POSTGRES_REFUSED)
+"""What the databases raise if a row breaks a rule of the schema."""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -16,6 +16,8 @@ from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
 from tests.store.recovery.damage import overwrite_pages
 
+pytestmark = pytest.mark.sqlite_file
+
 
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
@@ -45,11 +47,11 @@ async def test_a_world_readable_file_is_made_private(home: Path) -> None:
 
 
 async def test_commits_are_synchronous_and_the_schema_is_not_trusted(store: Store) -> None:
-    assert await run(store.database, "PRAGMA journal_mode") == "wal"
-    assert await run(store.database, "PRAGMA synchronous") == 2
-    assert await run(store.database, "PRAGMA busy_timeout") == 10_000
-    assert await run(store.database, "PRAGMA trusted_schema") == 0
-    assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
+    assert await run(store.file_database(), "PRAGMA journal_mode") == "wal"
+    assert await run(store.file_database(), "PRAGMA synchronous") == 2
+    assert await run(store.file_database(), "PRAGMA busy_timeout") == 10_000
+    assert await run(store.file_database(), "PRAGMA trusted_schema") == 0
+    assert await run(store.file_database(), "PRAGMA user_version") == SCHEMA_VERSION
 
 
 async def test_a_symlink_is_rejected_and_its_target_unchanged(home: Path, tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
         assert [row.backend for row in await store.runs.list("root")] == ["hub"]
         assert await store.experiments.list() == []
         assert await store.threads.options("root") == {}
-        assert await run(store.database, "PRAGMA user_version") == SCHEMA_VERSION
+        assert await run(store.file_database(), "PRAGMA user_version") == SCHEMA_VERSION
 
 
 async def test_a_newer_schema_is_rejected_and_unchanged(home: Path) -> None:
@@ -134,7 +136,7 @@ async def test_damage_found_while_running_ends_all_writes_and_is_found_again_at_
         query(home, "PRAGMA wal_checkpoint(TRUNCATE)")
         overwrite_pages(home / DATABASE_NAME, every=3)
         with pytest.raises(DatabaseUnusable, match=r"is damaged.*doctor --repair"):
-            await store.database.check()
+            await store.file_database().check()
         with pytest.raises(DatabaseUnusable, match="is damaged"):
             await store.threads.create(title="later")
     with pytest.raises(DatabaseUnusable, match="is damaged"):
@@ -160,7 +162,7 @@ async def test_committed_data_survives_a_kill(home: Path, start: Start) -> None:
     finish(start(CRASH, home))
     async with await Store.open(home) as store:
         assert len(await store.threads.list()) == 300
-        assert await run(store.database, "PRAGMA integrity_check") == "ok"
+        assert await run(store.file_database(), "PRAGMA integrity_check") == "ok"
 
 
 async def test_damage_after_a_crash_is_found_and_the_log_stays_with_the_file(home: Path, start: Start) -> None:
@@ -205,12 +207,12 @@ async def test_a_deleted_file_is_noticed_at_the_next_commit_and_its_content_is_s
 
 
 async def test_a_full_disk_is_reported_and_writing_works_again_later(store: Store) -> None:
-    pages = await run(store.database, "PRAGMA page_count")
-    await run(store.database, f"PRAGMA max_page_count = {pages}")
+    pages = await run(store.file_database(), "PRAGMA page_count")
+    await run(store.file_database(), f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull, match="no space"):
         await store.threads.create(title="x" * 100_000)
     assert await store.threads.list() == []
-    await run(store.database, "PRAGMA max_page_count = 1000000")
+    await run(store.file_database(), "PRAGMA max_page_count = 1000000")
     await store.threads.create(title="x" * 100_000)
     assert len(await store.threads.list()) == 1
 
@@ -221,12 +223,12 @@ async def test_a_failed_transaction_is_rolled_back(store: Store) -> None:
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        await store.database.write(work)
-    assert await run(store.database, "SELECT count(*) FROM name_sets") == 0
+        await store.file_database().write(work)
+    assert await run(store.file_database(), "SELECT count(*) FROM name_sets") == 0
 
 
 async def test_a_locked_database_is_a_temporary_error(store: Store, home: Path) -> None:
-    await run(store.database, "PRAGMA busy_timeout = 20")
+    await run(store.file_database(), "PRAGMA busy_timeout = 20")
     other = sqlite3.connect(home / DATABASE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TemporaryError, match="locked"):

@@ -13,6 +13,9 @@ from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
+pytestmark = pytest.mark.sqlite_file
+
+
 NAMESPACE = ThreadNamespace("t")
 
 

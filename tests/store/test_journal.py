@@ -76,6 +76,7 @@ async def test_a_call_that_was_not_started_cannot_finish_or_get_a_handle(store: 
         await store.journal.set_handle(KEY, "h")
 
 
+@pytest.mark.sqlite_file
 async def test_a_start_that_fails_on_a_full_disk_changes_nothing(store: Store) -> None:
     await store.journal.start(KEY, "bash", "d")
     await store.journal.finish(KEY, {"text": "result"})

@@ -129,6 +129,7 @@ def test_a_lock_file_is_in_its_folder_for_any_id(id: str, tmp_path: Path) -> Non
     assert len(lock_path(tmp_path, id).name) < 110
 
 
+@pytest.mark.sqlite_file
 async def test_a_lock_file_that_is_a_symlink_is_rejected(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")

@@ -8,6 +8,9 @@ RFC_9562 = "1ec9414c-232a-6b00-b3c8-9f6bdeced846"
 """The example of RFC 9562 for 2022-02-22 19:22:22 UTC."""
 
 
+pytestmark = pytest.mark.sqlite_file
+
+
 def test_the_time_of_a_checkpoint_is_that_of_its_id() -> None:
     assert id_timestamp(RFC_9562) == 1_645_557_742
 

@@ -22,6 +22,8 @@ from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
 from tests.store.graphs import Agent, config, question
 
+pytestmark = pytest.mark.sqlite_file
+
 
 def ids(values: dict[str, Any]) -> list[str]:
     return [message.id for message in values["messages"]]

@@ -18,6 +18,9 @@ from ml_intern.store.checkpoints.saver import Saver
 from ml_intern.store.store import Store
 from tests.store.graphs import Agent, config, question
 
+pytestmark = pytest.mark.sqlite_file
+
+
 THREADS = ("3f2c1a5e-0000-4000-8000-000000000001", "no uuid")
 CHANNELS = ("messages", "plan", "guard", INTERRUPT, RESUME, ERROR)
 

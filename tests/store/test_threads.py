@@ -1,18 +1,14 @@
 """The table of threads: lookup, lists, and deletion."""
 
-import json
-import sqlite3
 import time
-from pathlib import Path
 
 import pytest
 
 from ml_intern.configs.errors import ThreadLocked, UsageError
 from ml_intern.store.journal import CallKey
-from ml_intern.store.queue import QueuedRow
 from ml_intern.store.runs import RunRow
-from ml_intern.store.store import DATABASE_NAME, Store
-from tests.store.conftest import query
+from ml_intern.store.store import Store
+from tests.store.conftest import REFUSED
 from tests.store.graphs import Tokens, write_checkpoints
 
 
@@ -101,7 +97,7 @@ async def test_redo_checkpoints_keep_their_order(store: Store) -> None:
 async def test_unknown_states_are_rejected(store: Store) -> None:
     await store.threads.create(id="a")
     assert (await store.threads.update("a", state="waiting")).state == "waiting"
-    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+    with pytest.raises(REFUSED, match=r"(?i)check"):
         await store.threads.update("a", state="sleeping")  # type: ignore[arg-type]
 
 
@@ -152,11 +148,10 @@ async def test_deleting_includes_sub_agents_and_files_but_not_forks_and_ledger(
         await store.ledger.reserve(id, "main", "main", "m")
         (store.home / "artifacts" / id).mkdir(parents=True)
     assert set(await store.delete("main")) == {"main", "child", "grandchild"}
-    for table, column in (("threads", "id"), ("journal", "thread_id"), ("runs", "thread_id"), ("lanes", "thread_id")):
-        assert query(store.home, f"SELECT DISTINCT {column} FROM {table}") == [("fork",)]
-    lanes = "SELECT count(*) FROM {} WHERE lane NOT IN (SELECT no FROM lanes)"
-    for table in ("checkpoints", "bases", "task_writes"):
-        assert query(store.home, lanes.format(table)) == [(0,)]
+    assert [row.id for row in await store.threads.list(children=True)] == ["fork"]
+    assert [row.thread_id for row in await store.runs.list()] == ["fork"]
+    assert [bool(await store.journal.of_message(id, "m")) for id in ("main", "child", "fork")] == [False, False, True]
+    assert (await store.checkpoints.sizes()).keys() == {"fork"}
     assert [path.name for path in (store.home / "artifacts").iterdir()] == ["fork"]
     assert (await store.ledger.total("main")).requests == 4
 
@@ -180,26 +175,15 @@ async def test_a_running_thread_is_not_deleted(store: Store) -> None:
     assert await store.threads.get("a") is not None
 
 
-async def test_any_text_is_stored_unchanged(store: Store, home: Path) -> None:
-    title = "'; DROP TABLE threads; -- \x00 \u202e ü 🚀"
+async def test_any_text_is_stored_unchanged(store: Store) -> None:
+    title = "'; DROP TABLE threads; -- %s ? :name \u202e ü 🚀"
     row = await store.threads.create(title=title, redo=("a'b", '"'))
     assert await store.threads.get(row.id) == row
-    assert query(home, "SELECT redo FROM threads") == [(json.dumps(["a'b", '"']),)]
-    assert (home / DATABASE_NAME).exists()
+    assert [one.id for one in await store.threads.list()] == [row.id]
 
 
-async def test_a_list_has_at_most_as_many_threads_as_requested(store: Store) -> None:
-    for id in ("a", "b", "c"):
-        await store.threads.create(id=id)
-    assert [row.id for row in await store.threads.list(limit=2)] == ["c", "b"]
-    assert len(await store.threads.list(limit=0)) == 0
-    assert len(await store.threads.list()) == 3
-
-
-async def test_the_thread_of_a_queued_message_is_listed(store: Store) -> None:
-    """Also after a crash before its first turn, and for a message moved to a new thread."""
-    await store.queue.add("new", QueuedRow("m", {"text": "go"}), folder="/ws", title="go")
-    assert [(row.id, row.folder, row.title) for row in await store.threads.list()] == [("new", "/ws", "go")]
-    await store.queue.move(["m"], "new", "other", folder="/there")
-    assert {row.id: row.folder for row in await store.threads.list()} == {"new": "/ws", "other": "/there"}
-    assert [row.id for row in await store.queue.list("other")] == ["m"]
+async def test_a_text_with_the_character_zero_is_stored(store: Store) -> None:
+    row = await store.threads.create(title="a\0b")
+    found = await store.threads.get(row.id)
+    assert found is not None
+    assert found.title in ("a\0b", "a\N{SYMBOL FOR NULL}b")  # PostgreSQL cannot store the character

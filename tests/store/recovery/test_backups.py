@@ -18,6 +18,8 @@ from tests.store.conftest import ROOT
 from tests.store.graphs import Agent, config, write_checkpoints
 from tests.store.recovery.damage import overwrite_pages
 
+pytestmark = pytest.mark.sqlite_file
+
 
 async def titles(home: Path) -> list[str]:
     async with await Store.open(home) as store:
@@ -28,7 +30,7 @@ async def test_a_copy_is_complete_and_private_and_can_be_used(store: Store, tmp_
     await write_checkpoints(store, "t", 2)
     copy = tmp_path / "copy" / DATABASE_NAME
     copy.parent.mkdir(mode=0o700)
-    copy_to(store.database.path, copy)
+    copy_to(store.file_database().path, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -42,7 +44,7 @@ async def test_a_copy_never_overwrites_a_file(store: Store, tmp_path: Path) -> N
     (tmp_path / "there").write_text("mine")
     for target in (tmp_path / "there", tmp_path / "no folder" / "file"):
         with pytest.raises(UsageError, match="cannot be created"):
-            copy_to(store.database.path, target)
+            copy_to(store.file_database().path, target)
     assert (tmp_path / "there").read_text() == "mine"
 
 
@@ -51,16 +53,16 @@ async def test_a_backup_is_made_after_so_many_turns_of_all_sessions_and_the_olde
     for turn in range(8):
         async with await Store.open(home) as store:
             await store.threads.create(title=f"turn {turn}")
-            await Backups(store.database, BackupRule(turns=2, keep=2)).after_turn()
-            made.append(len(list_backups(store.database.path)))
+            await Backups(store.file_database(), BackupRule(turns=2, keep=2)).after_turn()
+            made.append(len(list_backups(store.file_database().path)))
     assert made == [0, 1, 1, 2, 2, 2, 2, 2]
     await restore(home / DATABASE_NAME, list_backups(home / DATABASE_NAME)[1])
     assert await titles(home) == [f"turn {turn}" for turn in range(6)]
 
 
 async def test_no_backup_is_made_if_none_are_wanted(store: Store) -> None:
-    await Backups(store.database, BackupRule(turns=0)).after_turn()
-    assert not backup_folder(store.database.path).exists()
+    await Backups(store.file_database(), BackupRule(turns=0)).after_turn()
+    assert not backup_folder(store.file_database().path).exists()
 
 
 async def test_a_damaged_database_never_replaces_a_backup(home: Path) -> None:
@@ -86,7 +88,7 @@ KILLED = """
 
 
 async def test_a_killed_backup_leaves_no_backup_and_the_next_one_is_made(store: Store) -> None:
-    path = store.database.path
+    path = store.file_database().path
     await store.threads.create(title="before")
     program = "\n".join(line.removeprefix("    ") for line in KILLED.splitlines())
     command = [sys.executable, "-c", program, str(path)]

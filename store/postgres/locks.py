@@ -1,0 +1,109 @@
+"""Locks of threads on PostgreSQL: each connection that writes for a thread has an advisory lock of its own.
+
+The server releases it when the connection ends or says nothing for SILENT_SECONDS, and ends the connection with it. So
+whoever can still write has a lock, and no other process can have taken over the thread.
+"""
+
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from ml_intern.configs.errors import ThreadLocked
+from ml_intern.store.connection import SqlConnection
+from ml_intern.store.lock import lock_thread
+from ml_intern.store.postgres.database import PostgresDatabase
+
+TABLES: Final = 1
+CHECKPOINTS: Final = 2
+"""The two connections that write for a thread."""
+_HOLDER: Final = (
+    "SELECT activity.application_name FROM pg_locks AS lock JOIN pg_stat_activity AS activity USING (pid) "
+    "WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1 "
+    "AND ((lock.classid::bigint << 32) | lock.objid::bigint) = ?"
+)
+
+
+def lock_key(thread_id: str, part: int) -> int:
+    """Return the number of an advisory lock of a thread: 63 bits."""
+    digest = hashlib.sha256(f"{part}:{thread_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def holder_name() -> str:
+    """Return this process as others see it."""
+    return f"ml-intern {os.getpid()} on {socket.gethostname()}"[:63]
+
+
+class LockingWriter(Protocol):
+    """A further connection that writes for the threads of a store."""
+
+    async def lock_thread(self, thread_id: str) -> None:
+        """Lock a thread. Raises ThreadLocked."""
+        ...
+
+    async def unlock_thread(self, thread_id: str) -> None:
+        """Release the lock of a thread."""
+        ...
+
+
+class AdvisoryLocks:
+    """The locks of a store's threads, against processes on any machine."""
+
+    def __init__(self, database: PostgresDatabase, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._held = set[str]()
+        self._writer: LockingWriter | None = None
+
+    @asynccontextmanager
+    async def hold(self, thread_id: str) -> AsyncIterator[None]:
+        """Lock a thread until the block ends. Raises ThreadLocked."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(lock_thread(self._folder, thread_id))
+            await self._database.pin(partial(_take, thread_id))
+            stack.push_async_callback(self._database.unpin, partial(_release, thread_id))
+            self._held.add(thread_id)
+            stack.callback(self._held.discard, thread_id)
+            if self._writer is not None:
+                await self._writer.lock_thread(thread_id)
+            stack.push_async_callback(self._unlock_writer, thread_id)
+            yield
+
+    async def add_writer(self, writer: LockingWriter) -> None:
+        """Lock the held threads, and all that are held later, on a further connection too. Raises ThreadLocked."""
+        for thread_id in self._held:
+            await writer.lock_thread(thread_id)
+        self._writer = writer
+
+    def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:
+        """Return whether a process has locked the thread."""
+        return connection.execute(_HOLDER, (lock_key(thread_id, TABLES),)).fetchone() is not None
+
+    async def _unlock_writer(self, thread_id: str) -> None:
+        if self._writer is not None:
+            await self._writer.unlock_thread(thread_id)
+
+
+def _take(thread_id: str, connection: SqlConnection) -> None:
+    key = lock_key(thread_id, TABLES)
+    if not connection.execute("SELECT pg_try_advisory_lock(?)", (key,)).fetchone()[0]:
+        found = connection.execute(_HOLDER, (key,)).fetchone()
+        raise thread_locked(thread_id, found[0] if found else "")
+    connection.execute("SELECT set_config('application_name', ?, false)", (holder_name(),))
+
+
+def thread_locked(thread_id: str, holder: str) -> ThreadLocked:
+    """Return the error for a thread that another process has locked."""
+    return ThreadLocked(
+        f"thread {thread_id} is in use by {holder or 'another process'}",
+        "wait until it ends, or use --fork to work on a copy",
+    )
+
+
+def _release(thread_id: str, connection: SqlConnection) -> None:
+    connection.execute("SELECT pg_advisory_unlock(?)", (lock_key(thread_id, TABLES),))
