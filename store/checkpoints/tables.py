@@ -135,10 +135,10 @@ class Checkpoints:
         kept_ids = {pack_id(id) for id in keep}
 
         def add_up(connection: SqlConnection) -> int:
-            lane = (find_namespace(connection, ThreadNamespace(thread_id)),)
-            rows = list(connection.execute("SELECT id, length(body), base FROM checkpoints WHERE lane = ?", lane))
-            writes = connection.execute("SELECT checkpoint, length(body) FROM task_writes WHERE lane = ?", lane)
-            bases = connection.execute("SELECT no, length(raw) FROM bases WHERE lane = ?", lane)
+            number = (find_namespace(connection, ThreadNamespace(thread_id)),)
+            rows = list(connection.execute("SELECT id, length(body), base FROM checkpoints WHERE lane = ?", number))
+            writes = connection.execute("SELECT checkpoint, length(body) FROM task_writes WHERE lane = ?", number)
+            bases = connection.execute("SELECT no, length(raw) FROM bases WHERE lane = ?", number)
             used = {base for id, _, base in rows if id in kept_ids}
             deleted = [size for id, size, _ in rows if id not in kept_ids]
             deleted += [size for id, size in writes if id not in kept_ids]
@@ -152,16 +152,16 @@ class Checkpoints:
         moved = moved_parents(refs, keep)
 
         def drop(connection: SqlConnection) -> None:
-            lane = find_namespace(connection, ThreadNamespace(thread_id))
+            number = find_namespace(connection, ThreadNamespace(thread_id))
             for table, column in (("checkpoints", "id"), ("task_writes", "checkpoint")):
                 statement = f"DELETE FROM {table} WHERE lane = ? AND {column} = ?"  # noqa: S608  constants only
-                connection.executemany(statement, [(lane, id) for id in deleted])
-            parents = [(pack_id(parent), lane, pack_id(id)) for id, parent in moved]
+                connection.executemany(statement, [(number, id) for id in deleted])
+            parents = [(pack_id(parent), number, pack_id(id)) for id, parent in moved]
             connection.executemany("UPDATE checkpoints SET parent = ? WHERE lane = ? AND id = ?", parents)
             unused = (
                 "DELETE FROM bases WHERE lane = :lane AND no NOT IN (SELECT base FROM checkpoints WHERE lane = :lane)"
             )
-            connection.execute(unused, {"lane": lane})
+            connection.execute(unused, {"lane": number})
 
         await self._database.write(drop)
 

@@ -1,7 +1,7 @@
 """Locks of threads on PostgreSQL: each connection that writes for a thread has an advisory lock of its own.
 
 The server releases it when the connection ends or says nothing for SILENT_SECONDS, and ends the connection with it. So
-whoever can still write has a lock, and no other process can have taken over the thread.
+a process that can still write has a lock, and no other process can have taken over the thread.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class AdvisoryLocks:
     def __init__(self, database: PostgresDatabase, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._held = set[str]()
+        self._locked = set[str]()
         self._writer: LockingWriter | None = None
 
     @asynccontextmanager
@@ -67,16 +67,16 @@ class AdvisoryLocks:
             await stack.enter_async_context(lock_thread(self._folder, thread_id))
             await self._database.pin(partial(_take, thread_id))
             stack.push_async_callback(self._database.unpin, partial(_release, thread_id))
-            self._held.add(thread_id)
-            stack.callback(self._held.discard, thread_id)
+            self._locked.add(thread_id)
+            stack.callback(self._locked.discard, thread_id)
             if self._writer is not None:
                 await self._writer.lock_thread(thread_id)
             stack.push_async_callback(self._unlock_writer, thread_id)
             yield
 
     async def add_writer(self, writer: LockingWriter) -> None:
-        """Lock the held threads, and all that are held later, on a further connection too. Raises ThreadLocked."""
-        for thread_id in self._held:
+        """Lock the locked threads of the store, now and later, on a further connection too. Raises ThreadLocked."""
+        for thread_id in self._locked:
             await writer.lock_thread(thread_id)
         self._writer = writer
 

@@ -48,18 +48,18 @@ class TableConnection:
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection
 
-    def execute(self, statement: str, values: SqlValues = (), /) -> "Rows":
+    def execute(self, statement: str, values: SqlValues = (), /) -> "ResultRows":
         """Run a statement."""
-        return Rows(self._connection.execute(translated(statement).encode(), adapted(values)))
+        return ResultRows(self._connection.execute(translated(statement).encode(), adapted(values)))
 
-    def executemany(self, statement: str, values: Iterable[SqlValues], /) -> "Rows":
+    def executemany(self, statement: str, values: Iterable[SqlValues], /) -> "ResultRows":
         """Run a statement once for each element of `values`."""
         cursor = self._connection.cursor()
         cursor.executemany(translated(statement).encode(), [adapted(one) for one in values])
-        return Rows(cursor)
+        return ResultRows(cursor)
 
 
-class Rows:
+class ResultRows:
     """The result of a statement."""
 
     def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
