@@ -63,13 +63,16 @@ def help_text(command: str) -> str:
 
     Nothing is parsed, because parsing makes Typer import pydantic.
     """
-    if command in COMMANDS and COMMANDS[command].actions:
-        return commands_help(COMMANDS[command])
+    group = COMMANDS.get(command)
+    if group and group.actions and not group.target:
+        return commands_help(group)
     from typer.main import get_command
 
     typer_command = get_command(typer_app(command))
     context = typer_command.context_class(typer_command, info_name=program_name(command))
     text = typer_command.get_help(context)
+    if group and group.actions:
+        return f"{text}\n\n{commands_help(group)}"
     return f"{text}\n\n{commands_help()}" if command == RUN else text
 
 

@@ -41,12 +41,12 @@ def split(argv: Sequence[str]) -> Request:
 
 def _subcommand(name: str, before: list[str], rest: list[str]) -> Request:
     """Read a subcommand. Options given before its name belong to it too; they are placed before a `--`."""
-    before = [*before, *_take_options(rest)] if COMMANDS[name].actions else before
+    before = [*before, *_take_options(rest)] if COMMANDS[name].actions and not COMMANDS[name].target else before
     action = rest.pop(0) if rest and rest[0] in COMMANDS[name].actions else ""
     end = rest.index(DOUBLE_DASH) if DOUBLE_DASH in rest else len(rest)
     words = (*rest[:end], *before, *rest[end:])
     wants_help = bool(HELP & {*rest[:end], *before})
-    if COMMANDS[name].actions and not action and not wants_help:
+    if COMMANDS[name].actions and not COMMANDS[name].target and not action and not wants_help:
         problem = f"{rest[0]!r} is not an action of {name}" if rest else f"{name} needs an action"
         raise UsageError(problem, f"use {' or '.join(f'{name} {known}' for known in COMMANDS[name].actions)}")
     return Request(f"{name} {action}".strip(), words, "help" if wants_help else "")

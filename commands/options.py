@@ -1,7 +1,7 @@
 """OPTIONS: the single table of command line options. Parsing, help, completion and the reference come from it."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from inspect import Parameter, signature
@@ -226,17 +226,18 @@ class OptionSpec:
         return tuple(name.removeprefix("/") for name in self.names)
 
 
-def _specs() -> dict[str, OptionSpec]:
-    unset, hints = Options(), get_type_hints(Options, include_extras=True)
+def specs_of(kind: type) -> dict[str, OptionSpec]:
+    """Return the options that the fields of a dataclass declare, by field."""
+    unset, hints = kind(), get_type_hints(kind, include_extras=True)
     specs = {}
-    for item in fields(Options):
+    for item in fields(kind):
         annotation, word = get_args(hints[item.name])
         names = tuple(word.names.split())
         specs[item.name] = OptionSpec(item.name, names, word.metavar, word.help, annotation, getattr(unset, item.name))
     return specs
 
 
-OPTIONS: MappingProxyType[str, OptionSpec] = MappingProxyType(_specs())
+OPTIONS: MappingProxyType[str, OptionSpec] = MappingProxyType(specs_of(Options))
 SWITCHES: MappingProxyType[str, OptionSpec] = MappingProxyType(
     {word: spec for spec in OPTIONS.values() for word in spec.switches}
 )
@@ -264,17 +265,24 @@ def takes_options(*names: str) -> Callable[[Callable[..., int]], Callable[..., i
 
     The command's own parameters stay as Typer reads them.
     """
-    chosen = [OPTIONS[name] for name in (names or OPTIONS)]
+    return _taking("options", Options, [OPTIONS[name] for name in (names or OPTIONS)])
 
+
+def takes_fields(keyword: str, kind: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add the options of a dataclass to a command, which receives them as this keyword."""
+    return _taking(keyword, kind, list(specs_of(kind).values()))
+
+
+def _taking(
+    keyword: str, kind: type, chosen: Sequence[OptionSpec]
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
         def wrapped(**given: Any) -> int:
-            options = Options(**{spec.field: given.pop(spec.field) for spec in chosen})
-            return command(options=options, **given)
+            options = kind(**{spec.field: given.pop(spec.field) for spec in chosen})
+            return command(**{keyword: options}, **given)
 
-        own = [
-            parameter for name, parameter in signature(command, eval_str=True).parameters.items() if name != "options"
-        ]
+        own = [parameter for name, parameter in signature(command, eval_str=True).parameters.items() if name != keyword]
         parameters = [
             *(own_parameter.replace(kind=Parameter.KEYWORD_ONLY) for own_parameter in own),
             *map(as_parameter, chosen),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: one function, or actions named by a second word. Targets are `module:function`."""
+    """A subcommand: one function, actions named by a second word, or both. Targets are `module:function`."""
 
     name: str
     summary: str
@@ -115,6 +115,27 @@ COMMANDS: dict[str, Command] = {
                 "edit": "threads.memory:edit_facts",
                 "forget": "threads.memory:forget_fact",
             },
+        ),
+        Command(
+            "improve",
+            "search for a better value of a metric: attempts in worktrees, kept only when the evidence says better",
+            "improve.start:improve",
+            actions={
+                "resume": "improve.start:resume",
+                "status": "improve.shown:status",
+                "tree": "improve.shown:tree",
+                "best": "improve.shown:best",
+                "diff": "improve.shown:diff",
+                "report": "improve.shown:report",
+                "pause": "improve.control:pause",
+                "continue": "improve.control:continue_",
+                "finish": "improve.control:finish",
+                "stop": "improve.control:stop",
+                "set": "improve.control:set_limits",
+                "apply": "improve.apply:apply",
+                "undo": "improve.apply:undo",
+            },
+            usage='["WHAT TO TRY"] --metric "max NAME" --eval COMMAND',
         ),
         Command("sandbox", "run a command inside the agent's sandbox", "sandbox:sandbox", usage="-- COMMAND"),
         Command(

@@ -1,7 +1,8 @@
 """A search as plain values: what the store keeps of it, and what the report, the terminal and the page show."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from ml_intern.search.plan import SearchLimits, SearchPlan
 from ml_intern.search.tree import Score, SearchTree
@@ -74,6 +75,8 @@ class SearchRecord:
     planned: int = 1
     """Attempts that the level is divided by: the limit of attempts, or what the budget and the time buy."""
     conclusion: Conclusion | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The options of the attempts' threads, without keys. See session/opening/continuation.py."""
 
     @property
     def ended(self) -> bool:

@@ -1,7 +1,7 @@
 """Searches in the store: read and write them as the plain values of search/record.py."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from pydantic import TypeAdapter
@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from ml_intern.search.plan import SearchLimits
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.tree import Attempt, SearchTree
+from ml_intern.store.lock import is_locked
 from ml_intern.store.searches.table import SearchRow
-from ml_intern.store.store import Store
+from ml_intern.store.store import LOCKS, Store
 
 _RECORD: Final = TypeAdapter(SearchRecord)
 _ATTEMPT: Final = TypeAdapter(Attempt)
@@ -58,6 +59,11 @@ class SavedSearch:
         body = _ATTEMPT.dump_json(attempt).decode()
         await self.store.searches.put_attempt(self.search_id, attempt.number, attempt.state, body)
 
+    @property
+    def runs(self) -> bool:
+        """Return whether a process runs the search."""
+        return is_locked(self.store.home / LOCKS, lock_name_of(self.search_id))
+
     async def asked(self) -> tuple[str, SearchLimits]:
         """Return what the user asks for: run, pause, finish or stop, and the limits."""
         row = await self.store.searches.get(self.search_id)
@@ -83,3 +89,9 @@ async def find_search(store: Store, id: str, folder: str) -> SavedSearch:
         return SavedSearch(store, (await store.searches.get(id)).id)
     rows = await store.searches.list(folder)
     return SavedSearch(store, rows[0].id if rows else (await store.searches.get("")).id)
+
+
+def as_json(record: SearchRecord) -> dict[str, Any]:
+    """Return a search as JSON values."""
+    values: dict[str, Any] = _RECORD.dump_python(record, mode="json")
+    return values

@@ -66,7 +66,8 @@ class SearchGit:
 
     def names(self, *arguments: str) -> list[str]:
         """Run git with -z and return the names that it prints."""
-        return [name for name in self.run(*arguments, "-z").split("\0") if name]
+        command, *rest = arguments
+        return [name for name in self.run(command, "-z", *rest).split("\0") if name]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in without_secrets(os.environ).items() if not name.startswith("GIT_")}
@@ -76,13 +77,25 @@ class SearchGit:
 
 def repository_of(folder: Path) -> tuple[Path, Path] | None:
     """Return the repository of a folder and the top of its work tree; None outside a repository."""
+    done = _run(folder, "rev-parse", "--path-format=absolute", "--git-dir", "--show-toplevel")
+    found = done.stdout.splitlines()
+    return (Path(found[0]), Path(found[1])) if done.returncode == 0 and len(found) == 2 else None
+
+
+def create_repository(place: Path) -> None:
+    """Create an empty repository without a work tree. Raises GitFailed."""
+    place.mkdir(parents=True, exist_ok=True)
+    done = _run(place, "init", "-q", "--bare", str(place))
+    if done.returncode:
+        raise GitFailed(f"git init failed: {done.stderr.strip()}")
+
+
+def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in without_secrets(os.environ).items() if not name.startswith("GIT_")}
-    command = ["git", "rev-parse", "--path-format=absolute", "--git-dir", "--show-toplevel"]
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except FileNotFoundError:
         raise ConfigurationError("git is not on PATH", "install git") from None
-    found = done.stdout.splitlines()
-    return (Path(found[0]), Path(found[1])) if done.returncode == 0 and len(found) == 2 else None

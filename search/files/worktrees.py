@@ -8,7 +8,7 @@ from typing import Final
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.paths import data_home, private_folder
 from ml_intern.search.files.copies import LARGE, is_left_out, linked_places, place_data
-from ml_intern.search.files.git import GitFailed, SearchGit, repository_of
+from ml_intern.search.files.git import SearchGit, create_repository, repository_of
 
 _MAX_CHANGE: Final = 100_000
 _MESSAGE: Final = "The state from which the search {} starts"
@@ -73,8 +73,7 @@ class SearchFiles:
         private_folder(searches_home())
         private_folder(self.home)
         if self.private and not (self.repository / "HEAD").exists():
-            self.repository.mkdir(exist_ok=True)
-            self._users.run("init", "-q", "--bare", str(self.repository))
+            create_repository(self.repository)
         index = self.home / "index"
         index.unlink(missing_ok=True)
         git = SearchGit(self.repository, self.top, index)
@@ -249,6 +248,3 @@ def check_place(folder: Path) -> None:
     home = searches_home().resolve()
     if home.is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} contains the folder {home} of the searches", "choose a project folder with -C DIR")
-
-
-__all__ = ["GitFailed", "SearchFiles", "check_place", "searches_home"]

@@ -1,0 +1,1 @@
+"""`improve`: a search for a better value of a metric."""

@@ -1,0 +1,92 @@
+"""Merge an attempt into the user's branch, or its changes into a folder without git; and undo that."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_intern.configs.errors import UsageError
+from ml_intern.configs.paths import replace_file
+from ml_intern.search.files.git import GitFailed, SearchGit
+from ml_intern.search.files.worktrees import SearchFiles
+from ml_intern.search.tree import Attempt
+
+
+def apply_commit(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
+    """Merge an attempt. Return what was done, in lines. Raises UsageError, and then nothing was changed."""
+    if _applied(files).is_file():
+        raise UsageError("an attempt of this search was applied already", f"undo it: {_undo_words(files)}")
+    return _patch(files, start, attempt) if files.private else _merge(files, attempt)
+
+
+def _merge(files: SearchFiles, attempt: Attempt) -> Sequence[str]:
+    git = SearchGit(files.repository, files.top)
+    if git.run("status", "--porcelain", "--untracked-files=no").strip():
+        raise UsageError("you have uncommitted changes", "commit or stash them, then apply again")
+    before = git.run("rev-parse", "HEAD").strip()
+    message = f"Merge attempt {attempt.number} of the search {files.search_id}: {attempt.idea}"
+    done = git.result("merge", "--no-ff", "--no-verify", "-m", message, attempt.commit)
+    if done.returncode:
+        git.result("merge", "--abort")
+        remedy = f"merge it by hand: git merge {attempt.branch}"
+        raise UsageError("your branch has changes that conflict with the attempt; nothing was changed", remedy)
+    after = git.run("rev-parse", "HEAD").strip()
+    if after == before:
+        return ["your branch already contains this attempt"]
+    _remember(files, {"before": before, "after": after})
+    return [f"merged {attempt.branch} as {after[:10]}", f"undo it with: {_undo_words(files)}"]
+
+
+def _patch(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
+    """Change the files of a folder without git."""
+    patch = files.diff(start, attempt.commit, "--binary", "--full-index")
+    if not _git_apply(files, patch, "--check"):
+        raise UsageError("your files have changes that conflict with the attempt; nothing was changed")
+    _remember(files, {"patch": patch})
+    if not _git_apply(files, patch):
+        raise GitFailed("the changes could not be written")
+    changed = files.changed(start, attempt.commit)
+    return [f"changed {', '.join(changed)} in {files.folder}", f"undo it with: {_undo_words(files)}"]
+
+
+def undo_commit(files: SearchFiles) -> Sequence[str]:
+    """Undo an apply. Return what was done, in lines. Raises UsageError, and then nothing was changed."""
+    place = _applied(files)
+    if not place.is_file():
+        raise UsageError(f"no attempt of the search {files.search_id} was applied")
+    applied = json.loads(place.read_text(encoding="utf-8"))
+    line = _undo_patch(files, applied["patch"]) if "patch" in applied else _undo_merge(files, applied)
+    place.unlink()
+    return [line]
+
+
+def _undo_merge(files: SearchFiles, applied: dict[str, str]) -> str:
+    git = SearchGit(files.repository, files.top)
+    if git.run("rev-parse", "HEAD").strip() != applied["after"]:
+        remedy = f"revert the merge: git revert -m 1 {applied['after'][:10]}"
+        raise UsageError("there are commits after the merge, which would be lost", remedy)
+    if git.result("reset", "--keep", applied["before"]).returncode:
+        raise UsageError("you have uncommitted changes in files of the merge", "commit or stash them first")
+    return f"the branch is at {applied['before'][:10]} again"
+
+
+def _undo_patch(files: SearchFiles, patch: str) -> str:
+    if not _git_apply(files, patch, "-R", "--check"):
+        raise UsageError("the files were changed since, so that the changes cannot be taken out")
+    _git_apply(files, patch, "-R")
+    return f"the files in {files.folder} are as they were before"
+
+
+def _git_apply(files: SearchFiles, patch: str, *options: str) -> bool:
+    return SearchGit(files.repository, files.top).result("apply", *options, "-", given=patch).returncode == 0
+
+
+def _applied(files: SearchFiles) -> Path:
+    return files.home / "applied.json"
+
+
+def _remember(files: SearchFiles, applied: dict[str, str]) -> None:
+    replace_file(_applied(files), json.dumps(applied))
+
+
+def _undo_words(files: SearchFiles) -> str:
+    return f"ml-intern improve undo {files.search_id}"
