@@ -160,14 +160,12 @@ def main() -> None:
             play(night, Path(folder))
         nights.append(night)
         faults = ", ".join(f"{name} {count}" for name, count in sorted(night.faults.items()))
-        print(
-            f"night {night.seed}: {'good' if night.is_good else night.as_json()}, {night.seconds} s, {faults}",
-            flush=True,
-        )
+        verdict = "good" if night.is_good else night.as_json()
+        print(f"night {night.seed}: {verdict}, {night.seconds} s, {faults}", flush=True)
+        if given.write:
+            RESULTS.write_text(json.dumps([night.as_json() for night in nights], indent=1) + "\n")
     good = sum(night.is_good for night in nights)
     print(f"{good} of {len(nights)} nights were good")
-    if given.write:
-        RESULTS.write_text(json.dumps([night.as_json() for night in nights], indent=1) + "\n")
     sys.exit(0 if good == len(nights) else 1)
 
 
