@@ -40,7 +40,7 @@ def _run() -> int:
     sys.setswitchinterval(0.001)
     # httpx imports its own command line and with it rich, which takes 0.1 s; with None in its place httpx skips it.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-    from ml_intern.configs.on_demand import load_on_demand
+    from ml_intern.on_demand import load_on_demand
 
     load_on_demand()
     from ml_intern import cli

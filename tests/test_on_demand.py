@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import sys
-from ml_intern.configs.on_demand import PACKAGES, load_on_demand
+from ml_intern.on_demand import PACKAGES, load_on_demand
 
 load_on_demand()
 import langgraph.graph
