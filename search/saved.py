@@ -9,9 +9,8 @@ from pydantic import TypeAdapter
 from ml_intern.search.plan import SearchLimits
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.tree import Attempt, SearchTree
-from ml_intern.store.lock import is_locked
 from ml_intern.store.searches.table import SearchRow
-from ml_intern.store.store import LOCKS, Store
+from ml_intern.store.store import Store
 
 _RECORD: Final = TypeAdapter(SearchRecord)
 _ATTEMPT: Final = TypeAdapter(Attempt)
@@ -59,10 +58,9 @@ class SavedSearch:
         body = _ATTEMPT.dump_json(attempt).decode()
         await self.store.searches.put_attempt(self.search_id, attempt.number, attempt.state, body)
 
-    @property
-    def runs(self) -> bool:
+    async def runs(self) -> bool:
         """Return whether a process runs the search."""
-        return is_locked(self.store.home / LOCKS, lock_name_of(self.search_id))
+        return await self.store.is_held(lock_name_of(self.search_id))
 
     async def asked(self) -> tuple[str, SearchLimits]:
         """Return what the user asks for: run, pause, finish or stop, and the limits."""

@@ -82,6 +82,10 @@ class Store:
         async with self.engine.locks.hold(thread_id):
             yield
 
+    async def is_held(self, thread_id: str) -> bool:
+        """Return whether a process has locked a thread."""
+        return await self.database.read(lambda connection: self.engine.locks.is_locked(connection, thread_id))
+
     async def delete(self, thread_id: str) -> Sequence[str]:
         """Delete a thread with its sub-agents, checkpoints and artifacts. Return the deleted ids.
 

@@ -78,7 +78,7 @@ def _ask(id: str, options: Options, wanted: str, line: str) -> int:
     async def ask() -> int:
         async with open_store() as store:
             saved = await find_search(store, id, str(working_folder(options.request())))
-            if not saved.runs:
+            if not await saved.runs():
                 remedy = f"continue it with `ml-intern improve resume {saved.search_id}`"
                 raise UsageError(f"no process runs the search {saved.search_id}", remedy)
             await saved.ask(wanted)

@@ -35,14 +35,14 @@ def status(id: Id = "", json: Json = False, *, options: Options) -> int:
             saved = await find_search(store, id, here)
             record = await saved.load()
             if json:
-                return print_json({**as_json(record), "runs": saved.runs})
-            return print_lines(_status_lines(record, runs=saved.runs))
+                return print_json({**as_json(record), "runs": await saved.runs()})
+            return print_lines(_status_lines(record, runs=await saved.runs()))
 
     return asyncio.run(show())
 
 
 async def _listed(searches: list[SavedSearch], *, json: bool) -> int:
-    records = [(await one.load(), one.runs) for one in searches]
+    records = [(await one.load(), await one.runs()) for one in searches]
     if json:
         return print_json([{**as_json(record), "runs": runs} for record, runs in records])
     rows = [("ID", "STATE", "STARTED", "METRIC", "BEST", "FOLDER")]

@@ -19,7 +19,7 @@ def apply_commit(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[s
 
 
 def _merge(files: SearchFiles, attempt: Attempt) -> Sequence[str]:
-    git = SearchGit(files.repository, files.top)
+    git = SearchGit(files.repository, files.top, as_user=True)
     if git.run("status", "--porcelain", "--untracked-files=no").strip():
         raise UsageError("you have uncommitted changes", "commit or stash them, then apply again")
     before = git.run("rev-parse", "HEAD").strip()

@@ -38,6 +38,8 @@ class SearchGit:
     folder: Path
     index: Path | None = None
     """An index of its own, instead of the one of the repository."""
+    as_user: bool = False
+    """Commits have the name of the user, if git knows it."""
 
     def run(self, *arguments: str, given: str = "") -> str:
         """Run git and return its output. Raises GitFailed, or DiskFull."""
@@ -64,6 +66,10 @@ class SearchGit:
         except subprocess.TimeoutExpired as error:
             raise GitFailed(f"git {arguments[0]} did not end within {_SECONDS:.0f} s") from error
 
+    def _knows_user(self, environment: dict[str, str]) -> bool:
+        command = ["git", f"--git-dir={self.repository}", "config", "user.email"]
+        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
     def names(self, *arguments: str) -> list[str]:
         """Run git with -z and return the names that it prints."""
         command, *rest = arguments
@@ -72,7 +78,8 @@ class SearchGit:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in without_secrets(os.environ).items() if not name.startswith("GIT_")}
         own = {"GIT_INDEX_FILE": str(self.index)} if self.index else {}
-        return {**kept, **own, **_AUTHOR, "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
+        author = {} if self.as_user and self._knows_user(kept) else _AUTHOR
+        return {**kept, **own, **author, "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
 
 
 def repository_of(folder: Path) -> tuple[Path, Path] | None:

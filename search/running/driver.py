@@ -16,7 +16,7 @@ from ml_intern.search.files.copies import disk_error
 from ml_intern.search.plan import SearchLimits
 from ml_intern.search.policies.table import POLICIES
 from ml_intern.search.record import Conclusion
-from ml_intern.search.running.attempt import AttemptRun
+from ml_intern.search.running.attempt import AttemptRun, lock_digests
 from ml_intern.search.running.concluding import close_worktrees, conclude
 from ml_intern.search.running.state import RunningSearch
 from ml_intern.search.tree import OPEN, Attempt
@@ -55,6 +55,8 @@ class SearchDriver:
     async def _run(self) -> None:
         search = self.search
         await search.saved.ask("run")
+        if search.record.ended:
+            await search.change(state="running", why="", finished=None)
         await self._measure_baseline()
         if self.dry_run or search.record.ended:
             return
@@ -79,12 +81,13 @@ class SearchDriver:
     async def _measure_baseline(self) -> None:
         """Evaluate the user's own state with several seeds."""
         search = self.search
-        if search.tree.attempts and not search.tree.baseline.open:
+        if search.tree.attempts and search.tree.baseline.state == "crashed":
+            await search.git(search.files.remove_branch, 0)
+            await self._add_baseline()
+        elif search.tree.attempts and not search.tree.baseline.open:
             return
         if not search.tree.attempts:
-            commit = await search.git(search.files.begin)
-            number = Attempt(0, "baseline", "evaluating", branch=search.files.branch(0), commit=commit)
-            await search.put(number, created=time.time(), idea="the state at the start")
+            await self._add_baseline()
         baseline = search.tree.baseline
         top, workspace = await search.open(0)
         search.evaluator = search.evaluator.showing(await asyncio.to_thread(search.files.shown, 0))
@@ -107,6 +110,11 @@ class SearchDriver:
             return
         await search.change(planned=self._planned(), state="paused" if self.dry_run else "running")
 
+    async def _add_baseline(self) -> None:
+        commit = await self.search.git(self.search.files.begin)
+        baseline = Attempt(0, "baseline", "evaluating", branch=self.search.files.branch(0), commit=commit)
+        await self.search.put(baseline, created=time.time(), idea="the state at the start")
+
     def _planned(self) -> int:
         limits = self.search.record.limits
         return max(1, limits.attempts or MAX_ATTEMPTS)
@@ -117,6 +125,8 @@ class SearchDriver:
         """Run attempts until a limit is reached or the user stops. Return whether the search is to be concluded."""
         search = self.search
         search.evaluator = search.evaluator.showing(await asyncio.to_thread(search.files.shown, 0))
+        _, workspace = await search.open(0)
+        search.locks = await asyncio.to_thread(lock_digests, search.plan.locks, workspace)
         for attempt in search.tree.running:
             self._start(attempt)
         while True:
@@ -162,7 +172,7 @@ class SearchDriver:
         """Return why no attempt can be started now, or ""."""
         limits = self.search.record.limits
         if self._wanted != "run":
-            return "paused by the user" if self._wanted == "pause" else "finished by the user"
+            return "paused by the user" if self._wanted == "pause" else "you finished it"
         if len(self.search.tree.attempts) - 1 >= (limits.attempts or MAX_ATTEMPTS):
             return "the limit of attempts was reached"
         share = self._share()

@@ -125,4 +125,4 @@ async def _prepared(
     files = SearchFiles.of(saved.search_id, folder, plan.holdout)
     evaluator = SearchEvaluator(plan, replace(options, add_dirs=()), files.home)
     evaluator.check()
-    return RunningSearch(saved, record, files, evaluator, request, lock_digests(plan.locks, folder), show)
+    return RunningSearch(saved, record, files, evaluator, request, {}, show)

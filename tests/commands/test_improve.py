@@ -140,6 +140,17 @@ def test_a_perfect_metric_and_a_dry_run_start_no_attempt(run: Run, script: Scrip
     assert (perfect.code, "already 1" in perfect.out) == (0, True)
 
 
+def test_a_failed_search_is_resumed_when_the_user_has_fixed_the_cause(run: Run, script: Script, project: Path) -> None:
+    (project / "params.txt").unlink()
+    assert run(*SEARCH, "--attempts", "1", "-m", script(learn(100), {"text": "half"})).code == 1
+    (project / "params.txt").write_text("a0 1\n")
+    done = run("improve", "resume")
+    assert done.code == 0, done.err
+    assert [state for state, _ in states(run)] == ["accepted", "accepted"]
+    assert run("improve", "resume").code == 2
+    assert run("improve", "pause").code == 2
+
+
 def test_a_killed_search_continues_where_it_was(tmp_path: Path) -> None:
     program = Program(tmp_path)
     fill(program.folder)
