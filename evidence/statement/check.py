@@ -1,7 +1,7 @@
 """Check a statement on this machine: the digests of the artifact and of the other files that are here."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -54,8 +54,10 @@ def check_statement(file: Path, root: Path | None = None) -> StatementCheck:
     """
     content = read_statement(file)
     root = root or _root(file, content)
-    items = [_checked(one, "artifact", root, file) for one in content["subject"]]
-    items += [_checked(one, str(one["role"]), root, file) for one in content["predicate"]["files"]]
+    named = [(one, "artifact") for one in content["subject"]]
+    named += [(one, str(one["role"])) for one in content["predicate"]["files"]]
+    names = {str(one["name"]) for one, _ in named}
+    items = [_checked(one, role, root, find_file(str(one["name"]), root, file, names)) for one, role in named]
     items += _recorded(content)
     return StatementCheck(str(file), str(root), tuple(items), content["predicate"]["verdict"])
 
@@ -113,9 +115,8 @@ def _root(file: Path, content: Mapping[str, Any]) -> Path:
     return above if above.joinpath(*parts) == folder else folder
 
 
-def _checked(one: Mapping[str, Any], role: str, root: Path, file: Path) -> CheckedItem:
+def _checked(one: Mapping[str, Any], role: str, root: Path, path: Path | None) -> CheckedItem:
     name = str(one["name"])
-    path = find_file(name, root, file)
     if path is None:
         state: ItemState = "missing" if role == "artifact" else "not checked"
         return CheckedItem(name, role, state, f"it is not in {root}" if role == "artifact" else "it is not here")
@@ -128,12 +129,17 @@ def _checked(one: Mapping[str, Any], role: str, root: Path, file: Path) -> Check
     )
 
 
-def find_file(name: str, root: Path, file: Path) -> Path | None:
-    """Return the file of a statement on this machine: below the root, or else beside the statement."""
-    inside = root / name
+def find_file(name: str, root: Path, file: Path, names: Collection[str]) -> Path | None:
+    """Return the file of a statement on this machine: below the root, or else beside the statement.
+
+    A file beside it that has its place there by another one of the statement's `names` is not taken.
+    """
     if ".." in Path(name).parts or Path(name).is_absolute():
         return None
-    return next((path for path in (inside, file.resolve().parent / Path(name).name) if path.is_file()), None)
+    inside, beside = root / name, file.resolve().parent / Path(name).name
+    taken = {(root / one).resolve() for one in names}
+    places = [inside] if beside in taken else [inside, beside]
+    return next((path for path in places if path.is_file()), None)
 
 
 def _recorded(content: Mapping[str, Any]) -> Iterator[CheckedItem]:

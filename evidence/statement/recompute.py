@@ -43,7 +43,7 @@ def _evaluation(how: Mapping[str, Any], check: StatementCheck) -> Evaluation:
     for name in how["files"]:
         if states.get(name) != "agrees":
             raise LookupError(f"{name} {'differs' if states.get(name) == 'changed' else 'is not here'}")
-    files = {name: find_file(name, root, Path(check.file)) for name in how["files"]}
+    files = {name: find_file(name, root, Path(check.file), states) for name in how["files"]}
     paths = tuple(path for path in files.values() if path is not None)
     if how["reference"]:
         argv = ("python3", "-c", REFERENCE.read_text(encoding="utf-8"), *map(str, paths))

@@ -90,6 +90,17 @@ def test_what_is_missing_is_named(run: Run, trained: str, place: Path) -> None:
     assert (done.code, states) == (1, {"out/model.pkl": "missing", "train.csv": "not checked"})
 
 
+def test_a_file_of_another_folder_is_not_mistaken_for_one_of_the_same_name(run: Run, trained: str, place: Path) -> None:
+    statement = copied(place)
+    content = json.loads(statement.read_text())
+    base = {"name": "base/model.pkl", "digest": {"sha256": "0" * 64}, "role": "data"}
+    content["predicate"]["files"].append(base)
+    statement.write_text(json.dumps(content))
+    checked = run("evidence", "check", str(statement), "--json")
+    states = {one["name"]: one["state"] for one in checked.json["items"]}
+    assert (checked.code, states["base/model.pkl"], states["out/model.pkl"]) == (0, "not checked", "agrees")
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
