@@ -130,7 +130,8 @@ class Options:
         Word(
             "--holdout",
             "FILE",
-            "test data that the agent cannot read, scored once at the end (needs the sandbox); '' removes it",
+            "test data that the agent cannot read, or a split of a dataset as FOLDER:SPLIT, scored once at the end "
+            "(needs the sandbox); '' removes it",
         ),
     ] = None
     tool_runtime: Annotated[

@@ -10,9 +10,43 @@ from ml_intern.graph.context import RunOptions
 _OUTSIDE: Final = "move it to a folder outside, since commands can change everything in the working folders"
 
 
+_TABLES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt", ".arrow")
+_PLACES: Final = ("{split}", "{split}-*", "{split}/*", "data/{split}", "data/{split}-*", "data/{split}/*")
+"""Where the folder of a dataset keeps the file of a split, without the suffix."""
+
+
 def with_holdout(options: RunOptions, text: str) -> RunOptions:
     """Return the options with this hold-out. Raises UsageError or SandboxMissing if the agent could read it."""
-    return replace(options, holdout=str(_checked(Path(text).expanduser(), options))) if text else options
+    return replace(options, holdout=str(_checked(holdout_file(text), options))) if text else options
+
+
+def holdout_file(text: str) -> Path:
+    """Return the file that a hold-out names: FILE, or FOLDER:SPLIT for a split of a dataset. Raises UsageError."""
+    folder, _, split = text.rpartition(":")
+    place = Path(folder).expanduser()
+    if not folder or not split or Path(text).expanduser().exists():
+        return Path(text).expanduser()
+    if not place.is_dir():
+        raise UsageError(
+            f"--holdout: {folder} is not a folder with a dataset",
+            f"download the dataset, and name its folder and the split: --holdout FOLDER:{split}",
+        )
+    found = _files_of(place, split)
+    if len(found) != 1:
+        what = "no file" if not found else f"{len(found)} files"
+        raise UsageError(
+            f"--holdout: {folder} has {what} of the split {split}",
+            f"a split must be one file, such as {split}.csv or data/{split}-00000-of-00001.parquet",
+        )
+    return found[0]
+
+
+def _files_of(folder: Path, split: str) -> list[Path]:
+    """Return the tables of a split in the folder of a dataset."""
+    if "/" in split or any(one in split for one in "*?["):
+        return []
+    found = [path for place in _PLACES for end in _TABLES for path in folder.glob(place.format(split=split) + end)]
+    return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
 def _checked(path: Path, options: RunOptions) -> Path:

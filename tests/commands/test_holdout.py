@@ -102,6 +102,25 @@ def test_it_is_refused_where_the_agent_could_read_it(run: Run, script: Script, p
     assert (missing.code, "is not a file" in missing.err) == (2, True)
 
 
+def test_a_split_of_a_dataset_is_named_by_its_folder(run: Run, script: Script, place: Path, holdout: str) -> None:
+    folder = place.parent / "reviews"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "train.csv").write_text("x,label\nb1,1\n")
+    (folder / "data" / "test-00000-of-00001.csv").write_text(Path(holdout).read_text())
+    look = {"tool_calls": [call("read", path=f"{folder}/data/test-00000-of-00001.csv")]}
+    model = script(look, train(80), evaluate(), answer(0.8))
+    done = run("--output-format", "json", "--holdout", f"{folder}:test", "-m", model, TASK)
+    score = done.json["evidence"]["holdout"]
+    assert (done.code, score["state"], score["file"]) == (0, "scored", "test-00000-of-00001.csv")
+    exported = run("threads", "export", done.json["thread_id"]).out
+    assert "is the hold-out of this thread" in exported
+    assert SECRET not in exported
+    missing = run("--holdout", f"{folder}:dev", "-m", model, "go")
+    assert (missing.code, "has no file of the split dev" in missing.err) == (2, True)
+    on_hub = run("--holdout", "org/reviews:test", "-m", model, "go")
+    assert (on_hub.code, "download the dataset" in on_hub.err) == (2, True)
+
+
 def test_an_evaluator_that_cannot_get_it_is_named(run: Run, script: Script, place: Path, holdout: str) -> None:
     (place / "eval.py").write_text(EVALUATE.replace("sys.argv[1]", '"test.csv"'))
     step = {"tool_calls": [call("bash", command="python3 eval.py")]}
