@@ -10,6 +10,7 @@ from ml_intern.evidence.gate import check_answer
 from ml_intern.evidence.goal_check import check_goal
 from ml_intern.evidence.holdout import with_holdout_score
 from ml_intern.evidence.observations import observe
+from ml_intern.evidence.reproduction.from_hub import with_numbers_from_hub
 from ml_intern.evidence.reproduction.pushed import with_pushed_files
 from ml_intern.evidence.reproduction.run import reproduced
 from ml_intern.evidence.statement.write import write_statements
@@ -42,6 +43,7 @@ async def verify(args: VerifyArgs, context: ToolContext) -> ToolResult:
     if reaches(verdict.level, "standard"):
         verdict = await reproduced(text, seen, verdict, context)
         verdict = await with_pushed_files(text, seen, verdict)
+        verdict = await with_numbers_from_hub(text, seen, verdict, context)
     if reaches(verdict.level, "strict"):
         verdict = await with_second_seed(text, seen, verdict, context)
         verdict = await with_review(seen, verdict, context)

@@ -32,6 +32,8 @@ _UPLOADED: Final = re.compile(
 )
 _UPLOAD_CALL: Final = re.compile(r"upload|push|commit|publish|create", re.IGNORECASE)
 _TRAINED: Final = re.compile(r"(?i)\b(?:trained|fine-?tuned|merged|new)\b")
+UPLOADS: Final = re.compile(r"git push|hf upload|huggingface-cli upload|push_to_hub|upload_f")
+"""What commands and scripts upload to the Hub with."""
 WEIGHTS: Final = frozenset(
     {
         ".pkl",
@@ -105,11 +107,7 @@ def upload_claims(answer: str, seen: Observations) -> Iterator[Claim]:
             for one in seen.calls
             if one["tool"] not in ("bash", "write", "edit", "notebook") and _is_upload(str(one["args"]))
         ]
-        shells = [
-            run
-            for run in seen.programs
-            if re.search(r"git push|hf upload|huggingface-cli upload|push_to_hub|upload_f", _all_code(run, seen))
-        ]
+        shells = [run for run in seen.programs if UPLOADS.search(_all_code(run, seen))]
         if any(one["ok"] for one in calls) or any(run.state == "done" for run in shells):
             yield Claim(match[0], "held", "an upload of this thread ended without an error", "upload")
         elif calls or shells:

@@ -1,16 +1,21 @@
-"""Compare the weights that were pushed to the Hub with the delivered files that the numbers are of."""
+"""Compare the weights that were pushed to the Hub with the delivered files that the numbers are of.
+
+from_hub.py computes the numbers again from the files on the Hub.
+"""
 
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ml_intern.evidence.checks.files import WEIGHTS
+from ml_intern.evidence.checks.files import UPLOADS, WEIGHTS
 from ml_intern.evidence.observations import Observations
+from ml_intern.evidence.statement.build import delivered_artifacts
 from ml_intern.evidence.verdict import AnswerVerdict, Claim
 from ml_intern.execution.call import ToolError
 from ml_intern.net.hub import call_hub
@@ -20,36 +25,47 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _MAX_FILES = 100
+_REQUEST: Final = re.compile(r"pull request (\d+)")
+_REPOSITORY: Final = re.compile(r"(?<![\w./-])[\w-][\w.-]*/[\w-]+(?:\.[\w-]+)*(?![\w/-])")
 
 
 @dataclass(frozen=True)
 class PushedFile:
-    """A file that an upload of this thread put into a repository. `revision` is "" for main."""
+    """A file that this thread put into a repository. `revision` is "" for main."""
 
     repo: str
     revision: str
     name: str
     local: Path
+    by_command: bool = False
+    """A command uploaded it, so that its name on the Hub is a guess."""
 
 
 async def with_pushed_files(answer: str, seen: Observations, verdict: AnswerVerdict) -> AnswerVerdict:
     """Return the verdict with a claim for each pushed file of weights that the answer reports, or why there is none."""
     claims: list[Claim] = []
     problems: list[str] = []
-    for repo, files in _by_repository(answer, seen, verdict).items():
+    for repo, files in pushed_files(answer, seen, verdict).items():
         try:
             found = await call_hub(partial(_on_hub, files), f"model {repo}")
         except ToolError as error:
             problems.append(f"the files in {repo} were not compared: {error}")
             continue
-        claims += [await asyncio.to_thread(_compared, one, found.get(one.name, {})) for one in files]
+        for one in files:
+            if one.by_command and one.name not in found:
+                problems.append(f"{one.local.name} was not compared with {repo}, which has no {one.name}")
+            else:
+                claims.append(await asyncio.to_thread(_compared, one, found.get(one.name, {})))
     return replace(verdict, claims=(*verdict.claims, *claims), incomplete=(*verdict.incomplete, *problems))
 
 
-def _by_repository(answer: str, seen: Observations, verdict: AnswerVerdict) -> dict[str, list[PushedFile]]:
+def pushed_files(answer: str, seen: Observations, verdict: AnswerVerdict) -> dict[str, list[PushedFile]]:
     """Return the existing weights of the uploads that the answer reports, the last upload of each file."""
     reported = any(one.name == "upload" and one.state == "held" for one in verdict.claims)
     files = {(one.repo, one.revision, one.name): one for one in _pushed(seen) if reported or one.repo in answer}
+    known = {one.repo for one in files.values()}
+    by_commands = [one for one in _pushed_by_commands(answer, seen) if one.repo not in known]
+    files |= {(one.repo, "", one.name): one for one in by_commands}
     found: dict[str, list[PushedFile]] = {}
     for one in list(files.values())[:_MAX_FILES]:
         found.setdefault(one.repo, []).append(one)
@@ -62,14 +78,26 @@ def _pushed(seen: Observations) -> Iterator[PushedFile]:
             continue
         args = json.loads(call["args"])
         local = (seen.workspace / str(args.get("local") or ".")).resolve()
-        if args.get("operation") != "upload" or args.get("create_pr") or args.get("type", "model") != "model":
+        request = _REQUEST.search(str(call.get("text", ""))) if args.get("create_pr") else None
+        if args.get("operation") != "upload" or args.get("type", "model") != "model":
             continue
+        revision = f"refs/pr/{request[1]}" if request else str(args.get("revision") or "")
         within = str(args.get("path") or "").strip("/")
         paths = [local] if local.is_file() else sorted(local.rglob("*"))
         for path in (one for one in paths if one.suffix in WEIGHTS and one.is_file()):
             inner = path.name if path == local else str(path.relative_to(local))
             whole = within if path == local and Path(within).suffix else "/".join(filter(None, (within, inner)))
-            yield PushedFile(str(args["repo"]), str(args.get("revision") or ""), whole, path)
+            yield PushedFile(str(args["repo"]), revision, whole, path)
+
+
+def _pushed_by_commands(answer: str, seen: Observations) -> Iterator[PushedFile]:
+    """Yield the delivered weights for each repository that the answer and the code of an uploading program name."""
+    for run in seen.programs:
+        code = "\n".join([run.command, *(text for _, text in seen.sources(run))])
+        if run.state == "done" and UPLOADS.search(code):
+            for repo in dict.fromkeys(name for name in _REPOSITORY.findall(answer) if name in code):
+                for path in delivered_artifacts(answer, seen):
+                    yield PushedFile(repo, "", path.name, path, by_command=True)
 
 
 def _on_hub(files: Sequence[PushedFile], api: "HfApi") -> Mapping[str, Mapping[str, Any]]:
@@ -91,7 +119,8 @@ def _compared(one: PushedFile, on_hub: Mapping[str, Any]) -> Claim:
     if on_hub["sha256"] == digest or on_hub["blob"] == _blob(one.local):
         evidence = f"the revision on the Hub has the delivered file, sha256 {digest[:12]}"
         return Claim(text, "held", evidence, "pushed file", source="the Hub")
-    return Claim(text, "contradicted", f"{one.repo} has another {one.name} than the delivered one", "pushed file")
+    other = f"{one.repo} has another {one.name} than the delivered one"
+    return Claim(text, "unsupported" if one.by_command else "contradicted", other, "pushed file")
 
 
 def _blob(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Done, call
+from tests.fakes.hub import FakeHub
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
@@ -127,3 +128,26 @@ def test_the_numbers_of_a_statement_are_computed_again_elsewhere(run: Run, scrip
     shutil.copy(task / "eval.py", task.parent / "there" / "eval.py")
     done = run("evidence", "check", statement)
     assert (done.code, "changed      number    test accuracy 0.9 - eval.py gives accuracy 0.8" in done.out) == (4, True)
+
+
+@pytest.mark.parametrize("extra", [{}, {"create_pr": True}], ids=["main", "pull request"])
+def test_the_number_of_a_pushed_model_is_computed_from_the_files_on_the_hub(
+    run: Run, script: Script, task: Path, monkeypatch: pytest.MonkeyPatch, extra: dict[str, bool]
+) -> None:
+    upload = call("hub_repos", operation="upload", repo="ada/small", local="out", **extra)
+    make = "mkdir out; cp model.pkl out/model.pkl; echo '# Small' > out/README.md"
+    steps = [train(80), {"tool_calls": [call("bash", command=make)]}, evaluate("python3 eval.py out/model.pkl")]
+    text = "The model is saved in out/model.pkl and uploaded to ada/small. The test accuracy is 0.8."
+    with FakeHub() as hub:
+        hub.add("models", "ada/small", {"README.md": "# Small"})
+        for name, value in hub.environment(task.parent / "hub").items():
+            monkeypatch.setenv(name, value)
+        model = script(*steps, {"tool_calls": [upload]}, {"text": text})
+        done = run("--output-format", "json", "--yolo", "-m", model, f"{TASK} Then upload out to ada/small.")
+    states = {one["text"]: (one["state"], one["evidence"]) for one in done.json["evidence"]["claims"]}
+    assert states["model.pkl in ada/small"][0] == "held"
+    assert done.json["evidence"]["incomplete"] == []
+    assert states.get("test accuracy 0.8 of ada/small") == (
+        "reproduced",
+        "computed again from the files in ada/small by eval.py: accuracy 0.8",
+    )
