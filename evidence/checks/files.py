@@ -33,7 +33,7 @@ _UPLOADED: Final = re.compile(
 _UPLOAD_CALL: Final = re.compile(r"upload|push|commit|publish|create", re.IGNORECASE)
 _TRAINED: Final = re.compile(r"(?i)\b(?:trained|fine-?tuned|merged|new)\b")
 UPLOADS: Final = re.compile(r"git push|hf upload|huggingface-cli upload|push_to_hub|upload_f")
-"""What commands and scripts upload to the Hub with."""
+"""Words of commands and scripts that upload to the Hub."""
 WEIGHTS: Final = frozenset(
     {
         ".pkl",

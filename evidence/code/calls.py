@@ -213,8 +213,8 @@ def _of_numbers(call: EvaluatedCall) -> Value | None:
         return aggregate(call)
     if call.name in _HARDENS and call.everything.predicted:
         return call.everything.tagged("hard", *(["relabelled"] if _replaces_labels(call) else []))
-    if call.name in tables.REDUCTIONS:
-        return _statistic(call)
+    if call.name in tables.REDUCTIONS | tables.SCALES | tables.RELATES:
+        return _statistic(call) if call.name in tables.REDUCTIONS else _fitted_function(call)
     return _rescaled(call) or read_file(call) or builtin_source(call)
 
 
@@ -234,6 +234,17 @@ def _rescaled(call: EvaluatedCall) -> Value | None:
     if call.name in tables.LOGARITHMS:
         return value if value.predicted else value.tagged("logarithm")
     return replace(value, tags=value.tags - {"logarithm"})
+
+
+def _fitted_function(call: EvaluatedCall) -> Value:
+    """Evaluate a function that looks at all rows: to scale them, or to relate columns to the target."""
+    value = call.everything
+    if not value.parts or value.predicted:
+        return value
+    if call.name in tables.RELATES:
+        return Value(fits=value.fits | {Fit(call.line, value.parts, call.name, "select")})
+    first = (call.receiver or Value()) if not call.args else call.args[0]
+    return replace(first, fits=first.fits | {Fit(call.line, first.parts, call.name, "transform")})
 
 
 def _statistic(call: EvaluatedCall) -> Value:

@@ -220,7 +220,9 @@ class Expressions:
         key = self.evaluate(node.slice) if not isinstance(node.slice, ast.Slice) else NOTHING
         if isinstance(value.thing, Table):
             return self._entry(value, key)
-        return select(value, node.slice, key, self.evaluate)
+        found = select(value, node.slice, key, self.evaluate)
+        chosen = frozenset(fit for fit in key.fits if fit.kind == "select")
+        return replace(found, fits=found.fits | chosen) if found.parts and chosen else found
 
     def _entry(self, value: Value, key: Value) -> Value:
         table = value.thing

@@ -123,7 +123,8 @@ class Recorder:
             for part in evaluated:
                 if any(one == part for one in fit.parts):
                     own = own or fit.kind == "model"
-                if part.role in ("test", "valid") and any(one.holds(part) for one in fit.parts):
+                whole = any(one.holds(part) for one in fit.parts)
+                if part.role in ("test", "valid") and (whole or _fits_some(fit, part)):
                     self._fitted_on(fit, part, line)
         return own
 
@@ -149,6 +150,11 @@ class Recorder:
             held = "test" if part.role == "test" else "validation"
             message = f"{fit.name} {verb} data that includes the rows of the {held} evaluation at line {line}"
             self.add("fit-before-split", fit.line, message)
+
+
+def _fits_some(fit: Fit, part: RowSet) -> bool:
+    """Return whether a model is fitted on some of the evaluated test rows."""
+    return fit.kind == "model" and any(part.holds(one) and one.role == part.role == "test" for one in fit.parts)
 
 
 def _split(file: str, step: re.Match[str]) -> SplitFact:

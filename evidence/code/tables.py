@@ -90,7 +90,7 @@ AGGREGATES: Final = words("mean sum average nanmean sqrt item exp log round floa
 STATISTICS: Final = words("mean std median var quantile percentile nanmean nanstd nanmedian describe")
 REDUCTIONS: Final = STATISTICS | words(
     "min max sum mode bincount unique value_counts count nunique any all prod cumsum shift roll diff permutation "
-    "shuffle choice Counter corr cov ptp argmin argmax sorted set"
+    "shuffle choice Counter cov ptp argmin argmax sorted set"
 )
 FORGETS: Final = words(
     "len shape range zeros ones zeros_like ones_like full full_like empty empty_like isinstance type id hash "
@@ -105,10 +105,14 @@ KEEPS: Final = words(
     "to_numpy reset_index requires_grad_ pin_memory"
 )
 REPEATS: Final = words("tile repeat repeat_interleave resample")
+SCALES: Final = words("zscore minmax_scale robust_scale maxabs_scale power_transform quantile_transform")
+"""Functions that scale rows by statistics of all of them."""
+RELATES: Final = words("corrwith corr corrcoef mutual_info_classif mutual_info_regression f_classif f_regression chi2")
+"""Functions that relate columns to the target, or to each other."""
 CHOOSES: Final = words(
-    "max min argmax argmin nanargmax nanargmin idxmax idxmin sorted nlargest nsmallest sort_values argsort"
+    "max min argmax argmin nanargmax nanargmin idxmax idxmin sorted sort nlargest nsmallest sort_values argsort"
 )
-ORDERS: Final = words("sorted sort_values argsort")
+ORDERS: Final = words("sorted sort sort_values argsort")
 """Calls that only order; taking a part of the result is a choice."""
 INDEXES: Final = words("arange range permutation randperm")
 SEEDS: Final = words(

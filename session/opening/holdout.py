@@ -6,6 +6,7 @@ from typing import Final
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.graph.context import RunOptions
+from ml_intern.text.formatting import plural
 
 _OUTSIDE: Final = "move it to a folder outside, since commands can change everything in the working folders"
 
@@ -33,7 +34,7 @@ def holdout_file(text: str) -> Path:
         )
     found = _files_of(place, split)
     if len(found) != 1:
-        what = "no file" if not found else f"{len(found)} files"
+        what = plural(len(found), "file") if found else "no file"
         raise UsageError(
             f"--holdout: {folder} has {what} of the split {split}",
             f"a split must be one file, such as {split}.csv or data/{split}-00000-of-00001.parquet",
