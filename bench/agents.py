@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,14 +55,20 @@ def _children() -> list[int]:
     return sorted(found)
 
 
-def _stats() -> list[tuple[str, str]]:
-    return [(path.name, (path / "stat").read_text()) for path in Path("/proc").iterdir() if path.name.isdigit()]
+def _stats() -> Iterator[tuple[str, str]]:
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):  # the process has ended
+            if path.name.isdigit():
+                yield path.name, (path / "stat").read_text()
 
 
 def _pss(pid: int) -> int:
-    """Return the memory of a process in KiB; pages that processes share are divided among them."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    """Return the memory of a process in KiB, 0 if it has ended; pages that processes share are divided among them."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def main(count: int) -> None:
@@ -69,7 +76,8 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ML_INTERN_HOME"] = str(Path(folder) / "home")
         seconds, memory, first = asyncio.run(measure(count, Path(folder)))
-    print(f"{count} agents, one turn each: {seconds:.1f} s (goal {GOAL_S:g})")
+    load = os.getloadavg()[0]
+    print(f"{count} agents, one turn each: {seconds:.1f} s (goal {GOAL_S:g}; load of the machine {load:.1f})")
     print(f"memory of their processes: {memory:.2f} GB (goal {GOAL_GB:g})")
     print(f"first event of a second turn: {first:.3f} s (goal {GOAL_FIRST_EVENT_S:g})")
 

@@ -63,8 +63,8 @@ async def long_thread(folder: Path) -> str:
         return (await threads.import_conversation(Conversation("", messages), str(folder), "bench")).id
 
 
-async def first_paint(address: str, page_address: str) -> tuple[float, float]:
-    """Return the seconds from the request for a page to its first paint in Chromium, and the MB that were read."""
+async def first_paint(address: str, page_address: str) -> tuple[float, float, float]:
+    """Open a page in Chromium. Return the seconds to its first paint and to its messages, and the MB that were read."""
     from playwright.async_api import async_playwright
 
     sandbox = [] if os.getuid() else ["--no-sandbox"]
@@ -79,8 +79,10 @@ async def first_paint(address: str, page_address: str) -> tuple[float, float]:
             "new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))"
             ".observe({type: 'paint', buffered: true}))"
         )
+        await page.wait_for_selector("#log article")
+        shown = await page.evaluate("performance.now()")
         await browser.close()
-    return paint / 1000, sum(sizes) / 1e6
+    return paint / 1000, shown / 1000, sum(sizes) / 1e6
 
 
 async def watched(url: str, token: str, folder: Path) -> tuple[int, int, int, int]:
@@ -135,9 +137,11 @@ async def main() -> None:
         async with served(folder) as (url, token, started):
             print(f"start to the first answer: {started:.2f} s (goal {GOAL_START_S:g})")
             if Path(CHROMIUM).exists():
-                seconds, megabytes = await first_paint(f"{url}/?token={token}", f"{url}/t/{thread}")
-                print(f"first paint of {MESSAGES:,} messages: {seconds:.2f} s (goal {GOAL_PAINT_S:g})")
-                print(f"read for it: {megabytes:.2f} MB (goal {GOAL_PAGE_MB:g})")
+                for when in ("at the start", "later"):
+                    painted, shown, megabytes = await first_paint(f"{url}/?token={token}", f"{url}/t/{thread}")
+                    print(f"{MESSAGES:,} messages {when}, first paint: {painted:.2f} s (goal {GOAL_PAINT_S:g})")
+                    print(f"    messages shown: {shown:.2f} s, read: {megabytes:.2f} MB (goal {GOAL_PAGE_MB:g})")
+            print(f"load of the machine: {os.getloadavg()[0]:.1f}")
             deliveries, returns, gaps, doubles = await watched(url, token, folder)
             print(
                 f"{WATCHERS} watchers, {returns:,} returns, {deliveries:,} deliveries: {gaps} gaps, {doubles} doubles"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from inspect import isawaitable
@@ -11,9 +10,11 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ml_intern.functions import FunctionCalls, Tool
+from ml_intern.session.wire.children import ChildProcess, ChildProcesses
 from ml_intern.session.wire.link import ConnectionLost, Line, RequestRefused, WireConnection
 
-PROGRAM = (sys.executable, "-m", "ml_intern", "session", "--json")
+PROGRAM = ("ml_intern.__main__", "session", "--json")
+PROCESSES = ChildProcesses()
 REFUSED = 2
 """Exit code of an operation that does not apply."""
 MAX_CORRECTIONS = 2
@@ -99,7 +100,7 @@ class Agent:
         self._calls = FunctionCalls(tools, self._return_result)
         self._link = WireConnection(self._start, self._take, self._lost, name="python", delays=())
         self._received: asyncio.Queue[Line | None] = asyncio.Queue()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ChildProcess | None = None
         self._running = False
         self._asked: list[ApprovalRequest] = []
         self.thread_id = ""
@@ -188,11 +189,8 @@ class Agent:
     # --- the connection
 
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
-        if self._process.stdout is None or self._process.stdin is None:
-            raise ConnectionLost
-        return self._process.stdout, self._process.stdin
+        self._process = await PROCESSES.start(*self._command)
+        return self._process.reader, self._process.writer
 
     async def _end(self) -> None:
         if self._process is not None:

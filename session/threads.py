@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from ml_intern.models.secrets import register_secrets
-from ml_intern.runs.summary import metrics_line, run_series
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.protocol import Deleted, ThreadStatus
 
@@ -53,6 +52,8 @@ class LocalThreads:
 
     async def runs(self, id: str) -> "Sequence[RunSeries]":
         """Return the background runs of a thread with the points of their metrics, oldest first."""
+        from ml_intern.runs.summary import run_series
+
         rows = [run for run in await self._store.runs.list() if id in (run.thread_id, run.root_id)]
         return [await asyncio.to_thread(run_series, row) for row in rows]
 
@@ -194,5 +195,7 @@ class _Roster:
 
 def _metric(row: "ThreadRow", runs: "Sequence[RunRow]") -> str:
     """Return the running background runs of a thread with their last metrics."""
+    from ml_intern.runs.summary import metrics_line
+
     own = [run for run in runs if row.id in (run.thread_id, run.root_id)]
     return "; ".join(" ".join(filter(None, [run.name or run.id, metrics_line(run)])) for run in own)

@@ -14,6 +14,7 @@ from ml_intern.terminal.modes import ModeSwitch
 from ml_intern.terminal.session_events import SessionEvents
 from ml_intern.terminal.state import Transcript
 from ml_intern.terminal.steering import Steering
+from ml_intern.text.clients import answered_from
 
 if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
@@ -47,7 +48,7 @@ class App:
         self._busy = False
         self._turn_began = False
         self._modes = ModeSwitch()
-        self._answered_by = ""
+        self._answered_from = ""
         self._rewinds = False
         self._presses = 0
         self._idle: asyncio.Future[None] | None = None
@@ -232,7 +233,7 @@ class App:
                 self.leaving = True
                 return None
         if outcome is ANSWERED:
-            self.screen.line(f"answered by {self._answered_by}", "dim")
+            self.screen.line(f"answered {self._answered_from}", "dim")
             return None
         self._entered.lines.pause()
         return ops.Interrupt()
@@ -258,7 +259,7 @@ class App:
 
     def answered(self, by: str) -> None:
         """Ask no longer: a client answered the approval."""
-        self._answered_by = "another terminal" if by == "terminal" else by or "another client"
+        self._answered_from = "from another terminal" if by == "terminal" else answered_from(by)
         self.console.dismiss(ANSWERED)
 
     def _events_ended(self) -> None:

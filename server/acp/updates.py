@@ -11,6 +11,7 @@ from acp.schema import PlanEntryStatus, SessionInfoUpdate
 from ml_intern.graph.events import Event
 from ml_intern.outbound.conversation import Message
 from ml_intern.server.acp.calls import Content, change_of, kind_of, locations_of, text_content, title_of
+from ml_intern.text.clients import answered_from
 from ml_intern.text.formatting import plural
 from ml_intern.text.visible import visible
 
@@ -108,7 +109,7 @@ class UpdatesOfSession:
     def _answered(self, data: Data) -> Updates:
         if data["by"] != self.name:
             kinds = ", ".join(dict.fromkeys(ANSWERS.get(kind, kind) for kind in data["answers"].values()))
-            yield _thought(f"{kinds or 'answered'} by {data['by'] or 'another client'}")
+            yield _thought(f"{kinds or 'answered'} {answered_from(data['by'])}")
 
     def _error(self, data: Data) -> Updates:
         if data["exit_code"] is None:

@@ -17,13 +17,15 @@ from ml_intern.server.web.operations import submit_form
 from ml_intern.server.web.pages.layout import PageFrame
 from ml_intern.server.web.pages.thread import older_link, render_part, thread_page
 from ml_intern.server.web.pages.threads import thread_rows, threads_page
-from ml_intern.server.web.panels import Panels
+from ml_intern.server.web.panel_handlers import Panels
 from ml_intern.server.web.requests import form_of, get, post
 from ml_intern.server.web.searches import Searches
 from ml_intern.server.web.watching.live import partial
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import page_frames
 from ml_intern.server.web.watching.watched import SHOWN, WatchedThread
+
+READING = '<p class="notice">Reading the conversation …</p>'
 
 
 class Pages:
@@ -73,9 +75,9 @@ class Pages:
 
     async def thread(self, request: Request) -> Response:
         """One thread."""
-        thread = await self._thread(request)
+        thread, is_open = await self._registry.show(request.path_params["id"])
         thread.flush()
-        return HTMLResponse(thread_page(self._frame, thread))
+        return HTMLResponse(thread_page(self._frame, thread, "" if is_open else READING))
 
     async def stream(self, request: Request) -> Response:
         """The frames of a thread's page."""

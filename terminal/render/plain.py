@@ -15,6 +15,7 @@ from ml_intern.terminal.render.summary import (
     resumed_line,
     wait_line,
 )
+from ml_intern.text.clients import answered_from
 from ml_intern.text.formatting import capped
 from ml_intern.text.visible import visible
 
@@ -70,7 +71,7 @@ class PlainRenderer:
         self._line(f"{resumed_line(data)}{cut_off}")
 
     def _answered(self, data: dict[str, Any]) -> None:
-        self._line(f"answered by {data['by'] or 'a client'}: {', '.join(data['answers'].values())}")
+        self._line(f"answered {answered_from(data['by'])}: {', '.join(data['answers'].values())}")
 
     def _assistant_message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:

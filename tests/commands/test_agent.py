@@ -125,5 +125,5 @@ def test_a_function_that_cannot_be_a_tool_is_an_error_of_the_program() -> None:
 def test_the_program_that_uses_it_imports_nothing_else() -> None:
     code = "import sys; from ml_intern import Agent; print(*sorted(name for name in sys.modules if '_intern.' in name))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    own = "agent functions session session.wire session.wire.lines session.wire.link"
+    own = "agent functions session session.wire session.wire.children session.wire.lines session.wire.link"
     assert done.stdout.split() == [f"ml_intern.{name}" for name in own.split()]

@@ -132,7 +132,7 @@ async def test_a_running_thread_is_answered_from_elsewhere_and_outlives_its_proc
         approving = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = await approving.communicate()
         assert (approving.returncode, out) == (0, b"hello\n"), err
-        assert b"answered by approve" in err
+        assert b"answered with ml-intern approve" in err
         await session.idle()
         assert [event.data["by"] for event in seen if event.type == "approval_answered"] == ["approve"]
         async with attach(threads, session.thread_id) as other:

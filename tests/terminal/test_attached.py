@@ -19,7 +19,7 @@ def test_two_terminals_on_one_thread(start: Callable[..., Terminal]) -> None:
     holder.expect("Run this command")
     other.expect("Run this command")
     other.type("y\r")
-    holder.expect("answered by another terminal")
+    holder.expect("answered from another terminal")
     for terminal in (holder, other):
         terminal.expect("Second answer.")
         terminal.prompt()

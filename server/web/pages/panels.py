@@ -1,8 +1,9 @@
 """The panels beside a conversation: runs with charts, changed files, images, evidence, and turns to undo or fork."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from ml_intern.graph.limits import ApprovalMode
 from ml_intern.outbound.exporting.formats import FORMATS
 from ml_intern.outbound.exporting.html_calls import call_html, image
 from ml_intern.outbound.exporting.html_chart import chart
@@ -14,7 +15,7 @@ from ml_intern.text.formatting import duration, money, plural
 
 MAX_CHARTS = 4
 CHANGING = ("edit", "write", "notebook")
-MODES = ("ask", "accept-edits", "auto", "plan", "yolo")
+MODES = get_args(ApprovalMode)
 CLAIM_WORDS = {
     "reproduced": "reproduced",
     "held": "supported",

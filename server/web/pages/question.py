@@ -10,6 +10,7 @@ from ml_intern.outbound.conversation import Call
 from ml_intern.outbound.exporting.html_calls import arguments_html, call_title
 from ml_intern.outbound.exporting.html_code import code, safe
 from ml_intern.server.web.pages.layout import button, hidden, post
+from ml_intern.text.clients import answered_from
 from ml_intern.text.file_changes import changes_file, file_change
 from ml_intern.text.formatting import and_more
 
@@ -31,7 +32,7 @@ def answered_html(answered: Mapping[str, Any]) -> str:
     """Say who answered the last approval."""
     words = {"approve": "approved", "edit": "approved with changes", "reject": "rejected", "respond": "answered"}
     kinds = ", ".join(dict.fromkeys(words.get(kind, kind) for kind in answered["answers"].values()))
-    return f'<p class="notice note">{safe(kinds or "answered")} by {safe(answered["by"] or "another client")}</p>'
+    return f'<p class="notice note">{safe(kinds or "answered")} {safe(answered_from(answered["by"]))}</p>'
 
 
 def _request(number: int, request: Request, folder: str, *, several: bool) -> str:

@@ -6,7 +6,6 @@ from ml_intern.outbound.exporting.html_calls import checklist
 from ml_intern.outbound.exporting.html_code import safe
 from ml_intern.server.web.pages.layout import PageFrame, badge, button, definitions, hidden, post
 from ml_intern.server.web.pages.question import answered_html, question_html
-from ml_intern.server.web.watching.timeline import Timeline
 from ml_intern.server.web.watching.watched import SHOWN, WatchedThread
 from ml_intern.text.formatting import plural, spent
 
@@ -14,17 +13,18 @@ PANELS = {"runs": "Runs", "files": "Files changed", "evidence": "Evidence", "his
 """The panels beside the conversation that are read when they are opened."""
 
 
-def thread_page(frame: PageFrame, thread: WatchedThread) -> str:
-    """Return the page, up to date with the thread's latest frame."""
+def thread_page(frame: PageFrame, thread: WatchedThread, waiting: str = "") -> str:
+    """Return the page, up to date with the thread's latest frame. `waiting` is shown in place of the conversation."""
     url = f"/t/{thread.thread_id}"
     part = {name: render_part(thread, name) for name in RENDERERS}
+    log = waiting or "".join(block.html() for block in thread.timeline.latest(SHOWN))
     body = (
         f'<header class="bar"><a class="back" href="/" aria-label="All threads">&lsaquo;</a>'
         f'<h1 id="title">{part["title"]}</h1>'
         f'<div id="status" role="status">{part["status"]}</div></header>'
         f'<div class="columns"><main id="main" tabindex="-1"><h2 class="visually-hidden">Conversation</h2>'
-        f'<div id="older">{older_link(thread)}</div>'
-        f'<div id="log" role="log" aria-live="polite" aria-relevant="additions">{_blocks(thread.timeline)}</div>'
+        f'<div id="older">{part["older"]}</div>'
+        f'<div id="log" role="log" aria-live="polite" aria-relevant="additions">{log}</div>'
         f'<div id="live" aria-live="off">{thread.live.whole()}</div></main>'
         f"{_side(url, part)}"
         f'<footer class="dock"><div id="notices" role="status">{part["notices"]}</div>'
@@ -50,10 +50,6 @@ def older_link(thread: WatchedThread, before: int | None = None) -> str:
         return ""
     url = f"/t/{thread.thread_id}/older?before={first}"
     return f'<button class="quiet" hx-get="{url}" hx-swap="none">{plural(left, "earlier message")}</button>'
-
-
-def _blocks(timeline: Timeline) -> str:
-    return "".join(block.html() for block in timeline.latest(SHOWN))
 
 
 def _side(url: str, part: Mapping[str, str]) -> str:
@@ -148,4 +144,5 @@ RENDERERS: Mapping[str, Callable[[WatchedThread], str]] = {
     "plan": _plan,
     "cost": _cost,
     "notices": _notices,
+    "older": older_link,
 }

@@ -1,17 +1,17 @@
 """SessionLink: a connection to the session of a thread, in the process that has it open or in one started for it."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Self
 
 from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.configs.paths import data_home
+from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.session.wire import codec, sockets
 from ml_intern.session.wire.link import DELAYS, Connect, ConnectionLost, Line, RequestRefused, WireConnection
 
-PROGRAM = (sys.executable, "-m", "ml_intern", "session", "--json")
+PROGRAM = ("ml_intern.__main__", "session", "--json")
 NAME = "web"
 """The name that other clients see when the page answers an approval."""
 ANSWER_SECONDS = 60.0
@@ -44,13 +44,8 @@ class SessionLink:
         """Start a process with a session. `options` are those of `ml-intern session`. Raises MLInternError."""
 
         async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            pipe = asyncio.subprocess.PIPE
-            process = await asyncio.create_subprocess_exec(
-                *PROGRAM, *options, stdin=pipe, stdout=pipe, start_new_session=True
-            )
-            if process.stdout is None or process.stdin is None:
-                raise ConnectionLost
-            return process.stdout, process.stdin
+            process = await PROCESSES.start(*PROGRAM, *options)
+            return process.reader, process.writer
 
         return await cls(connect, owned=True)._opened()
 

@@ -2,24 +2,25 @@
 
 import asyncio
 import json
-import sys
 from contextlib import suppress
 from typing import Any
 
 from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.outbound.conversation import Conversation
+from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.session.wire import codec
+from ml_intern.session.wire.children import ChildProcess
 from ml_intern.session.wire.lines import BoundedLines
 from ml_intern.session.wire.link import MAX_REPLY
 
-PROGRAM = (sys.executable, "-m", "ml_intern.server.web.watching.reader_process")
+PROGRAM = "ml_intern.server.web.watching.reader_process"
 
 
 class Reader:
     """Sends requests to the reading process and waits for their replies."""
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ChildProcess | None = None
         self._starting = asyncio.Lock()
         self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._last_id = 0
@@ -28,21 +29,14 @@ class Reader:
     async def start(self) -> None:
         """Start the process unless it runs. It answers as soon as it has imported what it needs."""
         async with self._starting:
-            if self._process is not None and self._process.returncode is None:
-                return
-            pipe = asyncio.subprocess.PIPE
-            self._process = await asyncio.create_subprocess_exec(
-                *PROGRAM, stdin=pipe, stdout=pipe, start_new_session=True
-            )
-            self._reading = asyncio.create_task(self._read(self._process))
+            if self._process is None:
+                self._process = await PROCESSES.start(PROGRAM)
+                self._reading = asyncio.create_task(self._read(self._process))
 
     async def close(self) -> None:
         """End the process."""
-        if self._process is None or self._process.stdin is None:
-            return
-        self._process.stdin.close()
-        await self._process.wait()
-        if self._reading is not None:
+        if self._process is not None and self._reading is not None:
+            self._process.writer.write_eof()
             await self._reading
 
     async def request(self, action: str, **args: Any) -> Any:
@@ -71,24 +65,24 @@ class Reader:
 
     async def _send(self, message: dict[str, Any]) -> None:
         process = self._process
-        if process is None or process.stdin is None:
+        if process is None:
             raise _ended()
         try:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            await process.stdin.drain()
+            process.writer.write(json.dumps(message).encode() + b"\n")
+            await process.writer.drain()
         except OSError as error:
             raise _ended() from error
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            return
-        lines = BoundedLines(process.stdout, MAX_REPLY)
+    async def _read(self, process: ChildProcess) -> None:
+        lines = BoundedLines(process.reader, MAX_REPLY)
         with suppress(OSError):
             while (text := await lines.next()) is not None:
                 answer = json.loads(text)
                 reply = self._pending.get(answer["id"])
                 if reply is not None and not reply.done():
                     reply.set_result(answer)
+        self._process = None
+        process.writer.close()
         for reply in self._pending.values():
             if not reply.done():
                 reply.set_exception(_ended())

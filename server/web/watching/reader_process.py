@@ -17,7 +17,6 @@ from ml_intern.outbound.exporting.formats import export_conversation
 from ml_intern.safety.error_log import log_error
 from ml_intern.search.listing import all_searches, attempt_diff, read_search
 from ml_intern.search.record import SearchRecord
-from ml_intern.server.web.openapi import openapi
 from ml_intern.session.threads import open_threads
 from ml_intern.session.wire import codec
 from ml_intern.session.wire.lines import BoundedLines
@@ -50,6 +49,8 @@ async def _runs(threads: "Threads", args: Args) -> Any:
 
 
 async def _openapi(_threads: "Threads", _args: Args) -> Any:
+    from ml_intern.server.web.openapi import openapi
+
     return openapi()
 
 
@@ -136,5 +137,10 @@ async def _reply(threads: "Threads", message: dict[str, Any]) -> dict[str, Any]:
         return {"error": codec.encode_error(known)}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Answer requests, in a process of its own."""
     asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

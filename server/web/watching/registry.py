@@ -11,6 +11,7 @@ from typing import Any, Self
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
 from ml_intern.server.web.watching.attachments import SessionLink
+from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.watched import Render, WatchedThread
 from ml_intern.session.threads import open_threads
@@ -20,6 +21,8 @@ SWEEP_SECONDS = 20.0
 UNWATCHED_SECONDS = 60.0
 """The time after which a thread that no page shows is closed, if it has nothing to do."""
 MAX_FOLDERS = 20
+SHOWN_AFTER_SECONDS = 0.3
+"""The time after which the page of a thread is shown without its conversation."""
 
 
 class Registry:
@@ -33,9 +36,11 @@ class Registry:
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._opened: set[asyncio.Task[WatchedThread]] = set()
 
     async def __aenter__(self) -> Self:
         self._threads = await self._stack.enter_async_context(open_threads(lambda _message, _remedy: None))
+        PROCESSES.warm_up()
         self._tasks = [asyncio.create_task(self.reader.start()), asyncio.create_task(self._sweep())]
         return self
 
@@ -45,6 +50,7 @@ class Registry:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(thread.close() for thread in self._watched.values()), return_exceptions=True)
         await self.reader.close()
+        PROCESSES.close()
         await self._stack.aclose()
 
     async def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -71,6 +77,22 @@ class Registry:
                     raise UsageError(f"no thread {thread_id[:100]!r}", "the page of all threads lists them")
                 found = await self._open(thread_id, None)
             return found
+
+    async def show(self, thread_id: str) -> tuple[WatchedThread, bool]:
+        """Return the thread for a page, and whether it is open. One that is not has only its row. Raises UsageError."""
+        opening = asyncio.create_task(self.get(thread_id))
+        self._opened.add(opening)
+        opening.add_done_callback(self._opened.discard)
+        await asyncio.wait({opening}, timeout=SHOWN_AFTER_SECONDS)
+        if opening.done():
+            return opening.result(), True
+        row = next((row for row in await self.rows() if row["id"] == thread_id), None)
+        if row is None:
+            return await opening, True
+        opening.add_done_callback(lambda one: one.cancelled() or one.exception())  # the page's stream reports it
+        thread = WatchedThread(thread_id, self.reader, self._render)
+        thread.show(row)
+        return thread, False
 
     async def create(self, folder: str, text: str, model: str = "") -> WatchedThread:
         """Start a new thread in a folder with a first message. Raises MLInternError."""

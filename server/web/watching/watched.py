@@ -27,7 +27,7 @@ RESYNC = ("turn_complete", "interrupted", "undo_complete", "compacted")
 """Events after which the conversation is read again, because it may hold more than the events report."""
 
 Render = Callable[["WatchedThread", str], str]
-"""Renders a part of the page by its name in PARTS."""
+"""Renders a part of the page by its name in PARTS, or "older"."""
 
 
 class WatchedThread:
@@ -53,6 +53,10 @@ class WatchedThread:
         await self.resync()
         await self._attach_if_served()
         self._attaching = asyncio.create_task(self._keep_attaching())
+
+    def show(self, row: Mapping[str, Any]) -> None:
+        """Take the thread's row, for a page that is shown before the thread is open."""
+        self.state.load(Conversation(self.thread_id, ()), row)
 
     async def close(self) -> None:
         """End the connection, and the session if this server started it."""
@@ -202,7 +206,7 @@ class WatchedThread:
         if self._flushing is not None and (live or changes):
             self._flushing.cancel()
             self._flushing = None
-        html = _blocks(self.timeline, changes) if changes else ""
+        html = self._log(changes) if changes else ""
         html += self.live.changes() if live else ""
         html += "".join(partial(f"#{name}", self._render(self, name)) for name in PARTS if name in parts)
         if html:
@@ -215,15 +219,14 @@ class WatchedThread:
 
     def whole_frame(self) -> bytes:
         """Return the frame that brings a page up to date which missed frames."""
-        html = partial("#log", "".join(block.html() for block in self.timeline.latest(SHOWN)))
-        html += partial("#live", self.live.whole())
+        html = self._log(Changes(reset=True)) + partial("#live", self.live.whole())
         html += "".join(partial(f"#{name}", self._render(self, name)) for name in PARTS)
         return self.frame(html, self.frames.seq)
 
-
-def _blocks(timeline: Timeline, changes: Changes) -> str:
-    if changes.reset:
-        return partial("#log", "".join(block.html() for block in timeline.latest(SHOWN)))
-    changed = "".join(partial(f"#b{block.number}", block.html(), "outerMorph") for block in changes.changed)
-    added = "".join(block.html() for block in changes.added)
-    return changed + (partial("#log", added, "beforeend") if added else "")
+    def _log(self, changes: Changes) -> str:
+        if changes.reset:
+            shown = "".join(block.html() for block in self.timeline.latest(SHOWN))
+            return partial("#log", shown) + partial("#older", self._render(self, "older"))
+        changed = "".join(partial(f"#b{block.number}", block.html(), "outerMorph") for block in changes.changed)
+        added = "".join(block.html() for block in changes.added)
+        return changed + (partial("#log", added, "beforeend") if added else "")

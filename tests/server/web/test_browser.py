@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +133,14 @@ def test_the_panels_open_and_an_undo_is_previewed(page: "Page", web: Web) -> Non
 
 
 def session_of(folder: Path) -> int:
-    """The process that runs the session of a folder."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        words = status.read_bytes().split(b"\0")
-        if b"session" in words and str(folder).encode() in words:
-            return int(status.parent.name)
+    """The process that runs the session of a folder in which it runs a command."""
+    for found in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            process = found
+            if (process / "cwd").readlink() == folder:
+                while b"ml_intern" not in (process / "cmdline").read_bytes():
+                    process = Path("/proc", (process / "stat").read_text().rpartition(")")[2].split()[1])
+                return int(process.name)
     raise AssertionError("no session")
 
 
@@ -149,6 +153,7 @@ def test_a_killed_agent_is_reported_and_can_be_continued(page: "Page", web: Web)
     if page.is_visible(".question"):
         page.click("button:text-is('Approve')")
         page.wait_for_selector("#live >> text=bash is running")
+        page.wait_for_selector("#question >> text=approved from the web page")
     os.kill(session_of(web.root / folder), signal.SIGKILL)
     page.wait_for_selector("#status .badge.lost")
     page.click("#status >> text=Continue")
