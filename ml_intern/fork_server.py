@@ -26,7 +26,7 @@ IMPORTED = (
     "ml_intern.session.wire.stdio",
     "ml_intern.store.checkpoints.saver",
 )
-"""What sessions and the reader of the web page need; with it comes nearly everything else."""
+"""The modules of a session and of the web page's reader. They import nearly everything else."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     for name in IMPORTED:
         import_module(name)
     gc.freeze()  # a collection in a child would write to all shared pages
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave nothing behind
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes children that have ended
     with socket.socket(fileno=os.dup(0)) as requests:
         while (request := _next(requests)) is not None:
             channel, order = request

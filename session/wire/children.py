@@ -71,7 +71,7 @@ class ChildProcesses:
         return await self._direct(module, args)
 
     def close(self) -> None:
-        """Fork no more. Processes that were started go on."""
+        """Fork no more. Processes that were started continue."""
         atexit.unregister(self.close)
         while self._servers:
             self._servers.pop().end()

@@ -135,9 +135,10 @@ def undo_preview(url: str, preview: Data, turns: int) -> str:
     files = "".join(f"<li><code>{safe(path)}</code> {what}</li>" for path, what in changed)
     notes = "".join(f'<p class="notice">{safe(note)}</p>' for note in preview["notes"])
     scopes = (("both", "Undo", "danger small"), ("conversation", "Only the conversation", "small"))
+    effect = f"<ul>{files}</ul>{notes}" if files or notes else _nothing("No file changes.")
     buttons = "".join(button(label, kind, name="files", value=scope) for scope, label, kind in scopes)
     form = post(f"{url}/do", hidden(do="undo", turns=str(turns)) + f'<div class="actions">{buttons}</div>', "Undo")
-    return f'<div class="card"><h3>Undo {plural(preview["turns"], "turn")}</h3><ul>{files}</ul>{notes}{form}</div>'
+    return f'<div class="card"><h3>Undo {plural(preview["turns"], "turn")}</h3>{effect}{form}</div>'
 
 
 def fork_preview(url: str, turn: Data) -> str:

@@ -21,7 +21,8 @@ def thread_page(frame: PageFrame, thread: WatchedThread, waiting: str = "") -> s
     body = (
         f'<header class="bar"><a class="back" href="/" aria-label="All threads">&lsaquo;</a>'
         f'<h1 id="title">{part["title"]}</h1>'
-        f'<div id="status" role="status">{part["status"]}</div></header>'
+        f'<div id="status" role="status">{part["status"]}</div>'
+        '<a class="about" href="#about" aria-label="Details of this thread">&#8943;</a></header>'
         f'<div class="columns"><main id="main" tabindex="-1"><h2 class="visually-hidden">Conversation</h2>'
         f'<div id="older">{part["older"]}</div>'
         f'<div id="log" role="log" aria-live="polite" aria-relevant="additions">{log}</div>'
@@ -54,12 +55,12 @@ def older_link(thread: WatchedThread, before: int | None = None) -> str:
 
 def _side(url: str, part: Mapping[str, str]) -> str:
     panels = "".join(
-        f'<details class="panel" hx-get="{url}/panel/{name}" hx-trigger="toggle once" hx-target="find .panel-body">'
+        f'<details class="panel" hx-get="{url}/panel/{name}" hx-trigger="toggle, renew" hx-target="find .panel-body">'
         f'<summary>{title}</summary><div class="panel-body" aria-live="polite"></div></details>'
         for name, title in PANELS.items()
     )
     return (
-        '<aside aria-label="About this thread"><details class="side" open><summary>Details</summary>'
+        '<aside id="about" aria-label="About this thread"><details class="side" open><summary>Details</summary>'
         f'<div id="cost">{part["cost"]}</div><div id="plan">{part["plan"]}</div>{panels}</details></aside>'
     )
 

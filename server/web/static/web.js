@@ -5,6 +5,8 @@
   const touch = matchMedia("(pointer: coarse)");
   const end = document.scrollingElement;
   const words = { waiting: "needs your answer", idle: "is done", interrupted: "was interrupted", lost: "ended unexpectedly" };
+  const lost = "The connection to ml-intern web is lost. Trying again …";
+  const restarted = "ml-intern web was started again. Open the address that it has printed.";
   let atEnd = true;
   let state = "";
 
@@ -29,7 +31,28 @@
     const status = document.getElementById("status");
     if (!status) return;
     notify(stateNow());
-    new MutationObserver(() => notify(stateNow())).observe(status, { childList: true, subtree: true });
+    new MutationObserver(() => { notify(stateNow()); renewPanels(); }).observe(status, { childList: true, subtree: true });
+  }
+
+  function renewPanels() {
+    for (const panel of document.querySelectorAll("details.panel[open]")) {
+      const typing = document.activeElement && document.activeElement.matches("input, select, textarea");
+      if (!typing || !panel.contains(document.activeElement)) htmx.trigger(panel, "renew");
+    }
+  }
+
+  function offerDetails() {
+    const link = document.querySelector(".bar .about");
+    const side = document.querySelector("details.side");
+    if (!link || !side) return;
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      if (end.scrollTop < 120 && side.open && !isAtEnd()) return toEnd();
+      side.open = true;
+      atEnd = false;
+      end.scrollTop = 0;
+      side.querySelector("summary").focus({ preventScroll: true });
+    });
   }
 
   function offerNotifications() {
@@ -73,6 +96,11 @@
     }
   }
 
+  function showPreview(event) {
+    const target = event.detail && event.detail.ctx && event.detail.ctx.target;
+    if (target && target.id === "preview") target.scrollIntoView({ block: "nearest" });
+  }
+
   function report(text) {
     const line = document.createElement("p");
     line.className = "notice error";
@@ -85,11 +113,15 @@
     if (side) side.open = wide.matches;
     watchState();
     offerNotifications();
+    offerDetails();
     followEnd();
   });
   document.addEventListener("input", grow);
   document.addEventListener("keydown", sendWithEnter);
   document.addEventListener("htmx:after:request", clearSent);
-  document.addEventListener("htmx:sse:error", () => report("The connection to ml-intern web is lost. Trying again …"));
+  document.addEventListener("htmx:after:swap", showPreview);
+  document.addEventListener("htmx:sse:error", (event) => report(event.detail.status === 401 ? restarted : lost));
+  document.addEventListener("htmx:response:error", (event) => { if (event.detail.ctx.response.status === 401) report(restarted); });
+  document.addEventListener("htmx:error", () => report("ml-intern web does not answer. Nothing was sent."));
   document.addEventListener("htmx:sse:after:connection", () => report(""));
 })();

@@ -55,7 +55,7 @@ def test_a_program_starts_a_thread_answers_once_and_reads_it(web: Web) -> None:
 
 def test_events_after_a_number_have_no_gaps_and_come_once(web: Web) -> None:
     thread = created(web, {"text": "first"}, {"text": "second"}, folder="events")
-    web.until(thread, "<p>first</p>")
+    web.until(thread, lambda page: "<p>first</p>" in page and 'data-state="idle"' in page)
     seen: list[dict[str, Any]] = []
     with events(web, thread) as coming:
         submit(web, thread, "1", type="user_input", text="again")

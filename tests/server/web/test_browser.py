@@ -123,11 +123,13 @@ def test_the_panels_open_and_an_undo_is_previewed(page: "Page", web: Web) -> Non
     web.until(thread, "first answer")
     go_to(page, web, thread)
     if not page.is_visible("text=Turns and exports"):
-        page.click("summary:text-is('Details')")
+        page.click(".about")
     page.click("text=Turns and exports")
     page.click("text=Undo to before this")
     page.click("#preview button.danger")
     page.locator("#log").get_by_text("first answer").wait_for(state="detached")
+    page.locator(".turns li").wait_for(state="detached")
+    assert page.locator("#preview .card").count() == 0
     page.click("text=Redo what was undone")
     page.wait_for_selector("#log >> text=first answer")
 
