@@ -11,6 +11,7 @@ from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
+from ml_intern.server.web.watching.registry import Registry
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 7860
@@ -56,7 +57,20 @@ async def serve(listening: socket.socket, origin: str, ready: Callable[[str], No
     port = int(listening.getsockname()[1])
     policy = Policy(new_token(), port, origin)
     ready(f"{policy.origin or f'http://{LOOPBACK}:{port}'}/?token={policy.token}")
-    await uvicorn.Server(uvicorn_config(create_app(policy))).serve(sockets=[listening])
+    await WebServer(create_app(policy)).serve(sockets=[listening])
+
+
+class WebServer(uvicorn.Server):
+    """The server of the page. It ends the streams of open pages first: they have no end of their own."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(uvicorn_config(app))
+        self._registry: Registry = app.state.registry
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all streams and connections."""
+        self._registry.end_streams()
+        await super().shutdown(sockets)
 
 
 def uvicorn_config(app: Starlette) -> uvicorn.Config:

@@ -53,6 +53,11 @@ class Registry:
         PROCESSES.close()
         await self._stack.aclose()
 
+    def end_streams(self) -> None:
+        """End the streams of all pages."""
+        for thread in self._watched.values():
+            thread.end_streams()
+
     async def rows(self) -> Sequence[Mapping[str, Any]]:
         """Return the threads, last used first. Nothing heavy is imported for it."""
         return [asdict(row) for row in await self._threads.list(None, MAX_LISTED)]

@@ -67,6 +67,10 @@ class WatchedThread:
         await asyncio.gather(*filter(None, (self._attaching, self._following)), return_exceptions=True)
         if self.link is not None:
             await self.link.close()
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """End what the pages read."""
         for tail in (self.frames, self.events):
             tail.close()
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 import yaml
 
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
-from ml_intern.server.web.serve import bound_socket
+from ml_intern.server.web.serve import WebServer, bound_socket
 
 TOKEN = "t0ken" * 9
 SECONDS = 120.0
@@ -78,11 +77,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         patch.setenv("ML_INTERN_CLI_CONFIG", str(settings))
         listening = bound_socket("127.0.0.1", 0, "")
         policy = Policy(TOKEN, int(listening.getsockname()[1]))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(policy), log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=1
-            )
-        )
+        server = WebServer(create_app(policy))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
         thread.start()
         started = Web(root, policy)
