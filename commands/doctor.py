@@ -218,5 +218,5 @@ def _as_text(report: dict[str, dict[str, str]]) -> list[str]:
     lines: list[str] = []
     for section, rows in report.items():
         if rows:
-            lines += [section, *(f"  {line}" for line in columns(list(rows.items())))]
+            lines += [section, *(f"  {line}" for line in columns(list(rows.items()), indent=2))]
     return lines

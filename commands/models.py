@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_intern.commands.options import SETTINGS_OPTIONS, Options, takes_options
-from ml_intern.commands.output import Json, columns, print_json, print_lines
+from ml_intern.commands.output import Json, columns, fitted_columns, print_json, print_lines
 from ml_intern.configs.errors import ConfigurationError, MLInternError
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.model import choose_model, endpoint_of
@@ -118,7 +118,7 @@ def _show_available(found: "ModelListing", *, json: bool) -> int:
         print_json([_as_json(one) for one in found.models])
     elif found.models:
         head = ("MODEL", "WINDOW", "IN / OUT PER MILLION", "TOOLS", "IMAGES", "EFFORT")
-        print_lines(columns([head, *map(_row, found.models)]))
+        print_lines(fitted_columns([head, *map(_row, found.models)], ("EFFORT", "IMAGES", "TOOLS")))
     elif not found.problems:
         print_lines(["no model can be called: `ml-intern models` shows which keys are missing"])
     return ConfigurationError.exit_code if found.problems and not found.models else 0

@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ml_intern.terminal.render.columns import item_lines, value_lines
 from ml_intern.terminal.render.summary import size as size
 from ml_intern.text.visible import visible
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON value instead of text")]
 """The option --json of a subcommand that shows something."""
-WHOLE_COLUMN, MIN_COLUMN = 16, 8
-"""Width of a column that is never cut, such as ids and times, and to which the others are cut at most."""
 
 
 def print_json(value: Any) -> int:
@@ -32,31 +31,22 @@ def print_lines(lines: Iterable[str]) -> int:
     return 0
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Format the rows as lines with aligned columns; the last column is not padded."""
-    return aligned(rows, 0)
+def columns(rows: Sequence[Sequence[str]], indent: int = 0) -> list[str]:
+    """Format rows as aligned columns of whole values. On a terminal the lines are as wide as it is, less `indent`."""
+    return value_lines(rows, max(_room() - indent, 0))
 
 
-def fitted_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Format the rows as `columns` does; on a terminal, the widest columns are cut so that no row is broken."""
-    return aligned(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
+def fitted_columns(rows: Sequence[Sequence[str]], drop: Sequence[str] = ()) -> list[str]:
+    """Format a heading and items as one line each. On a terminal no line is wider than it.
+
+    For that the widest columns are cut, and those with the headings in `drop` are left out, in this order.
+    """
+    return item_lines(rows, _room(), drop)
 
 
-def aligned(rows: Sequence[Sequence[str]], room: int) -> list[str]:
-    """Format the rows as lines of at most `room` characters, if they can be cut to it; 0: of any length."""
-    flat = [[visible(" ".join(cell.split())) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*flat, strict=True)]
-    wide = [place for place, width in enumerate(widths) if width > WHOLE_COLUMN]
-    while room and wide and sum(widths) + 2 * (len(widths) - 1) > room:
-        widest = max(wide, key=lambda place: widths[place])
-        if widths[widest] <= MIN_COLUMN:
-            break
-        widths[widest] -= 1
-    return ["  ".join(map(_cell, row, widths)).rstrip() for row in flat]
-
-
-def _cell(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+def _room() -> int:
+    """Return the width of the terminal; 0 if the output is not one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def local_time(epoch: float) -> str:

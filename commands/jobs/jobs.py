@@ -23,6 +23,8 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or
 NAMES_HELP = "ids, unique id prefixes or names"
 CUT_OFF = "starting; if the launch was interrupted, resume the thread"
 ORPHAN = "its thread was deleted"
+DROPPED = ("THREAD", "WHERE", "STARTED", "COST", "RAN", "METRICS")
+"""Columns that a narrow terminal does not show, in this order."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def list_jobs(
     if not rows:
         return print_lines(["no runs" if going else "no runs yet"])
     head = ("ID", "STATE", "WHERE", "STARTED", "RAN", "COST", "THREAD", "METRICS", "COMMAND")
-    return print_lines([*fitted_columns([head, *map(_cells, rows)]), *_offers(rows)])
+    return print_lines([*fitted_columns([head, *map(_cells, rows)], DROPPED), *_offers(rows)])
 
 
 def cancel(

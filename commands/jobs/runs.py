@@ -126,7 +126,7 @@ def _shown(rows: "Sequence[ExperimentRow]", running: Collection[str], *, json: b
         (short(row.id), local_time(row.created), price(row), row.name[:60], result, row.folder)
         for row, result in zip(rows, results, strict=True)
     ]
-    return print_lines(fitted_columns([head, *lines]))
+    return print_lines(fitted_columns([head, *lines], ("FOLDER", "STARTED", "COST")))
 
 
 def experiment_json(row: "ExperimentRow") -> dict[str, Any]:

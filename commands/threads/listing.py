@@ -42,7 +42,7 @@ def list_threads(
     if not rows:
         return print_lines(["no threads yet"])
     head = ("ID", "STATE", "TURNS", "COST", "USED", "TITLE", "FOLDER")
-    return print_lines(fitted_columns([head, *(_cells(row) for row in rows)]))
+    return print_lines(fitted_columns([head, *map(_cells, rows)], ("FOLDER", "USED", "COST", "TURNS")))
 
 
 async def _rows(folder: str | None, limit: int | None, *, children: bool) -> "Sequence[ThreadRow]":

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ml_intern.commands.options import seconds
-from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines, size
+from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines, size
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import UsageError
 from ml_intern.session.protocol import PruneRequest, Pruning
@@ -69,7 +69,7 @@ async def _prune(request: PruneRequest, *, do_it: bool) -> Pruning:
 def _lines(done: Pruning, *, did_it: bool) -> Iterable[str]:
     rows = [(step.id[:8], step.what, size(step.bytes), local_time(step.updated), step.title) for step in done.steps]
     if rows:
-        yield from columns([("ID", "ACTION", "SIZE", "USED", "TITLE"), *rows])
+        yield from fitted_columns([("ID", "ACTION", "SIZE", "USED", "TITLE"), *rows], ("USED", "SIZE"))
     if done.snapshots:
         yield f"{plural(done.snapshots, 'file snapshot')} of deleted threads"
     if done.secrets:
