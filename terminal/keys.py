@@ -1,5 +1,6 @@
 """Keys: the mode of the terminal before the first frame, and sequences that prompt_toolkit does not know."""
 
+import fcntl
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -43,6 +44,15 @@ def add_sequences() -> None:
 def quiet_keys() -> AbstractContextManager[None]:
     """Turn off the echo of keys within this block. Typed keys stay in the input queue; Ctrl-C still interrupts."""
     return _mode(lambda flags, local: (flags & ~_COOKED_INPUT, local & ~_COOKED_LOCAL))
+
+
+def typed_early() -> int:
+    """Return the number of bytes that were typed and not read yet; 0 if stdin is not a terminal."""
+    waiting = bytearray(4)
+    with suppress(OSError, ValueError):
+        if sys.stdin.isatty():
+            fcntl.ioctl(sys.stdin.fileno(), termios.FIONREAD, waiting)
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from typing import Any, Protocol, TextIO
 from ml_intern.commands.options import Options
 from ml_intern.configs.settings import TerminalSettings
 from ml_intern.graph.events import Event
+from ml_intern.terminal.blocks.reply import reply_rows
 from ml_intern.terminal.display.frame import Size
 from ml_intern.terminal.progress import ProgressRenderer
 from ml_intern.terminal.render.plain import PlainRenderer
-from ml_intern.terminal.theme import choose_theme
-from ml_intern.text.visible import CONTROLS, inert, visible
+from ml_intern.terminal.theme import Theme, choose_theme
+from ml_intern.text.visible import CONTROLS, inert
 
 DEFAULT_SIZE = Size(80, 24)
 LINE_ENDS = {number: f"\\u{number:04x}" for number in (*CONTROLS, 0x2028, 0x2029) if number >= 0x7F}
@@ -46,9 +47,11 @@ class TextFormat:
         self._out = out
         self._options = options
         self._renderer: PlainRenderer | ProgressRenderer | None = None
+        self._theme = "auto"
 
     def begin(self, settings: TerminalSettings) -> None:
         """Choose how events are shown."""
+        self._theme = settings.theme
         if not self._options.quiet:
             self._renderer = renderer_for(sys.stderr, settings, verbose=self._options.verbose)
 
@@ -71,7 +74,13 @@ class TextFormat:
     def result(self, event: Event) -> None:
         """Write the answer, and nothing when the run failed."""
         if event.data["status"] in ("done", "contradicted"):
-            _write(self._out, _shown(event.data["text"], self._out))
+            _write(self._out, self._answer(event.data["text"]))
+
+    def _answer(self, text: str) -> str:
+        """Return the answer as it is, or as a terminal shows it, with rows that end between words."""
+        if not self._out.isatty():
+            return inert(text)
+        return "\n".join(reply_rows(text, _size(self._out).width, _theme(self._out, self._theme)))
 
 
 class JsonFormat(TextFormat):
@@ -120,9 +129,12 @@ def renderer_for(out: TextIO, settings: TerminalSettings, *, verbose: bool) -> P
     """Return the renderer for a stream: plain lines unless it is a terminal that can change rows in place."""
     if settings.plain or not out.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         return PlainRenderer(out, verbose=verbose)
-    unicode = (out.encoding or "").lower().startswith("utf")
-    theme = choose_theme(os.environ, settings.theme, unicode=unicode)
+    theme = _theme(out, settings.theme)
     return ProgressRenderer(partial(_write_now, out), partial(_size, out), theme, verbose=verbose)
+
+
+def _theme(out: TextIO, setting: str) -> Theme:
+    return choose_theme(os.environ, setting, unicode=(out.encoding or "").lower().startswith("utf"))
 
 
 def _size(out: TextIO) -> Size:
@@ -146,10 +158,6 @@ def as_line(value: Any) -> str:
     except ValueError:
         line = json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), ensure_ascii=False)
     return line.translate(LINE_ENDS)
-
-
-def _shown(text: str, out: TextIO) -> str:
-    return visible(text) if out.isatty() else inert(text)
 
 
 def _write(out: TextIO, line: str) -> None:

@@ -12,6 +12,7 @@ from prompt_toolkit.styles import DummyStyle
 
 from ml_intern.terminal.input.answers import AnswerFilter
 from ml_intern.terminal.input.kitty import KittyReader
+from ml_intern.terminal.keys import typed_early
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input
@@ -91,7 +92,7 @@ class SessionApplication(Application[None]):
         self.renderer = FrameRenderer(self.output, draw)
         if isinstance(self.input, Vt100Input):
             reader = self.input.stdin_reader
-            reader.read = KittyReader(reader.read, READ_CHARACTERS)  # type: ignore[method-assign]
+            reader.read = KittyReader(reader.read, READ_CHARACTERS, typed_early())  # type: ignore[method-assign]
 
     def filter_answers(self, take: Callable[[str], None]) -> AnswerFilter | None:
         """Call `take` with each answer of the terminal to a query, instead of reading it as keys."""

@@ -17,16 +17,24 @@ _ALT_KEYS: Mapping[str, str] = {"b": "\x1b[1;5D", "f": "\x1b[1;5C", "d": "\x1b[3
 
 
 class KittyReader:
-    """Reads keys with `read` and translates them. A sequence that is cut off waits for its end."""
+    """Reads keys with `read` and translates them. A sequence that is cut off waits for its end.
 
-    def __init__(self, read: Callable[[int], str], count: int) -> None:
+    `early` is the number of bytes that were typed while Enter was still read as a line end.
+    """
+
+    def __init__(self, read: Callable[[int], str], count: int, early: int = 0) -> None:
         self._read = read
         self._count = count
+        self._early = early
         self._rest = ""
 
     def __call__(self, count: int = 0) -> str:
         """Return the keys that were pressed."""
-        text = self._rest + self._read(count or self._count)
+        read = self._read(count or self._count)
+        if self._early > 0:
+            self._early -= len(read.encode("utf-8", "surrogateescape"))
+            read = read.replace("\n", "\r")
+        text = self._rest + read
         cut_off = _CUT_OFF.search(text, max(len(text) - 32, 0))
         self._rest = cut_off[0] if cut_off else ""
         return as_others_send(text.removesuffix(self._rest))

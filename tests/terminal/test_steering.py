@@ -142,3 +142,10 @@ def test_a_lost_connection_leaves_a_turn_that_can_be_continued(
         again.expect("First done.")
     finally:
         again.close()
+
+
+def test_a_message_entered_before_the_program_has_started_is_sent(start: Callable[..., Terminal]) -> None:
+    terminal = start({"text": "The answer to it."})
+    terminal.enter("typed ahead")
+    assert "> typed ahead" in terminal.expect("The answer to it.")
+    terminal.prompt()
