@@ -29,7 +29,10 @@ EVENTS: dict[str, EventSpec] = {
             "notes",
         ),
     ),
-    "resumed": EventSpec("an existing thread was opened", ("title", "turns", "moved_from", "pending", "interrupted")),
+    "resumed": EventSpec(
+        "an existing thread was opened; ended: the status of its last turn if that ended early",
+        ("title", "turns", "moved_from", "pending", "interrupted", "ended"),
+    ),
     "processing": EventSpec("a turn began; its input is on disk", ("turn", "text", "id")),
     "steered": EventSpec("a message was added to the running turn", ("turn", "text", "id")),
     "queue": EventSpec(

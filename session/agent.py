@@ -383,10 +383,13 @@ class AgentSession(LockedThread):
         await self._continue(None)
 
     async def _reopen(self, _: ops.Continue) -> None:
-        if ended_early(await self._turns.snapshot()):
-            self._queue.paused = False
+        snapshot = await self._turns.snapshot()
+        if ended_early(snapshot):
             await self._turns.reopen(self.options)
-            await self._continue(None)
+        elif not is_pending(snapshot):
+            return
+        self._queue.paused = False
+        await self._continue(None)
 
     async def _wake(self, _: ops.Wake) -> None:
         if (woken := await self.runs.begin(self._turns, self.options)) is not None:
@@ -416,7 +419,7 @@ class AgentSession(LockedThread):
         turns = self._runner.turns(thread_id)
         async with AsyncExitStack() as taking:
             await taking.enter_async_context(store.hold(thread_id))
-            paused = row is not None and ended_early(await turns.snapshot())
+            paused = row is not None and bool(ended_early(await turns.snapshot()))
             found = await self._found(turns, row) if row is not None else None
             await self._deliveries.move(store.queue, self.thread_id, thread_id, self.options.workspace)
             queued = await store.queue.list(thread_id)
@@ -448,7 +451,7 @@ class AgentSession(LockedThread):
             await ThreadListing(turns, row.folder).correct()
         elsewhere = row.folder if row.folder != self.options.workspace else ""
         found = {"title": row.title, "turns": row.turns, "moved_from": elsewhere}
-        return {**found, "pending": pending, "interrupted": cut_off}
+        return {**found, "pending": pending, "interrupted": cut_off, "ended": ended_early(await turns.snapshot())}
 
     # --- changing the run
 

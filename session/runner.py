@@ -76,10 +76,10 @@ def pending_kind(snapshot: "StateSnapshot") -> str:
     return "approval" if snapshot.interrupts else "work" if is_pending(snapshot) else ""
 
 
-def ended_early(snapshot: "StateSnapshot") -> bool:
-    """Return whether the last turn was interrupted, failed or reached a limit."""
-    outcome = snapshot.values.get("outcome") or {"status": "done"}
-    return outcome["status"] not in ("done", "contradicted") and not pending_kind(snapshot)
+def ended_early(snapshot: "StateSnapshot") -> str:
+    """Return the status of the last turn if it was interrupted, failed or reached a limit, else ""."""
+    status = str((snapshot.values.get("outcome") or {"status": "done"})["status"])
+    return status if status not in ("done", "contradicted") and not pending_kind(snapshot) else ""
 
 
 def turn_end(snapshot: "StateSnapshot") -> TurnEnd:

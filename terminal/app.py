@@ -177,6 +177,9 @@ class App:
             await self.perform(ops.RunCommand(line[1:].strip()))
         elif line.strip():
             await self.perform(self.message(line))
+        elif self._following.unfinished:
+            self._following.continued()
+            await self.perform(ops.Continue())
 
     def message(self, text: str) -> ops.UserInput:
         """Return a line as a message, with the files that it mentions."""
@@ -365,8 +368,11 @@ class App:
         if self.events is None:
             return theme.paint("dim", "starting")
         state = "waiting for you" if self.console.asking else "working" if self._busy else "ready"
+        continues = state == "ready" and self.events.unfinished
         if self._entered.paused:
-            state = f"{state}  queue paused: enter a message to continue"
+            state = f"queue paused: {'Enter continues the turn' if continues else 'enter a message to continue'}"
+        elif continues:
+            state = "Enter continues the turn"
         costs = (self.screen.turn_cost, self.screen.spent)
         model, mode, queued = self.options.model, self.options.approval_mode, len(self._entered.waiting())
         status = self.events.facts.status(model=model, mode=mode, costs=costs, queued=queued)

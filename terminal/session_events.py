@@ -67,6 +67,8 @@ class SessionEvents:
         """The ids of those that the running turn gets before its next model call."""
         self.queue_paused = False
         """Whether they wait for the user, because the turn before them did not end well."""
+        self.unfinished = False
+        """Whether the last turn ended early and can be continued."""
         self._typed: dict[str, str] = {}
         """The messages that are not in the conversation yet, by id."""
         self._handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
@@ -114,15 +116,24 @@ class SessionEvents:
         if (follow := self._handlers.get(event.type)) is not None:
             await follow(event.data)
 
+    def continued(self) -> None:
+        """Follow the continuation of the last turn."""
+        self._screen.begin()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._spent_before = self._spent
+        self.facts.turn_began()
+        self._client.turn_began()
+        self._notifier.turn_began()
+
     async def _before(self, event: "Event") -> None:
         """Do what must precede the rows of the event: the user's message, the cost of the turn."""
         if event.type in ("processing", "steered") and (typed := self._typed.pop(event.data["id"], None)):
             self._screen.said(typed)
+        self.unfinished = is_unfinished(event, before=self.unfinished)
         if event.type == "processing":
-            self._spent_before = self._spent
-            self.facts.turn_began()
-            self._client.turn_began()
-            self._notifier.turn_began()
+            self._begin()
         elif event.type == "turn_complete":
             await self.count_spending()
 
@@ -211,6 +222,20 @@ class SessionEvents:
         """Show the last screens of a resumed thread."""
         size = get_terminal_size()
         self._screen.replay(await self._session.history(), size.columns, size.lines)
+
+
+def is_unfinished(event: "Event", *, before: bool) -> bool:
+    """Return whether a turn that ended early can be continued after this event."""
+    match event.type:
+        case "resumed":
+            return bool(event.data["ended"])
+        case "interrupted":
+            return True
+        case "turn_complete":
+            return event.data["status"] not in ("done", "contradicted")
+        case "processing" | "tool_call" | "undo_complete":
+            return False
+    return before
 
 
 def as_typed(text: str, sent: Sequence[str]) -> str:

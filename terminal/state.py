@@ -315,6 +315,10 @@ class Transcript:
     # --- turns
 
     def _processing(self, _: dict[str, Any]) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a turn, or continue one."""
         if all(step["status"] in ("done", "dropped") for step in self._plan):
             self._plan = self._plan_shown = []
         self._clock.start(self._now_s())
@@ -341,7 +345,7 @@ class Transcript:
 
     def _resumed(self, data: dict[str, Any]) -> None:
         self._clock.stop()
-        self.line(resumed_line(data), "dim")
+        self.line(resumed_line(data), "warning" if data["ended"] else "dim")
         if data["interrupted"]:
             self.line(f"interrupted, may have run in part: {', '.join(data['interrupted'])}", "warning")
 

@@ -54,12 +54,19 @@ class Steering:
     def submit(self, text: str, host: "Host") -> None:
         """Take a line that the user entered."""
         working = self._app.working
-        if working and (command := immediate(text)):
+        if not text.strip():
+            self._continue_turn()
+        elif working and (command := immediate(text)):
             self._app.in_background(command.run(host, text.strip().partition(" ")[2].strip()))
         elif working and not len(self.lines) and is_message(text):
             self._app.in_background(self._queue(text))
         else:
             self.lines.add(text)
+            self._app.wake()
+
+    def _continue_turn(self) -> None:
+        if self._app.accepting and self._app.events and self._app.events.unfinished:
+            self.lines.first("")
             self._app.wake()
 
     async def _queue(self, text: str, *, steer: bool = False) -> None:

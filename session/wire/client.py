@@ -374,7 +374,14 @@ class RemoteSession:
         with suppress(MLInternError):
             row = await self.row()
             if row is not None and row.turns:
-                found = {"title": row.title, "turns": row.turns, "moved_from": "", "pending": "", "interrupted": []}
+                found = {
+                    "title": row.title,
+                    "turns": row.turns,
+                    "moved_from": "",
+                    "pending": "",
+                    "interrupted": [],
+                    "ended": "",
+                }
                 self._events.put_nowait(Event("resumed", ready.thread_id, ready.seq, time.time(), found))
 
     async def _refresh(self) -> None:

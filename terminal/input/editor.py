@@ -36,7 +36,7 @@ class Actions(Protocol):
         ...
 
     def submit(self, text: str) -> None:
-        """Take a line that the user entered."""
+        """Take a line that the user entered. An empty one continues a turn that ended early."""
 
     def send_now(self, text: str) -> None:
         """Send a line, or with "" the next one that waits, before those that wait."""
@@ -141,9 +141,7 @@ class Editor:
         if state and state.current_completion:
             self.buffer.complete_state = None
             return
-        text = self._taken()
-        if text.strip():
-            self._actions.submit(text)
+        self._actions.submit(self._taken())
 
     def _send_now(self) -> None:
         self._actions.send_now(self._taken())

@@ -168,7 +168,7 @@ class LineConsole:
             self._armed = False
             if line.strip():
                 self.history.append_string(line)
-                self._actions.submit(line)
+            self._actions.submit(line)
             self.changed()
 
     def _leave(self) -> None:

@@ -17,6 +17,8 @@ KEY_ARGUMENTS = (
     "name",
 )  # fmt: skip
 """The first of these arguments that a call has is shown in its summary, after the operation."""
+ENDED = {"interrupted": "was interrupted", "failed": "failed", "limit": "reached a limit", "stopped": "was stopped"}
+"""The words for a turn that ended early, by its status."""
 STEP_MARKS = {"done": "[x]", "in_progress": "[>]", "pending": "[ ]", "dropped": "[-]"}
 
 
@@ -60,9 +62,10 @@ def plan_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def resumed_line(data: Mapping[str, Any]) -> str:
-    """Describe a resumed thread, and its earlier folder if that was another one."""
+    """Describe a resumed thread, its earlier folder if that was another one, and an early end of its last turn."""
     elsewhere = f", previously in {data['moved_from']}" if data["moved_from"] else ""
-    return f"resumed {data['title']!r}, {plural(data['turns'], 'turn')}{elsewhere}"
+    early = f"; the last one {ENDED[data['ended']]}" if data["ended"] else ""
+    return f"resumed {data['title']!r}, {plural(data['turns'], 'turn')}{elsewhere}{early}"
 
 
 def wait_line(data: Mapping[str, Any]) -> str:

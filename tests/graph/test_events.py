@@ -6,7 +6,7 @@ from ml_intern.graph.events import EVENTS, emitter
 
 FROZEN = {
     "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd unpriced_models notes",
-    "resumed": "title turns moved_from pending interrupted",
+    "resumed": "title turns moved_from pending interrupted ended",
     "processing": "turn text id",
     "steered": "turn text id",
     "queue": "messages paused",

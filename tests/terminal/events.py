@@ -39,7 +39,7 @@ CALL = {"id": "c1", "name": "bash", "args": {"command": "python train.py"}}
 
 TURN = (
     event("ready", notes=["odd key"]),
-    event("resumed", title="t", turns=2, moved_from="/old", pending="", interrupted=["bash"]),
+    event("resumed", title="t", turns=2, moved_from="/old", pending="", interrupted=["bash"], ended="interrupted"),
     event("processing", turn=1, text="go"),
     event("assistant_chunk", text="I will **train**"),
     event("assistant_chunk", text=" it.\n\nThen"),

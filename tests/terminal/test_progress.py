@@ -41,7 +41,7 @@ def test_a_turn_is_printed_and_nothing_else_stays() -> None:
         "here, use ml-intern -i",
         "a/b  /w",
         "note: odd key",
-        "resumed 't', 2 turns, previously in /old",
+        "resumed 't', 2 turns, previously in /old; the last one was interrupted",
         "interrupted, may have run in part: bash",
         "I will train it.",
         "",

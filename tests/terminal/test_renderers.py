@@ -15,7 +15,7 @@ from tests.terminal.events import TURN, event
 PLAIN = """\
 model a/b, folder /w, approval ask
 note: odd key
-resumed 't', 2 turns, previously in /old; interrupted, may have run in part: bash
+resumed 't', 2 turns, previously in /old; the last one was interrupted; interrupted, may have run in part: bash
   I will **train** it.
 
   Then look.\\x1b[2J
@@ -27,7 +27,7 @@ conversation shortened from 9 to 3 tokens
 """
 
 SCREEN = """\
-resumed 't', 2 turns, previously in /old
+resumed 't', 2 turns, previously in /old; the last one was interrupted
 interrupted, may have run in part: bash
 I will train it.
 Then look.\\x1b[2J

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.terminal.conftest import bash
 from tests.terminal.driver import CTRL_C, CTRL_D, CTRL_S, ESCAPE, Terminal
 
 UP = "\x1b[A"
@@ -149,3 +150,27 @@ def test_a_message_entered_before_the_program_has_started_is_sent(start: Callabl
     terminal.enter("typed ahead")
     assert "> typed ahead" in terminal.expect("The answer to it.")
     terminal.prompt()
+
+
+def test_enter_continues_a_turn_that_was_interrupted_also_after_a_resume(
+    start_unasked: Callable[..., Terminal],
+) -> None:
+    steps = (bash("echo one; sleep 600"), bash("echo two; sleep 600"), {"text": "All done."})
+    terminal = start_unasked(*steps)
+    terminal.prompt()
+    terminal.enter("work")
+    terminal.expect("one")
+    terminal.type(ESCAPE)
+    terminal.expect("Enter continues the turn")
+    terminal.enter("")
+    terminal.expect("two")
+    terminal.type(ESCAPE)
+    terminal.expect("Enter continues the turn")
+    terminal.type(CTRL_D)
+    assert terminal.ended() == 0
+    again = start_unasked(options=("-c",))
+    again.expect("resumed 'work', 1 turn; the last one was interrupted")
+    again.expect("Enter continues the turn")
+    again.enter("")
+    assert "> \n" not in again.expect("All done.")
+    again.prompt()
