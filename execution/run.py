@@ -147,10 +147,27 @@ def call_error(call: ToolCall, context: ToolContext, invalid: Mapping[str, Any] 
 
 async def _policy_refusal(call: ToolCall, context: ToolContext) -> ToolResult | None:
     ruling = await judge(call, context)
-    if ruling.kind == "deny" or (ruling.kind == "ask" and not context.approved):
+    unapproved = ruling.kind == "ask" and not context.approved
+    if unapproved and (failed := await certain_failure(call, context)):
+        return failed
+    if unapproved or ruling.kind == "deny":
         return failure(ruling.why if ruling.why.startswith("refused") else f"refused: {ruling.why}", "refused")
     if path := await _locked_target(call, context):
         await context.store.evidence.unlock(context.root_id, str((context.workspace / path).resolve()))
+    return None
+
+
+async def certain_failure(call: ToolCall, context: ToolContext) -> ToolResult | None:
+    """Return the failed result of a valid call that cannot succeed as things are, or None. It changes nothing."""
+    spec = context.services.tools[call.name]
+    if spec.check is None:
+        return None
+    try:
+        await asyncio.to_thread(spec.check, parse(spec, call.args), context)
+    except ToolError as error:
+        return failure(str(error))
+    except OSError:  # the call reports it, if it still holds then
+        return None
     return None
 
 

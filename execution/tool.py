@@ -410,6 +410,8 @@ class ToolSpec:
     """Tell from the arguments whether a call runs its argument `command` on this machine. Policy judges the command."""
     result_text: Callable[[Mapping[str, Any], str], str] | None = None
     """For tools that write a text file: the text it would have, from the arguments and the text before."""
+    check: Callable[[Any, ToolContext], object] | None = None
+    """Raises ToolError for a call that cannot succeed as things are, which is not asked about. It changes nothing."""
     warning: Callable[[], str] | None = None
     """For tools of MCP servers: why an earlier approval does not hold now, or ""."""
     essential: bool = False
@@ -439,6 +441,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
     runs_shell: Callable[[Mapping[str, Any]], bool] | None = None,
     result_text: Callable[[Mapping[str, Any], str], str] | None = None,
     publishes: Callable[[Mapping[str, Any]], bool] | None = None,
+    check: Callable[[Any, ToolContext], object] | None = None,
 ) -> Callable[[Handler], ToolSpec]:
     """Make a ToolSpec of an async function `f(args: SomeModel, context: ToolContext)`.
 
@@ -468,6 +471,7 @@ def tool(  # noqa: PLR0913  one keyword for each field of ToolSpec
             runs_shell=runs_shell,
             result_text=result_text,
             publishes=publishes,
+            check=check,
         )
 
     return specify

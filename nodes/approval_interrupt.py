@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage
@@ -16,7 +17,7 @@ from langgraph.types import Overwrite, interrupt
 from ml_intern.execution.call import ToolCall
 from ml_intern.execution.calls import tool_call, tool_context
 from ml_intern.execution.policy_inputs import always_offers
-from ml_intern.execution.run import call_error, judge
+from ml_intern.execution.run import call_error, certain_failure, judge
 from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import emitter
@@ -57,6 +58,8 @@ async def approval_interrupt(
     context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
     question, before = state.get("question"), await _asked_before(config, runtime)
     verdicts = await _verdicts(calls, message, context) if message else []
+    if before is None:
+        verdicts = [one async for one in _without_failing(verdicts, context)]
     asked = question or collection_question(verdicts, state, context)
     if before is None and not asked and all(verdict.kind != "ask" for _, verdict in verdicts):
         return {"decisions": {}}
@@ -90,6 +93,26 @@ async def _verdicts(
     return [
         (call, await judge(call, context)) for call in found if call_error(call, context, invalid.get(call.id)) is None
     ]
+
+
+async def _without_failing(
+    verdicts: list[tuple[ToolCall, Verdict]], context: ToolContext
+) -> AsyncIterator[tuple[ToolCall, Verdict]]:
+    """Yield the verdicts, without a question about a call that fails in any case.
+
+    An earlier call of the batch may change that: a call with the same path, or one whose files are not known.
+    """
+    earlier, unknown = set[Path](), False
+    for call, verdict in verdicts:
+        spec = context.services.tools[call.name]
+        paths = {Path(os.path.normpath(context.workspace / str(call.args.get(name, "")))) for name in spec.path_args}
+        alone = not unknown and paths.isdisjoint(earlier)
+        if verdict.kind == "ask" and alone and await certain_failure(call, context):
+            yield call, Verdict("allow", "it fails in any case")
+            continue
+        yield call, verdict
+        earlier |= paths
+        unknown |= not (spec.only_reads(call.args) or spec.result_text)
 
 
 async def _judged_calls(verdicts: list[tuple[ToolCall, Verdict]], context: ToolContext) -> list[JudgedCall]:

@@ -37,3 +37,36 @@ async def test_a_client_learns_once_per_tool_which_answers_are_possible(lab: Lab
         ("bash", answers),
         ("write", answers),
     ]
+
+
+def edit(path: str, old: str, new: str) -> dict[str, object]:
+    return {"name": "edit", "args": {"path": path, "old": old, "new": new}}
+
+
+async def test_a_call_that_cannot_succeed_is_not_asked_about(lab: Lab) -> None:
+    (lab.workspace / "a").write_text("one\n")
+    write = {"name": "write", "args": {"path": "a", "content": "two\n"}}
+    read = {"name": "read", "args": {"path": "a"}}
+    model = lab.script(
+        {"tool_calls": [edit("a", "one", "two"), write, edit("nowhere", "one", "two")]},
+        {"tool_calls": [read, edit("./a", "one", "two"), edit("./a", "two", "three")]},
+        {"tool_calls": [edit("a", "four", "five"), edit("a", "one", "six")]},
+        {"text": "ok"},
+    )
+    async with lab.session(model, approval_mode="ask") as session:
+        events = await turn(session, UserInput("go"))
+        [asked] = data(events, "approval_required")
+        failed = [output["text"] for output in data(events, "tool_output") if not output["ok"]]
+        assert [text.partition("; ")[0] for text in failed] == [
+            "error: a exists but was not read in this thread",
+            "error: a exists but was not read in this thread",
+            "error: there is no file nowhere",
+        ]
+        assert [request["args"]["new"] for request in asked["requests"]] == ["two", "three"]
+        rejected = {request["id"]: {"type": "reject"} for request in asked["requests"]}
+        events = await turn(session, ExecApproval(rejected))
+        [asked] = data(events, "approval_required")
+        assert [request["args"]["new"] for request in asked["requests"]] == ["six"]
+        events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))
+    assert data(events, "turn_complete")[0]["text"] == "ok"
+    assert (lab.workspace / "a").read_text() == "six\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,38 @@ def _in_cells(before: str, args: Mapping[str, Any]) -> str | None:
     return dump(document, before)
 
 
-@tool(result_text=_result_text)
+@dataclass(frozen=True)
+class PlannedEdit:
+    """An edit that can be made: the file, its digest, and its text before and after. `count` places change."""
+
+    path: Path
+    shown: str
+    digest: str
+    before: str
+    after: str
+    count: int
+    has_cells: bool = False
+
+
+def _plan(args: EditArgs, context: ToolContext) -> PlannedEdit:
+    """Find what an edit would change. Raises ToolError if it cannot be made."""
+    path = context.resolve(args.path)
+    shown = context.name_of(path)
+    if args.old == args.new:
+        raise ToolError("old and new are the same, so there is nothing to change")
+    before = read_bytes(path, shown).decode("utf-8", _SURROGATES)
+    digest = require_read(context, path, shown)
+    if path.suffix == SUFFIX and (after := _in_cells(before, args.model_dump())) is not None:
+        cells = parse(before)["cells"]
+        occurrences = sum(source_of(cell).count(args.old) for cell in cells)
+        count = _count_occurrences(occurrences, _sources(before), args.old, args, shown)
+        return PlannedEdit(path, shown, digest, before, after, count, has_cells=True)
+    old, new = _with_endings(before, args.old, args.new)
+    count = _count_occurrences(before.count(old), before, old, args, shown)
+    return PlannedEdit(path, shown, digest, before, before.replace(old, new), count)
+
+
+@tool(result_text=_result_text, check=_plan)
 async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
     """Replace an exact text in a file. Read the file first, and do not include the line numbers of its listing.
 
@@ -61,33 +93,16 @@ async def edit(args: EditArgs, context: ToolContext) -> ToolResult:
 
 
 def _edit(args: EditArgs, context: ToolContext) -> ToolResult:
-    path = context.resolve(args.path)
-    shown = context.name_of(path)
-    if args.old == args.new:
-        raise ToolError("old and new are the same, so there is nothing to change")
-    before = read_bytes(path, shown).decode("utf-8", _SURROGATES)
-    expected = require_read(context, path, shown)
-    if path.suffix == SUFFIX and (after := _in_cells(before, args.model_dump())) is not None:
-        return _edited_cells(before, after, args, (path, shown, expected))
-    old, new = _with_endings(before, args.old, args.new)
-    count = _count_occurrences(before.count(old), before, old, args, shown)
-    after = before.replace(old, new)
-    digest = replace(path, after.encode("utf-8", _SURROGATES), shown, expected)
-    times = f" in {count} places" if count > 1 else ""
-    text = f"Edited {shown}{times}.\n{diff(_readable(before), _readable(after), shown)}"
-    return ToolResult(text, file_reads={str(path): digest})
+    plan = _plan(args, context)
+    digest = replace(plan.path, plan.after.encode("utf-8", _SURROGATES), plan.shown, plan.digest)
+    shown = _sources if plan.has_cells else _readable
+    times = f" in {plan.count} places" if plan.count > 1 and not plan.has_cells else ""
+    changed = diff(shown(plan.before), shown(plan.after), plan.shown)
+    return ToolResult(f"Edited {plan.shown}{times}.\n{changed}", file_reads={str(plan.path): digest})
 
 
-def _edited_cells(before: str, after: str, args: EditArgs, file: tuple[Path, str, str]) -> ToolResult:
-    """Write a notebook in which a text was replaced. `file` is its path, its name for the model, and its digest."""
-    path, shown, expected = file
-    cells = parse(before)["cells"]
-    _count_occurrences(
-        sum(source_of(cell).count(args.old) for cell in cells), sources(parse(before)), args.old, args, shown
-    )
-    digest = replace(path, after.encode("utf-8", _SURROGATES), shown, expected)
-    changed = diff(sources(parse(before)), sources(parse(after)), shown)
-    return ToolResult(f"Edited {shown}.\n{changed}", file_reads={str(path): digest})
+def _sources(text: str) -> str:
+    return sources(parse(text))
 
 
 def _with_endings(text: str, old: str, new: str) -> tuple[str, str]:

@@ -19,7 +19,13 @@ class WriteArgs(ToolArgs):
     content: str = Field(description="The complete text of the file.")
 
 
-@tool(result_text=lambda args, _before: str(args.get("content", "")))
+def _check(args: WriteArgs, context: ToolContext) -> None:
+    path = context.resolve(args.path)
+    if path.exists():
+        _before(path, context.name_of(path), context)
+
+
+@tool(result_text=lambda args, _before: str(args.get("content", "")), check=_check)
 async def write(args: WriteArgs, context: ToolContext) -> ToolResult:
     """Write a whole text file, creating its folders. Read an existing file first, in its current version.
 

@@ -59,7 +59,14 @@ def _result_text(args: Mapping[str, Any], before: str) -> str:
         return before
 
 
-@tool(reads=_only_reads, runs_shell=_runs, result_text=_result_text, timeout=None)
+def _check(args: NotebookArgs, context: ToolContext) -> None:
+    if args.operation == "run":
+        _checked(args, context)
+    elif args.operation != "read":
+        _plan(args, context)
+
+
+@tool(reads=_only_reads, runs_shell=_runs, result_text=_result_text, timeout=None, check=_check)
 async def notebook(args: NotebookArgs, context: ToolContext) -> ToolResult:
     """Read, insert, replace or delete a cell of a Jupyter notebook, or run its cells.
 
@@ -111,7 +118,8 @@ def _images(cells: list[dict[str, Any]], context: ToolContext) -> tuple[str, ...
     return found
 
 
-def _change(args: NotebookArgs, context: ToolContext) -> ToolResult:
+def _plan(args: NotebookArgs, context: ToolContext) -> tuple[Path, str | None, str, str]:
+    """Return the path of the notebook, its digest, and its text before and after. Raises ToolError."""
     path = context.resolve(args.path)
     shown = context.name_of(path)
     _check_name(path, shown)
@@ -124,6 +132,12 @@ def _change(args: NotebookArgs, context: ToolContext) -> ToolResult:
         after = with_change(args.model_dump(), before)
     except NotANotebook as error:
         raise ToolError(f"{shown}: {error}") from error
+    return path, expected, before, after
+
+
+def _change(args: NotebookArgs, context: ToolContext) -> ToolResult:
+    path, expected, before, after = _plan(args, context)
+    shown = context.name_of(path)
     digest = replace_file(path, after.encode("utf-8"), shown, expected)
     changed = diff(sources(parse(before)) if before else "", sources(parse(after)), shown)
     return ToolResult(f"{_DONE[args.operation]} {shown}.\n{changed}", file_reads={str(path): digest})
