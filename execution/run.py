@@ -160,7 +160,7 @@ async def _policy_refusal(call: ToolCall, context: ToolContext) -> ToolResult | 
 async def certain_failure(call: ToolCall, context: ToolContext) -> ToolResult | None:
     """Return the failed result of a valid call that cannot succeed as things are, or None. It changes nothing."""
     spec = context.services.tools[call.name]
-    if spec.check is None:
+    if spec.check is None or context.options.tool_runtime != "local":  # elsewhere, it would read other files
         return None
     try:
         await asyncio.to_thread(spec.check, parse(spec, call.args), context)
