@@ -14,6 +14,7 @@ from ml_intern.evidence.numbers.columns import read_columns
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, is_command, shown_text
 from ml_intern.execution.tool import ToolContext
+from ml_intern.graph.events import OWN_CALL
 from ml_intern.safety.shell.invocations import Invocation, parse_command
 from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.store.evidence.table import EvidenceRow
@@ -151,12 +152,12 @@ def content_of(path: Path, limit: int = 2_000_000) -> str:
 
 
 async def observe(context: ToolContext) -> Observations:
-    """Gather the evidence of a thread."""
+    """Gather the evidence of a thread. A command that the user ran and that failed says nothing about the work."""
     store, thread = context.store, context.thread_id
     rows = await store.evidence.list(thread, "call")
     runs = await store.runs.list(thread)
     locks = await store.evidence.list(thread, "lock")
-    bodies = _in_order(dict(row.body) for row in rows)
+    bodies = _in_order(dict(row.body) for row in rows if row.body["ok"] or not row.ref.startswith(OWN_CALL))
     workspace = context.workspace.resolve()
     bodies += _unrecorded(context.messages, {row.ref for row in rows})
     executions = [_of_call(body, place, workspace) for place, body in enumerate(bodies) if body["tool"] in _COMMANDS]

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+OWN_CALL = "note_"
+"""The ids of commands that the user ran begin so. Their output is shown whole."""
+
 
 @dataclass(frozen=True)
 class EventSpec:

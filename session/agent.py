@@ -16,7 +16,7 @@ from ml_intern.execution.calls import judge_command
 from ml_intern.execution.tool import ServerState, Services
 from ml_intern.graph import operations as ops
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Event
+from ml_intern.graph.events import OWN_CALL, Event
 from ml_intern.safety.error_log import log_error
 from ml_intern.safety.policy import Verdict
 from ml_intern.safety.secrets.redaction import redact
@@ -471,7 +471,7 @@ class AgentSession(LockedThread):
         await self.continue_snapshots()
         await self._files.settled()
         # The note is written before the command runs, so that the model knows about it even after a crash.
-        id, typed = f"note_{uuid4().hex}", redact(op.command)
+        id, typed = f"{OWN_CALL}{uuid4().hex}", redact(op.command)
         await self._turns.append_note(f"I ran `{typed}`. It was cut off and may have run in part.", typed, id)
         result = await self._runner.run_command(self._turns, op.command, self.options, self._events.publish, id)
         await self._turns.append_note(redact(f"I ran `{op.command}`:\n{result.text}"), typed, id, result.taint)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_intern.graph.events import OWN_CALL
 from ml_intern.terminal.blocks.call import LINES, SILENT, command, finished
 from ml_intern.terminal.blocks.note import Retry, error_rows
 from ml_intern.terminal.blocks.plan import plan_rows
@@ -47,8 +48,6 @@ MAX_REASONING = 6
 MAX_REASONING_CHARACTERS = 4_000
 NO_COLOURS = Theme("none")
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-OWN_CALL = "note_"
-"""The ids of commands that the user ran begin so; their output is shown whole."""
 
 
 class Transcript:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ml_intern.graph.operations import UserInput
+from ml_intern.graph.operations import RunCommand, UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
 MEASURE = {"tool_calls": [bash("python3 -c 'print(\"accuracy\", 1 - 0.0688)' | tee score.txt; cat notes.txt")]}
@@ -68,3 +68,14 @@ async def test_a_number_that_the_agent_typed_is_not_a_measurement(lab: Lab, befo
         events = await turn(session, UserInput("go"))
     [claim] = data(events, "evidence")[0]["claims"]
     assert (claim["state"], claim["evidence"].rpartition("; ")[2]) == ("unsupported", "the agent wrote it")
+
+
+async def test_a_failed_command_of_the_user_is_not_held_against_an_answer(lab: Lab) -> None:
+    script = lab.workspace / "train.py"
+    script.write_text("print('accuracy', 1 - 0.0688)\nraise SystemExit(3)\n")
+    change = {"name": "write", "args": {"path": "notes.txt", "content": "read it\n"}}
+    model = lab.script({"tool_calls": [change]}, {"text": "I wrote notes.txt. The work is finished."})
+    async with lab.session(model, headless=True, verify="quick") as session:
+        await turn(session, RunCommand("python3 train.py"), "tool_output")
+        events = await turn(session, UserInput("write notes"))
+    assert [one["status"] for one in data(events, "evidence")] == ["held"]
