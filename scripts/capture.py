@@ -308,6 +308,16 @@ SCENES: dict[str, Callable[[Scenes], None]] = {
 }
 
 
+def remove(folder: Path, seconds: float = 60) -> None:
+    """Remove a folder in which processes may still be ending. OSError when something of it is left."""
+    end = time.monotonic() + seconds
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.2)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
 def main() -> None:
     """Capture every scene, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -323,7 +333,7 @@ def main() -> None:
             SCENES[name](scenes)
             print(f"docs/images/{name}.svg")
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        remove(home)
 
 
 if __name__ == "__main__":

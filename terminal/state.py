@@ -196,12 +196,12 @@ class Transcript:
 
     def _calls(self, width: int, room: int) -> list[str]:
         """Return the running calls, with as many of their last lines as fit: the first row of each says what it is."""
-        rows, now = list[str](), self._now_s()
+        blocks, now = list[list[str]](), self._now_s()
         for limit in range(LINES, -1, -1):
-            rows = [row for call in self._running.values() for row in call.rows(now, width, self.paint, limit)]
-            if len(rows) <= room:
-                break
-        return rows
+            blocks = [call.rows(now, width, self.paint, limit) for call in self._running.values()]
+            if sum(map(len, blocks)) <= room:
+                return [row for rows in blocks for row in rows]
+        return [rows[0] for rows in blocks]
 
     def _thought(self, width: int) -> list[str]:
         """Return the last rows of the reasoning, if the user wants to see it."""

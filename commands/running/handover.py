@@ -44,7 +44,7 @@ def handover_offered(show: Callable[[str], None], accept: Callable[[], None]) ->
     def take() -> None:
         nonlocal is_asked
         typed = os.read(descriptor, 1024).decode("utf-8", "replace")
-        if is_asked and typed in ("i", "I"):
+        if typed in (ESCAPE + "i", ESCAPE + "I") or (is_asked and typed in ("i", "I")):
             accept()
         is_asked = typed == ESCAPE and not is_asked
         show(QUESTION if is_asked else OFFER)

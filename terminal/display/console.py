@@ -79,6 +79,7 @@ class Console:
         self.views = ViewHost(self.changed)
         self._hint = ("", 0.0)
         self._live: list[str] = []
+        self._live_room = -1
         self._due = True
         self._timer: asyncio.TimerHandle | None = None
         self._held: asyncio.TimerHandle | None = None
@@ -306,7 +307,7 @@ class Console:
             room = max(size.height // 2 - 2, 2)
             finished = self.transcript.finished(size.width, room)
             self._due = False
-            self._live = self.transcript.live(size.width - 1, room)
+            self._live_room = -1
         self.editor.buffer.load_history_if_not_yet_loaded()
         rows, cursor = self._composed(size)
         self.frame.draw(rows, cursor, finished)
@@ -318,9 +319,16 @@ class Console:
         waiting = self._waiting(width)
         room = limit - len(typed) - len(menu) - 1
         waiting = waiting[: max(room, 0)]
-        live = self._live[-(room - len(waiting)) :] if room > len(waiting) else []
+        live = self._live_rows(width, room - len(waiting))
         rows = [*live, *waiting, *typed, *menu, self._status(width)]
         return rows, CursorPlace(cursor.row + len(live) + len(waiting), cursor.column)
+
+    def _live_rows(self, width: int, room: int) -> list[str]:
+        """Return the rows of the transcript that still change: those of the last timed frame, if they fit still."""
+        if room != self._live_room:
+            self._live = self.transcript.live(width - 1, room) if room > 0 else []
+            self._live_room = room
+        return self._live
 
     def _input(self, width: int, height: int) -> tuple[list[str], CursorPlace, list[str]]:
         if self.views.active:

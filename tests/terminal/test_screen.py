@@ -95,6 +95,16 @@ def test_a_running_call_names_its_command_whatever_else_is_shown() -> None:
         assert room < 4 or all(any(f"bash run {number}" in row for row in rows) for number in range(2)), room
 
 
+async def test_a_running_call_names_its_command_on_a_low_screen_with_queued_messages() -> None:
+    async with keyboard(40, 15) as typed:
+        typed.console.waiting = lambda: ["queued: and plot it", "queued: and print it", "queued: again"]
+        typed.transcript.show(event("processing", turn=1, text="go", id="u"))
+        command = "for i in $(seq 1 15); do echo again $i; sleep 1; done"
+        typed.transcript.show(event("tool_call", id="c", name="bash", args={"command": command}))
+        typed.transcript.show(event("tool_log", id="c", name="bash", text="again 1\nagain 2\n"))
+        assert "bash for i in" in await typed.shows("queued: again")
+
+
 def test_a_finished_plan_is_shown_at_the_end_of_its_turn_and_not_in_the_next() -> None:
     screen = Transcript()
     for number in (1, 2):
