@@ -20,7 +20,8 @@ _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
 _PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
 _OBJECT = re.compile(r"\{[^{}]*\}")
-_STEPS = ("step", "global_step", "steps", "iter", "iteration", "epoch")
+STEPS = ("step", "global_step", "steps", "iter", "iteration", "epoch")
+"""Names that count the progress of a run and do not measure it."""
 _WORDS = re.compile(
     r"loss|acc|f1|bleu|rouge|perplexity|ppl|auc|mae|mse|reward|(?:^|_)lr$|learning_rate|grad_norm|precision|recall|"
     r"(?:^|[_/])map|iou|wer|cer|score|throughput|per_second|tokens|error|entropy|(?:^|[_/])kl|margin|bpb|nll|elbo",
@@ -40,7 +41,7 @@ def metrics_of(line: str, named: Collection[str] = ()) -> dict[str, float]:
 
 def step_of(found: Mapping[str, float]) -> float | None:
     """Return the step of these numbers; None when they do not include one."""
-    return next((found[name] for name in _STEPS if name in found and math.isfinite(found[name])), None)
+    return next((found[name] for name in STEPS if name in found and math.isfinite(found[name])), None)
 
 
 def _of_object(text: str) -> dict[str, float]:
@@ -81,8 +82,8 @@ def _finite_float(value: float) -> float | None:
 
 
 def _of_pairs(text: str, named: Collection[str]) -> dict[str, float]:
-    pairs = ((name.lower() if name.lower() in _STEPS else name, float(value)) for name, value in _PAIR.findall(text))
-    return {name: value for name, value in pairs if name in _STEPS or name in named or _WORDS.search(name)}
+    pairs = ((name.lower() if name.lower() in STEPS else name, float(value)) for name, value in _PAIR.findall(text))
+    return {name: value for name, value in pairs if name in STEPS or name in named or _WORDS.search(name)}
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Series:
         # A closing line with the final numbers has no step: it belongs to the last one.
         step = self._step = self._step if own_step is None else own_step
         for name, value in found.items():
-            if name not in _STEPS and (name in self.points or len(self.points) < MAX_METRICS):
+            if name not in STEPS and (name in self.points or len(self.points) < MAX_METRICS):
                 self._append(name, step, value)
 
     def _append(self, name: str, step: float | None, value: float) -> None:

@@ -67,13 +67,16 @@ class StatusFacts:
 
 
 def run_words(row: "RunRow") -> str:
-    """Return the name of a run and the last value of its first metric, such as: sweep loss 0.31."""
+    """Return the name of a run and the last value of its first metric, or else its step, such as: sweep loss 0.31."""
+    from ml_intern.runs.metrics import STEPS
+
     try:
         metrics = json.loads(row.metrics)
     except ValueError:
         metrics = {}
-    named = [f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float)][:1]
-    return " ".join([row.name or row.id, *named])
+    ordered = sorted(metrics.items(), key=lambda metric: metric[0] in STEPS)
+    named = [f"{name} {value:.4g}" for name, value in ordered if isinstance(value, int | float)]
+    return " ".join([row.name or row.id, *named[:1]])
 
 
 def branch_of(folder: Path) -> str:

@@ -63,8 +63,7 @@ async def test_a_call_that_cannot_succeed_is_not_asked_about(lab: Lab) -> None:
             "error: there is no file nowhere",
         ]
         assert [request["args"]["new"] for request in asked["requests"]] == ["two", "three"]
-        rejected = {request["id"]: {"type": "reject"} for request in asked["requests"]}
-        events = await turn(session, ExecApproval(rejected))
+        events = await turn(session, ExecApproval({request["id"]: {"type": "reject"} for request in asked["requests"]}))
         [asked] = data(events, "approval_required")
         assert [request["args"]["new"] for request in asked["requests"]] == ["six"]
         events = await turn(session, ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}))

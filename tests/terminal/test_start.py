@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml_intern.terminal.display.facts import branch_of
+from ml_intern.store.runs import RunRow
+from ml_intern.terminal.display.facts import branch_of, run_words
 
 LATER = ("langgraph", "langchain_core", "litellm", "pydantic", "huggingface_hub", "httpx", "markdown_it", "pygments")
 
@@ -58,3 +59,8 @@ def test_the_branch_of_a_worktree_is_its_own(tmp_path: Path) -> None:
     for named in (str(tmp_path / "main" / ".git" / "worktrees" / "tree"), "../.git/worktrees/tree"):
         (tree / ".git").write_text(f"gitdir: {named}\n")
         assert branch_of(tree) == "topic"
+
+
+def test_the_status_line_shows_what_a_run_measures_rather_than_how_far_it_is() -> None:
+    assert run_words(RunRow("r", "t", "python", name="long", metrics='{"step": 3, "loss": 0.5}')) == "long loss 0.5"
+    assert run_words(RunRow("r", "t", "python", name="long", metrics='{"step": 3}')) == "long step 3"
