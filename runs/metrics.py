@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_intern.runs.logs import lines
 from ml_intern.store.trackio import logged_rows
+from ml_intern.text.metric_names import STEPS
 
 MAX_POINTS = 2_000
 MAX_METRICS = 100
@@ -20,8 +21,6 @@ _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
 _PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
 _OBJECT = re.compile(r"\{[^{}]*\}")
-STEPS = ("step", "global_step", "steps", "iter", "iteration", "epoch")
-"""Names that count the progress of a run and do not measure it."""
 _WORDS = re.compile(
     r"loss|acc|f1|bleu|rouge|perplexity|ppl|auc|mae|mse|reward|(?:^|_)lr$|learning_rate|grad_norm|precision|recall|"
     r"(?:^|[_/])map|iou|wer|cer|score|throughput|per_second|tokens|error|entropy|(?:^|[_/])kl|margin|bpb|nll|elbo",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.graph.context import sandbox_words
 from ml_intern.terminal.blocks.status import Status
+from ml_intern.text.metric_names import STEPS
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import RunRow, Session, Totals
@@ -68,8 +69,6 @@ class StatusFacts:
 
 def run_words(row: "RunRow") -> str:
     """Return the name of a run and the last value of its first metric, or else its step, such as: sweep loss 0.31."""
-    from ml_intern.runs.metrics import STEPS
-
     try:
         metrics = json.loads(row.metrics)
     except ValueError:
