@@ -370,9 +370,10 @@ class App:
         state = "waiting for you" if self.console.asking else "working" if self._busy else "ready"
         continues = state == "ready" and self.events.unfinished
         if self._entered.paused:
-            state = f"queue paused: {'Enter continues the turn' if continues else 'enter a message to continue'}"
+            how = "Enter continues the turn" if continues else "enter a message to continue"
+            state = f"{state}  queue paused: {how}"
         elif continues:
-            state = "Enter continues the turn"
+            state = f"{state}  Enter continues the turn"
         costs = (self.screen.turn_cost, self.screen.spent)
         model, mode, queued = self.options.model, self.options.approval_mode, len(self._entered.waiting())
         status = self.events.facts.status(model=model, mode=mode, costs=costs, queued=queued)

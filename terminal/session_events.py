@@ -212,7 +212,8 @@ class SessionEvents:
         what = "undone" if data["direction"] == "undo" else "restored"
         if data["turns"]:
             first = one_line(without_files(data["text"]), 60)
-            self._screen.line(f"{what}: {plural(data['turns'], 'turn')}, from {first!r}", "dim")
+            since = "from" if data["direction"] == "undo" else "up to"
+            self._screen.line(f"{what}: {plural(data['turns'], 'turn')}, {since} {first!r}", "dim")
         for note in data["notes"]:
             self._screen.line(note, "dim")
         if data["direction"] == "undo" and data["turns"]:

@@ -145,6 +145,9 @@ class Transcript:
 
     def replay(self, messages: "Sequence[Message]", width: int, height: int) -> None:
         """Show the end of a resumed conversation, for a terminal of this size."""
+        for message in messages:
+            for call in message.calls:
+                self._names.note(call.id, call.args)
         left_out, parts = replay(messages, width, height, self.paint, keys=self._has_keys)
         if left_out:
             self.line(left_out, "dim")

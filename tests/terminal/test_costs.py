@@ -15,17 +15,15 @@ PAID = {"usage": {"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.00002}}
 def test_all_places_agree_on_a_small_cost_and_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    (folder / "s.yaml").write_text(yaml.safe_dump([{"text": "one", **PAID}, {"text": "two", **PAID}]))
+    (folder / "s.yaml").write_text(yaml.safe_dump([{"text": text, **PAID} for text in ("one", "two", "three")]))
     options = ["--no-sandbox", "-m", "scripted:s.yaml"]
     terminal = Terminal(options, folder, tmp_path / "home")
     try:
         terminal.prompt()
-        terminal.enter("first")
-        terminal.expect("3 in, 2 out, $0.00002")
-        terminal.prompt()
-        terminal.enter("second")
-        terminal.expect("3 in, 2 out, $0.00002")
-        terminal.prompt()
+        for message in ("first", "second"):
+            terminal.enter(message)
+            terminal.expect("3 in, 2 out, $0.00002")
+            terminal.prompt()
         terminal.enter("/cost")
         terminal.expect("2 requests, $0.00004")
         terminal.prompt()
@@ -41,6 +39,9 @@ def test_all_places_agree_on_a_small_cost_and_after_a_restart(tmp_path: Path) ->
         again.prompt()
         again.enter("/cost")
         again.expect("2 requests, $0.00004")
+        again.prompt()
+        again.enter("third")
+        again.expect("3 in, 2 out, $0.00002")
         again.prompt()
         again.type(CTRL_D)
         assert again.ended() == 0

@@ -24,6 +24,7 @@ def test_rejecting_with_a_reason_editing_and_going_on_later(start: Callable[...,
     terminal.expect("View all of it")
     terminal.enter("e")
     terminal.expect("edit: ")
+    terminal.shows("Enter saves the change, Esc discards it")
     terminal.enter(" && echo third >> out.txt")
     terminal.expect("Yes, as edited")
     terminal.type("y\r")
@@ -259,6 +260,7 @@ def test_the_slash_commands_answer(start: Callable[..., Terminal], tmp_path: Pat
         ("/model scripted:gone.yaml", "cannot read the script"),
         ("/model nonsense/x", "unknown provider 'nonsense'"),
         ("/rename A title", "now called 'A title'"),
+        ("/status", "A title"),
         ("/redo", "nothing to redo"),
         ("/fork", "resumed 'A title (fork)'"),
         ("/new", "new thread"),

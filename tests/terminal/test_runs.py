@@ -50,6 +50,7 @@ def test_leaving_says_which_runs_go_on_and_stops_them_if_asked(
     terminal.prompt()
     terminal.enter("/exit")
     terminal.expect("1 run still running")
+    terminal.expect("(echo $$ > pid; exec sleep 600)")
     terminal.expect("Stay")
     terminal.type("n")
     terminal.prompt()
