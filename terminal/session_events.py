@@ -118,6 +118,7 @@ class SessionEvents:
 
     def continued(self) -> None:
         """Follow the continuation of the last turn."""
+        self.unfinished = False
         self._screen.begin()
         self._begin()
 

@@ -65,7 +65,7 @@ class Steering:
             self._app.wake()
 
     def _continue_turn(self) -> None:
-        if self._app.accepting and self._app.events and self._app.events.unfinished:
+        if self._app.events and self._app.events.unfinished:
             self.lines.first("")
             self._app.wake()
 
@@ -102,7 +102,7 @@ class Steering:
         """Return a row for each line that waits; none for one that is taken at once."""
         taken = self._app.accepting and not self.lines.paused
         queued = self._app.events.waiting() if self._app.events else []
-        return queued + ([] if taken else [f"queued: {line.text}" for line in self.lines.lines])
+        return queued + ([] if taken else [f"queued: {line.text}" for line in self.lines.lines if line.text])
 
     @property
     def paused(self) -> bool:
