@@ -34,3 +34,21 @@ async def attempt_diff(id: str, number: int) -> str:
         return ""
     files = SearchFiles.of(search.search_id, Path(search.plan.folder), search.plan.holdout)
     return await asyncio.to_thread(files.diff, parent, commits[0])
+
+
+async def latest_search(folder: str) -> SearchRecord | None:
+    """Return the latest search of a folder; None without any."""
+    async with open_store() as store:
+        rows = await store.searches.list(folder)
+        return await SavedSearch(store, rows[0].id).load() if rows else None
+
+
+async def ask_search(folder: str, wanted: str) -> str:
+    """Ask the latest search of a folder to run, pause, finish or stop. Return its id. Raises UsageError."""
+    async with open_store() as store:
+        saved = await find_search(store, "", folder)
+        if not await saved.runs():
+            remedy = f"continue it with `ml-intern improve resume {saved.search_id}`"
+            raise UsageError(f"no process runs the search {saved.search_id}", remedy)
+        await saved.ask(wanted)
+        return saved.search_id

@@ -49,6 +49,8 @@ class Conclusion:
     """The baseline on the hold-out."""
     diff: str = ""
     """The winner's changes against the baseline, as git prints them."""
+    baseline: Score | None = None
+    """The baseline with the new seeds of the finalists."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class SearchReport:
 
     def markdown(self) -> str:
         """Return the report as a Markdown document; hidden characters are visible."""
-        return visible(f"# {self.title}\n\n{self._facts()}\n{self._sections(self.sections)}")
+        return visible(f"# {self.title}\n\n{self._facts()}{self._sections(self.sections)}")
 
     def html(self) -> str:
         """Return the report as one page without scripts and without anything to load."""
@@ -126,12 +126,13 @@ def _result(search: SearchRecord) -> str:
     rerun = {one.attempt: one.score for one in end.finalists}
     compared = [
         ("validation", search.tree.baseline.score, winner.score),
-        ("run again with new seeds", rerun.get(0), rerun.get(winner.number)),
+        ("run again with new seeds", end.baseline, rerun.get(winner.number)),
         ("hold-out", end.holdout_baseline, end.holdout),
     ]
     rows = [
         (name, metric_text(baseline) or "-", metric_text(score) or "-", _gain(search, score, baseline))
         for name, baseline, score in compared
+        if baseline is not None or score is not None
     ]
     named = f" on the branch {code_span(winner.branch)}" if winner.branch else ""
     why = f" {_sentence(end.why)}" if end.why else ""

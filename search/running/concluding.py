@@ -30,7 +30,7 @@ async def conclude(search: RunningSearch) -> None:
     scores = {one.number: await _rerun(search, one, seeds) for one in (baseline, *best)}
     finalists = tuple(replace(scores[one.number], attempt=one.number) for one in best)
     before = scores[baseline.number].score
-    conclusion = Conclusion(None, "no attempt was better than its parent", finalists)
+    conclusion = Conclusion(None, "no attempt was better than its parent", finalists, baseline=before)
     if before is None and best:
         conclusion = replace(conclusion, why=f"the baseline could not be run again: {scores[0].why}")
     elif best and before is not None:

@@ -9,6 +9,7 @@ from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.slash import actions
 from ml_intern.terminal.slash.copy import copy
 from ml_intern.terminal.slash.export import export
+from ml_intern.terminal.slash.improve import WORDS, improve
 from ml_intern.terminal.slash.memory import memory
 from ml_intern.terminal.slash.permissions import permissions
 from ml_intern.terminal.slash.rewind import redo, undo
@@ -71,6 +72,13 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(("/rename",), "TITLE", "give the thread a title", actions.rename),
     SlashCommand(("/memory",), "[forget N]", "show what was learned about this folder, or forget a fact", memory),
+    SlashCommand(
+        ("/improve",),
+        '["WHAT" --metric "max NAME" --eval COMMAND|pause|continue|finish|stop]',
+        "show the latest search of the folder for a better metric; start, pause or end one",
+        improve,
+        tuple(WORDS),
+    ),
     SlashCommand(("/compact",), "[WHAT TO KEEP]", "shorten the conversation", actions.compact),
     SlashCommand(("/model",), "[ID]", "show or change the model", actions.model),
     SlashCommand(

@@ -183,3 +183,12 @@ def wait_for_state(program: Program, state: str) -> None:
         if state in program.run("improve", "tree").stdout:
             return
     pytest.fail(f"no attempt was ever {state}")
+
+
+def test_a_search_that_failed_without_its_model_is_resumed(run: Run, script: Script, project: Path) -> None:
+    failed = run(*SEARCH, "--attempts", "1", "-m", script({"error": {"status": 401, "message": "no key"}}))
+    assert failed.code != 0
+    assert run("improve", "status", "--json").json["state"] == "failed"
+    done = run("improve", "resume", "-m", script(learn(100), {"text": "learn half"}))
+    assert done.code == 0, done.err
+    assert [state for state, _ in states(run)] == ["accepted", "accepted"]
