@@ -117,6 +117,21 @@ class SearchTree:
             number = self[number].parents[0]
             yield self[number]
 
+    def compared_with(self, number: int) -> Attempt | None:
+        """Return the attempt that this one has to beat: the best of its parents. None without a score.
+
+        For a parent without a score, such as a crash, it is the one before. A change that was dropped is skipped,
+        too; a draft that is not better is an approach of its own, which its children have to beat.
+        """
+        sign = 1 if self.objective.maximize else -1
+        lines = [[one for one in self.line(parent) if self._is_start(one)] for parent in self[number].parents]
+        found = [line[0] for line in lines if line]
+        return max(found, key=lambda one: sign * one.score.mean if one.score else 0.0, default=None)
+
+    def _is_start(self, one: Attempt) -> bool:
+        start = one.state == "accepted" or self.approach(one.number) == one.number
+        return start and one.score is not None
+
     def approach(self, number: int) -> int:
         """Return the attempt that began the approach: the latest draft before or at this one, repairs of it included,
         else the baseline.

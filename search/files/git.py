@@ -25,6 +25,9 @@ _AUTHOR: Final = {
 }
 
 
+_DISK_FULL: Final = ("No space left", "Disk quota", "Out of diskspace")
+
+
 class GitFailed(MLInternError):
     """A git command of a search failed."""
 
@@ -48,7 +51,7 @@ class SearchGit:
             return done.stdout
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         why = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
-        if "No space left" in done.stderr or "Disk quota" in done.stderr:
+        if any(words in done.stderr for words in _DISK_FULL):
             raise DiskFull(f"no space left for {self.folder}", "free some disk space and resume the search")
         raise GitFailed(f"git {arguments[0]} failed: {why or f'exit code {done.returncode}'}")
 

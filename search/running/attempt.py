@@ -65,7 +65,8 @@ class AttemptRun:
         """Make the change of the attempt, and commit it."""
         if self._attempt.state == "waiting":
             await self.search.git(self.search.files.remove_branch, self.number)
-        attempt, parent = self._attempt, self.search.tree[self._attempt.parents[0]]
+        attempt = self._attempt
+        parent = next(one for one in self.search.tree.line(attempt.parents[0]) if one.commit)
         workspace = await self.search.git(self.search.files.open, self.number, parent.commit)
         branch = self.search.files.branch(self.number)
         thread = attempt.thread_id or str(uuid4())
@@ -158,11 +159,11 @@ class AttemptRun:
             raise AttemptEnded("discarded", why)
 
     def _compared(self) -> tuple[Attempt, Score]:
-        """Return the attempt to compare with: the parent, or for a repair the one before the crash."""
-        for one in self.search.tree.line(self._attempt.parents[0]):
-            if one.state == "accepted" and one.score is not None:
-                return one, one.score
-        raise AttemptEnded("stopped", "the baseline has no score")
+        """Return the attempt to compare with, and its score."""
+        found = self.search.tree.compared_with(self.number)
+        if found is None or found.score is None:
+            raise AttemptEnded("stopped", "the baseline has no score")
+        return found, found.score
 
     async def _judged(self, first: MeasuredScore) -> tuple[Judgement, Score]:
         """Compare the attempt with its parent: on the first seeds, and if it is promising, on fresh ones."""

@@ -111,3 +111,19 @@ def test_a_short_run_ends_an_attempt_only_far_below_and_in_the_lower_half() -> N
     assert ends_early(0.725, earlier, 0.01, ACCURACY) == ""
     assert ends_early(0.71, earlier, 0.03, ACCURACY) == ""
     assert ends_early(0.1, earlier[:3], 0.01, ACCURACY) == ""
+
+
+def test_an_attempt_has_to_beat_the_best_of_its_parents() -> None:
+    tree = tree_of(
+        [
+            ("improve", "accepted", (0,), 0.75),
+            ("improve", "accepted", (0,), 0.8),
+            ("combine", "working", (1, 2), None),
+            ("improve", "crashed", (2,), None),
+            ("debug", "working", (4,), None),
+            ("draft", "discarded", (0,), 0.6),
+            ("improve", "discarded", (6,), 0.61),
+            ("improve", "working", (7,), None),
+        ]
+    )
+    assert [one and one.number for one in map(tree.compared_with, (3, 5, 8, 1, 0))] == [2, 2, 6, 0, None]
