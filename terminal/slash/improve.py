@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ml_intern.terminal.slash.host import Host
 
 WORDS: Final = {"pause": "pause", "continue": "run", "finish": "finish", "stop": "stop"}
-"""What the user types, and what the process of the search is asked."""
+"""The words of the user, and what each asks of the process of the search."""
 USAGE: Final = 'usage: /improve ["WHAT" --metric "max NAME" --eval COMMAND|pause|continue|finish|stop]'
 _TALLEST: Final = 60
 
