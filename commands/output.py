@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_intern.terminal.render.columns import item_lines, value_lines
 from ml_intern.terminal.render.summary import size as size
 from ml_intern.text.visible import visible
 
@@ -33,6 +32,8 @@ def print_lines(lines: Iterable[str]) -> int:
 
 def columns(rows: Sequence[Sequence[str]], indent: int = 0) -> list[str]:
     """Format rows as aligned columns of whole values. On a terminal the lines are as wide as it is, less `indent`."""
+    from ml_intern.terminal.render.columns import value_lines  # it imports rich, which --help does not need
+
     return value_lines(rows, max(_room() - indent, 0))
 
 
@@ -41,6 +42,8 @@ def fitted_columns(rows: Sequence[Sequence[str]], drop: Sequence[str] = ()) -> l
 
     For that the widest columns are cut, and those with the headings in `drop` are left out, in this order.
     """
+    from ml_intern.terminal.render.columns import item_lines
+
     return item_lines(rows, _room(), drop)
 
 

@@ -1,4 +1,4 @@
-"""`improve apply` and `improve undo`: merge the winner into the user's branch, and undo that."""
+"""`improve apply` and `improve undo`: commit the winner's changes to the user's branch, and undo that."""
 
 import asyncio
 import sys
@@ -24,18 +24,18 @@ Attempt = Annotated[int | None, typer.Option("--attempt", metavar="N", help="ano
 
 @takes_options("cd")
 def apply(id: Id = "", attempt: Attempt = None, yes: Yes = False, *, options: Options) -> int:
-    """Merge the winner of a search into your branch, after a yes."""
+    """Commit the changes of the winner to your branch, after a yes."""
     record = asyncio.run(_record(id, options))
     number = attempt if attempt is not None else (record.conclusion.winner if record.conclusion else None)
     if number is None:
-        raise UsageError("the search has no winner", "name an attempt with --attempt N to merge it nevertheless")
+        raise UsageError("the search has no winner", "name an attempt with --attempt N to apply it nevertheless")
     if number not in range(1, len(record.tree.attempts)) or not record.tree[number].commit:
         raise UsageError(f"there is no attempt {number} with a commit", "`ml-intern improve tree` shows them")
     chosen, files = record.tree[number], files_of(record)
     changes = files.diff(record.tree.baseline.commit, chosen.commit, "--stat")
     if not yes:
         print(visible(f"{changes}\nattempt {number}: {chosen.idea}"))
-        _ask(f"Merge {chosen.branch} into {record.plan.folder}? [y/N] ")
+        _ask(f"Commit these changes in {record.plan.folder}? [y/N] ")
     return print_lines(apply_commit(files, record.tree.baseline.commit, chosen))
 
 
@@ -44,7 +44,7 @@ def undo(id: Id = "", yes: Yes = False, *, options: Options) -> int:
     """Undo an apply: the branch and the files are as they were before it."""
     record = asyncio.run(_record(id, options))
     if not yes:
-        _ask(f"Undo the merge of the search {record.search_id} in {record.plan.folder}? [y/N] ")
+        _ask(f"Undo the changes of the search {record.search_id} in {record.plan.folder}? [y/N] ")
     return print_lines(undo_commit(files_of(record)))
 
 

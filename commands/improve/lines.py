@@ -82,7 +82,7 @@ def end_lines(record: SearchRecord) -> Iterator[str]:
     parts += [f"hold-out {metric_text(conclusion.holdout)}"] if record.plan.holdout else []
     before = metric_text(record.tree.baseline.score)
     yield f"{record.plan.objective.metric}: {', '.join(parts)}; baseline {before}"
-    yield f"review it with `ml-intern improve diff`, then merge it with `ml-intern improve apply {record.search_id}`"
+    yield f"review it with `ml-intern improve diff`, then apply it with `ml-intern improve apply {record.search_id}`"
 
 
 def tree_lines(record: SearchRecord) -> list[str]:

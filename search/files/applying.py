@@ -1,4 +1,4 @@
-"""Merge an attempt into the user's branch, or its changes into a folder without git; and undo that."""
+"""Apply the changes of an attempt to the user's branch, or to a folder without git; and undo that."""
 
 import json
 from collections.abc import Sequence
@@ -12,28 +12,31 @@ from ml_intern.search.tree import Attempt
 
 
 def apply_commit(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
-    """Merge an attempt. Return what was done, in lines. Raises UsageError, and then nothing was changed."""
+    """Apply an attempt. Return what was done, in lines. Raises UsageError, and then nothing was changed."""
     if _applied(files).is_file():
         raise UsageError("an attempt of this search was applied already", f"undo it: {_undo_words(files)}")
-    return _patch(files, start, attempt) if files.private else _merge(files, attempt)
+    return _patch(files, start, attempt) if files.private else _commit(files, start, attempt)
 
 
-def _merge(files: SearchFiles, attempt: Attempt) -> Sequence[str]:
+def _commit(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
+    """Commit what an attempt changed since the baseline, which may have uncommitted and untracked files of the user."""
     git = SearchGit(files.repository, files.top, as_user=True)
     if git.run("status", "--porcelain", "--untracked-files=no").strip():
         raise UsageError("you have uncommitted changes", "commit or stash them, then apply again")
     before = git.run("rev-parse", "HEAD").strip()
-    message = f"Merge attempt {attempt.number} of the search {files.search_id}: {attempt.idea}"
-    done = git.result("merge", "--no-ff", "--no-verify", "-m", message, attempt.commit)
+    message = f"{attempt.idea}\n\nAttempt {attempt.number} of the search {files.search_id}, {attempt.branch}"
+    change = git.run("commit-tree", f"{attempt.commit}^{{tree}}", "-p", start, "-m", message).strip()
+    done = git.result("cherry-pick", "--keep-redundant-commits", change)
     if done.returncode:
-        git.result("merge", "--abort")
-        remedy = f"merge it by hand: git merge {attempt.branch}"
+        git.result("cherry-pick", "--abort")
+        remedy = f"apply it by hand: git cherry-pick {change[:10]}"
         raise UsageError("your branch has changes that conflict with the attempt; nothing was changed", remedy)
     after = git.run("rev-parse", "HEAD").strip()
-    if after == before:
+    if not git.run("diff", "--name-only", before, after).strip():
+        git.run("reset", "--keep", before)
         return ["your branch already contains this attempt"]
     _remember(files, {"before": before, "after": after})
-    return [f"merged {attempt.branch} as {after[:10]}", f"undo it with: {_undo_words(files)}"]
+    return [f"committed the changes of attempt {attempt.number} as {after[:10]}", f"undo it with: {_undo_words(files)}"]
 
 
 def _patch(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
@@ -54,18 +57,18 @@ def undo_commit(files: SearchFiles) -> Sequence[str]:
     if not place.is_file():
         raise UsageError(f"no attempt of the search {files.search_id} was applied")
     applied = json.loads(place.read_text(encoding="utf-8"))
-    line = _undo_patch(files, applied["patch"]) if "patch" in applied else _undo_merge(files, applied)
+    line = _undo_patch(files, applied["patch"]) if "patch" in applied else _undo_commit(files, applied)
     place.unlink()
     return [line]
 
 
-def _undo_merge(files: SearchFiles, applied: dict[str, str]) -> str:
+def _undo_commit(files: SearchFiles, applied: dict[str, str]) -> str:
     git = SearchGit(files.repository, files.top)
     if git.run("rev-parse", "HEAD").strip() != applied["after"]:
-        remedy = f"revert the merge: git revert -m 1 {applied['after'][:10]}"
-        raise UsageError("there are commits after the merge, which would be lost", remedy)
+        remedy = f"revert it: git revert {applied['after'][:10]}"
+        raise UsageError("there are commits after it, which would be lost", remedy)
     if git.result("reset", "--keep", applied["before"]).returncode:
-        raise UsageError("you have uncommitted changes in files of the merge", "commit or stash them first")
+        raise UsageError("you have uncommitted changes in files of the attempt", "commit or stash them first")
     return f"the branch is at {applied['before'][:10]} again"
 
 

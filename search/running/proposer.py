@@ -32,9 +32,9 @@ class Proposal:
 
     @property
     def idea(self) -> str:
-        """Return the first line of the answer, without marks."""
+        """Return the first line of the answer, without marks and a final period."""
         line = next((one for one in self.text.splitlines() if one.strip(" #*-")), "")
-        return line.strip(" #*-`").removeprefix("Idea:").removeprefix("idea:").strip(" *")[:300]
+        return line.strip(" #*-`").removeprefix("Idea:").removeprefix("idea:").strip(" *").removesuffix(".")[:300]
 
 
 async def propose(task: ProposerTask) -> Proposal:

@@ -105,12 +105,14 @@ def test_two_changes_are_merged_and_one_is_taken_out(repository: Path) -> None:
     assert not (files.worktree("without-1") / "a.py").exists()
 
 
-def test_an_attempt_is_merged_and_undone_only_when_nothing_is_lost(repository: Path) -> None:
+def test_an_attempt_is_applied_and_undone_only_when_nothing_is_lost(repository: Path) -> None:
     files = SearchFiles.of("s1", repository)
+    (repository / "notes.txt").write_text("untracked\n")
     start = files.begin()
     (files.open(1, start) / "train.py").write_text("better\n")
     attempt = Attempt(1, "improve", "accepted", (0,), commit=files.commit(1, "x"), branch=files.branch(1))
     before = state(repository)
+    assert (repository / "notes.txt").read_text() == "untracked\n"  # it is in the baseline, and not in the way
     (repository / "train.py").write_text("mine\n")
     with pytest.raises(UsageError, match="uncommitted changes"):
         apply_commit(files, start, attempt)
@@ -121,7 +123,7 @@ def test_an_attempt_is_merged_and_undone_only_when_nothing_is_lost(repository: P
     assert state(repository) == before
     apply_commit(files, start, attempt)
     git(repository, "commit", "-q", "--allow-empty", "-m", "mine")
-    with pytest.raises(UsageError, match="commits after the merge"):
+    with pytest.raises(UsageError, match="commits after it"):
         undo_commit(files)
 
 
