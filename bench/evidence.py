@@ -99,6 +99,7 @@ async def fill(given: ToolContext, count: int) -> None:
             await recorder.save(ToolResult(text))
         if tool == "bash":
             prepare(args["command"], ToolResult(text), given)
+    await given.store.sync()
 
 
 def keyed(given: ToolContext, one: ToolCall) -> ToolContext:
