@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ml_intern.graph.context import sandbox_words
 from ml_intern.terminal.blocks.status import Status
+from ml_intern.terminal.blocks.width import cut
 from ml_intern.text.metric_names import STEPS
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import RunRow, Session, Totals
 
+NAME = 16
+"""Longest name of a run in the status line, so that its metric has room."""
 MAIN = "main"
 """The source of the requests that fill the context window; those of sub-agents fill their own."""
 
@@ -68,14 +71,17 @@ class StatusFacts:
 
 
 def run_words(row: "RunRow") -> str:
-    """Return the name of a run and the last value of its first metric, or else its step, such as: sweep loss 0.31."""
+    """Return the name of a run, cut if it is long, and the last value of its first metric, such as: sweep loss 0.31.
+
+    A run without a metric has its step instead.
+    """
     try:
         metrics = json.loads(row.metrics)
     except ValueError:
         metrics = {}
     ordered = sorted(metrics.items(), key=lambda metric: metric[0] in STEPS)
     named = [f"{name} {value:.4g}" for name, value in ordered if isinstance(value, int | float)]
-    return " ".join([row.name or row.id, *named[:1]])
+    return " ".join([cut(row.name or row.id, NAME), *named[:1]])
 
 
 def branch_of(folder: Path) -> str:

@@ -92,17 +92,14 @@ def budget_line(data: Mapping[str, Any]) -> str:
     return f"{money(data['spent_usd'])} of {money(data['cap_usd'])} spent{more}"
 
 
-def spending_lines(rows: "Sequence[Spending]") -> list[str]:
-    """Return a table with one line per source and model: requests, tokens, share of cached input, cost."""
-    head = ("", "", "requests", "in", "cached", "written", "out", "reasoning", "cost")
-    table = [head, *(_spending(row) for row in rows)] if rows else []
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(map(_padded, range(len(line)), line, widths)) for line in table]
+SPENDING_HEAD = ("", "", "requests", "in", "cached", "written", "out", "reasoning", "cost")
+SPENDING_DROP = ("written", "reasoning", "cached", "requests")
+"""The columns that a narrow terminal leaves out, in this order."""
 
 
-def _padded(place: int, cell: str, width: int) -> str:
-    """Align words to the left, numbers to the right."""
-    return cell.ljust(width) if place < 2 else cell.rjust(width)
+def spending_rows(rows: "Sequence[Spending]") -> list[tuple[str, ...]]:
+    """Return a table with one row per source and model: requests, tokens, share of cached input, cost."""
+    return [SPENDING_HEAD, *(_spending(row) for row in rows)] if rows else []
 
 
 def _spending(row: "Spending") -> tuple[str, ...]:

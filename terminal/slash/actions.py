@@ -1,12 +1,14 @@
 """The functions of most slash commands. Each takes the host and the text after the command's name."""
 
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, cast
 
 from ml_intern.graph import operations as ops
 from ml_intern.graph.limits import EFFORTS
 from ml_intern.terminal.browse import read_outputs
 from ml_intern.terminal.picker import pick_thread
-from ml_intern.terminal.render.summary import plan_lines, spending_lines
+from ml_intern.terminal.render.columns import item_lines
+from ml_intern.terminal.render.summary import SPENDING_DROP, plan_lines, spending_rows
 from ml_intern.text.formatting import plural, spent
 
 if TYPE_CHECKING:
@@ -127,8 +129,9 @@ async def cost(host: "Host", _: str) -> None:
     unknown = f" ({plural(used.unpriced_requests, 'request')} of unknown price)" if used.unpriced_requests else ""
     cost = spent(used.cost_usd, used.unpriced_requests)
     host.screen.line(f"{plural(used.requests, 'request')}, {cost}{unknown}")
-    for line in spending_lines(await host.session.spending()):
-        host.screen.line(line)
+    if rows := spending_rows(await host.session.spending()):
+        for line in item_lines(rows, get_terminal_size().columns - 1, SPENDING_DROP):
+            host.screen.line(line)
 
 
 async def tools(host: "Host", _: str) -> None:

@@ -64,3 +64,5 @@ def test_the_branch_of_a_worktree_is_its_own(tmp_path: Path) -> None:
 def test_the_status_line_shows_what_a_run_measures_rather_than_how_far_it_is() -> None:
     assert run_words(RunRow("r", "t", "python", name="long", metrics='{"step": 3, "loss": 0.5}')) == "long loss 0.5"
     assert run_words(RunRow("r", "t", "python", name="long", metrics='{"step": 3}')) == "long step 3"
+    named = RunRow("r", "t", "python", name="a-training-run-with-a-long-name", metrics='{"loss": 0.5}')
+    assert run_words(named) == "a-training-run-… loss 0.5"
