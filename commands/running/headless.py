@@ -58,6 +58,7 @@ async def run_headless(options: Options, task: Task, attach_as: str = "") -> int
     limit = seconds(options.timeout) if options.timeout is not None else None
     schema = AnswerSchema.read(options.output_schema) if options.output_schema else None
     out = format_for(options)
+    headless: Headless | None = None
     try:
         async with open_session(options.request(headless=True), Interface(report_line, attach_as=attach_as)) as opened:
             out.begin(opened.terminal)
@@ -69,8 +70,9 @@ async def run_headless(options: Options, task: Task, attach_as: str = "") -> int
     except Handover:
         raise
     except Exception as error:
-        known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
-        out.result(_result(Ending("failed", known.exit_code, str(known)), NO_USAGE, None, "", 1))
+        if headless is None or not headless.has_result:
+            known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
+            out.result(_result(Ending("failed", known.exit_code, str(known)), NO_USAGE, None, "", 1))
         raise
 
 
@@ -85,6 +87,8 @@ class Headless:
         self._stop: Ending | None = None
         self._unwritable: Ending | None = None
         self._sequence = 0
+        self.has_result = False
+        """Whether the result was written. What fails after it, such as the end of the session, is no second one."""
         self._evidence: dict[str, Any] | None = None
         self._stopping = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
@@ -232,6 +236,7 @@ class Headless:
             self._write(event)
 
     def _write(self, event: Event, *, last: bool = False) -> None:
+        self.has_result = self.has_result or last
         self._guard(partial(self._out.result if last else self._out.event, event))
 
     def _guard(self, write: Callable[[], None]) -> None:
