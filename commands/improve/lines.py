@@ -22,7 +22,8 @@ class SearchProgress:
         """Report what is new in a search."""
         ended = {one.number for one in record.tree.attempts if not one.open}
         for number in sorted(ended - (ended if self._ended is None else self._ended)):
-            self._report(attempt_line(record.tree[number]))
+            if number or record.tree.baseline.score:  # a baseline without a score ends the search, which says why
+                self._report(attempt_line(record.tree[number]))
         self._ended = ended
         if record.state != self._state and record.state in ("concluding", "paused"):
             self._report("the best attempts are run again" if record.state == "concluding" else "paused")
@@ -31,6 +32,8 @@ class SearchProgress:
 
 def attempt_line(attempt: Attempt) -> str:
     """Return an attempt in one line."""
+    if not attempt.number:
+        return f"baseline: {metric_text(attempt.score)}"
     parts = [f"attempt {attempt.number} {attempt.state}", metric_text(attempt.score), attempt.idea, attempt.why]
     return ": ".join(part for part in parts if part and part != "-")
 

@@ -70,7 +70,7 @@ def _status_lines(record: SearchRecord, *, runs: bool) -> Iterator[str]:
     yield f"spent {spent} of {budget}, ran {duration(record.seconds)} of {limit}, parallel {limits.parallel}"
     counts = {state: sum(1 for one in tree.attempts if one.number and one.state == state) for state in _STATES}
     yield f"attempts: {', '.join(f'{count} {state}' for state, count in counts.items() if count) or 'none'}"
-    if tree.attempts:
+    if tree.attempts and tree.baseline.score:
         yield f"baseline {metric_text(tree.baseline.score)}"
     if tree.best is not None and tree.best.number:
         yield f"best so far: attempt {tree.best.number}, {metric_text(tree.best.score)}: {tree.best.idea}"

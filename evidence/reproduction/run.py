@@ -136,7 +136,7 @@ def _why(evaluation: Evaluation, output: str, code: int | None) -> str:
     last = next((line for line in reversed(output.splitlines()) if line.strip()), "")[:200]
     if last.startswith("not possible: "):
         return last.removeprefix("not possible: ")
-    return f"{evaluation.name} failed in the sandbox with exit code {code}: {last}"
+    return f"{evaluation.name} failed in the sandbox with exit code {code}" + (f": {last}" if last else "")
 
 
 def _read(path: Path) -> str:
