@@ -57,7 +57,8 @@ def test_an_approval_shows_what_changes_in_the_file(web: Web) -> None:
     (folder := web.root / "differs").mkdir()
     (folder / "a.txt").write_text("one\ntwo\nthree\n")
     edit = {"name": "edit", "args": {"path": "a.txt", "old": "two", "new": "<b>2</b>"}}
-    thread = web.start({"tool_calls": [edit]}, {"text": "ok"}, folder="differs")
+    read = {"name": "read", "args": {"path": "a.txt"}}
+    thread = web.start({"tool_calls": [read]}, {"tool_calls": [edit]}, {"text": "ok"}, folder="differs")
     page = web.until(thread, "May I do this?")
     shown = re.sub("<[^>]+>", "", page.partition("May I do this?")[2])
     assert " one\n-two\n+&lt;b&gt;2&lt;/b&gt;\n three" in shown
