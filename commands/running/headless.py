@@ -88,7 +88,7 @@ class Headless:
         self._unwritable: Ending | None = None
         self._sequence = 0
         self.has_result = False
-        """Whether the result was written. What fails after it, such as the end of the session, is no second one."""
+        """Whether the result was written. What fails after it, such as the end of the session, adds no second one."""
         self._evidence: dict[str, Any] | None = None
         self._stopping = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
