@@ -96,10 +96,12 @@ class SearchTree:
     @property
     def best(self) -> Attempt | None:
         """Return the best accepted attempt; the earlier one of two equal ones. None without any score."""
-        sign = 1 if self.objective.maximize else -1
-        return max(
-            self.accepted, key=lambda one: (sign * one.score.mean, -one.number) if one.score else (0, 0), default=None
-        )
+        return self.best_of(self.accepted)
+
+    def best_of(self, among: Sequence[Attempt]) -> Attempt | None:
+        """Return the best of some attempts; the earlier one of two equal ones. None without any score."""
+        scored = [(self.objective.gain(one.score.mean, 0.0), -one.number, one) for one in among if one.score]
+        return max(scored, default=(0.0, 0, None))[2]
 
     @property
     def running(self) -> Sequence[Attempt]:

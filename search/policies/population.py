@@ -1,6 +1,6 @@
 """Population: several lines, each from a draft of its own, are improved in turn and combined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -40,8 +40,4 @@ class Population:
         lines: dict[int, list[Attempt]] = {}
         for one in starting_points(tree):
             lines.setdefault(tree.approach(one.number), []).append(one)
-        return {number: _best(tree, line) for number, line in lines.items()}
-
-
-def _best(tree: SearchTree, line: Sequence[Attempt]) -> Attempt:
-    return max(line, key=lambda one: (tree.objective.gain(one.score.mean, 0.0), -one.number) if one.score else (0.0, 0))
+        return {number: best for number, line in lines.items() if (best := tree.best_of(line))}

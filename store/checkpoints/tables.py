@@ -55,8 +55,10 @@ class CheckpointTables(Protocol):
         """Return the threads that have checkpoints but no row in the table of threads."""
         ...
 
-    def line_of(self, connection: SqlConnection, thread_id: str) -> Sequence[CheckpointRef]:
-        """Return the latest checkpoint of a thread and its ancestors within a transaction."""
+    def line_of(
+        self, connection: SqlConnection, thread_id: str, checkpoint_id: str | None = None
+    ) -> Sequence[CheckpointRef]:
+        """Return what `lineage` does, within a transaction."""
         ...
 
     def delete(self, connection: SqlConnection, thread_id: str) -> None:
@@ -105,13 +107,7 @@ class Checkpoints:
 
     async def lineage(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[CheckpointRef]:
         """See `CheckpointTables`."""
-        namespace = ThreadNamespace(thread_id)
-
-        def follow(connection: SqlConnection) -> Sequence[CheckpointRef]:
-            start = checkpoint_id or latest_id(connection, namespace)
-            return list(load_lineage(connection, namespace, start)) if start else []
-
-        return await self._database.read(follow)
+        return await self._database.read(lambda connection: self.line_of(connection, thread_id, checkpoint_id))
 
     async def all_of(self, thread_id: str) -> dict[str, CheckpointRef]:
         """See `CheckpointTables`."""
@@ -174,10 +170,13 @@ class Checkpoints:
         query = "SELECT thread_id FROM lanes WHERE namespace = '' AND thread_id NOT IN (SELECT id FROM threads)"
         return [id for (id,) in connection.execute(query)]
 
-    def line_of(self, connection: SqlConnection, thread_id: str) -> Sequence[CheckpointRef]:
+    def line_of(
+        self, connection: SqlConnection, thread_id: str, checkpoint_id: str | None = None
+    ) -> Sequence[CheckpointRef]:
         """See `CheckpointTables`."""
         namespace = ThreadNamespace(thread_id)
-        return list(load_lineage(connection, namespace, latest_id(connection, namespace) or ""))
+        start = checkpoint_id or latest_id(connection, namespace)
+        return list(load_lineage(connection, namespace, start)) if start else []
 
     def delete(self, connection: SqlConnection, thread_id: str) -> None:
         """See `CheckpointTables`."""

@@ -58,7 +58,7 @@ class PostgresCheckpoints:
 
     async def lineage(self, thread_id: str, checkpoint_id: str | None = None) -> Sequence[CheckpointRef]:
         """Return a checkpoint (the latest for None) and its ancestors, latest first; empty if it does not exist."""
-        return await self._database.read(lambda connection: _line(connection, thread_id, checkpoint_id))
+        return await self._database.read(lambda connection: self.line_of(connection, thread_id, checkpoint_id))
 
     async def all_of(self, thread_id: str) -> dict[str, CheckpointRef]:
         """Return every checkpoint of a thread by id, including those of abandoned branches."""
@@ -98,9 +98,12 @@ class PostgresCheckpoints:
         query = "SELECT DISTINCT thread_id FROM public.checkpoints WHERE thread_id NOT IN (SELECT id FROM threads)"
         return [id for (id,) in connection.execute(query)]
 
-    def line_of(self, connection: SqlConnection, thread_id: str) -> Sequence[CheckpointRef]:
-        """Return the latest checkpoint of a thread and its ancestors within a transaction."""
-        return _line(connection, thread_id, None)
+    def line_of(
+        self, connection: SqlConnection, thread_id: str, checkpoint_id: str | None = None
+    ) -> Sequence[CheckpointRef]:
+        """Return what `lineage` does, within a transaction."""
+        refs = _refs(connection, thread_id)
+        return list(lineage_of(refs, checkpoint_id or max(refs, default=None)))
 
     def delete(self, connection: SqlConnection, thread_id: str) -> None:
         """Delete all checkpoints of a thread within a transaction."""
@@ -119,8 +122,3 @@ def _refs(connection: SqlConnection, thread_id: str) -> dict[str, CheckpointRef]
         id: CheckpointRef(id, parent, source or "", int(step or 0), frozenset((*inline, *stored)))
         for id, parent, source, step, inline, stored in rows
     }
-
-
-def _line(connection: SqlConnection, thread_id: str, checkpoint_id: str | None) -> list[CheckpointRef]:
-    refs = _refs(connection, thread_id)
-    return list(lineage_of(refs, checkpoint_id or max(refs, default=None)))
