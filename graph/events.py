@@ -58,7 +58,7 @@ EVENTS: dict[str, EventSpec] = {
         ("hook", "command", "tool", "seconds", "status", "text"),
     ),
     "approval_required": EventSpec("calls or a question need an answer", ("requests", "configs", "since")),
-    "approval_answered": EventSpec("a client answered an approval; answers by call id", ("by", "answers")),
+    "approval_answered": EventSpec("a client answered an approval; answers by call id", ("by", "device", "answers")),
     "plan_update": EventSpec("the plan changed", ("steps",)),
     "usage": EventSpec(
         "usage and cost of one model call",

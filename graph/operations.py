@@ -80,6 +80,8 @@ class ExecApproval:
     decisions: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
     by: str = ""
     """The client that answers, such as terminal or approve. The host of a connection sets it."""
+    device: str = ""
+    """The user's browser or program, such as Chrome on Android, if the client serves several."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class AgentSession(LockedThread):
                 self._interrupt(operation)
             case _:
                 if isinstance(operation, ops.ExecApproval):
-                    self._claim.take(operation.by)
+                    self._claim.take(operation)
                 self._operations.put_nowait(operation)
 
     def events(self) -> AsyncIterator[Event]:
@@ -374,7 +374,7 @@ class AgentSession(LockedThread):
         batch, folder = pending_batch(await self._turns.snapshot()), self.options.workspace
         store, thread_id = self.services.store, self.thread_id
         answers = await accept_answers(store, batch, op.decisions, folder=folder, thread_id=thread_id)
-        self._emit("approval_answered", by=op.by, answers=answers)
+        self._emit("approval_answered", by=op.by, device=op.device, answers=answers)
         await self._continue(Command(resume={"decisions": dict(op.decisions)}))
 
     async def _compact(self, op: ops.Compact) -> None:

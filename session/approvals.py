@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.execution.policy_inputs import settings_rules
-from ml_intern.graph.operations import Decision
+from ml_intern.graph.operations import Decision, ExecApproval
 from ml_intern.session.protocol import PermissionInfo, RuleInfo
 from ml_intern.store.permissions import EVERYWHERE, Grant
+from ml_intern.text.clients import answered_from
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -22,17 +23,17 @@ class ApprovalClaim:
     """The client that answers the pending approval. The first answer counts."""
 
     def __init__(self) -> None:
-        self._by: str | None = None
+        self._first = ""
 
-    def take(self, by: str) -> None:
+    def take(self, answer: ExecApproval) -> None:
         """Record an answer. Raises UsageError if another client was first."""
-        if self._by is not None:
-            raise UsageError(f"{self._by or 'another client'} answered this approval first", "its answer counts")
-        self._by = by
+        if self._first:
+            raise UsageError(f"this approval was already answered {self._first}", "the first answer counts")
+        self._first = answered_from(answer.by, answer.device)
 
     def free(self) -> None:
         """Accept an answer: a new approval is pending, or the answer was refused."""
-        self._by = None
+        self._first = ""
 
 
 def pending_batch(snapshot: "StateSnapshot") -> Mapping[str, Any] | None:

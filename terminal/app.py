@@ -260,9 +260,9 @@ class App:
         self._modes.reported()
         self.console.changed()
 
-    def answered(self, by: str) -> None:
+    def answered(self, by: str, device: str = "") -> None:
         """Ask no longer: a client answered the approval."""
-        self._answered_from = "from another terminal" if by == "terminal" else answered_from(by)
+        self._answered_from = "from another terminal" if by == "terminal" else answered_from(by, device)
         self.console.dismiss(ANSWERED)
 
     def _events_ended(self) -> None:

@@ -28,7 +28,7 @@ class EventClient(Protocol):
     def turn_began(self) -> None:
         """Follow a turn that began."""
 
-    def answered(self, by: str) -> None:
+    def answered(self, by: str, device: str) -> None:
         """Ask no longer: a client answered the approval."""
 
     def options_changed(self) -> None:
@@ -174,7 +174,7 @@ class SessionEvents:
 
     async def _note_answer(self, data: dict[str, Any]) -> None:
         self.requests = ()
-        self._client.answered(data["by"])
+        self._client.answered(data["by"], data["device"])
 
     async def _turn_ended(self, data: dict[str, Any]) -> None:
         self._notifier.turn_ended(data["status"], len(self.queued))

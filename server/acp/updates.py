@@ -109,7 +109,7 @@ class UpdatesOfSession:
     def _answered(self, data: Data) -> Updates:
         if data["by"] != self.name:
             kinds = ", ".join(dict.fromkeys(ANSWERS.get(kind, kind) for kind in data["answers"].values()))
-            yield _thought(f"{kinds or 'answered'} {answered_from(data['by'])}")
+            yield _thought(f"{kinds or 'answered'} {answered_from(data['by'], data['device'])}")
 
     def _error(self, data: Data) -> Updates:
         if data["exit_code"] is None:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.requests import Handler, answer_json, get, post
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import thread_events
@@ -101,7 +102,8 @@ class Api:
             raise UsageError("this operation would leave the thread", "use POST /api/threads or .../fork")
         key = (thread.thread_id, id)
         if key not in self._answered:
-            self._answered[key] = asyncio.create_task(thread.submit(operation))
+            agent = request.headers.get("user-agent", "")
+            self._answered[key] = asyncio.create_task(thread.submit(with_device(operation, agent)))
             while len(self._answered) > MAX_ANSWERED:
                 self._answered.popitem(last=False)
         await asyncio.shield(self._answered[key])

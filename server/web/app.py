@@ -95,7 +95,8 @@ class Pages:
 
     async def do(self, request: Request) -> Response:
         """Submit a form of a thread's page."""
-        await submit_form(await self._thread(request), await form_of(request))
+        thread, form = await self._thread(request), await form_of(request)
+        await submit_form(thread, form, request.headers.get("user-agent", ""))
         return HTMLResponse(partial("#errors", ""))
 
     async def static(self, request: Request) -> Response:

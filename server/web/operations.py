@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.watching.watched import WatchedThread
 
 Form = Mapping[str, str]
@@ -23,13 +24,13 @@ def operations_of(form: Form) -> list[Operation]:
     return make(form)
 
 
-async def submit_form(thread: WatchedThread, form: Form) -> None:
+async def submit_form(thread: WatchedThread, form: Form, user_agent: str) -> None:
     """Submit what a form asks for, in a session that is started if no process runs the thread. Raises MLInternError."""
     operations = operations_of(form)
     if not operations:
         await thread.linked()
     for operation in operations:
-        await thread.submit(operation)
+        await thread.submit(with_device(operation, user_agent))
 
 
 def _say(form: Form) -> list[Operation]:

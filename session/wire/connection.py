@@ -155,10 +155,13 @@ class ClientConnection:
             task.add_done_callback(self._answered)
 
     def _signed(self, operation: ops.Operation) -> ops.Operation:
-        """Return the operation with the name of this client if it answers an approval, its id if it offers tools."""
+        """Return the operation with the name of this client if it answers an approval, its id if it offers tools.
+
+        Raises UsageError.
+        """
         match operation:
-            case ops.ExecApproval():
-                return replace(operation, by=self._name)
+            case ops.ExecApproval(device=device):
+                return replace(operation, by=self._name, device=_word(device, "device") if device else "")
             case ops.OfferTools():
                 return replace(operation, by=self.client)
             case _:

@@ -14,6 +14,7 @@ from ml_intern.session.wire.codec import WIRE
 from ml_intern.session.wire.connection import CLOSING_SECONDS, AtEnd, ClientConnection
 from ml_intern.session.wire.current import ENDINGS, CurrentState
 from ml_intern.session.wire.tail import Tail
+from ml_intern.text.clients import answered_from
 
 if TYPE_CHECKING:
     from ml_intern.session.protocol import Session
@@ -30,7 +31,7 @@ class SessionHost:
         self.current = current
         self.tail = Tail(session.thread_id, seq)
         self._id = uuid4().hex
-        self._answered_by = ""
+        self._answered_from = ""
         self._answered: OrderedDict[tuple[str, str], asyncio.Task[None]] = OrderedDict()
         self._connections: dict[asyncio.Task[None], ClientConnection] = {}
 
@@ -39,7 +40,8 @@ class SessionHost:
         end = self.session.end
         self.tail.add(event, **({"end": asdict(end) if end else None} if event.type in ENDINGS else {}))
         if event.type in ("approval_required", "approval_answered"):
-            self._answered_by = str(event.data.get("by", ""))
+            is_answer = event.type == "approval_answered"
+            self._answered_from = answered_from(event.data["by"], event.data["device"]) if is_answer else ""
         if event.type == "shutdown":
             self.tail.close()
 
@@ -83,8 +85,8 @@ class SessionHost:
         """Refuse an answer if no approval is pending, or to calls that are not. Raises UsageError."""
         pending = await self.session.pending_approval()
         if pending is None:
-            who = f"{self._answered_by} answered the last one" if self._answered_by else "the turn continued or ended"
-            raise UsageError("no approval is pending", who)
+            last = f"the last one was answered {self._answered_from}" if self._answered_from else "the turn continued"
+            raise UsageError("no approval is pending", last)
         asked = {request["id"] for request in pending["requests"]}
         if unknown := set(operation.decisions) - asked:
             raise UsageError(f"no such request: {', '.join(sorted(unknown))}", f"pending: {', '.join(sorted(asked))}")

@@ -71,7 +71,7 @@ class PlainRenderer:
         self._line(f"{resumed_line(data)}{cut_off}")
 
     def _answered(self, data: dict[str, Any]) -> None:
-        self._line(f"answered {answered_from(data['by'])}: {', '.join(data['answers'].values())}")
+        self._line(f"answered {answered_from(data['by'], data['device'])}: {', '.join(data['answers'].values())}")
 
     def _assistant_message(self, data: dict[str, Any]) -> None:
         if self._verbose and data["reasoning"]:

@@ -20,7 +20,7 @@ FROZEN = {
     "tool_output": "id name text ok status seconds artifact",
     "tool_state_change": "id name state",
     "approval_required": "requests configs since",
-    "approval_answered": "by answers",
+    "approval_answered": "by device answers",
     "plan_update": "steps",
     "usage": "model source input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens cost_usd "
     "total_cost_usd",

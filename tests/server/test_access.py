@@ -42,13 +42,35 @@ def routes(server: Studio) -> list[tuple[str, str]]:
     return known + [(method, path) for path in hidden for method in ("GET", "POST", "OPTIONS")]
 
 
-def test_every_route_needs_the_token(server: Studio) -> None:
+def refused_headers(server: Studio) -> Iterator[dict[str, str]]:
+    """Without the token, or with it from another page, to another host name, or through a proxy."""
+    yield from ({}, {"x-api-key": "x" * 43}, {"Authorization": "Bearer x"}, {"Cookie": server.token})
+    for origin in ("https://elsewhere.example", "null", f"{server.url}.elsewhere.example"):
+        yield {**server.headers, "Origin": origin}
+    for host in ("elsewhere.example", "127.0.0.1:1"):
+        yield {**server.headers, "Host": host}
+    yield {**server.headers, "X-Forwarded-For": "127.0.0.1"}
+
+
+def saved(server: Studio) -> list[int]:
+    """How many threads and assistants there are."""
+    searches = (
+        httpx.post(f"{server.url}/{name}/search", json={}, headers=server.headers) for name in ("threads", "assistants")
+    )
+    return [len(one.json()) for one in searches]
+
+
+def test_every_route_needs_the_token_and_an_allowed_page_and_host(server: Studio) -> None:
     found = routes(server)
     assert len(found) > 60
     with httpx.Client(base_url=server.url) as client:
-        for headers in ({}, {"x-api-key": "x" * 43}, {"Authorization": "Bearer x"}, {"Cookie": server.token}):
-            answers = {(method, path): client.request(method, path, headers=headers) for method, path in found}
+        before = saved(server)
+        for headers in refused_headers(server):
+            answers = {(method, path): client.request(method, path, headers=headers, json={}) for method, path in found}
             assert {key: one.status_code for key, one in answers.items() if one.status_code not in {401, 403}} == {}
+        assert saved(server) == before
+        assert client.post("/threads", headers=server.headers, json={}).status_code == 200
+        assert saved(server) != before
 
 
 def test_a_wrong_token_is_refused_wherever_it_is(server: Studio) -> None:

@@ -92,7 +92,7 @@ async def test_a_second_answer_is_an_error_and_runs_nothing(lab: Lab) -> None:
         [asked] = data(await turn(session, UserInput("go")), "approval_required")
         answer = ExecApproval({asked["requests"][0]["id"]: {"type": "approve"}}, by="web")
         await turn(session, answer)
-        with pytest.raises(UsageError, match="web answered this approval first"):
+        with pytest.raises(UsageError, match="this approval was already answered from the web page"):
             await session.submit(answer)
     assert (lab.workspace / "log").read_text() == "x\n"
 

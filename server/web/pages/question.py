@@ -32,7 +32,8 @@ def answered_html(answered: Mapping[str, Any]) -> str:
     """Say who answered the last approval."""
     words = {"approve": "approved", "edit": "approved with changes", "reject": "rejected", "respond": "answered"}
     kinds = ", ".join(dict.fromkeys(words.get(kind, kind) for kind in answered["answers"].values()))
-    return f'<p class="notice note">{safe(kinds or "answered")} {safe(answered_from(answered["by"]))}</p>'
+    where = answered_from(answered["by"], answered["device"])
+    return f'<p class="notice note">{safe(kinds or "answered")} {safe(where)}</p>'
 
 
 def _request(number: int, request: Request, folder: str, *, several: bool) -> str:

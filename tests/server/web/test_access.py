@@ -19,10 +19,11 @@ from tests.server.web.conftest import TOKEN, Web
 CSRF = CSRF_HEADER.decode()
 
 
-def routes() -> list[tuple[str, str]]:
-    """Every method and path of the application."""
+def routes(*, named: bool = False) -> list[tuple[str, str]]:
+    """Every method and path of the application. `named`: with braces around the names of its parts."""
     found = [route for route in create_app(Policy(TOKEN, 1)).routes if isinstance(route, Route)]
-    return [(method, route.path.replace("{", "").replace("}", "")) for route in found for method in route.methods or ()]
+    paths = [(method, route.path) for route in found for method in sorted(route.methods or ())]
+    return paths if named else [(method, path.replace("{", "").replace("}", "")) for method, path in paths]
 
 
 @pytest.fixture

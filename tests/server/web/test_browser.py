@@ -155,7 +155,7 @@ def test_a_killed_agent_is_reported_and_can_be_continued(page: "Page", web: Web)
     if page.is_visible(".question"):
         page.click("button:text-is('Approve')")
         page.wait_for_selector("#live >> text=bash is running")
-        page.wait_for_selector("#question >> text=approved from the web page")
+        page.wait_for_selector("#question >> text=approved from the web page (Chrome on")
     os.kill(session_of(web.root / folder), signal.SIGKILL)
     page.wait_for_selector("#status .badge.lost")
     page.click("#status >> text=Continue")
@@ -172,4 +172,4 @@ def test_two_pages_answer_and_the_second_is_told_who_was_first(page: "Page", web
     assert web.do(thread, do="answer", all="approve", **ids).status_code == 200
     web.until(thread, "<p>fine</p>")
     page.click("button:text-is('Reject')")
-    page.wait_for_selector("#errors >> text=no approval is pending")
+    page.wait_for_selector("#errors >> text=answered from the web page (python-httpx)")

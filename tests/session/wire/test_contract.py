@@ -139,7 +139,7 @@ async def test_an_approval_is_asked_answered_and_the_turn_continues(talk: Any) -
             await session.submit(ops.ExecApproval({request["id"]: {"type": "approve"}}))
         await session.idle()
         assert session.end.status == "done"
-        assert reader.data("approval_answered") == [{"by": "web", "answers": {request["id"]: "approve"}}]
+        assert reader.data("approval_answered") == [{"by": "web", "device": "", "answers": {request["id"]: "approve"}}]
 
 
 async def test_messages_wait_are_changed_and_taken_back(talk: Any) -> None:

@@ -94,22 +94,26 @@ async def test_two_answers_at_once_one_wins_and_the_other_learns_who(opened: Ope
         await first.ask(id=1, watch={"after": None})
         await first.ask(id=2, do=SAY)
         [request] = (await first.until("approval_required"))["data"]["requests"]
-        answer = {"type": "exec_approval", "decisions": {request["id"]: {"type": "approve"}}}
+        answer = {"type": "exec_approval", "decisions": {request["id"]: {"type": "approve"}}, "device": "Safari"}
         wrong = {"type": "exec_approval", "decisions": {"other": {"type": "approve"}}}
         refused = await second.ask(id=0, do=wrong)
         assert refused["error"]["message"] == "no such request: other"
+        refused = await second.ask(id="long", do={**answer, "device": "x\n"})
+        assert "device is not a text" in refused["error"]["message"]
         replies = await asyncio.gather(first.ask(id=3, do=answer), second.ask(id=3, do=answer))
         [lost] = [one for one in replies if "error" in one]
-        winner = "phone" if "error" in replies[0] else "web"
-        assert lost["error"]["message"] == f"{winner} answered this approval first"
+        winner, where = (
+            ("phone", "by phone (Safari)") if "error" in replies[0] else ("web", "from the web page (Safari)")
+        )
+        assert lost["error"]["message"] == f"this approval was already answered {where}"
         seen = first.events
         answered = [one["event"]["data"] for one in seen if one.get("event", {}).get("type") == "approval_answered"]
         answered = answered or [(await first.until("approval_answered"))["data"]]
-        assert answered == [{"by": winner, "answers": {request["id"]: "approve"}}]
+        assert answered == [{"by": winner, "device": "Safari", "answers": {request["id"]: "approve"}}]
         await first.until("turn_complete")
         late = await second.ask(id=4, do=answer)
         assert late["error"]["code"] == "usage_error"
-        assert winner in late["error"]["remedy"]
+        assert where in late["error"]["remedy"]
 
 
 async def test_an_operation_sent_again_is_answered_again_and_done_once(opened: Open) -> None:
