@@ -116,7 +116,7 @@ async def _record(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
 
 def _reservation(plan: RunPlan, context: ToolContext) -> CostReservation | None:
     """Return the reservation for its maximum cost; None when it is free."""
-    if plan.usd_per_hour == 0:
+    if plan.max_usd == 0:
         return None
     cap = context.options.max_budget_usd
     return CostReservation(plan.max_usd, None if cap == UNLIMITED else cap)

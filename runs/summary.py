@@ -117,8 +117,9 @@ async def sources_of(row: RunRow) -> tuple[str, ...]:
 
 
 def _sources_of(row: RunRow) -> tuple[str, ...]:
-    """Return the outside sources of a run's log: any for a remote run, else those it read, reached, or names."""
-    if backend_spec(row.backend).is_remote:
+    """Return the outside sources of a run's log: any for a remote run or an agent, else what it read or reached."""
+    spec = backend_spec(row.backend)
+    if spec.is_remote or spec.is_agent:
         return (f"the {row.backend} run {row.id}",)
     parsed = analyze_command(row.command, CommandContext(row.folder or "/", home=str(Path.home()))).parsed
     named = inward_sources(parsed) if parsed else ()

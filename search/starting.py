@@ -23,7 +23,7 @@ async def start_search(words: Sequence[str], folder: Path) -> str:
     log = private_folder(data_home() / "improve") / f"{time.time_ns()}.log"
     with log.open("xb") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 - it is not waited for
-            [sys.executable, "-m", "ml_intern", "improve", *words], cwd=folder,
+            [sys.executable, "-I", "-m", "ml_intern", "improve", *words], cwd=folder,
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     threading.Thread(target=process.wait, name="search", daemon=True).start()  # reaps the process

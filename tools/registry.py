@@ -12,6 +12,7 @@ from ml_intern.configs.version import plugins
 from ml_intern.execution.arguments import inline_schema
 from ml_intern.execution.tool import ToolSpec
 from ml_intern.tools.compute.experiments import experiments
+from ml_intern.tools.compute.improve import improve
 from ml_intern.tools.compute.jobs import jobs
 from ml_intern.tools.compute.sandbox import sandbox
 from ml_intern.tools.datasets.datasets import datasets
@@ -62,6 +63,7 @@ BUILTIN = (
     remember,
     experiments,
     jobs,
+    improve,
 )
 
 

@@ -43,6 +43,8 @@ class RunPlan:
     limit_s: float = RUN_LIMIT_S
     usd_per_hour: float | None = 0.0
     """None when unknown."""
+    price_usd: float | None = None
+    """The maximum cost of a run that is not paid by the hour."""
     slots: int = 0
     """How many runs may run at once on its machine, if its settings do not say; the others wait. 0: any number."""
     notify_when: tuple[str, ...] = ()
@@ -53,6 +55,8 @@ class RunPlan:
     @property
     def max_usd(self) -> float | None:
         """The maximum cost; None when the price is unknown."""
+        if self.price_usd is not None:
+            return self.price_usd
         return None if self.usd_per_hour is None else self.usd_per_hour * self.limit_s / 3600
 
 
@@ -86,6 +90,8 @@ class BackendSpec:
     """A run may name its hardware, container image and namespace."""
     needs_target: bool = False
     """A run names a target of the settings, see configs/settings.py."""
+    is_agent: bool = False
+    """Its runs are agents, which may read outside text. Only a tool of its own starts them."""
     can_reattach: bool = True
     """Runs continue when ml-intern ends, and a handle finds them again."""
     streams_logs: bool = True

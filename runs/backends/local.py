@@ -67,10 +67,7 @@ class LocalBackend:
         Raises ToolError when it does not start.
         """
         folder = await asyncio.to_thread(make_run_folder, self._home, id)
-        opened = await asyncio.to_thread(_opened, plan, context)
-        order = await asyncio.to_thread(_order, plan, id, _having_read(context, opened), folder)
-        order["read"] = await sources_of_files(context.store, opened)
-        order["locked"] = await locked_paths(context)
+        order = await self.order(plan, id, context, folder)
         process = await asyncio.to_thread(_spawn, folder, order)
         deadline = time.monotonic() + START_SECONDS
         while not (status := await asyncio.to_thread(read_status, folder)):
@@ -79,6 +76,14 @@ class LocalBackend:
                 raise ToolError(f"the run could not be started: {' '.join(said) or 'no answer from its supervisor'}")
             await asyncio.sleep(_POLL_SECONDS)
         return json.dumps({"pid": status.get("pid"), "started": status.get("started"), "folder": str(folder)})
+
+    async def order(self, plan: RunPlan, id: str, context: ToolContext, folder: Path, /) -> dict[str, Any]:
+        """Return the order for the supervisor. It contains secrets and is sent through a pipe only."""
+        opened = await asyncio.to_thread(_opened, plan, context)
+        order = await asyncio.to_thread(_order, plan, id, _having_read(context, opened), folder)
+        order["read"] = await sources_of_files(context.store, opened)
+        order["locked"] = await locked_paths(context)
+        return order
 
     async def find(self, id: str) -> str | None:
         """Return the handle of a run whose supervisor has started."""
@@ -149,7 +154,6 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[str, Any]:
-    """Return the order for the supervisor. It contains secrets and is sent through a pipe only."""
     environment = command_environment(plan.secrets)
     environment.pop(CALL_MARK, None)
     tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}

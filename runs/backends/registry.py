@@ -42,8 +42,8 @@ def backend_spec(name: str) -> BackendSpec:
 
 
 def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends, the built-in ones first. No package is imported."""
-    return (*BUILTIN, *_installed())
+    """Return the names of the backends for any command, the built-in ones first. No package is imported."""
+    return (*(name for name, spec in BUILTIN.items() if not spec.is_agent), *_installed())
 
 
 def _installed() -> Mapping[str, EntryPoint]:
@@ -92,6 +92,12 @@ def _open_pool(store: "Store") -> Backend:
     return Pool(store)
 
 
+def _open_search(store: "Store") -> Backend:
+    from ml_intern.runs.backends.search_process import SearchProcesses
+
+    return SearchProcesses(store)
+
+
 LOCAL = BackendSpec("local", _open_local, poll_seconds=0.5)
 HUB = BackendSpec(
     "hub",
@@ -107,4 +113,5 @@ SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
 SLURM = BackendSpec("slurm", _open_remote, is_remote=True, needs_target=True, poll_seconds=2.0)
 POOL = BackendSpec("pool", _open_pool, is_remote=True, needs_target=True)
-BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, POOL)}
+SEARCH = BackendSpec("search", _open_search, is_agent=True)
+BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, POOL, SEARCH)}

@@ -20,6 +20,7 @@ KINDS: Mapping[str, ToolKind] = {
     "notebook": "edit",
     "bash": "execute",
     "jobs": "execute",
+    "improve": "execute",
     "experiments": "execute",
     "sandbox": "execute",
     "plan": "think",

@@ -15,6 +15,7 @@ MAX_LENGTH = 60
 MAX_SEARCHED = 10_000
 _TOOLS = {
     "jobs": "jobs",
+    "improve": "searches",
     "notify": "messages",
     "hub_repos": "changes on the Hub",
     "sandbox": "sandboxes",

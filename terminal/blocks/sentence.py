@@ -31,6 +31,8 @@ def what_happens(request: Mapping[str, Any], preview: Sequence[DiffLine] = ()) -
             return f"{_write(name, preview)} {one_row(str(args.get('path', '')))} (+{added} -{removed})."
         case "jobs" if args.get("operation") in ("run", "sweep", "schedule"):
             return _run_sentence(args)
+        case "improve":
+            return f"Search for a better metric, {one_row(str(args.get('metric', '')))}."
     operation = one_row(str(args.get("operation", "")))
     return f"Call the tool {one_row(name)}{f' to {operation}' if operation else ''}."
 

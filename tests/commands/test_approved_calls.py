@@ -103,6 +103,8 @@ def there(case: Case, request: pytest.FixtureRequest) -> Place:
 
 
 READ = ("read", {"path": "notes.txt"})
+SEARCH = {"metric": "max accuracy", "evaluator": "echo accuracy 1.0", "budget_usd": 1.0}
+"""A search that ends at its baseline, whose metric is perfect."""
 
 
 def text_of(name: str) -> Callable[["Place", str], str]:
@@ -156,6 +158,13 @@ CASES = [
         {"fact": "two is even", "evidence": "notes.txt"},
         lambda place, _: [fact.text for fact in facts_in(read_memory(place.folder)).values()],
         (["one is odd"], ["two is even"]),
+    ),
+    Case(
+        "improve",
+        {**SEARCH, "task": "one change"},
+        {**SEARCH, "task": "another change"},
+        lambda place, _: place.run("improve", "status", "--json").json["plan"]["task"],
+        ("one change", "another change"),
     ),
     Case(
         "sandbox",

@@ -192,3 +192,23 @@ def test_a_search_that_failed_without_its_model_is_resumed(run: Run, script: Scr
     done = run("improve", "resume", "-m", script(learn(100), {"text": "learn half"}))
     assert done.code == 0, done.err
     assert [state for state, _ in states(run)] == ["accepted", "accepted"]
+
+
+def test_an_agent_proposes_a_search_and_is_resumed_at_its_end(run: Run, script: Script, project: Path) -> None:
+    proposed = call(
+        "improve",
+        task="tune it",
+        metric="max accuracy",
+        evaluator="python3 eval.py test.csv",
+        budget_usd=2.0,
+        attempts=1,
+    )
+    model = script({"tool_calls": [proposed]}, {"text": "a search runs"}, {"text": "the search has ended"})
+    done = run("-m", model, "--yolo", "--output-format", "stream-json", "find better parameters")
+    assert done.code == 0, done.err
+    assert [one["data"]["state"] for one in done.events if one["type"] == "job_update"][-1] == "succeeded"
+    assert done.events[-1]["data"]["text"] == "the search has ended"
+    record = run("improve", "status", "--json").json
+    assert (record["state"], record["limits"]["budget_usd"]) == ("finished", 2)
+    # The script of the attempt is the same one, and its search was refused.
+    assert states(run)[1:] == [("discarded", "it changed nothing")]
