@@ -216,6 +216,8 @@ class TerminalSettings(BaseModel):
     """Seconds from which a turn is long."""
     title: bool = True
     """Show the state in the title of the window."""
+    images: Literal["auto", "off"] = "auto"
+    """Show images where the terminal can: kitty's graphics protocol or iTerm2's inline images, never inside tmux."""
     escape_ms: Annotated[int, Field(ge=0, le=2_000)] = 30
     """Milliseconds after which Esc counts as a key of its own; more for a slow connection."""
 

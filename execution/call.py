@@ -38,6 +38,8 @@ class ToolResult:
     """Path -> digest of the files whose content the model now knows."""
     file_sources: tuple[str, ...] = ()
     """Outside sources of the files that the call wrote, if their text is not in the result."""
+    images_written: tuple[str, ...] = ()
+    """Paths of images that the call wrote, for the user. The journal does not have them."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as the journal stores it."""

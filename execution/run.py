@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from ml_intern.execution.output import shorten
 from ml_intern.execution.policy_inputs import evaluate_policy
 from ml_intern.execution.process.sessions import end_processes
 from ml_intern.execution.recording.call_evidence import CallRecorder
+from ml_intern.execution.recording.images import new_images, possible_images
 from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.limits import RESULT_CHARACTERS
@@ -102,6 +103,7 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
         status=result.status,
         seconds=round(time.monotonic() - began, 3),
         artifact=result.artifact,
+        images=list(map(redact, result.images_written)),
     )
     await after_tool(call, result, running)
     return result
@@ -205,8 +207,21 @@ async def _run_recorded(spec: ToolSpec, call: ToolCall, context: ToolContext, ro
             await asyncio.shield(context.services.store.sync())
             raise
         await recorder.save(result)
+        result = await _with_images(result, call, context, recorder.written, began, reads=reads)
     await record_written(spec, result, context, began, reads=reads)
     return result
+
+
+async def _with_images(
+    result: ToolResult, call: ToolCall, context: ToolContext, written: Sequence[str], began: int, *, reads: bool
+) -> ToolResult:
+    """Return the result with the images that the call wrote on this machine."""
+    if reads or context.options.tool_runtime != "local":
+        return result
+    texts = [*(value for value in call.args.values() if isinstance(value, str)), result.text]
+    paths = possible_images(written, texts, context.workspace)
+    found = await asyncio.to_thread(new_images, paths, context.roots(), began) if paths else ()
+    return replace(result, images_written=found)
 
 
 async def _interrupted(context: ToolContext) -> ToolResult:

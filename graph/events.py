@@ -51,7 +51,10 @@ EVENTS: dict[str, EventSpec] = {
         ("id", "call_id", "name", "args"),
     ),
     "tool_log": EventSpec("output of a call while it runs", ("id", "name", "text")),
-    "tool_output": EventSpec("the result of a call", ("id", "name", "text", "ok", "status", "seconds", "artifact")),
+    "tool_output": EventSpec(
+        "the result of a call; images: the paths of the images that it wrote",
+        ("id", "name", "text", "ok", "status", "seconds", "artifact", "images"),
+    ),
     "tool_state_change": EventSpec("a call changed its state", ("id", "name", "state")),
     "hook": EventSpec(
         "a hook of the user ended; status: ok, refused (it refused the call) or failed",

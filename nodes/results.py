@@ -39,6 +39,7 @@ def results_not_run(
             status=status,
             seconds=0.0,
             artifact=None,
+            images=[],
         )
     return [result_message(call, message, text, ok=False) for call in calls]
 

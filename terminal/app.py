@@ -186,6 +186,7 @@ class App:
         expanded = self.session.expand_mentions(text)
         for note in expanded.notes:
             self.screen.line(note, "dim")
+        self.screen.attached(expanded.images)
         message = ops.UserInput(expanded.text, typed=text, images=expanded.images, sources=expanded.sources)
         self._following.expect(message.id, text)
         return message

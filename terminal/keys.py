@@ -6,7 +6,7 @@ import termios
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from ml_intern.terminal.input.answers import CSI_PRIVATE, END_OF_STRING, ESCAPE, OSC
+from ml_intern.terminal.input.answers import APC, CSI_PRIVATE, END_OF_STRING, ESCAPE, OSC
 
 _COOKED_INPUT = termios.ICRNL
 _COOKED_LOCAL = termios.ECHO | termios.ICANON
@@ -37,7 +37,7 @@ def add_sequences() -> None:
             keys = key if isinstance(key, tuple) else (key,)
             ANSI_SEQUENCES.setdefault(f"{ESCAPE}{sequence}", (Keys.Escape, *keys))
     ANSI_SEQUENCES[ESCAPE * 2] = Keys.ShiftEscape
-    ANSI_SEQUENCES |= dict.fromkeys((OSC, CSI_PRIVATE, END_OF_STRING), Keys.Ignore)
+    ANSI_SEQUENCES |= dict.fromkeys((OSC, CSI_PRIVATE, APC, END_OF_STRING), Keys.Ignore)
     vt100_parser._IS_PREFIX_OF_LONGER_MATCH_CACHE.clear()
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.graph.events import OWN_CALL
@@ -32,6 +33,7 @@ from ml_intern.text.visible import visible
 if TYPE_CHECKING:
     from ml_intern.graph.events import Event
     from ml_intern.outbound.conversation import Message
+    from ml_intern.terminal.display.images import Images
 
 Block = Callable[[int], list[str]]
 """Return the rows of something finished at a width."""
@@ -72,6 +74,8 @@ class Transcript:
         self.activity = ""
         """The current activity; "" while idle."""
         self.on_change: Callable[[], None] = lambda: None
+        self.images: Images | None = None
+        """Shows images, where the medium can."""
         self.beside_time = "Esc interrupts" if medium == "screen" else ""
         """The text beside the time of the activity."""
         self._verbose = verbose
@@ -91,11 +95,13 @@ class Transcript:
         self._reasoning = ""
         """The reasoning before the current reply, its end."""
         self._reasoning_shown = False
-        self._last_error = ""
+        self._last_error = self._folder = ""
+        """The latest error, and the beginning of paths in the working folder."""
         self._clock = WorkClock()
         self._retry: tuple[Retry, float] | None = None
         self._used = {"input_tokens": 0, "output_tokens": 0}
         self._show: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "ready": self._ready,
             "resumed": self._resumed,
             "processing": self._processing,
             "assistant_chunk": self._chunk,
@@ -131,6 +137,16 @@ class Transcript:
         """Show a line of ml-intern's own text, with hidden characters made visible."""
         shown = self.paint(style, visible(text).expandtabs(4))
         self._add(lambda width: [row for line in shown.split("\n") for row in wrap(line, width)])
+
+    def attached(self, urls: "Sequence[str]") -> None:
+        """Show the images of a message, which are data URLs."""
+        if images := self.images:
+            for url in urls:
+                self._add(partial(images.of_url, url))
+
+    def _add_image(self, path: str) -> None:
+        if self.images:
+            self._add(partial(self.images.of_file, path))
 
     def markdown(self, text: str) -> None:
         """Show a whole reply."""
@@ -297,8 +313,11 @@ class Transcript:
         block = (command if is_own else finished)(data["name"], self._names.args(data["id"]), data)
         if self._verbose and not is_own:
             block = replace(block, lines=VERBOSE_LINES)
-        block = replace(block, keys=self._has_keys)
+        names = tuple(path.removeprefix(self._folder) for path in data["images"])
+        block = replace(block, keys=self._has_keys, images=names)
         self._add(lambda width: block.rows(width, self.paint))
+        for path in data["images"]:
+            self._add_image(path)
 
     def _plan_update(self, data: dict[str, Any]) -> None:
         self._plan = data["steps"]
@@ -344,6 +363,9 @@ class Transcript:
         self._reasoning = ""
         self.activity = ""
         self.on_change()
+
+    def _ready(self, data: dict[str, Any]) -> None:
+        self._folder = f"{data['cwd']}/"
 
     def _resumed(self, data: dict[str, Any]) -> None:
         self._clock.stop()

@@ -34,6 +34,8 @@ class CallRecorder:
         self._call, self._context = call, context
         self._watch: FileWatch | None = None
         self._began = time.time()
+        self.written: tuple[str, ...] = ()
+        """The files that were seen written, once the call is saved."""
 
     async def __aenter__(self) -> "CallRecorder":
         if (
@@ -57,6 +59,7 @@ class CallRecorder:
 
     def _body(self, result: ToolResult) -> dict[str, Any]:
         used = self._watch.close() if self._watch else FilesUsed()
+        self.written = used.written
         return {
             "tool": self._call.name,
             "args": json.dumps(self._call.args, ensure_ascii=False)[:_MAX_TYPED],

@@ -62,12 +62,19 @@ class CallBlock:
     """Show all output, as for a command that the user typed."""
     lines: int = LINES
     """Lines of output of a call that did not fail."""
+    images: tuple[str, ...] = ()
+    """The names of the images that the call wrote."""
     keys: bool = True
     """Name the key that shows all output."""
 
     def rows(self, width: int, theme: Theme) -> list[str]:
         """Return the rows of the block: the same while it runs and after, but for what changed."""
-        return [*self._head(width, theme), *self._change_rows(width, theme), *self._output_rows(width, theme)]
+        return [
+            *self._head(width, theme),
+            *self._change_rows(width, theme),
+            *self._output_rows(width, theme),
+            *self._image_rows(width, theme),
+        ]
 
     def _head(self, width: int, theme: Theme) -> list[str]:
         glyph, style = _MARKS[self.state]
@@ -94,6 +101,11 @@ class CallBlock:
         if not self.changes:
             return []
         return _indented(diff_rows(self.changes, width - len(INDENT), theme, None if self.whole else DIFF_LINES))
+
+    def _image_rows(self, width: int, theme: Theme) -> list[str]:
+        lines = [span(f"image: {name}", "accent") for name in self.images]
+        indent = (Span(INDENT),)
+        return [paint(row, theme) for line in lines for row in wrap((line,), width, indent, indent)]
 
     def _output_rows(self, width: int, theme: Theme) -> list[str]:
         limit = max(FAILURE_LINES, self.lines) if self.state == "failed" else self.lines

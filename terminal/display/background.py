@@ -1,4 +1,4 @@
-"""Asks the terminal for the colour of its background and for the kitty keyboard protocol when the session starts.
+"""Asks the terminal for the colour of its background and for kitty's protocols when the session starts.
 
 Nothing waits for the answers.
 """
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ml_intern.terminal.display.images import ASK_GRAPHICS, HAS_GRAPHICS, Images
 from ml_intern.terminal.input import kitty
 from ml_intern.terminal.input.answers import ASK_ATTRIBUTES, ASK_BACKGROUND, OSC, answers_queries, background_matters
 
@@ -21,14 +22,16 @@ LEAVING_S = 0.5
 
 
 class Background:
-    """The answers of the terminal. `changed` is called when the colour is known, `has_kitty` if it has the protocol."""
+    """The answers of the terminal. `changed` is called when the colour is known, `has_kitty` if it has the keys."""
 
     def __init__(
-        self, send: Callable[[str], object], changed: Callable[[], None], has_kitty: Callable[[], None]
+        self, send: Callable[[str], object], changed: Callable[[], None], has_kitty: Callable[[], None], images: Images
     ) -> None:
         self._send = send
         self.changed = changed
         self._has_kitty = has_kitty
+        self._images = images
+        self._awaited = 0
         self._filter: AnswerFilter | None = None
         self._ended = asyncio.Event()
         self._ended.set()
@@ -40,6 +43,7 @@ class Background:
         if answers is not None and answers_queries(os.environ):
             self._filter = answers
             self._ended.clear()
+            self._awaited = 1
             answers.expect(expecting=True)
             asyncio.get_running_loop().call_later(LIMIT_S, self._end)
             colour = ASK_BACKGROUND if background_matters(os.environ) else ""
@@ -50,10 +54,21 @@ class Background:
         if answer.startswith(f"{OSC}11;"):
             self.colour = answer
             self.changed()
+        elif answer.startswith(HAS_GRAPHICS):
+            self._images.has_kitty()
         elif answer.endswith("u"):
             self._has_kitty()
+            self._ask_for_images()
         elif answer.endswith("c"):
-            self._end()
+            self._awaited -= 1
+            if self._awaited < 1:
+                self._end()
+
+    def _ask_for_images(self) -> None:
+        """Ask a terminal that has kitty's keys for its graphics too: others may print the question."""
+        if self._images.possible:
+            self._awaited += 1
+            self._send(f"{ASK_GRAPHICS}{ASK_ATTRIBUTES}")
 
     async def answered(self) -> None:
         """Wait until no answer is to come, but not long."""

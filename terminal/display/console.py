@@ -4,6 +4,7 @@ It is on the terminal from the first moment to the last. `Console` is also where
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from prompt_toolkit.layout import BufferControl, HSplit, Layout, Window
 from ml_intern.terminal.display.background import Background
 from ml_intern.terminal.display.drawing import SessionApplication
 from ml_intern.terminal.display.frame import CursorPlace, Frame, Size
+from ml_intern.terminal.display.images import Images
 from ml_intern.terminal.display.pager import show_in_pager
 from ml_intern.terminal.display.paint import theme_for_terminal
 from ml_intern.terminal.display.previews import Previews
@@ -89,7 +91,8 @@ class Console:
         add_sequences()
         windows = [Window(BufferControl(buffer)) for buffer in (self.editor.buffer, self._answer)]
         self.signals = Signals(self._write)
-        self.background = Background(self._write, self._choose_theme, self.signals.has_kitty)
+        self.images = transcript.images = Images(os.environ, self._size)
+        self.background = Background(self._write, self._choose_theme, self.signals.has_kitty, self.images)
         self.app = SessionApplication(
             Layout(HSplit(windows)),
             self._keys(),
@@ -154,6 +157,7 @@ class Console:
     def configure(self, settings: "TerminalSettings", folder: "Path") -> None:
         """Obey the settings of a session in this folder."""
         self.app.ttimeoutlen = self.app.timeoutlen = settings.escape_ms / 1000
+        self.images.enabled = settings.images == "auto"
         self.signals.configure(settings, folder)
 
     def use_theme(self, setting: str) -> None:
@@ -278,6 +282,7 @@ class Console:
     def repaint(self) -> None:
         """Clear the view and print the last rows again."""
         rows, cursor = self._composed(self._size())
+        self._write(self.images.cleared())
         self.frame.repaint(rows, cursor)
 
     def clear(self) -> None:

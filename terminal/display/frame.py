@@ -4,6 +4,7 @@ Finished rows become the terminal's own scrollback. The live part is drawn in pl
 each of them whole, because tmux wraps a row at the widest it ever was.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -18,6 +19,8 @@ ERASE_ROW = "\r\x1b[2K"
 ERASE_BELOW = "\x1b7\x1b[2K\x1b[B\x1b[J\x1b8"
 """Erase the cursor's row and those below. In its top left corner, tmux would save the whole screen first."""
 REMEMBERED_ROWS = 400
+_IMAGE = re.compile(r"\x1b7.*\x1b8", re.DOTALL)
+"""A row with an image: it saves and restores the position of the cursor."""
 
 
 class Size(NamedTuple):
@@ -63,7 +66,7 @@ class Frame:
         else:
             body, end = self._changed(rows)
             body = f"{WRAP_OFF}{body}"
-        self._finished.extend(finished)
+        self._finished.extend(_IMAGE.sub("", row) for row in finished)
         self._put(f"{body}{_move(end, cursor)}{WRAP_ON}")
         self._rows, self._at, self._drawn_for = rows, cursor, size
 

@@ -9,13 +9,15 @@ from ml_intern.terminal.theme import has_many_colours
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding.key_processor import KeyPress
 
-ESCAPE, OSC, CSI_PRIVATE, END_OF_STRING = "\x1b", "\x1b]", "\x1b[?", "\x1b\\"
+ESCAPE, OSC, CSI_PRIVATE, APC, END_OF_STRING = "\x1b", "\x1b]", "\x1b[?", "\x1b_", "\x1b\\"
 ASK_BACKGROUND = "\x1b]11;?\x1b\\"
 ASK_ATTRIBUTES = "\x1b[c"
 """Primary device attributes. Every terminal answers this, in order: no answer before it means that there is none."""
-_OPEN = re.compile(r"\x1b(\](\d{1,3}(;[^\x07\x1b]{0,60}(\x07|\x1b\\?)?)?)?|\[(\?[\d;]{0,40}[A-Za-z]?)?)?")
+_OPEN = re.compile(
+    r"\x1b(\](\d{1,3}(;[^\x07\x1b]{0,60}(\x07|\x1b\\?)?)?)?|\[(\?[\d;]{0,40}[A-Za-z]?)?|_(G[^\x1b]{0,60}(\x1b\\?)?)?)?"
+)
 """An answer, or the beginning of one."""
-_WHOLE = re.compile(r"\x1b\].*(\x07|\x1b\\)|\x1b\[\?.*[A-Za-z]", re.DOTALL)
+_WHOLE = re.compile(r"\x1b\].*(\x07|\x1b\\)|\x1b\[\?.*[A-Za-z]|\x1b_.*\x1b\\", re.DOTALL)
 
 
 def background_matters(environ: Mapping[str, str]) -> bool:
@@ -63,7 +65,7 @@ class AnswerFilter:
             self._take(text)
 
     def _begin(self, press: "KeyPress") -> None:
-        if press.data in (OSC, CSI_PRIVATE) or (self.expecting and press.data == ESCAPE):
+        if press.data in (OSC, CSI_PRIVATE, APC) or (self.expecting and press.data == ESCAPE):
             self._text, self._held = press.data, [press] if press.data == ESCAPE else []
         elif press.data != END_OF_STRING:
             self._pass_on(press)

@@ -85,6 +85,8 @@ class PlainRenderer:
         self._line(f"{'+' if data['ok'] else '!'} {self._calls.summary(data['id'], data['name'])} ({outcome(data)})")
         if self._verbose:
             self._block(data["text"])
+        for path in data["images"]:
+            self._line(f"  image: {path}")
 
     def _plan_update(self, data: dict[str, Any]) -> None:
         self._block("\n".join(plan_lines(data["steps"])))

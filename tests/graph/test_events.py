@@ -17,7 +17,7 @@ FROZEN = {
     "tool_request": "id call_id name args",
     "hook": "hook command tool seconds status text",
     "tool_log": "id name text",
-    "tool_output": "id name text ok status seconds artifact",
+    "tool_output": "id name text ok status seconds artifact images",
     "tool_state_change": "id name state",
     "approval_required": "requests configs since",
     "approval_answered": "by device answers",

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml_intern.graph.operations import Compact, SetModel, UserInput
+from ml_intern.graph.operations import Compact, RunCommand, SetModel, UserInput
 from ml_intern.graph.state import estimate_tokens
 from ml_intern.session.mentions import expand_mentions
 from ml_intern.text.images import MAX_BYTES
@@ -110,3 +111,20 @@ async def test_pictures_are_left_out_for_another_model_and_by_a_compaction(
         await turn(session, Compact())
         await turn(session, UserInput("go on"))
     assert "base64" not in json.dumps(server.asked[-1].json)
+
+
+async def test_the_images_that_a_call_wrote_are_named_and_no_other_file(lab: Lab, plot: Path) -> None:
+    """`kept.png` is only named, `notes.png` is text, and nothing names `made.png`, whose writing is seen."""
+    (lab.workspace / "kept.png").write_bytes(PNG)
+    command = (
+        "cp plot.png out.png; cp plot.png made.png; echo text > notes.png; echo 'saved out.png. kept.png notes.png'"
+    )
+    async with lab.session(lab.script({"text": "ok"})) as session:
+        events = await turn(session, RunCommand(command), "tool_output")
+        read = await turn(session, RunCommand("cat plot.png out.png > /dev/null"), "tool_output")
+    (output,), (nothing,) = data(events, "tool_output"), data(read, "tool_output")
+    seen = {str(lab.workspace / name) for name in ("out.png", "made.png")}
+    assert str(lab.workspace / "out.png") in output["images"]
+    assert set(output["images"]) <= seen
+    assert sys.platform != "linux" or set(output["images"]) == seen
+    assert nothing["images"] == []

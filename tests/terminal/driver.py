@@ -22,9 +22,9 @@ OWN_TERMINAL = (
 WAIT = 150
 LEFT_OUT = ("NO_COLOR", "PYTHONPATH", "COLUMNS", "LINES")
 CTRL_C, CTRL_D, CTRL_J, CTRL_S, ESCAPE = "\x03", "\x04", "\n", "\x13", "\x1b"
-CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78]|\x1b\][^\x07]*\x07")
-PRIVATE = re.compile(rb"\x1b\[[<>=?][\d;]*u")
-"""Sequences of the kitty keyboard protocol, which pyte would show."""
+CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78]|\x1b\][^\x07]*\x07|\x1b_G[^\x1b]*\x1b\\")
+PRIVATE = re.compile(rb"\x1b\[[<>=?][\d;]*u|\x1b_G[^\x1b]*\x1b\\")
+"""Sequences of kitty's protocols, which pyte would show."""
 ROWS, COLUMNS = 50, 120
 
 

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "tool_calls": [],
     "kind": "text",
     "partial": False,
+    "images": [],
     "seconds": 1.0,
     "ok": True,
     "status": "done",

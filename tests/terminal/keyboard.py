@@ -15,7 +15,7 @@ from ml_intern.terminal.display.console import Console
 from ml_intern.terminal.state import Transcript
 
 WAIT = 60.0
-PRIVATE = re.compile(r"\x1b\[[<>=?][\d;]*[a-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+PRIVATE = re.compile(r"\x1b\[[<>=?][\d;]*[a-z]|\x1b[\]_][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 
 class NoActions:
