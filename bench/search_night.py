@@ -30,7 +30,7 @@ from ml_intern.search.record import SearchRecord
 from ml_intern.search.report import report_of
 from ml_intern.search.tree import Attempt
 
-IDEAS: Final = ("a", "none", "worse", "b", "cheat", "none", "crash", "c", "none", "worse", "none", "none")
+IDEAS: Final = ("a", "none", "worse", "b", "cheat", "none", "crash", "none", "c", "worse", "none", "none")
 EXPECTED: Final = {"a": "accepted", "b": "accepted", "c": "accepted", "cheat": "refused", "crash": "crashed"}
 EFFECTS: Final = {"a": 0.02, "b": 0.015, "c": 0.012, "worse": -0.02}
 HANGS: Final = 12
@@ -47,15 +47,19 @@ PROPOSE: Final = f"""import os, re
 number = int(re.findall("[0-9]+", os.getcwd())[-1])
 ideas, have = {IDEAS!r}, open("ideas.txt").read().split()
 idea = "hang" if number == {HANGS} else ideas[(number - 1) % len(ideas)]
+name = idea if idea not in have and idea != "none" else "none%d" % number
+print("I add", name)
 if idea == "cheat":
     open("data/easier.csv", "w").write("easier")
 with open("ideas.txt", "a") as file:
-    file.write((idea if idea not in have and idea != "none" else "none%d" % number) + "\\n")
+    file.write(name + "\\n")
 """
-SCRIPT: Final = (
+TURN: Final = (
     {"tool_calls": [{"name": "bash", "args": {"command": "python3 propose.py"}}]},
-    {"text": "Idea: as propose.py chooses\nDone."},
+    {"text": "Idea: ${result:I add .*|^.*}\nDone."},
 )
+SCRIPT: Final = TURN * 4
+"""An attempt that was cut off and changed nothing is asked again."""
 DISK_BYTES: Final = 192_000_000
 MAX_STARTS: Final = 20
 MAX_SECONDS: Final = 3_600.0
@@ -153,15 +157,18 @@ def wrong(search: SearchRecord, work: Path) -> Iterator[str]:
 
 def _wrong_attempt(search: SearchRecord, one: Attempt, work: Path) -> Iterator[str]:
     """Yield what is wrong with an attempt: its state, or work that was done twice."""
+    if one.why == "it changed nothing":
+        yield f"{one.number} changed nothing, since it was cut off"
     idea = "hang" if one.number == HANGS else IDEAS[(one.number - 1) % len(IDEAS)]
     state = EXPECTED.get(idea, "discarded")
     if one.open or (one.kind == "improve" and state != "accepted" and one.state not in (state, "crashed")):
         yield f"{one.number} ({idea}) is {one.state}: {one.why}"
     if one.commit and one.kind != "combine":
-        words = ["git", "rev-list", "--count", f"{search.tree[one.parents[0]].commit}..{one.commit}"]
-        count = subprocess.run(words, cwd=work, capture_output=True, text=True, check=True).stdout.strip()
-        if count not in ("0", "1"):
-            yield f"{one.number} has {count} commits"
+        parent = next(before for before in list(search.tree.line(one.number))[1:] if before.commit)
+        words = ["git", "log", "--format=%s", f"{parent.commit}..{one.commit}"]
+        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=True).stdout.splitlines()
+        if len(done) > 1:
+            yield f"{one.number} has {len(done)} commits after {parent.number}: {done}"
 
 
 @contextmanager

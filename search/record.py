@@ -72,6 +72,8 @@ class SearchRecord:
     finished: float | None = None
     rows: int = 0
     """Rows that the metric is computed on, as the evaluator prints them; 0 if it does not. See search/noise.py."""
+    linked: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The user's data that attempts use in place, as it was when the baseline was measured."""
     evaluation_seconds: float | None = None
     """How long one evaluation of the baseline took."""
     planned: int = 1

@@ -9,6 +9,7 @@ import typer
 
 from ml_intern.commands.improve.lines import end_lines, tree_lines
 from ml_intern.commands.improve.start import Id
+from ml_intern.commands.improve.watch import watch_search
 from ml_intern.commands.options import Options, takes_options
 from ml_intern.commands.output import Json, columns, local_time, print_json, print_lines
 from ml_intern.configs.errors import UsageError
@@ -22,10 +23,14 @@ from ml_intern.text.formatting import duration, money
 
 Attempt = Annotated[int | None, typer.Option("--attempt", metavar="N", help="another attempt than the best one")]
 
+Watch = Annotated[bool, typer.Option("--watch", help="show the search as it runs, on a screen of its own")]
+
 
 @takes_options("cd")
-def status(id: Id = "", json: Json = False, *, options: Options) -> int:
+def status(id: Id = "", json: Json = False, watch: Watch = False, *, options: Options) -> int:
     """Show the state of a search; without any in the folder, list all searches."""
+    if watch:
+        return watch_search(id, working_folder(options.request()))
 
     async def show() -> int:
         async with open_store() as store:

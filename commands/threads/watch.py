@@ -1,20 +1,15 @@
 """`threads list --watch`: all threads of this machine as they change; Enter opens one."""
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.commands.options import Options
-from ml_intern.commands.running.plain import shows_lines
+from ml_intern.commands.running.watching import check_watchable, screen_theme
 from ml_intern.commands.threads.opened import threads_of_user
-from ml_intern.configs.errors import UsageError
-from ml_intern.configs.layers import load
 from ml_intern.terminal.render.summary import call_summary
-from ml_intern.terminal.theme import choose_theme
 from ml_intern.terminal.views.outcome import Cancelled, Chosen
 from ml_intern.terminal.views.roster import RosterEntry, RosterView
 from ml_intern.text.formatting import spent
@@ -25,10 +20,7 @@ if TYPE_CHECKING:
 
 def watch_threads(limit: int | None) -> int:
     """Show the roster until the user leaves it, or opens a thread. Return the exit code. Raises UsageError."""
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
-        raise UsageError("--watch needs a terminal", "`ml-intern threads list --json` prints the threads once")
-    if shows_lines(Options()):
-        raise UsageError("--watch cannot be used in plain mode", "`ml-intern threads list` prints the threads once")
+    check_watchable("ml-intern threads list")
     chosen = asyncio.run(_chosen(limit))
     if isinstance(chosen, Cancelled):
         return 0
@@ -41,9 +33,7 @@ def watch_threads(limit: int | None) -> int:
 async def _chosen(limit: int | None) -> Chosen[RosterEntry] | Cancelled:
     from ml_intern.terminal.fullscreen import FullScreen
 
-    settings = load(Path.cwd()).settings.terminal
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    theme = choose_theme(os.environ, settings.theme, unicode=unicode)
+    theme = screen_theme()
     async with threads_of_user() as threads:
         view = RosterView(await _entries(threads, limit))
 

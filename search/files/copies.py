@@ -24,6 +24,11 @@ def is_left_out(name: str) -> bool:
     return name in _NEVER or name == ".env" or name.startswith(".env.")
 
 
+def is_environment(name: str) -> bool:
+    """Return whether a folder of this name has installed packages; it is always linked."""
+    return name in _ALWAYS_LINKED
+
+
 def place_data(source: Path, target: Path) -> None:
     """Copy a file or folder that git does not track, or link it if it is large. Raises DiskFull."""
     if is_left_out(source.name) or os.path.lexists(target) or not os.path.lexists(source):
@@ -31,7 +36,7 @@ def place_data(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_symlink():
         target.symlink_to(source.readlink() if source.readlink().is_absolute() else source.resolve())
-    elif source.name in _ALWAYS_LINKED or _is_large(source):
+    elif is_environment(source.name) or _is_large(source):
         target.symlink_to(source.resolve())
     elif source.is_dir():
         _copy_tree(source, target)

@@ -156,16 +156,25 @@ class SearchFiles:
 
     def commit(self, number: int | str, message: str) -> str:
         """Commit all changes in a worktree to its branch, and return the commit. Large new files stay uncommitted."""
-        git = self.git(number)
+        git = self._staged(number)
         if (git.repository / "MERGE_HEAD").exists():
             (git.repository / "MERGE_HEAD").unlink()
-        large = [f":(top,exclude,literal){name}" for name in self._large_new(git)]
-        git.run("add", "-A", "--", ":/", *large)
         if git.result("diff", "--cached", "--quiet", "HEAD").returncode != 0:
             git.run("commit", "-q", "--no-verify", "-F", "-", given=message or "An attempt")
         head = git.run("rev-parse", "HEAD").strip()
         self._users.run("update-ref", f"refs/heads/{self.branch(number)}", head)
         return head
+
+    def has_change(self, number: int | str, start: str) -> bool:
+        """Return whether a worktree differs from a commit in what would be committed."""
+        return self._staged(number).result("diff", "--cached", "--quiet", start).returncode != 0
+
+    def _staged(self, number: int | str) -> SearchGit:
+        """Stage all changes in a worktree but large new files. Return its git."""
+        git = self.git(number)
+        large = [f":(top,exclude,literal){name}" for name in self._large_new(git)]
+        git.run("add", "-A", "--", ":/", *large)
+        return git
 
     def _large_new(self, git: SearchGit) -> list[str]:
         """Return new files that do not belong in a commit: large ones, and the links that were placed."""

@@ -17,7 +17,8 @@ from ml_intern.search.evaluation import SEED, EvaluationFailed, MeasuredScore
 from ml_intern.search.files.git import GitFailed
 from ml_intern.search.judgement import Judgement, judge, judge_rows, screen
 from ml_intern.search.policies.halving import ends_early
-from ml_intern.search.running.prompt import prompt_of
+from ml_intern.search.running.machine import check_disk, check_linked
+from ml_intern.search.running.prompt import AGAIN, prompt_of
 from ml_intern.search.running.proposer import Proposal, ProposerTask, propose
 from ml_intern.search.running.state import FRESH_SEED, RunningSearch
 from ml_intern.search.tree import Attempt, Score
@@ -55,11 +56,19 @@ class AttemptRun:
                 await self._make()
             await self._evaluate()
         except AttemptEnded as end:
+            await self._check_machine()
             await self.search.put(self._attempt, state=end.state, why=end.why)
         except GitFailed as error:
+            await self._check_machine()
             await self.search.put(self._attempt, state="crashed", why=error.message)
         if self._attempt.state != "accepted":
             await self.search.git(self.search.files.close, self.number)
+
+    async def _check_machine(self) -> None:
+        """Raise for a failure of the machine, which leaves the attempt open. It may be why the attempt failed."""
+        search = self.search
+        await asyncio.to_thread(check_disk, search.files.home)
+        await asyncio.to_thread(check_linked, search.record.linked, search.evaluator.options.shown)
 
     async def _make(self) -> None:
         """Make the change of the attempt, and commit it."""
@@ -78,13 +87,21 @@ class AttemptRun:
             await self._commit(Proposal("done", idea, 0), parent)
             return
         prompt = prompt_of(self.search.plan, self.search.tree, attempt, self.share)
-        await self._commit(await self._propose(workspace, prompt), parent)
+        proposal = await self._propose(workspace, prompt)
+        if attempt.tries > 1 and proposal.status == "done" and not await self._changed(parent):
+            await self._check_machine()
+            proposal = await self._propose(workspace, AGAIN, again=True)
+        await self._commit(proposal, parent)
+
+    async def _changed(self, parent: Attempt) -> bool:
+        """Return whether the worktree differs from the parent."""
+        return await self.search.git(self.search.files.has_change, self.number, parent.commit)
 
     async def _merged(self) -> bool:
         other = self.search.tree[self._attempt.parents[1]].commit
         return await self.search.git(self.search.files.merge, self.number, other)
 
-    async def _propose(self, workspace: Path, prompt: str) -> Proposal:
+    async def _propose(self, workspace: Path, prompt: str, *, again: bool = False) -> Proposal:
         search, attempt = self.search, self._attempt
         threads = search.saved.store.threads
         if await threads.get(attempt.thread_id) is None:
@@ -96,10 +113,10 @@ class AttemptRun:
             search.request, thread=attempt.thread_id, folder=str(workspace), locks=search.plan.locks,
             shown=search.evaluator.options.shown, max_budget_usd=-1 if self.share is None else self.share,
         )  # fmt: skip
-        message = f"improve-{search.record.search_id}-{self.number}"
+        message = f"improve-{search.record.search_id}-{self.number}" + (f"-{attempt.tries}" if again else "")
         try:
             proposal = await propose(
-                ProposerTask(request, prompt, search.plan.task, message, search.plan.attempt_seconds)
+                ProposerTask(request, prompt, search.plan.task, message, search.plan.attempt_seconds, again)
             )
         finally:
             await self._count_cost()
@@ -140,6 +157,7 @@ class AttemptRun:
             first = await self._measure(self.number, self._first_seeds())
             await search.put(self._attempt, score=first.score)
             judgement, score = await self._judged(first)
+            await self._check_machine()
         except EvaluationFailed as error:
             raise AttemptEnded("crashed", str(error)) from error
         state = "accepted" if judgement.better else "discarded"

@@ -18,6 +18,7 @@ from ml_intern.search.policies.table import POLICIES
 from ml_intern.search.record import Conclusion
 from ml_intern.search.running.attempt import AttemptRun, lock_digests
 from ml_intern.search.running.concluding import close_worktrees, conclude
+from ml_intern.search.running.machine import linked_data
 from ml_intern.search.running.state import RunningSearch
 from ml_intern.search.tree import OPEN, Attempt
 
@@ -94,7 +95,8 @@ class SearchDriver:
         try:
             seeds = search.seeds(1, max(2, search.plan.evaluations))
             found = await search.evaluator.measure(top, workspace, seeds)
-            await search.change(rows=found.rows, evaluation_seconds=found.seconds)
+            linked = await asyncio.to_thread(linked_data, search.evaluator.options.shown)
+            await search.change(rows=found.rows, evaluation_seconds=found.seconds, linked=linked)
             if search.plan.proxy:
                 short = await search.evaluator.measure(top, workspace, (1,), search.plan.proxy)
                 baseline = await search.put(baseline, proxy=short.score.mean)

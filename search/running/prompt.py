@@ -9,6 +9,11 @@ from ml_intern.search.plan import SearchPlan
 from ml_intern.search.tree import Attempt, Kind, Score, SearchTree
 from ml_intern.text.formatting import duration, listed, money
 
+AGAIN: Final = (
+    "The machine failed while you worked, and your folder has no change. Make your change now, and begin your final "
+    "answer with one line that says its idea."
+)
+"""The message for a proposer that was cut off and then ended without a change."""
 MAX_ROWS: Final = 40
 """Attempts in the table; the accepted ones and the latest others."""
 _MAX_CELL: Final = 160

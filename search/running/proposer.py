@@ -20,6 +20,8 @@ class ProposerTask:
     """The part of the prompt that the user typed."""
     message_id: str
     seconds: float
+    again: bool = False
+    """The prompt is another message of a thread that has ended its turn."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ async def propose(task: ProposerTask) -> Proposal:
 
 async def _run(session: Session, task: ProposerTask) -> None:
     await session.idle()
-    if not await session.history():
+    if task.again or not await session.history():
         await session.submit(UserInput(task.prompt, typed=task.typed, id=task.message_id))
     elif session.end is None:
         await session.submit(Continue())
