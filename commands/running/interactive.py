@@ -102,6 +102,8 @@ async def _session(options: Options, app: App, guide: "Guide | None", opened: "O
     app.console.use_theme(opened.terminal.theme)
     app.console.configure(opened.terminal, Path(session.options.workspace))
     app.console.history.open(opened.home / "history" if opened.saved else None)
+    if opened.saved:
+        app.console.restore_draft(opened.home / "drafts", Path(session.options.workspace))
     app.console.complete_with(PromptCompleter(Path(session.options.workspace), project_files))
     asked = await app.run(session, partial(doctor_lines, options), guide.task if guide else options.prompt or "", guide)
     if session.attached:

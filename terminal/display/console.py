@@ -124,6 +124,7 @@ class Console:
                 yield
         finally:
             self._stopping = True
+            self.editor.draft.close()
             await self.background.answered()
             self.signals.suspend()
             self._cancel_question()
@@ -177,6 +178,11 @@ class Console:
     def history(self) -> "LateHistory":
         """The lines that the user entered."""
         return self.editor.history
+
+    def restore_draft(self, folder: "Path", workspace: "Path") -> None:
+        """Put the text that a session in this workspace left unsent into the input line, and save what is typed."""
+        if self.editor.restore(folder, workspace):
+            self.hint("restored the text that was not sent")
 
     def fill(self, text: str) -> None:
         """Put a text into the input line, unless the user is typing another."""

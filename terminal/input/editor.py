@@ -11,10 +11,13 @@ from prompt_toolkit.filters import Condition, FilterOrBool
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 
+from ml_intern.terminal.input.draft import Draft
 from ml_intern.terminal.input.history import LateHistory
 from ml_intern.terminal.input.paste import Pastes, image_mention
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prompt_toolkit.completion import Completer
     from prompt_toolkit.key_binding import KeyPressEvent
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 TWICE_S = 1.0
 """Seconds within which a second Esc belongs to the first."""
 
+MAX_DRAFT = 50_000
+"""Characters of a draft."""
 PAUSE_S = 0.3
 """Seconds after a key in which the next one may belong to it."""
 
@@ -88,6 +93,8 @@ class Editor:
             complete_while_typing=True,
             multiline=True,
         )
+        self.draft = Draft(self._unsent)
+        self.buffer.on_text_changed += lambda _: self.draft.changed()
 
     @property
     def typing(self) -> bool:
@@ -97,6 +104,15 @@ class Editor:
     def touch(self) -> None:
         """Remember that a key was pressed now."""
         self._last_key = time.monotonic()
+
+    def restore(self, folder: "Path", workspace: "Path") -> bool:
+        """Put the text that a session in this workspace left unsent into the line. Return whether there was one."""
+        left = self.draft.open(folder, workspace)
+        for text in left:
+            self.history.append_string(text)
+        if left:
+            self.fill(self.pastes.fold(left[-1]))
+        return bool(left)
 
     def fill(self, text: str) -> None:
         """Put a text into the line, unless the user is typing another."""
@@ -151,6 +167,11 @@ class Editor:
         typed = self.buffer.text
         self.buffer.reset(append_to_history=bool(typed.strip()))
         return self.pastes.expand(typed)
+
+    def _unsent(self) -> str:
+        """Return the text of the line for the draft. A very long paste stays a token: its text is not saved."""
+        text = self.pastes.expand(self.buffer.text)
+        return text if len(text) <= MAX_DRAFT else self.buffer.text[:MAX_DRAFT]
 
     def _escape(self) -> None:
         """Close the menu, interrupt what runs, or undo turns at the second Esc."""

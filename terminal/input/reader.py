@@ -95,6 +95,9 @@ class SessionTerminal(Protocol):
     def fill(self, text: str) -> None:
         """Put a text into the input line, unless the user is typing another."""
 
+    def restore_draft(self, folder: "Path", workspace: "Path") -> None:
+        """Put the text that a session in this workspace left unsent into the input line, and save what is typed."""
+
     def replace(self, text: str) -> None:
         """Put a text into the input line. What was there becomes an earlier message."""
 

@@ -99,6 +99,9 @@ class LineConsole:
     def complete_with(self, completer: "Completer") -> None:
         """Do nothing: the kernel edits the line."""
 
+    def restore_draft(self, folder: "Path", workspace: "Path") -> None:
+        """Do nothing: the kernel has the line until it is entered."""
+
     # --- output
 
     def changed(self) -> None:

@@ -1,6 +1,7 @@
 """The question about pending calls: a list of calls, each with its own answer, and the choices for the current one."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from ml_intern.terminal.blocks.spans import Span, paint
 from ml_intern.terminal.blocks.width import clean, cut, tail
 from ml_intern.terminal.render.summary import call_summary
 from ml_intern.terminal.theme import Theme
-from ml_intern.terminal.views.choice import ChoiceView, ListChoice
+from ml_intern.terminal.views.choice import WORDS, ChoiceView, ListChoice
 from ml_intern.terminal.views.outcome import CANCELLED, Cancelled, Chosen
 from ml_intern.text.formatting import capped, plural
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Answer = Literal["yes", "thread", "folder", "everywhere", "no", "reason", "edit", "view", "all"]
 MAX_LISTED = 6
+JOINED_S = 1.0
+"""Seconds in which text after a letter continues it: later, the letter was an answer of its own."""
 MIN_PREVIEW = 3
 """Rows of the preview that are shown on any screen, before further choices."""
 MIN_ANSWERS = 4
@@ -65,7 +68,12 @@ ApprovalOutcome = Decided | EditCall | ViewCall | NewMessage | Deferred | Cancel
 class ApprovalView:
     """Asks about one batch of requests. `previews` shows what each one would do, by request id."""
 
-    def __init__(self, requests: Sequence[Mapping[str, Any]], previews: Mapping[str, Sequence[DiffLine]]) -> None:
+    def __init__(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        previews: Mapping[str, Sequence[DiffLine]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.requests = tuple(requests)
         self._previews = {id: tuple(lines) for id, lines in previews.items()}
         self._decisions: dict[str, Decision] = {}
@@ -73,7 +81,9 @@ class ApprovalView:
         """The edited arguments by request id."""
         self._place = 0
         self._typed = ""
-        """The letter or digit that selected a choice. More text after it makes both the beginning of a reason."""
+        """The letter or digit that selected a choice. Text right after it makes both the beginning of a reason."""
+        self._typed_at = 0.0
+        self._now_s = clock
         self._reason: str | None = None
         """The reason while it is typed."""
         self._choices = self._choice_view()
@@ -96,13 +106,14 @@ class ApprovalView:
 
     def handle(self, key: str) -> ApprovalOutcome | None:
         """Take a key. Left and right move between the calls; a sentence is the reason of a rejection."""
-        typed, self._typed = self._typed, ""
+        typed = self._typed if self._now_s() - self._typed_at < JOINED_S else ""
+        self._typed = ""
         if key == "c-d":
             return Deferred()
         if self._reason is not None:
             return self._type_reason(key)
         if is_text(key) and (typed or self._choices.place_of(key) is None):
-            self._reason = typed + key
+            self._add(typed, key)
             return None
         if key in ("left", "right"):
             self._move((self._place + (1 if key == "right" else -1)) % len(self.requests))
@@ -110,8 +121,15 @@ class ApprovalView:
         outcome = self._choices.handle(key)
         if isinstance(outcome, Chosen):
             return self._take(outcome.value)
-        self._typed = key if is_text(key) else ""
+        self._typed, self._typed_at = key if is_text(key) else "", self._now_s()
         return outcome
+
+    def _add(self, typed: str, key: str) -> None:
+        """Begin a reason with the letters so far, unless they begin the word for the answer that is selected."""
+        if typed and any(word.startswith(f"{typed}{key}".lower()) for word in WORDS):
+            self._typed, self._typed_at = typed + key, self._now_s()
+        else:
+            self._reason = typed + key
 
     def _take(self, answer: Answer) -> ApprovalOutcome | None:
         match answer:

@@ -7,7 +7,7 @@ import pytest
 from ml_intern.terminal.blocks.diff import DiffLine, new_file
 from ml_intern.terminal.blocks.sentence import covered, what_happens, what_it_costs
 from ml_intern.terminal.theme import Theme
-from ml_intern.terminal.views.approval import ApprovalView, Decided, EditCall, ViewCall
+from ml_intern.terminal.views.approval import JOINED_S, ApprovalView, Decided, EditCall, ViewCall
 from ml_intern.terminal.views.outcome import CANCELLED
 from tests.terminal.screens import HOSTILE, PROSE, check_rows, compare, words_are_whole
 
@@ -57,6 +57,9 @@ def pressed(shown: ApprovalView, *keys: str) -> Any:
         ([*"you should use uv", "enter"], {"type": "reject", "message": "you should use uv"}),
         ([*"2 epochs are enough", "enter"], {"type": "reject", "message": "2 epochs are enough"}),
         ([*"use uv", "enter"], {"type": "reject", "message": "use uv"}),
+        ([*"yes", "enter"], {"type": "approve"}),
+        ([*"no", "enter"], {"type": "reject"}),
+        ([*"no, use uv", "enter"], {"type": "reject", "message": "no, use uv"}),
         (["y", "down", "up", "x", "enter"], {"type": "reject", "message": "x"}),
         (["r", "enter", "x", "backspace", "enter"], {"type": "reject"}),
         (["r", "enter", "x", "esc", "y", "enter"], {"type": "approve"}),
@@ -64,6 +67,22 @@ def pressed(shown: ApprovalView, *keys: str) -> Any:
 )
 def test_a_key_decides_about_a_call(keys: list[str], decision: dict[str, Any]) -> None:
     assert pressed(view(BASH), *keys) == decided(c1=decision)
+
+
+def test_a_letter_pressed_long_before_is_not_part_of_a_reason() -> None:
+    now = 0.0
+    shown = ApprovalView([BASH], PREVIEWS, lambda: now)
+    pressed(shown, "n")
+    now += JOINED_S
+    assert pressed(shown, *"use uv", "enter") == decided(c1={"type": "reject", "message": "use uv"})
+
+
+def test_another_letter_later_changes_the_answer() -> None:
+    now = 0.0
+    shown = ApprovalView([BASH], PREVIEWS, lambda: now)
+    pressed(shown, "y")
+    now += JOINED_S
+    assert pressed(shown, "n", "enter") == decided(c1={"type": "reject"})
 
 
 @pytest.mark.parametrize("key", ["x", "0", "9", " ", "a", "left", "f5", "t", "g", "w", "3"])
