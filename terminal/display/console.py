@@ -81,7 +81,7 @@ class Console:
         self.views = ViewHost(self.changed)
         self._hint = ("", 0.0)
         self._live: list[str] = []
-        self._live_room = -1
+        self._live_room: int | None = None
         self._due = True
         self._timer: asyncio.TimerHandle | None = None
         self._held: asyncio.TimerHandle | None = None
@@ -318,7 +318,7 @@ class Console:
             room = max(size.height // 2 - 2, 2)
             finished = self.transcript.finished(size.width, room)
             self._due = False
-            self._live_room = -1
+            self._live_room = None
         self.editor.buffer.load_history_if_not_yet_loaded()
         rows, cursor = self._composed(size)
         self.frame.draw(rows, cursor, finished)

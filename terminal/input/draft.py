@@ -13,7 +13,7 @@ DRAFT_S = 1.0
 """Seconds after the first change in which the text is saved. It is not written at every key."""
 
 
-class Draft:
+class UnsentText:
     """The file of one session, locked as long as the process lives, so that the others are known to be left over."""
 
     def __init__(self, text: Callable[[], str]) -> None:

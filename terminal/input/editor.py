@@ -11,7 +11,7 @@ from prompt_toolkit.filters import Condition, FilterOrBool
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 
-from ml_intern.terminal.input.draft import Draft
+from ml_intern.terminal.input.draft import UnsentText
 from ml_intern.terminal.input.history import LateHistory
 from ml_intern.terminal.input.paste import Pastes, image_mention
 
@@ -93,7 +93,7 @@ class Editor:
             complete_while_typing=True,
             multiline=True,
         )
-        self.draft = Draft(self._unsent)
+        self.draft = UnsentText(self._unsent)
         self.buffer.on_text_changed += lambda _: self.draft.changed()
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_intern.terminal.input.draft import Draft
+from ml_intern.terminal.input.draft import UnsentText
 from tests.terminal.driver import CTRL_C, CTRL_D, Terminal
 
 
@@ -37,20 +37,20 @@ def test_a_killed_session_leaves_its_draft_to_the_next_one(start: Callable[..., 
 
 async def test_a_draft_is_for_its_own_folder_and_has_no_secret(tmp_path: Path) -> None:
     secret = "hf_" + "aBcDeFgH" * 4
-    one = Draft(lambda: f"use {secret}")
+    one = UnsentText(lambda: f"use {secret}")
     assert one.open(tmp_path / "drafts", tmp_path / "a") == []
     one.changed()
     one.close()
     (file,) = (tmp_path / "drafts").iterdir()
     assert secret not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert Draft(str).open(tmp_path / "drafts", tmp_path / "b") == []
+    assert UnsentText(str).open(tmp_path / "drafts", tmp_path / "b") == []
     assert file.exists()
 
 
 async def test_a_folder_that_cannot_be_written_does_not_end_the_session(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    draft = Draft(lambda: "text")
+    draft = UnsentText(lambda: "text")
     assert draft.open(tmp_path / "file" / "drafts", tmp_path) == []
     draft.changed()
     draft.close()

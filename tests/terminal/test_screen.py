@@ -9,6 +9,7 @@ from ml_intern.terminal.approval import Approvals
 from ml_intern.terminal.session_events import as_typed
 from ml_intern.terminal.state import Transcript
 from ml_intern.terminal.views.approval import Decided
+from ml_intern.terminal.views.choice import ChoiceView, ListChoice
 from tests.terminal.events import CALL, event
 from tests.terminal.keyboard import Keyboard, keyboard
 
@@ -134,3 +135,17 @@ def test_an_undone_message_comes_back_as_it_was_typed() -> None:
     assert as_typed('look at @a.py\n\n<file path="a.py">\n1\n</file>', sent) == "look at @a.py"
     assert as_typed("look at it", sent) == "look at it"
     assert as_typed('read @b.py\n\n<file path="b.py">\n2\n</file>', sent) == "read @b.py"
+
+
+@pytest.mark.parametrize("choices", range(10, 18))
+async def test_no_running_row_stands_above_a_question_whatever_its_height(choices: int) -> None:
+    async with keyboard(100, 30) as typed:
+        typed.transcript.show(event("processing", turn=1, text="go", id="u"))
+        await typed.shows("Esc interrupts")
+        view = ChoiceView([ListChoice(number, f"choice {number}") for number in range(choices)])
+        chosen = asyncio.ensure_future(typed.console.choose(view))
+        typed.transcript.show(event("approval_required", requests=[]))
+        await typed.shows(f"choice {choices - 1}")
+        await typed.until(lambda: "Esc interrupts" not in typed.view())
+        await typed.type("\r")
+        assert await asyncio.wait_for(chosen, 60) is not None
