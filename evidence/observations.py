@@ -5,36 +5,24 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_intern.evidence.code.extract import read_source, scripts_of
 from ml_intern.evidence.numbers.columns import read_columns
+from ml_intern.evidence.programs import programs_of, programs_run
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, is_command, shown_text
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.events import OWN_CALL
-from ml_intern.safety.shell.invocations import Invocation, parse_command
-from ml_intern.safety.shell.paths import CommandContext
+from ml_intern.safety.shell.invocations import Invocation
 from ml_intern.store.evidence.table import EvidenceRow
 from ml_intern.store.runs import RunRow
-from ml_intern.text.word_table import words
 
 if TYPE_CHECKING:
     from langchain_core.messages import AnyMessage
 
-_TEXT_TOOLS: Final = words(
-    "echo printf cat tee head tail grep egrep fgrep rg sort uniq cut tr sed awk wc ls cd pwd "
-    "cp mv rm mkdir rmdir touch ln chmod "
-    "find stat file diff cmp test [ true false sleep seq export set unset read date column "
-    "paste nl rev tac fold yes source . "
-    "jq less more which type du df env for while if do done then else fi"
-)
-"""Programs that pass text on or write what they are given. What they print is not a measurement."""
-_RUN_OTHERS: Final = words("find sed awk env for while if do then else fi time source . jq less more")
-_PLAIN: Final = re.compile(r"[\w./=:,@%+ |;&\n-]*\Z")
-_PARTS: Final = re.compile(r"[|;&\n]+")
 _WRITERS: Final = frozenset({"write", "edit"})
 _COMMANDS: Final = ("bash", "notebook")
 _REPEATING: Final = frozenset({"write", "edit", "notebook", "plan", "bash", "jobs", "experiments", "verify", "notify"})
@@ -60,6 +48,8 @@ class Execution:
     """Why the lists of files may be incomplete, or ""."""
     programs: tuple[Invocation, ...] = ()
     """The programs it ran, without the tools that only pass text on."""
+    started: tuple[str, ...] | None = None
+    """The paths of the programs that the kernel reported, or None if they were not recorded."""
     folder: Path = Path()
     remote: bool = False
     hardware: str = ""
@@ -231,7 +221,8 @@ def _of_call(body: Mapping[str, Any], place: int, workspace: Path) -> Execution 
         opened=frozenset(body["opened"]),
         written=body["written"],
         missed=body["missed"],
-        programs=programs_of(command, folder),
+        started=_paths(body),
+        programs=programs_run(command, folder, None if is_notebook else body.get("started")),
         folder=folder,
     )
 
@@ -252,11 +243,17 @@ def _of_run(row: RunRow, context: ToolContext) -> Execution:
         opened=frozenset(seen.get("opened", ())),
         written=seen.get("written", {}),
         missed=seen.get("missed", "the run left no record of its files"),
-        programs=programs_of(row.command, folder) or _script_program(row, folder),
+        started=_paths(seen),
+        programs=programs_run(row.command, folder, seen.get("started")) or _script_program(row, folder),
         folder=folder,
         remote=row.backend != "local",
         hardware=row.hardware or "",
     )
+
+
+def _paths(body: Mapping[str, Any]) -> tuple[str, ...] | None:
+    started = body.get("started")
+    return None if started is None else tuple(dict.fromkeys(one["path"] for one in started))
 
 
 def _script_program(row: RunRow, folder: Path) -> tuple[Invocation, ...]:
@@ -281,23 +278,6 @@ def _ends(log: Path) -> str:
             return (start + file.read(_MAX_LOG // 2)).decode(errors="replace")
     except OSError:
         return ""
-
-
-@lru_cache(maxsize=4096)
-def programs_of(command: str, folder: Path) -> tuple[Invocation, ...]:
-    """Return what a shell command runs, without the tools that only pass text on."""
-    if _only_passes_text(command):
-        return ()
-    parsed = parse_command(command, CommandContext(str(folder), home=str(Path.home()), cwd=str(folder)))
-    return tuple(one for one in parsed.invocations if one.name and one.name not in _TEXT_TOOLS)
-
-
-def _only_passes_text(command: str) -> bool:
-    """Whether plain words show that a command runs only tools that pass text on; parsing it takes 50 times as long."""
-    if not _PLAIN.match(command):
-        return False
-    firsts = [part.split()[0] for part in _PARTS.split(command) if part.strip()]
-    return all(first in _TEXT_TOOLS and first not in _RUN_OTHERS for first in firsts)
 
 
 def prepare(command: str, result: ToolResult, context: ToolContext) -> None:

@@ -200,7 +200,7 @@ async def _run_recorded(spec: ToolSpec, call: ToolCall, context: ToolContext, ro
     began, reads = file_clock(), spec.only_reads(call.args)
     async with CallRecorder(spec, call, context) as recorder:
         try:
-            result = await _redacted(await _run(spec, parse(spec, call.args), context, row), context)
+            result = await _redacted(await _run(spec, parse(spec, call.args), recorder.context, row), context)
         except asyncio.CancelledError:
             await asyncio.shield(record_cut_off(spec, call.args, context, began))
             await asyncio.shield(recorder.save(ToolResult("", ok=False, status="interrupted")))

@@ -112,7 +112,11 @@ async def open_sandbox(
     """
     locked = await locked_paths(context)
     async with _opened(partial(_prepare, argv, folder, context, secrets, removes, locked)) as command:
-        yield command
+        try:
+            yield command
+        finally:
+            if context.programs is not None:
+                context.programs.take(command.wrapped, argv)
 
 
 @asynccontextmanager
@@ -259,7 +263,12 @@ def run_profile(
         kind=options.sandbox_kind,
     )
     profile = build_profile(request, environment)
-    return replace(profile, readable=(*profile.readable, *options.shown), unreadable=options.unreadable)
+    return replace(
+        profile,
+        readable=(*profile.readable, *options.shown),
+        unreadable=options.unreadable,
+        programs=options.verify != "off",
+    )
 
 
 T = TypeVar("T")

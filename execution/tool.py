@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 from pydantic import BaseModel, ConfigDict
 
 from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_saved_output, real_path
+from ml_intern.execution.recording.programs_used import ProgramsUsed
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED, ApprovalMode
@@ -258,6 +259,8 @@ class ToolContext:
     """Name of the sandbox profile of local commands; part of a call's digest."""
     key: CallKey | None = None
     """The call's row in the journal while it runs."""
+    programs: ProgramsUsed | None = None
+    """Receives the programs that the call's command starts; None if they are not recorded."""
 
     @property
     def artifact_folder(self) -> Path:

@@ -142,7 +142,7 @@ async def _run(folder: Path, order: Mapping[str, Any]) -> "Finished":
         )
         sources = _Sources(folder, order, wrapped)
         noting = asyncio.ensure_future(sources.note_all())
-        evidence = _Evidence(folder, order)
+        evidence = _Evidence(folder, order, wrapped)
         try:
             return await run_command(command, lambda _: None)
         finally:
@@ -168,19 +168,22 @@ def _close(wrapped: "WrappedCommand", log: Path) -> None:
 
 
 class _Evidence:
-    """Watches which files the run opens and writes, and writes them to its folder at its end."""
+    """Watches what the run opens, writes and starts, and writes it to its folder at its end."""
 
-    def __init__(self, folder: Path, order: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, order: Mapping[str, Any], wrapped: "WrappedCommand | None") -> None:
         from ml_intern.execution.recording.file_watch import FileWatch
 
-        self._folder = folder
+        self._folder, self._argv, self._wrapped = folder, tuple(order["argv"]), wrapped
         self._watch = FileWatch([*map(Path, order["roots"])]) if order.get("evidence") else None
 
     def write(self) -> None:
-        from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, files_used
+        from ml_intern.execution.recording.call_evidence import RUN_EVIDENCE, evidence_of
+        from ml_intern.execution.recording.programs_used import ProgramsUsed
 
         if self._watch is not None:
-            text = json.dumps(files_used(self._watch.close()))
+            programs = ProgramsUsed()
+            programs.take(self._wrapped, self._argv)
+            text = json.dumps(evidence_of(self._watch.close(), programs))
             with contextlib.suppress(OSError):  # on a full disk the evidence is missing, which the gate reports
                 (self._folder / RUN_EVIDENCE).write_text(text, encoding="utf-8")
 
@@ -243,6 +246,7 @@ def _sandboxed(order: Mapping[str, Any]) -> Any:
         sandbox=settings["network"],
         sandbox_kind=settings["kind"],
         sandbox_hosts=tuple(settings["hosts"]),
+        verify="quick" if order.get("evidence") else "off",
         hidden=tuple(settings["hidden"]),
         shown=tuple(settings["shown"]),
     )

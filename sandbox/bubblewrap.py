@@ -61,6 +61,8 @@ class Profile:
     """Files that are empty inside, whatever folder they are in. The basic sandbox does not enforce it."""
     read_only: bool = False
     """Whether all folders are read-only. The basic sandbox does not enforce it."""
+    programs: bool = False
+    """Whether the programs that the command starts are recorded."""
     git: tuple[GitFolder, ...] = ()
     devices: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])

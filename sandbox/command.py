@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ml_intern.sandbox.egress import EgressProxy
 from ml_intern.sandbox.git.guard import GitState, remove_active_git_config
+from ml_intern.sandbox.programs.log import ProgramLog
 
 
 def do_nothing() -> None:
@@ -39,6 +40,8 @@ class WrappedCommand:
     """Stop what serves the command: the proxy and the broker for connections."""
     egress: EgressProxy | None = None
     """The proxy for network `list`, which records refused connections."""
+    programs: ProgramLog | None = None
+    """The programs that it starts; None if they are not recorded."""
     has_monitor: bool = True
     """The first process is the sandbox itself: the others end with it."""
     git: GitState | None = None

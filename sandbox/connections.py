@@ -5,7 +5,7 @@ connect() in the sandbox is suspended (seccomp user notification) and performed 
 requested, unix sockets only in file systems that were created for the sandbox.
 
 A sandbox in the network namespace of the host has a `SharedNetwork`: the broker then decides about internet addresses
-too, and about listen().
+too, and about listen(). A thread has one listener, so the broker also hands each execve() to the log of programs.
 """
 
 import errno
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ml_intern.sandbox.programs.log import ProgramLog, SuspendedStart
+from ml_intern.sandbox.programs.own_code import own_code
 from ml_intern.sandbox.seccomp import MACHINES, notifying_filter
 from ml_intern.sandbox.syscalls import (
     connect,
@@ -37,6 +39,7 @@ from ml_intern.sandbox.syscalls import (
 _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("<QIIiIQ6Q")
 _ANSWER = struct.Struct("<QqiI")
+_CONTINUE = 1
 _TMPFS = 0x01021994
 _MAX_ADDRESS = 128
 _MAX_QUEUE = 4096
@@ -59,7 +62,7 @@ class SharedNetwork:
 
 @dataclass(frozen=True)
 class _Request:
-    """A suspended connect() or listen(); of the latter, `address` is the length of the queue."""
+    """A suspended connect(), listen() or start; of listen(), `address` is the length of the queue."""
 
     id: int
     thread: int
@@ -67,16 +70,21 @@ class _Request:
     descriptor: int
     address: int
     length: int
+    arguments: tuple[int, ...]
 
 
 class ConnectionBroker:
     """Performs connect() for all descendants of one filtered thread until the last one ends or `close` is called."""
 
-    def __init__(self, *, abstract: bool, shared: SharedNetwork | None = None) -> None:
+    def __init__(
+        self, *, abstract: bool, shared: SharedNetwork | None = None, programs: ProgramLog | None = None
+    ) -> None:
         self._abstract = abstract
         """Abstract unix sockets are allowed, since the sandbox has its own network namespace."""
         self._shared = shared
         self._listen_call = MACHINES[platform.machine()].listen if shared else -1
+        self._starts = MACHINES[platform.machine()].starts
+        self._programs = programs
         self._listener = -1
         self._open = threading.Lock()
         """Guards the listener while it is used outside the receiving thread or closed."""
@@ -92,7 +100,11 @@ class ConnectionBroker:
     def filter_this_thread(self) -> None:
         """Redirect every connect() of this thread and its future children to the broker. Raises OSError."""
         set_no_new_privileges()
-        self._listener = install_filter_with_listener(notifying_filter(listen=self._shared is not None))
+        self._listener = install_filter_with_listener(
+            notifying_filter(
+                listen=self._shared is not None, own_code=own_code() if self._programs is not None else None
+            )
+        )
         self._filtered.set()
 
     def close(self) -> None:
@@ -129,9 +141,13 @@ class ConnectionBroker:
                 return None
             raise
         identifier, thread, _flags, call, _machine, _pointer, *arguments = _NOTIFICATION.unpack(buffer)
-        return _Request(identifier, thread, call, arguments[0] & 0xFFFFFFFF, arguments[1], arguments[2] & 0xFFFFFFFF)
+        descriptor, length = arguments[0] & 0xFFFFFFFF, arguments[2] & 0xFFFFFFFF
+        return _Request(identifier, thread, call, descriptor, arguments[1], length, tuple(arguments))
 
     def _handle(self, request: _Request) -> None:
+        if request.call in self._starts:
+            self._start(request)
+            return
         with ExitStack() as stack:
             try:
                 duplicate = self._duplicate(request, stack)
@@ -151,6 +167,17 @@ class ConnectionBroker:
                 threading.Thread(target=self._connect_blocking, args=arguments, daemon=True).start()
             else:
                 self._answer(request, errno.EAGAIN)
+
+    def _start(self, request: _Request) -> None:
+        """Record a program and let it start."""
+        path, words, *further = request.arguments
+        start = SuspendedStart(request.thread, None, path, words)
+        if request.call == self._starts[1]:  # execveat()
+            folder = request.descriptor - (1 << 32) if request.descriptor >> 31 else request.descriptor
+            start = SuspendedStart(request.thread, folder, words, further[0], further[2])
+        if self._programs is not None:
+            self._programs.note(start)
+        self._answer(request, 0, _CONTINUE)
 
     def _connect_blocking(
         self, request: _Request, duplicate: socket.socket, address: bytes, resources: ExitStack
@@ -232,9 +259,9 @@ class ConnectionBroker:
             code = error.errno or errno.EACCES
         self._answer(request, code)
 
-    def _answer(self, request: _Request, code: int) -> None:
+    def _answer(self, request: _Request, code: int, flags: int = 0) -> None:
         try:
-            self._control(_SEND, _ANSWER.pack(request.id, 0, -code, 0))
+            self._control(_SEND, _ANSWER.pack(request.id, 0, -code, flags))
         except OSError as error:
             if error.errno not in _GONE:
                 raise

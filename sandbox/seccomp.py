@@ -15,7 +15,7 @@ _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45,
 # SECCOMP_RET_ALLOW, _KILL_PROCESS, _ERRNO | EPERM, _USER_NOTIF
 _ALLOW, _KILL, _DENY, _NOTIFY = 0x7FFF0000, 0x80000000, 0x00050000 | 1, 0x7FC00000
 _MISSING = 0x00050000 | 38  # ENOSYS: callers of openat2 use openat instead
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
+_NUMBER, _ARCHITECTURE, _INSTRUCTION, _ARGUMENTS = 0, 4, 8, 16  # offsets in struct seccomp_data
 _FIRST_ARGUMENT, _SECOND_ARGUMENT = _ARGUMENTS, _ARGUMENTS + 8
 _CREATES = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE
 _SETUID, _SETGID = 0o4000, 0o2000
@@ -54,6 +54,8 @@ class Architecture:
     truncate: int
     opens: tuple[tuple[int, int], ...]
     """open and openat, and the position of their flags."""
+    starts: tuple[int, int]
+    """execve and execveat."""
 
 
 MACHINES: dict[str, Architecture] = {
@@ -83,6 +85,7 @@ MACHINES: dict[str, Architecture] = {
         435,
         76,
         ((2, 1), (257, 2)),
+        (59, 322),
     ),
     "aarch64": Architecture(
         0xC00000B7,
@@ -99,6 +102,7 @@ MACHINES: dict[str, Architecture] = {
         435,
         45,
         ((56, 2),),
+        (221, 281),
     ),
 }
 
@@ -203,13 +207,17 @@ def _only_connected_kinds() -> list[bytes]:
     return [*steps, _step(_RETURN, _DENY)]
 
 
-def notifying_filter(machine: str | None = None, *, listen: bool = False) -> bytes:
+def notifying_filter(
+    machine: str | None = None, *, listen: bool = False, own_code: tuple[int, int] | None = None
+) -> bytes:
     """Return the filter that reports every connect(), with `listen` also listen(), to a listener.
 
-    `seccomp_filter` rejects other architectures.
+    With `own_code`, it also reports every execve() and execveat(), except those that are called from an instruction in
+    this range of addresses. `seccomp_filter` rejects other architectures.
     """
     numbers = MACHINES[machine or platform.machine()]
     calls = (numbers.connect, *([numbers.listen] if listen else []))
+    starts = _starts(numbers, own_code) if own_code is not None else []
     return b"".join(
         [
             _step(_LOAD, _ARCHITECTURE),
@@ -217,6 +225,22 @@ def notifying_filter(machine: str | None = None, *, listen: bool = False) -> byt
             _step(_RETURN, _ALLOW),
             _step(_LOAD, _NUMBER),
             *(step for number in calls for step in (_step(_EQUAL, number, 0, 1), _step(_RETURN, _NOTIFY))),
+            *starts,
             _step(_RETURN, _ALLOW),
         ]
     )
+
+
+def _starts(numbers: Architecture, own_code: tuple[int, int]) -> list[bytes]:
+    """Return the steps that report the start of a program that other code than `own_code` calls."""
+    first, end = own_code
+    check = [
+        _step(_LOAD, _INSTRUCTION + 4),
+        _step(_EQUAL, first >> 32, 0, 4),
+        _step(_LOAD, _INSTRUCTION),
+        _step(_GREATER_EQUAL, first & 0xFFFFFFFF, 0, 2),
+        _step(_GREATER_EQUAL, (end - 1) & 0xFFFFFFFF, 1, 0),
+        _step(_RETURN, _ALLOW),
+        _step(_RETURN, _NOTIFY),
+    ]
+    return [part for number in numbers.starts for part in (_step(_EQUAL, number, 0, len(check)), *check)]

@@ -62,6 +62,7 @@ def wrap_captured(argv: Sequence[str], profile: Profile, folder: str, shell: str
         environment,
         helpers=(partial(_in_background, spare.close),),
         egress=spare.wrapped.egress,
+        programs=spare.wrapped.programs,
         git=state,
         after_close=start_next,
         spare=spare,
@@ -133,6 +134,8 @@ class _Handed(WrappedCommand):
     def start_captured(self, *, on_end: Callable[[], None], environment: Mapping[str, str], folder: str) -> Captured:
         """Hand the command over. Raises OSError if the sandbox has ended meanwhile."""
         assert self.spare is not None  # noqa: S101  wrap_captured sets it
+        if self.programs is not None:
+            self.programs.clear()
         output = self.spare.hand(self.argv, environment, folder)
         self.spare.ended.add_done_callback(lambda _: on_end())
         return Captured(self.spare.process, output)

@@ -13,6 +13,7 @@ from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.connections import ConnectionBroker, can_broker
 from ml_intern.sandbox.egress import EgressProxy
 from ml_intern.sandbox.git.guard import GitState, record_git_state
+from ml_intern.sandbox.programs.log import ProgramLog
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 
@@ -50,7 +51,8 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
         options += egress.options
         variables = egress.environment()
         egress.start()
-    broker = ConnectionBroker(abstract=profile.network != "on") if with_broker else None
+    programs = ProgramLog() if with_broker and profile.programs else None
+    broker = ConnectionBroker(abstract=profile.network != "on", programs=programs) if with_broker else None
     if broker is not None:
         broker.start()
     # The absolute path, because PATH inside the sandbox must not choose the program started outside.
@@ -60,7 +62,9 @@ def _in_bubblewrap(argv: Sequence[str], profile: Profile, folder: str) -> Wrappe
     helpers = tuple(helper.close for helper in (egress, broker) if helper is not None)
     descriptors = (seccomp, *redacted.values(), *caches.descriptors)
     environment = {**profile.environment, "PWD": folder or profile.workspace, **variables}
-    return WrappedCommand(command, environment, descriptors, thread_setup, helpers, egress, variables=variables)
+    return WrappedCommand(
+        command, environment, descriptors, thread_setup, helpers, egress, programs, variables=variables
+    )
 
 
 @lru_cache(maxsize=1)

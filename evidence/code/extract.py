@@ -17,6 +17,11 @@ _SUFFIXES: Final = (".py", ".ipynb")
 _MAGIC: Final = re.compile(r"(?m)^(\s*)[%!?].*$")
 
 
+def runs_python(name: str) -> bool:
+    """Return whether a program of this name runs Python code that its arguments name."""
+    return _PYTHON.match(name) is not None or name in _LAUNCHERS or name.endswith(_SUFFIXES)
+
+
 def scripts_of(one: Invocation, folder: Path) -> list[str]:
     """Return the paths of the scripts, modules and notebooks that a program run in `folder` reads its code from."""
     is_python = _PYTHON.match(one.name) is not None

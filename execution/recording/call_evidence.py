@@ -5,12 +5,13 @@ import json
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ml_intern.execution.call import ToolCall, ToolResult
 from ml_intern.execution.recording.file_watch import FilesUsed, FileWatch
+from ml_intern.execution.recording.programs_used import ProgramsUsed
 from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.safety.rules import SHELL_TOOL
 from ml_intern.text.digests import file_digest
@@ -31,11 +32,17 @@ class CallRecorder:
 
     def __init__(self, spec: ToolSpec, call: ToolCall, context: ToolContext) -> None:
         self._off = context.options.verify == "off" or spec.only_reads(call.args) or context.key is None
+        self._programs = None if self._off else ProgramsUsed()
         self._call, self._context = call, context
         self._watch: FileWatch | None = None
         self._began = time.time()
         self.written: tuple[str, ...] = ()
         """The files that were seen written, once the call is saved."""
+
+    @property
+    def context(self) -> ToolContext:
+        """The context for the call, which collects the programs that it starts."""
+        return replace(self._context, programs=self._programs)
 
     async def __aenter__(self) -> "CallRecorder":
         if (
@@ -68,7 +75,7 @@ class CallRecorder:
             "status": result.status,
             "began": self._began,
             "seconds": round(time.time() - self._began, 3),
-            **files_used(used),
+            **evidence_of(used, self._programs),
         }
 
 
@@ -92,9 +99,11 @@ def _ends(path: Path) -> str:
         return (start + between + file.read()).decode(errors="replace")
 
 
-def files_used(used: FilesUsed) -> dict[str, Any]:
-    """Return the files as plain values, the written ones with their digests."""
-    return {**asdict(used), "written": digests(used.written)}
+def evidence_of(used: FilesUsed, programs: ProgramsUsed | None) -> dict[str, Any]:
+    """Return files and programs as plain values, the written files with their digests."""
+    started = programs.started if programs else None
+    missed = used.missed or (programs.missed if programs else "")
+    return {**asdict(used), "missed": missed, "written": digests(used.written), "started": started}
 
 
 def digests(paths: Sequence[str]) -> Mapping[str, str]:

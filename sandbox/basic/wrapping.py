@@ -19,6 +19,7 @@ from ml_intern.sandbox.basic.rules import rules
 from ml_intern.sandbox.bubblewrap import Profile, memory_file
 from ml_intern.sandbox.command import WrappedCommand
 from ml_intern.sandbox.connections import ConnectionBroker, SharedNetwork, can_broker
+from ml_intern.sandbox.programs.log import ProgramLog
 from ml_intern.sandbox.seccomp import seccomp_filter
 
 _PROGRAM = (Path(__file__).parent / "launcher_process.py").read_text(encoding="utf-8")
@@ -57,7 +58,8 @@ def wrap_basic(
     if egress is not None:
         variables |= egress.environment()
         egress.start()
-    broker = ConnectionBroker(abstract=False, shared=_network(profile, own, egress))
+    programs = ProgramLog() if profile.programs else None
+    broker = ConnectionBroker(abstract=False, shared=_network(profile, own, egress), programs=programs)
     broker.start()
     seccomp = memory_file(_filter(profile, kernel))
     finished, ended = os.pipe()
@@ -79,6 +81,7 @@ def wrap_basic(
         (broker.filter_this_thread,),
         tuple(helpers),
         egress,
+        programs,
         variables=variables,
         restored=restored,
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
-from ml_intern.evidence.observations import Execution, Observations, Typed, programs_of
+from ml_intern.evidence.observations import Execution, Observations, Typed
+from ml_intern.evidence.programs import programs_of
 
 RESULTS = """\
 {"train_loss": 0.2184, "eval": {"accuracy": 0.97314, "f1": 0.8812}, "baseline": 0.5}

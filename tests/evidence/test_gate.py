@@ -9,7 +9,8 @@ import pytest
 
 from ml_intern.evidence.gate import check_answer
 from ml_intern.evidence.locks import locked_files, locked_names
-from ml_intern.evidence.observations import Execution, Observations, Typed, programs_of
+from ml_intern.evidence.observations import Execution, Observations, Typed
+from ml_intern.evidence.programs import programs_of
 from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.store.evidence.table import EvidenceRow
 

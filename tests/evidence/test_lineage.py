@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.evidence.observations import Execution, Observations, programs_of
+from ml_intern.evidence.observations import Execution, Observations
+from ml_intern.evidence.programs import programs_of
 from tests.evidence.test_gate import verdict
 
 ANSWER = "The accuracy is 0.8125 on test data. The model is saved as model.pkl."

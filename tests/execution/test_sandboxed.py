@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ml_intern.evidence.observations import observe
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.sessions import members
 from ml_intern.execution.run import run_call
@@ -285,3 +286,14 @@ async def test_what_a_command_sends_is_limited_once_outside_text_is_in_the_conve
     assert "204" not in limited.text
     assert "the sandbox cut the connection: POST to 127.0.0.1 is not allowed while text from" in limited.text
     assert "ask the user to send the data" in limited.text
+
+
+async def test_programs_that_a_script_starts_are_part_of_the_evidence_and_a_function_is_not_a_program(
+    bench: Bench,
+) -> None:
+    bench.file("run.sh", "exec python3 -c 'print(6 * 7)'\n")
+    await inside(bench, "sh run.sh", verify="quick")
+    await inside(bench, "python3() { cat run.sh; }; python3 eval.py", verify="quick")
+    script, function = (await observe(bench.context())).executions
+    assert [(one.name, one.code) for one in script.programs] == [("sh", ""), ("python3", "print(6 * 7)")]
+    assert (function.ran, function.missed) == (False, "")

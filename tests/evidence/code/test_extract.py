@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.evidence.code.extract import notebook_outputs, notebook_source, read_source, scripts_of
-from ml_intern.evidence.observations import programs_of
+from ml_intern.evidence.programs import programs_of
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The programs that a sandboxed command starts, as the kernel reports them."""
