@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.paths import private_folder
-from ml_intern.safety.secrets.redaction import redact
 
 
 def log_error(home: Path, thread_id: str, error: BaseException) -> MLInternError:
@@ -14,6 +13,8 @@ def log_error(home: Path, thread_id: str, error: BaseException) -> MLInternError
 
     The remedy says where the traceback is, or why it could not be written (the cause may be a full disk).
     """
+    from ml_intern.safety.secrets.redaction import redact
+
     message = redact(f"internal error: {type(error).__name__}: {error}")
     log = home / "logs" / "errors.log"
     try:

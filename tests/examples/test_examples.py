@@ -53,5 +53,6 @@ async def test_the_notebook(work: Path, monkeypatch: pytest.MonkeyPatch, capsys:
                 await done
     assert names["asked"] == ["write"]
     shown = capsys.readouterr().out
-    assert "tool_call accuracy_of" in shown
+    assert "calls accuracy_of" in shown
+    assert "saved" in shown
     assert "accuracy=0.75" in shown
