@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -32,7 +33,7 @@ from acp.schema import (
     SetSessionModeResponse,
 )
 
-from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.paths import data_home, private_folder
 from ml_intern.configs.version import version
 from ml_intern.safety.error_log import log_error
@@ -43,6 +44,8 @@ from ml_intern.server.acp.sessions import OpenSessions
 from ml_intern.session.opening.request import SessionRequest
 from ml_intern.session.threads import open_threads
 
+NOT_FOUND = -32002
+"""The protocol's code of an error about a resource that does not exist."""
 MAX_LISTED = 200
 MAX_NAME = 60
 CAPABILITIES = AgentCapabilities(
@@ -213,6 +216,8 @@ class EditorAgent:
 
     async def _start(self, request: SessionRequest, *, replay: bool = False) -> EditorSession:
         """Open a session. Its events are sent from the next step of the loop on, after the reply to the request."""
+        if request.thread is not None:
+            await _check_thread(request.thread)
         if request.thread in self._sessions and not request.fork:
             del self._sessions[request.thread]
             await self._open.close(request.thread)
@@ -228,8 +233,17 @@ class EditorAgent:
 
     def _find(self, id: str) -> EditorSession:
         if id not in self._sessions:
-            raise RequestError(-32002, f"no session {id[:100]!r} is open; load it first")
+            raise RequestError(NOT_FOUND, f"no session {id[:100]!r} is open; load it first")
         return self._sessions[id]
+
+
+async def _check_thread(id: str) -> None:
+    """Raise the error of the protocol if there is no thread with exactly this id, so that editors start another one."""
+    async with open_threads(lambda _message, _remedy: None) as threads:
+        with suppress(UsageError):
+            if (await threads.find(id)).id == id:
+                return
+    raise RequestError(NOT_FOUND, f"there is no thread {id[:100]!r}: without a message, a session is not saved")
 
 
 def _iso(epoch: float) -> str:

@@ -165,6 +165,10 @@ async def test_problems_are_errors_with_a_remedy(agents: Agents) -> None:
             await agent.prompt(id, words("go"))
         assert isinstance(failed.value.data, dict)
         assert failed.value.data["exit_code"] == 1
+        for unknown in ("no-such-thread", id[:8]):
+            with pytest.raises(acp.RequestError, match="there is no thread") as missing:
+                await agent.load_session(str(agents.folder), unknown)
+            assert missing.value.code == -32002
 
 
 def test_a_person_at_a_terminal_is_told_what_the_command_is_for(
