@@ -62,7 +62,7 @@ def search_part(search: SearchRecord) -> str:
     names = "".join(f"<th>{name}</th>" for name in ("Attempt", "Metric", "State", "Cost", "Idea", "Reason"))
     rows = "".join(_attempt_row(row, url) for row in attempt_rows(search.tree))
     curve = chart(search.plan.objective.metric, steps, dots, axis="attempt")
-    return f'{about}<p><a href="{url}/report">Report</a></p>{curve}<table><tr>{names}</tr>{rows}</table>'
+    return f'{about}<p><a href="{url}/report">Report</a></p>{curve}<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def attempt_page(frame: PageFrame, search: SearchRecord, attempt: Attempt, diff: str) -> str:

@@ -99,7 +99,8 @@ def test_a_thread_lives_on_the_page_without_a_reload(page: "Page", web: Web) -> 
 def test_landmarks_names_and_a_place_for_a_thumb(page: "Page", web: Web) -> None:
     thread = web.start({"text": "hello"}, text="look", folder="landmarks")
     web.until(thread, "<p>hello</p>")
-    for place in ("/", f"/t/{thread}", "/settings"):
+    page.locator(f"#row-{thread} .about").get_by_text("landmarks · 1 turn").wait_for()
+    for place in ("/", f"/t/{thread}", "/settings", "/searches"):
         page.goto(web.url + place)
         assert page.get_by_role("main").count() == 1
         assert page.get_by_role("heading", level=1).count() >= 1
