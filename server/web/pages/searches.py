@@ -62,7 +62,8 @@ def search_part(search: SearchRecord) -> str:
     names = "".join(f"<th>{name}</th>" for name in ("Attempt", "Metric", "State", "Cost", "Idea", "Reason"))
     rows = "".join(_attempt_row(row, url) for row in attempt_rows(search.tree))
     curve = chart(search.plan.objective.metric, steps, dots, axis="attempt")
-    return f'{about}<p><a href="{url}/report">Report</a></p>{curve}<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'{about}<p><a href="{url}/report">Report</a></p>{curve}{table}'
 
 
 def attempt_page(frame: PageFrame, search: SearchRecord, attempt: Attempt, diff: str) -> str:
