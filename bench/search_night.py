@@ -43,10 +43,10 @@ effects = {EFFECTS!r}
 value = 0.7 + sum(effects.get(one, 0) for one in ideas)
 print("accuracy", value + random.Random(" ".join([*ideas, *sys.argv])).gauss(0, 0.002))
 """
-PROPOSE: Final = f"""import os, re
+PROPOSE: Final = """import os, re
 number = int(re.findall("[0-9]+", os.getcwd())[-1])
-ideas, have = {IDEAS!r}, open("ideas.txt").read().split()
-idea = "hang" if number == {HANGS} else ideas[(number - 1) % len(ideas)]
+ideas, have = IDEAS, open("ideas.txt").read().split()
+idea = "hang" if number == HANGS else ideas[(number - 1) % len(ideas)]
 name = idea if idea not in have and idea != "none" else "none%d" % number
 print("I add", name)
 if idea == "cheat":
@@ -58,7 +58,7 @@ TURN: Final = (
     {"tool_calls": [{"name": "bash", "args": {"command": "python3 propose.py"}}]},
     {"text": "Idea: ${result:I add .*|^.*}\nDone."},
 )
-SCRIPT: Final = TURN * 4
+SCRIPT: Final = TURN * 30
 """An attempt that was cut off and changed nothing is asked again."""
 DISK_BYTES: Final = 192_000_000
 MAX_STARTS: Final = 20
@@ -68,8 +68,8 @@ MAX_SECONDS: Final = 3_600.0
 class NightOfAttempts:
     """One search and what happened to it."""
 
-    def __init__(self, folder: Path, attempts: int, parallel: int) -> None:
-        self.folder, self.attempts, self.parallel = folder, attempts, parallel
+    def __init__(self, folder: Path, attempts: int, parallel: int, hangs: int = HANGS) -> None:
+        self.folder, self.attempts, self.parallel, self.hangs = folder, attempts, parallel, hangs
         self.work, self.home = folder / "work", folder / "home"
         self.starts, self.events = 0, Counter[str]()
         self.environment = {**os.environ, "ML_INTERN_HOME": str(self.home)}
@@ -78,7 +78,8 @@ class NightOfAttempts:
     def prepare(self) -> None:
         """Write the task and commit it."""
         (self.work / "data").mkdir(parents=True)
-        files = {"eval.py": EVALUATE, "propose.py": PROPOSE, "ideas.txt": "", "data/test.csv": "test\n"}
+        propose = PROPOSE.replace("IDEAS", repr(IDEAS)).replace("HANGS", str(self.hangs))
+        files = {"eval.py": EVALUATE, "propose.py": propose, "ideas.txt": "", "data/test.csv": "test\n"}
         for name, text in files.items():
             (self.work / name).write_text(text)
         (self.folder / "script.yaml").write_text(json.dumps(SCRIPT))

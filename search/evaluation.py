@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 from ml_intern.configs.errors import SandboxMissing
@@ -20,13 +20,12 @@ from ml_intern.evidence.reproduction.run import Scratch, refuse_without_sandbox,
 from ml_intern.execution.sandboxed import open_offline
 from ml_intern.graph.context import RunOptions
 from ml_intern.search.files.copies import copy_folder
-from ml_intern.search.plan import SearchPlan
+from ml_intern.search.plan import SEED, SearchPlan
 from ml_intern.search.readings import NoMetric, Reading, read_metric
 from ml_intern.search.scores import score_of
 from ml_intern.search.tree import Score
 
 _DATA_WORD: Final = re.compile(r"[^\s'\"]+")
-SEED: Final = "{seed}"
 
 
 class EvaluationFailed(Exception):
@@ -80,7 +79,7 @@ class SearchEvaluator:
             readings.append(await self._read(top, workspace, command.replace(SEED, str(seed))))
         seconds = (time.monotonic() - began) / len(seeds)
         rows = readings[0].rows
-        digest = self._save_rows([one.each_row for one in readings])
+        digest = self._save_rows(_rows_of(readings))
         return MeasuredScore(score_of([one.value for one in readings], seeds, rows, digest), rows, seconds)
 
     async def _read(self, top: Path, workspace: Path, command: str) -> Reading:
@@ -118,17 +117,26 @@ class SearchEvaluator:
         """Return the evaluator with the hold-out in place of its test data; "" if it names none."""
         return with_data(self.plan.evaluator, self.plan.holdout)
 
-    def _save_rows(self, rows: Sequence[Sequence[float]]) -> str:
-        """Save the metric of each row, and return its digest; "" if the evaluator did not print it."""
-        if not all(rows) or len({len(one) for one in rows}) != 1:
+    def _save_rows(self, rows: Sequence[Any]) -> str:
+        """Save the rows, and return their digest; "" without rows."""
+        if not rows:
             return ""
-        means = [sum(column) / len(column) for column in zip(*rows, strict=True)]
-        text = dumps(means)
+        text = dumps(rows)
         digest = sha256(text.encode()).hexdigest()
         folder = self.home / "rows"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{digest}.json").write_text(text, encoding="utf-8")
         return digest
+
+
+def _rows_of(readings: Sequence[Reading]) -> Sequence[Any]:
+    """Return the predictions if all readings have the same ones, else the mean metric of each row, if printed."""
+    if any(one.predictions for one in readings):
+        return readings[0].predictions if len({one.predictions for one in readings}) == 1 else ()
+    rows = [one.each_row for one in readings]
+    if not all(rows) or len({len(one) for one in rows}) != 1:
+        return ()
+    return [sum(column) / len(column) for column in zip(*rows, strict=True)]
 
 
 def with_data(command: str, data: str) -> str:

@@ -7,7 +7,7 @@ judgements together err with a probability of at most `level`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, variance
 from typing import Final
@@ -26,6 +26,10 @@ _POWER: Final = 1.28
 """The normal quantile of 90 %: how often a gain as large as the observed one is to be confirmed."""
 _PAIRED: Final = 0.5
 """From this share of common variance on, evaluations with the same seed are compared in pairs."""
+
+
+MIN_UNTESTED: Final = 0.01
+"""The smallest gain, as a share of what there is to gain or lose, where chance cannot be measured."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def judge(candidate: Score, parent: Score, noise: Noise, planned: int, level: fl
         error, degrees = _paired_error(candidate, parent, noise)
     else:
         error, degrees = _separate_error(candidate, parent, noise)
-    return _decided(gain / error if error else math.inf, degrees, level / planned, _change(candidate, parent))
+    return decided(gain / error if error else math.inf, degrees, level / planned, _change(candidate, parent))
 
 
 def judge_rows(
@@ -95,21 +99,22 @@ def judge_rows(
     gain, error = fmean(gains), math.sqrt(variance(gains) / len(gains))
     if gain <= 0 or error == 0:
         return Judgement(better=gain > 0, reason=f"{gain:+.4g} in each of {plural(len(gains), 'row')}")
-    return _decided(gain / error, len(gains) - 1, level / planned, f"{gain:+.4g} over {plural(len(gains), 'row')}")
+    return decided(gain / error, len(gains) - 1, level / planned, f"{gain:+.4g} over {plural(len(gains), 'row')}")
 
 
 def choose_winner(
-    reruns: Mapping[int, Score], baseline: Score, noise: Noise, level: float, objective: Objective
+    reruns: Mapping[int, Score], baseline: Score, objective: Objective, judged: Callable[[Score, Score], Judgement]
 ) -> tuple[int | None, Judgement]:
     """Return the attempt with the best re-run, if that is better than the baseline's re-run, and the judgement."""
     if not reruns:
         return None, Judgement(better=False, reason="no attempt was better than its parent")
     best = max(reruns, key=lambda number: (objective.gain(reruns[number].mean, baseline.mean), -number))
-    judgement = judge(reruns[best], baseline, noise, len(reruns), level, objective)
+    judgement = judged(reruns[best], baseline)
     return (best if judgement.better else None), judgement
 
 
-def _decided(t: float, degrees: float, level: float, change: str) -> Judgement:
+def decided(t: float, degrees: float, level: float, change: str) -> Judgement:
+    """Decide from a gain in standard errors, with its degrees of freedom, at `level`."""
     probability = upper_tail(t, degrees)
     better = probability <= level
     fact = f"{change}: chance alone gives this with a probability of {probability:.2g}"
@@ -138,11 +143,18 @@ def _judge_exact(candidate: Score, parent: Score, noise: Noise, level: float) ->
     """Compare two values of an evaluator that gives the same value for each seed."""
     change = _change(candidate, parent)
     if not noise.rows or not all(0 <= one.mean <= 1 for one in (candidate, parent)):
-        return Judgement(better=True, reason=f"{change}, the same for each seed; how much is chance is not measured")
+        needed = MIN_UNTESTED * _room(parent.mean)
+        fact = f"{change}, not tested against noise: a gain counts from {needed:.3g} on"
+        return Judgement(abs(candidate.mean - parent.mean) >= needed, fact)
     error = math.sqrt(sum(one.mean * (1 - one.mean) for one in (candidate, parent)) / noise.rows)
     needed = NormalDist().inv_cdf(1 - level) * error
     fact = f"{change} on {plural(noise.rows, 'row')}: chance reaches {needed:.3g}"
     return Judgement(abs(candidate.mean - parent.mean) > needed, fact)
+
+
+def _room(value: float) -> float:
+    """Return the distance of a share to the nearer of 0 and 1, or the size of any other value."""
+    return min(value, 1 - value) if 0 < value < 1 else abs(value)
 
 
 def _fresh_seeds(gain: float, samples: int, level: float) -> int:

@@ -7,6 +7,8 @@ from typing import Final, Literal, Self
 from ml_intern.configs.errors import UsageError
 
 PolicyName = Literal["greedy", "tree", "population"]
+SEED: Final = "{seed}"
+"""The place of the seed in the command of an evaluator."""
 _METRIC: Final = re.compile(r"(max|min)\s+([A-Za-z_][\w.@/+-]*)")
 
 

@@ -230,10 +230,10 @@ def _diff(search: SearchRecord) -> str:
 def _limits(search: SearchRecord) -> Iterator[str]:
     """Yield what the report does not show."""
     noise = _noise(search)
-    if noise.degrees and not noise.sd:
+    if noise.degrees and not noise.sd and not noise.rows:
         yield (
-            "The evaluator gives the same value for each seed, so gains are exact for its data. How much of them is "
-            "chance was not measured: use `{seed}` in the evaluator, or let it print its rows."
+            "Gains were not tested against noise: the evaluator gives the same value for each seed and prints no rows. "
+            "Use `{seed}` in it, or let it print `n`, `rows` or `predictions`."
         )
     if not search.plan.holdout:
         yield "There was no hold-out: the gain on data that the search did not use is unknown."

@@ -5,7 +5,6 @@ its evaluation is repeated.
 """
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,10 +12,12 @@ from uuid import uuid4
 
 from ml_intern.configs.errors import ConfigurationError, TemporaryError
 from ml_intern.evidence.locks import locked_files
-from ml_intern.search.evaluation import SEED, EvaluationFailed, MeasuredScore
+from ml_intern.search.evaluation import EvaluationFailed, MeasuredScore
 from ml_intern.search.files.git import GitFailed
-from ml_intern.search.judgement import Judgement, judge, judge_rows, screen
+from ml_intern.search.judgement import Judgement, judge, screen
+from ml_intern.search.plan import SEED
 from ml_intern.search.policies.halving import ends_early
+from ml_intern.search.predictions import judge_saved
 from ml_intern.search.running.machine import check_disk, check_linked
 from ml_intern.search.running.prompt import AGAIN, prompt_of
 from ml_intern.search.running.proposer import Proposal, ProposerTask, propose
@@ -188,8 +189,9 @@ class AttemptRun:
         search, plan = self.search, self.search.plan
         parent, before = self._compared()
         rules = (search.noise, search.record.planned, plan.level, plan.objective)
-        if rows := await self._rows(first.score, before):
-            return judge_rows(*rows, search.record.planned, plan.level, plan.objective), first.score
+        saved = await self._by_rows(first.score, before)
+        if saved is not None:
+            return saved, first.score
         screening = screen(first.score, before, *rules)
         if not screening.promising:
             return Judgement(better=False, reason=screening.reason), first.score
@@ -200,15 +202,11 @@ class AttemptRun:
         compared = await self._measure(parent.number, seeds)
         return judge(fresh.score, compared.score, *rules), fresh.score
 
-    async def _rows(self, one: Score, other: Score) -> tuple[list[float], list[float]] | None:
-        """Return the metric of the same rows for both, if the evaluator prints it and its seed does not matter."""
-        if not (one.predictions and other.predictions) or SEED in self.search.plan.evaluator:
-            return None
-        return await asyncio.to_thread(lambda: (self._saved_rows(one), self._saved_rows(other)))
-
-    def _saved_rows(self, score: Score) -> list[float]:
-        text = (self.search.evaluator.home / "rows" / f"{score.predictions}.json").read_text(encoding="utf-8")
-        return [float(value) for value in json.loads(text)]
+    async def _by_rows(self, one: Score, other: Score) -> Judgement | None:
+        search = self.search
+        return await asyncio.to_thread(
+            judge_saved, search.evaluator.home, one, other, search.plan, search.record.planned
+        )
 
     async def _measure(self, number: int, seeds: tuple[int, ...], command: str = "") -> MeasuredScore:
         top, workspace = await self.search.open(number)

@@ -8,7 +8,8 @@ from typing import Final
 
 from ml_intern.search.evaluation import EvaluationFailed
 from ml_intern.search.files.git import GitFailed
-from ml_intern.search.judgement import choose_winner
+from ml_intern.search.judgement import Judgement, choose_winner, judge
+from ml_intern.search.predictions import judge_saved
 from ml_intern.search.record import Conclusion, Contribution, Finalist
 from ml_intern.search.running.attempt import first_seeds
 from ml_intern.search.running.state import FINAL_SEED, RunningSearch
@@ -50,8 +51,13 @@ async def conclude(search: RunningSearch) -> None:
 
 def _chosen(search: RunningSearch, conclusion: Conclusion, reruns: Mapping[int, Score], before: Score) -> Conclusion:
     """Return the conclusion with the winner. Without any noise, the judgements of the attempts are repeated."""
-    plan, noise = search.plan, search.noise
-    winner, judgement = choose_winner(reruns, before, noise, plan.level, plan.objective)
+    plan, count = search.plan, len(reruns)
+
+    def judged(one: Score, other: Score) -> Judgement:
+        by_rows = judge_saved(search.evaluator.home, one, other, plan, count)
+        return by_rows or judge(one, other, search.noise, count, plan.level, plan.objective)
+
+    winner, judgement = choose_winner(reruns, before, plan.objective, judged)
     return replace(conclusion, winner=winner, why=judgement.reason)
 
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from ml_intern.search.judgement import choose_winner, judge, judge_rows, screen
+from ml_intern.search.judgement import Judgement, choose_winner, judge, judge_rows, screen
 from ml_intern.search.noise import Noise
 from ml_intern.search.plan import Objective
 from ml_intern.search.scores import score_of
@@ -124,10 +124,12 @@ def test_an_exact_evaluator_is_judged_by_its_rows() -> None:
     assert judge(same(0.82), same(0.80), many, 10, 0.05, ACCURACY).better
 
 
-def test_an_exact_evaluator_without_rows_says_that_chance_is_not_measured() -> None:
+def test_an_exact_evaluator_without_rows_needs_a_gain_of_one_percent() -> None:
     judged = judge(same(0.82), same(0.80), SAME, 10, 0.05, ACCURACY)
     assert judged.better
-    assert judged.reason == "0.8 to 0.82, the same for each seed; how much is chance is not measured"
+    assert judged.reason == "0.8 to 0.82, not tested against noise: a gain counts from 0.002 on"
+    assert not judge(same(0.801), same(0.80), SAME, 10, 0.05, ACCURACY).better
+    assert not judge(same(99.5), same(100.0), SAME, 10, 0.05, LOSS).better
     assert judge(same(3.0), same(3.5), Noise(0.0, 3, rows=100), 10, 0.05, LOSS).better, (
         "a loss has no interval from rows"
     )
@@ -150,10 +152,14 @@ def test_the_winner_is_the_best_rerun_that_beats_the_baseline() -> None:
     baseline, good, lucky = (
         score_of([mean + one for one in (-0.01, 0, 0.01, 0)], range(4)) for mean in (0.7, 0.8, 0.701)
     )
-    number, judged = choose_winner({3: lucky, 7: good}, baseline, NOISE, 0.05, ACCURACY)
-    assert (number, judged.better) == (7, True)
-    assert choose_winner({3: lucky}, baseline, NOISE, 0.05, ACCURACY)[0] is None
-    assert choose_winner({}, baseline, NOISE, 0.05, ACCURACY)[0] is None
+
+    def judged(one: Score, other: Score) -> Judgement:
+        return judge(one, other, NOISE, 2, 0.05, ACCURACY)
+
+    number, found = choose_winner({3: lucky, 7: good}, baseline, ACCURACY, judged)
+    assert (number, found.better) == (7, True)
+    assert choose_winner({3: lucky}, baseline, ACCURACY, judged)[0] is None
+    assert choose_winner({}, baseline, ACCURACY, judged)[0] is None
 
 
 def test_an_interval_comes_from_the_spread_or_from_the_rows() -> None:
