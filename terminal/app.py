@@ -50,6 +50,8 @@ class App:
         self._modes = ModeSwitch()
         self._answered_from = ""
         self._rewinds = False
+        self._reading = 0
+        """The number of lists that the user opened to read."""
         self._presses = 0
         self._idle: asyncio.Future[None] | None = None
         self._tasks = set[asyncio.Task[None]]()
@@ -345,11 +347,18 @@ class App:
     def open_pager(self) -> None:
         """Show whole outputs."""
         if self._session is not None:
-            self.in_background(read_outputs(self.console, self._session))
+            self.in_background(self._read(read_outputs(self.console, self._session)))
 
     def open_history(self) -> None:
         """Let the user choose an earlier message."""
-        self.in_background(choose_earlier(self.console))
+        self.in_background(self._read(choose_earlier(self.console)))
+
+    async def _read(self, shown: "Awaitable[None]") -> None:
+        self._reading += 1
+        try:
+            await shown
+        finally:
+            self._reading -= 1
 
     def toggle_plan(self) -> None:
         """Fold or unfold the plan."""
@@ -368,7 +377,8 @@ class App:
     def _status(self, width: int, theme: "Theme") -> str:
         if self.events is None:
             return theme.paint("dim", "starting")
-        state = "waiting for you" if self.console.asking else "working" if self._busy else "ready"
+        asks = self.events.requests or (self.console.asking and not self._reading)
+        state = "waiting for you" if asks else "working" if self._busy else "ready"
         continues = state == "ready" and self.events.unfinished
         if self._entered.paused:
             how = "Enter continues the turn" if continues else "enter a message to continue"

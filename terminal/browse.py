@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ml_intern.terminal.blocks.call import REJECTION
 from ml_intern.terminal.render.summary import call_summary, one_line
 from ml_intern.terminal.views.outcome import Chosen
 from ml_intern.terminal.views.picker import Item, PickerView
 
 if TYPE_CHECKING:
+    from ml_intern.outbound.conversation import Message
     from ml_intern.session.protocol import Session
     from ml_intern.terminal.input.reader import SessionTerminal
 
@@ -36,13 +38,19 @@ async def read_outputs(console: "SessionTerminal", session: "Session") -> None:
             rows.append((message.reasoning, "reasoning", ""))
         elif message.role == "tool":
             args = calls[message.call_id].args if message.call_id in calls else {}
-            rows.append((message.text, call_summary(message.name, args), "" if message.ok else "failed"))
+            rows.append((message.text, call_summary(message.name, args), _outcome(message)))
     if not rows:
         console.hint("no outputs yet")
         return
     chosen = await _chosen(console, "Outputs, the latest first", rows[:MAX_ITEMS])
     if chosen is not None:
         await console.page(chosen)
+
+
+def _outcome(message: "Message") -> str:
+    if message.ok:
+        return ""
+    return "rejected" if message.text.startswith(REJECTION) else "failed"
 
 
 async def _chosen(console: "SessionTerminal", title: str, rows: Sequence[tuple[str, str, str]]) -> str | None:

@@ -79,6 +79,8 @@ class Console:
         self._answer = Buffer(name="answer")
         self._question: Question | None = None
         self.views = ViewHost(self.changed)
+        self._dismissed: object | None = None
+        """The outcome of a list that was dismissed before it was shown."""
         self._hint = ("", 0.0)
         self._live: list[str] = []
         self._live_room: int | None = None
@@ -233,7 +235,10 @@ class Console:
         """
         if at_once:
             return await self.views.choose(view)
+        self._dismissed = None
         await self._pause_of_keys()
+        if self._dismissed is not None:
+            return self._dismissed
         if load is None:
             return await self.views.choose(view, tall=True)
         previews = Previews[Any, Any](cast("Previewed[Any, Any]", view), load, self.changed)
@@ -244,7 +249,8 @@ class Console:
             previews.stop()
 
     def dismiss(self, outcome: object) -> None:
-        """End the list that is shown with this outcome."""
+        """End the list that is shown, and one that waits to be shown, with this outcome."""
+        self._dismissed = outcome
         self.views.dismiss(outcome)
 
     def interrupted(self) -> bool:
@@ -257,9 +263,9 @@ class Console:
         return self._question is not None or self.views.active
 
     async def _pause_of_keys(self) -> None:
-        if self.editor.typing and not self._stopping:
+        """Wait until no key would be taken for the answer by mistake, and no list that the user opened is shown."""
+        while (self.editor.typing or self.views.active) and not self._stopping:  # noqa: ASYNC110 - a pause is no event
             await asyncio.sleep(0.1)
-            await self._pause_of_keys()
 
     def _cancel_question(self) -> None:
         if self._question is not None:

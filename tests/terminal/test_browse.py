@@ -1,11 +1,12 @@
 """Lists over the input line: earlier messages, and the outputs of calls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.terminal.conftest import bash
 from tests.terminal.driver import CTRL_C, CTRL_D, ESCAPE, Terminal
 
 CTRL_O, CTRL_R = "\x0f", "\x12"
@@ -58,3 +59,28 @@ def test_the_whole_output_of_a_call_is_shown_in_a_pager(terminal: Terminal) -> N
     terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
+
+
+def test_the_list_of_outputs_names_what_was_rejected_and_does_not_end_a_question(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    slow = bash("until [ -e go ]; do sleep 0.1; done")
+    terminal = start(bash("touch a"), slow, bash("touch b"), {"text": "Done."})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.shows("View all of it")
+    terminal.type("n\r")
+    terminal.shows("until [ -e go ]")
+    terminal.shows("View all of it")
+    terminal.type("y\r")
+    terminal.shows("Esc interrupts")
+    terminal.type(CTRL_O)
+    terminal.shows("bash touch a  rejected")
+    terminal.shows("  working  ")
+    (tmp_path / "work" / "go").touch()
+    terminal.shows("  waiting for you  ")
+    terminal.type(ESCAPE)
+    terminal.shows("$ touch b")
+    terminal.type("y\r")
+    terminal.expect("Done.")
+    assert (tmp_path / "work" / "b").exists()

@@ -1,5 +1,7 @@
 """Lists to choose from: keys in, outcomes and rows out."""
 
+import asyncio
+
 import pytest
 
 from ml_intern.terminal.theme import Theme
@@ -8,6 +10,7 @@ from ml_intern.terminal.views.outcome import CANCELLED, Chosen
 from ml_intern.terminal.views.picker import Item, PickerView, rank
 from ml_intern.terminal.views.rewind import Effect, ForkBefore, RewindTurn, RewindView, UndoFrom
 from ml_intern.terminal.views.roster import RosterEntry, RosterView
+from tests.terminal.keyboard import keyboard
 from tests.terminal.screens import HOSTILE, PROSE, check_rows, compare
 
 NONE = Theme("none")
@@ -181,3 +184,25 @@ def test_an_empty_roster() -> None:
     assert view.handle("enter") is None
     assert view.handle("down") is None
     check_rows(lambda width, theme: view.rows(width, 3, theme, 0.0))
+
+
+async def test_a_question_waits_until_the_list_that_the_user_reads_is_closed() -> None:
+    async with keyboard() as typed:
+        read = asyncio.ensure_future(typed.console.choose(ChoiceView([ListChoice(1, "an output")]), at_once=True))
+        await typed.shows("an output")
+        asked = asyncio.ensure_future(typed.console.choose(ChoiceView([ListChoice(2, "a question", "q")])))
+        await typed.type("\x1b")
+        assert await asyncio.wait_for(read, 60) is CANCELLED
+        await typed.shows("a question")
+        await typed.type("q")
+        assert await asyncio.wait_for(asked, 60) == Chosen(2)
+
+
+async def test_a_question_that_is_answered_elsewhere_before_it_is_shown_does_not_appear() -> None:
+    async with keyboard() as typed:
+        await typed.type("a draft")
+        asked = asyncio.ensure_future(typed.console.choose(ChoiceView([ListChoice(2, "a question")])))
+        await asyncio.sleep(0)
+        typed.console.dismiss("answered")
+        assert await asyncio.wait_for(asked, 60) == "answered"
+        assert "a question" not in typed.view()
