@@ -264,7 +264,7 @@ class Console:
 
     async def _pause_of_keys(self) -> None:
         """Wait until no key would be taken for the answer by mistake, and no list that the user opened is shown."""
-        while (self.editor.typing or self.views.active) and not self._stopping:  # noqa: ASYNC110 - a pause is no event
+        while (self.editor.typing or self.views.active) and not self._stopping:  # noqa: ASYNC110 - keys have no event
             await asyncio.sleep(0.1)
 
     def _cancel_question(self) -> None:
