@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -108,11 +109,12 @@ def evidence_of(used: FilesUsed, programs: ProgramsUsed | None) -> dict[str, Any
 
 def digests(paths: Sequence[str]) -> Mapping[str, str]:
     """Return path -> digest of the files; "" for a file that does not exist any more."""
-    return {path: _digest(Path(path)) for path in paths}
+    return {path: _digest(path) for path in paths}
 
 
-def _digest(path: Path) -> str:
+def _digest(path: str) -> str:
     try:
-        return file_digest(path) if stat.S_ISREG(path.stat().st_mode) else ""
+        is_file = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  called for every file that a command wrote
+        return file_digest(path) if is_file else ""
     except OSError:  # it was removed, or it cannot be read
         return ""

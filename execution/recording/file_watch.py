@@ -21,12 +21,15 @@ MAX_FOLDERS: Final = 400
 MAX_PATHS: Final = 2_000
 """Most files that are reported of each kind."""
 SKIPPED: Final = frozenset({".git", "__pycache__", "site-packages", "dist-packages", "node_modules", ".venv"})
+_OF_ENVIRONMENTS: Final = "pyvenv.cfg"
+"""Every Python reads it at its start: it belongs to the interpreter, not to the data."""
 _OPEN, _CLOSE_WRITE, _MOVED_TO, _CREATE = 0x20, 0x8, 0x80, 0x100
 _ONLY_FOLDERS, _OVERFLOW, _IS_FOLDER = 0x01000000, 0x4000, 0x40000000
 _MASK = _OPEN | _CLOSE_WRITE | _MOVED_TO | _CREATE | _ONLY_FOLDERS
+_USED = _OPEN | _CLOSE_WRITE | _MOVED_TO
 _EVENT = struct.Struct("iIII")
 _BUFFER = 32 * 1024
-_COLLECTED_MS: Final = 2
+_COLLECTED_MS: Final = 10
 """How long events are collected before they are read. The kernel's queue has room for 16,384."""
 
 
@@ -113,25 +116,20 @@ class FileWatch:
         place = 0
         while place < len(data):
             number, mask, _, length = _EVENT.unpack_from(data, place)
-            place += _EVENT.size
-            self._note(number, mask, os.fsdecode(data[place : place + length].rstrip(b"\0")))
-            place += length
+            place += _EVENT.size + length
+            if mask & _OVERFLOW:
+                self._missed = self._missed or "too many files were opened at once"
+            elif length and (mask & _IS_FOLDER or mask & _USED) and number in self._folders:
+                self._note(number, mask, os.fsdecode(data[place - length : place].rstrip(b"\0")))
         return True
 
     def _note(self, number: int, mask: int, name: str) -> None:
-        if mask & _OVERFLOW:
-            self._missed = self._missed or "too many files were opened at once"
-        folder = self._folders.get(number)
-        if folder is None or not name:
-            return
-        path = f"{folder}/{name}"
+        path = f"{self._folders[number]}/{name}"
         if mask & _IS_FOLDER:
             if mask & (_CREATE | _MOVED_TO) and name not in SKIPPED:
                 self._add_new(path)
-        elif mask & (_CLOSE_WRITE | _MOVED_TO):
-            self._keep(self._written, path)
-        elif mask & _OPEN:
-            self._keep(self._opened, path)
+        elif name != _OF_ENVIRONMENTS:
+            self._keep(self._opened if mask & _OPEN else self._written, path)
 
     def _add_new(self, folder: str) -> None:
         """Watch a new folder, and note the files that were made in it before it was watched."""
