@@ -51,6 +51,8 @@ class FileWatch:
         self._written: dict[str, None] = {}
         self._missed = "" if sys.platform == "linux" else "files are not watched on this system"
         self._queue = self._stop = -1
+        self._read = threading.Event()
+        """Set when all events up to the end have been read."""
         self._thread = threading.Thread(target=self._serve, name="file watch", daemon=True)
         if not self._missed:
             self._start(roots)
@@ -61,6 +63,9 @@ class FileWatch:
             self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         except OSError as error:
             self._missed = f"files are not watched: {error.strerror}"
+            if self._queue >= 0:
+                os.close(self._queue)
+            self._queue = -1
             return
         for folder in _folders(roots):
             self._add(folder)
@@ -83,34 +88,40 @@ class FileWatch:
 
     def close(self) -> FilesUsed:
         """Stop watching and return what was seen."""
-        if self._thread.is_alive():
+        if not self.closed:
             os.eventfd_write(self._stop, 1)
-            self._thread.join()
-        for descriptor in (self._queue, self._stop):
-            if descriptor >= 0:
-                os.close(descriptor)
+            self._read.wait()
         self._queue = self._stop = -1
         return FilesUsed(tuple(self._opened), tuple(self._written), self._missed)
 
     def _serve(self) -> None:
+        queue, stop = self._queue, self._stop
+        try:
+            self._read_all(queue, stop)
+        finally:
+            self._read.set()
+            os.close(queue)  # the kernel takes some milliseconds to forget the folders; nothing waits for it
+            os.close(stop)
+
+    def _read_all(self, queue: int, stop: int) -> None:
         poll = select.poll()
-        poll.register(self._queue, select.POLLIN)
-        poll.register(self._stop, select.POLLIN)
+        poll.register(queue, select.POLLIN)
+        poll.register(stop, select.POLLIN)
         stopped = select.poll()
-        stopped.register(self._stop, select.POLLIN)
+        stopped.register(stop, select.POLLIN)
         while True:
             ready = dict(poll.poll())
-            if self._stop not in ready:  # collect events, since each wake-up costs more than an event
+            if stop not in ready:  # collect events, since each wake-up costs more than an event
                 ready |= dict(stopped.poll(_COLLECTED_MS))
-            while self._take():
+            while self._take(queue):
                 pass
-            if self._stop in ready:
+            if stop in ready:
                 return
 
-    def _take(self) -> bool:
+    def _take(self, queue: int) -> bool:
         """Handle the waiting events and return whether there were any."""
         try:
-            data = os.read(self._queue, _BUFFER)
+            data = os.read(queue, _BUFFER)
         except BlockingIOError:
             return False
         place = 0
