@@ -112,7 +112,7 @@ class Watch:
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
             self._next_poll[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_POLLS)
             if failures == 1:
-                self._emit("job_update", id=row.id, state=row.state, text=f"status not available: {error.message}")
+                self._report(row, f"status not available: {error.message}")
             return
         self._failures.pop(row.id, None)
         self._next_poll[row.id] = now + backend_spec(row.backend).poll_seconds
@@ -121,18 +121,21 @@ class Watch:
             return
         self._known[row.id] = seen
         if seen.state != before.state:
-            self._emit("job_update", id=row.id, state=seen.state, text=seen.command)
+            self._report(seen, seen.command)
         self._report_notices(before, seen)
+
+    def _report(self, row: RunRow, text: str) -> None:
+        self._emit("job_update", id=row.id, state=row.state, text=f"{row.name}: {text}" if row.name else text)
 
     def _report_notices(self, before: RunRow, seen: RunRow) -> None:
         fresh = json.loads(seen.notices)[len(json.loads(before.notices)) :]
         for notice in fresh:
-            self._emit("job_update", id=seen.id, state=seen.state, text=f"{notice['condition']}: {notice['text']}")
+            self._report(seen, f"{notice['condition']}: {notice['text']}")
         if fresh:
             self._on_news()
 
     async def _report_end(self, row: RunRow) -> None:
         for memory in (self._known, self._next_poll, self._failures):
             memory.pop(row.id, None)
-        self._emit("job_update", id=row.id, state=row.state, text=ended_line(row))
+        self._report(row, ended_line(row))
         self._on_news()

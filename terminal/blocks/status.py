@@ -59,13 +59,13 @@ class Status:
         """Return the parts in the order in which they are shown, each with its priority: 0 is dropped last."""
         return [
             (0, (_span(self.mode, _MODE_STYLES.get(self.mode, "failure")),)),
-            (4, (_span(self.model.rpartition("/")[2], "bold"),)),
+            (5, (_span(self.model.rpartition("/")[2], "bold"),)),
             (8, self._bar(theme)),
-            (2, self._context()),
+            (3, self._context()),
             (1, (_span(self.thread_cost),)),
             (6, (_span(self._turn()),)),
-            (3, (_span(f"{self.queued} queued" if self.queued else "", "accent"),)),
-            (5, (_span(", ".join(self.jobs), "accent"),)),
+            (4, (_span(f"{self.queued} queued" if self.queued else "", "accent"),)),
+            (2, (_span(", ".join(self.jobs), "accent"),)),
             (7, (_span(self._place(), "dim"),)),
             (9, (_span(self.sandbox, "dim"),)),
             (10, (_span(f"thread {tokens(self.thread_tokens)}" if self.thread_tokens else "", "dim"),)),

@@ -12,6 +12,14 @@ from ml_intern.store.store import Store
 from tests.session.conftest import Lab, data, launch, turn, until
 
 
+async def test_the_report_of_a_run_names_it(lab: Lab) -> None:
+    run = {"name": "jobs", "args": {"operation": "run", "name": "baseline", "command": "exit 3"}}
+    async with lab.session(lab.script({"tool_calls": [run]}, {"text": "waiting"}, {"text": "ended"})) as session:
+        await turn(session, UserInput("train"))
+        woken = await until(session, "turn_complete")
+    assert data(woken, "job_update")[-1]["text"].startswith("baseline: exit code 3")
+
+
 async def test_the_end_of_a_run_wakes_the_model_within_two_seconds(lab: Lab) -> None:
     model = lab.script(launch("sleep 1; echo done; exit 3"), {"text": "waiting"}, {"text": "it ended with 3"})
     async with lab.session(model) as session:

@@ -75,7 +75,8 @@ def test_the_status_line_drops_its_parts_by_priority() -> None:
     assert all(narrow <= wide for wide, narrow in pairwise(shown))
     assert "accept-edits" in STATUS.row(40, NONE)
     assert "$1.40" in STATUS.row(40, NONE)
-    assert "42%" in STATUS.row(40, NONE)
+    assert "sweep loss 0.31" in STATUS.row(40, NONE)
+    assert "42%" in STATUS.row(50, NONE)
 
 
 def test_the_status_line_holds_hostile_names() -> None:
