@@ -11,6 +11,8 @@ from starlette.routing import Route
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.server.web.devices import with_device
+from ml_intern.server.web.numbers import whole_number
+from ml_intern.server.web.operations import turns_of
 from ml_intern.server.web.requests import Handler, answer_json, get, post
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import thread_events
@@ -72,10 +74,10 @@ class Api:
 
     async def preview_undo(self, request: Request) -> Response:
         """Return the effect of an undo of `turns` turns."""
-        thread, turns = await self._registry.get(request.path_params["id"]), request.query_params.get("turns", "1")
-        if not turns.isdecimal() or len(turns) > 6:
-            raise UsageError("turns is not a number", "give the number of turns to undo")
-        preview = await self._registry.reader.get(thread.thread_id, "preview_undo", turns=int(turns))
+        thread = await self._registry.get(request.path_params["id"])
+        preview = await self._registry.reader.get(
+            thread.thread_id, "preview_undo", turns=turns_of(request.query_params)
+        )
         return JSONResponse(preview)
 
     async def export(self, request: Request) -> Response:
@@ -87,9 +89,10 @@ class Api:
         """Return the events after a number as server-sent events; without one, from now on."""
         thread = await self._registry.get(request.path_params["id"])
         given = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        if given and not given.isdecimal():
+        after = whole_number(given)
+        if given and after is None:
             raise UsageError("after is not a number", "give the number of the last event that you have")
-        return thread_events(thread, int(given) if given else None)
+        return thread_events(thread, after)
 
     async def submit(self, request: Request) -> Response:
         """Submit an operation: {"id", "do": {"type", ...}}. The same id is performed once and answered again."""

@@ -13,6 +13,7 @@ from ml_intern.configs.errors import UsageError
 from ml_intern.server.web.access import Policy, WebAccess
 from ml_intern.server.web.api import Api
 from ml_intern.server.web.assets import Assets
+from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import submit_form
 from ml_intern.server.web.pages.layout import PageFrame
 from ml_intern.server.web.pages.thread import older_link, render_part, thread_page
@@ -87,8 +88,8 @@ class Pages:
     async def older(self, request: Request) -> Response:
         """The messages before those that are shown."""
         thread = await self._thread(request)
-        before = request.query_params.get("before", "")
-        blocks = thread.timeline.before(int(before) if before.isdecimal() else 0, SHOWN)
+        before = whole_number(request.query_params.get("before", ""))
+        blocks = thread.timeline.before(before or 0, SHOWN)
         first = blocks[0].number if blocks else 0
         html = "".join(block.html() for block in blocks)
         return HTMLResponse(partial("#log", html, "afterbegin") + partial("#older", older_link(thread, first)))

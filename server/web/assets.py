@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ml_intern.outbound.exporting.html_style import STYLE
 
@@ -33,7 +33,7 @@ class Assets:
     def response(self, name: str) -> Response:
         """Return a file, or 404."""
         if name not in self._contents:
-            return Response("not found", 404)
+            return PlainTextResponse("not found", 404)
         content, kind = self._contents[name]
         return Response(content, media_type=kind, headers=KEEP)
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.server.web.devices import with_device
+from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.watching.watched import WatchedThread
 
 Form = Mapping[str, str]
@@ -88,10 +89,10 @@ def _undo(form: Form) -> list[Operation]:
 
 def turns_of(form: Form) -> int:
     """Return the number of turns to undo. Raises UsageError."""
-    given = form.get("turns", "1")
-    if not given.isdecimal() or not 0 < int(given) <= MAX_TURNS:
+    turns = whole_number(form.get("turns", "1"))
+    if turns is None or not 0 < turns <= MAX_TURNS:
         raise UsageError("the number of turns is not valid", "undo at least one turn")
-    return int(given)
+    return turns
 
 
 def _rename(form: Form) -> list[Operation]:

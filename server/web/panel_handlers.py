@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.layers import load
 from ml_intern.outbound.exporting.pictures import pictures_of
+from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import turns_of
 from ml_intern.server.web.pages.layout import PageFrame
 from ml_intern.server.web.pages.panels import (
@@ -66,10 +67,10 @@ class Panels:
     async def fork(self, request: Request) -> Response:
         """Copy a thread up to a turn, and open the copy."""
         thread, form = await self._thread(request), await form_of(request)
-        turn = form.get("turn", "")
-        if not turn.isdecimal():
+        turn = whole_number(form.get("turn", ""))
+        if turn is None:
             raise UsageError("the number of the turn is missing", "reload the page")
-        id = await self._reader.request("fork", thread=thread.thread_id, turn=int(turn))
+        id = await self._reader.request("fork", thread=thread.thread_id, turn=turn)
         return Response(status_code=204, headers={"HX-Redirect": f"/t/{id}"})
 
     async def export(self, request: Request) -> Response:

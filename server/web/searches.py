@@ -7,6 +7,7 @@ from starlette.routing import Route
 from ml_intern.configs.errors import UsageError
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.report import report_of
+from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.pages.layout import PageFrame
 from ml_intern.server.web.pages.searches import attempt_page, search_page, search_part, search_rows, searches_page
 from ml_intern.server.web.requests import get
@@ -56,11 +57,11 @@ class Searches:
 
     async def attempt(self, request: Request) -> Response:
         """One attempt with its change."""
-        search, number = await self._one(request), request.path_params["number"]
-        if not number.isdecimal() or len(number) > 6 or int(number) >= len(search.tree.attempts):
+        search, number = await self._one(request), whole_number(request.path_params["number"])
+        if number is None or number >= len(search.tree.attempts):
             raise UsageError("there is no such attempt", "reload the page of the search")
-        diff = await self._reader.request("search_diff", id=search.search_id, number=int(number))
-        return HTMLResponse(attempt_page(self._frame, search, search.tree[int(number)], diff))
+        diff = await self._reader.request("search_diff", id=search.search_id, number=number)
+        return HTMLResponse(attempt_page(self._frame, search, search.tree[number], diff))
 
     async def _all(self) -> list[SearchRecord]:
         value = await self._reader.request("searches")

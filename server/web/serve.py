@@ -11,6 +11,7 @@ from ml_intern.configs.errors import TemporaryError, UsageError
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
+from ml_intern.server.web.connections import TimedConnection
 from ml_intern.server.web.watching.registry import Registry
 
 LOOPBACK = "127.0.0.1"
@@ -76,6 +77,6 @@ class WebServer(uvicorn.Server):
 def uvicorn_config(app: Starlette) -> uvicorn.Config:
     """Return how the application is served: without logs of requests, and with limits."""
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
-        limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=CLOSING_SECONDS,
+        app, http=TimedConnection, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        ws="none", lifespan="on", limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=CLOSING_SECONDS,
     )  # fmt: skip

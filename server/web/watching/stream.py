@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.responses import StreamingResponse
 
+from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.watching.watched import WatchedThread
 from ml_intern.session.wire.tail import Tail
 
@@ -17,13 +18,13 @@ Missed = Callable[[int, Sequence[bytes]], bytes]
 def page_frames(thread: WatchedThread, place: str) -> StreamingResponse:
     """Return the frames of a page after a place (`WatchedThread.place`). A page that missed some gets all of it."""
     epoch, _, number = place.partition("-")
-    known = epoch == thread.epoch and number.isdigit()
+    seq = whole_number(number) if epoch == thread.epoch else None
 
     def missed(_: int, _lines: Sequence[bytes]) -> bytes:
         thread.flush()
         return thread.whole_frame()
 
-    return _stream(thread, thread.frames, thread.frames.position_of(int(number)) if known else -1, missed)
+    return _stream(thread, thread.frames, thread.frames.position_of(seq) if seq is not None else -1, missed)
 
 
 def thread_events(thread: WatchedThread, after: int | None) -> StreamingResponse:
