@@ -41,7 +41,7 @@ def kill_often(night: NightOfAttempts, kills: int, chance: random.Random) -> int
             process.wait()
             done += 1
         else:
-            break  # the search has ended
+            raise RuntimeError(f"the search ended with exit code {process.returncode}, see {night.folder / 'output'}")
     return done
 
 

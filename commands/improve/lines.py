@@ -1,6 +1,7 @@
 """Searches in lines: progress, the dry run, the end, the tree."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from ml_intern.commands.output import fitted_columns
 from ml_intern.search.noise import Noise
@@ -8,6 +9,8 @@ from ml_intern.search.record import SearchRecord
 from ml_intern.search.tree import Attempt
 from ml_intern.search.views.rows import attempt_rows, metric_text
 from ml_intern.text.formatting import duration, money, plural
+
+_SPACE: Final = "\N{MIDDLE DOT}"
 
 
 class SearchProgress:
@@ -91,5 +94,15 @@ def end_lines(record: SearchRecord) -> Iterator[str]:
 def tree_lines(record: SearchRecord) -> list[str]:
     """Return the attempts as a table, each below the one that it starts from."""
     rows = [("ATTEMPT", record.plan.objective.metric.upper(), "STATE", "COST", "IDEA", "WHY")]
-    rows += [(*row.cells, row.attempt.why) for row in attempt_rows(record.tree)]
-    return fitted_columns(rows)
+    rows += [(_joined(row.name), *row.cells[1:], row.attempt.why) for row in attempt_rows(record.tree)]
+    return [_apart(line) for line in fitted_columns(rows)]
+
+
+def _joined(name: str) -> str:
+    """Return a name without spaces, since a column joins several."""
+    return name.replace(" ", _SPACE)
+
+
+def _apart(line: str) -> str:
+    name, gap, rest = line.partition("  ")
+    return f"{name.replace(_SPACE, ' ')}{gap}{rest}"

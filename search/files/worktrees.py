@@ -11,6 +11,8 @@ from ml_intern.search.files.copies import LARGE, is_left_out, linked_places, pla
 from ml_intern.search.files.git import SearchGit, create_repository, repository_of
 
 _MAX_CHANGE: Final = 100_000
+_COMPLETE: Final = "ml-intern-complete"
+"""The file in git's folder of a worktree that shows that all its files are there: a kill may have come before."""
 _MESSAGE: Final = "The state from which the search {} starts"
 
 
@@ -113,7 +115,8 @@ class SearchFiles:
     def open(self, number: int | str, start: str) -> Path:
         """Return the workspace of an attempt. A missing worktree is made anew, from its branch or from `start`."""
         top = self.worktree(number)
-        if self._administration(number).is_dir() and (top / ".git").is_file():
+        self._remove_locks(number)
+        if (self._administration(number) / _COMPLETE).is_file() and (top / ".git").is_file():
             return self.workspace(number)
         shutil.rmtree(top, ignore_errors=True)
         self._users.run("worktree", "prune")
@@ -123,10 +126,20 @@ class SearchFiles:
         try:
             self._users.run("worktree", "add", "-f", str(top), branch)
             self._place_data(top)
+            (self._administration(number) / _COMPLETE).touch()
         except BaseException:
             shutil.rmtree(top, ignore_errors=True)
             raise
         return self.workspace(number)
+
+    def _remove_locks(self, number: int | str) -> None:
+        """Remove the locks of a git that was killed. No other git works here: a search has one process."""
+        administration = self._administration(number)
+        for lock in (
+            *administration.glob("*.lock"),
+            administration.parents[1] / f"refs/heads/{self.branch(number)}.lock",
+        ):
+            lock.unlink(missing_ok=True)
 
     def _place_data(self, top: Path) -> None:
         """Place what git does not track into a worktree: ignored data, large files and submodules."""

@@ -69,6 +69,7 @@ def test_a_better_attempt_wins_and_is_merged_and_undone(run: Run, script: Script
     assert "learn half of the rows" in run("improve", "report").out
     assert "no threads" in run("threads", "list").out
     before = (project / "params.txt").read_text()
+    assert [line[:5] for line in run("improve", "tree").out.splitlines()] == ["ATTEM", "0 bas", "└ 1 i", "  └ 2"]
     assert run("improve", "apply").code == 2
     assert (project / "params.txt").read_text() == before
     assert run("improve", "apply", "--yes").code == 0

@@ -90,6 +90,19 @@ def test_a_commit_has_the_change_and_a_missing_worktree_is_made_anew(repository:
     assert git(repository, "rev-parse", files.branch(1)).strip() == commit
 
 
+def test_what_a_killed_git_left_is_made_anew(repository: Path) -> None:
+    files = SearchFiles.of("s1", repository)
+    start = files.begin()
+    git(repository, "worktree", "add", "-q", "--no-checkout", str(files.worktree(1)), "-b", files.branch(1), start)
+    workspace = files.open(1, start)
+    assert (workspace / "train.py").read_text() == "one\n"
+    (workspace / "train.py").write_text("better\n")
+    for lock in (".git/worktrees/improve-s1-1/index.lock", f".git/refs/heads/{files.branch(1)}.lock"):
+        (repository / lock).touch()
+    assert (files.open(1, start) / "train.py").read_text() == "better\n"
+    files.commit(1, "better")
+
+
 def test_two_changes_are_merged_and_one_is_taken_out(repository: Path) -> None:
     files = SearchFiles.of("s1", repository)
     start = files.begin()
