@@ -42,6 +42,7 @@ def _run(run: Execution, seen: Observations) -> dict[str, Any]:
         "reason": run.reason,
         "seconds": run.seconds,
         "programs": None if run.started is None else list(run.started),
+        "hints": list(run.hints),
         "read": [seen.short(path) for path in sorted(run.opened) if path not in run.written],
         "written": [seen.short(path) for path in run.written if Path(path).exists()],
         "incomplete": run.missed,

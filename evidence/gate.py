@@ -10,6 +10,7 @@ from ml_intern.evidence.checks.cards import card_claims
 from ml_intern.evidence.checks.code import code_findings, unread_code
 from ml_intern.evidence.checks.data import data_findings
 from ml_intern.evidence.checks.files import artifact_findings, file_claims, upload_claims
+from ml_intern.evidence.checks.hints import without_hints
 from ml_intern.evidence.checks.inputs import input_findings
 from ml_intern.evidence.checks.lineage import lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
@@ -156,4 +157,5 @@ def _once(found: Sequence[T]) -> tuple[T, ...]:
 
 def _incomplete(seen: Observations) -> list[str]:
     missed = [f"{run.name}: {run.missed}" for run in seen.programs if run.missed and not run.remote]
-    return [*missed, *dict.fromkeys(unread_code(seen))]
+    silent = [f"{run.name}: {why}" for run in seen.programs if (why := without_hints(run))]
+    return [*missed, *silent, *dict.fromkeys(unread_code(seen))]

@@ -50,6 +50,8 @@ class Execution:
     """The programs it ran, without the tools that only pass text on."""
     started: tuple[str, ...] | None = None
     """The paths of the programs that the kernel reported, or None if they were not recorded."""
+    hints: tuple[str, ...] = ()
+    """What its Python processes reported about themselves. It never supports a claim."""
     folder: Path = Path()
     remote: bool = False
     hardware: str = ""
@@ -222,6 +224,7 @@ def _of_call(body: Mapping[str, Any], place: int, workspace: Path) -> Execution 
         written=body["written"],
         missed=body["missed"],
         started=_paths(body),
+        hints=tuple(body.get("hints", ())),
         programs=programs_run(command, folder, None if is_notebook else body.get("started")),
         folder=folder,
     )
@@ -244,6 +247,7 @@ def _of_run(row: RunRow, context: ToolContext) -> Execution:
         written=seen.get("written", {}),
         missed=seen.get("missed", "the run left no record of its files"),
         started=_paths(seen),
+        hints=tuple(seen.get("hints", ())),
         programs=programs_run(row.command, folder, seen.get("started")) or _script_program(row, folder),
         folder=folder,
         remote=row.backend != "local",

@@ -14,6 +14,7 @@ from ml_intern.configs.paths import cache_home, data_home, private_folder, setti
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.opened_files import private_roots
 from ml_intern.execution.process.environment import bash_path, child_environment, uv_links
+from ml_intern.execution.recording.programs_used import HOOK_FOLDER, hook_variables
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.context import RunOptions
 from ml_intern.models.routing import hub_token
@@ -263,12 +264,14 @@ def run_profile(
         kind=options.sandbox_kind,
     )
     profile = build_profile(request, environment)
-    return replace(
-        profile,
-        readable=(*profile.readable, *options.shown),
-        unreadable=options.unreadable,
-        programs=options.verify != "off",
-    )
+    profile = replace(profile, readable=(*profile.readable, *options.shown), unreadable=options.unreadable)
+    return profile if options.verify == "off" else _recorded(profile)
+
+
+def _recorded(profile: Profile) -> Profile:
+    """Return the profile with the programs recorded, and the hook for Python."""
+    environment = {**profile.environment, **hook_variables(profile.environment)}
+    return replace(profile, programs=True, readable=(*profile.readable, HOOK_FOLDER), environment=environment)
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from ml_intern.evidence.checks.hints import fewer_steps, on_cpu_alone, stopped_early
 from ml_intern.evidence.checks.loops import loop_counts
 from ml_intern.evidence.checks.statistics import row_counts
 from ml_intern.evidence.checks.versions import installed_versions
@@ -116,6 +117,10 @@ def _converged(sentence: str, used: Sequence[Execution]) -> Iterator[Claim]:
         if found:
             yield _claim(sentence, "contradicted", f"{run.name} printed: {found[0].strip()}", "convergence", run.name)
             return
+        if stopped := stopped_early(run):
+            fact = f"a fit of {run.name} ended at its last iteration: {stopped}"
+            yield _claim(sentence, "contradicted", fact, "convergence", run.name)
+            return
 
 
 def _gpu(sentence: str, used: Sequence[Execution]) -> Iterator[Claim]:
@@ -126,7 +131,9 @@ def _gpu(sentence: str, used: Sequence[Execution]) -> Iterator[Claim]:
         if found := _CPU_PRINTED.search(run.text):
             yield _claim(match[0], "contradicted", f"{run.name} printed: {found[0].strip()}", "device", run.name)
             return
-    if used and all(not run.remote for run in used) and not any(Path(device).exists() for device in _DEVICES):
+    if name := on_cpu_alone(used):
+        yield _claim(match[0], "contradicted", f"torch used no GPU in {name}", "device", name)
+    elif used and all(not run.remote for run in used) and not any(Path(device).exists() for device in _DEVICES):
         yield _claim(match[0], "contradicted", "this machine has no GPU device", "device", used[-1].name)
 
 
@@ -183,6 +190,8 @@ def _count(
     elif values and max(values) < value:
         fact = f"the last {noun} that {last[-1].source} printed is {max(values):g}"
         yield _claim(text, "contradicted", fact, noun, last[-1].source)
+    elif noun == "epoch" and (name := fewer_steps(used, value)):
+        yield _claim(text, "contradicted", f"the optimizers of {name} made fewer steps", noun, name)
     elif noun in _PLANNED:
         yield from _planned(text, noun, value, seen, used)
 

@@ -103,8 +103,9 @@ def _ends(path: Path) -> str:
 def evidence_of(used: FilesUsed, programs: ProgramsUsed | None) -> dict[str, Any]:
     """Return files and programs as plain values, the written files with their digests."""
     started = programs.started if programs else None
+    hints = programs.hints if programs else ()
     missed = used.missed or (programs.missed if programs else "")
-    return {**asdict(used), "missed": missed, "written": digests(used.written), "started": started}
+    return {**asdict(used), "missed": missed, "written": digests(used.written), "started": started, "hints": hints}
 
 
 def digests(paths: Sequence[str]) -> Mapping[str, str]:

@@ -15,6 +15,10 @@ from ml_intern.sandbox.syscalls import open_in_root
 
 MAX_PROGRAMS: Final = 2_000
 """Most programs that are recorded of one command."""
+HINT: Final = "/ml-intern/hint"
+"""The program that does not exist: the words of an attempt to start it are a report of the process itself."""
+_MAX_HINTS: Final = 500
+_MAX_HINT: Final = 2_000
 _MAX_WORDS: Final = 200
 _MAX_WORD: Final = 200_000
 _MAX_TEXT: Final = 2_000_000
@@ -51,13 +55,15 @@ class ProgramLog:
     """The programs of one command. It never fails: what it cannot read is in `missed`."""
 
     started: list[StartedProgram] = field(default_factory=list[StartedProgram])
+    hints: list[str] = field(default_factory=list[str])
+    """What the processes reported about themselves."""
     missed: str = ""
     """Why the list may be incomplete, or ""."""
     _bytes: int = 0
 
     def clear(self) -> None:
         """Forget what was started so far, because another command begins."""
-        self.started, self.missed, self._bytes = [], "", 0
+        self.started, self.hints, self.missed, self._bytes = [], [], "", 0
 
     def after(self, command: Sequence[str]) -> list[StartedProgram]:
         """Return what was started after the command itself, without what started the sandbox."""
@@ -75,16 +81,20 @@ class ProgramLog:
         except (OSError, ValueError, struct.error) as error:
             self.missed = self.missed or f"a program that was started could not be read: {error}"
             return
-        if found is not None:
+        if isinstance(found, str):
+            self.hints += [found[:_MAX_HINT]] if len(self.hints) < _MAX_HINTS else []
+        elif found is not None:
             self.started.append(found)
             self._bytes += sum(map(len, found.words))
 
 
-def _read(request: SuspendedStart) -> StartedProgram | None:
-    """Return the program that a call starts, or None if there is no such file."""
+def _read(request: SuspendedStart) -> StartedProgram | str | None:
+    """Return the program that a call starts, the text of a hint, or None if there is no such file."""
     memory = os.open(f"/proc/{request.thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
         name = _text(memory, request.path)
+        if name == HINT:
+            return " ".join(_words(memory, request.words)[1:])
         folder = os.readlink(f"/proc/{request.thread}/cwd")  # noqa: PTH115  called for every program
         path = _path(request, name, folder)
         if path is None:

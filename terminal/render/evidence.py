@@ -62,6 +62,8 @@ def _run(run: Mapping[str, Any]) -> list[str]:
     lines = [f"  {run['name']}  {state}, {duration(run['seconds'])}: {one_line(run['command'], _WIDTH)}"]
     programs = [path.rpartition("/")[2] for path in run.get("programs") or ()]
     lines += [f"    started: {one_line(', '.join(dict.fromkeys(programs)), _WIDTH)}"] if programs else []
+    hints = [hint for hint in run.get("hints", ()) if not hint.startswith("start ")]
+    lines += [f"    reported: {one_line(hint, _WIDTH)}" for hint in hints]
     lines += [f"    read: {one_line(', '.join(run['read']), _WIDTH)}"] if run["read"] else []
     lines += [f"    wrote: {one_line(', '.join(run['written']), _WIDTH)}"] if run["written"] else []
     return [*lines, *([f"    incomplete: {run['incomplete']}"] if run["incomplete"] else [])]

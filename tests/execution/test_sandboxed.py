@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ml_intern.evidence.checks.hints import without_hints
 from ml_intern.evidence.observations import observe
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.sessions import members
@@ -297,3 +298,22 @@ async def test_programs_that_a_script_starts_are_part_of_the_evidence_and_a_func
     script, function = (await observe(bench.context())).executions
     assert [(one.name, one.code) for one in script.programs] == [("sh", ""), ("python3", "print(6 * 7)")]
     assert (function.ran, function.missed) == (False, "")
+
+
+HINTED = """import random, sitecustomize
+random.seed(7)
+print(sitecustomize.mark)
+"""
+
+
+async def test_python_reports_its_seeds_and_runs_the_sitecustomize_that_was_there_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.file("own/sitecustomize.py", "mark = 'own'\n")
+    bench.file("train.py", HINTED)
+    monkeypatch.setenv("PYTHONPATH", str(bench.workspace / "own"))
+    assert (await inside(bench, "python3 train.py", verify="quick")).text.startswith("own\n")
+    await inside(bench, "python3 -I -c pass", verify="quick")
+    reported, silent = (await observe(bench.context())).executions
+    assert "seed random.seed 7" in reported.hints
+    assert [bool(without_hints(one)) for one in (reported, silent)] == [False, True]

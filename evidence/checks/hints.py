@@ -1,0 +1,45 @@
+"""What Python processes reported about themselves. A hint can contradict a claim, and never supports one."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ml_intern.evidence.observations import Execution
+
+_ITERATIVE: Final = re.compile(r"(?P<name>\w*(?:Logistic|MLP|SGD|Lasso|ElasticNet|Perceptron|LinearSV|Mixture)\w*)")
+"""Estimators of scikit-learn that have not converged if they end at `max_iter`."""
+_ITERATIONS: Final = re.compile(r"n_iter=(\d+) max_iter=(\d+)")
+_STEPS: Final = re.compile(r"optimizer steps=(\d+)")
+
+
+def stopped_early(run: Execution) -> str:
+    """Return the report of a fit that ended because its iterations were used up, or ""."""
+    for hint in run.hints:
+        counts = _ITERATIONS.search(hint)
+        if hint.startswith("fit ") and counts and _ITERATIVE.search(hint) and int(counts[1]) >= int(counts[2]):
+            return hint.removeprefix("fit ")
+    return ""
+
+
+def on_cpu_alone(used: Sequence[Execution]) -> str:
+    """Return the name of an execution whose processes all used torch without a GPU, or ""."""
+    for run in used:
+        devices = {hint for hint in run.hints if hint.startswith("device ")}
+        if devices == {"device cpu"} and not run.remote:
+            return run.name
+    return ""
+
+
+def fewer_steps(used: Sequence[Execution], epochs: int) -> str:
+    """Return the name of the execution with the steps, if torch's optimizers made fewer steps than epochs; or ""."""
+    steps = [(run.name, int(found[1])) for run in used for hint in run.hints if (found := _STEPS.match(hint))]
+    most = max(steps, key=lambda one: one[1], default=("", 0))
+    return most[0] if 0 < most[1] < epochs else ""
+
+
+def without_hints(run: Execution) -> str:
+    """Return why an execution whose Python was started has no reports, or ""."""
+    python = any(re.search(r"/python[\d.]*\Z", path) for path in run.started or ())
+    if not python or any(hint.startswith("start ") for hint in run.hints):
+        return ""
+    return "Python reported nothing about itself, since it was started with -I, -E, -S or another PYTHONPATH"

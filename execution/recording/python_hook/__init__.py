@@ -1,0 +1,1 @@
+"""The folder that is put on PYTHONPATH of recorded commands. Python imports `sitecustomize` from it at its start."""

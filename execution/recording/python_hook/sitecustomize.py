@@ -1,0 +1,183 @@
+"""Report what a Python process does: seeds, fits, steps, devices and versions. Imported by Python at its start.
+
+A report is an attempt to start a program that does not exist: the recorder of programs reads its words from outside,
+so a report needs no file. It is only a hint, since the code of the process can change it. It must not break the
+process: each patch may fail, and only what Python has loaded at its start is imported.
+"""
+
+import atexit
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_REPORT = "/ml-intern/hint"
+_MAX_REPORTS = 60
+_MAX_VERSIONS = 40
+_CALLER = 4
+"""How many calls lie between the program and the report of its seed."""
+_reported: "set[str]" = set()
+_passes: "dict[int, tuple[int, int]]" = {}
+_steps = [0]
+
+
+def _report(text: str) -> None:
+    """Hand a line to the recorder, each line once."""
+    if text in _reported or len(_reported) >= _MAX_REPORTS:
+        return
+    _reported.add(text)
+    try:
+        os.execv(_REPORT, ["hint", text])  # noqa: S606  it does not exist
+    except (OSError, ValueError):
+        return
+
+
+def _safely(action: "Callable[..., object]", *arguments: "Any") -> None:
+    """Do something that must not disturb the program."""
+    try:
+        action(*arguments)
+    except Exception:  # noqa: BLE001  the program goes on without the report
+        return
+
+
+def _replaced(function: "Any", after: "Callable[..., object]") -> "Any":
+    """Return the function, with `after(result, arguments)` called at its end."""
+
+    def run(*args: "Any", **kwargs: "Any") -> "Any":
+        result = function(*args, **kwargs)
+        _safely(after, result, args or tuple(kwargs.values()))
+        return result
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        _safely(lambda name: setattr(run, name, getattr(function, name)), name)
+    run.__wrapped__ = function  # type: ignore[attr-defined]
+    return run
+
+
+def _seeds(name: str, *functions: str) -> "Callable[[Any], None]":
+    """Return a patch that reports the seeds which the program sets, not those that libraries set."""
+
+    def report(function: str, given: "Any") -> None:
+        caller = sys._getframe(_CALLER).f_code.co_filename
+        if given and "site-packages" not in caller and "/lib/python" not in caller:
+            _report(f"seed {name}.{function} {given[0]!r:.40}")
+
+    def patch(module: "Any") -> None:
+        for function in functions:
+            after = _seed_report(report, function)
+            setattr(module, function, _replaced(getattr(module, function), after))
+
+    return patch
+
+
+def _seed_report(report: "Callable[[str, Any], None]", function: str) -> "Callable[..., object]":
+    return lambda _result, given: report(function, given)
+
+
+def _fitting(module: "Any") -> None:
+    """Report class, rows and iterations of each fit of scikit-learn."""
+    decorator_of = module._fit_context
+
+    def fit_context(*args: "Any", **kwargs: "Any") -> "Any":
+        decorate = decorator_of(*args, **kwargs)
+        return lambda fit: _replaced(decorate(fit), _fitted)
+
+    module._fit_context = fit_context
+
+
+def _fitted(_result: "Any", given: "Any") -> None:
+    estimator, rows = given[0], getattr(given[1], "shape", None) if len(given) > 1 else None
+    done, most = getattr(estimator, "n_iter_", None), getattr(estimator, "max_iter", None)
+    words = [f"fit {type(estimator).__name__}"]
+    words += [f"rows={rows[0]}"] if rows else []
+    if done is not None and most is not None:
+        words.append(f"n_iter={max(done) if hasattr(done, '__len__') else done} max_iter={most}")
+    _report(" ".join(words))
+
+
+def _loading(module: "Any") -> None:
+    """Count the passes over each loader of torch."""
+
+    def count(_result: "Any", given: "Any") -> None:
+        seen, _ = _passes.get(id(given[0]), (0, 0))
+        _passes[id(given[0])] = (seen + 1, len(given[0].dataset))
+
+    module.DataLoader.__iter__ = _replaced(module.DataLoader.__iter__, count)
+
+
+def _stepping(module: "Any") -> None:
+    """Count the steps of torch's optimizers."""
+
+    def count(*_given: "Any") -> None:
+        _steps[0] += 1
+
+    module.register_optimizer_step_post_hook(count)
+
+
+_PATCHES = {
+    "random": _seeds("random", "seed"),
+    "numpy.random": _seeds("numpy.random", "seed", "default_rng"),
+    "torch.random": _seeds("torch", "manual_seed"),
+    "sklearn.base": _fitting,
+    "torch.utils.data.dataloader": _loading,
+    "torch.optim.optimizer": _stepping,
+}
+
+
+class _AfterImport:
+    """Calls the patch of a module after its import."""
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        patch = _PATCHES.pop(name, None)
+        if patch is None:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                _safely(_patch_after, spec, patch)
+                return spec
+        return None
+
+
+def _patch_after(spec: "Any", patch: "Callable[[Any], None]") -> None:
+    load = spec.loader.exec_module
+
+    def exec_module(module: "Any") -> None:
+        load(module)
+        _safely(patch, module)
+
+    spec.loader.exec_module = exec_module
+
+
+def _at_end() -> None:
+    """Report what is known only at the end of the process."""
+    for passes, rows in list(_passes.values())[:10]:
+        _report(f"loader rows={rows} passes={passes}")
+    if "torch.optim.optimizer" in sys.modules:
+        _report(f"optimizer steps={_steps[0]}")
+    if "torch" in sys.modules:
+        _report("device cuda" if sys.modules["torch"].cuda.is_initialized() else "device cpu")
+    versions = {name: vars(one).get("__version__") for name, one in list(sys.modules.items()) if "." not in name}
+    found = [f"{name}={text}" for name, text in versions.items() if isinstance(text, str) and name[:1] != "_"]
+    if found:
+        _report("versions " + " ".join(found[:_MAX_VERSIONS]))
+
+
+def _run_other(folder: str) -> None:
+    """Take this folder off the import path, and run the sitecustomize that it hides."""
+    sys.path[:] = [one for one in sys.path if one != folder]
+    spec = sys.modules["_frozen_importlib_external"].PathFinder.find_spec("sitecustomize", sys.path)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(sys.modules["sitecustomize"])
+
+
+if __name__ == "sitecustomize":
+    for name in [name for name in _PATCHES if name in sys.modules]:
+        _safely(_PATCHES.pop(name), sys.modules[name])
+    sys.meta_path.insert(0, _AfterImport())
+    atexit.register(_safely, _at_end)
+    _report(f"start {sys.version_info[0]}.{sys.version_info[1]}")
+    _run_other(__file__.rpartition("/")[0])
