@@ -51,7 +51,7 @@ class Execution:
     started: tuple[str, ...] | None = None
     """The paths of the programs that the kernel reported, or None if they were not recorded."""
     hints: tuple[str, ...] = ()
-    """What its Python processes reported about themselves. It never supports a claim."""
+    """The reports of its Python processes about themselves. They never support a claim."""
     folder: Path = Path()
     remote: bool = False
     hardware: str = ""

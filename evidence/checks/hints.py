@@ -1,4 +1,4 @@
-"""What Python processes reported about themselves. A hint can contradict a claim, and never supports one."""
+"""Reports of Python processes about themselves. A hint can contradict a claim, and never supports one."""
 
 import re
 from collections.abc import Sequence

@@ -44,8 +44,13 @@ class PushedFile:
 async def with_pushed_files(answer: str, seen: Observations, verdict: AnswerVerdict) -> AnswerVerdict:
     """Return the verdict with a claim for each pushed file of weights that the answer reports, or why there is none."""
     claims: list[Claim] = []
-    problems: list[str] = []
-    for repo, files in pushed_files(answer, seen, verdict).items():
+    pushed = pushed_files(answer, seen, verdict)
+    problems = [
+        f"{name} pushed to {repo} a model that is in no delivered file, so it was compared with nothing"
+        for repo, name in _repositories_of_commands(answer, seen)
+        if repo not in pushed
+    ]
+    for repo, files in pushed.items():
         try:
             found = await call_hub(partial(_on_hub, files), f"model {repo}")
         except ToolError as error:
@@ -92,12 +97,19 @@ def _pushed(seen: Observations) -> Iterator[PushedFile]:
 
 def _pushed_by_commands(answer: str, seen: Observations) -> Iterator[PushedFile]:
     """Yield the delivered weights for each repository that the answer and the code of an uploading program name."""
+    for repo, _ in _repositories_of_commands(answer, seen):
+        for path in delivered_artifacts(answer, seen):
+            yield PushedFile(repo, "", path.name, path, by_command=True)
+
+
+def _repositories_of_commands(answer: str, seen: Observations) -> list[tuple[str, str]]:
+    """Return the repositories that the answer and the code of an upload name, each with the run of that code."""
+    found: dict[str, str] = {}
     for run in seen.programs:
         code = "\n".join([run.command, *(text for _, text in seen.sources(run))])
         if run.state == "done" and UPLOADS.search(code):
-            for repo in dict.fromkeys(name for name in _REPOSITORY.findall(answer) if name in code):
-                for path in delivered_artifacts(answer, seen):
-                    yield PushedFile(repo, "", path.name, path, by_command=True)
+            found |= {name: run.name for name in _REPOSITORY.findall(answer) if name in code}
+    return list(found.items())
 
 
 def _on_hub(files: Sequence[PushedFile], api: "HfApi") -> Mapping[str, Mapping[str, Any]]:

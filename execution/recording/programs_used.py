@@ -17,7 +17,7 @@ class ProgramsUsed:
 
     started: tuple[dict[str, Any], ...] | None = None
     hints: tuple[str, ...] = ()
-    """What Python processes reported about themselves, see python_hook/sitecustomize.py."""
+    """The reports of Python processes about themselves, see python_hook/sitecustomize.py."""
     missed: str = ""
     """Why the list may be incomplete, or ""."""
 

@@ -56,7 +56,7 @@ class ProgramLog:
 
     started: list[StartedProgram] = field(default_factory=list[StartedProgram])
     hints: list[str] = field(default_factory=list[str])
-    """What the processes reported about themselves."""
+    """The reports of the processes about themselves."""
     missed: str = ""
     """Why the list may be incomplete, or ""."""
     _bytes: int = 0

@@ -39,7 +39,7 @@ def _safely(action: "Callable[..., object]", *arguments: "Any") -> None:
     """Do something that must not disturb the program."""
     try:
         action(*arguments)
-    except Exception:  # noqa: BLE001  the program goes on without the report
+    except Exception:  # noqa: BLE001  the program does not need the report
         return
 
 

@@ -8,6 +8,7 @@ import pytest
 from ml_intern.evidence.observations import Observations
 from ml_intern.evidence.reproduction.pushed import with_pushed_files
 from ml_intern.evidence.verdict import AnswerVerdict
+from tests.evidence.test_gate import ran
 from tests.execution.conftest import Bench
 from tests.fakes.hub import FakeHub
 
@@ -49,3 +50,12 @@ async def test_what_cannot_be_compared_is_named(hub: FakeHub, bench: Bench) -> N
     assert verdict.incomplete[0].startswith("the files in ada/m were not compared: ")
     silent = await with_pushed_files("I uploaded nothing.", seen, AnswerVerdict("standard"))
     assert (silent.claims, silent.incomplete) == ((), ())
+
+
+async def test_a_model_that_was_pushed_from_memory_is_named_as_not_compared(bench: Bench) -> None:
+    code = "make().push_to_hub('ada/m')"
+    run = ran(bench.workspace, f'python3 -c "{code}"')
+    seen = Observations(bench.workspace, (bench.workspace,), "", (run,), level="standard")
+    verdict = await with_pushed_files(ANSWER, seen, AnswerVerdict("standard"))
+    assert (verdict.claims, len(verdict.incomplete)) == ((), 1)
+    assert "command 1 pushed to ada/m a model that is in no delivered file" in verdict.incomplete[0]
