@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
@@ -48,8 +48,10 @@ def _guarded(handler: Handler, refused: Refuse) -> Handler:
     async def guarded(request: Request) -> Response:
         try:
             return await handler(request)
-        except (HTTPException, ClientDisconnect):
+        except HTTPException:
             raise
+        except ClientDisconnect:  # it has left, or sent more than the limit
+            return PlainTextResponse("The request is incomplete or too large.", 413)
         except MLInternError as error:
             return refused(request, error)
         except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log

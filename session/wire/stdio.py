@@ -65,7 +65,8 @@ class StandardStreams:
             while chunk := self._own.recv(CHUNK):
                 self._write(chunk)
         self._own.close()
-        self._loop.call_soon_threadsafe(self.ended.set)
+        with suppress(RuntimeError):  # this process is ending, and the loop is closed
+            self._loop.call_soon_threadsafe(self.ended.set)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

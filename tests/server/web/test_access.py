@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -99,6 +100,22 @@ def test_a_large_body_is_refused_without_being_read(web: Web) -> None:
     with suppress(httpx.TransportError):  # the server ends the connection, or says so
         assert web.client.post("/new", content=chunks).status_code >= 400
     assert web.client.get("/rows").status_code == 200
+
+
+async def test_a_client_that_leaves_while_it_sends_is_not_an_error_of_the_server() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    headers = [(b"host", b"127.0.0.1:1"), (b"x-api-key", TOKEN.encode()), kind]
+    scope = {"type": "http", "method": "POST", "path": "/new", "query_string": b"", "headers": headers}
+    await create_app(Policy(TOKEN, 1))(scope, receive, send)
+    assert sent[0]["status"] == 413
 
 
 def test_half_open_connections_do_not_keep_others_away_and_are_ended(web: Web) -> None:
