@@ -32,8 +32,8 @@ time.sleep(float(sys.argv[1]))
 print("accuracy", 0.7)
 """
 CHANGE: Final = "sleep {seconds}; basename $PWD > change.txt"
-STEP_USD: Final = 0.03
-BUDGET_USD: Final = 1.0
+STEP_USD: Final = 0.025
+BUDGET_USD: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,18 @@ def in_new_folder(sleep: float, evaluation: float, usd: float, *options: str) ->
 
 
 def side_by_side() -> Mapping[str, Any]:
-    """Return how much faster four attempts at a time are, which sleep 10 s and are evaluated three times in 3 s."""
-    one = in_new_folder(10, 3, 0, "--attempts", "8", "--parallel", "1").seconds
-    four = in_new_folder(10, 3, 0, "--attempts", "8", "--parallel", "4").seconds
-    return {"8 attempts, one at a time (s)": one, "four at a time (s)": four, "times as fast": one / four}
+    """Return how much faster four attempts at the same time are: each sleeps 10 s, and 3 s in each evaluation."""
+    one = in_new_folder(10, 3, 0, "--attempts", "4", "--parallel", "1").seconds
+    four = in_new_folder(10, 3, 0, "--attempts", "4", "--parallel", "4").seconds
+    return {"4 attempts, one at a time (s)": one, "four at a time (s)": four, "times as fast": one / four}
 
 
 def overhead() -> Mapping[str, Any]:
     """Return what an attempt costs whose change and evaluations take no time, beyond a search of one attempt."""
-    one, many = (in_new_folder(0, 0, 0, "--attempts", str(count)) for count in (1, 21))
+    one, many = (in_new_folder(0, 0, 0, "--attempts", str(count)) for count in (1, 11))
     return {
-        "seconds of an attempt with its command and 3 evaluations": many.seconds / 21,
-        "CPU seconds of the search itself": (many.cpu - one.cpu) / 20,
+        "seconds of an attempt with its command and 3 evaluations": many.seconds / 11,
+        "CPU seconds of the search itself": (many.cpu - one.cpu) / 10,
     }
 
 
@@ -124,7 +124,7 @@ def budget() -> Mapping[str, Any]:
     """Return what searches with a priced model spend of their budget."""
     spent = [
         in_new_folder(0, 0, STEP_USD, "--budget", str(BUDGET_USD), "--parallel", parallel, *share).record.spent_usd
-        for parallel, share in (("1", ()), ("4", ()), ("3", ("--attempt-usd", "0.31")))
+        for parallel, share in (("1", ()), ("4", ()), ("3", ("--attempt-usd", "0.2")))
     ]
     over = max(one for one in spent if one is not None) - BUDGET_USD
     return {"budget (USD)": BUDGET_USD, "spent (USD)": spent, "overshoot (USD)": max(over, 0.0)}
