@@ -73,6 +73,8 @@ async def run_headless(options: Options, task: Task, attach_as: str = "") -> int
         if headless is None or not headless.has_result:
             known = as_known(error) or MLInternError(f"unexpected {type(error).__name__}: {error}")
             out.result(_result(Ending("failed", known.exit_code, str(known)), NO_USAGE, None, "", 1))
+        elif (reported := as_known(error)) and reported.exit_code == headless.exit_code:  # such as a full disk
+            return reported.exit_code
         raise
 
 
@@ -89,6 +91,8 @@ class Headless:
         self._sequence = 0
         self.has_result = False
         """Whether the result was written. What fails after it, such as the end of the session, adds no second one."""
+        self.exit_code: int | None = None
+        """The exit code of the reported ending."""
         self._evidence: dict[str, Any] | None = None
         self._stopping = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
@@ -147,6 +151,7 @@ class Headless:
         evidence = self._evidence if ending.answered else None
         self._write(_result(ending, usage, cost, thread_id, self._sequence + 1, evidence), last=True)
         ending = self._unwritable or ending
+        self.exit_code = ending.exit_code
         return say(self._with_hint(ending), ending.exit_code) if ending.line else ending.exit_code
 
     def _with_hint(self, ending: Ending) -> str:

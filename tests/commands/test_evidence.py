@@ -94,6 +94,7 @@ def test_a_locked_file_cannot_be_written_or_changed(run: Run, script: Script, tm
     done = run("-C", str(work), "--output-format", "stream-json", "-m", model, "Do not change eval.py.")
     outputs = [one["data"]["text"] for one in done.events if one["type"] == "tool_output"]
     assert "eval.py is locked" in outputs[0]
+    assert "the user locked it" in outputs[1]
     changed = (work / "eval.py").read_text() != "print(1)\n"
     assert (done.code == 4) is changed  # without a sandbox the change is found, with one it fails
 

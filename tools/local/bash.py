@@ -16,7 +16,7 @@ from ml_intern.execution.output import shorten_file
 from ml_intern.execution.process.command import Finished, ProcessCommand, run_command
 from ml_intern.execution.process.environment import bash_path
 from ml_intern.execution.provenance import source_note
-from ml_intern.execution.sandboxed import MAX_HOSTS, SandboxedCommand, open_sandbox
+from ml_intern.execution.sandboxed import MAX_HOSTS, SandboxedCommand, locked_paths, open_sandbox
 from ml_intern.execution.tool import ExternalEffects, OnResume, ToolArgs, ToolContext, tool
 from ml_intern.graph.limits import TOOL_TIMEOUT_S
 from ml_intern.runs.backends.base import RunPlan
@@ -104,7 +104,17 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     notes = [*connections.notes, *_removal_note(prepared.removed), *_restored_note(prepared.restored, context)]
     inspected = (found.parsed, read)
     result = await asyncio.to_thread(_result, inspected, command, context, finished, connections.reached, notes)
-    return replace(result, file_reads=found.private)
+    return replace(await _with_lock_note(result, context), file_reads=found.private)
+
+
+async def _with_lock_note(result: ToolResult, context: ToolContext) -> ToolResult:
+    """Return the result with a line about the locked files that the command could not write."""
+    if "Read-only file system" not in result.text:
+        return result
+    locked = [context.name_of(Path(path)) for path in await locked_paths(context)]
+    named = [name for name in locked if Path(name).name in result.text]
+    note = f"\n[{listed(named, MAX_HOSTS)}: the user locked it, so commands cannot write it; ask the user to change it]"
+    return replace(result, text=result.text + note) if named else result
 
 
 async def _plan(args: BashArgs, context: ToolContext) -> RunPlan:
