@@ -173,6 +173,8 @@ COMMANDS: dict[str, Command] = {
             "acp", "serve an editor that speaks the Agent Client Protocol, such as Zed (extra [acp])", "serving.acp:acp"
         ),
         Command("web", "serve a web page with your threads: watch, write, approve, from a browser", "serving.web:web"),
+        Command("serve", "serve the threads of a PostgreSQL database to browsers", "serving.serve:serve"),
+        Command("worker", "run the threads of a PostgreSQL database", "serving.serve:worker"),
         Command(
             "studio",
             "serve your threads to LangGraph Studio from this machine (extra [studio])",

@@ -23,6 +23,7 @@ IMPORTED = (
     "ml_intern.session.opening.services",
     "ml_intern.session.opening.session",
     "ml_intern.session.runner",
+    "ml_intern.session.team.runner",
     "ml_intern.session.wire.stdio",
     "ml_intern.store.checkpoints.saver",
 )

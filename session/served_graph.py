@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ml_intern.configs.database import database_url
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.paths import data_home
 from ml_intern.execution.tool import Services
@@ -209,7 +210,7 @@ async def check_models(options: RunOptions, endpoint: "Endpoint | None") -> tupl
     Raises the errors of `Models.expect`.
     """
     async with (
-        await Store.open(data_home()) as store,
+        await Store.open(data_home(), url=database_url()) as store,
         open_services(store, options, endpoint, {}, _served_tools(options)) as services,
     ):
         await services.models.expect(options)

@@ -22,6 +22,8 @@ from ml_intern.store.runs import Runs
 from ml_intern.store.searches.table import SearchTable
 from ml_intern.store.sqlite.database import Database, open_database
 from ml_intern.store.tainted_files import TaintedFiles
+from ml_intern.store.team.events import StoredEvents
+from ml_intern.store.team.operations import PostedOperations
 from ml_intern.store.threads import ThreadTable
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Store:
         self.tainted_files = TaintedFiles(database)
         self.evidence = EvidenceTable(database)
         self.searches = SearchTable(database)
+        self.operations = PostedOperations(database)
+        self.events = StoredEvents(database)
         self._make_saver = make_saver or (lambda _: engine.open_saver())
         self._saver: BaseCheckpointSaver[Any] | None = None
 
@@ -75,6 +79,11 @@ class Store:
             made = self._make_saver(self)
             self._saver = await made if isawaitable(made) else made
         return self._saver
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may use the database."""
+        return self.engine.sqlite is None
 
     @asynccontextmanager
     async def hold(self, thread_id: str) -> AsyncIterator[None]:

@@ -79,7 +79,10 @@ class NewThread(ThreadChanges, total=False):
 
 
 _ALL = 2**62
-_THREAD_TABLES = ("journal", "runs", "experiments", "permissions", "queued_messages", "event_numbers", "evidence")
+_THREAD_TABLES = (
+    "journal", "runs", "experiments", "permissions", "queued_messages", "event_numbers", "evidence", "operations",
+    "served_threads", "events",
+)  # fmt: skip
 
 
 class ThreadTable:

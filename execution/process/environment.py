@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
+from ml_intern.configs.database import DATABASE_VARIABLE
 from ml_intern.configs.paths import cache_home, private_folder
 
 CALL_MARK = "ML_INTERN_CALL"
@@ -29,7 +30,7 @@ def child_environment(environ: Mapping[str, str], links: Path | None = None, *, 
         sandboxed: keep folders of the workspace on PATH.
     """
     venv = agent_venv()
-    result = {name: value for name, value in environ.items() if not _SECRET.search(name)}
+    result = {name: value for name, value in environ.items() if not _SECRET.search(name) and name != DATABASE_VARIABLE}
     if venv is not None:
         result = _without_venv(result, venv)
     path_text = result.get("PATH", os.defpath)

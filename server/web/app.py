@@ -21,6 +21,7 @@ from ml_intern.server.web.pages.threads import thread_rows, threads_page
 from ml_intern.server.web.panel_handlers import Panels
 from ml_intern.server.web.requests import form_of, get, post
 from ml_intern.server.web.searches import Searches
+from ml_intern.server.web.watching.attachments import LocalSessions, Sessions
 from ml_intern.server.web.watching.live import partial
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import page_frames
@@ -112,11 +113,11 @@ class Pages:
         return await self._registry.get(request.path_params["id"])
 
 
-def create_app(policy: Policy) -> Starlette:
-    """Return the application. It opens the threads of the data folder when it starts."""
+def create_app(policy: Policy, sessions: Sessions | None = None) -> Starlette:
+    """Return the application. It opens the threads when it starts; `sessions` run them, by default on this machine."""
     assets = Assets()
     frame = PageFrame(policy.csrf, dict(assets.addresses))
-    registry = Registry(render_part)
+    registry = Registry(sessions or LocalSessions(), render_part)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -29,7 +29,7 @@ async def submit_form(thread: WatchedThread, form: Form, user_agent: str) -> Non
     """Submit what a form asks for, in a session that is started if no process runs the thread. Raises MLInternError."""
     operations = operations_of(form)
     if not operations:
-        await thread.linked()
+        await (await thread.linked()).proceed()
     for operation in operations:
         await thread.submit(with_device(operation, user_agent))
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
     from ml_intern.session.protocol import Session
+    from ml_intern.session.team.shared import SharedThread
     from ml_intern.store.store import Store
     from ml_intern.store.threads import ThreadRow
 
@@ -54,6 +55,8 @@ class Opened:
     signed_in: bool
     """Whether a Hugging Face token is available."""
     terminal: TerminalSettings
+    shared: "SharedThread | None" = None
+    """What it does for other machines that use the same database."""
 
 
 def load() -> None:
@@ -89,10 +92,11 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         given = saved_options(request, options.model, missing)
         options = replace(options, given=given, notes=(*continued, *options.notes))
         with _ephemeral_home(None if saved else store.home):
-            async with _opened(_Start(request, options, loaded.settings, store, row, interface, saved)) as session:
+            start = _Start(request, options, loaded.settings, store, row, interface, saved)
+            async with _opened(start) as (session, shared):
                 try:
                     signed_in = hub_token(os.environ) is not None
-                    yield Opened(session, store.home, saved, signed_in, loaded.settings.terminal)
+                    yield Opened(session, store.home, saved, signed_in, loaded.settings.terminal, shared)
                 finally:
                     if not saved:  # no record of them remains after the session
                         await session.runs.stop()
@@ -130,13 +134,11 @@ class _Start:
 
 
 @asynccontextmanager
-async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
+async def _opened(start: _Start) -> AsyncIterator[tuple["AgentSession", "SharedThread | None"]]:
     from ml_intern.outbound.notifications.notifier import Notifications
     from ml_intern.session.agent import AgentSession
     from ml_intern.session.event_queue import EventQueue
     from ml_intern.session.opening.services import open_services
-    from ml_intern.session.turns.database_backups import DatabaseBackups
-    from ml_intern.session.turns.session_hooks import SessionHooks
     from ml_intern.session.wire.sockets import ThreadSocket
 
     store, options, settings = start.store, start.options, start.settings
@@ -159,20 +161,52 @@ async def _opened(start: _Start) -> AsyncIterator["AgentSession"]:
         socket = ThreadSocket(store.home)
         events.listen(socket.take)
         stack.push_async_callback(socket.close)
+        shared = _shared(store, events, stack)
         session = await AgentSession.start(services, events, thread=thread, fork=start.request.fork)
         stack.push_async_callback(session.close)
-        for listener in (
-            SessionHooks(options, events.emit, start.interface.report),
-            DatabaseBackups(store.engine.sqlite, settings.backup, events.warn, start.interface.report),
-        ):
-            events.listen(listener.take)
-            stack.push_async_callback(listener.close)
+        _listen(session, settings, start.interface, events, stack)
         if start.served:
             socket.open(session)
             stack.callback(socket.withdraw)
         if start.row and not start.request.fork:
             await store.threads.save_options(start.row.id, options.given)
-        yield session
+        await _start_shared(shared, session, stack)
+        yield session, shared
+
+
+def _listen(
+    session: "AgentSession", settings: Settings, interface: Interface, events: "EventQueue", stack: AsyncExitStack
+) -> None:
+    """Run the hooks and the backups of the session."""
+    from ml_intern.session.turns.database_backups import DatabaseBackups
+    from ml_intern.session.turns.session_hooks import SessionHooks
+
+    database = session.services.store.engine.sqlite
+    for listener in (
+        SessionHooks(session.services.defaults, events.emit, interface.report),
+        DatabaseBackups(database, settings.backup, events.warn, interface.report),
+    ):
+        events.listen(listener.take)
+        stack.push_async_callback(listener.close)
+
+
+def _shared(store: "Store", events: "EventQueue", stack: AsyncExitStack) -> "SharedThread | None":
+    """Record the events if other machines use the database."""
+    if not store.is_shared:
+        return None
+    from ml_intern.session.team.shared import SharedThread
+
+    shared = SharedThread(store)
+    events.listen(shared.take)
+    stack.push_async_callback(shared.close)
+    return shared
+
+
+async def _start_shared(shared: "SharedThread | None", session: "AgentSession", stack: AsyncExitStack) -> None:
+    """Perform what other machines post to the thread."""
+    if shared is not None:
+        await shared.start(session)
+        stack.push_async_callback(shared.stop)
 
 
 def _trace(settings: Settings, interface: Interface, events: "EventQueue", stack: AsyncExitStack) -> None:

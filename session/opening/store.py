@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ml_intern.configs.database import database_url
 from ml_intern.configs.paths import data_home
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ async def open_store(*, ephemeral: bool = False) -> AsyncIterator["Store"]:
     from ml_intern.store.store import Store
 
     if not ephemeral:
-        async with await Store.open(data_home()) as store:
+        async with await Store.open(data_home(), url=database_url()) as store:
             yield store
         return
     with TemporaryDirectory(prefix="ml-intern-", ignore_cleanup_errors=True) as folder:

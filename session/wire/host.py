@@ -78,18 +78,8 @@ class SessionHost:
         if self.tail.closed:
             raise TemporaryError("the session is closed", "resume the thread")
         if isinstance(operation, ops.ExecApproval):
-            await self._check_answer(operation)
+            await check_answer(self.session, operation, self._answered_from)
         await self.session.submit(operation)
-
-    async def _check_answer(self, operation: ops.ExecApproval) -> None:
-        """Refuse an answer if no approval is pending, or to calls that are not. Raises UsageError."""
-        pending = await self.session.pending_approval()
-        if pending is None:
-            last = f"the last one was answered {self._answered_from}" if self._answered_from else "the turn continued"
-            raise UsageError("no approval is pending", last)
-        asked = {request["id"] for request in pending["requests"]}
-        if unknown := set(operation.decisions) - asked:
-            raise UsageError(f"no such request: {', '.join(sorted(unknown))}", f"pending: {', '.join(sorted(asked))}")
 
     async def close(self) -> None:
         """Let the watchers take the last events, then end all connections."""
@@ -99,3 +89,17 @@ class SessionHost:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, *self._answered.values(), return_exceptions=True)
+
+
+async def check_answer(session: "Session", operation: ops.ExecApproval, answered_from: str = "") -> None:
+    """Refuse an answer if no approval is pending, or to calls that are not. Raises UsageError.
+
+    `answered_from` is where the last one was answered, such as "from the web page".
+    """
+    pending = await session.pending_approval()
+    if pending is None:
+        last = f"the last one was answered {answered_from}" if answered_from else "the turn continued or ended"
+        raise UsageError("no approval is pending", last)
+    asked = {request["id"] for request in pending["requests"]}
+    if unknown := set(operation.decisions) - asked:
+        raise UsageError(f"no such request: {', '.join(sorted(unknown))}", f"pending: {', '.join(sorted(asked))}")

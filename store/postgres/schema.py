@@ -4,9 +4,44 @@ import psycopg
 
 from ml_intern.configs.errors import DatabaseUnusable
 
-VERSION = 1
+VERSION = 2
 
-TABLES = """
+TEAM_TABLES = """
+CREATE TABLE operations (
+    id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    author TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'begun', 'done', 'refused')),
+    problem TEXT NOT NULL,
+    created DOUBLE PRECISION NOT NULL,
+    finished DOUBLE PRECISION
+);
+CREATE INDEX operations_by_thread ON operations (thread_id, position);
+CREATE INDEX operations_open ON operations (thread_id) WHERE state IN ('open', 'begun');
+CREATE TABLE served_threads (
+    thread_id TEXT PRIMARY KEY,
+    options TEXT NOT NULL,
+    starts BIGINT NOT NULL
+);
+CREATE TABLE events (
+    thread_id TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    created DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (thread_id, seq)
+);
+CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_notify(TG_ARGV[0], NEW.thread_id); RETURN NULL; END $$;
+CREATE TRIGGER operations_are_announced AFTER INSERT OR UPDATE OF state ON operations
+FOR EACH ROW EXECUTE FUNCTION announce('ml_intern_operations');
+CREATE TRIGGER events_are_announced AFTER INSERT ON events
+FOR EACH ROW EXECUTE FUNCTION announce('ml_intern_events');
+"""
+"""Listeners of the two channels get the ids of the threads in which something was posted, performed or happened."""
+
+MAIN_TABLES = """
 CREATE TABLE threads (
     rowid BIGINT GENERATED ALWAYS AS IDENTITY,
     id TEXT PRIMARY KEY,
@@ -191,7 +226,10 @@ CREATE TABLE attempts (
 );
 """
 
-CHANGES: dict[int, str] = {}
+TABLES = MAIN_TABLES + TEAM_TABLES
+"""The tables of a new database."""
+
+CHANGES: dict[int, str] = {1: TEAM_TABLES}
 """Migrations from each version to the next."""
 
 _SETUP_LOCK = 0x6D6C696E

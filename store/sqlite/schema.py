@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -126,6 +126,34 @@ CREATE TABLE attempts (
 ) WITHOUT ROWID;
 """
 
+TEAM_TABLES = """
+CREATE TABLE operations (
+    id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    author TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'begun', 'done', 'refused')),
+    problem TEXT NOT NULL,
+    created REAL NOT NULL,
+    finished REAL
+);
+CREATE INDEX operations_by_thread ON operations (thread_id, position);
+CREATE INDEX operations_open ON operations (thread_id) WHERE state IN ('open', 'begun');
+CREATE TABLE served_threads (
+    thread_id TEXT PRIMARY KEY,
+    options TEXT NOT NULL,
+    starts INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE events (
+    thread_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (thread_id, seq)
+) WITHOUT ROWID;
+"""
+
 MAIN_TABLES = """
 CREATE TABLE threads (
     id TEXT PRIMARY KEY,
@@ -227,7 +255,7 @@ CREATE TABLE permissions (
 
 TABLES = (
     MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
-    + SEARCH_TABLES
+    + SEARCH_TABLES + TEAM_TABLES
 )  # fmt: skip
 """The tables of a new database."""
 
@@ -241,5 +269,6 @@ CHANGES: dict[int, str] = {
     7: EVIDENCE_TABLES,
     8: NOTICE_COLUMNS,
     9: SEARCH_TABLES,
+    10: TEAM_TABLES,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

@@ -1,14 +1,15 @@
-"""SessionLink: a connection to the session of a thread, in the process that has it open or in one started for it."""
+"""Links to the sessions of threads: in the process that has a thread open, or in one that is started for it."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.configs.paths import data_home
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.session.wire import codec, sockets
+from ml_intern.session.wire.attaching import is_served
 from ml_intern.session.wire.link import DELAYS, Connect, ConnectionLost, Line, RequestRefused, WireConnection
 
 PROGRAM = ("ml_intern.__main__", "session", "--json")
@@ -21,11 +22,95 @@ Received = asyncio.Queue[Line | None]
 """The lines of a session, and None when its process has ended."""
 
 
+class Link(Protocol):
+    """A connection to the session of a thread. Its lines are in `received`, and None when the session has ended."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether the process of the session was started by this server, and ends with the link."""
+        ...
+
+    @property
+    def runner(self) -> str:
+        """Who runs the thread: "web" (a process of this server), "other", or "" (not known)."""
+        ...
+
+    @property
+    def received(self) -> Received:
+        """The lines of the session."""
+        ...
+
+    @property
+    def thread_id(self) -> str:
+        """The thread that the session is in."""
+        ...
+
+    async def watch(self) -> Line:
+        """Receive the events that describe the current state, then all later ones. Return the reply."""
+        ...
+
+    async def submit(self, operation: Line) -> None:
+        """Submit an operation, given as a JSON object. Raises its errors, and TemporaryError."""
+        ...
+
+    async def proceed(self) -> None:
+        """Continue a turn that was cut off. Raises MLInternError."""
+        ...
+
+    async def get(self, name: str, *, changes: bool = False, **args: object) -> object:
+        """Return the result of a request. Raises its errors, and TemporaryError if the session has ended."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Sessions(Protocol):
+    """Where the sessions of threads run."""
+
+    def is_running(self, thread_id: str) -> bool:
+        """Return whether a session can be attached to without a start."""
+        ...
+
+    async def attach(self, thread_id: str) -> Link:
+        """Connect to the session of a thread. Raises MLInternError."""
+        ...
+
+    async def resume(self, thread_id: str, folder: str) -> Link:
+        """Start a session that continues a thread. Raises MLInternError."""
+        ...
+
+    async def create(self, folder: str, model: str) -> Link:
+        """Start a session with a new thread. Raises MLInternError."""
+        ...
+
+
+class LocalSessions:
+    """Sessions in processes of this machine."""
+
+    def is_running(self, thread_id: str) -> bool:
+        """Return whether another process has the thread open and serves it."""
+        return is_served(data_home(), thread_id)
+
+    async def attach(self, thread_id: str) -> Link:
+        """Connect to the process that has the thread open. Raises MLInternError."""
+        return await SessionLink.attach(thread_id)
+
+    async def resume(self, thread_id: str, folder: str) -> Link:
+        """Start a process that continues the thread. Raises MLInternError."""
+        return await SessionLink.start(resume_options(thread_id, folder))
+
+    async def create(self, folder: str, model: str) -> Link:
+        """Start a process with a new thread. Raises MLInternError."""
+        return await SessionLink.start(["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])])
+
+
 class SessionLink:
     """Sends operations to a session; its lines are in `received`. `owned`: its process was started by this server."""
 
     def __init__(self, connect: Connect, *, owned: bool) -> None:
-        self.owned = owned
+        self.owned, self.runner = owned, "web" if owned else "other"
         self.received: Received = asyncio.Queue()
         put = self.received.put_nowait
         self._wire = WireConnection(connect, put, lambda: put(None), name=NAME, delays=() if owned else DELAYS)
@@ -61,6 +146,9 @@ class SessionLink:
     async def submit(self, operation: Line) -> None:
         """Submit an operation, given as a JSON object. Raises its errors, and TemporaryError if the session ended."""
         await self._known(self._wire.request(do=operation))
+
+    async def proceed(self) -> None:
+        """Do nothing: a session that is opened continues a turn that was cut off."""
 
     async def get(self, name: str, *, changes: bool = False, **args: object) -> object:
         """Return the result of a request. Raises its errors, and TemporaryError if the session has ended."""

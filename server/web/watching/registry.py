@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
-from ml_intern.server.web.watching.attachments import SessionLink
+from ml_intern.server.web.watching.attachments import Link, Sessions
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.watched import Render, WatchedThread
@@ -28,8 +28,9 @@ SHOWN_AFTER_SECONDS = 0.3
 class Registry:
     """Opens threads when a page asks for them, and closes them when none does."""
 
-    def __init__(self, render: Render) -> None:
+    def __init__(self, sessions: Sessions, render: Render) -> None:
         self.reader = Reader()
+        self._sessions = sessions
         self._render = render
         self._watched: dict[str, WatchedThread] = {}
         self._unwatched: dict[str, float] = {}
@@ -95,7 +96,7 @@ class Registry:
         if row is None:
             return await opening, True
         opening.add_done_callback(lambda one: one.cancelled() or one.exception())  # the page's stream reports it
-        thread = WatchedThread(thread_id, self.reader, self._render)
+        thread = WatchedThread(thread_id, self.reader, self._sessions, self._render)
         thread.show(row)
         return thread, False
 
@@ -103,8 +104,7 @@ class Registry:
         """Start a new thread in a folder with a first message. Raises MLInternError."""
         if not Path(folder).is_absolute() or not Path(folder).is_dir():
             raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
-        options = ["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])]
-        link = await SessionLink.start(options)
+        link = await self._sessions.create(folder, model)
         async with self._opening:
             thread = await self._open(link.thread_id, link)
         await thread.submit({"type": "user_input", "text": text})
@@ -116,8 +116,8 @@ class Registry:
             raise UsageError(f"there is no export format {name[:50]!r}", f"the formats are {', '.join(FORMATS)}")
         return str(await self.reader.request("export", thread=thread_id, format=name))
 
-    async def _open(self, thread_id: str, link: SessionLink | None) -> WatchedThread:
-        thread = WatchedThread(thread_id, self.reader, self._render)
+    async def _open(self, thread_id: str, link: Link | None) -> WatchedThread:
+        thread = WatchedThread(thread_id, self.reader, self._sessions, self._render)
         await thread.open(link)
         self._watched[thread_id] = thread
         self._unwatched[thread_id] = time.monotonic()

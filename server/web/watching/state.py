@@ -35,9 +35,9 @@ class ThreadState:
         self.endings: Data = {}
         self.notices: Sequence[Data] = ()
 
-    def attached(self, *, owned: bool) -> None:
-        """Note that a session runs the thread."""
-        self.runner, self.is_lost = "web" if owned else "other", False
+    def attached(self, runner: str) -> None:
+        """Note who runs the thread."""
+        self.runner, self.is_lost = runner, False
 
     def detached(self) -> None:
         """Note that the session has ended."""

@@ -7,14 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 from ml_intern.configs.errors import MLInternError, UsageError
-from ml_intern.configs.paths import data_home
 from ml_intern.outbound.conversation import Conversation
-from ml_intern.server.web.watching.attachments import SessionLink, resume_options
+from ml_intern.server.web.watching.attachments import Link, Sessions
 from ml_intern.server.web.watching.live import Live, partial
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.state import PARTS, ThreadState
 from ml_intern.server.web.watching.timeline import Changes, Timeline
-from ml_intern.session.wire.attaching import is_served
 from ml_intern.session.wire.codec import line as json_line
 from ml_intern.session.wire.tail import TRANSIENT, Tail
 
@@ -33,20 +31,20 @@ Render = Callable[["WatchedThread", str], str]
 class WatchedThread:
     """Follows a thread, in any process. All pages of the thread read the same frames."""
 
-    def __init__(self, thread_id: str, reader: Reader, render: Render) -> None:
+    def __init__(self, thread_id: str, reader: Reader, sessions: Sessions, render: Render) -> None:
         self.thread_id = thread_id
         self.epoch = uuid4().hex[:12]
         self.timeline, self.live, self.state = Timeline(), Live(), ThreadState()
         self.frames, self.events = Tail(self.epoch, 0), Tail(thread_id, 0)
         self.watchers = 0
-        self.link: SessionLink | None = None
-        self._reader, self._render = reader, render
+        self.link: Link | None = None
+        self._reader, self._sessions, self._render = reader, sessions, render
         self._linking = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self._attaching: asyncio.Task[None] | None = None
         self._flushing: asyncio.TimerHandle | None = None
 
-    async def open(self, link: SessionLink | None = None) -> None:
+    async def open(self, link: Link | None = None) -> None:
         """Read the thread, and attach to the process that runs it if there is one. Raises UsageError."""
         if link is not None:
             await self._follow(link)
@@ -91,13 +89,13 @@ class WatchedThread:
             raise UsageError("no turn is running in this thread", "nothing was changed")
         await (await self.linked()).submit(dict(operation))
 
-    async def linked(self) -> SessionLink:
+    async def linked(self) -> Link:
         """Return the connection to the thread's session, which is started if none runs. Raises MLInternError."""
         async with self._linking:
-            if self.link is None and is_served(data_home(), self.thread_id):
-                await self._follow(await SessionLink.attach(self.thread_id))
+            if self.link is None and self._sessions.is_running(self.thread_id):
+                await self._follow(await self._sessions.attach(self.thread_id))
             if self.link is None:
-                await self._follow(await SessionLink.start(resume_options(self.thread_id, self.state.folder)))
+                await self._follow(await self._sessions.resume(self.thread_id, self.state.folder))
             if self.link is None:
                 raise UsageError("the session has ended", "try again")
             return self.link
@@ -126,20 +124,20 @@ class WatchedThread:
     async def _attach_if_served(self) -> None:
         """Attach if another process has opened the thread."""
         async with self._linking:
-            if self.link is None and is_served(data_home(), self.thread_id):
+            if self.link is None and self._sessions.is_running(self.thread_id):
                 with suppress(MLInternError):  # it has ended meanwhile, or is busy; it is tried again
-                    await self._follow(await SessionLink.attach(self.thread_id))
+                    await self._follow(await self._sessions.attach(self.thread_id))
 
-    async def _follow(self, link: SessionLink) -> None:
+    async def _follow(self, link: Link) -> None:
         reply = await link.watch()
         self.events.seq = max(self.events.seq, int(reply["seq"]))
         self.link = link
-        self.state.attached(owned=link.owned)
+        self.state.attached(link.runner)
         await self.resync()
         self._following = asyncio.create_task(self._receive(link))
         self._send("status")
 
-    async def _receive(self, link: SessionLink) -> None:
+    async def _receive(self, link: Link) -> None:
         while (line := await link.received.get()) is not None:
             if "reset" in line:
                 await self.resync()
@@ -184,7 +182,7 @@ class WatchedThread:
         running = self.link is not None and self.state.status in ("running", "waiting")
         changes = self.timeline.load(conversation, running=running)
         changed = self.state.load(conversation, row)
-        if self.link is None:
+        if not self.state.runner:
             changed |= await self._read_rest()
         self._send(*changed, changes=changes)
 

@@ -1,0 +1,57 @@
+"""`serve` and `worker`: threads in a PostgreSQL database, for browsers and for any number of machines that run them."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ml_intern.commands.failure import report_line
+from ml_intern.commands.output import print_lines
+from ml_intern.commands.serving.signals import first_signal
+from ml_intern.commands.serving.web import Host, Port
+from ml_intern.configs.layers import load
+
+Database = Annotated[
+    str,
+    typer.Option("--database", metavar="URL", help="PostgreSQL database with the threads (or ML_INTERN_DATABASE)"),
+]
+Threads = Annotated[
+    int, typer.Option("--threads", metavar="N", min=1, max=1_000, help="threads that run here at the same time")
+]
+
+
+def serve(database: Database = "", port: Port = None, host: Host = "127.0.0.1") -> int:
+    """Serve a web page with the threads of a database until Ctrl-C. Workers run the threads."""
+    from ml_intern.server.team.serve import serve_team, use_database
+    from ml_intern.server.web.serve import bound_socket, checked_origin
+
+    use_database(database)
+    origin = checked_origin(load(Path.cwd()).settings.web_page.origin)
+    asyncio.run(serve_team(bound_socket(host, port, origin), origin, _greet))
+    return 0
+
+
+def worker(database: Database = "", threads: Threads = 16) -> int:
+    """Run the threads of a database that have something to do, until Ctrl-C. Start as many workers as you like."""
+    from ml_intern.server.team.serve import use_database
+
+    use_database(database)
+    return asyncio.run(_work(threads))
+
+
+async def _work(threads: int) -> int:
+    from ml_intern.server.team.serve import work
+
+    stopped = first_signal()
+    report_line("waiting for threads with something to do; stop with Ctrl-C")
+    await work(threads, report_line, stopped)
+    return await stopped
+
+
+def _greet(address: str) -> None:
+    print_lines(
+        [f"the threads of the database: {address}", "keep this address private: it contains the token of this start"]
+    )
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The server for a team: threads of a shared database, which workers run."""

@@ -1,0 +1,46 @@
+"""Serve the pages and the wire of a team's threads, and run workers for them, until a signal arrives."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+from ml_intern.configs.database import DATABASE_VARIABLE, database_url
+from ml_intern.configs.errors import ConfigurationError
+from ml_intern.server.team.sessions import TeamSessions
+from ml_intern.server.token import new_token
+from ml_intern.server.web.access import Policy
+from ml_intern.server.web.app import create_app
+from ml_intern.server.web.serve import LOOPBACK, WebServer
+from ml_intern.session.team.following import open_team_threads
+
+
+def use_database(url: str) -> None:
+    """Use the database for this process and those it starts. Without `url`, the environment names it.
+
+    Raises ConfigurationError.
+    """
+    if url:
+        os.environ[DATABASE_VARIABLE] = url
+    if not database_url():
+        raise ConfigurationError(
+            "no database is named", f"use --database postgresql://USER:PASSWORD@HOST/NAME, or set {DATABASE_VARIABLE}"
+        )
+
+
+async def serve_team(listening: socket.socket, origin: str, ready: Callable[[str], None]) -> None:
+    """Serve on the socket until a signal arrives. `ready` gets the address with the token. Raises MLInternError."""
+    port = int(listening.getsockname()[1])
+    policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
+    async with open_team_threads() as threads:
+        ready(f"{policy.origin or f'http://{LOOPBACK}:{port}'}/?token={policy.token}")
+        await WebServer(create_app(policy, TeamSessions(threads))).serve(sockets=[listening])
+
+
+async def work(threads: int, report: Callable[[str], None], until: "asyncio.Future[int]") -> None:
+    """Run the threads of the database that need a session, until the future is set. Raises the store's errors."""
+    from ml_intern.session.opening.store import open_store
+    from ml_intern.session.team.worker import Worker
+
+    async with open_store() as store:
+        await Worker(store, threads, report).run(until)

@@ -1,0 +1,73 @@
+"""TeamSessions: links to threads that workers run. Operations are posted to the database, events are read from it."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.watching.attachments import Received
+from ml_intern.session.team.following import TeamThreads
+from ml_intern.session.wire import codec
+from ml_intern.session.wire.link import Line
+
+
+class TeamSessions:
+    """The sessions of a shared database. Every thread can be attached to, whether it runs or not."""
+
+    def __init__(self, threads: TeamThreads) -> None:
+        self._threads = threads
+
+    def is_running(self, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
+        """Return True."""
+        return True
+
+    async def attach(self, thread_id: str) -> "TeamLink":
+        """Follow a thread."""
+        return TeamLink(self._threads, thread_id)
+
+    async def resume(self, thread_id: str, folder: str) -> "TeamLink":  # noqa: ARG002  the protocol's signature
+        """Follow a thread. Its folder is the one that it was created with."""
+        return TeamLink(self._threads, thread_id)
+
+    async def create(self, folder: str, model: str) -> "TeamLink":
+        """Create a thread, which a worker runs when something is posted to it."""
+        options = {"model": model} if model else {}
+        return TeamLink(self._threads, await self._threads.create(folder, options))
+
+
+class TeamLink:
+    """Posts operations to a thread, and receives its events."""
+
+    owned = False
+    runner = ""
+
+    def __init__(self, threads: TeamThreads, thread_id: str) -> None:
+        self.thread_id = thread_id
+        self.received: Received = asyncio.Queue()
+        self._threads = threads
+        self._stack = AsyncExitStack()
+
+    async def watch(self) -> Line:
+        """Receive the events that describe the current state, then all later ones. Return the last number."""
+        follower = await self._stack.enter_async_context(self._threads.follow(self.thread_id, self.received.put_nowait))
+        return {"seq": await follower.start()}
+
+    async def submit(self, operation: Line) -> None:
+        """Post an operation and wait until a worker has performed it. Raises its errors, and TemporaryError."""
+        codec.decode_operation(operation)
+        if operation["type"] == "interrupt" and not await self._threads.is_running(self.thread_id):
+            raise UsageError("no turn is running in this thread", "nothing was changed")
+        await self._threads.post(self.thread_id, operation, uuid4().hex)
+
+    async def proceed(self) -> None:
+        """Continue a turn that was cut off. Raises MLInternError."""
+        await self.submit({"type": "continue"})
+
+    async def get(self, name: str, *, changes: bool = False, **args: object) -> object:  # noqa: ARG002
+        """Refuse: the reader of the server answers all requests about threads. Raises UsageError."""
+        raise UsageError(f"{name} is not available from a worker", "read it from the database")
+
+    async def close(self) -> None:
+        """Stop following."""
+        self.received.put_nowait(None)
+        await self._stack.aclose()

@@ -1,0 +1,120 @@
+"""The process in which a worker runs one thread. It ends when the thread has nothing to do, or its input ends.
+
+Each byte of its input means that something was posted to the thread.
+"""
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.configs.paths import data_home
+from ml_intern.safety.error_log import log_error
+from ml_intern.session.opening.request import SessionRequest
+from ml_intern.session.opening.session import Interface, Opened, open_session
+from ml_intern.session.opening.store import open_store
+from ml_intern.session.team.shared import SharedThread
+from ml_intern.session.wire.codec import encode_error
+from ml_intern.session.wire.stdio import StandardStreams
+
+REST_SECONDS = 60.0
+"""The time without anything to do after which the process ends."""
+CLOSING_SECONDS = 20.0
+"""The time to finish the current step at the end."""
+
+
+async def run(thread_id: str) -> int:
+    """Run a thread. Return the exit code."""
+    reader, _writer = await StandardStreams.take().open()
+    loop, ending = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    try:
+        async with open_session(await _request(thread_id), Interface(_report)) as opened:
+            await _serve(opened, reader, ending)
+    except TemporaryError as error:  # another process has the thread, or the database is away
+        _report(str(error))
+        return error.exit_code
+    except MLInternError as error:
+        await _refuse(thread_id, error)
+        return error.exit_code
+    return 0
+
+
+async def _request(thread_id: str) -> SessionRequest:
+    async with open_store() as store:
+        options = dict(await store.operations.options(thread_id))
+    return SessionRequest(**{"thread": thread_id, "approval_mode": "ask", **options})
+
+
+async def _refuse(thread_id: str, error: MLInternError) -> None:
+    """Refuse what was posted to a thread that cannot be opened."""
+    _report(str(error))
+    async with open_store() as store, store.hold(thread_id):
+        for posted in await store.operations.open_of(thread_id):
+            await store.operations.finish(posted.id, encode_error(error))
+        for _ in range(3):
+            await store.operations.count_start(thread_id)
+
+
+async def _serve(opened: Opened, reader: asyncio.StreamReader, ending: asyncio.Event) -> None:
+    """Perform what is posted until the thread rests, or the process is to end."""
+    shared = opened.shared
+    if shared is None:
+        raise UsageError("this process was started without a database", "use ml-intern worker")
+    events = asyncio.create_task(_read_events(opened))
+    waits: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(one)
+        for one in (_rest(opened, shared), _take_calls(reader, shared), ending.wait(), shared.lost)
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    await shared.stop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await opened.session.close()
+            await events
+
+
+async def _read_events(opened: Opened) -> None:
+    async for _ in opened.session.events():
+        pass
+
+
+async def _take_calls(reader: asyncio.StreamReader, shared: SharedThread) -> None:
+    while await reader.read(1_024):
+        shared.look()
+
+
+async def _rest(opened: Opened, shared: SharedThread) -> None:
+    """Wait until nothing has happened for REST_SECONDS and nothing can happen by itself."""
+    while True:
+        await opened.session.at_rest()
+        before = shared.activity
+        await asyncio.sleep(REST_SECONDS)
+        if shared.activity == before and not shared.is_busy and not await opened.session.runs.unfinished():
+            return
+
+
+def _report(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the thread that is named in the arguments."""
+    try:
+        code = asyncio.run(run(sys.argv[1]))
+    except Exception as error:  # noqa: BLE001 every error becomes one line, and its traceback goes to the log
+        _report(str(log_error(data_home(), sys.argv[1], error)))
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

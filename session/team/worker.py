@@ -1,0 +1,160 @@
+"""Worker: runs the threads that need a session, each in a process of its own, beside workers on other machines."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from ml_intern.configs.database import database_url
+from ml_intern.configs.errors import MLInternError, ThreadLocked
+from ml_intern.graph.events import Event
+from ml_intern.session.team.recorder import EventRecorder
+from ml_intern.session.wire.children import ChildProcess, ChildProcesses
+from ml_intern.store.postgres.listening import OPERATIONS, announcements
+from ml_intern.store.team.operations import MAX_STARTS
+
+if TYPE_CHECKING:
+    from ml_intern.store.store import Store
+
+LOOK_SECONDS: Final = 1.0
+"""The time between two looks for threads that another worker left behind."""
+SWEEP_SECONDS: Final = 3_600.0
+STORED_SECONDS: Final = 7 * 24 * 3_600.0
+"""The time for which events and finished operations are stored."""
+MAX_PAUSE: Final = 60.0
+ENDING_SECONDS: Final = 30.0
+RUNNER = "ml_intern.session.team.runner"
+
+
+class Worker:
+    """Looks for threads with something to do, and starts a process for each that no process has locked."""
+
+    def __init__(self, store: "Store", threads: int, report: Callable[[str], None]) -> None:
+        self._store = store
+        self._threads = threads
+        self._report = report
+        self._processes = ChildProcesses(detached=True)
+        self._running: dict[str, ChildProcess | None] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pauses: dict[str, tuple[float, float]] = {}
+        """For threads whose process failed: the last pause, and the time at which it ends."""
+        self._wanted = asyncio.Event()
+        self._was_away = False
+
+    async def run(self, until: "asyncio.Future[int]") -> None:
+        """Work until the future is set. Then let each process finish its step and leave its thread to others."""
+        self._processes.warm_up()
+        tasks = [asyncio.create_task(one) for one in (self._listen(), self._look_on(), self._sweep())]
+        waits: list[asyncio.Future[Any]] = [until, *tasks]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end_all()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    # --- what is to do
+
+    async def _listen(self) -> None:
+        async for one in announcements(database_url(), [OPERATIONS]):
+            process = self._running.get(one.text)
+            if process is not None:
+                with suppress(OSError):
+                    process.writer.write(b"\n")
+            elif one.text not in self._running:
+                self._wanted.set()
+
+    async def _look_on(self) -> None:
+        while True:
+            try:
+                await self._look()
+                self._was_away = False
+            except MLInternError as error:
+                if not self._was_away:
+                    self._report(str(error))
+                self._was_away = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wanted.wait()
+            self._wanted.clear()
+
+    async def _look(self) -> None:
+        found = [id for id in await self._store.operations.unfinished_threads() if id not in self._running]
+        random.shuffle(found)  # several workers do not all begin with the same one
+        for id in found:
+            if len(self._running) >= self._threads:
+                return
+            if time.monotonic() >= self._pauses.get(id, (0.0, 0.0))[1] and not await self._store.is_held(id):
+                self._running[id] = None
+                self._tasks[id] = asyncio.create_task(self._run(id))
+
+    async def _sweep(self) -> None:
+        while True:
+            before = time.time() - STORED_SECONDS
+            with suppress(MLInternError):  # it is tried again
+                await self._store.operations.forget(before)
+                await self._store.events.forget(before)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    # --- processes
+
+    async def _run(self, thread_id: str) -> None:
+        """Run a thread in a process until that ends."""
+        began = time.monotonic()
+        try:
+            process = self._running[thread_id] = await self._processes.start(RUNNER, thread_id)
+            await process.wait()
+        except OSError as error:
+            self._report(f"no process could be started for thread {thread_id}: {error}")
+        finally:
+            del self._running[thread_id], self._tasks[thread_id]
+        self._pause(thread_id, time.monotonic() - began)
+        with suppress(MLInternError):
+            await self._leave_alone(thread_id)
+        self._wanted.set()
+
+    def _pause(self, thread_id: str, seconds: float) -> None:
+        """Wait longer after each process that ended at once."""
+        if seconds > MAX_PAUSE / 2:
+            self._pauses.pop(thread_id, None)
+            return
+        pause = min(2 * self._pauses.get(thread_id, (0.1, 0.0))[0], MAX_PAUSE)
+        self._pauses[thread_id] = pause, time.monotonic() + pause
+
+    async def _leave_alone(self, thread_id: str) -> None:
+        """Say in the thread that its processes got nowhere, if so. The next operation that is posted begins anew."""
+        if await self._store.operations.starts(thread_id) < MAX_STARTS:
+            return
+        with suppress(ThreadLocked):
+            async with self._store.hold(thread_id):
+                message = f"the process of this thread ended {MAX_STARTS} times before it got anywhere"
+                self._report(f"thread {thread_id}: {message}")
+                await self._say(thread_id, message, "send a message or continue to try again")
+
+    async def _say(self, thread_id: str, message: str, remedy: str) -> None:
+        numbers = self._store.event_numbers
+        seq = await numbers.last(thread_id) + 1
+        numbers.reserve(thread_id, seq)
+        data = {"message": message, "remedy": remedy, "exit_code": None, "retry_in_s": None}
+        recorder = EventRecorder(self._store, lambda _: None)
+        recorder.take(Event("error", thread_id, seq, time.time(), data))
+        await recorder.close()
+
+    async def _end_all(self) -> None:
+        for process in self._running.values():
+            if process is not None:
+                with suppress(OSError):
+                    process.writer.write_eof()
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=ENDING_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._processes.close()
