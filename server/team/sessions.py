@@ -1,13 +1,16 @@
 """TeamSessions: links to threads that workers run. Operations are posted to the database, events are read from it."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.graph.events import Event
 from ml_intern.server.web.watching.attachments import Received
 from ml_intern.session.team.following import TeamThreads
 from ml_intern.session.wire import codec
+from ml_intern.session.wire.codec import encode_event
 from ml_intern.session.wire.link import Line
 
 
@@ -53,11 +56,17 @@ class TeamLink:
         return {"seq": await follower.start()}
 
     async def submit(self, operation: Line) -> None:
-        """Post an operation and wait until a worker has performed it. Raises its errors, and TemporaryError."""
+        """Post an operation. Raises its errors. If no worker performs it within seconds, the pages say so."""
         codec.decode_operation(operation)
         if operation["type"] == "interrupt" and not await self._threads.is_running(self.thread_id):
             raise UsageError("no turn is running in this thread", "nothing was changed")
-        await self._threads.post(self.thread_id, operation, uuid4().hex)
+        if not await self._threads.post(self.thread_id, operation, uuid4().hex):
+            self.received.put_nowait({"event": encode_event(self._waiting()), "state": True})
+
+    def _waiting(self) -> Event:
+        message, remedy = "no worker has performed this yet; it is saved and waits", "start one with ml-intern worker"
+        data = {"message": message, "remedy": remedy, "exit_code": None, "retry_in_s": None}
+        return Event("error", self.thread_id, 0, time.time(), data)
 
     async def proceed(self) -> None:
         """Continue a turn that was cut off. Raises MLInternError."""

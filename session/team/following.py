@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.database import database_url
-from ml_intern.configs.errors import MLInternError, TemporaryError
+from ml_intern.configs.errors import MLInternError
 from ml_intern.graph.events import Event
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.wire.codec import decode_error, encode_event
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATE_EVENTS = 500
 """The latest events of a thread, from which its state is read."""
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 10.0
 """The time for which a posted operation is waited for. It is performed later, too."""
 Line = dict[str, Any]
 Take = Callable[[Line], None]
@@ -43,8 +43,8 @@ class TeamThreads:
         """Return whether a session has the thread open."""
         return await self._store.is_held(thread_id)
 
-    async def post(self, thread_id: str, operation: Mapping[str, Any], id: str, author: str = "") -> None:
-        """Post an operation and wait until it was performed. Raises its error, and TemporaryError after a while."""
+    async def post(self, thread_id: str, operation: Mapping[str, Any], id: str, author: str = "") -> bool:
+        """Post an operation, and return whether it was performed within ANSWER_SECONDS. Raises its error."""
         changed = asyncio.Event()
         waiting = self._performed.setdefault(thread_id, set())
         waiting.add(changed)
@@ -54,12 +54,11 @@ class TeamThreads:
                 while not await self._is_performed(id):
                     await changed.wait()
                     changed.clear()
-        except TimeoutError as error:
-            raise TemporaryError(
-                "no worker has taken this yet; it is saved and will be performed", "start one with ml-intern worker"
-            ) from error
+        except TimeoutError:
+            return False
         finally:
             waiting.discard(changed)
+        return True
 
     @asynccontextmanager
     async def follow(self, thread_id: str, take: Take) -> "AsyncIterator[Follower]":

@@ -1,9 +1,10 @@
 """The process in which a worker runs one thread. It ends when the thread has nothing to do, or its input ends.
 
-Each byte of its input means that something was posted to the thread.
+It first writes its process id. Each byte of its input means that something was posted to the thread.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -27,7 +28,8 @@ CLOSING_SECONDS = 20.0
 
 async def run(thread_id: str) -> int:
     """Run a thread. Return the exit code."""
-    reader, _writer = await StandardStreams.take().open()
+    reader, writer = await StandardStreams.take().open()
+    writer.write(b"%d\n" % os.getpid())
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)

@@ -1,7 +1,9 @@
 """Worker: runs the threads that need a session, each in a process of its own, beside workers on other machines."""
 
 import asyncio
+import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,9 +25,44 @@ LOOK_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 3_600.0
 STORED_SECONDS: Final = 7 * 24 * 3_600.0
 """The time for which events and finished operations are stored."""
+OPENING_SECONDS: Final = 15.0
+"""The time in which a process locks its thread, or ends because it cannot."""
 MAX_PAUSE: Final = 60.0
 ENDING_SECONDS: Final = 30.0
 RUNNER = "ml_intern.session.team.runner"
+
+
+class _ThreadProcess:
+    """The process that runs one thread."""
+
+    def __init__(self) -> None:
+        self._process: ChildProcess | None = None
+        self._began = time.monotonic()
+        self._pid = 0
+
+    async def run(self, processes: ChildProcesses, thread_id: str) -> None:
+        """Start the process and wait until it ends. Raises OSError."""
+        self._process = await processes.start(RUNNER, thread_id)
+        self._pid = int(await self._process.reader.readline() or 0)
+        await self._process.wait()
+
+    def call(self) -> None:
+        """Say that something was posted to the thread."""
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.writer.write(b"\n")
+
+    def finish(self) -> None:
+        """Let the process end."""
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.writer.write_eof()
+
+    def end_if_stuck(self) -> None:
+        """Kill the process, which has not locked its thread, if it had the time for it: it was stopped or hangs."""
+        if self._pid and time.monotonic() - self._began > OPENING_SECONDS:
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
 
 
 class Worker:
@@ -36,7 +73,7 @@ class Worker:
         self._threads = threads
         self._report = report
         self._processes = ChildProcesses(detached=True)
-        self._running: dict[str, ChildProcess | None] = {}
+        self._running: dict[str, _ThreadProcess] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
         """For threads whose process failed: the last pause, and the time at which it ends."""
@@ -63,11 +100,9 @@ class Worker:
 
     async def _listen(self) -> None:
         async for one in announcements(database_url(), [OPERATIONS]):
-            process = self._running.get(one.text)
-            if process is not None:
-                with suppress(OSError):
-                    process.writer.write(b"\n")
-            elif one.text not in self._running:
+            if one.text in self._running:
+                self._running[one.text].call()
+            else:
                 self._wanted.set()
 
     async def _look_on(self) -> None:
@@ -85,13 +120,15 @@ class Worker:
             self._wanted.clear()
 
     async def _look(self) -> None:
-        found = [id for id in await self._store.operations.unfinished_threads() if id not in self._running]
+        found = list(await self._store.operations.unfinished_threads())
         random.shuffle(found)  # several workers do not all begin with the same one
         for id in found:
-            if len(self._running) >= self._threads:
-                return
-            if time.monotonic() >= self._pauses.get(id, (0.0, 0.0))[1] and not await self._store.is_held(id):
-                self._running[id] = None
+            if time.monotonic() < self._pauses.get(id, (0.0, 0.0))[1] or await self._store.is_held(id):
+                continue
+            if id in self._running:
+                self._running[id].end_if_stuck()
+            elif len(self._running) < self._threads:
+                self._running[id] = _ThreadProcess()
                 self._tasks[id] = asyncio.create_task(self._run(id))
 
     async def _sweep(self) -> None:
@@ -108,8 +145,7 @@ class Worker:
         """Run a thread in a process until that ends."""
         began = time.monotonic()
         try:
-            process = self._running[thread_id] = await self._processes.start(RUNNER, thread_id)
-            await process.wait()
+            await self._running[thread_id].run(self._processes, thread_id)
         except OSError as error:
             self._report(f"no process could be started for thread {thread_id}: {error}")
         finally:
@@ -148,9 +184,7 @@ class Worker:
 
     async def _end_all(self) -> None:
         for process in self._running.values():
-            if process is not None:
-                with suppress(OSError):
-                    process.writer.write_eof()
+            process.finish()
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=ENDING_SECONDS)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -52,7 +52,10 @@ class LockingWriter(Protocol):
 
 
 class AdvisoryLocks:
-    """The locks of a store's threads, against processes on any machine."""
+    """The locks of a store's threads, against processes on any machine.
+
+    The lock file in the folder only tells processes of this machine where the thread's socket is.
+    """
 
     def __init__(self, database: PostgresDatabase, folder: Path) -> None:
         self._database = database
@@ -64,9 +67,10 @@ class AdvisoryLocks:
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Lock a thread until the block ends. Raises ThreadLocked."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(lock_thread(self._folder, thread_id))
             await self._database.pin(partial(_take, thread_id))
             stack.push_async_callback(self._database.unpin, partial(_release, thread_id))
+            with suppress(ThreadLocked):  # by a process that was stopped and has lost its lock in the database
+                await stack.enter_async_context(lock_thread(self._folder, thread_id))
             self._locked.add(thread_id)
             stack.callback(self._locked.discard, thread_id)
             if self._writer is not None:
