@@ -42,6 +42,8 @@ class PostgresSaver(AsyncPostgresSaver):
 
     def __init__(self, connection: psycopg.AsyncConnection[DictRow], name: str) -> None:
         super().__init__(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
+        # After a pipeline, whose last message is a flush, the server does not notice that the connection is silent.
+        self.supports_pipeline = False
         self._connection = connection
         self._name = name
         self._writing = asyncio.Lock()

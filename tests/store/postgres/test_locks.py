@@ -1,5 +1,6 @@
 """A thread on PostgreSQL has one holder on all machines, and who lost it writes nothing any more."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -28,6 +29,24 @@ HOLD = """
                 print("written", flush=True)
             except TemporaryError as error:
                 print(error, flush=True)
+
+    asyncio.run(main())
+"""
+
+
+STOP = """
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from langgraph.checkpoint.base import empty_checkpoint
+    from ml_intern.store.store import Store
+
+    async def main():
+        async with await Store.open(Path(sys.argv[1]), url=sys.argv[2]) as store, store.hold("t"):
+            saver = await store.saver()
+            print("held", flush=True)
+            config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+            await saver.aput(config, empty_checkpoint(), {"source": "input", "step": 1}, {})
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     asyncio.run(main())
 """
@@ -66,6 +85,21 @@ async def test_a_stopped_process_loses_its_thread_and_writes_nothing(tmp_path: P
         os.kill(process.pid, signal.SIGCONT)
         assert "was lost" in finish(process, "write\n")
         assert await store.journal.of_message("t", "m") == []
+
+
+async def test_a_process_that_stops_after_a_checkpoint_loses_its_thread(
+    tmp_path: Path, url: str, start: Start
+) -> None:
+    process = start(STOP, tmp_path / "theirs", url)
+    assert read_line(process) == "held"
+    try:
+        async with await Store.open(tmp_path / "ours", url=url) as store:
+            await store.saver()
+            async with asyncio.timeout(120):
+                await until_held(store)
+    finally:
+        process.kill()
+        finish(process)
 
 
 async def test_a_server_that_is_away_ends_the_lock_and_is_used_again_later(tmp_path: Path) -> None:
