@@ -12,6 +12,7 @@ from ml_intern.configs.schema import VARIABLE_PREFIX, Json, KeyPath, parse, sett
 PROGRAM_VARIABLES: Mapping[str, str] = {
     "ML_INTERN_HOME": "one folder for all files: threads, caches, trust and settings",
     "ML_INTERN_DATABASE": "the PostgreSQL database with the threads, `postgresql://USER:PASSWORD@HOST/NAME`",
+    "ML_INTERN_SERVER_TOKEN": "the token of `ml-intern serve`; a new one at each start without it",
     "ML_INTERN_CLI_CONFIG": "your settings file",
     "ML_INTERN_DEFAULT_MODEL_ID": "the model of `ml-intern studio`, if `-m` is not given",
     "ML_INTERN_ROUTER_URL": "another address of the Hugging Face router",

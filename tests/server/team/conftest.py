@@ -96,7 +96,7 @@ class TeamServer(Web):
                 os.kill(process.pid, signal.SIGCONT)
                 os.kill(process.pid, number)
         for process in self.workers:
-            print(process.communicate(timeout=SECONDS)[1])
+            process.communicate(timeout=SECONDS)
         self.workers.clear()
 
 
