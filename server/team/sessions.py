@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.events import Event
-from ml_intern.server.web.watching.attachments import Received
+from ml_intern.server.web.watching.attachments import NAME, Received
 from ml_intern.session.team.following import TeamThreads
 from ml_intern.session.wire import codec
 from ml_intern.session.wire.codec import encode_event
@@ -58,6 +58,8 @@ class TeamLink:
     async def submit(self, operation: Line) -> None:
         """Post an operation. Raises its errors. If no worker performs it within seconds, the pages say so."""
         codec.decode_operation(operation)
+        if operation["type"] == "exec_approval":
+            operation = {**operation, "by": NAME}
         if operation["type"] == "interrupt" and not await self._threads.is_running(self.thread_id):
             raise UsageError("no turn is running in this thread", "nothing was changed")
         if not await self._threads.post(self.thread_id, operation, uuid4().hex):

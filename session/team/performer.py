@@ -9,6 +9,7 @@ from ml_intern.configs.errors import MLInternError, TemporaryError
 from ml_intern.graph import operations as ops
 from ml_intern.session.wire.codec import decode_operation, encode_error
 from ml_intern.session.wire.host import check_answer
+from ml_intern.text.clients import answered_from
 
 if TYPE_CHECKING:
     from ml_intern.graph.events import Event
@@ -43,7 +44,7 @@ class OperationPerformer:
         self._performing: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._events: asyncio.Queue[Event] | None = None
-        self._answered_by = ""
+        self._answered_from = ""
 
     @property
     def is_busy(self) -> bool:
@@ -61,7 +62,7 @@ class OperationPerformer:
     def take(self, event: "Event") -> None:
         """Take an event of the session."""
         if event.type == "approval_answered":
-            self._answered_by = str(event.data["by"])
+            self._answered_from = answered_from(event.data["by"], event.data["device"])
         if self._events is not None:
             self._events.put_nowait(event)
 
@@ -121,7 +122,7 @@ class OperationPerformer:
     async def _submit(self, operation: ops.Operation) -> None:
         """Submit an operation and wait until its effect is on disk."""
         if isinstance(operation, ops.ExecApproval):
-            await check_answer(self._session, operation, self._answered_by)
+            await check_answer(self._session, operation, self._answered_from)
         self._events = asyncio.Queue()
         try:
             await self._session.submit(operation)
