@@ -87,9 +87,7 @@ async def test_a_stopped_process_loses_its_thread_and_writes_nothing(tmp_path: P
         assert await store.journal.of_message("t", "m") == []
 
 
-async def test_a_process_that_stops_after_a_checkpoint_loses_its_thread(
-    tmp_path: Path, url: str, start: Start
-) -> None:
+async def test_a_process_that_stops_after_a_checkpoint_loses_its_thread(tmp_path: Path, url: str, start: Start) -> None:
     process = start(STOP, tmp_path / "theirs", url)
     assert read_line(process) == "held"
     try:
