@@ -1,4 +1,4 @@
-"""The folders of ml-intern's files, and how its small files are replaced.
+"""The folders of ml-intern's files, its database, and how its small files are replaced.
 
 ML_INTERN_HOME moves all folders (data, cache, trust, user settings).
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 APP = "ml-intern"
+DATABASE_VARIABLE = "ML_INTERN_DATABASE"
 PROMPTS = Path(__file__).parent / "prompts"
 """The folder of the prompt templates."""
 
@@ -28,6 +29,11 @@ def cache_home() -> Path:
 def settings_home() -> Path:
     """Return the folder of the user's settings file."""
     return data_home() if os.environ.get("ML_INTERN_HOME") else Path(platformdirs.user_config_dir(APP))
+
+
+def database_url() -> str:
+    """Return the address of the PostgreSQL database with the threads; "" if they are in a file of the data home."""
+    return os.environ.get(DATABASE_VARIABLE, "")
 
 
 def private_folder(path: Path) -> Path:

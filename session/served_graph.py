@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ml_intern.configs.database import database_url
 from ml_intern.configs.errors import UsageError
-from ml_intern.configs.paths import data_home
+from ml_intern.configs.paths import data_home, database_url
 from ml_intern.execution.tool import Services
 from ml_intern.graph.build import build_graph
 from ml_intern.graph.context import RunOptions

@@ -9,8 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from ml_intern.configs.database import DATABASE_VARIABLE
-from ml_intern.configs.paths import cache_home, private_folder
+from ml_intern.configs.paths import DATABASE_VARIABLE, cache_home, private_folder
 
 CALL_MARK = "ML_INTERN_CALL"
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PAT)$", re.IGNORECASE)

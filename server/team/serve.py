@@ -5,8 +5,8 @@ import os
 import socket
 from collections.abc import Callable
 
-from ml_intern.configs.database import DATABASE_VARIABLE, database_url
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.paths import DATABASE_VARIABLE, database_url
 from ml_intern.server.team.sessions import TeamSessions
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy

@@ -56,7 +56,7 @@ class Opened:
     """Whether a Hugging Face token is available."""
     terminal: TerminalSettings
     shared: "SharedThread | None" = None
-    """What it does for other machines that use the same database."""
+    """The recording of events and the posted operations, on a database that several machines use."""
 
 
 def load() -> None:

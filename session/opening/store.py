@@ -6,8 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ml_intern.configs.database import database_url
-from ml_intern.configs.paths import data_home
+from ml_intern.configs.paths import data_home, database_url
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store

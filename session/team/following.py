@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.configs.database import database_url
 from ml_intern.configs.errors import MLInternError
+from ml_intern.configs.paths import database_url
 from ml_intern.graph.events import Event
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.wire.codec import decode_error, encode_event

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml_intern.store.team.operations import PostedOperation
 
 LOOK_SECONDS = 0.5
-"""The time between two looks at the table, unless `look` asks for one."""
+"""The time between two looks at the table, unless `check` asks for one."""
 ONCE = (ops.Undo, ops.Redo, ops.Compact, ops.RunCommand)
 """Operations that must not be performed twice."""
 AT_ONCE = (ops.Unqueue, ops.EditQueued, ops.Steer, ops.SetMode)
@@ -53,9 +53,9 @@ class OperationPerformer:
 
     def start(self) -> None:
         """Begin to perform what was posted."""
-        self._looking = asyncio.create_task(self._look_on())
+        self._looking = asyncio.create_task(self._check_regularly())
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look at the table now."""
         self._wanted.set()
 
@@ -73,10 +73,10 @@ class OperationPerformer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_on(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
             try:
-                await self._look()
+                await self._check()
             except MLInternError as error:
                 self._lost(error)
                 return
@@ -85,7 +85,7 @@ class OperationPerformer:
                     await self._wanted.wait()
             self._wanted.clear()
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         found = await self._store.operations.open_of(self._session.thread_id)
         for posted in _interruptions(found):
             await self._session.submit(ops.Interrupt())
@@ -102,7 +102,7 @@ class OperationPerformer:
             self._lost(error)
         finally:
             self._performing = None
-            self.look()
+            self.check()
 
     async def _performed(self, posted: "PostedOperation") -> dict[str, Any] | None:
         """Perform an operation. Return the error that refused it."""

@@ -91,7 +91,7 @@ async def _read_events(opened: Opened) -> None:
 
 async def _take_calls(reader: asyncio.StreamReader, shared: SharedThread) -> None:
     while await reader.read(1_024):
-        shared.look()
+        shared.check()
 
 
 async def _rest(opened: Opened, shared: SharedThread) -> None:

@@ -40,10 +40,10 @@ class SharedThread:
         self._performer = OperationPerformer(session, self._store, self._lose)
         self._performer.start()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look for operations now."""
         if self._performer is not None:
-            self._performer.look()
+            self._performer.check()
 
     @property
     def is_busy(self) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from ml_intern.configs.database import database_url
 from ml_intern.configs.errors import MLInternError, ThreadLocked
+from ml_intern.configs.paths import database_url
 from ml_intern.graph.events import Event
 from ml_intern.session.team.recorder import EventRecorder
 from ml_intern.session.wire.children import ChildProcess, ChildProcesses
@@ -83,7 +83,7 @@ class Worker:
     async def run(self, until: "asyncio.Future[int]") -> None:
         """Work until the future is set. Then let each process finish its step and leave its thread to others."""
         self._processes.warm_up()
-        tasks = [asyncio.create_task(one) for one in (self._listen(), self._look_on(), self._sweep())]
+        tasks = [asyncio.create_task(one) for one in (self._listen(), self._check_regularly(), self._sweep())]
         waits: list[asyncio.Future[Any]] = [until, *tasks]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -105,10 +105,10 @@ class Worker:
             else:
                 self._wanted.set()
 
-    async def _look_on(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
             try:
-                await self._look()
+                await self._check()
                 self._was_away = False
             except MLInternError as error:
                 if not self._was_away:
@@ -119,7 +119,7 @@ class Worker:
                     await self._wanted.wait()
             self._wanted.clear()
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         found = list(await self._store.operations.unfinished_threads())
         random.shuffle(found)  # several workers do not all begin with the same one
         for id in found:

@@ -167,7 +167,7 @@ class PostgresDatabase:
             done.set_exception(error)
         except psycopg.Error as error:
             self._drop_broken()
-            done.set_exception(postgres_error(error, self.name))
+            done.set_exception(self._lost_error() if self._was_lost else postgres_error(error, self.name))
         except BaseException as error:  # noqa: BLE001  it is raised in the caller
             done.set_exception(error)
 
@@ -185,12 +185,15 @@ class PostgresDatabase:
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._was_lost:
-            raise TemporaryError(
-                f"the connection to {self.name} was lost, and with it the lock of the thread", "resume the thread"
-            )
+            raise self._lost_error()
         if self._connection is None:
             self._connection = open_connection(self.url)
         return self._connection
+
+    def _lost_error(self) -> TemporaryError:
+        return TemporaryError(
+            f"the connection to {self.name} was lost, and with it the lock of the thread", "resume the thread"
+        )
 
     def _transaction(self, work: Callable[[SqlConnection], T], *, synced: bool) -> T:
         connection = self._connected()

@@ -19,7 +19,7 @@ _CHECK_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Announcement:
-    """What was announced in a channel; for OPERATIONS and EVENTS the id of a thread.
+    """A text that was announced in a channel; for OPERATIONS and EVENTS it is the id of a thread.
 
     Without a channel: the connection is new, and earlier announcements may have been missed.
     """

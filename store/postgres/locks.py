@@ -60,6 +60,7 @@ class AdvisoryLocks:
     def __init__(self, database: PostgresDatabase, folder: Path) -> None:
         self._database = database
         self._folder = folder
+        self._wanted = set[str]()
         self._locked = set[str]()
         self._writer: LockingWriter | None = None
 
@@ -67,6 +68,10 @@ class AdvisoryLocks:
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Lock a thread until the block ends. Raises ThreadLocked."""
         async with AsyncExitStack() as stack:
+            if thread_id in self._wanted:  # the server lets one connection take a lock twice
+                raise thread_locked(thread_id, holder_name())
+            self._wanted.add(thread_id)
+            stack.callback(self._wanted.discard, thread_id)
             await self._database.pin(partial(_take, thread_id))
             stack.push_async_callback(self._database.unpin, partial(_release, thread_id))
             with suppress(ThreadLocked):  # by a process that was stopped and has lost its lock in the database

@@ -12,7 +12,7 @@ from ml_intern.store.connection import SqlConnection, ThreadDatabase
 OperationState = Literal["open", "begun", "done", "refused"]
 """A begun operation may have been performed in part by a session that ended before it could say so."""
 MAX_STARTS = 3
-"""Sessions in a row that may end without any progress before a thread is left alone."""
+"""Sessions in a row that may end without progress. Then no worker opens the thread until something is posted."""
 _UNDONE = "('open', 'begun')"
 _COLUMNS = "id, thread_id, body, author, state, problem"
 _INSERT = (
@@ -112,7 +112,7 @@ class PostedOperations:
     async def unfinished_threads(self) -> Sequence[str]:
         """Return the threads that need a session: something was posted, or a turn or a background run has not ended.
 
-        Threads whose last sessions all ended without progress are left out.
+        Threads whose last MAX_STARTS sessions ended without progress are not among them.
         """
         return await self._database.read(
             lambda connection: [id for (id,) in connection.execute(_UNFINISHED, (MAX_STARTS,))]

@@ -87,7 +87,16 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
     query(home, "ALTER TABLE ledger DROP COLUMN cache_write_tokens")
     query(home, "ALTER TABLE threads DROP COLUMN options")
     query(home, "DROP TABLE tainted_files")
-    for table in ("queued_messages", "event_numbers", "evidence", "searches", "attempts"):
+    for table in (
+        "queued_messages",
+        "event_numbers",
+        "evidence",
+        "searches",
+        "attempts",
+        "operations",
+        "served_threads",
+        "events",
+    ):
         query(home, f"DROP TABLE {table}")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")

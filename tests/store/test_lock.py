@@ -26,6 +26,7 @@ HOLD = """
 """
 
 
+@pytest.mark.sqlite_file
 async def test_a_thread_in_use_is_refused_with_the_other_process_id(store: Store, start: Start) -> None:
     process = start(HOLD, store.home, "t1")
     assert read_line(process) == "held"
@@ -40,6 +41,7 @@ async def test_a_thread_in_use_is_refused_with_the_other_process_id(store: Store
         pass
 
 
+@pytest.mark.sqlite_file
 async def test_a_killed_process_releases_its_thread(store: Store, start: Start) -> None:
     process = start(HOLD, store.home, "t1")
     assert read_line(process) == "held"

@@ -22,7 +22,7 @@ Received = asyncio.Queue[Line | None]
 """The lines of a session, and None when its process has ended."""
 
 
-class Link(Protocol):
+class ThreadLink(Protocol):
     """A connection to the session of a thread. Its lines are in `received`, and None when the session has ended."""
 
     @property
@@ -73,15 +73,15 @@ class Sessions(Protocol):
         """Return whether a session can be attached to without a start."""
         ...
 
-    async def attach(self, thread_id: str) -> Link:
+    async def attach(self, thread_id: str) -> ThreadLink:
         """Connect to the session of a thread. Raises MLInternError."""
         ...
 
-    async def resume(self, thread_id: str, folder: str) -> Link:
+    async def resume(self, thread_id: str, folder: str) -> ThreadLink:
         """Start a session that continues a thread. Raises MLInternError."""
         ...
 
-    async def create(self, folder: str, model: str) -> Link:
+    async def create(self, folder: str, model: str) -> ThreadLink:
         """Start a session with a new thread. Raises MLInternError."""
         ...
 
@@ -93,15 +93,15 @@ class LocalSessions:
         """Return whether another process has the thread open and serves it."""
         return is_served(data_home(), thread_id)
 
-    async def attach(self, thread_id: str) -> Link:
+    async def attach(self, thread_id: str) -> ThreadLink:
         """Connect to the process that has the thread open. Raises MLInternError."""
         return await SessionLink.attach(thread_id)
 
-    async def resume(self, thread_id: str, folder: str) -> Link:
+    async def resume(self, thread_id: str, folder: str) -> ThreadLink:
         """Start a process that continues the thread. Raises MLInternError."""
         return await SessionLink.start(resume_options(thread_id, folder))
 
-    async def create(self, folder: str, model: str) -> Link:
+    async def create(self, folder: str, model: str) -> ThreadLink:
         """Start a process with a new thread. Raises MLInternError."""
         return await SessionLink.start(["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])])
 

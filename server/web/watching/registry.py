@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
-from ml_intern.server.web.watching.attachments import Link, Sessions
+from ml_intern.server.web.watching.attachments import Sessions, ThreadLink
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.watched import Render, WatchedThread
@@ -116,7 +116,7 @@ class Registry:
             raise UsageError(f"there is no export format {name[:50]!r}", f"the formats are {', '.join(FORMATS)}")
         return str(await self.reader.request("export", thread=thread_id, format=name))
 
-    async def _open(self, thread_id: str, link: Link | None) -> WatchedThread:
+    async def _open(self, thread_id: str, link: ThreadLink | None) -> WatchedThread:
         thread = WatchedThread(thread_id, self.reader, self._sessions, self._render)
         await thread.open(link)
         self._watched[thread_id] = thread

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.outbound.conversation import Conversation
-from ml_intern.server.web.watching.attachments import Link, Sessions
+from ml_intern.server.web.watching.attachments import Sessions, ThreadLink
 from ml_intern.server.web.watching.live import Live, partial
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.state import PARTS, ThreadState
@@ -37,14 +37,14 @@ class WatchedThread:
         self.timeline, self.live, self.state = Timeline(), Live(), ThreadState()
         self.frames, self.events = Tail(self.epoch, 0), Tail(thread_id, 0)
         self.watchers = 0
-        self.link: Link | None = None
+        self.link: ThreadLink | None = None
         self._reader, self._sessions, self._render = reader, sessions, render
         self._linking = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self._attaching: asyncio.Task[None] | None = None
         self._flushing: asyncio.TimerHandle | None = None
 
-    async def open(self, link: Link | None = None) -> None:
+    async def open(self, link: ThreadLink | None = None) -> None:
         """Read the thread, and attach to the process that runs it if there is one. Raises UsageError."""
         if link is not None:
             await self._follow(link)
@@ -89,7 +89,7 @@ class WatchedThread:
             raise UsageError("no turn is running in this thread", "nothing was changed")
         await (await self.linked()).submit(dict(operation))
 
-    async def linked(self) -> Link:
+    async def linked(self) -> ThreadLink:
         """Return the connection to the thread's session, which is started if none runs. Raises MLInternError."""
         async with self._linking:
             if self.link is None and self._sessions.is_running(self.thread_id):
@@ -128,7 +128,7 @@ class WatchedThread:
                 with suppress(MLInternError):  # it has ended meanwhile, or is busy; it is tried again
                     await self._follow(await self._sessions.attach(self.thread_id))
 
-    async def _follow(self, link: Link) -> None:
+    async def _follow(self, link: ThreadLink) -> None:
         reply = await link.watch()
         self.events.seq = max(self.events.seq, int(reply["seq"]))
         self.link = link
@@ -137,7 +137,7 @@ class WatchedThread:
         self._following = asyncio.create_task(self._receive(link))
         self._send("status")
 
-    async def _receive(self, link: Link) -> None:
+    async def _receive(self, link: ThreadLink) -> None:
         while (line := await link.received.get()) is not None:
             if "reset" in line:
                 await self.resync()
