@@ -151,7 +151,7 @@ def test_a_thread_whose_model_does_not_exist_says_so(workers: TeamServer) -> Non
     (workers.root / "work").mkdir(exist_ok=True)
     form = {"text": "hello", "folder": str(workers.root / "work"), "model": "nowhere/nothing"}
     workers.client.post("/new", data=form)
-    refused = "SELECT problem FROM ml_intern.operations WHERE state = 'refused' AND problem LIKE '%nowhere%'"
+    refused = "SELECT problem FROM ml_intern.operations WHERE state = 'refused' AND position('nowhere' IN problem) > 0"
     until = time.monotonic() + SECONDS
     while not workers.query(refused):
         assert time.monotonic() < until
