@@ -66,7 +66,8 @@ def chunk(text: str) -> Event:
 
 
 def result(id: str, text: str) -> Event:
-    return event("tool_output", id=id, name="bash", text=text, ok=True, status="done", seconds=1.0, artifact=None)
+    data = {"text": text, "ok": True, "status": "done", "seconds": 1.0, "artifact": None, "images": []}
+    return event("tool_output", id=id, name="bash", **data)
 
 
 def begin(screen: Transcript) -> None:
