@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: coverage mutants test test-installs check fmt bench lock faults soak night docs reference captures
+.PHONY: coverage mutants test test-installs check fmt bench lock faults soak soak-team night docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -38,6 +38,9 @@ faults:          ## every failure, attack and example that the normal run sample
 
 soak:            ## kill processes until 10,000 were killed; stop it and start it again at any time
 	uv run python -m bench.soak $(ARGS)
+
+soak-team:       ## workers on one database that are killed and stopped for 30 minutes; ARGS="--minutes 5" plays less
+	uv run python -m bench.soak_team --out bench/soak_team.json $(ARGS)
 
 night:           ## simulated nights with faults and kills at real rates; ARGS="--nights 1" plays one
 	uv run --group bench python -m bench.night $(ARGS)
