@@ -29,7 +29,7 @@ from ml_intern.configs.paths import DATABASE_VARIABLE
 from ml_intern.session.team.following import TeamThreads, open_team_threads
 from tests.fakes.postgres import running_server
 
-WORKERS, THREADS = 4, 12
+WORKERS, THREADS, MESSAGES = 4, 12, 400
 KILL_SECONDS, STOP_SECONDS, STOPPED_SECONDS = 60.0, 300.0, 20.0
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -115,7 +115,8 @@ async def play(threads: TeamThreads, thread: Played, until: float) -> None:
         event = line["event"]
         if event["type"] == "processing":
             begun.setdefault(event["data"]["id"], time.monotonic())
-        if event["type"] == "turn_complete" and "state" not in line:
+        was_ended = event["type"] == "resumed" and not event["data"]["pending"]
+        if (event["type"] == "turn_complete" or was_ended) and "state" not in line and begun:
             ended.set()
 
     async with threads.follow(thread.id, take) as follower:
@@ -146,10 +147,10 @@ def broken(thread: Played, said: list[str]) -> list[str]:
 async def soak(folder: Path, minutes: float) -> dict[str, Any]:
     """Play, and return the report."""
     workers = SoakWorkers(folder / "workers.log")
-    began = time.monotonic()
-    until = began + 60 * minutes
     async with open_team_threads() as threads:
         played = [await created(threads, folder / f"t{number}") for number in range(THREADS)]
+        began = time.monotonic()
+        until = began + 60 * minutes
         playing = [asyncio.create_task(play(threads, thread, until)) for thread in played]
         disturbing = asyncio.create_task(disturb(workers))
         await asyncio.gather(*playing)
@@ -174,7 +175,7 @@ async def created(threads: TeamThreads, folder: Path) -> Played:
     """Create a thread with a folder and a model of its own."""
     folder.mkdir()
     (folder / "lines").touch()
-    options = {"model": script_of(folder, 2_000), "approval_mode": "auto", "sandbox": False}
+    options = {"model": script_of(folder, MESSAGES), "approval_mode": "auto", "sandbox": False}
     return Played(await threads.create(str(folder), options), folder)
 
 

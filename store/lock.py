@@ -74,6 +74,18 @@ class ThreadLocks(Protocol):
         """Return whether a process has locked the thread. `connection` is that of the thread database."""
         ...
 
+    def check(self) -> None:
+        """Check that no lock was lost. Raises TemporaryError."""
+        ...
+
+    async def claim(self, thread_id: str) -> bool:
+        """Claim a thread for a process that this one starts. Return False if another worker has claimed it."""
+        ...
+
+    async def disclaim(self, thread_id: str) -> None:
+        """End a claim."""
+        ...
+
 
 class FileLocks:
     """Locks by files in a folder."""
@@ -88,6 +100,16 @@ class FileLocks:
     def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
         """Return whether a process has locked the thread."""
         return is_locked(self._folder, thread_id)
+
+    def check(self) -> None:
+        """Do nothing: the lock of a file lasts as long as the process."""
+
+    async def claim(self, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
+        """Return True: workers share a database."""
+        return True
+
+    async def disclaim(self, thread_id: str) -> None:
+        """Do nothing."""
 
 
 @asynccontextmanager

@@ -86,6 +86,7 @@ class OperationPerformer:
             self._wanted.clear()
 
     async def _check(self) -> None:
+        self._store.engine.locks.check()
         found = await self._store.operations.open_of(self._session.thread_id)
         for posted in _interruptions(found):
             await self._session.submit(ops.Interrupt())
@@ -97,6 +98,7 @@ class OperationPerformer:
     async def _perform(self, posted: "PostedOperation") -> None:
         try:
             problem = await self._performed(posted)
+            self._store.engine.locks.check()  # without the lock, nothing that was done may count
             await self._store.operations.finish(posted.id, problem)
         except MLInternError as error:
             self._lost(error)

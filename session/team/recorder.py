@@ -21,6 +21,9 @@ MAX_LIVE = 1_000
 PROGRESS = frozenset({"assistant_message", "tool_output", "approval_required", "turn_complete", "undo_complete"})
 """Events which show that a session got somewhere."""
 
+BEGINNINGS = frozenset({"processing", "approval_answered"})
+ENDS = frozenset({"turn_complete", "interrupted", "approval_required", "undo_complete"})
+
 
 class EventRecorder:
     """Takes the events of a session. Chunks of a reply and of output are announced and not stored."""
@@ -40,6 +43,7 @@ class EventRecorder:
         else:
             self._announce_live()
             self._store.events.add(event.thread_id, event.seq, _line(event))
+            self._note_turn(event)
             self._note_progress(event)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save)
@@ -69,6 +73,11 @@ class EventRecorder:
                 part = replace(event, data={**event.data, "text": text[start : start + MAX_LIVE]})
                 self._store.events.announce(_line(part))
         self._live.clear()
+
+    def _note_turn(self, event: "Event") -> None:
+        if event.type in BEGINNINGS or event.type in ENDS or event.type == "resumed":
+            in_turn = event.type in BEGINNINGS or bool(event.type == "resumed" and event.data["pending"])
+            self._store.operations.note_turn(event.thread_id, in_turn=in_turn)
 
     def _note_progress(self, event: "Event") -> None:
         if event.type in PROGRESS and not self._has_progress:

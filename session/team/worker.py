@@ -127,7 +127,7 @@ class Worker:
                 continue
             if id in self._running:
                 self._running[id].end_if_stuck()
-            elif len(self._running) < self._threads:
+            elif len(self._running) < self._threads and await self._store.engine.locks.claim(id):
                 self._running[id] = _ThreadProcess()
                 self._tasks[id] = asyncio.create_task(self._run(id))
 
@@ -150,6 +150,8 @@ class Worker:
             self._report(f"no process could be started for thread {thread_id}: {error}")
         finally:
             del self._running[thread_id], self._tasks[thread_id]
+            with suppress(MLInternError):  # the claim ended with the connection
+                await self._store.engine.locks.disclaim(thread_id)
         self._pause(thread_id, time.monotonic() - began)
         with suppress(MLInternError):
             await self._leave_alone(thread_id)

@@ -61,7 +61,8 @@ class PostgresDatabase:
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._pins = 0
-        self._was_lost = False
+        self.was_lost = False
+        """Whether the connection was lost while it had a lock, which another process may have taken."""
         self._unsynced = False
         """Whether a committed transaction may not be on disk yet."""
         self._later: list[Callable[[SqlConnection], object]] = []
@@ -116,10 +117,10 @@ class PostgresDatabase:
     async def unpin(self, work: Callable[[SqlConnection], object]) -> None:
         """Run `work`, which releases the lock. A lost connection has released it."""
         self._pins -= 1
-        if not self._was_lost:
+        if not self.was_lost:
             await self.read(work)
         elif not self._pins:
-            self._was_lost = False
+            self.was_lost = False
 
     async def close(self) -> None:
         """Finish queued work and close the connection."""
@@ -127,7 +128,7 @@ class PostgresDatabase:
             self._timer.cancel()
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        if self._later and self._connection is not None and not self._was_lost:
+        if self._later and self._connection is not None and not self.was_lost:
             await self.write(lambda _: None)
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -167,7 +168,7 @@ class PostgresDatabase:
             done.set_exception(error)
         except psycopg.Error as error:
             self._drop_broken()
-            done.set_exception(self._lost_error() if self._was_lost else postgres_error(error, self.name))
+            done.set_exception(self.lost_error() if self.was_lost else postgres_error(error, self.name))
         except BaseException as error:  # noqa: BLE001  it is raised in the caller
             done.set_exception(error)
 
@@ -181,16 +182,17 @@ class PostgresDatabase:
     def _drop_broken(self) -> None:
         if self._connection is not None and self._connection.broken:
             self._connection = None
-            self._was_lost = self._pins > 0
+            self.was_lost = self._pins > 0
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
-        if self._was_lost:
-            raise self._lost_error()
+        if self.was_lost:
+            raise self.lost_error()
         if self._connection is None:
             self._connection = open_connection(self.url)
         return self._connection
 
-    def _lost_error(self) -> TemporaryError:
+    def lost_error(self) -> TemporaryError:
+        """Return the error of a connection that was lost while it had a lock."""
         return TemporaryError(
             f"the connection to {self.name} was lost, and with it the lock of the thread", "resume the thread"
         )

@@ -21,6 +21,8 @@ from ml_intern.store.postgres.database import PostgresDatabase
 TABLES: Final = 1
 CHECKPOINTS: Final = 2
 """The two connections that write for a thread."""
+CLAIM: Final = 3
+"""The worker that starts the process of a thread."""
 _HOLDER: Final = (
     "SELECT activity.application_name FROM pg_locks AS lock JOIN pg_stat_activity AS activity USING (pid) "
     "WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1 "
@@ -41,6 +43,11 @@ def holder_name() -> str:
 
 class LockingWriter(Protocol):
     """A further connection that writes for the threads of a store."""
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether the connection has ended."""
+        ...
 
     async def lock_thread(self, thread_id: str) -> None:
         """Lock a thread. Raises ThreadLocked."""
@@ -88,6 +95,22 @@ class AdvisoryLocks:
         for thread_id in self._locked:
             await writer.lock_thread(thread_id)
         self._writer = writer
+
+    def check(self) -> None:
+        """Check that both connections that write still have their locks. Raises TemporaryError."""
+        if self._database.was_lost or (self._writer is not None and self._writer.was_lost):
+            raise self._database.lost_error()
+
+    async def claim(self, thread_id: str) -> bool:
+        """Claim a thread for a process that this one starts. Return False if another worker has claimed it."""
+        key = lock_key(thread_id, CLAIM)
+        taken = "SELECT pg_try_advisory_lock(?)"
+        return bool(await self._database.read(lambda connection: connection.execute(taken, (key,)).fetchone()[0]))
+
+    async def disclaim(self, thread_id: str) -> None:
+        """End a claim. A lost connection has ended it."""
+        key = lock_key(thread_id, CLAIM)
+        await self._database.read(lambda connection: connection.execute("SELECT pg_advisory_unlock(?)", (key,)))
 
     def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:
         """Return whether a process has locked the thread."""

@@ -50,6 +50,11 @@ class PostgresSaver(AsyncPostgresSaver):
         """Held during a transaction, so that no other write becomes part of it."""
         self._beating = asyncio.create_task(self._beat())
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return bool(self._connection.closed)
+
     async def setup(self) -> None:
         """Create or change the saver's tables, one process at a time."""
         with self._known_errors():

@@ -23,7 +23,8 @@ CREATE INDEX operations_open ON operations (thread_id) WHERE state IN ('open', '
 CREATE TABLE served_threads (
     thread_id TEXT PRIMARY KEY,
     options TEXT NOT NULL,
-    starts BIGINT NOT NULL
+    starts BIGINT NOT NULL,
+    in_turn BIGINT NOT NULL
 );
 CREATE TABLE events (
     thread_id TEXT NOT NULL,

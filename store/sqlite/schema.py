@@ -143,7 +143,8 @@ CREATE INDEX operations_open ON operations (thread_id) WHERE state IN ('open', '
 CREATE TABLE served_threads (
     thread_id TEXT PRIMARY KEY,
     options TEXT NOT NULL,
-    starts INTEGER NOT NULL
+    starts INTEGER NOT NULL,
+    in_turn INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE events (
     thread_id TEXT NOT NULL,

@@ -20,11 +20,11 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, 'open', '', ?) ON CONFLICT DO NOTHING"
 )
 _SERVE = (
-    "INSERT INTO served_threads (thread_id, options, starts) VALUES (?, '{}', 0) "
+    "INSERT INTO served_threads (thread_id, options, starts, in_turn) VALUES (?, '{}', 0, 0) "
     "ON CONFLICT (thread_id) DO UPDATE SET starts = 0"
 )
 _UNFINISHED = (
-    "SELECT thread_id FROM served_threads WHERE starts < ? AND ("
+    "SELECT thread_id FROM served_threads WHERE starts < ? AND (in_turn = 1 OR "
     "thread_id IN (SELECT thread_id FROM operations WHERE state IN ('open', 'begun')) "
     "OR thread_id IN (SELECT id FROM threads WHERE state = 'running') "
     "OR thread_id IN (SELECT thread_id FROM runs WHERE state IN ('queued', 'running')))"
@@ -52,7 +52,7 @@ class PostedOperations:
     async def serve(self, thread_id: str, options: Mapping[str, Any]) -> None:
         """Let any machine run a thread, in sessions with these options, given by the names of SessionRequest."""
         statement = (
-            "INSERT INTO served_threads (thread_id, options, starts) VALUES (?, ?, 0) "
+            "INSERT INTO served_threads (thread_id, options, starts, in_turn) VALUES (?, ?, 0, 0) "
             "ON CONFLICT (thread_id) DO UPDATE SET options = excluded.options"
         )
         values = (thread_id, json.dumps(options))
@@ -132,6 +132,14 @@ class PostedOperations:
             return int(found[0]) if found else 0
 
         return await self._database.read(read)
+
+    def note_turn(self, thread_id: str, *, in_turn: bool) -> None:
+        """Note in the next transaction, which adds the event, that a turn began or ended.
+
+        If a process ends before the event of a turn's end is stored, the next one reports the end.
+        """
+        statement = "UPDATE served_threads SET in_turn = ? WHERE thread_id = ?"
+        self._database.write_later(lambda connection: connection.execute(statement, (in_turn, thread_id)))
 
     def note_progress(self, thread_id: str) -> None:
         """Note in the next transaction that a session of the thread got somewhere."""

@@ -76,6 +76,11 @@ class ThreadState:
         self.notices = [{"text": note, "kind": "note"} for note in data["notes"]][:MAX_NOTICES]
         return {"status", "notices"}
 
+    def _on_resumed(self, data: Data) -> set[str]:
+        if not data["pending"]:
+            self.status = "interrupted" if data["ended"] else "idle"
+        return {"status"}
+
     def _on_processing(self, data: Data) -> set[str]:
         self.title = self.title or " ".join(data["text"].split())[:MAX_TITLE]
         self.status, self.question, self.answered, self.notices = "running", None, None, ()

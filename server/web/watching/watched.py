@@ -21,7 +21,7 @@ SHOWN = 100
 FLUSH_SECONDS = 0.1
 """The time in which chunks of a reply are collected."""
 ATTACH_SECONDS = 1.0
-RESYNC = ("turn_complete", "interrupted", "undo_complete", "compacted")
+RESYNC = ("resumed", "turn_complete", "interrupted", "undo_complete", "compacted")
 """Events after which the conversation is read again, because it may hold more than the events report."""
 
 Render = Callable[["WatchedThread", str], str]
