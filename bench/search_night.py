@@ -158,8 +158,8 @@ def wrong(search: SearchRecord, work: Path) -> Iterator[str]:
 
 def _wrong_attempt(search: SearchRecord, one: Attempt, work: Path) -> Iterator[str]:
     """Yield what is wrong with an attempt: its state, or work that was done twice."""
-    if one.why == "it changed nothing":
-        yield f"{one.number} changed nothing, since it was cut off"
+    if one.why == "it changed nothing" or one.why.startswith("git "):
+        yield f"{one.number} was lost: {one.why}"
     idea = "hang" if one.number == HANGS else IDEAS[(one.number - 1) % len(IDEAS)]
     state = EXPECTED.get(idea, "discarded")
     if one.open or (one.kind == "improve" and state != "accepted" and one.state not in (state, "crashed")):

@@ -105,7 +105,7 @@ def in_new_folder(sleep: float, evaluation: float, usd: float, *options: str) ->
 
 
 def side_by_side() -> Mapping[str, Any]:
-    """Return how much faster four attempts at the same time are: each sleeps 10 s, and 3 s in each evaluation."""
+    """Return how much faster four attempts at the same time are: each sleeps 10 s, and 3 s in its one evaluation."""
     one = in_new_folder(10, 3, 0, "--attempts", "4", "--parallel", "1").seconds
     four = in_new_folder(10, 3, 0, "--attempts", "4", "--parallel", "4").seconds
     return {"4 attempts, one at a time (s)": one, "four at a time (s)": four, "times as fast": one / four}
@@ -115,7 +115,7 @@ def overhead() -> Mapping[str, Any]:
     """Return what an attempt costs whose change and evaluations take no time, beyond a search of one attempt."""
     one, many = (in_new_folder(0, 0, 0, "--attempts", str(count)) for count in (1, 11))
     return {
-        "seconds of an attempt with its command and 3 evaluations": many.seconds / 11,
+        "seconds of an attempt with its command and one evaluation": many.seconds / 11,
         "CPU seconds of the search itself": (many.cpu - one.cpu) / 10,
     }
 

@@ -3,8 +3,8 @@
     python -m bench.search_tasks --python PYTHON [--searches 5] [--write]
 
 PYTHON is an interpreter with scikit-learn and torch. Each evaluation trains on two splits, which depend on the
-seed. No language model: the policies and the judgement are called as a search calls them. Figures are in
-bench/search_tasks.json.
+seed. No language model: the policies and the judgement are called as a search calls them. `--write` writes the
+figures to bench/search_tasks.json.
 """
 
 import argparse

@@ -124,7 +124,7 @@ class SearchFiles:
         if self._users.result("rev-parse", "--verify", "-q", f"refs/heads/{branch}").returncode != 0:
             self._users.run("branch", branch, start)
         try:
-            self._users.run("worktree", "add", "-f", str(top), branch)
+            self._users.run("worktree", "add", "-f", "-f", str(top), branch)  # twice: a killed git leaves it locked
             self._place_data(top)
             (self._administration(number) / _COMPLETE).touch()
         except BaseException:

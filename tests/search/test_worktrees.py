@@ -94,6 +94,7 @@ def test_what_a_killed_git_left_is_made_anew(repository: Path) -> None:
     files = SearchFiles.of("s1", repository)
     start = files.begin()
     git(repository, "worktree", "add", "-q", "--no-checkout", str(files.worktree(1)), "-b", files.branch(1), start)
+    (repository / ".git/worktrees/improve-s1-1/locked").write_text("initializing\n")
     workspace = files.open(1, start)
     assert (workspace / "train.py").read_text() == "one\n"
     (workspace / "train.py").write_text("better\n")
