@@ -1,16 +1,15 @@
 """`serve` and `worker`: threads in a PostgreSQL database, for browsers and for any number of machines that run them."""
 
 import asyncio
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ml_intern.commands.failure import report_line
-from ml_intern.commands.output import print_lines
 from ml_intern.commands.serving.signals import first_signal
-from ml_intern.commands.serving.web import Host, Port
+from ml_intern.commands.serving.web import Host, Port, greet
 from ml_intern.configs.layers import load
 
 Database = Annotated[
@@ -29,7 +28,7 @@ def serve(database: Database = "", port: Port = None, host: Host = "127.0.0.1") 
 
     use_database(database)
     origin = checked_origin(load(Path.cwd()).settings.web_page.origin)
-    asyncio.run(serve_team(bound_socket(host, port, origin), origin, _greet))
+    asyncio.run(serve_team(bound_socket(host, port, origin), origin, partial(greet, "the threads of the database")))
     return 0
 
 
@@ -48,10 +47,3 @@ async def _work(threads: int) -> int:
     report_line("waiting for threads with something to do; stop with Ctrl-C")
     await work(threads, report_line, stopped)
     return await stopped
-
-
-def _greet(address: str) -> None:
-    print_lines(
-        [f"the threads of the database: {address}", "keep this address private: it contains the token of this start"]
-    )
-    sys.stdout.flush()

@@ -26,13 +26,14 @@ def web(port: Port = None, host: Host = "127.0.0.1", qr: Qr = False) -> int:
     origin = checked_origin(load(Path.cwd()).settings.web_page.origin)
     if qr:
         _check_qr()
-    asyncio.run(serve(bound_socket(host, port, origin), origin, lambda address: _greet(address, qr=qr)))
+    asyncio.run(serve(bound_socket(host, port, origin), origin, lambda address: greet("your threads", address, qr=qr)))
     return 0
 
 
-def _greet(address: str, *, qr: bool) -> None:
+def greet(what: str, address: str, *, qr: bool = False) -> None:
+    """Print the address of a server and what it shows."""
     print_lines(
-        [f"your threads: {address}", "keep this address private: it contains the token of this start; stop with Ctrl-C"]
+        [f"{what}: {address}", "keep this address private: it contains the token of this start; stop with Ctrl-C"]
     )
     if qr:
         import segno

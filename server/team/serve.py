@@ -1,4 +1,4 @@
-"""Serve the pages and the wire of a team's threads, and run workers for them, until a signal arrives."""
+"""The server of a team's threads, and the worker that runs them: each until a signal arrives."""
 
 import asyncio
 import os

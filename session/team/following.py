@@ -12,6 +12,7 @@ from ml_intern.graph.events import Event
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.wire.codec import decode_error, encode_event
 from ml_intern.session.wire.current import CurrentState
+from ml_intern.session.wire.link import Line
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store
@@ -20,7 +21,6 @@ STATE_EVENTS = 500
 """The latest events of a thread, from which its state is read."""
 ANSWER_SECONDS = 10.0
 """The time for which a posted operation is waited for. It is performed later, too."""
-Line = dict[str, Any]
 Take = Callable[[Line], None]
 
 
@@ -58,6 +58,8 @@ class TeamThreads:
             return False
         finally:
             waiting.discard(changed)
+            if not waiting:
+                self._performed.pop(thread_id, None)
         return True
 
     @asynccontextmanager

@@ -88,10 +88,13 @@ class OperationPerformer:
     async def _check(self) -> None:
         self._store.engine.locks.check()
         found = await self._store.operations.open_of(self._session.thread_id)
-        for posted in _interruptions(found):
+        rest = list["PostedOperation"]()
+        for posted in found:
+            if posted.body.get("type") != "interrupt":
+                rest.append(posted)
+                continue
             await self._session.submit(ops.Interrupt())
             await self._store.operations.finish(posted.id)
-        rest = [posted for posted in found if posted not in _interruptions(found)]
         if rest and self._performing is None:
             self._performing = asyncio.create_task(self._perform(rest[0]))
 
@@ -156,7 +159,3 @@ class OperationPerformer:
         await self._seen(("approval_answered", "error"))
         if self._events is not None:
             await self._events.get()
-
-
-def _interruptions(found: "Sequence[PostedOperation]") -> "list[PostedOperation]":
-    return [posted for posted in found if posted.body.get("type") == "interrupt"]

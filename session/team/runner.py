@@ -57,8 +57,7 @@ async def _refuse(thread_id: str, error: MLInternError) -> None:
     async with open_store() as store, store.hold(thread_id):
         for posted in await store.operations.open_of(thread_id):
             await store.operations.finish(posted.id, encode_error(error))
-        for _ in range(3):
-            await store.operations.count_start(thread_id)
+        await store.operations.give_up(thread_id)
 
 
 async def _serve(opened: Opened, reader: asyncio.StreamReader, ending: asyncio.Event) -> None:

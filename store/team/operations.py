@@ -123,6 +123,11 @@ class PostedOperations:
         statement = "UPDATE served_threads SET starts = starts + 1 WHERE thread_id = ?"
         await self._database.write(lambda connection: connection.execute(statement, (thread_id,)).rowcount)
 
+    async def give_up(self, thread_id: str) -> None:
+        """Let no worker open the thread until something is posted."""
+        statement = "UPDATE served_threads SET starts = ? WHERE thread_id = ?"
+        await self._database.write(lambda connection: connection.execute(statement, (MAX_STARTS, thread_id)).rowcount)
+
     async def starts(self, thread_id: str) -> int:
         """Return the number of sessions since the last progress."""
         query = "SELECT starts FROM served_threads WHERE thread_id = ?"
