@@ -130,8 +130,8 @@ class Options:
         Word(
             "--holdout",
             "FILE",
-            "test data that the agent cannot read, or a split of a dataset as FOLDER:SPLIT, scored once at the end "
-            "(needs the sandbox); '' removes it",
+            "test data that the agent cannot read, or a split as FOLDER:SPLIT or ORG/NAME:SPLIT on the Hub; scored "
+            "once at the end (needs the sandbox); '' removes it",
         ),
     ] = None
     tool_runtime: Annotated[

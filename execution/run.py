@@ -1,12 +1,14 @@
 """Run one tool call: arguments, policy, journal, the tool, redaction, size limit. Every tool call goes through here."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 from rapidfuzz import process as fuzzy
@@ -34,6 +36,23 @@ from ml_intern.text.formatting import plural
 INTERRUPTED = "the process died during this call; it may have run in part. Check its effects before you repeat it."
 UNATTENDED = frozenset({"auto", "yolo"})
 """The approval modes of unattended runs."""
+_LOCAL = frozenset(
+    {
+        "bash",
+        "jobs",
+        "read",
+        "write",
+        "edit",
+        "notebook",
+        "plan",
+        "remember",
+        "notify",
+        "experiments",
+        "research",
+        "improve",
+    }
+)
+"""Tools that may name a dataset they must not read: their commands do not reach the Hub."""
 ALREADY_RUN = "this call already ran; its result is in the conversation"
 
 
@@ -61,12 +80,24 @@ def _holdout_refusal(call: ToolCall, spec: ToolSpec | None, context: ToolContext
     """Return why a call could read the hold-out, or "". Commands find it empty in the sandbox."""
     if spec is None:
         return ""
+    if (dataset := context.options.holdout_dataset) and (why := _dataset_refusal(call, dataset)):
+        return why
     if spec.warning is not None:
         return "a thread with a hold-out does not use MCP servers, since they run outside the sandbox"
     named = [str(call.args[name]) for name in spec.path_args if call.args.get(name)]
     files = context.options.unreadable
     found = next((one for one in named for file in files if _contains(one, file, context)), "")
     return f"{found} is the hold-out of this thread, or contains it, and cannot be read" if found else ""
+
+
+def _dataset_refusal(call: ToolCall, dataset: str) -> str:
+    """Return why a call could read a dataset on the Hub, or "". Commands in the sandbox do not reach the Hub."""
+    elsewhere = str(call.args.get("backend", "local")) != "local" or bool(call.args.get("target"))
+    if call.name == "sandbox" or (call.name == "jobs" and elsewhere):
+        return f"other machines could read {dataset}, which has the hold-out of this thread; run it on this machine"
+    if call.name not in _LOCAL and dataset.lower() in unquote(json.dumps(call.args)).lower():
+        return f"{dataset} has the hold-out of this thread and cannot be read; ask the user for its other splits"
+    return ""
 
 
 def _contains(name: str, file: str, context: ToolContext) -> bool:

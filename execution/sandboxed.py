@@ -21,8 +21,10 @@ from ml_intern.models.routing import hub_token
 from ml_intern.safety.files.private import private_files
 from ml_intern.safety.secrets.known import is_secret_name
 from ml_intern.sandbox.bubblewrap import Profile
+from ml_intern.sandbox.caches.datasets import folders_with_dataset
 from ml_intern.sandbox.command import WrappedCommand
-from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile
+from ml_intern.sandbox.network_hosts import without_hub
+from ml_intern.sandbox.profile import CACHE_STORE, SandboxRequest, build_profile, cache_folders
 from ml_intern.sandbox.send_limits import SendLimits, hosts_of_keys
 from ml_intern.sandbox.spare import wrap_captured
 from ml_intern.text.formatting import listed
@@ -133,7 +135,7 @@ async def open_read_only(
         ConfigurationError: the workspace cannot be used in a sandbox.
     """
     hidden = tuple(path for path in options.unreadable if path not in shown)
-    options = replace(options, sandbox="off", holdout="", hidden=hidden)
+    options = replace(options, sandbox="off", holdout="", holdout_dataset="", hidden=hidden)
     async with _opened(partial(_prepare_offline, argv, folder, options, shown)) as command:
         yield command
 
@@ -265,6 +267,9 @@ def run_profile(
     )
     profile = build_profile(request, environment)
     profile = replace(profile, readable=(*profile.readable, *options.shown), unreadable=options.unreadable)
+    if options.holdout_dataset:
+        hidden = folders_with_dataset(cache_folders(environment, profile.home), options.holdout_dataset)
+        profile = replace(profile, hosts=without_hub(profile.hosts), hidden_inside=(*profile.hidden_inside, *hidden))
     return profile if options.verify == "off" else _recorded(profile)
 
 

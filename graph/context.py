@@ -99,6 +99,8 @@ class RunOptions:
     """The goal of the thread, checked at the end of each turn, see evidence/goals.py; empty means none."""
     holdout: str = ""
     """Absolute path of the test data that the agent cannot read, see evidence/holdout.py; empty means none."""
+    holdout_dataset: str = ""
+    """The dataset on the Hub that the hold-out is from, which the agent does not reach; empty means none."""
     hidden: tuple[str, ...] = ()
     """Further files that the agent cannot read. Nothing is scored on them."""
     shown: tuple[str, ...] = ()

@@ -2,9 +2,10 @@
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ml_intern.configs.hosts import hub_url
 from ml_intern.sandbox.send_limits import SendLimits
 
 _INDEXES = ("pypi.org", "files.pythonhosted.org", "download.pytorch.org", "download-r2.pytorch.org")
@@ -17,6 +18,7 @@ _INDEX_SETTINGS = (
     "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_PYTHON_INSTALL_MIRROR",
 )  # fmt: skip
 _CONFIGURED = (*_INDEX_SETTINGS, "HF_ENDPOINT")
+_HUB = (".huggingface.co", ".hf.co")
 _PORTS = (80, 443)
 
 
@@ -70,6 +72,14 @@ def allowed_hosts(environment: Mapping[str, str], additional: Iterable[str] = ()
     endpoints = frozenset(_endpoints([*_urls(environment, _CONFIGURED), *(one for one in added if "://" in one)]))
     names = (*_ALWAYS, *(one.lower() for one in added if "://" not in one))
     return AllowedHosts(names, endpoints, index_endpoints(environment))
+
+
+def without_hub(hosts: AllowedHosts) -> AllowedHosts:
+    """Return the hosts without those of the Hub."""
+    hub = urlsplit(hub_url())
+    place = (hub.hostname or "", hub.port or (443 if hub.scheme == "https" else 80))
+    names = (name for name in hosts.names if not any(f".{name.lstrip('.')}".endswith(one) for one in _HUB))
+    return replace(hosts, names=tuple(names), endpoints=hosts.endpoints - {place})
 
 
 def index_endpoints(environment: Mapping[str, str]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.safety.secrets.redaction import redact
-from ml_intern.session.opening.holdout import holdout_file
+from ml_intern.session.opening.holdout import saved_holdout
 from ml_intern.session.opening.model import model_of
 from ml_intern.session.opening.options import run_folders
 from ml_intern.session.opening.request import SessionRequest
@@ -39,7 +39,7 @@ def saved_options(request: SessionRequest, model: str, missing: Sequence[str] = 
     omitted = list(dict.fromkeys([*missing, *omitted]))
     found: dict[str, Any] = {name: getattr(request, name) for name in _FLAGS} | {
         "settings_file": str(Path(request.settings_file).expanduser().resolve()) if request.settings_file else None,
-        "holdout": str(holdout_file(request.holdout).resolve()) if request.holdout else request.holdout,
+        "holdout": saved_holdout(request.holdout) if request.holdout else request.holdout,
         "sandbox": request.sandbox,
         "strict_budget": request.strict_budget or None,
         "add_dirs": [*run_folders(request)],

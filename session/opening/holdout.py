@@ -6,23 +6,35 @@ from typing import Final
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.graph.context import RunOptions
+from ml_intern.session.opening.hub_holdout import hub_split, split_patterns
 from ml_intern.text.formatting import plural
 
 _OUTSIDE: Final = "move it to a folder outside, since commands can change everything in the working folders"
 
 
-_TABLES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt", ".arrow")
-_PLACES: Final = ("{split}", "{split}-*", "{split}/*", "data/{split}", "data/{split}-*", "data/{split}/*")
-"""Where the folder of a dataset keeps the file of a split, without the suffix."""
-
-
 def with_holdout(options: RunOptions, text: str) -> RunOptions:
     """Return the options with this hold-out. Raises UsageError or SandboxMissing if the agent could read it."""
-    return replace(options, holdout=str(_checked(holdout_file(text), options))) if text else options
+    if not text:
+        return options
+    on_hub = hub_split(text)
+    if on_hub is not None and options.sandbox == "on":
+        raise UsageError(
+            "--holdout: commands with the whole network could download the dataset",
+            "use --set sandbox.network=list or off, or name a file that is only on this machine",
+        )
+    file = str(_checked(holdout_file(text), options))
+    return replace(options, holdout=file, holdout_dataset=on_hub.repo if on_hub else "")
+
+
+def saved_holdout(text: str) -> str:
+    """Return how a hold-out is saved with its thread: the file, or the split at its commit on the Hub."""
+    return text if hub_split(text) else str(holdout_file(text).resolve())
 
 
 def holdout_file(text: str) -> Path:
-    """Return the file that a hold-out names: FILE, or FOLDER:SPLIT for a split of a dataset. Raises UsageError."""
+    """Return the file that a hold-out names: FILE, FOLDER:SPLIT, or a fetched ORG/NAME:SPLIT. Raises UsageError."""
+    if (on_hub := hub_split(text)) and (fetched := on_hub.file):
+        return fetched
     folder, _, split = text.rpartition(":")
     place = Path(folder).expanduser()
     if not folder or not split or Path(text).expanduser().exists():
@@ -30,7 +42,7 @@ def holdout_file(text: str) -> Path:
     if not place.is_dir():
         raise UsageError(
             f"--holdout: {folder} is not a folder with a dataset",
-            f"download the dataset, and name its folder and the split: --holdout FOLDER:{split}",
+            "name a folder and the split, or a dataset on the Hub as ORG/NAME:SPLIT",
         )
     found = _files_of(place, split)
     if len(found) != 1:
@@ -46,7 +58,7 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     """Return the tables of a split in the folder of a dataset."""
     if "/" in split or any(one in split for one in "*?["):
         return []
-    found = [path for place in _PLACES for end in _TABLES for path in folder.glob(place.format(split=split) + end)]
+    found = [path for pattern in split_patterns(split) for path in folder.glob(pattern)]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 

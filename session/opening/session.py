@@ -14,6 +14,7 @@ from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.continuation import saved_options, with_saved_options
+from ml_intern.session.opening.hub_holdout import with_fetched_holdout
 from ml_intern.session.opening.model import endpoint_of, model_of
 from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
 from ml_intern.session.opening.request import SessionRequest
@@ -85,6 +86,7 @@ async def open_session(request: SessionRequest, interface: Interface) -> AsyncIt
         request, missing, continued = await _continued(store, row, request) if row else (request, (), ())
         if interface.ask_trust and not request.ephemeral and not request.trust:
             await interface.ask_trust(workspace)
+        request = await with_fetched_holdout(request)
         loaded = load_settings(request, workspace)
         last_model = await model_of(store, row) if row else ""
         register_secrets(workspace)

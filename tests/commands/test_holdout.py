@@ -13,6 +13,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.sandbox.wrap import wrap
 from tests.commands.conftest import Done, call
 from tests.commands.test_reproduction import answer, train
+from tests.fakes.hub.server import TOKEN, FakeHub
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
@@ -117,8 +118,45 @@ def test_a_split_of_a_dataset_is_named_by_its_folder(run: Run, script: Script, p
     assert SECRET not in exported
     missing = run("--holdout", f"{folder}:dev", "-m", model, "go")
     assert (missing.code, "has no file of the split dev" in missing.err) == (2, True)
-    on_hub = run("--holdout", "org/reviews:test", "-m", model, "go")
-    assert (on_hub.code, "download the dataset" in on_hub.err) == (2, True)
+    nowhere = run("--holdout", f"{folder}x:test", "-m", model, "go")
+    assert (nowhere.code, "as ORG/NAME:SPLIT" in nowhere.err) == (2, True)
+
+
+def test_a_split_of_a_dataset_on_the_hub_is_fetched_once_and_the_agent_cannot_get_it(
+    run: Run, script: Script, place: Path, holdout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = Path(holdout).read_text()
+    cache = place.parent / "no-login" / "hub" / "datasets--lab--reviews" / "snapshots" / "x"
+    cache.mkdir(parents=True)
+    (cache / "test.csv").write_text(secret)
+    with FakeHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        hub.add("datasets", "lab/reviews", {"data/test.csv": secret, "train.csv": "x,label\nb1,1\n"})
+        url = f"{hub.url}/datasets/lab/reviews/resolve/main/data/test.csv"
+        get = f"import urllib.request as u; print(u.urlopen('{url}').read())"
+        tries = [
+            call("hub_repos", operation="read", repo="lab/reviews", type="dataset", path="data/test.csv"),
+            call("datasets", operation="inspect", dataset="Lab/Reviews"),
+            call("web_read", url=url.replace("lab/reviews", "lab%2Freviews")),
+            call("jobs", operation="run", backend="hub", command="python -c 1"),
+            call("bash", command=f'python3 -c "{get}"; cat "$HF_HOME"/hub/*/*/*/test.csv; cat {cache}/test.csv; true'),
+        ]
+        model = script(*({"tool_calls": [one]} for one in tries), train(80), evaluate(), answer(0.8), answer(0.8))
+        done = run("--output-format", "stream-json", "--holdout", "lab/reviews:test", "-m", model, TASK)
+        missing = run("--holdout", "lab/reviews:dev", "-m", model, "go")
+        absent = run("--holdout", "lab/other:test", "-m", model, "go")
+    outputs = [one["data"] for one in done.events if one["type"] == "tool_output"]
+    assert [one["status"] for one in outputs[:4]] == ["refused"] * 4
+    assert all(SECRET not in str(one) for one in done.events)
+    assert "Connection refused" in outputs[4]["text"] or "Network is unreachable" in outputs[4]["text"]
+    assert done.events[-1]["data"]["evidence"]["holdout"]["metrics"] == {"accuracy": "0.29850746268656714"}
+    assert (missing.code, "has no file of the split dev" in missing.err) == (2, True)
+    assert (absent.code, "no dataset lab/other" in absent.err) == (2, True)
+    again = run("--output-format", "json", "-c", "and now?")
+    assert again.json["evidence"]["holdout"]["why"] == "scored before, for an earlier answer"
+    gone = run("--holdout", "lab/third:test", "-m", model, "go")
+    assert (gone.code, "--holdout lab/third:test" in gone.err) == (75, True)
 
 
 def test_an_evaluator_that_cannot_get_it_is_named(run: Run, script: Script, place: Path, holdout: str) -> None:
