@@ -16,7 +16,7 @@ from random import Random
 from statistics import median
 from typing import Any, Final
 
-from ml_intern.search.judgement import judge, screen
+from ml_intern.search.judgement import MAX_LOOKED, joined, judge_look, screen
 from ml_intern.search.noise import Noise
 from ml_intern.search.plan import Objective
 from ml_intern.search.policies.table import POLICIES
@@ -55,7 +55,8 @@ class SimulatedIdeas:
         self.draw, self.gain, self.chance = draw, gain, chance
         self.scores: list[Score] = []
         self.evaluations = 0
-        self.baseline = {first: self._score(0.0, range(first, first + count)) for first, count in ((0, 5), (1000, 12))}
+        counts = ((0, 5), (1000, MAX_LOOKED))
+        self.baseline = {first: self._score(0.0, range(first, first + count)) for first, count in counts}
 
     def _score(self, gain: float, seeds: Sequence[int]) -> Score:
         self.evaluations += len(seeds)
@@ -67,13 +68,17 @@ class SimulatedIdeas:
         self.scores.append(first)
         noise = Noise.of([parent, *self.scores[-100:]])
         parent = score_of(parent.values[:3], parent.seeds[:3])
-        screened = screen(first, parent, noise, IDEAS, LEVEL, ACCURACY)
+        rules = (noise, IDEAS, LEVEL, ACCURACY)
+        screened = screen(first, parent, *rules)
         if not screened.promising:
             return False
-        count = screened.evaluations
-        known = self.baseline[1000]
-        other = score_of(known.values[:count], known.seeds[:count])
-        return judge(self._score(self.gain, other.seeds), other, noise, IDEAS, LEVEL, ACCURACY).better
+        known, count = self.baseline[1000], screened.evaluations
+        fresh = self._score(self.gain, known.seeds[:count])
+        judged, more = judge_look(fresh, score_of(known.values[:count], known.seeds[:count]), *rules)
+        if not more:
+            return judged.better
+        both = joined(fresh, self._score(self.gain, known.seeds[count : count + more]))
+        return judge_look(both, score_of(known.values[: len(both.values)], both.seeds), *rules)[0].better
 
 
 def noise_figures(searches: int) -> Mapping[str, Any]:

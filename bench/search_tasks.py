@@ -24,12 +24,10 @@ from ml_intern.search.plan import PolicyName
 from ml_intern.search.policies.table import POLICIES
 from ml_intern.search.scores import score_of
 from ml_intern.search.tree import Attempt, Score
-from tests.search.trees import PlantedSearch, PlantedTask
+from tests.search.trees import FIRST_EVALUATIONS, PlantedSearch, PlantedTask
 
 RESULTS: Final = Path(__file__).with_name("search_tasks.json")
 MAX_ATTEMPTS: Final = 60
-FIRST_SEEDS: Final = 5
-"""Evaluations up to this number are first ones; more are fresh."""
 CHILD: Final = """
 import json, sys
 import numpy as np
@@ -140,12 +138,12 @@ class RealSearch(PlantedSearch):
     evaluator: RealEvaluator = field(kw_only=True)
     first_seed: int = 1
 
-    def evaluated(self, ideas: frozenset[str], count: int) -> Score:
+    def evaluated(self, ideas: frozenset[str], count: int, start: int = 0) -> Score:
         """Train and evaluate with each seed."""
         number = len(self.content)
-        first = self.first_seed + (0 if count <= FIRST_SEEDS else 1_000 + 100 * number)
+        first = self.first_seed + (0 if count <= FIRST_EVALUATIONS else 1_000 + 100 * number)
         known = ideas & {*HELPFUL[self.name], *OTHERS}
-        seeds = range(first, first + count)
+        seeds = range(first + start, first + start + count)
         return score_of([self.evaluator.value(self.name, known, seed) for seed in seeds], seeds)
 
     def ended(self, attempt: Attempt, ideas: frozenset[str]) -> Attempt:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from uuid import uuid4
 
 from ml_intern.configs.errors import SandboxMissing
@@ -40,6 +40,17 @@ class EvaluationCopy:
     workspace: Path
 
 
+class EvaluationMachines(Protocol):
+    """Other machines that evaluate."""
+
+    async def output(self, copy: EvaluationCopy, command: str, places: Sequence[str]) -> str:
+        """Run a command in a copy there, and return its output. Links of the copy into `places` are followed.
+
+        A failure of a machine is waited out. Raises EvaluationFailed.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class MeasuredScore:
     """A score and what was measured besides."""
@@ -58,6 +69,8 @@ class SearchEvaluator:
     options: RunOptions
     home: Path
     """The folder for copies and for the metrics of each row."""
+    machines: EvaluationMachines | None = None
+    """Evaluate there. The hold-out stays on this machine."""
 
     def check(self) -> None:
         """Raise SandboxMissing if there is no sandbox for evaluations."""
@@ -102,6 +115,8 @@ class SearchEvaluator:
 
     async def _output(self, copy: EvaluationCopy, top: Path, command: str) -> str:
         named = tuple(path for path in self.options.hidden if path in command)
+        if self.machines is not None and not named:
+            return await self.machines.output(copy, command, (*self.options.shown, str(top)))
         hidden = tuple(path for path in self.options.hidden if path not in named)
         shown = (*self.options.shown, str(top), *named)
         options = replace(self.options, workspace=str(copy.top), hidden=hidden, shown=shown)

@@ -2,8 +2,9 @@
 
 There are two stages. `screen` looks at the first evaluations and says on how many fresh seeds the attempt and its
 parent must be evaluated. `judge` compares the fresh evaluations only: the first ones are biased, because they decided
-that the attempt is worth more. A search of `planned` attempts divides its level by them (Bonferroni), so that all
-judgements together err with a probability of at most `level`.
+that the attempt is worth more. After a near miss further fresh seeds are added for a second look, and each look gets
+half of the level. A search of `planned` attempts divides its level by them (Bonferroni), so that all judgements
+together err with a probability of at most `level`.
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Final
 
 from ml_intern.search.noise import Noise
 from ml_intern.search.plan import Objective
+from ml_intern.search.scores import score_of
 from ml_intern.search.student import quantile, upper_tail
 from ml_intern.search.tree import Score
 from ml_intern.text.formatting import plural
@@ -22,6 +24,9 @@ PROMISING: Final = 0.2
 """The share of attempts without any difference that pass the first stage."""
 MIN_FRESH: Final = 6
 MAX_FRESH: Final = 12
+MAX_LOOKED: Final = 24
+"""Fresh seeds in the second look."""
+LOOKS: Final = 2
 _POWER: Final = 1.28
 """The normal quantile of 90 %: how often a gain as large as the observed one is to be confirmed."""
 _PAIRED: Final = 0.5
@@ -38,6 +43,8 @@ class Judgement:
 
     better: bool
     reason: str
+    near: bool = False
+    """Not better, but more than the chance that the first stage allows: it may be better together with another."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def screen(
     if gain < NormalDist().inv_cdf(1 - PROMISING) * error:
         reason = f"{_change(candidate, parent)} is within the noise: standard error {error:.3g}"
         return Screening(promising=False, evaluations=0, reason=reason)
-    fresh = _fresh_seeds(gain / sd if sd else math.inf, 1 if paired else 2, level / planned)
+    fresh = _fresh_seeds(gain / sd if sd else math.inf, 1 if paired else 2, level / planned / LOOKS)
     return Screening(promising=True, evaluations=fresh, reason=f"{_change(candidate, parent)} at first")
 
 
@@ -83,6 +90,19 @@ def judge(candidate: Score, parent: Score, noise: Noise, planned: int, level: fl
     else:
         error, degrees = _separate_error(candidate, parent, noise)
     return decided(gain / error if error else math.inf, degrees, level / planned, _change(candidate, parent))
+
+
+def judge_look(
+    candidate: Score, parent: Score, noise: Noise, planned: int, level: float, objective: Objective
+) -> tuple[Judgement, int]:
+    """Judge fresh evaluations. Also return how many further seeds a second look needs; 0 for no second look."""
+    judgement = judge(candidate, parent, noise, planned * LOOKS, level, objective)
+    return judgement, max(MAX_LOOKED - len(candidate.values), 0) if judgement.near else 0
+
+
+def joined(one: Score, more: Score) -> Score:
+    """Return the score of the evaluations of both."""
+    return score_of((*one.values, *more.values), (*one.seeds, *more.seeds))
 
 
 def judge_rows(
@@ -118,7 +138,7 @@ def decided(t: float, degrees: float, level: float, change: str) -> Judgement:
     probability = upper_tail(t, degrees)
     better = probability <= level
     fact = f"{change}: chance alone gives this with a probability of {probability:.2g}"
-    return Judgement(better, f"{fact}; the limit is {level:.2g}")
+    return Judgement(better, f"{fact}; the limit is {level:.2g}", near=not better and probability <= PROMISING)
 
 
 def _paired_error(candidate: Score, parent: Score, noise: Noise) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """The noise of the evaluator, measured over the attempts of a search."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
@@ -34,12 +35,12 @@ class Noise:
 
 
 def _shared(scores: Sequence[Score]) -> float:
-    """Return the correlation between the scores that have the seeds of the first, by an analysis of variance.
+    """Return the correlation between the scores with the most common seeds, by an analysis of variance.
 
     With fewer than three of them it is 0.
     """
-    same = [one for one in scores if one.seeds == scores[0].seeds]
-    attempts, seeds = len(same), len(scores[0].seeds)
+    common, attempts = Counter(one.seeds for one in scores).most_common(1)[0]
+    same, seeds = [one for one in scores if one.seeds == common], len(common)
     if attempts < 3:
         return 0.0
     centred = [[value - one.mean for value in one.values] for one in same]

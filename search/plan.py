@@ -71,6 +71,8 @@ class SearchPlan:
     """Test data that attempts cannot read. The winner is evaluated on it once."""
     proxy: str = ""
     """A shorter command that prints the metric of a part of the work. An attempt far below the best ends with it."""
+    pool: str = ""
+    """The compute pool of the settings that evaluates; "" for this machine."""
     attempt_seconds: float = 3_600.0
     """Time limit of one attempt, and of one evaluation."""
     attempt_usd: float | None = None

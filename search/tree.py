@@ -56,6 +56,8 @@ class Attempt:
     """The value of its short run, if the search has one."""
     why: str = ""
     """The reason for the state, as a fact."""
+    near: bool = False
+    """Discarded as a near miss: it looked better twice, but not beyond the noise."""
     thread_id: str = ""
     branch: str = ""
     commit: str = ""

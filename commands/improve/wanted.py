@@ -43,6 +43,9 @@ class SearchOptions:
     proxy: Annotated[
         str, Word("--proxy", "COMMAND", "a shorter evaluator; an attempt that is far below in it ends early")
     ] = ""
+    pool: Annotated[
+        str, Word("--pool", "NAME", "evaluate on the machines of this compute pool, without the sandbox")
+    ] = ""
     dry_run: Annotated[bool, Word("--dry-run", "", "only measure the baseline, its noise and its time")] = False
 
     def plan(self, folder: str, budget: float | None) -> SearchPlan:
@@ -58,6 +61,7 @@ class SearchOptions:
         return SearchPlan(
             folder=folder, objective=Objective.parse(self.metric), evaluator=self.evaluator, policy=self._policy(),
             seed=self.seed, evaluations=self.evaluations, level=self.level, proxy=self.proxy,
+            pool=self.pool,
             attempt_seconds=seconds(self.attempt_timeout), attempt_usd=share,
         )  # fmt: skip
 

@@ -25,7 +25,7 @@ from ml_intern.runs.logs import append_output
 from ml_intern.runs.remote.far_side.runs import KILLED, RESTARTED
 from ml_intern.runs.remote.far_side.slots import WITHDRAWN
 from ml_intern.runs.remote.far_side.slurm import LEFT_QUEUE
-from ml_intern.runs.remote.tree import read_tree
+from ml_intern.runs.remote.tree import DeliveredFolder, read_tree
 from ml_intern.runs.run_folder import LOG, make_run_folder, run_folder
 from ml_intern.store.runs import QUEUED
 
@@ -65,14 +65,19 @@ class Pool:
 
         Raises ToolError and TemporaryError as OwnMachines.
         """
+        tree = await asyncio.to_thread(read_tree, delivered_root(plan, context))
+        return await self.launch_delivered(plan, id, tree, context.options.compute)
+
+    async def launch_delivered(self, plan: RunPlan, id: str, tree: DeliveredFolder, targets: Mapping[str, Any]) -> str:
+        """Launch a run with these files. `targets` are the targets of the settings. Raises as `launch`."""
         folder = await asyncio.to_thread(make_run_folder, self._store.home, id)
         while True:
             with _moving(folder) as is_ours:
                 if is_ours:
                     if not (folder / ORDERS).exists():
-                        orders = await self._delivered(plan, id, context)
+                        orders = await self._delivered(plan, id, tree, targets)
                         _write(folder, {"orders": orders, "secrets": plan.secrets, "left": [], "losses": 0})
-                    await self._place(folder, _here(folder))
+                    await self._place(folder, member_of(folder))
                     return json.dumps({"id": id})
             await asyncio.sleep(SECONDS_BETWEEN_TRIES)
 
@@ -112,13 +117,14 @@ class Pool:
 
     # --- placing
 
-    async def _delivered(self, plan: RunPlan, id: str, context: ToolContext) -> dict[str, Any]:
+    async def _delivered(
+        self, plan: RunPlan, id: str, tree: DeliveredFolder, targets: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return the run's place and order for each member that has its files now. Raises ToolError without any."""
-        tree = await asyncio.to_thread(read_tree, delivered_root(plan, context))
-        names, problems = list(context.options.compute[plan.target]["members"]), list[str]()
+        names, problems = list(targets[plan.target]["members"]), list[str]()
 
         async def one(name: str) -> tuple[str, Any]:
-            known = placed(name, target_of(name, context.options.compute), plan, id)
+            known = placed(name, target_of(name, targets), plan, id)
             try:
                 return name, {"known": known, "order": await self._machines.deliver(known, plan, tree)}
             except ToolError as error:
@@ -132,7 +138,7 @@ class Pool:
 
     async def _moved(self, folder: Path, status: RunStatus) -> RunStatus:
         """Move a run that waits to a free member, or away from a machine that failed. Return its status."""
-        state, here = _read(folder), _here(folder)
+        state, here = _read(folder), member_of(folder)
         loads = await self._loads(state)
         if status.state == QUEUED and not any(load < 1 for name, load in loads.items() if name != here):
             return status
@@ -177,7 +183,7 @@ class Pool:
         """Return the open runs of each member that the run can use, by its number of slots."""
         rows = await self._store.runs.unfinished()
         folders = [run_folder(self._store.home, row.id) for row in rows]
-        places = Counter(await asyncio.to_thread(lambda: [_here(one) for one in folders]))
+        places = Counter(await asyncio.to_thread(lambda: [member_of(one) for one in folders]))
         return {
             name: places[name] / (place["known"]["target"]["max_runs"] or 1)
             for name, place in state["orders"].items()
@@ -219,8 +225,8 @@ def _text(folder: Path) -> str:
         raise TemporaryError(f"{folder.name} has no target yet", "try again later") from error
 
 
-def _here(folder: Path) -> str:
-    """Return the name of a run's present target; "" before it has one, and for runs without one."""
+def member_of(folder: Path) -> str:
+    """Return the name of the present target of the run with this folder; "" before it has one, and for runs without."""
     try:
         return str(json.loads((folder / TARGET).read_text())["name"])
     except FileNotFoundError:

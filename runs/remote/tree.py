@@ -39,14 +39,14 @@ class DeliveredFolder:
     secrets: list[str] = field(default_factory=list[str])
 
 
-def read_tree(root: Path) -> DeliveredFolder:
-    """Read and hash the files of a folder: tracked and untracked, not ignored. It blocks.
+def read_tree(root: Path, *, ignored: bool = False) -> DeliveredFolder:
+    """Read and hash the files of a folder: tracked and untracked, and with `ignored` also ignored ones. It blocks.
 
     Raises:
         ToolError: there are too many files, or they are too large.
     """
     tree, total = DeliveredFolder(root), 0
-    for path in _listed(root):
+    for path in _walked(root) if ignored else _listed(root):
         about = (root / path).lstat()
         if is_secret(os.fsencode(path)):
             tree.secrets.append(path)

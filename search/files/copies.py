@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,32 @@ def copy_folder(source: Path, target: Path) -> None:
     """Copy a worktree for an evaluation, without git's files and caches. Large files are links. Raises DiskFull."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _copy_tree(source, target)
+
+
+def fill_links(folder: Path, places: Sequence[str], without: str = "") -> None:
+    """Replace the links of a copy that lead into `places` by what they lead to, but for environments and `without`.
+
+    Files become hard links where the file system allows it: nothing may write to them. Raises DiskFull.
+    """
+    for path in [one for one in _walk(folder) if one.is_symlink()]:
+        source = path.resolve()
+        known = source.exists() and any(source.is_relative_to(place) for place in places)
+        if known and not is_environment(path.name):
+            path.unlink()
+            _fill(source, path, without)
+
+
+def _fill(source: Path, target: Path, without: str) -> None:
+    if source.is_dir():
+        _make(target)
+        for one in source.iterdir():
+            if not (is_left_out(one.name) or is_environment(one.name) or one.is_symlink() or str(one) == without):
+                _fill(one, target / one.name, without)
+        return
+    try:
+        target.hardlink_to(source)
+    except OSError:  # on another file system, or of another user
+        _copy(source, target)
 
 
 def linked_places(folder: Path) -> tuple[str, ...]:

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from random import Random
 
 from ml_intern.search.policies.crashes import next_debug
-from ml_intern.search.policies.pairs import untried_pairs
+from ml_intern.search.policies.pairs import untried_near_miss, untried_pairs
 from ml_intern.search.policies.policy import NextAttempt
 from ml_intern.search.tree import SearchTree
 
 
 @dataclass(frozen=True)
 class Greedy:
-    """Improve the best attempt. A crash is repaired once. What was accepted beside the best is combined with it."""
+    """Improve the best attempt. A crash is repaired once. What was accepted beside the best is combined with it.
+
+    A near miss from before the best is combined with it, too, once: the gain may be larger now, and git merges the
+    changes without the model.
+    """
 
     max_debugs: int = 1
 
@@ -25,4 +29,6 @@ class Greedy:
         for pair in untried_pairs(tree, tree.accepted):
             if best.number in pair:
                 return NextAttempt("combine", pair)
+        if (near := untried_near_miss(tree, best)) is not None:
+            return NextAttempt("combine", (best.number, near.number))
         return NextAttempt("improve", (best.number,))

@@ -17,6 +17,22 @@ def ancestors(tree: SearchTree, number: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def untried_near_miss(tree: SearchTree, best: Attempt) -> Attempt | None:
+    """Return the near miss with the largest gain that the best attempt does not contain and nothing combines yet."""
+    tried = {parent for one in tree.attempts if one.kind == "combine" for parent in one.parents}
+    inside = ancestors(tree, best.number)
+
+    def is_left(one: Attempt) -> bool:
+        return one.near and one.number not in tried and best.number not in ancestors(tree, one.number)
+
+    def gain(one: Attempt) -> float:
+        before = tree.compared_with(one.number)
+        return tree.objective.gain(one.score.mean, before.score.mean) if one.score and before and before.score else 0.0
+
+    left = [one for one in tree.attempts if is_left(one) and one.number not in inside and one.score is not None]
+    return max(left, key=gain, default=None)
+
+
 def untried_pairs(tree: SearchTree, among: Sequence[Attempt]) -> Iterator[tuple[int, int]]:
     """Yield the pairs that no attempt combines yet and of which neither contains the other, in order of numbers."""
     tried = {frozenset(one.parents) for one in tree.attempts if one.kind == "combine"}

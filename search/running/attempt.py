@@ -14,7 +14,7 @@ from ml_intern.configs.errors import ConfigurationError, TemporaryError
 from ml_intern.evidence.locks import locked_files
 from ml_intern.search.evaluation import EvaluationFailed, MeasuredScore
 from ml_intern.search.files.git import GitFailed
-from ml_intern.search.judgement import Judgement, judge, screen
+from ml_intern.search.judgement import Judgement, joined, judge, judge_look, screen
 from ml_intern.search.plan import SEED
 from ml_intern.search.policies.halving import ends_early
 from ml_intern.search.predictions import judge_saved
@@ -162,7 +162,7 @@ class AttemptRun:
         except EvaluationFailed as error:
             raise AttemptEnded("crashed", str(error)) from error
         state = "accepted" if judgement.better else "discarded"
-        await search.put(self._attempt, state=state, why=judgement.reason, score=score)
+        await search.put(self._attempt, state=state, why=judgement.reason, near=judgement.near, score=score)
 
     def _first_seeds(self) -> tuple[int, ...]:
         return first_seeds(self.search)
@@ -197,10 +197,18 @@ class AttemptRun:
             return Judgement(better=False, reason=screening.reason), first.score
         if not screening.evaluations:
             return judge(first.score, before, *rules), first.score
-        seeds = search.seeds(FRESH_SEED + _SEEDS_EACH * self.number, screening.evaluations)
-        fresh = await self._measure(self.number, seeds)
-        compared = await self._measure(parent.number, seeds)
-        return judge(fresh.score, compared.score, *rules), fresh.score
+        fresh, other = await self._fresh(parent, 0, screening.evaluations)
+        judgement, more = judge_look(fresh, other, *rules)
+        if more:
+            further = await self._fresh(parent, len(fresh.values), more)
+            fresh, other = joined(fresh, further[0]), joined(other, further[1])
+            judgement, _ = judge_look(fresh, other, *rules)
+        return judgement, fresh
+
+    async def _fresh(self, parent: Attempt, start: int, count: int) -> tuple[Score, Score]:
+        """Evaluate the attempt and its parent on the same fresh seeds."""
+        seeds = self.search.seeds(FRESH_SEED + _SEEDS_EACH * self.number + start, count)
+        return (await self._measure(self.number, seeds)).score, (await self._measure(parent.number, seeds)).score
 
     async def _by_rows(self, one: Score, other: Score) -> Judgement | None:
         search = self.search

@@ -14,6 +14,7 @@ from ml_intern.search.files.worktrees import SearchFiles, check_place
 from ml_intern.search.plan import SearchLimits, SearchPlan
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.running.attempt import lock_digests
+from ml_intern.search.running.pool import PoolMachines, check_pool
 from ml_intern.search.running.state import RunningSearch
 from ml_intern.search.saved import SavedSearch, add_search, lock_name_of, new_search_id
 from ml_intern.search.tree import SearchTree
@@ -70,6 +71,7 @@ def _evaluator_files(command: str, folder: Path) -> list[str]:
 async def begin_search(store: Store, plan: SearchPlan, limits: SearchLimits, request: SessionRequest) -> SavedSearch:
     """Save a new search. Raises UsageError, and the errors of the settings."""
     options = as_run_options(request, load_settings(request, Path(plan.folder)), Path(plan.folder))
+    check_pool(plan.pool, options.compute)
     record = SearchRecord(
         new_search_id(), checked_plan(plan, limits), limits, SearchTree(plan.objective), "measuring",
         started=time.time(), options={**saved_options(request, options.model), "model": options.model},
@@ -125,4 +127,10 @@ async def _prepared(
     files = SearchFiles.of(saved.search_id, folder, plan.holdout)
     evaluator = SearchEvaluator(plan, replace(options, add_dirs=()), files.home)
     evaluator.check()
-    return RunningSearch(saved, record, files, evaluator, request, {}, show)
+    search = RunningSearch(saved, record, files, evaluator, request, {}, show)
+    if plan.pool:
+        check_pool(plan.pool, options.compute)
+        machines = PoolMachines(saved.store, plan, saved.search_id, options.compute, search.waits)
+        await machines.stop_earlier()
+        search.evaluator = replace(evaluator, machines=machines)
+    return search

@@ -72,6 +72,11 @@ class RunningSearch:
         await self.saved.save(self.record)
         self.show(self.record)
 
+    async def waits(self, why: str) -> None:
+        """Save why evaluations wait; "" when they do not."""
+        if why != self.record.why:
+            await self.change(why=why)
+
     async def git(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run a git operation in a thread, one at a time."""
         async with self._git:

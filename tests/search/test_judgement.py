@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from ml_intern.search.judgement import Judgement, choose_winner, judge, judge_rows, screen
+from ml_intern.search.judgement import Judgement, choose_winner, joined, judge, judge_look, judge_rows, screen
 from ml_intern.search.noise import Noise
 from ml_intern.search.plan import Objective
 from ml_intern.search.scores import score_of
@@ -37,27 +37,51 @@ def test_the_tails_of_student_are_those_of_the_printed_tables(t: float, degrees:
         assert quantile(tail, degrees) == pytest.approx(t, rel=1e-3)
 
 
+def is_called_better(gain: float, planned: int, random: Random) -> bool:
+    """Judge an idea with this true gain as a search does."""
+    rules = (NOISE, planned, 0.05, ACCURACY)
+    first, parent = repeated(0.7 + gain, 3, random), repeated(0.7, 5, random)
+    count = screen(first, parent, *rules).evaluations
+    if not count:
+        return False
+    fresh, other = repeated(0.7 + gain, count, random), repeated(0.7, count, random)
+    judgement, more = judge_look(fresh, other, *rules)
+    if more:
+        fresh, other = joined(fresh, repeated(0.7 + gain, more, random)), joined(other, repeated(0.7, more, random))
+        judgement, _ = judge_look(fresh, other, *rules)
+    return judgement.better
+
+
 def test_of_500_ideas_without_difference_no_more_are_called_better_than_the_level_allows() -> None:
-    random, passed, better = Random(1), 0, 0
-    parent = repeated(0.7, 5, random)
-    for _ in range(500):
-        screened = screen(repeated(0.7, 3, random), parent, NOISE, 10, 0.05, ACCURACY)
-        passed += screened.promising
-        if screened.promising:
-            fresh, other = (repeated(0.7, screened.evaluations, random) for _ in range(2))
-            better += judge(fresh, other, NOISE, 10, 0.05, ACCURACY).better
-    assert 0 < passed < 300, "the first stage passes some"
+    random = Random(1)
+    better = sum(is_called_better(0.0, 10, random) for _ in range(500))
     assert better <= 2, "500 at 0.05 / 10, of which the first stage passes a part, give 0.5 on average"
 
 
-def test_a_gain_of_four_deviations_is_confirmed() -> None:
-    random, better = Random(2), 0
-    for _ in range(50):
-        first, parent = repeated(0.74, 3, random), repeated(0.7, 5, random)
-        screened = screen(first, parent, NOISE, 60, 0.05, ACCURACY)
-        fresh, other = repeated(0.74, screened.evaluations, random), repeated(0.7, screened.evaluations, random)
-        better += screened.promising and judge(fresh, other, NOISE, 60, 0.05, ACCURACY).better
-    assert better >= 40
+@pytest.mark.parametrize(("deviations", "least"), [(2, 35), (4, 45)])
+def test_a_gain_beyond_the_noise_is_confirmed(deviations: int, least: int) -> None:
+    random = Random(2)
+    assert sum(is_called_better(0.01 * deviations, 60, random) for _ in range(50)) >= least
+
+
+def test_a_second_look_follows_a_near_miss_only_and_adds_seeds() -> None:
+    parent = score_of([0.70, 0.71, 0.69, 0.70, 0.71, 0.69], range(6))
+    looks = [
+        judge_look(score_of([mean] * 6, range(6)), parent, NOISE, 60, 0.05, ACCURACY) for mean in (0.69, 0.71, 0.8)
+    ]
+    assert [(one.better, one.near, more) for one, more in looks] == [
+        (False, False, 0),
+        (False, True, 18),
+        (True, False, 0),
+    ]
+    both = joined(parent, score_of([0.75, 0.76], (6, 7)))
+    assert (both.values[-2:], both.seeds, both.low < both.mean < both.high) == ((0.75, 0.76), tuple(range(8)), True)
+
+
+def test_the_noise_that_attempts_share_is_measured_with_their_most_common_seeds() -> None:
+    seeds = [Random(seed).gauss(0, 0.01) for seed in range(3)]
+    scores = [score_of([0.7 + 0.01 * one + seed for seed in seeds], range(3)) for one in range(4)]
+    assert Noise.of([score_of([0.7, 0.71], (8, 9)), *scores]).shared > 0.9
 
 
 def test_a_smaller_gain_needs_more_fresh_seeds() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from ml_intern.search.judgement import judge, screen
+from ml_intern.search.judgement import joined, judge_look, screen
 from ml_intern.search.noise import Noise
 from ml_intern.search.plan import Objective
 from ml_intern.search.policies.policy import NextAttempt, SearchPolicy
@@ -13,6 +13,8 @@ from ml_intern.search.scores import score_of
 from ml_intern.search.tree import Attempt, Score, SearchTree, State
 
 ACCURACY = Objective("accuracy", maximize=True)
+FIRST_EVALUATIONS = 3
+"""Evaluations of the baseline and of an attempt before it is screened, as a search has by default."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,13 @@ class PlantedSearch:
     def __post_init__(self) -> None:
         self.noise = Noise(self.task.deviation, 10)
         self.content = {0: frozenset()}
-        self.tree = SearchTree(ACCURACY, (Attempt(0, "baseline", "accepted", score=self.evaluated(frozenset(), 5)),))
+        first = self.evaluated(frozenset(), FIRST_EVALUATIONS)
+        self.tree = SearchTree(ACCURACY, (Attempt(0, "baseline", "accepted", score=first),))
 
-    def evaluated(self, ideas: frozenset[str], count: int) -> Score:
-        """Return a noisy score of a set of ideas."""
+    def evaluated(self, ideas: frozenset[str], count: int, start: int = 0) -> Score:
+        """Return a noisy score of a set of ideas. `start` is the number of fresh evaluations before these."""
         values = [self.random.gauss(self.task.value(ideas), self.task.deviation) for _ in range(count)]
-        return score_of(values, range(count))
+        return score_of(values, range(start, start + count))
 
     def step(self) -> Attempt | None:
         """Run the next attempt. None if nothing is left to try."""
@@ -67,8 +70,10 @@ class PlantedSearch:
         ideas = self.proposed(chosen)
         attempt = Attempt(len(self.tree.attempts), chosen.kind, "working", chosen.parents)
         self.content[attempt.number] = ideas
+        before = self.tree.attempts
+        self.tree = replace(self.tree, attempts=(*before, attempt))
         done = self.ended(attempt, ideas)
-        self.tree = replace(self.tree, attempts=(*self.tree.attempts, done))
+        self.tree = replace(self.tree, attempts=(*before, done))
         return done
 
     def proposed(self, chosen: NextAttempt) -> frozenset[str]:
@@ -89,24 +94,24 @@ class PlantedSearch:
         """Return the attempt with its score and its state."""
         if ideas & self.task.crash and "repair" not in ideas:
             return replace(attempt, state="crashed")
-        first = self.evaluated(ideas, 3)
-        parent = self.reference(attempt)
+        first = self.evaluated(ideas, FIRST_EVALUATIONS)
+        parent = self.tree.compared_with(attempt.number)
+        assert parent is not None
         assert parent.score is not None
-        screened = screen(first, parent.score, self.noise, self.planned, 0.05, ACCURACY)
+        rules = (self.noise, self.planned, 0.05, ACCURACY)
+        screened = screen(first, parent.score, *rules)
         if not screened.promising:
             return replace(attempt, state="discarded", score=first, why=screened.reason)
         fresh = self.evaluated(ideas, screened.evaluations)
         other = self.evaluated(self.content[parent.number], screened.evaluations)
-        judged = judge(fresh, other, self.noise, self.planned, 0.05, ACCURACY)
-        return replace(attempt, state="accepted" if judged.better else "discarded", score=fresh, why=judged.reason)
-
-    def reference(self, attempt: Attempt) -> Attempt:
-        """Return the attempt that it is compared with: the better parent with a score, or what a crash started from."""
-        parents = [self.tree[number] for number in attempt.parents]
-        scored = [one for one in parents if one.score]
-        if scored:
-            return max(scored, key=lambda one: one.score.mean if one.score else 0.0)
-        return self.reference(parents[0])
+        judged, more = judge_look(fresh, other, *rules)
+        if more:
+            start = len(fresh.values)
+            fresh = joined(fresh, self.evaluated(ideas, more, start))
+            other = joined(other, self.evaluated(self.content[parent.number], more, start))
+            judged, _ = judge_look(fresh, other, *rules)
+        state: State = "accepted" if judged.better else "discarded"
+        return replace(attempt, state=state, score=fresh, why=judged.reason, near=judged.near)
 
     def attempts_until_best(self, limit: int) -> int | None:
         """Return the attempts until one has the best combination and is accepted; None if `limit` were not enough."""

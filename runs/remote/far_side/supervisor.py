@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 QUEUE_SECONDS = 0.2
+DISK_FULL = "the disk of the machine is full"
+MIN_FREE = 10_000_000
+"""Bytes below which a disk counts as full: the command may have failed for that."""
 MARK = "ML_INTERN_CALL"
 """The variable by which the processes of a run are found when its supervisor was killed."""
 
@@ -110,7 +114,11 @@ class Supervisor:
             return {"state": "timeout", "exit_code": code, "reason": text}
         if reason == "stop":
             return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
-        return {"state": "failed" if code else "succeeded", "exit_code": code, "reason": ""}
+        return {"state": "failed" if code else "succeeded", "exit_code": code, "reason": self.disk() if code else ""}
+
+    def disk(self) -> str:
+        """Return that the disk of the run is full, or ""."""
+        return DISK_FULL if shutil.disk_usage(self.folder).free < MIN_FREE else ""
 
     def wait(self, child: subprocess.Popen[bytes], deadline: float) -> str:
         """Wait for the end of the command, its time limit or a signal, and return which of them came first."""

@@ -1,5 +1,6 @@
 """The policies: where attempts start, that repairs are bounded, and that planted ideas are found."""
 
+from dataclasses import replace
 from random import Random
 from typing import get_args
 
@@ -127,3 +128,21 @@ def test_an_attempt_has_to_beat_the_best_of_its_parents() -> None:
         ]
     )
     assert [one and one.number for one in map(tree.compared_with, (3, 5, 8, 1, 0))] == [2, 2, 6, 0, None]
+
+
+def test_greedy_combines_a_near_miss_once_with_an_attempt_that_became_the_best() -> None:
+    def following(
+        *rows: tuple[str, State, tuple[int, ...], float | None], near: int = 1
+    ) -> tuple[str, tuple[int, ...]]:
+        tree = tree_of(rows)
+        attempts = tuple(replace(one, near=one.number == near) for one in tree.attempts)
+        chosen = POLICIES["greedy"].next_attempt(replace(tree, attempts=attempts), Random(0))
+        assert chosen is not None
+        return chosen.kind, chosen.parents
+
+    missed: tuple[str, State, tuple[int, ...], float] = ("improve", "discarded", (0,), 0.71)
+    better: tuple[str, State, tuple[int, ...], float] = ("improve", "accepted", (0,), 0.8)
+    assert following(missed) == ("improve", (0,))
+    assert following(missed, better) == ("combine", (2, 1))
+    assert following(missed, better, ("combine", "discarded", (2, 1), 0.8)) == ("improve", (2,))
+    assert following(better, ("improve", "discarded", (1,), 0.81), near=2) == ("improve", (1,))
