@@ -1,11 +1,15 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: coverage mutants test test-installs check fmt bench lock faults soak soak-team night docs reference captures
+.PHONY: coverage mutants test test-installs test-ray check fmt bench lock faults soak soak-team night docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
 
 test-installs:   ## wheel, sdist, editable, uv tool and uvx on every Python; needs the package index
 	TESTS_EVERY_INSTALL=1 uv run pytest -n 0 tests/packaging
+
+test-ray:        ## runs on a real Ray cluster of this machine; installs Ray in .venv-ray, which needs the package index
+	test -x .venv-ray/bin/ray || { uv venv --python .venv/bin/python .venv-ray && uv pip install --python .venv-ray/bin/python 'ray[default]'; }
+	TESTS_RAY=$(CURDIR)/.venv-ray/bin/ray uv run pytest -n 0 tests/runs/remote/test_ray.py
 
 check:           ## everything .ci/run checks before the tests
 	uv run ruff check .

@@ -256,7 +256,8 @@ def _priced(prices: "dict[str, TokenPrice]") -> "dict[str, TokenPrice]":
 
 TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,39}")
 _WORD = re.compile(r"[^\s\-][^\s]*")
-RESERVED_TARGETS = frozenset({"local", "hub", "sandbox", "ssh", "slurm", "pool", "unknown"})
+_HTTP_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+RESERVED_TARGETS = frozenset({"local", "hub", "sandbox", "ssh", "slurm", "ray", "pool", "unknown"})
 
 
 def _one_word(text: str) -> str:
@@ -265,12 +266,18 @@ def _one_word(text: str) -> str:
     return text
 
 
+def _http_address(text: str) -> str:
+    if text and _HTTP_ADDRESS.fullmatch(text) is None:
+        raise ValueError("must be an address such as http://127.0.0.1:8265")
+    return text.rstrip("/")
+
+
 def check_target_names(targets: "dict[str, ComputeTarget]") -> "dict[str, ComputeTarget]":
     """Return the targets. Raises ValueError for an invalid name, and for a pool with other members than machines."""
-    machines = [name for name, target in targets.items() if target.kind != "pool"]
+    machines = [name for name, target in targets.items() if target.kind in ("ssh", "slurm")]
     for name, target in targets.items():
         if unknown := [member for member in target.members if member not in machines]:
-            raise ValueError(f"{name}: {unknown[0]!r} is not a machine or cluster of this setting")
+            raise ValueError(f"{name}: {unknown[0]!r} is not a machine or Slurm cluster of this setting")
         if TARGET_NAME.fullmatch(name) is None or name in RESERVED_TARGETS:
             reserved = ", ".join(sorted(RESERVED_TARGETS))
             raise ValueError(f"{name!r} is not a name of 2 to 40 letters, digits and _.- (reserved: {reserved})")
@@ -278,14 +285,17 @@ def check_target_names(targets: "dict[str, ComputeTarget]") -> "dict[str, Comput
 
 
 class ComputeTarget(BaseModel):
-    """A machine that is reached over ssh, a Slurm cluster, or a pool of these."""
+    """A machine that is reached over ssh, a Slurm cluster, a pool of these, or a Ray cluster."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["ssh", "slurm", "pool"]
-    """ssh: a machine; slurm: a cluster, used from here or, with `host`, over ssh; pool: the targets in `members`."""
+    kind: Literal["ssh", "slurm", "ray", "pool"]
+    """ssh: a machine; slurm: a cluster, used from here or, with `host`, over ssh; ray: a cluster at `address`;
+    pool: the targets in `members`."""
     host: Annotated[str, AfterValidator(_one_word)] = ""
     """A host of your ssh configuration, or user@host. Required for ssh."""
+    address: Annotated[str, AfterValidator(_http_address)] = ""
+    """ray: the address of the dashboard, such as http://127.0.0.1:8265."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """null: as in your ssh configuration."""
     ssh_config: str | None = None
@@ -311,7 +321,7 @@ class ComputeTarget(BaseModel):
     qos: Annotated[str, AfterValidator(_one_word)] = ""
     """slurm: the quality of service."""
     gpus: Annotated[str, AfterValidator(_one_word)] = ""
-    """slurm: GPUs per run unless the run asks for others, such as 1 or a100:2."""
+    """slurm, ray: GPUs per run unless the run asks for others, such as 1 or a100:2."""
     sbatch: tuple[str, ...] = ()
     """slurm: further options of sbatch, such as --mem=32G."""
     squeue_s: NonNegativeFloat = 15.0
@@ -321,6 +331,8 @@ class ComputeTarget(BaseModel):
     def _complete(self) -> Self:
         if self.kind == "ssh" and not self.host:
             raise ValueError("a target of kind ssh needs a host")
+        if (self.kind == "ray") != bool(self.address):
+            raise ValueError("a target of kind ray, and no other, needs an address")
         if (self.kind == "pool") != bool(self.members):
             raise ValueError("a target of kind pool, and no other, needs members")
         return self

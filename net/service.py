@@ -85,6 +85,14 @@ class Service:
         """Post a JSON body and return the JSON response. Raises like `get`."""
         return await self._decode(await self._send("POST", path, {"json": dict(body)}))
 
+    async def put(self, path: str, body: bytes) -> ServiceResponse:
+        """Put bytes at a path. Raises like `get`."""
+        return await self._send("PUT", path, {"content": body})
+
+    async def delete(self, path: str) -> ServiceResponse:
+        """Delete what is at a path. Raises like `get`."""
+        return await self._send("DELETE", path, {})
+
     async def _decode(self, answer: ServiceResponse) -> Any:
         try:
             # Parsing a large response would block the event loop for too long.

@@ -41,7 +41,7 @@ def list_targets(options: Options, json: Json = False) -> int:
         (
             name,
             one.kind,
-            ", ".join(one.members) or one.host or "this machine",
+            ", ".join(one.members) or one.host or one.address or "this machine",
             _price(one),
             ", ".join(running.get(name, [])) or "-",
         )
@@ -85,6 +85,7 @@ def check_target(options: Options, name: Name, json: Json = False) -> int:
 async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
     from ml_intern.configs.paths import data_home
     from ml_intern.execution.call import ToolError
+    from ml_intern.runs.ray.cluster import RayCluster
     from ml_intern.runs.remote.connection import FarSide, sockets_folder
     from ml_intern.runs.remote.measured import measured_of, save_measured
     from ml_intern.runs.remote.order import torch_query
@@ -92,8 +93,10 @@ async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
     began = time.time()
     hub = urlsplit(hub_url())
     order = {"torch": torch_query(target), "reach": [hub.hostname, hub.port or HTTPS_PORT]}
+    is_ray = target.kind == "ray"
+    far_side = RayCluster(name, target) if is_ray else FarSide(name, target, sockets_folder(data_home()))
     try:
-        found = await FarSide(name, target, sockets_folder(data_home())).call("probe", order)
+        found = await far_side.call("probe", order)
     except ToolError as error:
         raise MLInternError(str(error), "correct the target in the settings") from error
     save_measured(data_home(), target, measured_of(found, target))
@@ -131,7 +134,7 @@ def _problems(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
 
 def add_target(
     name: Name,
-    kind: Annotated[str, typer.Option("--kind", metavar="ssh|slurm|pool")] = "ssh",
+    kind: Annotated[str, typer.Option("--kind", metavar="ssh|slurm|ray|pool")] = "ssh",
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="a host of your ssh configuration")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="repeatable")] = None,
 ) -> int:

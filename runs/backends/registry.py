@@ -86,6 +86,12 @@ def _open_remote(store: "Store") -> Backend:
     return OwnMachines(store)
 
 
+def _open_ray(store: "Store") -> Backend:
+    from ml_intern.runs.ray.jobs import RayJobs
+
+    return RayJobs(store)
+
+
 def _open_pool(store: "Store") -> Backend:
     from ml_intern.runs.backends.pool import Pool
 
@@ -112,6 +118,7 @@ HUB = BackendSpec(
 SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
 SLURM = BackendSpec("slurm", _open_remote, is_remote=True, needs_target=True, poll_seconds=2.0)
+RAY = BackendSpec("ray", _open_ray, is_remote=True, needs_target=True, poll_seconds=2.0)
 POOL = BackendSpec("pool", _open_pool, is_remote=True, needs_target=True)
 SEARCH = BackendSpec("search", _open_search, is_agent=True)
-BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, POOL, SEARCH)}
+BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, RAY, POOL, SEARCH)}

@@ -91,14 +91,14 @@ class OwnMachines:
 
     async def find(self, id: str) -> str | None:
         """Return the handle of a run that its machine knows. Raises TemporaryError."""
-        if (known := await asyncio.to_thread(_read_target, run_folder(self._home, id))) is None:
+        if (known := await asyncio.to_thread(read_target, run_folder(self._home, id))) is None:
             return None
         status = await self._status(known)
         return json.dumps(known) if status is not None else None
 
     async def abandon(self, id: str) -> bool:
         """Prevent a run from starting. Return False when it has started. Raises TemporaryError."""
-        if (known := await asyncio.to_thread(_read_target, run_folder(self._home, id))) is None:
+        if (known := await asyncio.to_thread(read_target, run_folder(self._home, id))) is None:
             return True
         return bool((await self._asked(known, "abandon"))["abandoned"])
 
@@ -219,7 +219,8 @@ async def _deliver(far_side: FarSide, tree: DeliveredFolder, script: Mapping[str
         await far_side.call("receive", {"files": files}, [parts[digest] for digest in absent])
 
 
-def _read_target(folder: Path) -> dict[str, Any] | None:
+def read_target(folder: Path) -> dict[str, Any] | None:
+    """Return the values of a run's handle, which are recorded before it starts; None for a run without a target."""
     try:
         known: dict[str, Any] = json.loads((folder / TARGET).read_text())
     except FileNotFoundError:

@@ -3,15 +3,14 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, Protocol
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.output import private_opener
 from ml_intern.runs.backends.base import Outputs, RunOutput
-from ml_intern.runs.remote.connection import FarSide
 from ml_intern.safety.files.protected import Place, find_control
 from ml_intern.text.formatting import plural
 from ml_intern.text.visible import visible
@@ -19,9 +18,18 @@ from ml_intern.text.visible import visible
 MAX_FILE_BYTES = 256 << 20
 """A larger file stays where it is and is named."""
 MAX_FILES = 1_000
+PART_BYTES = 4 << 20
 
 
-async def fetch_outputs(far_side: FarSide, id: str, patterns: Sequence[str], place: Path) -> Outputs:
+class AnswersCalls(Protocol):
+    """Performs operations of the far side on one target."""
+
+    async def call(self, operation: str, order: Mapping[str, Any], /) -> dict[str, Any]:
+        """Perform an operation and return its answer. Raises TemporaryError and ToolError."""
+        ...
+
+
+async def fetch_outputs(far_side: AnswersCalls, id: str, patterns: Sequence[str], place: Path) -> Outputs:
     """Copy the files of a run that match the patterns below `place`.
 
     Raises:
@@ -52,7 +60,7 @@ def _left_out(one: RunOutput, place: Path) -> str:
     return control.why if control else ""
 
 
-async def _fetch(far_side: FarSide, id: str, one: RunOutput, path: Path) -> None:
+async def _fetch(far_side: AnswersCalls, id: str, one: RunOutput, path: Path) -> None:
     fresh = path.with_name(f"{path.name}.part")
     try:
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
@@ -67,11 +75,11 @@ async def _fetch(far_side: FarSide, id: str, one: RunOutput, path: Path) -> None
         await asyncio.to_thread(fresh.unlink, missing_ok=True)
 
 
-async def _copy(far_side: FarSide, id: str, one: RunOutput, file: IO[bytes]) -> str:
+async def _copy(far_side: AnswersCalls, id: str, one: RunOutput, file: IO[bytes]) -> str:
     """Copy a file part by part, and return its SHA-256."""
     found, offset = hashlib.sha256(), 0
     while offset < one.size:
-        answer = await far_side.call("content", {"id": id, "path": one.path, "offset": offset})
+        answer = await far_side.call("content", {"id": id, "path": one.path, "offset": offset, "bytes": PART_BYTES})
         part = base64.b64decode(answer["text"])
         if not part:
             break

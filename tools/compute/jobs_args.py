@@ -46,7 +46,9 @@ class JobsArgs(ToolArgs):
         "", max_length=40, description="run: a machine or cluster of the user's settings; sets backend."
     )
     nodes: int = Field(1, ge=1, le=1000, description="run on Slurm: the number of nodes.")
-    gpus: str = Field("", max_length=40, description="run on Slurm: GPUs per node, such as 2 or a100:2.")
+    gpus: str = Field(
+        "", max_length=40, description="run on Slurm: GPUs per node, such as 2 or a100:2; on Ray: their number."
+    )
     name: str = Field("", max_length=MAX_NAME, description="run: a short name for lists.")
     timeout: str = Field("", description="run: time limit such as 45m, 6h, 2d. Default: 24h locally, 2h for a job.")
     workdir: str = Field(".", description="run locally: folder to run in, inside the workspace.")

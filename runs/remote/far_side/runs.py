@@ -134,7 +134,7 @@ def content(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         raise OSError(f"{order['path']} is not a file of the run")
     with path.open("rb") as file:
         file.seek(order["offset"])
-        return {"text": base64.b64encode(file.read(CHUNK)).decode()}
+        return {"text": base64.b64encode(file.read(order["bytes"])).decode()}
 
 
 def digest_of(path: Path) -> str:

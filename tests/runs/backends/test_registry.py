@@ -42,7 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_the_built_in_backends_declare_what_they_can_do() -> None:
-    assert backend_names() == ("local", "hub", "sandbox", "ssh", "slurm", "pool")
+    assert backend_names() == ("local", "hub", "sandbox", "ssh", "slurm", "ray", "pool")
     assert not backend_spec("local").is_remote
     assert backend_spec("sandbox").is_remote
     assert [name for name in backend_names() if backend_spec(name).has_prices] == ["hub"]
@@ -57,6 +57,7 @@ def test_the_backend_of_an_installed_package_is_offered_and_imported_only_when_u
         "sandbox",
         "ssh",
         "slurm",
+        "ray",
         "pool",
         "skypilot",
     ]
