@@ -73,6 +73,8 @@ class EgressProxy:
         """Bytes sent per host, and the requests that `hosts.limits` cut."""
         self.problem = ""
         """Why the proxy could not start; "" if it works."""
+        self._serving: set[asyncio.Task[None] | None] = set()
+        """The tasks that serve connections. Without this, one that waits may be collected as garbage."""
         self._stop: Callable[[], object] = bool
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
@@ -156,13 +158,24 @@ class EgressProxy:
     async def _serve(self, listeners: list[socket.socket]) -> None:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
         self._stop = partial(loop.call_soon_threadsafe, ended.set)
-        servers = [await asyncio.start_server(self._proxy, sock=listeners[0], limit=_HEAD_BYTES)]
+        servers = [await asyncio.start_server(self._serving_each(self._proxy), sock=listeners[0], limit=_HEAD_BYTES)]
         for listener, port in zip(listeners[1:], self.forwarded, strict=True):
-            servers.append(await asyncio.start_server(self._forwarder(port), sock=listener))
+            servers.append(await asyncio.start_server(self._serving_each(self._forwarder(port)), sock=listener))
         if not self._ending.is_set():
             await ended.wait()
         for server in servers:
             server.close()
+        await _end_connections()
+
+    def _serving_each(self, serve: Serve) -> Serve:
+        async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            self._serving.add(task)
+            with contextlib.suppress(asyncio.CancelledError):  # the proxy ends
+                await serve(reader, writer)
+            self._serving.discard(task)
+
+        return serve_one
 
     def _forwarder(self, port: int) -> Serve:
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -232,6 +245,15 @@ class EgressProxy:
         return await _open(allowed[0], port) if allowed else None
 
 
+async def _end_connections() -> None:
+    """Cancel what serves connections until nothing does. One just accepted gets its task while others are ending."""
+    own = asyncio.current_task()
+    while others := asyncio.all_tasks() - {own}:
+        await asyncio.sleep(0)  # so that each has begun, since one cancelled before is logged as an error
+        for task in others:
+            task.cancel()
+
+
 async def _open(address: str, port: int) -> Connection:
     return await asyncio.wait_for(asyncio.open_connection(address, port), _CONNECT_SECONDS)
 
@@ -284,6 +306,11 @@ async def _answer(writer: asyncio.StreamWriter, status: str, text: str) -> None:
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection once everything is sent, or at once when the proxy ends: the other end may never read."""
     with contextlib.suppress(OSError):
         writer.close()
-        await writer.wait_closed()
+        try:
+            await writer.wait_closed()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise

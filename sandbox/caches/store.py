@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -55,9 +56,16 @@ def cache_folder(store: str, workspace: str, caches: Sequence[str]) -> CacheFold
     """Return the folder for a workspace and its caches. Marks it as used."""
     folder = _prepared(store, workspace, tuple(caches))
     if not (folder.path / "workspace").is_file():  # new, or pruned
-        (folder.path / "workspace").write_text(workspace, errors="surrogateescape")
+        _write_workspace(folder.path, workspace)
     os.utime(folder.path)
     return folder
+
+
+def _write_workspace(folder: Path, workspace: str) -> None:
+    """Write which workspace a folder belongs to, at once: pruning must not read half a path, which does not exist."""
+    with tempfile.NamedTemporaryFile("w", dir=folder, errors="surrogateescape", delete=False) as file:
+        file.write(workspace)
+    Path(file.name).replace(folder / "workspace")
 
 
 @lru_cache(maxsize=64)

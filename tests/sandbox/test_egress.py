@@ -1,3 +1,4 @@
+import gc
 import http.server
 import os
 import socket
@@ -170,3 +171,32 @@ def test_servers_inside_are_reachable_inside(tmp_path: Path) -> None:
 @needs_sandbox
 def test_a_missing_program_is_reported(tmp_path: Path) -> None:
     assert inside(tmp_path, "exec /nowhere/program")[0].strip().endswith("No such file or directory")
+
+
+@needs_sandbox
+def test_connections_to_a_server_that_never_reads_end_with_the_command(tmp_path: Path) -> None:
+    send = "(exec 3<>/dev/tcp/127.0.0.1/PORT; head -c 30M /dev/zero >&3) & python3 fetch.py URL/x & sleep 0.5; echo end"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        command = send.replace("PORT", str(port)).replace("URL", f"http://127.0.0.1:{port}")
+        assert inside(tmp_path, command, HF_ENDPOINT=f"http://127.0.0.1:{port}") == ("end\n", [])
+
+
+@needs_sandbox
+def test_a_connection_that_waits_is_not_garbage(tmp_path: Path) -> None:
+    def answer_late(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            while connection.recv(4096):
+                pass
+            gc.collect()
+            connection.sendall(b"late\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        thread = threading.Thread(target=answer_late, args=(server,))
+        thread.start()
+        ask = f"import socket; s = socket.create_connection(('127.0.0.1', {port})); s.shutdown(1); print(s.recv(9))"
+        output, _ = inside(tmp_path, f'python3 -c "{ask}"', HF_ENDPOINT=f"http://127.0.0.1:{port}")
+        thread.join()
+    assert output == "b'late\\n'\n"

@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from ml_intern.sandbox.bubblewrap import Profile, sandbox_problem
 from ml_intern.sandbox.caches import overlay
-from ml_intern.sandbox.caches.store import prune_caches
+from ml_intern.sandbox.caches.store import cache_folder, prune_caches
 from ml_intern.sandbox.profile import SandboxRequest, build_profile
 from tests.sandbox.wrapped_runs import run_wrapped
 
@@ -204,3 +206,24 @@ def test_pruning_removes_what_was_used_longest_ago_and_what_no_workspace_needs(m
     assert removed == [str(machine.store / "three"), str(machine.store / "two")]
     assert [path.parent.parent.parent.parent.name for path in machine.store.rglob("model")] == ["one"]
     assert machine.run("cat used") == "x\n"
+
+
+def test_pruning_leaves_a_folder_that_is_being_made(tmp_path: Path) -> None:
+    workspaces = [tmp_path / f"ws{number}" for number in range(300)]
+    for each in workspaces:
+        each.mkdir()
+    ended = threading.Event()
+
+    def prune() -> list[str]:
+        removed = []
+        while not ended.is_set():
+            removed += prune_caches(str(tmp_path / "store"))
+        return removed
+
+    with ThreadPoolExecutor() as pool:
+        pruning = pool.submit(prune)
+        for each in workspaces:
+            private = cache_folder(str(tmp_path / "store"), str(each), ["/cache"]).caches[0].private
+            assert Path(private).is_dir()
+        ended.set()
+        assert pruning.result() == []
