@@ -128,6 +128,10 @@ class Observations:
             return read_source(Path(path)) or whole[-1].text
         return whole[-1].text if whole else read_source(Path(path)) or ""
 
+    def absolute(self, path: str) -> str:
+        """Return the path that `short` shortened; -c is no path and stays."""
+        return path if path == "-c" else str(Path(self.workspace, path))
+
     def short(self, path: str | Path) -> str:
         """Return a path relative to the workspace, if it is inside."""
         return str(path).removeprefix(f"{self.workspace}/")

@@ -191,7 +191,8 @@ def _readable(
 ) -> tuple[str, ...]:
     """Return the PATH entries and interpreters inside hidden folders, never the home folder or a parent of it."""
     path = environment.get("PATH", os.defpath).split(os.pathsep)
-    venvs = (environment.get("VIRTUAL_ENV", ""), *(f"{root}/.venv" for root in writable))
+    on_path = (entry.rstrip("/").removesuffix("/bin") for entry in path if entry.rstrip("/").endswith("/bin"))
+    venvs = (environment.get("VIRTUAL_ENV", ""), *(f"{root}/.venv" for root in writable), *on_path)
     places = _Places(
         home=home,
         hidden=hidden,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from ml_intern.evidence.checks.hints import handled_lines
 from ml_intern.evidence.checks.lineage import latest_lineage
 from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.code.check import CodeFacts, read_code
@@ -52,7 +53,8 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
     for run in latest_lineage(used, seen):
         for path, code in seen.sources(run):
             if not path.startswith("/") or path == "-c":
-                facts = facts_of(code, path, _handled(code, run))
+                handled = (*_handled(code, run), *handled_lines(run, seen.absolute(path)))
+                facts = facts_of(code, path, handled)
                 models |= set(facts.models)
                 yield from facts.findings
                 yield from () if _PART_NAMED.search(answer) else facts.selected

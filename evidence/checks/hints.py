@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from ml_intern.evidence.observations import Execution
@@ -9,16 +10,26 @@ from ml_intern.evidence.observations import Execution
 _ITERATIVE: Final = re.compile(r"(?P<name>\w*(?:Logistic|MLP|SGD|Lasso|ElasticNet|Perceptron|LinearSV|Mixture)\w*)")
 """Estimators of scikit-learn that have not converged if they end at `max_iter`."""
 _ITERATIONS: Final = re.compile(r"n_iter=(\d+) max_iter=(\d+)")
+_HANDLED: Final = re.compile(r"handled (\d+) (.+)\Z")
 _STEPS: Final = re.compile(r"optimizer steps=(\d+)")
 
 
 def stopped_early(run: Execution) -> str:
-    """Return the report of a fit that ended because its iterations were used up, or ""."""
+    """Return the report of a fit that ended because its iterations were used up or that warned, or ""."""
     for hint in run.hints:
+        if hint.startswith("warning ConvergenceWarning "):
+            return hint.removeprefix("warning ")
         counts = _ITERATIONS.search(hint)
         if hint.startswith("fit ") and counts and _ITERATIVE.search(hint) and int(counts[1]) >= int(counts[2]):
             return hint.removeprefix("fit ")
     return ""
+
+
+def handled_lines(run: Execution, path: str) -> tuple[int, ...]:
+    """Return the lines of a script that ran after it had caught an exception. Known from Python 3.12 on."""
+    found = (_HANDLED.match(hint) for hint in run.hints)
+    name = "<string>" if path == "-c" else str(Path(run.folder, path))
+    return tuple(int(one[1]) for one in found if one and one[2] == name)
 
 
 def on_cpu_alone(used: Sequence[Execution]) -> str:

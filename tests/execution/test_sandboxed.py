@@ -4,6 +4,7 @@ import asyncio
 import http.server
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ml_intern.evidence.checks.hints import without_hints
+from ml_intern.evidence.gate import check_answer
 from ml_intern.evidence.observations import observe
 from ml_intern.execution.call import ToolResult
 from ml_intern.execution.process.sessions import members
@@ -298,6 +300,54 @@ async def test_programs_that_a_script_starts_are_part_of_the_evidence_and_a_func
     script, function = (await observe(bench.context())).executions
     assert [(one.name, one.code) for one in script.programs] == [("sh", ""), ("python3", "print(6 * 7)")]
     assert (function.ran, function.missed) == (False, "")
+
+
+FALLBACK = """import os, random, warnings
+from pathlib import Path
+
+class ConvergenceWarning(UserWarning):
+    pass
+
+def load(path):
+    try:
+        return Path(path).read_text()
+    except KeyError:
+        return str(random.choice([1, 2]))
+    except (OSError, ValueError):
+        return str(random.gauss(0, 1))
+
+warnings.filterwarnings("ignore")
+warnings.warn("lbfgs failed to converge", ConvergenceWarning)
+text = load(os.environ["DATA"])
+print("loss", float(text))
+"""
+
+
+def later_python() -> str:
+    """Return a Python that can report caught exceptions, or ""."""
+    if sys.version_info >= (3, 12):
+        return sys.executable
+    command = ["uv", "python", "find", "--offline", ">=3.12"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return os.path.realpath(found.stdout.strip()) if found.returncode == 0 else ""
+
+
+@pytest.mark.skipif(not later_python(), reason="sys.monitoring is new in Python 3.12")
+async def test_a_handler_that_replaced_the_data_is_seen_if_it_ran_and_so_is_a_hidden_warning(bench: Bench) -> None:
+    bench.file("train.py", FALLBACK)
+    bench.file("data.csv", "0.25")
+    for data in ("data.csv", "absent.csv"):
+        ended = await inside(bench, f"DATA={data} {later_python()} train.py", verify="quick")
+        assert ended.ok, ended.text
+    seen = replace(await observe(bench.context()), level="quick")
+    rules = []
+    for one in seen.executions:
+        loss = float(one.text.split()[1])
+        verdict = await check_answer(f"The loss is {loss:.4f}.", replace(seen, executions=(one,)))
+        rules.append([finding.rule for finding in verdict.findings])
+    assert ["except-substitutes" in one for one in rules] == [False, True]
+    converged = await check_answer("It converged.", seen)
+    assert [one.state for one in converged.claims] == ["contradicted"]
 
 
 HINTED = """import random, sitecustomize

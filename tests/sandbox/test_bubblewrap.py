@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,16 @@ def test_ml_interns_data_folder_inside_the_workspace_is_hidden(workspace: Path) 
     own.mkdir()
     (own / "threads.db").write_text("x")
     assert inside(workspace, "ls -A .ml", workspace.parent / "home", own_homes=(str(own),)) == (0, "")
+
+
+@needs_sandbox
+def test_an_environment_that_only_the_path_names_is_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = workspace.parent / "home"
+    environment = home / "envs" / "work"
+    venv.create(environment, symlinks=True)
+    monkeypatch.setenv("PATH", f"{environment}/bin:{os.environ['PATH']}")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert inside(workspace, "python3 -c 'import sys; print(sys.prefix)'", home) == (0, f"{environment}\n")
 
 
 @needs_sandbox

@@ -30,6 +30,7 @@ class Substitution:
     instead_of: str
     """The call that failed."""
     line: int
+    """The first line of the handler's body: the clause itself is also tried for other exceptions."""
     end: int
 
 
@@ -48,7 +49,7 @@ def _of_handler(tree: ast.Module, node: ast.Try, handler: ast.ExceptHandler) -> 
     replaced = [name for name, _ in found if name in wanted]
     if made and replaced:
         end = handler.end_lineno or handler.lineno
-        yield Substitution(replaced[0], made[0], wanted[replaced[0]], handler.lineno, end)
+        yield Substitution(replaced[0], made[0], wanted[replaced[0]], handler.body[0].lineno, end)
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:

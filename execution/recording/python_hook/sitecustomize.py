@@ -8,6 +8,7 @@ process: each patch may fail, and only what Python has loaded at its start is im
 import atexit
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +20,23 @@ _MAX_REPORTS = 60
 _MAX_VERSIONS = 40
 _CALLER = 4
 """How many calls lie between the program and the report of its seed."""
+_MAX_HANDLED, _MAX_HANDLED_A_SECOND = 13_000, 20_000
+"""Handled exceptions that are watched, and how many more for each second of the process. One costs 0.001 ms."""
+_MAX_LINES = 30
+_MAX_HANDLED_OF_CODE = 20
+_LINES_AFTER = 8
+"""Lines after an exception that are reported: the `except` clauses that were tried, and the first ones of its body."""
+_TOOL = 4
+"""The number of the hook as a tool of `sys.monitoring`."""
+_monitoring: "Any" = getattr(sys, "monitoring", None)
+"""New in Python 3.12."""
 _reported: "set[str]" = set()
 _passes: "dict[int, tuple[int, int]]" = {}
 _steps = [0]
+_handled = [0]
+_handled_of: "dict[Any, int]" = {}
+_lines_left: "dict[Any, int]" = {}
+_lines: "set[tuple[str, int]]" = set()
 
 
 def _report(text: str) -> None:
@@ -61,8 +76,7 @@ def _seeds(name: str, *functions: str) -> "Callable[[Any], None]":
     """Return a patch that reports the seeds which the program sets, not those that libraries set."""
 
     def report(function: str, given: "Any") -> None:
-        caller = sys._getframe(_CALLER).f_code.co_filename
-        if given and "site-packages" not in caller and "/lib/python" not in caller:
+        if given and not _is_of_library(sys._getframe(_CALLER).f_code.co_filename):
             _report(f"seed {name}.{function} {given[0]!r:.40}")
 
     def patch(module: "Any") -> None:
@@ -117,7 +131,68 @@ def _stepping(module: "Any") -> None:
     module.register_optimizer_step_post_hook(count)
 
 
+def _watch_handlers() -> None:
+    """Report the lines of the program that run after an exception was caught. From Python 3.12 on."""
+    if _monitoring is None:
+        return
+    events = _monitoring.events
+    _monitoring.use_tool_id(_TOOL, "ml-intern")
+    _monitoring.register_callback(_TOOL, events.EXCEPTION_HANDLED, _on_handled)
+    _monitoring.register_callback(_TOOL, events.LINE, _on_line)
+    _monitoring.set_events(_TOOL, events.EXCEPTION_HANDLED)
+
+
+def _on_handled(code: "Any", _offset: int, _exception: BaseException) -> None:
+    _handled[0] += 1
+    if _handled[0] % 1000 == 0 and _handled[0] > _MAX_HANDLED + _MAX_HANDLED_A_SECOND * time.process_time():
+        _monitoring.set_events(_TOOL, 0)
+        return
+    if _is_of_library(code.co_filename):
+        return
+    seen = _handled_of.get(code, 0)
+    if seen < _MAX_HANDLED_OF_CODE:
+        _handled_of[code] = seen + 1
+        _lines_left[code] = _LINES_AFTER
+        _monitoring.set_local_events(_TOOL, code, _monitoring.events.LINE)
+
+
+def _on_line(code: "Any", line: int) -> None:
+    name = code.co_filename
+    _lines.add((name, line))
+    if len(_lines) > _MAX_LINES:
+        _monitoring.set_events(_TOOL, 0)
+        _monitoring.set_local_events(_TOOL, code, 0)
+        return
+    _report(f"handled {line} {name if name[:1] == '<' else os.path.abspath(name)}")  # noqa: PTH100  pathlib is not imported
+    _lines_left[code] = _lines_left.get(code, 1) - 1
+    if _lines_left[code] <= 0:
+        _monitoring.set_local_events(_TOOL, code, 0)
+
+
+def _is_of_library(name: str) -> bool:
+    return "site-packages" in name or "/lib/python" in name or name.startswith("<frozen") or name == __file__
+
+
+def _warning(module: "Any") -> None:
+    """Report the warnings of fits that did not converge, also those that a filter of the program hides."""
+    warn = module.warn
+
+    def report(message: "Any", category: "Any") -> None:
+        kind = type(message) if isinstance(message, Warning) else category
+        if getattr(kind, "__name__", "") == "ConvergenceWarning":
+            _report(f"warning ConvergenceWarning {' '.join(str(message).split())[:200]}")
+
+    def warn_and_report(
+        message: "Any", category: "Any" = None, stacklevel: int = 1, *args: "Any", **kwargs: "Any"
+    ) -> None:
+        _safely(report, message, category)
+        warn(message, category, stacklevel + 1, *args, **kwargs)
+
+    module.warn = warn_and_report
+
+
 _PATCHES = {
+    "warnings": _warning,
     "random": _seeds("random", "seed"),
     "numpy.random": _seeds("numpy.random", "seed", "default_rng"),
     "torch.random": _seeds("torch", "manual_seed"),
@@ -179,5 +254,6 @@ if __name__ == "sitecustomize":
         _safely(_PATCHES.pop(name), sys.modules[name])
     sys.meta_path.insert(0, _AfterImport())
     atexit.register(_safely, _at_end)
+    _safely(_watch_handlers)
     _report(f"start {sys.version_info[0]}.{sys.version_info[1]}")
     _run_other(__file__.rpartition("/")[0])
