@@ -129,7 +129,7 @@ class Observations:
         return whole[-1].text if whole else read_source(Path(path)) or ""
 
     def absolute(self, path: str) -> str:
-        """Return the path that `short` shortened; -c is no path and stays."""
+        """Return the path that `short` shortened; -c stays as it is."""
         return path if path == "-c" else str(Path(self.workspace, path))
 
     def short(self, path: str | Path) -> str:
