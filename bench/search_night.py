@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,20 +82,28 @@ class NightOfAttempts:
         files = {"eval.py": EVALUATE, "propose.py": propose, "ideas.txt": "", "data/test.csv": "test\n"}
         for name, text in files.items():
             (self.work / name).write_text(text)
+        self.write_script()
+        commit_all(self.work)
+
+    def write_script(self) -> None:
+        """Write the replies of the model."""
         (self.folder / "script.yaml").write_text(json.dumps(SCRIPT))
-        for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
-            subprocess.run(
-                ["git", "-c", "user.name=u", "-c", "user.email=u@localhost", *words], cwd=self.work, check=True
-            )
+
+    def words(self) -> Sequence[str]:
+        """Return the command of the search, without its model."""
+        return (
+            "improve", "a night", "--metric", "max accuracy", "--eval", "python3 eval.py {seed}", "--lock", "data/*",
+            "--attempts", str(self.attempts), "--parallel", str(self.parallel), "--attempt-timeout", "90s",
+        )  # fmt: skip
+
+    def git(self, *words: str) -> str:
+        """Return the output of git in the working folder."""
+        return subprocess.run(["git", *words], cwd=self.work, capture_output=True, text=True, check=True).stdout
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the search, or continue it."""
         self.starts += 1
-        words = [
-            "improve", "a night", "--metric", "max accuracy", "--eval", "python3 eval.py {seed}", "--lock", "data/*",
-            "--attempts", str(self.attempts), "--parallel", str(self.parallel), "--attempt-timeout", "90s",
-            "-m", f"scripted:{self.folder / 'script.yaml'}",
-        ]  # fmt: skip
+        words = (*self.words(), "-m", f"scripted:{self.folder / 'script.yaml'}")
         with (self.folder / "output").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "ml_intern", *words], cwd=self.work, env=self.environment,
@@ -139,6 +147,12 @@ class NightOfAttempts:
                     filler.write(b"0" * 65_536)
         except OSError:
             process.wait(MAX_SECONDS)
+
+
+def commit_all(folder: Path) -> None:
+    """Make a repository of a folder, and commit its files."""
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "start")):
+        subprocess.run(["git", "-c", "user.name=u", "-c", "user.email=u@localhost", *words], cwd=folder, check=True)
 
 
 def wrong(search: SearchRecord, work: Path) -> Iterator[str]:

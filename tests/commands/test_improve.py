@@ -213,3 +213,21 @@ def test_an_agent_proposes_a_search_and_is_resumed_at_its_end(run: Run, script: 
     assert (record["state"], record["limits"]["budget_usd"]) == ("finished", 2)
     # The script of the attempt is the same one, and its search was refused.
     assert states(run)[1:] == [("discarded", "it changed nothing")]
+
+
+def test_a_short_run_that_is_far_below_ends_an_attempt_before_its_evaluation(
+    run: Run, script: Script, project: Path
+) -> None:
+    (project / "short.csv").write_text("x,label\n" + "".join(f"a{n},{n % 3}\n" for n in range(0, 200, 10)))
+    commit(project)
+    number = "n=$(basename $PWD | grep -o '[0-9]*$'); test $n -eq 4 && echo a0 2 > params.txt"
+    rows = "for row in $(seq 0 $((n * 50 - 1))); do echo a$row $((row % 3)); done > params.txt"
+    model = script({"tool_calls": [call("bash", command=f"{number} || {rows}")]}, {"text": "learn some"})
+    done = run(*SEARCH, "--proxy", "python3 eval.py short.csv", "--attempts", "4", "-m", model)
+    assert done.code == 0, done.err
+    attempts = run("improve", "tree", "--json").json["attempts"]
+    assert [(one["state"], one["proxy"], one["score"] is None) for one in attempts] == [
+        ("accepted", 0.0, False), ("accepted", 0.25, False), ("accepted", 0.5, False), ("accepted", 0.75, False),
+        ("discarded", 0.0, True),
+    ]  # fmt: skip
+    assert "far below in the short run: 0, best of 4 short runs 0.75" in run("improve", "tree").out
