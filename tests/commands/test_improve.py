@@ -13,6 +13,7 @@ import pytest
 
 from tests.commands.conftest import Done, call
 from tests.commands.program import Program
+from tests.fakes.postgres import PostgresServer
 
 Run = Callable[..., Done]
 Script = Callable[..., str]
@@ -231,3 +232,15 @@ def test_a_short_run_that_is_far_below_ends_an_attempt_before_its_evaluation(
         ("discarded", 0.0, True),
     ]  # fmt: skip
     assert "far below in the short run: 0, best of 4 short runs 0.75" in run("improve", "tree").out
+
+
+def test_a_search_with_its_threads_on_postgresql_ends_with_a_winner(
+    run: Run, script: Script, project: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_INTERN_DATABASE", postgres.new_database())
+    done = run(*SEARCH, "--attempts", "3", "--parallel", "2", "-m", script(learn(100), {"text": "learn half"}))
+    assert done.code == 0, done.err
+    assert states(run)[1] == ("accepted", "0 to 0.5 on 200 rows: chance reaches 0.0752")
+    assert run("improve", "apply", "--yes").code == 0
+    assert len((project / "params.txt").read_text().splitlines()) == 100
+    assert run("improve", "undo", "--yes").code == 0

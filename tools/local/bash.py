@@ -89,18 +89,20 @@ async def bash(args: BashArgs, context: ToolContext) -> ToolResult:
     """
     if args.background:
         return started_text(await start_run(await _plan(args, context), context, only_scripts=True))
+    problem = "the command could not run"
     try:
         found = await asyncio.to_thread(_inspected, args, context)
         read = await sources_of_files(context.store, found.opened)
         context = replace(context, file_reads={**context.file_reads, **found.private})
         async with open_sandbox(found.argv, found.folder, context, tuple(args.secrets), found.removes) as prepared:
             command = _command(args, found.folder, prepared, context)
+            problem = "the command may have run in part"
             finished = await run_command(
                 command, lambda text: context.emit("tool_log", id=context.call_id, name="bash", text=text)
             )
             connections = prepared.connections
     except (OSError, ValueError) as error:
-        raise ToolError(f"the command could not run: {error}") from error
+        raise ToolError(f"{problem}: {error}") from error
     notes = [*connections.notes, *_removal_note(prepared.removed), *_restored_note(prepared.restored, context)]
     inspected = (found.parsed, read)
     result = await asyncio.to_thread(_result, inspected, command, context, finished, connections.reached, notes)
