@@ -5,6 +5,7 @@ from typing import Final
 
 from ml_intern.commands.output import fitted_columns
 from ml_intern.search.noise import Noise
+from ml_intern.search.plan import SearchLimits
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.tree import Attempt
 from ml_intern.search.views.rows import attempt_rows, metric_text
@@ -64,6 +65,13 @@ def dry_run_lines(record: SearchRecord) -> Iterator[str]:
             f"an attempt costs up to {share}: {total} buys at least {bought}, and at most {limits.attempts} are made"
         )
     yield f"start it with: ml-intern improve resume {record.search_id}"
+
+
+def limits_line(limits: SearchLimits) -> str:
+    """Return the limits of a search in words."""
+    budget = "no budget" if limits.budget_usd is None else f"budget {money(limits.budget_usd)}"
+    time = "" if limits.seconds is None else f", {duration(limits.seconds)}"
+    return f"{budget}, at most {plural(limits.attempts or 0, 'attempt')}, {limits.parallel} at the same time{time}"
 
 
 def end_lines(record: SearchRecord) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ml_intern.commands.failure import report_line, say
-from ml_intern.commands.improve.lines import SearchProgress, dry_run_lines, end_lines
+from ml_intern.commands.improve.lines import SearchProgress, dry_run_lines, end_lines, limits_line
 from ml_intern.commands.improve.wanted import SearchOptions
 from ml_intern.commands.options import MODEL_OPTIONS, SETTINGS_OPTIONS, Options, takes_fields, takes_options
 from ml_intern.commands.output import print_lines
@@ -61,7 +61,8 @@ async def _start(plan: SearchPlan, limits: SearchLimits, request: SessionRequest
             saved = await begin_search(store, plan, limits, request)
             report_line(f"search {saved.search_id} in {plan.folder}")
         else:
-            report_line(f"continuing the search {saved.search_id}, which has the same metric, evaluator and task")
+            await saved.ask(limits=limits)
+            report_line(f"continuing the search {saved.search_id}, which has the same options; {limits_line(limits)}")
         return await _run(saved, request, dry_run=dry_run)
 
 

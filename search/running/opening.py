@@ -80,10 +80,10 @@ async def begin_search(store: Store, plan: SearchPlan, limits: SearchLimits, req
 
 
 async def unfinished(store: Store, plan: SearchPlan) -> SavedSearch | None:
-    """Return the latest search of the folder with the same objective, evaluator and task that has not finished."""
+    """Return the latest search of the folder with the same plan that has not finished."""
     for row in await store.searches.list(plan.folder):
         record = await SavedSearch(store, row.id).load()
-        same = all(getattr(record.plan, name) == getattr(plan, name) for name in ("objective", "evaluator", "task"))
+        same = replace(record.plan, locks=plan.locks) == plan and {*plan.locks} <= {*record.plan.locks}
         if same and record.state != "finished":
             return SavedSearch(store, row.id)
     return None

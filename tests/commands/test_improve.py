@@ -244,3 +244,18 @@ def test_a_search_with_its_threads_on_postgresql_ends_with_a_winner(
     assert run("improve", "apply", "--yes").code == 0
     assert len((project / "params.txt").read_text().splitlines()) == 100
     assert run("improve", "undo", "--yes").code == 0
+
+
+def test_the_same_command_continues_with_its_limits_and_another_plan_is_another_search(
+    run: Run, script: Script, project: Path
+) -> None:
+    model = script(learn(100), {"text": "learn half"})
+    assert run(*SEARCH, "--dry-run", "-m", model).code == 0
+    first = run("improve", "status", "--json").json["search_id"]
+    done = run(*SEARCH, "--attempts", "1", "-m", model)
+    assert f"continuing the search {first}, which has the same options; budget $10.00, at most 1 attempt" in done.err
+    assert len(states(run)) == 2
+    for words in (("--budget", "2"), ("--policy", "tree"), ("--lock", "params.txt")):
+        assert run(*SEARCH, *words, "--dry-run", "-m", model).code == 0
+    assert len(run("improve", "status", "--json").json["tree"]["attempts"]) == 1
+    assert "continuing" not in run(*SEARCH, "--evaluations", "2", "--dry-run", "-m", model).err
