@@ -1,5 +1,6 @@
 """Read a log that may be huge: its end, or its lines from an offset, in little memory. Append to the copy of one."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,12 +105,17 @@ def _read(path: Path, start: int, count: int) -> str:
         return file.read(count).decode(errors="replace")
 
 
-def append_output(log: Path, output: bytes) -> int:
-    """Append output of a remote run to its log, and return the new length in bytes. Raises TemporaryError."""
+def append_output(log: Path, output: bytes, at: int | None = None) -> int:
+    """Append output of a remote run to its log, and return the new length in bytes. Raises TemporaryError.
+
+    Nothing is appended if the length is not `at`: another poll, perhaps of another process, has copied this output.
+    """
     try:
         private_folder(log.parent)
         with open(log, "ab", opener=private_opener) as copy:
-            copy.write(output)
-            return copy.tell()
+            fcntl.flock(copy, fcntl.LOCK_EX)
+            if at is None or copy.seek(0, os.SEEK_END) == at:
+                copy.write(output)
+            return copy.seek(0, os.SEEK_END)
     except OSError as error:
         raise TemporaryError(f"the log of the run cannot be written: {error.strerror}", "free disk space") from error

@@ -124,13 +124,13 @@ class OwnMachines:
         """Append the new output to the copy, whose length tells the offset to read from. Raises TemporaryError."""
         known = json.loads(handle)
         status = await self._status(known)
-        offset = await asyncio.to_thread(append_output, log, b"") - known.get("log_base", 0)
+        base = known.get("log_base", 0)
+        offset = await asyncio.to_thread(append_output, log, b"") - base
         while status is not None and offset < status["log"]:
             answer = await self._asked(known, "log", offset=offset)
             if not (text := base64.b64decode(answer["text"])):
                 return
-            await asyncio.to_thread(append_output, log, text)
-            offset += len(text)
+            offset = await asyncio.to_thread(append_output, log, text, base + offset) - base
 
     async def usage(self, handle: str) -> str:
         """Return the load, memory and GPU use of the machine; "" if it does not answer."""

@@ -96,7 +96,7 @@ class SandboxRuns:
         try:
             length = await asyncio.to_thread(append_output, log, b"")
             while output := (await read_progress(self._sandboxes, record, remote, length)).output:
-                length = await asyncio.to_thread(append_output, log, output)
+                length = await asyncio.to_thread(append_output, log, output, length)
         except SandboxGone:
             return
         except ToolError as error:

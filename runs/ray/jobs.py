@@ -120,7 +120,7 @@ class RayJobs:
         end = len(text) if job is None or job["status"] in FINAL else text.rfind(b"\n") + 1
         offset = await asyncio.to_thread(append_output, log, b"")
         if offset < end:
-            await asyncio.to_thread(append_output, log, text[offset:end])
+            await asyncio.to_thread(append_output, log, text[offset:end], offset)
 
     async def usage(self, handle: str) -> str:
         """Return the load, memory and GPU use of the run's node; "" if the cluster does not answer."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Done, call
-from tests.runs.remote.conftest import Sshd, connections, sshd
+from tests.runs.remote.conftest import connections, sshd
+from tests.runs.remote.sshd import Sshd
 
 __all__ = ["connections", "sshd"]
 Run = Callable[..., Done]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.commands.conftest import Done, call, place, run, script, stdin
 from tests.commands.test_improve import EVALUATE, SEARCH, learn, project, states
-from tests.runs.remote.conftest import Sshd, connections, sshd
+from tests.runs.remote.conftest import connections, sshd
+from tests.runs.remote.sshd import Sshd
 
 __all__ = ["connections", "place", "project", "run", "script", "sshd", "stdin"]
 Run = Callable[..., Done]

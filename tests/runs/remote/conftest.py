@@ -1,16 +1,10 @@
 """A real sshd on loopback, with keys of its own, and a bench whose settings name it as the target `box`."""
 
 import asyncio
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,87 +15,17 @@ from ml_intern.execution.run import run_call
 from ml_intern.runs.poll import poll, stop
 from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench, alive, until
-
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-
-
-@dataclass
-class Sshd:
-    """A server that accepts one key. `folder` has its files, `config` is for the client."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "client"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", self.folder / "server"], stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            with closing(socket.socket()) as channel:
-                if channel.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            if self.process.poll() is not None:
-                raise RuntimeError("sshd ended")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as channel:
-        channel.bind(("127.0.0.1", 0))
-        return int(channel.getsockname()[1])
+from tests.runs.remote.sshd import Sshd, end_connections, sshd_on_loopback
 
 
 @pytest.fixture(scope="session")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if not Path(SSHD).exists() or shutil.which("ssh") is None:
-        pytest.skip("needs openssh-server and openssh-client")
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    folder, port = tmp_path_factory.mktemp("sshd"), _free_port()
-    for name in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
-    server = {
-        "Port": port, "ListenAddress": "127.0.0.1", "HostKey": folder / "host_key", "PidFile": "none",
-        "AuthorizedKeysFile": folder / "authorized_keys", "StrictModes": "no", "UsePAM": "no",
-        "PasswordAuthentication": "no",
-    }  # fmt: skip
-    (folder / "server").write_text("".join(f"{name} {value}\n" for name, value in server.items()))
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
-    client = {
-        "Host": "box\n  HostName 127.0.0.1", "Port": port, "IdentityFile": folder / "user_key",
-        "IdentitiesOnly": "yes", "UserKnownHostsFile": folder / "known_hosts", "GlobalKnownHostsFile": "none",
-    }  # fmt: skip
-    (folder / "client").write_text("".join(f"{name} {value}\n" for name, value in client.items()))
-    running = Sshd(folder, port)
-    running.start()
-    login = ["ssh", "-F", str(running.config), "-o", "BatchMode=yes", "box", "python3 -V"]
-    tried = subprocess.run(login, capture_output=True, text=True, check=False, timeout=60)
-    if tried.returncode:
-        running.stop()
-        pytest.skip(f"needs an account that sshd lets in, with python3: {tried.stderr.strip()[-200:]}")
-    yield running
-    running.stop()
-
-
-def end_connections(folder: Path) -> None:
-    """End ssh's shared connections, as a lost network does."""
-    sockets = str(folder).encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with ExitStack() as stack:
         try:
-            is_connection = path.read_bytes().startswith(b"ssh: " + sockets)
-        except OSError:
-            continue
-        if is_connection:
-            os.kill(int(path.parent.name), signal.SIGKILL)
+            running = stack.enter_context(sshd_on_loopback(tmp_path_factory.mktemp("sshd")))
+        except RuntimeError as missing:
+            pytest.skip(str(missing))
+        yield running
 
 
 class RemoteBench(Bench):

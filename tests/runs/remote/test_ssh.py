@@ -13,7 +13,8 @@ from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, refresh, stop
 from tests.execution.conftest import until
-from tests.runs.remote.conftest import RemoteBench, Sshd, check_that_everything_ends, end_connections
+from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
+from tests.runs.remote.sshd import Sshd, end_connections
 
 
 async def test_a_command_runs_in_a_copy_of_the_workspace(box: RemoteBench) -> None:
@@ -178,3 +179,10 @@ async def test_a_machine_that_cannot_be_used_is_one_line_with_the_remedy(
     assert not result.ok
     assert problem in result.text
     assert len(result.text.splitlines()) == 1
+
+
+async def test_polls_at_the_same_time_copy_each_line_once(box: RemoteBench, tmp_path: Path) -> None:
+    row = await box.ended(await box.started(command="seq 1000"))
+    log, backend = tmp_path / "copy" / "log.txt", backend_of("ssh", box.store)
+    await asyncio.gather(*(backend.fetch_log(row.handle or "", log) for _ in range(6)))
+    assert log.read_text() == "".join(f"{number}\n" for number in range(1, 1001))
