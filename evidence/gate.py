@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
 
+from ml_intern.evidence.checks.amounts import amount_claims
 from ml_intern.evidence.checks.cards import card_claims
 from ml_intern.evidence.checks.code import code_findings, unread_code
 from ml_intern.evidence.checks.data import data_findings
@@ -94,6 +95,7 @@ class AnswerCheck:
 CHECKS: Final = (
     AnswerCheck("numbers", "quick", lambda case: case.number_claims),
     AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.used, case.numbers.printed)),
+    AnswerCheck("amounts", "quick", lambda case: amount_claims(case.answer, case.seen, case.used)),
     AnswerCheck("files", "quick", lambda case: file_claims(case.answer, case.seen)),
     AnswerCheck("uploads", "quick", lambda case: upload_claims(case.answer, case.seen)),
     AnswerCheck("artifacts", "quick", lambda case: artifact_findings(case.answer, case.seen)),

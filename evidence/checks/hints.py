@@ -11,6 +11,7 @@ _ITERATIVE: Final = re.compile(r"(?P<name>\w*(?:Logistic|MLP|SGD|Lasso|ElasticNe
 """Estimators of scikit-learn that have not converged if they end at `max_iter`."""
 _ITERATIONS: Final = re.compile(r"n_iter=(\d+) max_iter=(\d+)")
 _HANDLED: Final = re.compile(r"handled (\d+) (.+)\Z")
+_ROWS: Final = re.compile(r"(?:fit \w+|loader) rows=(\d+)")
 _STEPS: Final = re.compile(r"optimizer steps=(\d+)")
 
 
@@ -46,6 +47,12 @@ def fewer_steps(used: Sequence[Execution], epochs: int) -> str:
     steps = [(run.name, int(found[1])) for run in used for hint in run.hints if (found := _STEPS.match(hint))]
     most = max(steps, key=lambda one: one[1], default=("", 0))
     return most[0] if 0 < most[1] < epochs else ""
+
+
+def fitted_rows(run: Execution) -> int:
+    """Return the rows of the largest fit or loader that an execution reported; 0 if it reported none."""
+    found = (_ROWS.match(hint) for hint in run.hints)
+    return max((int(one[1]) for one in found if one), default=0)
 
 
 def without_hints(run: Execution) -> str:

@@ -12,6 +12,9 @@ _KEYWORDS: Final = {
     "seed": re.compile(r"^(?:n_?|num_?)seeds$"),
     "fold": re.compile(r"^(?:n_splits|n_folds|num_folds|folds|cv)$"),
 }
+_VALIDATES: Final = re.compile(r"^(?:cross_val\w*|\w+SearchCV|(?:Logistic|Ridge|Lasso|ElasticNet)\w*CV)$")
+
+_DEFAULT_FOLDS: Final = 5
 _SEEDS: Final = re.compile(r"^(?:random_state|seed|random_seed|set_seed|manual_seed|default_rng|RandomState)$")
 
 
@@ -54,6 +57,8 @@ def _counts(node: ast.AST, noun: str, constants: dict[str, int]) -> Iterator[int
     keyword = _KEYWORDS.get(noun)
     if keyword and isinstance(node, ast.keyword) and node.arg and keyword.match(node.arg):
         yield from _known(_size(node.value, constants))
+    if isinstance(node, ast.Call) and noun == "fold":
+        yield from _folds(node, constants)
     if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Name):
         size = _size(node.iter, constants)
         if size is not None and _is_loop_of(node, noun):
@@ -62,6 +67,16 @@ def _counts(node: ast.AST, noun: str, constants: dict[str, int]) -> Iterator[int
         first = node.generators[0]
         if isinstance(first.target, ast.Name) and _seeds(node, first.target.id):
             yield from _known(_size(first.iter, constants))
+
+
+def _folds(node: ast.Call, constants: dict[str, int]) -> Iterator[int]:
+    """Yield the folds that a splitter gets as its first argument, and scikit-learn's default of five."""
+    name = _last_name(node.func)
+    given = {one.arg for one in node.keywords}
+    if name.endswith("KFold") and node.args:
+        yield from _known(_size(node.args[0], constants))
+    elif (_VALIDATES.match(name) and not given & {"cv", None}) or (name.endswith("KFold") and "n_splits" not in given):
+        yield _DEFAULT_FOLDS
 
 
 def _known(size: int | None) -> Iterator[int]:

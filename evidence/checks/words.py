@@ -58,6 +58,7 @@ _VERSION: Final = re.compile(
 )
 _PROGRESS: Final = frozenset({"epoch", "shard", "fold", "seed", "step", "iteration", "trial", "run", "batch"})
 _MAX_COUNTS: Final = 50
+_FOLDS: Final = re.compile(r"(?i)\b(\d{1,3})-fold(?=\W+(?:\w+\W+)?(?:cross|cv|valid))")
 _PLANNED: Final = frozenset({"epoch", "seed", "fold"})
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 
@@ -164,6 +165,8 @@ def _counts(answer: str, seen: Observations, used: Sequence[Execution], measured
             yield from _count(text, one.noun, int(one.value), measured, seen, used)
         elif one.noun == "row" and not one.quoted:
             yield from _rows(one, measured, used)
+    for match in _FOLDS.finditer(answer):
+        yield from _count(match[0], "fold", int(match[1]), measured, seen, used)
 
 
 def _rows(one: Stated, measured: Measurements, used: Sequence[Execution]) -> Iterator[Claim]:

@@ -1,0 +1,59 @@
+"""Check the amounts that an answer says of a training: its rows, its folds, its seed."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ml_intern.evidence.checks.hints import fitted_rows
+from ml_intern.evidence.checks.parsing import nodes_of
+from ml_intern.evidence.observations import Execution, Observations
+from ml_intern.evidence.verdict import Claim
+from ml_intern.text.formatting import plural
+
+_ALL_ROWS: Final = re.compile(
+    r"(?i)\b(?:train|fit)\w*\s+(?:\w+\s+){0,3}?(?:on|with)\s+(?:all|every|the (?:full|entire|whole))\s+"
+    r"(?:of\s+)?(?:the\s+)?([\d,]+)\s+(?:\w+\s+)?rows\b"
+)
+_SEED: Final = re.compile(r"(?i)\b(?:random )?seed\s*(?:=|:|of|is|was)?\s*(\d+)\b")
+_SETTING: Final = re.compile(r"^(?:random_state|seed|random_seed|global_seed|SEED)$")
+_SETTERS: Final = re.compile(r"^(?:seed|manual_seed|set_seed|default_rng|RandomState|seed_everything|PRNGKey)$")
+
+
+def amount_claims(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Claim]:
+    """Yield the amounts that the executions contradict. What they do not know is not a claim."""
+    for match in _ALL_ROWS.finditer(answer):
+        wanted = int(match[1].replace(",", ""))
+        name, rows = max(((run.name, fitted_rows(run)) for run in used), key=lambda one: one[1], default=("", 0))
+        if 0 < rows < wanted:
+            fact = f"the largest fit of {name} had {plural(rows, 'row')}"
+            yield Claim(match[0], "contradicted", fact, "row", source=name)
+    for match in _SEED.finditer(answer):
+        known = {seed: run.name for run in used for seed in _seeds(run, seen)}
+        if known and not any(_names(int(match[1]), run, seen) for run in used):
+            listed = ", ".join(map(str, sorted(known)[:5]))
+            name = next(iter(known.values()))
+            yield Claim(match[0], "contradicted", f"the seeds in {name} are {listed}", "seed", source=name)
+
+
+def _seeds(run: Execution, seen: Observations) -> Iterator[int]:
+    """Yield the seeds that an execution set, as far as its code and its reports say so."""
+    reported = (re.match(r"seed \S+ (\d+)\Z", hint) for hint in run.hints)
+    yield from (int(one[1]) for one in reported if one)
+    for _, code in seen.sources(run):
+        for node in nodes_of(code):
+            if isinstance(node, ast.keyword) and _SETTING.match(node.arg or ""):
+                yield from _whole(node.value)
+            elif isinstance(node, ast.Call) and node.args and _SETTERS.match(ast.unparse(node.func).rpartition(".")[2]):
+                yield from _whole(node.args[0])
+
+
+def _whole(node: ast.expr) -> Iterator[int]:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        yield node.value
+
+
+def _names(number: int, run: Execution, seen: Observations) -> bool:
+    """Whether an execution could have used a number: it is in the command, in the code, or in a report."""
+    texts = (run.command, *run.hints, *(code for _, code in seen.sources(run)))
+    return any(re.search(rf"(?<![\d.]){number}(?![\d.])", text) for text in texts) or "range(" in " ".join(texts)

@@ -1,0 +1,38 @@
+"""Rows, folds and seeds that an answer says are compared with the code that ran and with its reports."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ml_intern.evidence.gate import check_answer
+from ml_intern.evidence.observations import Observations
+from tests.evidence.test_gate import ran
+
+FITS = ("start 3.12", "fit LogisticRegression rows=100")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "hints", "contradicted"),
+    [
+        ("Trained on all 400 rows of train.csv.", "", FITS, ["contradicted"]),
+        ("Trained on all 100 rows of train.csv.", "", FITS, []),
+        ("Trained on 400 rows, of which 300 are for validation.", "", FITS, []),
+        ("The mean of a 5-fold cross-validation.", "cross_val_score(m, x, y, cv=2)", (), ["contradicted"]),
+        ("The mean of a 5-fold cross-validation.", "cross_val_score(m, x, y)", (), []),
+        ("The mean of a 5-fold cross-validation.", "cross_val_score(GridSearchCV(m, g, cv=2), x, y)", (), []),
+        ("The mean of a 5-fold cross-validation.", "StratifiedKFold(5); GridSearchCV(m, g, cv=3)", (), []),
+        ("It used seed 7.", "MLPClassifier(random_state=3)", (), ["contradicted"]),
+        ("It used seed 7.", "MLPClassifier(random_state=7)", (), []),
+        ("It used seed 7.", "SEEDS = [3, 7]\nMLPClassifier(random_state=3)", (), []),
+        ("It used seed 7.", "torch.manual_seed(args.seed)", ("seed torch.manual_seed 3",), ["contradicted"]),
+        ("It used seed 7.", "torch.manual_seed(args.seed)", (), []),
+    ],
+)
+def test_an_amount_is_contradicted_only_where_it_is_known(
+    answer: str, code: str, hints: tuple[str, ...], contradicted: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text(code)
+    run = ran(tmp_path, text="done", hints=hints)
+    verdict = asyncio.run(check_answer(answer, Observations(tmp_path, (tmp_path,), "", (run,), level="quick")))
+    assert [one.state for one in verdict.claims if one.state == "contradicted"] == contradicted
