@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
 
-from ml_intern.evidence.checks.amounts import amount_claims
 from ml_intern.evidence.checks.cards import card_claims
 from ml_intern.evidence.checks.code import code_findings, unread_code
 from ml_intern.evidence.checks.data import data_findings
@@ -21,6 +20,7 @@ from ml_intern.evidence.checks.tries import try_findings
 from ml_intern.evidence.checks.words import names_metric, word_claims
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.locks import changed_locks, changed_paths
+from ml_intern.evidence.numbers.amounts import amount_claims
 from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.evidence.verdict import AnswerVerdict, Claim
