@@ -156,6 +156,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--address", default="http://127.0.0.1:8265")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the services end, too
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     services = folder / f"services{time.time_ns()}"
