@@ -29,10 +29,16 @@ async def choose_earlier(console: "SessionTerminal") -> None:
 
 
 async def read_outputs(console: "SessionTerminal", session: "Session") -> None:
-    """Let the user choose a call of the thread, the latest first, and show its whole output in a pager."""
+    """Let the user choose a call of the thread, the latest first, and show its whole output in a pager.
+
+    A call that runs shows its output so far.
+    """
     messages = await session.history()
     calls = {call.id: call for message in messages for call in message.calls}
-    rows: list[tuple[str, str, str]] = []
+    rows = [
+        (call.output() or "no output yet", call_summary(call.name, call.args), "running")
+        for call in console.transcript.running_calls
+    ]
     for message in reversed(messages):
         if message.role == "assistant" and message.reasoning.strip():
             rows.append((message.reasoning, "reasoning", ""))

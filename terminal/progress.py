@@ -63,6 +63,7 @@ class ProgressRenderer:
 
     def tick(self) -> None:
         """Draw the next frame, so that times count while nothing happens."""
+        self._transcript.tick()
         self._drawn = float("-inf")
         self._draw()
 

@@ -129,6 +129,7 @@ class Transcript:
 
     def show(self, event: "Event") -> None:
         """Show one event."""
+        self._clock.see_stop(self._now_s())
         if handler := self._show.get(event.type):
             handler(event.data)
             self.on_change()
@@ -186,6 +187,15 @@ class Transcript:
     def moving(self) -> bool:
         """Return whether the live part changes with time."""
         return bool(self.activity)
+
+    def tick(self) -> None:
+        """Note that the program runs. The screen calls this with each frame while something moves."""
+        self._clock.tick(self._now_s())
+
+    @property
+    def running_calls(self) -> list[RunningCall]:
+        """Return the calls that run, the latest first."""
+        return [*reversed(self._running.values())]
 
     def finished(self, width: int, room: int) -> list[str]:
         """Return the rows that are final since the last call. `room` is the height that an open reply may have."""
@@ -340,11 +350,14 @@ class Transcript:
 
     def begin(self) -> None:
         """Begin a turn, or continue one."""
-        if all(step["status"] in ("done", "dropped") for step in self._plan):
-            self._plan = self._plan_shown = []
+        self._drop_finished_plan()
         self._clock.start(self._now_s())
         self._used = dict.fromkeys(self._used, 0)
         self._now("thinking")
+
+    def _drop_finished_plan(self) -> None:
+        if all(step["status"] in ("done", "dropped") for step in self._plan):
+            self._plan = self._plan_shown = []
 
     def _wait_for_user(self, _: dict[str, Any]) -> None:
         """Stop the clock: the time a question waits is not work."""
@@ -408,6 +421,7 @@ class Transcript:
         else:
             self._end("" if data["text"] == self._last_error else f"{data['status']}: {data['text']}", "warning")
         self._clock.stop()
+        self._drop_finished_plan()
 
     def _end(self, text: str, style: str) -> None:
         self.rest()

@@ -9,6 +9,8 @@ from ml_intern.terminal.blocks.call import LINES, running
 from ml_intern.terminal.theme import Theme
 
 OPEN_CHARACTERS = 4_000
+MAX_CHARACTERS = 200_000
+"""The output of a call that can be read while it runs: its end."""
 
 
 @dataclass
@@ -22,13 +24,27 @@ class RunningCall:
     _open: str = ""
     """The last line, as long as it is not finished."""
     _finished: int = 0
+    _texts: deque[str] = field(default_factory=deque[str])
+    _characters: int = 0
+    _left_out: int = 0
 
     def add(self, text: str) -> None:
         """Add output."""
+        self._texts.append(text)
+        self._characters += len(text)
+        while self._characters > MAX_CHARACTERS and len(self._texts) > 1:
+            removed = len(self._texts.popleft())
+            self._characters -= removed
+            self._left_out += removed
         *lines, last = (self._open + text).split("\n")
         self._tail.extend(map(_after_return, lines[-LINES:]))
         self._open = last[-OPEN_CHARACTERS:]
         self._finished += len(lines)
+
+    def output(self) -> str:
+        """Return the output so far, its beginning left out if it is long."""
+        gap = f"[... {self._left_out:,} characters ...]\n" if self._left_out else ""
+        return gap + "\n".join(map(_after_return, "".join(self._texts).split("\n")))
 
     def rows(self, now: float, width: int, theme: Theme, limit: int = LINES) -> list[str]:
         """Return the rows of the block. With fewer than five lines of output it does not count the others."""

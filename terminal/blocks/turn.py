@@ -9,10 +9,15 @@ from ml_intern.terminal.render.summary import tokens
 from ml_intern.terminal.theme import Theme
 from ml_intern.text.formatting import duration
 
+STOPPED_S = 5.0
+"""Seconds without a tick after which the program was stopped: by Ctrl-Z, say."""
+
 
 @dataclass
 class WorkClock:
     """Counts seconds of work. Times come from the caller, on any clock that only grows.
+
+    A caller that ticks several times a second makes it leave out the time that the program itself was stopped.
 
     A turn whose beginning was not seen, such as one that waits when its thread is resumed, begins with what is seen.
     """
@@ -20,10 +25,13 @@ class WorkClock:
     _began: float | None = None
     _paused_at: float | None = None
     _waited: float = field(default=0.0)
+    _ticked: float | None = None
+    _stopped: float = 0.0
 
     def start(self, now: float) -> None:
         """Begin a turn."""
         self._began, self._paused_at, self._waited = now, None, 0.0
+        self._ticked, self._stopped = None, 0.0
 
     def stop(self) -> None:
         """End the turn."""
@@ -34,6 +42,7 @@ class WorkClock:
         self._see(now)
         if self._paused_at is None:
             self._paused_at = now
+            self._ticked = None
 
     def resume(self, now: float) -> None:
         """Count again: the question is answered."""
@@ -42,11 +51,23 @@ class WorkClock:
             self._waited += now - self._paused_at
             self._paused_at = None
 
+    def tick(self, now: float) -> None:
+        """Note that the program runs."""
+        self.see_stop(now)
+        if self._began is not None and self._paused_at is None:
+            self._ticked = now
+
+    def see_stop(self, now: float) -> None:
+        """Leave out the time since the last tick if the program was stopped."""
+        if self._ticked is not None and now - self._ticked > STOPPED_S:
+            self._stopped += now - self._ticked
+            self._ticked = now
+
     def worked(self, now: float) -> float:
         """Return the seconds of work since the start."""
         if self._began is None:
             return 0.0
-        return (now if self._paused_at is None else self._paused_at) - self._began - self._waited
+        return (now if self._paused_at is None else self._paused_at) - self._began - self._waited - self._stopped
 
     def waited(self, now: float) -> float:
         """Return the seconds that questions waited."""

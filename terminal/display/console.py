@@ -306,6 +306,7 @@ class Console:
         self._timer = None
         self.app.invalidate()
         if self.transcript.moving:
+            self.transcript.tick()
             self.changed()
 
     def _draw(self, gone: bool) -> None:  # noqa: FBT001

@@ -61,11 +61,11 @@ def test_the_whole_output_of_a_call_is_shown_in_a_pager(terminal: Terminal) -> N
     assert terminal.ended() == 0
 
 
-def test_the_list_of_outputs_names_what_was_rejected_and_does_not_end_a_question(
+def test_the_list_of_outputs_has_what_runs_and_what_was_rejected_and_does_not_end_a_question(
     start: Callable[..., Terminal], tmp_path: Path
 ) -> None:
-    slow = bash("until [ -e go ]; do sleep 0.1; done")
-    terminal = start(bash("touch a"), slow, bash("touch b"), {"text": "Done."})
+    slow = bash("echo $((6 * 7)) so far; until [ -e go ]; do sleep 0.1; done")
+    terminal = start(bash("touch a"), slow, bash("touch b"), {"text": "Done."}, PAGER="cat")
     terminal.prompt()
     terminal.enter("go")
     terminal.shows("View all of it")
@@ -73,7 +73,11 @@ def test_the_list_of_outputs_names_what_was_rejected_and_does_not_end_a_question
     terminal.shows("until [ -e go ]")
     terminal.shows("View all of it")
     terminal.type("y\r")
-    terminal.shows("Esc interrupts")
+    terminal.shows("42 so far")
+    terminal.type(CTRL_O)
+    terminal.shows("done  running")
+    terminal.type("\r")
+    terminal.expect("42 so far")
     terminal.type(CTRL_O)
     terminal.shows("bash touch a  rejected")
     terminal.shows("  working  ")

@@ -103,6 +103,19 @@ def test_the_time_a_question_waits_is_not_work() -> None:
     assert clock.worked(601.0) == 1.0
 
 
+def test_the_time_that_the_program_was_stopped_is_not_work() -> None:
+    clock = WorkClock()
+    clock.start(100.0)
+    clock.tick(110.0)
+    clock.see_stop(3_710.0)
+    assert clock.worked(3_712.0) == 12.0
+    clock.tick(3_712.0)
+    clock.pause(3_712.0)
+    clock.resume(3_800.0)
+    clock.tick(3_801.0)
+    assert (clock.worked(3_801.0), clock.waited(3_801.0)) == (13.0, 88.0)
+
+
 def test_a_turn_whose_beginning_was_not_seen_begins_with_its_question() -> None:
     clock = WorkClock()
     assert (clock.worked(59_000.0), clock.waited(59_000.0)) == (0.0, 0.0)
