@@ -222,6 +222,7 @@ class SessionEvents:
 
     async def _show_history(self, _: dict[str, Any]) -> None:
         """Show the last screens of a resumed thread."""
+        self.facts.resumed()
         size = get_terminal_size()
         self._screen.replay(await self._session.history(), size.columns, size.lines)
 

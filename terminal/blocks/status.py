@@ -25,8 +25,8 @@ class Status:
     folder: str = ""
     branch: str = ""
     sandbox: str = ""
-    used_tokens: int = 0
-    """Tokens of the context window in use."""
+    used_tokens: int | None = 0
+    """Tokens of the context window in use; None if unknown, as after a resume."""
     window: int | None = None
     turn_tokens: int = 0
     thread_tokens: int = 0
@@ -72,7 +72,7 @@ class Status:
         ]
 
     def _share(self) -> float | None:
-        return self.used_tokens / self.window if self.window else None
+        return self.used_tokens / self.window if self.window and self.used_tokens is not None else None
 
     def _context(self) -> Line:
         share = self._share()

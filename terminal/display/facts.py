@@ -24,7 +24,7 @@ class StatusFacts:
 
     def __init__(self) -> None:
         self._window: int | None = None
-        self._used = 0
+        self._used: int | None = 0
         self._turn = 0
         self._thread = 0
         self._sandbox = ""
@@ -47,6 +47,10 @@ class StatusFacts:
         self._turn += tokens
         if data["source"] == MAIN:
             self._used = tokens
+
+    def resumed(self) -> None:
+        """Count no tokens of the window: the next request says how many the conversation has."""
+        self._used = None
 
     def turn_began(self) -> None:
         """Count the tokens of a new turn."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TWICE_S = 1.0
 """Seconds within which a second Esc belongs to the first."""
 
+ARMED_S = 30.0
+"""Seconds within which a second Ctrl-C quits."""
 MAX_DRAFT = 50_000
 """Characters of a draft."""
 PAUSE_S = 0.3
@@ -85,7 +87,7 @@ class Editor:
         self.completer: Completer | None = None
         self._last_key = 0.0
         self._escaped = 0.0
-        self._armed = False
+        self._armed_at = float("-inf")
         self.buffer = Buffer(
             name="input",
             history=self.history,
@@ -144,7 +146,8 @@ class Editor:
 
     def _keyed(self, action: "Action", *, disarms: bool = True) -> "Callable[[KeyPressEvent], None]":
         def run(_: "KeyPressEvent") -> None:
-            self._armed = self._armed and not disarms
+            if disarms:
+                self._armed_at = float("-inf")
             action()
 
         return run
@@ -202,6 +205,11 @@ class Editor:
         self._taken()
         self._actions.rewind()
 
+    @property
+    def _armed(self) -> bool:
+        """Whether the user was warned, lately, that the next key quits."""
+        return time.monotonic() - self._armed_at < ARMED_S
+
     def _ctrl_c(self) -> None:
         if self._actions.working:
             self._actions.interrupt()
@@ -209,14 +217,14 @@ class Editor:
             self._actions.leave()
         else:
             self._taken()
-            self._armed = True
+            self._armed_at = time.monotonic()
             self._hint("Ctrl-C again, or Ctrl-D, quits")
 
     def _ctrl_d(self) -> None:
         if self.buffer.text:
             self.buffer.delete()
         elif self._actions.working and not self._armed:
-            self._armed = True
+            self._armed_at = time.monotonic()
             self._hint("a turn is running: Esc interrupts it, Ctrl-D again quits")
         else:
             self._actions.leave()

@@ -55,14 +55,14 @@ class PickerView(Generic[T]):
         return self.selected if self._found and self._found[self._place] not in self._previews else None
 
     def handle(self, key: str) -> Chosen[T] | Cancelled | None:
-        """Take a key. Text filters; Esc clears the filter, then leaves."""
+        """Take a key. Text filters; Ctrl-U clears the filter, Esc leaves."""
         if key in _MOVES:
             self._move(_MOVES[key])
         elif key == "enter":
             return Chosen(self.selected.value) if self.selected else None
-        elif key in ("c-c", "c-d") or (key == "esc" and not self.query):
+        elif key in ("esc", "c-c", "c-d"):
             return CANCELLED
-        elif key in ("esc", "c-u"):
+        elif key == "c-u":
             self._filter("")
         elif key == "backspace":
             self._filter(self.query[:-1])

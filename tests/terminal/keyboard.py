@@ -43,7 +43,8 @@ class Keyboard:
         self.written = ""
         output = Vt100_Output(self, lambda: Size(self.screen.lines, self.screen.columns), term="xterm")  # type: ignore[arg-type]
         self.transcript = Transcript()
-        self.console = Console(self.transcript, NoActions(), input=keys, output=output)
+        self.actions = NoActions()
+        self.console = Console(self.transcript, self.actions, input=keys, output=output)
 
     encoding = "utf-8"
     answers = True

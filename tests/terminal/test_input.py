@@ -86,3 +86,19 @@ async def test_a_search_for_completions_that_found_nothing_takes_no_esc() -> Non
         buffer.complete_state = CompletionState(buffer.document)
         await typed.type("\x1b\x1b")
         await typed.until(lambda: actions.count == 1)
+
+
+async def test_a_second_ctrl_c_quits_only_while_the_warning_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with keyboard() as typed:
+        left = list[bool]()
+        monkeypatch.setattr(typed.actions, "leave", lambda: left.append(True))
+        await typed.type("\x03")
+        await typed.shows("Ctrl-C again")
+        monkeypatch.setattr(editor, "ARMED_S", 0.0)
+        await typed.type("\x03", "x")
+        await typed.shows("> x")
+        assert not left
+        monkeypatch.undo()
+        monkeypatch.setattr(typed.actions, "leave", lambda: left.append(True))
+        await typed.type("\x03", "\x03")
+        await typed.until(lambda: bool(left))

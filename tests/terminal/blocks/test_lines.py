@@ -91,6 +91,11 @@ def test_the_end_of_a_turn() -> None:
     compare("turn_limit", limit.rows)
 
 
+def test_the_context_in_use_is_not_shown_while_it_is_unknown() -> None:
+    shown = [Status(mode="ask", window=128_000, used_tokens=used).row(100, NONE) for used in (0, None)]
+    assert ["context" in row for row in shown] == [True, False]
+
+
 def test_the_time_a_question_waits_is_not_work() -> None:
     clock = WorkClock()
     clock.start(100.0)

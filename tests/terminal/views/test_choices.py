@@ -57,8 +57,9 @@ def test_text_filters_and_enter_chooses() -> None:
         assert view.handle(key) is None
     assert view.selected == ITEMS[1]
     assert view.handle("enter") == Chosen(2)
-    assert view.handle("esc") is None
+    assert view.handle("c-u") is None
     assert view.query == ""
+    view.handle("p")
     assert view.handle("esc") == CANCELLED
 
 
