@@ -86,9 +86,9 @@ class SessionEvents:
         self._greeted = False
         self._noted = set[str]()
         self._spent: Totals | None = None
-        """The totals when the session was last idle."""
+        """The latest totals."""
         self._spent_before: Totals | None = None
-        """The totals before the current turn."""
+        """The totals before the current turn, or before this session if it continues a turn."""
 
     async def consume(self) -> None:
         """Show every event. An error while showing one is saved, so that the session does not stall."""
@@ -168,6 +168,7 @@ class SessionEvents:
 
     async def _note_usage(self, data: dict[str, Any]) -> None:
         self.facts.usage(data)
+        await self.count_spending()
 
     async def _note_requests(self, data: dict[str, Any]) -> None:
         self.requests = data["requests"]
@@ -192,7 +193,8 @@ class SessionEvents:
         """Read from the ledger what the thread and its latest turn have cost."""
         total = self._spent = await self._session.totals()
         self.facts.spent(total)
-        turn = total.since(self._spent_before or total)
+        self._spent_before = self._spent_before or total
+        turn = total.since(self._spent_before)
         self._screen.spent = spent(total.cost_usd, total.unpriced_requests)
         self._screen.turn_cost = spent(turn.cost_usd, turn.unpriced_requests)
 

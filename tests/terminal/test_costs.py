@@ -3,10 +3,12 @@
 The toolbar shows it too, but the terminal of these tests draws none.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
+from tests.terminal.conftest import bash
 from tests.terminal.driver import CTRL_D, Terminal
 
 PAID = {"usage": {"input_tokens": 3, "output_tokens": 2, "cost_usd": 0.00002}}
@@ -47,3 +49,19 @@ def test_all_places_agree_on_a_small_cost_and_after_a_restart(tmp_path: Path) ->
         assert again.ended() == 0
     finally:
         again.close()
+
+
+def test_the_cost_counts_during_a_turn_and_in_a_turn_that_a_later_session_ends(start: Callable[..., Terminal]) -> None:
+    terminal = start({**bash("touch a"), **PAID}, {"text": "done", **PAID})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.shows("View all of it")
+    terminal.shows("turn 5 $0.00002")
+    terminal.process.kill()
+    again = start(options=("-c",))
+    again.shows("View all of it")
+    again.type("y\r")
+    again.expect("3 in, 2 out, $0.00002")
+    again.prompt()
+    again.type(CTRL_D)
+    assert again.ended() == 0
