@@ -18,6 +18,7 @@ from ml_intern.search.tree import Attempt, Score
 FINALISTS: Final = 3
 _RERUNS: Final = 5
 """New seeds for each finalist, where the seed matters."""
+_RERUN_TRIES: Final = 2
 _MAX_CHANGES: Final = 12
 """Accepted changes of the winner that are taken out one by one."""
 
@@ -73,11 +74,15 @@ def _seeds(search: RunningSearch) -> tuple[int, ...]:
 
 
 async def _rerun(search: RunningSearch, attempt: Attempt, seeds: Sequence[int]) -> Finalist:
-    try:
-        top, workspace = await search.open(attempt.number)
-        return Finalist(attempt.number, (await search.evaluator.measure(top, workspace, seeds)).score)
-    except (EvaluationFailed, GitFailed) as error:
-        return Finalist(attempt.number, None, str(error))
+    """Evaluate an attempt again, twice if that fails: it was evaluated before, so the machine may be the cause."""
+    why = ""
+    for _ in range(_RERUN_TRIES):
+        try:
+            top, workspace = await search.open(attempt.number)
+            return Finalist(attempt.number, (await search.evaluator.measure(top, workspace, seeds)).score)
+        except (EvaluationFailed, GitFailed) as error:
+            why = str(error)
+    return Finalist(attempt.number, None, why)
 
 
 async def _contributions(search: RunningSearch, winner: Attempt, seeds: Sequence[int]) -> None:

@@ -83,3 +83,15 @@ def test_a_pool_that_cannot_be_used_is_one_line(
         assert run("compute", "add", name, "--host", "127.0.0.1", "--set", "port=1").code == 0
     away = run(*SEARCH, "--pool", "both", "-m", model)
     assert (away.code, "the pool both cannot be used" in away.err) == (75, True)
+
+
+def test_a_best_attempt_whose_new_run_fails_once_is_run_again(
+    run: Run, script: Script, project: Path, machines: Path
+) -> None:
+    failed = project.parent / "failed"
+    fail = f"test {{seed}} -lt 1000000 || test -e {failed} || {{ touch {failed}; exit 1; }}"
+    search = (*SEARCH[:-1], f"{fail}; python3 eval.py test.csv")
+    done = run(*search, "--pool", "both", "--attempts", "1", "-m", script(learn(100), {"text": "half"}))
+    assert done.code == 0, done.err
+    assert failed.exists()
+    assert run("improve", "status", "--json").json["conclusion"]["winner"] == 1
