@@ -44,6 +44,5 @@ async def _work(threads: int) -> int:
     from ml_intern.server.team.serve import work
 
     stopped = first_signal()
-    report_line("waiting for threads with something to do; stop with Ctrl-C")
     await work(threads, report_line, stopped)
     return await stopped

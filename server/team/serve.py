@@ -11,7 +11,7 @@ from ml_intern.server.team.sessions import TeamSessions
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
-from ml_intern.server.web.serve import LOOPBACK, WebServer
+from ml_intern.server.web.serve import WebServer, address
 from ml_intern.session.team.following import open_team_threads
 
 
@@ -33,8 +33,8 @@ async def serve_team(listening: socket.socket, origin: str, ready: Callable[[str
     port = int(listening.getsockname()[1])
     policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
     async with open_team_threads() as threads:
-        ready(f"{policy.origin or f'http://{LOOPBACK}:{port}'}/?token={policy.token}")
-        await WebServer(create_app(policy, TeamSessions(threads))).serve(sockets=[listening])
+        server = WebServer(create_app(policy, TeamSessions(threads)), lambda: ready(address(policy, port)))
+        await server.serve(sockets=[listening])
 
 
 async def work(threads: int, report: Callable[[str], None], until: "asyncio.Future[int]") -> None:
@@ -43,4 +43,5 @@ async def work(threads: int, report: Callable[[str], None], until: "asyncio.Futu
     from ml_intern.session.team.worker import Worker
 
     async with open_store() as store:
+        report("waiting for threads with something to do; stop with Ctrl-C")
         await Worker(store, threads, report).run(until)

@@ -89,8 +89,6 @@ class WebAccess:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass on one request, or refuse it."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
             return
         headers, send = dict(scope["headers"]), _with_headers(send)
         if not await self._is_allowed(scope, headers):

@@ -1,8 +1,5 @@
 """The web application: ROUTES in one table, and the handlers of the pages."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -114,15 +111,10 @@ class Pages:
 
 
 def create_app(policy: Policy, sessions: Sessions | None = None) -> Starlette:
-    """Return the application. It opens the threads when it starts; `sessions` run them, by default on this machine."""
+    """Return the application, whose registry the server opens. `sessions` run threads, by default on this machine."""
     assets = Assets()
     frame = PageFrame(policy.csrf, dict(assets.addresses))
     registry = Registry(sessions or LocalSessions(), render_part)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with registry:
-            yield
 
     routes = [
         *Pages(registry, frame, assets).routes(Panels(registry, frame)),
@@ -131,7 +123,6 @@ def create_app(policy: Policy, sessions: Sessions | None = None) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        lifespan=lifespan,
         middleware=[Middleware(WebAccess, policy=policy)],
     )
     app.state.frame, app.state.registry = frame, registry

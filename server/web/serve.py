@@ -54,29 +54,42 @@ def bound_socket(host: str, port: int | None, origin: str) -> socket.socket:
 
 
 async def serve(listening: socket.socket, origin: str, ready: Callable[[str], None]) -> None:
-    """Serve on the socket until a signal arrives. `ready` gets the address with the token."""
+    """Serve on the socket until a signal arrives. `ready` gets the address with the token. Raises MLInternError."""
     port = int(listening.getsockname()[1])
     policy = Policy(new_token(), port, origin)
-    ready(f"{policy.origin or f'http://{LOOPBACK}:{port}'}/?token={policy.token}")
-    await WebServer(create_app(policy)).serve(sockets=[listening])
+    server = WebServer(create_app(policy), lambda: ready(address(policy, port)))
+    await server.serve(sockets=[listening])
+
+
+def address(policy: Policy, port: int) -> str:
+    """Return the address of the page with the token."""
+    return f"{policy.origin or f'http://{LOOPBACK}:{port}'}/?token={policy.token}"
 
 
 class WebServer(uvicorn.Server):
-    """The server of the page. It ends the streams of open pages first: they have no end of their own."""
+    """The server of the page. `ready` is called as soon as the threads are open."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(uvicorn_config(app))
         self._registry: Registry = app.state.registry
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the threads, then accept connections. Raises the store's errors."""
+        await self._registry.open()
+        self._ready()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End all streams and connections."""
+        """End all streams, which have no end of their own, then the connections, and close the threads."""
         self._registry.end_streams()
         await super().shutdown(sockets)
+        await self._registry.close()
 
 
 def uvicorn_config(app: Starlette) -> uvicorn.Config:
     """Return how the application is served: without logs of requests, and with limits."""
     return uvicorn.Config(
         app, http=TimedConnection, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-        ws="none", lifespan="on", limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=CLOSING_SECONDS,
+        ws="none", lifespan="off", limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=CLOSING_SECONDS,
     )  # fmt: skip

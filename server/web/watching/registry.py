@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
@@ -39,13 +39,14 @@ class Registry:
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: set[asyncio.Task[WatchedThread]] = set()
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Open the list of threads. Raises the store's errors."""
         self._threads = await self._stack.enter_async_context(open_threads(lambda _message, _remedy: None))
         PROCESSES.warm_up()
         self._tasks = [asyncio.create_task(self.reader.start()), asyncio.create_task(self._sweep())]
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Close every thread."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
