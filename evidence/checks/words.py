@@ -185,7 +185,7 @@ def _rows(one: Stated, measured: Measurements, used: Sequence[Execution]) -> Ite
 def _count(
     text: str, noun: str, value: int, measured: Measurements, seen: Observations, used: Sequence[Execution]
 ) -> Iterator[Claim]:  # fmt: skip
-    printed = measured.labelled(lambda about: about.counted == noun)
+    printed = [one for one in measured.labelled(lambda about: about.counted == noun) if one.value == int(one.value)]
     last = [one for one in printed if one.source in {run.name for run in used}] or printed
     values = {one.value for one in last}
     if value in values or (values and len(values) == value and 0 in values):

@@ -46,6 +46,7 @@ def status(answer: str, folder: Path, *runs: Execution, user: str = "", typed: t
         ("It converged with a loss of 0.5.", {"text": "loss=0.5"}, "held"),
         ("The loss is 0.5.", {"text": "loss=0.5\nstep 2 loss=nan"}, "marked"),
         ("Trained for 4 epochs, loss 0.5.", {"text": "epoch 1 loss=0.9\nepoch 2 loss=0.5"}, "contradicted"),
+        ("The mean over 3 seeds is 0.80.", {"text": "seeds [0.785, 0.8, 0.815]\naccuracy=0.80"}, "held"),
         ("Trained for 2 epochs, loss 0.5.", {"text": "epoch 1 loss=0.9\nepoch 2 loss=0.5"}, "held"),
         ("The run is complete: loss 0.5.", {"text": "loss=0.5", "state": "timeout"}, "contradicted"),
         ("It reached its time limit; the loss was 0.5.", {"text": "loss=0.5", "state": "timeout"}, "held"),
