@@ -61,6 +61,8 @@ def screen(
     candidate: Score, parent: Score, noise: Noise, planned: int, level: float, objective: Objective
 ) -> Screening:
     """Decide from the first evaluations whether an attempt is worth a confirmation."""
+    if noise.shared >= _PAIRED:
+        parent = _with_seeds(parent, candidate.seeds)
     gain = objective.gain(candidate.mean, parent.mean)
     if gain <= 0:
         return Screening(promising=False, evaluations=0, reason=_no_gain(candidate, parent, objective))
@@ -103,6 +105,14 @@ def judge_look(
 def joined(one: Score, more: Score) -> Score:
     """Return the score of the evaluations of both."""
     return score_of((*one.values, *more.values), (*one.seeds, *more.seeds))
+
+
+def _with_seeds(score: Score, seeds: Sequence[int]) -> Score:
+    """Return the part of a score that was evaluated with these seeds, or all of it if one of them is missing."""
+    values = dict(zip(score.seeds, score.values, strict=True))
+    if not {*seeds} <= values.keys():
+        return score
+    return score_of([values[seed] for seed in seeds], seeds)
 
 
 def judge_rows(

@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
-from typing import Self
+from typing import Final, Self
 
+from ml_intern.search.plan import SEED, SearchPlan
 from ml_intern.search.tree import Score
+
+_BASELINE_TIMES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,15 @@ class Noise:
             return cls(0.0, 0, rows=rows)
         squares = sum(variance(one.values) * (len(one.values) - 1) for one in repeated)
         return cls(math.sqrt(squares / degrees), degrees, _shared(repeated), rows)
+
+
+def baseline_evaluations(plan: SearchPlan) -> int:
+    """Return how many evaluations the baseline gets, at least two.
+
+    With seeds they are twice those of an attempt: the first attempts are all compared with it, and if its seeds are
+    lucky, gains look like noise for the whole search.
+    """
+    return max(2, plan.evaluations * (_BASELINE_TIMES if SEED in plan.evaluator else 1))
 
 
 def _shared(scores: Sequence[Score]) -> float:

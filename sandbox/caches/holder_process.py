@@ -77,23 +77,31 @@ def _check(result: int, what: str) -> None:
 
 
 def _wait(users: int, lock: int, sweep_s: float) -> None:
-    """Wait until the FIFO has no writer. The lock excludes a new writer while this process ends."""
+    """Wait until the FIFO has no writer. The lock excludes a new writer while this process ends.
+
+    The FIFO never becomes ready if the process that started this one was killed before it opened it, so each sweep
+    looks, too.
+    """
     poll = select.poll()
     poll.register(users, select.POLLIN)
     while True:
-        while not poll.poll(sweep_s * 1000):
+        if not poll.poll(sweep_s * 1000):
             _end_orphans(users)
-        os.set_blocking(users, True)
-        if os.read(users, 4096):  # a sandbox may write into it; the content means nothing
+        if _has_writer(users):
             continue
         fcntl.flock(lock, fcntl.LOCK_EX)
-        os.set_blocking(users, False)
-        try:
-            if not os.read(users, 4096):
-                return
-        except BlockingIOError:
-            pass
+        if not _has_writer(users):
+            return
         fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _has_writer(users: int) -> bool:
+    try:
+        while os.read(users, 4096):  # a sandbox may write into it; the content means nothing
+            pass
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _end_orphans(users: int) -> None:

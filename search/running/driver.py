@@ -13,6 +13,7 @@ from typing import Final
 from ml_intern.configs.errors import MLInternError
 from ml_intern.search.evaluation import EvaluationFailed
 from ml_intern.search.files.copies import disk_error
+from ml_intern.search.noise import baseline_evaluations
 from ml_intern.search.plan import SearchLimits
 from ml_intern.search.policies.table import POLICIES
 from ml_intern.search.record import Conclusion
@@ -93,7 +94,7 @@ class SearchDriver:
         top, workspace = await search.open(0)
         search.evaluator = search.evaluator.showing(await asyncio.to_thread(search.files.shown, 0))
         try:
-            seeds = search.seeds(1, max(2, search.plan.evaluations))
+            seeds = search.seeds(1, baseline_evaluations(search.plan))
             found = await search.evaluator.measure(top, workspace, seeds)
             linked = await asyncio.to_thread(linked_data, search.evaluator.options.shown)
             await search.change(rows=found.rows, evaluation_seconds=found.seconds, linked=linked)

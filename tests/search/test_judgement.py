@@ -1,13 +1,14 @@
 """Better means better: noise is refused at the level of the whole search, true gains pass."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from ml_intern.search.judgement import Judgement, choose_winner, joined, judge, judge_look, judge_rows, screen
-from ml_intern.search.noise import Noise
-from ml_intern.search.plan import Objective
+from ml_intern.search.noise import Noise, baseline_evaluations
+from ml_intern.search.plan import Objective, SearchPlan
 from ml_intern.search.scores import score_of
 from ml_intern.search.student import quantile, upper_tail
 from ml_intern.search.tree import Score
@@ -92,6 +93,22 @@ def test_a_smaller_gain_needs_more_fresh_seeds() -> None:
     ]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] == 12
+
+
+def test_an_attempt_is_compared_on_its_own_seeds_where_the_seed_makes_the_noise() -> None:
+    seeds = [0.1, 0.5, 0.3, 0.9, 0.9, 0.9]
+    parent = score_of(seeds, range(6))
+    candidate = score_of([one + 0.05 for one in seeds[:3]], range(3))
+    noise = Noise(0.3, 5, shared=0.999)
+    assert screen(candidate, parent, noise, 60, 0.05, ACCURACY).promising
+    assert not screen(candidate, parent, Noise(0.3, 5), 60, 0.05, ACCURACY).promising
+
+
+def test_the_baseline_gets_more_evaluations_than_an_attempt_only_where_a_seed_changes_them() -> None:
+    plan = SearchPlan("/folder", ACCURACY, "python eval.py {seed}", evaluations=3)
+    assert baseline_evaluations(plan) == 6
+    assert baseline_evaluations(replace(plan, evaluator="python eval.py")) == 3
+    assert baseline_evaluations(replace(plan, evaluator="python eval.py", evaluations=1)) == 2
 
 
 def test_a_lower_loss_is_better_and_a_higher_one_is_not() -> None:

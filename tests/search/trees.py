@@ -14,7 +14,8 @@ from ml_intern.search.tree import Attempt, Score, SearchTree, State
 
 ACCURACY = Objective("accuracy", maximize=True)
 FIRST_EVALUATIONS = 3
-"""Evaluations of the baseline and of an attempt before it is screened, as a search has by default."""
+"""Evaluations of an attempt before it is screened, as a search has by default."""
+BASELINE_EVALUATIONS = 6
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ class PlantedSearch:
     def __post_init__(self) -> None:
         self.noise = Noise(self.task.deviation, 10)
         self.content = {0: frozenset()}
-        first = self.evaluated(frozenset(), FIRST_EVALUATIONS)
+        first = self.evaluated(frozenset(), BASELINE_EVALUATIONS)
         self.tree = SearchTree(ACCURACY, (Attempt(0, "baseline", "accepted", score=first),))
 
-    def evaluated(self, ideas: frozenset[str], count: int, start: int = 0) -> Score:
-        """Return a noisy score of a set of ideas. `start` is the number of fresh evaluations before these."""
+    def evaluated(self, ideas: frozenset[str], count: int, fresh: int | None = None) -> Score:
+        """Return a noisy score of a set of ideas. `fresh` is the number of fresh evaluations before, None for first."""
+        start = fresh or 0
         values = [self.random.gauss(self.task.value(ideas), self.task.deviation) for _ in range(count)]
         return score_of(values, range(start, start + count))
 
@@ -102,8 +104,8 @@ class PlantedSearch:
         screened = screen(first, parent.score, *rules)
         if not screened.promising:
             return replace(attempt, state="discarded", score=first, why=screened.reason)
-        fresh = self.evaluated(ideas, screened.evaluations)
-        other = self.evaluated(self.content[parent.number], screened.evaluations)
+        fresh = self.evaluated(ideas, screened.evaluations, 0)
+        other = self.evaluated(self.content[parent.number], screened.evaluations, 0)
         judged, more = judge_look(fresh, other, *rules)
         if more:
             start = len(fresh.values)

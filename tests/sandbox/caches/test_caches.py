@@ -156,6 +156,16 @@ def test_no_holder_survives_a_killed_process(tmp_path: Path) -> None:
     assert Machine(tmp_path).run("cat started") == "x\n"
 
 
+def test_a_holder_ends_if_the_process_that_started_it_was_killed_before_it_used_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "users")
+    (tmp_path / "lock").touch()
+    order = json.dumps({"folder": str(tmp_path), "caches": [], "sweep_s": 0.1})
+    with subprocess.Popen([sys.executable, "-c", overlay._PROGRAM, order], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"\n"
+        assert holder.wait(timeout=120) == 0
+
+
 def test_the_mounts_of_folders_that_were_not_used_lately_end_and_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
