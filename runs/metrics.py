@@ -1,4 +1,4 @@
-"""Extract the metrics of a run from its log lines, its JSON lines and the trackio database."""
+"""Extract the metrics of a run from its log lines, its JSON lines and the files of its tracker."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.logs import lines
-from ml_intern.store.trackio import logged_rows
+from ml_intern.runs.trackers.tracked import tracked_rows
 from ml_intern.text.metric_names import STEPS
 
 MAX_POINTS = 2_000
@@ -122,10 +122,10 @@ class Series:
         return next(iter([*named, *losses, *self.points]), "")
 
 
-def series_of(log: Path, trackio: Path | None = None) -> Series:
-    """Return the points of all metrics, from trackio if it contains any, else from the log."""
+def series_of(log: Path) -> Series:
+    """Return the points of all metrics, from the files of a tracker beside the log if any, else from the log."""
     series = Series()
-    for found in _of_trackio(trackio) if trackio else ():
+    for found in _tracked(log.parent):
         series.add(found)
     if not series.points:
         for line in lines(log):
@@ -134,16 +134,16 @@ def series_of(log: Path, trackio: Path | None = None) -> Series:
     return series
 
 
-def last_of_trackio(folder: Path) -> dict[str, float]:
-    """Return the last value of each metric in the trackio databases of a folder."""
+def last_tracked(folder: Path) -> dict[str, float]:
+    """Return the last value of each metric that the tracker of a run wrote. `folder` is the folder of the run."""
     last: dict[str, float] = {}
-    for found in _of_trackio(folder):
+    for found in _tracked(folder):
         last.update(found)
     return last
 
 
-def _of_trackio(folder: Path) -> Iterator[dict[str, float]]:
-    for step, values in logged_rows(folder):
+def _tracked(folder: Path) -> Iterator[dict[str, float]]:
+    for step, values in tracked_rows(folder):
         yield {"step": float(step), **numbers(values)}
 
 

@@ -14,9 +14,10 @@ from ml_intern.execution.run_sources import read_run_sources
 from ml_intern.runs.backends.base import Backend, RunStatus
 from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.logs import lines, tail
-from ml_intern.runs.metrics import MAX_METRICS, last_of_trackio, metrics_of
+from ml_intern.runs.metrics import MAX_METRICS, last_tracked, metrics_of
 from ml_intern.runs.notify import Conditions, Seen, notices_json
-from ml_intern.runs.run_folder import LOG, TRACKIO, is_supervised, read_status, run_folder, runs_home
+from ml_intern.runs.run_folder import LOG, is_supervised, read_status, run_folder, runs_home
+from ml_intern.runs.trackers.collect import collect
 from ml_intern.safety.secrets.redaction import redact
 from ml_intern.store.runs import OPEN, QUEUED, RUNNING, RunChanges, RunEnding, RunRow
 
@@ -40,7 +41,9 @@ async def poll(store: "Store", row: RunRow) -> RunRow:
     is_open = seen.state in OPEN
     if backend_spec(row.backend).streams_logs or not is_open:
         await backend.fetch_log(row.handle, Path(row.log))
-    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id) / TRACKIO, state=seen.state)
+    if not is_open:
+        await collect(store, replace(row, started=seen.started or row.started), backend)
+    read = await asyncio.to_thread(_read_on, row, run_folder(store.home, row.id), state=seen.state)
     if is_open:
         return await _record_progress(store, row, seen, read)
     return await _record_end(store, row, seen, read)
@@ -120,7 +123,7 @@ class NewOutput:
     log_offset: int
 
 
-def _read_on(row: RunRow, trackio: Path, *, state: str) -> NewOutput:
+def _read_on(row: RunRow, folder: Path, *, state: str) -> NewOutput:
     found: dict[str, float] = {}
     offset, now, conditions = row.log_offset, time.time(), Conditions(row.notify_when, row.notices)
     for line in lines(Path(row.log), row.log_offset, ended=state not in OPEN):
@@ -128,7 +131,7 @@ def _read_on(row: RunRow, trackio: Path, *, state: str) -> NewOutput:
         numbers = metrics_of(line.text, conditions.metrics)
         conditions.check(Seen(redact(line.text), numbers), now)
         found.update(numbers)
-    tracked = last_of_trackio(trackio)
+    tracked = last_tracked(folder)
     conditions.check(Seen(metrics=tracked), now)
     if state == RUNNING:
         conditions.check(Seen(silent_s=now - _last_output(row)), now)

@@ -11,7 +11,6 @@ from ml_intern.execution.call import ToolResult
 from ml_intern.execution.run_sources import read_run_sources
 from ml_intern.runs.backends.registry import backend_spec
 from ml_intern.runs.metrics import Series, series_of
-from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.safety.shell.analysis import analyze_command
 from ml_intern.safety.shell.outward import inward_sources
 from ml_intern.safety.shell.paths import CommandContext
@@ -136,8 +135,7 @@ class RunSeries:
 
 
 def run_series(row: RunRow) -> RunSeries:
-    """Return a run with the points of its metrics, read from its log or from trackio."""
-    log = Path(row.log)
-    series = series_of(log, log.parent / TRACKIO) if row.log else Series()
+    """Return a run with the points of its metrics, read from its log or its tracker."""
+    series = series_of(Path(row.log)) if row.log else Series()
     names = dict.fromkeys(filter(None, (series.main(), *series.points)))
     return RunSeries(row, standing_line(row), {name: series.points[name] for name in names})

@@ -12,7 +12,6 @@ from ml_intern.runs.logs import last_lines
 from ml_intern.runs.metrics import series_of, sparkline
 from ml_intern.runs.poll import poll
 from ml_intern.runs.poll import stop as stop_run
-from ml_intern.runs.run_folder import TRACKIO
 from ml_intern.runs.summary import standing_line
 from ml_intern.runs.watch import Watch
 from ml_intern.session.protocol import RunReport
@@ -38,8 +37,7 @@ LOG_LINES, LOG_CHARACTERS = 20, 4_000
 
 def metric_history(row: RunRow) -> str:
     """Return the history of a run's main metric in one line, read from its log; "" if it has no metrics."""
-    log = Path(row.log)
-    series = series_of(log, log.parent / TRACKIO)
+    series = series_of(Path(row.log))
     if not (name := series.main()):
         return ""
     values = [value for _, value in series.points[name]]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_intern.store.runs import RunRow
 
 MAX_PANELS = 6
-NO_METRICS_REMEDY = "print `step 10 loss=0.5` or JSON lines, or use trackio"
+NO_METRICS_REMEDY = "print `step 10 loss=0.5` or JSON lines, or use a tracker, see docs/runs.md"
 
 
 def plot(
@@ -70,10 +70,7 @@ async def _rows(names: list[str]) -> "list[RunRow]":
 
 
 def _series(row: "RunRow") -> Series:
-    from ml_intern.runs.run_folder import TRACKIO
-
-    log = Path(row.log)
-    return series_of(log, log.parent / TRACKIO)
+    return series_of(Path(row.log))
 
 
 def _chosen(curves: Mapping[str, Series], wanted: Sequence[str]) -> list[str]:

@@ -172,6 +172,11 @@ class Outputs:
 class FetchesOutputs(Protocol):
     """A backend whose runs have files that can be copied to this machine."""
 
-    async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
-        """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
+    async def fetch_outputs(
+        self, handle: str, patterns: Sequence[str], place: Path, *, written: bool = False
+    ) -> Outputs:
+        """Copy the matching files of a run below `place`, all or only those that the run has `written`.
+
+        Raises ToolError and TemporaryError.
+        """
         ...

@@ -111,9 +111,11 @@ class Pool:
         """Stop the run and all its processes. Raises TemporaryError."""
         await self._machines.cancel(self._at(handle))
 
-    async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
+    async def fetch_outputs(
+        self, handle: str, patterns: Sequence[str], place: Path, *, written: bool = False
+    ) -> Outputs:
         """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
-        return await self._machines.fetch_outputs(self._at(handle), patterns, place)
+        return await self._machines.fetch_outputs(self._at(handle), patterns, place, written=written)
 
     # --- placing
 

@@ -152,10 +152,12 @@ class OwnMachines:
         self._requests_of(known).forget()
         return withdrawn
 
-    async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
+    async def fetch_outputs(
+        self, handle: str, patterns: Sequence[str], place: Path, *, written: bool = False
+    ) -> Outputs:
         """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
         known = json.loads(handle)
-        return await fetch_outputs(self._far_side(known), known["id"], patterns, place)
+        return await fetch_outputs(self._far_side(known), known["id"], patterns, place, written=written)
 
     # --- the far side
 

@@ -143,11 +143,13 @@ class RayJobs:
         except ToolError as error:
             raise TemporaryError(f"{known['id']} could not be stopped: {error}", "try again") from error
 
-    async def fetch_outputs(self, handle: str, patterns: Sequence[str], place: Path) -> Outputs:
+    async def fetch_outputs(
+        self, handle: str, patterns: Sequence[str], place: Path, *, written: bool = False
+    ) -> Outputs:
         """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
         known = json.loads(handle)
         node = node_of(await _job(known) or {})
-        return await fetch_outputs(_RayNode(_cluster(known), node), known["id"], patterns, place)
+        return await fetch_outputs(_RayNode(_cluster(known), node), known["id"], patterns, place, written=written)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ class AnswersCalls(Protocol):
         ...
 
 
-async def fetch_outputs(far_side: AnswersCalls, id: str, patterns: Sequence[str], place: Path) -> Outputs:
-    """Copy the files of a run that match the patterns below `place`.
+async def fetch_outputs(
+    far_side: AnswersCalls, id: str, patterns: Sequence[str], place: Path, *, written: bool = False
+) -> Outputs:
+    """Copy the files of a run that match the patterns below `place`, all or only those that the run has `written`.
 
     Raises:
         ToolError: a pattern leaves the folder, or a file changed meanwhile.
@@ -38,7 +40,7 @@ async def fetch_outputs(far_side: AnswersCalls, id: str, patterns: Sequence[str]
     """
     if any(PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts for pattern in patterns):
         raise ToolError("the patterns must be relative to the folder of the run, without ..")
-    answer = await far_side.call("outputs", {"id": id, "patterns": list(patterns)})
+    answer = await far_side.call("outputs", {"id": id, "patterns": list(patterns), "written": written})
     found = [RunOutput(str(path), int(size), str(digest)) for path, size, digest in answer["files"]]
     notes = [f"not copied: {plural(len(found) - MAX_FILES, 'more file')}"] if len(found) > MAX_FILES else []
     copied = []

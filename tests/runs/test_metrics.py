@@ -48,14 +48,15 @@ def test_the_course_of_a_long_run_is_thinned(tmp_path: Path) -> None:
 
 
 def test_what_trackio_logged_is_read_from_its_database(tmp_path: Path) -> None:
+    (tmp_path / "trackio").mkdir()
     (tmp_path / "log.txt").write_text("loss=9\nloss=8\n")
-    with closing(sqlite3.connect(tmp_path / "project.db")) as connection:
+    with closing(sqlite3.connect(tmp_path / "trackio" / "project.db")) as connection:
         connection.execute("CREATE TABLE metrics (id INTEGER PRIMARY KEY, step INTEGER, metrics TEXT)")
         for step in range(3):
             connection.execute("INSERT INTO metrics (step, metrics) VALUES (?, ?)", (step, json.dumps({"loss": step})))
         connection.commit()
-    (tmp_path / "other.db").write_bytes(b"no database")
-    assert series_of(tmp_path / "log.txt", tmp_path).points == {"loss": [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]}
+    (tmp_path / "trackio" / "other.db").write_bytes(b"no database")
+    assert series_of(tmp_path / "log.txt").points == {"loss": [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]}
 
 
 def test_a_sparkline_shows_first_and_last_and_leaves_out_what_is_not_finite() -> None:

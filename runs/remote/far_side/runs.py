@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import os
 import signal
 import time
@@ -119,10 +120,11 @@ def abandon(root: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def outputs(root: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Return the files of a run that match the patterns: path, size and SHA-256."""
-    work = run_folder(root, order["id"]) / "work"
+    """Return the files of a run that match the patterns, or of these those that it wrote: path, size and SHA-256."""
+    folder = run_folder(root, order["id"])
+    work, since = folder / "work", read_status(folder).get("started", math.inf) if order.get("written") else 0.0
     found = {path for pattern in order["patterns"] for path in work.glob(pattern)}
-    files = sorted(path for path in found if path.is_file() and not path.is_symlink())
+    files = sorted(path for path in found if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since)
     return {"files": [[str(path.relative_to(work)), path.stat().st_size, digest_of(path)] for path in files]}
 
 

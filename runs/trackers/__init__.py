@@ -1,0 +1,1 @@
+"""Metrics that trackers wrote to files: trackio, W&B offline, MLflow and TensorBoard."""
