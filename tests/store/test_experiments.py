@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ml_intern.store.experiments import ExperimentRow
-from ml_intern.store.trackio import logged_rows
+from ml_intern.store.trackers import logged_rows
 
 
 def test_recorded_values_take_precedence_over_the_log_and_values_that_are_not_finite_are_left_out() -> None:
